@@ -1,0 +1,53 @@
+//! Delays between attempts: exponential with full jitter.
+//!
+//! Pure: the random number is passed in, so that the same input gives the same delay. Counts attempts, nothing else.
+
+use std::time::Duration;
+
+/// How delays grow. The delay before attempt n is uniform in `0..=min(max, initial * 2^n)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// Upper bound of the first delay. Default 500 ms. An upstream's own `retry:` takes its place.
+    pub initial: Duration,
+    /// Upper bound of every delay. Default 30 s.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { initial: Duration::from_millis(500), max: Duration::from_secs(30) }
+    }
+}
+
+impl Backoff {
+    /// The delay after `failures` failures in a row (0 for the first), `random` being uniform in `0.0..1.0`.
+    ///
+    /// Never below a tenth of the bound: a draw of nearly nothing, many times in a row, would be a hot loop.
+    pub fn delay(&self, failures: u32, random: f64) -> Duration {
+        let factor = 1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX);
+        let bound = self.initial.saturating_mul(factor).min(self.max);
+        bound.mul_f64(random.clamp(0.1, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_maximum() {
+        let backoff = Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(3) };
+
+        let bounds: Vec<_> = [0, 1, 2, 3, 40, u32::MAX].map(|n| backoff.delay(n, 1.0).as_millis()).into();
+
+        assert_eq!(bounds, [500, 1000, 2000, 3000, 3000, 3000]);
+    }
+
+    #[test]
+    fn jitter_is_full_but_never_a_hot_loop() {
+        let backoff = Backoff::default();
+
+        assert_eq!(backoff.delay(0, 0.5), Duration::from_millis(250));
+        assert_eq!(backoff.delay(0, 0.0), Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,12 @@
+//! rillgate: a TLS-terminating gateway in front of Server-Sent Events producers.
+
+pub mod auth;
+pub mod backoff;
+pub mod config;
+pub mod limits;
+pub mod listen;
+pub mod route;
+pub mod secret;
+pub mod sse;
+pub mod stream;
+pub mod upstream;

@@ -1,0 +1,5 @@
+//! Sockets in.
+
+mod settings;
+
+pub use settings::{Address, CertificateFiles, Settings, TlsSettings, TlsVersion};

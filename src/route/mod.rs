@@ -1,0 +1,6 @@
+//! What for.
+
+pub mod pattern;
+mod settings;
+
+pub use settings::*;

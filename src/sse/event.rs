@@ -1,0 +1,78 @@
+//! What travels on a `text/event-stream`: events and ids, as values that cannot be mis-encoded.
+//!
+//! Terms are those of the HTML standard, "Server-sent events". Does not know bytes: see the parser and the encoder.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// A last event id: any text without NUL, LF and CR. Cheap to clone. Empty means "none" (the standard's reset).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(Arc<str>);
+
+/// A text that cannot be a last event id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event id holds no NUL, CR or LF and at most {} bytes", EventId::MAX_BYTES)]
+pub struct InvalidEventId;
+
+impl EventId {
+    /// The longest id that is kept, in bytes. A longer one from upstream is an event that is too large.
+    pub const MAX_BYTES: usize = 4096;
+
+    /// Takes a text.
+    ///
+    /// # Errors
+    /// When it holds NUL, CR or LF, or is longer than [`Self::MAX_BYTES`].
+    pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidEventId> {
+        let text = text.into();
+        if text.len() > Self::MAX_BYTES || text.bytes().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
+            return Err(InvalidEventId);
+        }
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the "none" of the standard.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Default for EventId {
+    fn default() -> Self {
+        Self(Arc::from(""))
+    }
+}
+
+impl Borrow<str> for EventId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// One dispatched event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// The type; empty means `message`.
+    pub kind: String,
+    /// The data, lines joined by LF. May be empty.
+    pub data: String,
+    /// What the event's own `id` field said; `None` if it had none. An id that is not empty stays in force after it.
+    pub id: Option<EventId>,
+}

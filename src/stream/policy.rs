@@ -1,0 +1,64 @@
+//! What a route decides about its streams: how much is kept, whose ids are used, what an end means.
+
+use std::time::Duration;
+
+/// The settings of one stream, the same for all streams of a route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// How much of the past is kept.
+    pub retention: Retention,
+    /// Whose ids clients see.
+    pub ids: Ids,
+    /// What it means that the upstream ends its response.
+    pub on_end: OnEnd,
+    /// How long the upstream is kept after the last subscriber left. Default 30 s.
+    pub linger: Duration,
+}
+
+/// Bounds of an event log; the oldest events go first when any is passed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retention {
+    /// Most events. Default 1000, at least 1.
+    pub events: usize,
+    /// Most encoded bytes. Default 8 MiB. The newest event is kept whatever its size.
+    pub bytes: usize,
+    /// Oldest age. Default 10 min.
+    pub age: Duration,
+}
+
+/// Whose ids clients see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// The upstream's, untouched.
+    Keep,
+    /// The upstream's; an event whose id in force is empty gets a minted one.
+    Fill,
+    /// Minted ones for all events.
+    Replace,
+}
+
+/// What it means that the upstream ends its response cleanly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnEnd {
+    /// An interruption like any other: connect again.
+    Reconnect,
+    /// The stream has said all.
+    Complete,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            ids: Ids::Keep,
+            on_end: OnEnd::Reconnect,
+            linger: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { events: 1000, bytes: 8 * 1024 * 1024, age: Duration::from_secs(600) }
+    }
+}

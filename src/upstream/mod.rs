@@ -1,0 +1,5 @@
+//! The origin side.
+
+mod target;
+
+pub use target::{Origin, Target};

@@ -1,0 +1,60 @@
+//! An origin and how to reach it: one `[upstreams.NAME]` table, believed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::{Authority, Scheme};
+use http::{HeaderName, HeaderValue};
+
+use crate::backoff::Backoff;
+
+/// One configured upstream.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The table's name.
+    pub name: String,
+    /// Origins, tried in order on each connect. Never empty.
+    pub origins: Vec<Origin>,
+    /// Sent with every request; values are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// TCP and TLS must be established within this. Default 3 s.
+    pub connect_timeout: Duration,
+    /// Response headers must have come within this, counted from the start of the attempt. Default 10 s.
+    pub open_timeout: Duration,
+    /// No bytes, comments included, for this long: reconnect. `None`: off, the default.
+    pub idle_timeout: Option<Duration>,
+    /// Delays between attempts.
+    pub backoff: Backoff,
+    /// Most bytes in one event, and in one line. Default 1 MiB.
+    pub max_event: usize,
+    /// How to speak TLS with `https` origins. Present if there is one.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// Scheme, host and port of an upstream, and the path in front of every `upstream_path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host and, where it is not the scheme's own, port. Without user information.
+    pub authority: Authority,
+    /// Prefix of every path, without a trailing slash: usually empty.
+    pub base: String,
+}
+
+impl Origin {
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 })
+    }
+
+    /// Whether the connection is over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// The host as one connects to it: an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+}
