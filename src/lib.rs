@@ -9,4 +9,5 @@ pub mod route;
 pub mod secret;
 pub mod sse;
 pub mod stream;
+pub mod telemetry;
 pub mod upstream;

@@ -1,0 +1,111 @@
+//! The names of all metrics, what they mean, and the buckets of the histograms.
+//!
+//! Every metric that is recorded anywhere stands in [`ALL`] with its help text. Units are base units and part of
+//! the name; a counter's name ends in `_total`. The `process_*` metrics are rendered apart: see the process module.
+
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+pub(super) struct Description {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($constant:ident = $kind:ident $name:literal: $help:literal;)*) => {
+        $(pub(super) const $constant: &str = $name;)*
+
+        /// All metrics of the catalogue.
+        pub(super) const ALL: &[Description] =
+            &[$(Description { name: $name, kind: Kind::$kind, help: $help }),*];
+    };
+}
+
+catalogue! {
+    BUILD_INFO = Gauge "rillgate_build_info":
+        "Always 1; the labels say what is running.";
+    CONNECTIONS = Gauge "rillgate_connections":
+        "Open client connections past their handshake, by listener and protocol (h1, h2).";
+    CONNECTIONS_TOTAL = Counter "rillgate_connections_total":
+        "Connections accepted, before any handshake.";
+    TLS_HANDSHAKES = Counter "rillgate_tls_handshakes_total":
+        "TLS handshakes by result: ok, or the kind of error.";
+    SUBSCRIBERS = Gauge "rillgate_subscribers":
+        "Client responses that are reading a stream.";
+    SUBSCRIPTIONS = Counter "rillgate_subscriptions_total":
+        "Subscriptions begun, by the verdict on their position: live, replay, resumed, gap.";
+    SUBSCRIPTIONS_ENDED = Counter "rillgate_subscriptions_ended_total":
+        "Subscriptions ended, by reason.";
+    REQUESTS = Counter "rillgate_requests_total":
+        "Requests answered, by status; route - where none matched.";
+    REJECTIONS = Counter "rillgate_rejections_total":
+        "Requests refused, by reason.";
+    AUTH_FAILURES = Counter "rillgate_auth_failures_total":
+        "Tokens that were missing, bad or insufficient, by reason; also where the route does not enforce.";
+    STREAMS = Gauge "rillgate_streams":
+        "Streams by the state of their upstream connection: opening, live, retrying, complete.";
+    UPSTREAM_CONNECTS = Counter "rillgate_upstream_connects_total":
+        "Attempts to open an upstream stream, by result: ok, or the kind of error.";
+    UPSTREAM_EVENTS = Counter "rillgate_upstream_events_total":
+        "Events received from upstreams.";
+    UPSTREAM_BYTES = Counter "rillgate_upstream_bytes_total":
+        "Body bytes received from upstreams, comments included.";
+    EVENTS_DELIVERED = Counter "rillgate_events_delivered_total":
+        "Events handed to clients' transports.";
+    BYTES_SENT = Counter "rillgate_bytes_sent_total":
+        "Event-stream bytes handed to clients' transports, comments included, framing and TLS not.";
+    DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
+        "Time from an event's parsing to its handing to a client's transport.";
+    LAG_EVENTS = Histogram "rillgate_lag_events":
+        "How many events behind the newest a subscriber was, sampled.";
+    EVENT_LOG_EVENTS = Gauge "rillgate_event_log_events":
+        "Events held for replay.";
+    EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":
+        "Bytes of the events held for replay.";
+    GAPS = Counter "rillgate_gaps_total":
+        "Breaks of continuity told to clients, by reason.";
+    CONFIG_RELOADS = Counter "rillgate_config_reloads_total":
+        "Reloads of the configuration, by result: ok, or the kind of error.";
+    CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge "rillgate_config_last_reload_successful":
+        "1 if the last reload of the configuration was taken, 0 if it was refused.";
+    CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge "rillgate_config_last_reload_success_timestamp_seconds":
+        "When the running configuration was taken, in Unix time.";
+    CERTIFICATE_EXPIRY = Gauge "rillgate_certificate_expiry_timestamp_seconds":
+        "When the certificate in use expires, in Unix time.";
+    JWKS_REFRESHES = Counter "rillgate_jwks_refreshes_total":
+        "Fetches of an issuer's keys, by result: ok, or the kind of error.";
+    TASK_PANICS = Counter "rillgate_task_panics_total":
+        "Tasks that panicked; each is a defect.";
+    TASKS_ABORTED = Counter "rillgate_tasks_aborted_total":
+        "Tasks cut off because the drain deadline had passed.";
+}
+
+/// From half a millisecond to ten seconds.
+pub(super) const DELIVERY_SECONDS_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// From one event to ten thousand; 0 falls into the first.
+pub(super) const LAG_EVENTS_BUCKETS: &[f64] =
+    &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0];
+
+/// The reasons of a gap; label `reason` of [`GAPS`].
+pub(super) const GAP_REASONS: [&str; 5] = ["evicted", "unknown", "restarted", "lagged", "upstream"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        assert!(ALL.len() > 20);
+        for Description { name, kind, help } in ALL {
+            assert!(name.starts_with("rillgate_"), "{name}");
+            assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
+            assert!(help.ends_with('.'), "{name}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The values of the labels whose sets are fixed.
+//!
+//! Each enum's `ALL` lists its variants in the order of their discriminants, so a variant indexes an array of
+//! handles. Does not know which metric uses which label: see the catalogue.
+
+/// The HTTP version that a client speaks; label `protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1: `h1`.
+    Http1,
+    /// HTTP/2: `h2`.
+    Http2,
+}
+
+/// How a subscription began; label `verdict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// No id was sent and the route starts live.
+    Live,
+    /// No id was sent and the route starts from history.
+    Replay,
+    /// The id is in the log.
+    Resumed,
+    /// Continuity is broken.
+    Gap,
+}
+
+/// Why a subscription ended; label `reason` of `subscriptions_ended_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The client left.
+    Client,
+    /// The token expired.
+    Expired,
+    /// The token was revoked.
+    Revoked,
+    /// The response reached the route's largest age.
+    MaxAge,
+    /// The gateway is draining.
+    Drain,
+    /// The client fell off the event log.
+    Lagged,
+    /// The client took no bytes for the stall timeout.
+    Stalled,
+    /// The stream has said all.
+    Complete,
+    /// The client asked for so many events, or for no live ones.
+    Limit,
+    /// Anything else that went wrong.
+    Error,
+}
+
+/// What a stream's upstream connection is doing; label `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The first connect is under way.
+    Opening,
+    /// Connected.
+    Live,
+    /// Connecting again after a loss.
+    Retrying,
+    /// The stream has said all and is kept for replay.
+    Complete,
+}
+
+impl Protocol {
+    pub(super) const ALL: [Self; 2] = [Self::Http1, Self::Http2];
+
+    /// The label's value: `h1` or `h2`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "h1",
+            Self::Http2 => "h2",
+        }
+    }
+}
+
+impl Verdict {
+    pub(super) const ALL: [Self; 4] = [Self::Live, Self::Replay, Self::Resumed, Self::Gap];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Replay => "replay",
+            Self::Resumed => "resumed",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+impl End {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Client,
+        Self::Expired,
+        Self::Revoked,
+        Self::MaxAge,
+        Self::Drain,
+        Self::Lagged,
+        Self::Stalled,
+        Self::Complete,
+        Self::Limit,
+        Self::Error,
+    ];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::MaxAge => "max_age",
+            Self::Drain => "drain",
+            Self::Lagged => "lagged",
+            Self::Stalled => "stalled",
+            Self::Complete => "complete",
+            Self::Limit => "limit",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl State {
+    pub(super) const ALL: [Self; 4] = [Self::Opening, Self::Live, Self::Retrying, Self::Complete];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Live => "live",
+            Self::Retrying => "retrying",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_stands_at_its_own_index() {
+        assert!(Protocol::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(Verdict::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(End::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(State::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+    }
+}

@@ -1,0 +1,73 @@
+//! What is counted per listener: its connections and handshakes.
+//!
+//! The totals of accepted connections and of handshakes carry no listener label, so all listeners share them.
+//! Does not know what a connection is used for: see the route's numbers.
+
+use std::sync::Arc;
+
+use metrics::Label;
+
+use super::catalogue;
+use super::family::Family;
+use super::label::Protocol;
+use super::registry::Registry;
+use super::tally::{Level, Tally};
+
+/// The numbers of one listener.
+pub struct ListenerMetrics {
+    connections: [Level; 2],
+    shared: Arc<Accepted>,
+}
+
+/// What all listeners count together.
+pub(super) struct Accepted {
+    connections: Tally,
+    handshakes: Family<&'static str>,
+}
+
+impl ListenerMetrics {
+    pub(super) fn new(registry: &Registry, name: &str, shared: &Arc<Accepted>) -> Self {
+        let gauge = |protocol: Protocol| {
+            let labels = vec![Label::new("listener", name.to_owned()), Label::new("protocol", protocol.as_str())];
+            Level::new(registry.gauge(catalogue::CONNECTIONS, labels))
+        };
+        Self { connections: Protocol::ALL.map(gauge), shared: shared.clone() }
+    }
+
+    /// A connection's protocol is known and it is being served. Balanced by one [`Self::closed`] with the same
+    /// protocol.
+    pub fn opened(&self, protocol: Protocol) {
+        self.connections[protocol as usize].change(1);
+    }
+
+    /// A connection that was [`Self::opened`] is gone.
+    pub fn closed(&self, protocol: Protocol) {
+        self.connections[protocol as usize].change(-1);
+    }
+
+    /// A connection was accepted; nothing was read from it yet.
+    pub fn accepted(&self) {
+        self.shared.connections.add(1);
+    }
+
+    /// A TLS handshake ended: `ok`, or the kind of error.
+    pub fn handshake(&self, result: &'static str) {
+        self.shared.handshakes.increment(result);
+    }
+
+    pub(super) fn publish(&self) {
+        self.connections.iter().for_each(Level::publish);
+    }
+}
+
+impl Accepted {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let handshakes = Family::new(registry, catalogue::TLS_HANDSHAKES, Vec::new(), "result");
+        handshakes.prepare(&["ok"]);
+        Self { connections: Tally::new(registry.counter(catalogue::CONNECTIONS_TOTAL, Vec::new())), handshakes }
+    }
+
+    pub(super) fn publish(&self) {
+        self.connections.publish();
+    }
+}

@@ -1,0 +1,257 @@
+//! What is counted per route: its requests, its subscribers, its streams.
+//!
+//! Every method may be called from any thread. Those of events are an atomic add and hold no lock; those of requests
+//! may take a read lock. A route that never carried a stream (`-`, for what matched none) shows no stream metrics.
+//! Does not know streams or keys: many streams of one route are one set of numbers.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Histogram, Label};
+
+use super::catalogue::{self, GAP_REASONS};
+use super::family::Family;
+use super::label::{End, Protocol, State, Verdict};
+use super::registry::Registry;
+use super::tally::{Level, Tally};
+
+/// The numbers of one route.
+pub struct RouteMetrics {
+    name: String,
+    registry: Registry,
+    requests: Family<u16>,
+    rejections: Family<&'static str>,
+    auth_failures: Family<&'static str>,
+    carried: OnceLock<Carried>,
+}
+
+/// Sums of a route for the status page, each since the start of the process unless it says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTotals {
+    /// The route's name.
+    pub route: String,
+    /// Subscribers now.
+    pub subscribers: i64,
+    /// Streams now, whatever their state.
+    pub streams: i64,
+    /// Streams now whose upstream is not connected but should be (opening or retrying).
+    pub streams_waiting: i64,
+    /// Events received from upstream.
+    pub upstream_events: u64,
+    /// Events handed to clients.
+    pub events_delivered: u64,
+    /// Bytes handed to clients.
+    pub bytes_sent: u64,
+    /// Gaps told.
+    pub gaps: u64,
+    /// Requests refused.
+    pub rejections: u64,
+}
+
+/// The handles of a route that carries streams; all their series exist from the start.
+struct Carried {
+    subscribers: [Level; 2],
+    subscriptions: [Tally; 4],
+    ended: [Tally; 10],
+    streams: [Level; 4],
+    upstream_events: Tally,
+    upstream_bytes: Tally,
+    upstream_connects: Family<&'static str>,
+    events_delivered: Tally,
+    bytes_sent: Tally,
+    event_log_events: Level,
+    event_log_bytes: Level,
+    gaps: Family<&'static str>,
+    delivery: Histogram,
+    lag: Histogram,
+}
+
+impl RouteMetrics {
+    /// The name for what matched no route.
+    pub const NONE: &'static str = "-";
+
+    pub(super) fn new(registry: &Registry, name: &str) -> Self {
+        let labels = || vec![Label::new("route", name.to_owned())];
+        let metrics = Self {
+            name: name.to_owned(),
+            registry: registry.clone(),
+            requests: Family::new(registry, catalogue::REQUESTS, labels(), "status"),
+            rejections: Family::new(registry, catalogue::REJECTIONS, labels(), "reason"),
+            auth_failures: Family::new(registry, catalogue::AUTH_FAILURES, labels(), "reason"),
+            carried: OnceLock::new(),
+        };
+        if name != Self::NONE {
+            metrics.carried();
+        }
+        metrics
+    }
+
+    /// The route's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A subscription began. Balanced by one [`Self::ended`] with the same protocol.
+    pub fn subscribed(&self, protocol: Protocol, verdict: Verdict) {
+        let carried = self.carried();
+        carried.subscribers[protocol as usize].change(1);
+        carried.subscriptions[verdict as usize].add(1);
+    }
+
+    /// A subscription ended.
+    pub fn ended(&self, protocol: Protocol, end: End) {
+        let carried = self.carried();
+        carried.subscribers[protocol as usize].change(-1);
+        carried.ended[end as usize].add(1);
+    }
+
+    /// Events, `bytes` long together, were handed to one client's transport. Call it once per write.
+    pub fn delivered(&self, events: u64, bytes: u64) {
+        let carried = self.carried();
+        carried.events_delivered.add(events);
+        carried.bytes_sent.add(bytes);
+    }
+
+    /// Bytes that are no event (preludes, heartbeats) were handed to a client's transport.
+    pub fn sent(&self, bytes: u64) {
+        self.carried().bytes_sent.add(bytes);
+    }
+
+    /// The time since parsing of the oldest event of one write. Call it once per write or sample: about 70 ns and,
+    /// until the next upkeep, 16 bytes.
+    pub fn delivery(&self, latency: Duration) {
+        self.carried().delivery.record(latency);
+    }
+
+    /// How many events behind the newest a subscriber is. Sample it: same cost as [`Self::delivery`].
+    pub fn lag(&self, events: u64) {
+        self.carried().lag.record(events as f64);
+    }
+
+    /// A request was answered with this status; one that is no HTTP status (100 to 599) counts as 0.
+    pub fn request(&self, status: u16) {
+        self.requests.increment(if (100..600).contains(&status) { status } else { 0 });
+    }
+
+    /// A request was refused.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejections.increment(reason);
+    }
+
+    /// A token was missing, bad or insufficient.
+    pub fn auth_failure(&self, reason: &'static str) {
+        self.auth_failures.increment(reason);
+    }
+
+    /// A break of continuity was told to a client: `evicted`, `unknown`, `restarted`, `lagged` or `upstream`.
+    pub fn gap(&self, reason: &'static str) {
+        self.carried().gaps.increment(reason);
+    }
+
+    /// An attempt to open the upstream: `ok`, or the kind of error.
+    pub fn upstream_connect(&self, result: &'static str) {
+        self.carried().upstream_connects.increment(result);
+    }
+
+    /// Body bytes and the events that they completed came from upstream.
+    pub fn upstream_received(&self, events: u64, bytes: u64) {
+        let carried = self.carried();
+        carried.upstream_events.add(events);
+        carried.upstream_bytes.add(bytes);
+    }
+
+    /// A stream came into being (`from` is `None`), changed its state, or is gone (`to` is `None`).
+    pub fn stream_state(&self, from: Option<State>, to: Option<State>) {
+        let carried = self.carried();
+        if let Some(from) = from {
+            carried.streams[from as usize].change(-1);
+        }
+        if let Some(to) = to {
+            carried.streams[to as usize].change(1);
+        }
+    }
+
+    /// An event log grew or shrank. A log that is dropped gives back all it held.
+    pub fn event_log(&self, events_delta: i64, bytes_delta: i64) {
+        let carried = self.carried();
+        carried.event_log_events.change(events_delta);
+        carried.event_log_bytes.change(bytes_delta);
+    }
+
+    /// The sums of this moment; zeros where the route never carried a stream.
+    pub fn totals(&self) -> RouteTotals {
+        let carried = self.carried.get();
+        let count = |tally: fn(&Carried) -> u64| carried.map_or(0, tally);
+        let level = |level: fn(&Carried) -> i64| carried.map_or(0, level);
+        RouteTotals {
+            route: self.name.clone(),
+            subscribers: level(|carried| carried.subscribers.iter().map(Level::value).sum()),
+            streams: level(|carried| carried.streams.iter().map(Level::value).sum()),
+            streams_waiting: level(|carried| {
+                [State::Opening, State::Retrying].iter().map(|state| carried.streams[*state as usize].value()).sum()
+            }),
+            upstream_events: count(|carried| carried.upstream_events.value()),
+            events_delivered: count(|carried| carried.events_delivered.value()),
+            bytes_sent: count(|carried| carried.bytes_sent.value()),
+            gaps: count(|carried| carried.gaps.total()),
+            rejections: self.rejections.total(),
+        }
+    }
+
+    /// Brings the recorder up to date.
+    pub(super) fn publish(&self) {
+        if let Some(carried) = self.carried.get() {
+            carried.publish();
+        }
+    }
+
+    fn carried(&self) -> &Carried {
+        self.carried.get_or_init(|| Carried::new(&self.registry, &self.name))
+    }
+}
+
+impl Carried {
+    fn new(registry: &Registry, route: &str) -> Self {
+        let labels = || vec![Label::new("route", route.to_owned())];
+        let with = |label: &'static str, value: &'static str| {
+            let mut labels = labels();
+            labels.push(Label::new(label, value));
+            labels
+        };
+        let tally = |name| Tally::new(registry.counter(name, labels()));
+        let level = |name| Level::new(registry.gauge(name, labels()));
+        let gaps = Family::new(registry, catalogue::GAPS, labels(), "reason");
+        gaps.prepare(&GAP_REASONS);
+        let upstream_connects = Family::new(registry, catalogue::UPSTREAM_CONNECTS, labels(), "result");
+        upstream_connects.prepare(&["ok"]);
+        Self {
+            subscribers: Protocol::ALL.map(|protocol| {
+                Level::new(registry.gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str())))
+            }),
+            subscriptions: Verdict::ALL.map(|verdict| {
+                Tally::new(registry.counter(catalogue::SUBSCRIPTIONS, with("verdict", verdict.as_str())))
+            }),
+            ended: End::ALL
+                .map(|end| Tally::new(registry.counter(catalogue::SUBSCRIPTIONS_ENDED, with("reason", end.as_str())))),
+            streams: State::ALL
+                .map(|state| Level::new(registry.gauge(catalogue::STREAMS, with("state", state.as_str())))),
+            upstream_events: tally(catalogue::UPSTREAM_EVENTS),
+            upstream_bytes: tally(catalogue::UPSTREAM_BYTES),
+            upstream_connects,
+            events_delivered: tally(catalogue::EVENTS_DELIVERED),
+            bytes_sent: tally(catalogue::BYTES_SENT),
+            event_log_events: level(catalogue::EVENT_LOG_EVENTS),
+            event_log_bytes: level(catalogue::EVENT_LOG_BYTES),
+            gaps,
+            delivery: registry.histogram(catalogue::DELIVERY_SECONDS, labels()),
+            lag: registry.histogram(catalogue::LAG_EVENTS, labels()),
+        }
+    }
+
+    fn publish(&self) {
+        let tallies = [&self.upstream_events, &self.upstream_bytes, &self.events_delivered, &self.bytes_sent];
+        tallies.into_iter().chain(&self.subscriptions).chain(&self.ended).for_each(Tally::publish);
+        let levels = [&self.event_log_events, &self.event_log_bytes];
+        levels.into_iter().chain(&self.subscribers).chain(&self.streams).for_each(Level::publish);
+    }
+}
