@@ -1,7 +1,10 @@
 //! What clients dispatch, written by hand from the standard's text: the check on the reference itself.
 
-/// Name of the case, and type, data and last event id of each event.
-pub const EXPECTED: &[(&str, &[(&str, &str, &str)])] = &[
+/// Type, data and last event id.
+type Written = (&'static str, &'static str, &'static str);
+
+/// Name of the case, and its events.
+pub const EXPECTED: &[(&str, &[Written])] = &[
     ("empty body", &[]),
     ("only blank lines", &[]),
     ("carriage returns", &[("message", "x", "")]),
