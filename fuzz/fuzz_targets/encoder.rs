@@ -1,0 +1,31 @@
+//! Any event is written as one that reads back the same, in one well-formed chunk, and nothing breaks out of a field.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rillgate_fuzz::parse;
+use rillgate_fuzz::sse::{Encoder, Event, EventId, Frame, Item};
+
+fuzz_target!(|input: (String, String, Option<String>)| {
+    let (kind, data, id) = input;
+    let id = id.and_then(|id| EventId::new(id).ok());
+    let event = Event { kind, data, id };
+
+    let frame = Frame::from(&event);
+
+    let expected = Event {
+        kind: event.kind.replace(['\r', '\n'], ""),
+        data: event.data.replace("\r\n", "\n").replace('\r', "\n"),
+        id: event.id,
+    };
+    let body = frame.body();
+    assert_eq!(parse(body.len(), [&*body]), (vec![Item::Event(expected)], Ok(())));
+    let chunk = [format!("{:X}\r\n", frame.len()).as_bytes(), &body, b"\r\n"].concat();
+    assert_eq!(frame.chunk(), chunk);
+
+    let mut encoder = Encoder::new();
+    encoder.comment(&event.data);
+    let body = encoder.finish().body();
+    let (items, outcome) = parse(body.len(), [&*body]);
+    assert!(outcome.is_ok() && !items.is_empty() && items.iter().all(|item| *item == Item::Comment));
+});

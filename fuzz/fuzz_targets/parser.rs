@@ -1,0 +1,48 @@
+//! Any bytes in any split give the items of the reference, and meet a limit at the same place.
+//!
+//! The first byte of the input is the size of the parts, the second the small limit.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rillgate_fuzz::parse;
+use rillgate_fuzz::reference::{self, Dispatched, Interpretation};
+use rillgate_fuzz::sse::Item;
+
+fuzz_target!(|input: &[u8]| {
+    let [size, limit, body @ ..] = input else { return };
+    let (size, limit) = (usize::from(*size) + 1, usize::from(*limit));
+
+    // Replacement characters make text three times as long, at most; ids have a limit of their own.
+    let (items, outcome) = parse(body.len() * 3, [body]);
+    if outcome.is_ok() {
+        assert_eq!(interpret(&items), reference::interpret(body));
+    }
+    assert_eq!(parse(body.len() * 3, body.chunks(size)), (items.clone(), outcome));
+    assert_eq!(parse(body.len() * 3, body.chunks(1)), (items, outcome));
+
+    assert_eq!(parse(limit, body.chunks(size)), parse(limit, [body]));
+});
+
+fn interpret(items: &[Item]) -> Interpretation {
+    let mut seen = Interpretation::default();
+    for item in items {
+        match item {
+            Item::Event(event) => {
+                if let Some(id) = &event.id {
+                    seen.last_event_id = id.to_string();
+                }
+                let kind = if event.kind.is_empty() { "message" } else { &event.kind };
+                seen.dispatched.push(Dispatched {
+                    kind: kind.to_owned(),
+                    data: event.data.clone(),
+                    last_event_id: seen.last_event_id.clone(),
+                });
+            }
+            Item::Id(id) => seen.last_event_id = id.to_string(),
+            Item::Retry(time) => seen.retries.push(u32::try_from(time.as_millis()).expect("clamped to 32 bits")),
+            Item::Comment => seen.comments += 1,
+        }
+    }
+    seen
+}

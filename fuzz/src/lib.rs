@@ -1,0 +1,19 @@
+//! What the fuzz targets share: the module under test, and the reference that judges it.
+//!
+//! The module is compiled from its own sources, not through the gateway, because it depends on three crates and the
+//! gateway on a hundred and fifty: a fuzz build takes seconds.
+
+#[path = "../../tests/corpus/reference.rs"]
+pub mod reference;
+#[path = "../../src/sse/mod.rs"]
+pub mod sse;
+
+use sse::{Item, Parser, TooLarge};
+
+/// What a parser with this limit makes of the parts.
+pub fn parse<'a>(limit: usize, parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Item>, Result<(), TooLarge>) {
+    let mut parser = Parser::new(limit);
+    let mut items = Vec::new();
+    let outcome = parts.into_iter().try_for_each(|part| parser.push(part, &mut items));
+    (items, outcome)
+}

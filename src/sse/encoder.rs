@@ -1,0 +1,183 @@
+//! Events to bytes: whole lines of `text/event-stream`, encoded once for every client and both ways out.
+//!
+//! Nothing breaks out of its field: a line end inside data starts another `data` line, one inside a comment another
+//! comment, one inside a type is left out. What is written reads back as the same event. A frame without lines is no
+//! bytes at all, because a chunk of size zero would end an HTTP/1.1 body.
+//!
+//! Does not decide what is written when, and does not write.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use super::{Event, EventId};
+
+/// Builds one [`Frame`], line by line.
+#[derive(Debug)]
+pub struct Encoder {
+    /// Room for the longest size line, then the lines.
+    bytes: Vec<u8>,
+}
+
+/// Whole SSE lines, encoded once, with the framing of one HTTP/1.1 chunk around them (RFC 9112, 7.1).
+///
+/// One allocation serves both ways out; clones share it.
+///
+/// ```text
+///   2A CRLF  id: 7 LF  data: x LF  LF  CRLF
+///   |        |------- body ---------|     |
+///   |--------------- chunk ---------------|
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// Empty, or size line, body, CRLF.
+    chunk: Bytes,
+    /// Where the body begins.
+    start: usize,
+}
+
+impl Encoder {
+    /// An encoder with nothing in it.
+    pub fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    fn with_capacity(body: usize) -> Self {
+        let mut bytes = Vec::with_capacity(SIZE_LINE + body + LINE_END.len());
+        bytes.resize(SIZE_LINE, 0);
+        Self { bytes }
+    }
+
+    /// Writes an event with its own id, if it has one, and the blank line that dispatches it.
+    pub fn event(&mut self, event: &Event) -> &mut Self {
+        if let Some(id) = &event.id {
+            self.id(id);
+        }
+        // A line end in a type can only come from our own code; without it the type stays a type.
+        if event.kind.bytes().any(|byte| !matches!(byte, b'\r' | b'\n')) {
+            self.bytes.extend_from_slice(b"event: ");
+            self.bytes.extend(event.kind.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+            self.bytes.push(b'\n');
+        }
+        for line in lines(&event.data) {
+            self.field(b"data: ", line);
+        }
+        self.blank()
+    }
+
+    /// Writes an `id` line alone. It belongs to the block that the next blank line ends.
+    pub fn id(&mut self, id: &EventId) -> &mut Self {
+        self.field(b"id: ", id.as_str().as_bytes())
+    }
+
+    /// Writes a reconnection time, in whole milliseconds, at most `u32::MAX` of them.
+    pub fn retry(&mut self, time: Duration) -> &mut Self {
+        let milliseconds = time.as_millis().min(u128::from(u32::MAX));
+        self.field(b"retry: ", milliseconds.to_string().as_bytes())
+    }
+
+    /// Writes a comment, one comment line for each line of the text.
+    pub fn comment(&mut self, text: &str) -> &mut Self {
+        for line in lines(text) {
+            let start: &[u8] = if line.is_empty() { b":" } else { b": " };
+            self.field(start, line);
+        }
+        self
+    }
+
+    /// Writes a blank line, which ends a block.
+    pub fn blank(&mut self) -> &mut Self {
+        self.bytes.push(b'\n');
+        self
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == SIZE_LINE
+    }
+
+    /// Closes the chunk. An encoder with nothing in it makes a frame of no bytes, never a chunk of size zero.
+    pub fn finish(mut self) -> Frame {
+        if self.is_empty() {
+            return Frame::default();
+        }
+        let size = self.bytes.len() - SIZE_LINE;
+        self.bytes.extend_from_slice(LINE_END);
+        // The digits stand right before the body. Leading zeros would be allowed, but every client would pay for them.
+        let digits = (size.ilog2() / 4 + 1) as usize;
+        let unused = SIZE_LINE - LINE_END.len() - digits;
+        write!(&mut self.bytes[unused..SIZE_LINE], "{size:X}\r\n").expect("the room fits the digits of any usize");
+        Frame { chunk: Bytes::from(self.bytes.into_boxed_slice()).slice(unused..), start: SIZE_LINE - unused }
+    }
+
+    fn field(&mut self, start: &[u8], value: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(start);
+        self.bytes.extend_from_slice(value);
+        self.bytes.push(b'\n');
+        self
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Frame {
+    /// The lines as one HTTP/1.1 chunk: size line, lines, CRLF.
+    pub fn chunk(&self) -> Bytes {
+        self.chunk.clone()
+    }
+
+    /// The lines alone, for HTTP/2 and for bodies that end with the connection. A slice of the same allocation.
+    pub fn body(&self) -> Bytes {
+        self.chunk.slice(self.start..self.start + self.len())
+    }
+
+    /// The size of the lines, in bytes.
+    pub fn len(&self) -> usize {
+        self.chunk.len().saturating_sub(self.start + LINE_END.len())
+    }
+
+    /// Whether there are no lines. Neither way out then has a single byte.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_empty()
+    }
+}
+
+impl From<&Event> for Frame {
+    fn from(event: &Event) -> Self {
+        let id = event.id.as_ref().map_or(0, |id| id.as_str().len() + "id: \n".len());
+        let data_lines = 1 + memchr::memchr_iter(b'\n', event.data.as_bytes()).count();
+        let data = event.data.len() + data_lines * "data: ".len() + 1;
+        let kind = if event.kind.is_empty() { 0 } else { event.kind.len() + "event: \n".len() };
+        let mut encoder = Encoder::with_capacity(id + kind + data + 1);
+        encoder.event(event);
+        encoder.finish()
+    }
+}
+
+/// The lines of a text by the rules of the stream: CR, LF and CRLF each end one. A text without any is one line.
+fn lines(text: &str) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text.as_bytes());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = memchr2(b'\r', b'\n', text) else {
+            return rest.take();
+        };
+        let after = if text[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
+        rest = Some(&text[after..]);
+        Some(&text[..end])
+    })
+}
+
+const LINE_END: &[u8] = b"\r\n";
+
+/// Sixteen digits say any size that memory can have.
+const SIZE_LINE: usize = 16 + LINE_END.len();
+
+#[cfg(test)]
+mod tests;

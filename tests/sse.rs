@@ -1,0 +1,286 @@
+//! The parser and the encoder against the standard, over any bytes in any split.
+//!
+//! Four judges: expectations by hand, a plain reference over the whole body, and two published parsers where they
+//! conform. Nothing here opens a socket.
+
+mod corpus;
+mod oracles;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use corpus::reference::{self, Dispatched, Interpretation};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rillgate::sse::{Encoder, Event, EventId, Frame, Item, Parser};
+
+const LARGE: usize = 1 << 20;
+
+fn parse<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Item> {
+    let mut parser = Parser::new(LARGE);
+    let mut items = Vec::new();
+    for part in parts {
+        parser.push(part, &mut items).expect("nothing here is large");
+    }
+    items
+}
+
+/// What a client makes of items.
+fn interpret(items: &[Item]) -> Interpretation {
+    let mut seen = Interpretation::default();
+    for item in items {
+        match item {
+            Item::Event(event) => {
+                if let Some(id) = &event.id {
+                    seen.last_event_id = id.to_string();
+                }
+                let kind = if event.kind.is_empty() { "message" } else { &event.kind };
+                seen.dispatched.push(Dispatched {
+                    kind: kind.to_owned(),
+                    data: event.data.clone(),
+                    last_event_id: seen.last_event_id.clone(),
+                });
+            }
+            Item::Id(id) => seen.last_event_id = id.to_string(),
+            Item::Retry(time) => seen.retries.push(u32::try_from(time.as_millis()).expect("clamped to 32 bits")),
+            Item::Comment => seen.comments += 1,
+        }
+    }
+    seen
+}
+
+/// What a gateway would write for items.
+fn encode(items: &[Item]) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    for item in items {
+        match item {
+            Item::Event(event) => encoder.event(event),
+            Item::Id(id) => encoder.id(id).blank(),
+            Item::Retry(time) => encoder.retry(*time),
+            Item::Comment => encoder.comment(""),
+        };
+    }
+    encoder.finish().body().to_vec()
+}
+
+#[test]
+fn the_corpus_has_many_cases_each_with_a_name_of_its_own() {
+    let cases = corpus::cases();
+    let names: HashSet<_> = cases.iter().map(|case| case.name).collect();
+
+    assert!(cases.len() >= 200, "{}", cases.len());
+    assert_eq!(names.len(), cases.len());
+    assert!(corpus::expected().iter().all(|(name, _)| names.contains(name)));
+}
+
+#[test]
+fn the_reference_agrees_with_what_was_written_by_hand() {
+    let cases = corpus::cases();
+
+    for (name, expected) in corpus::expected() {
+        let case = cases.iter().find(|case| case.name == name).expect("checked by another test");
+        assert_eq!(reference::dispatch(&case.bytes), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_case_is_interpreted_as_the_standard_says() {
+    for case in corpus::cases() {
+        let items = parse([&*case.bytes]);
+
+        assert_eq!(interpret(&items), reference::interpret(&case.bytes), "{}", case.name);
+    }
+}
+
+#[test]
+fn every_case_gives_the_same_items_byte_by_byte_and_at_every_split() {
+    for case in corpus::cases() {
+        let whole = parse([&*case.bytes]);
+
+        assert_eq!(parse(case.bytes.chunks(1)), whole, "{} byte by byte", case.name);
+        for middle in 0..=case.bytes.len() {
+            let (head, tail) = case.bytes.split_at(middle);
+            assert_eq!(parse([head, tail]), whole, "{} split at {middle}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_case_encoded_again_says_the_same_to_a_client() {
+    for case in corpus::cases() {
+        let items = parse([&*case.bytes]);
+
+        let written = encode(&items);
+
+        assert_eq!(reference::interpret(&written), reference::interpret(&case.bytes), "{}", case.name);
+    }
+}
+
+#[test]
+fn the_oracles_agree_on_every_case_that_they_can_be_asked_about() {
+    let mut asked = 0;
+    for case in corpus::cases() {
+        for (oracle, heard) in oracles::ask(&case.bytes) {
+            assert_eq!(heard, reference::dispatch(&case.bytes), "{oracle}: {}", case.name);
+            asked += 1;
+        }
+    }
+    assert!(asked >= 100, "{asked}");
+}
+
+/// Bytes that are dense in what matters: field names, line ends, marks, halves of characters.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&'static [u8]> = vec![
+        b"data",
+        b"data:",
+        b"data: ",
+        b"event",
+        b"event: ",
+        b"id",
+        b"id: ",
+        b"id:",
+        b"retry: ",
+        b"retry",
+        b":",
+        b": ",
+        b" ",
+        b"\n",
+        b"\n",
+        b"\n\n",
+        b"\r",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\r\r",
+        b"\0",
+        b"\xEF\xBB\xBF",
+        b"\xEF",
+        b"\xBB",
+        b"\xBF",
+        b"\xF0\x9F",
+        b"\x90\x8E",
+        b"\xFF",
+        b"\xC0\x80",
+        b"\xED\xA0",
+        b"\xC5\xBE",
+        b"1",
+        b"42",
+        b"x",
+        b"message",
+        b"+",
+        b"0",
+    ];
+    let piece = prop_oneof![
+        9 => proptest::sample::select(pieces).prop_map(<[u8]>::to_vec),
+        1 => vec(any::<u8>(), 0..6),
+    ];
+    vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+/// Text, valid and without a byte order mark at its beginning, of the fields that the oracles read as the standard.
+fn plain_stream() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        4 => "data: ?[ -~ž🐎]{0,8}",
+        1 => Just("data".to_owned()),
+        1 => "event: [a-z :]{1,4}",
+        2 => "id: ?[a-z0-9 ]{0,4}",
+        1 => Just("id".to_owned()),
+        1 => ":[ -~]{0,6}",
+        1 => "[a-z]{1,6}: ?[a-z]{0,4}",
+        5 => Just(String::new()),
+    ];
+    (vec(line, 0..40), prop_oneof![Just("\n"), Just("\r\n")])
+        .prop_map(|(lines, end)| lines.into_iter().flat_map(|line| [line, end.to_owned()]).collect())
+}
+
+fn event_of(text: &'static str) -> impl Strategy<Value = Event> {
+    let id = "[^\0\r\n]{0,6}".prop_map(|id| EventId::new(id).expect("no NUL, CR, LF"));
+    (text, "[^\r\n]{0,6}", proptest::option::of(id)).prop_map(|(data, kind, id)| Event { kind, data, id })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_interpreted_as_the_standard_says(bytes in stream()) {
+        prop_assert_eq!(interpret(&parse([&*bytes])), reference::interpret(&bytes));
+    }
+
+    #[test]
+    fn any_split_gives_the_same_items(bytes in stream(), sizes in vec(0_usize..9, 1..20)) {
+        let mut parts = Vec::new();
+        let mut rest = &*bytes;
+        for size in sizes.into_iter().cycle().take(4 * bytes.len()) {
+            let (part, after) = rest.split_at(size.min(rest.len()));
+            parts.push(part);
+            rest = after;
+        }
+        parts.push(rest);
+
+        prop_assert_eq!(parse(parts), parse([&*bytes]));
+        prop_assert_eq!(parse(bytes.chunks(1)), parse([&*bytes]));
+    }
+
+    #[test]
+    fn any_split_meets_a_limit_in_the_same_way(bytes in stream(), limit in 0_usize..24, size in 1_usize..9) {
+        let parse = |size: usize| {
+            let mut parser = Parser::new(limit);
+            let mut items = Vec::new();
+            let outcome = bytes.chunks(size).try_for_each(|part| parser.push(part, &mut items));
+            (outcome, items, parser.last_event_id().clone())
+        };
+
+        prop_assert_eq!(parse(size), parse(bytes.len().max(1)));
+    }
+
+    #[test]
+    fn what_is_encoded_reads_back_the_same(event in event_of("([^\r]|\n| ){0,12}")) {
+        let frame = Frame::from(&event);
+
+        prop_assert_eq!(parse([&*frame.body()]), [Item::Event(event)]);
+    }
+
+    #[test]
+    fn carriage_returns_in_data_become_line_feeds_and_nothing_else(event in event_of("([a-z:]|\r|\n){0,12}")) {
+        let data = event.data.replace("\r\n", "\n").replace('\r', "\n");
+
+        let frame = Frame::from(&event);
+
+        prop_assert_eq!(parse([&*frame.body()]), [Item::Event(Event { data, ..event })]);
+    }
+
+    #[test]
+    fn no_text_makes_a_type_or_a_comment_more_than_it_is(text in "([ -~]|\r|\n|\0|data: x\n\n){0,12}", ms in any::<u64>()) {
+        let mut encoder = Encoder::new();
+        encoder.comment(&text).retry(Duration::from_millis(ms));
+        encoder.event(&Event { kind: text.clone(), data: "x".to_owned(), id: None });
+
+        let items = parse([&*encoder.finish().body()]);
+
+        let kind = text.replace(['\r', '\n'], "");
+        let events: Vec<_> = items.iter().filter(|item| !matches!(item, Item::Comment | Item::Retry(_))).collect();
+        prop_assert_eq!(events, [&Item::Event(Event { kind, data: "x".to_owned(), id: None })]);
+    }
+
+    #[test]
+    fn a_chunk_is_its_body_framed(event in event_of("[^\r]{0,300}")) {
+        let frame = Frame::from(&event);
+
+        let expected = [format!("{:X}\r\n", frame.len()).as_bytes(), &frame.body(), b"\r\n"].concat();
+
+        prop_assert!(!frame.is_empty());
+        prop_assert_eq!(frame.chunk(), expected);
+    }
+
+    #[test]
+    fn the_oracles_agree_on_plain_streams(text in plain_stream()) {
+        let expected = reference::dispatch(text.as_bytes());
+
+        let heard = oracles::ask(text.as_bytes());
+
+        prop_assert_eq!(heard.len(), 2);
+        for (oracle, heard) in heard {
+            prop_assert_eq!(heard, expected.clone(), "{}", oracle);
+        }
+        prop_assert_eq!(interpret(&parse([text.as_bytes()])).dispatched, expected);
+    }
+}
