@@ -9,5 +9,6 @@ pub mod route;
 pub mod secret;
 pub mod sse;
 pub mod stream;
+pub mod tasks;
 pub mod telemetry;
 pub mod upstream;
