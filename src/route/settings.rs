@@ -7,6 +7,8 @@ use http::HeaderName;
 
 use crate::auth::RuleSettings;
 use crate::route::pattern::{PathPattern, PathTemplate};
+pub use crate::stream::{OnGap, Start};
+
 use crate::stream::Policy;
 use crate::upstream::Target;
 
@@ -81,26 +83,6 @@ pub struct Replay {
     pub verdict: VerdictForm,
     /// The query parameter read when the `Last-Event-ID` header is absent. Default `last_event_id`.
     pub query_id: String,
-}
-
-/// Where a client without an id starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// After the newest event.
-    Live,
-    /// At the oldest event kept.
-    Oldest,
-    /// At the n-th newest event.
-    Last(usize),
-}
-
-/// Where a client starts whose id is not in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnGap {
-    /// At the oldest event kept.
-    Oldest,
-    /// After the newest event.
-    Live,
 }
 
 /// How the outcome of a resume is told in-band.

@@ -1,5 +1,34 @@
-//! Fan-out and replay.
+//! Fan-out and replay: one upstream, a bounded log, and readers that are positions in it.
+//!
+//! ```text
+//!  EventSource ──▶ Ingest ──▶ Intake ──▶ EventStream { EventLog } ◀── Subscription ◀── a client's socket
+//!                                             ▲
+//!                          Streams (by StreamKey, opened once)
+//! ```
+//!
+//! Pull, not push: publishing appends once and wakes; a reader takes handles from the log when its socket has room.
+//! Replay and live delivery are the same code. Nothing here mentions HTTP, TLS, tokens or TOML.
 
+mod event_stream;
+mod ingest;
+mod intake;
+mod key;
+mod log;
+mod minter;
 mod policy;
+mod registry;
+mod source;
+mod spec;
+mod subscription;
+mod verdict;
 
-pub use policy::{Ids, OnEnd, Policy, Retention};
+pub use event_stream::{Condition, EventStream, Phase, Progress};
+pub use intake::TellVerdict;
+pub use key::StreamKey;
+pub use log::{Entry, EntryKind, EventLog, Lagged, Offset, Place};
+pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
+pub use registry::{EXPIRY_INTERVAL, Full, Streams};
+pub use source::{Batch, EventSource, Interrupted, OpenError, Opened};
+pub use spec::{Observer, StreamSpec};
+pub use subscription::{Ready, Subscription, Taken};
+pub use verdict::{Gap, Verdict};

@@ -46,6 +46,26 @@ pub enum OnEnd {
     Complete,
 }
 
+/// Where a client without an id starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// After the newest event.
+    Live,
+    /// At the oldest event kept.
+    Oldest,
+    /// At the n-th newest event.
+    Last(usize),
+}
+
+/// Where a client starts whose id is not in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// At the oldest event kept.
+    Oldest,
+    /// After the newest event.
+    Live,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

@@ -1,0 +1,178 @@
+//! Keeps one stream fed: open, copy, back off, open again.
+//!
+//! There is one ingest for each stream, and so one upstream connection. It ends when the stream is complete, refused, or
+//! has had no reader for the linger. Trouble is logged once per change of state. Does not know who reads.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt, StreamExt};
+use tracing::{debug, info, warn};
+
+use super::event_stream::{EventStream, Phase};
+use super::intake::Intake;
+use super::policy::OnEnd;
+use super::source::{Batch, Interrupted, OpenError, Opened};
+use super::spec::StreamSpec;
+use crate::backoff::Backoff;
+
+/// Most batches taken from the upstream before they are published together.
+const GATHERED_BATCHES: usize = 64;
+
+/// How long a refusal at the first open is remembered.
+pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
+
+/// Feeds one stream.
+pub struct Ingest {
+    stream: Arc<EventStream>,
+    spec: StreamSpec,
+    intake: Intake,
+    backoff: Backoff,
+    /// Attempts since the last event came.
+    failures: u32,
+    /// Whether a connection has ever been open.
+    was_open: bool,
+    trouble: Option<String>,
+}
+
+/// How a stream's feeding ended for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The upstream has said all.
+    Complete,
+    /// The upstream refused the first attempt; to be remembered for this long.
+    Refused(Duration),
+}
+
+impl Ingest {
+    /// For a stream that has just been made.
+    pub fn new(stream: Arc<EventStream>, spec: StreamSpec) -> Self {
+        let (tell, backoff) = (spec.tell, spec.backoff);
+        Self { stream, spec, intake: Intake::new(tell), backoff, failures: 0, was_open: false, trouble: None }
+    }
+
+    /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.
+    pub async fn run(mut self) -> Finished {
+        loop {
+            let outcome = self.spec.source.open(self.intake.upstream_id()).await;
+            self.spec.observer.connected(outcome.as_ref().map(|_| ()));
+            match outcome {
+                Ok(opened) => {
+                    self.opened(&opened);
+                    match self.copy(opened).await {
+                        Ok(()) if self.stream.policy().on_end == OnEnd::Complete => return self.complete(),
+                        Ok(()) => self.troubled("the upstream ended its response".to_owned()),
+                        Err(interrupted) => self.troubled(interrupted.to_string()),
+                    }
+                    self.stream.enter(Phase::Retrying(None));
+                }
+                Err(OpenError::Complete) => return self.complete(),
+                Err(error) if !self.was_open && !error.is_down() && !self.spec.is_always_open => {
+                    warn!(stream = %self.stream.key(), route = %self.stream.key().route, %error, "stream refused");
+                    let memory = self.refusal_memory(&error);
+                    self.stream.enter(Phase::Refused(Arc::new(error)));
+                    return Finished::Refused(memory);
+                }
+                Err(error) => {
+                    self.troubled(error.to_string());
+                    self.stream.enter(Phase::Retrying(Some(Arc::new(error))));
+                }
+            }
+            let delay = self.backoff.delay(self.failures, random_share());
+            self.failures = self.failures.saturating_add(1);
+            debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    fn refusal_memory(&self, error: &OpenError) -> Duration {
+        match error {
+            OpenError::Busy { retry_after: Some(wanted) } => (*wanted).clamp(REFUSAL_MEMORY, self.spec.backoff.max),
+            _ => REFUSAL_MEMORY,
+        }
+    }
+
+    fn opened(&mut self, opened: &Opened) {
+        if self.was_open {
+            self.intake.reconnected(opened.is_continued);
+        }
+        self.was_open = true;
+        match self.trouble.take() {
+            Some(_) => info!(stream = %self.stream.key(), route = %self.stream.key().route, "upstream is back"),
+            None => debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened"),
+        }
+        self.stream.enter(Phase::Live);
+    }
+
+    async fn copy(&mut self, opened: Opened) -> Result<(), Interrupted> {
+        let mut items = opened.items;
+        while let Some(batch) = items.next().await {
+            let mut gathered = batch?;
+            // Everything that is there already goes out together: readers then take it in one write.
+            let mut outcome = Ok(());
+            let mut ended = false;
+            for _ in 1..GATHERED_BATCHES {
+                match items.next().now_or_never() {
+                    Some(Some(Ok(Batch { items, bytes }))) => {
+                        gathered.items.extend(items);
+                        gathered.bytes += bytes;
+                    }
+                    Some(Some(Err(interrupted))) => {
+                        outcome = Err(interrupted);
+                        break;
+                    }
+                    Some(None) => {
+                        ended = true;
+                        break;
+                    }
+                    None => break,
+                }
+            }
+            self.publish(gathered);
+            outcome?;
+            if ended {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, batch: Batch) {
+        let taken = self.intake.take(batch.items, &self.stream.log(), self.stream.minter(), Instant::now());
+        self.spec.observer.received(taken.events, batch.bytes);
+        if taken.is_gap {
+            self.spec.observer.gap(super::Gap::Upstream);
+        }
+        if let Some(retry) = taken.retry {
+            self.backoff.initial = retry.min(self.spec.backoff.max);
+            self.stream.advertise_retry(retry);
+        }
+        if taken.events > 0 {
+            self.failures = 0;
+        }
+        if !taken.entries.is_empty() {
+            self.stream.publish(taken.entries);
+        }
+    }
+
+    fn complete(&self) -> Finished {
+        info!(stream = %self.stream.key(), route = %self.stream.key().route, "stream complete");
+        self.stream.enter(Phase::Complete);
+        Finished::Complete
+    }
+
+    fn troubled(&mut self, what: String) {
+        self.stream.note_error(&what);
+        if self.trouble.as_ref() != Some(&what) {
+            let key = self.stream.key();
+            warn!(stream = %key, route = %key.route, error = %what, "upstream lost, reconnecting");
+            self.trouble = Some(what);
+        }
+    }
+}
+
+/// Uniform in `0.0..1.0`.
+fn random_share() -> f64 {
+    let random = getrandom::u32().expect("the system has random numbers");
+    f64::from(random) / f64::from(u32::MAX)
+}

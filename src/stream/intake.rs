@@ -1,0 +1,193 @@
+//! From what the upstream says to what is appended: ids given, repetitions after a reconnect left out, gaps told.
+//!
+//! Within one upstream connection nothing is de-duplicated. After a reconnect, events that the log already has (same id,
+//! type and data, contiguous up to its end) are left out, and they are the proof that nothing was missed; without proof
+//! a gap is told. Pure, but for the log that is read.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use super::log::{Entry, EntryKind, EventLog, Offset};
+use super::minter::Minter;
+use super::verdict::{Gap, Verdict};
+use crate::sse::{Encoder, Event, EventId, Frame, Item};
+
+/// Writes a verdict the way the route's clients are told it; `None` for routes that say nothing in-band.
+pub type TellVerdict = fn(Verdict, &EventId) -> Option<Frame>;
+
+/// The state of one stream's intake, across upstream connections.
+#[derive(Debug)]
+pub struct Intake {
+    /// The upstream's own id in force: all that it is ever asked to go on after.
+    upstream_id: EventId,
+    /// The id in force for clients.
+    shown_id: EventId,
+    /// Events so far: what minted ids count.
+    number: u64,
+    hasher: RandomState,
+    overlap: Overlap,
+    tell: TellVerdict,
+}
+
+/// What is known about the seam between the last upstream connection and this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overlap {
+    /// Nothing to prove, or it has been proved.
+    None,
+    /// The next event decides.
+    Expected,
+    /// The upstream repeats the log; its next event should equal the entry here.
+    Repeating(Offset),
+}
+
+/// What a batch of items comes to.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// To be published.
+    pub entries: Vec<Entry>,
+    /// Events among the entries.
+    pub events: u64,
+    /// The upstream's reconnection time, if it said one.
+    pub retry: Option<Duration>,
+    /// A gap was told.
+    pub is_gap: bool,
+}
+
+impl Intake {
+    /// For a stream without a past.
+    pub fn new(tell: TellVerdict) -> Self {
+        Self {
+            upstream_id: EventId::default(),
+            shown_id: EventId::default(),
+            number: 0,
+            hasher: RandomState::new(),
+            overlap: Overlap::None,
+            tell,
+        }
+    }
+
+    /// The last completed id that the upstream itself sent, for its `Last-Event-ID`.
+    pub fn upstream_id(&self) -> Option<EventId> {
+        (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())
+    }
+
+    /// A new connection after an earlier one; `is_continued`: the upstream has said that it goes on without a gap.
+    pub fn reconnected(&mut self, is_continued: bool) {
+        self.overlap = if is_continued { Overlap::None } else { Overlap::Expected };
+    }
+
+    /// Takes what the upstream said, in order. `log` is the stream's, without these items.
+    pub fn take(&mut self, items: Vec<Item>, log: &EventLog, minter: &Minter, now: Instant) -> Taken {
+        let mut taken = Taken::default();
+        for item in items {
+            match item {
+                Item::Comment => {}
+                Item::Retry(retry) => {
+                    taken.retry = Some(retry);
+                    let mut encoder = Encoder::new();
+                    encoder.retry(retry);
+                    taken.entries.push(self.aside(encoder.finish(), now));
+                }
+                Item::Id(id) => self.take_id(id, minter, now, &mut taken),
+                Item::Event(event) => self.take_event(event, log, minter, now, &mut taken),
+            }
+        }
+        taken
+    }
+
+    fn take_id(&mut self, id: EventId, minter: &Minter, now: Instant, taken: &mut Taken) {
+        if self.overlap == Overlap::Expected && id == self.upstream_id && !id.is_empty() {
+            // The upstream names the place we asked for before anything else: it goes on there.
+            self.overlap = Overlap::None;
+            return;
+        }
+        self.upstream_id = id;
+        // Where events without an id are given one, there is always an id in force and it is not to be taken back.
+        if minter.shows(&self.upstream_id) && self.shown_id != self.upstream_id {
+            self.shown_id = self.upstream_id.clone();
+            let mut encoder = Encoder::new();
+            encoder.id(&self.shown_id).blank();
+            taken.entries.push(self.aside(encoder.finish(), now));
+        }
+    }
+
+    fn take_event(&mut self, mut event: Event, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
+        let has_own_id = event.id.as_ref().is_some_and(|id| !id.is_empty());
+        let fingerprint = self.hasher.hash_one((&event.id, &event.kind, &event.data));
+        let is_repeated = self.is_repeated(fingerprint, has_own_id, log, now, taken);
+        if let Some(id) = &event.id {
+            self.upstream_id = id.clone();
+        }
+        if is_repeated {
+            return;
+        }
+        self.number += 1;
+        if let Some(minted) = minter.mint(self.number, &self.upstream_id) {
+            event.id = Some(minted);
+        }
+        if let Some(id) = &event.id {
+            self.shown_id = id.clone();
+        }
+        taken.events += 1;
+        taken.entries.push(Entry {
+            frame: Frame::from(&event),
+            id: self.shown_id.clone(),
+            kind: EntryKind::Event { fingerprint, has_own_id },
+            at: now,
+        });
+    }
+
+    /// Whether the log already has this event; tells a gap when it turns out that nothing proves there is none.
+    fn is_repeated(
+        &mut self,
+        fingerprint: u64,
+        has_own_id: bool,
+        log: &EventLog,
+        now: Instant,
+        taken: &mut Taken,
+    ) -> bool {
+        let expected = match self.overlap {
+            Overlap::None => return false,
+            // An event without an id of its own may well happen twice: only a named one shows where we are.
+            Overlap::Expected => has_own_id.then(|| log.find(fingerprint)).flatten(),
+            Overlap::Repeating(next) => match next_event(log, next) {
+                // The repetition reached the log's end: what comes now is new, and nothing was missed.
+                None => {
+                    self.overlap = Overlap::None;
+                    return false;
+                }
+                Some((offset, known)) => (known == fingerprint).then_some(offset),
+            },
+        };
+        match expected {
+            Some(offset) => {
+                self.overlap = Overlap::Repeating(Offset(offset.0 + 1));
+                true
+            }
+            None => {
+                self.overlap = Overlap::None;
+                taken.is_gap = true;
+                if let Some(frame) = (self.tell)(Verdict::Gap(Gap::Upstream), &self.shown_id) {
+                    taken.entries.push(self.aside(frame, now));
+                }
+                false
+            }
+        }
+    }
+
+    fn aside(&self, frame: Frame, now: Instant) -> Entry {
+        Entry { frame, id: self.shown_id.clone(), kind: EntryKind::Aside, at: now }
+    }
+}
+
+/// The first event at or after a place, asides passed over.
+fn next_event(log: &EventLog, from: Offset) -> Option<(Offset, u64)> {
+    let entries = log.from(from, 0).ok()?;
+    entries.zip(from.0..).find_map(|(entry, offset)| match entry.kind {
+        EntryKind::Event { fingerprint, .. } => Some((Offset(offset), fingerprint)),
+        EntryKind::Aside => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! The event log: the bounded recent past of one stream, which replay and live delivery both read.
+//!
+//! Offsets are contiguous and never reused; eviction moves the start, appending moves the end. Every entry knows the id
+//! in force after it, so that a position always has an id. Pure: the time comes in, nothing goes out, nobody waits.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
+
+use super::policy::Retention;
+use crate::sse::{EventId, Frame};
+
+/// A place between two entries: everything before it has been read. The first place of a stream is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Offset(pub u64);
+
+/// What is appended: whole SSE lines, encoded once for all clients.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The bytes.
+    pub frame: Frame,
+    /// The last event id that a client has after reading this.
+    pub id: EventId,
+    /// What it is to the client.
+    pub kind: EntryKind,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// What an entry is to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// Dispatches an event. The number tells the upstream's events apart: equal for equal id, type and data.
+    Event {
+        /// Fingerprint of what the upstream sent, minted ids not included.
+        fingerprint: u64,
+        /// Whether the upstream gave it an id of its own.
+        has_own_id: bool,
+    },
+    /// Dispatches nothing: an id alone, a reconnection time, a verdict.
+    Aside,
+}
+
+/// A reader fell off the log: entries between its place and the log's start are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lagged {
+    /// How many events it can no longer have.
+    pub missed: u64,
+}
+
+/// Where an id stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its oldest occurrence ends here: what follows comes after it.
+    Here(Offset),
+    /// It was here and has been evicted.
+    Evicted,
+    /// It was never here, as far as we remember.
+    Unknown,
+}
+
+/// The bounded recent past of one stream.
+#[derive(Debug)]
+pub struct EventLog {
+    kept: VecDeque<Kept>,
+    /// Offset of the oldest entry kept; the end if there is none.
+    start: u64,
+    /// Events (not entries) before the oldest entry kept.
+    events_before: u64,
+    /// Events appended in the whole life.
+    events_ever: u64,
+    bytes: usize,
+    /// The id in force before the oldest entry kept.
+    id_before: EventId,
+    occurrences: HashMap<EventId, Occurrences>,
+    forgotten: Forgotten,
+    retention: Retention,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    /// Events appended before this entry.
+    events_before: u64,
+    /// The next entry with the same id: occurrences are a list through the log, so that eviction is O(1).
+    again: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Occurrences {
+    oldest: u64,
+    newest: u64,
+}
+
+impl EventLog {
+    /// An empty log.
+    pub fn new(retention: Retention) -> Self {
+        Self {
+            kept: VecDeque::new(),
+            start: 0,
+            events_before: 0,
+            events_ever: 0,
+            bytes: 0,
+            id_before: EventId::default(),
+            occurrences: HashMap::new(),
+            forgotten: Forgotten::new(retention.events),
+            retention,
+        }
+    }
+
+    /// The place before the oldest entry kept.
+    pub fn start(&self) -> Offset {
+        Offset(self.start)
+    }
+
+    /// The place after the newest entry.
+    pub fn end(&self) -> Offset {
+        Offset(self.start + self.kept.len() as u64)
+    }
+
+    /// Events kept (asides are not counted).
+    pub fn events(&self) -> usize {
+        usize::try_from(self.events_ever - self.events_before).expect("what is kept fits in memory")
+    }
+
+    /// Encoded bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds the newest entry, evicts what is over the bounds, and returns the new end.
+    pub fn append(&mut self, entry: Entry) -> Offset {
+        let offset = self.end().0;
+        if !entry.id.is_empty() {
+            let seen = self.occurrences.get_mut(&entry.id);
+            if let Some(seen) = seen {
+                let newest = std::mem::replace(&mut seen.newest, offset);
+                self.kept[usize::try_from(newest - self.start).expect("an occurrence is kept")].again = Some(offset);
+            } else {
+                self.occurrences.insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset });
+            }
+        }
+        let now = entry.at;
+        self.bytes += entry.frame.len();
+        let events_before = self.events_ever;
+        self.events_ever += u64::from(entry.is_event());
+        self.kept.push_back(Kept { entry, events_before, again: None });
+        self.expire(now);
+        self.end()
+    }
+
+    /// Evicts what is over the bounds at this time. The newest entry is never evicted for its size or count.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some(oldest) = self.kept.front() {
+            let too_old = now.saturating_duration_since(oldest.entry.at) > self.retention.age;
+            let too_much = self.bytes > self.retention.bytes || self.events() > self.retention.events;
+            // Asides are bounded by the count as well: a stream of ids alone must not grow for ever.
+            let too_many = self.kept.len() > self.retention.events.saturating_mul(2);
+            if too_old || (self.kept.len() > 1 && (too_much || too_many)) {
+                self.evict();
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn evict(&mut self) {
+        let Some(Kept { entry, again, .. }) = self.kept.pop_front() else { return };
+        if !entry.id.is_empty() {
+            match again {
+                Some(next) => {
+                    self.occurrences.get_mut(&entry.id).expect("what is kept is indexed").oldest = next;
+                }
+                None => {
+                    self.occurrences.remove(&entry.id);
+                    self.forgotten.add(&entry.id);
+                }
+            }
+        }
+        self.start += 1;
+        self.bytes -= entry.frame.len();
+        self.events_before += u64::from(entry.is_event());
+        self.id_before = entry.id;
+    }
+
+    /// Where `id` stands. O(1).
+    pub fn place(&self, id: &str) -> Place {
+        match self.occurrences.get(id) {
+            Some(seen) => Place::Here(Offset(seen.oldest + 1)),
+            None if self.forgotten.contains(id) => Place::Evicted,
+            None => Place::Unknown,
+        }
+    }
+
+    /// The place from which the newest `count` events follow.
+    pub fn newest(&self, count: usize) -> Offset {
+        let wanted = self.events_ever.saturating_sub(count as u64);
+        let skipped = self.kept.partition_point(|kept| kept.events_before < wanted);
+        Offset(self.start + skipped as u64)
+    }
+
+    /// The id in force at a place that is still in the log.
+    pub fn id_at(&self, at: Offset) -> &EventId {
+        match at.0.checked_sub(self.start + 1).and_then(|index| self.kept.get(usize::try_from(index).ok()?)) {
+            Some(kept) => &kept.entry.id,
+            None => &self.id_before,
+        }
+    }
+
+    /// How many events follow a place.
+    pub fn events_after(&self, at: Offset) -> u64 {
+        let index = at.0.saturating_sub(self.start);
+        match usize::try_from(index).ok().and_then(|index| self.kept.get(index)) {
+            Some(kept) => self.events_ever - kept.events_before,
+            None => 0,
+        }
+    }
+
+    /// How many events came before a place, in the stream's whole life.
+    pub fn events_until(&self, at: Offset) -> u64 {
+        self.events_ever - self.events_after(at)
+    }
+
+    /// The entries from a place on, oldest first.
+    ///
+    /// # Errors
+    /// [`Lagged`] when some of them are gone; `read` says how many events the reader has had.
+    pub fn from(&self, at: Offset, read: u64) -> Result<impl Iterator<Item = &Entry>, Lagged> {
+        match at.0.checked_sub(self.start) {
+            Some(index) => {
+                let index = usize::try_from(index).unwrap_or(usize::MAX).min(self.kept.len());
+                Ok(self.kept.range(index..).map(|kept| &kept.entry))
+            }
+            None => Err(Lagged { missed: self.events_before.saturating_sub(read) }),
+        }
+    }
+
+    /// The newest entry that the upstream named itself and that has this fingerprint.
+    pub fn find(&self, wanted: u64) -> Option<Offset> {
+        let index = self.kept.iter().rposition(|kept| {
+            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true } if fingerprint == wanted)
+        })?;
+        Some(Offset(self.start + index as u64))
+    }
+
+    /// The oldest and newest id kept.
+    pub fn ids(&self) -> Option<(&EventId, &EventId)> {
+        Some((&self.kept.front()?.entry.id, &self.kept.back()?.entry.id))
+    }
+}
+
+impl Entry {
+    /// Whether a client dispatches something.
+    pub fn is_event(&self) -> bool {
+        matches!(self.kind, EntryKind::Event { .. })
+    }
+}
+
+/// Evicted ids, as hashes and bounded: enough to tell "too old" from "never seen".
+#[derive(Debug)]
+struct Forgotten {
+    order: VecDeque<u64>,
+    hashes: HashSet<u64>,
+    most: usize,
+    hasher: RandomState,
+}
+
+impl Forgotten {
+    fn new(events: usize) -> Self {
+        // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
+        let most = events.saturating_mul(4).clamp(1024, 16 * 1024);
+        Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
+    }
+
+    fn add(&mut self, id: &EventId) {
+        let hash = self.hasher.hash_one(id.as_str());
+        if !self.hashes.insert(hash) {
+            return;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        self.hashes.contains(&self.hasher.hash_one(id))
+    }
+}
+
+#[cfg(test)]
+mod tests;

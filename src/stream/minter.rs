@@ -1,0 +1,59 @@
+//! Ids that rillgate gives to events: `<epoch>-<number>`.
+//!
+//! The epoch is random for each life of a stream, so an id from another life is a gap and never a wrong match.
+
+use super::policy::Ids;
+use crate::sse::EventId;
+
+/// Mints ids for one life of one stream.
+#[derive(Debug)]
+pub struct Minter {
+    ids: Ids,
+    /// 64 random bits, in hexadecimal.
+    epoch: String,
+}
+
+impl Minter {
+    /// A minter with an epoch of its own.
+    pub fn new(ids: Ids) -> Self {
+        let random = getrandom::u64().expect("the system has random numbers");
+        Self { ids, epoch: format!("{random:016x}") }
+    }
+
+    /// The id for the event with this number (from 1), if it is ours to name; `in_force` is the upstream's id.
+    pub fn mint(&self, number: u64, in_force: &EventId) -> Option<EventId> {
+        let is_ours = match self.ids {
+            Ids::Keep => false,
+            Ids::Fill => in_force.is_empty(),
+            Ids::Replace => true,
+        };
+        is_ours.then(|| EventId::new(format!("{}-{number}", self.epoch)).expect("hexadecimal digits are an id"))
+    }
+
+    /// Whether clients are shown an id that the upstream sent without an event.
+    pub fn shows(&self, id: &EventId) -> bool {
+        match self.ids {
+            Ids::Keep => true,
+            Ids::Fill => !id.is_empty(),
+            Ids::Replace => false,
+        }
+    }
+
+    /// Whether `id` has the form of a minted id, of this life or another.
+    pub fn is_own_form(&self, id: &str) -> bool {
+        if self.ids == Ids::Keep {
+            return false;
+        }
+        id.split_once('-').is_some_and(|(epoch, number)| {
+            epoch.len() == 16
+                && epoch.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
+
+    /// Whether `id` was minted in this life.
+    pub fn is_of_this_life(&self, id: &str) -> bool {
+        self.is_own_form(id) && id.starts_with(&self.epoch)
+    }
+}

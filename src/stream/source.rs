@@ -1,0 +1,105 @@
+//! Where events come from: the seam between a stream and its upstream.
+//!
+//! In this module's words, not HTTP's: whoever implements the trait translates. Nothing here waits or retries.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::sse::{EventId, Item};
+
+/// Something that can be connected to, again and again, for one stream.
+pub trait EventSource: Send + Sync {
+    /// Opens a connection; `after` is the last completed id of the upstream's own, if it ever sent one.
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>>;
+}
+
+/// A source that answered.
+pub struct Opened {
+    /// Everything that comes, as it comes; ends when the upstream ends its response cleanly.
+    pub items: BoxStream<'static, Result<Batch, Interrupted>>,
+    /// The upstream said that it goes on exactly after the id that was asked for.
+    pub is_continued: bool,
+}
+
+/// What one read from the upstream completed. May be empty: then it only shows that the upstream is alive.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Items in order.
+    pub items: Vec<Item>,
+    /// How many bytes were read for them.
+    pub bytes: usize,
+}
+
+/// Why a source could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The upstream says that there is nothing more to come (204).
+    #[error("the upstream says that the stream is complete")]
+    Complete,
+    /// The upstream knows no such stream (404, 410).
+    #[error("the upstream answered {status}")]
+    NotFound {
+        /// Its status.
+        status: u16,
+    },
+    /// The upstream wants fewer requests (429).
+    #[error("the upstream answered 429")]
+    Busy {
+        /// What its `Retry-After` said.
+        retry_after: Option<Duration>,
+    },
+    /// The upstream answered what no event source answers.
+    #[error("{0}")]
+    Wrong(String),
+    /// The upstream answered 5xx.
+    #[error("the upstream answered {status}")]
+    Failing {
+        /// Its status.
+        status: u16,
+    },
+    /// The upstream could not be reached.
+    #[error("the upstream cannot be reached: {0}")]
+    Unreachable(String),
+    /// The upstream did not answer in time.
+    #[error("the upstream did not answer within {} ms", .0.as_millis())]
+    Silent(Duration),
+}
+
+impl OpenError {
+    /// Whether the upstream is down, as opposed to having refused.
+    pub fn is_down(&self) -> bool {
+        match self {
+            Self::Failing { .. } | Self::Unreachable(_) | Self::Silent(_) => true,
+            Self::Complete | Self::NotFound { .. } | Self::Busy { .. } | Self::Wrong(_) => false,
+        }
+    }
+
+    /// A short name for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::NotFound { .. } => "not_found",
+            Self::Busy { .. } => "busy",
+            Self::Wrong(_) => "wrong",
+            Self::Failing { .. } => "failing",
+            Self::Unreachable(_) => "unreachable",
+            Self::Silent(_) => "silent",
+        }
+    }
+}
+
+/// Why an open source stopped before its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupted {
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// No bytes for the configured time.
+    #[error("no bytes for {} ms", .0.as_millis())]
+    Idle(Duration),
+    /// A line or an event over the bound.
+    #[error("{0}")]
+    TooLarge(String),
+}

@@ -1,0 +1,36 @@
+//! What it takes to make a stream: given once, by whoever asks for it first.
+
+use std::sync::Arc;
+
+use super::intake::TellVerdict;
+use super::policy::Policy;
+use super::source::{EventSource, OpenError};
+use super::verdict::Gap;
+use crate::backoff::Backoff;
+
+/// How a stream is made and kept.
+#[derive(Clone)]
+pub struct StreamSpec {
+    /// How it is kept.
+    pub policy: Policy,
+    /// Where its events come from.
+    pub source: Arc<dyn EventSource>,
+    /// Delays between attempts.
+    pub backoff: Backoff,
+    /// How a gap is told to its clients.
+    pub tell: TellVerdict,
+    /// Kept without readers, and tried again whatever the upstream answers.
+    pub is_always_open: bool,
+    /// Who counts.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Hears what happens to a stream, for counting.
+pub trait Observer: Send + Sync {
+    /// An attempt to connect ended.
+    fn connected(&self, outcome: Result<(), &OpenError>);
+    /// Events came.
+    fn received(&self, events: u64, bytes: usize);
+    /// Continuity broke.
+    fn gap(&self, gap: Gap);
+}
