@@ -1,5 +1,8 @@
-//! The origin side.
+//! The origin side: how an upstream is reached and read.
 
+mod connection;
+mod event_source;
 mod target;
 
+pub use event_source::HttpEventSource;
 pub use target::{Origin, Target};

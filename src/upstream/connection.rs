@@ -1,0 +1,138 @@
+//! One HTTP/1.1 connection to an origin, and one response read from it.
+//!
+//! HTTP/1.1 on purpose: a stream occupies its connection anyway, and on HTTP/2 one stalled stream can starve its
+//! siblings. Not a pool. The connection is driven by whoever reads the body, and closed by dropping it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::target::{Origin, Target};
+
+/// Anything that carries bytes both ways.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
+
+/// Most bytes of an upstream's response head: hyper's read buffer.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No connection.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A connection, and then no HTTP response on it.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// A response whose body is read together with its connection.
+pub struct Exchange {
+    driver: Option<Driver>,
+    /// Status and head; the body is inside.
+    pub response: Response<Incoming>,
+}
+
+/// Connects to `origin` and sends `request`.
+///
+/// # Errors
+/// [`ConnectError`]. The time for the connection is bounded by the target; the time for the response is the caller's.
+pub async fn exchange(
+    target: &Target,
+    origin: &Origin,
+    request: Request<Empty<Bytes>>,
+) -> Result<Exchange, ConnectError> {
+    let io = timeout(target.connect_timeout, connect(target, origin))
+        .await
+        .map_err(|_| ConnectError::Unreachable(format!("no connection within {}", millis(target.connect_timeout))))??;
+    let (mut sender, mut driver) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES)
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
+        .await
+        .map_err(|error| ConnectError::Broken(chain(&error)))?;
+    let mut response = Box::pin(sender.send_request(request));
+    let mut is_closed = false;
+    // The connection must be polled for the response to come; it may end with it (`connection: close`).
+    let response = poll_fn(|cx| {
+        if !is_closed && Pin::new(&mut driver).poll(cx).is_ready() {
+            is_closed = true;
+        }
+        response.as_mut().poll(cx)
+    })
+    .await
+    .map_err(|error| ConnectError::Broken(chain(&error)))?;
+    Ok(Exchange { driver: (!is_closed).then_some(driver), response })
+}
+
+impl Exchange {
+    /// The next bytes of the body; `None` at its clean end. Cancel-safe.
+    ///
+    /// # Errors
+    /// What broke the body, in words.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        loop {
+            if let Some(driver) = &mut self.driver
+                && Pin::new(driver).poll(cx).is_ready()
+            {
+                self.driver = None;
+            }
+            match ready!(Pin::new(self.response.body_mut()).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(chain(&error)))),
+                // Trailers say nothing to an event source.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, ConnectError> {
+    let unreachable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
+    let tcp = TcpStream::connect((origin.host(), origin.port())).await.map_err(unreachable)?;
+    tcp.set_nodelay(true).map_err(unreachable)?;
+    if !origin.is_tls() {
+        return Ok(Box::new(tcp));
+    }
+    let config = target.tls.clone().expect("a target with an https origin has a TLS configuration");
+    let name = ServerName::try_from(origin.host().to_owned())
+        .map_err(|_| ConnectError::Unreachable(format!("{:?} is no server name", origin.host())))?;
+    let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp).await.map_err(unreachable)?;
+    Ok(Box::new(tls))
+}
+
+/// An error with its causes: hyper's own text rarely names the reason.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}

@@ -1,0 +1,207 @@
+//! An [`EventSource`] over HTTP: what an event source of the HTML standard does, for one stream.
+//!
+//! The request is built from scratch and holds nothing of any client but what the route shares. A response that is not an
+//! event stream is refused here and never reaches a client. Does not retry: that is the ingest's.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, USER_AGENT,
+};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Empty;
+use tokio::time::timeout;
+use url::Url;
+
+use super::connection::{ConnectError, Exchange, exchange};
+use super::target::{Origin, Target};
+use crate::sse::{EventId, Parser};
+use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
+
+/// Redirects followed for one open, all on the same origin.
+const REDIRECTS: usize = 5;
+
+/// One stream's upstream.
+#[derive(Debug)]
+pub struct HttpEventSource {
+    target: Arc<Target>,
+    /// Path and query asked for, starting with a slash, put behind the origin's base.
+    path_and_query: String,
+    /// What the route shares of its clients.
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HttpEventSource {
+    /// For one stream: where it is, and what is sent besides the target's own headers.
+    pub fn new(target: Arc<Target>, path_and_query: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { target, path_and_query, headers }
+    }
+
+    /// Tries the origins in order: the next one when one is down, none further when one has refused.
+    async fn open_any(&self, after: Option<EventId>) -> Result<Opened, OpenError> {
+        let mut last = None;
+        for origin in &self.target.origins {
+            let wait = self.target.open_timeout;
+            let outcome = timeout(wait, self.open_at(origin, after.as_ref())).await.unwrap_or(Err(OpenError::Silent(wait)));
+            match outcome {
+                Err(error) if error.is_down() => last = Some(error),
+                decided => return decided,
+            }
+        }
+        Err(last.expect("a target has an origin"))
+    }
+
+    async fn open_at(&self, origin: &Origin, after: Option<&EventId>) -> Result<Opened, OpenError> {
+        let mut path = format!("{}{}", origin.base, self.path_and_query);
+        for _ in 0..=REDIRECTS {
+            let request = self.request(origin, &path, after)?;
+            let exchange = exchange(&self.target, origin, request).await.map_err(|error| match error {
+                ConnectError::Unreachable(why) => OpenError::Unreachable(why),
+                ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
+            })?;
+            match self.judge(origin, &path, &exchange.response)? {
+                Answer::Stream => {
+                    let is_continued = exchange
+                        .response
+                        .headers()
+                        .get("rillgate-resume")
+                        .is_some_and(|verdict| verdict.as_bytes().starts_with(b"resumed"));
+                    return Ok(Opened { items: self.items(exchange), is_continued });
+                }
+                Answer::Redirect(next) => path = next,
+            }
+        }
+        Err(OpenError::Wrong(format!("the upstream redirected more than {REDIRECTS} times")))
+    }
+
+    fn request(&self, origin: &Origin, path: &str, after: Option<&EventId>) -> Result<Request<Empty<Bytes>>, OpenError> {
+        let mut request = Request::get(path)
+            .header(HOST, origin.authority.as_str())
+            .header(ACCEPT, "text/event-stream")
+            .header(ACCEPT_ENCODING, "identity")
+            .header(CACHE_CONTROL, "no-cache")
+            .header(USER_AGENT, concat!("rillgate/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|error| OpenError::Wrong(format!("the upstream's path cannot be asked for: {error}")))?;
+        let headers = request.headers_mut();
+        // An id that no header can carry is left out, never shortened.
+        if let Some(id) = after.and_then(|id| HeaderValue::from_bytes(id.as_str().as_bytes()).ok()) {
+            headers.insert("last-event-id", id);
+        }
+        for (name, value) in self.target.headers.iter().chain(&self.headers) {
+            headers.insert(name, value.clone());
+        }
+        Ok(request)
+    }
+
+    fn judge<B>(&self, origin: &Origin, path: &str, response: &Response<B>) -> Result<Answer, OpenError> {
+        let status = response.status();
+        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        match status {
+            StatusCode::OK => {}
+            StatusCode::NO_CONTENT => return Err(OpenError::Complete),
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound { status: status.as_u16() }),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let retry_after = header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
+                return Err(OpenError::Busy { retry_after: retry_after.map(Duration::from_secs) });
+            }
+            StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT => return self.redirect(origin, path, header(LOCATION)),
+            _ if status.is_server_error() => return Err(OpenError::Failing { status: status.as_u16() }),
+            _ => return Err(OpenError::Wrong(format!("the upstream answered {}", status.as_u16()))),
+        }
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("text/event-stream") {
+            return Err(OpenError::Wrong(format!("the upstream's content type is {essence:?}, not text/event-stream")));
+        }
+        match header(CONTENT_ENCODING) {
+            Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
+                Err(OpenError::Wrong(format!("the upstream compressed its response ({encoding:?}) unasked")))
+            }
+            _ => Ok(Answer::Stream),
+        }
+    }
+
+    /// Followed only within the origin: the answer of another one would be another one's word for this stream.
+    fn redirect(&self, origin: &Origin, path: &str, location: Option<&str>) -> Result<Answer, OpenError> {
+        let here = Url::parse(&format!("{}://{}{path}", origin.scheme, origin.authority));
+        let next = location.and_then(|location| here.ok().map(|here| (here.join(location), here)));
+        match next {
+            Some((Ok(next), here)) if next.origin() == here.origin() => {
+                let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
+                Ok(Answer::Redirect(format!("{}{query}", next.path())))
+            }
+            _ => Err(OpenError::Wrong("the upstream redirects to another origin".to_owned())),
+        }
+    }
+
+    fn items(&self, exchange: Exchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
+        let reader = Reader {
+            exchange,
+            parser: Parser::new(self.target.max_event),
+            idle_timeout: self.target.idle_timeout,
+            failed: None,
+        };
+        stream::unfold(reader, |mut reader| async {
+            let batch = reader.next().await?;
+            Some((batch, reader))
+        })
+        .boxed()
+    }
+}
+
+impl EventSource for HttpEventSource {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        self.open_any(after).boxed()
+    }
+}
+
+enum Answer {
+    Stream,
+    Redirect(String),
+}
+
+struct Reader {
+    exchange: Exchange,
+    parser: Parser,
+    idle_timeout: Option<Duration>,
+    /// To be told after the items that came before it.
+    failed: Option<Interrupted>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<Batch, Interrupted>> {
+        if let Some(failed) = self.failed.take() {
+            return Some(Err(failed));
+        }
+        let data = poll_fn(|cx| self.exchange.poll_data(cx));
+        let data = match self.idle_timeout {
+            Some(idle) => match timeout(idle, data).await {
+                Ok(data) => data,
+                Err(_) => return Some(Err(Interrupted::Idle(idle))),
+            },
+            None => data.await,
+        };
+        match data? {
+            Ok(data) => {
+                let mut batch = Batch { items: Vec::new(), bytes: data.len() };
+                if let Err(too_large) = self.parser.push(&data, &mut batch.items) {
+                    self.failed = Some(Interrupted::TooLarge(too_large.to_string()));
+                }
+                Some(Ok(batch))
+            }
+            Err(why) => {
+                Some(Err(Interrupted::Broken(why)))
+            }
+        }
+    }
+}
