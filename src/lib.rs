@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod backoff;
 pub mod config;
+pub mod files;
 pub mod limits;
 pub mod listen;
 pub mod route;
@@ -12,3 +13,4 @@ pub mod stream;
 pub mod tasks;
 pub mod telemetry;
 pub mod upstream;
+pub mod workers;

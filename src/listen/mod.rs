@@ -1,5 +1,27 @@
-//! Sockets in.
+//! Sockets in: accepted within limits, told apart, served by hyper, ended gracefully.
+//!
+//! Generic over the service: nothing here knows what is served.
 
+mod admission;
+mod certificates;
+mod connection;
+mod guarded;
+mod listener;
+mod pace;
 mod settings;
+mod socket;
+mod supervise;
+mod takeover;
+mod tls;
+mod transport;
 
+pub use admission::Admission;
+pub use certificates::{CertificateError, load as load_certificate, read_certificates};
+pub use connection::{Peer, ResponseBody, Service};
+pub use listener::{Listener, Surroundings};
 pub use settings::{Address, CertificateFiles, Settings, TlsSettings, TlsVersion};
+pub use socket::listen;
+pub use supervise::watch;
+pub use takeover::{Takeover, Writer};
+pub use tls::{Tls, TlsError};
+pub use transport::Transport;

@@ -1,0 +1,110 @@
+//! How many connections are let in: all together, and from one address.
+//!
+//! An IPv6 client is counted by its /64, which is what one subscriber is given (RFC 6177). The count goes down by itself.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// Counts connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admission(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    most: usize,
+    most_per_ip: usize,
+    /// Touched twice for each connection.
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// A connection that has been let in; leaving is dropping it.
+#[derive(Debug)]
+pub struct Admitted {
+    inner: Arc<Inner>,
+    ip: IpAddr,
+    /// Whether its address has more connections than it may.
+    pub is_over_ip_limit: bool,
+}
+
+impl Admission {
+    /// Room for `most` connections, `most_per_ip` from one address.
+    pub fn new(most: usize, most_per_ip: usize) -> Self {
+        Self(Arc::new(Inner { most, most_per_ip, counts: Mutex::default() }))
+    }
+
+    /// Lets a connection in, if there is room at all. One over its address's limit is let in to be told so.
+    pub fn admit(&self, ip: IpAddr) -> Option<Admitted> {
+        let ip = network(ip);
+        let mut counts = self.0.counts.lock();
+        if counts.all >= self.0.most {
+            return None;
+        }
+        counts.all += 1;
+        let here = counts.by_ip.entry(ip).or_default();
+        *here += 1;
+        let is_over_ip_limit = *here > self.0.most_per_ip;
+        Some(Admitted { inner: self.0.clone(), ip, is_over_ip_limit })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut counts = self.inner.counts.lock();
+        counts.all -= 1;
+        if let Some(here) = counts.by_ip.get_mut(&self.ip) {
+            *here -= 1;
+            if *here == 0 {
+                counts.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn leaving_makes_room() {
+        let admission = Admission::new(2, 2);
+        let first = admission.admit(ip("127.0.0.1")).expect("room");
+        let _second = admission.admit(ip("127.0.0.1")).expect("room");
+        assert!(admission.admit(ip("127.0.0.2")).is_none());
+
+        drop(first);
+
+        assert!(admission.admit(ip("127.0.0.2")).is_some());
+    }
+
+    #[test]
+    fn one_address_over_its_limit_is_let_in_to_be_told() {
+        let admission = Admission::new(10, 1);
+        let first = admission.admit(ip("2001:db8::1")).expect("room");
+        let neighbour = admission.admit(ip("2001:db8::2")).expect("room");
+        let stranger = admission.admit(ip("2001:db8:0:1::1")).expect("room");
+
+        assert!(!first.is_over_ip_limit);
+        assert!(neighbour.is_over_ip_limit, "the same /64");
+        assert!(!stranger.is_over_ip_limit);
+    }
+}

@@ -1,0 +1,244 @@
+//! One connection: told apart, served by hyper, left in peace when it streams, ended gracefully.
+//!
+//! HTTP/1 or HTTP/2 is chosen by ALPN, or by the first bytes on a listener without TLS. Generic over the service: nothing
+//! here knows what is served. HTTP/1.1 responses that claim the connection leave hyper (see `takeover`).
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::guarded::Guarded;
+use super::pace::Pace;
+use super::supervise::supervise;
+use super::takeover::{HeadIo, Takeover, Writer};
+use super::transport::Transport;
+use crate::limits::Limits;
+use crate::tasks::{Draining, Tasks};
+use crate::telemetry::Protocol;
+
+/// What is known about a connection, given to the service with each request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other end of the connection.
+    pub address: SocketAddr,
+    /// How it speaks.
+    pub protocol: Protocol,
+    /// Whether it is encrypted.
+    pub is_tls: bool,
+    /// The host name asked for in the TLS handshake.
+    pub server_name: Option<Arc<str>>,
+    /// Whether its address has more connections than it may.
+    pub is_over_ip_limit: bool,
+}
+
+/// Answers requests; must not fail.
+pub trait Service<B>:
+    Fn(Request<Incoming>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+{
+}
+
+impl<B, F> Service<B> for F where
+    F: Fn(Request<Incoming>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+{
+}
+
+/// What a response body must be for hyper.
+pub trait ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static {}
+
+impl<B> ResponseBody for B where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+/// The first bytes of HTTP/2 with prior knowledge (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Reads as much of a plain connection as it takes to tell whether it speaks HTTP/2 with prior knowledge.
+///
+/// # Errors
+/// When the connection ends before that.
+pub async fn sniff(mut tcp: TcpStream) -> std::io::Result<(Transport, Protocol)> {
+    let mut unread = BytesMut::with_capacity(PREFACE.len());
+    loop {
+        let is_http2 = unread.len() == PREFACE.len();
+        if is_http2 || !PREFACE.starts_with(&unread) {
+            let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+            return Ok((Transport::Plain { tcp, unread: unread.freeze() }, protocol));
+        }
+        let mut part = (&mut tcp).take((PREFACE.len() - unread.len()) as u64);
+        if part.read_buf(&mut unread).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Serves HTTP/1 until the connection ends; returns it when a response has claimed it.
+pub async fn serve_http1<B: ResponseBody>(
+    transport: Transport,
+    peer: Peer,
+    service: impl Service<B>,
+    limits: &Limits,
+    mut draining: Draining,
+) -> Option<(Writer, Transport, Vec<u8>)> {
+    let pace = Arc::new(Pace::new(limits));
+    let takeover = Takeover::default();
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The pace below tells a slow head from an idle connection; hyper cannot.
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes.max(8192))
+        .max_header_size(limits.header_bytes)
+        .max_headers(limits.headers)
+        .serve_connection(
+            HeadIo::new(transport, takeover.clone(), pace.clone()),
+            hyper_service(service, peer, pace.clone(), Some(takeover.clone())),
+        );
+    let mut carried = supervise(connection);
+    let mut tick = interval(pace.tick());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_draining = false;
+    loop {
+        let served = poll_fn(|cx| match Pin::new(&mut carried).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => takeover.ready().map_or(Poll::Pending, |writer| Poll::Ready(Some(writer))),
+        });
+        tokio::select! {
+            served = served => {
+                let (transport, held) = match served {
+                    None => return None,
+                    Some(_) => carried.into_inner().into_parts().io.into_parts(),
+                };
+                return served.map(|writer| (writer, transport, held));
+            }
+            now = tick.tick() => if pace.is_over(now) { return None },
+            _ = draining.since(), if !is_draining => {
+                is_draining = true;
+                Pin::new(carried.get_mut()).graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Serves HTTP/2 until the connection ends.
+pub async fn serve_http2<B: ResponseBody>(
+    transport: Transport,
+    peer: Peer,
+    service: impl Service<B>,
+    limits: &Limits,
+    tasks: &Tasks,
+) {
+    let pace = Arc::new(Pace::new(limits));
+    let mut connection = http2::Builder::new(Supervising(tasks.clone()))
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(limits.send_buffer)
+        // Requests have next to no bodies: small windows are all that a client needs.
+        .initial_stream_window_size(RECEIVE_WINDOW)
+        .initial_connection_window_size(RECEIVE_WINDOW)
+        .keep_alive_interval(limits.stall_timeout)
+        .keep_alive_timeout(limits.stall_timeout)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .serve_connection(TokioIo::new(transport), hyper_service(service, peer, pace.clone(), None));
+    let mut tick = interval(pace.tick());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut draining = tasks.draining();
+    let mut is_leaving = false;
+    loop {
+        tokio::select! {
+            _ = Pin::new(&mut connection) => return,
+            now = tick.tick() => if pace.is_over(now) {
+                if is_leaving {
+                    return;
+                }
+                // GOAWAY first; the next tick closes what does not go.
+                is_leaving = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            },
+            _ = draining.since(), if !is_leaving => {
+                is_leaving = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// What a client may send before we read: enough for a ticket request, too little to hurt.
+const RECEIVE_WINDOW: u32 = 64 * 1024;
+
+/// Starts the tasks of HTTP/2 streams, each under supervision.
+#[derive(Clone)]
+struct Supervising(Tasks);
+
+impl<F> hyper::rt::Executor<F> for Supervising
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn("http2 stream", async {
+            supervise(Box::pin(stream)).await;
+        });
+    }
+}
+
+type Answer<B> = BoxFuture<'static, Result<Response<Guarded<B>>, Infallible>>;
+
+fn hyper_service<B: ResponseBody>(
+    service: impl Service<B>,
+    peer: Peer,
+    pace: Arc<Pace>,
+    takeover: Option<Takeover>,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<Guarded<B>>,
+    Error = Infallible,
+    Future = Answer<B>,
+> + Unpin {
+    hyper::service::service_fn(move |mut request: Request<Incoming>| -> Answer<B> {
+        let in_request = pace.request();
+        request.extensions_mut().insert(peer.clone());
+        if let Some(takeover) = &takeover {
+            request.extensions_mut().insert(takeover.clone());
+        }
+        let response = service(request);
+        Box::pin(async move { Ok(response.await.map(|body| Guarded::new(body, in_request))) })
+    })
+}
+
+/// Shakes hands or looks at the first bytes, within the handshake timeout.
+pub(super) async fn establish(
+    tcp: TcpStream,
+    tls: Option<&super::tls::Tls>,
+    limits: &Limits,
+) -> Result<(Transport, Protocol), &'static str> {
+    match tls {
+        Some(tls) => match timeout(limits.handshake_timeout, tls.accept(tcp)).await {
+            Ok(Ok(tls)) => {
+                let transport = Transport::Tls(Box::new(tls));
+                let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };
+                Ok((transport, protocol))
+            }
+            Ok(Err(_)) => Err("refused"),
+            Err(_) => Err("timeout"),
+        },
+        None => match timeout(limits.header_timeout, sniff(tcp)).await {
+            Ok(Ok(established)) => Ok(established),
+            Ok(Err(_)) => Err("closed"),
+            Err(_) => Err("timeout"),
+        },
+    }
+}

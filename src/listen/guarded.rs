@@ -1,0 +1,40 @@
+//! A response body that keeps its request open for the pace of the connection until it is done.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+
+use super::pace::InRequest;
+
+/// A body and the request it answers.
+pub struct Guarded<B> {
+    body: B,
+    _request: InRequest,
+}
+
+impl<B> Guarded<B> {
+    pub(super) fn new(body: B, request: InRequest) -> Self {
+        Self { body, _request: request }
+    }
+}
+
+impl<B: Body + Unpin> Body for Guarded<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

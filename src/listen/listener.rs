@@ -1,0 +1,190 @@
+//! Accepts connections and deals them out to the workers, one after the other.
+//!
+//! The accept loop cannot fail and does nothing slow: handshakes happen in the connection's own task. One socket and one
+//! loop for each listener, so that all limits on accepting are in one place and the cores get even shares.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::admission::{Admission, Admitted};
+use super::connection::{self, Peer, ResponseBody, Service};
+use super::settings::Settings;
+use super::socket;
+use super::tls::Tls;
+use crate::limits::Limits;
+use crate::tasks::Tasks;
+use crate::telemetry::{ListenerMetrics, Protocol};
+use crate::workers::Workers;
+
+/// How long accepting rests when the process is out of descriptors.
+const REST: Duration = Duration::from_millis(100);
+
+/// A bound listener that does not accept yet.
+pub struct Listener {
+    settings: Settings,
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+}
+
+/// What a listener shares with the rest of the gateway.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Counts connections over all listeners.
+    pub admission: Admission,
+    /// The gateway's limits.
+    pub limits: Arc<Limits>,
+    /// Where connections run.
+    pub workers: Workers,
+    /// Starts their tasks.
+    pub tasks: Tasks,
+    /// Counts.
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+impl Listener {
+    /// A listener on a socket that is bound already.
+    ///
+    /// # Errors
+    /// When the socket has no address.
+    pub fn new(settings: Settings, socket: TcpListener, tls: Option<Arc<Tls>>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok(Self { settings, socket, address, tls })
+    }
+
+    /// Where it listens; with port 0 configured, the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What is configured.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its TLS, if it has any.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
+    /// Accepts until the gateway leaves.
+    pub async fn run<B: ResponseBody>(self, around: Surroundings, service: impl Service<B>) {
+        let socket = match tokio::net::TcpListener::from_std(self.socket) {
+            Ok(socket) => socket,
+            Err(error) => return warn!(address = %self.address, %error, "cannot wait for connections"),
+        };
+        info!(address = %self.address, tls = self.tls.is_some(), "listening");
+        let mut draining = around.tasks.draining();
+        let mut trouble = None;
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = draining.since() => return,
+            };
+            match accepted {
+                Ok((tcp, address)) => {
+                    trouble = None;
+                    // Taken off this runtime: it is about to be registered with a worker's.
+                    if let Ok(tcp) = tcp.into_std() {
+                        deal(tcp, address, self.tls.clone(), &around, service.clone());
+                    }
+                }
+                // The client was gone before we looked: not our trouble.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if trouble != Some(error.kind()) {
+                        warn!(address = %self.address, %error, "cannot accept");
+                        trouble = Some(error.kind());
+                    }
+                    sleep(REST).await;
+                }
+            }
+        }
+    }
+}
+
+fn deal<B: ResponseBody>(
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    around: &Surroundings,
+    service: impl Service<B>,
+) {
+    around.metrics.accepted();
+    let Some(admitted) = around.admission.admit(address.ip()) else {
+        // Closed at once: an answer would cost the handshake that there is no room for.
+        around.metrics.handshake("full");
+        return;
+    };
+    if socket::prepare(&tcp, around.limits.stall_timeout).is_err() {
+        return;
+    }
+    let worker = around.workers.next();
+    let (tasks, around) = (around.tasks.clone(), around.clone());
+    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, tls, around, service, admitted)));
+}
+
+async fn connect<B: ResponseBody>(
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    around: Surroundings,
+    service: impl Service<B>,
+    admitted: Admitted,
+) {
+    let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
+    let established = connection::establish(tcp, tls.as_deref(), &around.limits).await;
+    if tls.is_some() {
+        around.metrics.handshake(established.as_ref().map_or_else(|why| *why, |_| "ok"));
+    }
+    let Ok((transport, protocol)) = established else { return };
+    let open = OpenConnection::new(around.metrics.clone(), protocol, admitted);
+    let peer = Peer {
+        address,
+        protocol,
+        is_tls: transport.is_tls(),
+        server_name: transport.server_name().map(Arc::from),
+        is_over_ip_limit: open.admitted.is_over_ip_limit,
+    };
+    match protocol {
+        Protocol::Http2 => connection::serve_http2(transport, peer, service, &around.limits, &around.tasks).await,
+        Protocol::Http1 => {
+            let draining = around.tasks.draining();
+            let taken = Box::pin(connection::serve_http1(transport, peer, service, &around.limits, draining)).await;
+            if let Some((writer, transport, held)) = taken {
+                let writing = writer(transport, held);
+                // A fresh small task: this one's memory holds a whole HTTP connection.
+                around.tasks.spawn("writer", async move {
+                    let _open = open;
+                    writing.await;
+                });
+            }
+        }
+    }
+}
+
+/// Counts a connection while it lives.
+struct OpenConnection {
+    metrics: Arc<ListenerMetrics>,
+    protocol: Protocol,
+    admitted: Admitted,
+}
+
+impl OpenConnection {
+    fn new(metrics: Arc<ListenerMetrics>, protocol: Protocol, admitted: Admitted) -> Self {
+        metrics.opened(protocol);
+        Self { metrics, protocol, admitted }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.metrics.closed(self.protocol);
+    }
+}

@@ -1,0 +1,82 @@
+//! How long a connection may take over what: a head, a pause between requests, its first request.
+//!
+//! hyper has one timeout for both a slow head and an idle connection; these are two different things to an operator.
+//! Only times are kept here; whoever drives the connection asks now and then whether it is over.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::limits::Limits;
+
+/// What one connection is doing, as seen from its bytes and its requests.
+#[derive(Debug)]
+pub struct Pace {
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    requests: usize,
+    /// Since when the connection has had no request.
+    idle_since: Instant,
+    /// Since when bytes of a head have been coming. A new connection owes a head from its first moment.
+    head_since: Option<Instant>,
+}
+
+impl Pace {
+    /// For a connection that starts now.
+    pub fn new(limits: &Limits) -> Self {
+        let now = Instant::now();
+        Self {
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            state: Mutex::new(State { requests: 0, idle_since: now, head_since: Some(now) }),
+        }
+    }
+
+    /// Bytes came.
+    pub fn read(&self) {
+        let mut state = self.state.lock();
+        if state.requests == 0 {
+            state.head_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// A request's head is complete. It is over when the returned value is dropped.
+    pub fn request(self: &std::sync::Arc<Self>) -> InRequest {
+        let mut state = self.state.lock();
+        state.requests += 1;
+        state.head_since = None;
+        InRequest(self.clone())
+    }
+
+    /// Whether the connection has taken too long over a head, or has been idle too long.
+    pub fn is_over(&self, now: Instant) -> bool {
+        let state = self.state.lock();
+        let has_passed = |since: Instant, most: Duration| now.saturating_duration_since(since) > most;
+        state.requests == 0
+            && (state.head_since.is_some_and(|since| has_passed(since, self.header_timeout))
+                || has_passed(state.idle_since, self.idle_timeout))
+    }
+
+    /// How often to ask.
+    pub fn tick(&self) -> Duration {
+        (self.header_timeout.min(self.idle_timeout) / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct InRequest(std::sync::Arc<Pace>);
+
+impl Drop for InRequest {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.requests -= 1;
+        state.idle_since = Instant::now();
+    }
+}

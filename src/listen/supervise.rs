@@ -1,0 +1,99 @@
+//! Deadlines that a stalled client cannot stop.
+//!
+//! hyper polls a response body only while the client takes bytes, so whatever must happen to a client that does not read
+//! cannot live in the body. [`supervise`] wraps the future that carries a response (an HTTP/2 stream's task, or an HTTP/1
+//! connection); the service inside may [`watch`] it with a guard, and when the guard completes, the wrapped future is
+//! dropped: an HTTP/2 stream is then reset alone (RFC 9113, 5.4.2), a connection closed. Does not know why.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+
+tokio::task_local! {
+    static LEASH: Leash;
+}
+
+#[derive(Clone, Default)]
+struct Leash(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
+
+/// Wraps `carrier` so that what runs inside it can be watched.
+pub fn supervise<F: Future + Unpin>(carrier: F) -> Supervised<F> {
+    Supervised { carrier, leash: Leash::default() }
+}
+
+/// Has the surrounding supervised future dropped when `guard` completes. A later guard takes an earlier one's place.
+pub fn watch(guard: impl Future<Output = ()> + Send + 'static) {
+    let is_supervised = LEASH.try_with(|leash| *leash.0.lock() = Some(Box::pin(guard)));
+    debug_assert!(is_supervised.is_ok(), "every response is carried by a supervised future");
+}
+
+/// See [`supervise`]. Completes with `None` when the guard ended it.
+pub struct Supervised<F> {
+    carrier: F,
+    leash: Leash,
+}
+
+impl<F: Future + Unpin> Supervised<F> {
+    /// What is carried, to be taken apart.
+    pub fn into_inner(self) -> F {
+        self.carrier
+    }
+
+    /// What is carried.
+    pub fn get_mut(&mut self) -> &mut F {
+        &mut self.carrier
+    }
+}
+
+impl<F: Future + Unpin> Future for Supervised<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { carrier, leash } = self.get_mut();
+        let carried = LEASH.sync_scope(leash.clone(), || Pin::new(carrier).poll(cx));
+        if let Poll::Ready(output) = carried {
+            return Poll::Ready(Some(output));
+        }
+        // Taken out while it is polled: the guard may not be locked while it runs.
+        let guard = leash.0.lock().take();
+        if let Some(mut guard) = guard {
+            if guard.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            leash.0.lock().get_or_insert(guard);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_carrier_that_never_moves_is_ended_by_its_guard() {
+        let carrier = Box::pin(async {
+            watch(tokio::time::sleep(Duration::from_millis(1)));
+            pending::<()>().await;
+        });
+
+        assert_eq!(supervise(carrier).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_carrier_that_ends_by_itself_does_not_wait_for_its_guard() {
+        let carrier = Box::pin(async {
+            watch(pending());
+            poll_fn(|_| Poll::Ready(7)).await
+        });
+
+        assert_eq!(supervise(carrier).await, Some(7));
+    }
+}

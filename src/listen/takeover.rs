@@ -1,0 +1,145 @@
+//! How a streaming response leaves hyper on HTTP/1.1.
+//!
+//! hyper parses the request and writes head and first chunk; then the connection is taken from it, its buffers are freed,
+//! and a small task of its own writes the rest. A service claims a connection through the [`Takeover`] in the request's
+//! extensions; [`HeadIo`] watches hyper's output for the end of the first chunk.
+//!
+//! The first chunk must end with a line feed that no carriage return precedes: `x LF CR LF` then ends the response so far
+//! and nothing else that hyper writes does, neither a head (`CR LF CR LF`) nor one of our other bodies.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+
+use super::pace::Pace;
+use super::transport::Transport;
+
+/// What becomes of a connection that has been taken over: gets the connection and what could not be written yet.
+pub type Writer = Box<dyn FnOnce(Transport, Vec<u8>) -> BoxFuture<'static, ()> + Send>;
+
+/// Lets a service take the connection after the first chunk of its response. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Takeover(Arc<Slot>);
+
+#[derive(Default)]
+struct Slot {
+    phase: AtomicU8,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// hyper writes as always.
+const SERVING: u8 = 0;
+/// A service has claimed the connection; the first chunk is on its way.
+const CLAIMED: u8 = 1;
+/// The first chunk is out of hyper.
+const READY: u8 = 2;
+
+impl Takeover {
+    /// Claims the connection for `writer`. The response must then have a body of one chunk that ends with a line feed and
+    /// never ends by itself.
+    pub fn claim(&self, writer: Writer) {
+        *self.0.writer.lock() = Some(writer);
+        self.0.phase.store(CLAIMED, Ordering::Release);
+    }
+
+    /// The writer, once the first chunk is out.
+    pub(super) fn ready(&self) -> Option<Writer> {
+        if self.0.phase.load(Ordering::Acquire) != READY {
+            return None;
+        }
+        self.0.writer.lock().take()
+    }
+
+    fn phase(&self) -> u8 {
+        self.0.phase.load(Ordering::Acquire)
+    }
+}
+
+/// hyper's view of a connection that may be taken over.
+pub(super) struct HeadIo {
+    io: TokioIo<Transport>,
+    takeover: Takeover,
+    pace: Arc<Pace>,
+    /// What the socket refused after the claim; handed over with the connection.
+    held: Vec<u8>,
+    /// The last bytes hyper wrote since the claim.
+    tail: [u8; 4],
+}
+
+/// Most that is held for hyper: a head and a first chunk are far smaller.
+const HELD_BYTES: usize = 32 * 1024;
+
+impl HeadIo {
+    pub(super) fn new(transport: Transport, takeover: Takeover, pace: Arc<Pace>) -> Self {
+        Self { io: TokioIo::new(transport), takeover, pace, held: Vec::new(), tail: [0; 4] }
+    }
+
+    pub(super) fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.io.into_inner(), self.held)
+    }
+
+    fn note(&mut self, written: &[u8]) {
+        if self.takeover.phase() != CLAIMED {
+            return;
+        }
+        for &byte in &written[written.len().saturating_sub(4)..] {
+            self.tail.rotate_left(1);
+            self.tail[3] = byte;
+        }
+        if self.tail[0] != b'\r' && self.tail[1..] == *b"\n\r\n" {
+            self.takeover.0.phase.store(READY, Ordering::Release);
+        }
+    }
+}
+
+impl Read for HeadIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.pace.read();
+        }
+        read
+    }
+}
+
+impl Write for HeadIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.held.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, bytes) {
+                Poll::Ready(Ok(count)) => {
+                    self.note(&bytes[..count]);
+                    return Poll::Ready(Ok(count));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                // Before a claim hyper's own back-pressure applies.
+                Poll::Pending if self.takeover.phase() == SERVING => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+        let count = bytes.len().min(HELD_BYTES - self.held.len());
+        if count == 0 {
+            return Poll::Pending;
+        }
+        self.held.extend_from_slice(&bytes[..count]);
+        self.note(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,133 @@
+//! TLS for one listener: its configuration, built from files and built again when they change.
+//!
+//! A whole new configuration takes the old one's place or nothing does; connections keep what they were made with.
+//! Session tickets outlive a reload.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::certificates::{self, CertificateError, Certificates};
+use super::settings::{TlsSettings, TlsVersion};
+use crate::files::Watched;
+
+/// TLS for one listener. Shared by all its connections.
+pub struct Tls {
+    settings: TlsSettings,
+    tickets: Arc<dyn ProducesTickets>,
+    current: ArcSwap<Built>,
+}
+
+struct Built {
+    acceptor: TlsAcceptor,
+    expiries: Vec<(PathBuf, SystemTime)>,
+}
+
+/// Why TLS cannot be spoken as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The clients' certificate authority cannot be used.
+    #[error("{path}: {why}")]
+    ClientAuthority {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// rustls refuses.
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+impl Tls {
+    /// Reads all files.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
+        let tickets = aws_lc_rs::Ticketer::new()?;
+        let built = build(&settings, &tickets)?;
+        Ok(Self { settings, tickets, current: ArcSwap::from_pointee(built) })
+    }
+
+    /// Reads all files again. On an error everything stays as it was.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.current.store(Arc::new(build(&self.settings, &self.tickets)?));
+        Ok(())
+    }
+
+    /// The files it was built from.
+    pub fn files(&self) -> Watched {
+        let pairs = self.settings.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
+        Watched::new(pairs.chain(self.settings.client_ca.clone()))
+    }
+
+    /// When each certificate ends, with its file.
+    pub fn expiries(&self) -> Vec<(PathBuf, SystemTime)> {
+        self.current.load().expiries.clone()
+    }
+
+    /// Shakes hands. The time for it is the caller's to bound.
+    ///
+    /// # Errors
+    /// What ended the handshake.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let accept = self.current.load().acceptor.accept(tcp);
+        accept.await
+    }
+}
+
+fn build(settings: &TlsSettings, tickets: &Arc<dyn ProducesTickets>) -> Result<Built, TlsError> {
+    let mut loaded = Vec::new();
+    let mut expiries = Vec::new();
+    for files in &settings.certificates {
+        let certified = certificates::load(files)?;
+        expiries.extend(certificates::expiry(&certified).map(|expiry| (files.chain.clone(), expiry)));
+        loaded.push(certified);
+    }
+    let versions: &[&SupportedProtocolVersion] = match settings.min_version {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
+    let builder = match &settings.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let refused = |why: String| TlsError::ClientAuthority { path: path.clone(), why };
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates::read_certificates(path)? {
+                roots.add(certificate).map_err(|error| refused(error.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|error| refused(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(loaded)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Tickets instead of stored sessions: nothing to keep for clients that are away.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = tickets.clone();
+    config.send_tls13_tickets = 1;
+    // Early data can be replayed (RFC 8446, 8), and a subscription must not be.
+    config.max_early_data_size = 0;
+    Ok(Built { acceptor: TlsAcceptor::from(Arc::new(config)), expiries })
+}

@@ -1,0 +1,100 @@
+//! The bytes under HTTP: a TCP connection, with or without TLS.
+//!
+//! One type for both, so that hyper and the writers see no difference. Does not know what is said over it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// One client's connection.
+pub enum Transport {
+    /// In the clear.
+    Plain {
+        /// The socket.
+        tcp: TcpStream,
+        /// Bytes that were read to tell the protocol, to be read again first.
+        unread: Bytes,
+    },
+    /// Over TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    /// How HTTP/2 was agreed on over TLS (RFC 7301), if it was.
+    pub fn is_http2_negotiated(&self) -> bool {
+        match self {
+            Self::Plain { .. } => false,
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// The host name the client asked for in its handshake (RFC 6066, 3).
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Tls(tls) => tls.get_ref().1.server_name(),
+        }
+    }
+
+    /// Whether the bytes are encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { unread, .. } if unread.has_remaining() => {
+                let part = unread.split_to(unread.len().min(buffer.remaining()));
+                buffer.put_slice(&part);
+                Poll::Ready(Ok(()))
+            }
+            Self::Plain { tcp, .. } => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain { tcp, .. } => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain { tcp, .. } => Pin::new(tcp).poll_write_vectored(cx, parts),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { tcp, .. } => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { tcp, .. } => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
