@@ -1,5 +1,60 @@
 //! Who may.
+//!
+//! ```text
+//! request ── token ── jws ── issuer (keys, verify) ── revocations ── rules ──▶ Grant
+//!            where?   form?  whose, and good?          taken back?    covers?
+//! ```
+//!
+//! An [`Authorizer`] makes the decision for one route; the [`Authority`] is everything that can take it back later.
+//! Algorithms belong to keys and keys to issuers, so nothing in a token chooses how it is verified. Nothing here knows
+//! status codes, sockets of clients, or the configuration file, and nothing here spawns.
 
+mod authority;
+mod authorizer;
+mod claims;
+mod denied;
+mod explain;
+pub mod fetch;
+mod grant;
+mod issuer;
+mod json;
+mod jwks;
+mod jws;
+mod keyfile;
+mod keys;
+pub mod mint;
+mod pem;
+mod remote;
+mod revocation;
+mod revocations;
+mod rules;
 mod settings;
+mod token;
+mod verify;
 
+pub use authority::{Authority, Changes, Issuers, Standing};
+pub use authorizer::{Authorizer, AuthorizerError, Presented};
+pub use claims::{ClaimPath, ClaimPathError, Claims};
+pub use denied::{Denied, ScopeFault, TokenFault};
+pub use explain::{Outcome, Step};
+pub use grant::Grant;
+pub use issuer::{Issuer, KeysState, RefreshObserver, SourceError};
+pub use jws::algorithm;
+pub use keys::{KeyError, MIN_SECRET};
+pub use revocation::{
+    Revocation, RevocationError, from_json as revocation_from_json, from_toml as revocations_from_toml,
+};
+pub use revocations::Revocations;
+pub use rules::Wanted;
 pub use settings::{IssuerSettings, KeySource, RuleSettings, TokenSource};
+pub use token::Method;
+pub use verify::MAX_LEEWAY;
+
+/// Chooses the cryptography that signatures are checked with. Idempotent; call it before the first token.
+///
+/// # Panics
+/// Never, as long as only one backend of `jsonwebtoken` is compiled in.
+pub fn install_provider() {
+    // The only error is that it was done before.
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}

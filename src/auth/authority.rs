@@ -1,0 +1,110 @@
+//! Everything that can take a permission back: the issuers, their keys, the revocations.
+//!
+//! There is one for the life of the process. A number goes up whenever it may have taken something back; streams watch
+//! the number and then ask whether their own [`Grant`] still stands, which is a few look-ups. Does not end streams.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::grant::Grant;
+use super::issuer::Issuer;
+use super::revocations::Revocations;
+
+/// Issuers by their name in the configuration.
+pub type Issuers = BTreeMap<String, Arc<Issuer>>;
+
+/// The number that goes up when a permission may have been taken back.
+#[derive(Clone, Debug)]
+pub struct Changes(watch::Sender<u64>);
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Changes {
+    /// Something may have been taken back.
+    pub fn announce(&self) {
+        self.0.send_modify(|number| *number += 1);
+    }
+
+    /// Tells of every later announcement; several may become one.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// Whether a grant still stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Valid,
+    /// Its token has expired.
+    Expired,
+    /// Its token has been revoked.
+    Revoked,
+    /// Its issuer is gone, or no longer trusts the key.
+    KeyRemoved,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Authority {
+    issuers: ArcSwap<Issuers>,
+    revocations: Revocations,
+    changes: Changes,
+}
+
+impl Authority {
+    /// Without issuers yet, with room for `entries` revocations.
+    pub fn new(entries: usize) -> Self {
+        let changes = Changes::default();
+        let revocations = Revocations::new(entries, changes.clone());
+        Self { issuers: ArcSwap::default(), revocations, changes }
+    }
+
+    /// What issuers are to be given when they are loaded.
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
+    /// Tells when a grant may have been taken back. Look at [`Grant::standing`] after every change.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.watch()
+    }
+
+    /// The issuers of this moment.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        self.issuers.load_full()
+    }
+
+    /// Puts other issuers in place, as a reloaded configuration has them.
+    pub fn replace_issuers(&self, issuers: Issuers) {
+        self.issuers.store(Arc::new(issuers));
+        self.changes.announce();
+    }
+
+    /// What has been revoked.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    pub(super) fn standing(&self, grant: &Grant, now: SystemTime) -> Standing {
+        if now >= grant.expires_at() {
+            return Standing::Expired;
+        }
+        let issuers = self.issuers.load();
+        let (key, algorithm) = grant.key();
+        // An issuer whose keys could not be had yet, as after a reload, has not taken any away.
+        let stands_behind = |issuer: &Arc<Issuer>| issuer.keys().trusts(key, algorithm) || !issuer.is_loaded();
+        if !issuers.get(grant.issuer()).is_some_and(stands_behind) {
+            return Standing::KeyRemoved;
+        }
+        if self.revocations.covers(grant, now) { Standing::Revoked } else { Standing::Valid }
+    }
+}

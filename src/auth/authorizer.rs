@@ -1,0 +1,196 @@
+//! The decision: may this request read this stream?
+//!
+//! One function in reading order: find the token, take it apart, find its issuer, verify it, look whether it was
+//! revoked, check the route's rules. The answer is a [`Grant`] or the reason why not. Whether a refusal is carried out
+//! (`enforce`) is the caller's business.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::header::ORIGIN;
+
+use super::authority::Authority;
+use super::claims::{ClaimPathError, Claims};
+use super::denied::{Denied, TokenFault};
+use super::explain::{Step, Trail};
+use super::grant::{Grant, Verified};
+use super::issuer::Issuer;
+use super::jws;
+use super::rules::{Rules, Wanted};
+use super::settings::RuleSettings;
+use super::token::{self, Found, Method};
+use super::verify;
+
+/// What a request brings that can be a credential.
+#[derive(Clone, Copy)]
+pub struct Presented<'r> {
+    /// All its header fields.
+    pub headers: &'r HeaderMap,
+    /// Its raw query, without the question mark.
+    pub query: Option<&'r str>,
+    /// Whether an `Origin` is the gateway's own for this request, or one of the route's `cors.origins`.
+    pub is_trusted_origin: &'r (dyn Fn(&str) -> bool + Sync),
+}
+
+/// Who may read one route.
+pub struct Authorizer {
+    settings: RuleSettings,
+    rules: Rules,
+    issuers: Vec<Arc<Issuer>>,
+    authority: Arc<Authority>,
+}
+
+/// Why there is no authorizer for these settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorizerError {
+    /// An issuer that is not configured.
+    #[error("there is no issuer {0:?}")]
+    NoIssuer(String),
+    /// A claim's name that leads nowhere.
+    #[error("{0:?}: {1}")]
+    Claim(String, ClaimPathError),
+}
+
+impl Authorizer {
+    /// The authorizer of a route, among these `issuers`.
+    ///
+    /// # Errors
+    /// See [`AuthorizerError`].
+    pub fn new(
+        settings: RuleSettings,
+        issuers: &BTreeMap<String, Arc<Issuer>>,
+        authority: Arc<Authority>,
+    ) -> Result<Self, AuthorizerError> {
+        let named = |name: &String| issuers.get(name).cloned().ok_or_else(|| AuthorizerError::NoIssuer(name.clone()));
+        let issuers = settings.issuers.iter().map(named).collect::<Result<_, _>>()?;
+        let rules = Rules::new(&settings).map_err(|(name, error)| AuthorizerError::Claim(name, error))?;
+        Ok(Self { settings, rules, issuers, authority })
+    }
+
+    /// What the configuration says, `enforce` and tickets among it.
+    pub fn settings(&self) -> &RuleSettings {
+        &self.settings
+    }
+
+    /// Whether the request may read the stream. Waits for an issuer's keys if they are missing, at most two seconds.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub async fn authorize(
+        &self,
+        request: Presented<'_>,
+        wanted: Wanted<'_>,
+        now: SystemTime,
+    ) -> Result<Grant, Denied> {
+        let found = token::find(&self.settings.token_from, request.headers, request.query)?;
+        if found.by() == Method::Cookie && is_foreign(request) {
+            return Err(Denied::Origin);
+        }
+        self.decide(&found, wanted, now, &mut Trail::off()).await
+    }
+
+    /// Whether a grant, made earlier or by a ticket, would still be made by this authorizer: for a stream that outlived
+    /// a reload of the configuration. Expiry, revocation and keys are [`Grant::standing`]'s.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn recheck(&self, grant: &Grant, wanted: Wanted<'_>) -> Result<(), Denied> {
+        let claims = grant.claims();
+        let issuer = self.issuers.iter().find(|issuer| **issuer.name() == *grant.issuer());
+        let settings = issuer.ok_or(TokenFault::UnknownIssuer)?.settings();
+        if claims.named("iss").and_then(serde_json::Value::as_str) != Some(&settings.issuer) {
+            return Err(TokenFault::UnknownIssuer.into());
+        }
+        if !verify::is_for(claims.named("aud"), &settings.audience) {
+            return Err(TokenFault::Audience.into());
+        }
+        self.rules.check(&claims, wanted, &mut Trail::off()).map_err(Denied::Forbidden)
+    }
+
+    /// The same decision for a bare token, step by step, and how it ends.
+    pub async fn explain(
+        &self,
+        token: &str,
+        wanted: Wanted<'_>,
+        now: SystemTime,
+    ) -> (Vec<Step>, Result<Grant, Denied>) {
+        let mut trail = Trail::on();
+        let decision = self.decide(&Found::new(token, Method::Header), wanted, now, &mut trail).await;
+        (trail.into_steps(), decision)
+    }
+
+    async fn decide(
+        &self,
+        found: &Found,
+        wanted: Wanted<'_>,
+        now: SystemTime,
+        trail: &mut Trail,
+    ) -> Result<Grant, Denied> {
+        let verified = self.verify(found.reveal(), now, trail).await?;
+        let grant = Grant::new(verified, found.by());
+        let claims = grant.claims();
+        let is_revoked = self.authority.revocations().covers(&grant, now);
+        trail.step("revocation", !is_revoked, || "no revocation covers the token".to_owned());
+        if is_revoked {
+            return Err(TokenFault::Revoked.into());
+        }
+        self.rules.check(&claims, wanted, trail).map_err(Denied::Forbidden)?;
+        Ok(grant)
+    }
+
+    async fn verify(&self, token: &str, now: SystemTime, trail: &mut Trail) -> Result<Verified, Denied> {
+        let parsed = jws::parse(token);
+        trail.step("token", parsed.is_ok(), || match &parsed {
+            Ok(token) => format!("three parts, alg {:?}, kid {:?}, typ {:?}", token.algorithm, token.kid, token.typ),
+            Err(fault) => format!("three parts of base64url with JSON, nothing odd in the header: {fault}"),
+        });
+        let token = parsed?;
+        let iss = verify::issuer(&token.claims)?;
+        let mut issuers = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).peekable();
+        trail.step("iss", issuers.peek().is_some(), || {
+            let names: Vec<_> = self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()).collect();
+            format!("iss {iss:?} is one of {names:?}")
+        });
+        // Two tables may be about the same issuer, with keys or audiences of their own. The first reason is told.
+        let mut reason = None;
+        for issuer in issuers {
+            match issuer.vouch(&token, now, trail).await {
+                Ok(vouched) => {
+                    return Ok(Verified {
+                        issuer: Arc::clone(issuer.name()),
+                        expires_at: vouched.expires_at,
+                        key: vouched.key,
+                        claims: Claims::new(token.claims),
+                        payload: token.payload,
+                    });
+                }
+                Err(denied) => reason = reason.or(Some(denied)),
+            }
+        }
+        Err(reason.unwrap_or(Denied::Invalid(TokenFault::UnknownIssuer)))
+    }
+}
+
+/// Whether a page of a foreign origin made the browser send this request.
+///
+/// A browser names the origin except in a same-origin `GET` and in a `GET` without CORS, as of an image or a link; the
+/// latter is recognised by `Sec-Fetch-Site`. `null` is nobody's origin.
+fn is_foreign(request: Presented<'_>) -> bool {
+    let mut origins = request.headers.get_all(ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site"),
+        (Some(origin), None) => {
+            !origin.to_str().is_ok_and(|origin| origin != "null" && (request.is_trusted_origin)(origin))
+        }
+        (Some(_), Some(_)) => true,
+    }
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorizer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! Every way in which a client may not.
+//!
+//! Each variant has a label from a closed set, fit for a metric. Says nothing about HTTP status codes or texts: that
+//! is the caller's business, as the comments say which one is meant.
+
+use std::fmt;
+
+/// Why a request may not read a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no token at all. 401 without an error code (RFC 6750, 3.1).
+    #[error("there is no token")]
+    Missing,
+    /// Two tokens by two methods (RFC 6750, 2). 400, `invalid_request`.
+    #[error("there is more than one token")]
+    Ambiguous,
+    /// A token that is not good. 401, `invalid_token`.
+    #[error("the token is not good: {0}")]
+    Invalid(TokenFault),
+    /// A good token that does not cover this stream. 403, `insufficient_scope`.
+    #[error("the token does not cover this stream: {0}")]
+    Forbidden(ScopeFault),
+    /// A cookie as credential, sent by a page of a foreign origin. 403.
+    #[error("a cookie from a foreign origin")]
+    Origin,
+    /// The issuer's keys could not be had yet. 503.
+    #[error("the issuer's keys are not to be had yet")]
+    Unavailable,
+}
+
+/// What is wrong with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// Not three parts of canonical base64url with JSON objects in them; duplicate members; too long; an
+    /// `Authorization` header that is none.
+    Malformed,
+    /// A header that brings a key or demands something that is not understood (`crit`, `jwk`, `jku`, `x5c`…).
+    Header,
+    /// An algorithm that no key is configured for, or not the one of the key that it names.
+    Algorithm,
+    /// `iss` is none of the route's issuers.
+    UnknownIssuer,
+    /// The issuer has no key of that `kid`.
+    UnknownKey,
+    /// The signature does not match.
+    Signature,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` has not come.
+    NotYetValid,
+    /// `aud` contains none of ours.
+    Audience,
+    /// The header's `typ` is not the one required.
+    Typ,
+    /// `iss`, `aud`, `exp`, `nbf`, `iat` or `sub` is missing or of the wrong type.
+    Claims,
+    /// Revoked by an operator.
+    Revoked,
+}
+
+impl TokenFault {
+    /// The metric label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Header => "header",
+            Self::Algorithm => "algorithm",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Audience => "audience",
+            Self::Typ => "typ",
+            Self::Claims => "claims",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+/// Which rule of the route a good token does not satisfy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeFault {
+    /// `streams_claim`: no pattern of the token covers the path.
+    Streams,
+    /// `require`: a claim does not have the value.
+    Require,
+    /// `bind`: a capture does not equal the claim.
+    Bind,
+}
+
+impl ScopeFault {
+    /// The metric label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::Require => "require",
+            Self::Bind => "bind",
+        }
+    }
+}
+
+impl fmt::Display for ScopeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl Denied {
+    /// The metric label, from a closed set.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Ambiguous => "ambiguous",
+            Self::Invalid(fault) => fault.reason(),
+            Self::Forbidden(fault) => fault.reason(),
+            Self::Origin => "origin",
+            Self::Unavailable => "keys_unavailable",
+        }
+    }
+}
+
+impl From<TokenFault> for Denied {
+    fn from(fault: TokenFault) -> Self {
+        Self::Invalid(fault)
+    }
+}

@@ -1,0 +1,54 @@
+//! The steps of a decision, written down while it is made.
+//!
+//! A [`Trail`] goes through the same code that decides, so that an explanation cannot differ from the decision. It is
+//! off, and costs nothing, unless someone asked for it.
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What: `token`, `header`, `iss`, `typ`, `key`, `signature`, `exp`, `nbf`, `aud`, `claims`, `revocation`,
+    /// `streams_claim`, `require`, `bind`.
+    pub rule: &'static str,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// In words: what was wanted, and never a secret; it may hold values of the token's claims.
+    pub detail: String,
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Holds,
+    /// It does not, and the request is refused.
+    Fails,
+}
+
+/// Where steps are written to, or nowhere.
+#[derive(Debug)]
+pub struct Trail(Option<Vec<Step>>);
+
+impl Trail {
+    /// Keeps nothing.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Keeps every step.
+    pub fn on() -> Self {
+        Self(Some(Vec::new()))
+    }
+
+    /// Notes a step. `detail` is only made if someone wants it.
+    pub fn step(&mut self, rule: &'static str, holds: bool, detail: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.0 {
+            let outcome = if holds { Outcome::Holds } else { Outcome::Fails };
+            steps.push(Step { rule, outcome, detail: detail() });
+        }
+    }
+
+    /// What was kept.
+    pub fn into_steps(self) -> Vec<Step> {
+        self.0.unwrap_or_default()
+    }
+}

@@ -1,0 +1,219 @@
+//! One small document over HTTP/1.1, with or without TLS.
+//!
+//! Everything is bounded: ten seconds in all, 1 MiB, three redirects within the same origin. Nothing of a client's goes
+//! into the request. Not a general HTTP client: no pool, no proxy variables, no cookies, no compression.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{self, Either};
+use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use super::jwks::MAX_DOCUMENT;
+
+/// A fetch takes no longer than this, names and redirects included.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_REDIRECTS: usize = 3;
+
+/// Why a document could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Neither `https` nor `http` to a loopback address.
+    #[error("only https, or http to a loopback address")]
+    Scheme,
+    /// No address, or none that answers.
+    #[error("cannot connect")]
+    Connect(#[source] std::io::Error),
+    /// The handshake failed; most often the certificate is not trusted.
+    #[error("TLS handshake failed")]
+    Tls(#[source] std::io::Error),
+    /// Not within [`TIMEOUT`].
+    #[error("no answer in time")]
+    Timeout,
+    /// An answer that is no HTTP, or that broke off.
+    #[error("broken answer")]
+    Http(#[source] hyper::Error),
+    /// A body beyond 1 MiB, or one that broke off.
+    #[error("the body is too large or broke off")]
+    Body,
+    /// Any status but 200.
+    #[error("answered {0}")]
+    Status(StatusCode),
+    /// A redirect to another origin, or too many.
+    #[error("redirected elsewhere, or too often")]
+    Redirect,
+}
+
+impl FetchError {
+    /// The metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Scheme => "scheme",
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::Timeout => "timeout",
+            Self::Http(_) => "http",
+            Self::Body => "body",
+            Self::Status(_) => "status",
+            Self::Redirect => "redirect",
+        }
+    }
+}
+
+/// Whether `url` may be fetched from: `https`, or `http` to a loopback address.
+pub fn is_allowed(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+        ("http", Some(Host::Domain(name))) => name == "localhost",
+        (_, _) => false,
+    }
+}
+
+/// The document at `url`.
+///
+/// # Errors
+/// See [`FetchError`].
+pub async fn get(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
+    tokio::time::timeout(TIMEOUT, follow(url, tls)).await.unwrap_or(Err(FetchError::Timeout))
+}
+
+enum Answer {
+    Document(Bytes),
+    Elsewhere(String),
+}
+
+async fn follow(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
+    let mut here = url.clone();
+    for _ in 0..=MAX_REDIRECTS {
+        match once(&here, tls).await? {
+            Answer::Document(bytes) => return Ok(bytes),
+            Answer::Elsewhere(location) => {
+                let next = here.join(&location).map_err(|_| FetchError::Redirect)?;
+                if next.origin() != here.origin() {
+                    return Err(FetchError::Redirect);
+                }
+                here = next;
+            }
+        }
+    }
+    Err(FetchError::Redirect)
+}
+
+async fn once(url: &Url, tls: &Arc<ClientConfig>) -> Result<Answer, FetchError> {
+    if !is_allowed(url) {
+        return Err(FetchError::Scheme);
+    }
+    let stream = connect(url).await?;
+    if url.scheme() == "http" {
+        return exchange(url, stream).await;
+    }
+    let name = match url.host() {
+        Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).map_err(|_| FetchError::Scheme)?,
+        Some(Host::Ipv4(address)) => ServerName::from(std::net::IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => ServerName::from(std::net::IpAddr::V6(address)),
+        None => return Err(FetchError::Scheme),
+    };
+    let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(FetchError::Tls)?;
+    exchange(url, stream).await
+}
+
+async fn connect(url: &Url) -> Result<TcpStream, FetchError> {
+    let port = url.port_or_known_default().ok_or(FetchError::Scheme)?;
+    let addresses: Vec<SocketAddr> = match url.host() {
+        Some(Host::Domain(name)) => tokio::net::lookup_host((name, port)).await.map_err(FetchError::Connect)?.collect(),
+        Some(Host::Ipv4(address)) => vec![(address, port).into()],
+        Some(Host::Ipv6(address)) => vec![(address, port).into()],
+        None => return Err(FetchError::Scheme),
+    };
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = std::io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(FetchError::Connect(last))
+}
+
+async fn exchange<S>(url: &Url, stream: S) -> Result<Answer, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(64 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(FetchError::Http)?;
+    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let request = Request::get(target)
+        .header(HOST, authority)
+        .header(USER_AGENT, concat!("rillgate/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"))
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| FetchError::Scheme)?;
+
+    let answer = std::pin::pin!(async {
+        let response = sender.send_request(request).await.map_err(FetchError::Http)?;
+        let status = response.status();
+        if status.is_redirection()
+            && let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok())
+        {
+            return Ok(Answer::Elsewhere(location.to_owned()));
+        }
+        if status != StatusCode::OK {
+            return Err(FetchError::Status(status));
+        }
+        let body = Limited::new(response.into_body(), MAX_DOCUMENT).collect().await.map_err(|_| FetchError::Body)?;
+        Ok(Answer::Document(body.to_bytes()))
+    });
+    // The connection moves the bytes, so both are polled here; a connection that ends first leaves an answer behind.
+    match future::select(answer, std::pin::pin!(connection)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right((_, answer)) => answer.await,
+    }
+}
+
+/// A TLS client that trusts what the operating system trusts.
+///
+/// # Errors
+/// The system's certificates cannot be read at all.
+pub fn native_tls() -> std::io::Result<Arc<ClientConfig>> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty()
+        && let Some(error) = found.errors.into_iter().next()
+    {
+        return Err(std::io::Error::other(error));
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    Ok(tls_trusting(roots))
+}
+
+/// A TLS client that trusts `roots`.
+pub fn tls_trusting(roots: rustls::RootCertStore) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs has suites for TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(tls)
+}

@@ -1,0 +1,376 @@
+//! One issuer: its settings, its keys, and keeping them fresh.
+//!
+//! Every source of keys keeps the last good set it had: a failure never takes a key away, only a document without the
+//! key does. Files are read when the issuer is loaded, so that a broken one is refused at start; a JWKS URL may be down
+//! at start. Does not spawn: whoever loads an issuer runs [`Issuer::run`].
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::Algorithm;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+
+use super::authority::Changes;
+use super::denied::{Denied, TokenFault};
+use super::explain::Trail;
+use super::fetch::{self, FetchError};
+use super::jwks::{self, DocumentError};
+use super::jws::Unverified;
+use super::keyfile::{self, Stamp};
+use super::keys::{Fingerprint, Key, KeyError, KeySet};
+use super::remote::Remote;
+use super::settings::{IssuerSettings, KeySource};
+use super::verify::{self, Expected};
+
+/// Told of every refresh of a JWKS URL: the issuer's name, and `ok` or the kind of failure (both are metric labels).
+pub type RefreshObserver = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
+
+/// Time between two looks at a key file.
+pub const FILE_POLL: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub struct Issuer {
+    settings: IssuerSettings,
+    name: Arc<str>,
+    sources: Vec<Source>,
+    keys: ArcSwap<KeySet>,
+    /// Guards putting together `keys`. Never held across an await.
+    assembling: Mutex<()>,
+    changes: Changes,
+    observer: RefreshObserver,
+}
+
+struct Source {
+    /// The last good set; none as long as there was none. Never held across an await.
+    held: Mutex<Option<Vec<Key>>>,
+    stamp: Mutex<Option<Stamp>>,
+    remote: Option<Remote>,
+    /// Whether the last attempt to read it anew failed.
+    is_stale: Mutex<bool>,
+}
+
+/// How an issuer's keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysState {
+    /// Some source never had any.
+    Missing,
+    /// All as of the last look.
+    Good,
+    /// The last good ones, since a source could not be read anew.
+    Stale,
+}
+
+/// A source of keys that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file or secret is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The document is no JWK Set.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The document could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+impl SourceError {
+    /// The metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file",
+            Self::Key(_) => "key",
+            Self::Document(DocumentError::NotAKeySet) => "document",
+            Self::Document(DocumentError::NoUsableKey) => "no_keys",
+            Self::Fetch(error) => error.kind(),
+        }
+    }
+}
+
+/// What an issuer found to be true of a token.
+pub(super) struct Vouched {
+    pub expires_at: SystemTime,
+    pub key: (Fingerprint, Algorithm),
+}
+
+impl Issuer {
+    /// Loads what can be loaded at once: files and secrets.
+    ///
+    /// # Errors
+    /// Every source that is broken, with its place in `settings.keys`.
+    pub fn load(
+        settings: IssuerSettings,
+        changes: Changes,
+        observer: RefreshObserver,
+    ) -> Result<Self, Vec<(usize, SourceError)>> {
+        let mut sources = Vec::new();
+        let mut broken = Vec::new();
+        for (at, source) in settings.keys.iter().enumerate() {
+            match load_source(source, &settings.algorithms) {
+                Ok(loaded) => sources.push(loaded),
+                Err(error) => broken.push((at, error)),
+            }
+        }
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        let name = Arc::from(settings.name.as_str());
+        let issuer =
+            Self { settings, name, sources, keys: ArcSwap::default(), assembling: Mutex::new(()), changes, observer };
+        issuer.assemble();
+        Ok(issuer)
+    }
+
+    /// What the configuration says of it.
+    pub fn settings(&self) -> &IssuerSettings {
+        &self.settings
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The keys of this moment.
+    pub fn keys(&self) -> Arc<KeySet> {
+        self.keys.load_full()
+    }
+
+    /// How its keys are.
+    pub fn state(&self) -> KeysState {
+        if !self.is_loaded() {
+            KeysState::Missing
+        } else if self.sources.iter().any(|source| *source.is_stale.lock()) {
+            KeysState::Stale
+        } else {
+            KeysState::Good
+        }
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.sources.iter().all(|source| source.held.lock().is_some())
+    }
+
+    /// Takes over the keys that `earlier` got from the same URLs, so that a reload of the configuration during an
+    /// outage of the issuer takes nobody's keys away. The next fetch replaces them.
+    pub fn adopt(&self, earlier: &Self) {
+        if earlier.settings.algorithms != self.settings.algorithms {
+            return;
+        }
+        for source in &self.sources {
+            let Some(url) = source.remote.as_ref().map(Remote::url) else { continue };
+            let same = earlier.sources.iter().find(|other| other.remote.as_ref().is_some_and(|it| it.url() == url));
+            if let Some(same) = same {
+                *source.held.lock() = same.held.lock().clone();
+            }
+        }
+        self.assemble();
+    }
+
+    /// Keeps the keys fresh, for ever. Dropping it stops it; nothing is lost.
+    pub async fn run(&self, tls: Arc<ClientConfig>) {
+        let tls = &tls;
+        let watching = self.settings.keys.iter().zip(&self.sources).map(|(settings, source)| async move {
+            match (settings, &source.remote) {
+                (KeySource::JwksUrl { .. }, Some(remote)) => self.follow_url(source, remote, tls).await,
+                (KeySource::JwksFile(path) | KeySource::PemFile { path, .. }, _) => {
+                    self.follow_file(source, settings, path).await;
+                }
+                (KeySource::JwksUrl { .. }, None) | (KeySource::Secret { .. }, _) => {}
+            }
+        });
+        futures_util::future::join_all(watching).await;
+        // An issuer of secrets alone has nothing to do, which is no reason to return.
+        std::future::pending().await
+    }
+
+    async fn follow_url(&self, source: &Source, remote: &Remote, tls: &Arc<ClientConfig>) {
+        let mut failures = 0;
+        loop {
+            remote.begin();
+            let result = self.fetch(remote, tls).await;
+            failures = if result.is_ok() { 0 } else { failures + 1 };
+            self.settle(source, result);
+            remote.end();
+            remote.due(failures).await;
+        }
+    }
+
+    async fn fetch(&self, remote: &Remote, tls: &Arc<ClientConfig>) -> Result<Vec<Key>, SourceError> {
+        let bytes = fetch::get(remote.url(), tls).await?;
+        let document = jwks::parse(&bytes, &self.settings.algorithms)?;
+        if document.skipped > 0 {
+            tracing::debug!(issuer = %self.name, skipped = document.skipped, "some keys of the JWKS cannot be used");
+        }
+        Ok(document.keys)
+    }
+
+    async fn follow_file(&self, source: &Source, settings: &KeySource, path: &Path) {
+        loop {
+            tokio::time::sleep(FILE_POLL).await;
+            let stamp = keyfile::stamp(path).await;
+            if stamp == *source.stamp.lock() {
+                continue;
+            }
+            *source.stamp.lock() = stamp;
+            let (path, settings) = (path.to_owned(), settings.clone());
+            let allowed = self.settings.algorithms.clone();
+            let read = tokio::task::spawn_blocking(move || keyfile::load(&path, &settings, &allowed)).await;
+            if let Ok(result) = read {
+                self.settle(source, result);
+            }
+        }
+    }
+
+    /// Puts keys in place, or keeps the last good ones. Told once per change: files change seldom, and URLs are asked
+    /// seldom.
+    fn settle(&self, source: &Source, result: Result<Vec<Key>, SourceError>) {
+        *source.is_stale.lock() = result.is_err();
+        if source.remote.is_some() {
+            (self.observer)(&self.name, result.as_ref().err().map_or("ok", SourceError::kind));
+        }
+        match result {
+            Ok(keys) => {
+                let is_first = source.held.lock().replace(keys).is_none();
+                if self.assemble() || is_first {
+                    tracing::info!(issuer = %self.name, keys = self.keys().len(), "keys loaded");
+                    self.changes.announce();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(issuer = %self.name, error = %Chain(&error), "keys not loaded, the last good ones stay");
+            }
+        }
+    }
+
+    /// Makes one set of what the sources hold. Returns whether a key is no longer among them.
+    fn assemble(&self) -> bool {
+        let _one_at_a_time = self.assembling.lock();
+        let all: Vec<Key> = self.sources.iter().filter_map(|source| source.held.lock().clone()).flatten().collect();
+        let next = KeySet::new(all);
+        let takes_away = !self.keys.load().is_subset_of(&next);
+        self.keys.store(Arc::new(next));
+        takes_away
+    }
+
+    /// Whether this issuer stands behind `token`. Waits for a fetch if a key is missing, at most two seconds.
+    pub(super) async fn vouch(
+        &self,
+        token: &Unverified<'_>,
+        now: SystemTime,
+        trail: &mut Trail,
+    ) -> Result<Vouched, Denied> {
+        if let Some(wanted) = &self.settings.typ {
+            let is_wanted = token.typ.as_deref().is_some_and(|typ| media_type(typ) == media_type(wanted));
+            trail.step("typ", is_wanted, || format!("typ is {wanted}"));
+            if !is_wanted {
+                return Err(TokenFault::Typ.into());
+            }
+        }
+        let key = self.key_of(token).await;
+        trail.step("key", !matches!(key, Err(Denied::Invalid(fault)) if fault != TokenFault::Signature), || {
+            let kid = token.kid.as_deref().unwrap_or("(none)");
+            format!("a key with kid {kid:?} for {:?} is known", token.algorithm)
+        });
+        trail.step("signature", key.is_ok(), || "the signature is that key's".to_owned());
+        let key = key?;
+        let expected = Expected { audience: &self.settings.audience, leeway: self.settings.leeway, now };
+        let expires_at = verify::claims(&token.claims, expected, trail)?;
+        Ok(Vouched { expires_at, key: (key, token.algorithm) })
+    }
+
+    async fn key_of(&self, token: &Unverified<'_>) -> Result<Fingerprint, Denied> {
+        if !self.uses(token.algorithm) {
+            return Err(TokenFault::Algorithm.into());
+        }
+        let first = self.keys.load().verify(token).map(Key::fingerprint);
+        // A key without a name is replaced by another without a name.
+        let may_be_newer = match first {
+            Ok(_) => false,
+            Err(fault) => fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none()),
+        };
+        if !may_be_newer {
+            return Ok(first?);
+        }
+        let asked = self.sources.iter().filter_map(|source| {
+            let remote = source.remote.as_ref()?;
+            let is_loaded = source.held.lock().is_some();
+            Some(async move { Some((remote, remote.ask(is_loaded).await?)) })
+        });
+        let rounds = futures_util::future::join_all(asked).await;
+        match self.keys.load().verify(token).map(Key::fingerprint) {
+            Ok(key) => {
+                rounds.into_iter().flatten().for_each(|(remote, round)| remote.bore_fruit(round));
+                Ok(key)
+            }
+            Err(TokenFault::UnknownKey) if !self.is_loaded() => Err(Denied::Unavailable),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Whether any key, of now or of a later JWKS, could be used with `algorithm`.
+    fn uses(&self, algorithm: Algorithm) -> bool {
+        self.settings.keys.iter().any(|source| match source {
+            KeySource::JwksUrl { .. } | KeySource::JwksFile(_) => self.settings.algorithms.contains(&algorithm),
+            KeySource::PemFile { algorithm: own, .. } | KeySource::Secret { algorithm: own, .. } => *own == algorithm,
+        })
+    }
+}
+
+fn load_source(settings: &KeySource, allowed: &[Algorithm]) -> Result<Source, SourceError> {
+    let (held, stamp, remote) = match settings {
+        KeySource::JwksUrl { url, refresh } => {
+            if !fetch::is_allowed(url) {
+                return Err(FetchError::Scheme.into());
+            }
+            (None, None, Some(Remote::new(url.clone(), *refresh)))
+        }
+        KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
+            let stamp = keyfile::stamp_now(path);
+            (Some(keyfile::load(path, settings, allowed)?), stamp, None)
+        }
+        KeySource::Secret { secret, algorithm, kid } => {
+            (Some(vec![Key::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
+        }
+    };
+    Ok(Source { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, is_stale: Mutex::new(false) })
+}
+
+/// `typ` as a media type (RFC 7515, 4.1.9): case does not matter, and `application/` is left out.
+fn media_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
+}
+
+/// An error with its causes, on one line.
+struct Chain<'e>(&'e dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("name", &self.name).field("state", &self.state()).finish_non_exhaustive()
+    }
+}

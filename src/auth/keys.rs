@@ -1,0 +1,246 @@
+//! Keys, and which of them a token may be tried with.
+//!
+//! A key carries the algorithms that it is used with; they come from the configuration (RFC 8725, 3.1), and the token's
+//! `alg` only has to agree. `kid` is an index into the set and nothing else: no file, no URL. Does not fetch.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    VerificationAlgorithm,
+};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use rustls_pki_types::CertificateDer;
+
+use super::denied::TokenFault;
+use super::jws::Unverified;
+use super::pem;
+
+/// Shortest shared secret, in bytes (RFC 7518, 3.2, for HS256).
+pub const MIN_SECRET: usize = 32;
+
+/// Most keys that one token is tried with, if several have its `kid`.
+const MAX_TRIES: usize = 4;
+
+/// Names a key by what it is made of, so that a stream can ask later whether the key is still trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// A key that signatures are checked with.
+#[derive(Clone)]
+pub struct Key {
+    kid: Option<String>,
+    algorithms: Vec<Algorithm>,
+    material: DecodingKey,
+    fingerprint: Fingerprint,
+}
+
+/// Why something is no key of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No PEM at all.
+    #[error("it is not PEM, or a damaged one")]
+    NotPem,
+    /// More than one section, so that it is not clear which one is meant.
+    #[error("it has more than one PEM section")]
+    SeveralSections,
+    /// A key that can sign has no place in a verifier.
+    #[error("it is a private key; give the public one")]
+    Private,
+    /// A section of another kind.
+    #[error("it is a PEM section {0:?}; PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE can be read")]
+    Section(String),
+    /// Not a key of the algorithm's family, on another curve, or an RSA key below 2048 or above 8192 bits.
+    #[error("it is no key for {0:?} (RSA: 2048 to 8192 bits; ES256: P-256; ES384: P-384; EdDSA: Ed25519)")]
+    Unsuited(Algorithm),
+    /// HMAC with a public key, or a secret with a public-key algorithm: the classic confusion.
+    #[error("{0:?} cannot be used with this kind of key")]
+    Family(Algorithm),
+    /// A secret that is too short.
+    #[error("a secret has at least 32 bytes")]
+    ShortSecret,
+}
+
+impl Key {
+    /// The public key, or the certificate's, in a PEM file.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn from_pem(text: &[u8], algorithm: Algorithm, kid: Option<String>) -> Result<Self, KeyError> {
+        let mut sections = pem::sections(text).map_err(|pem::NotPem| KeyError::NotPem)?;
+        if sections.iter().any(|(label, _)| label.ends_with("PRIVATE KEY")) {
+            return Err(KeyError::Private);
+        }
+        let (label, der) = sections.pop().ok_or(KeyError::NotPem)?;
+        if !sections.is_empty() {
+            return Err(KeyError::SeveralSections);
+        }
+        match label.as_str() {
+            "PUBLIC KEY" | "RSA PUBLIC KEY" => Self::from_der(&der, vec![algorithm], kid),
+            "CERTIFICATE" => {
+                let certificate = CertificateDer::from(der);
+                let parsed = rustls::server::ParsedCertificate::try_from(&certificate)
+                    .map_err(|_| KeyError::Unsuited(algorithm))?;
+                Self::from_der(parsed.subject_public_key_info().as_ref(), vec![algorithm], kid)
+            }
+            _ => Err(KeyError::Section(label)),
+        }
+    }
+
+    /// A shared secret.
+    ///
+    /// # Errors
+    /// [`KeyError::ShortSecret`], [`KeyError::Family`].
+    pub fn from_secret(secret: &[u8], algorithm: Algorithm, kid: Option<String>) -> Result<Self, KeyError> {
+        if algorithm.family() != AlgorithmFamily::Hmac {
+            return Err(KeyError::Family(algorithm));
+        }
+        if secret.len() < MIN_SECRET {
+            return Err(KeyError::ShortSecret);
+        }
+        let fingerprint = Fingerprint::of("secret", secret);
+        Ok(Self { kid, algorithms: vec![algorithm], material: DecodingKey::from_secret(secret), fingerprint })
+    }
+
+    /// A public key as DER (SubjectPublicKeyInfo, or PKCS#1 for RSA) or, for the curves, its raw point.
+    ///
+    /// `algorithms` are of one family and, for ECDSA, one.
+    ///
+    /// # Errors
+    /// [`KeyError::Unsuited`], [`KeyError::Family`].
+    pub fn from_der(der: &[u8], algorithms: Vec<Algorithm>, kid: Option<String>) -> Result<Self, KeyError> {
+        let first = *algorithms.first().ok_or(KeyError::Unsuited(Algorithm::RS256))?;
+        let checked: &'static dyn VerificationAlgorithm = match first {
+            Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
+            Algorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
+            Algorithm::EdDSA => &ED25519,
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512 => &RSA_PKCS1_2048_8192_SHA256,
+            // HMAC, and whatever a later version may know.
+            _ => return Err(KeyError::Family(first)),
+        };
+        ParsedPublicKey::new(checked, der).map_err(|_| KeyError::Unsuited(first))?;
+        let material = match first.family() {
+            AlgorithmFamily::Rsa => {
+                let bits = aws_lc_rs::rsa::PublicKey::from_der(der)
+                    .map(|key| key.modulus_len() * 8)
+                    .map_err(|_| KeyError::Unsuited(first))?;
+                if !(2048..=8192).contains(&bits) {
+                    return Err(KeyError::Unsuited(first));
+                }
+                DecodingKey::from_rsa_der(der)
+            }
+            AlgorithmFamily::Ec => DecodingKey::from_ec_der(der),
+            AlgorithmFamily::Ed => DecodingKey::from_ed_der(der),
+            AlgorithmFamily::Hmac => return Err(KeyError::Family(first)),
+        };
+        Ok(Self { kid, algorithms, material, fingerprint: Fingerprint::of("public", der) })
+    }
+
+    /// The `kid` a token must name.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// What it is made of.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Whether it is used with `algorithm`.
+    pub fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    fn verifies(&self, token: &Unverified<'_>) -> bool {
+        self.allows(token.algorithm)
+            && jsonwebtoken::crypto::verify(token.signature, token.message.as_bytes(), &self.material, token.algorithm)
+                .unwrap_or(false)
+    }
+}
+
+impl Fingerprint {
+    fn of(kind: &str, bytes: &[u8]) -> Self {
+        let mut message = Vec::with_capacity(kind.len() + 1 + bytes.len());
+        message.extend_from_slice(kind.as_bytes());
+        message.push(0);
+        message.extend_from_slice(bytes);
+        Self(digest(&SHA256, &message).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}{:02x}{:02x}{:02x}…", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("kid", &self.kid).field("algorithms", &self.algorithms).finish_non_exhaustive()
+    }
+}
+
+/// The keys of one issuer at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet(Vec<Key>);
+
+impl KeySet {
+    /// These keys.
+    pub fn new(keys: Vec<Key>) -> Self {
+        Self(keys)
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the key of this fingerprint is in it and still used with `algorithm`.
+    pub fn trusts(&self, fingerprint: Fingerprint, algorithm: Algorithm) -> bool {
+        self.0.iter().any(|key| key.fingerprint == fingerprint && key.allows(algorithm))
+    }
+
+    /// Whether `other` trusts every key of this set at least as much.
+    pub fn is_subset_of(&self, other: &Self) -> bool {
+        self.0.iter().all(|key| key.algorithms.iter().all(|&algorithm| other.trusts(key.fingerprint, algorithm)))
+    }
+
+    /// The key that signed `token`.
+    ///
+    /// A `kid` selects the keys that have it. Without one, the keys without a `kid` are tried, or else the only key
+    /// there is for the algorithm.
+    ///
+    /// # Errors
+    /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`], [`TokenFault::Signature`].
+    pub fn verify(&self, token: &Unverified<'_>) -> Result<&Key, TokenFault> {
+        let usable = |key: &&Key| key.allows(token.algorithm);
+        let named: Vec<&Key> = self.0.iter().filter(|key| key.kid == token.kid).collect();
+        let mut candidates: Vec<&Key> = named.iter().copied().filter(usable).collect();
+        match &token.kid {
+            Some(_) if named.is_empty() => return Err(TokenFault::UnknownKey),
+            Some(_) if candidates.is_empty() => return Err(TokenFault::Algorithm),
+            None if candidates.is_empty() => {
+                candidates = self.0.iter().filter(usable).collect();
+                if candidates.len() != 1 {
+                    return Err(TokenFault::UnknownKey);
+                }
+            }
+            Some(_) | None => {}
+        }
+        candidates.into_iter().take(MAX_TRIES).find(|key| key.verifies(token)).ok_or(TokenFault::Signature)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What a token's claims must be, once its signature is known to be good.
+//!
+//! `iss`, `aud` and `exp` are required, and every claim that has a meaning here has the right type or the token is
+//! refused: a claim of the wrong type is never the same as none (CVE-2026-25537). Time comes in as an argument. Does not
+//! know keys or routes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use super::denied::TokenFault;
+use super::explain::Trail;
+
+/// Longest tolerance for clocks (`leeway`).
+pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+
+/// The year 9999's end: what RFC 3339 can write, and far from where a clock's arithmetic overflows.
+const MAX_TIME: f64 = 253_402_300_799.0;
+
+/// What an issuer's tokens are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'i> {
+    /// One of these must be in `aud`.
+    pub audience: &'i [String],
+    /// Tolerance for clocks; more than [`MAX_LEEWAY`] counts as that.
+    pub leeway: Duration,
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// `iss`, before anything is verified: it only selects the keys to verify with.
+///
+/// # Errors
+/// [`TokenFault::Claims`] if it is missing or no string.
+pub fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
+    claims.get("iss").and_then(Value::as_str).ok_or(TokenFault::Claims)
+}
+
+/// When the token ends, leeway included, if all its registered claims are as they must be.
+///
+/// # Errors
+/// [`TokenFault::Claims`], [`TokenFault::Expired`], [`TokenFault::NotYetValid`], [`TokenFault::Audience`].
+pub fn claims(
+    claims: &Map<String, Value>,
+    expected: Expected<'_>,
+    trail: &mut Trail,
+) -> Result<SystemTime, TokenFault> {
+    let types = types(claims);
+    trail.step("claims", types.is_ok(), || "exp, aud are there; exp, nbf, iat, sub, jti have their types".to_owned());
+    let (exp, nbf) = types?;
+    let leeway = expected.leeway.min(MAX_LEEWAY);
+
+    let expires_at = UNIX_EPOCH + Duration::from_secs_f64(exp) + leeway;
+    // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
+    let lives = expected.now < expires_at;
+    trail.step("exp", lives, || format!("exp {exp} is not past, with a leeway of {leeway:?}"));
+    if !lives {
+        return Err(TokenFault::Expired);
+    }
+    if let Some(nbf) = nbf {
+        let has_begun = UNIX_EPOCH + Duration::from_secs_f64(nbf) <= expected.now + leeway;
+        trail.step("nbf", has_begun, || format!("nbf {nbf} has come, with a leeway of {leeway:?}"));
+        if !has_begun {
+            return Err(TokenFault::NotYetValid);
+        }
+    }
+    let is_for_us = is_for(claims.get("aud"), expected.audience);
+    trail.step("aud", is_for_us, || format!("aud contains one of {:?}", expected.audience));
+    if !is_for_us {
+        return Err(TokenFault::Audience);
+    }
+    Ok(expires_at)
+}
+
+/// Whether `aud` names one of `ours`.
+pub fn is_for(aud: Option<&Value>, ours: &[String]) -> bool {
+    audience(aud).is_ok_and(|given| given.iter().any(|given| ours.iter().any(|ours| ours == given)))
+}
+
+/// The required ones, typed: `exp`, `nbf`.
+type Times = (f64, Option<f64>);
+
+fn types(claims: &Map<String, Value>) -> Result<Times, TokenFault> {
+    let exp = time(claims, "exp")?.ok_or(TokenFault::Claims)?;
+    let nbf = time(claims, "nbf")?;
+    time(claims, "iat")?;
+    for name in ["sub", "jti"] {
+        if claims.get(name).is_some_and(|value| !value.is_string()) {
+            return Err(TokenFault::Claims);
+        }
+    }
+    audience(claims.get("aud"))?;
+    Ok((exp, nbf))
+}
+
+/// One string or an array of strings (RFC 7519, 4.1.3).
+fn audience(aud: Option<&Value>) -> Result<Vec<&str>, TokenFault> {
+    match aud {
+        Some(Value::String(one)) => Ok(vec![one.as_str()]),
+        Some(Value::Array(several)) => {
+            several.iter().map(Value::as_str).collect::<Option<_>>().ok_or(TokenFault::Claims)
+        }
+        _ => Err(TokenFault::Claims),
+    }
+}
+
+/// A NumericDate (RFC 7519, 2), fractions allowed.
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, TokenFault> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    match value.as_f64() {
+        Some(time) if (0.0..=MAX_TIME).contains(&time) => Ok(Some(time)),
+        Some(_) | None => Err(TokenFault::Claims),
+    }
+}
