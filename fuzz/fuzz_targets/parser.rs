@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let [size, limit, body @ ..] = input else { return };
     let (size, limit) = (usize::from(*size) + 1, usize::from(*limit));
 
-    // Replacement characters make text three times as long, at most; ids have a limit of their own.
+    // Replacement characters make text three times as long, at most. Ids have a limit of their own, which may be met.
     let (items, outcome) = parse(body.len() * 3, [body]);
     if outcome.is_ok() {
         assert_eq!(interpret(&items), reference::interpret(body));

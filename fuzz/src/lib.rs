@@ -1,7 +1,7 @@
 //! What the fuzz targets share: the module under test, and the reference that judges it.
 //!
 //! The module is compiled from its own sources, not through the gateway, because it depends on three crates and the
-//! gateway on a hundred and fifty: a fuzz build takes seconds.
+//! gateway on a hundred and fifty: a fuzz build takes seconds. Run a target with `cargo +nightly fuzz run parser`.
 
 #[path = "../../tests/corpus/reference.rs"]
 pub mod reference;

@@ -1,4 +1,11 @@
-//! `text/event-stream` to events and back. Pure: no runtime, no sockets, no clock.
+//! `text/event-stream` to events and back.
+//!
+//! ```text
+//! upstream bytes --- Parser::push ---> Item::Event ---> Frame::from ---> body (HTTP/2), chunk (HTTP/1.1)
+//! ```
+//!
+//! What a client dispatches for the bytes that come out is what it would have dispatched for the bytes that went in.
+//! Pure: no runtime, no sockets, no clock.
 
 mod encoder;
 mod event;

@@ -90,7 +90,8 @@ impl Parser {
         }
     }
 
-    /// Reads on. Items completed by these bytes are appended to `items`, also when an error is returned.
+    /// Reads on. Items completed by these bytes are appended to `items`, also when an error is returned; never
+    /// more than one for each byte.
     ///
     /// # Errors
     /// When a line, an id or an event is too large; from then on always, without reading.
