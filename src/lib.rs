@@ -4,6 +4,7 @@ pub mod auth;
 pub mod backoff;
 pub mod config;
 pub mod files;
+pub mod http;
 pub mod limits;
 pub mod listen;
 pub mod route;

@@ -66,8 +66,8 @@ pub fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateEr
     let pem = fs::read(&files.key).map_err(|error| file(error.to_string()))?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| file("no private key in PEM in it".to_owned()))?;
     let pair = |why: String| CertificateError::Pair { chain: files.chain.clone(), key: files.key.clone(), why };
-    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(|error| pair(error.to_string()))?;
+    let certified =
+        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| pair(error.to_string()))?;
     Ok(Arc::new(certified))
 }
 
@@ -121,8 +121,8 @@ mod tests {
         let certificate = parameters.self_signed(&key).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key in DER");
 
-        let certified =
-            CertifiedKey::from_der(vec![certificate.der().clone()], key, &aws_lc_rs::default_provider()).expect("a pair");
+        let certified = CertifiedKey::from_der(vec![certificate.der().clone()], key, &aws_lc_rs::default_provider())
+            .expect("a pair");
 
         // 2031-02-28T00:00:00Z
         assert_eq!(expiry(&certified), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_930_003_200)));

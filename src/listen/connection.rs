@@ -56,7 +56,10 @@ impl<B, F> Service<B> for F where
 }
 
 /// What a response body must be for hyper.
-pub trait ResponseBody: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static {}
+pub trait ResponseBody:
+    http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
 
 impl<B> ResponseBody for B where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
@@ -202,12 +205,8 @@ fn hyper_service<B: ResponseBody>(
     peer: Peer,
     pace: Arc<Pace>,
     takeover: Option<Takeover>,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = Response<Guarded<B>>,
-    Error = Infallible,
-    Future = Answer<B>,
-> + Unpin {
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Guarded<B>>, Error = Infallible, Future = Answer<B>>
++ Unpin {
     hyper::service::service_fn(move |mut request: Request<Incoming>| -> Answer<B> {
         let in_request = pace.request();
         request.extensions_mut().insert(peer.clone());

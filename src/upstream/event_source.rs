@@ -47,7 +47,8 @@ impl HttpEventSource {
         let mut last = None;
         for origin in &self.target.origins {
             let wait = self.target.open_timeout;
-            let outcome = timeout(wait, self.open_at(origin, after.as_ref())).await.unwrap_or(Err(OpenError::Silent(wait)));
+            let outcome =
+                timeout(wait, self.open_at(origin, after.as_ref())).await.unwrap_or(Err(OpenError::Silent(wait)));
             match outcome {
                 Err(error) if error.is_down() => last = Some(error),
                 decided => return decided,
@@ -79,7 +80,12 @@ impl HttpEventSource {
         Err(OpenError::Wrong(format!("the upstream redirected more than {REDIRECTS} times")))
     }
 
-    fn request(&self, origin: &Origin, path: &str, after: Option<&EventId>) -> Result<Request<Empty<Bytes>>, OpenError> {
+    fn request(
+        &self,
+        origin: &Origin,
+        path: &str,
+        after: Option<&EventId>,
+    ) -> Result<Request<Empty<Bytes>>, OpenError> {
         let mut request = Request::get(path)
             .header(HOST, origin.authority.as_str())
             .header(ACCEPT, "text/event-stream")
@@ -199,9 +205,7 @@ impl Reader {
                 }
                 Some(Ok(batch))
             }
-            Err(why) => {
-                Some(Err(Interrupted::Broken(why)))
-            }
+            Err(why) => Some(Err(Interrupted::Broken(why))),
         }
     }
 }

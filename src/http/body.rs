@@ -1,0 +1,60 @@
+//! Every kind of response body.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::event_body::EventBody;
+
+/// A response's body.
+pub enum ResponseBody {
+    /// Known whole; `None` when it is empty or has been given.
+    Whole(Option<Bytes>),
+    /// One chunk and then nothing, for ever: the connection is taken over before more is due.
+    Opening(Option<Bytes>),
+    /// Events from the log.
+    Events(EventBody),
+}
+
+impl ResponseBody {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    /// All of it; never an empty chunk.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::Whole((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            // Nobody is to be woken: hyper is done with this connection.
+            Self::Opening(bytes) => {
+                bytes.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+            }
+            Self::Events(events) => Pin::new(events).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Opening(_) | Self::Events(_) => SizeHint::default(),
+        }
+    }
+}

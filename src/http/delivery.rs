@@ -1,0 +1,208 @@
+//! What one client gets next: events, a heartbeat, or the end. The same for both ways out.
+//!
+//! Nothing is held for the client but its place in the log. Does not know how bytes are framed or written.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::life::Life;
+use super::report::Report;
+use crate::route::Lagging;
+use crate::sse::{Encoder, EventId, Frame};
+use crate::stream::{Gap, Offset, Ready, Subscription, Taken, TellVerdict, Verdict};
+use crate::telemetry::End;
+
+/// One client's reading of one stream.
+pub struct Delivery {
+    subscription: Subscription,
+    over: BoxFuture<'static, End>,
+    heartbeat: Heartbeat,
+    lagged: Lagging,
+    gather: Duration,
+    tell: TellVerdict,
+    until: Until,
+    report: Report,
+}
+
+/// How far a response goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    /// Up to this place, `follow=false`. `None`: for ever.
+    pub end: Option<Offset>,
+    /// So many more events, `limit=N`.
+    pub events: u64,
+}
+
+/// What a route says about delivering, and what is particular to this client.
+pub struct Terms {
+    /// What bounds the response's life.
+    pub life: Life,
+    /// A comment after this long without a byte.
+    pub heartbeat: Duration,
+    /// What happens when the client falls off the log.
+    pub lagged: Lagging,
+    /// How long to wait for more events before writing.
+    pub gather: Duration,
+    /// How a gap is told.
+    pub tell: TellVerdict,
+    /// How far to go.
+    pub until: Until,
+}
+
+/// What to write next.
+#[derive(Debug)]
+pub enum Step {
+    /// These frames.
+    Frames(Taken),
+    /// A comment, to show that the connection lives.
+    Heartbeat,
+    /// Nothing more, for this reason.
+    End(End),
+}
+
+impl Delivery {
+    /// Reads from where the subscription stands.
+    pub fn new(subscription: Subscription, terms: Terms, report: Report) -> Self {
+        Self {
+            subscription,
+            over: Box::pin(terms.life.over()),
+            heartbeat: Heartbeat::new(terms.heartbeat),
+            lagged: terms.lagged,
+            gather: terms.gather,
+            tell: terms.tell,
+            until: terms.until,
+            report,
+        }
+    }
+
+    /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe.
+    pub async fn next(&mut self, bytes: usize) -> Step {
+        loop {
+            if self.until.events == 0 {
+                return Step::End(End::Limit);
+            }
+            if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
+                return Step::End(End::Complete);
+            }
+            tokio::select! {
+                // The end first: a busy stream must not put it off.
+                biased;
+                end = &mut self.over => return Step::End(end),
+                ready = self.subscription.ready() => match ready {
+                    Ready::Complete => return Step::End(End::Complete),
+                    Ready::Entries => {}
+                },
+                () = self.heartbeat.due() => return Step::Heartbeat,
+            }
+            if !self.gather.is_zero() {
+                sleep(self.gather).await;
+            }
+            match self.subscription.take(bytes, self.until.events) {
+                Ok(taken) => {
+                    self.until.events -= taken.events;
+                    return Step::Frames(taken);
+                }
+                Err(_) if self.lagged == Lagging::Disconnect => return Step::End(End::Lagged),
+                Err(_) => {
+                    if let Some(frame) = self.skip() {
+                        return Step::Frames(Taken { frames: vec![frame], events: 0, oldest: None });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on at the oldest entry kept; what is to be told of it.
+    fn skip(&mut self) -> Option<Frame> {
+        self.subscription.skip();
+        self.report.gap(Gap::Lagged);
+        let id = self.subscription.id_in_force().unwrap_or_default();
+        // The id in force is another one now, whether or not the gap is told.
+        (self.tell)(Verdict::Gap(Gap::Lagged), &id).map_or_else(|| id_alone(&id), Some)
+    }
+
+    /// The bytes of this step are in the transport's hands.
+    pub fn sent(&mut self, taken: &Taken, bytes: usize) {
+        self.heartbeat.put_off();
+        let subscription = &self.subscription;
+        self.report.delivered(taken, bytes, || subscription.behind());
+    }
+
+    /// The prelude of so many bytes goes out with the head.
+    pub fn sent_prelude(&mut self, bytes: usize) {
+        self.report.sent(bytes);
+    }
+
+    /// A heartbeat of so many bytes is in the transport's hands.
+    pub fn sent_heartbeat(&mut self, bytes: usize) {
+        self.heartbeat.put_off();
+        self.report.sent(bytes);
+    }
+
+    /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
+    pub async fn over(&mut self) -> End {
+        (&mut self.over).await
+    }
+
+    /// Why it ended; to be said once.
+    pub fn ended(&self, end: End) {
+        self.report.ended(end);
+    }
+
+    /// Its reading, for a guard that looks from outside.
+    pub fn place(&self) -> Offset {
+        self.subscription.place()
+    }
+
+    /// The farewell before an end that the client is to come back from.
+    pub fn farewell(&self, end: End) -> Option<Frame> {
+        match end {
+            End::Drain | End::MaxAge => {
+                let mut encoder = Encoder::new();
+                encoder.retry(self.report.jittered_retry(self.subscription.stream().progress().retry));
+                Some(encoder.finish())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn id_alone(id: &EventId) -> Option<Frame> {
+    let mut encoder = Encoder::new();
+    encoder.id(id).blank();
+    Some(encoder.finish())
+}
+
+/// Due after a time without a byte. The timer is only set anew when it fires, not for every event.
+struct Heartbeat {
+    after: Duration,
+    last: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Heartbeat {
+    fn new(after: Duration) -> Self {
+        let now = Instant::now();
+        Self { after, last: now, timer: Box::pin(sleep_until(now + after)) }
+    }
+
+    fn put_off(&mut self) {
+        self.last = Instant::now();
+    }
+
+    async fn due(&mut self) {
+        loop {
+            self.timer.as_mut().await;
+            let due = self.last + self.after;
+            if Instant::now() >= due {
+                // Until the heartbeat is written it stays due at the next look only.
+                self.timer.as_mut().reset(Instant::now() + self.after);
+                return;
+            }
+            self.timer.as_mut().reset(due);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What all requests share: the routes of this moment, the streams, the limits, who may take permissions back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use super::seats::Seats;
+use crate::auth::Authority;
+use crate::limits::Limits;
+use crate::route::Routes;
+use crate::stream::Streams;
+use crate::tasks::Tasks;
+use crate::telemetry::{Metrics, RouteMetrics};
+
+/// See the module. One for the life of the gateway.
+pub struct Gate {
+    /// What is served. Read once for each request, so that a request sees one whole table.
+    pub routes: ArcSwap<Routes>,
+    /// All open streams.
+    pub streams: Streams,
+    /// Room for subscriptions.
+    pub seats: Seats,
+    /// Issuers and revocations.
+    pub authority: Arc<Authority>,
+    /// How much of each thing is let in.
+    pub limits: Arc<Limits>,
+    /// Over how long a drain spreads departures.
+    pub spread: Duration,
+    /// Starts tasks, and knows whether the gateway is leaving.
+    pub tasks: Tasks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is counted where no route matches.
+    pub unrouted: Arc<RouteMetrics>,
+    /// Pages served beside the streams: the demo's.
+    pub pages: Vec<Page>,
+}
+
+/// A fixed answer at an exact path, for everyone.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The path.
+    pub path: &'static str,
+    /// Its headers, the content type among them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Uniform in `0.0..1.0`.
+pub fn random_share() -> f64 {
+    let random = getrandom::u32().expect("the system has random numbers");
+    f64::from(random) / (f64::from(u32::MAX) + 1.0)
+}

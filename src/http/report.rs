@@ -1,0 +1,128 @@
+//! What is said about one response while it lives and when it ends.
+//!
+//! Said exactly once whatever happens: a response that is dropped without a word was left by its client.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use super::seats::Seat;
+use crate::stream::{Gap, Taken};
+use crate::telemetry::{End, Protocol, RouteMetrics};
+
+/// One subscription's share of the route's metrics.
+pub struct Report {
+    metrics: Arc<RouteMetrics>,
+    protocol: Protocol,
+    ending: Ending,
+    since: Instant,
+    events: u64,
+    bytes: u64,
+    batches: u64,
+    retry: Duration,
+    /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
+    share: f64,
+    _seat: Seat,
+}
+
+/// Why a response ends, said once by whoever knows first. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Ending(Arc<OnceLock<End>>);
+
+impl Ending {
+    /// Says why, unless it has been said.
+    pub fn set(&self, end: End) {
+        self.0.get_or_init(|| end);
+    }
+
+    fn get(&self) -> Option<End> {
+        self.0.get().copied()
+    }
+}
+
+/// Lag is asked for in one of so many batches: it takes the log's lock.
+const LAG_SAMPLING: u64 = 16;
+
+impl Report {
+    /// A subscription begins.
+    pub fn new(
+        metrics: Arc<RouteMetrics>,
+        protocol: Protocol,
+        verdict: crate::telemetry::Verdict,
+        retry: Duration,
+        share: f64,
+        seat: Seat,
+    ) -> Self {
+        metrics.subscribed(protocol, verdict);
+        let since = Instant::now();
+        Self {
+            metrics,
+            protocol,
+            ending: Ending::default(),
+            since,
+            events: 0,
+            bytes: 0,
+            batches: 0,
+            retry,
+            share,
+            _seat: seat,
+        }
+    }
+
+    /// Frames are in the transport's hands.
+    pub fn delivered(&mut self, taken: &Taken, bytes: usize, behind: impl FnOnce() -> u64) {
+        self.events += taken.events;
+        self.bytes += bytes as u64;
+        self.metrics.delivered(taken.events, bytes as u64);
+        if let Some(oldest) = taken.oldest {
+            self.metrics.delivery(oldest.elapsed());
+        }
+        if self.batches.is_multiple_of(LAG_SAMPLING) {
+            self.metrics.lag(behind());
+        }
+        self.batches += 1;
+    }
+
+    /// Bytes that are no events are in the transport's hands.
+    pub fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.metrics.sent(bytes as u64);
+    }
+
+    /// The client missed something while it was connected.
+    pub fn gap(&self, gap: Gap) {
+        self.metrics.gap(gap.reason());
+    }
+
+    /// Why it ends. The first reason counts.
+    pub fn ended(&self, end: End) {
+        self.ending.set(end);
+    }
+
+    /// For a guard that may have to say why.
+    pub fn ending(&self) -> Ending {
+        self.ending.clone()
+    }
+
+    /// The reconnection time for this client: the upstream's own as it is, the route's with up to a half more.
+    pub fn jittered_retry(&self, own: Option<Duration>) -> Duration {
+        own.unwrap_or_else(|| self.retry.mul_f64(1.0 + self.share / 2.0))
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let end = self.ending.get().unwrap_or(End::Client);
+        self.metrics.ended(self.protocol, end);
+        debug!(
+            route = self.metrics.name(),
+            protocol = self.protocol.as_str(),
+            reason = end.as_str(),
+            events = self.events,
+            bytes = self.bytes,
+            seconds = self.since.elapsed().as_secs_f64(),
+            "subscription ended"
+        );
+    }
+}

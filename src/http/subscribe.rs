@@ -1,0 +1,245 @@
+//! A subscription: the stream is found or opened, the client's place in it, and the response that reads on from there.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::body::ResponseBody;
+use super::delivery::{Delivery, Terms, Until};
+use super::event_body::{EventBody, guard};
+use super::gate::{Gate, random_share};
+use super::life::Life;
+use super::rejection::Rejection;
+use super::report::Report;
+use super::seats::Seat;
+use super::service::protocol;
+use super::share;
+use super::target::{Target, parameter};
+use super::verdict::{prelude, teller};
+use super::writer::Writer;
+use crate::auth::Grant;
+use crate::listen::{self, Takeover};
+use crate::route::{Route, RouteObserver, Start, WhenDown};
+use crate::sse::EventId;
+use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
+use crate::telemetry;
+use crate::upstream::HttpEventSource;
+
+/// What a request asks for besides the stream.
+struct Wish {
+    /// The id to go on after.
+    after: Option<String>,
+    /// `false`: what is buffered, and the end.
+    follow: bool,
+    /// The most events.
+    limit: u64,
+}
+
+/// Answers a request that may read the stream.
+///
+/// # Errors
+/// Why it is not answered with a stream after all.
+pub async fn respond(
+    gate: &Arc<Gate>,
+    route: &Arc<Route>,
+    captures: &[(String, String)],
+    target: &Target,
+    head: &Parts,
+    body: &Incoming,
+    grant: Option<Grant>,
+) -> Result<Response<ResponseBody>, Rejection> {
+    let wish = Wish::of(route, head)?;
+    let shared = share::values(&route.settings.share, head, grant.as_ref())?;
+    let seat = gate.seats.take().ok_or(Rejection::SubscribersFull)?;
+    let mut subscription = open(gate, route, captures, target, shared)?;
+    wait_for_outcome(route, &mut subscription).await?;
+
+    let verdict = position(route, &mut subscription, &wish);
+    let end = (!wish.follow).then(|| subscription.stream().progress().end);
+    if subscription.stream().progress().phase == Phase::Complete && !subscription.is_behind() {
+        return Ok(nothing_follows());
+    }
+    let id = wish_id(&verdict, &wish).or_else(|| subscription.id_in_force());
+
+    let share = random_share();
+    let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
+    if let Some(most) = route.settings.delivery.max_age {
+        life.at_most(most, share);
+    }
+    if let Some(grant) = grant {
+        life.while_granted(grant, &gate.authority);
+    }
+    let report = begin(route, head, verdict, share, seat);
+    let retry = report.jittered_retry(subscription.stream().progress().retry);
+    let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());
+    let stream = subscription.stream().clone();
+    let ending = report.ending();
+    let terms = Terms {
+        life: life.clone(),
+        heartbeat: route.settings.delivery.heartbeat,
+        lagged: route.settings.delivery.lagged,
+        gather: route.settings.delivery.gather,
+        tell: teller(route.settings.replay.verdict),
+        until: Until { end, events: wish.limit },
+    };
+    let mut delivery = Delivery::new(subscription, terms, report);
+    delivery.sent_prelude(prelude.len());
+
+    // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
+    let takeover = head
+        .extensions
+        .get::<Takeover>()
+        .filter(|_| wish.follow && head.version == Version::HTTP_11 && body.is_end_stream());
+    let mut response = match takeover {
+        Some(takeover) => {
+            let (stall, batch) = (gate.limits.stall_timeout, gate.limits.send_buffer);
+            takeover.claim(Box::new(move |transport, held| {
+                Box::pin(Writer::new(transport, delivery, stall, batch).run(held))
+            }));
+            let mut response = Response::new(ResponseBody::Opening(Some(prelude.body())));
+            // Nothing else can follow on this connection, and a client that knows does not try.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        None => {
+            let (events, attention) = EventBody::new(prelude.body(), delivery);
+            listen::watch(guard(life, attention, stream, gate.limits.stall_timeout, ending));
+            Response::new(ResponseBody::Events(events))
+        }
+    };
+    let headers = response.headers_mut();
+    stream_headers(headers);
+    let verdict = HeaderValue::from_str(&verdict.to_string()).expect("a verdict is visible ASCII");
+    headers.insert(HeaderName::from_static("rillgate-resume"), verdict);
+    Ok(response)
+}
+
+/// The head of a stream without the stream.
+pub fn head_alone() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    stream_headers(response.headers_mut());
+    response
+}
+
+/// What every event stream says about itself.
+pub fn stream_headers(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
+impl Wish {
+    fn of(route: &Route, head: &Parts) -> Result<Self, Rejection> {
+        let follow = match parameter(head, "follow")?.as_deref() {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(_) => return Err(Rejection::Malformed("follow is true or false.")),
+        };
+        let limit = match parameter(head, "limit")? {
+            None => u64::MAX,
+            Some(limit) => match limit.parse() {
+                Ok(limit @ 1..) => limit,
+                _ => return Err(Rejection::Malformed("limit is a number from 1.")),
+            },
+        };
+        Ok(Self { after: last_event_id(route, head)?, follow, limit })
+    }
+}
+
+/// The header, else the parameter. What cannot be an id, or is empty, counts as none, as it does for an event source.
+fn last_event_id(route: &Route, head: &Parts) -> Result<Option<String>, Rejection> {
+    let id = match head.headers.get("last-event-id") {
+        Some(id) => std::str::from_utf8(id.as_bytes()).ok().map(str::to_owned),
+        None => parameter(head, &route.settings.replay.query_id)?,
+    };
+    Ok(id.filter(|id| !id.is_empty() && EventId::new(id.as_str()).is_ok()))
+}
+
+fn open(
+    gate: &Gate,
+    route: &Arc<Route>,
+    captures: &[(String, String)],
+    target: &Target,
+    shared: share::Shared,
+) -> Result<Subscription, Rejection> {
+    let key = StreamKey {
+        route: Arc::from(route.settings.name.as_str()),
+        path: target.path.clone(),
+        shared: shared.key,
+        origin: route.origin,
+    };
+    let captures = captures.to_vec();
+    let spec = || {
+        let path = format!("{}{}", route.settings.upstream_path.fill(&captures), shared.query);
+        let source = HttpEventSource::new(route.settings.upstream.clone(), path, shared.headers);
+        spec(route, Arc::new(source))
+    };
+    gate.streams.subscribe(&key, spec).map_err(|_| Rejection::StreamsFull)
+}
+
+/// How the streams of a route are made.
+pub fn spec(route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+    StreamSpec {
+        policy: route.settings.stream,
+        source,
+        backoff: route.settings.upstream.backoff,
+        tell: teller(route.settings.replay.verdict),
+        is_always_open: route.settings.open == crate::route::Open::Always,
+        observer: Arc::new(RouteObserver(route.metrics.clone())),
+    }
+}
+
+/// The head of a response that opens a stream tells how that went; it waits for the first outcome, within bounds.
+async fn wait_for_outcome(route: &Route, subscription: &mut Subscription) -> Result<(), Rejection> {
+    let is_refused_when_down = route.settings.delivery.when_down == WhenDown::Refuse;
+    match timeout(route.settings.upstream.open_timeout, subscription.opened(is_refused_when_down)).await {
+        Ok(outcome) => outcome.map_err(Rejection::Upstream),
+        Err(_) if is_refused_when_down => Err(Rejection::UpstreamSilent),
+        Err(_) => Ok(()),
+    }
+}
+
+fn position(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Verdict {
+    let verdict = match &wish.after {
+        Some(id) => subscription.resume(id, route.settings.replay.on_gap),
+        // A finite read without an id is for everything that is there.
+        None if !wish.follow => subscription.start(Start::Oldest),
+        None => subscription.start(route.settings.replay.start),
+    };
+    if let Verdict::Gap(gap) = verdict {
+        route.metrics.gap(gap.reason());
+    }
+    verdict
+}
+
+/// A resumed client's id is its own, also where the log says it in another entry.
+fn wish_id(verdict: &Verdict, wish: &Wish) -> Option<EventId> {
+    match verdict {
+        Verdict::Resumed { .. } => EventId::new(wish.after.as_deref()?).ok(),
+        Verdict::Live | Verdict::Replay { .. } | Verdict::Gap(_) => None,
+    }
+}
+
+fn begin(route: &Route, head: &Parts, verdict: Verdict, share: f64, seat: Seat) -> Report {
+    let verdict = match verdict {
+        Verdict::Live => telemetry::Verdict::Live,
+        Verdict::Replay { .. } => telemetry::Verdict::Replay,
+        Verdict::Resumed { .. } => telemetry::Verdict::Resumed,
+        Verdict::Gap(_) => telemetry::Verdict::Gap,
+    };
+    Report::new(route.metrics.clone(), protocol(head), verdict, route.settings.delivery.retry, share, seat)
+}
+
+/// Tells an event source to stop (HTML standard, 9.2.5).
+fn nothing_follows() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

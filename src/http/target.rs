@@ -1,0 +1,101 @@
+//! What a request is about: host, canonical path, and the query parameters that mean something here.
+//!
+//! HTTP/1 and HTTP/2 say the host in different places; a request that says it twice and differently is refused
+//! (RFC 9112, 3.2; RFC 9113, 8.3.1).
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{Version, uri::Authority};
+
+use super::rejection::Rejection;
+use crate::route::pattern;
+
+/// Longest path and query together.
+const URI_BYTES: usize = 8 * 1024;
+
+/// What a request is about.
+#[derive(Debug)]
+pub struct Target {
+    /// Host and port as the client wrote them; empty for an HTTP/1.0 request that names none.
+    pub authority: String,
+    /// The canonical path.
+    pub path: String,
+}
+
+impl Target {
+    /// Reads it from a request's head.
+    ///
+    /// # Errors
+    /// 400 or 414.
+    pub fn of(head: &Parts) -> Result<Self, Rejection> {
+        if head.uri.path_and_query().is_some_and(|whole| whole.as_str().len() > URI_BYTES) {
+            return Err(Rejection::UriTooLong);
+        }
+        let authority = authority(head)?;
+        let path = pattern::canonical(head.uri.path()).map_err(|_| Rejection::AmbiguousPath)?.into_owned();
+        Ok(Self { authority, path })
+    }
+
+    /// The host without its port.
+    pub fn host(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => &self.authority,
+        }
+    }
+
+    /// Whether `origin` is the gateway's own, as this request reached it. On a listener without TLS something in front
+    /// may have taken the TLS away, so both schemes are ours there.
+    pub fn is_own_origin(&self, origin: &str, is_tls: bool) -> bool {
+        match origin.split_once("://") {
+            Some(("https", authority)) => authority.eq_ignore_ascii_case(&self.authority),
+            Some(("http", authority)) => !is_tls && authority.eq_ignore_ascii_case(&self.authority),
+            _ => false,
+        }
+    }
+}
+
+fn authority(head: &Parts) -> Result<String, Rejection> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Rejection::Malformed("There is more than one Host field."));
+    }
+    let host = match host {
+        None => None,
+        Some(host) => {
+            let text = host.to_str().ok().filter(|text| is_authority(text));
+            Some(text.ok_or(Rejection::Malformed("The Host field is no host."))?)
+        }
+    };
+    let named = head.uri.authority().map(Authority::as_str);
+    match (named, host) {
+        (Some(named), Some(host)) if head.version == Version::HTTP_2 && !named.eq_ignore_ascii_case(host) => {
+            Err(Rejection::Malformed("The Host field differs from :authority."))
+        }
+        (Some(named), _) if is_authority(named) => Ok(named.to_owned()),
+        (Some(_), _) => Err(Rejection::Malformed("The authority is no host.")),
+        (None, Some(host)) => Ok(host.to_owned()),
+        (None, None) if head.version <= Version::HTTP_10 => Ok(String::new()),
+        (None, None) => Err(Rejection::Malformed("There is no Host field.")),
+    }
+}
+
+/// A host and perhaps a port, without user information (RFC 9110, 4.2.4).
+fn is_authority(text: &str) -> bool {
+    !text.contains('@') && text.parse::<Authority>().is_ok()
+}
+
+/// The value of the query parameter `name`, decoded; `None` if it is absent.
+///
+/// # Errors
+/// 400 when it stands there twice: another reader could take the other one.
+pub fn parameter(head: &Parts, name: &str) -> Result<Option<String>, Rejection> {
+    let query = head.uri.query().unwrap_or_default();
+    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    let value = values.next().map(|(_, value)| value.into_owned());
+    match values.next() {
+        Some(_) => Err(Rejection::Malformed("A query parameter stands there twice.")),
+        None => Ok(value),
+    }
+}

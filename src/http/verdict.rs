@@ -1,0 +1,101 @@
+//! How the outcome of a resume is told in the stream itself, in each of the route's forms.
+
+use std::time::Duration;
+
+use crate::route::VerdictForm;
+use crate::sse::{Encoder, Event, EventId, Frame};
+use crate::stream::{Gap, TellVerdict, Verdict};
+
+/// The type of the event that tells a verdict.
+pub const EVENT_TYPE: &str = "rillgate.resume";
+
+/// How a gap is told to clients that are connected when it opens.
+pub fn teller(form: VerdictForm) -> TellVerdict {
+    match form {
+        VerdictForm::Off => |_, _| None,
+        VerdictForm::Comment => |verdict, _| Some(comment(verdict)),
+        // The upstream coming back is a gap that most often is none: an event only where each verdict is one.
+        VerdictForm::Gap => |verdict, id| match verdict {
+            Verdict::Gap(Gap::Upstream) => Some(comment(verdict)),
+            _ => Some(event(verdict, Some(id))),
+        },
+        VerdictForm::Event => |verdict, id| Some(event(verdict, Some(id))),
+    }
+}
+
+/// What goes out with the head: a comment, the reconnection time, the id in force, and the verdict in the route's form.
+pub fn prelude(form: VerdictForm, verdict: Verdict, retry: Duration, id: Option<&EventId>) -> Frame {
+    let is_event = match form {
+        VerdictForm::Off | VerdictForm::Comment => false,
+        VerdictForm::Gap => matches!(verdict, Verdict::Gap(_)),
+        VerdictForm::Event => true,
+    };
+    let mut encoder = Encoder::new();
+    match form {
+        VerdictForm::Off | VerdictForm::Event => encoder.comment("rillgate"),
+        VerdictForm::Comment | VerdictForm::Gap => encoder.comment(&text(verdict)),
+    };
+    encoder.retry(retry);
+    if is_event {
+        encoder.event(&as_event(verdict, id));
+    } else if let Some(id) = id {
+        // Only a blank line makes the id count. Without an id none is written: it would be an empty event to clients
+        // that take every block for one.
+        encoder.id(id).blank();
+    }
+    encoder.finish()
+}
+
+fn comment(verdict: Verdict) -> Frame {
+    let mut encoder = Encoder::new();
+    encoder.comment(&text(verdict));
+    encoder.finish()
+}
+
+fn event(verdict: Verdict, id: Option<&EventId>) -> Frame {
+    Frame::from(&as_event(verdict, id.filter(|id| !id.is_empty())))
+}
+
+fn as_event(verdict: Verdict, id: Option<&EventId>) -> Event {
+    Event { kind: EVENT_TYPE.to_owned(), data: verdict.json(), id: id.cloned() }
+}
+
+fn text(verdict: Verdict) -> String {
+    format!("rillgate-resume: {verdict}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(frame: &Frame) -> String {
+        String::from_utf8(frame.body().to_vec()).expect("text")
+    }
+
+    #[test]
+    fn the_prelude_tells_verdict_time_and_id() {
+        let id = EventId::new("41").expect("an id");
+        let resumed = Verdict::Resumed { missed: 2 };
+        let two_seconds = Duration::from_secs(2);
+
+        let comment = prelude(VerdictForm::Comment, resumed, two_seconds, Some(&id));
+        let event = prelude(VerdictForm::Event, resumed, two_seconds, Some(&id));
+        let off = prelude(VerdictForm::Off, resumed, two_seconds, None);
+
+        assert_eq!(text_of(&comment), ": rillgate-resume: resumed;missed=2\nretry: 2000\nid: 41\n\n");
+        assert_eq!(
+            text_of(&event),
+            ": rillgate\nretry: 2000\nid: 41\nevent: rillgate.resume\ndata: {\"resume\":\"resumed\",\"missed\":2}\n\n"
+        );
+        assert_eq!(text_of(&off), ": rillgate\nretry: 2000\n");
+    }
+
+    #[test]
+    fn a_gap_is_an_event_where_the_route_says_so() {
+        let gap = Verdict::Gap(Gap::Evicted);
+        let told = |form| text_of(&prelude(form, gap, Duration::ZERO, None)).contains("event: rillgate.resume");
+
+        assert!(told(VerdictForm::Gap) && told(VerdictForm::Event));
+        assert!(!told(VerdictForm::Comment) && !told(VerdictForm::Off));
+    }
+}

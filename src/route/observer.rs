@@ -1,0 +1,23 @@
+//! A route's metrics as the observer of its streams.
+
+use std::sync::Arc;
+
+use crate::stream::{Gap, Observer, OpenError};
+use crate::telemetry::RouteMetrics;
+
+/// Counts what happens to the streams of one route.
+pub struct RouteObserver(pub Arc<RouteMetrics>);
+
+impl Observer for RouteObserver {
+    fn connected(&self, outcome: Result<(), &OpenError>) {
+        self.0.upstream_connect(outcome.err().map_or("ok", OpenError::label));
+    }
+
+    fn received(&self, events: u64, bytes: usize) {
+        self.0.upstream_received(events, bytes as u64);
+    }
+
+    fn gap(&self, gap: Gap) {
+        self.0.gap(gap.reason());
+    }
+}

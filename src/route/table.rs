@@ -1,0 +1,72 @@
+//! The routes that are served, and which of them a request is for.
+//!
+//! A table is built whole and never changed; a reload puts another in its place. The most specific pattern wins: a host
+//! before none, a literal segment before a capture.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::pattern::Captures;
+use super::settings::Settings;
+use crate::auth::Authorizer;
+use crate::telemetry::RouteMetrics;
+
+/// One route as it is served.
+pub struct Route {
+    /// What is configured.
+    pub settings: Arc<Settings>,
+    /// Who may read it. `None`: everyone.
+    pub authorizer: Option<Authorizer>,
+    /// What is counted.
+    pub metrics: Arc<RouteMetrics>,
+    /// Fingerprint of where its events come from, for the stream key.
+    pub origin: u64,
+}
+
+impl Route {
+    /// A route with its parts.
+    pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
+        let origin = origin(&settings);
+        Self { settings, authorizer, metrics, origin }
+    }
+}
+
+/// All routes, the most specific first.
+#[derive(Default)]
+pub struct Routes(Vec<Arc<Route>>);
+
+impl Routes {
+    /// Orders the routes. Ambiguous ones have been refused when the configuration was read.
+    pub fn new(mut routes: Vec<Arc<Route>>) -> Self {
+        routes.sort_by_key(|route| (route.settings.host.is_none(), route.settings.path.specificity()));
+        Self(routes)
+    }
+
+    /// The route for a host (without port, in any case) and a canonical path, with what the path captures.
+    pub fn find(&self, host: &str, path: &str) -> Option<(&Arc<Route>, Captures)> {
+        self.0
+            .iter()
+            .filter(|route| route.settings.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host)))
+            .find_map(|route| Some((route, route.settings.path.matches(path)?)))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter()
+    }
+}
+
+/// Whatever makes the upstream another one, or the stream kept another way, makes the streams other streams.
+fn origin(settings: &Settings) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let target = &settings.upstream;
+    for origin in &target.origins {
+        (origin.scheme.as_str(), origin.authority.as_str(), &origin.base).hash(&mut hasher);
+    }
+    for (name, value) in &target.headers {
+        (name.as_str(), value.as_bytes()).hash(&mut hasher);
+    }
+    format!("{:?} {:?} {:?}", settings.upstream_path, settings.stream, settings.replay.verdict).hash(&mut hasher);
+    hasher.finish()
+}
