@@ -148,7 +148,8 @@ impl Authorizer {
             Err(fault) => format!("three parts of base64url with JSON, nothing odd in the header: {fault}"),
         });
         let token = parsed?;
-        let iss = verify::issuer(&token.claims)?;
+        let iss =
+            verify::issuer(&token.claims).inspect_err(|_| trail.step("iss", false, || "iss is a string".to_owned()))?;
         let mut issuers = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).peekable();
         trail.step("iss", issuers.peek().is_some(), || {
             let names: Vec<_> = self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()).collect();

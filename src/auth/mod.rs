@@ -29,6 +29,7 @@ mod revocation;
 mod revocations;
 mod rules;
 mod settings;
+mod tickets;
 mod token;
 mod verify;
 
@@ -47,6 +48,7 @@ pub use revocation::{
 pub use revocations::Revocations;
 pub use rules::Wanted;
 pub use settings::{IssuerSettings, KeySource, RuleSettings, TokenSource};
+pub use tickets::{Ticket, TicketError, Tickets};
 pub use token::Method;
 pub use verify::MAX_LEEWAY;
 

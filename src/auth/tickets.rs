@@ -1,0 +1,188 @@
+//! One-time tickets: a short-lived stand-in for a token, for clients that can send nothing but a URL.
+//!
+//! A ticket is 256 random bits; only its hash is kept, so a dump of the memory redeems nothing. It is good once, for one
+//! route and one path, until its own end or its token's, whichever is first, and only while the token still stands.
+//! Showing it for anything else uses it up. Bounded, in all and for each subject.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+
+use super::authority::{Authority, Standing};
+use super::grant::Grant;
+
+/// Most tickets of one subject that wait at the same time.
+pub const MAX_PER_SUBJECT: usize = 32;
+
+/// A ticket on its way to the client. Prints as `[redacted]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ticket(String);
+
+/// The tickets that have not been redeemed yet.
+pub struct Tickets {
+    /// Never held across an await.
+    waiting: Mutex<Waiting>,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    tickets: HashMap<Hash, Entry>,
+    by_end: BTreeSet<(SystemTime, Hash)>,
+    by_subject: HashMap<Subject, usize>,
+}
+
+type Hash = [u8; 32];
+
+/// An issuer's name and its `sub`: a subject means nothing without its issuer.
+type Subject = (Box<str>, Box<str>);
+
+struct Entry {
+    route: Box<str>,
+    path: Box<str>,
+    until: SystemTime,
+    grant: Grant,
+}
+
+/// Why no ticket is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// Too many wait already, for everyone.
+    #[error("too many tickets are waiting")]
+    Full,
+    /// Too many wait already, for this subject.
+    #[error("too many tickets of this subject are waiting")]
+    SubjectFull,
+    /// No randomness.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl Ticket {
+    /// The ticket, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Tickets {
+    /// Room for `capacity` tickets.
+    pub fn new(capacity: usize) -> Self {
+        Self { waiting: Mutex::default(), capacity }
+    }
+
+    /// Makes a ticket for `path` (canonical) on `route`, in the place of the token behind `grant`.
+    ///
+    /// # Errors
+    /// See [`TicketError`].
+    pub fn issue(
+        &self,
+        grant: Grant,
+        route: &str,
+        path: &str,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Result<Ticket, TicketError> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|_| TicketError::Random)?;
+        let ticket = Ticket(URL_SAFE_NO_PAD.encode(secret));
+
+        let mut waiting = self.waiting.lock();
+        waiting.forget_past(now);
+        if waiting.tickets.len() >= self.capacity {
+            return Err(TicketError::Full);
+        }
+        if let Some(subject) = subject(&grant) {
+            let count = waiting.by_subject.entry(subject).or_default();
+            if *count >= MAX_PER_SUBJECT {
+                return Err(TicketError::SubjectFull);
+            }
+            *count += 1;
+        }
+        let until = now.checked_add(ttl).unwrap_or(now).min(grant.expires_at());
+        let hash = hash(ticket.reveal());
+        waiting.by_end.insert((until, hash));
+        waiting.tickets.insert(hash, Entry { route: route.into(), path: path.into(), until, grant });
+        Ok(ticket)
+    }
+
+    /// The grant behind a ticket, if it is good for `path` on `route`. Whatever the answer, it is used up.
+    pub fn redeem(
+        &self,
+        ticket: &str,
+        route: &str,
+        path: &str,
+        authority: &Authority,
+        now: SystemTime,
+    ) -> Option<Grant> {
+        // 256 bits in base64url.
+        if ticket.len() != 43 {
+            return None;
+        }
+        let entry = self.waiting.lock().remove(&hash(ticket))?;
+        let is_good = *entry.route == *route
+            && *entry.path == *path
+            && now < entry.until
+            && entry.grant.standing(authority, now) == Standing::Valid;
+        is_good.then_some(entry.grant)
+    }
+
+    /// How many wait, those that have ended but are not yet cleared included.
+    pub fn len(&self) -> usize {
+        self.waiting.lock().tickets.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Waiting {
+    fn remove(&mut self, hash: &Hash) -> Option<Entry> {
+        let entry = self.tickets.remove(hash)?;
+        self.by_end.remove(&(entry.until, *hash));
+        if let Some(subject) = subject(&entry.grant)
+            && let Some(count) = self.by_subject.get_mut(&subject)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.by_subject.remove(&subject);
+            }
+        }
+        Some(entry)
+    }
+
+    fn forget_past(&mut self, now: SystemTime) {
+        while let Some(&(until, hash)) = self.by_end.first()
+            && until <= now
+        {
+            self.remove(&hash);
+        }
+    }
+}
+
+fn subject(grant: &Grant) -> Option<Subject> {
+    Some((grant.issuer().into(), grant.subject()?.as_ref().into()))
+}
+
+fn hash(ticket: &str) -> Hash {
+    digest(&SHA256, ticket.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets").field("waiting", &self.len()).finish_non_exhaustive()
+    }
+}

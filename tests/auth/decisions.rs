@@ -1,0 +1,306 @@
+//! Rules, origins, revocations, tickets, reloads: what is decided about a token that is good.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use jsonwebtoken::Algorithm;
+use rillgate::auth::{
+    Authorizer, Denied, Grant, Issuer, Outcome, Presented, Revocation, RevocationError, RuleSettings, ScopeFault,
+    Standing, TicketError, Tickets, TokenFault, TokenSource, Wanted, revocation_from_json,
+};
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+
+use crate::support::*;
+
+fn token(claims: &Value) -> String {
+    let key = signing(&keys().ec, Algorithm::ES256);
+    key.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token")
+}
+
+fn set_up(rules: RuleSettings) -> (TempDir, std::sync::Arc<rillgate::auth::Authority>, Authorizer) {
+    let directory = tempdir().expect("a directory");
+    let authority = authority(issuers(directory.path()));
+    let authorizer = authorizer(&authority, rules);
+    (directory, authority, authorizer)
+}
+
+async fn grant(authorizer: &Authorizer) -> Grant {
+    authorize(authorizer, &bearer(&token(&claims())), now()).await.expect("a grant")
+}
+
+fn posted(body: Value) -> Revocation {
+    revocation_from_json(body.to_string().as_bytes(), now()).expect("a revocation")
+}
+
+#[tokio::test]
+async fn a_good_token_that_does_not_cover_the_stream_is_forbidden() {
+    let rules = RuleSettings {
+        streams_claim: Some("streams".to_owned()),
+        require: vec![("scope".to_owned(), "prices:read".to_owned())],
+        bind: vec![("symbol".to_owned(), "instrument".to_owned())],
+        ..rules()
+    };
+    let (_directory, _authority, authorizer) = set_up(rules);
+    let mut good = claims();
+    good["scope"] = json!("news:read prices:read");
+    good["instrument"] = json!("EURUSD");
+    let captures = [("symbol".to_owned(), "EURUSD".to_owned())];
+    let wanted = Wanted { path: "/prices/EURUSD", captures: &captures };
+    let decide = async |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        authorizer.explain(&token(&claims), wanted, now()).await.1.map(|_| ())
+    };
+
+    assert_eq!(decide("sub", json!("bob")).await, Ok(()));
+    for streams in [json!(["/prices/EUR"]), json!(["/prices/EURUSD2"]), json!(["/news/*"]), json!(["/**"]), json!([])] {
+        assert_eq!(decide("streams", streams.clone()).await, Err(Denied::Forbidden(ScopeFault::Streams)), "{streams}");
+    }
+    assert_eq!(decide("scope", json!("prices:write")).await, Err(Denied::Forbidden(ScopeFault::Require)));
+    assert_eq!(decide("instrument", json!("GBPUSD")).await, Err(Denied::Forbidden(ScopeFault::Bind)));
+}
+
+#[tokio::test]
+async fn an_explanation_names_the_step_that_decided() {
+    let (_directory, _authority, authorizer) =
+        set_up(RuleSettings { streams_claim: Some("streams".to_owned()), ..rules() });
+
+    let (steps, decision) = authorizer.explain(&token(&claims()), wanted(), now()).await;
+    assert!(decision.is_ok() && steps.iter().all(|step| step.outcome == Outcome::Holds), "{steps:?}");
+    let rules: Vec<_> = steps.iter().map(|step| step.rule).collect();
+    assert_eq!(rules, ["token", "iss", "key", "signature", "claims", "exp", "aud", "revocation", "streams_claim"]);
+
+    for (claims, rule) in [
+        (with("exp", json!(NOW - 60)), "exp"),
+        (with("aud", json!("other")), "aud"),
+        (with("iss", json!("other")), "iss"),
+        (without("iss"), "iss"),
+        (with("nbf", json!("1")), "claims"),
+        (with("nbf", json!(NOW + 60)), "nbf"),
+        (with("streams", json!([])), "streams_claim"),
+    ] {
+        let (steps, decision) = authorizer.explain(&token(&claims), wanted(), now()).await;
+        let last = steps.last().expect("a step");
+        assert!(decision.is_err());
+        assert_eq!((last.rule, last.outcome), (rule, Outcome::Fails), "{steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_is_only_taken_from_our_own_pages() {
+    let (_directory, _authority, authorizer) = set_up(RuleSettings {
+        token_from: vec![TokenSource::Cookie("session".to_owned()), TokenSource::Header],
+        ..rules()
+    });
+    let token = token(&claims());
+    let decide = async |fields: &[(&'static str, &str)]| {
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", HeaderValue::from_str(&format!("session={token}")).expect("a cookie"));
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        authorize(&authorizer, &headers, now()).await.map(|_| ())
+    };
+
+    assert_eq!(decide(&[]).await, Ok(()));
+    assert_eq!(decide(&[("sec-fetch-site", "same-origin")]).await, Ok(()));
+    assert_eq!(decide(&[("origin", "https://app.example.com"), ("sec-fetch-site", "cross-site")]).await, Ok(()));
+    for origin in [
+        "https://evil.example.com",
+        "null",
+        "",
+        "https://app.example.com.evil.com",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://app.example.com/",
+        "HTTPS://APP.EXAMPLE.COM",
+    ] {
+        assert_eq!(decide(&[("origin", origin)]).await, Err(Denied::Origin), "{origin}");
+    }
+    let twice = [("origin", "https://app.example.com"), ("origin", "https://app.example.com")];
+    assert_eq!(decide(&twice).await, Err(Denied::Origin));
+    assert_eq!(decide(&[("sec-fetch-site", "cross-site")]).await, Err(Denied::Origin));
+
+    let mut headers = bearer(&token);
+    headers.insert("origin", HeaderValue::from_static("https://evil.example.com"));
+    assert!(authorize(&authorizer, &headers, now()).await.is_ok(), "a page had to know the token to send it");
+}
+
+#[tokio::test]
+async fn no_token_two_tokens_and_an_odd_header_differ() {
+    let (_directory, _authority, authorizer) = set_up(RuleSettings {
+        token_from: vec![TokenSource::Header, TokenSource::Query("access_token".to_owned())],
+        ..rules()
+    });
+    let token = token(&claims());
+    let query = format!("a=b&access_token={token}");
+    let decide = async |headers: &HeaderMap, query: Option<&str>| {
+        let request = Presented { headers, query, is_trusted_origin: &|_| false };
+        authorizer.authorize(request, wanted(), now()).await.map(|grant| grant.by())
+    };
+
+    assert_eq!(decide(&HeaderMap::new(), None).await, Err(Denied::Missing));
+    assert_eq!(decide(&HeaderMap::new(), Some(&query)).await, Ok(rillgate::auth::Method::Query));
+    assert_eq!(decide(&bearer(&token), Some(&query)).await, Err(Denied::Ambiguous));
+    assert_eq!(decide(&bearer("a b"), None).await, Err(Denied::Invalid(TokenFault::Malformed)));
+}
+
+#[tokio::test]
+async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
+    let (_directory, authority, authorizer) = set_up(rules());
+    let mut claims = claims();
+    claims["session"] = json!({ "id": 7, "roles": ["trader", "admin"] });
+    let token = token(&claims);
+    let granted = authorize(&authorizer, &bearer(&token), now()).await.expect("a grant");
+
+    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(64)), Standing::Valid);
+    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(65)), Standing::Expired);
+    for (body, covers) in [
+        (json!({ "jti": "t2" }), false),
+        (json!({ "claim": "session.id", "value": 8 }), false),
+        (json!({ "claim": "session", "value": "7" }), false),
+        (json!({ "jti": "t1", "ttl": "1h" }), true),
+        (json!({ "sub": "alice" }), true),
+        (json!({ "claim": "session.id", "value": "7" }), true),
+        (json!({ "claim": "/session/roles", "value": "admin" }), true),
+        (json!({ "claim": "aud", "value": "rillgate" }), true),
+    ] {
+        let mut changed = authority.watch();
+        let revocation = posted(body.clone());
+        authority.revocations().revoke(revocation.clone(), now()).expect("room");
+
+        assert!(changed.has_changed().expect("a sender"), "streams are told");
+        let standing = if covers { Standing::Revoked } else { Standing::Valid };
+        assert_eq!(granted.standing(&authority, now()), standing, "{body}");
+        let decision = authorize(&authorizer, &bearer(&token), now()).await.map(|_| ());
+        assert_eq!(decision.is_err(), covers, "{body}");
+        changed.mark_unchanged();
+
+        assert!(authority.revocations().restore(&revocation.claim, &revocation.value));
+        assert_eq!(granted.standing(&authority, now()), Standing::Valid, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_forgets() {
+    let (_directory, authority, authorizer) = set_up(rules());
+    let granted = grant(&authorizer).await;
+    let revocations = authority.revocations();
+    let later = |seconds| now() + Duration::from_secs(seconds);
+
+    revocations.revoke(posted(json!({ "sub": "alice", "ttl": "30s" })), now()).expect("room");
+    assert_eq!(granted.standing(&authority, later(29)), Standing::Revoked);
+    assert_eq!(granted.standing(&authority, later(30)), Standing::Valid);
+
+    for number in 1..1000 {
+        revocations.revoke(posted(json!({ "jti": format!("x{number}") })), now()).expect("room");
+    }
+    let one_more = posted(json!({ "jti": "one more" }));
+    let full = revocations.revoke(one_more.clone(), now());
+    assert!(matches!(full, Err(RevocationError::Full { capacity: 1000 })), "{full:?}");
+    assert!(revocations.revoke(posted(json!({ "jti": "x1" })), now()).is_ok(), "it is there already");
+    assert!(revocations.revoke(one_more, later(31)).is_ok(), "the one for alice has ended");
+}
+
+#[tokio::test]
+async fn a_removed_issuer_or_key_ends_its_grants_and_an_unrelated_change_does_not() {
+    let (directory, authority, authorizer) = set_up(rules());
+    let granted = grant(&authorizer).await;
+    let load = |settings| {
+        std::sync::Arc::new(Issuer::load(settings, authority.changes(), nobody_listens()).expect("an issuer"))
+    };
+    let main = || issuers(directory.path()).remove(0);
+    let only = |settings| [("main".to_owned(), load(settings))].into_iter().collect();
+
+    authority.replace_issuers(only(main()));
+    assert_eq!(granted.standing(&authority, now()), Standing::Valid, "loaded anew, the same keys");
+    let mut without_ec = main();
+    without_ec.keys.remove(1);
+    authority.replace_issuers(only(without_ec));
+    assert_eq!(granted.standing(&authority, now()), Standing::KeyRemoved);
+    authority.replace_issuers(Default::default());
+    assert_eq!(granted.standing(&authority, now()), Standing::KeyRemoved);
+}
+
+#[tokio::test]
+async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
+    let (directory, authority, authorizer) = set_up(rules());
+    let granted = grant(&authorizer).await;
+    let stricter = |change: fn(&mut RuleSettings)| {
+        let mut rules = rules();
+        change(&mut rules);
+        crate::support::authorizer(&authority, rules).recheck(&granted, wanted())
+    };
+
+    assert_eq!(stricter(|_| {}), Ok(()));
+    assert_eq!(stricter(|rules| rules.issuers = vec!["second".to_owned()]), Err(TokenFault::UnknownIssuer.into()));
+    assert_eq!(
+        stricter(|rules| rules.require = vec![("scope".to_owned(), "x".to_owned())]),
+        Err(Denied::Forbidden(ScopeFault::Require))
+    );
+    let mut settings = issuers(directory.path());
+    settings[0].audience = vec!["another".to_owned()];
+    let other = crate::support::authority(settings);
+    let rechecked = crate::support::authorizer(&other, rules()).recheck(&granted, wanted());
+    assert_eq!(rechecked, Err(TokenFault::Audience.into()));
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
+    let (_directory, authority, authorizer) = set_up(rules());
+    let granted = grant(&authorizer).await;
+    let tickets = Tickets::new(100);
+    let ttl = Duration::from_secs(30);
+    let issue = || tickets.issue(granted.clone(), "prices", "/prices/EURUSD", ttl, now()).expect("a ticket");
+    let redeem = |ticket: &str, route: &str, path: &str, at| tickets.redeem(ticket, route, path, &authority, at);
+    let later = |seconds| now() + Duration::from_secs(seconds);
+
+    let ticket = issue();
+    assert!(!format!("{ticket:?} {tickets:?}").contains(ticket.reveal()));
+    let redeemed = redeem(ticket.reveal(), "prices", "/prices/EURUSD", later(29)).expect("a grant");
+    assert_eq!(redeemed.subject(), granted.subject());
+    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "twice");
+
+    for (route, path, at) in [
+        ("prices", "/prices/GBPUSD", now()),
+        ("news", "/prices/EURUSD", now()),
+        ("prices", "/prices/EURUSD", later(30)),
+    ] {
+        let ticket = issue();
+        assert!(redeem(ticket.reveal(), route, path, at).is_none(), "{route} {path}");
+        assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "a misuse uses it up");
+    }
+    let ticket = issue();
+    authority.revocations().revoke(posted(json!({ "sub": "alice" })), now()).expect("room");
+    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "revoked meanwhile");
+    for odd in ["", "x", &"A".repeat(43), &"A".repeat(1_000_000), &format!("{}\0", &ticket.reveal()[..42])] {
+        assert!(redeem(odd, "prices", "/prices/EURUSD", now()).is_none());
+    }
+    assert!(tickets.is_empty());
+}
+
+#[tokio::test]
+async fn tickets_are_bounded_for_each_subject_and_in_all() {
+    let (_directory, authority, authorizer) = set_up(rules());
+    let granted = grant(&authorizer).await;
+    let tickets = Tickets::new(40);
+    let ttl = Duration::from_secs(30);
+    let issue = |grant: &Grant, at| tickets.issue(grant.clone(), "prices", "/prices/EURUSD", ttl, at);
+
+    let first = issue(&granted, now()).expect("a ticket");
+    for _ in 1..32 {
+        issue(&granted, now()).expect("a ticket");
+    }
+    assert_eq!(issue(&granted, now()), Err(TicketError::SubjectFull));
+    let nobody = authorize(&authorizer, &bearer(&token(&without("sub"))), now()).await.expect("a grant");
+    for _ in 0..8 {
+        issue(&nobody, now()).expect("a ticket");
+    }
+    assert_eq!(issue(&nobody, now()), Err(TicketError::Full));
+
+    tickets.redeem(first.reveal(), "prices", "/prices/EURUSD", &authority, now()).expect("a grant");
+    assert!(issue(&granted, now()).is_ok(), "one was redeemed");
+    assert!(issue(&granted, now() + ttl).is_ok(), "all have ended");
+    assert_eq!(tickets.len(), 1);
+}

@@ -1,0 +1,106 @@
+//! What must be let in.
+
+use jsonwebtoken::Algorithm;
+use rillgate::auth::KeySource;
+use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::secret::Secret;
+use serde_json::{Map, Value, json};
+use tempfile::tempdir;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn every_algorithm_with_its_own_key_is_let_in() {
+    let directory = tempdir().expect("a directory");
+    let keys = keys();
+    let secret: Vec<u8> = (0..64).collect();
+    for (algorithm, pair) in [
+        (Algorithm::RS256, Some(&keys.rsa)),
+        (Algorithm::RS384, Some(&keys.rsa)),
+        (Algorithm::RS512, Some(&keys.rsa)),
+        (Algorithm::PS256, Some(&keys.rsa)),
+        (Algorithm::PS384, Some(&keys.rsa)),
+        (Algorithm::PS512, Some(&keys.rsa)),
+        (Algorithm::ES256, Some(&keys.ec)),
+        (Algorithm::ES384, Some(&keys.ec384)),
+        (Algorithm::EdDSA, Some(&keys.ed)),
+        (Algorithm::HS256, None),
+        (Algorithm::HS384, None),
+        (Algorithm::HS512, None),
+    ] {
+        let (source, key) = match pair {
+            Some(pair) => {
+                let path = write(directory.path(), &format!("{algorithm:?}.pem"), pair.public_key_pem());
+                (KeySource::PemFile { path, algorithm, kid: None }, signing(pair, algorithm))
+            }
+            None => (
+                KeySource::Secret { secret: Secret::new(secret.clone()), algorithm, kid: None },
+                SigningKey::read(&secret, Some(algorithm)).expect("a secret"),
+            ),
+        };
+        let authority = authority(vec![issuer_settings("main", ISSUER, vec![source])]);
+        let mut rules = rules();
+        rules.issuers = vec!["main".to_owned()];
+        let authorizer = authorizer(&authority, rules);
+        let order = Order {
+            issuer: ISSUER.to_owned(),
+            audience: vec!["rillgate".to_owned()],
+            subject: Some("alice".to_owned()),
+            ttl: std::time::Duration::from_secs(60),
+            claims: Map::new(),
+            kid: None,
+            typ: None,
+        };
+        let token = mint(&key, &order, now()).expect("a token");
+
+        let grant = authorize(&authorizer, &bearer(&token), now()).await;
+
+        let grant = grant.unwrap_or_else(|denied| panic!("{algorithm:?}: {denied:?}"));
+        assert_eq!(grant.subject().map(AsRef::as_ref), Some("alice"));
+        assert_eq!(grant.expires_at(), now() + std::time::Duration::from_secs(65), "exp and the leeway");
+        assert!(grant.token_id().is_some());
+    }
+}
+
+#[tokio::test]
+async fn every_allowed_shape_of_a_good_token_is_let_in() {
+    let directory = tempdir().expect("a directory");
+    let authorizer = authorizer(&authority(issuers(directory.path())), rules());
+    let ec = signing(&keys().ec, Algorithm::ES256);
+    let ec384 = signing(&keys().ec384, Algorithm::ES384);
+    let es = |claims: Value| ec.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token");
+    let raw = |claims: &str| ec.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.as_bytes()).expect("a token");
+    let header = |header: &str| ec.sign(header.as_bytes(), claims().to_string().as_bytes()).expect("a token");
+    let second = |header: &str| {
+        let mut claims = with("iss", json!(SECOND));
+        claims["aud"] = json!("second");
+        ec384.sign(header.as_bytes(), claims.to_string().as_bytes()).expect("a token")
+    };
+    for (what, token) in [
+        ("one audience of several", es(with("aud", json!(["other", "rillgate"])))),
+        ("a list of one", es(with("aud", json!(["rillgate"])))),
+        ("a fraction in exp", es(with("exp", json!(NOW as f64 + 0.5)))),
+        ("exp with an exponent", raw(&claims().to_string().replace(&(NOW + 60).to_string(), "1.80000006e9"))),
+        ("just within the leeway", es(with("exp", json!(NOW - 4)))),
+        ("nbf has come", es(with("nbf", json!(NOW)))),
+        ("nbf within the leeway", es(with("nbf", json!(NOW + 5)))),
+        ("iat ahead", es(with("iat", json!(NOW + 5)))),
+        ("nbf in 1970", es(with("nbf", json!(0)))),
+        ("no subject", es(without("sub"))),
+        ("no jti", es(without("jti"))),
+        ("an unknown claim", es(with("x", json!({ "exp": "never", "deep": [[{}]] })))),
+        ("Unicode", es(with("sub", json!("ålice 🦀 \u{202e}")))),
+        ("a member's name written with an escape", raw(&claims().to_string().replace("\"exp\"", "\"\\u0065xp\""))),
+        ("white space in the JSON", raw(&claims().to_string().replace(',', " ,\r\n\t"))),
+        ("no kid, but one key for the algorithm", header(r#"{"alg":"ES256"}"#)),
+        ("any typ where none is required", header(r#"{"alg":"ES256","kid":"ec","typ":"anything"}"#)),
+        ("a thumbprint", header(r#"{"alg":"ES256","kid":"ec","x5t":"abc","x5t#S256":"abc"}"#)),
+        ("an unknown header member", header(r#"{"alg":"ES256","kid":"ec","nonce":"abc"}"#)),
+        ("the required typ", second(r#"{"alg":"ES384","typ":"at+jwt"}"#)),
+        ("the required typ in full", second(r#"{"alg":"ES384","typ":"application/AT+JWT"}"#)),
+    ] {
+        let decision = authorize(&authorizer, &bearer(&token), now()).await;
+
+        assert!(decision.is_ok(), "{what}: {decision:?}");
+    }
+}
