@@ -1,5 +1,6 @@
 //! rillgate: a TLS-terminating gateway in front of Server-Sent Events producers.
 
+pub mod admin;
 pub mod auth;
 pub mod backoff;
 pub mod config;

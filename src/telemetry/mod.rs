@@ -8,6 +8,7 @@ mod catalogue;
 mod family;
 mod label;
 mod listener;
+pub mod logging;
 mod metrics;
 mod process;
 mod registry;

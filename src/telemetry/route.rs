@@ -26,7 +26,7 @@ pub struct RouteMetrics {
 }
 
 /// Sums of a route for the status page, each since the start of the process unless it says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RouteTotals {
     /// The route's name.
     pub route: String,

@@ -1,0 +1,57 @@
+//! The operator's port: health, metrics, streams, revocations, and a status page.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/livez` | 200 while the process answers |
+//! | `/readyz` | 200, or 503 with the reasons |
+//! | `/metrics` | Prometheus text format 0.0.4 |
+//! | `/streams` | JSON, what the gateway says of its open streams |
+//! | `POST /revocations` | handed to the gateway, at most 64 KiB |
+//! | `/` | a status page, fed by `/events`, an event stream of one JSON snapshot per second |
+//!
+//! Everything here is bounded: connections, their age, request heads and bodies, viewers of the page. Nobody is
+//! authenticated here, so it never belongs on a public address. It knows the gateway through two traits only.
+
+mod health;
+mod page;
+mod reply;
+mod server;
+mod service;
+mod snapshot;
+
+pub use health::{Readiness, Report};
+pub use server::Admin;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+/// Where the admin port listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// A loopback or cluster-internal address. Default 127.0.0.1:9464.
+    pub address: SocketAddr,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+/// What the gateway tells of its streams.
+pub trait Introspect: Send + Sync {
+    /// All open streams: an array of objects, or an object whose `streams` is that array. `/streams` answers it as
+    /// it is. The status page shows these members of each where present: `route`, `key`, `state`, `since`
+    /// (RFC 3339 or Unix seconds), `subscribers`, `events`, `bytes`, `oldest_id`, `newest_id`, `last_error`.
+    ///
+    /// Called off the runtime's workers, so it may take a while; at most once a second for all status pages.
+    fn streams(&self) -> serde_json::Value;
+}
+
+/// What takes revocations.
+pub trait Revocations: Send + Sync {
+    /// Judges and applies a posted body, at most 64 KiB; the status and the JSON are the answer.
+    fn revoke(&self, body: Bytes) -> (StatusCode, serde_json::Value);
+}

@@ -1,0 +1,134 @@
+// Shows what /events says once a second. Everything is written as text, never as markup.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const SLIDING = 5; // seconds that a rate is taken over
+
+function bytes(count) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) {
+    count /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || count >= 100 ? Math.round(count) : count.toFixed(1)} ${units[unit]}`;
+}
+
+function duration(seconds) {
+  const days = Math.floor(seconds / 86400);
+  const hours = Math.floor(seconds / 3600) % 24;
+  const minutes = Math.floor(seconds / 60) % 60;
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  if (minutes > 0) return `${minutes} min`;
+  return `${Math.max(0, Math.floor(seconds))} s`;
+}
+
+function since(value, now) {
+  if (value === null || value === undefined) return "";
+  const then = typeof value === "number" ? value * 1000 : Date.parse(value);
+  return Number.isNaN(then) ? String(value) : duration((now - then) / 1000);
+}
+
+const number = (value) => (typeof value === "number" ? whole.format(value) : "");
+const perSecond = (value) => (value === null ? "–" : `${short.format(value)}/s`);
+const bytesPerSecond = (value) => (value === null ? "–" : `${bytes(value)}/s`);
+
+// Snapshots of the last seconds, oldest first.
+let past = [];
+
+// The rate of one member of a route, or of all, since the oldest snapshot kept; null while there is none.
+function rate(member, route) {
+  const [oldest, newest] = [past[0], past[past.length - 1]];
+  const seconds = (newest.uptime_ms - oldest.uptime_ms) / 1000;
+  if (seconds <= 0) return null;
+  const sum = (snapshot) => total(snapshot.routes.filter((each) => route === undefined || each.route === route), member);
+  return Math.max(0, sum(newest) - sum(oldest)) / seconds;
+}
+
+const total = (routes, member) => routes.reduce((sum, route) => sum + route[member], 0);
+
+function cell(label, text, kind) {
+  const td = document.createElement("td");
+  td.dataset.label = label;
+  td.className = kind || "";
+  if (text === "" || text === null || text === undefined) td.classList.add("blank");
+  else if (text instanceof Node) td.append(text);
+  else td.textContent = text;
+  return td;
+}
+
+function row(cells) {
+  const tr = document.createElement("tr");
+  tr.append(...cells);
+  return tr;
+}
+
+function badge(text, kind) {
+  const span = document.createElement("span");
+  span.className = `badge ${kind}`;
+  span.textContent = text;
+  return span;
+}
+
+const alarm = (count) => (count > 0 ? "number alarm" : "number");
+const kinds = { live: "good", complete: "good", retrying: "bad" };
+
+function show(snapshot) {
+  const { routes, streams, readiness } = snapshot;
+  byId("version").textContent = snapshot.version;
+  byId("uptime").textContent = `up ${duration(snapshot.uptime_ms / 1000)}`;
+  byId("health").textContent = readiness.status;
+  byId("health").className = `badge ${readiness.status === "ready" ? "good" : "bad"}`;
+  const reasons = Object.entries(readiness.reasons).map(([name, reason]) => `${name}: ${reason}`);
+  byId("notice").hidden = reasons.length === 0;
+  byId("notice").textContent = reasons.join(" · ");
+
+  byId("subscribers").textContent = whole.format(total(routes, "subscribers"));
+  byId("streams-open").textContent = whole.format(snapshot.streams_total);
+  byId("rate-in").textContent = perSecond(rate("upstream_events"));
+  byId("rate-out").textContent = perSecond(rate("events_delivered"));
+  byId("rate-bytes").textContent = bytesPerSecond(rate("bytes_sent"));
+  byId("gaps").textContent = whole.format(total(routes, "gaps"));
+
+  byId("no-routes").hidden = routes.length > 0;
+  byId("routes").replaceChildren(...routes.map((route) => row([
+    cell("Route", route.route === "-" ? "(no route)" : route.route, "name"),
+    cell("Subscribers", number(route.subscribers), "number"),
+    cell("Streams", route.streams_waiting > 0 ? `${number(route.streams)} (${number(route.streams_waiting)} waiting)` : number(route.streams), alarm(route.streams_waiting)),
+    cell("In", perSecond(rate("upstream_events", route.route)), "number"),
+    cell("Out", perSecond(rate("events_delivered", route.route)), "number"),
+    cell("Sent", bytesPerSecond(rate("bytes_sent", route.route)), "number"),
+    cell("Gaps", number(route.gaps), alarm(route.gaps)),
+    cell("Refused", number(route.rejections), "number"),
+  ])));
+
+  byId("no-streams").hidden = streams.length > 0;
+  byId("shown").textContent = snapshot.streams_total > streams.length ? `the busiest ${streams.length} of ${whole.format(snapshot.streams_total)}` : "";
+  byId("streams").replaceChildren(...streams.map((stream) => row([
+    cell("Stream", stream.key ?? stream.route, "name"),
+    cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? "")),
+    cell("Since", since(stream.since, snapshot.time_ms)),
+    cell("Subscribers", number(stream.subscribers), "number"),
+    cell("Events kept", number(stream.events), "number"),
+    cell("Bytes kept", typeof stream.bytes === "number" ? bytes(stream.bytes) : "", "number"),
+    cell("Newest id", stream.newest_id),
+    cell("Last error", stream.last_error),
+  ])));
+}
+
+const source = new EventSource("events");
+source.onmessage = (message) => {
+  const snapshot = JSON.parse(message.data);
+  // Another life of the process began its counts anew.
+  if (past.length > 0 && snapshot.uptime_ms < past[past.length - 1].uptime_ms) past = [];
+  past.push(snapshot);
+  if (past.length > SLIDING + 1) past.shift();
+  show(snapshot);
+};
+source.onerror = () => {
+  byId("health").textContent = source.readyState === EventSource.CLOSED ? "not connected" : "reconnecting";
+  byId("health").className = "badge bad";
+};

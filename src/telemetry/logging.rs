@@ -1,0 +1,102 @@
+//! Log lines: where they go, how they look, which are written.
+//!
+//! Lines go to standard error, as text or as JSON. Which ones is a filter that can change while the process runs.
+//! Reads no configuration and writes no file: rotation is the business of whoever reads standard error.
+
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people: time, level, target, message, fields. Coloured if standard error is a terminal and `NO_COLOR`
+    /// is not set.
+    #[default]
+    Text,
+    /// For machines: one JSON object per line, the fields beside `timestamp`, `level`, `target` and `message`.
+    Json,
+}
+
+/// Changes the filter of a running process.
+#[derive(Clone, Debug)]
+pub struct FilterHandle(reload::Handle<EnvFilter, Registry>);
+
+/// Why logging cannot be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter is neither a level nor a list of directives.
+    #[error("{filter:?} is neither a level nor a filter")]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// Something in this process took the log before.
+    #[error("the process logs elsewhere already")]
+    Taken,
+}
+
+/// Begins to log to standard error.
+///
+/// `filter` is what `RILLGATE_LOG` says. A bare level (`debug`) is for rillgate's own targets, and dependencies stay
+/// at `warn`; `off` is off for all. Anything else is taken as a list of tracing directives (`rillgate=debug,h2=info`),
+/// whole: a target that it does not name is silent. None, or an empty one, is `info`.
+///
+/// # Errors
+/// When the filter makes no sense, or when it is called twice in a process.
+pub fn init(format: Format, filter: Option<&str>) -> Result<FilterHandle, LoggingError> {
+    let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (subscriber, handle) = subscriber(format, filter, ansi, io::stderr)?;
+    subscriber.try_init().map_err(|_| LoggingError::Taken)?;
+    Ok(handle)
+}
+
+impl FilterHandle {
+    /// Replaces the filter; see [`init`] for its form. Lines that dependencies write through the `log` facade
+    /// (rustls does) stay limited to the most verbose level of the first filter.
+    ///
+    /// # Errors
+    /// When the filter makes no sense; the old one then stays.
+    pub fn set(&self, filter: Option<&str>) -> Result<(), LoggingError> {
+        self.0.reload(parse(filter)?).map_err(|_| LoggingError::Taken)
+    }
+}
+
+fn subscriber<W>(
+    format: Format,
+    filter: Option<&str>,
+    ansi: bool,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync + 'static, FilterHandle), LoggingError>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    let lines = match format {
+        Format::Text => fmt::layer().with_ansi(ansi).with_writer(writer).boxed(),
+        Format::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).boxed(),
+    };
+    Ok((tracing_subscriber::registry().with(filter).with(lines), FilterHandle(handle)))
+}
+
+fn parse(filter: Option<&str>) -> Result<EnvFilter, LoggingError> {
+    let filter = filter.map_or("", str::trim);
+    let directives = match filter.parse::<LevelFilter>() {
+        _ if filter.is_empty() => "warn,rillgate=info".to_owned(),
+        Ok(LevelFilter::OFF) => "off".to_owned(),
+        Ok(level) => format!("warn,rillgate={level}"),
+        Err(_) => filter.to_owned(),
+    };
+    EnvFilter::builder().parse(directives).map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! The admin port over TCP, as probes, scrapers and browsers meet it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rillgate::admin::{Admin, Introspect, Readiness, Revocations};
+use rillgate::telemetry::{Metrics, Protocol, Verdict};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+struct OneStream;
+
+impl Introspect for OneStream {
+    fn streams(&self) -> Value {
+        json!({ "streams": [{ "route": "prices", "key": "prices EURUSD", "state": "live", "subscribers": 3 }] })
+    }
+}
+
+struct Echo;
+
+impl Revocations for Echo {
+    fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
+        (StatusCode::ACCEPTED, json!({ "bytes": body.len() }))
+    }
+}
+
+struct Port {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Port {
+    fn open() -> Self {
+        Self::with(Some(Arc::new(Echo)))
+    }
+
+    fn with(revocations: Option<Arc<dyn Revocations>>) -> Self {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = Self {
+            address: listener.local_addr().unwrap(),
+            metrics: Metrics::new("1.2.3"),
+            readiness: Arc::new(Readiness::new()),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let admin = Admin::new("1.2.3", port.metrics.clone(), port.readiness.clone(), Arc::new(OneStream), revocations);
+        let (tasks, stop) = (port.tasks.clone(), port.stop.clone());
+        port.tasks.spawn(async move {
+            let spawn = move |_: &'static str, connection| drop(tasks.spawn(connection));
+            admin.serve(listener, spawn, stop).await.unwrap();
+        });
+        port
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        self.tasks.spawn(async move { drop(connection.await) });
+        sender.send_request(request).await.unwrap()
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> (StatusCode, HeaderMap, String) {
+        let request =
+            Request::builder().method(method).uri(path).header("host", "admin").body(Full::default()).unwrap();
+        read(self.send(request).await).await
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+        self.ask(Method::GET, path).await
+    }
+
+    async fn events(&self) -> Incoming {
+        let request = Request::get("/events").header("host", "admin").body(Full::default()).unwrap();
+        let response = self.send(request).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        response.into_body()
+    }
+}
+
+async fn read(response: Response<Incoming>) -> (StatusCode, HeaderMap, String) {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts.status, parts.headers, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+async fn snapshot(body: &mut Incoming) -> Value {
+    let frame = timeout(DEADLINE, body.frame()).await.unwrap().unwrap().unwrap();
+    let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+    serde_json::from_str(text.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap()).unwrap()
+}
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_live_process_says_so() {
+    let port = Port::open();
+
+    let (status, headers, body) = port.get("/livez").await;
+
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "ok\n"));
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_missing() {
+    let port = Port::open();
+    assert_eq!(port.get("/readyz").await.0, StatusCode::OK);
+
+    port.readiness.set("issuer main", Err("no keys yet".into()));
+    let (status, _, body) = port.get("/readyz").await;
+
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body, json!({ "status": "unready", "reasons": { "issuer main": "no keys yet" } }));
+}
+
+#[tokio::test]
+async fn a_draining_gateway_is_alive_and_not_ready() {
+    let port = Port::open();
+
+    port.readiness.drain();
+
+    assert_eq!(port.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(port.get("/livez").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_scrape_reads_what_was_counted() {
+    let port = Port::open();
+    port.metrics.route("prices").subscribed(Protocol::Http2, Verdict::Resumed);
+
+    let (status, headers, body) = port.get("/metrics").await;
+
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(body.contains("rillgate_subscribers{route=\"prices\",protocol=\"h2\"} 1\n"), "{body}");
+}
+
+#[tokio::test]
+async fn streams_are_told_as_the_gateway_tells_them() {
+    let port = Port::open();
+
+    let (status, headers, body) = port.get("/streams").await;
+
+    assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), OneStream.streams());
+}
+
+#[tokio::test]
+async fn the_status_page_loads_nothing_from_elsewhere() {
+    let port = Port::open();
+
+    let (status, headers, page) = port.get("/").await;
+
+    assert_eq!(status, StatusCode::OK);
+    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'self';"));
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<style"), "{page}");
+    for (path, content_type) in
+        [("status.css", "text/css; charset=utf-8"), ("status.js", "text/javascript; charset=utf-8")]
+    {
+        assert!(page.contains(path), "{path} is not used");
+        let (status, headers, _) = port.get(&format!("/{path}")).await;
+        assert_eq!((status, headers["content-type"].to_str().unwrap()), (StatusCode::OK, content_type));
+    }
+}
+
+#[tokio::test]
+async fn the_status_page_is_fed_until_the_port_closes() {
+    let port = Port::open();
+    port.metrics.route("prices").gap("evicted");
+    let mut body = port.events().await;
+
+    let first = snapshot(&mut body).await;
+    port.metrics.route("prices").gap("unknown");
+    let second = snapshot(&mut body).await;
+    port.stop.cancel();
+    let end = timeout(DEADLINE, async { while body.frame().await.transpose().unwrap().is_some() {} }).await;
+
+    assert_eq!(first["version"], "1.2.3");
+    assert_eq!(first["streams"][0]["key"], "prices EURUSD");
+    assert_eq!((&first["routes"][0]["gaps"], &second["routes"][0]["gaps"]), (&json!(1), &json!(2)));
+    assert!(end.is_ok(), "the response went on");
+}
+
+#[tokio::test]
+async fn a_closed_port_leaves_no_task_behind() {
+    let port = Port::open();
+    let mut watching = port.events().await;
+    snapshot(&mut watching).await;
+    let idle = TcpStream::connect(port.address).await.unwrap();
+    port.get("/livez").await;
+
+    port.stop.cancel();
+    port.tasks.close();
+    drop(watching);
+
+    timeout(DEADLINE, port.tasks.wait()).await.expect("a connection outlives its port");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn viewers_leave_room_for_probes() {
+    let port = Port::open();
+    let mut viewers = Vec::new();
+    for _ in 0..16 {
+        viewers.push(port.events().await);
+    }
+
+    let (one_more, _, _) = port.get("/events").await;
+
+    assert_eq!(one_more, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(port.get("/livez").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_viewer_that_leaves_makes_room() {
+    let port = Port::open();
+    let mut viewers = Vec::new();
+    for _ in 0..16 {
+        viewers.push(port.events().await);
+    }
+
+    viewers.pop();
+
+    let entered = async {
+        while port.ask(Method::HEAD, "/events").await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, entered).await.expect("the place of a viewer that left stays taken");
+}
+
+#[tokio::test]
+async fn a_head_has_no_body() {
+    let port = Port::open();
+
+    for path in ["/", "/livez", "/readyz", "/metrics", "/streams", "/events"] {
+        let (status, _, body) = port.ask(Method::HEAD, path).await;
+        assert_eq!((status, body.as_str()), (StatusCode::OK, ""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_or_is_not_meant_is_refused() {
+    let port = Port::open();
+
+    let (status, headers, body) = port.get("/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(headers["content-type"], "application/problem+json");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["status"], 404);
+
+    let (status, headers, _) = port.ask(Method::POST, "/metrics").await;
+    assert_eq!((status, headers["allow"].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
+
+    let (status, headers, _) = port.get("/revocations").await;
+    assert_eq!((status, headers["allow"].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
+}
+
+#[tokio::test]
+async fn revocations_reach_the_gateway() {
+    let port = Port::open();
+
+    let request = Request::post("/revocations").header("host", "admin").body(Full::from("{\"jti\":\"a\"}")).unwrap();
+    let (status, _, body) = read(port.send(request).await).await;
+
+    assert_eq!((status, body.as_str()), (StatusCode::ACCEPTED, "{\"bytes\":11}"));
+}
+
+#[tokio::test]
+async fn revocations_are_bounded_and_not_taken_from_web_pages() {
+    let port = Port::open();
+
+    let large = Request::post("/revocations").header("host", "admin").body(Full::from(vec![b'a'; 65 * 1024])).unwrap();
+    let page = Request::post("/revocations")
+        .header("host", "admin")
+        .header("origin", "https://evil.example")
+        .body(Full::from("{}"))
+        .unwrap();
+
+    assert_eq!(read(port.send(large).await).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(read(port.send(page).await).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn without_revocations_there_is_no_such_resource() {
+    let port = Port::with(None);
+
+    assert_eq!(port.ask(Method::POST, "/revocations").await.0, StatusCode::NOT_FOUND);
+}
+
+/// CWE-400: a head that never ends holds its connection for the header timeout and no longer.
+#[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let port = Port::open();
+    let mut stream = TcpStream::connect(port.address).await.unwrap();
+
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: admin\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let closed = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+
+    assert!(closed.is_ok(), "the connection is still open");
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
