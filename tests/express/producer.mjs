@@ -1,6 +1,6 @@
 // A Server-Sent Events producer as people write them with Express, for the tests of the gateway.
 //
-//   GET /feed/:symbol?interval=20         events every `interval` ms (default 100), each
+//   GET /feed/:symbol?interval=20          events every `interval` ms (default 100), each
 //                                          `event: price`, `id: <ISO timestamp>`, `data: {…}`
 //   GET /burst/:symbol?count=10            `count` events at once, then the response ends
 //   GET /stats                             {"open":1,"total":3,"lastEventIds":["…"]}
