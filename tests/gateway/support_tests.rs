@@ -212,7 +212,7 @@ async fn a_bad_network_slices_delays_stalls_and_cuts() {
 #[tokio::test]
 async fn a_client_can_send_bytes_of_its_own_from_an_address_of_its_own() {
     let origin = Origin::start().await;
-    let client = Client::http1(origin.address()).from_address([127, 0, 0, 9].into());
+    let client = Client::http1(origin.address()).coming_from([127, 0, 0, 9].into());
 
     let mut bare = client.dial().await.unwrap();
     bare.write_all(b"\r\n\r\n").await.unwrap();

@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// Comes from this loopback address (127.0.0.0/8), for limits per address.
-    pub fn from_address(mut self, source: IpAddr) -> Self {
+    pub fn coming_from(mut self, source: IpAddr) -> Self {
         self.source = Some(source);
         self
     }
