@@ -175,6 +175,21 @@ async fn tls_is_refused_where_the_name_the_authority_or_the_protocol_is_wrong() 
 }
 
 #[tokio::test]
+async fn an_origin_that_asks_for_certificates_serves_only_those_who_show_one() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let config = servers.server().server_config_for_clients_of(&clients, &["http/1.1"]);
+    let origin = Origin::start_tls_config(config).await;
+    let client = Client::http1(origin.address());
+
+    let known = client.clone().tls_as(&servers, &clients.client("gateway"));
+    assert_eq!(known.subscribe("/", &[]).await.status.as_u16(), 200);
+    let strange = client.clone().tls_as(&servers, &servers.client("gateway"));
+    assert!(strange.try_request("GET", "/", &[]).await.is_err());
+    assert!(client.tls(&servers).try_request("GET", "/", &[]).await.is_err());
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_bad_network_slices_delays_stalls_and_cuts() {
     let origin = Origin::start().await;
     let network = Network::to(origin.address()).await;

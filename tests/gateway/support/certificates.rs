@@ -9,8 +9,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 
@@ -89,25 +91,35 @@ impl Authority {
         self.client_builder().with_client_auth_cert(identity.chain_der(), identity.key_der()).unwrap()
     }
 
-    fn client_builder(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
+        roots
+    }
+
+    fn client_builder(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
     }
 }
 
 impl Identity {
     /// A server that shows this certificate and speaks the ALPN protocols given.
     pub fn server_config(&self, alpn: &[&str]) -> ServerConfig {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(self.chain_der(), self.key_der())
-            .unwrap();
+        self.finish(server_builder().with_no_client_auth(), alpn)
+    }
+
+    /// The same, for clients with a certificate of this authority alone.
+    pub fn server_config_for_clients_of(&self, authority: &Authority, alpn: &[&str]) -> ServerConfig {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authority.roots()), provider);
+        self.finish(server_builder().with_client_cert_verifier(verifier.build().unwrap()), alpn)
+    }
+
+    fn finish(&self, builder: ConfigBuilder<ServerConfig, WantsServerCert>, alpn: &[&str]) -> ServerConfig {
+        let mut config = builder.with_single_cert(self.chain_der(), self.key_der()).unwrap();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config
     }
@@ -119,4 +131,10 @@ impl Identity {
     pub fn key_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).unwrap()
     }
+}
+
+fn server_builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -105,7 +106,12 @@ impl Origin {
 
     /// An origin behind TLS that answers every request with an open event stream.
     pub async fn start_tls(identity: &Identity) -> Self {
-        let acceptor = TlsAcceptor::from(Arc::new(identity.server_config(&["http/1.1"])));
+        Self::start_tls_config(identity.server_config(&["http/1.1"])).await
+    }
+
+    /// The same with a TLS configuration of the test's own, such as one that asks for client certificates.
+    pub async fn start_tls_config(config: ServerConfig) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         Self::listen(Arc::new(|_: &Request| Answer::stream()), Some(acceptor)).await
     }
 
