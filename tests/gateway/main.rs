@@ -1,0 +1,12 @@
+//! The gateway seen from outside, in one binary so that it is linked once.
+//!
+//! `support/` holds the tools, `support_tests.rs` their own tests; every other file is about one behaviour.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests run tasks of their own, and a failed assumption is a failed test"
+)]
+
+mod support;
+mod support_tests;

@@ -1,0 +1,55 @@
+//! The Express producer of `tests/express`, as a child process.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::client::Client;
+use super::process::Process;
+use super::wait::DEADLINE;
+
+/// A running Express producer; killed when dropped.
+pub struct Express {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Express {
+    /// Starts it with node and waits for its port.
+    ///
+    /// # Panics
+    /// When its packages are not installed: `tests/run` does that, or `npm ci` in `tests/express`.
+    pub async fn start() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/express");
+        assert!(folder.join("node_modules").is_dir(), "run `npm ci` in tests/express first (tests/run does)");
+        let process = Process::start(Command::new("node").arg("producer.mjs").current_dir(folder));
+        let line = process.wait_line("port=", DEADLINE).await;
+        let port = line.trim().trim_start_matches("port=").parse().expect("a port");
+        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base URL, for an upstream's `urls`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// SSE connections open now, and ever.
+    pub async fn connections(&self) -> (u64, u64) {
+        let stats = self.stats().await;
+        (stats["open"].as_u64().expect("a count"), stats["total"].as_u64().expect("a count"))
+    }
+
+    /// What `/stats` says: `open`, `total`, and `lastEventIds` of each connection (null where none was sent).
+    pub async fn stats(&self) -> serde_json::Value {
+        let mut response = Client::http1(self.address).subscribe("/stats", &[("accept", "application/json")]).await;
+        serde_json::from_str(&response.text().await).expect("JSON")
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}

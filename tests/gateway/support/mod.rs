@@ -1,0 +1,19 @@
+//! The tools of the gateway's tests.
+//!
+//! Always true: ports are chosen by the system, certificates are made at run time, every wait has a deadline, and a tool
+//! that is dropped takes what it started with it.
+
+#![allow(dead_code, reason = "a toolbox: not every tool is in use at every time")]
+
+pub mod certificates;
+pub mod client;
+pub mod event_source;
+pub mod express;
+pub mod network;
+pub mod origin;
+pub mod process;
+pub mod script;
+pub mod server;
+pub mod subscription;
+pub mod transport;
+pub mod wait;

@@ -1,0 +1,138 @@
+//! A bad network: a TCP proxy between a client and what it talks to.
+//!
+//! Conditions hold for both directions of all connections, present and later, from the next piece read on. A delay is
+//! paid by each piece in turn, so that it also lowers throughput.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::transport::Transport;
+
+/// A proxy with conditions; cuts its connections and closes its port when dropped.
+pub struct Network {
+    address: SocketAddr,
+    conditions: Arc<watch::Sender<Conditions>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Conditions {
+    delay: Duration,
+    /// Most bytes of one write; 0: as they come.
+    slice: usize,
+    stalled: bool,
+    refusing: bool,
+    /// Connections of an earlier generation are cut.
+    generation: usize,
+}
+
+impl Network {
+    /// Listens on a port of its own and connects each comer to `target`.
+    pub async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let conditions = Arc::new(watch::Sender::new(Conditions::default()));
+        let accepting = tokio::spawn(accept(listener, target, conditions.clone()));
+        Self { address, conditions, accepting }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Holds every piece back for this long.
+    pub fn delay(&self, delay: Duration) {
+        self.conditions.send_modify(|conditions| conditions.delay = delay);
+    }
+
+    /// Writes at most this many bytes at a time; 0: as they come.
+    pub fn slice(&self, bytes: usize) {
+        self.conditions.send_modify(|conditions| conditions.slice = bytes);
+    }
+
+    /// Moves nothing and reads nothing more, until `resume`.
+    pub fn stall(&self) {
+        self.conditions.send_modify(|conditions| conditions.stalled = true);
+    }
+
+    pub fn resume(&self) {
+        self.conditions.send_modify(|conditions| conditions.stalled = false);
+    }
+
+    /// Resets every connection on both sides; new ones are welcome.
+    pub fn cut(&self) {
+        self.conditions.send_modify(|conditions| conditions.generation += 1);
+    }
+
+    /// Whether new connections are reset at once.
+    pub fn refuse(&self, refusing: bool) {
+        self.conditions.send_modify(|conditions| conditions.refusing = refusing);
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn accept(listener: TcpListener, target: SocketAddr, conditions: Arc<watch::Sender<Conditions>>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let mut conditions = conditions.subscribe();
+        if conditions.borrow().refusing {
+            client.reset_on_close();
+            continue;
+        }
+        let generation = conditions.borrow_and_update().generation;
+        tokio::spawn(async move {
+            let Ok(server) = TcpStream::connect(target).await else { return client.reset_on_close() };
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            let (mut client, mut server) = (client, server);
+            let finished = {
+                let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+                let (up, down) = (conditions.clone(), conditions.clone());
+                tokio::select! {
+                    _ = async { tokio::join!(carry(from_client, to_server, up), carry(from_server, to_client, down)) } => true,
+                    _ = conditions.wait_for(|now| now.generation != generation) => false,
+                }
+            };
+            if !finished {
+                client.reset_on_close();
+                server.reset_on_close();
+            }
+        });
+    }
+}
+
+/// Copies one direction until its end, which it passes on.
+async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut conditions: watch::Receiver<Conditions>) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        if conditions.wait_for(|now| !now.stalled).await.is_err() {
+            break;
+        }
+        let read = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        let Ok(Conditions { delay, slice, .. }) = conditions.wait_for(|now| !now.stalled).await.map(|now| *now) else {
+            break;
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        for piece in buffer[..read].chunks(if slice == 0 { read } else { slice }) {
+            if to.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = to.shutdown().await;
+}

@@ -1,0 +1,350 @@
+//! An origin: a producer of Server-Sent Events that does as it is told, on a port of its own.
+//!
+//! It speaks HTTP/1.1 by hand, so that it can also speak it badly. What is emitted goes to every response that is open at
+//! that moment, each emission as one chunk and one write. Always true: a request is recorded before it is answered; a
+//! response counts as open from before its head is sent, so that a client which has seen the head misses nothing.
+//! It deliberately has no HTTP/2, no pipelining and no request bodies.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use super::certificates::Identity;
+use super::script::{Answer, Framing, How, Request, Script, Step};
+use super::transport::Transport;
+use super::wait::{DEADLINE, eventually};
+
+/// A scripted origin; closes its port and its connections when dropped.
+pub struct Origin {
+    address: SocketAddr,
+    tls: bool,
+    shared: Arc<Shared>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// How many connections there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Responses that take what is emitted, now.
+    pub open: usize,
+    /// TCP connections ever accepted.
+    pub total: usize,
+}
+
+/// Bytes to emit, and the id by which a reconnecting client may name them.
+#[derive(Clone, Debug)]
+pub struct Emission {
+    bytes: Bytes,
+    id: Option<String>,
+}
+
+struct Shared {
+    /// Never held across an await.
+    state: Mutex<State>,
+}
+
+struct State {
+    script: Script,
+    honours_last_event_id: bool,
+    history: Vec<Emission>,
+    requests: Vec<Request>,
+    accepted: usize,
+    open: BTreeMap<usize, mpsc::UnboundedSender<Step>>,
+}
+
+impl Emission {
+    /// One event, with `data` split into lines.
+    pub fn event(id: &str, kind: &str, data: &str) -> Self {
+        let mut text = format!("id: {id}\n");
+        if !kind.is_empty() {
+            text.push_str(&format!("event: {kind}\n"));
+        }
+        for line in data.split('\n') {
+            text.push_str(&format!("data: {line}\n"));
+        }
+        text.push('\n');
+        Self { bytes: text.into(), id: Some(id.to_owned()) }
+    }
+}
+
+impl From<&str> for Emission {
+    fn from(text: &str) -> Self {
+        Self { bytes: Bytes::copy_from_slice(text.as_bytes()), id: None }
+    }
+}
+
+impl From<Bytes> for Emission {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, id: None }
+    }
+}
+
+impl From<String> for Emission {
+    fn from(text: String) -> Self {
+        Self { bytes: text.into(), id: None }
+    }
+}
+
+impl Origin {
+    /// A plain origin that answers every request with an open event stream.
+    pub async fn start() -> Self {
+        Self::start_with(|_| Answer::stream()).await
+    }
+
+    /// A plain origin that answers as the script says.
+    pub async fn start_with(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::listen(Arc::new(script), None).await
+    }
+
+    /// An origin behind TLS that answers every request with an open event stream.
+    pub async fn start_tls(identity: &Identity) -> Self {
+        Self::start_tls_config(identity.server_config(&["http/1.1"])).await
+    }
+
+    /// The same with a TLS configuration of the test's own, such as one that asks for client certificates.
+    pub async fn start_tls_config(config: ServerConfig) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::listen(Arc::new(|_: &Request| Answer::stream()), Some(acceptor)).await
+    }
+
+    async fn listen(script: Script, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                script,
+                honours_last_event_id: false,
+                history: Vec::new(),
+                requests: Vec::new(),
+                accepted: 0,
+                open: BTreeMap::new(),
+            }),
+        });
+        let is_tls = tls.is_some();
+        let accepting = tokio::spawn(accept(listener, tls, shared.clone()));
+        Self { address, tls: is_tls, shared, accepting }
+    }
+
+    /// Answers a known Last-Event-ID with the events emitted after it; an unknown one with nothing old.
+    pub fn honour_last_event_id(&self) {
+        self.shared.state.lock().honours_last_event_id = true;
+    }
+
+    /// Answers later requests by this script; open responses are left alone.
+    pub fn answer(&self, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
+        self.shared.state.lock().script = Arc::new(script);
+    }
+
+    /// Answers later requests with this status.
+    pub fn refuse(&self, status: u16) {
+        self.answer(move |_| Answer::status(status));
+    }
+
+    /// Answers later requests with an open event stream again.
+    pub fn welcome(&self) {
+        self.answer(|_| Answer::stream());
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base URL, for an upstream's `urls`.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Sends to every open response.
+    pub fn emit(&self, emission: impl Into<Emission>) {
+        let emission = emission.into();
+        let mut state = self.shared.state.lock();
+        for response in state.open.values() {
+            // A response that has just ended takes nothing more.
+            let _ = response.send(Step::Body(emission.bytes.clone()));
+        }
+        state.history.push(emission);
+    }
+
+    /// Ends every open response this way; new ones are answered as before.
+    pub fn cut(&self, how: How) {
+        let open = std::mem::take(&mut self.shared.state.lock().open);
+        for response in open.values() {
+            let _ = response.send(Step::Cut(how));
+        }
+    }
+
+    pub fn connections(&self) -> Connections {
+        let state = self.shared.state.lock();
+        Connections { open: state.open.len(), total: state.accepted }
+    }
+
+    /// Every request head so far, in the order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state.lock().requests.clone()
+    }
+
+    /// Waits until exactly `count` responses are open.
+    #[track_caller]
+    pub fn wait_open(&self, count: usize) -> impl Future<Output = ()> {
+        eventually(DEADLINE, move || async move { self.connections().open == count })
+    }
+
+    /// Waits until `count` or more requests have come, and returns them all.
+    pub async fn wait_requests(&self, count: usize) -> Vec<Request> {
+        eventually(DEADLINE, move || async move { self.requests().len() >= count }).await;
+        self.requests()
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut(How::Fin);
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let (shared, tls) = (shared.clone(), tls.clone());
+        shared.state.lock().accepted += 1;
+        tokio::spawn(async move {
+            let _ = socket.set_nodelay(true);
+            // A connection that fails is the other side's wish, not an error of the origin.
+            let _ = match tls {
+                None => serve::<TcpStream>(socket, &shared).await,
+                Some(acceptor) => match acceptor.accept(socket).await {
+                    Ok(socket) => serve(socket, &shared).await,
+                    Err(error) => Err(error),
+                },
+            };
+        });
+    }
+}
+
+async fn serve<T: Transport>(mut socket: T, shared: &Shared) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        // By single bytes: nothing of what follows the head may be taken. Speed does not matter here.
+        head.push(socket.read_u8().await?);
+        assert!(head.len() < 1 << 20, "a request head of a mebibyte");
+    }
+    let Some((number, answer, mut emitted)) = shared.open(&String::from_utf8_lossy(&head)) else {
+        return socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    };
+    let result = respond(&mut socket, answer, &mut emitted).await;
+    shared.state.lock().open.remove(&number);
+    result
+}
+
+async fn respond<T: Transport>(
+    socket: &mut T,
+    answer: Answer,
+    emitted: &mut mpsc::UnboundedReceiver<Step>,
+) -> std::io::Result<()> {
+    let framing = answer.framing;
+    socket.write_all(&answer.head()).await?;
+    socket.flush().await?;
+    for step in answer.steps {
+        match step {
+            Step::Body(bytes) => write(socket, framing, &bytes).await?,
+            Step::Cut(how) => return leave(socket, framing, how).await,
+            Step::Silence => {
+                while let Some(step) = next(socket, emitted).await? {
+                    if let Step::Cut(how) = step {
+                        return leave(socket, framing, how).await;
+                    }
+                }
+                return Ok(());
+            }
+        }
+    }
+    if answer.finite {
+        return leave(socket, framing, How::End).await;
+    }
+    while let Some(step) = next(socket, emitted).await? {
+        match step {
+            Step::Body(bytes) => write(socket, framing, &bytes).await?,
+            Step::Cut(how) => return leave(socket, framing, how).await,
+            Step::Silence => {}
+        }
+    }
+    Ok(())
+}
+
+/// The next thing emitted, or `None` once the other side has gone.
+async fn next<T: Transport>(
+    socket: &mut T,
+    emitted: &mut mpsc::UnboundedReceiver<Step>,
+) -> std::io::Result<Option<Step>> {
+    let mut ignored = [0; 1024];
+    loop {
+        tokio::select! {
+            step = emitted.recv() => return Ok(step),
+            read = socket.read(&mut ignored) => if read? == 0 { return Ok(None) },
+        }
+    }
+}
+
+async fn write<T: Transport>(socket: &mut T, framing: Framing, bytes: &[u8]) -> std::io::Result<()> {
+    if framing == Framing::Chunked && !bytes.is_empty() {
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        socket.write_all(&chunk).await?;
+    } else {
+        socket.write_all(bytes).await?;
+    }
+    socket.flush().await
+}
+
+async fn leave<T: Transport>(socket: &mut T, framing: Framing, how: How) -> std::io::Result<()> {
+    match how {
+        How::End => {
+            if framing == Framing::Chunked {
+                socket.write_all(b"0\r\n\r\n").await?;
+            }
+            socket.shutdown().await
+        }
+        // The drop that follows sends FIN, and no close_notify.
+        How::Fin => Ok(()),
+        How::TruncatedChunk => {
+            socket.write_all(b"40\r\ndata: trunc").await?;
+            socket.flush().await
+        }
+        How::Reset => {
+            socket.reset_on_close();
+            Ok(())
+        }
+    }
+}
+
+impl Shared {
+    /// Records the request, chooses the answer, and joins those that are emitted to, all at one moment.
+    fn open(&self, head: &str) -> Option<(usize, Answer, mpsc::UnboundedReceiver<Step>)> {
+        let mut state = self.state.lock();
+        let request = Request::parse(head, state.requests.len())?;
+        state.requests.push(request.clone());
+        let mut answer = (state.script)(&request);
+        if state.honours_last_event_id && !answer.finite {
+            let known =
+                |emission: &Emission| emission.id.is_some() && emission.id.as_deref() == request.last_event_id();
+            if let Some(at) = state.history.iter().position(known) {
+                answer.steps.extend(state.history[at + 1..].iter().map(|missed| Step::Body(missed.bytes.clone())));
+            }
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        if !answer.finite {
+            state.open.insert(request.number, sender);
+        }
+        Some((request.number, answer, receiver))
+    }
+}

@@ -1,0 +1,111 @@
+//! A child process whose log is read, line by line, while it runs.
+//!
+//! Always true: the process does not outlive its `Process`; a panic anywhere in its log fails the test that started it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::wait::eventually;
+
+/// A running child; killed when dropped.
+pub struct Process {
+    child: Mutex<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts the command with both its outputs read into one log. Its standard input closes when this process ends.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (out, err) = (child.stdout.take().expect("piped above"), child.stderr.take().expect("piped above"));
+        let readers = vec![read_lines(out, log.clone()), read_lines(err, log.clone())];
+        Self { child: Mutex::new(child), log, readers }
+    }
+
+    /// The lines printed so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().clone()
+    }
+
+    /// Waits for a line that contains `text` and returns it.
+    ///
+    /// # Panics
+    /// With the log, when none comes in time or the process ends without it.
+    pub async fn wait_line(&self, text: &str, deadline: Duration) -> String {
+        let find = || self.log.lock().iter().find(|line| line.contains(text)).cloned();
+        let end = tokio::time::Instant::now() + deadline;
+        loop {
+            let ended = self.exit_status();
+            if let Some(line) = find() {
+                return line;
+            }
+            // The last lines may still be on their way through the pipe when the status is already known.
+            let read_out = self.readers.iter().all(std::thread::JoinHandle::is_finished);
+            if (ended.is_some() && read_out) || tokio::time::Instant::now() > end {
+                panic!("no line with `{text}` within {deadline:?}; status {ended:?}; log:\n{}", self.log().join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Sends a signal by its name without `SIG`: `TERM`, `HUP`, `STOP`, `CONT`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        // The shell's own kill: the program is not on every machine, and the crate has no unsafe code.
+        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status().expect("a shell");
+        assert!(status.success(), "kill -s {name} {id}: {status}");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.lock().id()
+    }
+
+    /// How it ended, if it has.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.child.lock().try_wait().expect("our own child")
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait_exit(&self, deadline: Duration) -> ExitStatus {
+        eventually(deadline, || async { self.exit_status().is_some() }).await;
+        self.exit_status().expect("it has ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
+        // A grandchild may hold the pipes open; what is read by now is enough then.
+        for reader in self.readers.drain(..).filter(std::thread::JoinHandle::is_finished) {
+            let _ = reader.join();
+        }
+        let log = self.log.lock();
+        let panicked = log.iter().any(|line| line.contains("panicked at"));
+        if std::thread::panicking() {
+            eprintln!("--- log of the process ---\n{}\n---", log.join("\n"));
+        } else {
+            assert!(!panicked, "the process panicked:\n{}", log.join("\n"));
+        }
+    }
+}
+
+fn read_lines(from: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            log.lock().push(String::from_utf8_lossy(&line).into_owned());
+        }
+    })
+}

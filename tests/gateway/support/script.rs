@@ -1,0 +1,162 @@
+//! What a scripted origin answers: requests as it saw them, answers as lists of bytes and cuts.
+//!
+//! Nothing here is checked for sense: an origin must be able to send anything.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Chooses the answer to a request. The request's `number` tells the first from later ones.
+pub type Script = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
+
+/// A request head as it came.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Names in lower case, in the order in which they came.
+    pub headers: Vec<(String, String)>,
+    /// 0 for the first request that this origin ever got.
+    pub number: usize,
+}
+
+impl Request {
+    pub(super) fn parse(head: &str, number: usize) -> Option<Self> {
+        let mut lines = head.split("\r\n");
+        let mut start = lines.next()?.split(' ');
+        let (method, target) = (start.next()?.to_owned(), start.next()?.to_owned());
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        Some(Self { method, target, headers, number })
+    }
+
+    /// The first header of this name (in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.header("last-event-id")
+    }
+}
+
+/// How a connection is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// As one should: the last chunk, TLS' close_notify, FIN.
+    End,
+    /// FIN alone, in the middle of the body; under TLS without close_notify.
+    Fin,
+    /// RST.
+    Reset,
+    /// A chunk is announced, part of it sent, then FIN.
+    TruncatedChunk,
+}
+
+/// How the body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    Chunked,
+    /// Until the connection closes.
+    Close,
+    /// Bytes go out as given, the head too.
+    Raw,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Body(Bytes),
+    Cut(How),
+    /// Nothing more, and nothing that is emitted.
+    Silence,
+}
+
+/// One answer: a head, a scripted start of the body, and then whatever the origin emits.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) framing: Framing,
+    pub(super) steps: Vec<Step>,
+    /// Ends after the steps instead of waiting for what is emitted.
+    pub(super) finite: bool,
+}
+
+impl Answer {
+    /// 200, text/event-stream, chunked; stays open for what is emitted.
+    pub fn stream() -> Self {
+        let headers = vec![("content-type".into(), "text/event-stream".into())];
+        Self { status: 200, headers, framing: Framing::Chunked, steps: Vec::new(), finite: false }
+    }
+
+    /// This status, a body if `then` gives one, and an end.
+    pub fn status(status: u16) -> Self {
+        let headers = vec![("connection".into(), "close".into())];
+        let framing = if status == 204 || status == 304 { Framing::Close } else { Framing::Chunked };
+        Self { status, headers, framing, steps: Vec::new(), finite: true }
+    }
+
+    /// Takes the request and never answers.
+    pub fn silence() -> Self {
+        Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps: vec![Step::Silence], finite: false }
+    }
+
+    /// These bytes instead of a head and a body; then an end.
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        let steps = vec![Step::Body(bytes.into())];
+        Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps, finite: true }
+    }
+
+    /// Sets a header in place of one of the same name.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The body ends when the connection does.
+    pub fn until_close(mut self) -> Self {
+        self.framing = Framing::Close;
+        self.header("connection", "close")
+    }
+
+    /// Body bytes, as one chunk; empty bytes are nothing, not the last chunk.
+    pub fn then(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.steps.push(Step::Body(bytes.into()));
+        self
+    }
+
+    /// The body's first `offset` bytes, then a cut.
+    pub fn then_cut_at(self, body: &[u8], offset: usize, how: How) -> Self {
+        self.then(body[..offset].to_vec()).then_cut(how)
+    }
+
+    pub fn then_cut(mut self, how: How) -> Self {
+        self.steps.push(Step::Cut(how));
+        self
+    }
+
+    /// From here on nothing is sent, not even what is emitted; the connection stays open.
+    pub fn then_silence(mut self) -> Self {
+        self.steps.push(Step::Silence);
+        self
+    }
+
+    pub(super) fn head(&self) -> Vec<u8> {
+        if self.framing == Framing::Raw {
+            return Vec::new();
+        }
+        let mut head = format!("HTTP/1.1 {} Scripted\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if self.framing == Framing::Chunked {
+            head.push_str("transfer-encoding: chunked\r\n");
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+}

@@ -1,0 +1,148 @@
+//! The gateway under test: the built binary, with a configuration of the test's own.
+//!
+//! Always true: it listens on ports that the system chose, which the test learns from its log; it is killed with its
+//! folder when dropped, and a panic in its log fails the test.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::wait::{DEADLINE, eventually};
+
+/// A running gateway. Everything of [`Process`] is there too: `log`, `wait_line`, `signal`, `wait_exit`.
+pub struct Rillgate {
+    process: Process,
+    folder: TempDir,
+    listening: Vec<Listening>,
+}
+
+/// One bound address, as the log told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    pub address: SocketAddr,
+    pub tls: bool,
+    /// The whole line.
+    pub line: String,
+}
+
+impl Rillgate {
+    /// Starts `serve` with this TOML and waits until every listener (and the admin port, if any) is bound.
+    pub async fn start(config: &str) -> Self {
+        Self::start_with(config, &[]).await
+    }
+
+    /// The same, with variables in its environment.
+    pub async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
+        let parsed: toml::Table = config.parse().unwrap_or_else(|error| panic!("the test's TOML: {error}"));
+        let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
+        let expected = listeners + usize::from(parsed.contains_key("admin"));
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rillgate.toml"), config).unwrap();
+        let mut command = Self::command();
+        command.arg("serve").arg("--config").arg(folder.path().join("rillgate.toml")).current_dir(folder.path());
+        command.envs(environment.iter().copied());
+        let process = Process::start(&mut command);
+        let listening = wait_listening(&process, expected).await;
+        Self { process, folder, listening }
+    }
+
+    /// The built binary, without arguments and with a quiet environment: for what `serve` does not cover.
+    pub fn command() -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rillgate"));
+        command.env_remove("RILLGATE_CONFIG").env("RILLGATE_LOG", "debug").env("NO_COLOR", "1");
+        command
+    }
+
+    /// The first listener's address.
+    pub fn address(&self) -> SocketAddr {
+        self.listening.iter().find(|listening| !listening.is_admin()).expect("a listener").address
+    }
+
+    /// Every bound address in the order of the log.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// The admin port's address.
+    pub fn admin(&self) -> SocketAddr {
+        self.listening.iter().find(|listening| listening.is_admin()).expect("an admin port").address
+    }
+
+    /// The folder of its configuration, where relative paths lead.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces the configuration file in one step; HUP is the test's to send.
+    pub fn rewrite(&self, config: &str) -> PathBuf {
+        let path = self.folder.path().join("rillgate.toml");
+        let next = self.folder.path().join("rillgate.toml.next");
+        std::fs::write(&next, config).unwrap();
+        std::fs::rename(next, &path).unwrap();
+        path
+    }
+}
+
+impl Deref for Rillgate {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Listening {
+    fn is_admin(&self) -> bool {
+        self.line.contains("admin")
+    }
+
+    /// Reads `listening address=127.0.0.1:8443 tls=true` out of a text or JSON log line.
+    pub fn parse(line: &str) -> Option<Self> {
+        let plain = without_colours(line);
+        plain.find("listening")?;
+        let address = field(&plain, "address")?.parse().ok()?;
+        let tls = field(&plain, "tls").is_some_and(|tls| tls == "true");
+        Some(Self { address, tls, line: plain })
+    }
+}
+
+/// Waits until the log names `expected` bound addresses.
+pub async fn wait_listening(process: &Process, expected: usize) -> Vec<Listening> {
+    let found = || process.log().iter().filter_map(|line| Listening::parse(line)).collect::<Vec<_>>();
+    eventually(DEADLINE, || async { found().len() >= expected || process.exit_status().is_some() }).await;
+    let found = found();
+    assert!(
+        found.len() >= expected,
+        "bound {} of {expected} addresses; status {:?}; log:\n{}",
+        found.len(),
+        process.exit_status(),
+        process.log().join("\n")
+    );
+    found
+}
+
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let text = format!("{name}=");
+    let json = format!("\"{name}\":");
+    let at = line.find(&text).map(|at| at + text.len()).or_else(|| line.find(&json).map(|at| at + json.len()))?;
+    let value = line[at..].trim_start_matches('"');
+    value.split(['"', ' ', ',', '}']).next()
+}
+
+fn without_colours(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line.chars();
+    while let Some(character) = rest.next() {
+        if character == '\u{1b}' {
+            rest.by_ref().find(|c| c.is_ascii_alphabetic());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}

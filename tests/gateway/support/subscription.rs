@@ -1,0 +1,190 @@
+//! One response, read as bytes and as events.
+//!
+//! Always true: nothing is read but by the methods here, so a subscription that is left alone is a client that has
+//! stopped reading; a wait that fails says what had come by then. Dropping it leaves: on a connection of its own the
+//! connection closes, on a shared HTTP/2 connection the stream is reset.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::client::Driver;
+use super::event_source::{Event, EventSource, Item};
+use super::wait::DEADLINE;
+
+/// How a response ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Last chunk, END_STREAM, or the announced length.
+    Clean,
+    /// Anything else.
+    Broken(String),
+}
+
+/// A response whose body is an event stream, or whatever the status made of it.
+pub struct Subscription {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+    parser: EventSource,
+    events: VecDeque<Event>,
+    comments: Vec<String>,
+    retries: Vec<Duration>,
+    /// The first `KEPT_BYTES` of the body.
+    received: Vec<u8>,
+    total: usize,
+    ending: Option<Ending>,
+    _driver: Arc<Driver>,
+}
+
+impl Subscription {
+    pub(super) fn new(response: Response<Incoming>, driver: Arc<Driver>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+            parser: EventSource::default(),
+            events: VecDeque::new(),
+            comments: Vec::new(),
+            retries: Vec::new(),
+            received: Vec::new(),
+            total: 0,
+            ending: None,
+            _driver: driver,
+        }
+    }
+
+    /// A header as text; empty when it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a header in ASCII"))
+    }
+
+    /// The next event that has not been taken yet.
+    ///
+    /// # Panics
+    /// When none comes before the deadline or the end.
+    pub async fn next_event(&mut self, deadline: Duration) -> Event {
+        self.read_until(deadline, "event", |now| !now.events.is_empty()).await;
+        match self.events.pop_front() {
+            Some(event) => event,
+            None => panic!("the response ended before the event: {}", self.account()),
+        }
+    }
+
+    /// The next `count` events, each within the usual deadline.
+    pub async fn next_events(&mut self, count: usize) -> Vec<Event> {
+        let mut events = Vec::with_capacity(count);
+        while events.len() < count {
+            events.push(self.next_event(DEADLINE).await);
+        }
+        events
+    }
+
+    /// Reads until a comment containing `text` has come, and returns it.
+    pub async fn next_comment(&mut self, text: &str, deadline: Duration) -> String {
+        self.read_until(deadline, text, |now| now.comments.iter().any(|comment| comment.contains(text))).await;
+        match self.comments.iter().position(|comment| comment.contains(text)) {
+            Some(at) => self.comments.remove(at),
+            None => panic!("the response ended before the comment `{text}`: {}", self.account()),
+        }
+    }
+
+    /// Waits for the end, and says which it was. What came before it can still be taken.
+    pub async fn ending(&mut self, deadline: Duration) -> Ending {
+        self.read_until(deadline, "end", |_| false).await;
+        self.ending.clone().expect("read to the end")
+    }
+
+    /// Waits for a clean end and returns the events not taken yet.
+    ///
+    /// # Panics
+    /// When there is no end before the deadline, or it is not clean.
+    pub async fn expect_end(&mut self, deadline: Duration) -> Vec<Event> {
+        let ending = self.ending(deadline).await;
+        assert_eq!(ending, Ending::Clean, "{}", self.account());
+        self.events.drain(..).collect()
+    }
+
+    /// Waits for an end that is not clean.
+    pub async fn expect_cut(&mut self, deadline: Duration) {
+        let ending = self.ending(deadline).await;
+        assert_ne!(ending, Ending::Clean, "{}", self.account());
+    }
+
+    /// The body's first `count` bytes.
+    ///
+    /// # Panics
+    /// When they do not come before the deadline, or are more than are kept.
+    pub async fn read_bytes(&mut self, count: usize, deadline: Duration) -> Vec<u8> {
+        assert!(count <= KEPT_BYTES, "only {KEPT_BYTES} bytes are kept");
+        self.read_until(deadline, "bytes", |now| now.received.len() >= count).await;
+        assert!(self.received.len() >= count, "the response ended early: {}", self.account());
+        self.received[..count].to_vec()
+    }
+
+    /// The whole body as text, once it has ended.
+    pub async fn text(&mut self) -> String {
+        self.ending(DEADLINE).await;
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+
+    /// Bytes of the body read so far.
+    pub fn total_bytes(&self) -> usize {
+        self.total
+    }
+
+    /// Comments read and not taken yet.
+    pub fn comments(&self) -> &[String] {
+        &self.comments
+    }
+
+    /// Every `retry:` read so far.
+    pub fn retries(&self) -> &[Duration] {
+        &self.retries
+    }
+
+    /// What a reconnecting event source would send now, by all that has been read.
+    pub fn last_event_id(&self) -> &str {
+        self.parser.last_event_id()
+    }
+
+    async fn read_until(&mut self, deadline: Duration, what: &str, enough: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + deadline;
+        while !enough(self) && self.ending.is_none() {
+            // Cancel-safe: a frame is taken only when it is returned.
+            match timeout_at(end, self.body.frame()).await {
+                Err(_) => panic!("no {what} within {deadline:?}: {}", self.account()),
+                Ok(None) => self.ending = Some(Ending::Clean),
+                Ok(Some(Err(error))) => self.ending = Some(Ending::Broken(format!("{error:?}"))),
+                Ok(Some(Ok(frame))) => self.take(&frame.into_data().unwrap_or_default()),
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let room = KEPT_BYTES - self.received.len();
+        self.received.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.total += bytes.len();
+        for item in self.parser.push(bytes) {
+            match item {
+                Item::Event(event) => self.events.push_back(event),
+                Item::Comment(comment) => self.comments.push(comment),
+                Item::Retry(retry) => self.retries.push(retry),
+            }
+        }
+    }
+
+    fn account(&self) -> String {
+        let shown = &self.received[..self.received.len().min(2_000)];
+        format!("status {}, {} bytes, {:?}: {:?}", self.status, self.total, self.ending, String::from_utf8_lossy(shown))
+    }
+}
+
+/// How much of a body is kept as bytes: enough for any exact comparison, little beside 2,000 others.
+const KEPT_BYTES: usize = 64 * 1024;
