@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod backoff;
 pub mod config;
+pub mod demo;
 pub mod limits;
 pub mod listen;
 pub mod route;
