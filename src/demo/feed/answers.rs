@@ -1,0 +1,104 @@
+//! Answers that come word by word, as a language model's do: `question`, then `token` after `token`, then `done`.
+//!
+//! The tokens of one answer, put together, are its text to the letter.
+//!
+//! The texts are fixed: no model is asked.
+
+use serde_json::json;
+
+use super::{Batch, Feed, Message, Random};
+
+/// The answer that is being given.
+#[derive(Default)]
+pub(in crate::demo) struct Answers {
+    /// Which pair of question and answer.
+    pair: usize,
+    state: State,
+}
+
+/// How far an answer is.
+#[derive(Default)]
+enum State {
+    #[default]
+    Question,
+    /// Tokens given, and bytes of the text that they cover.
+    Answer { tokens: usize, given: usize },
+}
+
+impl Answers {
+    /// Questions with their answers.
+    const PAIRS: [(&'static str, &'static str); 3] = [
+        (
+            "What happens to my stream when the train enters a tunnel?",
+            "The connection breaks, but the conversation does not. Your browser remembers the id of the last event it \
+             saw. When the train comes out, it connects again and says that id in a header called Last-Event-ID. The \
+             gateway looks the id up in its log, sends everything that came after it, and goes on live. Nothing is \
+             lost and nothing comes twice.",
+        ),
+        (
+            "Why put a gateway between a model and its readers?",
+            "Because an answer is generated once and often read by many: a second tab, a phone, a colleague, a \
+             reconnect after a lost signal. The gateway holds one connection to the producer, keeps the recent words \
+             in memory, and lets every reader start where it left off. The producer sees one patient client, however \
+             many people are reading.",
+        ),
+        (
+            "How is this different from a WebSocket?",
+            "A WebSocket is a pipe in both directions, and what flows through it is up to you. Server-Sent Events are \
+             plain HTTP in one direction: text, with types and ids. Proxies, logs and browser tools understand it, \
+             reconnecting is part of the standard, and over HTTP/2 a hundred streams share one connection.",
+        ),
+    ];
+}
+
+impl Feed for Answers {
+    fn next(&mut self, random: &mut Random) -> Batch {
+        let (question, answer) = Self::PAIRS[self.pair % Self::PAIRS.len()];
+        let (wait, kind, data) = match self.state {
+            State::Question => {
+                self.state = State::Answer { tokens: 0, given: 0 };
+                (random.pause(3_000, 4_000), "question", json!({ "text": question }))
+            }
+            State::Answer { tokens, given } if given < answer.len() => {
+                // A token is a word with the space before it.
+                let rest = &answer[given..];
+                let length = rest.get(1..).and_then(|tail| tail.find(' ')).map_or(rest.len(), |space| space + 1);
+                self.state = State::Answer { tokens: tokens + 1, given: given + length };
+                (random.pause(60, 220), "token", json!({ "text": &rest[..length] }))
+            }
+            State::Answer { tokens, .. } => {
+                self.state = State::Question;
+                self.pair += 1;
+                (random.pause(200, 300), "done", json!({ "tokens": tokens }))
+            }
+        };
+        Batch { wait, messages: vec![Message { kind, data }] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_put_together_are_the_answer_and_then_the_next_question_comes() {
+        let (mut answers, mut random) = (Answers::default(), Random::seeded(1));
+
+        for (question, answer) in Answers::PAIRS {
+            let first = answers.next(&mut random).messages.remove(0);
+            let mut text = String::new();
+            let last = loop {
+                let message = answers.next(&mut random).messages.remove(0);
+                if message.kind != "token" {
+                    break message;
+                }
+                text += message.data["text"].as_str().unwrap();
+            };
+
+            assert_eq!((first.kind, first.data["text"].as_str()), ("question", Some(question)));
+            assert_eq!(text, answer);
+            assert_eq!(last.kind, "done");
+            assert_eq!(last.data["tokens"], answer.split(' ').count());
+        }
+    }
+}

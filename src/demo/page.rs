@@ -1,0 +1,136 @@
+//! The demo's page: files that the gateway serves at exact paths, embedded in the binary.
+//!
+//! The page runs under `default-src 'self'`: nothing comes from elsewhere and nothing is inline. The response to `/`
+//! sets the cookie with which the page may read the streams; its script cannot see it.
+//!
+//! Does not serve anything, and does not decide what the cookie holds.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue, InvalidHeaderValue};
+use serde_json::json;
+
+/// One file, answered to `GET` and `HEAD` with 200.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The whole path, to be matched exactly.
+    pub path: &'static str,
+    /// The value of `content-type`.
+    pub content_type: &'static str,
+    /// Headers besides it. Those of `/` hold the cookie: not for a log.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The content.
+    pub body: Bytes,
+}
+
+/// The name of the cookie that the page's response sets.
+pub const COOKIE: &str = "rillgate_demo";
+
+/// Every file of the page. `curl_line` is shown to be copied; `cookie` is the value of [`COOKIE`].
+///
+/// # Errors
+/// When `cookie` holds bytes that a header cannot.
+pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<Page>, InvalidHeaderValue> {
+    // Lasts until the browser closes: the token in it is the one limit in time.
+    let mut cookie = HeaderValue::try_from(format!("{COOKIE}={cookie}; Path=/; HttpOnly; Secure; SameSite=Strict"))?;
+    cookie.set_sensitive(true);
+    let about = json!({ "curl": curl_line }).to_string();
+    let mut pages = vec![
+        page("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+        page("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+        page("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
+        page("/views.js", "text/javascript; charset=utf-8", include_str!("page/views.js")),
+        page("/elements.js", "text/javascript; charset=utf-8", include_str!("page/elements.js")),
+        page("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+        page("/demo.json", "application/json", about),
+    ];
+    pages[0].headers.push((header::SET_COOKIE, cookie));
+    Ok(pages)
+}
+
+fn page(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+    // Changes with the binary and is small: not worth a cache that could show an old one.
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value))).into();
+    Page { path, content_type, headers, body: body.into() }
+}
+
+const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<'a>(pages: &'a [Page], path: &str) -> &'a Page {
+        pages.iter().find(|page| page.path == path).expect(path)
+    }
+
+    fn text(page: &Page) -> &str {
+        std::str::from_utf8(&page.body).unwrap()
+    }
+
+    #[test]
+    fn only_the_document_sets_the_cookie_and_script_cannot_read_it() {
+        let pages = pages("curl", "a.b.c").unwrap();
+
+        let set: Vec<_> = pages
+            .iter()
+            .flat_map(|page| {
+                page.headers.iter().filter(|(name, _)| *name == header::SET_COOKIE).map(|h| (page.path, &h.1))
+            })
+            .collect();
+
+        assert_eq!(set.len(), 1);
+        assert_eq!(set[0].0, "/");
+        assert_eq!(set[0].1, "rillgate_demo=a.b.c; Path=/; HttpOnly; Secure; SameSite=Strict");
+        assert!(!format!("{pages:?}").contains("a.b.c"));
+    }
+
+    #[test]
+    fn a_cookie_that_no_header_can_hold_is_refused() {
+        assert!(pages("curl", "a\r\nb: c").is_err());
+    }
+
+    #[test]
+    fn the_curl_line_is_told_as_json() {
+        let pages = pages("curl -H \"accept: x\"", "t").unwrap();
+
+        let about: serde_json::Value = serde_json::from_slice(&of(&pages, "/demo.json").body).unwrap();
+
+        assert_eq!(about["curl"], "curl -H \"accept: x\"");
+    }
+
+    #[test]
+    fn everything_that_a_file_refers_to_is_served() {
+        let pages = pages("curl", "t").unwrap();
+        let files = ["/", "/page.js", "/views.js"].map(|path| text(of(&pages, path)));
+
+        let mut found = 0;
+        for reference in ["src=\"/", "href=\"/", "from \"/"].iter().flat_map(|before| files.map(|file| (file, *before)))
+        {
+            for after in reference.0.split(reference.1).skip(1) {
+                of(&pages, &format!("/{}", after.split('"').next().unwrap()));
+                found += 1;
+            }
+        }
+        assert!(found >= 6, "found {found}");
+    }
+
+    #[test]
+    fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+        let pages = pages("curl", "t").unwrap();
+        let document = text(of(&pages, "/"));
+
+        for inline in ["<style", " style=", " onclick=", "<script>", "javascript:"] {
+            assert!(!document.contains(inline), "{inline}");
+        }
+        for page in &pages {
+            let own = text(page).replace("http://www.w3.org/", "");
+            assert!(!own.contains("http://") && !own.contains("https://"), "{}", page.path);
+        }
+    }
+}
