@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use crate::auth::{IssuerSettings, RuleSettings, TokenSource};
 use crate::route::Access;
 use crate::route::pattern::PathPattern;

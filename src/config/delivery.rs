@@ -10,7 +10,8 @@ use http::HeaderName;
 use super::access::query_names;
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use crate::route::{Access, Cors, Delivery, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
 use crate::stream::{Ids, Retention};
 use crate::upstream::Target;
@@ -162,7 +163,9 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
     }
     table.flag("read_through");
     let limit = table.table("read_through_limit");
-    (limit.count("events"), limit.size("bytes"), limit.count("concurrent"));
+    limit.count("events");
+    limit.size("bytes");
+    limit.count("concurrent");
     (retention, ids, replay)
 }
 

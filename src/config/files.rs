@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::key::{Key, Kind};
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use crate::listen::CertificateFiles;
 use crate::secret::Secret;
 

@@ -15,7 +15,8 @@ use url::{Host, Url};
 use super::files;
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use crate::auth::{IssuerSettings, KeySource};
 
 pub(super) const ISSUER: &[Key] = &[

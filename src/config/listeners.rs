@@ -5,7 +5,8 @@
 use super::files;
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
 
 pub(super) const LISTENER: &[Key] = &[

@@ -20,6 +20,7 @@ mod routes;
 mod schema;
 mod server;
 mod summary;
+mod table;
 mod unsupported;
 mod upstreams;
 mod value;
@@ -36,8 +37,9 @@ pub use self::files::Environment;
 use self::key::{Key, Kind};
 use self::problem::Found;
 pub use self::problem::{Problem, Problems};
-use self::reader::{Reader, Table};
+use self::reader::Reader;
 pub use self::schema::schema;
+use self::table::Table;
 use crate::auth::IssuerSettings;
 use crate::limits::Limits;
 use crate::upstream::Target;
@@ -154,12 +156,7 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // The rest of a file with broken syntax cannot be judged: what seems to be missing may only be unreadable.
-        let found = |error: &toml::de::Error| Found {
-            at: error.span().map_or(0, |span| span.start),
-            key: "syntax".to_owned(),
-            message: error.message().to_owned(),
-        };
-        return (Err(Problems::locate(file, text.as_bytes(), errors.iter().map(found).collect())), BTreeSet::new());
+        return (Err(Problems::locate(file, text.as_bytes(), syntax(text, &errors))), BTreeSet::new());
     }
     let folder = file.parent().unwrap_or(Path::new(""));
     let reader = Reader::new(folder, environment);
@@ -169,6 +166,25 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
         true => (Ok(config), asked),
         false => (Err(Problems::locate(file, text.as_bytes(), found)), asked),
     }
+}
+
+/// Mistakes of syntax, without those that only follow from the one before: the parser stumbles from line to line.
+fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
+    /// After an unclosed bracket every line looks wrong.
+    const MOST: usize = 10;
+    let mut errors: Vec<_> =
+        errors.iter().map(|error| (error.span().map_or(0, |span| span.start), error.message())).collect();
+    errors.sort_unstable();
+    let mut end = None;
+    let mut found = Vec::new();
+    for (at, message) in errors {
+        let follows = |end| text.get(end..at).is_some_and(|between| between.matches('\n').count() <= 1);
+        if !end.replace(at).is_some_and(follows) {
+            found.push(Found { at, key: "syntax".to_owned(), message: message.to_owned() });
+        }
+    }
+    found.truncate(MOST);
+    found
 }
 
 fn config(root: &Table<'_>) -> Config {

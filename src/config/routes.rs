@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use super::{access, delivery};
 use crate::auth::IssuerSettings;
 use crate::route::pattern::{PathPattern, PathTemplate};

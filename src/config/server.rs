@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use super::files;
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::Table;
+use super::table::Table;
 use super::{Drain, Revocations};
 use crate::limits::Limits;
 

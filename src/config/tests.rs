@@ -19,7 +19,6 @@ impl Folder {
             folder.write(key, signing_key.serialize_pem().as_bytes());
         }
         folder.write("tls/internal-ca.pem", cert.pem().as_bytes());
-        folder.write("key.pem", rcgen::PublicKeyData::subject_public_key_info_pem(&signing_key).as_bytes());
         folder.write("jwks.json", br#"{"keys":[]}"#);
         folder.write("revocations.toml", b"");
         folder.write("dev-hmac.key", &[7; 32]);

@@ -15,7 +15,8 @@ use url::Url;
 use super::files;
 use super::key::{Key, Kind};
 use super::names;
-use super::reader::{Table, Value};
+use super::reader::Value;
+use super::table::Table;
 use crate::backoff::Backoff;
 use crate::upstream::{Origin, Target};
 
