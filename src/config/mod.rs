@@ -1,15 +1,45 @@
-//! The configuration file: TOML text → the file as written → believed values.
+//! The configuration file: TOML text → the file as written, with positions → believed values.
 //!
 //! [`Config`] holds only values that have been checked: URLs parsed, durations bounded, names resolved, files read.
 //! Each module owns its settings type; this one only knows how to make them from TOML. Nothing below the gateway
-//! mentions this module.
+//! mentions this module. All mistakes are found at once, and nothing is half-configured.
+//!
+//! Every key is declared once, in a list of [`key::Key`]s beside the code that reads it. [`schema`](schema()) and the
+//! reader both work from these lists.
 
-use std::collections::BTreeMap;
+mod access;
+mod delivery;
+mod files;
+mod issuers;
+mod key;
+mod listeners;
+mod names;
+mod problem;
+mod reader;
+mod routes;
+mod schema;
+mod server;
+mod summary;
+mod table;
+mod unsupported;
+mod upstreams;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use toml::de::DeTable;
+
+pub use self::files::Environment;
+use self::key::{Key, Kind};
+use self::problem::Found;
+pub use self::problem::{Problem, Problems};
+use self::reader::Reader;
+pub use self::schema::schema;
+use self::table::Table;
 use crate::auth::IssuerSettings;
 use crate::limits::Limits;
 use crate::upstream::Target;
@@ -71,3 +101,113 @@ impl Default for Revocations {
         Self { file: None, entries: 100_000 }
     }
 }
+
+/// The whole file.
+const FILE: &[Key] = &[
+    Key::optional("server", Kind::Table(server::SERVER), "The gateway as a process."),
+    Key::optional("log", Kind::Table(server::LOG), "What is logged. The level comes from RILLGATE_LOG."),
+    Key::optional("store", Kind::Table(server::STORE), "Where event logs go with replay.store = \"disk\"."),
+    Key::optional("revocations", Kind::Table(server::REVOCATIONS), "What is refused although its token is good."),
+    Key::required("listeners", Kind::List(&Kind::Table(listeners::LISTENER)), "Where clients come in; at least one."),
+    Key::optional("admin", Kind::Table(server::ADMIN), "The operator's port. Absent: there is none."),
+    Key::optional("limits", Kind::Table(server::LIMITS), "How much of each thing is let in. None is unlimited."),
+    Key::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Who signs tokens, by name."),
+    Key::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Where events come from, by name."),
+    Key::optional("routes", Kind::List(&Kind::Table(routes::ROUTE)), "What is served; the most specific path wins."),
+];
+
+impl Config {
+    /// Reads and checks the file at `path` and everything that it names.
+    ///
+    /// # Errors
+    /// All [`Problems`] of the file, or the one that it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let content =
+            files::read(path).map_err(|reason| Problems::of_file(path, format!("cannot be read: {reason}")))?;
+        match str::from_utf8(&content) {
+            Ok(text) => Self::parse(text, path),
+            Err(error) => {
+                let message = "is not UTF-8".to_owned();
+                let found = Found { at: error.valid_up_to(), key: "file".to_owned(), message };
+                Err(Problems::locate(path, &content, vec![found]))
+            }
+        }
+    }
+
+    /// Checks `text` as the content of `file`, whose folder relative paths start from.
+    ///
+    /// # Errors
+    /// All [`Problems`] of the text.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Problems> {
+        Self::parse_with(text, file, &|name| std::env::var_os(name).map(|value| value.into_encoded_bytes()))
+    }
+
+    /// As [`parse`](Self::parse), with the variables of `environment` instead of the process's.
+    ///
+    /// # Errors
+    /// All [`Problems`] of the text.
+    pub fn parse_with(text: &str, file: &Path, environment: &Environment<'_>) -> Result<Self, Problems> {
+        read(text, file, environment).0
+    }
+}
+
+/// The outcome, and the keys that were asked for.
+fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Config, Problems>, BTreeSet<String>) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // The rest of a file with broken syntax cannot be judged: what seems to be missing may only be unreadable.
+        return (Err(Problems::locate(file, text.as_bytes(), syntax(text, &errors))), BTreeSet::new());
+    }
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let reader = Reader::new(folder, environment);
+    let config = config(&reader.root(FILE, document.get_ref()));
+    let (found, asked) = reader.finish();
+    match found.is_empty() {
+        true => (Ok(config), asked),
+        false => (Err(Problems::locate(file, text.as_bytes(), found)), asked),
+    }
+}
+
+/// Mistakes of syntax, without those that only follow from the one before: the parser stumbles from line to line.
+fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
+    /// After an unclosed bracket every line looks wrong.
+    const MOST: usize = 10;
+    let mut errors: Vec<_> =
+        errors.iter().map(|error| (error.span().map_or(0, |span| span.start), error.message())).collect();
+    errors.sort_unstable();
+    let mut end = None;
+    let mut found = Vec::new();
+    for (at, message) in errors {
+        let follows = |end| text.get(end..at).is_some_and(|between| between.matches('\n').count() <= 1);
+        if !end.replace(at).is_some_and(follows) {
+            found.push(Found { at, key: "syntax".to_owned(), message: message.to_owned() });
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+fn config(root: &Table<'_>) -> Config {
+    let (workers, drain) = server::server(&root.table("server"));
+    let log_subject = root.table("log").flag("subject");
+    server::store(&root.table("store"));
+    let revocations = server::revocations(&root.table("revocations"));
+    let listeners = listeners::listeners(&root.some_items("listeners"));
+    let admin = root.optional_table("admin");
+    let admin = admin.and_then(|table| {
+        let address = server::admin(&table)?;
+        if listeners.iter().any(|other| listeners::meets(&other.address, &listen::Address::Socket(address))) {
+            table.problem("address", "is a listener's: the operator's port is never public");
+        }
+        Some(address)
+    });
+    let limits = server::limits(&root.table("limits"));
+    let issuers = issuers::issuers(root.entries("issuers"));
+    let upstreams = upstreams::upstreams(root.entries("upstreams"));
+    let known = routes::Known { issuers: &issuers, upstreams: &upstreams, has_store: root.has("store") };
+    let routes = routes::routes(&root.items("routes"), known);
+    Config { workers, drain, log_subject, listeners, admin, limits, issuers, upstreams, routes, revocations }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! `auth` of a route: `"public"`, or the rules that a token must satisfy.
+//!
+//! A route without either is refused: nothing becomes public by omission. Verifies no token.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::key::{Key, Kind};
+use super::names;
+use super::reader::Value;
+use super::table::Table;
+use crate::auth::{IssuerSettings, RuleSettings, TokenSource};
+use crate::route::Access;
+use crate::route::pattern::PathPattern;
+
+pub(super) const AUTH: &[Key] = &[
+    Key::required("issuers", Kind::List(&Kind::Text), "Names of the issuers whose tokens are believed."),
+    Key::default(
+        "token_from",
+        Kind::List(&Kind::Text),
+        "[\"header\"]",
+        "Where a token may stand: \"header\", \"cookie:NAME\", \"query:NAME\". URLs end up in logs: off unless named.",
+    ),
+    Key::optional(
+        "streams_claim",
+        Kind::Text,
+        "Claim that lists path patterns, one of which must cover the stream. Absent: no such rule.",
+    ),
+    Key::optional(
+        "require",
+        Kind::Map(&Kind::Text),
+        "Claims that must equal, list or contain (space-separated) the value.",
+    ),
+    Key::optional("bind", Kind::Map(&Kind::Text), "Captures of the path that must equal a claim."),
+    Key::default("enforce", Kind::Flag, "true", "false: decide, count and log, but let in."),
+    Key::default("tickets", Kind::Flag, "false", "POST PATH?ticket makes one-time URLs."),
+    Key::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
+];
+
+/// Who may read the route. `None`: noted.
+pub(super) fn access(
+    route: &Table<'_>,
+    issuers: &BTreeMap<String, Arc<IssuerSettings>>,
+    path: &PathPattern,
+) -> Option<Access> {
+    if !route.has("auth") {
+        route.problem(
+            "auth",
+            "is missing: auth = \"public\" lets everyone in, a [routes.auth] table those with a token",
+        );
+        return None;
+    }
+    let given = route.get("auth")?.alternative()?;
+    if !given.is_table() {
+        return given.choice().map(|_| Access::Public);
+    }
+    given.table().map(|table| Access::Token(rules(&table, issuers, path)))
+}
+
+/// The query parameters that may hold a token.
+pub(super) fn query_names(access: &Access) -> impl Iterator<Item = &str> {
+    let sources: &[TokenSource] = match access {
+        Access::Public => &[],
+        Access::Token(rules) => &rules.token_from,
+    };
+    sources.iter().filter_map(|source| match source {
+        TokenSource::Query(name) => Some(name.as_str()),
+        TokenSource::Header | TokenSource::Cookie(_) => None,
+    })
+}
+
+fn rules(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings>>, path: &PathPattern) -> RuleSettings {
+    RuleSettings {
+        issuers: issuer_names(table, issuers),
+        token_from: token_from(table),
+        streams_claim: table.get("streams_claim").and_then(|value| names::claim(&value, value.text()?)),
+        require: require(table),
+        bind: bind(table, path),
+        enforce: table.flag("enforce"),
+        tickets: table.flag("tickets"),
+        ticket_ttl: table.duration("ticket_ttl"),
+    }
+}
+
+fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings>>) -> Vec<String> {
+    let mut found: Vec<(&str, &Arc<IssuerSettings>)> = Vec::new();
+    for value in table.some_items("issuers") {
+        let Some((name, settings)) = names::reference(&value, "issuer", issuers.iter()) else { continue };
+        if found.iter().any(|(other, _)| *other == name) {
+            value.problem("stands there twice");
+        } else if found.iter().any(|(_, other)| other.issuer == settings.issuer && !other.issuer.is_empty()) {
+            value.problem("has the same `issuer` as another one here: a token could not choose");
+        }
+        found.push((name, settings));
+    }
+    found.into_iter().map(|(name, _)| name.to_owned()).collect()
+}
+
+fn token_from(table: &Table<'_>) -> Vec<TokenSource> {
+    if !table.has("token_from") {
+        table.items("token_from");
+        return vec![TokenSource::Header];
+    }
+    let mut found = Vec::new();
+    for value in table.some_items("token_from") {
+        let Some(source) = token_source(&value) else { continue };
+        if found.contains(&source) {
+            value.problem("stands there twice");
+        }
+        found.push(source);
+    }
+    found
+}
+
+fn token_source(value: &Value<'_>) -> Option<TokenSource> {
+    let text = value.text()?;
+    match text.split_once(':') {
+        None if text == "header" => Some(TokenSource::Header),
+        Some(("query", name)) => names::parameter(value, name).map(TokenSource::Query),
+        // RFC 6265, 4.1.1: a cookie's name is a token, as a header's is.
+        Some(("cookie", name)) if name.parse::<http::HeaderName>().is_ok() => {
+            Some(TokenSource::Cookie(name.to_owned()))
+        }
+        _ => {
+            value.problem("expected \"header\", \"cookie:NAME\" or \"query:NAME\"");
+            None
+        }
+    }
+}
+
+fn require(table: &Table<'_>) -> Vec<(String, String)> {
+    let read = |(path, value): (&str, Value<'_>)| {
+        let path = names::claim(&value, path);
+        Some((path?, value.text()?.to_owned()))
+    };
+    table.entries("require").into_iter().filter_map(read).collect()
+}
+
+fn bind(table: &Table<'_>, path: &PathPattern) -> Vec<(String, String)> {
+    let read = |(capture, value): (&str, Value<'_>)| {
+        if !path.captures().any(|known| known == capture) {
+            let meant = super::problem::nearest(capture, path.captures());
+            value.problem(format!("the path has no such capture{}", super::problem::did_you_mean(meant)));
+        }
+        Some((capture.to_owned(), names::claim(&value, value.text()?)?))
+    };
+    table.entries("bind").into_iter().filter_map(read).collect()
+}

@@ -1,0 +1,217 @@
+//! The tables inside a route that are not about access: `share`, `replay`, `delivery`, `cors`.
+//!
+//! Nothing that a client sends reaches the upstream unless it is named here, and what is named here is part of the
+//! stream's identity.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::access::query_names;
+use super::key::{Key, Kind};
+use super::names;
+use super::reader::Value;
+use super::table::Table;
+use crate::route::{Access, Cors, Delivery, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
+use crate::stream::{Ids, Retention};
+use crate::upstream::Target;
+
+pub(super) const SHARE: &[Key] = &[
+    Key::default("query", Kind::List(&Kind::Text), "[]", "Query parameters, in this order."),
+    Key::default("headers", Kind::List(&Kind::Text), "[]", "Request headers."),
+    Key::optional("claims", Kind::Map(&Kind::Text), "HEADER = \"claim\": sent upstream in that header."),
+];
+
+pub(super) const REPLAY: &[Key] = &[
+    Key::default("events", Kind::integer(1, 10_000_000), "1000", "Most events kept."),
+    Key::default("bytes", Kind::size("1KiB", "64GiB"), "8MiB", "Most bytes kept; the newest event whatever its size."),
+    Key::default("age", Kind::duration("10ms", "30d"), "10m", "Oldest age of an event that is kept."),
+    Key::default("start", Kind::Text, "live", "Where a client without an id starts: \"live\", \"oldest\", \"last:N\"."),
+    Key::default("on_gap", Kind::Choice(&["oldest", "live"]), "oldest", "Where a client starts whose id is unknown."),
+    Key::default(
+        "ids",
+        Kind::Choice(&["keep", "fill", "replace"]),
+        "keep",
+        "The upstream's ids untouched, missing ones filled in, or all of them replaced.",
+    ),
+    Key::default(
+        "verdict",
+        Kind::Choice(&["off", "comment", "gap", "event"]),
+        "comment",
+        "How the outcome of a resume is told in-band; \"gap\": comments, and an event for a gap.",
+    ),
+    Key::default("query_id", Kind::Text, "last_event_id", "Query parameter read when Last-Event-ID is absent."),
+    Key::default("store", Kind::Choice(&["memory", "disk"]), "memory", "\"disk\": survives a restart; needs [store]."),
+    Key::default("read_through", Kind::Flag, "false", "Catch up an id older than the log from the upstream's history."),
+    Key::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of one catching up."),
+];
+
+const READ_THROUGH: &[Key] = &[
+    Key::default("events", Kind::integer(1, 10_000_000), "10000", "Most events."),
+    Key::default("bytes", Kind::size("1KiB", "1GiB"), "8MiB", "Most bytes."),
+    Key::default("concurrent", Kind::integer(1, 10_000), "16", "How many at a time."),
+];
+
+pub(super) const DELIVERY: &[Key] = &[
+    Key::default("heartbeat", Kind::duration("50ms", "10m"), "15s", "A comment after this long without an event."),
+    Key::default(
+        "retry",
+        Kind::duration("1ms", "1h"),
+        "2s",
+        "Advertised reconnection time while the upstream has not said its own, jittered for each client.",
+    ),
+    Key::default("max_age", Kind::duration_or_zero("50ms", "30d"), "0s", "Longest life of one response. 0s: off."),
+    Key::default(
+        "lagged",
+        Kind::Choice(&["disconnect", "skip"]),
+        "disconnect",
+        "A client that fell off the event log: end its response, or go on with a gap verdict.",
+    ),
+    Key::default("latest", Kind::Flag, "false", "A lagging client gets only the newest event of each type."),
+    Key::default(
+        "gather",
+        Kind::duration_or_zero("1ms", "10s"),
+        "0ms",
+        "Wait this long for more events before writing: less work, more latency. 0ms: off.",
+    ),
+    Key::default(
+        "linger",
+        Kind::duration_or_zero("1ms", "1d"),
+        "30s",
+        "Upstream kept after the last subscriber left. 0s: closed at once.",
+    ),
+    Key::default(
+        "when_down",
+        Kind::Choice(&["hold", "refuse"]),
+        "hold",
+        "Upstream down when a client comes: 200 with heartbeats and retries, or 502, 503, 504.",
+    ),
+];
+
+pub(super) const CORS: &[Key] = &[
+    Key::required("origins", Kind::List(&Kind::Text), "Exact origins, or \"*\" alone where there are no credentials."),
+    Key::default("credentials", Kind::Flag, "false", "Whether pages may send cookies."),
+];
+
+/// `[routes.share]`.
+pub(super) fn share(table: &Table<'_>, access: Option<&Access>, upstream: Option<&Target>, query_id: &str) -> Share {
+    let mut share = Share::default();
+    for value in table.items("query") {
+        let Some(name) = value.text().and_then(|name| names::parameter(&value, name)) else { continue };
+        if share.query.contains(&name) {
+            value.problem("stands there twice");
+        } else if name == query_id {
+            value.problem("is the parameter of the last event id (replay.query_id)");
+        } else if access.is_some_and(|access| query_names(access).any(|token| token == name)) {
+            value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
+        }
+        share.query.push(name);
+    }
+    let is_configured = |name: &HeaderName| {
+        upstream.is_some_and(|upstream| upstream.headers.iter().any(|(configured, _)| configured == name))
+    };
+    for value in table.items("headers") {
+        let Some(name) = value.text().and_then(|name| names::header(&value, name)) else { continue };
+        if matches!(name.as_str(), "authorization" | "cookie") {
+            value.problem("tokens and cookies do not go upstream");
+        } else if share.headers.contains(&name) {
+            value.problem("stands there twice");
+        } else if is_configured(&name) {
+            value.problem("is also written by the upstream's own headers");
+        }
+        share.headers.push(name);
+    }
+    let claims = table.entries("claims");
+    if !claims.is_empty() && access == Some(&Access::Public) {
+        table.problem("claims", "the route is public: there are no claims");
+    }
+    for (name, value) in claims {
+        let name = names::header(&value, name);
+        let claim = value.text().and_then(|claim| names::claim(&value, claim));
+        let Some((name, claim)) = name.zip(claim) else { continue };
+        if share.headers.contains(&name) || share.claims.iter().any(|(other, _)| *other == name) {
+            value.problem("the same header is shared twice");
+        } else if is_configured(&name) {
+            value.problem("is also written by the upstream's own headers");
+        }
+        share.claims.push((name, claim));
+    }
+    share
+}
+
+/// `[routes.replay]`: what is kept, whose ids, and what one client gets.
+pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Replay) {
+    let retention = Retention { events: table.count("events"), bytes: table.size("bytes"), age: table.duration("age") };
+    let ids = table.choice("ids", &[("keep", Ids::Keep), ("fill", Ids::Fill), ("replace", Ids::Replace)]);
+    let verdicts = [
+        ("off", VerdictForm::Off),
+        ("comment", VerdictForm::Comment),
+        ("gap", VerdictForm::Gap),
+        ("event", VerdictForm::Event),
+    ];
+    let query_id = table.get("query_id").and_then(|value| names::parameter(&value, value.text()?));
+    let replay = Replay {
+        start: table.get("start").and_then(|value| start(&value)).unwrap_or(Start::Live),
+        on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
+        verdict: table.choice("verdict", &verdicts),
+        query_id: query_id.unwrap_or_else(|| "last_event_id".to_owned()),
+    };
+    // Checked, though nothing acts on them yet.
+    let is_on_disk = table.choice("store", &[("memory", false), ("disk", true)]);
+    if is_on_disk && !has_store {
+        table.problem("store", "\"disk\" needs a [store] table");
+    }
+    table.flag("read_through");
+    let limit = table.table("read_through_limit");
+    limit.count("events");
+    limit.size("bytes");
+    limit.count("concurrent");
+    (retention, ids, replay)
+}
+
+fn start(value: &Value<'_>) -> Option<Start> {
+    let text = value.text()?;
+    let last = |text: &str| text.strip_prefix("last:")?.parse().ok().filter(|n| (1..=10_000_000).contains(n));
+    let start = match text {
+        "live" => Some(Start::Live),
+        "oldest" => Some(Start::Oldest),
+        _ => last(text).map(Start::Last),
+    };
+    if start.is_none() {
+        value.problem("expected \"live\", \"oldest\" or \"last:N\" with N from 1 to 10000000");
+    }
+    start
+}
+
+/// `[routes.delivery]`, and how long the upstream is kept without subscribers.
+pub(super) fn delivery(table: &Table<'_>) -> (Delivery, Duration) {
+    let delivery = Delivery {
+        heartbeat: table.duration("heartbeat"),
+        retry: table.duration("retry"),
+        max_age: table.duration_unless_off("max_age"),
+        lagged: table.choice("lagged", &[("disconnect", Lagging::Disconnect), ("skip", Lagging::Skip)]),
+        latest: table.flag("latest"),
+        gather: table.duration("gather"),
+        when_down: table.choice("when_down", &[("hold", WhenDown::Hold), ("refuse", WhenDown::Refuse)]),
+    };
+    (delivery, table.duration("linger"))
+}
+
+/// `[routes.cors]`.
+pub(super) fn cors(table: &Table<'_>) -> Cors {
+    let values = table.some_items("origins");
+    let mut origins: Vec<String> = Vec::new();
+    let credentials = table.flag("credentials");
+    for value in &values {
+        let Some(origin) = names::origin(value) else { continue };
+        if origin == "*" && credentials {
+            value.problem("\"*\" cannot stand with credentials = true: any page could read with the user's cookies");
+        } else if origin == "*" && values.len() > 1 {
+            value.problem("\"*\" stands alone: it is every origin");
+        } else if origins.contains(&origin) {
+            value.problem("stands there twice");
+        }
+        origins.push(origin);
+    }
+    Cors { origins, credentials }
+}

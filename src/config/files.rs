@@ -1,0 +1,166 @@
+//! What the configuration file names: certificates, keys, secrets, variables. Read once, to be believed.
+//!
+//! Every failure is noted at the key that names the file. Files are bounded in size. Of a secret neither the content nor
+//! the name of its file or variable is ever quoted, since people put the secret itself there. Nothing is watched here.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::key::{Key, Kind};
+use super::reader::Value;
+use super::table::Table;
+use crate::listen::CertificateFiles;
+use crate::secret::Secret;
+
+/// The process's variables, or what a test says they are.
+pub type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
+
+/// Most bytes of any file that is named. The largest bundles of certificates are below 1 MiB.
+const LARGEST: u64 = 4 << 20;
+
+/// `{ chain = "…", key = "…" }`.
+pub(super) const CERTIFICATE: &[Key] = &[
+    Key::required("chain", Kind::Text, "File of certificates in PEM, the server's or client's own first."),
+    Key::required("key", Kind::Text, "File of the private key in PEM: PKCS#8, PKCS#1 or SEC1."),
+];
+
+/// `{ file = "…" }` or `{ env = "…" }`, of a header's value.
+pub(super) const HEADER_SECRET: &[Key] = &[
+    Key::optional("file", Kind::Text, "File whose content is the value, without the newline at its end."),
+    Key::optional("env", Kind::Text, "Environment variable whose content is the value, likewise."),
+];
+
+/// `{ file = "…" }` or `{ env = "…" }`, of a shared key.
+pub(super) const KEY_SECRET: &[Key] = &[
+    Key::optional("file", Kind::Text, "File whose bytes are the secret, untrimmed."),
+    Key::optional("env", Kind::Text, "Environment variable whose bytes are the secret."),
+    Key::default("encoding", Kind::Choice(&["raw", "base64"]), "raw", "How the bytes are written."),
+];
+
+/// The provider of all cryptography. Named explicitly: there is no process-wide default.
+pub(super) fn provider() -> CryptoProvider {
+    aws_lc_rs::default_provider()
+}
+
+/// The path that a value names, relative to the configuration file.
+pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
+    value.text().map(|text| value.reader.folder.join(text))
+}
+
+/// Reads the file that a value names.
+pub(super) fn content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
+    let path = path(value)?;
+    match read(&path) {
+        Ok(content) => Some((path, content)),
+        Err(reason) => {
+            value.problem(format!("the file cannot be read: {reason}"));
+            None
+        }
+    }
+}
+
+/// Reads a file of at most [`LARGEST`] bytes.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(LARGEST + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
+    if content.len() as u64 > LARGEST {
+        return Err("it is larger than 4 MiB".to_owned());
+    }
+    Ok(content)
+}
+
+/// The bytes behind `{ file = "…" }` or `{ env = "…" }`, as they are.
+pub(super) fn secret_bytes(table: &Table<'_>) -> Option<Vec<u8>> {
+    match (table.get("file"), table.get("env")) {
+        (Some(file), None) => content(&file).map(|(_, bytes)| bytes),
+        (None, Some(variable)) => {
+            let bytes = (variable.reader.environment)(variable.text()?);
+            if bytes.is_none() {
+                variable.problem("the environment variable is not set");
+            }
+            bytes
+        }
+        (Some(_), Some(_)) => {
+            table.problem("env", "stands beside file: a secret has one source");
+            None
+        }
+        (None, None) => {
+            table.problem("file", "is missing: a secret is { file = \"…\" } or { env = \"…\" }");
+            None
+        }
+    }
+}
+
+/// The secret of a `secret = { … }` table, decoded.
+pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+    let is_base64 = table.choice("encoding", &[("raw", false), ("base64", true)]);
+    let bytes = secret_bytes(table)?;
+    if !is_base64 {
+        return Some(Secret::new(bytes));
+    }
+    // Lines are folded and padding is left out by some tools; both alphabets are in use.
+    let text: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let text = text.iter().rposition(|&byte| byte != b'=').map_or(&[][..], |last| &text[..=last]);
+    let decoded = STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text));
+    if decoded.is_err() {
+        table.problem("encoding", "the secret is not base64");
+    }
+    decoded.ok().map(Secret::new)
+}
+
+/// The certificates in the file that a value names. At least one.
+pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    let (path, content) = content(value)?;
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
+    match parsed {
+        Ok(chain) if chain.is_empty() => value.problem("the file holds no certificate in PEM"),
+        Ok(chain) => return Some((path, chain)),
+        Err(_) => value.problem("the file is not PEM"),
+    }
+    None
+}
+
+/// A chain and its key, which must belong together.
+pub(super) fn certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
+    let chain = table.get("chain");
+    let key = table.get("key");
+    let chain = chain.and_then(|value| certificates(&value));
+    let key = key.as_ref().and_then(private_key);
+    let ((chain_path, chain), (key_path, key)) = (chain?, key?);
+    match CertifiedKey::from_der(chain, key, &provider()) {
+        Ok(certified) => Some((CertificateFiles { chain: chain_path, key: key_path }, certified)),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            table.problem("key", "is not the key of the certificate in chain");
+            None
+        }
+        Err(rustls::Error::InvalidCertificate(_)) => {
+            table.problem("chain", "the first certificate cannot be read");
+            None
+        }
+        Err(_) => {
+            table.problem("key", "is not a private key that can be used");
+            None
+        }
+    }
+}
+
+fn private_key(value: &Value<'_>) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
+    let (path, content) = content(value)?;
+    match PrivateKeyDer::from_pem_slice(&content) {
+        Ok(key) => Some((path, key)),
+        Err(_) => {
+            value.problem("the file holds no private key in PEM");
+            None
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! `[issuers.NAME]`: who signs tokens, and with what.
+//!
+//! An algorithm is bound to each key here, so that no token can choose one. Keys in files are read once to see that they
+//! can be; the authentication module loads them for use and is stricter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use url::{Host, Url};
+
+use super::files;
+use super::key::{Key, Kind};
+use super::names;
+use super::reader::Value;
+use super::table::Table;
+use crate::auth::{IssuerSettings, KeySource};
+
+pub(super) const ISSUER: &[Key] = &[
+    Key::required("issuer", Kind::Text, "The token's iss must equal this."),
+    Key::required("audience", Kind::List(&Kind::Text), "The token's aud must contain one of these."),
+    Key::default(
+        "algorithms",
+        Kind::List(&Kind::Choice(NAMES)),
+        "[\"ES256\", \"RS256\"]",
+        "What keys from a JWKS may be used with. Never HMAC: a public key is no shared secret.",
+    ),
+    Key::required("keys", Kind::List(&Kind::Table(KEY)), "Where the keys are; each table names one source."),
+    Key::default("leeway", Kind::duration_or_zero("1ms", "60s"), "5s", "Tolerance for clocks that disagree."),
+    Key::optional("typ", Kind::Text, "Required typ of the token's header, such as \"at+jwt\". Absent: any."),
+];
+
+const KEY: &[Key] = &[
+    Key::optional("jwks_url", Kind::Text, "URL of a JWKS: https, or http to a loopback address."),
+    Key::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
+    Key::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
+    Key::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
+    Key::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes."),
+    Key::optional(
+        "algorithm",
+        Kind::Choice(NAMES),
+        "With pem_file or secret: the one algorithm that the key is used with.",
+    ),
+    Key::optional("kid", Kind::Text, "With pem_file or secret: the kid that tokens name. Absent: for those without."),
+];
+
+const NAMES: &[&str] =
+    &["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "HS256", "HS384", "HS512"];
+
+/// RFC 7518, 3.2: a key of at least the size of the hash's output, of which SHA-256's is the smallest.
+const LEAST_SECRET: usize = 32;
+
+/// All issuers by name.
+pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<IssuerSettings>> {
+    let read = |(name, value): (&str, Value<'_>)| {
+        if !names::is_label(name) {
+            value.problem(names::NO_LABEL);
+        }
+        Some((name.to_owned(), Arc::new(issuer(name, &value.table()?))))
+    };
+    entries.into_iter().filter_map(read).collect()
+}
+
+/// Goes on after a mistake with what it has: routes that name this issuer shall not be blamed for it.
+fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
+    let issuer = table.text("issuer").unwrap_or_default().to_owned();
+    let audience = table.some_items("audience").iter().filter_map(Value::text).map(str::to_owned).collect();
+    let mut keys = Vec::new();
+    let mut names: Vec<(Algorithm, Option<String>)> = Vec::new();
+    for value in table.some_items("keys") {
+        let Some(table) = value.table() else { continue };
+        let Some(source) = key_source(&table) else { continue };
+        if let KeySource::PemFile { algorithm, kid, .. } | KeySource::Secret { algorithm, kid, .. } = &source {
+            let name = (*algorithm, kid.clone());
+            if names.contains(&name) {
+                table.problem("kid", "another key has the same kid and algorithm");
+            }
+            names.push(name);
+        }
+        keys.push(source);
+    }
+    let has_jwks = keys.iter().any(|key| matches!(key, KeySource::JwksUrl { .. } | KeySource::JwksFile(_)));
+    IssuerSettings {
+        name: name.to_owned(),
+        issuer,
+        audience,
+        algorithms: algorithms(table, has_jwks),
+        keys,
+        leeway: table.duration("leeway"),
+        typ: table.text("typ").map(str::to_owned),
+    }
+}
+
+fn algorithms(table: &Table<'_>, has_jwks: bool) -> Vec<Algorithm> {
+    if !table.has("algorithms") {
+        table.items("algorithms");
+        return vec![Algorithm::ES256, Algorithm::RS256];
+    }
+    let mut found = Vec::new();
+    for value in table.some_items("algorithms") {
+        let Some(algorithm) = value.choice().and_then(|name| name.parse().ok()) else { continue };
+        match is_hmac(algorithm) {
+            true if has_jwks => value.problem("HMAC cannot be used with the public keys of a JWKS"),
+            // A list without a JWKS says nothing; the keys bring their own algorithm.
+            true => {}
+            false => found.push(algorithm),
+        }
+    }
+    found
+}
+
+fn is_hmac(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+}
+
+const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "pem_file", "secret"];
+
+fn key_source(table: &Table<'_>) -> Option<KeySource> {
+    let [jwks_url, jwks_file, pem_file, secret] = SOURCES.map(|name| table.get(name));
+    let refresh = table.duration("refresh");
+    let algorithm = table.get("algorithm");
+    let kid = table.text("kid").map(str::to_owned);
+
+    let given: Vec<_> = SOURCES.into_iter().filter(|name| table.has(name)).collect();
+    let [source] = given[..] else {
+        match given[..] {
+            [] => table.problem("jwks_url", "is missing: a key comes from jwks_url, jwks_file, pem_file or secret"),
+            [_, second, ..] => table.problem(second, "stands beside another source: a key has one"),
+            [_] => unreachable!("one source has been taken above"),
+        }
+        return None;
+    };
+    let is_single = matches!(source, "pem_file" | "secret");
+    for name in ["algorithm", "kid"] {
+        if !is_single && table.has(name) {
+            table.problem(name, "is for pem_file and secret: the keys of a JWKS bring their own");
+        }
+    }
+    if source != "jwks_url" && table.has("refresh") {
+        table.problem("refresh", "is for jwks_url: files are read again when they change");
+    }
+    if is_single && algorithm.is_none() {
+        table.problem("algorithm", "is missing: a single key is used with one algorithm");
+    }
+    let algorithm = algorithm.as_ref().and_then(Value::choice).and_then(|name| name.parse::<Algorithm>().ok());
+
+    if let Some(value) = jwks_url {
+        return url(&value).map(|url| KeySource::JwksUrl { url, refresh });
+    }
+    if let Some(value) = jwks_file {
+        let (path, content) = files::content(&value)?;
+        if serde_json::from_slice::<JwkSet>(&content).is_err() {
+            value.problem("the file is not a JWKS (RFC 7517, 5)");
+        }
+        return Some(KeySource::JwksFile(path));
+    }
+    if let Some(value) = pem_file {
+        let file = files::content(&value);
+        let algorithm = algorithm?;
+        if is_hmac(algorithm) {
+            table.problem("algorithm", "is HMAC: a public key is no shared secret");
+            return None;
+        }
+        let (path, content) = file?;
+        if !is_public_key(&content, algorithm) {
+            value.problem("the file holds no public key in PEM for this algorithm");
+        }
+        return Some(KeySource::PemFile { path, algorithm, kid });
+    }
+    let secret = secret?.table()?;
+    let bytes = files::key_secret(&secret);
+    let algorithm = algorithm?;
+    if !is_hmac(algorithm) {
+        table.problem("algorithm", "is for a public key: a secret is used with HS256, HS384 or HS512");
+        return None;
+    }
+    let bytes = bytes?;
+    if bytes.reveal().len() < LEAST_SECRET {
+        table.problem("secret", "is shorter than 32 bytes: it could be guessed from one token");
+        return None;
+    }
+    Some(KeySource::Secret { secret: bytes, algorithm, kid })
+}
+
+/// Where a JWKS is fetched: over TLS, or without leaving this machine.
+fn url(value: &Value<'_>) -> Option<Url> {
+    let Ok(url) = Url::parse(value.text()?) else {
+        value.problem("is not a URL");
+        return None;
+    };
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let objection = match url.scheme() {
+        _ if !url.username().is_empty() || url.password().is_some() => "must not hold a user name or password",
+        _ if url.fragment().is_some() => "must not have a fragment",
+        "https" => return Some(url),
+        "http" if is_loopback => return Some(url),
+        "http" => "must be https: keys that come unprotected can be anyone's",
+        _ => "must be an https URL",
+    };
+    value.problem(objection);
+    None
+}
+
+fn is_public_key(pem: &[u8], algorithm: Algorithm) -> bool {
+    let is_certificate = CertificateDer::from_pem_slice(pem).is_ok();
+    let parsed = match algorithm {
+        Algorithm::ES256 | Algorithm::ES384 => DecodingKey::from_ec_pem(pem),
+        Algorithm::EdDSA => DecodingKey::from_ed_pem(pem),
+        Algorithm::RS256
+        | Algorithm::RS384
+        | Algorithm::RS512
+        | Algorithm::PS256
+        | Algorithm::PS384
+        | Algorithm::PS512 => DecodingKey::from_rsa_pem(pem),
+        _ => return false,
+    };
+    is_certificate || parsed.is_ok()
+}

@@ -1,0 +1,128 @@
+//! The declaration of a key: its name, what may stand there, its default, and what it is for.
+//!
+//! Reader and schema work from the same declarations, so that neither can know a key that the other does not, and a
+//! default is written down once. Declarations stand beside the code that reads them. Holds no value of a file.
+
+/// One key of the file.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) presence: Presence,
+    /// What it is for, in the words of the schema.
+    pub(super) words: &'static str,
+}
+
+/// What happens when a key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It is a problem.
+    Required,
+    /// It means something of its own: nothing, or what the words say.
+    Optional,
+    /// This value is used. Strings without quotes, arrays as TOML (and JSON) write them.
+    Default(&'static str),
+}
+
+/// What may stand at a key. Bounds are inclusive and written as in the file.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Integer { least: u64, most: u64 },
+    /// A duration; `off`: zero is allowed too.
+    Duration { least: &'static str, most: &'static str, off: bool },
+    /// A size.
+    Size { least: &'static str, most: &'static str },
+    /// A size or a percentage.
+    Memory,
+    /// A string. Its form is checked by the code that reads it.
+    Text,
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// A table with these keys and no others.
+    Table(&'static [Key]),
+    /// An array.
+    List(&'static Kind),
+    /// A table whose keys are names chosen by the user.
+    Map(&'static Kind),
+    /// One of several, told apart by the TOML type.
+    Either(&'static [Kind]),
+}
+
+impl Key {
+    pub(super) const fn required(name: &'static str, kind: Kind, words: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Required, words }
+    }
+
+    pub(super) const fn optional(name: &'static str, kind: Kind, words: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Optional, words }
+    }
+
+    pub(super) const fn default(name: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Default(default), words }
+    }
+
+    /// The default, of a key that has one.
+    pub(super) fn default_text(&self) -> &'static str {
+        match self.presence {
+            Presence::Default(default) => default,
+            Presence::Required | Presence::Optional => panic!("the declaration of {} has no default", self.name),
+        }
+    }
+}
+
+impl Kind {
+    pub(super) const fn integer(least: u64, most: u64) -> Self {
+        Self::Integer { least, most }
+    }
+
+    pub(super) const fn duration(least: &'static str, most: &'static str) -> Self {
+        Self::Duration { least, most, off: false }
+    }
+
+    pub(super) const fn duration_or_zero(least: &'static str, most: &'static str) -> Self {
+        Self::Duration { least, most, off: true }
+    }
+
+    pub(super) const fn size(least: &'static str, most: &'static str) -> Self {
+        Self::Size { least, most }
+    }
+
+    /// What a problem says was expected.
+    pub(super) fn expected(&self) -> String {
+        match self {
+            Self::Flag => "true or false".to_owned(),
+            Self::Integer { .. } => "a whole number".to_owned(),
+            Self::Duration { .. } => "a duration such as \"15s\"".to_owned(),
+            Self::Size { .. } => "a size such as \"64KiB\"".to_owned(),
+            Self::Memory => "a share such as \"80%\" or a size such as \"512MiB\"".to_owned(),
+            Self::Text => "a string".to_owned(),
+            Self::Choice([one]) => format!("{one:?}"),
+            Self::Choice(several) => {
+                let quoted: Vec<_> = several.iter().map(|one| format!("{one:?}")).collect();
+                format!("one of {}", quoted.join(", "))
+            }
+            Self::Table(_) | Self::Map(_) => "a table".to_owned(),
+            Self::List(_) => "an array".to_owned(),
+            Self::Either(kinds) => kinds.iter().map(Self::expected).collect::<Vec<_>>().join(" or "),
+        }
+    }
+
+    /// The keys of the table that may stand there, directly or as items.
+    pub(super) fn keys(&self) -> &'static [Key] {
+        match self {
+            Self::Table(keys) => keys,
+            Self::List(kind) | Self::Map(kind) => kind.keys(),
+            Self::Either(kinds) => kinds.iter().map(Self::keys).find(|keys| !keys.is_empty()).unwrap_or(&[]),
+            Self::Flag
+            | Self::Integer { .. }
+            | Self::Duration { .. }
+            | Self::Size { .. }
+            | Self::Memory
+            | Self::Text
+            | Self::Choice(_) => &[],
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Things that are written as strings and are not just any string: addresses, networks, labels, hosts, header names,
+//! claims, origins.
+//!
+//! Each function reads one value, notes what is wrong with it and gives back what can be believed. No message quotes the
+//! value; a suggestion may repeat a part of it that cannot be a secret.
+
+use std::net::SocketAddr;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::problem::{did_you_mean, nearest};
+use super::reader::Value;
+
+/// An IP address with a port.
+pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
+    let text = value.text()?;
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let guess = match text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')) {
+        Some(port) if text.starts_with(':') => format!("0.0.0.0:{port}"),
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => format!("0.0.0.0:{text}"),
+    };
+    let guess = guess.parse::<SocketAddr>().ok();
+    value.problem(format!("is not an IP address with a port{}", did_you_mean(guess)));
+    None
+}
+
+/// A network in CIDR notation, or a single address.
+pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
+    let text = value.text()?;
+    let network =
+        text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| address.into()));
+    if network.is_none() {
+        value.problem("is not a network in CIDR notation, such as \"10.0.0.0/8\"");
+    }
+    network.map(|network| network.trunc())
+}
+
+/// A name that becomes a metric label or stands in log lines.
+pub(super) fn label(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    if !is_label(text) {
+        value.problem(NO_LABEL);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+pub(super) const NO_LABEL: &str = "is not a name: 1 to 64 letters, digits, \"-\", \"_\", \".\" and \":\"";
+
+/// Whether `text` is short and plain enough for a label. `-` alone means "no route" in metrics.
+pub(super) fn is_label(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    (1..=64).contains(&text.len()) && text.bytes().all(is_plain) && text != "-"
+}
+
+/// A host name or address as requests spell it, in lower case and without a port.
+pub(super) fn host(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    match Host::parse(text) {
+        Ok(host) if host.to_string() == text => Some(host.to_string()),
+        Ok(host) => {
+            value.problem(format!("is not in the form that requests use{}", did_you_mean(Some(host))));
+            None
+        }
+        Err(_) => {
+            value.problem("is not a host name (without a port)");
+            None
+        }
+    }
+}
+
+/// A name that refers to a table elsewhere in the file.
+pub(super) fn reference<'a, T>(
+    value: &Value<'a>,
+    what: &str,
+    known: impl Iterator<Item = (&'a String, T)> + Clone,
+) -> Option<(&'a str, T)> {
+    let name = value.text()?;
+    let found = known.clone().find(|(other, _)| *other == name);
+    if found.is_none() {
+        let meant = nearest(name, known.map(|(other, _)| other.as_str()));
+        value.problem(format!("there is no {what} of this name{}", did_you_mean(meant)));
+    }
+    found.map(|(_, thing)| (name, thing))
+}
+
+/// Why a header may not be sent upstream on someone's wish.
+pub(super) fn header_objection(name: &HeaderName) -> Option<&'static str> {
+    const HOP_BY_HOP: &[&str] = &[
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    const OWN: &[&str] = &["host", "accept", "accept-encoding", "last-event-id", "content-length", "expect"];
+    if HOP_BY_HOP.contains(&name.as_str()) {
+        return Some("belongs to a single connection (RFC 9110, 7.6.1)");
+    }
+    OWN.contains(&name.as_str()).then_some("is written by the gateway itself")
+}
+
+/// A header name for the upstream request.
+pub(super) fn header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
+    let Ok(name) = name.parse::<HeaderName>() else {
+        value.problem("is not a header name (RFC 9110, 5.1)");
+        return None;
+    };
+    if let Some(objection) = header_objection(&name) {
+        value.problem(format!("the header {objection}"));
+        return None;
+    }
+    Some(name)
+}
+
+/// The name of a query parameter that does not belong to the gateway.
+pub(super) fn parameter(value: &Value<'_>, name: &str) -> Option<String> {
+    if ["follow", "limit", "ticket"].contains(&name) {
+        value.problem("this query parameter is the gateway's own");
+        return None;
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'[' | b']');
+    if !(1..=128).contains(&name.len()) || !name.bytes().all(is_plain) {
+        value.problem("is not the name of a query parameter: 1 to 128 letters, digits and \"-\", \"_\", \".\", \"~\"");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// The path of a claim: dots descend, a leading `/` is a JSON pointer (RFC 6901), `://` is taken whole.
+pub(super) fn claim(value: &Value<'_>, path: &str) -> Option<String> {
+    let is_pointer = path.starts_with('/');
+    let is_whole = path.contains("://");
+    let is_dotted = !path.is_empty() && path.split('.').all(|step| !step.is_empty());
+    if is_pointer || is_whole || is_dotted {
+        return Some(path.to_owned());
+    }
+    value.problem("is not the path of a claim: \"a.b\", \"/a/b\" or a name with \"://\"");
+    None
+}
+
+/// A web origin as browsers send it (RFC 6454, 6.2), or `*`.
+pub(super) fn origin(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    if text == "*" {
+        return Some(text.to_owned());
+    }
+    let origin = Url::parse(text).ok().filter(|url| url.username().is_empty() && url.password().is_none());
+    let origin =
+        origin.map(|url| url.origin()).filter(url::Origin::is_tuple).map(|origin| origin.ascii_serialization());
+    if origin.as_deref() == Some(text) {
+        return origin;
+    }
+    value.problem(format!("is not an origin, such as \"https://app.example.com\"{}", did_you_mean(origin)));
+    None
+}

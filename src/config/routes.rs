@@ -1,0 +1,152 @@
+//! `[[routes]]`: what is served, from where, to whom.
+//!
+//! Routes are compared with one another here: their names, and the paths that two of them would answer. The tables
+//! inside a route are read beside this file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::key::{Key, Kind};
+use super::names;
+use super::reader::Value;
+use super::table::Table;
+use super::{access, delivery};
+use crate::auth::IssuerSettings;
+use crate::route::pattern::{PathPattern, PathTemplate};
+use crate::route::{Access, Open, Settings, Share};
+use crate::stream::{OnEnd, Policy};
+use crate::upstream::Target;
+
+pub(super) const ROUTE: &[Key] = &[
+    Key::required("name", Kind::Text, "Unique; the metric label."),
+    Key::required("path", Kind::Text, "Which paths it answers. {capture} is one segment of unreserved characters."),
+    Key::optional("host", Kind::Text, "Narrows the route to one host name. Absent: all."),
+    Key::required("upstream", Kind::Text, "Name of the upstream that the events come from."),
+    Key::optional("upstream_path", Kind::Text, "Path asked of the upstream, with captures. Absent: the same path."),
+    Key::required(
+        "auth",
+        Kind::Either(&[Kind::Choice(&["public"]), Kind::Table(access::AUTH)]),
+        "\"public\": everyone. Else a table of rules that a token must satisfy.",
+    ),
+    Key::default(
+        "open",
+        Kind::Choice(&["on-demand", "always"]),
+        "on-demand",
+        "Whether the stream is open without subscribers. \"always\" is for routes that are a single stream.",
+    ),
+    Key::default(
+        "on_end",
+        Kind::Choice(&["reconnect", "complete"]),
+        "reconnect",
+        "What it means that the upstream ends its response: an interruption, or that all is said.",
+    ),
+    Key::default(
+        "soft_refusal",
+        Kind::Flag,
+        "false",
+        "Answer 429 and 503 to an event-stream request as 200 with a jittered retry, a reason and an end.",
+    ),
+    Key::optional("share", Kind::Table(delivery::SHARE), "What else makes two clients different streams."),
+    Key::optional("replay", Kind::Table(delivery::REPLAY), "How much is kept, and how clients resume."),
+    Key::optional("delivery", Kind::Table(delivery::DELIVERY), "How events reach clients."),
+    Key::optional("cors", Kind::Table(delivery::CORS), "Which pages of other origins may read the route."),
+];
+
+/// What routes refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) issuers: &'a BTreeMap<String, Arc<IssuerSettings>>,
+    pub(super) upstreams: &'a BTreeMap<String, Arc<Target>>,
+    /// Whether there is a `[store]`.
+    pub(super) has_store: bool,
+}
+
+/// All routes, in the order of the file.
+pub(super) fn routes(values: &[Value<'_>], known: Known<'_>) -> Vec<Arc<Settings>> {
+    let mut found = Vec::new();
+    let mut seen: Vec<(Option<String>, Option<String>, Option<PathPattern>)> = Vec::new();
+    for value in values {
+        let Some(table) = value.table() else { continue };
+        let name = table.get("name").and_then(|value| names::label(&value));
+        let host = table.get("host").and_then(|value| names::host(&value));
+        let path = table.get("path").and_then(|value| pattern(&value));
+        // Compared before the rest is believed: a route with another mistake may still be in the way.
+        for (other_name, other_host, other_path) in &seen {
+            if name.is_some() && *other_name == name {
+                table.problem("name", "another route has the same name");
+            }
+            if *other_host == host
+                && let (Some(path), Some(other)) = (&path, other_path)
+                && path.conflicts_with(other)
+            {
+                table.problem("path", "another route matches the same paths and neither is more specific");
+            }
+        }
+        seen.push((name.clone(), host.clone(), path.clone()));
+        let path = path.unwrap_or_else(|| PathPattern::parse("/").expect("the root is a pattern"));
+        let settings = route(&table, known, name.unwrap_or_default(), host, path);
+        found.extend(settings.map(Arc::new));
+    }
+    found
+}
+
+fn pattern(value: &Value<'_>) -> Option<PathPattern> {
+    PathPattern::parse(value.text()?).map_err(|error| value.problem(error.to_string())).ok()
+}
+
+fn route(
+    table: &Table<'_>,
+    known: Known<'_>,
+    name: String,
+    host: Option<String>,
+    path: PathPattern,
+) -> Option<Settings> {
+    let upstream = table
+        .get("upstream")
+        .and_then(|value| names::reference(&value, "upstream", known.upstreams.iter()))
+        .map(|(_, target)| Arc::clone(target));
+    let upstream_path = match table.get("upstream_path") {
+        None => path.template(),
+        Some(value) => value
+            .text()
+            .and_then(|text| PathTemplate::parse(text, &path).map_err(|error| value.problem(error.to_string())).ok())
+            .unwrap_or_else(|| path.template()),
+    };
+    let access = access::access(table, known.issuers, &path);
+    let replay = table.table("replay");
+    let (retention, ids, replay) = delivery::replay(&replay, known.has_store);
+    let (delivery, linger) = delivery::delivery(&table.table("delivery"));
+    let share = delivery::share(&table.table("share"), access.as_ref(), upstream.as_deref(), &replay.query_id);
+    let open = table.choice("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
+    if open == Open::Always && path.captures().next().is_some() {
+        table.problem("open", "\"always\" is for a single stream, but the path has captures");
+    } else if open == Open::Always && share != Share::default() {
+        table.problem("open", "\"always\" is for a single stream, but share makes many");
+    }
+    let on_end = table.choice("on_end", &[("reconnect", OnEnd::Reconnect), ("complete", OnEnd::Complete)]);
+    let soft_refusal = table.flag("soft_refusal");
+    let cors = table.optional_table("cors").as_ref().map(delivery::cors);
+    note_shared_names(table, access.as_ref(), &replay.query_id);
+    Some(Settings {
+        name,
+        host,
+        path,
+        upstream: upstream?,
+        upstream_path,
+        access: access?,
+        open,
+        soft_refusal,
+        share,
+        replay,
+        delivery,
+        stream: Policy { retention, ids, on_end, linger },
+        cors,
+    })
+}
+
+/// A query parameter has one meaning.
+fn note_shared_names(table: &Table<'_>, access: Option<&Access>, query_id: &str) {
+    if access.is_some_and(|access| access::query_names(access).any(|name| name == query_id)) {
+        table.table("replay").problem("query_id", "is also where the token stands (auth.token_from)");
+    }
+}

@@ -1,0 +1,101 @@
+//! The JSON Schema (2020-12) of the configuration file, made from the declarations that the reader works from.
+//!
+//! For editors: it knows every key, its type, default and bounds. What JSON Schema cannot say (bounds of durations,
+//! names that must exist, contradictions) is in the descriptions and found by the reader.
+
+use serde_json::{Map, Value, json};
+
+use super::FILE;
+use super::key::{Key, Kind, Presence};
+use super::unsupported::UNSUPPORTED;
+
+/// The JSON Schema of the configuration file.
+pub fn schema() -> Value {
+    let mut schema = table(FILE, "");
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("rillgate.toml");
+    schema["description"] = json!("The configuration of rillgate.");
+    schema
+}
+
+fn table(keys: &[Key], path: &str) -> Value {
+    let dot = if path.is_empty() { "" } else { "." };
+    let properties: Map<_, _> =
+        keys.iter().map(|key| (key.name.to_owned(), property(key, &format!("{path}{dot}{}", key.name)))).collect();
+    let required = keys.iter().filter(|key| key.presence == Presence::Required).map(|key| key.name);
+    let required: Vec<_> = required.collect();
+    let mut schema = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+fn property(key: &Key, path: &str) -> Value {
+    let mut schema = kind(&key.kind, path);
+    let mut words = key.words.to_owned();
+    if let Some(bounds) = bounds(&key.kind) {
+        words = format!("{words} {bounds}");
+    }
+    if let Some(entry) = UNSUPPORTED.iter().find(|entry| entry.key == path) {
+        words = format!("{words} Not supported by this version: {}.", entry.words);
+    }
+    schema["description"] = json!(words);
+    if let Presence::Default(default) = key.presence {
+        schema["default"] = default_value(&key.kind, default);
+    }
+    schema
+}
+
+fn kind(kind: &Kind, path: &str) -> Value {
+    match kind {
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Integer { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?(ms|s|m|h|d)$" }),
+        Kind::Size { .. } => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?(B|KiB|MiB|GiB)$" }),
+        Kind::Memory => {
+            json!({ "type": "string", "pattern": "^([0-9]{1,3}%|[0-9]+(\\.[0-9]{1,9})?(B|KiB|MiB|GiB))$" })
+        }
+        Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Choice(choices) => json!({ "enum": choices }),
+        Kind::Table(keys) => table(keys, path),
+        Kind::List(item) => json!({ "type": "array", "items": self::kind(item, &format!("{path}[]")) }),
+        Kind::Map(value) => {
+            json!({ "type": "object", "additionalProperties": self::kind(value, &format!("{path}.*")) })
+        }
+        Kind::Either(kinds) => {
+            json!({ "anyOf": kinds.iter().map(|one| self::kind(one, path)).collect::<Vec<_>>() })
+        }
+    }
+}
+
+fn bounds(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Duration { least, most, .. } | Kind::Size { least, most } => Some(format!("From {least} to {most}.")),
+        Kind::Flag
+        | Kind::Integer { .. }
+        | Kind::Memory
+        | Kind::Text
+        | Kind::Choice(_)
+        | Kind::Table(_)
+        | Kind::List(_)
+        | Kind::Map(_)
+        | Kind::Either(_) => None,
+    }
+}
+
+fn default_value(kind: &Kind, text: &str) -> Value {
+    match kind {
+        Kind::Flag | Kind::Integer { .. } | Kind::List(_) => {
+            serde_json::from_str(text).expect("declared defaults can be read: a test reads all")
+        }
+        Kind::Duration { .. }
+        | Kind::Size { .. }
+        | Kind::Memory
+        | Kind::Text
+        | Kind::Choice(_)
+        | Kind::Table(_)
+        | Kind::Map(_)
+        | Kind::Either(_) => json!(text),
+    }
+}

@@ -1,0 +1,169 @@
+//! The tables about the gateway as a whole: `[server]`, `[log]`, `[store]`, `[revocations]`, `[admin]`, `[limits]`.
+//!
+//! Every number has a default and an upper bound. What is not written never contradicts what is: a default gives way.
+
+use std::net::SocketAddr;
+use std::thread::available_parallelism;
+
+use super::files;
+use super::key::{Key, Kind};
+use super::names;
+use super::table::Table;
+use super::{Drain, Revocations};
+use crate::limits::Limits;
+
+pub(super) const SERVER: &[Key] = &[
+    Key::default("workers", Kind::integer(0, 1024), "0", "Threads, each with its own runtime. 0: one for each core."),
+    Key::optional("drain", Kind::Table(DRAIN), "How the gateway leaves: three durations, three questions."),
+];
+
+const DRAIN: &[Key] = &[
+    Key::default(
+        "notice",
+        Kind::duration_or_zero("1ms", "1h"),
+        "0s",
+        "Has the balancer looked away? Between being unready and the first response ended. 0s: no wait.",
+    ),
+    Key::default(
+        "spread",
+        Kind::duration_or_zero("1ms", "1h"),
+        "5s",
+        "How slowly may clients leave? 0s: all at once. Where deadline is shorter and this is absent: the deadline.",
+    ),
+    Key::default(
+        "deadline",
+        Kind::duration("10ms", "1h"),
+        "30s",
+        "When do we stop being polite? Counted from the end of the notice; not below spread.",
+    ),
+];
+
+pub(super) const LOG: &[Key] =
+    &[Key::default("subject", Kind::Flag, "false", "Write the token's subject into access lines.")];
+
+pub(super) const STORE: &[Key] = &[
+    Key::default("path", Kind::Text, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
+    Key::default("bytes", Kind::size("1MiB", "1024GiB"), "1GiB", "Most bytes kept there."),
+];
+
+pub(super) const REVOCATIONS: &[Key] = &[
+    Key::optional("file", Kind::Text, "File of revocations, read again when it changes. Absent: only those posted."),
+    Key::default("entries", Kind::integer(1, 10_000_000), "100000", "Most entries held."),
+];
+
+pub(super) const ADMIN: &[Key] = &[Key::default(
+    "address",
+    Kind::Text,
+    "127.0.0.1:9464",
+    "Address and port of the operator's port: never a listener's.",
+)];
+
+const MANY: Kind = Kind::integer(1, 10_000_000);
+const PATIENCE: Kind = Kind::duration("100ms", "10m");
+
+pub(super) const LIMITS: &[Key] = &[
+    Key::default("connections", MANY, "100000", "Open client connections, all listeners together."),
+    Key::default("connections_per_ip", MANY, "1000", "Open client connections from one address."),
+    Key::default("subscribers", MANY, "100000", "Open subscriptions, all streams together."),
+    Key::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
+    Key::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),
+    Key::default("handshake_timeout", PATIENCE, "10s", "For a TLS handshake, and for the HTTP/2 preface."),
+    Key::default("header_timeout", PATIENCE, "10s", "For a complete request head."),
+    Key::default(
+        "idle_timeout",
+        Kind::duration("100ms", "1h"),
+        "60s",
+        "A kept-alive connection without a request is closed after this.",
+    ),
+    // hyper has no smaller buffer for a head.
+    Key::default("header_bytes", Kind::size("8KiB", "1MiB"), "16KiB", "Most bytes in a request head."),
+    Key::default("headers", Kind::integer(8, 1000), "100", "Most fields in a request head."),
+    Key::default(
+        "stall_timeout",
+        Kind::duration("100ms", "1h"),
+        "30s",
+        "A client that takes no bytes for this long, while some are waiting, is cut off.",
+    ),
+    Key::default(
+        "send_buffer",
+        Kind::size("4KiB", "16MiB"),
+        "16KiB",
+        "Most unsent bytes held for one client outside the shared event log.",
+    ),
+    Key::default(
+        "memory",
+        Kind::Memory,
+        "80%",
+        "Of the control group's or machine's memory, or a size: above it new subscriptions get 503.",
+    ),
+    Key::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
+    Key::default("accepts_per_second", Kind::integer(1, 1_000_000), "10000", "Connections accepted in a second."),
+    Key::default("handshakes_per_second", Kind::integer(1, 1_000_000), "2000", "TLS handshakes begun in a second."),
+];
+
+/// `[server]`.
+pub(super) fn server(table: &Table<'_>) -> (usize, Drain) {
+    let workers = match table.count("workers") {
+        0 => available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let drain = table.table("drain");
+    let deadline = drain.duration("deadline");
+    let mut spread = drain.duration("spread");
+    if spread > deadline && drain.has("spread") {
+        drain.problem("deadline", "is shorter than spread: clients would be cut off while they are asked to leave");
+    }
+    spread = spread.min(deadline);
+    (workers, Drain { notice: drain.duration("notice"), spread, deadline })
+}
+
+/// `[store]`: checked, though nothing uses it yet.
+pub(super) fn store(table: &Table<'_>) {
+    table.text_or_default("path");
+    table.size("bytes");
+}
+
+/// `[revocations]`.
+pub(super) fn revocations(table: &Table<'_>) -> Revocations {
+    let file = table.get("file").and_then(|value| {
+        let (path, content) = files::content(&value)?;
+        let is_toml = str::from_utf8(&content).is_ok_and(|text| toml::de::DeTable::parse(text).is_ok());
+        if !is_toml {
+            value.problem("the file is not TOML");
+        }
+        Some(path)
+    });
+    Revocations { file, entries: table.count("entries") }
+}
+
+/// `[admin]`.
+pub(super) fn admin(table: &Table<'_>) -> Option<SocketAddr> {
+    match table.get("address") {
+        Some(value) => names::address(&value),
+        None => table.text_or_default("address").parse().ok(),
+    }
+}
+
+/// `[limits]`.
+pub(super) fn limits(table: &Table<'_>) -> Limits {
+    // The declared bounds are far below 2^32.
+    let number = |name: &str| u32::try_from(table.integer(name)).unwrap_or(u32::MAX);
+    Limits {
+        connections: table.count("connections"),
+        connections_per_ip: table.count("connections_per_ip"),
+        subscribers: table.count("subscribers"),
+        streams: table.count("streams"),
+        h2_streams: number("h2_streams"),
+        handshake_timeout: table.duration("handshake_timeout"),
+        header_timeout: table.duration("header_timeout"),
+        idle_timeout: table.duration("idle_timeout"),
+        header_bytes: table.size("header_bytes"),
+        headers: table.count("headers"),
+        stall_timeout: table.duration("stall_timeout"),
+        send_buffer: table.size("send_buffer"),
+        memory: table.memory("memory"),
+        subscriptions_per_subject: table.count("subscriptions_per_subject"),
+        accepts_per_second: number("accepts_per_second"),
+        handshakes_per_second: number("handshakes_per_second"),
+    }
+}

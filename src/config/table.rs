@@ -1,0 +1,166 @@
+//! A table of the file, asked for its declared keys by name.
+//!
+//! Each answer is a checked value or the declared default; what was wrong, missing or unknown has been noted. Asking for
+//! an undeclared key is a mistake in this crate and panics. Does not know what any key is for.
+
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::key::{Key, Presence};
+use super::problem::{did_you_mean, nearest};
+use super::reader::{Place, Reader, Value};
+use super::value;
+use crate::limits::Memory;
+
+/// A table of declared keys; perhaps absent, with every key at its default.
+#[derive(Clone)]
+pub(super) struct Table<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    place: Place,
+    keys: &'static [Key],
+    entries: Option<&'a DeTable<'a>>,
+    /// Something else stands in its place: what is missing in it is nobody's concern.
+    is_wrong: bool,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn open(reader: &'a Reader<'a>, place: Place, keys: &'static [Key], entries: &'a DeTable<'a>) -> Self {
+        for name in entries.keys() {
+            if keys.iter().any(|key| key.name == name.get_ref()) {
+                continue;
+            }
+            let inside = |key: &&Key| key.kind.keys().iter().any(|inner| inner.name == name.get_ref());
+            let meant = nearest(name.get_ref(), keys.iter().map(|key| key.name)).map(str::to_owned);
+            let meant =
+                meant.or_else(|| keys.iter().find(inside).map(|key| format!("{}.{}", key.name, name.get_ref())));
+            let place = place.child(name.span().start, name.get_ref(), "*");
+            reader.note(&place, format!("is not a known key{}", did_you_mean(meant)));
+        }
+        Self { reader, place, keys, entries: Some(entries), is_wrong: false }
+    }
+
+    fn key(&self, name: &str) -> &'static Key {
+        let declared = self.keys.iter().find(|key| key.name == name);
+        declared.unwrap_or_else(|| panic!("{name} is read but not declared in {:?}", self.place.pattern))
+    }
+
+    /// What stands at `name`, whatever it is. A key that is required and absent is noted.
+    pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
+        let key = self.key(name);
+        let asked = self.place.child(self.place.at, name, name);
+        self.reader.asked.borrow_mut().insert(asked.pattern.clone());
+        let Some(spanned) = self.entries.and_then(|entries| entries.get(name)) else {
+            if key.presence == Presence::Required && !self.is_wrong {
+                self.reader.note(&asked, "is missing");
+            }
+            return None;
+        };
+        let place = Place { at: spanned.span().start, ..asked };
+        let value = Value { reader: self.reader, place, kind: &key.kind, value: spanned.get_ref() };
+        value.note_unsupported();
+        Some(value)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.is_some_and(|entries| entries.contains_key(name))
+    }
+
+    /// Notes a problem at the value of `name`, or at the table if it is absent.
+    pub(super) fn problem(&self, name: &str, message: impl Into<String>) {
+        let at = self.entries.and_then(|entries| entries.get(name)).map_or(self.place.at, |value| value.span().start);
+        self.reader.note(&self.place.child(at, name, name), message);
+    }
+
+    fn read<T>(&self, name: &str, read: impl Fn(&Value<'a>) -> Option<T>, default: impl Fn(&str) -> Option<T>) -> T {
+        let given = self.get(name).and_then(|value| read(&value));
+        given
+            .or_else(|| default(self.key(name).default_text()))
+            .expect("declared defaults can be read: a test reads all")
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.read(name, Value::flag, |default| default.parse().ok())
+    }
+
+    pub(super) fn integer(&self, name: &str) -> u64 {
+        self.read(name, Value::integer, |default| default.parse().ok())
+    }
+
+    /// An integer whose declared bounds fit into `usize`.
+    pub(super) fn count(&self, name: &str) -> usize {
+        usize::try_from(self.integer(name)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn duration(&self, name: &str) -> Duration {
+        self.read(name, Value::duration, |default| value::duration(default).ok())
+    }
+
+    /// A duration of which zero means off.
+    pub(super) fn duration_unless_off(&self, name: &str) -> Option<Duration> {
+        Some(self.duration(name)).filter(|duration| !duration.is_zero())
+    }
+
+    pub(super) fn size(&self, name: &str) -> usize {
+        let bytes = self.read(name, Value::size, |default| value::size(default).ok());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn memory(&self, name: &str) -> Memory {
+        self.read(name, Value::memory, |default| value::memory(default).ok())
+    }
+
+    /// The meaning of one of the declared choices.
+    pub(super) fn choice<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
+        let meaning = |choice: &str| meanings.iter().find(|(known, _)| *known == choice).map(|&(_, meaning)| meaning);
+        self.read(name, |value| value.choice().and_then(meaning), meaning)
+    }
+
+    /// A string, which is not empty. `None`: absent, or noted.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.get(name)?.text()
+    }
+
+    /// A string with a default.
+    pub(super) fn text_or_default(&self, name: &str) -> &'a str {
+        self.text(name).unwrap_or(self.key(name).default_text())
+    }
+
+    /// The table at `name`, empty if it is absent.
+    pub(super) fn table(&self, name: &str) -> Table<'a> {
+        let found = self.get(name);
+        let is_wrong = found.is_some();
+        found.and_then(|value| value.table()).unwrap_or_else(|| Table {
+            reader: self.reader,
+            place: self.place.child(self.place.at, name, name),
+            keys: self.key(name).kind.keys(),
+            entries: None,
+            is_wrong: is_wrong || self.is_wrong,
+        })
+    }
+
+    /// The table at `name`. `None`: absent, or noted.
+    pub(super) fn optional_table(&self, name: &str) -> Option<Table<'a>> {
+        self.get(name)?.table()
+    }
+
+    /// The items of the array at `name`; none if it is absent.
+    pub(super) fn items(&self, name: &str) -> Vec<Value<'a>> {
+        self.get(name).map(|value| value.items()).unwrap_or_default()
+    }
+
+    /// As [`items`](Self::items), but an array that is there must not be empty.
+    pub(super) fn some_items(&self, name: &str) -> Vec<Value<'a>> {
+        let Some(value) = self.get(name) else { return Vec::new() };
+        let items = value.items();
+        if items.is_empty() && matches!(value.value, DeValue::Array(_)) {
+            value.problem("is empty");
+        }
+        items
+    }
+
+    /// The entries of the table of free names at `name`; none if it is absent.
+    pub(super) fn entries(&self, name: &str) -> Vec<(&'a str, Value<'a>)> {
+        self.get(name).map(|value| value.entries()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,275 @@
+//! The declarations, the reader, the schema and the files in `config/` say the same.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::key::{Key, Kind, Presence};
+use super::*;
+
+/// A folder with every file that the texts here and those in `config/` name.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().expect("a temporary folder"));
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        for (chain, key) in [("server.pem", "server.key"), ("tls/server.pem", "tls/server.key")] {
+            folder.write(chain, cert.pem().as_bytes());
+            folder.write(key, signing_key.serialize_pem().as_bytes());
+        }
+        folder.write("tls/internal-ca.pem", cert.pem().as_bytes());
+        folder.write("jwks.json", br#"{"keys":[]}"#);
+        folder.write("revocations.toml", b"");
+        folder.write("dev-hmac.key", &[7; 32]);
+        folder.write("secrets/prices-authorization", b"Bearer abc\n");
+        folder
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    fn read(&self, text: &str) -> (Result<Config, Problems>, BTreeSet<String>) {
+        read(text, &self.0.path().join("rillgate.toml"), &|_| None)
+    }
+
+    fn config(&self, text: &str) -> Config {
+        self.read(text).0.unwrap_or_else(|problems| panic!("{problems}"))
+    }
+}
+
+impl std::ops::Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+fn shipped() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let paths = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let is_toml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+    paths.filter(is_toml).map(|path| (path.clone(), std::fs::read_to_string(path).expect("readable"))).collect()
+}
+
+fn reference() -> String {
+    let is_reference = |(path, _): &(PathBuf, String)| path.ends_with("rillgate.toml");
+    shipped().into_iter().find(is_reference).expect("the annotated reference").1
+}
+
+#[test]
+fn every_shipped_file_is_accepted() {
+    let folder = Folder::new();
+    let files = shipped();
+
+    for (path, text) in &files {
+        let config = folder.read(text).0;
+        assert!(config.is_ok(), "{}: {}", path.display(), config.expect_err("refused"));
+    }
+
+    assert!(files.len() >= 4, "only {} files", files.len());
+}
+
+#[test]
+fn what_the_reference_writes_is_what_a_file_without_it_gets() {
+    let folder = Folder::new();
+    let least = r#"
+        listeners = [{ name = "public", address = "0.0.0.0:8443", tls = { certificates = [
+            { chain = "server.pem", key = "server.key" },
+        ] } }]
+        admin = {}
+        issuers.main.issuer = "https://id.example.com/"
+        issuers.main.audience = ["rillgate"]
+        issuers.main.keys = [{ jwks_url = "https://id.example.com/jwks.json" }]
+        upstreams.prices.urls = ["http://127.0.0.1:9000"]
+        routes = [{ name = "prices", path = "/prices/{symbol}", upstream = "prices", auth = { issuers = ["main"] } }]
+    "#;
+
+    let (written, implied) = (folder.config(&reference()), folder.config(least));
+
+    assert_eq!(format!("{written:#?}"), format!("{implied:#?}"));
+}
+
+#[test]
+fn declared_defaults_are_those_of_the_types() {
+    let config = Folder::new().config(include_str!("../../config/minimal.toml"));
+    let route = &config.routes[0];
+
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.drain, Drain::default());
+    assert_eq!(config.revocations, Revocations::default());
+    assert_eq!(route.stream, crate::stream::Policy::default());
+    assert_eq!(route.share, route::Share::default());
+    assert_eq!(route.upstream.backoff, crate::backoff::Backoff::default());
+    assert_eq!(config.admin, None);
+    assert!(config.workers > 0);
+}
+
+/// Paths of all declared keys, with `[]` for items and `*` for chosen names.
+fn declared(keys: &'static [Key], path: &str, found: &mut BTreeSet<String>) {
+    fn inside(kind: &'static Kind, path: &str, found: &mut BTreeSet<String>) {
+        match kind {
+            Kind::Table(keys) => declared(keys, path, found),
+            Kind::List(item) => inside(item, &format!("{path}[]"), found),
+            Kind::Map(value) => inside(value, &format!("{path}.*"), found),
+            Kind::Either(kinds) => kinds.iter().for_each(|kind| inside(kind, path, found)),
+            _ => {}
+        }
+    }
+    for key in keys {
+        let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
+        assert!(key.words.ends_with(['.', '"']), "{path}: {}", key.words);
+        inside(&key.kind, &path, found);
+        assert!(found.insert(path), "{} is declared twice", key.name);
+    }
+}
+
+/// Paths of all keys in a schema.
+fn described(schema: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        assert!(property["description"].is_string(), "{path} has no description");
+        described(property, &path, found);
+        found.insert(path);
+    }
+    schema.get("items").inspect(|items| described(items, &format!("{path}[]"), found));
+    let values = schema.get("additionalProperties").filter(|values| values.is_object());
+    values.inspect(|values| described(values, &format!("{path}.*"), found));
+    schema["anyOf"].as_array().into_iter().flatten().for_each(|one| described(one, path, found));
+}
+
+/// Paths of all keys in a file.
+fn written(value: &toml::Value, kind: Option<&'static Kind>, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (name, value) in table {
+                let is_chosen = matches!(kind, Some(Kind::Map(_)));
+                let name = if is_chosen { "*" } else { name };
+                let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                let kind = match kind {
+                    Some(Kind::Map(value)) => Some(*value),
+                    Some(kind) => kind.keys().iter().find(|key| key.name == name).map(|key| &key.kind),
+                    None => FILE.iter().find(|key| key.name == name).map(|key| &key.kind),
+                };
+                written(value, kind, &path, found);
+                if !is_chosen {
+                    found.insert(path);
+                }
+            }
+        }
+        toml::Value::Array(items) => {
+            let kind = match kind {
+                Some(Kind::List(item)) => Some(*item),
+                _ => None,
+            };
+            items.iter().for_each(|item| written(item, kind, &format!("{path}[]"), found));
+        }
+        _ => {}
+    }
+}
+
+/// Every key at once; contradictions do not matter, since reading goes on.
+const EVERYTHING: &str = r#"
+    listeners = [{ tls = { certificates = [{ chain = "server.pem", key = "server.key" }] } }]
+    admin = {}
+    [issuers.a]
+    keys = [{ secret = { file = "dev-hmac.key" }, algorithm = "HS256" }]
+    [upstreams.a]
+    urls = ["https://localhost"]
+    headers = { x-key = { file = "secrets/prices-authorization" } }
+    tls = { client_certificate = { chain = "server.pem", key = "server.key" } }
+    [[routes]]
+    auth = {}
+    cors = {}
+"#;
+
+#[test]
+fn reader_schema_and_reference_know_exactly_the_same_keys() {
+    let mut keys = BTreeSet::new();
+    declared(FILE, "", &mut keys);
+
+    let (_, asked) = Folder::new().read(EVERYTHING);
+    let mut in_schema = BTreeSet::new();
+    described(&schema(), "", &mut in_schema);
+
+    assert!(keys.len() > 120, "{} keys", keys.len());
+    assert_eq!(asked, keys, "asked for by the reader, and declared");
+    assert_eq!(in_schema, keys, "in the schema, and declared");
+}
+
+#[test]
+fn the_reference_explains_every_key() {
+    let mut keys = BTreeSet::new();
+    declared(FILE, "", &mut keys);
+    let text = reference();
+    let mut in_reference = BTreeSet::new();
+    let document: toml::Value = toml::from_str(&text).expect("TOML");
+    written(&document, None, "", &mut in_reference);
+
+    assert!(in_reference.is_subset(&keys), "{:?}", in_reference.difference(&keys));
+    for key in keys.difference(&in_reference) {
+        let name = key.rsplit('.').next().expect("a name");
+        let is_there = text.lines().any(|line| {
+            line.starts_with('#')
+                && (line.contains(&format!("{name} = "))
+                    || line.ends_with(&format!("{name}]"))
+                    || line.contains(&format!("[{name}]"))
+                    || line.contains(&format!(".{name}]")))
+        });
+        assert!(is_there, "{key} is not in config/rillgate.toml");
+    }
+}
+
+#[test]
+fn every_unsupported_key_is_a_declared_one() {
+    let mut keys = BTreeSet::new();
+    declared(FILE, "", &mut keys);
+
+    for entry in unsupported::UNSUPPORTED {
+        assert!(keys.contains(entry.key), "{} is not declared", entry.key);
+    }
+}
+
+#[test]
+fn the_schema_has_the_defaults() {
+    let schema = schema();
+    let heartbeat = &schema["properties"]["routes"]["items"]["properties"]["delivery"]["properties"]["heartbeat"];
+
+    assert_eq!(heartbeat["default"], "15s");
+    assert_eq!(schema["properties"]["limits"]["properties"]["connections"]["default"], 100_000);
+    assert_eq!(schema["required"], serde_json::json!(["listeners"]));
+    assert!(FILE.iter().all(|key| !matches!(key.presence, Presence::Default(_))));
+}
+
+#[test]
+fn a_default_gives_way_to_what_is_written() {
+    let folder = Folder::new();
+    let text = "server.drain.deadline = \"1s\"\n".to_owned()
+        + &include_str!("../../config/minimal.toml").replace("[[routes]]", "backoff.max = \"100ms\"\n[[routes]]");
+
+    let config = folder.config(&text);
+
+    assert_eq!(config.drain.spread, Duration::from_secs(1));
+    assert_eq!(config.upstreams["events"].backoff.initial, Duration::from_millis(100));
+}
+
+#[test]
+fn a_summary_names_what_is_open_and_warns() {
+    let folder = Folder::new();
+
+    let summary = folder.config(include_str!("../../config/minimal.toml")).summary();
+
+    let expected = [
+        "listener 127.0.0.1:8080: 127.0.0.1:8080, plain",
+        "upstream events: http://127.0.0.1:9000",
+        "route events: /events from events, public, keeps 1000 events or 8192 KiB or 600s in memory",
+        "warning: there is no [admin] table: no health, no metrics",
+        "warning: route events is public",
+        "warning: listener 127.0.0.1:8080 has no TLS: tokens pass in the clear",
+    ];
+    assert_eq!(summary.lines().collect::<Vec<_>>(), expected);
+}

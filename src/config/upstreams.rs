@@ -1,0 +1,205 @@
+//! `[upstreams.NAME]`: where events come from.
+//!
+//! The TLS client configuration is built here, with its provider, roots and ALPN, so that a bad file is a problem of the
+//! configuration and not of the first connection. Connects to nothing.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::uri::{Authority, Scheme};
+use http::{HeaderName, HeaderValue};
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+use super::files;
+use super::key::{Key, Kind};
+use super::names;
+use super::reader::Value;
+use super::table::Table;
+use crate::backoff::Backoff;
+use crate::upstream::{Origin, Target};
+
+pub(super) const UPSTREAM: &[Key] = &[
+    Key::required("urls", Kind::List(&Kind::Text), "Base URLs, tried in order on each connect."),
+    Key::optional(
+        "headers",
+        Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(files::HEADER_SECRET)])),
+        "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }.",
+    ),
+    Key::default("connect_timeout", Kind::duration("10ms", "5m"), "3s", "TCP and TLS must be established within this."),
+    Key::default("open_timeout", Kind::duration("10ms", "10m"), "10s", "Response headers must have come within this."),
+    Key::default(
+        "idle_timeout",
+        Kind::duration_or_zero("10ms", "1d"),
+        "0s",
+        "No bytes, comments included, for this long: reconnect. 0s: off.",
+    ),
+    Key::optional("backoff", Kind::Table(BACKOFF), "Delays between attempts, with full jitter."),
+    Key::default(
+        "max_event",
+        Kind::size("64B", "256MiB"),
+        "1MiB",
+        "A larger event, or line, cuts the upstream connection.",
+    ),
+    Key::optional("tls", Kind::Table(TLS), "How to speak TLS with https URLs."),
+];
+
+const BACKOFF: &[Key] = &[
+    Key::default(
+        "initial",
+        Kind::duration("1ms", "1h"),
+        "500ms",
+        "Upper bound of the first delay; the upstream's own retry takes its place. Where max is shorter and this is absent: max.",
+    ),
+    Key::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay; not below initial."),
+];
+
+const TLS: &[Key] = &[
+    Key::optional("ca_file", Kind::Text, "File of certificates in PEM that are trusted instead of the system's."),
+    Key::optional("client_certificate", Kind::Table(files::CERTIFICATE), "Shown to upstreams that ask for one."),
+];
+
+/// All upstreams by name. An upstream with mistakes is there too, so that routes are not blamed for it.
+pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<Target>> {
+    let native = OnceCell::new();
+    let read = |(name, value): (&str, Value<'_>)| {
+        if !names::is_label(name) {
+            value.problem(names::NO_LABEL);
+        }
+        Some((name.to_owned(), Arc::new(target(name, &value.table()?, &native))))
+    };
+    entries.into_iter().filter_map(read).collect()
+}
+
+fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Target {
+    let origins: Vec<_> = table.some_items("urls").iter().filter_map(origin).collect();
+    let backoff = table.table("backoff");
+    let max = backoff.duration("max");
+    let initial = backoff.duration("initial");
+    if initial > max && backoff.has("initial") {
+        backoff.problem("max", "is shorter than initial");
+    }
+    let is_tls = origins.iter().any(Origin::is_tls);
+    if !is_tls && !origins.is_empty() && table.has("tls") {
+        table.problem("tls", "is of no use: no URL begins with https");
+    }
+    Target {
+        name: name.to_owned(),
+        headers: headers(table),
+        connect_timeout: table.duration("connect_timeout"),
+        open_timeout: table.duration("open_timeout"),
+        idle_timeout: table.duration_unless_off("idle_timeout"),
+        backoff: Backoff { initial: initial.min(max), max },
+        max_event: table.size("max_event"),
+        tls: tls(table, is_tls, native),
+        origins,
+    }
+}
+
+fn origin(value: &Value<'_>) -> Option<Origin> {
+    let text = value.text()?;
+    let objection = match Url::parse(text) {
+        Err(_) => "is not a URL, such as \"http://127.0.0.1:9000\"",
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => "is not an http or https URL",
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "must not hold a user name or password: use headers"
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => "must not have a query or a fragment",
+        Ok(url) => {
+            let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+            match authority.parse::<Authority>() {
+                Ok(authority) => {
+                    let scheme = if url.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP };
+                    let base = url.path().trim_end_matches('/').to_owned();
+                    return Some(Origin { scheme, authority, base });
+                }
+                Err(_) => "has no host that can be connected to",
+            }
+        }
+    };
+    value.problem(objection);
+    None
+}
+
+fn headers(table: &Table<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for (name, value) in table.entries("headers") {
+        let name = names::header(&value, name);
+        let Some((name, content)) = name.zip(header_value(&value)) else { continue };
+        if headers.iter().any(|(other, _)| *other == name) {
+            value.problem("the same header stands there twice, in another spelling");
+        }
+        headers.push((name, content));
+    }
+    headers
+}
+
+fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
+    let given = value.alternative()?;
+    let mut bytes = match given.is_table() {
+        true => files::secret_bytes(&given.table()?)?,
+        false => given.text()?.as_bytes().to_vec(),
+    };
+    if given.is_table() && bytes.ends_with(b"\n") {
+        bytes.pop();
+        bytes.pop_if(|last| *last == b'\r');
+    }
+    let Ok(mut content) = HeaderValue::from_bytes(&bytes) else {
+        value.problem("holds a character that a header value cannot (RFC 9110, 5.5)");
+        return None;
+    };
+    content.set_sensitive(true);
+    Some(content)
+}
+
+fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Option<Arc<ClientConfig>> {
+    let tls = table.table("tls");
+    let authorities = tls.get("ca_file").map(|value| {
+        let mut roots = RootCertStore::empty();
+        let (_, certificates) = files::certificates(&value)?;
+        if roots.add_parsable_certificates(certificates).1 > 0 {
+            value.problem("the file holds a certificate that cannot be read");
+        }
+        Some(roots)
+    });
+    let client = tls.optional_table("client_certificate").map(|table| files::certified_key(&table));
+    if !is_tls {
+        return None;
+    }
+    let roots = match authorities {
+        Some(authorities) => authorities?,
+        None => {
+            let native = native.get_or_init(native_roots);
+            if native.is_empty() {
+                table.problem(
+                    "urls",
+                    "no trusted certificates were found on this machine for https: name a tls.ca_file",
+                );
+                return None;
+            }
+            native.clone()
+        }
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(files::provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider's cipher suites cover TLS 1.2 and 1.3")
+        .with_root_certificates(roots);
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(certified) => {
+            let resolver = rustls::sign::SingleCertAndKey::from(certified?.1);
+            builder.with_client_cert_resolver(Arc::new(resolver))
+        }
+    };
+    // Event streams are long and few: one connection for each keeps them from blocking one another.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Some(Arc::new(config))
+}
+
+/// The system's certificates; single ones that cannot be read are left out, as everywhere.
+fn native_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}

@@ -1,0 +1,147 @@
+//! Single mistakes, one of each kind: the table, and the test that walks it.
+
+use super::{Folder, GOOD, KEYS, LISTENER, URL};
+
+const ROUTE_AUTH: &str = "auth = \"public\"";
+
+/// What the case shows, what is replaced in [`GOOD`], by what, where the problem is, and some of its words.
+type Case = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    // Keys
+    ("unknown table", "# top", "sever.workers = 1", "1:1: sever: ", "(did you mean \"server\"?)"),
+    ("unknown key", "# top", "server.worker = 1", "1:8: server.worker: ", "(did you mean \"workers\"?)"),
+    ("unknown key in a list", LISTENER, "adress = \"127.0.0.1:8080\"\naddress = \"127.0.0.1:8080\"", "3:1: listeners[0].adress: ", "(did you mean \"address\"?)"),
+    ("a key one table too high", "# end", "heartbeat = \"5s\"", "15:1: routes[0].heartbeat: ", "(did you mean \"delivery.heartbeat\"?)"),
+    ("a key that is like no other", "# top", "log.colour = true", "1:5: log.colour: ", "is not a known key"),
+    ("singular table", "# end", "[[route]]", "15:3: route: ", "(did you mean \"routes\"?)"),
+    ("a key with a control character", "# top", "log.\"a\\nb\" = true", "1:5: log.\"a\\nb\": ", "is not a known key"),
+    // Types
+    ("string for a number", "# top", "limits.connections = \"5\"", "1:22: limits.connections: ", "expected a whole number, found a string"),
+    ("number for a duration", "# top", "limits.stall_timeout = 30", "1:24: limits.stall_timeout: ", "expected a duration such as \"15s\", found an integer"),
+    ("string for a flag", "# top", "log.subject = \"no\"", "1:15: log.subject: ", "expected true or false"),
+    ("table for a list", "[[listeners]]", "[listeners]", "2:1: listeners: ", "expected an array, found a table"),
+    ("string for a list", "[\"rillgate\"]", "\"rillgate\"", "8:12: issuers.main.audience: ", "expected an array"),
+    ("number for a table", "# top", "limits = 5", "1:10: limits: ", "expected a table"),
+    ("float for a number", "# top", "limits.streams = 1.5", "1:18: limits.streams: ", "found a float"),
+    // Values
+    ("no unit", "# top", "limits.idle_timeout = \"60\"", "1:23: limits.idle_timeout: ", "(did you mean \"60s\"?)"),
+    ("wrong unit", "# top", "limits.idle_timeout = \"1 minute\"", "1:23: limits.idle_timeout: ", "(did you mean \"1m\"?)"),
+    ("decimal size", "# top", "limits.send_buffer = \"64KB\"", "1:22: limits.send_buffer: ", "(did you mean \"64KiB\"?)"),
+    ("duration too short", "# end", "delivery.heartbeat = \"0s\"", "15:22: routes[0].delivery.heartbeat: ", "must be between 50ms and 10m"),
+    ("duration too long", "# top", "server.drain.notice = \"2h\"", "1:23: server.drain.notice: ", "must be 0s, or between 1ms and 1h"),
+    ("size too small", "# top", "limits.header_bytes = \"1KiB\"", "1:23: limits.header_bytes: ", "between 8KiB and 1MiB"),
+    ("zero is no way to unlimited", "# top", "limits.connections = 0", "1:22: limits.connections: ", "between 1 and"),
+    ("negative number", "# top", "limits.streams = -1", "1:18: limits.streams: ", "between 1 and"),
+    ("unknown choice", "# end", "replay.ids = \"kep\"", "15:14: routes[0].replay.ids: ", "(did you mean \"keep\"?)"),
+    ("start without a number", "# end", "replay.start = \"last:\"", "15:16: routes[0].replay.start: ", "last:N"),
+    ("empty string", "name = \"events\"", "name = \"\"", "11:8: routes[0].name: ", "is empty"),
+    ("name with a space", "name = \"events\"", "name = \"my events\"", "11:8: routes[0].name: ", "is not a name"),
+    ("address without a host", LISTENER, "address = \":8080\"", "3:11: listeners[0].address: ", "(did you mean \"0.0.0.0:8080\"?)"),
+    ("address with a name", LISTENER, "address = \"localhost:8080\"", "3:11: listeners[0].address: ", "(did you mean \"127.0.0.1:8080\"?)"),
+    ("bad network", LISTENER, "address = \"127.0.0.1:8080\"\ntrusted_proxies = [\"10.0.0.0/8\", \"10.0.0.0/33\"]", "4:34: listeners[0].trusted_proxies[1]: ", "CIDR"),
+    ("not a URL", URL, "\"127.0.0.1:9000\"", "5:9: upstreams.events.urls[0]: ", "URL"),
+    ("URL of another scheme", URL, "\"ftp://127.0.0.1\"", "5:9: upstreams.events.urls[0]: ", "http or https"),
+    ("URL with a query", URL, "\"http://127.0.0.1?a=b\"", "5:9: upstreams.events.urls[0]: ", "query"),
+    ("URL with a password", URL, "\"http://me:hunter2@127.0.0.1\"", "5:9: upstreams.events.urls[0]: ", "password"),
+    ("relative path", "/events/{topic}", "events", "12:8: routes[0].path: ", "starts with"),
+    ("capture in a segment", "/events/{topic}", "/events-{topic}", "12:8: routes[0].path: ", "capture"),
+    ("unknown capture", "# end", "upstream_path = \"/feed/{topics}\"", "15:17: routes[0].upstream_path: ", "not captured"),
+    ("host with a port", "# end", "host = \"example.com:80\"", "15:8: routes[0].host: ", "host name"),
+    ("host in upper case", "# end", "host = \"Example.com\"", "15:8: routes[0].host: ", "(did you mean \"example.com\"?)"),
+    ("origin with a path", "# end", "cors.origins = [\"https://app.example.com/\"]", "15:17: routes[0].cors.origins[0]: ", "(did you mean \"https://app.example.com\"?)"),
+    ("header name with a space", "# end", "share.headers = [\"x a\"]", "15:18: routes[0].share.headers[0]: ", "header name"),
+    ("header value with a newline", "[issuers.main]", "headers.x-a = \"a\\nb\"\n[issuers.main]", "6:15: upstreams.events.headers.x-a: ", "header value"),
+    // Missing
+    ("no address", LISTENER, "name = \"a\"", "2:1: listeners[0].address: ", "is missing"),
+    ("no upstream", "upstream = \"events\"\n", "", "10:1: routes[0].upstream: ", "is missing"),
+    ("no audience", "audience = [\"rillgate\"]\n", "", "6:1: issuers.main.audience: ", "is missing"),
+    ("empty audience", "[\"rillgate\"]", "[]", "8:12: issuers.main.audience: ", "is empty"),
+    ("no listeners", "[[listeners]]\naddress = \"127.0.0.1:8080\"\n", "", "1:1: listeners: ", "is missing"),
+    ("neither public nor rules", ROUTE_AUTH, "", "10:1: routes[0].auth: ", "auth = \"public\""),
+    ("rules without issuers", ROUTE_AUTH, "auth = {}", "14:8: routes[0].auth.issuers: ", "is missing"),
+    ("an auth that is neither", ROUTE_AUTH, "auth = \"none\"", "14:8: routes[0].auth: ", "expected \"public\""),
+    ("a flag for auth", ROUTE_AUTH, "auth = false", "14:8: routes[0].auth: ", "expected \"public\" or a table"),
+    // References
+    ("unknown upstream", "upstream = \"events\"", "upstream = \"event\"", "13:12: routes[0].upstream: ", "(did you mean \"events\"?)"),
+    ("unknown issuer", ROUTE_AUTH, "auth = { issuers = [\"mian\"] }", "14:21: routes[0].auth.issuers[0]: ", "(did you mean \"main\"?)"),
+    ("bound to nothing", ROUTE_AUTH, "auth = { issuers = [\"main\"], bind = { topics = \"t\" } }", "14:48: routes[0].auth.bind.topics: ", "(did you mean \"topic\"?)"),
+    ("bad claim path", ROUTE_AUTH, "auth = { issuers = [\"main\"], streams_claim = \"a..b\" }", "14:46: routes[0].auth.streams_claim: ", "claim"),
+    ("token from elsewhere", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"body\"] }", "14:44: routes[0].auth.token_from[0]: ", "query:NAME"),
+    // Twice
+    ("two routes of one name", "# end", "[[routes]]\nname = \"events\"\npath = \"/other\"\nupstream = \"events\"\nauth = \"public\"", "16:8: routes[1].name: ", "same name"),
+    ("two routes of one path", "# end", "[[routes]]\nname = \"b\"\npath = \"/events/{other}\"\nupstream = \"events\"\nauth = \"public\"", "17:8: routes[1].path: ", "neither is more specific"),
+    ("two listeners of one address", "[upstreams.events]", "[[listeners]]\nname = \"b\"\naddress = \"0.0.0.0:8080\"\n[upstreams.events]", "6:11: listeners[1].address: ", "same address"),
+    ("two listeners of one name", "[upstreams.events]", "[[listeners]]\nname = \"127.0.0.1:8080\"\naddress = \"127.0.0.1:8081\"\n[upstreams.events]", "5:8: listeners[1].name: ", "same name"),
+    ("admin on a listener", "# top", "admin.address = \"127.0.0.1:8080\"", "1:17: admin.address: ", "never public"),
+    ("header in two spellings", "[issuers.main]", "headers = { x-a = \"1\", X-A = \"2\" }\n[issuers.main]", "6:30: upstreams.events.headers.X-A: ", "twice"),
+    // Contradictions
+    ("always open with captures", "# end", "open = \"always\"", "15:8: routes[0].open: ", "captures"),
+    ("always open and shared", "path = \"/events/{topic}\"", "path = \"/events\"\nopen = \"always\"\nshare.query = [\"a\"]", "13:8: routes[0].open: ", "share"),
+    ("any origin with credentials", "# end", "cors = { origins = [\"*\"], credentials = true }", "15:21: routes[0].cors.origins[0]: ", "credentials"),
+    ("any origin and another", "# end", "cors.origins = [\"*\", \"https://a.example\"]", "15:17: routes[0].cors.origins[0]: ", "alone"),
+    ("the gateway's own parameter", "# end", "share.query = [\"limit\"]", "15:16: routes[0].share.query[0]: ", "own"),
+    ("sharing the last event id", "# end", "share.query = [\"last_event_id\"]", "15:16: routes[0].share.query[0]: ", "last event id"),
+    ("sharing the token's header", "# end", "share.headers = [\"Authorization\"]", "15:18: routes[0].share.headers[0]: ", "tokens"),
+    ("sharing a hop-by-hop header", "# end", "share.headers = [\"Connection\"]", "15:18: routes[0].share.headers[0]: ", "single connection"),
+    ("claims of a public route", "# end", "share.claims = { x-tenant = \"tenant\" }", "15:16: routes[0].share.claims: ", "public"),
+    ("token and id in one parameter", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"query:t\"] }\nreplay.query_id = \"t\"", "15:19: routes[0].replay.query_id: ", "token"),
+    ("deadline before spread", "# top", "server.drain = { spread = \"9s\", deadline = \"8s\" }", "1:44: server.drain.deadline: ", "spread"),
+    ("backoff that shrinks", "[issuers.main]", "backoff = { initial = \"2s\", max = \"1s\" }\n[issuers.main]", "6:35: upstreams.events.backoff.max: ", "initial"),
+    ("TLS to plain URLs", "[issuers.main]", "tls = {}\n[issuers.main]", "6:7: upstreams.events.tls: ", "https"),
+    ("reserved upstream header", "[issuers.main]", "headers.Last-Event-ID = \"5\"\n[issuers.main]", "6:25: upstreams.events.headers.Last-Event-ID: ", "gateway itself"),
+    ("host as upstream header", "[issuers.main]", "headers = { host = \"a\" }\n[issuers.main]", "6:20: upstreams.events.headers.host: ", "gateway itself"),
+    // Keys of issuers
+    ("plain URL of a JWKS", "https://id.example.com/jwks.json", "http://id.example.com/jwks.json", "9:22: issuers.main.keys[0].jwks_url: ", "https"),
+    ("no source of a key", KEYS, "{}", "9:9: issuers.main.keys[0].jwks_url: ", "is missing"),
+    ("two sources of a key", KEYS, "{ jwks_url = \"https://a.example\", jwks_file = \"jwks.json\" }", "9:55: issuers.main.keys[0].jwks_file: ", "one"),
+    ("HMAC for a JWKS", "# end", "[issuers.b]\nissuer = \"b\"\naudience = [\"b\"]\nalgorithms = [\"ES256\", \"HS256\"]\nkeys = [{ jwks_file = \"jwks.json\" }]", "18:24: issuers.b.algorithms[1]: ", "HMAC"),
+    ("no algorithm at all", KEYS, "{ pem_file = \"public.pem\", algorithm = \"none\" }", "9:48: issuers.main.keys[0].algorithm: ", "expected one of"),
+    ("a key without an algorithm", KEYS, "{ pem_file = \"public.pem\" }", "9:9: issuers.main.keys[0].algorithm: ", "is missing"),
+    ("HMAC with a public key", KEYS, "{ pem_file = \"public.pem\", algorithm = \"HS256\" }", "9:48: issuers.main.keys[0].algorithm: ", "HMAC"),
+    ("RSA with an elliptic key", KEYS, "{ pem_file = \"public.pem\", algorithm = \"RS256\" }", "9:22: issuers.main.keys[0].pem_file: ", "public key"),
+    ("a secret with RSA", KEYS, "{ secret = { file = \"hmac.key\" }, algorithm = \"RS256\" }", "9:55: issuers.main.keys[0].algorithm: ", "HS256"),
+    ("a short secret", KEYS, "{ secret = { file = \"short.key\" }, algorithm = \"HS256\" }", "9:20: issuers.main.keys[0].secret: ", "32 bytes"),
+    ("a secret in the file", KEYS, "{ secret = \"hunter2-hunter2-hunter2-hunter2-hunter2\", algorithm = \"HS256\" }", "9:20: issuers.main.keys[0].secret: ", "expected a table"),
+    ("a secret that is not base64", KEYS, "{ secret = { file = \"server.pem\", encoding = \"base64\" }, algorithm = \"HS256\" }", "9:54: issuers.main.keys[0].secret.encoding: ", "not base64"),
+    ("too much leeway", KEYS, "{ jwks_url = \"https://id.example.com/jwks.json\" }]\nleeway = \"61s\"\n# [", "10:10: issuers.main.leeway: ", "60s"),
+    ("refresh of a file", KEYS, "{ jwks_file = \"jwks.json\", refresh = \"5m\" }", "9:46: issuers.main.keys[0].refresh: ", "jwks_url"),
+    // Files and variables
+    ("missing file", KEYS, "{ jwks_file = \"nothing.json\" }", "9:23: issuers.main.keys[0].jwks_file: ", "cannot be read"),
+    ("not a JWKS", KEYS, "{ jwks_file = \"server.pem\" }", "9:23: issuers.main.keys[0].jwks_file: ", "not a JWKS"),
+    ("missing certificate", LISTENER, "address = \"127.0.0.1:8080\"\ntls.certificates = [{ chain = \"no.pem\", key = \"server.key\" }]", "4:31: listeners[0].tls.certificates[0].chain: ", "cannot be read"),
+    ("another certificate's key", LISTENER, "address = \"127.0.0.1:8080\"\ntls.certificates = [{ chain = \"server.pem\", key = \"other.key\" }]", "4:51: listeners[0].tls.certificates[0].key: ", "not the key of the certificate"),
+    ("key for certificate", LISTENER, "address = \"127.0.0.1:8080\"\ntls.certificates = [{ chain = \"server.key\", key = \"server.key\" }]", "4:31: listeners[0].tls.certificates[0].chain: ", "no certificate"),
+    ("certificate for key", LISTENER, "address = \"127.0.0.1:8080\"\ntls.certificates = [{ chain = \"server.pem\", key = \"server.pem\" }]", "4:51: listeners[0].tls.certificates[0].key: ", "no private key"),
+    ("no certificates", LISTENER, "address = \"127.0.0.1:8080\"\ntls.certificates = []", "4:20: listeners[0].tls.certificates: ", "is empty"),
+    ("no certificate authority", "\"http://127.0.0.1:9000\"]", "\"https://127.0.0.1:9000\"]\ntls.ca_file = \"jwks.json\"", "6:15: upstreams.events.tls.ca_file: ", "no certificate"),
+    ("unset variable", "[issuers.main]", "headers.x-a = { env = \"UNSET\" }\n[issuers.main]", "6:23: upstreams.events.headers.x-a.env: ", "not set"),
+    ("a secret from two places", "[issuers.main]", "headers.x-a = { env = \"SET\", file = \"token\" }\n[issuers.main]", "6:23: upstreams.events.headers.x-a.env: ", "one source"),
+    ("a header of two lines", "[issuers.main]", "headers.x-a = { file = \"two-lines\" }\n[issuers.main]", "6:15: upstreams.events.headers.x-a: ", "header value"),
+    // Not in this version
+    ("disk", "# end", "replay.read_through = true", "15:23: routes[0].replay.read_through: ", "not supported by this version"),
+    ("memory", "# top", "limits.memory = \"80%\"", "1:17: limits.memory: ", "not supported by this version"),
+    // Syntax
+    ("broken syntax", "# top", "a = = 1", "1:5: syntax: ", ""),
+    ("a key twice", "name = \"events\"", "name = \"events\"\nname = \"events\"", "12:1: syntax: ", "duplicate"),
+];
+
+#[test]
+fn every_single_mistake_is_told_in_its_place() {
+    let folder = Folder::new();
+    assert_eq!(folder.problems(GOOD), [""; 0]);
+    let mut wrong = Vec::new();
+
+    for (name, from, to, prefix, words) in CASES {
+        assert!(GOOD.contains(from), "{name}");
+        let problems = folder.problems(&GOOD.replacen(from, to, 1));
+
+        if problems.len() != 1 || !problems[0].starts_with(prefix) || !problems[0].contains(words) {
+            wrong.push(format!("{name}: {problems:#?}"));
+        }
+    }
+
+    assert!(CASES.len() >= 100, "only {} cases", CASES.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
