@@ -75,7 +75,8 @@ fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
         let Some(source) = key_source(&table) else { continue };
         if let KeySource::PemFile { algorithm, kid, .. } | KeySource::Secret { algorithm, kid, .. } = &source {
             let name = (*algorithm, kid.clone());
-            if names.contains(&name) {
+            // Without a kid there may be an old and a new key for a while.
+            if kid.is_some() && names.contains(&name) {
                 table.problem("kid", "another key has the same kid and algorithm");
             }
             names.push(name);

@@ -225,6 +225,33 @@ fn the_reference_explains_every_key() {
 }
 
 #[test]
+fn the_reference_names_the_bounds_that_are_declared() {
+    fn bounded(keys: &'static [Key], found: &mut Vec<(&'static str, String)>) {
+        for key in keys {
+            match key.kind {
+                Kind::Integer { least, most } => found.push((key.name, format!("{least} to {most}"))),
+                Kind::Size { least, most } => found.push((key.name, format!("{least} to {most}"))),
+                Kind::Duration { least, most, .. } => found.push((key.name, format!("{least} to {most}"))),
+                _ if key.name == "read_through_limit" => {}
+                _ => bounded(key.kind.keys(), found),
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    bounded(FILE, &mut keys);
+    let text = reference();
+
+    for (name, bounds) in &keys {
+        let from_zero = format!("0s to {}", bounds.rsplit(' ').next().expect("the upper bound"));
+        let is_told = |line: &str| line.contains(bounds.as_str()) || line.contains(&from_zero);
+        let names = |line: &str| line.contains(&format!("{name} = ")) || line.starts_with(&format!("# {name}, "));
+        assert!(text.lines().any(|line| names(line) && is_told(line)), "{name}: {bounds}");
+    }
+
+    assert!(keys.len() > 30, "{} keys", keys.len());
+}
+
+#[test]
 fn every_unsupported_key_is_a_declared_one() {
     let mut keys = BTreeSet::new();
     declared(FILE, "", &mut keys);

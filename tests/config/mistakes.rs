@@ -53,6 +53,8 @@ const CASES: &[Case] = &[
     ("origin with a path", "# end", "cors.origins = [\"https://app.example.com/\"]", "15:17: routes[0].cors.origins[0]: ", "(did you mean \"https://app.example.com\"?)"),
     ("header name with a space", "# end", "share.headers = [\"x a\"]", "15:18: routes[0].share.headers[0]: ", "header name"),
     ("header value with a newline", "[issuers.main]", "headers.x-a = \"a\\nb\"\n[issuers.main]", "6:15: upstreams.events.headers.x-a: ", "header value"),
+    ("URL with port 0", URL, "\"http://127.0.0.1:0\"", "5:9: upstreams.events.urls[0]: ", "port 0"),
+    ("a broken path alone", "/events/{topic}\"", "events\"\nupstream_path = \"/{topic}\"", "12:8: routes[0].path: ", "starts with"),
     // Missing
     ("no address", LISTENER, "name = \"a\"", "2:1: listeners[0].address: ", "is missing"),
     ("no upstream", "upstream = \"events\"\n", "", "10:1: routes[0].upstream: ", "is missing"),
@@ -106,6 +108,7 @@ const CASES: &[Case] = &[
     ("a secret in the file", KEYS, "{ secret = \"hunter2-hunter2-hunter2-hunter2-hunter2\", algorithm = \"HS256\" }", "9:20: issuers.main.keys[0].secret: ", "expected a table"),
     ("a secret that is not base64", KEYS, "{ secret = { file = \"server.pem\", encoding = \"base64\" }, algorithm = \"HS256\" }", "9:54: issuers.main.keys[0].secret.encoding: ", "not base64"),
     ("too much leeway", KEYS, "{ jwks_url = \"https://id.example.com/jwks.json\" }]\nleeway = \"61s\"\n# [", "10:10: issuers.main.leeway: ", "60s"),
+    ("two keys of one kid", KEYS, "{ pem_file = \"public.pem\", algorithm = \"ES256\", kid = \"a\" }, { pem_file = \"public.pem\", algorithm = \"ES256\", kid = \"a\" }", "9:124: issuers.main.keys[1].kid: ", "same kid"),
     ("refresh of a file", KEYS, "{ jwks_file = \"jwks.json\", refresh = \"5m\" }", "9:46: issuers.main.keys[0].refresh: ", "jwks_url"),
     // Files and variables
     ("missing file", KEYS, "{ jwks_file = \"nothing.json\" }", "9:23: issuers.main.keys[0].jwks_file: ", "cannot be read"),
