@@ -59,9 +59,9 @@ pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<I
         if !names::is_label(name) {
             value.problem(names::NO_LABEL);
         }
-        Some((name.to_owned(), Arc::new(issuer(name, &value.table()?))))
+        (name.to_owned(), Arc::new(issuer(name, &value.table_or_wrong())))
     };
-    entries.into_iter().filter_map(read).collect()
+    entries.into_iter().map(read).collect()
 }
 
 /// Goes on after a mistake with what it has: routes that name this issuer shall not be blamed for it.

@@ -67,9 +67,9 @@ pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc
         if !names::is_label(name) {
             value.problem(names::NO_LABEL);
         }
-        Some((name.to_owned(), Arc::new(target(name, &value.table()?, &native))))
+        (name.to_owned(), Arc::new(target(name, &value.table_or_wrong(), &native)))
     };
-    entries.into_iter().filter_map(read).collect()
+    entries.into_iter().map(read).collect()
 }
 
 fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Target {

@@ -71,6 +71,7 @@ const CASES: &[Case] = &[
     ("bound to nothing", ROUTE_AUTH, "auth = { issuers = [\"main\"], bind = { topics = \"t\" } }", "14:48: routes[0].auth.bind.topics: ", "(did you mean \"topic\"?)"),
     ("bad claim path", ROUTE_AUTH, "auth = { issuers = [\"main\"], streams_claim = \"a..b\" }", "14:46: routes[0].auth.streams_claim: ", "claim"),
     ("token from elsewhere", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"body\"] }", "14:44: routes[0].auth.token_from[0]: ", "query:NAME"),
+    ("no table behind the name", "[upstreams.events]\nurls = [\"http://127.0.0.1:9000\"]\n", "[upstreams]\nevents = \"http://127.0.0.1:9000\"\n", "5:10: upstreams.events: ", "expected a table"),
     // Twice
     ("two routes of one name", "# end", "[[routes]]\nname = \"events\"\npath = \"/other\"\nupstream = \"events\"\nauth = \"public\"", "16:8: routes[1].name: ", "same name"),
     ("two routes of one path", "# end", "[[routes]]\nname = \"b\"\npath = \"/events/{other}\"\nupstream = \"events\"\nauth = \"public\"", "17:8: routes[1].path: ", "neither is more specific"),
@@ -122,9 +123,6 @@ const CASES: &[Case] = &[
     ("unset variable", "[issuers.main]", "headers.x-a = { env = \"UNSET\" }\n[issuers.main]", "6:23: upstreams.events.headers.x-a.env: ", "not set"),
     ("a secret from two places", "[issuers.main]", "headers.x-a = { env = \"SET\", file = \"token\" }\n[issuers.main]", "6:23: upstreams.events.headers.x-a.env: ", "one source"),
     ("a header of two lines", "[issuers.main]", "headers.x-a = { file = \"two-lines\" }\n[issuers.main]", "6:15: upstreams.events.headers.x-a: ", "header value"),
-    // Not in this version
-    ("disk", "# end", "replay.read_through = true", "15:23: routes[0].replay.read_through: ", "not supported by this version"),
-    ("memory", "# top", "limits.memory = \"80%\"", "1:17: limits.memory: ", "not supported by this version"),
     // Syntax
     ("broken syntax", "# top", "a = = 1", "1:5: syntax: ", ""),
     ("a key twice", "name = \"events\"", "name = \"events\"\nname = \"events\"", "12:1: syntax: ", "duplicate"),
