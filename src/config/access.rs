@@ -41,7 +41,7 @@ pub(super) const AUTH: &[Key] = &[
 pub(super) fn access(
     route: &Table<'_>,
     issuers: &BTreeMap<String, Arc<IssuerSettings>>,
-    path: &PathPattern,
+    path: Option<&PathPattern>,
 ) -> Option<Access> {
     if !route.has("auth") {
         route.problem(
@@ -69,7 +69,11 @@ pub(super) fn query_names(access: &Access) -> impl Iterator<Item = &str> {
     })
 }
 
-fn rules(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings>>, path: &PathPattern) -> RuleSettings {
+fn rules(
+    table: &Table<'_>,
+    issuers: &BTreeMap<String, Arc<IssuerSettings>>,
+    path: Option<&PathPattern>,
+) -> RuleSettings {
     RuleSettings {
         issuers: issuer_names(table, issuers),
         token_from: token_from(table),
@@ -136,9 +140,11 @@ fn require(table: &Table<'_>) -> Vec<(String, String)> {
     table.entries("require").into_iter().filter_map(read).collect()
 }
 
-fn bind(table: &Table<'_>, path: &PathPattern) -> Vec<(String, String)> {
+fn bind(table: &Table<'_>, path: Option<&PathPattern>) -> Vec<(String, String)> {
     let read = |(capture, value): (&str, Value<'_>)| {
-        if !path.captures().any(|known| known == capture) {
+        if let Some(path) = path
+            && !path.captures().any(|known| known == capture)
+        {
             let meant = super::problem::nearest(capture, path.captures());
             value.problem(format!("the path has no such capture{}", super::problem::did_you_mean(meant)));
         }

@@ -59,9 +59,9 @@ pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<I
         if !names::is_label(name) {
             value.problem(names::NO_LABEL);
         }
-        Some((name.to_owned(), Arc::new(issuer(name, &value.table()?))))
+        (name.to_owned(), Arc::new(issuer(name, &value.table_or_wrong())))
     };
-    entries.into_iter().filter_map(read).collect()
+    entries.into_iter().map(read).collect()
 }
 
 /// Goes on after a mistake with what it has: routes that name this issuer shall not be blamed for it.
@@ -75,7 +75,8 @@ fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
         let Some(source) = key_source(&table) else { continue };
         if let KeySource::PemFile { algorithm, kid, .. } | KeySource::Secret { algorithm, kid, .. } = &source {
             let name = (*algorithm, kid.clone());
-            if names.contains(&name) {
+            // Without a kid there may be an old and a new key for a while.
+            if kid.is_some() && names.contains(&name) {
                 table.problem("kid", "another key has the same kid and algorithm");
             }
             names.push(name);

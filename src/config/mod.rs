@@ -4,7 +4,7 @@
 //! Each module owns its settings type; this one only knows how to make them from TOML. Nothing below the gateway
 //! mentions this module. All mistakes are found at once, and nothing is half-configured.
 //!
-//! Every key is declared once, in a list of [`key::Key`]s beside the code that reads it. [`schema`](schema()) and the
+//! Every key is declared once, in a list of `Key`s beside the code that reads it. [`schema`](schema()) and the
 //! reader both work from these lists.
 
 mod access;

@@ -1,7 +1,8 @@
 //! Mistakes in the configuration file: what is wrong, at which key, in which line and column.
 //!
-//! Problems come sorted by position and all at once. No problem quotes a value of the file: the position says where it
-//! stands, and what is never quoted cannot leak. Does not find problems; that is the reader's work.
+//! Problems come sorted by position and all at once. No problem quotes a value of the file, but for the segments of a
+//! route's path: the position says where it stands, and what is never quoted cannot leak. Does not find problems; that
+//! is the reader's work.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -198,6 +198,12 @@ impl<'a> Value<'a> {
         Some(Table::open(self.reader, self.place.clone(), keys, entries))
     }
 
+    /// As [`table`](Self::table), for a table whose name is referred to: its users shall not be blamed.
+    pub(super) fn table_or_wrong(&self) -> Table<'a> {
+        let wrong = || Table::wrong(self.reader, self.place.clone(), self.kind.keys());
+        self.table().unwrap_or_else(wrong)
+    }
+
     pub(super) fn items(&self) -> Vec<Value<'a>> {
         let Kind::List(kind) = self.kind else { unreachable!("declared as an array") };
         let DeValue::Array(items) = self.value else { return self.expected().unwrap_or_default() };

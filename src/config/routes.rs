@@ -83,7 +83,6 @@ pub(super) fn routes(values: &[Value<'_>], known: Known<'_>) -> Vec<Arc<Settings
             }
         }
         seen.push((name.clone(), host.clone(), path.clone()));
-        let path = path.unwrap_or_else(|| PathPattern::parse("/").expect("the root is a pattern"));
         let settings = route(&table, known, name.unwrap_or_default(), host, path);
         found.extend(settings.map(Arc::new));
     }
@@ -99,26 +98,20 @@ fn route(
     known: Known<'_>,
     name: String,
     host: Option<String>,
-    path: PathPattern,
+    path: Option<PathPattern>,
 ) -> Option<Settings> {
     let upstream = table
         .get("upstream")
         .and_then(|value| names::reference(&value, "upstream", known.upstreams.iter()))
         .map(|(_, target)| Arc::clone(target));
-    let upstream_path = match table.get("upstream_path") {
-        None => path.template(),
-        Some(value) => value
-            .text()
-            .and_then(|text| PathTemplate::parse(text, &path).map_err(|error| value.problem(error.to_string())).ok())
-            .unwrap_or_else(|| path.template()),
-    };
-    let access = access::access(table, known.issuers, &path);
+    let upstream_path = upstream_path(table, path.as_ref());
+    let access = access::access(table, known.issuers, path.as_ref());
     let replay = table.table("replay");
     let (retention, ids, replay) = delivery::replay(&replay, known.has_store);
     let (delivery, linger) = delivery::delivery(&table.table("delivery"));
     let share = delivery::share(&table.table("share"), access.as_ref(), upstream.as_deref(), &replay.query_id);
     let open = table.choice("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
-    if open == Open::Always && path.captures().next().is_some() {
+    if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {
         table.problem("open", "\"always\" is for a single stream, but the path has captures");
     } else if open == Open::Always && share != Share::default() {
         table.problem("open", "\"always\" is for a single stream, but share makes many");
@@ -130,9 +123,9 @@ fn route(
     Some(Settings {
         name,
         host,
-        path,
+        path: path?,
         upstream: upstream?,
-        upstream_path,
+        upstream_path: upstream_path?,
         access: access?,
         open,
         soft_refusal,
@@ -142,6 +135,13 @@ fn route(
         stream: Policy { retention, ids, on_end, linger },
         cors,
     })
+}
+
+/// Nothing is said about the captures of a path that cannot be read itself.
+fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
+    let Some(value) = table.get("upstream_path") else { return path.map(PathPattern::template) };
+    let text = value.text()?;
+    PathTemplate::parse(text, path?).map_err(|error| value.problem(error.to_string())).ok()
 }
 
 /// A query parameter has one meaning.

@@ -40,6 +40,11 @@ impl<'a> Table<'a> {
         Self { reader, place, keys, entries: Some(entries), is_wrong: false }
     }
 
+    /// What goes on in place of a table that is none: every key at its default, nothing said to be missing.
+    pub(super) fn wrong(reader: &'a Reader<'a>, place: Place, keys: &'static [Key]) -> Self {
+        Self { reader, place, keys, entries: None, is_wrong: true }
+    }
+
     fn key(&self, name: &str) -> &'static Key {
         let declared = self.keys.iter().find(|key| key.name == name);
         declared.unwrap_or_else(|| panic!("{name} is read but not declared in {:?}", self.place.pattern))

@@ -67,9 +67,9 @@ pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc
         if !names::is_label(name) {
             value.problem(names::NO_LABEL);
         }
-        Some((name.to_owned(), Arc::new(target(name, &value.table()?, &native))))
+        (name.to_owned(), Arc::new(target(name, &value.table_or_wrong(), &native)))
     };
-    entries.into_iter().filter_map(read).collect()
+    entries.into_iter().map(read).collect()
 }
 
 fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Target {
@@ -106,6 +106,7 @@ fn origin(value: &Value<'_>) -> Option<Origin> {
             "must not hold a user name or password: use headers"
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => "must not have a query or a fragment",
+        Ok(url) if url.port() == Some(0) => "has port 0, which cannot be connected to",
         Ok(url) => {
             let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
             match authority.parse::<Authority>() {
@@ -144,6 +145,10 @@ fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
     if given.is_table() && bytes.ends_with(b"\n") {
         bytes.pop();
         bytes.pop_if(|last| *last == b'\r');
+    }
+    if bytes.is_empty() {
+        value.problem("the value is empty");
+        return None;
     }
     let Ok(mut content) = HeaderValue::from_bytes(&bytes) else {
         value.problem("holds a character that a header value cannot (RFC 9110, 5.5)");

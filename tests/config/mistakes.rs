@@ -53,6 +53,8 @@ const CASES: &[Case] = &[
     ("origin with a path", "# end", "cors.origins = [\"https://app.example.com/\"]", "15:17: routes[0].cors.origins[0]: ", "(did you mean \"https://app.example.com\"?)"),
     ("header name with a space", "# end", "share.headers = [\"x a\"]", "15:18: routes[0].share.headers[0]: ", "header name"),
     ("header value with a newline", "[issuers.main]", "headers.x-a = \"a\\nb\"\n[issuers.main]", "6:15: upstreams.events.headers.x-a: ", "header value"),
+    ("URL with port 0", URL, "\"http://127.0.0.1:0\"", "5:9: upstreams.events.urls[0]: ", "port 0"),
+    ("a broken path alone", "/events/{topic}\"", "events\"\nupstream_path = \"/{topic}\"", "12:8: routes[0].path: ", "starts with"),
     // Missing
     ("no address", LISTENER, "name = \"a\"", "2:1: listeners[0].address: ", "is missing"),
     ("no upstream", "upstream = \"events\"\n", "", "10:1: routes[0].upstream: ", "is missing"),
@@ -69,6 +71,7 @@ const CASES: &[Case] = &[
     ("bound to nothing", ROUTE_AUTH, "auth = { issuers = [\"main\"], bind = { topics = \"t\" } }", "14:48: routes[0].auth.bind.topics: ", "(did you mean \"topic\"?)"),
     ("bad claim path", ROUTE_AUTH, "auth = { issuers = [\"main\"], streams_claim = \"a..b\" }", "14:46: routes[0].auth.streams_claim: ", "claim"),
     ("token from elsewhere", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"body\"] }", "14:44: routes[0].auth.token_from[0]: ", "query:NAME"),
+    ("no table behind the name", "[upstreams.events]\nurls = [\"http://127.0.0.1:9000\"]\n", "[upstreams]\nevents = \"http://127.0.0.1:9000\"\n", "5:10: upstreams.events: ", "expected a table"),
     // Twice
     ("two routes of one name", "# end", "[[routes]]\nname = \"events\"\npath = \"/other\"\nupstream = \"events\"\nauth = \"public\"", "16:8: routes[1].name: ", "same name"),
     ("two routes of one path", "# end", "[[routes]]\nname = \"b\"\npath = \"/events/{other}\"\nupstream = \"events\"\nauth = \"public\"", "17:8: routes[1].path: ", "neither is more specific"),
@@ -106,6 +109,7 @@ const CASES: &[Case] = &[
     ("a secret in the file", KEYS, "{ secret = \"hunter2-hunter2-hunter2-hunter2-hunter2\", algorithm = \"HS256\" }", "9:20: issuers.main.keys[0].secret: ", "expected a table"),
     ("a secret that is not base64", KEYS, "{ secret = { file = \"server.pem\", encoding = \"base64\" }, algorithm = \"HS256\" }", "9:54: issuers.main.keys[0].secret.encoding: ", "not base64"),
     ("too much leeway", KEYS, "{ jwks_url = \"https://id.example.com/jwks.json\" }]\nleeway = \"61s\"\n# [", "10:10: issuers.main.leeway: ", "60s"),
+    ("two keys of one kid", KEYS, "{ pem_file = \"public.pem\", algorithm = \"ES256\", kid = \"a\" }, { pem_file = \"public.pem\", algorithm = \"ES256\", kid = \"a\" }", "9:124: issuers.main.keys[1].kid: ", "same kid"),
     ("refresh of a file", KEYS, "{ jwks_file = \"jwks.json\", refresh = \"5m\" }", "9:46: issuers.main.keys[0].refresh: ", "jwks_url"),
     // Files and variables
     ("missing file", KEYS, "{ jwks_file = \"nothing.json\" }", "9:23: issuers.main.keys[0].jwks_file: ", "cannot be read"),
@@ -119,9 +123,6 @@ const CASES: &[Case] = &[
     ("unset variable", "[issuers.main]", "headers.x-a = { env = \"UNSET\" }\n[issuers.main]", "6:23: upstreams.events.headers.x-a.env: ", "not set"),
     ("a secret from two places", "[issuers.main]", "headers.x-a = { env = \"SET\", file = \"token\" }\n[issuers.main]", "6:23: upstreams.events.headers.x-a.env: ", "one source"),
     ("a header of two lines", "[issuers.main]", "headers.x-a = { file = \"two-lines\" }\n[issuers.main]", "6:15: upstreams.events.headers.x-a: ", "header value"),
-    // Not in this version
-    ("disk", "# end", "replay.read_through = true", "15:23: routes[0].replay.read_through: ", "not supported by this version"),
-    ("memory", "# top", "limits.memory = \"80%\"", "1:17: limits.memory: ", "not supported by this version"),
     // Syntax
     ("broken syntax", "# top", "a = = 1", "1:5: syntax: ", ""),
     ("a key twice", "name = \"events\"", "name = \"events\"\nname = \"events\"", "12:1: syntax: ", "duplicate"),
