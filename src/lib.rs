@@ -1,19 +1,31 @@
 //! rillgate: a TLS-terminating gateway in front of Server-Sent Events producers.
+//!
+//! One upstream connection per stream is shared by all clients of that stream, over HTTP/1.1 and HTTP/2; tokens are
+//! checked, and a bounded event log lets clients resume. ARCHITECTURE.md is the map; start reading at [`Gateway`].
 
 pub mod admin;
 pub mod auth;
 pub mod backoff;
 pub mod config;
 pub mod demo;
+mod explanation;
 pub mod files;
+mod gateway;
 pub mod http;
+mod introspection;
 pub mod limits;
 pub mod listen;
 pub mod route;
 pub mod secret;
+mod serving;
 pub mod sse;
 pub mod stream;
 pub mod tasks;
 pub mod telemetry;
 pub mod upstream;
 pub mod workers;
+
+pub use explanation::Explanation;
+pub use gateway::{BindError, Drained, Gateway, Handle};
+pub use http::Page;
+pub use serving::PartsError;

@@ -1,7 +1,7 @@
 //! The threads that serve clients: one current-thread runtime each, as many as there are cores.
 //!
-//! A connection stays on the worker it was dealt to; streams are shared between workers. Current-thread runtimes cost a
-//! fifth less CPU than one multi-threaded runtime (see `benches/`). Dropping the last handle stops the threads.
+//! A connection stays on the worker it was dealt to; streams are shared between workers. Dropping the last handle stops
+//! the threads.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The admin port over TCP, as probes, scrapers and browsers meet it.
+#![expect(clippy::unwrap_used, reason = "a failed assumption in a test is a failed test")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -40,6 +40,7 @@ pub use self::problem::{Problem, Problems};
 use self::reader::Reader;
 pub use self::schema::schema;
 use self::table::Table;
+pub use self::value::parse_duration;
 use crate::auth::IssuerSettings;
 use crate::limits::Limits;
 use crate::upstream::Target;

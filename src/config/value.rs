@@ -57,6 +57,14 @@ const SLIPS: &[(&str, &str)] = &[
     ("gib", "GiB"),
 ];
 
+/// Reads a duration as the file has it, for the command line.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    duration(text).map_err(|malformed| malformed.message)
+}
+
 /// Reads `500ms`, `1.5s`, `10m`, `2h`, `1d`.
 pub(super) fn duration(text: &str) -> Result<Duration, Malformed> {
     const MESSAGE: &str = "is not a duration: a number and a unit among ms, s, m, h and d, such as \"15s\"";

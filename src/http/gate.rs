@@ -36,7 +36,7 @@ pub struct Gate {
     /// What is counted where no route matches.
     pub unrouted: Arc<RouteMetrics>,
     /// Pages served beside the streams: the demo's.
-    pub pages: Vec<Page>,
+    pub pages: ArcSwap<Vec<Page>>,
 }
 
 /// A fixed answer at an exact path, for everyone.

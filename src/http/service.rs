@@ -102,39 +102,36 @@ async fn stream(
     subscribe::respond(gate, route, captures, target, head, body, grant).await
 }
 
-/// Boxed: the compiler cannot see through the borrowed closure that the future is `Send` for every lifetime.
-fn authorize<'r>(
-    authorizer: &'r Authorizer,
-    route: &'r Route,
-    captures: &'r [(String, String)],
-    target: &'r Target,
-    head: &'r Parts,
-) -> BoxFuture<'r, Result<Option<Grant>, Denied>> {
-    Box::pin(async move {
-        let is_tls = peer(head).is_tls;
-        let is_trusted_origin: &(dyn Fn(&str) -> bool + Sync) = &|origin: &str| {
-            target.is_own_origin(origin, is_tls)
-                || route.settings.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|allowed| allowed == origin))
-        };
-        let presented =
-            Presented { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
-        let wanted = Wanted { path: &target.path, captures };
-        match authorizer.authorize(presented, wanted, SystemTime::now()).await {
-            Ok(grant) => Ok(Some(grant)),
-            Err(denied) => {
-                route.metrics.auth_failure(denied.label());
-                if authorizer.settings().enforce {
-                    return Err(denied);
-                }
-                info!(route = route.metrics.name(), reason = denied.label(), "would be refused (auth.enforce = false)");
-                Ok(None)
+async fn authorize(
+    authorizer: &Authorizer,
+    route: &Route,
+    captures: &[(String, String)],
+    target: &Target,
+    head: &Parts,
+) -> Result<Option<Grant>, Denied> {
+    let is_tls = peer(head).is_tls;
+    let is_trusted_origin: &(dyn Fn(&str) -> bool + Sync) = &|origin: &str| {
+        target.is_own_origin(origin, is_tls)
+            || route.settings.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|allowed| allowed == origin))
+    };
+    let presented = Presented { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
+    let wanted = Wanted { path: &target.path, captures };
+    match authorizer.authorize(presented, wanted, SystemTime::now()).await {
+        Ok(grant) => Ok(Some(grant)),
+        Err(denied) => {
+            route.metrics.auth_failure(denied.label());
+            if authorizer.settings().enforce {
+                return Err(denied);
             }
+            info!(route = route.metrics.name(), reason = denied.label(), "would be refused (auth.enforce = false)");
+            Ok(None)
         }
-    })
+    }
 }
 
 fn page(gate: &Gate, head: &Parts, target: &Target) -> Option<Response<ResponseBody>> {
-    let page = gate.pages.iter().find(|page| page.path == target.path)?;
+    let pages = gate.pages.load();
+    let page = pages.iter().find(|page| page.path == target.path)?;
     let is_head = head.method == Method::HEAD;
     if head.method != Method::GET && !is_head {
         return None;

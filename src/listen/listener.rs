@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::admission::{Admission, Admitted};
 use super::connection::{self, Peer, ResponseBody, Service};
@@ -79,7 +79,6 @@ impl Listener {
             Ok(socket) => socket,
             Err(error) => return warn!(address = %self.address, %error, "cannot wait for connections"),
         };
-        info!(address = %self.address, tls = self.tls.is_some(), "listening");
         let mut draining = around.tasks.draining();
         let mut trouble = None;
         loop {

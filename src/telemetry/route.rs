@@ -160,22 +160,19 @@ impl RouteMetrics {
         carried.upstream_bytes.add(bytes);
     }
 
-    /// A stream came into being (`from` is `None`), changed its state, or is gone (`to` is `None`).
-    pub fn stream_state(&self, from: Option<State>, to: Option<State>) {
+    /// How many streams are in each state now, in the order of [`State`].
+    pub fn streams(&self, by_state: [usize; State::ALL.len()]) {
         let carried = self.carried();
-        if let Some(from) = from {
-            carried.streams[from as usize].change(-1);
-        }
-        if let Some(to) = to {
-            carried.streams[to as usize].change(1);
+        for (level, count) in carried.streams.iter().zip(by_state) {
+            level.set(count);
         }
     }
 
-    /// An event log grew or shrank. A log that is dropped gives back all it held.
-    pub fn event_log(&self, events_delta: i64, bytes_delta: i64) {
+    /// What the route's event logs hold now, all streams together.
+    pub fn event_logs(&self, events: usize, bytes: usize) {
         let carried = self.carried();
-        carried.event_log_events.change(events_delta);
-        carried.event_log_bytes.change(bytes_delta);
+        carried.event_log_events.set(events);
+        carried.event_log_bytes.set(bytes);
     }
 
     /// The sums of this moment; zeros where the route never carried a stream.

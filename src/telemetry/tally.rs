@@ -47,6 +47,10 @@ impl Level {
         self.value.fetch_add(by, Relaxed);
     }
 
+    pub(super) fn set(&self, to: usize) {
+        self.value.store(i64::try_from(to).unwrap_or(i64::MAX), Relaxed);
+    }
+
     pub(super) fn value(&self) -> i64 {
         self.value.load(Relaxed)
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::telemetry::{End, Protocol, State, Verdict};
+use crate::telemetry::{End, Protocol, Verdict};
 
 fn assert_line(text: &str, line: &str) {
     assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
@@ -36,11 +36,8 @@ fn traffic_and_streams_add_up() {
     route.upstream_received(2, 100);
     route.delivered(6, 300);
     route.sent(15);
-    route.event_log(2, 100);
-    route.event_log(-1, -40);
-    route.stream_state(None, Some(State::Opening));
-    route.stream_state(Some(State::Opening), Some(State::Live));
-    route.stream_state(None, Some(State::Opening));
+    route.event_logs(1, 60);
+    route.streams([1, 1, 0, 0]);
     route.rejected("full");
     let text = metrics.render();
 

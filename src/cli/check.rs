@@ -1,0 +1,12 @@
+//! `rillgate check`: everything that `serve` would refuse, without serving.
+
+use rillgate::Gateway;
+
+use super::{ConfigFile, Outcome};
+
+pub fn run(file: &ConfigFile) -> Outcome {
+    let config = file.load()?;
+    Gateway::check(&config).map_err(|error| file.problem(&error))?;
+    println!("{}", config.summary());
+    Ok(())
+}

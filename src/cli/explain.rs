@@ -1,0 +1,54 @@
+//! `rillgate explain`: why a token may read a path or may not, step by step and without secrets.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use rillgate::Gateway;
+use rillgate::auth::Outcome as Held;
+
+use super::{ConfigFile, Failure, Outcome, block_on};
+
+/// What is to be explained.
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The path, as a client would ask for it.
+    #[arg(long)]
+    path: String,
+    /// The host, for routes that are narrowed to one.
+    #[arg(long, default_value = "")]
+    host: String,
+    /// The token.
+    #[arg(long, env = "RILLGATE_TOKEN", hide_env_values = true)]
+    token: String,
+}
+
+/// How long keys may take to come from their URLs.
+const KEYS: Duration = Duration::from_secs(10);
+
+impl Explain {
+    pub fn run(self) -> Outcome {
+        let config = self.file.load()?;
+        let explained = Gateway::explain(&config, &self.host, &self.path, &self.token, SystemTime::now(), KEYS);
+        let explanation = block_on(explained)?.map_err(|error| self.file.problem(&error))?;
+        match &explanation.route {
+            Some(route) => println!("route        {route} ({})", explanation.pattern),
+            None => println!("route        none matches {:?}", self.path),
+        }
+        for step in &explanation.steps {
+            let held = match step.outcome {
+                Held::Holds => "holds",
+                Held::Fails => "FAILS",
+            };
+            println!("{:<12} {held}  {}", step.rule, step.detail);
+        }
+        match explanation.refused {
+            None => {
+                println!("admitted");
+                Ok(())
+            }
+            Some(reason) => Err(Failure::Failed(format!("refused: {reason}"))),
+        }
+    }
+}

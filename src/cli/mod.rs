@@ -1,0 +1,118 @@
+//! The command line: what is asked for, and what the process answers with its exit status.
+//!
+//! 0 done or drained, 1 failed while running, 2 wrong arguments, 78 configuration refused (`EX_CONFIG`).
+
+mod check;
+mod demo;
+mod explain;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use rillgate::config::{Config, Problems};
+use rillgate::telemetry::logging;
+
+/// Shares one upstream Server-Sent Events connection among many clients.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(ConfigFile),
+    /// Validate the configuration file and everything it names; print a summary, or every problem.
+    Check(ConfigFile),
+    /// Run a producer, a gateway in front of it, and a page to look at. Needs nothing else.
+    Demo(demo::Demo),
+    /// Mint a token for development.
+    Token(token::Token),
+    /// Tell, step by step, which rule lets a token read a path or refuses it.
+    Explain(explain::Explain),
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "RILLGATE_CONFIG", default_value = "/etc/rillgate/rillgate.toml")]
+    config: PathBuf,
+}
+
+/// How a command ended that did not end well.
+pub enum Failure {
+    /// The configuration is refused, for these reasons.
+    Config(String),
+    /// It could not go on.
+    Failed(String),
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Carries out what is asked for.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let format = match arguments.log_format {
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+    };
+    let filter = std::env::var("RILLGATE_LOG").ok();
+    if let Err(error) = logging::init(format, filter.as_deref()) {
+        eprintln!("RILLGATE_LOG: {error}");
+        return ExitCode::from(2);
+    }
+    let outcome = match arguments.command {
+        Command::Serve(file) => serve::run(&file),
+        Command::Check(file) => check::run(&file),
+        Command::Demo(demo) => demo.run(),
+        Command::Token(token) => token.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Schema => {
+            println!("{:#}", rillgate::config::schema());
+            Ok(())
+        }
+    };
+    let (status, text) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(text)) => (1, text),
+        Err(Failure::Config(text)) => (78, text),
+    };
+    eprintln!("{text}");
+    ExitCode::from(status)
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config).map_err(|problems: Problems| Failure::Config(problems.to_string()))
+    }
+
+    /// A problem that is found when the parts are made, in the form of those found in the file.
+    fn problem(&self, error: &impl std::fmt::Display) -> Failure {
+        Failure::Config(format!("{}: {error}", self.config.display()))
+    }
+}
+
+/// The runtime of everything but the clients: they have workers of their own.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
+    Ok(runtime.block_on(future))
+}

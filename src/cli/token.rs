@@ -1,0 +1,77 @@
+//! `rillgate token`: a token for development, from a private key in PEM or a shared secret.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use rillgate::auth::{self, mint};
+use serde_json::{Map, Value};
+
+use super::{Failure, Outcome};
+
+/// What the token is to say.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// A private key in PEM, or a shared secret of at least 32 bytes, taken as it is.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// `iss`.
+    #[arg(long)]
+    issuer: String,
+    /// `aud`; may be given more than once.
+    #[arg(long, required = true)]
+    audience: Vec<String>,
+    /// `sub`.
+    #[arg(long)]
+    subject: Option<String>,
+    /// How long it is good for, such as 15m, 1h, 7d.
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    ttl: Duration,
+    /// One more claim; VALUE is JSON, or else a string. May be given more than once.
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// `kid` in the header.
+    #[arg(long)]
+    kid: Option<String>,
+    /// `typ` in the header.
+    #[arg(long)]
+    typ: Option<String>,
+    /// The algorithm, where the key allows more than one: HS256, RS256, PS256, ES256, EdDSA, …
+    #[arg(long, value_parser = algorithm)]
+    algorithm: Option<jsonwebtoken::Algorithm>,
+}
+
+impl Token {
+    pub fn run(self) -> Outcome {
+        auth::install_provider();
+        let file =
+            std::fs::read(&self.key).map_err(|error| Failure::Failed(format!("{}: {error}", self.key.display())))?;
+        let failed = |error: mint::MintError| Failure::Failed(format!("{}: {error}", self.key.display()));
+        let key = mint::SigningKey::read(&file, self.algorithm).map_err(failed)?;
+        let order = mint::Order {
+            issuer: self.issuer,
+            audience: self.audience,
+            subject: self.subject,
+            ttl: self.ttl,
+            claims: self.claims.into_iter().collect::<Map<_, _>>(),
+            kid: self.kid,
+            typ: self.typ,
+        };
+        println!("{}", mint::mint(&key, &order, SystemTime::now()).map_err(failed)?);
+        Ok(())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    rillgate::config::parse_duration(text).map_err(ToOwned::to_owned)
+}
+
+fn algorithm(text: &str) -> Result<jsonwebtoken::Algorithm, String> {
+    auth::algorithm(text).ok_or_else(|| "no such algorithm".to_owned())
+}
+
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.to_owned(), value))
+}

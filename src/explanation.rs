@@ -1,0 +1,76 @@
+//! Why a token may read a path: the decision of the service, made without serving.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::auth::{Authority, Step, Wanted};
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::route::pattern;
+use crate::serving::{self, IssuerTasks, PartsError};
+use crate::telemetry::Metrics;
+
+/// A decision and how it came about.
+#[derive(Debug, Default)]
+pub struct Explanation {
+    /// The route that answers the path.
+    pub route: Option<String>,
+    /// Its pattern.
+    pub pattern: String,
+    /// What was checked, in order.
+    pub steps: Vec<Step>,
+    /// Why the token may not; `None`: it may.
+    pub refused: Option<String>,
+}
+
+impl Gateway {
+    /// Explains what a gateway with this configuration decides about a bare token. Waits at most `patience` for keys
+    /// that have to be fetched.
+    ///
+    /// # Errors
+    /// What cannot be made from the configuration.
+    pub async fn explain(
+        config: &Config,
+        host: &str,
+        path: &str,
+        token: &str,
+        now: SystemTime,
+        patience: Duration,
+    ) -> Result<Explanation, PartsError> {
+        crate::auth::install_provider();
+        let authority = Arc::new(Authority::new(config.revocations.entries));
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let issuers = IssuerTasks::default();
+        let routes = serving::prepare(config, &authority, &metrics, &issuers)?;
+        let Ok(path) = pattern::canonical(path) else {
+            return Ok(Explanation::refused("the path is not in a form that has only one reading"));
+        };
+        let Some((route, captures)) = routes.find(host, &path) else {
+            return Ok(Explanation::refused("no route answers this path"));
+        };
+        let mut explanation = Explanation {
+            route: Some(route.settings.name.clone()),
+            pattern: route.settings.path.to_string(),
+            ..Explanation::default()
+        };
+        if let Some(authorizer) = &route.authorizer {
+            let wanted = Wanted { path: &path, captures: &captures };
+            let decided = tokio::select! {
+                decided = async {
+                    issuers.wait_for_keys(patience).await;
+                    authorizer.explain(token, wanted, now).await
+                } => decided,
+                () = issuers.run() => unreachable!("keys are kept fresh for ever"),
+            };
+            explanation.steps = decided.0;
+            explanation.refused = decided.1.err().map(|denied| denied.to_string());
+        }
+        Ok(explanation)
+    }
+}
+
+impl Explanation {
+    fn refused(why: &str) -> Self {
+        Self { refused: Some(why.to_owned()), ..Self::default() }
+    }
+}

@@ -1,0 +1,313 @@
+//! The composition root: a configuration becomes parts, and the parts a running gateway.
+//!
+//! [`Gateway::bind`] does everything that can fail: sockets are bound and files read, nothing is accepted yet.
+//! [`Gateway::run`] serves until it is told to leave, and leaves well. The parts do not know each other; they meet here.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::admin::{Admin, Readiness};
+use crate::auth::Authority;
+use crate::config::{Config, Drain};
+use crate::files;
+use crate::http::{self, Gate, Page, Seats};
+use crate::introspection::{Introspection, RevocationDesk};
+use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
+use crate::serving::{self, IssuerTasks, PartsError};
+use crate::stream::{EXPIRY_INTERVAL, Streams};
+use crate::tasks::Tasks;
+use crate::telemetry::{Metrics, RouteMetrics};
+use crate::workers::Workers;
+
+/// A gateway with its sockets bound.
+pub struct Gateway {
+    listeners: Vec<Listener>,
+    admin: Option<TcpListener>,
+    parts: Arc<Parts>,
+    drain: Drain,
+    workers: usize,
+}
+
+/// What lives as long as the gateway.
+pub(crate) struct Parts {
+    pub gate: Arc<Gate>,
+    pub readiness: Arc<Readiness>,
+    pub issuers: IssuerTasks,
+}
+
+/// Why a gateway cannot start although its configuration can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// TLS cannot be spoken as configured.
+    #[error("listener {listener}: {source}")]
+    Tls {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// A part cannot be made.
+    #[error(transparent)]
+    Parts(#[from] PartsError),
+}
+
+/// How the gateway left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything ended by itself.
+    Clean,
+    /// The deadline cut so many tasks off.
+    Aborted {
+        /// How many.
+        tasks: usize,
+    },
+}
+
+impl Gateway {
+    /// Binds all sockets and reads all files.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        crate::auth::install_provider();
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let tasks = Tasks::default();
+        let authority = Arc::new(Authority::new(config.revocations.entries));
+        let issuers = IssuerTasks::default();
+        let routes = serving::prepare(config, &authority, &metrics, &issuers)?;
+        let gate = Gate {
+            routes: ArcSwap::from_pointee(routes),
+            streams: Streams::new(config.limits.streams, tasks.clone()),
+            seats: Seats::new(config.limits.subscribers),
+            authority,
+            limits: Arc::new(config.limits.clone()),
+            spread: config.drain.spread,
+            tasks,
+            unrouted: metrics.route(RouteMetrics::NONE),
+            metrics,
+            pages: ArcSwap::default(),
+        };
+        let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
+        let admin = config.admin.map(|address| bind(address, false)).transpose()?;
+        let parts = Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), issuers };
+        Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
+    }
+
+    /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
+    ///
+    /// # Errors
+    /// See [`PartsError`].
+    pub fn check(config: &Config) -> Result<(), PartsError> {
+        crate::auth::install_provider();
+        let authority = Arc::new(Authority::new(config.revocations.entries));
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        serving::prepare(config, &authority, &metrics, &IssuerTasks::default()).map(drop)
+    }
+
+    /// Serves these pages beside the streams, to everyone.
+    pub fn serve_pages(&self, pages: Vec<Page>) {
+        self.parts.gate.pages.store(Arc::new(pages));
+    }
+
+    /// Where it listens, in the configuration's order.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// Where its admin port is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+    }
+
+    /// For looking at it and changing it while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle(self.parts.clone())
+    }
+
+    /// Serves until `shutdown` completes, then leaves: not ready, notice, departures spread, deadline.
+    ///
+    /// # Errors
+    /// When the system has no room for the workers' threads.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
+        let (workers, threads) = Workers::start(self.workers)?;
+        let parts = self.parts;
+        let gate = &parts.gate;
+        let tasks = gate.tasks.clone();
+        let admission = Admission::new(gate.limits.connections, gate.limits.connections_per_ip);
+        for listener in self.listeners {
+            let metrics = gate.metrics.listener(&listener.settings().name);
+            info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
+            if let Some(tls) = listener.tls() {
+                tasks.spawn("certificates", keep_certificates(tls.clone(), gate.clone()));
+            }
+            let around = Surroundings {
+                admission: admission.clone(),
+                limits: gate.limits.clone(),
+                workers: workers.clone(),
+                tasks: tasks.clone(),
+                metrics,
+            };
+            tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
+        }
+        serving::open_always(gate, &workers);
+        parts.issuers.start(gate);
+        tasks.spawn("upkeep", upkeep(parts.clone()));
+
+        // The operator's port outlives the drain: it is where the drain is watched.
+        let stop_admin = CancellationToken::new();
+        let admin_tasks = Tasks::default();
+        if let Some(socket) = self.admin {
+            let introspection = Arc::new(Introspection(gate.clone()));
+            let desk = Arc::new(RevocationDesk(gate.authority.clone()));
+            let version = env!("CARGO_PKG_VERSION");
+            let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
+            if let Ok(address) = socket.local_addr() {
+                info!(%address, tls = false, admin = true, "listening");
+            }
+            let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
+            admin_tasks.spawn("admin", async move {
+                if let Err(error) = admin.serve(socket, |name, task| spawner.spawn(name, task), stop).await {
+                    error!(%error, "admin port failed");
+                }
+            });
+        }
+
+        shutdown.await;
+        let drained = leave(&parts, self.drain).await;
+        stop_admin.cancel();
+        // What is left on the workers is cut off with their runtimes.
+        drop(workers);
+        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        Ok(drained)
+    }
+}
+
+/// A running gateway, from outside.
+#[derive(Clone)]
+pub struct Handle(Arc<Parts>);
+
+impl Handle {
+    /// What is shared by all requests.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.0.gate
+    }
+
+    /// Puts another configuration's routes and issuers in place: all or nothing. Open responses go on while their
+    /// grants stand. Listeners, limits and the admin port are those of the start.
+    ///
+    /// # Errors
+    /// What cannot be made; everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), PartsError> {
+        let gate = &self.0.gate;
+        let issuers = &self.0.issuers;
+        let routes = serving::prepare(config, &gate.authority, &gate.metrics, issuers)?;
+        gate.routes.store(Arc::new(routes));
+        issuers.start(gate);
+        Ok(())
+    }
+}
+
+fn listener(settings: &listen::Settings) -> Result<Listener, BindError> {
+    let Address::Socket(address) = settings.address else {
+        unreachable!("sockets of systemd are refused when the configuration is read")
+    };
+    let socket = bind(address, settings.reuse_port)?;
+    let tls = match &settings.tls {
+        None => None,
+        Some(tls) => Some(Arc::new(
+            Tls::load(tls.clone()).map_err(|source| BindError::Tls { listener: settings.name.clone(), source })?,
+        )),
+    };
+    Listener::new(settings.clone(), socket, tls)
+        .map_err(|source| BindError::Listen { address: address.to_string(), source })
+}
+
+fn bind(address: SocketAddr, reuse_port: bool) -> Result<TcpListener, BindError> {
+    listen::listen(address, reuse_port).map_err(|source| BindError::Listen { address: address.to_string(), source })
+}
+
+async fn leave(parts: &Parts, drain: Drain) -> Drained {
+    parts.readiness.drain();
+    info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
+    sleep(drain.notice).await;
+    let tasks = &parts.gate.tasks;
+    tasks.drain();
+    match tasks.wait(drain.deadline).await {
+        0 => {
+            info!("left");
+            Drained::Clean
+        }
+        left => {
+            warn!(tasks = left, "left; the deadline cut off what had not ended");
+            parts.gate.metrics.tasks_aborted("all", left as u64);
+            Drained::Aborted { tasks: left }
+        }
+    }
+}
+
+/// Reloads certificates when their files change; a bad file leaves the old ones in use.
+async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
+    let mut files = tls.files();
+    let mut draining = gate.tasks.draining();
+    loop {
+        for (path, expiry) in tls.expiries() {
+            let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            gate.metrics.certificate_expiry(&path.display().to_string(), seconds);
+        }
+        loop {
+            tokio::select! {
+                () = sleep(files::INTERVAL) => {}
+                _ = draining.since() => return,
+            }
+            if files.have_changed() {
+                break;
+            }
+        }
+        match tls.reload() {
+            Ok(()) => info!("certificates reloaded"),
+            Err(error) => error!(%error, "certificates not reloaded, the old ones stay in use"),
+        }
+    }
+}
+
+/// How often gauges are set from what they measure.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+
+async fn upkeep(parts: Arc<Parts>) {
+    let mut gauges = interval(GAUGE_INTERVAL);
+    let mut expiry = interval(EXPIRY_INTERVAL);
+    gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let gate = &parts.gate;
+    let mut draining = gate.tasks.draining();
+    loop {
+        tokio::select! {
+            _ = gauges.tick() => {
+                Introspection(gate.clone()).measure();
+                parts.issuers.report(&parts.readiness);
+            }
+            _ = expiry.tick() => {
+                gate.streams.expire();
+                let metrics = gate.metrics.clone();
+                // Sorting samples into buckets takes milliseconds that no runtime has to spare.
+                let _ = tokio::task::spawn_blocking(move || metrics.upkeep()).await;
+            }
+            _ = draining.since() => return,
+        }
+    }
+}
