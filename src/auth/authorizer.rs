@@ -130,8 +130,7 @@ impl Authorizer {
         trail: &mut Trail,
     ) -> Result<Grant, Denied> {
         let verified = self.verify(found.reveal(), now, trail).await?;
-        let grant = Grant::new(verified, found.by());
-        let claims = grant.claims();
+        let (grant, claims) = Grant::new(verified, found.by());
         let is_revoked = self.authority.revocations().covers(&grant, now);
         trail.step("revocation", !is_revoked, || "no revocation covers the token".to_owned());
         if is_revoked {

@@ -54,7 +54,8 @@ impl Revocations {
     pub fn revoke(&self, revocation: Revocation, now: SystemTime) -> Result<(), RevocationError> {
         {
             let mut table = self.table.write();
-            if !table.posted.holds(&revocation) && table.len() >= self.capacity {
+            let is_tight = table.len() >= self.capacity || table.posted.0.len() >= MAX_CLAIMS;
+            if is_tight && !table.posted.holds(&revocation) {
                 table.posted.forget_past(now);
                 if table.len() >= self.capacity {
                     return Err(RevocationError::Full { capacity: self.capacity });
