@@ -149,8 +149,8 @@ impl Authorizer {
         let token = parsed?;
         let iss =
             verify::issuer(&token.claims).inspect_err(|_| trail.step("iss", false, || "iss is a string".to_owned()))?;
-        let mut issuers = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).peekable();
-        trail.step("iss", issuers.peek().is_some(), || {
+        let issuers: Vec<_> = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).collect();
+        trail.step("iss", !issuers.is_empty(), || {
             let names: Vec<_> = self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()).collect();
             format!("iss {iss:?} is one of {names:?}")
         });

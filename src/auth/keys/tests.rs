@@ -76,6 +76,9 @@ fn a_secret_is_long_and_only_for_hmac() {
     assert_eq!(read(31, Algorithm::HS256), Err(KeyError::ShortSecret));
     assert_eq!(read(32, Algorithm::HS256), Ok(()));
     assert_eq!(read(32, Algorithm::RS256), Err(KeyError::Family(Algorithm::RS256)));
+    let published = pair(&rcgen::PKCS_ECDSA_P256_SHA256).public_key_pem();
+    let refused = Key::from_secret(published.as_bytes(), Algorithm::HS256, None).map(|_| ());
+    assert_eq!(refused, Err(KeyError::SecretIsPem));
     assert!(!format!("{:?}", secret(None, 1)).contains("1, 1"));
 }
 
