@@ -382,3 +382,16 @@ async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
     assert_eq!(granted.standing(&gateway.authority, now()), Standing::KeyRemoved);
     assert!(gateway.decide(&token("two", &keys().foreign_ec, Algorithm::ES256)).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up_on() {
+    // The kernel accepts; nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url: url::Url = format!("http://{}/", silent.local_addr().expect("an address")).parse().expect("a URL");
+    let begun = tokio::time::Instant::now();
+
+    let result = fetch::get(&url, &fetch::tls_trusting(RootCertStore::empty())).await;
+
+    assert!(matches!(result, Err(fetch::FetchError::Timeout)), "{result:?}");
+    assert!(begun.elapsed() <= fetch::TIMEOUT + Duration::from_millis(10));
+}

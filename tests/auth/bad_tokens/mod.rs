@@ -5,6 +5,7 @@ mod form;
 mod signature;
 
 use jsonwebtoken::Algorithm;
+use rillgate::auth::Denied;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -70,6 +71,7 @@ async fn no_crafted_token_is_let_in_and_each_is_counted_under_its_reason() {
     for (what, token, reason) in &table.0 {
         let (_, decision) = authorizer.explain(token, wanted(), now()).await;
         let label = decision.as_ref().map_or_else(|denied| denied.label(), |_| "LET IN");
+        assert!(Denied::LABELS.contains(reason), "{reason} is no label");
         if label != *reason {
             wrong.push(format!("{what}: {label}, not {reason}"));
         }
