@@ -130,8 +130,7 @@ impl Authorizer {
         trail: &mut Trail,
     ) -> Result<Grant, Denied> {
         let verified = self.verify(found.reveal(), now, trail).await?;
-        let grant = Grant::new(verified, found.by());
-        let claims = grant.claims();
+        let (grant, claims) = Grant::new(verified, found.by());
         let is_revoked = self.authority.revocations().covers(&grant, now);
         trail.step("revocation", !is_revoked, || "no revocation covers the token".to_owned());
         if is_revoked {
@@ -150,12 +149,7 @@ impl Authorizer {
         let token = parsed?;
         let iss =
             verify::issuer(&token.claims).inspect_err(|_| trail.step("iss", false, || "iss is a string".to_owned()))?;
-        let mut issuers = Vec::new();
-        for issuer in &self.issuers {
-            if issuer.settings().issuer == iss {
-                issuers.push(issuer);
-            }
-        }
+        let issuers: Vec<_> = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).collect();
         trail.step("iss", !issuers.is_empty(), || {
             let names: Vec<_> = self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()).collect();
             format!("iss {iss:?} is one of {names:?}")

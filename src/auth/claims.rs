@@ -28,7 +28,7 @@ pub enum ClaimPathError {
     /// A `~` that is neither `~0` nor `~1` (RFC 6901, 3).
     #[error("\"~\" in a JSON pointer is written \"~0\", \"/\" within a name \"~1\"")]
     Escape,
-    /// More than [`MAX_STEPS`] steps.
+    /// More than eight steps.
     #[error("a claim is at most 8 steps deep")]
     Deep,
 }

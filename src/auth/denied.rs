@@ -113,7 +113,30 @@ impl fmt::Display for ScopeFault {
 }
 
 impl Denied {
-    /// The metric label, from a closed set.
+    /// Every label there is.
+    pub const LABELS: [&'static str; 19] = [
+        "missing",
+        "ambiguous",
+        "origin",
+        "keys_unavailable",
+        "malformed",
+        "header",
+        "algorithm",
+        "unknown_issuer",
+        "unknown_key",
+        "signature",
+        "expired",
+        "not_yet_valid",
+        "audience",
+        "typ",
+        "claims",
+        "revoked",
+        "streams",
+        "require",
+        "bind",
+    ];
+
+    /// The metric label, one of [`Self::LABELS`].
     pub fn label(self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -40,9 +40,10 @@ pub(super) struct Verified {
 }
 
 impl Grant {
-    pub(super) fn new(verified: Verified, by: Method) -> Self {
+    /// The grant, and the claims as they are already read.
+    pub(super) fn new(verified: Verified, by: Method) -> (Self, Claims) {
         let text = |name| verified.claims.named(name).and_then(serde_json::Value::as_str);
-        Self(Arc::new(Inner {
+        let grant = Self(Arc::new(Inner {
             subject: text("sub").map(Arc::from),
             id: text("jti").map(Box::from),
             issuer: verified.issuer,
@@ -50,7 +51,8 @@ impl Grant {
             key: verified.key,
             payload: verified.payload.into_boxed_slice(),
             by,
-        }))
+        }));
+        (grant, verified.claims)
     }
 
     /// The issuer's name in the configuration.

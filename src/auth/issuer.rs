@@ -17,13 +17,14 @@ use rustls::ClientConfig;
 use super::authority::Changes;
 use super::denied::{Denied, TokenFault};
 use super::explain::Trail;
-use super::fetch::{self, FetchError};
-use super::jwks::{self, DocumentError};
+use super::fetch;
+use super::jwks;
 use super::jws::Unverified;
-use super::keyfile::{self, Stamp};
-use super::keys::{Fingerprint, Key, KeyError, KeySet};
+use super::keyfile;
+use super::keys::{Fingerprint, Key, KeySet};
 use super::remote::Remote;
 use super::settings::{IssuerSettings, KeySource};
+use super::source::{Source, SourceError};
 use super::verify::{self, Expected};
 
 /// Told of every refresh of a JWKS URL: the issuer's name, and `ok` or the kind of failure (both are metric labels).
@@ -44,15 +45,6 @@ pub struct Issuer {
     observer: RefreshObserver,
 }
 
-struct Source {
-    /// The last good set; none as long as there was none. Never held across an await.
-    held: Mutex<Option<Vec<Key>>>,
-    stamp: Mutex<Option<Stamp>>,
-    remote: Option<Remote>,
-    /// Whether the last attempt to read it anew failed.
-    is_stale: Mutex<bool>,
-}
-
 /// How an issuer's keys are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeysState {
@@ -62,41 +54,6 @@ pub enum KeysState {
     Good,
     /// The last good ones, since a source could not be read anew.
     Stale,
-}
-
-/// A source of keys that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file or secret is no key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The document is no JWK Set.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-    /// The document could not be had.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-}
-
-impl SourceError {
-    /// The metric label.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::File { .. } => "file",
-            Self::Key(_) => "key",
-            Self::Document(DocumentError::NotAKeySet) => "document",
-            Self::Document(DocumentError::NoUsableKey) => "no_keys",
-            Self::Fetch(error) => error.kind(),
-        }
-    }
 }
 
 /// What an issuer found to be true of a token.
@@ -118,7 +75,7 @@ impl Issuer {
         let mut sources = Vec::new();
         let mut broken = Vec::new();
         for (at, source) in settings.keys.iter().enumerate() {
-            match load_source(source, &settings.algorithms) {
+            match Source::load(source, &settings.algorithms) {
                 Ok(loaded) => sources.push(loaded),
                 Err(error) => broken.push((at, error)),
             }
@@ -250,7 +207,7 @@ impl Issuer {
                 }
             }
             Err(error) => {
-                tracing::warn!(issuer = %self.name, error = %Chain(&error), "keys not loaded, the last good ones stay");
+                tracing::warn!(issuer = %self.name, error = %error.chain(), "keys not loaded, the last good ones stay");
             }
         }
     }
@@ -280,11 +237,14 @@ impl Issuer {
             }
         }
         let key = self.key_of(token).await;
-        trail.step("key", !matches!(key, Err(Denied::Invalid(fault)) if fault != TokenFault::Signature), || {
+        let is_known = matches!(key, Ok(_) | Err(Denied::Invalid(TokenFault::Signature)));
+        trail.step("key", is_known, || {
             let kid = token.kid.as_deref().unwrap_or("(none)");
             format!("a key with kid {kid:?} for {:?} is known", token.algorithm)
         });
-        trail.step("signature", key.is_ok(), || "the signature is that key's".to_owned());
+        if is_known {
+            trail.step("signature", key.is_ok(), || "the signature is that key's".to_owned());
+        }
         let key = key?;
         let expected = Expected { audience: &self.settings.audience, leeway: self.settings.leeway, now };
         let expires_at = verify::claims(&token.claims, expected, trail)?;
@@ -295,24 +255,22 @@ impl Issuer {
         if !self.uses(token.algorithm) {
             return Err(TokenFault::Algorithm.into());
         }
-        let first = self.keys.load().verify(token).map(Key::fingerprint);
-        // A key without a name is replaced by another without a name.
-        let may_be_newer = match first {
-            Ok(_) => false,
-            Err(fault) => fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none()),
+        let fault = match self.keys.load().verify(token) {
+            Ok(key) => return Ok(key.fingerprint()),
+            Err(fault) => fault,
         };
-        if !may_be_newer {
-            return Ok(first?);
-        }
+        // A key without a name is replaced by another without a name.
+        let may_be_newer = fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none());
         let asked = self.sources.iter().filter_map(|source| {
-            let remote = source.remote.as_ref()?;
+            let remote = source.remote.as_ref().filter(|_| may_be_newer)?;
             let is_loaded = source.held.lock().is_some();
             Some(async move { Some((remote, remote.ask(is_loaded).await?)) })
         });
-        let rounds = futures_util::future::join_all(asked).await;
-        match self.keys.load().verify(token).map(Key::fingerprint) {
+        let rounds: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
+        let again = if rounds.is_empty() { Err(fault) } else { self.keys.load().verify(token).map(Key::fingerprint) };
+        match again {
             Ok(key) => {
-                rounds.into_iter().flatten().for_each(|(remote, round)| remote.bore_fruit(round));
+                rounds.into_iter().for_each(|(remote, round)| remote.bore_fruit(round));
                 Ok(key)
             }
             Err(TokenFault::UnknownKey) if !self.is_loaded() => Err(Denied::Unavailable),
@@ -329,44 +287,10 @@ impl Issuer {
     }
 }
 
-fn load_source(settings: &KeySource, allowed: &[Algorithm]) -> Result<Source, SourceError> {
-    let (held, stamp, remote) = match settings {
-        KeySource::JwksUrl { url, refresh } => {
-            if !fetch::is_allowed(url) {
-                return Err(FetchError::Scheme.into());
-            }
-            (None, None, Some(Remote::new(url.clone(), *refresh)))
-        }
-        KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
-            let stamp = keyfile::stamp_now(path);
-            (Some(keyfile::load(path, settings, allowed)?), stamp, None)
-        }
-        KeySource::Secret { secret, algorithm, kid } => {
-            (Some(vec![Key::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
-        }
-    };
-    Ok(Source { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, is_stale: Mutex::new(false) })
-}
-
 /// `typ` as a media type (RFC 7515, 4.1.9): case does not matter, and `application/` is left out.
 fn media_type(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
-}
-
-/// An error with its causes, on one line.
-struct Chain<'e>(&'e dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Issuer {

@@ -106,3 +106,36 @@ pub fn algorithm(name: &str) -> Option<Algorithm> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nothing_makes_the_reader_panic(text in ".{0,200}", header in ".{0,80}", payload in "[{}\\[\\]\":,a-z0-9]{0,80}") {
+            let _ = parse(&text);
+            let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
+            let _ = parse(&format!("{}.{}.", encode(&header), encode(&payload)));
+            let _ = parse(&format!("{}.{}.", encode("{\"alg\":\"ES256\"}"), encode(&payload)));
+        }
+
+        #[test]
+        fn what_is_read_is_what_was_sent(kid in "[ -~]{0,256}", subject in ".{0,100}", signature: Vec<u8>) {
+            let header = serde_json::json!({ "alg": "ES256", "kid": kid }).to_string();
+            let payload = serde_json::json!({ "sub": subject }).to_string();
+            let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&payload));
+            let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+            prop_assume!(token.len() <= MAX_TOKEN);
+
+            let read = parse(&token).expect("a token");
+
+            prop_assert_eq!(read.message, message.as_str());
+            prop_assert_eq!(read.kid.as_deref(), Some(kid.as_str()));
+            prop_assert_eq!(&read.payload, payload.as_bytes());
+            prop_assert_eq!(read.claims["sub"].as_str(), Some(subject.as_str()));
+        }
+    }
+}

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use jsonwebtoken::Algorithm;
 
-use super::issuer::SourceError;
 use super::jwks::{self, MAX_DOCUMENT};
 use super::keys::Key;
 use super::settings::KeySource;
+use super::source::SourceError;
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

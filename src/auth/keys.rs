@@ -57,6 +57,9 @@ pub enum KeyError {
     /// HMAC with a public key, or a secret with a public-key algorithm: the classic confusion.
     #[error("{0:?} cannot be used with this kind of key")]
     Family(Algorithm),
+    /// A secret that is a PEM file: a published key would be the secret.
+    #[error("a secret is random bytes, and this is a PEM file")]
+    SecretIsPem,
     /// A secret that is too short.
     #[error("a secret has at least 32 bytes")]
     ShortSecret,
@@ -91,10 +94,13 @@ impl Key {
     /// A shared secret.
     ///
     /// # Errors
-    /// [`KeyError::ShortSecret`], [`KeyError::Family`].
+    /// [`KeyError::ShortSecret`], [`KeyError::SecretIsPem`], [`KeyError::Family`].
     pub fn from_secret(secret: &[u8], algorithm: Algorithm, kid: Option<String>) -> Result<Self, KeyError> {
         if algorithm.family() != AlgorithmFamily::Hmac {
             return Err(KeyError::Family(algorithm));
+        }
+        if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
+            return Err(KeyError::SecretIsPem);
         }
         if secret.len() < MIN_SECRET {
             return Err(KeyError::ShortSecret);

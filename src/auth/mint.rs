@@ -174,3 +174,6 @@ pub fn mint(key: &SigningKey, order: &Order, now: SystemTime) -> Result<String, 
     }
     key.sign(header.to_string().as_bytes(), claims.to_string().as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ mod revocation;
 mod revocations;
 mod rules;
 mod settings;
+mod source;
 mod tickets;
 mod token;
 mod verify;
@@ -39,7 +40,7 @@ pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use denied::{Denied, ScopeFault, TokenFault};
 pub use explain::{Outcome, Step};
 pub use grant::Grant;
-pub use issuer::{Issuer, KeysState, RefreshObserver, SourceError};
+pub use issuer::{Issuer, KeysState, RefreshObserver};
 pub use jws::algorithm;
 pub use keys::{KeyError, MIN_SECRET};
 pub use revocation::{
@@ -48,6 +49,7 @@ pub use revocation::{
 pub use revocations::Revocations;
 pub use rules::Wanted;
 pub use settings::{IssuerSettings, KeySource, RuleSettings, TokenSource};
+pub use source::SourceError;
 pub use tickets::{Ticket, TicketError, Tickets};
 pub use token::Method;
 pub use verify::MAX_LEEWAY;

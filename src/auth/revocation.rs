@@ -2,14 +2,20 @@
 //!
 //! Both say the same: `claim` and `value`, or the short forms `jti = …` and `sub = …`. A posted one may end after a
 //! `ttl` ("1h"), a filed one at `until` (a TOML date-time with offset, RFC 3339). Unknown members are refused, so that a
-//! misspelt one does not revoke more or less than was meant. Pure.
+//! misspelt one does not revoke more or less than was meant. Does not
+//! hold revocations.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use toml::value::{Datetime, Offset};
 
 use super::claims::{ClaimPath, ClaimPathError};
+use super::keyfile;
+
+/// Largest file, in bytes.
+const MAX_FILE: usize = 64 * 1024 * 1024;
 
 /// Tokens whose claim has this value are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +125,16 @@ pub fn from_toml(text: &str) -> Result<Vec<Revocation>, RevocationError> {
         one(filed.claim, filed.value, filed.jti, filed.sub, until)
     };
     all.revocations.into_iter().map(read).collect()
+}
+
+/// Reads the file at `path`, at most 64 MiB.
+///
+/// # Errors
+/// See [`RevocationError`].
+pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
+    let bytes = keyfile::read(path, MAX_FILE).map_err(RevocationError::File)?;
+    let text = String::from_utf8(bytes).map_err(|_| RevocationError::NotToml("it is not UTF-8".to_owned()))?;
+    from_toml(&text)
 }
 
 fn one(

@@ -19,9 +19,6 @@ use super::revocation::{self, Revocation, RevocationError};
 /// Most different claims that revocations are about: each costs a look-up per check.
 pub const MAX_CLAIMS: usize = 16;
 
-/// Largest revocation file, in bytes.
-pub const MAX_FILE: usize = 64 * 1024 * 1024;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Revocations {
@@ -54,7 +51,8 @@ impl Revocations {
     pub fn revoke(&self, revocation: Revocation, now: SystemTime) -> Result<(), RevocationError> {
         {
             let mut table = self.table.write();
-            if !table.posted.holds(&revocation) && table.len() >= self.capacity {
+            let is_tight = table.len() >= self.capacity || table.posted.0.len() >= MAX_CLAIMS;
+            if is_tight && !table.posted.holds(&revocation) {
                 table.posted.forget_past(now);
                 if table.len() >= self.capacity {
                     return Err(RevocationError::Full { capacity: self.capacity });
@@ -101,9 +99,7 @@ impl Revocations {
     /// # Errors
     /// It cannot be read, is not what it should be, or is too much; then what was there stays.
     pub fn load(&self, path: &Path, now: SystemTime) -> Result<(), RevocationError> {
-        let bytes = keyfile::read(path, MAX_FILE).map_err(RevocationError::File)?;
-        let text = String::from_utf8(bytes).map_err(|_| RevocationError::NotToml("it is not UTF-8".to_owned()))?;
-        self.replace_filed(revocation::from_toml(&text)?, now)
+        self.replace_filed(revocation::read(path)?, now)
     }
 
     /// Reads the file whenever it has become another, for ever. A file that is gone or broken changes nothing.
@@ -112,7 +108,11 @@ impl Revocations {
         loop {
             let stamp = keyfile::stamp(path).await;
             if stamp.is_some() && stamp != last {
-                match self.load(path, SystemTime::now()) {
+                // A hundred thousand entries take longer to read than a stream may wait.
+                let file = path.to_owned();
+                let read = tokio::task::spawn_blocking(move || revocation::read(&file)).await;
+                let Ok(read) = read else { continue };
+                match read.and_then(|revocations| self.replace_filed(revocations, SystemTime::now())) {
                     Ok(()) => tracing::info!(entries = self.len(), "revocations loaded"),
                     Err(error) => tracing::warn!(%error, "revocations not loaded, the earlier ones stay"),
                 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use subtle::ConstantTimeEq;
 use url::Url;
 
 use crate::secret::Secret;
@@ -25,6 +26,45 @@ pub struct IssuerSettings {
     pub leeway: Duration,
     /// Required `typ` of the token's header, compared without case and without an `application/` prefix.
     pub typ: Option<String>,
+}
+
+impl IssuerSettings {
+    /// Whether both say the same, so that a reload of the configuration can keep what was loaded for one of them.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self { name, issuer, audience, algorithms, keys, leeway, typ } = self;
+        *name == other.name
+            && *issuer == other.issuer
+            && *audience == other.audience
+            && *algorithms == other.algorithms
+            && *leeway == other.leeway
+            && *typ == other.typ
+            && keys.len() == other.keys.len()
+            && keys.iter().zip(&other.keys).all(|(one, other)| one.is_same(other))
+    }
+}
+
+impl KeySource {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::JwksUrl { url, refresh }, Self::JwksUrl { url: other, refresh: others }) => {
+                url == other && refresh == others
+            }
+            (Self::JwksFile(path), Self::JwksFile(other)) => path == other,
+            (
+                Self::PemFile { path, algorithm, kid },
+                Self::PemFile { path: other_path, algorithm: other_algorithm, kid: other_kid },
+            ) => path == other_path && algorithm == other_algorithm && kid == other_kid,
+            (
+                Self::Secret { secret, algorithm, kid },
+                Self::Secret { secret: other_secret, algorithm: other_algorithm, kid: other_kid },
+            ) => {
+                bool::from(secret.reveal().ct_eq(other_secret.reveal()))
+                    && algorithm == other_algorithm
+                    && kid == other_kid
+            }
+            (Self::JwksUrl { .. } | Self::JwksFile(_) | Self::PemFile { .. } | Self::Secret { .. }, _) => false,
+        }
+    }
 }
 
 /// One entry of `issuers.NAME.keys`.

@@ -304,3 +304,57 @@ async fn tickets_are_bounded_for_each_subject_and_in_all() {
     assert!(issue(&granted, now() + ttl).is_ok(), "all have ended");
     assert_eq!(tickets.len(), 1);
 }
+
+#[tokio::test]
+async fn ten_thousand_streams_look_at_their_grants_in_no_time() {
+    let (_directory, authority, authorizer) = set_up(rules());
+    let granted = grant(&authorizer).await;
+    for body in [json!({ "jti": "x" }), json!({ "sub": "x" }), json!({ "claim": "session.id", "value": "x" })] {
+        authority.revocations().revoke(posted(body), now()).expect("room");
+    }
+
+    let begun = std::time::Instant::now();
+    for _ in 0..10_000 {
+        assert_eq!(granted.standing(&authority, now()), Standing::Valid);
+    }
+
+    // Well below, even unoptimised; the bound only catches a scan over all revocations or streams.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_decision_can_be_made_on_any_thread() {
+    fn sent<T: Send>(_: T) {}
+    let (_directory, _authority, authorizer) = set_up(rules());
+    let headers = bearer("x");
+    let request = Presented { headers: &headers, query: None, is_trusted_origin: &|_| false };
+
+    sent(authorizer.authorize(request, wanted(), now()));
+    sent(authorizer.explain("x", wanted(), now()));
+}
+
+#[test]
+fn settings_are_the_same_only_if_all_of_them_are() {
+    let directory = tempdir().expect("a directory");
+    let settings = || issuers(directory.path()).remove(0);
+    assert!(settings().is_same(&settings()));
+
+    let changes: [fn(&mut rillgate::auth::IssuerSettings); 8] = [
+        |other| other.name.push('x'),
+        |other| other.issuer.push('x'),
+        |other| other.audience.push("x".to_owned()),
+        |other| other.algorithms.clear(),
+        |other| other.keys.truncate(2),
+        |other| other.keys.swap(0, 1),
+        |other| other.leeway = Duration::ZERO,
+        |other| {
+            let rillgate::auth::KeySource::Secret { secret, .. } = &mut other.keys[2] else { panic!("a secret") };
+            *secret = rillgate::secret::Secret::new([1; 38]);
+        },
+    ];
+    for change in changes {
+        let mut other = settings();
+        change(&mut other);
+        assert!(!settings().is_same(&other) && !other.is_same(&settings()));
+    }
+}

@@ -1,1 +1,397 @@
+//! Keys that change while the gateway runs, from a real server and from files.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use rcgen::KeyPair;
+use rillgate::auth::{Authority, Authorizer, Denied, Issuer, KeySource, KeysState, Standing, TokenFault, fetch};
+use rustls::RootCertStore;
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::support::*;
+
+/// A server that answers every request with the same bytes until told otherwise, and closes.
+struct Server {
+    address: SocketAddr,
+    answer: Arc<Mutex<Vec<u8>>>,
+    asked: Arc<AtomicUsize>,
+    _task: JoinSet<()>,
+}
+
+impl Server {
+    async fn start(answer: Vec<u8>) -> Self {
+        Self::listen(answer, None).await
+    }
+
+    async fn listen(answer: Vec<u8>, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (answer, asked) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
+        let mut task = JoinSet::new();
+        let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
+        task.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                match &tls {
+                    None => serve(stream, &answers, &count).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, &answers, &count).await;
+                        }
+                    }
+                }
+            }
+        });
+        Self { address, answer, asked, _task: task }
+    }
+
+    fn url(&self) -> url::Url {
+        format!("http://{}/jwks.json?x=1", self.address).parse().expect("a URL")
+    }
+
+    fn answer(&self, answer: Vec<u8>) {
+        *self.answer.lock().expect("not poisoned") = answer;
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &Mutex<Vec<u8>>, asked: &AtomicUsize) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let answer = if head.starts_with(b"GET /jwks.json?x=1 ") {
+        asked.fetch_add(1, Ordering::SeqCst);
+        answer.lock().expect("not poisoned").clone()
+    } else {
+        ok(&jwks(&[("moved", &keys().ec, Algorithm::ES256)]))
+    };
+    // A client that has seen enough may have gone.
+    let _ = stream.write_all(&answer).await;
+    let _ = stream.shutdown().await;
+}
+
+fn ok(body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn status(line: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\n\r\n").into_bytes()
+}
+
+fn jwk(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> Value {
+    let private = pair.serialize_pem();
+    let key = match algorithm {
+        Algorithm::RS256 => EncodingKey::from_rsa_pem(private.as_bytes()),
+        _ => EncodingKey::from_ec_pem(private.as_bytes()),
+    };
+    let jwk = Jwk::from_encoding_key(&key.expect("a key"), algorithm).expect("a JWK");
+    let mut jwk = serde_json::to_value(jwk).expect("JSON");
+    jwk["kid"] = json!(kid);
+    jwk["use"] = json!("sig");
+    jwk
+}
+
+fn jwks(keys: &[(&str, &KeyPair, Algorithm)]) -> Value {
+    json!({ "keys": keys.iter().map(|(kid, pair, algorithm)| jwk(kid, pair, *algorithm)).collect::<Vec<_>>() })
+}
+
+fn token(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> String {
+    let header = json!({ "alg": algorithm, "kid": kid }).to_string();
+    signing(pair, algorithm).sign(header.as_bytes(), claims().to_string().as_bytes()).expect("a token")
+}
+
+struct Gateway {
+    authority: Arc<Authority>,
+    authorizer: Authorizer,
+    issuer: Arc<Issuer>,
+    _running: JoinSet<()>,
+}
+
+impl Gateway {
+    fn start(source: KeySource, roots: RootCertStore) -> Self {
+        let authority = authority(vec![issuer_settings("main", ISSUER, vec![source])]);
+        let mut rules = rules();
+        rules.issuers = vec!["main".to_owned()];
+        let authorizer = authorizer(&authority, rules);
+        let issuer = Arc::clone(&authority.issuers()["main"]);
+        let mut running = JoinSet::new();
+        let runs = Arc::clone(&issuer);
+        running.spawn(async move { runs.run(fetch::tls_trusting(roots)).await });
+        Self { authority, authorizer, issuer, _running: running }
+    }
+
+    fn following(url: url::Url, refresh: Duration) -> Self {
+        keys();
+        Self::start(KeySource::JwksUrl { url, refresh }, RootCertStore::empty())
+    }
+
+    async fn decide(&self, token: &str) -> Result<rillgate::auth::Grant, Denied> {
+        authorize(&self.authorizer, &bearer(token), now()).await
+    }
+}
+
+const SELDOM: Duration = Duration::from_secs(300);
+const OFTEN: Duration = Duration::from_millis(100);
+
+/// Waits for a fact, which nobody announces, with a deadline.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what} does not come true");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_works_at_its_first_token_and_a_removed_one_ends_its_grants() {
+    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+    let first = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("waits for the first fetch");
+    assert_eq!(gateway.issuer.state(), KeysState::Good);
+
+    let begun = Instant::now();
+    for (round, (kid, pair, algorithm)) in
+        [("two", &keys().rsa, Algorithm::RS256), ("three", &keys().foreign_ec, Algorithm::ES256)]
+            .into_iter()
+            .enumerate()
+    {
+        server.answer(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256), (kid, pair, algorithm)])));
+        gateway.decide(&token(kid, pair, algorithm)).await.expect("the key that has just been published");
+        assert_eq!(server.asked(), round + 2);
+        assert_eq!(first.standing(&gateway.authority, now()), Standing::Valid);
+    }
+    let mut changed = gateway.authority.watch();
+    server.answer(ok(&jwks(&[("four", &keys().foreign_rsa, Algorithm::RS256)])));
+    gateway.decide(&token("four", &keys().foreign_rsa, Algorithm::RS256)).await.expect("the only key left");
+
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(changed.has_changed().expect("a sender"));
+    changed.mark_unchanged();
+    assert_eq!(first.standing(&gateway.authority, now()), Standing::KeyRemoved);
+    let old = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.map(|_| ());
+    assert_eq!(old, Err(TokenFault::UnknownKey.into()));
+}
+
+#[tokio::test]
+async fn ten_thousand_unknown_kids_cause_one_fetch() {
+    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+    gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
+    let signed = token("one", &keys().ec, Algorithm::ES256);
+    let (_, rest) = signed.split_once('.').expect("three parts");
+
+    for hundred in 0..100 {
+        let tokens = (0..100).map(|number| {
+            let header = json!({ "alg": "ES256", "kid": format!("k{hundred}-{number}") });
+            format!("{}.{rest}", part(&header))
+        });
+        let decisions = tokens.map(async |token| gateway.decide(&token).await.map(|_| ()));
+        for decision in futures_util::future::join_all(decisions).await {
+            assert_eq!(decision, Err(TokenFault::UnknownKey.into()));
+        }
+    }
+
+    assert_eq!(server.asked(), 2, "the first one, and one for all of them");
+    assert!(gateway.decide(&signed).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_token_can_be_refused_for_without_its_key_causes_no_fetch() {
+    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+    gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
+
+    for (token, fault) in [
+        (token("one", &keys().foreign_ec, Algorithm::ES256), TokenFault::Signature),
+        (
+            hmac(
+                &format!("{}.{}", part(&json!({ "alg": "HS256", "kid": "x" })), part(&claims())),
+                b"",
+                Algorithm::HS256,
+            ),
+            TokenFault::Algorithm,
+        ),
+        (
+            format!("{}.{}.AA", part(&json!({ "alg": "ES256", "kid": "x" })), part(&with("iss", json!("x")))),
+            TokenFault::UnknownIssuer,
+        ),
+        ("x.y.z".to_owned(), TokenFault::Malformed),
+    ] {
+        assert_eq!(gateway.decide(&token).await.map(|_| ()), Err(fault.into()));
+    }
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_yet_are_not_the_clients_fault_and_come_by_themselves() {
+    let server = Server::start(status("503 Service Unavailable")).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+    let good = token("one", &keys().ec, Algorithm::ES256);
+
+    assert_eq!(gateway.decide(&good).await.map(|_| ()), Err(Denied::Unavailable));
+    assert_eq!(gateway.issuer.state(), KeysState::Missing);
+    server.answer(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)])));
+    until("the first good fetch", || gateway.issuer.state() == KeysState::Good).await;
+
+    assert!(gateway.decide(&good).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_broken_endpoint_takes_no_keys_away_but_an_empty_set_does() {
+    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let gateway = Gateway::following(server.url(), OFTEN);
+    let good = token("one", &keys().ec, Algorithm::ES256);
+    let granted = gateway.decide(&good).await.expect("a grant");
+
+    for broken in [
+        status("500 Internal Server Error"),
+        status("204 No Content"),
+        status("302 Found\r\nlocation: http://127.0.0.1:1/jwks.json"),
+        status("302 Found\r\nlocation: /jwks.json?x=1"),
+        b"nonsense\r\n\r\n".to_vec(),
+        ok(&json!({ "keys": [{ "kty": "oct", "k": "AAAA" }] })),
+        ok(&json!([])),
+        ok(&json!({ "error": "no" })),
+        ok(&json!({ "keys": [], "x": "x".repeat(1024 * 1024) })),
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":[]}".to_vec(),
+    ] {
+        server.answer(broken.clone());
+        let asked = server.asked();
+        until("a fetch of the broken answer", || server.asked() > asked + 1).await;
+
+        assert_eq!(
+            gateway.issuer.state(),
+            KeysState::Stale,
+            "{}",
+            String::from_utf8_lossy(&broken[..40.min(broken.len())])
+        );
+        assert!(gateway.decide(&good).await.is_ok());
+        assert_eq!(granted.standing(&gateway.authority, now()), Standing::Valid);
+    }
+    let mut changed = gateway.authority.watch();
+    server.answer(ok(&json!({ "keys": [] })));
+    tokio::time::timeout(Duration::from_secs(10), changed.changed()).await.expect("in time").expect("a sender");
+
+    assert_eq!(granted.standing(&gateway.authority, now()), Standing::KeyRemoved);
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_origin_is_followed() {
+    let server = Server::start(status("307 Temporary Redirect\r\nlocation: /moved")).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+
+    let decision = gateway.decide(&token("moved", &keys().ec, Algorithm::ES256)).await;
+
+    assert!(decision.is_ok(), "{decision:?}");
+}
+
+#[tokio::test]
+async fn over_tls_the_server_must_be_trusted() {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certified.cert.der().clone()],
+            rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key"),
+        )
+        .expect("a certificate with its key");
+    let answer = ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]));
+    let server = Server::listen(answer, Some(Arc::new(tls).into())).await;
+    let url: url::Url = format!("https://localhost:{}/jwks.json?x=1", server.address.port()).parse().expect("a URL");
+    let source = KeySource::JwksUrl { url, refresh: SELDOM };
+    let mut roots = RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).expect("a root");
+    let good = token("one", &keys().ec, Algorithm::ES256);
+
+    let trusting = Gateway::start(source.clone(), roots);
+    let distrusting = Gateway::start(source, RootCertStore::empty());
+
+    assert!(trusting.decide(&good).await.is_ok());
+    assert_eq!(distrusting.decide(&good).await.map(|_| ()), Err(Denied::Unavailable));
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
+async fn only_https_or_loopback_is_asked_for_keys() {
+    for url in ["http://id.example.com/jwks.json", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://10.0.0.1/x"] {
+        let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM };
+        let settings = issuer_settings("main", ISSUER, vec![source]);
+
+        let loaded = Issuer::load(settings, Authority::new(1).changes(), nobody_listens());
+
+        assert!(loaded.is_err(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_during_an_outage_keeps_the_keys() {
+    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+    let granted = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
+    let settings = gateway.issuer.settings().clone();
+    let load = || Issuer::load(settings.clone(), gateway.authority.changes(), nobody_listens()).expect("an issuer");
+
+    let (fresh, adopting) = (load(), load());
+    adopting.adopt(&gateway.issuer);
+
+    assert_eq!((fresh.state(), adopting.state()), (KeysState::Missing, KeysState::Good));
+    gateway.authority.replace_issuers([("main".to_owned(), Arc::new(adopting))].into());
+    assert_eq!(granted.standing(&gateway.authority, now()), Standing::Valid);
+    gateway.authority.replace_issuers([("main".to_owned(), Arc::new(fresh))].into());
+    assert_eq!(granted.standing(&gateway.authority, now()), Standing::Valid, "not known is not removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
+    let directory = tempdir().expect("a directory");
+    keys();
+    let document = |kid| jwks(&[(kid, &keys().ec, Algorithm::ES256)]).to_string();
+    let path = write(directory.path(), "jwks.json", document("one"));
+    let gateway = Gateway::start(KeySource::JwksFile(path), RootCertStore::empty());
+    let granted = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
+    let mut changed = gateway.authority.watch();
+
+    write(directory.path(), "jwks.json", "{");
+    until("the broken file is seen", || gateway.issuer.state() == KeysState::Stale).await;
+    assert_eq!(granted.standing(&gateway.authority, now()), Standing::Valid);
+    assert!(!changed.has_changed().expect("a sender"));
+
+    // As a deployment does it: a new file, put in the place of the old one.
+    let next = write(directory.path(), "next", jwks(&[("two", &keys().foreign_ec, Algorithm::ES256)]).to_string());
+    std::fs::rename(next, directory.path().join("jwks.json")).expect("a rename");
+    changed.changed().await.expect("a sender");
+    assert_eq!(granted.standing(&gateway.authority, now()), Standing::KeyRemoved);
+    assert!(gateway.decide(&token("two", &keys().foreign_ec, Algorithm::ES256)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up_on() {
+    // The kernel accepts; nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url: url::Url = format!("http://{}/", silent.local_addr().expect("an address")).parse().expect("a URL");
+    let begun = tokio::time::Instant::now();
+
+    let result = fetch::get(&url, &fetch::tls_trusting(RootCertStore::empty())).await;
+
+    assert!(matches!(result, Err(fetch::FetchError::Timeout)), "{result:?}");
+    assert!(begun.elapsed() <= fetch::TIMEOUT + Duration::from_millis(10));
+}

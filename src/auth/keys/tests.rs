@@ -1,1 +1,109 @@
+use rcgen::KeyPair;
 
+use super::*;
+use crate::auth::jws;
+
+fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> KeyPair {
+    KeyPair::generate_for(algorithm).expect("a key")
+}
+
+fn secret(kid: Option<&str>, byte: u8) -> Key {
+    Key::from_secret(&[byte; 32], Algorithm::HS256, kid.map(str::to_owned)).expect("a secret")
+}
+
+fn token(kid: Option<&str>, byte: u8) -> String {
+    let signing = crate::auth::mint::SigningKey::read(&[byte; 32], None).expect("a secret");
+    let header = serde_json::json!({ "alg": "HS256", "kid": kid });
+    let header = if kid.is_some() { header } else { serde_json::json!({ "alg": "HS256" }) };
+    signing.sign(header.to_string().as_bytes(), b"{}").expect("a token")
+}
+
+#[test]
+fn a_pem_key_must_be_public_and_of_its_algorithm() {
+    let (p256, p384) = (pair(&rcgen::PKCS_ECDSA_P256_SHA256), pair(&rcgen::PKCS_ECDSA_P384_SHA384));
+    let ed = pair(&rcgen::PKCS_ED25519);
+    let read = |text: &str, algorithm| Key::from_pem(text.as_bytes(), algorithm, None).map(|_| ());
+
+    assert_eq!(read(&p256.public_key_pem(), Algorithm::ES256), Ok(()));
+    assert_eq!(read(&p384.public_key_pem(), Algorithm::ES384), Ok(()));
+    assert_eq!(read(&ed.public_key_pem(), Algorithm::EdDSA), Ok(()));
+    for algorithm in [Algorithm::ES384, Algorithm::RS256, Algorithm::PS512, Algorithm::EdDSA] {
+        assert_eq!(read(&p256.public_key_pem(), algorithm), Err(KeyError::Unsuited(algorithm)));
+    }
+    assert_eq!(read(&p384.public_key_pem(), Algorithm::ES256), Err(KeyError::Unsuited(Algorithm::ES256)));
+    for algorithm in [Algorithm::HS256, Algorithm::HS512] {
+        assert_eq!(read(&p256.public_key_pem(), algorithm), Err(KeyError::Family(algorithm)));
+    }
+    assert_eq!(read(&p256.serialize_pem(), Algorithm::ES256), Err(KeyError::Private));
+    let both = format!("{}{}", p256.public_key_pem(), p256.serialize_pem());
+    assert_eq!(read(&both, Algorithm::ES256), Err(KeyError::Private));
+    let two = p256.public_key_pem().repeat(2);
+    assert_eq!(read(&two, Algorithm::ES256), Err(KeyError::SeveralSections));
+    for bad in ["", "x", "-----BEGIN PUBLIC KEY-----\n", "-----BEGIN A-----\n*\n-----END A-----"] {
+        assert_eq!(read(bad, Algorithm::ES256), Err(KeyError::NotPem), "{bad}");
+    }
+}
+
+#[test]
+fn a_certificate_gives_its_public_key() {
+    let certified = rcgen::generate_simple_self_signed(vec!["id.example.com".to_owned()]).expect("a certificate");
+    let of = |text: String| Key::from_pem(text.as_bytes(), Algorithm::ES256, None).expect("a key").fingerprint();
+
+    assert_eq!(of(certified.cert.pem()), of(certified.signing_key.public_key_pem()));
+}
+
+#[test]
+fn an_rsa_key_has_at_least_2048_bits_and_may_be_pkcs1() {
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("a key");
+    let pkcs1 = aws_lc_rs::signature::KeyPair::public_key(&pair).as_ref().to_vec();
+    let text = pem::encode("RSA PUBLIC KEY", &pkcs1);
+    assert!(Key::from_pem(&text, Algorithm::PS256, None).is_ok());
+
+    // 2048 bits become 1024: a modulus of half the length, with the lengths in front of it changed.
+    let mut short = vec![0x30, 0x81, 0x89, 0x02, 0x81, 0x81, 0x00];
+    let modulus = &pkcs1[pkcs1.len() - 5 - 256..pkcs1.len() - 5];
+    short.extend_from_slice(&modulus[128..]);
+    short[7] |= 0x80;
+    short.extend_from_slice(&[0x02, 0x03, 0x01, 0x00, 0x01]);
+    let refused = Key::from_pem(&pem::encode("RSA PUBLIC KEY", &short), Algorithm::RS256, None).map(|_| ());
+    assert_eq!(refused, Err(KeyError::Unsuited(Algorithm::RS256)));
+}
+
+#[test]
+fn a_secret_is_long_and_only_for_hmac() {
+    let read = |length: usize, algorithm| Key::from_secret(&vec![1; length], algorithm, None).map(|_| ());
+
+    assert_eq!(read(31, Algorithm::HS256), Err(KeyError::ShortSecret));
+    assert_eq!(read(32, Algorithm::HS256), Ok(()));
+    assert_eq!(read(32, Algorithm::RS256), Err(KeyError::Family(Algorithm::RS256)));
+    let published = pair(&rcgen::PKCS_ECDSA_P256_SHA256).public_key_pem();
+    let refused = Key::from_secret(published.as_bytes(), Algorithm::HS256, None).map(|_| ());
+    assert_eq!(refused, Err(KeyError::SecretIsPem));
+    assert!(!format!("{:?}", secret(None, 1)).contains("1, 1"));
+}
+
+#[test]
+fn the_kid_selects_and_without_one_there_must_be_no_choice() {
+    let verify = |keys: Vec<Key>, token: &str| {
+        KeySet::new(keys).verify(&jws::parse(token).expect("a token")).map(Key::fingerprint)
+    };
+    let (a, b) = (|| secret(Some("a"), 1), || secret(Some("b"), 2));
+
+    assert_eq!(verify(vec![a(), b()], &token(Some("b"), 2)), Ok(b().fingerprint()));
+    assert_eq!(verify(vec![a(), b()], &token(Some("a"), 2)), Err(TokenFault::Signature), "the wrong one is not tried");
+    assert_eq!(verify(vec![a(), b()], &token(Some("c"), 2)), Err(TokenFault::UnknownKey));
+    assert_eq!(verify(vec![a(), b()], &token(None, 2)), Err(TokenFault::UnknownKey), "two to choose from");
+    assert_eq!(verify(vec![b()], &token(None, 2)), Ok(b().fingerprint()), "only one");
+    assert_eq!(verify(vec![a(), secret(None, 2)], &token(None, 2)), Ok(secret(None, 2).fingerprint()));
+    assert_eq!(verify(vec![secret(None, 2)], &token(Some("b"), 2)), Err(TokenFault::UnknownKey));
+    assert_eq!(verify(vec![], &token(None, 2)), Err(TokenFault::UnknownKey));
+}
+
+#[test]
+fn keys_of_one_kid_are_tried_but_not_without_end() {
+    let same = |byte| secret(Some("a"), byte);
+    let verify = |keys: Vec<Key>| KeySet::new(keys).verify(&jws::parse(&token(Some("a"), 9)).expect("a token")).is_ok();
+
+    assert!(verify(vec![same(1), same(2), same(3), same(9)]));
+    assert!(!verify(vec![same(1), same(2), same(3), same(4), same(9)]));
+}

@@ -1,0 +1,107 @@
+//! One source of an issuer's keys: a URL, a file, a secret.
+//!
+//! It holds the last good set that it gave. Does not refresh itself: the issuer does.
+
+use std::fmt;
+
+use jsonwebtoken::Algorithm;
+use parking_lot::Mutex;
+
+use super::fetch::{self, FetchError};
+use super::jwks::DocumentError;
+use super::keyfile::{self, Stamp};
+use super::keys::{Key, KeyError};
+use super::remote::Remote;
+use super::settings::KeySource;
+
+/// One entry of `issuers.NAME.keys`, and what it has given so far.
+pub struct Source {
+    /// The last good set; none as long as there was none. Never held across an await.
+    pub held: Mutex<Option<Vec<Key>>>,
+    /// The file's state when it was last read.
+    pub stamp: Mutex<Option<Stamp>>,
+    /// When the URL is asked, if it is one.
+    pub remote: Option<Remote>,
+    /// Whether the last attempt to read it anew failed.
+    pub is_stale: Mutex<bool>,
+}
+
+impl Source {
+    /// Reads what can be read at once: a file, a secret. A URL has given nothing yet.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub fn load(settings: &KeySource, allowed: &[Algorithm]) -> Result<Self, SourceError> {
+        let (held, stamp, remote) = match settings {
+            KeySource::JwksUrl { url, refresh } => {
+                if !fetch::is_allowed(url) {
+                    return Err(FetchError::Scheme.into());
+                }
+                (None, None, Some(Remote::new(url.clone(), *refresh)))
+            }
+            KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
+                let stamp = keyfile::stamp_now(path);
+                (Some(keyfile::load(path, settings, allowed)?), stamp, None)
+            }
+            KeySource::Secret { secret, algorithm, kid } => {
+                (Some(vec![Key::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
+            }
+        };
+        Ok(Self { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, is_stale: Mutex::new(false) })
+    }
+}
+
+/// A source of keys that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file or secret is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The document is no JWK Set.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The document could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+impl SourceError {
+    /// The metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file",
+            Self::Key(_) => "key",
+            Self::Document(DocumentError::NotAKeySet) => "document",
+            Self::Document(DocumentError::NoUsableKey) => "no_keys",
+            Self::Fetch(error) => error.kind(),
+        }
+    }
+
+    /// It with its causes, on one line.
+    pub(super) fn chain(&self) -> impl fmt::Display {
+        Chain(self)
+    }
+}
+
+/// An error with its causes, on one line.
+struct Chain<'e>(&'e dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
