@@ -20,6 +20,7 @@ use crate::files;
 use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
+use crate::memory::Watermark;
 use crate::serving::{self, IssuerTasks, PartsError};
 use crate::stream::{EXPIRY_INTERVAL, Streams};
 use crate::tasks::Tasks;
@@ -94,6 +95,7 @@ impl Gateway {
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
             seats: Seats::new(config.limits.subscribers),
+            memory: Watermark::new(config.limits.memory),
             authority,
             limits: Arc::new(config.limits.clone()),
             spread: config.drain.spread,
@@ -149,6 +151,8 @@ impl Gateway {
         let gate = &parts.gate;
         let tasks = gate.tasks.clone();
         let admission = Admission::new(gate.limits.connections, gate.limits.connections_per_ip);
+        let accepts = Arc::new(listen::Rate::new(gate.limits.accepts_per_second));
+        let handshakes = Arc::new(listen::Rate::new(gate.limits.handshakes_per_second));
         for listener in self.listeners {
             let metrics = gate.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
@@ -157,6 +161,8 @@ impl Gateway {
             }
             let around = Surroundings {
                 admission: admission.clone(),
+                accepts: accepts.clone(),
+                handshakes: handshakes.clone(),
                 limits: gate.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
@@ -298,6 +304,7 @@ async fn upkeep(parts: Arc<Parts>) {
     loop {
         tokio::select! {
             _ = gauges.tick() => {
+                gate.memory.look();
                 Introspection(gate.clone()).measure();
                 parts.issuers.report(&parts.readiness);
             }

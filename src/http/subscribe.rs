@@ -55,6 +55,9 @@ pub async fn respond(
 ) -> Result<Response<ResponseBody>, Rejection> {
     let wish = Wish::of(route, head)?;
     let shared = share::values(&route.settings.share, head, grant.as_ref())?;
+    if gate.memory.is_above() {
+        return Err(Rejection::Memory);
+    }
     let seat = gate.seats.take().ok_or(Rejection::SubscribersFull)?;
     let mut subscription = open(gate, route, captures, target, shared)?;
     wait_for_outcome(route, &mut subscription).await?;

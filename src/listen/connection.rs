@@ -222,10 +222,16 @@ fn hyper_service<B: ResponseBody>(
 pub(super) async fn establish(
     tcp: TcpStream,
     tls: Option<&super::tls::Tls>,
+    handshakes: &super::rate::Rate,
     limits: &Limits,
 ) -> Result<(Transport, Protocol), &'static str> {
     match tls {
-        Some(tls) => match timeout(limits.handshake_timeout, tls.accept(tcp)).await {
+        Some(tls) => match timeout(limits.handshake_timeout, async {
+            handshakes.turn().await;
+            tls.accept(tcp).await
+        })
+        .await
+        {
             Ok(Ok(tls)) => {
                 let transport = Transport::Tls(Box::new(tls));
                 let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::admission::{Admission, Admitted};
 use super::connection::{self, Peer, ResponseBody, Service};
+use super::rate::Rate;
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
@@ -37,6 +38,10 @@ pub struct Listener {
 pub struct Surroundings {
     /// Counts connections over all listeners.
     pub admission: Admission,
+    /// How fast connections are accepted, all listeners together.
+    pub accepts: Arc<Rate>,
+    /// How fast TLS handshakes are begun, all listeners together.
+    pub handshakes: Arc<Rate>,
     /// The gateway's limits.
     pub limits: Arc<Limits>,
     /// Where connections run.
@@ -88,6 +93,8 @@ impl Listener {
             };
             match accepted {
                 Ok((tcp, address)) => {
+                    // What comes too fast waits in the kernel's queue.
+                    around.accepts.turn().await;
                     trouble = None;
                     // Taken off this runtime: it is about to be registered with a worker's.
                     if let Ok(tcp) = tcp.into_std() {
@@ -138,7 +145,7 @@ async fn connect<B: ResponseBody>(
     admitted: Admitted,
 ) {
     let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
-    let established = connection::establish(tcp, tls.as_deref(), &around.limits).await;
+    let established = connection::establish(tcp, tls.as_deref(), &around.handshakes, &around.limits).await;
     if tls.is_some() {
         around.metrics.handshake(established.as_ref().map_or_else(|why| *why, |_| "ok"));
     }
