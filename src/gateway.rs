@@ -167,6 +167,8 @@ impl Gateway {
                 workers: workers.clone(),
                 tasks: tasks.clone(),
                 metrics,
+                tls: listener.tls().cloned(),
+                trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
             };
             tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
         }

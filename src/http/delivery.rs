@@ -93,6 +93,7 @@ impl Delivery {
                 end = &mut self.over => return Step::End(end),
                 ready = self.subscription.ready() => match ready {
                     Ready::Complete => return Step::End(End::Complete),
+                    Ready::Refused => return Step::End(End::Error),
                     Ready::Entries => {}
                 },
                 () = self.heartbeat.due() => return Step::Heartbeat,

@@ -16,6 +16,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -42,6 +43,8 @@ pub struct Peer {
     pub server_name: Option<Arc<str>>,
     /// Whether its address has more connections than it may.
     pub is_over_ip_limit: bool,
+    /// Peers whose word about the client's address is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 /// Answers requests; must not fail.

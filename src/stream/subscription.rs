@@ -32,6 +32,8 @@ pub enum Ready {
     Entries,
     /// Nothing more will come.
     Complete,
+    /// The stream was refused after all and is being forgotten: whoever comes back is told why.
+    Refused,
 }
 
 /// Entries taken from the log.
@@ -136,10 +138,16 @@ impl Subscription {
         let next = self.next;
         let progress = self
             .progress
-            .wait_for(|progress| progress.end > next || progress.phase == Phase::Complete)
+            .wait_for(|progress| {
+                progress.end > next || matches!(progress.phase, Phase::Complete | Phase::Refused(_))
+            })
             .await
             .expect("the subscription holds the stream and with it the sender");
-        if progress.end > next { Ready::Entries } else { Ready::Complete }
+        match progress.phase {
+            _ if progress.end > next => Ready::Entries,
+            Phase::Refused(_) => Ready::Refused,
+            _ => Ready::Complete,
+        }
     }
 
     /// Whether entries wait to be read.
