@@ -17,7 +17,7 @@ fn entry(number: usize) -> Entry {
     Entry {
         frame: Frame::from(&event),
         id: event.id.expect("a number is an id"),
-        kind: EntryKind::Event { fingerprint: number as u64, has_own_id: true },
+        kind: EntryKind::Event { fingerprint: number as u64, has_own_id: true, topic: 0 },
         at: Instant::now(),
     }
 }

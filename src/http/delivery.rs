@@ -21,6 +21,7 @@ pub struct Delivery {
     over: BoxFuture<'static, End>,
     heartbeat: Heartbeat,
     lagged: Lagging,
+    is_latest_only: bool,
     gather: Duration,
     tell: TellVerdict,
     until: Until,
@@ -44,6 +45,8 @@ pub struct Terms {
     pub heartbeat: Duration,
     /// What happens when the client falls off the log.
     pub lagged: Lagging,
+    /// Whether a lagging client gets only the newest event of each type.
+    pub is_latest_only: bool,
     /// How long to wait for more events before writing.
     pub gather: Duration,
     /// How a gap is told.
@@ -71,6 +74,7 @@ impl Delivery {
             over: Box::pin(terms.life.over()),
             heartbeat: Heartbeat::new(terms.heartbeat),
             lagged: terms.lagged,
+            is_latest_only: terms.is_latest_only,
             gather: terms.gather,
             tell: terms.tell,
             until: terms.until,
@@ -101,9 +105,13 @@ impl Delivery {
             if !self.gather.is_zero() {
                 sleep(self.gather).await;
             }
-            match self.subscription.take(bytes, self.until.events) {
+            let taken = match self.is_latest_only {
+                true => self.subscription.take_latest(bytes, self.until.events),
+                false => self.subscription.take(bytes, self.until.events),
+            };
+            match taken {
                 Ok(taken) => {
-                    self.until.events -= taken.events;
+                    self.until.events = self.until.events.saturating_sub(taken.events);
                     return Step::Frames(taken);
                 }
                 Err(_) if self.lagged == Lagging::Disconnect => return Step::End(End::Lagged),

@@ -86,6 +86,7 @@ pub async fn respond(
         life: life.clone(),
         heartbeat: route.settings.delivery.heartbeat,
         lagged: route.settings.delivery.lagged,
+        is_latest_only: route.settings.delivery.latest,
         gather: route.settings.delivery.gather,
         tell: teller(route.settings.replay.verdict),
         until: Until { end, events: wish.limit },

@@ -132,7 +132,7 @@ impl Intake {
         taken.entries.push(Entry {
             frame: Frame::from(&event),
             id: self.shown_id.clone(),
-            kind: EntryKind::Event { fingerprint, has_own_id },
+            kind: EntryKind::Event { fingerprint, has_own_id, topic: self.hasher.hash_one(&event.kind) },
             at: now,
         });
     }

@@ -36,6 +36,8 @@ pub enum EntryKind {
         fingerprint: u64,
         /// Whether the upstream gave it an id of its own.
         has_own_id: bool,
+        /// Stands for the event's type: equal for equal types.
+        topic: u64,
     },
     /// Dispatches nothing: an id alone, a reconnection time, a verdict.
     Aside,
@@ -235,10 +237,26 @@ impl EventLog {
         }
     }
 
+    /// Where the newest event of each type stands, from a place on, oldest first. The log's newest event is among them.
+    pub fn newest_of_each_type(&self, at: Offset) -> Vec<Offset> {
+        let from = usize::try_from(at.0.saturating_sub(self.start)).unwrap_or(usize::MAX).min(self.kept.len());
+        let mut seen = HashSet::new();
+        let mut newest: Vec<_> = (from..self.kept.len())
+            .rev()
+            .filter(|&index| match self.kept[index].entry.kind {
+                EntryKind::Event { topic, .. } => seen.insert(topic),
+                EntryKind::Aside => false,
+            })
+            .map(|index| Offset(self.start + index as u64))
+            .collect();
+        newest.reverse();
+        newest
+    }
+
     /// The newest entry that the upstream named itself and that has this fingerprint.
     pub fn find(&self, wanted: u64) -> Option<Offset> {
         let index = self.kept.iter().rposition(|kept| {
-            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true } if fingerprint == wanted)
+            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true, .. } if fingerprint == wanted)
         })?;
         Some(Offset(self.start + index as u64))
     }

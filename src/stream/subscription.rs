@@ -138,9 +138,7 @@ impl Subscription {
         let next = self.next;
         let progress = self
             .progress
-            .wait_for(|progress| {
-                progress.end > next || matches!(progress.phase, Phase::Complete | Phase::Refused(_))
-            })
+            .wait_for(|progress| progress.end > next || matches!(progress.phase, Phase::Complete | Phase::Refused(_)))
             .await
             .expect("the subscription holds the stream and with it the sender");
         match progress.phase {
@@ -174,6 +172,35 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
+        Ok(taken)
+    }
+
+    /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
+    /// with it everything that it will ever get of what waits now.
+    ///
+    /// # Errors
+    /// [`Lagged`], as for [`Self::take`].
+    pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+        let log = self.stream.log();
+        let mut waiting = 0;
+        let is_lagging = log.from(self.next, self.read)?.any(|entry| {
+            let before = waiting;
+            waiting += entry.frame.len();
+            before >= bytes
+        });
+        if !is_lagging {
+            drop(log);
+            return self.take(bytes, events);
+        }
+        let mut taken = Taken::default();
+        for offset in log.newest_of_each_type(self.next) {
+            let Some(entry) = log.from(offset, 0)?.next() else { break };
+            taken.events += 1;
+            taken.oldest.get_or_insert(entry.at);
+            taken.frames.push(entry.frame.clone());
+        }
+        self.next = log.end();
+        self.read = log.events_until(self.next);
         Ok(taken)
     }
 
