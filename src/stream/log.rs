@@ -74,6 +74,8 @@ pub struct EventLog {
     bytes: usize,
     /// The id in force before the oldest entry kept.
     id_before: EventId,
+    /// Whether events have been evicted that came under `id_before` after the entry that brought it.
+    is_run_cut: bool,
     occurrences: HashMap<EventId, Occurrences>,
     forgotten: Forgotten,
     retention: Retention,
@@ -104,6 +106,7 @@ impl EventLog {
             events_ever: 0,
             bytes: 0,
             id_before: EventId::default(),
+            is_run_cut: false,
             occurrences: HashMap::new(),
             forgotten: Forgotten::new(retention.events),
             retention,
@@ -182,12 +185,20 @@ impl EventLog {
         self.start += 1;
         self.bytes -= entry.frame.len();
         self.events_before += u64::from(entry.is_event());
+        self.is_run_cut = entry.id == self.id_before && (self.is_run_cut || entry.is_event());
         self.id_before = entry.id;
     }
 
     /// Where `id` stands. O(1).
+    ///
+    /// Events without an id of their own stand under the last one, so an id may name a run of entries. Who has read the
+    /// first of a run that the log's start cuts has not read the others: its place is the start, or gone with them.
     pub fn place(&self, id: &str) -> Place {
         match self.occurrences.get(id) {
+            Some(seen) if seen.oldest == self.start && self.id_before.as_str() == id => match self.is_run_cut {
+                true => Place::Evicted,
+                false => Place::Here(self.start()),
+            },
             Some(seen) => Place::Here(Offset(seen.oldest + 1)),
             None if self.forgotten.contains(id) => Place::Evicted,
             None => Place::Unknown,

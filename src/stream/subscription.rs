@@ -153,7 +153,7 @@ impl Subscription {
         self.progress.borrow().end > self.next
     }
 
-    /// Takes entries until `bytes` is reached (at least one entry) or `events` events are taken.
+    /// Takes entries of at most `bytes` together, or a single larger one, and at most `events` events.
     ///
     /// # Errors
     /// [`Lagged`] when the place is no longer in the log; nothing is taken then.
@@ -162,7 +162,8 @@ impl Subscription {
         let mut taken = Taken::default();
         let mut size = 0;
         for entry in log.from(self.next, self.read)? {
-            if size >= bytes || taken.events >= events {
+            let is_full = !taken.frames.is_empty() && size + entry.frame.len() > bytes;
+            if is_full || taken.events >= events {
                 break;
             }
             size += entry.frame.len();
