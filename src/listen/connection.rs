@@ -143,7 +143,7 @@ pub async fn serve_http2<B: ResponseBody>(
     limits: &Limits,
     tasks: &Tasks,
 ) {
-    let pace = Arc::new(Pace::new(limits));
+    let pace = Arc::new(Pace::of_http2(limits));
     let mut connection = http2::Builder::new(Supervising(tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
