@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CONNECTION};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
@@ -53,11 +53,19 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     {
         cors::permit(route.settings.cors.as_ref(), &head, response.headers_mut());
     }
-    if gate.tasks.draining().has_begun() && head.version < Version::HTTP_2 {
+    // A body is never read: what stands behind it could be taken for another request by someone in between
+    // (RFC 9112, 6.1 and 11.2), so nothing is.
+    let ends_connection = gate.tasks.draining().has_begun() || announces_body(&head);
+    if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     metrics.request(response.status().as_u16());
     response
+}
+
+/// Whether the client said that a body follows (RFC 9112, 6).
+fn announces_body(head: &Parts) -> bool {
+    head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 /// What is refused whatever it is about.
