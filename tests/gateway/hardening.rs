@@ -313,7 +313,7 @@ async fn an_idle_connection_is_closed_while_a_quiet_stream_lives_on() {
     idle.send(b"GET /nothing/here HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(status(&idle.read_to_end(DEADLINE).await), 404);
     let mut unused = Client::http2(gateway.address()).connect().await.unwrap();
-    assert_eq!(unused.subscribe("/nothing/here", &[]).await.text().await.is_empty(), false);
+    assert!(!unused.subscribe("/nothing/here", &[]).await.text().await.is_empty());
     watch_for(Duration::from_secs(2)).await;
 
     assert!(unused.try_request("GET", "/nothing/here", &[]).await.is_err(), "an idle HTTP/2 connection is still open");

@@ -15,4 +15,5 @@ mod limits;
 mod slow_reader;
 mod support;
 mod support_tests;
+mod tls;
 mod upstream_failure;
