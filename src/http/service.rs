@@ -16,7 +16,7 @@ use super::rejection::Rejection;
 use super::target::Target;
 use super::{cors, subscribe};
 use crate::auth::{Authorizer, Denied, Grant, Presented, Wanted};
-use crate::listen::Peer;
+use crate::listen::{self, Peer};
 use crate::route::Route;
 use crate::telemetry::Protocol;
 
@@ -24,7 +24,7 @@ use crate::telemetry::Protocol;
 const METHODS: &str = "GET, HEAD";
 
 /// The service that listeners hand their requests to.
-pub fn service(gate: Arc<Gate>) -> impl crate::listen::Service<ResponseBody> {
+pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
     move |request| -> BoxFuture<'static, Response<ResponseBody>> { Box::pin(answer(gate.clone(), request)) }
 }
 
@@ -58,6 +58,10 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     let ends_connection = gate.tasks.draining().has_begun() || announces_body(&head);
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if head.version == Version::HTTP_2 && matches!(response.body(), ResponseBody::Whole(Some(_))) {
+        // A client without a window could keep it for ever; a stream of events has a guard of its own.
+        listen::watch(tokio::time::sleep(gate.limits.stall_timeout));
     }
     metrics.request(response.status().as_u16());
     response

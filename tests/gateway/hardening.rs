@@ -10,61 +10,9 @@ use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, resident, wait_metric, watch_for};
 use crate::support::origin::{Emission, Origin};
 use crate::support::raw::{Raw, responses, status};
-use crate::support::server::Rillgate;
+use crate::support::scene::{Scene, VICTIM};
 use crate::support::setup::{Setup, both_protocols};
-use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
-
-/// What must never be executed; 41 bytes.
-const VICTIM: &str = "GET /victim HTTP/1.1\r\nhost: localhost\r\n\r\n";
-
-/// A gateway with little patience, and someone who only wants events.
-pub struct Scene {
-    pub origin: Origin,
-    pub gateway: Rillgate,
-    bystander: Subscription,
-    events: usize,
-}
-
-impl Scene {
-    pub async fn new(limits: &str) -> Self {
-        let origin = Origin::start().await;
-        let gateway = Setup::for_origin(&origin.url()).limits(limits).start().await;
-        let bystander = Client::http1(gateway.address()).subscribe("/bystander", &[]).await;
-        origin.wait_open(1).await;
-        let mut scene = Self { origin, gateway, bystander, events: 0 };
-        scene.assert_bystander_unharmed().await;
-        scene
-    }
-
-    /// # Panics
-    /// When the bystander does not get an event, and in order.
-    pub async fn assert_bystander_unharmed(&mut self) {
-        self.events += 1;
-        let number = self.events.to_string();
-        self.origin.emit(Emission::event(&number, "", &number));
-        loop {
-            let event = self.bystander.next_event(DEADLINE).await;
-            // What an attack itself had emitted may come first.
-            if event.data == number {
-                return;
-            }
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::http1(self.gateway.address())
-    }
-
-    /// Sends a request with the victim behind it and reads to the end of the connection.
-    async fn converse(&self, request: &str) -> String {
-        let text = Raw::exchange(&self.client(), format!("{request}{VICTIM}").as_bytes()).await;
-        let asked = self.origin.requests();
-        assert!(asked.iter().all(|request| !request.target.contains("victim")), "{request:?}: {text:?}");
-        assert!(responses(&text) <= 1, "{request:?}: {text:?}");
-        text
-    }
-}
 
 const IMPATIENT: &str = "header_timeout = \"1s\"\nidle_timeout = \"1s\"\nhandshake_timeout = \"1s\"";
 
@@ -184,7 +132,7 @@ async fn a_malformed_head_is_refused_and_the_connection_closed() {
     ];
 
     for head in heads {
-        let mut raw = Raw::dial(&scene.client()).await;
+        let mut raw = Raw::dial(&scene.http1()).await;
         raw.send(head.as_bytes()).await;
         assert!(raw.is_closed_within(DEADLINE).await, "{head:?}: still open after {:?}", raw.text());
         let text = raw.text();
@@ -201,7 +149,7 @@ async fn methods_and_upgrades_that_a_stream_does_not_know_are_refused_or_ignored
     for method in ["TRACE", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "GETT", "get"] {
         let request =
             format!("{method} /prices HTTP/1.1\r\nhost: localhost\r\nx-secret: echo\r\nconnection: close\r\n\r\n");
-        let text = Raw::exchange(&scene.client(), request.as_bytes()).await;
+        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 405, "{text}");
         assert!(text.to_lowercase().contains("allow: get") && !text.contains("echo"), "{text}");
     }
@@ -212,13 +160,13 @@ async fn methods_and_upgrades_that_a_stream_does_not_know_are_refused_or_ignored
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13",
     ] {
         let request = format!("GET /prices?follow=false HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n\r\n");
-        let text = Raw::exchange(&scene.client(), request.as_bytes()).await;
+        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 200, "{text}");
     }
 
     // A server must take the absolute form (RFC 9112, 3.2.2); its authority is the host.
     let absolute = "GET http://localhost/prices?follow=false HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    assert_eq!(status(&Raw::exchange(&scene.client(), absolute.as_bytes()).await), 200);
+    assert_eq!(status(&Raw::exchange(&scene.http1(), absolute.as_bytes()).await), 200);
     assert!(scene.origin.requests().iter().all(|request| !request.target.contains("localhost")));
     scene.assert_bystander_unharmed().await;
 }
@@ -236,13 +184,13 @@ async fn what_stands_behind_a_stream_request_is_never_executed() {
     ];
 
     for request in requests {
-        let mut raw = Raw::dial(&scene.client()).await;
+        let mut raw = Raw::dial(&scene.http1()).await;
         raw.send(format!("{request}{VICTIM}").as_bytes()).await;
         assert!(raw.read_until("\r\n\r\n", DEADLINE).await, "{request:?}: {:?}", raw.text());
         raw.send(VICTIM.as_bytes()).await;
         scene.assert_bystander_unharmed().await;
         if request.starts_with("GET") {
-            let event = format!("data: {}\n", scene.events);
+            let event = format!("data: {}\n", scene.last_event());
             assert!(raw.read_until(&event, DEADLINE).await, "{request:?}: {:?}", raw.text());
         } else {
             raw.read_to_end(DEADLINE).await;
@@ -258,7 +206,7 @@ async fn what_stands_behind_a_stream_request_is_never_executed() {
 async fn a_client_that_floods_behind_its_stream_request_is_cut() {
     let mut scene = Scene::new(IMPATIENT).await;
     let before = resident(&scene.gateway);
-    let mut raw = Raw::dial(&scene.client()).await;
+    let mut raw = Raw::dial(&scene.http1()).await;
     raw.send(b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(raw.read_until("\r\n\r\n", DEADLINE).await);
 
@@ -393,18 +341,18 @@ async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
 
     for path in refused {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        let text = Raw::exchange(&scene.client(), request.as_bytes()).await;
+        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 400, "{path}: {text}");
     }
     for path in ["/prices;v=1", "/pri:ces", "/prices,x", "/", "/a/b", &format!("/{}", "a".repeat(129))] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        assert_eq!(status(&Raw::exchange(&scene.client(), request.as_bytes()).await), 404, "{path}");
+        assert_eq!(status(&Raw::exchange(&scene.http1(), request.as_bytes()).await), 404, "{path}");
     }
     assert_eq!(scene.origin.requests().len(), 1, "{:?}", scene.origin.requests());
 
     // Two spellings of unreserved characters are one stream (RFC 3986, 6.2.2.2).
     for path in ["/prices", "/%70rices", "/p%72ic%65s", "/prices?cache=buster"] {
-        let _open = scene.client().subscribe(path, &[]).await;
+        let _open = scene.http1().subscribe(path, &[]).await;
     }
     assert_eq!(scene.origin.requests().last().map(|request| request.target.clone()).as_deref(), Some("/prices"));
     assert_eq!(scene.origin.requests().len(), 2);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::hardening::Scene;
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_metric};
@@ -14,6 +13,8 @@ use crate::support::frames::{
     MAX_CONCURRENT_STREAMS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, field, frame, request, settings, subscription,
 };
 use crate::support::origin::{Emission, Origin};
+use crate::support::raw::Raw;
+use crate::support::scene::Scene;
 use crate::support::setup::Setup;
 use crate::support::wait::DEADLINE;
 
@@ -192,6 +193,20 @@ async fn streams_without_a_window_are_bounded_and_cut() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_is_not_taken_is_reset_in_time() {
+    let mut scene = Scene::new("stall_timeout = \"500ms\"").await;
+    let mut frames = Frames::connect(&client(&scene), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    frames.send(&request(1, "/nothing/here")).await;
+
+    let refused = frames.find(|frame| frame.kind == HEADERS && frame.stream == 1).await;
+    let reset = frames.find(|frame| frame.kind == RST_STREAM && frame.stream == 1).await;
+
+    assert!(refused.is_some() && reset.is_some());
+    assert!(frames.answers_ping().await, "the connection lives on");
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
 async fn silence_at_each_stage_ends_the_connection() {
     let authority = Authority::new();
     let origin = Origin::start().await;
@@ -204,7 +219,7 @@ async fn silence_at_each_stage_ends_the_connection() {
 
     for client in [Client::http2(plain.address()), Client::http2(encrypted.address()).tls(&authority)] {
         for stage in [&b""[..], &preface[..10], &preface, &with_settings, &half_a_head] {
-            let mut raw = crate::support::raw::Raw::dial(&client).await;
+            let mut raw = Raw::dial(&client).await;
             raw.send(stage).await;
             let _ = raw.read_to_end(DEADLINE).await;
         }
@@ -219,7 +234,7 @@ async fn the_preface_has_no_more_time_than_a_handshake() {
     let limits = "handshake_timeout = \"500ms\"\nheader_timeout = \"50s\"\nidle_timeout = \"50s\"";
     let gateway = Setup::for_origin(&origin.url()).limits(limits).tls(&authority.server()).start().await;
 
-    let mut raw = crate::support::raw::Raw::dial(&Client::http2(gateway.address()).tls(&authority)).await;
+    let mut raw = Raw::dial(&Client::http2(gateway.address()).tls(&authority)).await;
 
     let _ = raw.read_to_end(DEADLINE).await;
 }

@@ -16,6 +16,7 @@ pub mod network;
 pub mod origin;
 pub mod process;
 pub mod raw;
+pub mod scene;
 pub mod script;
 pub mod server;
 pub mod setup;
