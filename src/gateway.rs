@@ -201,7 +201,7 @@ impl Gateway {
         let drained = leave(&parts, self.drain).await;
         stop_admin.cancel();
         // What is left on the workers is cut off with their runtimes.
-        drop(workers);
+        workers.stop();
         let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
         Ok(drained)
     }

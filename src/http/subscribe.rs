@@ -113,7 +113,12 @@ pub async fn respond(
         None => {
             let (events, attention) = EventBody::new(prelude.body(), delivery);
             listen::watch(guard(life, attention, stream, gate.limits.stall_timeout, ending));
-            Response::new(ResponseBody::Events(events))
+            let mut response = Response::new(ResponseBody::Events(events));
+            // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
+            if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && wish.follow) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
     };
     let headers = response.headers_mut();

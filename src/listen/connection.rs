@@ -79,7 +79,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub async fn sniff(mut tcp: TcpStream) -> std::io::Result<(Transport, Protocol)> {
     let mut unread = BytesMut::with_capacity(PREFACE.len());
     loop {
-        let is_http2 = unread.len() == PREFACE.len();
+        let is_http2 = unread == PREFACE;
         if is_http2 || !PREFACE.starts_with(&unread) {
             let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
             return Ok((Transport::Plain { tcp, unread: unread.freeze() }, protocol));
@@ -146,7 +146,7 @@ pub async fn serve_http2<B: ResponseBody>(
     limits: &Limits,
     tasks: &Tasks,
 ) {
-    let pace = Arc::new(Pace::new(limits));
+    let pace = Arc::new(Pace::of_http2(limits));
     let mut connection = http2::Builder::new(Supervising(tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)

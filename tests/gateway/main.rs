@@ -8,5 +8,12 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod drain;
+mod hardening;
+mod hardening_http2;
+mod limits;
+mod slow_reader;
 mod support;
 mod support_tests;
+mod tls;
+mod upstream_failure;
