@@ -76,7 +76,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub async fn sniff(mut tcp: TcpStream) -> std::io::Result<(Transport, Protocol)> {
     let mut unread = BytesMut::with_capacity(PREFACE.len());
     loop {
-        let is_http2 = unread.len() == PREFACE.len();
+        let is_http2 = unread == PREFACE;
         if is_http2 || !PREFACE.starts_with(&unread) {
             let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
             return Ok((Transport::Plain { tcp, unread: unread.freeze() }, protocol));
