@@ -8,5 +8,8 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod conformance;
+#[path = "../corpus/mod.rs"]
+mod corpus;
 mod support;
 mod support_tests;
