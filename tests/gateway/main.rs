@@ -11,5 +11,6 @@
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod kills;
 mod support;
 mod support_tests;
