@@ -12,5 +12,6 @@ mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod kills;
+mod resume;
 mod support;
 mod support_tests;
