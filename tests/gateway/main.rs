@@ -11,6 +11,7 @@
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod fanout;
 mod finite;
 mod kills;
 mod resume;
