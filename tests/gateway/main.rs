@@ -17,3 +17,4 @@ mod kills;
 mod resume;
 mod support;
 mod support_tests;
+mod upstream;
