@@ -88,20 +88,29 @@ impl Intake {
                     encoder.retry(retry);
                     taken.entries.push(self.aside(encoder.finish(), now));
                 }
-                Item::Id(id) => self.take_id(id, minter, now, &mut taken),
+                Item::Id(id) => self.take_id(id, log, minter, now, &mut taken),
                 Item::Event(event) => self.take_event(event, log, minter, now, &mut taken),
             }
         }
         taken
     }
 
-    fn take_id(&mut self, id: EventId, minter: &Minter, now: Instant, taken: &mut Taken) {
+    fn take_id(&mut self, id: EventId, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
         if self.overlap == Overlap::Expected && id == self.upstream_id && !id.is_empty() {
             // The upstream names the place we asked for before anything else: it goes on there.
             self.overlap = Overlap::None;
             return;
         }
         self.upstream_id = id;
+        let is_new = match self.overlap {
+            Overlap::None => true,
+            Overlap::Expected => false,
+            Overlap::Repeating(next) => next_event(log, next).is_none(),
+        };
+        if !is_new {
+            // Part of a repetition, or not known to be new: clients are not taken back. A new event brings it along.
+            return;
+        }
         // Where events without an id are given one, there is always an id in force and it is not to be taken back.
         if minter.shows(&self.upstream_id) && self.shown_id != self.upstream_id {
             self.shown_id = self.upstream_id.clone();
@@ -124,6 +133,9 @@ impl Intake {
         self.number += 1;
         if let Some(minted) = minter.mint(self.number, &self.upstream_id) {
             event.id = Some(minted);
+        } else if event.id.is_none() && minter.shows(&self.upstream_id) && self.shown_id != self.upstream_id {
+            // Set by a block that was held back at the seam.
+            event.id = Some(self.upstream_id.clone());
         }
         if let Some(id) = &event.id {
             self.shown_id = id.clone();
@@ -149,7 +161,14 @@ impl Intake {
         let expected = match self.overlap {
             Overlap::None => return false,
             // An event without an id of its own may well happen twice: only a named one shows where we are.
-            Overlap::Expected => has_own_id.then(|| log.find(fingerprint)).flatten(),
+            Overlap::Expected => {
+                let known = has_own_id.then(|| log.find(fingerprint)).flatten();
+                if known.is_none() && has_own_id && log.has_forgotten(fingerprint) {
+                    // The repetition begins before the log; it has still to show that it reaches it.
+                    return true;
+                }
+                known
+            }
             Overlap::Repeating(next) => match next_event(log, next) {
                 // The repetition reached the log's end: what comes now is new, and nothing was missed.
                 None => {

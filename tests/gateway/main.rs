@@ -15,6 +15,7 @@ mod fanout;
 mod finite;
 mod kills;
 mod resume;
+mod seam;
 mod support;
 mod support_tests;
 mod upstream;
