@@ -1,4 +1,4 @@
-//! The seam between one upstream connection and the next.
+//! The seam between one upstream connection and the next, and bursts that are larger than the log.
 
 use std::ops::RangeInclusive;
 
@@ -22,6 +22,21 @@ async fn both(gateway: &Rillgate) -> [Subscription; 2] {
 async fn expect(client: &mut Subscription, numbers: RangeInclusive<usize>) {
     for number in numbers {
         assert_eq!(client.next_event(DEADLINE).await.data, number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_burst_larger_than_the_log_reaches_those_who_read() {
+    let origin = Origin::start().await;
+    // One worker: between two portions every reader has its turn, however busy the machine.
+    let config = format!("server.workers = 1\n{}", plain(&origin.url(), "replay.events = 100"));
+    let gateway = Rillgate::start(&config).await;
+    let mut clients = both(&gateway).await;
+
+    origin.emit(events(1..=3_000));
+
+    for client in &mut clients {
+        expect(client, 1..=3_000).await;
     }
 }
 
