@@ -22,6 +22,12 @@ const GATHERED_BATCHES: usize = 64;
 /// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 
+/// A burst of this part of the log is followed by a pause in which readers take it.
+const BURST_SHARE: usize = 4;
+
+/// Long enough for readers to be scheduled, short enough to take some 100,000 events a second into a log of 1000.
+const BURST_PAUSE: Duration = Duration::from_millis(1);
+
 /// How long a refusal at the first open is remembered.
 pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
@@ -35,7 +41,15 @@ pub struct Ingest {
     failures: u32,
     /// Whether a connection has ever been open.
     was_open: bool,
+    burst: Burst,
     trouble: Option<String>,
+}
+
+/// What has been published since the upstream last made us wait.
+#[derive(Debug, Default)]
+struct Burst {
+    events: usize,
+    bytes: usize,
 }
 
 /// How a stream's feeding ended for good.
@@ -50,8 +64,8 @@ pub enum Finished {
 impl Ingest {
     /// For a stream that has just been made.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec) -> Self {
-        let (tell, backoff) = (spec.tell, spec.backoff);
-        Self { stream, spec, intake: Intake::new(tell), backoff, failures: 0, was_open: false, trouble: None }
+        let (intake, backoff, burst) = (Intake::new(spec.tell), spec.backoff, Burst::default());
+        Self { stream, spec, intake, backoff, failures: 0, was_open: false, burst, trouble: None }
     }
 
     /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.
@@ -109,7 +123,15 @@ impl Ingest {
 
     async fn copy(&mut self, opened: Opened) -> Result<(), Interrupted> {
         let mut items = opened.items;
-        while let Some(batch) = items.next().await {
+        loop {
+            let batch = match items.next().now_or_never() {
+                Some(batch) => batch,
+                None => {
+                    self.burst = Burst::default();
+                    items.next().await
+                }
+            };
+            let Some(batch) = batch else { break };
             let mut gathered = batch?;
             // Everything that is there already goes out together: readers then take it in one write.
             let mut outcome = Ok(());
@@ -131,7 +153,7 @@ impl Ingest {
                     None => break,
                 }
             }
-            self.publish(gathered);
+            self.publish(gathered).await;
             outcome?;
             if ended {
                 break;
@@ -140,7 +162,7 @@ impl Ingest {
         Ok(())
     }
 
-    fn publish(&mut self, batch: Batch) {
+    async fn publish(&mut self, batch: Batch) {
         let taken = self.intake.take(batch.items, &self.stream.log(), self.stream.minter(), Instant::now());
         self.spec.observer.received(taken.events, batch.bytes);
         if taken.is_gap {
@@ -153,8 +175,22 @@ impl Ingest {
         if taken.events > 0 {
             self.failures = 0;
         }
-        if !taken.entries.is_empty() {
-            self.stream.publish(taken.entries);
+        let retention = self.stream.policy().retention;
+        let (most_events, most_bytes) = (retention.events.div_ceil(BURST_SHARE), retention.bytes / BURST_SHARE);
+        let mut portion = Vec::new();
+        for entry in taken.entries {
+            self.burst.events += 1;
+            self.burst.bytes += entry.frame.len();
+            portion.push(entry);
+            // More at once than the log holds would be forgotten before the quickest reader could take it.
+            if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
+                self.stream.publish(portion.drain(..));
+                tokio::time::sleep(BURST_PAUSE).await;
+                self.burst = Burst::default();
+            }
+        }
+        if !portion.is_empty() {
+            self.stream.publish(portion);
         }
     }
 

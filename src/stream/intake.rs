@@ -170,7 +170,14 @@ impl Intake {
         let expected = match self.overlap {
             Overlap::None => return false,
             // An event without an id of its own may well happen twice: only a named one shows where we are.
-            Overlap::Expected => has_own_id.then(|| log.find(fingerprint)).flatten(),
+            Overlap::Expected => {
+                let known = has_own_id.then(|| log.find(fingerprint)).flatten();
+                if known.is_none() && has_own_id && log.has_forgotten(fingerprint) {
+                    // The repetition begins before the log; it has still to show that it reaches it.
+                    return true;
+                }
+                known
+            }
             Overlap::Repeating(next) => match next_event(log, next) {
                 // The repetition reached the log's end: what comes now is new, and nothing was missed.
                 None => {

@@ -78,6 +78,8 @@ pub struct EventLog {
     is_run_cut: bool,
     occurrences: HashMap<EventId, Occurrences>,
     forgotten: Forgotten,
+    /// Fingerprints of evicted events that the upstream named itself.
+    forgotten_events: Forgotten,
     retention: Retention,
 }
 
@@ -109,6 +111,7 @@ impl EventLog {
             is_run_cut: false,
             occurrences: HashMap::new(),
             forgotten: Forgotten::new(retention.events),
+            forgotten_events: Forgotten::new(retention.events),
             retention,
         }
     }
@@ -178,9 +181,12 @@ impl EventLog {
                 }
                 None => {
                     self.occurrences.remove(&entry.id);
-                    self.forgotten.add(&entry.id);
+                    self.forgotten.add_id(&entry.id);
                 }
             }
+        }
+        if let EntryKind::Event { fingerprint, has_own_id: true, .. } = entry.kind {
+            self.forgotten_events.add(fingerprint);
         }
         self.start += 1;
         self.bytes -= entry.frame.len();
@@ -272,6 +278,11 @@ impl EventLog {
         Some(Offset(self.start + index as u64))
     }
 
+    /// Whether an event with this fingerprint, named by the upstream itself, was here and has been evicted.
+    pub fn has_forgotten(&self, fingerprint: u64) -> bool {
+        self.forgotten_events.hashes.contains(&fingerprint)
+    }
+
     /// The oldest and newest id kept.
     pub fn ids(&self) -> Option<(&EventId, &EventId)> {
         Some((&self.kept.front()?.entry.id, &self.kept.back()?.entry.id))
@@ -285,7 +296,7 @@ impl Entry {
     }
 }
 
-/// Evicted ids, as hashes and bounded: enough to tell "too old" from "never seen".
+/// What has been evicted, as hashes and bounded: enough to tell "too old" from "never seen".
 #[derive(Debug)]
 struct Forgotten {
     order: VecDeque<u64>,
@@ -301,8 +312,11 @@ impl Forgotten {
         Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
     }
 
-    fn add(&mut self, id: &EventId) {
-        let hash = self.hasher.hash_one(id.as_str());
+    fn add_id(&mut self, id: &EventId) {
+        self.add(self.hasher.hash_one(id.as_str()));
+    }
+
+    fn add(&mut self, hash: u64) {
         if !self.hashes.insert(hash) {
             return;
         }

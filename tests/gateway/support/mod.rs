@@ -7,6 +7,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod config;
 pub mod event_source;
 pub mod express;
 pub mod figures;

@@ -1,0 +1,166 @@
+//! Streams that end, and responses that do.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::{Emission, Origin};
+use crate::support::script::{Answer, How};
+use crate::support::server::Rillgate;
+use crate::support::subscription::Subscription;
+use crate::support::wait::{DEADLINE, eventually, within};
+
+const THREE: &str = "id: 1\ndata: 1\n\nid: 2\ndata: 2\n\nid: 3\ndata: 3\n\n";
+
+async fn data_to_the_end(subscription: &mut Subscription) -> Vec<String> {
+    subscription.expect_end(DEADLINE).await.into_iter().map(|event| event.data).collect()
+}
+
+#[tokio::test]
+async fn late_clients_read_a_complete_stream_to_its_end_and_then_get_204() {
+    let origin = Origin::start_with(|_| Answer::stream().then(THREE).then_cut(How::End)).await;
+    let route = "on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"";
+    let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        for (id, follow) in [("", &["1", "2", "3"][..]), ("1", &["2", "3"]), ("2", &["3"]), ("9", &["1", "2", "3"])] {
+            let mut late = client.subscribe("/a", &[("last-event-id", id)]).await;
+            assert_eq!(late.status.as_u16(), 200);
+            assert_eq!(data_to_the_end(&mut late).await, follow, "after {id:?}");
+        }
+        let mut done = client.subscribe("/a", &[("last-event-id", "3")]).await;
+        assert_eq!((done.status.as_u16(), done.text().await.as_str()), (204, ""));
+    }
+    assert_eq!(origin.connections().total, 1);
+}
+
+#[tokio::test]
+async fn a_broken_response_does_not_complete_a_stream() {
+    for how in [How::Fin, How::Reset, How::TruncatedChunk] {
+        let origin = Origin::start_with(move |request| match request.last_event_id() {
+            None => Answer::stream().then("id: 1\ndata: 1\n\n").then_cut(how),
+            Some(_) => Answer::stream().then("id: 2\ndata: 2\n\n").then_cut(How::End),
+        })
+        .await;
+        let route = "on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"";
+        let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+
+        let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+
+        assert_eq!(data_to_the_end(&mut client).await, ["1", "2"], "{how:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_204_completes_the_stream() {
+    let origin = Origin::start_with(|request| match request.number {
+        0 => Answer::stream().then(THREE).then_cut(How::End),
+        _ => Answer::status(204),
+    })
+    .await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "[routes.replay]\nstart = \"oldest\"")).await;
+    let client = Client::http1(gateway.address());
+
+    let mut connected = client.subscribe("/a", &[]).await;
+
+    assert_eq!(data_to_the_end(&mut connected).await, ["1", "2", "3"]);
+    assert_eq!(client.subscribe("/a", &[("last-event-id", "3")]).await.status.as_u16(), 204);
+    let never = client.subscribe("/b", &[]).await;
+    assert_eq!(never.status.as_u16(), 204, "a stream that is complete at its first connection");
+    assert_eq!(origin.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_response_without_following_has_what_is_buffered_and_leaves_the_connection_in_use() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit(THREE);
+    keeper.next_events(3).await;
+
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let mut connection = client.connect().await.unwrap();
+        for (target, verdict, follow) in [
+            ("/a?follow=false", "replay;missed=3", &["1", "2", "3"][..]),
+            ("/a?follow=false&last_event_id=2", "resumed;missed=1", &["3"]),
+            ("/a?follow=false&last_event_id=3", "resumed;missed=0", &[]),
+            ("/a?follow=false&limit=2", "replay;missed=3", &["1", "2"]),
+            ("/a?limit=2&last_event_id=1", "resumed;missed=2", &["2", "3"]),
+        ] {
+            let mut response = connection.subscribe(target, &[]).await;
+            assert_eq!(response.header("rillgate-resume"), verdict, "{target}");
+            assert_eq!(data_to_the_end(&mut response).await, follow, "{target}");
+        }
+    }
+    for wrong in ["/a?follow=no", "/a?limit=0", "/a?limit=-1", "/a?limit=x", "/a?limit=1&limit=2"] {
+        assert_eq!(Client::http1(gateway.address()).subscribe(wrong, &[]).await.status.as_u16(), 400, "{wrong}");
+    }
+    assert_eq!(origin.connections().total, 1);
+}
+
+#[tokio::test]
+async fn a_limit_ends_a_live_response_after_its_last_event() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let mut http1 = Client::http1(gateway.address()).subscribe("/a?limit=2", &[]).await;
+    let mut http2 = Client::http2(gateway.address()).subscribe("/a?limit=2", &[]).await;
+
+    origin.emit("retry: 9\ndata: 1\n\n");
+    origin.emit("data: 2\n\ndata: 3\n\n");
+
+    for client in [&mut http1, &mut http2] {
+        assert_eq!(data_to_the_end(client).await, ["1", "2"]);
+    }
+}
+
+#[tokio::test]
+async fn clients_of_http_1_0_and_clients_that_close_are_served() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let client = Client::http1(gateway.address());
+    for (head, version, is_chunked) in [
+        ("GET /a?limit=1 HTTP/1.0\r\n\r\n", "HTTP/1.0 200", false),
+        ("GET /a?limit=1 HTTP/1.0\r\nhost: x\r\nconnection: keep-alive\r\n\r\n", "HTTP/1.0 200", false),
+        ("GET /a?limit=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "HTTP/1.1 200", true),
+    ] {
+        let mut bare = client.dial().await.unwrap();
+        bare.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        within(DEADLINE, "head", async {
+            while !answer.windows(6).any(|window| window == b"retry:") {
+                assert_ne!(bare.read_buf(&mut answer).await.unwrap(), 0);
+            }
+        })
+        .await;
+
+        origin.emit(Emission::event("1", "", "one"));
+        within(DEADLINE, "end", bare.read_to_end(&mut answer)).await.unwrap();
+
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(version), "{answer}");
+        assert_eq!(answer.contains("transfer-encoding: chunked"), is_chunked, "{answer}");
+        assert!(answer.contains("id: 1\ndata: one\n\n"), "{answer}");
+        assert_eq!(answer.ends_with("0\r\n\r\n"), is_chunked, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_opens_nothing() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let mut connection = client.connect().await.unwrap();
+        for _ in 0..3 {
+            let mut head = connection.try_request("HEAD", "/a", &[]).await.unwrap();
+            assert_eq!((head.status.as_u16(), head.header("content-type")), (200, "text/event-stream"));
+            assert_eq!(head.header("cache-control"), "no-cache, no-store, no-transform");
+            assert_eq!(head.header("x-accel-buffering"), "no");
+            assert_eq!(head.text().await, "");
+        }
+    }
+    // What a request would have opened, this one opens, after them.
+    let _client = Client::http1(gateway.address()).subscribe("/b", &[]).await;
+    eventually(DEADLINE, || async { origin.requests().len() == 1 }).await;
+    assert_eq!(origin.requests()[0].target, "/b");
+}

@@ -1,0 +1,270 @@
+//! Where a client starts, and what it is told about it.
+
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::{Emission, Origin};
+use crate::support::server::Rillgate;
+use crate::support::subscription::Subscription;
+use crate::support::wait::DEADLINE;
+
+/// An origin, a gateway with one route, and a client that keeps the stream open and knows what the gateway has.
+struct Scene {
+    origin: Origin,
+    gateway: Rillgate,
+    keeper: Subscription,
+}
+
+impl Scene {
+    async fn new(route: &str) -> Self {
+        let origin = Origin::start().await;
+        let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+        let keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+        Self { origin, gateway, keeper }
+    }
+
+    /// Emits events with these ids, which are also their data, and waits until the gateway has them.
+    async fn say(&mut self, ids: &[&str]) {
+        for id in ids {
+            // One at a time: a short log forgets a burst before the keeper has it.
+            self.origin.emit(Emission::event(id, "", id));
+            while self.keeper.next_event(DEADLINE).await.data != *id {}
+        }
+    }
+
+    /// Over HTTP/1.1 and over HTTP/2.
+    async fn two(&self, target: &str, headers: &[(&str, &str)]) -> [Subscription; 2] {
+        let address = self.gateway.address();
+        [
+            Client::http1(address).subscribe(target, headers).await,
+            Client::http2(address).subscribe(target, headers).await,
+        ]
+    }
+
+    /// Both clients are told `verdict` and get `follow`, and then what is said next.
+    async fn expect(&mut self, target: &str, headers: &[(&str, &str)], verdict: &str, follow: &[&str]) {
+        let mut clients = self.two(target, headers).await;
+        for client in &mut clients {
+            assert_eq!(client.header("rillgate-resume"), verdict);
+            assert_eq!(data(client, follow.len()).await, follow, "{verdict}");
+        }
+        self.say(&["next"]).await;
+        for client in &mut clients {
+            assert_eq!(data(client, 1).await, ["next"], "{verdict}");
+            let told = client.comments().iter().filter(|comment| comment.contains(verdict)).count();
+            assert_eq!(told, 1, "{:?}", client.comments());
+        }
+    }
+}
+
+async fn data(client: &mut Subscription, count: usize) -> Vec<String> {
+    client.next_events(count).await.into_iter().map(|event| event.data).collect()
+}
+
+#[tokio::test]
+async fn a_client_without_an_id_starts_live_and_learns_the_id_in_force() {
+    let mut scene = Scene::new("").await;
+    scene.say(&["1", "2"]).await;
+
+    for mut client in scene.two("/a", &[]).await {
+        client.next_comment("rillgate-resume: live", DEADLINE).await;
+        assert_eq!(client.last_event_id(), "2");
+    }
+    scene.expect("/a", &[], "live", &[]).await;
+    scene.expect("/a", &[("last-event-id", "")], "live", &[]).await;
+}
+
+#[tokio::test]
+async fn a_client_without_an_id_starts_where_the_route_says() {
+    for (start, verdict, follow) in [
+        ("oldest", "replay;missed=4", &["1", "2", "3", "4"][..]),
+        ("last:1", "replay;missed=1", &["4"]),
+        ("last:3", "replay;missed=3", &["2", "3", "4"]),
+        ("last:99", "replay;missed=4", &["1", "2", "3", "4"]),
+    ] {
+        let mut scene = Scene::new(&format!("[routes.replay]\nstart = \"{start}\"")).await;
+        scene.say(&["1", "2", "3", "4"]).await;
+
+        scene.expect("/a", &[], verdict, follow).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_with_a_known_id_goes_on_after_it() {
+    let mut scene = Scene::new("").await;
+    scene.say(&["1", "2", "3", "4", "a b&\u{20ac}"]).await;
+
+    for mut client in scene.two("/a", &[("last-event-id", "2")]).await {
+        client.next_comment("rillgate-resume: resumed;missed=3", DEADLINE).await;
+        assert_eq!(client.retries().len(), 1);
+    }
+    scene.expect("/a", &[("last-event-id", "4")], "resumed;missed=1", &["a b&\u{20ac}"]).await;
+    scene.expect("/a?last_event_id=a+b%26%E2%82%AC", &[], "resumed;missed=1", &["next"]).await;
+}
+
+#[tokio::test]
+async fn the_header_comes_before_the_parameter_and_the_parameter_has_the_route_s_name() {
+    let mut scene = Scene::new("[routes.replay]\nquery_id = \"after\"").await;
+    scene.say(&["1", "2", "3"]).await;
+
+    scene.expect("/a?after=1", &[("last-event-id", "2")], "resumed;missed=1", &["3"]).await;
+    scene.expect("/a?last_event_id=1", &[], "live", &[]).await;
+    scene.expect("/a?after=3", &[], "resumed;missed=2", &["next", "next"]).await;
+}
+
+#[tokio::test]
+async fn a_client_with_an_id_older_than_the_log_is_told_of_the_gap() {
+    for (on_gap, follow) in [("oldest", &["3", "4", "5"][..]), ("live", &[])] {
+        let mut scene = Scene::new(&format!("[routes.replay]\nevents = 3\non_gap = \"{on_gap}\"")).await;
+        scene.say(&["1", "2", "3", "4", "5"]).await;
+
+        scene.expect("/a", &[("last-event-id", "1")], "gap;reason=evicted", follow).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_with_an_id_that_was_never_there_is_told_of_the_gap() {
+    for (on_gap, follow) in [("oldest", &["1", "2"][..]), ("live", &[])] {
+        let mut scene = Scene::new(&format!("[routes.replay]\non_gap = \"{on_gap}\"")).await;
+        scene.say(&["1", "2"]).await;
+
+        scene.expect("/a", &[("last-event-id", "9")], "gap;reason=unknown", follow).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_minted_in_an_earlier_life_of_the_stream_is_a_gap() {
+    let route = "[routes.replay]\nids = \"replace\"\nevents = 2\n[routes.delivery]\nlinger = \"1ms\"";
+    let Scene { origin, gateway, mut keeper } = Scene::new(route).await;
+    origin.emit(Emission::event("1", "", "1"));
+    let minted = keeper.next_event(DEADLINE).await.last_event_id;
+    for id in ["2", "3", "4"] {
+        origin.emit(Emission::event(id, "", id));
+        assert_eq!(data(&mut keeper, 1).await, [id]);
+    }
+    let client = Client::http1(gateway.address());
+    let evicted = client.subscribe("/a", &[("last-event-id", &minted)]).await;
+    assert_eq!(evicted.header("rillgate-resume"), "gap;reason=evicted");
+
+    drop((keeper, evicted));
+    origin.wait_open(0).await;
+    let mut scene = Scene { keeper: client.subscribe("/a", &[]).await, origin, gateway };
+
+    scene.say(&["5"]).await;
+    scene.expect("/a", &[("last-event-id", &minted)], "gap;reason=restarted", &["5"]).await;
+}
+
+#[tokio::test]
+async fn ids_are_kept_filled_in_or_replaced() {
+    for ids in ["keep", "fill", "replace"] {
+        let mut scene = Scene::new(&format!("[routes.replay]\nids = \"{ids}\"")).await;
+        scene.origin.emit("data: none\n\n");
+        scene.origin.emit("id: 7\ndata: own\n\n");
+        scene.origin.emit("data: in force\n\n");
+        let seen: Vec<_> = scene.keeper.next_events(3).await.into_iter().map(|event| event.last_event_id).collect();
+        let minted = |id: &str| id.len() > 17 && id.contains('-');
+
+        match ids {
+            "keep" => assert_eq!(seen, ["", "7", "7"]),
+            "fill" => assert!(minted(&seen[0]) && seen[1..] == ["7", "7"], "{seen:?}"),
+            _ => assert!(seen.iter().all(|id| minted(id)) && seen[0] != seen[1], "{seen:?}"),
+        }
+        if ids != "keep" {
+            scene.expect("/a", &[("last-event-id", &seen[0])], "resumed;missed=2", &["own", "in force"]).await;
+        }
+        if ids == "replace" {
+            let follow = ["none", "own", "in force", "next"];
+            scene.expect("/a", &[("last-event-id", "7")], "gap;reason=unknown", &follow).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_occurs_twice_means_its_oldest_occurrence() {
+    let mut scene = Scene::new("").await;
+    scene.origin.emit("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 1\ndata: c\n\n");
+    scene.say(&["3"]).await;
+
+    scene.expect("/a", &[("last-event-id", "1")], "resumed;missed=3", &["b", "c", "3"]).await;
+}
+
+#[tokio::test]
+async fn an_id_between_the_events_is_a_place_to_resume_at() {
+    let mut scene = Scene::new("").await;
+    scene.origin.emit("id: 1\ndata: a\n\nid: 2\n\ndata: b\n\n");
+    scene.say(&["3"]).await;
+
+    scene.expect("/a", &[("last-event-id", "2")], "resumed;missed=2", &["b", "3"]).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_off_the_log_ends_or_skips_and_is_told() {
+    for lagged in ["disconnect", "skip"] {
+        let route = format!("[routes.replay]\nevents = 5\n[routes.delivery]\nlagged = \"{lagged}\"");
+        let mut scene = Scene::new(&route).await;
+        let slow = Client::http2(scene.gateway.address()).window(16 * 1024);
+        let mut slow = slow.subscribe("/a", &[]).await;
+        let filling = "x".repeat(4_000);
+
+        // One at a time: the keeper must not fall off the log as well.
+        for number in 1..=100 {
+            let id = number.to_string();
+            scene.origin.emit(Emission::event(&id, "", &format!("{id}{filling}")));
+            assert_eq!(scene.keeper.next_event(DEADLINE).await.last_event_id, id);
+        }
+
+        let mut seen: Vec<usize> = Vec::new();
+        if lagged == "skip" {
+            while seen.last() != Some(&100) {
+                seen.push(slow.next_event(DEADLINE).await.last_event_id.parse().unwrap());
+            }
+            assert!(slow.comments().iter().any(|comment| comment == " rillgate-resume: gap;reason=lagged"));
+            let jumps = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+            assert_eq!(jumps, 1, "{seen:?}");
+        } else {
+            let events = slow.expect_end(DEADLINE).await;
+            seen.extend(events.iter().map(|event| event.last_event_id.parse::<usize>().unwrap()));
+            assert!(seen.len() < 90 && seen.iter().copied().eq(1..=seen.len()), "{seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_is_told_in_the_route_s_form() {
+    for verdict in ["off", "comment", "gap", "event"] {
+        let mut scene = Scene::new(&format!("[routes.replay]\nverdict = \"{verdict}\"")).await;
+        scene.say(&["1", "2"]).await;
+
+        for (id, text, json) in [
+            ("", "live", r#"{"resume":"live"}"#),
+            ("1", "resumed;missed=1", r#"{"resume":"resumed","missed":1}"#),
+            ("9", "gap;reason=unknown", r#"{"resume":"gap","reason":"unknown"}"#),
+        ] {
+            let is_event = verdict == "event" || (verdict == "gap" && id == "9");
+            for mut client in scene.two("/a?limit=1", &[("last-event-id", id)]).await {
+                assert_eq!(client.header("rillgate-resume"), text);
+                if is_event {
+                    let told = client.next_event(DEADLINE).await;
+                    assert_eq!((told.kind.as_str(), told.data.as_str()), ("rillgate.resume", json));
+                    assert_eq!(
+                        told.last_event_id,
+                        if id == "1" {
+                            "1"
+                        } else if id.is_empty() {
+                            "2"
+                        } else {
+                            ""
+                        }
+                    );
+                } else if !id.is_empty() {
+                    assert_eq!(client.next_event(DEADLINE).await.kind, "message");
+                } else {
+                    client.next_comment("rillgate", DEADLINE).await;
+                    continue;
+                }
+                let comment = format!(" rillgate-resume: {text}");
+                let is_told = client.comments().contains(&comment);
+                assert_eq!(is_told, verdict == "comment" || verdict == "gap", "{verdict}, {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Configurations of the gateway that many tests start from.
+//!
+//! Always true: upstreams are tried again quickly, so that no test waits for a backoff. What a test is about stands in
+//! the test, as TOML.
+
+/// One plain listener and one public route `/{name}` to one upstream. `route` goes on behind the route's own keys.
+pub fn plain(url: &str, route: &str) -> String {
+    format!(
+        r#"
+        [[listeners]]
+        address = "127.0.0.1:0"
+        [limits]
+        connections_per_ip = 10000
+        header_timeout = "60s"
+        [upstreams.origin]
+        urls = ["{url}"]
+        backoff = {{ initial = "10ms", max = "100ms" }}
+        [[routes]]
+        name = "all"
+        path = "/{{name}}"
+        upstream = "origin"
+        auth = "public"
+        {route}
+        "#
+    )
+}

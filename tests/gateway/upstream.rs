@@ -1,0 +1,181 @@
+//! What the gateway asks of an upstream, and where.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::support::certificates::Authority;
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::{Emission, Origin};
+use crate::support::script::{How, Request};
+use crate::support::server::Rillgate;
+use crate::support::wait::{DEADLINE, eventually};
+
+const USER_AGENT: &str = concat!("rillgate/", env!("CARGO_PKG_VERSION"));
+
+/// A request head with its fields sorted by name.
+fn head(request: &Request) -> String {
+    let mut fields = request.headers.clone();
+    fields.sort();
+    let fields: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    format!("{} {}\n{}", request.method, request.target, fields.join("\n"))
+}
+
+#[tokio::test]
+async fn an_upstream_sees_what_is_configured_and_nothing_else_of_its_clients() {
+    let origin = Origin::start().await;
+    let config = plain(
+        &origin.url(),
+        "delivery.linger = \"1ms\"\nshare = { query = [\"page\", \"interval\"], headers = [\"x-tenant\"] }",
+    )
+    .replace("/{name}", "/prices/{symbol}/{day}")
+    .replace("upstream = \"origin\"", "upstream = \"origin\"\nupstream_path = \"/feed/{day}/{symbol}\"")
+    .replace("backoff", "headers = { x-api-key = \"k1\", Via = { env = \"VIA\" } }\nbackoff");
+    let gateway = Rillgate::start_with(&config, &[("VIA", "gate\n")]).await;
+    let authority = origin.address().to_string();
+
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let before = origin.requests().len();
+        let number = before.to_string();
+        let mut subscription = client
+            .subscribe(
+                &format!("/prices/EUR.USD/d~1?interval=5+%26&secret=1&page={number}&last_event_id=4&token=t"),
+                &[
+                    ("cookie", "session=1"),
+                    ("authorization", "Bearer t"),
+                    ("x-tenant", "blue"),
+                    ("x-other", "red"),
+                    ("x-api-key", "stolen"),
+                    ("x-forwarded-for", "10.0.0.1"),
+                    ("forwarded", "for=10.0.0.1"),
+                    ("user-agent", "client"),
+                    ("accept-encoding", "gzip"),
+                    ("accept-language", "de"),
+                    ("referer", "https://example.com/"),
+                    ("origin", "https://example.com"),
+                    ("te", "trailers"),
+                    ("range", "bytes=0-"),
+                    ("if-none-match", "x"),
+                ],
+            )
+            .await;
+        assert_eq!(subscription.status.as_u16(), 200);
+        let expected = |id: &str| {
+            format!(
+                "GET /feed/d~1/EUR.USD?page={number}&interval=5+%26\naccept: text/event-stream\n\
+                 accept-encoding: identity\ncache-control: no-cache\nhost: {authority}\n{id}\
+                 user-agent: {USER_AGENT}\nvia: gate\nx-api-key: k1\nx-tenant: blue"
+            )
+        };
+        assert_eq!(head(&origin.requests()[before]), expected(""));
+
+        origin.wait_open(1).await;
+        origin.emit(Emission::event("7 \u{e9}", "", "seven"));
+        assert_eq!(subscription.next_event(DEADLINE).await.last_event_id, "7 \u{e9}");
+        origin.cut(How::Reset);
+
+        assert_eq!(head(&origin.wait_requests(before + 2).await[before + 1]), expected("last-event-id: 7 \u{e9}\n"));
+        drop(subscription);
+        origin.wait_open(0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_shared_makes_streams_and_what_is_not_shared_does_not() {
+    let origin = Origin::start().await;
+    let route = "share = { query = [\"page\"], headers = [\"x-tenant\"] }";
+    let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+    let client = Client::http1(gateway.address());
+    let mut clients = Vec::new();
+
+    for (target, headers, streams) in [
+        ("/a", &[][..], 1),
+        ("/a?other=1", &[("cookie", "a=b"), ("x-other", "1")], 1),
+        ("/a?page=1", &[], 2),
+        ("/a?x=1&page=1&x=2", &[], 2),
+        ("/a?page=2", &[], 3),
+        ("/a?page=", &[], 4),
+        ("/a", &[("x-tenant", "blue")], 5),
+        ("/a?page=1", &[("x-tenant", "blue")], 6),
+        ("/a?page=1", &[("X-Tenant", "blue")], 6),
+        ("/b", &[], 7),
+        ("/%61", &[], 7),
+    ] {
+        clients.push(client.subscribe(target, headers).await);
+        assert_eq!(origin.requests().len(), streams, "{target} {headers:?}");
+    }
+    assert_eq!(client.subscribe("/a?page=1&page=2", &[]).await.status.as_u16(), 400);
+}
+
+#[tokio::test]
+async fn the_upstream_s_reconnection_time_is_passed_on_and_told_to_later_clients() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "delivery.retry = \"10s\"")).await;
+
+    let mut before = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit("retry: 1234\n\n");
+    origin.emit(Emission::event("1", "", "one"));
+    before.next_event(DEADLINE).await;
+
+    let told = before.retries();
+    assert!((10..=15).contains(&told[0].as_secs()), "the route's own, jittered: {told:?}");
+    assert_eq!(told[1..], [Duration::from_millis(1234)]);
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let mut later = client.subscribe("/a", &[]).await;
+        later.next_comment("rillgate-resume", DEADLINE).await;
+        assert_eq!(later.retries(), [Duration::from_millis(1234)]);
+    }
+}
+
+#[tokio::test]
+async fn the_next_url_is_tried_when_one_is_down() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    first.refuse(503);
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let urls = format!("{closed}\", \"{}\", \"{}", first.url(), second.url());
+    let gateway = Rillgate::start(&plain(&urls, "")).await;
+
+    let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    second.wait_open(1).await;
+    second.emit(Emission::event("1", "", "one"));
+    assert_eq!(client.next_event(DEADLINE).await.data, "one");
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+
+    first.welcome();
+    second.cut(How::Fin);
+    first.wait_open(1).await;
+    first.emit(Emission::event("2", "", "two"));
+
+    assert_eq!(client.next_event(DEADLINE).await.data, "two");
+    assert_eq!(first.requests()[1].last_event_id(), Some("1"));
+    assert_eq!(second.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_upstream_behind_tls_is_trusted_by_its_authority_alone() {
+    let (trusted, other) = (Authority::new(), Authority::new());
+    let origin = Origin::start_tls(&trusted.server()).await;
+    for (authority, is_trusted) in [(&trusted, true), (&other, false)] {
+        let tls = format!("tls = {{ ca_file = \"{}\" }}\nbackoff", authority.file().display());
+        let config = plain(&origin.url(), "delivery.when_down = \"refuse\"").replace("backoff", &tls);
+        let gateway = Rillgate::start(&config).await;
+
+        let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+
+        if is_trusted {
+            origin.wait_open(1).await;
+            origin.emit(Emission::event("1", "", "one"));
+            assert_eq!(client.next_event(DEADLINE).await.data, "one");
+            origin.cut(How::Fin);
+            origin.wait_open(1).await;
+            assert_eq!(origin.requests()[1].last_event_id(), Some("1"));
+        } else {
+            assert_eq!(client.status.as_u16(), 503, "{}", client.text().await);
+            eventually(DEADLINE, || async { origin.connections().total > 3 }).await;
+            assert_eq!(origin.requests().len(), 2);
+        }
+    }
+}
