@@ -8,5 +8,6 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod auth;
 mod support;
 mod support_tests;
