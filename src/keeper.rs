@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::admin::Readiness;
-use crate::auth::{Authority, Issuer, Issuers, KeysState, fetch};
+use crate::auth::{Authority, Issuer, Issuers, KeySource, KeysState, fetch};
 use crate::http::Gate;
 
 /// See the module.
@@ -57,10 +57,14 @@ impl Keeper {
     /// Starts the tasks of what is not being kept fresh yet.
     pub fn start(&self, gate: &Gate) {
         let mut kept = self.kept.lock();
-        let mut tls = None;
+        let mut trust = None;
         for kept in kept.iter_mut().filter(|kept| !kept.has_started) {
             kept.has_started = true;
-            let tls = tls.get_or_insert_with(system_trust).clone();
+            // Where nothing is fetched, the system's certificates are nobody's business.
+            let tls = match kept.what.is_fetched() {
+                true => trust.get_or_insert_with(system_trust).clone(),
+                false => fetch::tls_trusting(RootCertStore::empty()),
+            };
             let (what, stop, authority) = (kept.what.clone(), kept.stop.clone(), gate.authority.clone());
             let mut draining = gate.tasks.draining();
             gate.tasks.spawn("keeper", async move {
@@ -131,6 +135,11 @@ impl What {
             Self::Issuer(issuer) => Some(issuer),
             Self::Revocations(_) => None,
         }
+    }
+
+    fn is_fetched(&self) -> bool {
+        let is_url = |source: &KeySource| matches!(source, KeySource::JwksUrl { .. });
+        self.issuer().is_some_and(|issuer| issuer.settings().keys.iter().any(is_url))
     }
 
     async fn keep(&self, authority: &Authority, tls: Arc<ClientConfig>) {

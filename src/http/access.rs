@@ -21,12 +21,13 @@ use crate::route::Route;
 /// The query parameter that asks for a ticket (`POST`) or is one (`GET`). Cannot be shared, so it never goes upstream.
 const TICKET: &str = "ticket";
 
-/// Whether the route makes tickets.
-pub fn has_tickets(route: &Route) -> bool {
-    route.authorizer.as_ref().is_some_and(|authorizer| authorizer.settings().tickets)
+/// Who decides about tickets, if the route makes any.
+pub fn ticket_office(route: &Route) -> Option<&Authorizer> {
+    route.authorizer.as_ref().filter(|authorizer| authorizer.settings().tickets)
 }
 
 /// Whether the request may read the stream. `None`: without a grant, since the route is public or does not enforce.
+/// A ticket is used up by the first request that shows it, `HEAD` included.
 ///
 /// # Errors
 /// Why not.
@@ -63,12 +64,12 @@ pub async fn admit(
 /// Why not. A route that does not enforce refuses here too: there is nothing that a ticket could stand for.
 pub async fn issue_ticket(
     gate: &Gate,
+    authorizer: &Authorizer,
     route: &Route,
     captures: &[(String, String)],
     target: &Target,
     head: &Parts,
 ) -> Result<Response<ResponseBody>, Rejection> {
-    let Some(authorizer) = &route.authorizer else { return Err(Rejection::NoRoute) };
     match parameter(head, TICKET)?.as_deref() {
         Some("") => {}
         Some(_) => return Err(Denied::Ambiguous.into()),

@@ -81,15 +81,16 @@ async fn stream(
     head: &Parts,
     body: &Incoming,
 ) -> Result<Response<ResponseBody>, Rejection> {
-    let methods = if access::has_tickets(route) { METHODS_WITH_TICKETS } else { METHODS };
+    let ticket_office = access::ticket_office(route);
+    let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
         return Ok(cors::preflight(route.settings.cors.as_ref(), head, methods));
     }
-    if head.method == Method::POST && access::has_tickets(route) {
+    if let Some(authorizer) = ticket_office.filter(|_| head.method == Method::POST) {
         if gate.tasks.draining().has_begun() {
             return Err(Rejection::Draining);
         }
-        return access::issue_ticket(gate, route, captures, target, head).await;
+        return access::issue_ticket(gate, authorizer, route, captures, target, head).await;
     }
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(Rejection::Method { allow: methods });
