@@ -145,6 +145,11 @@ async fn the_file_holds_across_a_restart_and_is_followed() {
         client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16() == 200
     })
     .await;
+
+    // Following the file does not hold up the end.
+    gateway.signal("TERM");
+    assert!(gateway.wait_exit(DEADLINE).await.success());
+    assert!(!gateway.log().iter().any(|line| line.contains("cut off")));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::world::{Metrics, PROTOCOLS, World, admin, bearer, in_seconds, route, token};
@@ -9,7 +10,7 @@ use crate::support::client::{Client, Protocol};
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Ending;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually, within};
 
 /// Asks for a ticket and returns its URL and how long it waits.
 async fn ticket(client: &Client, path: &str, token: &str) -> (String, u64) {
@@ -131,7 +132,7 @@ async fn a_ticket_ends_with_its_time_and_its_stream_with_the_token() {
 
     let made = in_seconds(0.0);
     let (url, _) = ticket(&client, "/short/x", &lasting).await;
-    crate::support::wait::eventually(DEADLINE, || async { in_seconds(0.0) > made + 1.0 }).await;
+    eventually(DEADLINE, || async { in_seconds(0.0) > made + 1.0 }).await;
     assert_eq!(client.subscribe(&url, &[]).await.status.as_u16(), 401);
 
     let expiry = in_seconds(3.0);
@@ -175,4 +176,54 @@ async fn one_subject_can_hold_only_so_many_tickets() {
     assert_eq!((statuses.iter().filter(|status| **status == 200).count(), statuses[32]), (32, 429));
     let answer = connection.try_request("POST", "/orders/x?ticket", &[("authorization", &bob)]).await.unwrap();
     assert_eq!(answer.status.as_u16(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_tickets_are_taken_clients_are_asked_to_come_back() {
+    const ALL: usize = 10_000;
+    let world = World::new().await;
+    let gateway = world.start(&route("orders", "/orders/{id}", "tickets = true\nticket_ttl = \"10m\"")).await;
+    let client = world.client(Protocol::Http2, &gateway);
+    // Nobody's in particular, or the subject's own bound would be met first.
+    let tokens: Vec<_> = (0..ALL / 32 + 1).map(|n| bearer(&token(&json!({ "sub": format!("user {n}") })))).collect();
+    let (mine, url) =
+        (bearer(&token(&json!({ "sub": "me" }))), ticket(&client, "/orders/x", &tokens[ALL / 32]).await.0);
+
+    let asking = (0..5).map(|lane| {
+        let (client, tokens) = (&client, &tokens);
+        async move {
+            let mut connection = client.connect().await.unwrap();
+            for number in (lane..ALL - 1).step_by(5) {
+                let headers = [("authorization", tokens[number / 32].as_str())];
+                let answer = connection.try_request("POST", "/orders/x?ticket", &headers).await.unwrap();
+                assert_eq!(answer.status.as_u16(), 200, "{number}");
+            }
+        }
+    });
+    within(Duration::from_secs(60), "ten thousand tickets", join_all(asking)).await;
+
+    let headers = [("authorization", mine.as_str())];
+    let mut full = client.try_request("POST", "/orders/x?ticket", &headers).await.unwrap();
+    assert_eq!(full.status.as_u16(), 503);
+    assert!(!full.header("retry-after").is_empty());
+    assert!(full.text().await.contains("\"reason\":\"tickets\""));
+    // One that is used makes room for another.
+    assert_eq!(client.subscribe(&url, &[]).await.status.as_u16(), 200);
+    ticket(&client, "/orders/x", &mine).await;
+}
+
+#[tokio::test]
+async fn a_page_of_a_foreign_origin_makes_no_ticket_from_a_cookie() {
+    let world = World::new().await;
+    let auth =
+        "tickets = true\ntoken_from = [\"cookie:session\"]\n[routes.cors]\norigins = [\"https://app.example.com\"]";
+    let gateway = world.start(&route("orders", "/orders/{id}", auth)).await;
+    let cookie = format!("session={}", token(&json!({})));
+
+    for (origin, status) in [("https://app.example.com", 200), ("https://evil.example.com", 403), ("null", 403)] {
+        let headers = [("cookie", cookie.as_str()), ("origin", origin)];
+        let client = world.client(Protocol::Http2, &gateway);
+        let answer = client.try_request("POST", "/orders/x?ticket", &headers).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status, "{origin}");
+    }
 }
