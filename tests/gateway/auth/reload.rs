@@ -48,18 +48,20 @@ async fn go_on(world: &World, subscriptions: Vec<Subscription>) {
 async fn rules_that_no_longer_hold_end_what_they_admitted() {
     let world = World::new().await;
     let before = format!(
-        "{}{}{}{}",
+        "{}{}{}{}{}",
         route("scoped", "/scoped/{x}", ""),
         route("moved", "/moved/{x}", ""),
         route("gone", "/gone/{x}", ""),
+        route("shadow", "/shadow/{x}", "enforce = false"),
         "[[routes]]\nname = \"open\"\npath = \"/open/{x}\"\nupstream = \"origin\"\nauth = \"public\"\n",
     );
     let after = format!(
-        "{}{}{}",
+        "{}{}{}{}",
         route("scoped", "/scoped/{x}", "require = { scope = \"read\" }"),
         // Another name is no reason to end a stream: what counts is who would be admitted now.
         route("renamed", "/moved/{x}", ""),
         route("open", "/open/{x}", ""),
+        route("shadow", "/shadow/{x}", ""),
     );
     let gateway = world.start(&before).await;
     let plain = bearer(&token(&json!({})));
@@ -69,16 +71,15 @@ async fn rules_that_no_longer_hold_end_what_they_admitted() {
     let moved = subscribe(&world, &gateway, "/moved/x", &plain).await;
     let gone = subscribe(&world, &gateway, "/gone/x", &plain).await;
     let open = subscribe(&world, &gateway, "/open/x", "").await;
-    let opened = subscribe(&world, &gateway, "/open/y", "").await;
-    drop(opened);
+    let shadow = subscribe(&world, &gateway, "/shadow/x", "").await;
 
     reload(&gateway, &world.config_with_main("5s", &after)).await;
 
-    for subscriptions in [without_scope, gone, open] {
+    for subscriptions in [without_scope, gone, open, shadow] {
         end(subscriptions).await;
     }
     go_on(&world, with_scope.into_iter().chain(moved).collect()).await;
-    wait_metric(&gateway, "rillgate_subscriptions_ended_total", &[("reason", "revoked")], 6.0).await;
+    wait_metric(&gateway, "rillgate_subscriptions_ended_total", &[("reason", "revoked")], 8.0).await;
 }
 
 #[tokio::test]
@@ -160,4 +161,28 @@ async fn a_reload_that_is_refused_takes_nothing_back() {
 
     go_on(&world, open).await;
     assert_eq!(Metrics::of(&gateway).await.sum("rillgate_config_reloads_total", &[("result", "refused")]), 1.0);
+}
+
+#[tokio::test]
+async fn a_ticket_made_before_a_reload_opens_what_its_token_would_open_after_it() {
+    let world = World::new().await;
+    let rules = |rule: &str| {
+        let rest = route("prices", "/prices/{x}", &format!("tickets = true\nticket_ttl = \"10m\"\n{rule}"));
+        world.config_with_main("5s", &rest)
+    };
+    let gateway = Rillgate::start(&rules("")).await;
+    let client = world.client(Protocol::Http2, &gateway);
+    let mut urls = Vec::new();
+    for claims in [json!({}), json!({ "scope": "read" })] {
+        let headers = [("authorization", bearer(&token(&claims)))];
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut answer = client.try_request("POST", "/prices/x?ticket", &headers).await.unwrap();
+        let body: serde_json::Value = serde_json::from_str(&answer.text().await).unwrap();
+        urls.push(body["url"].as_str().unwrap().to_owned());
+    }
+
+    reload(&gateway, &rules("require = { scope = \"read\" }")).await;
+
+    assert_eq!(client.subscribe(&urls[0], &[]).await.status.as_u16(), 403);
+    assert_eq!(client.subscribe(&urls[1], &[]).await.status.as_u16(), 200);
 }

@@ -9,7 +9,10 @@ use crate::support::client::Protocol;
 #[tokio::test]
 async fn a_subject_holds_only_so_many_subscriptions() {
     let world = World::new().await;
-    let rest = format!("{}\n[limits]\nsubscriptions_per_subject = 3", route("prices", "/prices/{symbol}", ""));
+    let rest = format!(
+        "{}\n[limits]\nsubscriptions_per_subject = 3\nsubscribers = 8",
+        route("prices", "/prices/{symbol}", "")
+    );
     let gateway = world.start(&rest).await;
     let (alice, bob) = (bearer(&token(&json!({}))), bearer(&token(&json!({ "sub": "bob" }))));
     // Another token of the same subject shares its seats.
@@ -29,6 +32,14 @@ async fn a_subject_holds_only_so_many_subscriptions() {
         assert_eq!(other.status.as_u16(), 200);
     }
 
+    // Who is refused takes no seat from the others.
+    for _ in 0..20 {
+        let client = world.client(Protocol::Http2, &gateway);
+        assert_eq!(client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16(), 429);
+    }
+    let other = world.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("authorization", &bob)]).await;
+    assert_eq!(other.status.as_u16(), 200);
+    drop(other);
     assert!(open.iter().all(|client| client.status.as_u16() == 200));
     open.pop();
     wait_metric(&gateway, "rillgate_subscribers", &[("route", "prices")], 2.0).await;

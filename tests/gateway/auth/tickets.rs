@@ -227,3 +227,16 @@ async fn a_page_of_a_foreign_origin_makes_no_ticket_from_a_cookie() {
         assert_eq!(answer.status.as_u16(), status, "{origin}");
     }
 }
+
+#[tokio::test]
+async fn of_many_who_show_a_ticket_at_once_one_is_let_in() {
+    let (world, gateway) = world_with_tickets().await;
+    let client = world.client(Protocol::Http2, &gateway);
+
+    for _ in 0..5 {
+        let (url, _) = ticket(&client, "/orders/x", &bearer(&token(&json!({})))).await;
+        let answers = join_all((0..20).map(|_| client.subscribe(&url, &[]))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 200).count(), 1);
+        assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 401).count(), 19);
+    }
+}
