@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use crate::auth::{Authority, Step, Wanted};
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::keeper::Keeper;
 use crate::route::pattern;
-use crate::serving::{self, IssuerTasks, PartsError};
+use crate::serving::{self, PartsError};
 use crate::telemetry::Metrics;
 
 /// A decision and how it came about.
@@ -40,8 +41,8 @@ impl Gateway {
         crate::auth::install_provider();
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let issuers = IssuerTasks::default();
-        let routes = serving::prepare(config, &authority, &metrics, &issuers)?;
+        let keeper = Keeper::default();
+        let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let Ok(path) = pattern::canonical(path) else {
             return Ok(Explanation::refused("the path is not in a form that has only one reading"));
         };
@@ -57,10 +58,10 @@ impl Gateway {
             let wanted = Wanted { path: &path, captures: &captures };
             let decided = tokio::select! {
                 decided = async {
-                    issuers.wait_for_keys(patience).await;
+                    keeper.wait_for_keys(patience).await;
                     authorizer.explain(token, wanted, now).await
                 } => decided,
-                () = issuers.run() => unreachable!("keys are kept fresh for ever"),
+                () = keeper.run() => unreachable!("keys are kept fresh for ever"),
             };
             explanation.steps = decided.0;
             explanation.refused = decided.1.err().map(|denied| denied.to_string());

@@ -14,15 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Readiness};
-use crate::auth::Authority;
+use crate::auth::{Authority, Tickets};
 use crate::config::{Config, Drain};
 use crate::files;
 use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
+use crate::keeper::Keeper;
 use crate::limits::Limits;
 use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
 use crate::memory::Watermark;
-use crate::serving::{self, IssuerTasks, PartsError};
+use crate::serving::{self, PartsError};
 use crate::stream::{EXPIRY_INTERVAL, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
@@ -41,7 +42,7 @@ pub struct Gateway {
 pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
-    pub issuers: IssuerTasks,
+    pub keeper: Keeper,
 }
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -90,14 +91,15 @@ impl Gateway {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tasks = Tasks::default();
         let authority = Arc::new(Authority::new(config.revocations.entries));
-        let issuers = IssuerTasks::default();
-        let routes = serving::prepare(config, &authority, &metrics, &issuers)?;
+        let keeper = Keeper::default();
+        let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let gate = Gate {
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
-            seats: Seats::new(config.limits.subscribers),
+            seats: Seats::new(config.limits.subscribers, config.limits.subscriptions_per_subject),
             memory: Watermark::new(config.limits.memory),
             authority,
+            tickets: Tickets::new(TICKETS),
             limits: Arc::new(config.limits.clone()),
             spread: config.drain.spread,
             tasks,
@@ -107,7 +109,7 @@ impl Gateway {
         };
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
-        let parts = Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), issuers };
+        let parts = Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), keeper };
         Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
     }
 
@@ -119,7 +121,7 @@ impl Gateway {
         crate::auth::install_provider();
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        serving::prepare(config, &authority, &metrics, &IssuerTasks::default()).map(drop)
+        serving::prepare(config, &authority, &metrics)?.install(&authority, &Keeper::default()).map(drop)
     }
 
     /// Serves these pages beside the streams, to everyone.
@@ -175,7 +177,8 @@ impl Gateway {
             tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
         }
         serving::open_always(gate, &workers);
-        parts.issuers.start(gate);
+        parts.keeper.report(&parts.readiness);
+        parts.keeper.start(gate);
         tasks.spawn("upkeep", upkeep(parts.clone()));
 
         // The operator's port outlives the drain: it is where the drain is watched.
@@ -217,17 +220,19 @@ impl Handle {
         &self.0.gate
     }
 
-    /// Puts another configuration's routes and issuers in place: all or nothing. Open responses go on while their
-    /// grants stand. Listeners, limits and the admin port are those of the start.
+    /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
+    /// where the new routes would still admit them, and end as revoked where not. Listeners, limits and the admin port are those of the start.
     ///
     /// # Errors
     /// What cannot be made; everything stays as it was.
     pub fn reload(&self, config: &Config) -> Result<(), PartsError> {
         let gate = &self.0.gate;
-        let issuers = &self.0.issuers;
-        let routes = serving::prepare(config, &gate.authority, &gate.metrics, issuers)?;
+        let prepared = serving::prepare(config, &gate.authority, &gate.metrics)?;
+        let routes = prepared.install(&gate.authority, &self.0.keeper)?;
         gate.routes.store(Arc::new(routes));
-        issuers.start(gate);
+        // Only now can open responses ask the new routes whether they are still admitted.
+        gate.authority.changes().announce();
+        self.0.keeper.start(gate);
         Ok(())
     }
 }
@@ -309,6 +314,9 @@ fn raise_descriptors(limits: &Limits) {
     }
 }
 
+/// Most one-time tickets that wait for their use at the same time; one takes less than a kilobyte besides its claims.
+const TICKETS: usize = 10_000;
+
 /// How often gauges are set from what they measure.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -324,7 +332,7 @@ async fn upkeep(parts: Arc<Parts>) {
             _ = gauges.tick() => {
                 gate.memory.look();
                 Introspection(gate.clone()).measure();
-                parts.issuers.report(&parts.readiness);
+                parts.keeper.report(&parts.readiness);
             }
             _ = expiry.tick() => {
                 gate.streams.expire();

@@ -13,6 +13,7 @@ pub mod files;
 mod gateway;
 pub mod http;
 mod introspection;
+mod keeper;
 pub mod limits;
 pub mod listen;
 pub mod memory;

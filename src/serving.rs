@@ -1,21 +1,19 @@
 //! From a configuration to what is served: issuers with their keys, routes with their authorizers.
 //!
-//! Used at start and at each reload. Everything is made before anything is put in place.
+//! Used at start and at each reload. Everything is made before anything is put in place. Does not keep keys fresh.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
-use parking_lot::Mutex;
-use rustls::ClientConfig;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::admin::Readiness;
-use crate::auth::{Authority, Authorizer, AuthorizerError, Issuer, Issuers, KeysState, SourceError};
+use crate::auth::{
+    Authority, Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RevocationError, SourceError,
+};
 use crate::config::Config;
 use crate::http::{self, Gate};
+use crate::keeper::Keeper;
 use crate::route::{Access, Open, Route, Routes};
 use crate::stream::StreamKey;
 use crate::telemetry::Metrics;
@@ -43,31 +41,37 @@ pub enum PartsError {
         /// What is wrong with it.
         source: AuthorizerError,
     },
+    /// The file of revocations cannot be used.
+    #[error("revocations.file: {0}")]
+    Revocations(#[source] RevocationError),
 }
 
-/// Makes issuers and routes; the issuers are put in place, and their keys are kept fresh from [`IssuerTasks::start`] on.
+/// What a configuration becomes, not yet in place.
+pub struct Prepared {
+    routes: Routes,
+    issuers: Issuers,
+    revocations: Option<PathBuf>,
+}
+
+/// Makes issuers and routes. Issuers that a configuration leaves as they were stay the same ones.
 ///
 /// # Errors
-/// See [`PartsError`]; nothing is put in place then.
-pub fn prepare(
-    config: &Config,
-    authority: &Arc<Authority>,
-    metrics: &Arc<Metrics>,
-    tasks: &IssuerTasks,
-) -> Result<Routes, PartsError> {
+/// See [`PartsError`].
+pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metrics>) -> Result<Prepared, PartsError> {
     let earlier = authority.issuers();
     let mut issuers = Issuers::new();
     for (name, settings) in &config.issuers {
-        let counted = metrics.clone();
-        let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
-        let issuer = Issuer::load((**settings).clone(), authority.changes(), observer).map_err(|broken| {
-            let (index, source) = broken.into_iter().next().expect("a refusal has a reason");
-            PartsError::Issuer { issuer: name.clone(), index, source }
-        })?;
-        if let Some(earlier) = earlier.get(name) {
-            issuer.adopt(earlier);
-        }
-        issuers.insert(name.clone(), Arc::new(issuer));
+        let issuer = match earlier.get(name) {
+            Some(earlier) if earlier.settings().is_same(settings) => earlier.clone(),
+            earlier => {
+                let issuer = load(settings, authority, metrics)?;
+                if let Some(earlier) = earlier {
+                    issuer.adopt(earlier);
+                }
+                Arc::new(issuer)
+            }
+        };
+        issuers.insert(name.clone(), issuer);
     }
     let routes = config
         .routes
@@ -86,86 +90,33 @@ pub fn prepare(
             Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.route(&settings.name))))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    authority.replace_issuers(issuers.clone());
-    *tasks.pending.lock() = issuers;
-    Ok(Routes::new(routes))
+    Ok(Prepared { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
 }
 
-/// Keeps the issuers' keys fresh, those of the newest configuration only.
-#[derive(Default)]
-pub struct IssuerTasks {
-    pending: Mutex<BTreeMap<String, Arc<Issuer>>>,
-    current: Mutex<CancellationToken>,
+fn load(settings: &IssuerSettings, authority: &Authority, metrics: &Arc<Metrics>) -> Result<Issuer, PartsError> {
+    let counted = metrics.clone();
+    let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
+    Issuer::load(settings.clone(), authority.changes(), observer).map_err(|broken| {
+        let (index, source) = broken.into_iter().next().expect("a refusal has a reason");
+        PartsError::Issuer { issuer: settings.name.clone(), index, source }
+    })
 }
 
-impl IssuerTasks {
-    /// Starts the newest issuers' tasks and ends those before.
-    pub fn start(&self, gate: &Gate) {
-        let stop = CancellationToken::new();
-        std::mem::replace(&mut *self.current.lock(), stop.clone()).cancel();
-        let issuers = self.pending.lock().clone();
-        if issuers.is_empty() {
-            return;
-        }
-        let tls = Arc::new(system_trust());
-        for issuer in issuers.into_values() {
-            let (stop, tls, mut draining) = (stop.clone(), tls.clone(), gate.tasks.draining());
-            gate.tasks.spawn("issuer", async move {
-                tokio::select! {
-                    () = issuer.run(tls) => {}
-                    () = stop.cancelled() => {}
-                    _ = draining.since() => {}
-                }
-            });
-        }
-    }
-
-    /// Keeps all keys fresh as part of this future, for a process that serves nothing.
-    pub async fn run(&self) {
-        let issuers = self.pending.lock().clone();
-        let tls = Arc::new(system_trust());
-        futures_util::future::join_all(issuers.values().map(|issuer| issuer.run(tls.clone()))).await;
-        std::future::pending().await
-    }
-
-    /// Waits until no keys are missing, at most for `patience`.
-    pub async fn wait_for_keys(&self, patience: Duration) {
-        let issuers = self.pending.lock().clone();
-        let all_there = async {
-            while issuers.values().any(|issuer| issuer.state() == KeysState::Missing) {
-                sleep(Duration::from_millis(20)).await;
-            }
+impl Prepared {
+    /// Puts issuers and revocations in place and returns the routes. Whoever puts those in place announces it.
+    ///
+    /// # Errors
+    /// The file of revocations is broken; then nothing has changed.
+    pub fn install(self, authority: &Authority, keeper: &Keeper) -> Result<Routes, PartsError> {
+        let outcome = match &self.revocations {
+            Some(file) => authority.revocations().load(file, SystemTime::now()),
+            None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),
         };
-        // Without them the explanation says that they are missing.
-        let _ = timeout(patience, all_there).await;
+        outcome.map_err(PartsError::Revocations)?;
+        keeper.keep(&self.issuers, self.revocations);
+        authority.replace_issuers(self.issuers);
+        Ok(self.routes)
     }
-
-    /// Says which issuers' keys are still missing: their routes answer 503.
-    pub fn report(&self, readiness: &Readiness) {
-        for (name, issuer) in &*self.pending.lock() {
-            let state = match issuer.state() {
-                KeysState::Missing => Err("its keys could not be had yet".to_owned()),
-                KeysState::Stale | KeysState::Good => Ok(()),
-            };
-            readiness.set(format!("issuer {name}"), state);
-        }
-    }
-}
-
-/// TLS that trusts what the system trusts.
-fn system_trust() -> ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    let loaded = rustls_native_certs::load_native_certs();
-    for error in &loaded.errors {
-        warn!(%error, "some of the system's certificates cannot be read");
-    }
-    roots.add_parsable_certificates(loaded.certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 /// Opens the streams of routes that are always open.

@@ -102,7 +102,7 @@ impl Authority {
         let (key, algorithm) = grant.key();
         // An issuer whose keys could not be had yet, as after a reload, has not taken any away.
         let stands_behind = |issuer: &Arc<Issuer>| issuer.keys().trusts(key, algorithm) || !issuer.is_loaded();
-        if !issuers.get(grant.issuer()).is_some_and(stands_behind) {
+        if !issuers.get(&**grant.issuer()).is_some_and(stands_behind) {
             return Standing::KeyRemoved;
         }
         if self.revocations.covers(grant, now) { Standing::Revoked } else { Standing::Valid }

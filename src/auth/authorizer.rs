@@ -92,6 +92,11 @@ impl Authorizer {
         self.decide(&found, wanted, now, &mut Trail::off()).await
     }
 
+    /// Whether the request holds anything in the places of a token, good or not.
+    pub fn is_token_presented(&self, request: Presented<'_>) -> bool {
+        !matches!(token::find(&self.settings.token_from, request.headers, request.query), Err(Denied::Missing))
+    }
+
     /// Whether a grant, made earlier or by a ticket, would still be made by this authorizer: for a stream that outlived
     /// a reload of the configuration. Expiry, revocation and keys are [`Grant::standing`]'s.
     ///
@@ -99,7 +104,7 @@ impl Authorizer {
     /// The reason why not.
     pub fn recheck(&self, grant: &Grant, wanted: Wanted<'_>) -> Result<(), Denied> {
         let claims = grant.claims();
-        let issuer = self.issuers.iter().find(|issuer| **issuer.name() == *grant.issuer());
+        let issuer = self.issuers.iter().find(|issuer| issuer.name() == grant.issuer());
         let settings = issuer.ok_or(TokenFault::UnknownIssuer)?.settings();
         if claims.named("iss").and_then(serde_json::Value::as_str) != Some(&settings.issuer) {
             return Err(TokenFault::UnknownIssuer.into());

@@ -56,6 +56,8 @@ pub enum TokenFault {
     Claims,
     /// Revoked by an operator.
     Revoked,
+    /// Not a token but a one-time ticket, and one that is used, over, made up or for another stream.
+    Ticket,
 }
 
 impl TokenFault {
@@ -74,6 +76,7 @@ impl TokenFault {
             Self::Typ => "typ",
             Self::Claims => "claims",
             Self::Revoked => "revoked",
+            Self::Ticket => "ticket",
         }
     }
 }
@@ -114,7 +117,7 @@ impl fmt::Display for ScopeFault {
 
 impl Denied {
     /// Every label there is.
-    pub const LABELS: [&'static str; 19] = [
+    pub const LABELS: [&'static str; 20] = [
         "missing",
         "ambiguous",
         "origin",
@@ -131,6 +134,7 @@ impl Denied {
         "typ",
         "claims",
         "revoked",
+        "ticket",
         "streams",
         "require",
         "bind",

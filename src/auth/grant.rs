@@ -56,7 +56,7 @@ impl Grant {
     }
 
     /// The issuer's name in the configuration.
-    pub fn issuer(&self) -> &str {
+    pub fn issuer(&self) -> &Arc<str> {
         &self.0.issuer
     }
 

@@ -174,7 +174,7 @@ impl Waiting {
 }
 
 fn subject(grant: &Grant) -> Option<Subject> {
-    Some((grant.issuer().into(), grant.subject()?.as_ref().into()))
+    Some((grant.issuer().as_ref().into(), grant.subject()?.as_ref().into()))
 }
 
 fn hash(ticket: &str) -> Hash {

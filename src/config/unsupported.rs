@@ -25,5 +25,4 @@ pub(super) const UNSUPPORTED: &[Unsupported] = &[
     unsupported("routes[].replay.read_through_limit", None, "an id older than the log is a gap"),
     unsupported("listeners[].systemd", None, "listeners bind their own address"),
     unsupported("listeners[].proxy_protocol", Some("false"), "connections begin with TLS or HTTP"),
-    unsupported("limits.subscriptions_per_subject", None, "subscriptions are counted for all subjects together"),
 ];

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::seats::Seats;
-use crate::auth::Authority;
+use crate::auth::{Authority, Tickets};
 use crate::limits::Limits;
 use crate::memory::Watermark;
 use crate::route::Routes;
@@ -28,6 +28,8 @@ pub struct Gate {
     pub memory: Watermark,
     /// Issuers and revocations.
     pub authority: Arc<Authority>,
+    /// One-time tickets that wait for their use.
+    pub tickets: Tickets,
     /// How much of each thing is let in.
     pub limits: Arc<Limits>,
     /// Over how long a drain spreads departures.

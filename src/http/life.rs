@@ -3,13 +3,11 @@
 //! One future that completes with the reason. It is polled by the delivery and, for responses that hyper carries, by a
 //! guard outside the body as well, so that a client that does not read cannot stop it.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::auth::{Authority, Grant, Standing};
+use super::permission::Permission;
 use crate::tasks::Draining;
 use crate::telemetry::End;
 
@@ -21,21 +19,14 @@ pub struct Life {
     draining: Draining,
     /// How long after the drain began this response leaves.
     departure: Duration,
-    grant: Option<Granted>,
-}
-
-#[derive(Clone)]
-struct Granted {
-    grant: Grant,
-    authority: Arc<Authority>,
-    changes: watch::Receiver<u64>,
+    permission: Option<Permission>,
 }
 
 impl Life {
     /// A life without bounds but the gateway's. `spread` is over how long a drain spreads departures, `share` where in
     /// it this response leaves, uniform in `0.0..1.0`.
     pub fn new(draining: Draining, spread: Duration, share: f64) -> Self {
-        Self { deadline: None, draining, departure: spread.mul_f64(share), grant: None }
+        Self { deadline: None, draining, departure: spread.mul_f64(share), permission: None }
     }
 
     /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
@@ -43,11 +34,13 @@ impl Life {
         self.bound(Instant::now() + most.mul_f64(1.0 - 0.1 * share), End::MaxAge);
     }
 
-    /// Ends when the grant does.
-    pub fn while_granted(&mut self, grant: Grant, authority: &Arc<Authority>) {
-        let left = grant.expires_at().duration_since(SystemTime::now()).unwrap_or_default();
-        self.bound(Instant::now() + left, End::Expired);
-        self.grant = Some(Granted { grant, authority: authority.clone(), changes: authority.watch() });
+    /// Ends when the permission does.
+    pub fn while_permitted(&mut self, permission: Permission) {
+        if let Some(expires_at) = permission.expires_at() {
+            let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+            self.bound(Instant::now() + left, End::Expired);
+        }
+        self.permission = Some(permission);
     }
 
     fn bound(&mut self, at: Instant, end: End) {
@@ -77,25 +70,16 @@ impl Life {
                     is_draining = true;
                     self.bound(since + self.departure, End::Drain);
                 }
-                end = taken_back(&mut self.grant) => return end,
+                end = taken_back(&mut self.permission) => return end,
             }
         }
     }
 }
 
-/// Completes when the grant no longer stands.
-async fn taken_back(granted: &mut Option<Granted>) -> End {
-    let Some(Granted { grant, authority, changes }) = granted else { return std::future::pending().await };
-    loop {
-        // Marked as seen before it is looked at: a change in between is seen in the next round.
-        changes.borrow_and_update();
-        match grant.standing(authority, SystemTime::now()) {
-            Standing::Valid => {}
-            Standing::Expired => return End::Expired,
-            Standing::Revoked | Standing::KeyRemoved => return End::Revoked,
-        }
-        if changes.changed().await.is_err() {
-            return End::Revoked;
-        }
+/// Completes when the permission has been taken back.
+async fn taken_back(permission: &mut Option<Permission>) -> End {
+    match permission {
+        Some(permission) => permission.taken_back().await,
+        None => std::future::pending().await,
     }
 }

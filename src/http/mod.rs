@@ -1,11 +1,12 @@
 //! Requests to responses.
 //!
 //! ```text
-//!  request ─▶ service ─▶ subscribe ─▶ Delivery ─┬─▶ Writer      (HTTP/1.1, takes the connection)
-//!                │                              └─▶ EventBody   (HTTP/2, HTTP/1.0, finite responses; watched by a guard)
+//!  request ─▶ service ─▶ access ─▶ subscribe ─▶ Delivery ─┬─▶ Writer      (HTTP/1.1, takes the connection)
+//!                │                                        └─▶ EventBody   (HTTP/2, HTTP/1.0, finite responses; watched by a guard)
 //!                └─▶ Rejection
 //! ```
 
+mod access;
 mod body;
 mod cors;
 mod delivery;
@@ -13,6 +14,7 @@ mod event_body;
 mod forwarded;
 mod gate;
 mod life;
+mod permission;
 mod rejection;
 mod report;
 mod seats;

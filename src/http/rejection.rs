@@ -10,7 +10,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
-use crate::auth::Denied;
+use super::seats::Full;
+use crate::auth::{Denied, TicketError, TokenFault};
 use crate::sse::Encoder;
 use crate::stream::OpenError;
 
@@ -40,6 +41,10 @@ pub enum Rejection {
     TooManyConnections,
     /// As many clients are connected as may be.
     SubscribersFull,
+    /// As many clients with this token's subject are connected as may be.
+    SubjectFull,
+    /// No ticket is made for this token now.
+    Ticket(TicketError),
     /// As many streams are open as may be.
     StreamsFull,
     /// Memory is short.
@@ -67,12 +72,15 @@ impl Rejection {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyConnections | Self::SubjectFull | Self::Ticket(TicketError::SubjectFull) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::SubscribersFull
             | Self::StreamsFull
             | Self::Memory
             | Self::Draining
-            | Self::Denied(Denied::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::Denied(Denied::Unavailable)
+            | Self::Ticket(TicketError::Full | TicketError::Random) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(error) => match **error {
                 OpenError::NotFound { .. } => StatusCode::NOT_FOUND,
                 OpenError::Busy { .. } | OpenError::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -103,6 +111,9 @@ impl Rejection {
             Self::TooManyHeaders => "headers",
             Self::TooManyConnections => "connections_per_ip",
             Self::SubscribersFull => "subscribers",
+            Self::SubjectFull => "subscriptions_per_subject",
+            Self::Ticket(TicketError::SubjectFull) => "tickets_per_subject",
+            Self::Ticket(TicketError::Full | TicketError::Random) => "tickets",
             Self::StreamsFull => "streams",
             Self::Memory => "memory",
             Self::Draining => "draining",
@@ -125,6 +136,9 @@ impl Rejection {
             Self::AmbiguousPath => "The path is not in a form that has only one reading.".to_owned(),
             Self::Denied(Denied::Missing) => "A token is needed.".to_owned(),
             Self::Denied(Denied::Ambiguous) => "There is more than one token in the request.".to_owned(),
+            Self::Denied(Denied::Invalid(TokenFault::Ticket)) => {
+                "The ticket has been used, is over, or is for another stream.".to_owned()
+            }
             Self::Denied(Denied::Invalid(fault)) => format!("The token is not good: {fault}."),
             Self::Denied(Denied::Forbidden(_)) => "The token does not cover this stream.".to_owned(),
             Self::Denied(Denied::Origin) => "A cookie is no credential for a page of this origin.".to_owned(),
@@ -136,6 +150,9 @@ impl Rejection {
             Self::TooManyHeaders => "There are too many header fields.".to_owned(),
             Self::TooManyConnections => "There are too many connections from this address.".to_owned(),
             Self::SubscribersFull | Self::StreamsFull | Self::Memory => "The gateway is full.".to_owned(),
+            Self::SubjectFull => "There are too many subscriptions with this subject.".to_owned(),
+            Self::Ticket(TicketError::SubjectFull) => "Too many tickets of this subject are waiting.".to_owned(),
+            Self::Ticket(TicketError::Full | TicketError::Random) => "No ticket can be made now.".to_owned(),
             Self::Draining => "The gateway is about to stop.".to_owned(),
             Self::Upstream(error) => match **error {
                 OpenError::NotFound { .. } => "There is no such stream.".to_owned(),
@@ -216,6 +233,21 @@ impl Rejection {
         let mut response = Response::new(ResponseBody::whole(encoder.finish().body()));
         super::subscribe::stream_headers(response.headers_mut());
         response
+    }
+}
+
+impl From<Full> for Rejection {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::All => Self::SubscribersFull,
+            Full::Subject => Self::SubjectFull,
+        }
+    }
+}
+
+impl From<TicketError> for Rejection {
+    fn from(error: TicketError) -> Self {
+        Self::Ticket(error)
     }
 }
 

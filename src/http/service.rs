@@ -1,27 +1,28 @@
 //! From request to response, in reading order: where to, who, then act; or reject.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::body::ResponseBody;
 use super::gate::{Gate, random_share};
 use super::rejection::Rejection;
 use super::target::Target;
-use super::{cors, subscribe};
-use crate::auth::{Authorizer, Denied, Grant, Presented, Wanted};
+use super::{access, cors, subscribe};
 use crate::listen::{self, Peer};
 use crate::route::Route;
 use crate::telemetry::Protocol;
 
 /// What a stream answers.
 const METHODS: &str = "GET, HEAD";
+
+/// What a stream answers whose route makes tickets.
+const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
 /// The service that listeners hand their requests to.
 pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
@@ -92,19 +93,24 @@ async fn stream(
     head: &Parts,
     body: &Incoming,
 ) -> Result<Response<ResponseBody>, Rejection> {
+    let ticket_office = access::ticket_office(route);
+    let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
-        return Ok(cors::preflight(route.settings.cors.as_ref(), head, METHODS));
+        return Ok(cors::preflight(route.settings.cors.as_ref(), head, methods));
+    }
+    if let Some(authorizer) = ticket_office.filter(|_| head.method == Method::POST) {
+        if gate.tasks.draining().has_begun() {
+            return Err(Rejection::Draining);
+        }
+        return access::issue_ticket(gate, authorizer, route, captures, target, head).await;
     }
     if head.method != Method::GET && head.method != Method::HEAD {
-        return Err(Rejection::Method { allow: METHODS });
+        return Err(Rejection::Method { allow: methods });
     }
     if !accepts_event_stream(head) {
         return Err(Rejection::NotAcceptable);
     }
-    let grant = match &route.authorizer {
-        None => None,
-        Some(authorizer) => authorize(authorizer, route, captures, target, head).await?,
-    };
+    let grant = access::admit(gate, route, captures, target, head).await?;
     if gate.tasks.draining().has_begun() {
         return Err(Rejection::Draining);
     }
@@ -112,33 +118,6 @@ async fn stream(
         return Ok(subscribe::head_alone());
     }
     subscribe::respond(gate, route, captures, target, head, body, grant).await
-}
-
-async fn authorize(
-    authorizer: &Authorizer,
-    route: &Route,
-    captures: &[(String, String)],
-    target: &Target,
-    head: &Parts,
-) -> Result<Option<Grant>, Denied> {
-    let is_tls = peer(head).is_tls;
-    let is_trusted_origin: &(dyn Fn(&str) -> bool + Sync) = &|origin: &str| {
-        target.is_own_origin(origin, is_tls)
-            || route.settings.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|allowed| allowed == origin))
-    };
-    let presented = Presented { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
-    let wanted = Wanted { path: &target.path, captures };
-    match authorizer.authorize(presented, wanted, SystemTime::now()).await {
-        Ok(grant) => Ok(Some(grant)),
-        Err(denied) => {
-            route.metrics.auth_failure(denied.label());
-            if authorizer.settings().enforce {
-                return Err(denied);
-            }
-            info!(route = route.metrics.name(), reason = denied.label(), "would be refused (auth.enforce = false)");
-            Ok(None)
-        }
-    }
 }
 
 fn page(gate: &Gate, head: &Parts, target: &Target) -> Option<Response<ResponseBody>> {

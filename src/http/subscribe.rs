@@ -14,6 +14,7 @@ use super::delivery::{Delivery, Terms, Until};
 use super::event_body::{EventBody, guard};
 use super::gate::{Gate, random_share};
 use super::life::Life;
+use super::permission::Permission;
 use super::rejection::Rejection;
 use super::report::Report;
 use super::seats::Seat;
@@ -58,7 +59,7 @@ pub async fn respond(
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
-    let seat = gate.seats.take().ok_or(Rejection::SubscribersFull)?;
+    let seat = gate.seats.take(grant.as_ref())?;
     let mut subscription = open(gate, route, captures, target, shared)?;
     wait_for_outcome(route, &mut subscription).await?;
 
@@ -74,9 +75,7 @@ pub async fn respond(
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);
     }
-    if let Some(grant) = grant {
-        life.while_granted(grant, &gate.authority);
-    }
+    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, grant));
     let report = begin(route, head, verdict, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());

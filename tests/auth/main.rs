@@ -5,5 +5,6 @@
 mod bad_tokens;
 mod decisions;
 mod good_tokens;
+mod refusals;
 mod rotation;
 mod support;

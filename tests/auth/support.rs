@@ -1,7 +1,7 @@
 //! Keys, issuers and requests for the tests.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -17,12 +17,15 @@ use rillgate::auth::{
 use rillgate::secret::Secret;
 use serde_json::{Value, json};
 
-pub const NOW: u64 = 1_800_000_000;
+/// The time of this run in whole seconds, so that the clock of a gateway agrees with the tokens.
+pub static NOW: LazyLock<u64> =
+    LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs());
+
 pub const ISSUER: &str = "https://id.example.com/";
 pub const SECOND: &str = "https://second.example.com/";
 
 pub fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(NOW)
+    UNIX_EPOCH + Duration::from_secs(*NOW)
 }
 
 pub struct Keys {
@@ -72,7 +75,7 @@ pub fn hmac(message: &str, secret: &[u8], algorithm: Algorithm) -> String {
 
 /// Claims that are good for the issuer `main`.
 pub fn claims() -> Value {
-    json!({ "iss": ISSUER, "aud": "rillgate", "exp": NOW + 60, "sub": "alice", "jti": "t1", "streams": ["/prices/*"] })
+    json!({ "iss": ISSUER, "aud": "rillgate", "exp": *NOW + 600, "sub": "alice", "jti": "t1", "streams": ["/prices/*"] })
 }
 
 /// The good claims with one of them changed, or without it.

@@ -8,6 +8,7 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod auth;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;

@@ -3,8 +3,8 @@
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
+use super::super::support::*;
 use super::{Table, rs, rs256};
-use crate::support::*;
 
 pub fn registered_claims(table: &mut Table) {
     let mut add = |what: String, claims: &Value, reason| table.add(what, rs(&rs256(), claims), reason);
@@ -19,15 +19,15 @@ pub fn registered_claims(table: &mut Table) {
     }
     for name in ["exp", "nbf", "iat"] {
         for value in [
-            json!((NOW + 60).to_string()),
+            json!((*NOW + 600).to_string()),
             json!("never"),
             json!(""),
-            json!([NOW + 60]),
+            json!([*NOW + 600]),
             json!(-1),
             json!(-0.5),
             json!(1e300),
             json!(u64::MAX),
-            json!((NOW + 60) * 1000),
+            json!((*NOW + 600) * 1000),
             json!(253_402_300_800_u64),
         ] {
             add(format!("{name} {value}"), &with(name, value), "claims");
@@ -68,14 +68,14 @@ pub fn registered_claims(table: &mut Table) {
     ] {
         add(format!("aud {value}"), &with("aud", value), "audience");
     }
-    for value in [0, 1, NOW - 3600, NOW - 6, NOW - 5] {
+    for value in [0, 1, *NOW - 3600, *NOW - 6, *NOW - 5] {
         add(format!("exp {value}"), &with("exp", json!(value)), "expired");
     }
-    for value in [json!(NOW + 6), json!(NOW as f64 + 5.001), json!(NOW + 3600), json!(253_402_300_799_u64)] {
+    for value in [json!(*NOW + 6), json!(*NOW as f64 + 5.001), json!(*NOW + 3600), json!(253_402_300_799_u64)] {
         add(format!("nbf {value}"), &with("nbf", value), "not_yet_valid");
     }
     add("everything one level down".to_owned(), &json!({ "claims": claims() }), "claims");
-    add("names in capitals".to_owned(), &json!({ "ISS": ISSUER, "AUD": "rillgate", "EXP": NOW + 60 }), "claims");
+    add("names in capitals".to_owned(), &json!({ "ISS": ISSUER, "AUD": "rillgate", "EXP": *NOW + 600 }), "claims");
     add("an empty object".to_owned(), &json!({}), "claims");
 }
 

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
+use super::super::support::*;
 use super::{Table, good, header_with, rs, rs_raw, rs256};
-use crate::support::*;
 
 pub fn encodings(table: &mut Table) {
     let good = good();
@@ -72,7 +72,7 @@ fn shifted(letter: char, by: usize) -> char {
 
 pub fn json_forms(table: &mut Table) {
     let text = claims().to_string();
-    let exp = format!("\"exp\":{}", NOW + 60);
+    let exp = format!("\"exp\":{}", *NOW + 600);
     for (what, payload) in [
         ("an array", "[]".to_owned()),
         ("a string", "\"x\"".to_owned()),

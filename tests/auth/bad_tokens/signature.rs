@@ -6,8 +6,8 @@ use jsonwebtoken::Algorithm;
 use rcgen::PublicKeyData;
 use serde_json::json;
 
+use super::super::support::*;
 use super::{Table, es, good, header_with, rs};
-use crate::support::*;
 
 pub fn algorithms(table: &mut Table) {
     for none in ["none", "None", "NONE", "nOnE", "noNE", "none ", " none", "none\u{0}", "", "null", "ｎｏｎｅ"] {

@@ -1,0 +1,163 @@
+//! Keeps what the authority knows fresh: the issuers' keys, and the revocations of the file.
+//!
+//! One task for each of them, from [`Keeper::start`] on. What a reloaded configuration leaves as it was is left running;
+//! what it no longer names is stopped. Does not decide what there is: the configuration does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::admin::Readiness;
+use crate::auth::{Authority, Issuer, Issuers, KeySource, KeysState, fetch};
+use crate::http::Gate;
+
+/// See the module.
+#[derive(Default)]
+pub struct Keeper {
+    /// Never held across an await.
+    kept: Mutex<Vec<Kept>>,
+    /// Issuers that readiness has been told of, so that one that is no longer configured does not hold it back.
+    reported: Mutex<Vec<Arc<str>>>,
+}
+
+struct Kept {
+    what: What,
+    stop: CancellationToken,
+    has_started: bool,
+}
+
+#[derive(Clone)]
+enum What {
+    Issuer(Arc<Issuer>),
+    Revocations(PathBuf),
+}
+
+impl Keeper {
+    /// Names what is to be kept fresh from now on; everything else is stopped.
+    pub fn keep(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
+        let named = issuers.values().cloned().map(What::Issuer).chain(revocations.map(What::Revocations));
+        let mut kept = self.kept.lock();
+        let mut earlier = std::mem::take(&mut *kept);
+        for what in named {
+            let same = earlier.iter().position(|kept| kept.what.is_same(&what));
+            kept.push(match same {
+                Some(at) => earlier.swap_remove(at),
+                None => Kept { what, stop: CancellationToken::new(), has_started: false },
+            });
+        }
+        earlier.into_iter().for_each(|kept| kept.stop.cancel());
+    }
+
+    /// Starts the tasks of what is not being kept fresh yet.
+    pub fn start(&self, gate: &Gate) {
+        let mut kept = self.kept.lock();
+        let mut trust = None;
+        for kept in kept.iter_mut().filter(|kept| !kept.has_started) {
+            kept.has_started = true;
+            // Where nothing is fetched, the system's certificates are nobody's business.
+            let tls = match kept.what.is_fetched() {
+                true => trust.get_or_insert_with(system_trust).clone(),
+                false => fetch::tls_trusting(RootCertStore::empty()),
+            };
+            let (what, stop, authority) = (kept.what.clone(), kept.stop.clone(), gate.authority.clone());
+            let mut draining = gate.tasks.draining();
+            gate.tasks.spawn("keeper", async move {
+                tokio::select! {
+                    () = what.keep(&authority, tls) => {}
+                    () = stop.cancelled() => {}
+                    _ = draining.since() => {}
+                }
+            });
+        }
+    }
+
+    /// Keeps all keys fresh as part of this future, for a process that serves nothing.
+    pub async fn run(&self) {
+        let tls = system_trust();
+        let issuers = self.issuers();
+        futures_util::future::join_all(issuers.iter().map(|issuer| issuer.run(tls.clone()))).await;
+        std::future::pending().await
+    }
+
+    /// Waits until no keys are missing, at most for `patience`.
+    pub async fn wait_for_keys(&self, patience: Duration) {
+        let issuers = self.issuers();
+        let all_there = async {
+            while issuers.iter().any(|issuer| issuer.state() == KeysState::Missing) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Without them the explanation says that they are missing.
+        let _ = timeout(patience, all_there).await;
+    }
+
+    /// Says which issuers' keys are still missing: their routes answer 503.
+    pub fn report(&self, readiness: &Readiness) {
+        let issuers = self.issuers();
+        let names = issuers.iter().map(|issuer| issuer.name().clone()).collect();
+        for name in std::mem::replace(&mut *self.reported.lock(), names) {
+            if issuers.iter().all(|issuer| *issuer.name() != name) {
+                readiness.set(latch(&name), Ok(()));
+            }
+        }
+        for issuer in issuers {
+            let state = match issuer.state() {
+                KeysState::Missing => Err("its keys could not be had yet".to_owned()),
+                KeysState::Stale | KeysState::Good => Ok(()),
+            };
+            readiness.set(latch(issuer.name()), state);
+        }
+    }
+
+    fn issuers(&self) -> Vec<Arc<Issuer>> {
+        let kept = self.kept.lock();
+        kept.iter().filter_map(|kept| kept.what.issuer().cloned()).collect()
+    }
+}
+
+impl What {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Issuer(one), Self::Issuer(other)) => Arc::ptr_eq(one, other),
+            (Self::Revocations(one), Self::Revocations(other)) => one == other,
+            (Self::Issuer(_), Self::Revocations(_)) | (Self::Revocations(_), Self::Issuer(_)) => false,
+        }
+    }
+
+    fn issuer(&self) -> Option<&Arc<Issuer>> {
+        match self {
+            Self::Issuer(issuer) => Some(issuer),
+            Self::Revocations(_) => None,
+        }
+    }
+
+    fn is_fetched(&self) -> bool {
+        let is_url = |source: &KeySource| matches!(source, KeySource::JwksUrl { .. });
+        self.issuer().is_some_and(|issuer| issuer.settings().keys.iter().any(is_url))
+    }
+
+    async fn keep(&self, authority: &Authority, tls: Arc<ClientConfig>) {
+        match self {
+            Self::Issuer(issuer) => issuer.run(tls).await,
+            Self::Revocations(file) => authority.revocations().follow(file).await,
+        }
+    }
+}
+
+fn latch(issuer: &str) -> String {
+    format!("issuer {issuer}")
+}
+
+/// TLS that trusts what the system trusts; nobody, if that cannot be read.
+fn system_trust() -> Arc<ClientConfig> {
+    fetch::native_tls().unwrap_or_else(|error| {
+        warn!(%error, "the system's certificates cannot be read: no JWKS can be fetched over https");
+        fetch::tls_trusting(RootCertStore::empty())
+    })
+}

@@ -1,0 +1,25 @@
+//! Who may read, and for how long, through the real gateway over TLS.
+//!
+//! The crafted tokens and the keys are those of the authentication module's own tests. Nothing here looks inside the
+//! gateway: only answers, what the origin received, the log and the metrics.
+
+mod browsers;
+mod commands;
+mod crafted;
+mod decisions;
+mod expiry;
+mod keys;
+mod reload;
+mod revocations;
+mod rotation;
+mod secrecy;
+mod subjects;
+mod tickets;
+mod world;
+
+#[path = "../auth/bad_tokens/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of the module")]
+mod bad_tokens;
+#[path = "../auth/support.rs"]
+#[allow(dead_code, reason = "shared with the tests of the module")]
+mod support;

@@ -1,0 +1,188 @@
+//! What a reloaded configuration takes back from open streams, and what it leaves alone.
+
+use serde_json::json;
+
+use super::keys::{config, jwks};
+use super::support::keys;
+use super::world::{Metrics, PROTOCOLS, World, bearer, route, token, token_by, wait_metric};
+use crate::support::client::Protocol;
+use crate::support::origin::{Emission, Origin};
+use crate::support::server::Rillgate;
+use crate::support::subscription::Subscription;
+use crate::support::wait::{DEADLINE, eventually};
+
+/// Puts another configuration in place.
+async fn reload(gateway: &Rillgate, config: &str) {
+    let ok = [("result", "ok")];
+    let before = Metrics::of(gateway).await.sum("rillgate_config_reloads_total", &ok);
+    gateway.rewrite(config);
+    gateway.signal("HUP");
+    wait_metric(gateway, "rillgate_config_reloads_total", &ok, before + 1.0).await;
+}
+
+async fn subscribe(world: &World, gateway: &Rillgate, path: &str, token: &str) -> Vec<Subscription> {
+    let mut subscriptions = Vec::new();
+    for protocol in PROTOCOLS {
+        let client = world.client(protocol, gateway);
+        let headers: Vec<_> = (!token.is_empty()).then_some(("authorization", token)).into_iter().collect();
+        subscriptions.push(client.subscribe(path, &headers).await);
+        assert_eq!(subscriptions.last().unwrap().status.as_u16(), 200, "{path}");
+    }
+    subscriptions
+}
+
+async fn end(subscriptions: Vec<Subscription>) {
+    for mut subscription in subscriptions {
+        assert!(subscription.expect_end(DEADLINE).await.is_empty());
+    }
+}
+
+async fn go_on(world: &World, subscriptions: Vec<Subscription>) {
+    world.origin.emit(Emission::event("1", "", "still here"));
+    for mut subscription in subscriptions {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, "still here");
+    }
+}
+
+#[tokio::test]
+async fn rules_that_no_longer_hold_end_what_they_admitted() {
+    let world = World::new().await;
+    let before = format!(
+        "{}{}{}{}{}",
+        route("scoped", "/scoped/{x}", ""),
+        route("moved", "/moved/{x}", ""),
+        route("gone", "/gone/{x}", ""),
+        route("shadow", "/shadow/{x}", "enforce = false"),
+        "[[routes]]\nname = \"open\"\npath = \"/open/{x}\"\nupstream = \"origin\"\nauth = \"public\"\n",
+    );
+    let after = format!(
+        "{}{}{}{}",
+        route("scoped", "/scoped/{x}", "require = { scope = \"read\" }"),
+        // Another name is no reason to end a stream: what counts is who would be admitted now.
+        route("renamed", "/moved/{x}", ""),
+        route("open", "/open/{x}", ""),
+        route("shadow", "/shadow/{x}", ""),
+    );
+    let gateway = world.start(&before).await;
+    let plain = bearer(&token(&json!({})));
+    let reader = bearer(&token(&json!({ "scope": "read" })));
+    let without_scope = subscribe(&world, &gateway, "/scoped/x", &plain).await;
+    let with_scope = subscribe(&world, &gateway, "/scoped/x", &reader).await;
+    let moved = subscribe(&world, &gateway, "/moved/x", &plain).await;
+    let gone = subscribe(&world, &gateway, "/gone/x", &plain).await;
+    let open = subscribe(&world, &gateway, "/open/x", "").await;
+    let shadow = subscribe(&world, &gateway, "/shadow/x", "").await;
+
+    reload(&gateway, &world.config_with_main("5s", &after)).await;
+
+    for subscriptions in [without_scope, gone, open, shadow] {
+        end(subscriptions).await;
+    }
+    go_on(&world, with_scope.into_iter().chain(moved).collect()).await;
+    wait_metric(&gateway, "rillgate_subscriptions_ended_total", &[("reason", "revoked")], 8.0).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_a_route_no_longer_believes_ends_its_streams() {
+    let world = World::new().await;
+    let other = format!(
+        r#"
+        [issuers.other]
+        issuer = "https://other.example.com/"
+        audience = ["rillgate"]
+        keys = [{{ pem_file = "{}", algorithm = "ES256", kid = "ec" }}]
+        "#,
+        world.file("ec.pem")
+    );
+    let routes = |issuers: &str| {
+        format!(
+            "[[routes]]\nname = \"prices\"\npath = \"/prices/{{x}}\"\nupstream = \"origin\"\nauth = {{ issuers = {issuers} }}\n"
+        )
+    };
+    let both = world.config_with_main("5s", &format!("{other}{}", routes("[\"main\", \"other\"]")));
+    // First off the route, then altogether.
+    let off = world.config_with_main("5s", &format!("{other}{}", routes("[\"main\"]")));
+    let gone = world.config_with_main("5s", &routes("[\"main\"]"));
+    let mine = bearer(&token(&json!({})));
+    let others = bearer(&token(&json!({ "iss": "https://other.example.com/" })));
+    let gateway = Rillgate::start(&both).await;
+    let mine = subscribe(&world, &gateway, "/prices/x", &mine).await;
+
+    for without in [off, gone] {
+        let theirs = subscribe(&world, &gateway, "/prices/x", &others).await;
+        reload(&gateway, &without).await;
+        end(theirs).await;
+        reload(&gateway, &both).await;
+    }
+
+    go_on(&world, mine).await;
+    assert_eq!(Metrics::of(&gateway).await.sum("rillgate_subscriptions_ended_total", &[("reason", "revoked")]), 4.0);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_keys_and_streams_of_an_issuer_that_is_down() {
+    let world = World::new().await;
+    let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
+    let good = bearer(&token_by("one", &keys().ec, &json!({})));
+    let gateway = Rillgate::start(&config(&world, &id, "5m", &route("prices", "/prices/{x}", ""))).await;
+    let open = subscribe(&world, &gateway, "/prices/x", &good).await;
+    id.refuse(503);
+
+    // The issuer as it was: it is not even asked.
+    let same = config(&world, &id, "5m", &route("prices", "/prices/{x}", "require = { sub = \"alice\" }"));
+    reload(&gateway, &same).await;
+    assert_eq!(
+        world.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("authorization", &good)]).await.status,
+        200
+    );
+    assert_eq!(id.requests().len(), 1);
+
+    // Another issuer with the same document: its keys are taken over until it answers.
+    let changed = config(&world, &id, "4m", &route("prices", "/prices/{x}", ""));
+    reload(&gateway, &changed).await;
+    assert_eq!(
+        world.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("authorization", &good)]).await.status,
+        200
+    );
+    eventually(DEADLINE, || async { id.requests().len() >= 2 }).await;
+    go_on(&world, open).await;
+}
+
+#[tokio::test]
+async fn a_reload_that_is_refused_takes_nothing_back() {
+    let world = World::new().await;
+    let gateway = world.start(&route("prices", "/prices/{x}", "")).await;
+    let good = bearer(&token(&json!({})));
+    let open = subscribe(&world, &gateway, "/prices/x", &good).await;
+
+    gateway.rewrite(&world.config_with_main("5s", &route("prices", "/prices/{x}", "issuers2 = []")));
+    gateway.signal("HUP");
+    gateway.wait_line("configuration not reloaded", DEADLINE).await;
+
+    go_on(&world, open).await;
+    assert_eq!(Metrics::of(&gateway).await.sum("rillgate_config_reloads_total", &[("result", "refused")]), 1.0);
+}
+
+#[tokio::test]
+async fn a_ticket_made_before_a_reload_opens_what_its_token_would_open_after_it() {
+    let world = World::new().await;
+    let rules = |rule: &str| {
+        let rest = route("prices", "/prices/{x}", &format!("tickets = true\nticket_ttl = \"10m\"\n{rule}"));
+        world.config_with_main("5s", &rest)
+    };
+    let gateway = Rillgate::start(&rules("")).await;
+    let client = world.client(Protocol::Http2, &gateway);
+    let mut urls = Vec::new();
+    for claims in [json!({}), json!({ "scope": "read" })] {
+        let headers = [("authorization", bearer(&token(&claims)))];
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut answer = client.try_request("POST", "/prices/x?ticket", &headers).await.unwrap();
+        let body: serde_json::Value = serde_json::from_str(&answer.text().await).unwrap();
+        urls.push(body["url"].as_str().unwrap().to_owned());
+    }
+
+    reload(&gateway, &rules("require = { scope = \"read\" }")).await;
+
+    assert_eq!(client.subscribe(&urls[0], &[]).await.status.as_u16(), 403);
+    assert_eq!(client.subscribe(&urls[1], &[]).await.status.as_u16(), 200);
+}

@@ -1,0 +1,91 @@
+//! `limits.subscriptions_per_subject`.
+
+use serde_json::json;
+
+use super::support::ISSUER;
+use super::world::{PROTOCOLS, World, bearer, claims, route, token, wait_metric};
+use crate::support::client::Protocol;
+
+#[tokio::test]
+async fn a_subject_holds_only_so_many_subscriptions() {
+    let world = World::new().await;
+    let rest = format!(
+        "{}\n[limits]\nsubscriptions_per_subject = 3\nsubscribers = 8",
+        route("prices", "/prices/{symbol}", "")
+    );
+    let gateway = world.start(&rest).await;
+    let (alice, bob) = (bearer(&token(&json!({}))), bearer(&token(&json!({ "sub": "bob" }))));
+    // Another token of the same subject shares its seats.
+    let again = bearer(&token(&json!({ "jti": "another" })));
+    let mut open = Vec::new();
+    for (number, token) in [&alice, &again, &alice].into_iter().enumerate() {
+        let client = world.client(PROTOCOLS[number % 2], &gateway);
+        open.push(client.subscribe(&format!("/prices/{number}"), &[("authorization", token)]).await);
+    }
+
+    for protocol in PROTOCOLS {
+        let mut refused = world.client(protocol, &gateway).subscribe("/prices/x", &[("authorization", &again)]).await;
+        assert_eq!(refused.status.as_u16(), 429);
+        assert!(refused.header("retry-after").parse::<u32>().unwrap() >= 1);
+        assert!(refused.text().await.contains("\"reason\":\"subscriptions_per_subject\""));
+        let other = world.client(protocol, &gateway).subscribe("/prices/x", &[("authorization", &bob)]).await;
+        assert_eq!(other.status.as_u16(), 200);
+    }
+
+    // Who is refused takes no seat from the others.
+    for _ in 0..20 {
+        let client = world.client(Protocol::Http2, &gateway);
+        assert_eq!(client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16(), 429);
+    }
+    let other = world.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("authorization", &bob)]).await;
+    assert_eq!(other.status.as_u16(), 200);
+    drop(other);
+    assert!(open.iter().all(|client| client.status.as_u16() == 200));
+    open.pop();
+    wait_metric(&gateway, "rillgate_subscribers", &[("route", "prices")], 2.0).await;
+    let client = world.client(Protocol::Http2, &gateway);
+    assert_eq!(client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn the_same_subject_of_another_issuer_is_another_subject() {
+    let world = World::new().await;
+    let rest = format!(
+        r#"
+        [limits]
+        subscriptions_per_subject = 1
+        [issuers.other]
+        issuer = "https://other.example.com/"
+        audience = ["rillgate"]
+        keys = [{{ pem_file = "{}", algorithm = "ES256", kid = "ec" }}]
+        [[routes]]
+        name = "prices"
+        path = "/prices/{{symbol}}"
+        upstream = "origin"
+        auth = {{ issuers = ["main", "other"] }}
+        "#,
+        world.file("ec.pem")
+    );
+    let gateway = world.start(&rest).await;
+    let mut open = Vec::new();
+
+    for (issuer, statuses) in [(ISSUER, [200, 429]), ("https://other.example.com/", [200, 429])] {
+        let token = bearer(&token(&claims(&json!({ "iss": issuer }))));
+        for status in statuses {
+            let client = world.client(Protocol::Http2, &gateway);
+            open.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
+            assert_eq!(open.last().unwrap().status.as_u16(), status, "{issuer}");
+        }
+    }
+    // Without a subject there is nobody to count.
+    let mut nobody = claims(&json!({}));
+    nobody.as_object_mut().unwrap().remove("sub");
+    for _ in 0..3 {
+        let header = json!({ "alg": "ES256", "kid": "ec" }).to_string();
+        let key = super::support::signing(&super::support::keys().ec, jsonwebtoken::Algorithm::ES256);
+        let token = bearer(&key.sign(header.as_bytes(), nobody.to_string().as_bytes()).unwrap());
+        let client = world.client(Protocol::Http2, &gateway);
+        open.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
+        assert_eq!(open.last().unwrap().status.as_u16(), 200);
+    }
+}
