@@ -101,6 +101,7 @@ impl Gateway {
             authority,
             tickets: Tickets::new(TICKETS),
             limits: Arc::new(config.limits.clone()),
+            log_subject: config.log_subject,
             spread: config.drain.spread,
             tasks,
             unrouted: metrics.route(RouteMetrics::NONE),

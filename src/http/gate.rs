@@ -32,6 +32,8 @@ pub struct Gate {
     pub tickets: Tickets,
     /// How much of each thing is let in.
     pub limits: Arc<Limits>,
+    /// Whether access lines carry the token's subject.
+    pub log_subject: bool,
     /// Over how long a drain spreads departures.
     pub spread: Duration,
     /// Starts tasks, and knows whether the gateway is leaving.

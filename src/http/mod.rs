@@ -8,6 +8,7 @@
 
 mod access;
 mod body;
+mod caller;
 mod cors;
 mod delivery;
 mod event_body;

@@ -5,16 +5,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use tracing::debug;
+use tracing::info;
 
+use super::caller::{ACCESS, Caller};
 use super::seats::Seat;
-use crate::stream::{Gap, Taken};
-use crate::telemetry::{End, Protocol, RouteMetrics};
+use crate::stream::{Gap, Taken, Verdict};
+use crate::telemetry::{self, End, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
 pub struct Report {
     metrics: Arc<RouteMetrics>,
-    protocol: Protocol,
+    caller: Caller,
+    verdict: Verdict,
     ending: Ending,
     since: Instant,
     events: u64,
@@ -45,22 +47,28 @@ impl Ending {
 const LAG_SAMPLING: u64 = 16;
 
 impl Report {
-    /// A subscription begins.
+    /// A subscription begins. `retry` is the route's; `share` is uniform in `0.0..1.0`.
     pub fn new(
         metrics: Arc<RouteMetrics>,
-        protocol: Protocol,
-        verdict: crate::telemetry::Verdict,
+        caller: Caller,
+        verdict: Verdict,
         retry: Duration,
         share: f64,
         seat: Seat,
     ) -> Self {
-        metrics.subscribed(protocol, verdict);
-        let since = Instant::now();
+        let counted = match verdict {
+            Verdict::Live => telemetry::Verdict::Live,
+            Verdict::Replay { .. } => telemetry::Verdict::Replay,
+            Verdict::Resumed { .. } => telemetry::Verdict::Resumed,
+            Verdict::Gap(_) => telemetry::Verdict::Gap,
+        };
+        metrics.subscribed(caller.protocol, counted);
         Self {
             metrics,
-            protocol,
+            caller,
+            verdict,
             ending: Ending::default(),
-            since,
+            since: Instant::now(),
             events: 0,
             bytes: 0,
             batches: 0,
@@ -114,14 +122,19 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         let end = self.ending.get().unwrap_or(End::Client);
-        self.metrics.ended(self.protocol, end);
-        debug!(
+        self.metrics.ended(self.caller.protocol, end);
+        info!(
+            target: ACCESS,
+            client = %self.caller.client,
             route = self.metrics.name(),
-            protocol = self.protocol.as_str(),
-            reason = end.as_str(),
+            status = 200,
+            protocol = self.caller.protocol.as_str(),
+            verdict = %self.verdict,
+            seconds = self.since.elapsed().as_secs_f64(),
             events = self.events,
             bytes = self.bytes,
-            seconds = self.since.elapsed().as_secs_f64(),
+            reason = end.as_str(),
+            subject = self.caller.subject.as_deref().map(tracing::field::debug),
             "subscription ended"
         );
     }

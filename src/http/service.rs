@@ -7,16 +7,15 @@ use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use tracing::debug;
 
 use super::body::ResponseBody;
+use super::caller::Caller;
 use super::gate::{Gate, random_share};
 use super::rejection::Rejection;
 use super::target::Target;
 use super::{access, cors, subscribe};
 use crate::listen::{self, Peer};
 use crate::route::Route;
-use crate::telemetry::Protocol;
 
 /// What a stream answers.
 const METHODS: &str = "GET, HEAD";
@@ -43,9 +42,9 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
         (Ok(target), None) => page(&gate, &head, target).ok_or(Rejection::NoRoute),
         (Ok(target), Some((route, captures))) => stream(&gate, route, captures, target, &head, &body).await,
     };
+    let refused = outcome.as_ref().err().map(Rejection::reason);
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
-        debug!(route = metrics.name(), reason = rejection.reason(), status = rejection.status().as_u16(), "refused");
         let soft_retry = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
         rejection.response(soft_retry.map(|route| route.settings.delivery.retry.mul_f64(1.0 + random_share())))
     });
@@ -64,7 +63,12 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
         // A client without a window could keep it for ever; a stream of events has a guard of its own.
         listen::watch(tokio::time::sleep(gate.limits.stall_timeout));
     }
-    metrics.request(response.status().as_u16());
+    let status = response.status().as_u16();
+    metrics.request(status);
+    // A subscription's line is written when it ends.
+    if !matches!(response.body(), ResponseBody::Opening(_) | ResponseBody::Events(_)) {
+        Caller::of(&gate, &head, None).answered(metrics.name(), status, refused);
+    }
     response
 }
 
@@ -161,9 +165,4 @@ fn is_event_stream_request(head: &Parts) -> bool {
         .get_all(ACCEPT)
         .iter()
         .any(|field| field.to_str().is_ok_and(|field| field.to_ascii_lowercase().contains("text/event-stream")))
-}
-
-/// How the client speaks.
-pub(super) fn protocol(head: &Parts) -> Protocol {
-    peer(head).protocol
 }

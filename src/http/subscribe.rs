@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::ResponseBody;
+use super::caller::Caller;
 use super::delivery::{Delivery, Terms, Until};
 use super::event_body::{EventBody, guard};
 use super::gate::{Gate, random_share};
@@ -17,8 +18,6 @@ use super::life::Life;
 use super::permission::Permission;
 use super::rejection::Rejection;
 use super::report::Report;
-use super::seats::Seat;
-use super::service::protocol;
 use super::share;
 use super::target::{Target, parameter};
 use super::verdict::{prelude, teller};
@@ -28,7 +27,6 @@ use crate::listen::{self, Takeover};
 use crate::route::{Route, RouteObserver, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
-use crate::telemetry;
 use crate::upstream::HttpEventSource;
 
 /// What a request asks for besides the stream.
@@ -55,6 +53,7 @@ pub async fn respond(
     grant: Option<Grant>,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let wish = Wish::of(route, head)?;
+    let caller = Caller::of(gate, head, grant.as_ref());
     let shared = share::values(&route.settings.share, head, grant.as_ref())?;
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
@@ -76,7 +75,7 @@ pub async fn respond(
         life.at_most(most, share);
     }
     life.while_permitted(Permission::new(gate.clone(), route.clone(), target, grant));
-    let report = begin(route, head, verdict, share, seat);
+    let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());
     let stream = subscription.stream().clone();
@@ -232,16 +231,6 @@ fn wish_id(verdict: &Verdict, wish: &Wish) -> Option<EventId> {
         Verdict::Resumed { .. } => EventId::new(wish.after.as_deref()?).ok(),
         Verdict::Live | Verdict::Replay { .. } | Verdict::Gap(_) => None,
     }
-}
-
-fn begin(route: &Route, head: &Parts, verdict: Verdict, share: f64, seat: Seat) -> Report {
-    let verdict = match verdict {
-        Verdict::Live => telemetry::Verdict::Live,
-        Verdict::Replay { .. } => telemetry::Verdict::Replay,
-        Verdict::Resumed { .. } => telemetry::Verdict::Resumed,
-        Verdict::Gap(_) => telemetry::Verdict::Gap,
-    };
-    Report::new(route.metrics.clone(), protocol(head), verdict, route.settings.delivery.retry, share, seat)
 }
 
 /// Tells an event source to stop (HTML standard, 9.2.5).
