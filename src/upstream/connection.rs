@@ -39,6 +39,9 @@ pub enum ConnectError {
     /// No connection.
     #[error("{0}")]
     Unreachable(String),
+    /// A connection, and then its end instead of a response.
+    #[error("{0}")]
+    Closed(String),
     /// A connection, and then no HTTP response on it.
     #[error("{0}")]
     Broken(String),
@@ -78,7 +81,10 @@ pub async fn exchange(
         response.as_mut().poll(cx)
     })
     .await
-    .map_err(|error| ConnectError::Broken(chain(&error)))?;
+    .map_err(|error| {
+        let is_closed = error.is_incomplete_message() || error.is_canceled() || is_reset(&error);
+        if is_closed { ConnectError::Closed(chain(&error)) } else { ConnectError::Broken(chain(&error)) }
+    })?;
     Ok(Exchange { driver: (!is_closed).then_some(driver), response })
 }
 
@@ -120,6 +126,12 @@ async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, Connec
         .map_err(|_| ConnectError::Unreachable(format!("{:?} is no server name", origin.host())))?;
     let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp).await.map_err(unreachable)?;
     Ok(Box::new(tls))
+}
+
+/// Whether the connection itself failed, and not what came over it.
+fn is_reset(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 /// An error with its causes: hyper's own text rarely names the reason.
