@@ -85,7 +85,9 @@ impl Rejection {
                 OpenError::NotFound { .. } => StatusCode::NOT_FOUND,
                 OpenError::Busy { .. } | OpenError::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
                 OpenError::Silent(_) => StatusCode::GATEWAY_TIMEOUT,
-                OpenError::Wrong(_) | OpenError::Failing { .. } | OpenError::Complete => StatusCode::BAD_GATEWAY,
+                OpenError::Wrong(_) | OpenError::Dropped(_) | OpenError::Failing { .. } | OpenError::Complete => {
+                    StatusCode::BAD_GATEWAY
+                }
             },
             Self::UpstreamSilent => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -123,6 +125,7 @@ impl Rejection {
                 OpenError::Unreachable(_) => "upstream_unreachable",
                 OpenError::Silent(_) => "upstream_silent",
                 OpenError::Wrong(_) | OpenError::Complete => "upstream_wrong",
+                OpenError::Dropped(_) => "upstream_dropped",
                 OpenError::Failing { .. } => "upstream_failing",
             },
             Self::UpstreamSilent => "upstream_silent",
@@ -159,7 +162,7 @@ impl Rejection {
                 OpenError::Busy { .. } => "The upstream is busy.".to_owned(),
                 OpenError::Unreachable(_) => "The upstream cannot be reached.".to_owned(),
                 OpenError::Silent(_) => "The upstream did not answer in time.".to_owned(),
-                OpenError::Wrong(_) | OpenError::Failing { .. } | OpenError::Complete => {
+                OpenError::Wrong(_) | OpenError::Dropped(_) | OpenError::Failing { .. } | OpenError::Complete => {
                     "The upstream did not answer with an event stream.".to_owned()
                 }
             },

@@ -62,6 +62,9 @@ pub enum OpenError {
     /// The upstream could not be reached.
     #[error("the upstream cannot be reached: {0}")]
     Unreachable(String),
+    /// The upstream took the connection and closed it without an answer, as what stands in front of one that is down does.
+    #[error("the upstream closed the connection without an answer: {0}")]
+    Dropped(String),
     /// The upstream did not answer in time.
     #[error("the upstream did not answer within {} ms", .0.as_millis())]
     Silent(Duration),
@@ -71,7 +74,7 @@ impl OpenError {
     /// Whether the upstream is down, as opposed to having refused.
     pub fn is_down(&self) -> bool {
         match self {
-            Self::Failing { .. } | Self::Unreachable(_) | Self::Silent(_) => true,
+            Self::Failing { .. } | Self::Unreachable(_) | Self::Dropped(_) | Self::Silent(_) => true,
             Self::Complete | Self::NotFound { .. } | Self::Busy { .. } | Self::Wrong(_) => false,
         }
     }
@@ -85,6 +88,7 @@ impl OpenError {
             Self::Wrong(_) => "wrong",
             Self::Failing { .. } => "failing",
             Self::Unreachable(_) => "unreachable",
+            Self::Dropped(_) => "dropped",
             Self::Silent(_) => "silent",
         }
     }

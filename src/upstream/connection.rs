@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -34,15 +33,15 @@ type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 /// Most bytes of an upstream's response head: hyper's read buffer.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// Silence after which the kernel asks whether the upstream's host is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No connection.
     #[error("{0}")]
     Unreachable(String),
+    /// A connection, and then its end instead of a response.
+    #[error("{0}")]
+    Closed(String),
     /// A connection, and then no HTTP response on it.
     #[error("{0}")]
     Broken(String),
@@ -82,10 +81,9 @@ pub async fn exchange(
         response.as_mut().poll(cx)
     })
     .await
-    .map_err(|error| match error.is_parse() {
-        true => ConnectError::Broken(chain(&error)),
-        // Closed or reset before it answered: down, and not wrong.
-        false => ConnectError::Unreachable(chain(&error)),
+    .map_err(|error| {
+        let is_closed = error.is_incomplete_message() || error.is_canceled() || is_reset(&error);
+        if is_closed { ConnectError::Closed(chain(&error)) } else { ConnectError::Broken(chain(&error)) }
     })?;
     Ok(Exchange { driver: (!is_closed).then_some(driver), response })
 }
@@ -120,9 +118,6 @@ async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, Connec
     let unreachable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
     let tcp = TcpStream::connect((origin.host(), origin.port())).await.map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;
-    // A quiet upstream may be a dead one: without this a stream whose host vanished would wait for ever.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
     if !origin.is_tls() {
         return Ok(Box::new(tcp));
     }
@@ -131,6 +126,12 @@ async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, Connec
         .map_err(|_| ConnectError::Unreachable(format!("{:?} is no server name", origin.host())))?;
     let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp).await.map_err(unreachable)?;
     Ok(Box::new(tls))
+}
+
+/// Whether the connection itself failed, and not what came over it.
+fn is_reset(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 /// An error with its causes: hyper's own text rarely names the reason.

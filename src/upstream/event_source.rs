@@ -63,6 +63,7 @@ impl HttpEventSource {
             let request = self.request(origin, &path, after)?;
             let exchange = exchange(&self.target, origin, request).await.map_err(|error| match error {
                 ConnectError::Unreachable(why) => OpenError::Unreachable(why),
+                ConnectError::Closed(why) => OpenError::Dropped(why),
                 ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
             })?;
             match self.judge(origin, &path, &exchange.response)? {

@@ -140,10 +140,15 @@ async fn an_upstream_that_is_down_is_refused_at_once_where_the_route_says_so() {
     let silent = Origin::start_with(|_| Answer::silence()).await;
     let (closed, hole) = (ClosedPort::new(), BlackHole::new());
     let failing = Origin::start_with(|_| Answer::status(500)).await;
+    let slamming = Origin::start_with(|_| Answer::raw("")).await;
 
-    for (url, statuses) in
-        [(silent.url(), [504, 504]), (closed.url(), [503, 503]), (hole.url(), [503, 504]), (failing.url(), [502, 502])]
-    {
+    for (url, statuses) in [
+        (slamming.url(), [502, 502]),
+        (silent.url(), [504, 504]),
+        (closed.url(), [503, 503]),
+        (hole.url(), [503, 504]),
+        (failing.url(), [502, 502]),
+    ] {
         let gateway = Setup::for_origin(&url).upstream(QUICK).delivery(REFUSING).start().await;
         // The second client of each stream meets one that is retrying already.
         for client in [both_protocols(&gateway, None), both_protocols(&gateway, None)].concat() {
@@ -161,9 +166,13 @@ async fn an_upstream_that_is_down_is_waited_for_with_heartbeats_and_its_events_c
     let closed = ClosedPort::new();
     let behind = Origin::start().await;
     let mut opening = Some(closed);
-    let urls = [silent.url(), failing.url(), opening.as_ref().expect("still closed").url()];
+    // What stands in front of an upstream that is down often takes the connection, and closes it.
+    let slamming = Origin::start_with(|_| Answer::raw("")).await;
+    let resetting = Origin::start_with(|_| Answer::raw("").then_cut(How::Reset)).await;
+    let urls =
+        [silent.url(), failing.url(), opening.as_ref().expect("still closed").url(), slamming.url(), resetting.url()];
 
-    for (url, returning) in urls.iter().zip([&silent, &failing, &behind]) {
+    for (url, returning) in urls.iter().zip([&silent, &failing, &behind, &slamming, &resetting]) {
         let gateway = Setup::for_origin(url).upstream(QUICK).delivery(BEATING).start().await;
         let mut waiting = Vec::new();
         for client in both_protocols(&gateway, None) {
