@@ -19,7 +19,9 @@ use crate::config::{Config, Drain};
 use crate::files;
 use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
+use crate::limits::Limits;
 use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
+use crate::memory::Watermark;
 use crate::serving::{self, IssuerTasks, PartsError};
 use crate::stream::{EXPIRY_INTERVAL, Streams};
 use crate::tasks::Tasks;
@@ -94,6 +96,7 @@ impl Gateway {
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
             seats: Seats::new(config.limits.subscribers),
+            memory: Watermark::new(config.limits.memory),
             authority,
             limits: Arc::new(config.limits.clone()),
             spread: config.drain.spread,
@@ -144,11 +147,14 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
+        raise_descriptors(&self.parts.gate.limits);
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
         let tasks = gate.tasks.clone();
         let admission = Admission::new(gate.limits.connections, gate.limits.connections_per_ip);
+        let accepts = Arc::new(listen::Rate::new(gate.limits.accepts_per_second));
+        let handshakes = Arc::new(listen::Rate::new(gate.limits.handshakes_per_second));
         for listener in self.listeners {
             let metrics = gate.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
@@ -157,10 +163,14 @@ impl Gateway {
             }
             let around = Surroundings {
                 admission: admission.clone(),
+                accepts: accepts.clone(),
+                handshakes: handshakes.clone(),
                 limits: gate.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
                 metrics,
+                tls: listener.tls().cloned(),
+                trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
             };
             tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
         }
@@ -191,7 +201,7 @@ impl Gateway {
         let drained = leave(&parts, self.drain).await;
         stop_admin.cancel();
         // What is left on the workers is cut off with their runtimes.
-        drop(workers);
+        workers.stop();
         let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
         Ok(drained)
     }
@@ -285,6 +295,20 @@ async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
     }
 }
 
+/// Raises the soft limit on open files to the hard one, and says so when that is not enough for what is configured.
+fn raise_descriptors(limits: &Limits) {
+    // Beside the clients' connections and the upstreams': listeners, logs, files that are read.
+    const OTHERS: usize = 64;
+    let wanted = (limits.connections + limits.streams + OTHERS) as u64;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(most) if most < wanted => {
+            warn!(most, wanted, "the process may open fewer files than limits.connections and limits.streams ask for");
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
+    }
+}
+
 /// How often gauges are set from what they measure.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -298,6 +322,7 @@ async fn upkeep(parts: Arc<Parts>) {
     loop {
         tokio::select! {
             _ = gauges.tick() => {
+                gate.memory.look();
                 Introspection(gate.clone()).measure();
                 parts.issuers.report(&parts.readiness);
             }

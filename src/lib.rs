@@ -15,6 +15,7 @@ pub mod http;
 mod introspection;
 pub mod limits;
 pub mod listen;
+pub mod memory;
 pub mod route;
 pub mod secret;
 mod serving;

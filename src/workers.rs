@@ -1,7 +1,7 @@
 //! The threads that serve clients: one current-thread runtime each, as many as there are cores.
 //!
-//! A connection stays on the worker it was dealt to; streams are shared between workers. Dropping the last handle stops
-//! the threads.
+//! A connection stays on the worker it was dealt to; streams are shared between workers. The threads end when they are
+//! told to, or with the last handle; what still runs on them is cut off then.
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use tokio::sync::watch;
 pub struct Workers {
     handles: Arc<[Handle]>,
     turn: Arc<AtomicUsize>,
-    /// Dropped with the last clone, which ends the threads.
-    _stop: Arc<watch::Sender<()>>,
+    /// A change ends the threads, and so does the last clone's drop.
+    stop: Arc<watch::Sender<()>>,
 }
 
 impl Workers {
@@ -34,11 +34,16 @@ impl Workers {
             handles.push(runtime.handle().clone());
             let mut stopped = stopped.clone();
             let run = move || {
-                runtime.block_on(async { while stopped.changed().await.is_ok() {} });
+                runtime.block_on(async { drop(stopped.changed().await) });
             };
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        Ok((Self { handles: handles.into(), turn: Arc::default(), _stop: Arc::new(stop) }, threads))
+        Ok((Self { handles: handles.into(), turn: Arc::default(), stop: Arc::new(stop) }, threads))
+    }
+
+    /// Ends the threads. Tasks on them may hold handles of their own, so dropping this one would not do.
+    pub fn stop(self) {
+        self.stop.send_replace(());
     }
 
     /// The worker whose turn it is.

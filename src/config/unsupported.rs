@@ -25,8 +25,5 @@ pub(super) const UNSUPPORTED: &[Unsupported] = &[
     unsupported("routes[].replay.read_through_limit", None, "an id older than the log is a gap"),
     unsupported("listeners[].systemd", None, "listeners bind their own address"),
     unsupported("listeners[].proxy_protocol", Some("false"), "connections begin with TLS or HTTP"),
-    unsupported("limits.memory", None, "memory is bounded by the other limits"),
     unsupported("limits.subscriptions_per_subject", None, "subscriptions are counted for all subjects together"),
-    unsupported("limits.accepts_per_second", None, "connections are limited in number, not in rate"),
-    unsupported("limits.handshakes_per_second", None, "connections are limited in number, not in rate"),
 ];

@@ -21,6 +21,7 @@ pub struct Delivery {
     over: BoxFuture<'static, End>,
     heartbeat: Heartbeat,
     lagged: Lagging,
+    is_latest_only: bool,
     gather: Duration,
     tell: TellVerdict,
     until: Until,
@@ -44,6 +45,8 @@ pub struct Terms {
     pub heartbeat: Duration,
     /// What happens when the client falls off the log.
     pub lagged: Lagging,
+    /// Whether a lagging client gets only the newest event of each type.
+    pub is_latest_only: bool,
     /// How long to wait for more events before writing.
     pub gather: Duration,
     /// How a gap is told.
@@ -71,6 +74,7 @@ impl Delivery {
             over: Box::pin(terms.life.over()),
             heartbeat: Heartbeat::new(terms.heartbeat),
             lagged: terms.lagged,
+            is_latest_only: terms.is_latest_only,
             gather: terms.gather,
             tell: terms.tell,
             until: terms.until,
@@ -80,48 +84,48 @@ impl Delivery {
 
     /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe.
     pub async fn next(&mut self, bytes: usize) -> Step {
-        loop {
-            if self.until.events == 0 {
-                return Step::End(End::Limit);
+        if self.until.events == 0 {
+            return Step::End(End::Limit);
+        }
+        if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
+            return Step::End(End::Complete);
+        }
+        tokio::select! {
+            // The end first: a busy stream must not put it off.
+            biased;
+            end = &mut self.over => return Step::End(end),
+            ready = self.subscription.ready() => match ready {
+                Ready::Complete => return Step::End(End::Complete),
+                Ready::Refused => return Step::End(End::Error),
+                Ready::Entries => {}
+            },
+            () = self.heartbeat.due() => return Step::Heartbeat,
+        }
+        if !self.gather.is_zero() {
+            sleep(self.gather).await;
+        }
+        let taken = match self.is_latest_only {
+            true => self.subscription.take_latest(bytes, self.until.events),
+            false => self.subscription.take(bytes, self.until.events),
+        };
+        match taken {
+            Ok(taken) => {
+                self.until.events = self.until.events.saturating_sub(taken.events);
+                Step::Frames(taken)
             }
-            if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
-                return Step::End(End::Complete);
-            }
-            tokio::select! {
-                // The end first: a busy stream must not put it off.
-                biased;
-                end = &mut self.over => return Step::End(end),
-                ready = self.subscription.ready() => match ready {
-                    Ready::Complete => return Step::End(End::Complete),
-                    Ready::Entries => {}
-                },
-                () = self.heartbeat.due() => return Step::Heartbeat,
-            }
-            if !self.gather.is_zero() {
-                sleep(self.gather).await;
-            }
-            match self.subscription.take(bytes, self.until.events) {
-                Ok(taken) => {
-                    self.until.events -= taken.events;
-                    return Step::Frames(taken);
-                }
-                Err(_) if self.lagged == Lagging::Disconnect => return Step::End(End::Lagged),
-                Err(_) => {
-                    if let Some(frame) = self.skip() {
-                        return Step::Frames(Taken { frames: vec![frame], events: 0, oldest: None });
-                    }
-                }
-            }
+            Err(_) if self.lagged == Lagging::Disconnect => Step::End(End::Lagged),
+            Err(_) => Step::Frames(Taken { frames: self.skip(), events: 0, oldest: None }),
         }
     }
 
     /// Goes on at the oldest entry kept; what is to be told of it.
-    fn skip(&mut self) -> Option<Frame> {
+    fn skip(&mut self) -> Vec<Frame> {
         self.subscription.skip();
         self.report.gap(Gap::Lagged);
         let id = self.subscription.id_in_force().unwrap_or_default();
-        // The id in force is another one now, whether or not the gap is told.
-        (self.tell)(Verdict::Gap(Gap::Lagged), &id).map_or_else(|| id_alone(&id), Some)
+        let told = (self.tell)(Verdict::Gap(Gap::Lagged), &id);
+        // The id in force is another one now, whether or not the gap is told and in whatever form.
+        told.into_iter().chain([id_alone(&id)]).collect()
     }
 
     /// The bytes of this step are in the transport's hands.
@@ -170,10 +174,10 @@ impl Delivery {
     }
 }
 
-fn id_alone(id: &EventId) -> Option<Frame> {
+fn id_alone(id: &EventId) -> Frame {
     let mut encoder = Encoder::new();
     encoder.id(id).blank();
-    Some(encoder.finish())
+    encoder.finish()
 }
 
 /// Due after a time without a byte. The timer is only set anew when it fires, not for every event.

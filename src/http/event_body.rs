@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub struct Attention {
 
 impl EventBody {
     /// The prelude, then what the delivery gives.
-    pub fn new(prelude: Bytes, delivery: Delivery) -> (Self, Arc<Attention>) {
+    pub fn new(prelude: Bytes, delivery: Delivery) -> (Self, Weak<Attention>) {
         let attention = Arc::new(Attention::default());
         attention.place.store(delivery.place().0, Ordering::Relaxed);
         let state =
@@ -52,7 +52,8 @@ impl EventBody {
             let piece = state.next().await?;
             Some((piece, state))
         });
-        (Self { pieces: pieces.boxed(), attention: attention.clone() }, attention)
+        let seen = Arc::downgrade(&attention);
+        (Self { pieces: pieces.boxed(), attention }, seen)
     }
 }
 
@@ -120,31 +121,38 @@ fn join(taken: &Taken) -> Bytes {
     joined.freeze()
 }
 
-/// Completes when the response must be dropped because its client does not let it end.
-pub async fn guard(life: Life, attention: Arc<Attention>, stream: Arc<EventStream>, stall: Duration, ending: Ending) {
+/// Completes when the response must be dropped because its client does not let it end; never once the body is gone: a
+/// finite response leaves its connection to the next request, and the guard with it.
+pub async fn guard(life: Life, attention: Weak<Attention>, stream: Arc<EventStream>, stall: Duration, ending: Ending) {
     let end = tokio::select! {
         end = life.over() => {
             // The body has been woken by the same; if the client takes the rest, it ends by itself.
             sleep(GRACE).await;
-            end
+            (attention.strong_count() > 0).then_some(end)
         }
-        () = stalled(&attention, &stream, stall) => End::Stalled,
+        is_stalled = stalled(&attention, &stream, stall) => is_stalled.then_some(End::Stalled),
     };
-    ending.set(end);
+    // The log must not be held for a connection that has other things to do.
+    drop(stream);
+    match end {
+        Some(end) => ending.set(end),
+        None => std::future::pending().await,
+    }
 }
 
-/// Completes when events have been waiting for `stall` without the body being asked for them.
-async fn stalled(attention: &Attention, stream: &EventStream, stall: Duration) {
+/// Completes when events have been waiting for `stall` without the body being asked for them; `false`: it is gone.
+async fn stalled(attention: &Weak<Attention>, stream: &EventStream, stall: Duration) -> bool {
     let mut waiting: Option<(u64, Instant)> = None;
     loop {
         sleep(stall / 4).await;
+        let Some(attention) = attention.upgrade() else { return false };
         let polls = attention.polls.load(Ordering::Relaxed);
         let is_behind = stream.progress().end > Offset(attention.place.load(Ordering::Relaxed));
         waiting = match waiting {
             _ if !is_behind => None,
             Some((then, since)) if then == polls => {
                 if since.elapsed() >= stall {
-                    return;
+                    return true;
                 }
                 waiting
             }
@@ -152,3 +160,6 @@ async fn stalled(attention: &Attention, stream: &EventStream, stall: Duration) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

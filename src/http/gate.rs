@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::seats::Seats;
 use crate::auth::Authority;
 use crate::limits::Limits;
+use crate::memory::Watermark;
 use crate::route::Routes;
 use crate::stream::Streams;
 use crate::tasks::Tasks;
@@ -23,6 +24,8 @@ pub struct Gate {
     pub streams: Streams,
     /// Room for subscriptions.
     pub seats: Seats,
+    /// Whether memory is short.
+    pub memory: Watermark,
     /// Issuers and revocations.
     pub authority: Arc<Authority>,
     /// How much of each thing is let in.

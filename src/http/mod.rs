@@ -10,6 +10,7 @@ mod body;
 mod cors;
 mod delivery;
 mod event_body;
+mod forwarded;
 mod gate;
 mod life;
 mod rejection;

@@ -42,6 +42,8 @@ pub enum Rejection {
     SubscribersFull,
     /// As many streams are open as may be.
     StreamsFull,
+    /// Memory is short.
+    Memory,
     /// The gateway is leaving.
     Draining,
     /// The upstream refused, or is down and the route does not hold its clients.
@@ -66,9 +68,11 @@ impl Rejection {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
-            Self::SubscribersFull | Self::StreamsFull | Self::Draining | Self::Denied(Denied::Unavailable) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::SubscribersFull
+            | Self::StreamsFull
+            | Self::Memory
+            | Self::Draining
+            | Self::Denied(Denied::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(error) => match **error {
                 OpenError::NotFound { .. } => StatusCode::NOT_FOUND,
                 OpenError::Busy { .. } | OpenError::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -100,6 +104,7 @@ impl Rejection {
             Self::TooManyConnections => "connections_per_ip",
             Self::SubscribersFull => "subscribers",
             Self::StreamsFull => "streams",
+            Self::Memory => "memory",
             Self::Draining => "draining",
             Self::Upstream(error) => match **error {
                 OpenError::NotFound { .. } => "upstream_not_found",
@@ -130,7 +135,7 @@ impl Rejection {
             Self::UriTooLong => "The URI is too long.".to_owned(),
             Self::TooManyHeaders => "There are too many header fields.".to_owned(),
             Self::TooManyConnections => "There are too many connections from this address.".to_owned(),
-            Self::SubscribersFull | Self::StreamsFull => "The gateway is full.".to_owned(),
+            Self::SubscribersFull | Self::StreamsFull | Self::Memory => "The gateway is full.".to_owned(),
             Self::Draining => "The gateway is about to stop.".to_owned(),
             Self::Upstream(error) => match **error {
                 OpenError::NotFound { .. } => "There is no such stream.".to_owned(),

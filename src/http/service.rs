@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CONNECTION};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use super::rejection::Rejection;
 use super::target::Target;
 use super::{cors, subscribe};
 use crate::auth::{Authorizer, Denied, Grant, Presented, Wanted};
-use crate::listen::Peer;
+use crate::listen::{self, Peer};
 use crate::route::Route;
 use crate::telemetry::Protocol;
 
@@ -24,7 +24,7 @@ use crate::telemetry::Protocol;
 const METHODS: &str = "GET, HEAD";
 
 /// The service that listeners hand their requests to.
-pub fn service(gate: Arc<Gate>) -> impl crate::listen::Service<ResponseBody> {
+pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
     move |request| -> BoxFuture<'static, Response<ResponseBody>> { Box::pin(answer(gate.clone(), request)) }
 }
 
@@ -53,11 +53,23 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     {
         cors::permit(route.settings.cors.as_ref(), &head, response.headers_mut());
     }
-    if gate.tasks.draining().has_begun() && head.version < Version::HTTP_2 {
+    // A body is never read: what stands behind it could be taken for another request by someone in between
+    // (RFC 9112, 6.1 and 11.2), so nothing is.
+    let ends_connection = gate.tasks.draining().has_begun() || announces_body(&head);
+    if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if head.version == Version::HTTP_2 && matches!(response.body(), ResponseBody::Whole(Some(_))) {
+        // A client without a window could keep it for ever; a stream of events has a guard of its own.
+        listen::watch(tokio::time::sleep(gate.limits.stall_timeout));
     }
     metrics.request(response.status().as_u16());
     response
+}
+
+/// Whether the client said that a body follows (RFC 9112, 6).
+fn announces_body(head: &Parts) -> bool {
+    head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 /// What is refused whatever it is about.

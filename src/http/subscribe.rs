@@ -55,6 +55,9 @@ pub async fn respond(
 ) -> Result<Response<ResponseBody>, Rejection> {
     let wish = Wish::of(route, head)?;
     let shared = share::values(&route.settings.share, head, grant.as_ref())?;
+    if gate.memory.is_above() {
+        return Err(Rejection::Memory);
+    }
     let seat = gate.seats.take().ok_or(Rejection::SubscribersFull)?;
     let mut subscription = open(gate, route, captures, target, shared)?;
     wait_for_outcome(route, &mut subscription).await?;
@@ -83,6 +86,7 @@ pub async fn respond(
         life: life.clone(),
         heartbeat: route.settings.delivery.heartbeat,
         lagged: route.settings.delivery.lagged,
+        is_latest_only: route.settings.delivery.latest,
         gather: route.settings.delivery.gather,
         tell: teller(route.settings.replay.verdict),
         until: Until { end, events: wish.limit },
@@ -109,7 +113,12 @@ pub async fn respond(
         None => {
             let (events, attention) = EventBody::new(prelude.body(), delivery);
             listen::watch(guard(life, attention, stream, gate.limits.stall_timeout, ending));
-            Response::new(ResponseBody::Events(events))
+            let mut response = Response::new(ResponseBody::Events(events));
+            // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
+            if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && wish.follow) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
     };
     let headers = response.headers_mut();

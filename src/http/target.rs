@@ -81,9 +81,11 @@ fn authority(head: &Parts) -> Result<String, Rejection> {
     }
 }
 
-/// A host and perhaps a port, without user information (RFC 9110, 4.2.4).
+/// A host and perhaps a port, without user information (RFC 9110, 4.2.4; RFC 3986, 3.2.3).
 fn is_authority(text: &str) -> bool {
-    !text.contains('@') && text.parse::<Authority>().is_ok()
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let port = text.get(authority.host().len()..).unwrap_or_default();
+    !text.contains('@') && port.bytes().skip(1).all(|byte| byte.is_ascii_digit())
 }
 
 /// The value of the query parameter `name`, decoded; `None` if it is absent.

@@ -16,6 +16,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -42,6 +43,8 @@ pub struct Peer {
     pub server_name: Option<Arc<str>>,
     /// Whether its address has more connections than it may.
     pub is_over_ip_limit: bool,
+    /// Peers whose word about the client's address is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 /// Answers requests; must not fail.
@@ -143,7 +146,7 @@ pub async fn serve_http2<B: ResponseBody>(
     limits: &Limits,
     tasks: &Tasks,
 ) {
-    let pace = Arc::new(Pace::new(limits));
+    let pace = Arc::new(Pace::of_http2(limits));
     let mut connection = http2::Builder::new(Supervising(tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
@@ -222,10 +225,16 @@ fn hyper_service<B: ResponseBody>(
 pub(super) async fn establish(
     tcp: TcpStream,
     tls: Option<&super::tls::Tls>,
+    handshakes: &super::rate::Rate,
     limits: &Limits,
 ) -> Result<(Transport, Protocol), &'static str> {
     match tls {
-        Some(tls) => match timeout(limits.handshake_timeout, tls.accept(tcp)).await {
+        Some(tls) => match timeout(limits.handshake_timeout, async {
+            handshakes.turn().await;
+            tls.accept(tcp).await
+        })
+        .await
+        {
             Ok(Ok(tls)) => {
                 let transport = Transport::Tls(Box::new(tls));
                 let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };

@@ -8,11 +8,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::admission::{Admission, Admitted};
 use super::connection::{self, Peer, ResponseBody, Service};
+use super::rate::Rate;
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
@@ -37,6 +39,10 @@ pub struct Listener {
 pub struct Surroundings {
     /// Counts connections over all listeners.
     pub admission: Admission,
+    /// How fast connections are accepted, all listeners together.
+    pub accepts: Arc<Rate>,
+    /// How fast TLS handshakes are begun, all listeners together.
+    pub handshakes: Arc<Rate>,
     /// The gateway's limits.
     pub limits: Arc<Limits>,
     /// Where connections run.
@@ -45,6 +51,11 @@ pub struct Surroundings {
     pub tasks: Tasks,
     /// Counts.
     pub metrics: Arc<ListenerMetrics>,
+    /// The listener's TLS, if it has any.
+    pub tls: Option<Arc<Tls>>,
+    /// Peers whose word about the client's address is believed. They are not limited by address: many clients come
+    /// through each.
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Listener {
@@ -88,10 +99,12 @@ impl Listener {
             };
             match accepted {
                 Ok((tcp, address)) => {
+                    // What comes too fast waits in the kernel's queue.
+                    around.accepts.turn().await;
                     trouble = None;
                     // Taken off this runtime: it is about to be registered with a worker's.
                     if let Ok(tcp) = tcp.into_std() {
-                        deal(tcp, address, self.tls.clone(), &around, service.clone());
+                        deal(tcp, address, &around, service.clone());
                     }
                 }
                 // The client was gone before we looked: not our trouble.
@@ -108,13 +121,7 @@ impl Listener {
     }
 }
 
-fn deal<B: ResponseBody>(
-    tcp: TcpStream,
-    address: SocketAddr,
-    tls: Option<Arc<Tls>>,
-    around: &Surroundings,
-    service: impl Service<B>,
-) {
+fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundings, service: impl Service<B>) {
     around.metrics.accepted();
     let Some(admitted) = around.admission.admit(address.ip()) else {
         // Closed at once: an answer would cost the handshake that there is no room for.
@@ -126,20 +133,19 @@ fn deal<B: ResponseBody>(
     }
     let worker = around.workers.next();
     let (tasks, around) = (around.tasks.clone(), around.clone());
-    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, tls, around, service, admitted)));
+    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, around, service, admitted)));
 }
 
 async fn connect<B: ResponseBody>(
     tcp: TcpStream,
     address: SocketAddr,
-    tls: Option<Arc<Tls>>,
     around: Surroundings,
     service: impl Service<B>,
     admitted: Admitted,
 ) {
     let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
-    let established = connection::establish(tcp, tls.as_deref(), &around.limits).await;
-    if tls.is_some() {
+    let established = connection::establish(tcp, around.tls.as_deref(), &around.handshakes, &around.limits).await;
+    if around.tls.is_some() {
         around.metrics.handshake(established.as_ref().map_or_else(|why| *why, |_| "ok"));
     }
     let Ok((transport, protocol)) = established else { return };
@@ -149,7 +155,8 @@ async fn connect<B: ResponseBody>(
         protocol,
         is_tls: transport.is_tls(),
         server_name: transport.server_name().map(Arc::from),
-        is_over_ip_limit: open.admitted.is_over_ip_limit,
+        is_over_ip_limit: open.admitted.is_over_ip_limit && !around.is_trusted_proxy(address),
+        trusted_proxies: around.trusted_proxies.clone(),
     };
     match protocol {
         Protocol::Http2 => connection::serve_http2(transport, peer, service, &around.limits, &around.tasks).await,
@@ -165,6 +172,13 @@ async fn connect<B: ResponseBody>(
                 });
             }
         }
+    }
+}
+
+impl Surroundings {
+    fn is_trusted_proxy(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 }
 

@@ -30,9 +30,19 @@ struct State {
 impl Pace {
     /// For a connection that starts now.
     pub fn new(limits: &Limits) -> Self {
+        Self::within(limits, limits.header_timeout)
+    }
+
+    /// For an HTTP/2 connection that starts now. Of its bytes only whole requests are seen here, so its preface and its
+    /// first request share the shorter of their times.
+    pub fn of_http2(limits: &Limits) -> Self {
+        Self::within(limits, limits.header_timeout.min(limits.handshake_timeout))
+    }
+
+    fn within(limits: &Limits, header_timeout: Duration) -> Self {
         let now = Instant::now();
         Self {
-            header_timeout: limits.header_timeout,
+            header_timeout,
             idle_timeout: limits.idle_timeout,
             state: Mutex::new(State { requests: 0, idle_since: now, head_since: Some(now) }),
         }

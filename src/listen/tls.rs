@@ -122,7 +122,8 @@ fn build(settings: &TlsSettings, tickets: &Arc<dyn ProducesTickets>) -> Result<B
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(loaded)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // HTTP/1.0 has a name there too, and clients that offer nothing else (curl --http1.0).
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Tickets instead of stored sessions: nothing to keep for clients that are away.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = tickets.clone();

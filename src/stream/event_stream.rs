@@ -9,6 +9,7 @@
 //! Publishing appends once and wakes once, whatever the audience. Does not know how events are fetched or delivered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::RwLock;
@@ -30,6 +31,8 @@ pub struct EventStream {
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
     progress: watch::Sender<Progress>,
+    /// Readers that ever came: who waits for there to be none sees that one came and left meanwhile.
+    arrivals: AtomicU64,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
 }
@@ -79,6 +82,7 @@ impl EventStream {
             minter: Minter::new(policy.ids),
             log: RwLock::new(EventLog::new(policy.retention)),
             progress: watch::Sender::new(progress),
+            arrivals: AtomicU64::new(0),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
         })
     }
@@ -169,9 +173,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
         Subscription::new(self.clone(), progress)
+    }
+
+    /// How many have ever begun to read the stream.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
     }
 
     /// How many read the stream now.

@@ -19,6 +19,9 @@ use crate::backoff::Backoff;
 /// Most batches taken from the upstream before they are published together.
 const GATHERED_BATCHES: usize = 64;
 
+/// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+
 /// A burst of this part of the log is followed by a pause in which readers take it.
 const BURST_SHARE: usize = 4;
 
@@ -166,7 +169,7 @@ impl Ingest {
             self.spec.observer.gap(super::Gap::Upstream);
         }
         if let Some(retry) = taken.retry {
-            self.backoff.initial = retry.min(self.spec.backoff.max);
+            self.backoff.initial = retry.max(SHORTEST_RETRY).min(self.spec.backoff.max);
             self.stream.advertise_retry(retry);
         }
         if taken.events > 0 {

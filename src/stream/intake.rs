@@ -26,6 +26,9 @@ pub struct Intake {
     number: u64,
     hasher: RandomState,
     overlap: Overlap,
+    /// What this connection has said its id is while it may be repeating the log. Not asked for and not shown: both stand
+    /// at the log's end until something new comes.
+    repeated_id: Option<EventId>,
     tell: TellVerdict,
 }
 
@@ -62,6 +65,7 @@ impl Intake {
             number: 0,
             hasher: RandomState::new(),
             overlap: Overlap::None,
+            repeated_id: None,
             tell,
         }
     }
@@ -74,6 +78,7 @@ impl Intake {
     /// A new connection after an earlier one; `is_continued`: the upstream has said that it goes on without a gap.
     pub fn reconnected(&mut self, is_continued: bool) {
         self.overlap = if is_continued { Overlap::None } else { Overlap::Expected };
+        self.repeated_id = None;
     }
 
     /// Takes what the upstream said, in order. `log` is the stream's, without these items.
@@ -96,21 +101,23 @@ impl Intake {
     }
 
     fn take_id(&mut self, id: EventId, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
-        if self.overlap == Overlap::Expected && id == self.upstream_id && !id.is_empty() {
+        match self.overlap {
             // The upstream names the place we asked for before anything else: it goes on there.
-            self.overlap = Overlap::None;
-            return;
+            Overlap::Expected if self.repeated_id.is_none() && id == self.upstream_id && !id.is_empty() => {
+                self.overlap = Overlap::None;
+            }
+            Overlap::Expected => self.repeated_id = Some(id),
+            Overlap::Repeating(next) if next_event(log, next).is_some() => self.repeated_id = Some(id),
+            Overlap::Repeating(_) | Overlap::None => {
+                self.overlap = Overlap::None;
+                self.repeated_id = None;
+                self.upstream_id = id;
+                self.show_id(minter, now, taken);
+            }
         }
-        self.upstream_id = id;
-        let is_new = match self.overlap {
-            Overlap::None => true,
-            Overlap::Expected => false,
-            Overlap::Repeating(next) => next_event(log, next).is_none(),
-        };
-        if !is_new {
-            // Part of a repetition, or not known to be new: clients are not taken back. A new event brings it along.
-            return;
-        }
+    }
+
+    fn show_id(&mut self, minter: &Minter, now: Instant, taken: &mut Taken) {
         // Where events without an id are given one, there is always an id in force and it is not to be taken back.
         if minter.shows(&self.upstream_id) && self.shown_id != self.upstream_id {
             self.shown_id = self.upstream_id.clone();
@@ -123,19 +130,21 @@ impl Intake {
     fn take_event(&mut self, mut event: Event, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
         let has_own_id = event.id.as_ref().is_some_and(|id| !id.is_empty());
         let fingerprint = self.hasher.hash_one((&event.id, &event.kind, &event.data));
-        let is_repeated = self.is_repeated(fingerprint, has_own_id, log, now, taken);
-        if let Some(id) = &event.id {
-            self.upstream_id = id.clone();
-        }
-        if is_repeated {
+        if self.is_repeated(fingerprint, has_own_id, log, now, taken) {
+            self.repeated_id = event.id.or_else(|| self.repeated_id.take());
             return;
+        }
+        match (&event.id, self.repeated_id.take()) {
+            (Some(id), _) => self.upstream_id = id.clone(),
+            (None, Some(id)) => {
+                self.upstream_id = id;
+                self.show_id(minter, now, taken);
+            }
+            (None, None) => {}
         }
         self.number += 1;
         if let Some(minted) = minter.mint(self.number, &self.upstream_id) {
             event.id = Some(minted);
-        } else if event.id.is_none() && minter.shows(&self.upstream_id) && self.shown_id != self.upstream_id {
-            // Set by a block that was held back at the seam.
-            event.id = Some(self.upstream_id.clone());
         }
         if let Some(id) = &event.id {
             self.shown_id = id.clone();
@@ -144,7 +153,7 @@ impl Intake {
         taken.entries.push(Entry {
             frame: Frame::from(&event),
             id: self.shown_id.clone(),
-            kind: EntryKind::Event { fingerprint, has_own_id },
+            kind: EntryKind::Event { fingerprint, has_own_id, topic: self.hasher.hash_one(&event.kind) },
             at: now,
         });
     }

@@ -36,6 +36,8 @@ pub enum EntryKind {
         fingerprint: u64,
         /// Whether the upstream gave it an id of its own.
         has_own_id: bool,
+        /// Stands for the event's type: equal for equal types.
+        topic: u64,
     },
     /// Dispatches nothing: an id alone, a reconnection time, a verdict.
     Aside,
@@ -72,6 +74,8 @@ pub struct EventLog {
     bytes: usize,
     /// The id in force before the oldest entry kept.
     id_before: EventId,
+    /// Whether events have been evicted that came under `id_before` after the entry that brought it.
+    is_run_cut: bool,
     occurrences: HashMap<EventId, Occurrences>,
     forgotten: Forgotten,
     /// Fingerprints of evicted events that the upstream named itself.
@@ -104,6 +108,7 @@ impl EventLog {
             events_ever: 0,
             bytes: 0,
             id_before: EventId::default(),
+            is_run_cut: false,
             occurrences: HashMap::new(),
             forgotten: Forgotten::new(retention.events),
             forgotten_events: Forgotten::new(retention.events),
@@ -180,18 +185,26 @@ impl EventLog {
                 }
             }
         }
-        if let EntryKind::Event { fingerprint, has_own_id: true } = entry.kind {
+        if let EntryKind::Event { fingerprint, has_own_id: true, .. } = entry.kind {
             self.forgotten_events.add(fingerprint);
         }
         self.start += 1;
         self.bytes -= entry.frame.len();
         self.events_before += u64::from(entry.is_event());
+        self.is_run_cut = entry.id == self.id_before && (self.is_run_cut || entry.is_event());
         self.id_before = entry.id;
     }
 
     /// Where `id` stands. O(1).
+    ///
+    /// Events without an id of their own stand under the last one, so an id may name a run of entries. Who has read the
+    /// first of a run that the log's start cuts has not read the others: its place is the start, or gone with them.
     pub fn place(&self, id: &str) -> Place {
         match self.occurrences.get(id) {
+            Some(seen) if seen.oldest == self.start && self.id_before.as_str() == id => match self.is_run_cut {
+                true => Place::Evicted,
+                false => Place::Here(self.start()),
+            },
             Some(seen) => Place::Here(Offset(seen.oldest + 1)),
             None if self.forgotten.contains(id) => Place::Evicted,
             None => Place::Unknown,
@@ -241,10 +254,26 @@ impl EventLog {
         }
     }
 
+    /// Where the newest event of each type stands, from a place on, oldest first. The log's newest event is among them.
+    pub fn newest_of_each_type(&self, at: Offset) -> Vec<Offset> {
+        let from = usize::try_from(at.0.saturating_sub(self.start)).unwrap_or(usize::MAX).min(self.kept.len());
+        let mut seen = HashSet::new();
+        let mut newest: Vec<_> = (from..self.kept.len())
+            .rev()
+            .filter(|&index| match self.kept[index].entry.kind {
+                EntryKind::Event { topic, .. } => seen.insert(topic),
+                EntryKind::Aside => false,
+            })
+            .map(|index| Offset(self.start + index as u64))
+            .collect();
+        newest.reverse();
+        newest
+    }
+
     /// The newest entry that the upstream named itself and that has this fingerprint.
     pub fn find(&self, wanted: u64) -> Option<Offset> {
         let index = self.kept.iter().rposition(|kept| {
-            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true } if fingerprint == wanted)
+            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true, .. } if fingerprint == wanted)
         })?;
         Some(Offset(self.start + index as u64))
     }

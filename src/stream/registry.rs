@@ -97,13 +97,15 @@ impl Streams {
         let mut draining = self.tasks.draining();
         loop {
             stream.unsubscribed().await;
+            let arrivals = stream.arrivals();
             tokio::select! {
                 () = sleep(stream.policy().linger) => {}
                 // Nobody will come any more.
                 _ = draining.since() => {}
             }
             let mut open = self.open.lock();
-            if stream.subscribers() == 0 {
+            // Under the lock nobody arrives. Who came and left within the linger began it anew.
+            if stream.subscribers() == 0 && stream.arrivals() == arrivals {
                 open.remove(stream.key());
                 return;
             }

@@ -32,6 +32,8 @@ pub enum Ready {
     Entries,
     /// Nothing more will come.
     Complete,
+    /// The stream was refused after all and is being forgotten: whoever comes back is told why.
+    Refused,
 }
 
 /// Entries taken from the log.
@@ -136,10 +138,14 @@ impl Subscription {
         let next = self.next;
         let progress = self
             .progress
-            .wait_for(|progress| progress.end > next || progress.phase == Phase::Complete)
+            .wait_for(|progress| progress.end > next || matches!(progress.phase, Phase::Complete | Phase::Refused(_)))
             .await
             .expect("the subscription holds the stream and with it the sender");
-        if progress.end > next { Ready::Entries } else { Ready::Complete }
+        match progress.phase {
+            _ if progress.end > next => Ready::Entries,
+            Phase::Refused(_) => Ready::Refused,
+            _ => Ready::Complete,
+        }
     }
 
     /// Whether entries wait to be read.
@@ -147,7 +153,7 @@ impl Subscription {
         self.progress.borrow().end > self.next
     }
 
-    /// Takes entries until `bytes` is reached (at least one entry) or `events` events are taken.
+    /// Takes entries of at most `bytes` together, or a single larger one, and at most `events` events.
     ///
     /// # Errors
     /// [`Lagged`] when the place is no longer in the log; nothing is taken then.
@@ -156,7 +162,8 @@ impl Subscription {
         let mut taken = Taken::default();
         let mut size = 0;
         for entry in log.from(self.next, self.read)? {
-            if size >= bytes || taken.events >= events {
+            let is_full = !taken.frames.is_empty() && size + entry.frame.len() > bytes;
+            if is_full || taken.events >= events {
                 break;
             }
             size += entry.frame.len();
@@ -166,6 +173,35 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
+        Ok(taken)
+    }
+
+    /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
+    /// with it everything that it will ever get of what waits now.
+    ///
+    /// # Errors
+    /// [`Lagged`], as for [`Self::take`].
+    pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+        let log = self.stream.log();
+        let mut waiting = 0;
+        let is_lagging = log.from(self.next, self.read)?.any(|entry| {
+            let before = waiting;
+            waiting += entry.frame.len();
+            before >= bytes
+        });
+        if !is_lagging {
+            drop(log);
+            return self.take(bytes, events);
+        }
+        let mut taken = Taken::default();
+        for offset in log.newest_of_each_type(self.next) {
+            let Some(entry) = log.from(offset, 0)?.next() else { break };
+            taken.events += 1;
+            taken.oldest.get_or_insert(entry.at);
+            taken.frames.push(entry.frame.clone());
+        }
+        self.next = log.end();
+        self.read = log.events_until(self.next);
         Ok(taken)
     }
 

@@ -11,11 +11,18 @@
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod drain;
 mod fanout;
 mod finite;
+mod hardening;
+mod hardening_http2;
 mod kills;
+mod limits;
 mod resume;
 mod seam;
+mod slow_reader;
 mod support;
 mod support_tests;
+mod tls;
 mod upstream;
+mod upstream_failure;

@@ -1,1 +1,253 @@
-//! Tests of the intake.
+//! Tests of the intake: by example, and with any history of cuts and repetitions.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::{Ids, Retention};
+
+/// A log, what feeds it, and what a client has read.
+struct Feed {
+    intake: Intake,
+    log: EventLog,
+    minter: Minter,
+    gaps: usize,
+}
+
+impl Feed {
+    fn new(ids: Ids) -> Self {
+        Self {
+            intake: Intake::new(|verdict, _| {
+                let mut encoder = Encoder::new();
+                encoder.comment(&verdict.to_string());
+                Some(encoder.finish())
+            }),
+            log: EventLog::new(Retention::default()),
+            minter: Minter::new(ids),
+            gaps: 0,
+        }
+    }
+
+    fn take(&mut self, items: Vec<Item>) -> &mut Self {
+        for item in items {
+            let taken = self.intake.take(vec![item], &self.log, &self.minter, Instant::now());
+            self.gaps += usize::from(taken.is_gap);
+            for entry in taken.entries {
+                self.log.append(entry);
+            }
+        }
+        self
+    }
+
+    fn reconnected(&mut self) -> &mut Self {
+        self.intake.reconnected(false);
+        self
+    }
+
+    /// What clients have been sent, block by block, minted epochs shortened to `e`.
+    fn sent(&self) -> Vec<String> {
+        let entries = self.log.from(self.log.start(), 0).expect("the start");
+        let text = |frame: &Frame| String::from_utf8(frame.body().to_vec()).expect("text");
+        let epoch = self.minter.mint(0, &EventId::default()).map(|id| id.as_str().replace("-0", "-"));
+        entries
+            .map(|entry| {
+                let text = text(&entry.frame).trim_end().replace('\n', "|");
+                epoch.as_ref().map_or(text.clone(), |epoch| text.replace(epoch, "e-"))
+            })
+            .collect()
+    }
+}
+
+fn named(id: &str, data: &str) -> Item {
+    Item::Event(Event { kind: String::new(), data: data.to_owned(), id: Some(EventId::new(id).unwrap()) })
+}
+
+fn nameless(data: &str) -> Item {
+    Item::Event(Event { kind: String::new(), data: data.to_owned(), id: None })
+}
+
+fn id_alone(id: &str) -> Item {
+    Item::Id(EventId::new(id).unwrap())
+}
+
+const GAP: &str = ": gap;reason=upstream";
+
+#[test]
+fn kept_ids_are_untouched_and_stay_in_force() {
+    let mut feed = Feed::new(Ids::Keep);
+
+    feed.take(vec![named("1", "a"), nameless("b"), named("", "c"), nameless("d")]);
+
+    assert_eq!(feed.sent(), ["id: 1|data: a", "data: b", "id: |data: c", "data: d"]);
+    let in_force: Vec<_> = (1..=4).map(|at| feed.log.id_at(Offset(at)).to_string()).collect();
+    assert_eq!(in_force, ["1", "1", "", ""]);
+    assert_eq!(feed.intake.upstream_id(), None);
+}
+
+#[test]
+fn filled_ids_are_minted_only_where_none_is_in_force() {
+    let mut feed = Feed::new(Ids::Fill);
+
+    feed.take(vec![nameless("a"), named("7", "b"), nameless("c"), named("", "d")]);
+
+    assert_eq!(feed.sent(), ["id: e-1|data: a", "id: 7|data: b", "data: c", "id: e-4|data: d"]);
+}
+
+#[test]
+fn replaced_ids_are_all_minted_and_the_upstream_is_asked_for_its_own() {
+    let mut feed = Feed::new(Ids::Replace);
+
+    feed.take(vec![named("7", "a"), id_alone("8"), nameless("b")]);
+
+    assert_eq!(feed.sent(), ["id: e-1|data: a", "id: e-2|data: b"]);
+    assert_eq!(feed.intake.upstream_id().unwrap().as_str(), "8");
+}
+
+#[test]
+fn an_id_without_an_event_moves_the_position() {
+    let mut feed = Feed::new(Ids::Keep);
+
+    feed.take(vec![named("1", "a"), id_alone("2"), id_alone("2"), id_alone("")]);
+
+    assert_eq!(feed.sent(), ["id: 1|data: a", "id: 2", "id:"]);
+    assert_eq!(feed.log.events(), 1);
+}
+
+#[test]
+fn nothing_is_left_out_within_one_connection() {
+    let mut feed = Feed::new(Ids::Keep);
+
+    feed.take(vec![named("1", "a"), named("1", "a"), named("1", "a")]);
+
+    assert_eq!(feed.log.events(), 3);
+}
+
+#[test]
+fn a_repetition_is_left_out_and_proves_that_nothing_was_missed() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a"), nameless("b"), named("2", "c"), nameless("d")]);
+
+    feed.reconnected().take(vec![named("1", "a"), nameless("b"), named("2", "c"), nameless("d"), nameless("e")]);
+
+    assert_eq!(feed.gaps, 0);
+    assert_eq!(feed.sent()[4..], ["data: e"]);
+}
+
+#[test]
+fn a_repetition_may_begin_in_the_middle() {
+    for ids in [Ids::Keep, Ids::Fill, Ids::Replace] {
+        let mut feed = Feed::new(ids);
+        feed.take(vec![named("1", "a"), named("2", "b"), named("3", "c")]);
+
+        feed.reconnected().take(vec![named("2", "b"), named("3", "c"), named("4", "d")]);
+
+        assert_eq!((feed.gaps, feed.log.events()), (0, 4), "{ids:?}");
+    }
+}
+
+#[test]
+fn a_repetition_that_leaves_the_path_is_a_gap_told_once() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a"), named("2", "b"), named("3", "c")]);
+
+    feed.reconnected().take(vec![named("1", "a"), named("3", "c"), named("4", "d")]);
+
+    assert_eq!(feed.gaps, 1);
+    assert_eq!(feed.sent()[3..], [GAP, "id: 3|data: c", "id: 4|data: d"]);
+}
+
+#[test]
+fn the_same_id_with_other_data_is_a_new_life() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a")]);
+
+    feed.reconnected().take(vec![named("1", "b"), named("2", "c")]);
+
+    assert_eq!(feed.gaps, 1);
+    assert_eq!(feed.sent()[1..], [GAP, "id: 1|data: b", "id: 2|data: c"]);
+}
+
+#[test]
+fn events_without_ids_prove_nothing() {
+    let mut feed = Feed::new(Ids::Fill);
+    feed.take(vec![nameless("a"), nameless("b")]);
+
+    feed.reconnected().take(vec![nameless("a")]);
+
+    assert_eq!(feed.sent(), ["id: e-1|data: a", "id: e-2|data: b", GAP, "id: e-3|data: a"]);
+}
+
+#[test]
+fn an_upstream_that_says_it_goes_on_is_believed() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a")]);
+    feed.intake.reconnected(true);
+    feed.take(vec![named("2", "b")]);
+    assert_eq!(feed.gaps, 0);
+
+    // In its own words: it names the place that was asked for before anything else.
+    feed.reconnected().take(vec![id_alone("2"), named("3", "c")]);
+
+    assert_eq!(feed.gaps, 0);
+    assert_eq!(feed.sent(), ["id: 1|data: a", "id: 2|data: b", "id: 3|data: c"]);
+}
+
+#[test]
+fn clients_are_not_taken_back_by_ids_that_are_repeated() {
+    let mut feed = Feed::new(Ids::Keep);
+    let history = || vec![named("1", "a"), id_alone("2"), named("3", "b")];
+    feed.take(history());
+
+    feed.reconnected().take(vec![id_alone("0")]).take(history()).take(vec![nameless("c")]);
+
+    assert_eq!(feed.gaps, 0);
+    assert_eq!(feed.sent()[3..], ["data: c"]);
+    assert_eq!(feed.log.id_at(feed.log.end()).as_str(), "3");
+}
+
+#[test]
+fn a_repetition_that_breaks_off_does_not_move_what_is_asked_for() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a"), named("2", "b"), named("3", "c")]);
+
+    feed.reconnected().take(vec![named("1", "a")]);
+    assert_eq!(feed.intake.upstream_id().unwrap().as_str(), "3");
+    feed.reconnected().take(vec![id_alone("3"), named("4", "d")]);
+
+    assert_eq!((feed.gaps, feed.log.events()), (0, 4));
+}
+
+#[test]
+fn an_id_that_opened_the_connection_is_in_force_after_a_gap() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a")]);
+
+    feed.reconnected().take(vec![id_alone("9"), nameless("b")]);
+
+    assert_eq!(feed.sent()[1..], [GAP, "id: 9", "data: b"]);
+    assert_eq!(feed.intake.upstream_id().unwrap().as_str(), "9");
+}
+
+proptest! {
+    /// Events have unique ids; each connection repeats some of the past and then goes on, and is cut anywhere.
+    #[test]
+    fn clients_see_each_event_once_and_in_order(cuts in vec((0_usize..12, 0_usize..12), 1..12)) {
+        let mut feed = Feed::new(Ids::Keep);
+        let mut made = 0;
+        for (index, (back, length)) in cuts.into_iter().enumerate() {
+            if index > 0 {
+                feed.reconnected();
+            }
+            // What the log has ends at `made`, so a connection begins there or earlier: nothing is missed.
+            let from = made - back.min(made);
+            feed.take((from..from + length).map(|number| named(&format!("{}", number + 1), "x")).collect());
+            made = made.max(from + length);
+
+            prop_assert_eq!(feed.log.events(), made);
+        }
+
+        let events: Vec<_> = feed.sent().into_iter().filter(|text| text != GAP).collect();
+        let expected: Vec<_> = (1..=made).map(|number| format!("id: {number}|data: x")).collect();
+        prop_assert_eq!(events, expected);
+    }
+}

@@ -12,7 +12,7 @@ use rcgen::{
 use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{WantsServerCert, WebPkiClientVerifier};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 
@@ -89,6 +89,15 @@ impl Authority {
     /// The same, showing a certificate of its own.
     pub fn client_config_as(&self, identity: &Identity) -> ClientConfig {
         self.client_builder().with_client_auth_cert(identity.chain_der(), identity.key_der()).unwrap()
+    }
+
+    /// The same, speaking these versions alone.
+    pub fn client_config_of(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_no_client_auth()
     }
 
     fn roots(&self) -> RootCertStore {

@@ -42,6 +42,7 @@ pub struct Client {
     host: String,
     source: Option<IpAddr>,
     window: u32,
+    receive_buffer: Option<u32>,
 }
 
 /// One connection; over HTTP/2 it carries any number of subscriptions at once.
@@ -69,7 +70,15 @@ impl Drop for Driver {
 impl Client {
     /// Plain HTTP, calling the server `localhost`.
     pub fn new(protocol: Protocol, address: SocketAddr) -> Self {
-        Self { address, protocol, tls: None, host: "localhost".into(), source: None, window: 1 << 20 }
+        Self {
+            address,
+            protocol,
+            tls: None,
+            host: "localhost".into(),
+            source: None,
+            window: 1 << 20,
+            receive_buffer: None,
+        }
     }
 
     pub fn http1(address: SocketAddr) -> Self {
@@ -115,11 +124,20 @@ impl Client {
         self
     }
 
+    /// The kernel's receive buffer, in bytes: a client that stops reading is then noticed after little.
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
     /// A bare connection, after the TLS handshake if there is one.
     pub async fn dial(&self) -> Result<Box<dyn Transport>, Failure> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
         }
         let socket = socket.connect(self.address).await?;
         socket.set_nodelay(true)?;

@@ -117,6 +117,16 @@ impl Subscription {
         assert_ne!(ending, Ending::Clean, "{}", self.account());
     }
 
+    /// Reads until something more has come, be it a comment alone.
+    ///
+    /// # Panics
+    /// When nothing comes before the deadline, or the end does.
+    pub async fn read_more(&mut self, deadline: Duration) {
+        let before = self.total;
+        self.read_until(deadline, "bytes", |now| now.total > before).await;
+        assert!(self.total > before, "the response ended: {}", self.account());
+    }
+
     /// The body's first `count` bytes.
     ///
     /// # Panics

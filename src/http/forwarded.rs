@@ -1,0 +1,104 @@
+//! Who the client is behind proxies that are trusted: `Forwarded` (RFC 7239), else `X-Forwarded-For`.
+//!
+//! Read from the right, which is what the nearest proxy wrote: the first address that is no trusted proxy is the client.
+//! What stands left of it is the client's own word and is not believed. Used for logs only.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+/// The client's address, `peer` being the other end of the connection.
+pub fn client(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let chain = chain(headers);
+    let mut client = peer;
+    for hop in chain.into_iter().rev() {
+        // An address that cannot be read hides whatever is left of it.
+        let Some(address) = hop else { break };
+        client = address;
+        if !is_trusted(address, trusted) {
+            break;
+        }
+    }
+    client
+}
+
+/// Whether an address is a trusted proxy's.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let values = |name: &str| {
+        let fields = headers.get_all(name).iter().filter_map(|field| field.to_str().ok());
+        fields.flat_map(|field| field.split(',')).map(|value| value.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let forwarded = values("forwarded");
+    if forwarded.is_empty() {
+        return values("x-forwarded-for").iter().map(|value| address(value)).collect();
+    }
+    let node = |element: &String| {
+        element.split(';').find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then(|| address(value.trim().trim_matches('"')))?
+        })
+    };
+    forwarded.iter().map(node).collect()
+}
+
+/// An address with or without a port, an IPv6 one with or without brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
+        .map(|ip: IpAddr| ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(peer: &str, fields: &[(&'static str, &'static str)]) -> String {
+        let trusted = ["10.0.0.0/8".parse().expect("a network"), "fd00::/8".parse().expect("a network")];
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().expect("a value"));
+        }
+        client(peer.parse().expect("an address"), &trusted, &headers).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(seen("203.0.113.9", &[("x-forwarded-for", "198.51.100.1")]), "203.0.113.9");
+        assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "198.51.100.1")]), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_the_client_wrote_itself_is_not_believed() {
+        assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, 198.51.100.1, 10.9.9.9")]), "198.51.100.1");
+        assert_eq!(
+            seen("10.0.0.1", &[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "198.51.100.1")]),
+            "198.51.100.1"
+        );
+        assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, nonsense, 10.9.9.9")]), "10.9.9.9");
+    }
+
+    #[test]
+    fn the_standard_field_wins_and_has_ports_and_brackets() {
+        assert_eq!(
+            seen(
+                "fd00::1",
+                &[("forwarded", r#"for="[2001:db8::7]:4711";proto=https"#), ("x-forwarded-for", "1.2.3.4")]
+            ),
+            "2001:db8::7"
+        );
+        assert_eq!(seen("10.0.0.1", &[("forwarded", "for=198.51.100.1:80, for=10.2.2.2")]), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1", &[("forwarded", "for=_hidden")]), "10.0.0.1");
+    }
+}

@@ -1,0 +1,104 @@
+//! How much memory the process has, against what it may have.
+//!
+//! Read from the system now and then; between two looks the last answer counts. Does not free anything: it only lets the
+//! gateway refuse new subscriptions before the kernel ends them all.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::{info, warn};
+
+use crate::limits::Memory;
+
+/// Whether memory is short.
+#[derive(Debug)]
+pub struct Watermark {
+    limit: Option<u64>,
+    is_above: AtomicBool,
+}
+
+impl Watermark {
+    /// For a configured bound. Where the system does not say what there is, a share of it bounds nothing, and that is
+    /// logged.
+    pub fn new(bound: Memory) -> Self {
+        let limit = match bound {
+            Memory::Bytes(bytes) => Some(bytes),
+            Memory::Percent(percent) => available().map(|bytes| bytes / 100 * u64::from(percent)),
+        };
+        if limit.is_none() {
+            warn!("limits.memory has no effect: the system does not say how much memory there is");
+        }
+        Self { limit, is_above: AtomicBool::new(false) }
+    }
+
+    /// Whether the process had more than it may at the last look.
+    pub fn is_above(&self) -> bool {
+        self.is_above.load(Ordering::Relaxed)
+    }
+
+    /// Looks.
+    pub fn look(&self) {
+        let (Some(limit), Some(resident)) = (self.limit, resident()) else { return };
+        // A little below before it ends, so that it does not flicker.
+        let was_above = self.is_above();
+        let is_above = resident > if was_above { limit / 20 * 19 } else { limit };
+        self.is_above.store(is_above, Ordering::Relaxed);
+        match (was_above, is_above) {
+            (false, true) => warn!(resident, limit, "memory is short: new subscriptions are refused"),
+            (true, false) => info!(resident, limit, "memory suffices again"),
+            (false, false) | (true, true) => {}
+        }
+    }
+}
+
+/// The control group's limit (version 2, then 1), or the machine's memory, whichever is less.
+fn available() -> Option<u64> {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let group = own_group().and_then(|group| number(&format!("/sys/fs/cgroup{group}/memory.max")));
+    let limits = [
+        group,
+        number("/sys/fs/cgroup/memory.max"),
+        number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        kilobytes("/proc/meminfo", "MemTotal:"),
+    ];
+    limits.into_iter().flatten().min()
+}
+
+/// This process's group, for systems where it is not the root of what the process sees.
+fn own_group() -> Option<String> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    groups.lines().find_map(|line| line.strip_prefix("0::")).map(ToOwned::to_owned)
+}
+
+fn resident() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmRSS:")
+}
+
+fn kilobytes(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_knows_what_it_has_and_may_have() {
+        let resident = resident().expect("/proc says so");
+
+        assert!(available().expect("/proc says so") > resident);
+    }
+
+    #[test]
+    fn above_its_bound_and_not_below() {
+        let tight = Watermark::new(Memory::Bytes(1));
+        let wide = Watermark::new(Memory::Bytes(u64::MAX));
+
+        tight.look();
+        wide.look();
+
+        assert!(tight.is_above() && !wide.is_above());
+    }
+}

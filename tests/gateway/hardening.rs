@@ -1,0 +1,360 @@
+//! HTTP/1.1 from clients that mean harm. After each attack a bystander still gets its events.
+//!
+//! The danger of a request with two readings is a second request inside it that only one of two readers sees; so every
+//! conversation here carries one, for a stream called `victim`, and no upstream may ever be asked for it.
+
+use std::time::Duration;
+
+use crate::support::certificates::Authority;
+use crate::support::client::Client;
+use crate::support::figures::{assert_grown_by_less_than, resident, wait_metric, watch_for};
+use crate::support::origin::{Emission, Origin};
+use crate::support::raw::{Raw, responses, status};
+use crate::support::scene::{Scene, VICTIM};
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::wait::DEADLINE;
+
+const IMPATIENT: &str = "header_timeout = \"1s\"\nidle_timeout = \"1s\"\nhandshake_timeout = \"1s\"";
+
+#[tokio::test]
+async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed() {
+    let mut scene = Scene::new(IMPATIENT).await;
+    let fields = [
+        "content-length: 5\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 5",
+        "content-length: 0\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+        "transfer-encoding: chunked, identity",
+        "transfer-encoding: identity",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: xchunked",
+        "transfer-encoding: \u{b}chunked",
+        "transfer-encoding:\tchunked",
+        "transfer-encoding : chunked",
+        "transfer_encoding: chunked\r\ncontent-length: 5",
+        "transfer-encoding: \"chunked\"",
+        "transfer-encoding: chunked;q=1",
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: 5\r\ncontent-length: 5",
+        "content-length: 5, 5",
+        "content-length: 5, 6",
+        "content-length: +5",
+        "content-length: -5",
+        "content-length: 0x5",
+        "content-length: 5 5",
+        "content-length: 5.0",
+        "content-length: ",
+        "content-length: 18446744073709551621",
+        "content-length: 99999999999999999999999999",
+        "content-length : 5",
+    ];
+
+    for field in fields {
+        for method in ["GET", "POST"] {
+            let request = format!("{method} /nothing/here HTTP/1.1\r\nhost: localhost\r\n{field}\r\n\r\n0\r\n\r\n");
+            let text = scene.converse(&request).await;
+            let status = status(&text);
+            assert!(text.is_empty() || (400..500).contains(&status), "{request:?}: {text:?}");
+        }
+    }
+
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_broken_chunk_is_not_read_past() {
+    let mut scene = Scene::new(IMPATIENT).await;
+
+    for chunk in [
+        "Z\r\n",
+        "-1\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\n",
+        "5\nhello\n0\n\n",
+        "5\r\nhelloworld\r\n0\r\n\r\n",
+        "5;\u{0}\r\nhello\r\n0\r\n\r\n",
+        "0\r\nx: y\r\n",
+        " 0\r\n\r\n",
+        "0 \r\n\r\n",
+        "\r\n",
+    ] {
+        let request = format!("POST /nothing HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
+        let text = scene.converse(&request).await;
+        assert!((400..500).contains(&status(&text)), "{chunk:?}: {text:?}");
+    }
+
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_malformed_head_is_refused_and_the_connection_closed() {
+    let mut scene = Scene::new(IMPATIENT).await;
+    let heads = [
+        // Folded and broken lines (RFC 9112, 2.2 and 5.2).
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\r\n b\r\n\r\n",
+        "GET /prices HTTP/1.1\r\n host: localhost\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\rb\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\n: nameless\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nname less\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nna me: x\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost : localhost\r\n\r\n",
+        // Hosts (RFC 9112, 3.2).
+        "GET /prices HTTP/1.1\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\nhost: elsewhere\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: a b\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: a/b\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: user@localhost\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost, elsewhere\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: localhost:port\r\n\r\n",
+        "GET /prices HTTP/1.1\r\nhost: \r\n\r\n",
+        // Request lines (RFC 9112, 3).
+        "GET /prices HTTP/1.1 x\r\nhost: localhost\r\n\r\n",
+        "GET  /prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "GET /pri ces HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "GET prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "GET\t/prices\tHTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "GET /prices HTTP/1.2\r\nhost: localhost\r\n\r\n",
+        "GET /prices HTTP/3.0\r\nhost: localhost\r\n\r\n",
+        "GET /prices http/1.1\r\nhost: localhost\r\n\r\n",
+        "GET /prices\r\n\r\n",
+        "G\0T /prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        // Targets that are not paths.
+        "OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "CONNECT localhost:80 HTTP/1.1\r\nhost: localhost:80\r\n\r\n",
+        "GET * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "GET http://user@localhost/prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        // Not HTTP at all.
+        "\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+    ];
+
+    for head in heads {
+        let mut raw = Raw::dial(&scene.http1()).await;
+        raw.send(head.as_bytes()).await;
+        assert!(raw.is_closed_within(DEADLINE).await, "{head:?}: still open after {:?}", raw.text());
+        let text = raw.text();
+        assert!(text.is_empty() || [400, 405, 505].contains(&status(&text)), "{head:?}: {text:?}");
+    }
+    assert!(scene.origin.requests().iter().all(|request| request.target == "/bystander"));
+
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn methods_and_upgrades_that_a_stream_does_not_know_are_refused_or_ignored() {
+    let mut scene = Scene::new(IMPATIENT).await;
+    for method in ["TRACE", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "GETT", "get"] {
+        let request =
+            format!("{method} /prices HTTP/1.1\r\nhost: localhost\r\nx-secret: echo\r\nconnection: close\r\n\r\n");
+        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
+        assert_eq!(status(&text), 405, "{text}");
+        assert!(text.to_lowercase().contains("allow: get") && !text.contains("echo"), "{text}");
+    }
+    assert_eq!(scene.origin.requests().len(), 1);
+
+    for upgrade in [
+        "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA",
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13",
+    ] {
+        let request = format!("GET /prices?follow=false HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n\r\n");
+        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
+        assert_eq!(status(&text), 200, "{text}");
+    }
+
+    // A server must take the absolute form (RFC 9112, 3.2.2); its authority is the host.
+    let absolute = "GET http://localhost/prices?follow=false HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    assert_eq!(status(&Raw::exchange(&scene.http1(), absolute.as_bytes()).await), 200);
+    assert!(scene.origin.requests().iter().all(|request| !request.target.contains("localhost")));
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_stream_request_is_never_executed() {
+    let mut scene = Scene::new(IMPATIENT).await;
+    let requests = [
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        "GET /prices HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\n\r\n".to_owned(),
+        format!("GET /prices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", VICTIM.len()),
+        "GET /prices HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        format!("HEAD /prices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", VICTIM.len()),
+        format!("OPTIONS /prices HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", VICTIM.len()),
+    ];
+
+    for request in requests {
+        let mut raw = Raw::dial(&scene.http1()).await;
+        raw.send(format!("{request}{VICTIM}").as_bytes()).await;
+        assert!(raw.read_until("\r\n\r\n", DEADLINE).await, "{request:?}: {:?}", raw.text());
+        raw.send(VICTIM.as_bytes()).await;
+        scene.assert_bystander_unharmed().await;
+        if request.starts_with("GET") {
+            let event = format!("data: {}\n", scene.last_event());
+            assert!(raw.read_until(&event, DEADLINE).await, "{request:?}: {:?}", raw.text());
+        } else {
+            raw.read_to_end(DEADLINE).await;
+        }
+        assert_eq!(responses(&raw.text()), 1, "{:?}", raw.text());
+    }
+
+    let targets: Vec<_> = scene.origin.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/bystander", "/prices"]);
+}
+
+#[tokio::test]
+async fn a_client_that_floods_behind_its_stream_request_is_cut() {
+    let mut scene = Scene::new(IMPATIENT).await;
+    let before = resident(&scene.gateway);
+    let mut raw = Raw::dial(&scene.http1()).await;
+    raw.send(b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(raw.read_until("\r\n\r\n", DEADLINE).await);
+
+    let mut sent = 0;
+    while raw.try_send(&[b'x'; 16 * 1024]).await.is_ok() {
+        sent += 16;
+        assert!(sent < 64 * 1024, "the gateway takes everything");
+    }
+
+    assert_grown_by_less_than(&scene.gateway, before, 16);
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_slow_head_and_a_silent_connection_are_closed_in_time() {
+    let authority = Authority::new();
+    let origin = Origin::start().await;
+    let limits = "header_timeout = \"500ms\"\nidle_timeout = \"10m\"";
+    let plain = Setup::for_origin(&origin.url()).limits(limits).start().await;
+    let encrypted = Setup::for_origin(&origin.url()).limits(limits).tls(&authority.server()).start().await;
+
+    for client in [Client::http1(plain.address()), Client::http1(encrypted.address()).tls(&authority)] {
+        for start in ["", "GET /pri", "GET /prices HTTP/1.1\r\nhost: localhost\r\n"] {
+            let mut raw = Raw::dial(&client).await;
+            raw.send(start.as_bytes()).await;
+            let began = std::time::Instant::now();
+            // A byte now and then must not buy time.
+            while !raw.is_closed_within(Duration::from_millis(50)).await {
+                if !start.is_empty() {
+                    raw.send(b"x").await;
+                }
+                assert!(began.elapsed() < DEADLINE, "{start:?} is still open");
+            }
+            assert!([0, 408].contains(&status(&raw.text())), "{:?}", raw.text());
+        }
+    }
+    assert!(origin.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_while_a_quiet_stream_lives_on() {
+    let origin = Origin::start().await;
+    let limits = "header_timeout = \"400ms\"\nidle_timeout = \"400ms\"\nhandshake_timeout = \"400ms\"";
+    let gateway = Setup::for_origin(&origin.url()).limits(limits).delivery("heartbeat = \"10m\"").start().await;
+    let mut quiet = Vec::new();
+    for client in both_protocols(&gateway, None) {
+        quiet.push(client.subscribe("/prices", &[]).await);
+    }
+    origin.wait_open(1).await;
+
+    let mut idle = Raw::dial(&Client::http1(gateway.address())).await;
+    idle.send(b"GET /nothing/here HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(status(&idle.read_to_end(DEADLINE).await), 404);
+    let mut unused = Client::http2(gateway.address()).connect().await.unwrap();
+    assert!(!unused.subscribe("/nothing/here", &[]).await.text().await.is_empty());
+    watch_for(Duration::from_secs(2)).await;
+
+    assert!(unused.try_request("GET", "/nothing/here", &[]).await.is_err(), "an idle HTTP/2 connection is still open");
+    origin.emit(Emission::event("1", "", "still here"));
+    for subscription in &mut quiet {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, "still here");
+    }
+}
+
+#[tokio::test]
+async fn too_much_head_is_refused_by_its_name() {
+    let mut scene = Scene::new("headers = 20\nheader_bytes = \"12KiB\"").await;
+    let many: Vec<_> = (0..40).map(|number| format!("x-{number}")).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), "1")).collect();
+    let large = "a".repeat(11 * 1024);
+    let large =
+        [("x-large", large.as_str()), ("x-too", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), ("x-more", large.as_str())];
+    let long = format!("/prices?x={}", "a".repeat(9 * 1024));
+    let huge = format!("/prices?x={}", "a".repeat(60 * 1024));
+
+    for client in both_protocols(&scene.gateway, None) {
+        assert_eq!(client.subscribe("/prices", &many).await.status, 431);
+        assert_eq!(client.subscribe("/prices", &large).await.status, 431);
+        assert_eq!(client.subscribe(&long, &[]).await.status, 414);
+        if let Ok(response) = client.try_request("GET", &huge, &[]).await {
+            assert!([414, 431].contains(&response.status.as_u16()), "{}", response.status);
+        }
+    }
+
+    assert_eq!(scene.origin.requests().len(), 1);
+    scene.assert_bystander_unharmed().await;
+    wait_metric(&scene.gateway, "rejections_total", &["reason=\"uri_too_long\""], 2.0).await;
+}
+
+#[tokio::test]
+async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
+    let mut scene = Scene::new(IMPATIENT).await;
+    let refused = [
+        "/a/../prices",
+        "/../prices",
+        "/./prices",
+        "/prices/.",
+        "/prices/..",
+        "//prices",
+        "/prices/",
+        "/prices//",
+        "///",
+        "/\\prices",
+        "/..\\prices",
+        "/prices\\",
+        "/%2e/prices",
+        "/%2e%2e/prices",
+        "/%2E%2e/prices",
+        "/.%2e/prices",
+        "/prices%2f",
+        "/%2fprices",
+        "/a%2f..%2fprices",
+        "/prices%5c",
+        "/prices%00",
+        "/prices%0a",
+        "/prices%0d%0ax:y",
+        "/prices%20",
+        "/prices%",
+        "/prices%2",
+        "/prices%zz",
+        "/%c0%ae%c0%ae/prices",
+        "/prices%c3%a9",
+        "/prices%ff",
+        "/%252e%252e/prices",
+        "/prices%3fx",
+        "/prices%23",
+        "/pri{ces}",
+        "/pri|ces",
+        "/pri\"ces",
+        "/pri<ces>",
+    ];
+
+    for path in refused {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
+        assert_eq!(status(&text), 400, "{path}: {text}");
+    }
+    for path in ["/prices;v=1", "/pri:ces", "/prices,x", "/", "/a/b", &format!("/{}", "a".repeat(129))] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        assert_eq!(status(&Raw::exchange(&scene.http1(), request.as_bytes()).await), 404, "{path}");
+    }
+    assert_eq!(scene.origin.requests().len(), 1, "{:?}", scene.origin.requests());
+
+    // Two spellings of unreserved characters are one stream (RFC 3986, 6.2.2.2).
+    for path in ["/prices", "/%70rices", "/p%72ic%65s", "/prices?cache=buster"] {
+        let _open = scene.http1().subscribe(path, &[]).await;
+    }
+    assert_eq!(scene.origin.requests().last().map(|request| request.target.clone()).as_deref(), Some("/prices"));
+    assert_eq!(scene.origin.requests().len(), 2);
+    scene.assert_bystander_unharmed().await;
+}

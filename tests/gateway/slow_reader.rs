@@ -1,0 +1,170 @@
+//! A client that stops reading: it delays nobody, costs little, is cut off in time, and is told what it missed.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::certificates::Authority;
+use crate::support::client::Client;
+use crate::support::event_source::Event;
+use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_metric};
+use crate::support::origin::{Emission, Origin};
+use crate::support::setup::Setup;
+use crate::support::subscription::Subscription;
+use crate::support::wait::DEADLINE;
+
+/// So many events of this size fill every buffer on the way to a client that does not read.
+const EVENTS: usize = 100;
+const EVENT_BYTES: usize = 8 * 1024;
+
+/// Little of what is sent hides in the client's own kernel.
+const RECEIVE_BUFFER: u32 = 4 * 1024;
+const WINDOW: u32 = 16 * 1024;
+
+fn emit(origin: &Origin, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        origin.emit(Emission::event(&number.to_string(), "", &"d".repeat(EVENT_BYTES)));
+    }
+}
+
+fn ids(events: &[Event]) -> Vec<usize> {
+    events.iter().map(|event| event.last_event_id.parse().expect("a number")).collect()
+}
+
+#[tokio::test]
+async fn stalled_readers_among_two_hundred_harm_nobody_and_are_cut_and_counted() {
+    let authority = Authority::new();
+    let identity = authority.server();
+    let origin = Origin::start().await;
+    let encrypted = format!(
+        "[[listeners]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+         tls = {{ certificates = [{{ chain = \"{}\", key = \"{}\" }}] }}",
+        identity.chain.display(),
+        identity.key.display()
+    );
+    let gateway = Setup::for_origin(&origin.url()).limits("stall_timeout = \"2s\"").after(&encrypted).start().await;
+    let tls = gateway.listening().iter().find(|listening| listening.tls).expect("a listener with TLS").address;
+    let clients = [
+        Client::http1(gateway.address()).receive_buffer(RECEIVE_BUFFER),
+        Client::http1(tls).tls(&authority).receive_buffer(RECEIVE_BUFFER),
+    ];
+    let mut shared = Client::http2(tls).tls(&authority).window(WINDOW).connect().await.unwrap();
+    let mut stalled = Vec::new();
+    for client in &clients {
+        stalled.push(client.subscribe("/prices", &[]).await);
+    }
+    stalled.push(shared.subscribe("/prices", &[]).await);
+    let mut readers: Vec<Subscription> =
+        join_all((0..130).map(|number| clients[number % 2].subscribe("/prices", &[]))).await;
+    for _ in 0..67 {
+        readers.push(shared.subscribe("/prices", &[]).await);
+    }
+    wait_metric(&gateway, "subscribers", &[], 200.0).await;
+    let before = resident(&gateway);
+    let began = std::time::Instant::now();
+
+    emit(&origin, 0..EVENTS);
+    let received = join_all(readers.iter_mut().map(|reader| reader.next_events(EVENTS))).await;
+
+    let took = began.elapsed();
+    for events in &received {
+        assert_eq!(ids(events), (0..EVENTS).collect::<Vec<_>>());
+    }
+    // The log's own bytes are not the clients': what is left is theirs.
+    assert_grown_by_less_than(&gateway, before, 64);
+    wait_metric(&gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 3.0).await;
+    assert_eq!(metric(&gateway, "subscriptions_ended_total", &[]).await, 3.0, "delivery took {took:?}");
+    for subscription in &mut stalled {
+        subscription.expect_cut(DEADLINE).await;
+    }
+    emit(&origin, EVENTS..EVENTS + 1);
+    let after = join_all(readers.iter_mut().map(|reader| reader.next_events(1))).await;
+    assert!(after.iter().all(|events| ids(events) == [EVENTS]));
+}
+
+#[tokio::test]
+async fn a_reader_with_nothing_to_read_is_not_stalled() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .limits("stall_timeout = \"300ms\"")
+        .delivery("heartbeat = \"10m\"")
+        .start()
+        .await;
+    let mut http1 = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    let mut http2 = Client::http2(gateway.address()).subscribe("/prices", &[]).await;
+    origin.wait_open(1).await;
+
+    crate::support::figures::watch_for(Duration::from_millis(1500)).await;
+    emit(&origin, 1..2);
+
+    assert_eq!(ids(&http1.next_events(1).await), [1]);
+    assert_eq!(ids(&http2.next_events(1).await), [1]);
+}
+
+/// A reader of each kind that has read nothing of all events while another client has got them all.
+async fn lagging(lagged: &str, verdict: &str) -> (Origin, crate::support::server::Rillgate, Vec<Subscription>) {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .replay(&format!("events = 5\nverdict = \"{verdict}\""))
+        .delivery(&format!("lagged = \"{lagged}\""))
+        .limits("stall_timeout = \"10m\"")
+        .start()
+        .await;
+    let clients = [
+        Client::http1(gateway.address()).receive_buffer(RECEIVE_BUFFER),
+        Client::http2(gateway.address()).window(WINDOW),
+    ];
+    let mut behind = Vec::new();
+    for client in &clients {
+        behind.push(client.subscribe("/prices", &[]).await);
+    }
+    let mut reader = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    origin.wait_open(1).await;
+
+    // One after the other: the reader itself must not fall off so short a log.
+    for number in 0..EVENTS {
+        emit(&origin, number..number + 1);
+        while reader.next_event(DEADLINE).await.last_event_id != number.to_string() {}
+    }
+    (origin, gateway, behind)
+}
+
+#[tokio::test]
+async fn a_reader_that_fell_off_the_log_is_ended_cleanly_where_the_route_disconnects() {
+    let (_origin, gateway, behind) = lagging("disconnect", "comment").await;
+
+    for mut subscription in behind {
+        let events = ids(&subscription.expect_end(DEADLINE).await);
+        assert!(!events.is_empty() && events.len() < EVENTS);
+        assert_eq!(events, (0..events.len()).collect::<Vec<_>>(), "a whole beginning and then the end");
+    }
+    assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""]).await, 2.0);
+}
+
+#[tokio::test]
+async fn a_reader_that_fell_off_the_log_is_told_of_the_gap_where_the_route_skips() {
+    for verdict in ["comment", "event"] {
+        let (origin, gateway, behind) = lagging("skip", verdict).await;
+        emit(&origin, EVENTS..EVENTS + 1);
+
+        for mut subscription in behind {
+            let mut events = Vec::new();
+            while events.last().is_none_or(|event: &Event| event.last_event_id != EVENTS.to_string()) {
+                events.push(subscription.next_event(DEADLINE).await);
+            }
+            let told: Vec<_> = events.iter().filter(|event| event.kind == "rillgate.resume").collect();
+            if verdict == "event" {
+                let gap = told.last().expect("a gap that is told");
+                assert_eq!(gap.data, r#"{"resume":"gap","reason":"lagged"}"#);
+            } else {
+                assert!(told.is_empty());
+                subscription.next_comment("rillgate-resume: gap;reason=lagged", DEADLINE).await;
+            }
+            events.retain(|event| event.kind != "rillgate.resume");
+            let ids = ids(&events);
+            assert!(ids.is_sorted_by(|one, next| one < next) && ids.len() < EVENTS, "{ids:?}");
+        }
+        assert!(metric(&gateway, "gaps_total", &["reason=\"lagged\""]).await >= 2.0);
+        assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""]).await, 0.0);
+    }
+}

@@ -1,0 +1,60 @@
+//! What a gateway says about itself: metrics, pages of its admin port, its memory, its log.
+//!
+//! Always true: a figure that is not there is 0, as a counter that was never counted is.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::raw::{Raw, status};
+use super::server::Rillgate;
+use super::wait::{DEADLINE, eventually};
+
+/// The status and text of one page of the admin port.
+pub async fn admin(gateway: &Rillgate, path: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let text = Raw::exchange(&Client::http1(gateway.admin()), request.as_bytes()).await;
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status(&text), body.to_owned())
+}
+
+/// The sum of all samples of a metric (its name without the prefix) that have all of these labels (`route="all"`).
+pub async fn metric(gateway: &Rillgate, name: &str, labels: &[&str]) -> f64 {
+    let (_, text) = admin(gateway, "/metrics").await;
+    let name = format!("rillgate_{name}");
+    let samples = text.lines().filter(|line| {
+        line.strip_prefix(&name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    });
+    samples.filter_map(|line| line.rsplit_once(' ')).filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+}
+
+/// Waits until a metric is at least `value`.
+pub async fn wait_metric(gateway: &Rillgate, name: &str, labels: &[&str], value: f64) {
+    eventually(DEADLINE, || async { metric(gateway, name, labels).await >= value }).await;
+}
+
+/// Resident memory in bytes.
+pub fn resident(gateway: &Rillgate) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process that lives has memory");
+    let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kibibytes * 1024
+}
+
+/// Lines of the log that contain all of these texts.
+pub fn lines_with(gateway: &Rillgate, texts: &[&str]) -> usize {
+    gateway.log().iter().filter(|line| texts.iter().all(|text| line.contains(text))).count()
+}
+
+/// Lets so much time pass, for what must *not* happen meanwhile: there is no fact to wait for.
+pub async fn watch_for(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Fails when resident memory has grown by this much since `before`.
+#[track_caller]
+pub fn assert_grown_by_less_than(gateway: &Rillgate, before: u64, mebibytes: u64) {
+    let now = resident(gateway);
+    let grown = now.saturating_sub(before) / (1024 * 1024);
+    assert!(grown < mebibytes, "resident memory grew by {grown} MiB, from {before} to {now} bytes");
+}

@@ -1,0 +1,109 @@
+//! A conversation in bytes: for what no HTTP library would send, and for answers as they stand on the wire.
+//!
+//! Always true: everything that was read is kept; a wait that fails shows it.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::client::Client;
+use super::transport::Transport;
+use super::wait::{DEADLINE, within};
+
+/// One connection and what came over it.
+pub struct Raw {
+    transport: Box<dyn Transport>,
+    received: Vec<u8>,
+    is_over: bool,
+}
+
+impl Raw {
+    /// Dials as the client would.
+    pub async fn dial(client: &Client) -> Self {
+        let transport = within(DEADLINE, "connection", client.dial()).await.unwrap();
+        Self { transport, received: Vec::new(), is_over: false }
+    }
+
+    /// Dials, sends, and reads to the end of the connection.
+    pub async fn exchange(client: &Client, bytes: &[u8]) -> String {
+        let mut raw = Self::dial(client).await;
+        raw.send(bytes).await;
+        raw.read_to_end(DEADLINE).await
+    }
+
+    /// Sends; a peer that has closed already is not an error here.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.try_send(bytes).await;
+    }
+
+    pub async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        within(DEADLINE, "room to send", async {
+            self.transport.write_all(bytes).await?;
+            self.transport.flush().await
+        })
+        .await
+    }
+
+    /// What has come so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+
+    /// Reads until `text` has come, or the connection is over; says which.
+    pub async fn read_until(&mut self, text: &str, deadline: Duration) -> bool {
+        let end = Instant::now() + deadline;
+        while !self.text().contains(text) {
+            if self.is_over || !self.read(end).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads until the peer closes.
+    ///
+    /// # Panics
+    /// When it does not within the deadline.
+    pub async fn read_to_end(&mut self, deadline: Duration) -> String {
+        assert!(self.is_closed_within(deadline).await, "still open after {deadline:?}: {:?}", self.text());
+        self.text()
+    }
+
+    /// Whether the peer closes within this time.
+    pub async fn is_closed_within(&mut self, deadline: Duration) -> bool {
+        let end = Instant::now() + deadline;
+        while !self.is_over {
+            if !self.read(end).await {
+                return self.is_over;
+            }
+        }
+        true
+    }
+
+    /// False at the deadline and at the end.
+    async fn read(&mut self, end: Instant) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match timeout_at(end, self.transport.read(&mut buffer)).await {
+            Err(_) => false,
+            Ok(Ok(0) | Err(_)) => {
+                self.is_over = true;
+                false
+            }
+            Ok(Ok(count)) => {
+                self.received.extend_from_slice(&buffer[..count]);
+                true
+            }
+        }
+    }
+}
+
+/// How many status lines stand in an HTTP/1 conversation.
+pub fn responses(text: &str) -> usize {
+    ["HTTP/1.0 ", "HTTP/1.1 "].iter().map(|version| text.matches(version).count()).sum()
+}
+
+/// The first status of an HTTP/1.1 conversation; 0 without one.
+pub fn status(text: &str) -> u16 {
+    text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|status| status.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,65 @@
+//! The scene of an attack: an origin, a gateway, and a bystander that must not notice anything.
+
+use super::client::Client;
+use super::origin::{Emission, Origin};
+use super::raw::{Raw, responses};
+use super::server::Rillgate;
+use super::setup::Setup;
+use super::subscription::Subscription;
+use super::wait::DEADLINE;
+
+/// A request that must never be executed.
+pub const VICTIM: &str = "GET /victim HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// A gateway with little patience, and someone who only wants events.
+pub struct Scene {
+    pub origin: Origin,
+    pub gateway: Rillgate,
+    bystander: Subscription,
+    events: usize,
+}
+
+impl Scene {
+    pub async fn new(limits: &str) -> Self {
+        let origin = Origin::start().await;
+        let gateway = Setup::for_origin(&origin.url()).limits(limits).start().await;
+        let bystander = Client::http1(gateway.address()).subscribe("/bystander", &[]).await;
+        origin.wait_open(1).await;
+        let mut scene = Self { origin, gateway, bystander, events: 0 };
+        scene.assert_bystander_unharmed().await;
+        scene
+    }
+
+    /// # Panics
+    /// When the bystander does not get an event, and in order.
+    pub async fn assert_bystander_unharmed(&mut self) {
+        self.events += 1;
+        let number = self.events.to_string();
+        self.origin.emit(Emission::event(&number, "", &number));
+        loop {
+            let event = self.bystander.next_event(DEADLINE).await;
+            // What an attack itself had emitted may come first.
+            if event.data == number {
+                return;
+            }
+        }
+    }
+
+    /// The number that the bystander got last, as its data.
+    pub fn last_event(&self) -> usize {
+        self.events
+    }
+
+    pub fn http1(&self) -> Client {
+        Client::http1(self.gateway.address())
+    }
+
+    /// Sends a request with the victim behind it and reads to the end of the connection.
+    pub async fn converse(&self, request: &str) -> String {
+        let text = Raw::exchange(&self.http1(), format!("{request}{VICTIM}").as_bytes()).await;
+        let asked = self.origin.requests();
+        assert!(asked.iter().all(|request| !request.target.contains("victim")), "{request:?}: {text:?}");
+        assert!(responses(&text) <= 1, "{request:?}: {text:?}");
+        text
+    }
+}

@@ -1,0 +1,332 @@
+//! An upstream that answers wrongly, not at all, or without end.
+//!
+//! What each failure is to a client is the table of the documentation; in all of them the gateway stays alive, in bounded
+//! memory, and does not hammer the upstream.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::client::Client;
+use crate::support::figures::{assert_grown_by_less_than, lines_with, metric, resident, wait_metric, watch_for};
+use crate::support::flood::{BlackHole, ClosedPort, Flood};
+use crate::support::origin::{Emission, Origin};
+use crate::support::script::{Answer, How, Request};
+use crate::support::server::Rillgate;
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::wait::{DEADLINE, eventually};
+
+const SECRET: &str = "the body of a wrong answer";
+
+/// Patience that makes a test short.
+const QUICK: &str =
+    "open_timeout = \"400ms\"\nconnect_timeout = \"300ms\"\nbackoff = { initial = \"50ms\", max = \"200ms\" }";
+const BEATING: &str = "heartbeat = \"50ms\"";
+const REFUSING: &str = "when_down = \"refuse\"";
+
+fn answer_named(request: &Request) -> Answer {
+    let name = request.target.trim_start_matches('/');
+    match name {
+        "good" | "landed" => Answer::stream().then("id: 1\ndata: good\n\n"),
+        "html" => Answer::stream().header("content-type", "text/html").then(SECRET),
+        "untyped" => Answer::raw(format!("HTTP/1.1 200 OK\r\ncontent-length: 26\r\n\r\n{SECRET}")),
+        "gzip" => Answer::stream().header("content-encoding", "gzip").then(SECRET),
+        "away" => Answer::status(302).header("location", "http://192.0.2.1/good").then(SECRET),
+        "downgrade" => Answer::status(307).header("location", "https://localhost/good"),
+        "nowhere" => Answer::status(301),
+        "here" => Answer::status(307).header("location", "/landed"),
+        "loop" => Answer::status(302).header("location", "/loop"),
+        "busy" => Answer::status(429).header("retry-after", "7").then(SECRET),
+        "busy-somehow" => Answer::status(429).header("retry-after", "later"),
+        _ => Answer::status(name.parse().expect("a path that is a status")).then(SECRET),
+    }
+}
+
+async fn assert_serves(gateway: &Rillgate) {
+    for client in both_protocols(gateway, None) {
+        assert_eq!(client.subscribe("/good?follow=false", &[]).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_answer_has_its_status_and_nothing_of_it_leaks() {
+    let origin = Origin::start_with(answer_named).await;
+    let gateway = Setup::for_origin(&origin.url()).delivery(REFUSING).start().await;
+    let expected = [
+        ("/400", 502),
+        ("/401", 502),
+        ("/403", 502),
+        ("/409", 502),
+        ("/418", 502),
+        ("/404", 404),
+        ("/410", 404),
+        ("/busy", 503),
+        ("/busy-somehow", 503),
+        ("/500", 502),
+        ("/503", 502),
+        ("/599", 502),
+        ("/206", 502),
+        ("/300", 502),
+        ("/304", 502),
+        ("/html", 502),
+        ("/untyped", 502),
+        ("/gzip", 502),
+        ("/away", 502),
+        ("/downgrade", 502),
+        ("/nowhere", 502),
+        ("/loop", 502),
+        ("/204", 204),
+        ("/here", 200),
+        ("/good", 200),
+    ];
+
+    for client in both_protocols(&gateway, None) {
+        for (path, status) in expected {
+            let mut response = client.subscribe(&format!("{path}?limit=1"), &[]).await;
+            assert_eq!(response.status, status, "{path}");
+            if status == 200 {
+                // The log may be empty for the second client: it need not wait for an event that is not coming.
+                continue;
+            }
+            let retry_after = response.header("retry-after").to_owned();
+            assert_eq!(!retry_after.is_empty(), status == 503, "{path}: Retry-After {retry_after:?}");
+            if path == "/busy" {
+                assert_eq!(retry_after, "7");
+            }
+            let kind = response.header("content-type").to_owned();
+            assert_eq!(kind == "application/problem+json", status != 204, "{path}: {kind}");
+            let text = response.text().await;
+            assert!(!text.contains(SECRET), "{path} leaks: {text}");
+        }
+    }
+    assert_serves(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_hostile_response_head_is_a_bad_gateway() {
+    let heads = [
+        "\r\n\r\n",
+        "garbage\r\n\r\n",
+        "HTTP/9.9 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        "HTTP/1.1 -1 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n: nameless\r\ncontent-type: text/event-stream\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nbad name: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx: \0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: -5\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        "HTTP/2.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        "",
+    ];
+    let origin = Origin::start_with(move |request| match request.target.trim_start_matches('/').parse::<usize>() {
+        Ok(number) => Answer::raw(heads[number]),
+        Err(_) => answer_named(request),
+    })
+    .await;
+    let gateway = Setup::for_origin(&origin.url()).upstream("open_timeout = \"2s\"").delivery(REFUSING).start().await;
+    let client = Client::http1(gateway.address());
+
+    for (number, head) in heads.iter().enumerate() {
+        let response = client.subscribe(&format!("/{number}"), &[]).await;
+        assert!([502, 504].contains(&response.status.as_u16()), "{} for {head:?}", response.status);
+    }
+
+    assert_serves(&gateway).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_refused_at_once_where_the_route_says_so() {
+    let silent = Origin::start_with(|_| Answer::silence()).await;
+    let (closed, hole) = (ClosedPort::new(), BlackHole::new());
+    let failing = Origin::start_with(|_| Answer::status(500)).await;
+
+    for (url, statuses) in
+        [(silent.url(), [504, 504]), (closed.url(), [503, 503]), (hole.url(), [503, 504]), (failing.url(), [502, 502])]
+    {
+        let gateway = Setup::for_origin(&url).upstream(QUICK).delivery(REFUSING).start().await;
+        // The second client of each stream meets one that is retrying already.
+        for client in [both_protocols(&gateway, None), both_protocols(&gateway, None)].concat() {
+            let response = client.subscribe("/prices", &[]).await;
+            assert!(statuses.contains(&response.status.as_u16()), "{} for {url}", response.status);
+            assert_eq!(response.header("retry-after").is_empty(), response.status != 503, "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_waited_for_with_heartbeats_and_its_events_come_when_it_returns() {
+    let silent = Origin::start_with(|_| Answer::silence()).await;
+    let failing = Origin::start_with(|_| Answer::status(503)).await;
+    let closed = ClosedPort::new();
+    let behind = Origin::start().await;
+    let mut opening = Some(closed);
+    let urls = [silent.url(), failing.url(), opening.as_ref().expect("still closed").url()];
+
+    for (url, returning) in urls.iter().zip([&silent, &failing, &behind]) {
+        let gateway = Setup::for_origin(url).upstream(QUICK).delivery(BEATING).start().await;
+        let mut waiting = Vec::new();
+        for client in both_protocols(&gateway, None) {
+            let mut subscription = client.subscribe("/prices", &[]).await;
+            assert_eq!(subscription.status, 200, "{url}");
+            // The prelude, then heartbeats.
+            for _ in 0..4 {
+                subscription.read_more(DEADLINE).await;
+            }
+            waiting.push(subscription);
+        }
+
+        returning.welcome();
+        if *url == urls[2] {
+            opening.take().expect("opened once").open(behind.address());
+        }
+        // A silent upstream's connections are those that nobody has closed yet; only the last one is listened to.
+        let welcomed = returning.requests().len() + 1;
+        returning.wait_requests(welcomed).await;
+        returning.wait_open(1).await;
+        returning.emit(Emission::event("1", "", "back"));
+
+        for subscription in &mut waiting {
+            assert_eq!(subscription.next_event(DEADLINE).await.data, "back", "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_stay_connected_with_heartbeats_while_their_stream_reconnects() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).upstream(QUICK).delivery(BEATING).start().await;
+    let mut subscriptions = Vec::new();
+    for client in both_protocols(&gateway, None) {
+        subscriptions.push(client.subscribe("/prices", &[]).await);
+    }
+    origin.wait_open(1).await;
+    origin.emit(Emission::event("1", "", "before"));
+    for subscription in &mut subscriptions {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, "before");
+    }
+
+    origin.refuse(503);
+    origin.cut(How::Reset);
+    let seen = origin.requests().len();
+    origin.wait_requests(seen + 5).await;
+    let heartbeats = subscriptions.iter().map(|subscription| subscription.comments().len()).collect::<Vec<_>>();
+    for (subscription, before) in subscriptions.iter_mut().zip(heartbeats) {
+        while subscription.comments().len() < before + 3 {
+            subscription.read_more(DEADLINE).await;
+        }
+    }
+    origin.honour_last_event_id();
+    origin.welcome();
+    origin.wait_open(1).await;
+    origin.emit(Emission::event("2", "", "after"));
+
+    for subscription in &mut subscriptions {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, "after");
+    }
+    assert_eq!(lines_with(&gateway, &["upstream lost"]), 2, "the cut, and the refusals: once each");
+    assert_eq!(lines_with(&gateway, &["upstream is back"]), 1);
+}
+
+#[tokio::test]
+async fn trouble_is_logged_once_and_never_a_hot_loop() {
+    let failing = Origin::start_with(|_| Answer::status(503)).await;
+    let ending = Origin::start_with(|_| Answer::stream().then_cut(How::End)).await;
+    let chatty = Origin::start_with(|_| Answer::stream().then("data: x\n\n").then_cut(How::End)).await;
+    let slamming = Origin::start_with(|_| Answer::stream().then_cut(How::Reset)).await;
+    let time = Duration::from_secs(3);
+    let mut held = Vec::new();
+    for origin in [&failing, &ending, &chatty, &slamming] {
+        let gateway = Setup::for_origin(&origin.url()).start().await;
+        let subscription = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+        held.push((gateway, subscription));
+    }
+
+    watch_for(time).await;
+
+    let attempts = [&failing, &ending, &chatty, &slamming].map(|origin| origin.requests().len());
+    // The default back-off draws from half a second, doubling; one that brings an event starts anew each time.
+    assert!(attempts[0] <= 10 && attempts[1] <= 10 && attempts[3] <= 10, "attempts in {time:?}: {attempts:?}");
+    assert!((2..=45).contains(&attempts[2]), "attempts in {time:?}: {attempts:?}");
+    assert_eq!(lines_with(&held[0].0, &["WARN"]), 1, "{:?}", held[0].0.log());
+}
+
+#[tokio::test]
+async fn a_refusal_is_remembered_for_a_herd() {
+    let origin = Origin::start_with(|_| Answer::status(404)).await;
+    let gateway = Setup::for_origin(&origin.url()).start().await;
+    let clients = both_protocols(&gateway, None);
+    let began = std::time::Instant::now();
+
+    let herd = join_all((0..200).map(|number| clients[number % 2].subscribe("/missing", &[]))).await;
+
+    let seconds = began.elapsed().as_secs() as usize;
+    assert!(herd.iter().all(|response| response.status == 404));
+    let requests = origin.requests().len();
+    assert!(requests <= 1 + seconds, "{requests} upstream requests in {seconds} s");
+    // It is not remembered for long.
+    origin.welcome();
+    eventually(DEADLINE, || async { clients[0].subscribe("/missing", &[]).await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn bytes_without_end_are_cut_in_bounded_memory_while_clients_wait() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let floods = [
+        ("line", Flood::start(HEAD, "dddddddddddddddd").await),
+        ("data line", Flood::start("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: ", "dddd").await),
+        ("event", Flood::start(HEAD, "data: d\n").await),
+        ("empty data", Flood::start(HEAD, "data\n").await),
+        ("comment", Flood::start("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n:", "cccc").await),
+        (
+            "head",
+            Flood::start("HTTP/1.1 200 OK\r\n", "x-header: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await,
+        ),
+        ("head line", Flood::start("HTTP/1.1 200 OK\r\nx: ", "aaaa").await),
+        ("reason", Flood::start("HTTP/1.1 200 ", "aaaa").await),
+        ("1xx", Flood::start("", "HTTP/1.1 100 Continue\r\n\r\n").await),
+        ("early hints", Flood::start("", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await),
+    ];
+    for (what, flood) in &floods {
+        let gateway = Setup::for_origin(&flood.url()).upstream(QUICK).delivery(BEATING).start().await;
+        let before = resident(&gateway);
+        let mut bystanders = Vec::new();
+        for client in both_protocols(&gateway, None) {
+            bystanders.push(client.subscribe("/prices", &[]).await);
+        }
+        let is_held = bystanders[0].status == 200;
+
+        if is_held {
+            eventually(DEADLINE, || async { flood.cuts() >= 3 }).await;
+            for bystander in &mut bystanders {
+                assert!(bystander.status == 200, "{what}");
+                bystander.read_more(DEADLINE).await;
+                assert!(bystander.total_bytes() < 4096, "{what}: {} bytes", bystander.total_bytes());
+            }
+        } else {
+            assert_eq!(bystanders[0].status, 502, "{what}");
+            assert!(["head", "head line", "reason"].contains(what), "{what}");
+            eventually(DEADLINE, || async { flood.cuts() >= 1 }).await;
+        }
+        assert_grown_by_less_than(&gateway, before, 48);
+        assert_eq!(metric(&gateway, "upstream_events_total", &[]).await, 0.0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_over_the_bound_is_never_delivered_in_part_and_its_neighbours_are() {
+    let big = format!("id: 2\ndata: {}\n\n", "d".repeat(100_000));
+    let origin = Origin::start_with(move |request| match request.number {
+        0 => Answer::stream().then("id: 1\ndata: small\n\n").then(big.clone()).then("id: 3\ndata: behind\n\n"),
+        _ => Answer::stream().then("id: 4\ndata: next\n\n"),
+    })
+    .await;
+    let gateway = Setup::for_origin(&origin.url()).upstream(QUICK).upstream("max_event = \"64KiB\"").start().await;
+
+    let mut subscription = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+
+    let events = [subscription.next_event(DEADLINE).await, subscription.next_event(DEADLINE).await];
+    assert_eq!(events.each_ref().map(|event| event.data.as_str()), ["small", "next"]);
+    assert_eq!(origin.requests()[1].last_event_id(), Some("1"));
+    wait_metric(&gateway, "upstream_connects_total", &["result=\"ok\""], 2.0).await;
+}

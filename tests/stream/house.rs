@@ -1,0 +1,151 @@
+//! Streams whose upstream is a channel, and what to say through it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{StreamExt, poll_fn};
+use parking_lot::Mutex;
+use rillgate::backoff::Backoff;
+use rillgate::sse::{Event, EventId, Frame, Item};
+use rillgate::stream::{
+    Batch, EventSource, Gap, Interrupted, Observer, OpenError, Opened, Policy, Ready, StreamKey, StreamSpec, Streams,
+    Subscription,
+};
+use rillgate::tasks::Tasks;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+pub type Sender = UnboundedSender<Result<Batch, Interrupted>>;
+type Receiver = UnboundedReceiver<Result<Batch, Interrupted>>;
+
+/// An upstream that answers as it was told, and cannot be reached once it was told nothing more.
+#[derive(Clone, Default)]
+pub struct Upstream(Arc<Script>);
+
+#[derive(Default)]
+struct Script {
+    answers: Mutex<VecDeque<Result<Receiver, OpenError>>>,
+    opens: Mutex<Vec<(Instant, Option<EventId>)>>,
+}
+
+impl Upstream {
+    pub fn will_open(&self) -> Sender {
+        let (sender, receiver) = unbounded_channel();
+        self.0.answers.lock().push_back(Ok(receiver));
+        sender
+    }
+
+    pub fn will_refuse(&self, error: OpenError) {
+        self.0.answers.lock().push_back(Err(error));
+    }
+
+    pub fn opens(&self) -> usize {
+        self.0.opens.lock().len()
+    }
+
+    /// The id that an attempt asked to go on after.
+    pub fn asked_after(&self, attempt: usize) -> Option<EventId> {
+        self.0.opens.lock()[attempt].1.clone()
+    }
+
+    /// Seconds between one attempt and the next.
+    pub fn delays(&self) -> Vec<f64> {
+        self.0.opens.lock().windows(2).map(|pair| (pair[1].0 - pair[0].0).as_secs_f64()).collect()
+    }
+}
+
+impl EventSource for Upstream {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        self.0.opens.lock().push((Instant::now(), after));
+        let answer = self.0.answers.lock().pop_front();
+        let opened = answer.unwrap_or_else(|| Err(OpenError::Unreachable("nobody there".to_owned())));
+        let opened = opened
+            .map(|mut items| Opened { items: poll_fn(move |cx| items.poll_recv(cx)).boxed(), is_continued: false });
+        std::future::ready(opened).boxed()
+    }
+}
+
+struct Uncounted;
+
+impl Observer for Uncounted {
+    fn connected(&self, _: Result<(), &OpenError>) {}
+    fn received(&self, _: u64, _: usize) {}
+    fn gap(&self, _: Gap) {}
+}
+
+/// All streams, one upstream, and how it is kept.
+#[derive(Clone)]
+pub struct House {
+    pub tasks: Tasks,
+    pub streams: Streams,
+    pub upstream: Upstream,
+    pub spec: StreamSpec,
+}
+
+impl House {
+    pub fn new(policy: Policy) -> Self {
+        let tasks = Tasks::default();
+        let upstream = Upstream::default();
+        let spec = StreamSpec {
+            policy,
+            source: Arc::new(upstream.clone()),
+            backoff: BACKOFF,
+            tell: |_, _| None,
+            is_always_open: false,
+            observer: Arc::new(Uncounted),
+        };
+        Self { streams: Streams::new(10, tasks.clone()), tasks, upstream, spec }
+    }
+
+    pub fn subscribe(&self) -> Subscription {
+        self.streams.subscribe(&key(), || self.spec.clone()).expect("room")
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.streams.contains(&key())
+    }
+}
+
+pub const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(30) };
+
+fn key() -> StreamKey {
+    key_of("/a")
+}
+
+pub fn key_of(path: &str) -> StreamKey {
+    StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
+}
+
+pub fn event(number: usize) -> Event {
+    let id = EventId::new(number.to_string()).expect("digits");
+    Event { data: format!("event {number}"), id: Some(id), ..Event::default() }
+}
+
+pub fn batch(items: Vec<Item>) -> Result<Batch, Interrupted> {
+    Ok(Batch { items, bytes: 0 })
+}
+
+pub fn emit(upstream: &Sender, numbers: impl IntoIterator<Item = usize>) {
+    for number in numbers {
+        upstream.send(batch(vec![Item::Event(event(number))])).expect("the stream listens");
+    }
+}
+
+pub fn texts(frames: &[Frame]) -> Vec<String> {
+    frames.iter().map(|frame| String::from_utf8(frame.body().to_vec()).expect("text")).collect()
+}
+
+pub fn texts_of(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
+    numbers.into_iter().map(|number| texts(&[Frame::from(&event(number))]).remove(0)).collect()
+}
+
+pub async fn read(subscription: &mut Subscription, count: usize) -> Vec<String> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        assert_eq!(subscription.ready().await, Ready::Entries);
+        seen.extend(texts(&subscription.take(usize::MAX, u64::MAX).expect("not lagged").frames));
+    }
+    seen
+}

@@ -1,0 +1,304 @@
+//! Streams from outside: opened once, shared, kept for a while, tried again. The upstream is a channel.
+//!
+//! Time is paused where time matters: it passes when everyone waits, so hours cost nothing and nothing depends on luck.
+
+mod house;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::stream::StreamExt;
+use house::{House, batch, emit, event, key_of, read, texts_of};
+use rillgate::sse::{Event, EventId, Item};
+use rillgate::stream::{
+    EventSource, Full, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, Retention, Start, Verdict,
+};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_readers_share_one_open_and_see_all_in_order() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    let mut herd: Vec<_> = (0..1000).map(|_| house.subscribe()).collect();
+
+    let reading = join_all(herd.iter_mut().map(|reader| async move {
+        reader.opened(false).await.expect("opened");
+        read(reader, 100).await
+    }));
+    let emitting = async {
+        for number in 0..100 {
+            emit(&upstream, [number]);
+            tokio::task::yield_now().await;
+        }
+    };
+    let (seen, ()) = tokio::join!(reading, emitting);
+
+    let expected = texts_of(0..100);
+    assert_eq!(seen.len(), 1000);
+    assert!(seen.iter().all(|seen| *seen == expected));
+    assert_eq!(house.upstream.opens(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_goes_on_after_its_id_and_into_what_is_live() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    let mut first = house.subscribe();
+    emit(&upstream, 1..=5);
+    read(&mut first, 5).await;
+
+    let mut second = house.subscribe();
+    let verdict = second.resume("3", OnGap::Oldest);
+    emit(&upstream, 6..=7);
+
+    assert_eq!(verdict, Verdict::Resumed { missed: 2 });
+    assert_eq!(read(&mut second, 4).await, texts_of(4..=7));
+    assert_eq!(second.resume("never", OnGap::Live), Verdict::Gap(Gap::Unknown));
+    assert!(!second.is_behind());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_survives_an_absence_within_its_linger_and_is_forgotten_after() {
+    let house = House::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
+    let upstream = house.upstream.will_open();
+    house.subscribe().opened(false).await.expect("opened");
+
+    // Each visit begins the linger anew.
+    for _ in 0..5 {
+        sleep(Duration::from_secs(4)).await;
+        assert!(house.is_open());
+        drop(house.subscribe());
+    }
+    assert_eq!(house.upstream.opens(), 1);
+    sleep(Duration::from_secs(11)).await;
+
+    assert!(!house.is_open());
+    assert!(upstream.is_closed(), "and its upstream connection with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_to_all_who_wait_and_remembered_for_a_second() {
+    let house = House::new(Policy::default());
+    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    house.upstream.will_refuse(OpenError::NotFound { status: 410 });
+    let mut herd: Vec<_> = (0..100).map(|_| house.subscribe()).collect();
+
+    for refused in join_all(herd.iter_mut().map(|reader| reader.opened(false))).await {
+        assert_eq!(*refused.expect_err("refused"), OpenError::NotFound { status: 404 });
+    }
+    sleep(Duration::from_millis(900)).await;
+    house.subscribe().opened(false).await.expect_err("remembered");
+    assert_eq!(house.upstream.opens(), 1);
+    sleep(Duration::from_millis(200)).await;
+    let refused = house.subscribe().opened(false).await.expect_err("asked again");
+
+    assert_eq!(*refused, OpenError::NotFound { status: 410 });
+    assert_eq!(house.upstream.opens(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_down_holds_its_readers_or_refuses_them() {
+    let house = House::new(Policy::default());
+
+    house.subscribe().opened(false).await.expect("held");
+    let refused = house.subscribe().opened(true).await.expect_err("refused");
+
+    assert!(refused.is_down());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
+    let mut house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });
+    house.spec.is_always_open = true;
+    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    let upstream = house.upstream.will_open();
+    drop(house.subscribe());
+
+    sleep(Duration::from_secs(3600)).await;
+
+    assert_eq!(house.upstream.opens(), 2);
+    assert!(!upstream.is_closed());
+    house.tasks.drain();
+    assert_eq!(house.tasks.wait(Duration::from_secs(1)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_grow_up_to_the_maximum() {
+    let house = House::new(Policy::default());
+    let _reader = house.subscribe();
+
+    sleep(Duration::from_secs(600)).await;
+
+    let delays = house.upstream.delays();
+    assert!(delays.len() > 20);
+    for (failures, delay) in delays.into_iter().enumerate() {
+        let bound = (0.5 * 2_f64.powi(failures.min(20) as i32)).min(30.0);
+        assert!(delay >= bound * 0.099 && delay <= bound + 0.002, "{delay} after {failures} failures");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_makes_the_next_delay_a_first_one_again() {
+    let house = House::new(Policy::default());
+    for _ in 0..20 {
+        house.upstream.will_refuse(OpenError::Failing { status: 503 });
+    }
+    let upstream = house.upstream.will_open();
+    let mut reader = house.subscribe();
+    emit(&upstream, [1]);
+    read(&mut reader, 1).await;
+    drop(upstream);
+
+    sleep(Duration::from_secs(1)).await;
+
+    let delays = house.upstream.delays();
+    assert!(delays[20] <= 0.502, "{}", delays[20]);
+    assert_eq!(house.upstream.asked_after(21), Some(EventId::new("1").expect("an id")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upstreams_own_retry_is_the_first_delay_but_never_above_the_maximum() {
+    for (said, least, most) in [(8, 0.8, 8.0), (3600, 3.0, 30.0)] {
+        let house = House::new(Policy::default());
+        let upstream = house.upstream.will_open();
+        let _reader = house.subscribe();
+        upstream.send(batch(vec![Item::Retry(Duration::from_secs(said))])).expect("the stream listens");
+        drop(upstream);
+
+        sleep(Duration::from_secs(31)).await;
+
+        let first = house.upstream.delays()[0];
+        assert!(first >= least * 0.99 && first <= most + 0.002, "{first} after {said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_says_retry_at_once_is_no_hot_loop() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    let _reader = house.subscribe();
+    upstream.send(batch(vec![Item::Retry(Duration::ZERO)])).expect("the stream listens");
+    drop(upstream);
+
+    sleep(Duration::from_secs(60)).await;
+
+    assert!(house.upstream.opens() < 60, "{}", house.upstream.opens());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_stream_is_kept_for_the_age_of_its_events() {
+    let house = House::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
+    let upstream = house.upstream.will_open();
+    let mut reader = house.subscribe();
+    emit(&upstream, [1, 2]);
+    drop(upstream);
+
+    assert_eq!(read(&mut reader, 2).await, texts_of([1, 2]));
+    assert_eq!(reader.ready().await, Ready::Complete);
+    drop(reader);
+    sleep(Duration::from_secs(599)).await;
+    let mut late = house.subscribe();
+    assert_eq!(late.stream().progress().phase, Phase::Complete);
+    assert_eq!(late.start(Start::Oldest), Verdict::Replay { missed: 2 });
+    assert_eq!(read(&mut late, 2).await, texts_of([1, 2]));
+    sleep(Duration::from_secs(2)).await;
+
+    assert!(!house.is_open());
+    assert_eq!(house.upstream.opens(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_falls_off_the_log_is_told_how_much_it_missed() {
+    let retention = Retention { events: 4, ..Retention::default() };
+    let house = House::new(Policy { retention, ..Policy::default() });
+    let upstream = house.upstream.will_open();
+    let (mut slow, mut fast) = (house.subscribe(), house.subscribe());
+    emit(&upstream, 1..=10);
+    fast.ready().await;
+
+    assert_eq!(slow.behind(), 10);
+    assert_eq!(slow.take(usize::MAX, u64::MAX).err(), Some(Lagged { missed: 6 }));
+    slow.skip();
+
+    assert_eq!(read(&mut slow, 4).await, texts_of(7..=10));
+    assert_eq!(slow.behind(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_at_once_is_bounded_or_a_single_entry() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    let mut reader = house.subscribe();
+    let large = Event { data: "x".repeat(1 << 20), ..Event::default() };
+    let small = || Item::Event(event(1));
+    upstream.send(batch(vec![small(), small(), Item::Event(large), small()])).expect("the stream listens");
+    reader.ready().await;
+
+    let counts: Vec<_> = (0..3).map(|_| reader.take(16 * 1024, u64::MAX).expect("not lagged").frames.len()).collect();
+
+    assert_eq!(counts, [2, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_streams_are_opened_than_may_be() {
+    let house = House::new(Policy::default());
+    let open = |path: &str| house.streams.subscribe(&key_of(path), || house.spec.clone());
+    let held: Vec<_> = (0..10).map(|number| open(&format!("/{number}")).expect("room")).collect();
+
+    assert_eq!(open("/one-more").err(), Some(Full));
+    assert!(open("/0").is_ok(), "one that is open has room for any number");
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_closes_lingering_streams_at_once() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    house.subscribe().opened(false).await.expect("opened");
+    let since = Instant::now();
+
+    house.tasks.drain();
+
+    assert_eq!(house.tasks.wait(Duration::from_secs(60)).await, 0);
+    assert!(since.elapsed() < Duration::from_secs(1));
+    assert!(upstream.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn who_comes_while_a_stream_is_forgotten_never_meets_a_dead_one() {
+    /// Each connection brings one event and then stays open.
+    struct Greeting;
+    impl EventSource for Greeting {
+        fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+            let greeting = futures_util::stream::iter([batch(vec![Item::Event(event(1))])]);
+            let items = greeting.chain(futures_util::stream::pending()).boxed();
+            std::future::ready(Ok(Opened { items, is_continued: false })).boxed()
+        }
+    }
+    let mut house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });
+    house.spec.source = Arc::new(Greeting);
+    let mut visitors = JoinSet::new();
+    for _ in 0..8 {
+        let house = house.clone();
+        visitors.spawn(async move {
+            for _ in 0..300 {
+                let mut reader = house.subscribe();
+                let greeted = timeout(Duration::from_secs(60), async {
+                    reader.opened(false).await.expect("opened");
+                    reader.start(Start::Oldest);
+                    read(&mut reader, 1).await
+                });
+                assert_eq!(greeted.await.expect("a living stream"), texts_of([1]));
+            }
+        });
+    }
+
+    visitors.join_all().await;
+
+    house.tasks.drain();
+    assert_eq!(house.tasks.wait(Duration::from_secs(60)).await, 0);
+    assert_eq!(house.tasks.panics(), 0);
+    assert!(!house.is_open());
+}
