@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -32,6 +33,9 @@ type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 
 /// Most bytes of an upstream's response head: hyper's read buffer.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// Silence after which the kernel asks whether the upstream's host is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +122,9 @@ async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, Connec
     let unreachable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
     let tcp = TcpStream::connect((origin.host(), origin.port())).await.map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;
+    // A quiet upstream may be a dead one: without this a stream whose host vanished would wait for ever.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
+    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
     if !origin.is_tls() {
         return Ok(Box::new(tcp));
     }

@@ -257,7 +257,7 @@ async fn trouble_is_logged_once_and_never_a_hot_loop() {
     // The default back-off draws from half a second, doubling; one that brings an event starts anew each time.
     assert!(attempts[0] <= 10 && attempts[1] <= 10 && attempts[3] <= 10, "attempts in {time:?}: {attempts:?}");
     assert!((2..=45).contains(&attempts[2]), "attempts in {time:?}: {attempts:?}");
-    assert_eq!(lines_with(&held[0].0, &["WARN"]), 1, "{:?}", held[0].0.log());
+    assert_eq!(lines_with(&held[0].0, &["WARN", "upstream"]), 1, "{:?}", held[0].0.log());
 }
 
 #[tokio::test]

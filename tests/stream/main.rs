@@ -214,11 +214,13 @@ async fn a_reader_that_falls_off_the_log_is_told_how_much_it_missed() {
     let retention = Retention { events: 4, ..Retention::default() };
     let house = House::new(Policy { retention, ..Policy::default() });
     let upstream = house.upstream.will_open();
-    let (mut slow, mut fast) = (house.subscribe(), house.subscribe());
+    let mut slow = house.subscribe();
     emit(&upstream, 1..=10);
-    fast.ready().await;
+    // A burst comes in portions; nobody reads them here.
+    while slow.behind() < 10 {
+        sleep(Duration::from_millis(1)).await;
+    }
 
-    assert_eq!(slow.behind(), 10);
     assert_eq!(slow.take(usize::MAX, u64::MAX).err(), Some(Lagged { missed: 6 }));
     slow.skip();
 
