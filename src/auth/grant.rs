@@ -95,6 +95,10 @@ impl Grant {
         authority.standing(self, now)
     }
 
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.0.payload
+    }
+
     pub(super) fn key(&self) -> (Fingerprint, Algorithm) {
         self.0.key
     }

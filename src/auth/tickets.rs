@@ -4,6 +4,7 @@
 //! route and one path, until its own end or its token's, whichever is first, and only while the token still stands.
 //! Showing it for anything else uses it up. Bounded, in all and for each subject.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use super::authority::{Authority, Standing};
 use super::grant::Grant;
 
-/// Most tickets of one subject that wait at the same time.
+/// Most tickets of one subject, or of one token without a subject, that wait at the same time.
 pub const MAX_PER_SUBJECT: usize = 32;
 
 /// A ticket on its way to the client. Prints as `[redacted]`.
@@ -32,17 +33,23 @@ pub struct Tickets {
 
 #[derive(Default)]
 struct Waiting {
-    tickets: HashMap<Hash, Entry>,
+    tickets: HashMap<Hash, Waiter>,
     by_end: BTreeSet<(SystemTime, Hash)>,
-    by_subject: HashMap<Subject, usize>,
+    by_holder: HashMap<Holder, usize>,
 }
 
 type Hash = [u8; 32];
 
-/// An issuer's name and its `sub`: a subject means nothing without its issuer.
-type Subject = (Box<str>, Box<str>);
+/// Whose tickets are counted together.
+#[derive(PartialEq, Eq, Hash)]
+enum Holder {
+    /// An issuer's name and its `sub`: a subject means nothing without its issuer.
+    Subject(Box<str>, Box<str>),
+    /// A token without a subject, by its claims. Else one of them could take everyone's room.
+    Token(Hash),
+}
 
-struct Entry {
+struct Waiter {
     route: Box<str>,
     path: Box<str>,
     until: SystemTime,
@@ -103,17 +110,15 @@ impl Tickets {
         if waiting.tickets.len() >= self.capacity {
             return Err(TicketError::Full);
         }
-        if let Some(subject) = subject(&grant) {
-            let count = waiting.by_subject.entry(subject).or_default();
-            if *count >= MAX_PER_SUBJECT {
-                return Err(TicketError::SubjectFull);
-            }
-            *count += 1;
+        let count = waiting.by_holder.entry(holder(&grant)).or_default();
+        if *count >= MAX_PER_SUBJECT {
+            return Err(TicketError::SubjectFull);
         }
+        *count += 1;
         let until = now.checked_add(ttl).unwrap_or(now).min(grant.expires_at());
-        let hash = hash(ticket.reveal());
+        let hash = hash(ticket.reveal().as_bytes());
         waiting.by_end.insert((until, hash));
-        waiting.tickets.insert(hash, Entry { route: route.into(), path: path.into(), until, grant });
+        waiting.tickets.insert(hash, Waiter { route: route.into(), path: path.into(), until, grant });
         Ok(ticket)
     }
 
@@ -130,7 +135,7 @@ impl Tickets {
         if ticket.len() != 43 {
             return None;
         }
-        let entry = self.waiting.lock().remove(&hash(ticket))?;
+        let entry = self.waiting.lock().remove(&hash(ticket.as_bytes()))?;
         let is_good = *entry.route == *route
             && *entry.path == *path
             && now < entry.until
@@ -150,15 +155,13 @@ impl Tickets {
 }
 
 impl Waiting {
-    fn remove(&mut self, hash: &Hash) -> Option<Entry> {
+    fn remove(&mut self, hash: &Hash) -> Option<Waiter> {
         let entry = self.tickets.remove(hash)?;
         self.by_end.remove(&(entry.until, *hash));
-        if let Some(subject) = subject(&entry.grant)
-            && let Some(count) = self.by_subject.get_mut(&subject)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.by_subject.remove(&subject);
+        if let Entry::Occupied(mut count) = self.by_holder.entry(holder(&entry.grant)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
         Some(entry)
@@ -173,12 +176,15 @@ impl Waiting {
     }
 }
 
-fn subject(grant: &Grant) -> Option<Subject> {
-    Some((grant.issuer().as_ref().into(), grant.subject()?.as_ref().into()))
+fn holder(grant: &Grant) -> Holder {
+    match grant.subject() {
+        Some(subject) => Holder::Subject(grant.issuer().as_ref().into(), subject.as_ref().into()),
+        None => Holder::Token(hash(grant.payload())),
+    }
 }
 
-fn hash(ticket: &str) -> Hash {
-    digest(&SHA256, ticket.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
+fn hash(bytes: &[u8]) -> Hash {
+    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 impl fmt::Debug for Tickets {

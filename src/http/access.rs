@@ -72,7 +72,7 @@ pub async fn issue_ticket(
 ) -> Result<Response<ResponseBody>, Rejection> {
     match parameter(head, TICKET)?.as_deref() {
         Some("") => {}
-        Some(_) => return Err(Denied::Ambiguous.into()),
+        Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
         None => return Err(Rejection::Malformed("POST makes a ticket, which the query has to ask for: ?ticket")),
     }
     let wanted = Wanted { path: &target.path, captures };

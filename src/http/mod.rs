@@ -28,7 +28,7 @@ mod writer;
 
 pub use body::ResponseBody;
 pub use gate::{Gate, Page};
-pub use seats::Seats;
+pub use seats::{Full, Seats};
 pub use service::service;
 pub use subscribe::spec;
 pub use verdict::EVENT_TYPE;

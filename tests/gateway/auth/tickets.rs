@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::world::{Metrics, PROTOCOLS, World, admin, bearer, in_seconds, route, token};
+use super::world::{Metrics, PROTOCOLS, World, admin, bearer, in_seconds, route, token, without_subject};
 use crate::support::client::{Client, Protocol};
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
@@ -162,6 +162,14 @@ async fn a_revoked_token_takes_its_tickets_along() {
 async fn one_subject_can_hold_only_so_many_tickets() {
     let (world, gateway) = world_with_tickets().await;
     let mut connection = world.client(Protocol::Http2, &gateway).connect().await.unwrap();
+    // Without a subject it is the token that counts.
+    let (nobody, another) = (bearer(&without_subject("t1")), bearer(&without_subject("t2")));
+    for number in 0..33 {
+        let answer = connection.try_request("POST", "/orders/x?ticket", &[("authorization", &nobody)]).await.unwrap();
+        assert_eq!(answer.status.as_u16(), if number < 32 { 200 } else { 429 });
+    }
+    let answer = connection.try_request("POST", "/orders/x?ticket", &[("authorization", &another)]).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 200);
     let (alice, bob) = (bearer(&token(&json!({}))), bearer(&token(&json!({ "sub": "bob" }))));
     let mut statuses = Vec::new();
 

@@ -133,8 +133,19 @@ pub fn token(changed: &Value) -> String {
 
 /// The same, by this key under this name (ES256).
 pub fn token_by(kid: &str, pair: &KeyPair, changed: &Value) -> String {
+    sign(kid, pair, &claims(changed))
+}
+
+/// A token of the issuer `main` with this `jti` and without a `sub`.
+pub fn without_subject(jti: &str) -> String {
+    let mut claims = claims(&json!({ "jti": jti }));
+    claims.as_object_mut().expect("an object").remove("sub");
+    sign("ec", &keys().ec, &claims)
+}
+
+fn sign(kid: &str, pair: &KeyPair, claims: &Value) -> String {
     let header = json!({ "alg": "ES256", "kid": kid }).to_string();
-    signing(pair, Algorithm::ES256).sign(header.as_bytes(), claims(changed).to_string().as_bytes()).unwrap()
+    signing(pair, Algorithm::ES256).sign(header.as_bytes(), claims.to_string().as_bytes()).unwrap()
 }
 
 /// The value of an `Authorization` field.
