@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -43,6 +43,8 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
     pub keeper: Keeper,
+    /// There once the gateway runs.
+    pub workers: OnceLock<Workers>,
 }
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -110,7 +112,8 @@ impl Gateway {
         };
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
-        let parts = Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), keeper };
+        let parts =
+            Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), keeper, workers: OnceLock::new() };
         Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
     }
 
@@ -177,7 +180,7 @@ impl Gateway {
             };
             tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
         }
-        serving::open_always(gate, &workers);
+        serving::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
         parts.keeper.report(&parts.readiness);
         parts.keeper.start(gate);
         tasks.spawn("upkeep", upkeep(parts.clone()));
@@ -222,7 +225,8 @@ impl Handle {
     }
 
     /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
-    /// where the new routes would still admit them, and end as revoked where not. Listeners, limits and the admin port are those of the start.
+    /// where the new routes would still admit them, and end as revoked where not. Listeners, limits and the admin port
+    /// are those of the start.
     ///
     /// # Errors
     /// What cannot be made; everything stays as it was.
@@ -234,6 +238,9 @@ impl Handle {
         // Only now can open responses ask the new routes whether they are still admitted.
         gate.authority.changes().announce();
         self.0.keeper.start(gate);
+        if let Some(workers) = self.0.workers.get() {
+            serving::open_always(gate, workers);
+        }
         Ok(())
     }
 }

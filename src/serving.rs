@@ -121,14 +121,12 @@ impl Prepared {
 
 /// Opens the streams of routes that are always open.
 pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
-    for route in gate.routes.load().iter().filter(|route| route.settings.open == Open::Always) {
+    let routes = gate.routes.load();
+    let always = routes.iter().filter(|route| route.settings.open == Open::Always);
+    let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
+    gate.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
+    for (key, route) in always {
         let path = route.settings.upstream_path.fill(&Vec::new());
-        let key = StreamKey {
-            route: Arc::from(route.settings.name.as_str()),
-            path: route.settings.path.as_str().to_owned(),
-            shared: Vec::new(),
-            origin: route.origin,
-        };
         let source = Arc::new(HttpEventSource::new(route.settings.upstream.clone(), path, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
@@ -136,5 +134,15 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
         if gate.streams.subscribe(&key, || http::spec(route, source)).is_err() {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
+    }
+}
+
+/// The key of the one stream of a route without captures and shared values.
+fn only_key(route: &Route) -> StreamKey {
+    StreamKey {
+        route: Arc::from(route.settings.name.as_str()),
+        path: route.settings.path.as_str().to_owned(),
+        shared: Vec::new(),
+        origin: route.origin,
     }
 }

@@ -3,18 +3,20 @@
 //! The only map and the only lock over it. A reader is attached under the lock, and a stream is forgotten under the lock
 //! and only without readers; so nobody is ever attached to a stream that is being forgotten.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::event_stream::EventStream;
+use super::event_stream::{EventStream, Phase};
 use super::ingest::{Finished, Ingest};
 use super::key::StreamKey;
+use super::source::OpenError;
 use super::spec::StreamSpec;
 use super::subscription::Subscription;
 use crate::tasks::Tasks;
@@ -24,6 +26,8 @@ use crate::tasks::Tasks;
 pub struct Streams {
     /// Touched once for each subscription, never across an await.
     open: Arc<Mutex<HashMap<StreamKey, Arc<EventStream>>>>,
+    /// Keys of streams that are kept without readers.
+    always: watch::Sender<HashSet<StreamKey>>,
     most: usize,
     tasks: Tasks,
 }
@@ -36,7 +40,7 @@ pub struct Full;
 impl Streams {
     /// No streams, and room for `most`.
     pub fn new(most: usize, tasks: Tasks) -> Self {
-        Self { open: Arc::default(), most, tasks }
+        Self { open: Arc::default(), always: watch::Sender::default(), most, tasks }
     }
 
     /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
@@ -70,15 +74,19 @@ impl Streams {
         self.open.lock().contains_key(key)
     }
 
+    /// Keeps the streams with these keys when nobody reads them, and no others. They are still opened by `subscribe`.
+    pub fn keep_open(&self, keys: HashSet<StreamKey>) {
+        self.always.send_replace(keys);
+    }
+
     async fn keep(self, stream: Arc<EventStream>, spec: StreamSpec) {
-        let is_always_open = spec.is_always_open;
+        let _registered = Registered { streams: &self, stream: &stream };
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec).run() => finished,
-            () = self.forgotten_when_unused(&stream), if !is_always_open => {
+            () = self.forgotten_when_unused(&stream) => {
                 debug!(stream = %stream.key(), "stream closed: nobody reads it");
                 return;
             }
-            _ = async { self.tasks.draining().since().await }, if is_always_open => Finished::Complete,
         };
         let memory = match finished {
             Finished::Complete => stream.policy().retention.age,
@@ -89,13 +97,18 @@ impl Streams {
             () = sleep(memory) => {}
             _ = draining.since() => {}
         }
-        self.open.lock().remove(stream.key());
     }
 
     /// Completes when the stream has had no reader for its linger and has been forgotten.
     async fn forgotten_when_unused(&self, stream: &Arc<EventStream>) {
         let mut draining = self.tasks.draining();
+        let mut always = self.always.subscribe();
         loop {
+            tokio::select! {
+                // An error means that the gateway is gone.
+                _ = always.wait_for(|keys| !keys.contains(stream.key())) => {}
+                _ = draining.since() => {}
+            }
             stream.unsubscribed().await;
             let arrivals = stream.arrivals();
             tokio::select! {
@@ -103,9 +116,10 @@ impl Streams {
                 // Nobody will come any more.
                 _ = draining.since() => {}
             }
+            let is_kept = !draining.has_begun() && self.always.borrow().contains(stream.key());
             let mut open = self.open.lock();
             // Under the lock nobody arrives. Who came and left within the linger began it anew.
-            if stream.subscribers() == 0 && stream.arrivals() == arrivals {
+            if stream.subscribers() == 0 && stream.arrivals() == arrivals && !is_kept {
                 open.remove(stream.key());
                 return;
             }
@@ -117,6 +131,26 @@ impl Streams {
         let now = std::time::Instant::now();
         for stream in self.list() {
             stream.expire(now);
+        }
+    }
+}
+
+/// A stream in the registry for as long as it is fed. Dropped however its task ends: a stream that nobody feeds any more
+/// must not be found, and its readers must not wait for it.
+struct Registered<'s> {
+    streams: &'s Streams,
+    stream: &'s Arc<EventStream>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock();
+        if open.get(self.stream.key()).is_some_and(|found| Arc::ptr_eq(found, self.stream)) {
+            open.remove(self.stream.key());
+        }
+        drop(open);
+        if std::thread::panicking() {
+            self.stream.enter(Phase::Refused(Arc::new(OpenError::Wrong("the gateway failed".to_owned()))));
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct StreamSpec {
     pub backoff: Backoff,
     /// How a gap is told to its clients.
     pub tell: TellVerdict,
-    /// Kept without readers, and tried again whatever the upstream answers.
+    /// Tried again whatever the upstream answers. That it is kept without readers is said by `Streams::keep_open`.
     pub is_always_open: bool,
     /// Who counts.
     pub observer: Arc<dyn Observer>,

@@ -112,6 +112,7 @@ async fn a_stream_that_is_down_holds_its_readers_or_refuses_them() {
 async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
     let mut house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });
     house.spec.is_always_open = true;
+    house.streams.keep_open([key_of("/a")].into());
     house.upstream.will_refuse(OpenError::NotFound { status: 404 });
     let upstream = house.upstream.will_open();
     drop(house.subscribe());
@@ -122,6 +123,21 @@ async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
     assert!(!upstream.is_closed());
     house.tasks.drain();
     assert_eq!(house.tasks.wait(Duration::from_secs(1)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_no_longer_always_open_goes_when_nobody_reads_it() {
+    let house = House::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
+    house.streams.keep_open([key_of("/a")].into());
+    let _upstream = house.upstream.will_open();
+    drop(house.subscribe());
+    sleep(Duration::from_secs(60)).await;
+    assert!(house.is_open());
+
+    house.streams.keep_open([].into());
+    sleep(Duration::from_secs(6)).await;
+
+    assert!(!house.is_open());
 }
 
 #[tokio::test(start_paused = true)]
