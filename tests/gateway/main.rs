@@ -19,6 +19,7 @@ mod hardening;
 mod hardening_http2;
 mod kills;
 mod limits;
+mod operations;
 mod resume;
 mod seam;
 mod slow_reader;

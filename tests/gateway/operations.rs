@@ -1,0 +1,126 @@
+//! What the people who run a gateway see and set: access lines, addresses behind proxies, memory, reload of what is open.
+
+use crate::support::client::Client;
+use crate::support::figures::metric;
+use crate::support::origin::Origin;
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::wait::{DEADLINE, eventually};
+
+#[tokio::test]
+async fn each_subscription_and_each_refusal_has_an_access_line() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).start().await;
+
+    for (client, protocol) in both_protocols(&gateway, None).into_iter().zip(["h1", "h2"]) {
+        let mut subscription = client.subscribe("/prices?limit=1", &[]).await;
+        origin.emit("id: 1\ndata: x\n\n");
+        subscription.expect_end(DEADLINE).await;
+        client.try_request("POST", "/prices", &[]).await.unwrap();
+
+        let line = gateway
+            .wait_line(
+                &format!("subscription ended client=127.0.0.1 route=\"all\" status=200 protocol=\"{protocol}\""),
+                DEADLINE,
+            )
+            .await;
+        assert!(
+            line.contains("events=1") && line.contains("reason=\"limit\"") && line.contains("verdict=live"),
+            "{line}"
+        );
+        let line = gateway
+            .wait_line(&format!("answered client=127.0.0.1 route=\"all\" status=405 protocol=\"{protocol}\""), DEADLINE)
+            .await;
+        assert!(line.contains("reason=\"method\""), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_says_who_the_client_is() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .listener("trusted_proxies = [\"127.0.0.2/32\"]")
+        .limits("connections_per_ip = 1")
+        .start()
+        .await;
+    let proxy = Client::http1(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
+    let stranger = Client::http1(gateway.address()).coming_from("127.0.0.3".parse().unwrap());
+    let fields = [("x-forwarded-for", "1.2.3.4, 198.51.100.7")];
+
+    proxy.try_request("POST", "/prices", &fields).await.unwrap();
+    stranger.try_request("POST", "/prices", &fields).await.unwrap();
+
+    gateway.wait_line("answered client=198.51.100.7", DEADLINE).await;
+    gateway.wait_line("answered client=127.0.0.3", DEADLINE).await;
+    // Many clients come through one proxy: it is not limited as one address.
+    let (first, second) = (proxy.subscribe("/prices", &fields).await, proxy.subscribe("/prices", &fields).await);
+    assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 200));
+}
+
+#[tokio::test]
+async fn new_subscriptions_are_refused_while_memory_is_short() {
+    let origin = Origin::start().await;
+    let setup = Setup::for_origin(&origin.url()).limits("memory = \"32MiB\"").replay("bytes = \"64MiB\"");
+    let gateway = setup.start().await;
+    let client = Client::http1(gateway.address());
+    let mut reader = client.subscribe("/prices", &[]).await;
+    assert_eq!(reader.status, 200);
+
+    let padding = "x".repeat(900 * 1024);
+    for _ in 0..40 {
+        origin.emit(format!("data: {padding}\n\n"));
+        reader.next_event(DEADLINE).await;
+    }
+
+    eventually(DEADLINE, || async { client.subscribe("/prices", &[]).await.status == 503 }).await;
+    let mut refused = client.subscribe("/prices", &[]).await;
+
+    assert!(!refused.header("retry-after").is_empty());
+    assert!(refused.text().await.contains("\"reason\":\"memory\""));
+    assert!(metric(&gateway, "rejections_total", &["reason=\"memory\""]).await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_lagging_client_of_a_latest_route_gets_the_newest_event_of_each_type() {
+    let origin = Origin::start().await;
+    let route = Setup::for_origin(&origin.url())
+        .limits("send_buffer = \"4KiB\"")
+        .replay("start = \"oldest\"")
+        .delivery("latest = true");
+    let gateway = route.start().await;
+    let client = Client::http1(gateway.address());
+    let mut live = client.subscribe("/prices", &[]).await;
+    let padding = "x".repeat(1000);
+    for number in 1..=20 {
+        let kind = if number % 2 == 0 { "even" } else { "odd" };
+        origin.emit(format!("id: {number}\nevent: {kind}\ndata: {number} {padding}\n\n"));
+    }
+    let mut newest = String::new();
+    while newest != "20" {
+        newest = live.next_event(DEADLINE).await.last_event_id;
+    }
+
+    let mut late = client.subscribe("/prices", &[]).await;
+
+    let events = late.next_events(2).await;
+    let seen: Vec<_> = events.iter().map(|event| (event.kind.as_str(), event.last_event_id.as_str())).collect();
+    assert_eq!(seen, [("odd", "19"), ("even", "20")]);
+}
+
+#[tokio::test]
+async fn a_reload_opens_what_is_to_be_always_open_and_lets_go_of_what_is_not() {
+    let origin = Origin::start().await;
+    let setup = Setup::for_origin(&origin.url());
+    let always = setup.clone().after(
+        "[[routes]]\nname = \"always\"\npath = \"/fixed/path\"\nupstream = \"origin\"\nauth = \"public\"\nopen = \"always\"\ndelivery = { linger = \"0s\" }\n",
+    );
+    let gateway = setup.start().await;
+    assert_eq!(origin.connections().open, 0);
+
+    gateway.rewrite(&always.toml());
+    gateway.signal("HUP");
+    origin.wait_open(1).await;
+    gateway.rewrite(&setup.toml());
+    gateway.signal("HUP");
+
+    eventually(DEADLINE, || async { origin.connections().open == 0 }).await;
+}
