@@ -113,6 +113,13 @@ fn prepare(folder: &Folder, port: u16, producer: &Producer) -> Result<String, Bo
 fn configuration(port: u16, producer: &Producer) -> String {
     let mut text = format!(
         r#"# Written by `rillgate demo`; removed when it ends.
+[limits]
+connections = 1000
+subscribers = 2000
+streams = 100
+# The page's clients are all the same visitor.
+subscriptions_per_subject = 1000
+
 [[listeners]]
 name = "demo"
 address = "127.0.0.1:{port}"
