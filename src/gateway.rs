@@ -43,6 +43,8 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
     pub keeper: Keeper,
+    /// What the gateway was started with.
+    pub started: Config,
 }
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -110,7 +112,8 @@ impl Gateway {
         };
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
-        let parts = Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), keeper };
+        let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
+        let parts = Parts { gate, readiness, keeper, started: config.clone() };
         Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
     }
 
@@ -234,6 +237,9 @@ impl Handle {
         // Only now can open responses ask the new routes whether they are still admitted.
         gate.authority.changes().announce();
         self.0.keeper.start(gate);
+        for table in config.needs_restart(&self.0.started) {
+            warn!(table, "changed, which only a restart puts in place");
+        }
         Ok(())
     }
 }
