@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -45,6 +45,8 @@ pub(crate) struct Parts {
     pub keeper: Keeper,
     /// What the gateway was started with.
     pub started: Config,
+    /// Where tasks of streams run, once it runs.
+    workers: OnceLock<Workers>,
 }
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -113,7 +115,7 @@ impl Gateway {
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
         let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
-        let parts = Parts { gate, readiness, keeper, started: config.clone() };
+        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new() };
         Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
     }
 
@@ -180,7 +182,7 @@ impl Gateway {
             };
             tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
         }
-        serving::open_always(gate, &workers);
+        serving::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
         parts.keeper.report(&parts.readiness);
         parts.keeper.start(gate);
         tasks.spawn("upkeep", upkeep(parts.clone()));
@@ -237,6 +239,9 @@ impl Handle {
         // Only now can open responses ask the new routes whether they are still admitted.
         gate.authority.changes().announce();
         self.0.keeper.start(gate);
+        if let Some(workers) = self.0.workers.get() {
+            serving::open_always(gate, workers);
+        }
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }

@@ -2,6 +2,7 @@
 //!
 //! Used at start and at each reload. Everything is made before anything is put in place. Does not keep keys fresh.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -119,8 +120,9 @@ impl Prepared {
     }
 }
 
-/// Opens the streams of routes that are always open.
+/// Opens the streams of routes that are always open, and lets go of those that an earlier configuration had so.
 pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
+    let mut always_open = HashSet::new();
     for route in gate.routes.load().iter().filter(|route| route.settings.open == Open::Always) {
         let path = route.settings.upstream_path.fill(&Vec::new());
         let key = StreamKey {
@@ -136,5 +138,7 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
         if gate.streams.subscribe(&key, || http::spec(route, source)).is_err() {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
+        always_open.insert(key);
     }
+    gate.streams.keep_only(&always_open);
 }

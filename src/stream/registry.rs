@@ -3,8 +3,8 @@
 //! The only map and the only lock over it. A reader is attached under the lock, and a stream is forgotten under the lock
 //! and only without readers; so nobody is ever attached to a stream that is being forgotten.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl Streams {
         let is_always_open = spec.is_always_open;
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec).run() => finished,
-            () = self.forgotten_when_unused(&stream), if !is_always_open => {
+            () = self.forgotten_when_unused(&stream, is_always_open) => {
                 debug!(stream = %stream.key(), "stream closed: nobody reads it");
                 return;
             }
@@ -93,7 +93,10 @@ impl Streams {
     }
 
     /// Completes when the stream has had no reader for its linger and has been forgotten.
-    async fn forgotten_when_unused(&self, stream: &Arc<EventStream>) {
+    async fn forgotten_when_unused(&self, stream: &Arc<EventStream>, is_always_open: bool) {
+        if is_always_open {
+            stream.retired().await;
+        }
         let mut draining = self.tasks.draining();
         loop {
             stream.unsubscribed().await;
@@ -109,6 +112,13 @@ impl Streams {
                 open.remove(stream.key());
                 return;
             }
+        }
+    }
+
+    /// From now on only these streams are kept without readers.
+    pub fn keep_only(&self, always_open: &HashSet<StreamKey>) {
+        for stream in self.list().iter().filter(|stream| !always_open.contains(stream.key())) {
+            stream.retire();
         }
     }
 
