@@ -43,8 +43,10 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
     pub keeper: Keeper,
-    /// There once the gateway runs.
-    pub workers: OnceLock<Workers>,
+    /// What the gateway was started with.
+    pub started: Config,
+    /// Where tasks of streams run, once it runs.
+    workers: OnceLock<Workers>,
 }
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -112,8 +114,8 @@ impl Gateway {
         };
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
-        let parts =
-            Parts { gate: Arc::new(gate), readiness: Arc::new(Readiness::new()), keeper, workers: OnceLock::new() };
+        let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
+        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new() };
         Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
     }
 
@@ -240,6 +242,9 @@ impl Handle {
         self.0.keeper.start(gate);
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
+        }
+        for table in config.needs_restart(&self.0.started) {
+            warn!(table, "changed, which only a restart puts in place");
         }
         Ok(())
     }

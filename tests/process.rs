@@ -202,9 +202,11 @@ async fn a_reload_adds_a_route_and_a_bad_file_leaves_everything_as_it_was() {
     assert_eq!(metric(&gateway, "config_reloads_total", &["result=\"refused\""]).await, 1.0);
 
     let more = "[[routes]]\nname = \"news\"\npath = \"/news/{day}\"\nupstream = \"origin\"\nauth = \"public\"";
-    gateway.rewrite(&setup.clone().after(more).toml());
+    gateway.rewrite(&setup.clone().limits("streams = 7").after(more).toml());
     gateway.signal("HUP");
     gateway.wait_line("configuration reloaded", DEADLINE).await;
+    let without_effect: Vec<_> = gateway.log().into_iter().filter(|line| line.contains("restart")).collect();
+    assert!(matches!(without_effect.as_slice(), [line] if line.contains("table=\"limits\"")), "{without_effect:?}");
     let mut news = client.subscribe("/news/today", &[]).await;
     assert_eq!(news.status, 200);
     assert_eq!(metric(&gateway, "config_reloads_total", &["result=\"ok\""]).await, 1.0);
@@ -213,6 +215,29 @@ async fn a_reload_adds_a_route_and_a_bad_file_leaves_everything_as_it_was() {
     origin.emit(Emission::event("1", "", "to all"));
     assert_eq!(open.next_event(DEADLINE).await.data, "to all");
     assert_eq!(news.next_event(DEADLINE).await.data, "to all");
+}
+
+#[tokio::test]
+async fn a_reload_opens_what_is_always_open_now_and_leaves_what_no_longer_is() {
+    let (before, after) = (Origin::start().await, Origin::start().await);
+    let setup = |origin: &Origin| {
+        let always = "[[routes]]\nname = \"always\"\npath = \"/news/today\"\nupstream = \"origin\"\nauth = \"public\"\n\
+                      open = \"always\"\ndelivery.linger = \"10ms\"";
+        Setup::for_origin(&origin.url()).after(always)
+    };
+    let gateway = setup(&before).start().await;
+    before.wait_open(1).await;
+
+    gateway.rewrite(&setup(&after).toml());
+    gateway.signal("HUP");
+
+    after.wait_open(1).await;
+    eventually(DEADLINE, || async { before.connections().open == 0 }).await;
+    // What stays as it is keeps its connection.
+    gateway.signal("HUP");
+    eventually(DEADLINE, || async { metric(&gateway, "config_reloads_total", &["result=\"ok\""]).await == 2.0 }).await;
+    assert_eq!(after.requests().len(), 1);
+    assert_eq!(after.connections().open, 1);
 }
 
 /// A demo on a port of its own; the last value is the line to paste.

@@ -2,11 +2,10 @@
 
 use rillgate::Gateway;
 
-use super::{ConfigFile, Outcome};
+use super::{ConfigFile, Outcome, print};
 
 pub fn run(file: &ConfigFile) -> Outcome {
     let config = file.load()?;
     Gateway::check(&config).map_err(|error| file.problem(&error))?;
-    println!("{}", config.summary());
-    Ok(())
+    print(&config.summary().to_string())
 }

@@ -8,6 +8,7 @@ mod explain;
 mod serve;
 mod token;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -83,10 +84,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Token(token) => token.run(),
         Command::Explain(explain) => explain.run(),
-        Command::Schema => {
-            println!("{:#}", rillgate::config::schema());
-            Ok(())
-        }
+        Command::Schema => print(&format!("{:#}", rillgate::config::schema())),
     };
     let (status, text) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
@@ -105,6 +103,16 @@ impl ConfigFile {
     /// A problem that is found when the parts are made, in the form of those found in the file.
     fn problem(&self, error: &impl std::fmt::Display) -> Failure {
         Failure::Config(format!("{}: {error}", self.config.display()))
+    }
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Outcome {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ mod listeners;
 mod names;
 mod problem;
 mod reader;
+mod restart;
 mod routes;
 mod schema;
 mod server;

@@ -101,8 +101,13 @@ impl Delivery {
             },
             () = self.heartbeat.due() => return Step::Heartbeat,
         }
-        if !self.gather.is_zero() {
-            sleep(self.gather).await;
+        // What fills a write already gains nothing by waiting: a replay would take a wait for each piece, and a fast
+        // stream would outrun its readers.
+        if !self.gather.is_zero() && self.until.end.is_none() && !self.subscription.has_waiting(bytes) {
+            tokio::select! {
+                end = &mut self.over => return Step::End(end),
+                () = sleep(self.gather) => {}
+            }
         }
         let taken = match self.is_latest_only {
             true => self.subscription.take_latest(bytes, self.until.events),

@@ -57,6 +57,15 @@ pub enum Rejection {
     UpstreamSilent,
 }
 
+/// When an event source that gets a short stream instead of a refusal is to come back.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftRetry {
+    /// At the earliest, unless the refusal asks for more.
+    pub least: Duration,
+    /// How much later, as a share of that: uniform in `0.0..1.0`.
+    pub share: f64,
+}
+
 /// What clients are asked to wait when nothing better is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(2);
 
@@ -199,7 +208,7 @@ impl Rejection {
 
     /// The response. With `soft_retry`, a refusal that passes is a short event stream instead: a browser's event source
     /// never comes back after any other status (HTML standard, "fail the connection").
-    pub fn response(&self, soft_retry: Option<Duration>) -> Response<ResponseBody> {
+    pub fn response(&self, soft_retry: Option<SoftRetry>) -> Response<ResponseBody> {
         if let Some(retry) = soft_retry.filter(|_| self.is_temporary()) {
             return self.soft_response(retry);
         }
@@ -229,10 +238,12 @@ impl Rejection {
         response
     }
 
-    fn soft_response(&self, retry: Duration) -> Response<ResponseBody> {
+    fn soft_response(&self, retry: SoftRetry) -> Response<ResponseBody> {
         let mut encoder = Encoder::new();
         encoder.comment(&format!("rillgate-refused: {};status={}", self.reason(), self.status().as_u16()));
-        encoder.retry(retry.max(self.retry_after().unwrap_or_default()));
+        // Spread above what is asked for, or those who were refused together would come back together.
+        let least = retry.least.max(self.retry_after().unwrap_or_default());
+        encoder.retry(least.mul_f64(1.0 + retry.share));
         let mut response = Response::new(ResponseBody::whole(encoder.finish().body()));
         super::subscribe::stream_headers(response.headers_mut());
         response

@@ -83,7 +83,8 @@ impl Report {
         self.events += taken.events;
         self.bytes += bytes as u64;
         self.metrics.delivered(taken.events, bytes as u64);
-        if let Some(oldest) = taken.oldest {
+        // What was there before the client came tells how far back it asked, not how fast we are.
+        if let Some(oldest) = taken.oldest.filter(|oldest| *oldest >= self.since) {
             self.metrics.delivery(oldest.elapsed());
         }
         if self.batches.is_multiple_of(LAG_SAMPLING) {

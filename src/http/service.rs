@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use super::body::ResponseBody;
 use super::caller::Caller;
 use super::gate::{Gate, random_share};
-use super::rejection::Rejection;
+use super::rejection::{Rejection, SoftRetry};
 use super::target::Target;
 use super::{access, cors, subscribe};
 use crate::listen::{self, Peer};
@@ -45,8 +45,8 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     let refused = outcome.as_ref().err().map(Rejection::reason);
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
-        let soft_retry = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
-        rejection.response(soft_retry.map(|route| route.settings.delivery.retry.mul_f64(1.0 + random_share())))
+        let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
+        rejection.response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: random_share() }))
     });
     if let Some(route) = route
         && !cors::is_preflight(&head)
@@ -144,19 +144,24 @@ pub(super) fn peer(head: &Parts) -> &Peer {
     head.extensions.get().expect("listeners say who the peer is")
 }
 
-/// RFC 9110, 12.5.1: no `Accept` accepts everything.
+/// RFC 9110, 12.5.1: no `Accept` accepts everything; of the ranges that cover us, the most specific one decides.
 fn accepts_event_stream(head: &Parts) -> bool {
     let mut fields = head.headers.get_all(ACCEPT).iter().peekable();
-    fields.peek().is_none()
-        || fields.filter_map(|field| field.to_str().ok()).flat_map(|field| field.split(',')).any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let is_ours = ["*/*", "text/*", "text/event-stream"].iter().any(|ours| name.eq_ignore_ascii_case(ours));
-            let is_excluded = parts
-                .filter_map(|part| part.split_once('='))
-                .any(|(key, value)| key.eq_ignore_ascii_case("q") && value.parse::<f32>().is_ok_and(|q| q <= 0.0));
-            is_ours && !is_excluded
-        })
+    if fields.peek().is_none() {
+        return true;
+    }
+    let ranges = fields.filter_map(|field| field.to_str().ok()).flat_map(|field| field.split(','));
+    let decisive = ranges.filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let specificity =
+            ["*/*", "text/*", "text/event-stream"].iter().position(|ours| name.eq_ignore_ascii_case(ours))?;
+        let is_excluded = parts
+            .filter_map(|part| part.split_once('='))
+            .any(|(key, value)| key.eq_ignore_ascii_case("q") && value.parse::<f32>().is_ok_and(|q| q <= 0.0));
+        Some((specificity, !is_excluded))
+    });
+    decisive.max().is_some_and(|(_, is_accepted)| is_accepted)
 }
 
 /// Whether an event source asks, which any status but 200 would stop for good.

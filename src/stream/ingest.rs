@@ -43,6 +43,16 @@ pub struct Ingest {
     was_open: bool,
     burst: Burst,
     trouble: Option<String>,
+    connected: Connected,
+    /// The last connection was short and brought nothing: that the next one opens is no change yet.
+    is_flapping: bool,
+}
+
+/// What the present connection has come to so far.
+#[derive(Debug)]
+struct Connected {
+    since: tokio::time::Instant,
+    has_brought: bool,
 }
 
 /// What has been published since the upstream last made us wait.
@@ -65,7 +75,9 @@ impl Ingest {
     /// For a stream that has just been made.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec) -> Self {
         let (intake, backoff, burst) = (Intake::new(spec.tell), spec.backoff, Burst::default());
-        Self { stream, spec, intake, backoff, failures: 0, was_open: false, burst, trouble: None }
+        let connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
+        let (trouble, is_flapping) = (None, false);
+        Self { stream, spec, intake, backoff, failures: 0, was_open: false, burst, trouble, connected, is_flapping }
     }
 
     /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.
@@ -76,7 +88,10 @@ impl Ingest {
             match outcome {
                 Ok(opened) => {
                     self.opened(&opened);
-                    match self.copy(opened).await {
+                    let copied = self.copy(opened).await;
+                    let is_short = self.connected.since.elapsed() < self.spec.backoff.max;
+                    self.is_flapping = is_short && !self.connected.has_brought;
+                    match copied {
                         Ok(()) if self.stream.policy().on_end == OnEnd::Complete => return self.complete(),
                         Ok(()) => self.troubled("the upstream ended its response".to_owned()),
                         Err(interrupted) => self.troubled(interrupted.to_string()),
@@ -114,11 +129,19 @@ impl Ingest {
             self.intake.reconnected(opened.is_continued);
         }
         self.was_open = true;
-        match self.trouble.take() {
-            Some(_) => info!(stream = %self.stream.key(), route = %self.stream.key().route, "upstream is back"),
-            None => debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened"),
+        self.connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
+        debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
+        if !self.is_flapping {
+            self.recovered();
         }
         self.stream.enter(Phase::Live);
+    }
+
+    fn recovered(&mut self) {
+        self.is_flapping = false;
+        if self.trouble.take().is_some() {
+            info!(stream = %self.stream.key(), route = %self.stream.key().route, "upstream is back");
+        }
     }
 
     async fn copy(&mut self, opened: Opened) -> Result<(), Interrupted> {
@@ -174,6 +197,8 @@ impl Ingest {
         }
         if taken.events > 0 {
             self.failures = 0;
+            self.connected.has_brought = true;
+            self.recovered();
         }
         let retention = self.stream.policy().retention;
         let (most_events, most_bytes) = (retention.events.div_ceil(BURST_SHARE), retention.bytes / BURST_SHARE);

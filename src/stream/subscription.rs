@@ -153,6 +153,17 @@ impl Subscription {
         self.progress.borrow().end > self.next
     }
 
+    /// Whether entries of at least `bytes` together wait to be read, or some of them are gone already.
+    pub fn has_waiting(&self, bytes: usize) -> bool {
+        let log = self.stream.log();
+        let Ok(mut entries) = log.from(self.next, self.read) else { return true };
+        let mut waiting = 0;
+        entries.any(|entry| {
+            waiting += entry.frame.len();
+            waiting >= bytes
+        })
+    }
+
     /// Takes entries of at most `bytes` together, or a single larger one, and at most `events` events.
     ///
     /// # Errors
@@ -177,24 +188,20 @@ impl Subscription {
     }
 
     /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
-    /// with it everything that it will ever get of what waits now.
+    /// with it everything that it will ever get of what waits now. Of more types than `events`, those whose news is newest.
     ///
     /// # Errors
     /// [`Lagged`], as for [`Self::take`].
     pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
-        let log = self.stream.log();
-        let mut waiting = 0;
-        let is_lagging = log.from(self.next, self.read)?.any(|entry| {
-            let before = waiting;
-            waiting += entry.frame.len();
-            before >= bytes
-        });
-        if !is_lagging {
-            drop(log);
+        if !self.has_waiting(bytes) {
             return self.take(bytes, events);
         }
+        let log = self.stream.log();
+        log.from(self.next, self.read)?;
         let mut taken = Taken::default();
-        for offset in log.newest_of_each_type(self.next) {
+        let newest = log.newest_of_each_type(self.next);
+        let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
+        for offset in newest.into_iter().skip(too_many) {
             let Some(entry) = log.from(offset, 0)?.next() else { break };
             taken.events += 1;
             taken.oldest.get_or_insert(entry.at);

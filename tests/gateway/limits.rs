@@ -7,6 +7,7 @@ use crate::support::figures::metric;
 use crate::support::frames::{ACK, Frames, MAX_CONCURRENT_STREAMS, SETTINGS};
 use crate::support::origin::Origin;
 use crate::support::raw::Raw;
+use crate::support::script::Answer;
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -130,5 +131,45 @@ async fn a_soft_refusal_is_a_short_stream_that_an_event_source_comes_back_from()
         assert_eq!(other.status, 503);
         drop(first);
         eventually(DEADLINE, || async { metric(&gateway, "subscribers", &[]).await == 0.0 }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_soft_refusal_spreads_the_return_above_what_the_upstream_asks_for() {
+    let origin = Origin::start_with(|_| Answer::status(429).header("retry-after", "7")).await;
+    let gateway = Setup::for_origin(&origin.url()).route("soft_refusal = true").start().await;
+    let client = Client::http1(gateway.address());
+
+    let mut times = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let mut refused = client.subscribe("/prices", &[]).await;
+        assert!(refused.expect_end(DEADLINE).await.is_empty());
+        times.insert(refused.retries()[0]);
+    }
+
+    let seconds = std::time::Duration::from_secs;
+    assert!(times.iter().all(|time| (seconds(7)..=seconds(14)).contains(time)), "{times:?}");
+    assert!(times.len() > 1, "{times:?}");
+}
+
+#[tokio::test]
+async fn the_most_specific_range_of_accept_decides() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).start().await;
+    let client = Client::http1(gateway.address());
+
+    for (accept, status) in [
+        ("*/*, text/event-stream;q=0", 406),
+        ("text/event-stream;q=0.0, text/*", 406),
+        ("text/*;q=0, */*", 406),
+        ("text/*;q=0, text/event-stream", 200),
+        ("text/html, */*;q=0.1", 200),
+        ("application/json", 406),
+    ] {
+        assert_eq!(
+            client.try_request("HEAD", "/prices", &[("accept", accept)]).await.unwrap().status,
+            status,
+            "{accept}"
+        );
     }
 }

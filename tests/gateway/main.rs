@@ -15,6 +15,7 @@ mod corpus;
 mod drain;
 mod fanout;
 mod finite;
+mod gathering;
 mod hardening;
 mod hardening_http2;
 mod kills;

@@ -257,7 +257,11 @@ async fn trouble_is_logged_once_and_never_a_hot_loop() {
     // The default back-off draws from half a second, doubling; one that brings an event starts anew each time.
     assert!(attempts[0] <= 10 && attempts[1] <= 10 && attempts[3] <= 10, "attempts in {time:?}: {attempts:?}");
     assert!((2..=45).contains(&attempts[2]), "attempts in {time:?}: {attempts:?}");
-    assert_eq!(lines_with(&held[0].0, &["WARN", "upstream"]), 1, "{:?}", held[0].0.log());
+    for index in [0, 1, 3] {
+        let gateway = &held[index].0;
+        assert_eq!(lines_with(gateway, &["WARN", "upstream lost"]), 1, "{index}: {:?}", gateway.log());
+        assert_eq!(lines_with(gateway, &["upstream is back"]), 0, "{index}: {:?}", gateway.log());
+    }
 }
 
 #[tokio::test]

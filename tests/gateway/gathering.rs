@@ -1,0 +1,57 @@
+//! Routes that wait for more before they write, or that hand laggards the newest only.
+
+use crate::support::client::Client;
+use crate::support::origin::{Emission, Origin};
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::wait::{DEADLINE, eventually};
+
+const EVENTS: usize = 60;
+
+/// An origin that has sent events of 4 KiB with the types `a`, `b`, `c` in turn, all of which the gateway has.
+async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).delivery(delivery).start().await;
+    let keeper = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    origin.wait_open(1).await;
+    for number in 0..EVENTS {
+        let data = format!("{number} {}", "x".repeat(4096));
+        origin.emit(Emission::event(&number.to_string(), ["a", "b", "c"][number % 3], &data));
+    }
+    eventually(DEADLINE, || async {
+        let mut all = Client::http1(gateway.address()).subscribe("/prices?follow=false", &[]).await;
+        all.expect_end(DEADLINE).await.last().is_some_and(|event| event.last_event_id == "59")
+    })
+    .await;
+    drop(keeper);
+    (origin, gateway)
+}
+
+#[tokio::test]
+async fn gathering_does_not_slow_down_what_waits_already() {
+    // A wait for each piece of 16 KiB would take minutes.
+    let (_origin, gateway) = filled("gather = \"10s\"").await;
+
+    for client in both_protocols(&gateway, None) {
+        let mut resumed = client.subscribe("/prices", &[("last-event-id", "0")]).await;
+
+        let events = resumed.next_events(EVENTS - 4).await;
+
+        assert!(events.iter().map(|event| event.last_event_id.parse::<usize>().unwrap()).eq(1..EVENTS - 3));
+    }
+}
+
+#[tokio::test]
+async fn a_laggard_gets_the_newest_of_each_type_and_no_more_than_it_asked_for() {
+    let (_origin, gateway) = filled("latest = true").await;
+
+    for client in both_protocols(&gateway, None) {
+        let mut all = client.subscribe("/prices?limit=3", &[("last-event-id", "0")]).await;
+        let mut two = client.subscribe("/prices?limit=2", &[("last-event-id", "0")]).await;
+
+        let ids = |events: Vec<crate::support::event_source::Event>| -> Vec<String> {
+            events.into_iter().map(|event| event.last_event_id).collect()
+        };
+        assert_eq!(ids(all.expect_end(DEADLINE).await), ["57", "58", "59"]);
+        assert_eq!(ids(two.expect_end(DEADLINE).await), ["58", "59"]);
+    }
+}
