@@ -197,7 +197,7 @@ impl Subscription {
             return self.take(bytes, events);
         }
         let log = self.stream.log();
-        log.from(self.next, self.read)?;
+        drop(log.from(self.next, self.read)?);
         let mut taken = Taken::default();
         let newest = log.newest_of_each_type(self.next);
         let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
