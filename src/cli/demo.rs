@@ -16,7 +16,7 @@ use rillgate::tasks::Tasks;
 use rillgate::{Gateway, Handle, Page};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Outcome, block_on, serve};
+use super::{Failure, Outcome, block_on, print, serve};
 
 /// How the demo is run.
 #[derive(Debug, Args)]
@@ -53,18 +53,21 @@ impl Demo {
             let pages = pages(&url, &token).map_err(|error| failed("no page", &error))?;
             gateway.serve_pages(pages);
             let _ = gateway_handle.set(gateway.handle());
-            introduce(&url, &token, &folder.0.join("rillgate.toml"));
+            introduce(&url, &token, &folder.0.join("rillgate.toml"))?;
             serve::until_signalled(gateway, |_| {}).await
         })?
     }
 }
 
-fn introduce(url: &str, token: &str, config: &Path) {
-    println!("Open {url}/ in a browser (its certificate was made just now, so the browser will ask).");
-    println!("Or read a stream here:\n");
-    println!("  curl -kN -H 'Authorization: Bearer {token}' {url}/prices/EURUSD\n");
-    println!("The gateway's configuration: {}", config.display());
-    println!("Ctrl-C ends it.\n");
+fn introduce(url: &str, token: &str, config: &Path) -> Outcome {
+    print(&format!(
+        "Open {url}/ in a browser (its certificate was made just now, so the browser will ask).\n\
+         Or read a stream here:\n\n  \
+         curl -kN -H 'Authorization: Bearer {token}' {url}/prices/EURUSD\n\n\
+         The gateway's configuration: {}\n\
+         Ctrl-C ends it.\n",
+        config.display()
+    ))
 }
 
 fn pages(url: &str, token: &str) -> Result<Vec<Page>, http::header::InvalidHeaderValue> {

@@ -6,7 +6,7 @@ use clap::Args;
 use rillgate::Gateway;
 use rillgate::auth::Outcome as Held;
 
-use super::{ConfigFile, Failure, Outcome, block_on};
+use super::{ConfigFile, Failure, Outcome, block_on, print};
 
 /// What is to be explained.
 #[derive(Debug, Args)]
@@ -33,21 +33,18 @@ impl Explain {
         let explained = Gateway::explain(&config, &self.host, &self.path, &self.token, SystemTime::now(), KEYS);
         let explanation = block_on(explained)?.map_err(|error| self.file.problem(&error))?;
         match &explanation.route {
-            Some(route) => println!("route        {route} ({})", explanation.pattern),
-            None => println!("route        none matches {:?}", self.path),
+            Some(route) => print(&format!("route        {route} ({})", explanation.pattern))?,
+            None => print(&format!("route        none matches {:?}", self.path))?,
         }
         for step in &explanation.steps {
             let held = match step.outcome {
                 Held::Holds => "holds",
                 Held::Fails => "FAILS",
             };
-            println!("{:<12} {held}  {}", step.rule, step.detail);
+            print(&format!("{:<12} {held}  {}", step.rule, step.detail))?;
         }
         match explanation.refused {
-            None => {
-                println!("admitted");
-                Ok(())
-            }
+            None => print("admitted"),
             Some(reason) => Err(Failure::Failed(format!("refused: {reason}"))),
         }
     }

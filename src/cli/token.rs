@@ -7,7 +7,7 @@ use clap::Args;
 use rillgate::auth::{self, mint};
 use serde_json::{Map, Value};
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, print};
 
 /// What the token is to say.
 #[derive(Debug, Args)]
@@ -57,8 +57,7 @@ impl Token {
             kid: self.kid,
             typ: self.typ,
         };
-        println!("{}", mint::mint(&key, &order, SystemTime::now()).map_err(failed)?);
-        Ok(())
+        print(&mint::mint(&key, &order, SystemTime::now()).map_err(failed)?)
     }
 }
 

@@ -49,11 +49,16 @@ impl Streams {
     /// [`Full`] when it would be one stream too many.
     pub fn subscribe(&self, key: &StreamKey, spec: impl FnOnce() -> StreamSpec) -> Result<Subscription, Full> {
         let mut open = self.open.lock();
-        let room = self.most.saturating_sub(open.len());
+        if open.len() >= self.most && !open.contains_key(key) {
+            // What is complete is kept for those who come late, but never in the place of what is not.
+            let oldest =
+                open.values().filter(|stream| is_only_kept(stream)).min_by_key(|stream| stream.condition().since);
+            let oldest = oldest.ok_or(Full)?.key().clone();
+            open.remove(&oldest);
+        }
         match open.entry(key.clone()) {
             // Attached under the lock: `forget` cannot run between finding the stream and holding it.
             Entry::Occupied(known) => Ok(known.get().subscribe()),
-            Entry::Vacant(_) if room == 0 => Err(Full),
             Entry::Vacant(free) => {
                 let spec = spec();
                 let stream = free.insert(EventStream::new(key.clone(), spec.policy)).clone();
@@ -133,6 +138,11 @@ impl Streams {
             stream.expire(now);
         }
     }
+}
+
+/// Whether a stream has said all, has no reader and no upstream connection.
+fn is_only_kept(stream: &EventStream) -> bool {
+    stream.subscribers() == 0 && stream.progress().phase == Phase::Complete
 }
 
 /// A stream in the registry for as long as it is fed. Dropped however its task ends: a stream that nobody feeds any more

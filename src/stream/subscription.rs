@@ -13,7 +13,7 @@ use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
 use super::source::OpenError;
 use super::verdict::{Gap, Verdict};
-use crate::sse::{EventId, Frame};
+use crate::sse::{Encoder, EventId, Frame};
 
 /// One reader.
 #[derive(Debug)]
@@ -209,6 +209,13 @@ impl Subscription {
         }
         self.next = log.end();
         self.read = log.events_until(self.next);
+        // The id in force may have been said by an entry that was left out.
+        let id = log.id_at(self.next);
+        if !id.is_empty() {
+            let mut encoder = Encoder::new();
+            encoder.id(id).blank();
+            taken.frames.push(encoder.finish());
+        }
         Ok(taken)
     }
 

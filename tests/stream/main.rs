@@ -126,6 +126,25 @@ async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_complete_stream_gives_its_place_to_one_that_is_not() {
+    let house = House::new(Policy::default());
+    for number in 0..10 {
+        house.upstream.will_refuse(OpenError::Complete);
+        let key = key_of(&format!("/done/{number}"));
+        let mut reader = house.streams.subscribe(&key, || house.spec.clone()).expect("room");
+        reader.opened(false).await.expect("complete, not refused");
+        sleep(Duration::from_secs(1)).await;
+    }
+    let _upstream = house.upstream.will_open();
+
+    let reader = house.subscribe();
+
+    assert!(!house.streams.contains(&key_of("/done/0")), "the oldest goes");
+    assert!(house.streams.contains(&key_of("/done/1")));
+    assert_eq!(reader.stream().key(), &key_of("/a"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_no_longer_always_open_goes_when_nobody_reads_it() {
     let house = House::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
     house.streams.keep_open([key_of("/a")].into());
