@@ -18,7 +18,8 @@ const VALUE_BYTES: usize = 256;
 /// The shared values of one request, for the key and for the upstream.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// Name and value, in the route's order.
+    /// Name and value, in the route's order. A header's name ends with a colon, which no query parameter's holds: else
+    /// a parameter could stand for the header of the same name, and for the claim that goes into it.
     pub key: Vec<(String, String)>,
     /// The upstream's query with its question mark, or nothing.
     pub query: String,
@@ -68,7 +69,7 @@ impl Shared {
         let header = HeaderValue::from_str(&value)
             .map_err(|_| Rejection::Malformed("A shared value cannot be sent in a header."))?;
         self.headers.push((name.clone(), header));
-        self.key.push((name.as_str().to_owned(), value));
+        self.key.push((format!("{name}:"), value));
         Ok(())
     }
 }
@@ -78,4 +79,30 @@ fn bounded(value: String) -> Result<String, Rejection> {
         return Err(Rejection::Malformed("A shared value is too long or holds control characters."));
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_parameter_never_stands_for_a_header_of_the_same_name() {
+        let share = Share {
+            query: vec!["x-tenant".to_owned()],
+            headers: vec![HeaderName::from_static("x-tenant")],
+            ..Share::default()
+        };
+        let shared = |request: http::request::Builder| {
+            values(&share, &request.body(()).expect("a request").into_parts().0, None).expect("values")
+        };
+
+        let by_query = shared(Request::get("/a?x-tenant=acme"));
+        let by_header = shared(Request::get("/a").header("x-tenant", "acme"));
+
+        assert_eq!((by_query.query.as_str(), by_query.headers.len()), ("?x-tenant=acme", 0));
+        assert_eq!((by_header.query.as_str(), by_header.headers.len()), ("", 1));
+        assert_ne!(by_query.key, by_header.key);
+    }
 }

@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+/// Connections beyond its limit that an address may have, to be told so; the next ones are closed at once. Without a
+/// bound one address could take everyone's room with connections that are only there to be refused.
+const TOLD: usize = 16;
+
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Inner>);
@@ -41,17 +45,18 @@ impl Admission {
         Self(Arc::new(Inner { most, most_per_ip, counts: Mutex::default() }))
     }
 
-    /// Lets a connection in, if there is room at all. One over its address's limit is let in to be told so.
-    pub fn admit(&self, ip: IpAddr) -> Option<Admitted> {
+    /// Lets a connection in, if there is room. A few over their address's limit are let in to be told so; without
+    /// `is_limited` the address has none.
+    pub fn admit(&self, ip: IpAddr, is_limited: bool) -> Option<Admitted> {
         let ip = network(ip);
         let mut counts = self.0.counts.lock();
-        if counts.all >= self.0.most {
+        let here = counts.by_ip.get(&ip).copied().unwrap_or_default();
+        let is_over_ip_limit = is_limited && here >= self.0.most_per_ip;
+        if counts.all >= self.0.most || (is_over_ip_limit && here - self.0.most_per_ip >= TOLD) {
             return None;
         }
         counts.all += 1;
-        let here = counts.by_ip.entry(ip).or_default();
-        *here += 1;
-        let is_over_ip_limit = *here > self.0.most_per_ip;
+        counts.by_ip.insert(ip, here + 1);
         Some(Admitted { inner: self.0.clone(), ip, is_over_ip_limit })
     }
 }
@@ -87,24 +92,34 @@ mod tests {
     #[test]
     fn leaving_makes_room() {
         let admission = Admission::new(2, 2);
-        let first = admission.admit(ip("127.0.0.1")).expect("room");
-        let _second = admission.admit(ip("127.0.0.1")).expect("room");
-        assert!(admission.admit(ip("127.0.0.2")).is_none());
+        let first = admission.admit(ip("127.0.0.1"), true).expect("room");
+        let _second = admission.admit(ip("127.0.0.1"), true).expect("room");
+        assert!(admission.admit(ip("127.0.0.2"), true).is_none());
 
         drop(first);
 
-        assert!(admission.admit(ip("127.0.0.2")).is_some());
+        assert!(admission.admit(ip("127.0.0.2"), true).is_some());
     }
 
     #[test]
     fn one_address_over_its_limit_is_let_in_to_be_told() {
         let admission = Admission::new(10, 1);
-        let first = admission.admit(ip("2001:db8::1")).expect("room");
-        let neighbour = admission.admit(ip("2001:db8::2")).expect("room");
-        let stranger = admission.admit(ip("2001:db8:0:1::1")).expect("room");
+        let first = admission.admit(ip("2001:db8::1"), true).expect("room");
+        let neighbour = admission.admit(ip("2001:db8::2"), true).expect("room");
+        let stranger = admission.admit(ip("2001:db8:0:1::1"), true).expect("room");
 
         assert!(!first.is_over_ip_limit);
         assert!(neighbour.is_over_ip_limit, "the same /64");
         assert!(!stranger.is_over_ip_limit);
+    }
+
+    #[test]
+    fn one_address_cannot_take_everyones_room() {
+        let admission = Admission::new(1000, 1);
+        let all: Vec<_> = (0..1000).map_while(|_| admission.admit(ip("192.0.2.1"), true)).collect();
+
+        assert_eq!(all.len(), 1 + TOLD);
+        assert!(admission.admit(ip("192.0.2.2"), true).is_some_and(|other| !other.is_over_ip_limit));
+        assert!(admission.admit(ip("192.0.2.1"), false).is_some_and(|proxy| !proxy.is_over_ip_limit));
     }
 }

@@ -123,7 +123,7 @@ impl Listener {
 
 fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundings, service: impl Service<B>) {
     around.metrics.accepted();
-    let Some(admitted) = around.admission.admit(address.ip()) else {
+    let Some(admitted) = around.admission.admit(address.ip(), !around.is_trusted_proxy(address)) else {
         // Closed at once: an answer would cost the handshake that there is no room for.
         around.metrics.handshake("full");
         return;
@@ -155,7 +155,7 @@ async fn connect<B: ResponseBody>(
         protocol,
         is_tls: transport.is_tls(),
         server_name: transport.server_name().map(Arc::from),
-        is_over_ip_limit: open.admitted.is_over_ip_limit && !around.is_trusted_proxy(address),
+        is_over_ip_limit: open.admitted.is_over_ip_limit,
         trusted_proxies: around.trusted_proxies.clone(),
     };
     match protocol {

@@ -26,7 +26,8 @@ impl Rate {
         Self { interval, burst, due: Mutex::new(Instant::now()) }
     }
 
-    /// Waits for its turn. A turn that is not waited for is lost, not given to another.
+    /// Waits for its turn. A turn that is not waited for is given back: else a storm of clients that give up would keep
+    /// everyone waiting long after it has passed.
     pub async fn turn(&self) {
         let now = Instant::now();
         let at = {
@@ -35,7 +36,22 @@ impl Rate {
             *due
         };
         if let Some(early) = at.checked_sub(self.burst).filter(|early| *early > now) {
+            let reserved = Reserved(self);
             sleep_until(early).await;
+            // Taken: nothing to give back.
+            std::mem::forget(reserved);
+        }
+    }
+}
+
+/// A turn that is being waited for.
+struct Reserved<'r>(&'r Rate);
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut due = self.0.due.lock();
+        if let Some(earlier) = due.checked_sub(self.0.interval) {
+            *due = earlier;
         }
     }
 }
@@ -54,6 +70,20 @@ mod tests {
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_waiting_keeps_nobody_waiting() {
+        let rate = Rate::new(100);
+        let patience = Duration::from_secs(1);
+        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn()));
+        let waited = futures_util::future::join_all(storm).await.into_iter().filter(Result::is_ok).count();
+        assert!((100..=120).contains(&waited), "{waited}");
+        let start = Instant::now();
+
+        rate.turn().await;
+
+        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
