@@ -74,7 +74,9 @@ pub async fn respond(
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);
     }
-    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, grant));
+    // Where rules are not enforced, nothing about a token ends what it began.
+    let binding = grant.filter(|_| route.authorizer.as_ref().is_some_and(|authorizer| authorizer.settings().enforce));
+    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, binding));
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());
@@ -93,10 +95,10 @@ pub async fn respond(
     delivery.sent_prelude(prelude.len());
 
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
-    let takeover = head
-        .extensions
-        .get::<Takeover>()
-        .filter(|_| wish.follow && head.version == Version::HTTP_11 && body.is_end_stream());
+    let connection = head.extensions.get::<Takeover>();
+    let takeover = connection.filter(|connection| {
+        wish.follow && head.version == Version::HTTP_11 && body.is_end_stream() && connection.is_possible()
+    });
     let mut response = match takeover {
         Some(takeover) => {
             let (stall, batch) = (gate.limits.stall_timeout, gate.limits.send_buffer);
@@ -109,6 +111,9 @@ pub async fn respond(
             response
         }
         None => {
+            if let Some(connection) = connection {
+                connection.forgo();
+            }
             let (events, attention) = EventBody::new(prelude.body(), delivery);
             listen::watch(guard(life, attention, stream, gate.limits.stall_timeout, ending));
             let mut response = Response::new(ResponseBody::Events(events));

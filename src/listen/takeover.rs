@@ -10,7 +10,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -30,6 +30,7 @@ pub struct Takeover(Arc<Slot>);
 
 #[derive(Default)]
 struct Slot {
+    is_forgone: AtomicBool,
     phase: AtomicU8,
     writer: Mutex<Option<Writer>>,
 }
@@ -47,6 +48,17 @@ impl Takeover {
     pub fn claim(&self, writer: Writer) {
         *self.0.writer.lock() = Some(writer);
         self.0.phase.store(CLAIMED, Ordering::Release);
+    }
+
+    /// Gives up taking this connection over: it has carried a body whose chunks end like a first chunk, and what hyper
+    /// still has of it could be taken for that.
+    pub fn forgo(&self) {
+        self.0.is_forgone.store(true, Ordering::Release);
+    }
+
+    /// Whether the connection can be claimed.
+    pub fn is_possible(&self) -> bool {
+        !self.0.is_forgone.load(Ordering::Acquire)
     }
 
     /// The writer, once the first chunk is out.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::key::StreamKey;
 use super::log::{Entry, EventLog, Offset};
@@ -33,6 +33,8 @@ pub struct EventStream {
     progress: watch::Sender<Progress>,
     /// Readers that ever came: who waits for there to be none sees that one came and left meanwhile.
     arrivals: AtomicU64,
+    /// Set when the stream has to give its place to another.
+    dismissal: Notify,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
 }
@@ -83,6 +85,7 @@ impl EventStream {
             log: RwLock::new(EventLog::new(policy.retention)),
             progress: watch::Sender::new(progress),
             arrivals: AtomicU64::new(0),
+            dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
         })
     }
@@ -187,6 +190,16 @@ impl EventStream {
     /// How many read the stream now.
     pub fn subscribers(&self) -> usize {
         self.progress.receiver_count()
+    }
+
+    /// Has whoever feeds it stop at once: it has been taken from the registry, and has no reader.
+    pub(super) fn dismiss(&self) {
+        self.dismissal.notify_one();
+    }
+
+    /// Completes when it has been dismissed. For its one feeder.
+    pub(super) async fn dismissed(&self) {
+        self.dismissal.notified().await;
     }
 
     /// Completes when nobody reads the stream. Cancel-safe.

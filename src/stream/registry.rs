@@ -50,11 +50,16 @@ impl Streams {
     pub fn subscribe(&self, key: &StreamKey, spec: impl FnOnce() -> StreamSpec) -> Result<Subscription, Full> {
         let mut open = self.open.lock();
         if open.len() >= self.most && !open.contains_key(key) {
-            // What is complete is kept for those who come late, but never in the place of what is not.
-            let oldest =
-                open.values().filter(|stream| is_only_kept(stream)).min_by_key(|stream| stream.condition().since);
-            let oldest = oldest.ok_or(Full)?.key().clone();
-            open.remove(&oldest);
+            // Whoever wants to read goes before what nobody reads: else made-up paths, asked for and left, could fill
+            // all places for as long as the linger. What is complete goes first, then what is oldest.
+            let always = self.always.borrow();
+            let unread = open.values().filter(|stream| stream.subscribers() == 0 && !always.contains(stream.key()));
+            let is_live = |stream: &EventStream| stream.progress().phase != Phase::Complete;
+            let first =
+                unread.min_by_key(|stream| (is_live(stream), stream.condition().since)).ok_or(Full)?.key().clone();
+            if let Some(dismissed) = open.remove(&first) {
+                dismissed.dismiss();
+            }
         }
         match open.entry(key.clone()) {
             // Attached under the lock: `forget` cannot run between finding the stream and holding it.
@@ -92,6 +97,10 @@ impl Streams {
                 debug!(stream = %stream.key(), "stream closed: nobody reads it");
                 return;
             }
+            () = stream.dismissed() => {
+                debug!(stream = %stream.key(), "stream closed: others need its place");
+                return;
+            }
         };
         let memory = match finished {
             Finished::Complete => stream.policy().retention.age,
@@ -125,7 +134,9 @@ impl Streams {
             let mut open = self.open.lock();
             // Under the lock nobody arrives. Who came and left within the linger began it anew.
             if stream.subscribers() == 0 && stream.arrivals() == arrivals && !is_kept {
-                open.remove(stream.key());
+                if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
+                    open.remove(stream.key());
+                }
                 return;
             }
         }
@@ -138,11 +149,6 @@ impl Streams {
             stream.expire(now);
         }
     }
-}
-
-/// Whether a stream has said all, has no reader and no upstream connection.
-fn is_only_kept(stream: &EventStream) -> bool {
-    stream.subscribers() == 0 && stream.progress().phase == Phase::Complete
 }
 
 /// A stream in the registry for as long as it is fed. Dropped however its task ends: a stream that nobody feeds any more

@@ -217,9 +217,12 @@ async fn a_reader_that_falls_off_the_log_ends_or_skips_and_is_told() {
             while seen.last() != Some(&100) {
                 seen.push(slow.next_event(DEADLINE).await.last_event_id.parse().unwrap());
             }
-            assert!(slow.comments().iter().any(|comment| comment == " rillgate-resume: gap;reason=lagged"));
+            // A busy machine may let it fall off more than once; each time it is told.
+            let told =
+                slow.comments().iter().filter(|comment| *comment == " rillgate-resume: gap;reason=lagged").count();
             let jumps = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
-            assert_eq!(jumps, 1, "{seen:?}");
+            assert!(seen.is_sorted() && jumps >= 1, "{seen:?}");
+            assert_eq!(jumps, told, "{seen:?}");
         } else {
             let events = slow.expect_end(DEADLINE).await;
             seen.extend(events.iter().map(|event| event.last_event_id.parse::<usize>().unwrap()));

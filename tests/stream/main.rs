@@ -145,6 +145,29 @@ async fn a_complete_stream_gives_its_place_to_one_that_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_reads_makes_room_at_once_and_what_is_read_does_not() {
+    let house = House::new(Policy::default());
+    let mut readers = Vec::new();
+    let mut upstreams = Vec::new();
+    for number in 0..10 {
+        upstreams.push(house.upstream.will_open());
+        let key = key_of(&format!("/made-up/{number}"));
+        readers.push(house.streams.subscribe(&key, || house.spec.clone()).expect("room"));
+        readers[number].opened(false).await.expect("open");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(house.streams.subscribe(&key_of("/a"), || house.spec.clone()).is_err(), "all are read");
+
+    readers.remove(3);
+    let reader = house.subscribe();
+    sleep(Duration::from_millis(1)).await;
+
+    assert_eq!(reader.stream().key(), &key_of("/a"));
+    assert!(!house.streams.contains(&key_of("/made-up/3")));
+    assert!(upstreams[3].is_closed() && !upstreams[2].is_closed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_no_longer_always_open_goes_when_nobody_reads_it() {
     let house = House::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
     house.streams.keep_open([key_of("/a")].into());

@@ -143,3 +143,27 @@ async fn the_leeway_lengthens_what_a_token_opens() {
         assert_eq!(refused.status.as_u16(), 401);
     }
 }
+
+#[tokio::test]
+async fn a_route_that_does_not_enforce_lets_its_streams_outlive_their_tokens() {
+    let world = World::new().await;
+    let routes = format!(
+        "{}{}",
+        route("strict", "/strict/{symbol}", ""),
+        route("shadow", "/shadow/{symbol}", "enforce = false")
+    );
+    let gateway = Rillgate::start(&world.config_with_main("0s", &routes)).await;
+
+    for protocol in PROTOCOLS {
+        let client = world.client(protocol, &gateway);
+        let token = bearer(&token(&json!({ "exp": in_seconds(2.0) })));
+        let mut shadow = client.subscribe("/shadow/x", &[("authorization", &token)]).await;
+        let mut strict = client.subscribe("/strict/x", &[("authorization", &token)]).await;
+        assert_eq!((shadow.status.as_u16(), strict.status.as_u16()), (200, 200));
+
+        strict.expect_end(DEADLINE).await;
+        world.origin.emit(Emission::event("1", "", "still there"));
+
+        assert_eq!(shadow.next_event(DEADLINE).await.data, "still there");
+    }
+}
