@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod auth;
 pub mod backoff;
+mod chance;
 pub mod config;
 pub mod demo;
 mod explanation;

@@ -56,9 +56,3 @@ pub struct Page {
     /// Its body.
     pub body: Bytes,
 }
-
-/// Uniform in `0.0..1.0`.
-pub fn random_share() -> f64 {
-    let random = getrandom::u32().expect("the system has random numbers");
-    f64::from(random) / (f64::from(u32::MAX) + 1.0)
-}

@@ -10,10 +10,11 @@ use hyper::body::Incoming;
 
 use super::body::ResponseBody;
 use super::caller::Caller;
-use super::gate::{Gate, random_share};
+use super::gate::Gate;
 use super::rejection::{Rejection, SoftRetry};
 use super::target::Target;
 use super::{access, cors, subscribe};
+use crate::chance;
 use crate::listen::{self, Peer};
 use crate::route::Route;
 
@@ -46,7 +47,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
         let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
-        rejection.response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: random_share() }))
+        rejection.response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: chance::share() }))
     });
     if let Some(route) = route
         && !cors::is_preflight(&head)

@@ -13,7 +13,7 @@ use super::body::ResponseBody;
 use super::caller::Caller;
 use super::delivery::{Delivery, Terms, Until};
 use super::event_body::{EventBody, guard};
-use super::gate::{Gate, random_share};
+use super::gate::Gate;
 use super::life::Life;
 use super::permission::Permission;
 use super::rejection::Rejection;
@@ -23,6 +23,7 @@ use super::target::{Target, parameter};
 use super::verdict::{prelude, teller};
 use super::writer::Writer;
 use crate::auth::Grant;
+use crate::chance;
 use crate::listen::{self, Takeover};
 use crate::route::{Route, RouteObserver, Start, WhenDown};
 use crate::sse::EventId;
@@ -69,7 +70,7 @@ pub async fn respond(
     }
     let id = wish_id(&verdict, &wish).or_else(|| subscription.id_in_force());
 
-    let share = random_share();
+    let share = chance::share();
     let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);

@@ -15,6 +15,7 @@ use super::policy::OnEnd;
 use super::source::{Batch, Interrupted, OpenError, Opened};
 use super::spec::StreamSpec;
 use crate::backoff::Backoff;
+use crate::chance;
 
 /// Most batches taken from the upstream before they are published together.
 const GATHERED_BATCHES: usize = 64;
@@ -110,7 +111,7 @@ impl Ingest {
                     self.stream.enter(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
-            let delay = self.backoff.delay(self.failures, random_share());
+            let delay = self.backoff.delay(self.failures, chance::share());
             self.failures = self.failures.saturating_add(1);
             debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
             tokio::time::sleep(delay).await;
@@ -233,10 +234,4 @@ impl Ingest {
             self.trouble = Some(what);
         }
     }
-}
-
-/// Uniform in `0.0..1.0`.
-fn random_share() -> f64 {
-    let random = getrandom::u32().expect("the system has random numbers");
-    f64::from(random) / f64::from(u32::MAX)
 }
