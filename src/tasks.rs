@@ -72,6 +72,11 @@ impl Tasks {
         }
     }
 
+    /// How many tasks there are now.
+    pub fn count(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// How many tasks have panicked.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)

@@ -109,6 +109,8 @@ impl Streams {
         let mut draining = self.tasks.draining();
         tokio::select! {
             () = sleep(memory) => {}
+            // Nothing finds it any more, so nothing is to be kept for it.
+            () = stream.dismissed() => {}
             _ = draining.since() => {}
         }
     }
@@ -134,9 +136,7 @@ impl Streams {
             let mut open = self.open.lock();
             // Under the lock nobody arrives. Who came and left within the linger began it anew.
             if stream.subscribers() == 0 && stream.arrivals() == arrivals && !is_kept {
-                if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
-                    open.remove(stream.key());
-                }
+                forget(&mut open, stream);
                 return;
             }
         }
@@ -151,6 +151,13 @@ impl Streams {
     }
 }
 
+/// Takes a stream out, unless another has its key by now.
+fn forget(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<EventStream>) {
+    if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
+        open.remove(stream.key());
+    }
+}
+
 /// A stream in the registry for as long as it is fed. Dropped however its task ends: a stream that nobody feeds any more
 /// must not be found, and its readers must not wait for it.
 struct Registered<'s> {
@@ -160,11 +167,7 @@ struct Registered<'s> {
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        let mut open = self.streams.open.lock();
-        if open.get(self.stream.key()).is_some_and(|found| Arc::ptr_eq(found, self.stream)) {
-            open.remove(self.stream.key());
-        }
-        drop(open);
+        forget(&mut self.streams.open.lock(), self.stream);
         if std::thread::panicking() {
             self.stream.enter(Phase::Refused(Arc::new(OpenError::Wrong("the gateway failed".to_owned()))));
         }

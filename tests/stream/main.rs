@@ -139,7 +139,9 @@ async fn a_complete_stream_gives_its_place_to_one_that_is_not() {
 
     let reader = house.subscribe();
 
+    sleep(Duration::from_millis(1)).await;
     assert!(!house.streams.contains(&key_of("/done/0")), "the oldest goes");
+    assert_eq!(house.tasks.count(), 10, "and its task with it");
     assert!(house.streams.contains(&key_of("/done/1")));
     assert_eq!(reader.stream().key(), &key_of("/a"));
 }
