@@ -1,11 +1,7 @@
-//! Keys in files, and noticing that a file is another.
-//!
-//! A file is another if its identity, size or time of change is: that also sees a symbolic link that was moved, as a
-//! Kubernetes secret's is. At most 1 MiB is read. Does not watch; the issuer looks from time to time.
+//! Keys in files. At most 1 MiB is read. Does not watch; the issuer looks from time to time whether the stamp is another.
 
-use std::fs::{self, File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use jsonwebtoken::Algorithm;
@@ -14,29 +10,11 @@ use super::jwks::{self, MAX_DOCUMENT};
 use super::keys::Key;
 use super::settings::KeySource;
 use super::source::SourceError;
-
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    inode: (u64, u64),
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl From<Metadata> for Stamp {
-    fn from(found: Metadata) -> Self {
-        Self { inode: (found.dev(), found.ino()), size: found.size(), changed: (found.mtime(), found.mtime_nsec()) }
-    }
-}
+use crate::files::Stamp;
 
 /// The file's stamp; none if it is not there.
 pub async fn stamp(path: &Path) -> Option<Stamp> {
     tokio::fs::metadata(path).await.ok().map(Stamp::from)
-}
-
-/// As [`stamp`], for the time before there is a runtime.
-pub fn stamp_now(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().map(Stamp::from)
 }
 
 /// The bytes of the file, if they are not more than `most`.

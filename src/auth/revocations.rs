@@ -13,8 +13,9 @@ use parking_lot::RwLock;
 use super::authority::Changes;
 use super::claims::ClaimPath;
 use super::grant::Grant;
-use super::keyfile::{self, Stamp};
+use super::keyfile;
 use super::revocation::{self, Revocation, RevocationError};
+use crate::files::Stamp;
 
 /// Most different claims that revocations are about: each costs a look-up per check.
 pub const MAX_CLAIMS: usize = 16;

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 
 use super::fetch::{self, FetchError};
 use super::jwks::DocumentError;
-use super::keyfile::{self, Stamp};
+use super::keyfile;
 use super::keys::{Key, KeyError};
 use super::remote::Remote;
 use super::settings::KeySource;
+use crate::files::Stamp;
 
 /// One entry of `issuers.NAME.keys`, and what it has given so far.
 pub struct Source {
@@ -40,7 +41,7 @@ impl Source {
                 (None, None, Some(Remote::new(url.clone(), *refresh)))
             }
             KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
-                let stamp = keyfile::stamp_now(path);
+                let stamp = Stamp::of(path);
                 (Some(keyfile::load(path, settings, allowed)?), stamp, None)
             }
             KeySource::Secret { secret, algorithm, kid } => {
