@@ -1,0 +1,200 @@
+//! One client: a socket, TLS if the server has it, and what it reads.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::Outcome;
+use crate::http1::{Became, Response};
+use crate::http2::Connection;
+use crate::measure::Tally;
+
+/// One client.
+pub struct Client {
+    socket: TcpStream,
+    tls: Option<Box<ClientConnection>>,
+    /// What is still to be sent in the clear.
+    out: Vec<u8>,
+    reading: Reading,
+}
+
+/// What a client reads.
+pub enum Reading {
+    /// One response over HTTP/1.1.
+    Http1(Box<Response>),
+    /// Streams over HTTP/2.
+    Http2(Box<Connection>),
+}
+
+/// Buffers that all clients share.
+pub struct Buffers {
+    wire: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { wire: vec![0; 128 * 1024], plain: vec![0; 64 * 1024] }
+    }
+}
+
+impl Client {
+    /// Begins to connect, from an address of this machine's own that depends on `index`: one address has too few ports,
+    /// and a gateway limits what comes from one.
+    pub fn connect(
+        to: SocketAddr,
+        index: usize,
+        tls: Option<&Arc<ClientConfig>>,
+        request: Vec<u8>,
+        reading: Reading,
+    ) -> Outcome<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        let from = Ipv4Addr::new(127, 0, 0, 2 + (index % 40) as u8);
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        if let Err(error) = socket.connect(&to.into())
+            && error.kind() != io::ErrorKind::WouldBlock
+            // EINPROGRESS
+            && error.raw_os_error() != Some(115)
+        {
+            return Err(error.into());
+        }
+        socket.set_tcp_nodelay(true)?;
+        let tls = match tls {
+            None => None,
+            Some(config) => {
+                let name = ServerName::try_from("localhost").expect("a name");
+                Some(Box::new(ClientConnection::new(config.clone(), name)?))
+            }
+        };
+        Ok(Self { socket: TcpStream::from_std(socket.into()), tls, out: request, reading })
+    }
+
+    /// The socket, to be registered.
+    pub fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// How many streams have been answered.
+    pub fn open_streams(&self) -> usize {
+        match &self.reading {
+            Reading::Http1(response) => usize::from(response.is_open()),
+            Reading::Http2(connection) => connection.open_streams(),
+        }
+    }
+
+    /// The response, where there is one alone.
+    pub fn response(&self) -> Option<&Response> {
+        match &self.reading {
+            Reading::Http1(response) => Some(response),
+            Reading::Http2(_) => None,
+        }
+    }
+
+    /// Reads and writes what can be.
+    pub fn ready(&mut self, is_readable: bool, buffers: &mut Buffers, tally: &mut Tally) -> io::Result<Became> {
+        if is_readable {
+            loop {
+                let count = match self.socket.read(&mut buffers.wire) {
+                    Ok(0) => return Ok(Became::Ended),
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                };
+                tally.tick();
+                let became = match &mut self.tls {
+                    None => push(&mut self.reading, &buffers.wire[..count], &mut self.out, tally),
+                    Some(tls) => decrypt(
+                        tls,
+                        &buffers.wire[..count],
+                        &mut buffers.plain,
+                        &mut self.reading,
+                        &mut self.out,
+                        tally,
+                    )?,
+                };
+                if became != Became::Open {
+                    return Ok(became);
+                }
+                // A short read has emptied the socket: the next bytes are announced.
+                if count < buffers.wire.len() {
+                    break;
+                }
+            }
+        }
+        self.flush()?;
+        Ok(Became::Open)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => {
+                while !self.out.is_empty() {
+                    match self.socket.write(&self.out) {
+                        Ok(count) => drop(self.out.drain(..count)),
+                        Err(error) if would_wait(&error) => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            Some(tls) => {
+                if !self.out.is_empty() && !tls.is_handshaking() {
+                    tls.writer().write_all(&std::mem::take(&mut self.out))?;
+                }
+                while tls.wants_write() {
+                    match tls.write_tls(&mut self.socket) {
+                        Ok(_) => {}
+                        Err(error) if would_wait(&error) => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+fn would_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
+}
+
+fn decrypt(
+    tls: &mut ClientConnection,
+    mut wire: &[u8],
+    plain: &mut [u8],
+    reading: &mut Reading,
+    out: &mut Vec<u8>,
+    tally: &mut Tally,
+) -> io::Result<Became> {
+    while !wire.is_empty() {
+        tls.read_tls(&mut wire)?;
+        let state = tls.process_new_packets().map_err(io::Error::other)?;
+        let mut left = state.plaintext_bytes_to_read();
+        while left > 0 {
+            let count = tls.reader().read(plain)?;
+            left -= count;
+            let became = push(reading, &plain[..count], out, tally);
+            if became != Became::Open {
+                return Ok(became);
+            }
+        }
+        if state.peer_has_closed() {
+            return Ok(Became::Ended);
+        }
+    }
+    Ok(Became::Open)
+}
+
+fn push(reading: &mut Reading, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Became {
+    match reading {
+        Reading::Http1(response) => response.push(bytes, tally),
+        Reading::Http2(connection) => connection.push(bytes, out, tally),
+    }
+}

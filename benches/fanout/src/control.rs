@@ -1,0 +1,71 @@
+//! How the harness tells its children what to do: a line on their standard input, answered by one on their output.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout};
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::Outcome;
+
+/// What a child is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Order {
+    /// So many events a second from now on; 0: none.
+    Rate(f64),
+    /// So many events at once.
+    Burst(u64),
+}
+
+/// A child's side: orders as they come. Ends the process when the parent is gone.
+pub fn orders() -> Receiver<Order> {
+    let (sender, orders) = channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let mut words = line.split_whitespace();
+            let order = match (words.next(), words.next().and_then(|word| word.parse::<f64>().ok())) {
+                (Some("rate"), Some(rate)) => Order::Rate(rate),
+                (Some("burst"), Some(events)) => Order::Burst(events as u64),
+                _ => continue,
+            };
+            if sender.send(order).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    });
+    orders
+}
+
+/// Says where a child listens.
+pub fn announce(port: u16) {
+    println!("{port}");
+    let _ = std::io::stdout().flush();
+}
+
+/// The parent's side.
+pub struct Control {
+    input: ChildStdin,
+    _output: BufReader<ChildStdout>,
+    /// Where the child listens.
+    pub port: u16,
+}
+
+impl Control {
+    /// Waits until the child says where it listens.
+    pub fn of(child: &mut Child) -> Outcome<Self> {
+        let input = child.stdin.take().ok_or("a child without input")?;
+        let mut output = BufReader::new(child.stdout.take().ok_or("a child without output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let port = line.trim().parse().map_err(|_| "a child that did not start")?;
+        Ok(Self { input, _output: output, port })
+    }
+
+    /// Tells it.
+    pub fn tell(&mut self, order: Order) -> Outcome<()> {
+        match order {
+            Order::Rate(rate) => writeln!(self.input, "rate {rate}")?,
+            Order::Burst(events) => writeln!(self.input, "burst {events}")?,
+        }
+        Ok(())
+    }
+}

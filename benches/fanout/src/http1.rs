@@ -1,0 +1,120 @@
+//! What a client reads over HTTP/1.1: a head, then a body in chunks or up to the end of the connection.
+
+use memchr::memmem;
+
+use crate::measure::Tally;
+use crate::scan::Scan;
+
+/// One response being read.
+#[derive(Default)]
+pub struct Response {
+    state: State,
+    /// The body.
+    pub scan: Scan,
+}
+
+#[derive(Default)]
+enum State {
+    /// The head so far.
+    #[default]
+    Awaited,
+    Head(Vec<u8>),
+    /// The size line of a chunk so far.
+    Size(usize),
+    /// So many bytes of a chunk and its line end are still to come.
+    Chunk(usize),
+    /// A body without chunks.
+    Endless,
+    /// The last chunk has come.
+    Ended,
+}
+
+/// What has become of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// Its head is not complete, or it goes on.
+    Open,
+    /// The head was not one of a stream, or the framing is wrong.
+    Wrong,
+    /// It has ended.
+    Ended,
+}
+
+impl Response {
+    /// Whether a good head has come.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, State::Awaited | State::Head(_))
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8], tally: &mut Tally) -> Became {
+        if self.is_open() {
+            return self.body(bytes, tally);
+        }
+        let mut head = match std::mem::take(&mut self.state) {
+            State::Head(head) => head,
+            _ => Vec::new(),
+        };
+        head.extend_from_slice(bytes);
+        let Some(end) = memmem::find(&head, b"\r\n\r\n") else {
+            self.state = State::Head(head);
+            return Became::Open;
+        };
+        let fields = head[..end].to_ascii_lowercase();
+        if !fields.starts_with(b"http/1.1 200") {
+            return Became::Wrong;
+        }
+        let is_chunked = memmem::find(&fields, b"transfer-encoding: chunked").is_some();
+        self.state = if is_chunked { State::Size(0) } else { State::Endless };
+        self.body(&head[end + 4..], tally)
+    }
+
+    fn body(&mut self, mut bytes: &[u8], tally: &mut Tally) -> Became {
+        while let Some(&first) = bytes.first() {
+            match &mut self.state {
+                State::Awaited | State::Head(_) => unreachable!("the head is complete"),
+                State::Ended => return Became::Ended,
+                State::Endless => {
+                    self.scan.push(bytes, tally);
+                    return Became::Open;
+                }
+                State::Size(size) => {
+                    bytes = &bytes[1..];
+                    match first {
+                        b'\r' => {}
+                        b'\n' if *size == 0 => self.state = State::Ended,
+                        b'\n' => self.state = State::Chunk(*size + 2),
+                        digit => match char::from(digit).to_digit(16) {
+                            Some(digit) => *size = *size * 16 + digit as usize,
+                            None => return Became::Wrong,
+                        },
+                    }
+                }
+                State::Chunk(left) => {
+                    let part = bytes.len().min(*left);
+                    let data = part.min(left.saturating_sub(2));
+                    self.scan.push(&bytes[..data], tally);
+                    *left -= part;
+                    if *left == 0 {
+                        self.state = State::Size(0);
+                    }
+                    bytes = &bytes[part..];
+                }
+            }
+        }
+        match self.state {
+            State::Ended => Became::Ended,
+            _ => Became::Open,
+        }
+    }
+}
+
+/// A request for a stream.
+pub fn request(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n");
+    for (name, value) in fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}

@@ -1,0 +1,173 @@
+//! The load generator: thousands of clients in one event loop on one core.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
+
+use crate::Outcome;
+use crate::client::{Buffers, Client, Reading};
+use crate::http1::{self, Became, Response};
+use crate::http2::Connection;
+use crate::measure::Tally;
+
+/// What clients ask for and how.
+#[derive(Clone)]
+pub struct Ask {
+    /// Whom.
+    pub to: SocketAddr,
+    /// With TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Over HTTP/2, so many streams on each connection; 0: HTTP/1.1.
+    pub h2_streams: usize,
+    /// Paths, dealt out to the streams in turn.
+    pub paths: Vec<String>,
+    /// More fields of the request.
+    pub fields: Vec<(String, String)>,
+}
+
+/// The clients.
+pub struct Load {
+    poll: Poll,
+    events: Events,
+    clients: Vec<Option<Client>>,
+    buffers: Buffers,
+    /// What has been received.
+    pub tally: Tally,
+    /// Responses with a good head.
+    pub open: usize,
+    /// Connections that ended or failed although nobody asked them to.
+    pub lost: usize,
+    /// Why the first of them.
+    pub trouble: Option<String>,
+}
+
+/// Connections that are being made at the same time.
+const AT_ONCE: usize = 500;
+
+impl Load {
+    /// Nobody yet.
+    pub fn new() -> Outcome<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(4096),
+            clients: Vec::new(),
+            buffers: Buffers::default(),
+            tally: Tally::default(),
+            open: 0,
+            lost: 0,
+            trouble: None,
+        })
+    }
+
+    /// Connects `count` clients and waits until all have been answered; how long that took.
+    pub fn connect(&mut self, ask: &Ask, count: usize, patience: Duration) -> Outcome<Duration> {
+        let start = Instant::now();
+        let (first, wanted) = (self.clients.len(), self.open + count * ask.h2_streams.max(1));
+        while self.open < wanted {
+            let begun = self.clients.len() - first;
+            let answered = begun.saturating_sub((wanted - self.open).div_ceil(ask.h2_streams.max(1)) - (count - begun));
+            for _ in 0..AT_ONCE.saturating_sub(begun - answered).min(count - begun) {
+                self.begin(ask)?;
+            }
+            self.turn(Duration::from_millis(10))?;
+            if self.lost > 0 {
+                return Err(format!("{} clients lost: {}", self.lost, self.trouble.as_deref().unwrap_or("?")).into());
+            }
+            if start.elapsed() > patience {
+                return Err(format!("{} of {wanted} responses after {patience:?}", self.open).into());
+            }
+        }
+        Ok(start.elapsed())
+    }
+
+    fn begin(&mut self, ask: &Ask) -> Outcome<()> {
+        let index = self.clients.len();
+        let fields: Vec<_> = ask.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let path = |index: usize| ask.paths[index % ask.paths.len()].as_str();
+        let (request, reading) = if ask.h2_streams > 0 {
+            let mut out = Vec::new();
+            let paths: Vec<_> = (0..ask.h2_streams).map(|stream| path(index * ask.h2_streams + stream)).collect();
+            let connection = Connection::open(&paths, &fields, &mut out);
+            (out, Reading::Http2(Box::new(connection)))
+        } else {
+            (http1::request(path(index), &fields), Reading::Http1(Box::<Response>::default()))
+        };
+        let mut client = Client::connect(ask.to, index, ask.tls.as_ref(), request, reading)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(client.socket(), Token(index), interest)?;
+        self.clients.push(Some(client));
+        Ok(())
+    }
+
+    /// Receives for this long.
+    pub fn receive(&mut self, duration: Duration) -> Outcome<()> {
+        let until = Instant::now() + duration;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.turn(left.min(Duration::from_millis(20)))?;
+        }
+    }
+
+    /// Receives until so many events have come.
+    pub fn receive_events(&mut self, events: u64, patience: Duration) -> Outcome<()> {
+        let until = Instant::now() + patience;
+        while self.tally.events < events {
+            self.turn(Duration::from_millis(10))?;
+            if Instant::now() > until {
+                return Err(format!("{} of {events} events after {patience:?}", self.tally.events).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The first client's response.
+    pub fn first(&mut self) -> Option<&Response> {
+        self.clients.first()?.as_ref()?.response()
+    }
+
+    /// Makes a client that keeps ids.
+    pub fn connect_probe(&mut self, ask: &Ask) -> Outcome<()> {
+        let index = self.clients.len();
+        let fields: Vec<_> = ask.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut response = Box::<Response>::default();
+        response.scan.is_probe = true;
+        let request = http1::request(&ask.paths[0], &fields);
+        let mut client = Client::connect(ask.to, index, ask.tls.as_ref(), request, Reading::Http1(response))?;
+        self.poll.registry().register(client.socket(), Token(index), Interest::READABLE | Interest::WRITABLE)?;
+        self.clients.push(Some(client));
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.open == 0 && Instant::now() < until {
+            self.turn(Duration::from_millis(10))?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, patience: Duration) -> Outcome<()> {
+        if let Err(error) = self.poll.poll(&mut self.events, Some(patience)) {
+            if error.kind() == std::io::ErrorKind::Interrupted {
+                return Ok(());
+            }
+            return Err(error.into());
+        }
+        for event in &self.events {
+            let Some(slot) = self.clients.get_mut(event.token().0) else { continue };
+            let Some(client) = slot else { continue };
+            let before = client.open_streams();
+            let became =
+                client.ready(event.is_readable() || event.is_read_closed(), &mut self.buffers, &mut self.tally);
+            self.open += client.open_streams() - before;
+            if !matches!(became, Ok(Became::Open)) {
+                self.trouble.get_or_insert_with(|| format!("{became:?}"));
+                self.lost += 1;
+                *slot = None;
+            }
+        }
+        Ok(())
+    }
+}

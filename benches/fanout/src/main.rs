@@ -1,0 +1,36 @@
+//! The fan-out harness: clients, a ceiling, a producer, and servers to compare, each on its own core.
+//!
+//! `benches/run` starts it; method and figures are in benches/README.md. The same program is the load generator, and,
+//! as its own children, the ceiling server and the producer.
+
+mod ceiling;
+mod certificate;
+mod client;
+mod control;
+mod http1;
+mod http2;
+mod load;
+mod measure;
+mod plan;
+mod process;
+mod producer;
+mod report;
+mod scan;
+mod server;
+
+use std::path::Path;
+
+/// Whatever goes wrong ends the run.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("ceiling") => {
+            let folder = arguments.next();
+            ceiling::serve(folder.as_deref().map(Path::new))
+        }
+        Some("producer") => producer::serve(arguments.next().as_deref()),
+        first => plan::run(first.map(str::to_owned).into_iter().chain(arguments).collect()),
+    }
+}

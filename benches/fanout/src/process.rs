@@ -1,0 +1,55 @@
+//! What a server costs, as the kernel counts it: CPU time and memory of a process and its children.
+
+use std::fs;
+
+use crate::Outcome;
+
+/// A process and all below it.
+pub fn tree(root: u32) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&process) = found.get(next) {
+        next += 1;
+        for task in tasks(process) {
+            let children = fs::read_to_string(format!("{task}/children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+    }
+    found
+}
+
+/// CPU seconds that these processes have used, to the nanosecond.
+pub fn cpu_seconds(processes: &[u32]) -> f64 {
+    let nanoseconds = |task: String| {
+        let times = fs::read_to_string(format!("{task}/schedstat")).ok()?;
+        times.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    processes.iter().flat_map(|process| tasks(*process)).filter_map(nanoseconds).sum::<f64>() / 1e9
+}
+
+/// Memory that is theirs, shared pages in proportion, in KiB.
+pub fn pss_kib(processes: &[u32]) -> Outcome<f64> {
+    let mut sum = 0.0;
+    for process in processes {
+        let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
+        sum += line.trim().trim_end_matches("kB").trim().parse::<f64>()?;
+    }
+    Ok(sum)
+}
+
+/// Seconds for which a core was busy with anything.
+pub fn core_seconds(core: usize) -> Outcome<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{core} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name)).ok_or("no such core")?;
+    let ticks: Vec<f64> = line.split_whitespace().filter_map(|ticks| ticks.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let busy: f64 = ticks.iter().take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4)).map(|(_, t)| t).sum();
+    Ok(busy / 100.0)
+}
+
+fn tasks(process: u32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path().display().to_string()).collect()
+}

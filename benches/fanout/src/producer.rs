@@ -1,0 +1,158 @@
+//! The producer behind the servers: an HTTP server whose responses never end, or a client that posts to a hub.
+//!
+//! Events are stamped with the time when they were due, not when they were written: what a slow reader makes the producer
+//! wait counts as latency.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::control::{Order, announce, orders};
+use crate::scan::{now_micros, payload};
+
+/// When the next event is due.
+#[derive(Default)]
+pub struct Pacing {
+    number: u64,
+    /// To be sent at once.
+    burst: u64,
+    interval: Option<Duration>,
+    next: Option<Instant>,
+}
+
+impl Pacing {
+    /// Does as told.
+    pub fn obey(&mut self, order: Order) {
+        match order {
+            Order::Rate(rate) => {
+                self.interval = (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate));
+                self.next = self.interval.map(|interval| Instant::now() + interval);
+            }
+            Order::Burst(events) => self.burst += events,
+        }
+    }
+
+    /// How long until the next event. `None`: nobody knows.
+    pub fn due(&self) -> Option<Duration> {
+        if self.burst > 0 {
+            return Some(Duration::ZERO);
+        }
+        self.next.map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// The number and the stamp of an event that is due.
+    pub fn take(&mut self, now: Instant) -> Option<(u64, u64)> {
+        if self.burst > 0 {
+            self.burst -= 1;
+            self.number += 1;
+            return Some((self.number, now_micros()));
+        }
+        let (next, interval) = (self.next?, self.interval?);
+        let late = now.checked_duration_since(next)?;
+        self.next = Some(next + interval);
+        self.number += 1;
+        Some((self.number, now_micros().saturating_sub(late.as_micros() as u64)))
+    }
+}
+
+/// Serves until the parent is gone. With `hub`, an address and a path, events are posted there instead.
+pub fn serve(hub: Option<&str>) -> Outcome<()> {
+    let readers = Arc::new(Mutex::new(Vec::<TcpStream>::new()));
+    let mut publisher = None;
+    match hub.and_then(|hub| hub.split_once('/')) {
+        Some((address, path)) => {
+            publisher = Some((TcpStream::connect(address)?, format!("/{path}")));
+            announce(0);
+        }
+        None => {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            announce(listener.local_addr()?.port());
+            let readers = readers.clone();
+            std::thread::spawn(move || {
+                for socket in listener.incoming().flatten() {
+                    if let Some(socket) = answer(socket) {
+                        readers.lock().expect("a thread that does not panic").push(socket);
+                    }
+                }
+            });
+        }
+    }
+    let orders = orders();
+    let mut pacing = Pacing::default();
+    loop {
+        let patience = pacing.due().unwrap_or(Duration::from_millis(100)).min(Duration::from_millis(100));
+        if let Ok(order) = orders.recv_timeout(patience) {
+            pacing.obey(order);
+        }
+        // All that is due goes out in one write, up to a bound that a server can take at once.
+        let mut due = Vec::new();
+        while due.len() < 64
+            && let Some(event) = pacing.take(Instant::now())
+        {
+            due.push(event);
+        }
+        if due.is_empty() {
+            continue;
+        }
+        if let Some((socket, path)) = &mut publisher {
+            for (number, stamp) in &due {
+                post(socket, path, &payload(*number, *stamp, 200))?;
+            }
+        } else {
+            let events: String = due
+                .iter()
+                .map(|(number, stamp)| format!("id: {number}\ndata: {}\n\n", payload(*number, *stamp, 200)))
+                .collect();
+            let chunk = format!("{:X}\r\n{events}\r\n", events.len());
+            let mut readers = readers.lock().expect("a thread that does not panic");
+            readers.retain_mut(|socket| socket.write_all(chunk.as_bytes()).is_ok());
+        }
+    }
+}
+
+fn answer(mut socket: TcpStream) -> Option<TcpStream> {
+    let mut head = Vec::new();
+    let mut part = [0; 1024];
+    while !head.ends_with(b"\r\n\r\n") {
+        let count = socket.read(&mut part).ok().filter(|count| *count > 0)?;
+        head.extend_from_slice(&part[..count]);
+    }
+    socket.set_nodelay(true).ok()?;
+    let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
+                  transfer-encoding: chunked\r\n\r\n6\r\n: hi\n\n\r\n";
+    socket.write_all(answer.as_bytes()).ok()?;
+    Some(socket)
+}
+
+fn post(socket: &mut TcpStream, path: &str, data: &str) -> Outcome<()> {
+    let length = data.len();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{data}"
+    );
+    socket.write_all(request.as_bytes())?;
+    // Its answer is small and has a length, or none.
+    let mut answer = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let count = socket.read(&mut part)?;
+        if count == 0 {
+            return Err("the hub hung up".into());
+        }
+        answer.extend_from_slice(&part[..count]);
+        let Some(end) = memchr::memmem::find(&answer, b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+        let body = head.lines().find_map(|line| {
+            line.strip_prefix("content-length: ").and_then(|length| length.trim().parse::<usize>().ok())
+        });
+        let is_whole = match body {
+            Some(length) => answer.len() >= end + 4 + length,
+            None if head.contains("transfer-encoding: chunked") => answer.ends_with(b"0\r\n\r\n"),
+            None => true,
+        };
+        if is_whole {
+            return Ok(());
+        }
+    }
+}
