@@ -2,7 +2,9 @@
 //!
 //! Nothing is held for the client but its place in the log. Does not know how bytes are framed or written.
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -18,8 +20,10 @@ use crate::telemetry::End;
 /// One client's reading of one stream.
 pub struct Delivery {
     subscription: Subscription,
-    over: BoxFuture<'static, End>,
+    over: Over,
     heartbeat: Heartbeat,
+    /// Runs while more events are waited for.
+    gathering: Option<Pin<Box<Sleep>>>,
     lagged: Lagging,
     is_latest_only: bool,
     gather: Duration,
@@ -71,8 +75,9 @@ impl Delivery {
     pub fn new(subscription: Subscription, terms: Terms, report: Report) -> Self {
         Self {
             subscription,
-            over: Box::pin(terms.life.over()),
+            over: Over::new(terms.life),
             heartbeat: Heartbeat::new(terms.heartbeat),
+            gathering: None,
             lagged: terms.lagged,
             is_latest_only: terms.is_latest_only,
             gather: terms.gather,
@@ -84,31 +89,42 @@ impl Delivery {
 
     /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe.
     pub async fn next(&mut self, bytes: usize) -> Step {
+        poll_fn(|cx| self.poll_next(cx, bytes)).await
+    }
+
+    /// As [`Self::next`]. Thousands are woken for each event, so nothing is waited for anew that is waited for already.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<Step> {
         if self.until.events == 0 {
-            return Step::End(End::Limit);
+            return Poll::Ready(Step::End(End::Limit));
         }
         if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
-            return Step::End(End::Complete);
+            return Poll::Ready(Step::End(End::Complete));
         }
-        tokio::select! {
-            // The end first: a busy stream must not put it off.
-            biased;
-            end = &mut self.over => return Step::End(end),
-            ready = self.subscription.ready() => match ready {
-                Ready::Complete => return Step::End(End::Complete),
-                Ready::Refused => return Step::End(End::Error),
-                Ready::Entries => {}
-            },
-            () = self.heartbeat.due() => return Step::Heartbeat,
+        let now = Instant::now();
+        // The end first: a busy stream must not put it off.
+        if let Poll::Ready(end) = self.over.poll(cx, now) {
+            return Poll::Ready(Step::End(end));
+        }
+        match self.subscription.poll_ready(cx) {
+            Poll::Ready(Ready::Complete) => return Poll::Ready(Step::End(End::Complete)),
+            Poll::Ready(Ready::Refused) => return Poll::Ready(Step::End(End::Error)),
+            Poll::Ready(Ready::Entries) => {}
+            Poll::Pending => {
+                ready!(self.heartbeat.poll_due(cx, now));
+                return Poll::Ready(Step::Heartbeat);
+            }
         }
         // What fills a write already gains nothing by waiting: a replay would take a wait for each piece, and a fast
         // stream would outrun its readers.
         if !self.gather.is_zero() && self.until.end.is_none() && !self.subscription.has_waiting(bytes) {
-            tokio::select! {
-                end = &mut self.over => return Step::End(end),
-                () = sleep(self.gather) => {}
-            }
+            let gather = self.gather;
+            ready!(self.gathering.get_or_insert_with(|| Box::pin(sleep(gather))).as_mut().poll(cx));
         }
+        self.gathering = None;
+        Poll::Ready(self.take(bytes))
+    }
+
+    fn take(&mut self, bytes: usize) -> Step {
         let taken = match self.is_latest_only {
             true => self.subscription.take_latest(bytes, self.until.events),
             false => self.subscription.take(bytes, self.until.events),
@@ -135,9 +151,10 @@ impl Delivery {
 
     /// The bytes of this step are in the transport's hands.
     pub fn sent(&mut self, taken: &Taken, bytes: usize) {
-        self.heartbeat.put_off();
+        let now = Instant::now();
+        self.heartbeat.put_off(now);
         let subscription = &self.subscription;
-        self.report.delivered(taken, bytes, || subscription.behind());
+        self.report.delivered(taken, bytes, now.into_std(), || subscription.behind());
     }
 
     /// The prelude of so many bytes goes out with the head.
@@ -147,13 +164,13 @@ impl Delivery {
 
     /// A heartbeat of so many bytes is in the transport's hands.
     pub fn sent_heartbeat(&mut self, bytes: usize) {
-        self.heartbeat.put_off();
+        self.heartbeat.put_off(Instant::now());
         self.report.sent(bytes);
     }
 
     /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
     pub async fn over(&mut self) -> End {
-        (&mut self.over).await
+        poll_fn(|cx| self.over.poll(cx, Instant::now())).await
     }
 
     /// Why it ended; to be said once.
@@ -185,31 +202,61 @@ fn id_alone(id: &EventId) -> Frame {
     encoder.finish()
 }
 
+/// The end of a life, looked at closely only when there is news of it.
+struct Over {
+    life: Life,
+    over: BoxFuture<'static, End>,
+    is_watched: bool,
+}
+
+impl Over {
+    fn new(life: Life) -> Self {
+        Self { over: Box::pin(life.clone().over()), life, is_watched: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<End> {
+        // Once polled it wakes this task by itself: a task's waker stays the same.
+        if self.life.has_news(now) || !self.is_watched {
+            self.is_watched = true;
+            return self.over.as_mut().poll(cx);
+        }
+        Poll::Pending
+    }
+}
+
 /// Due after a time without a byte. The timer is only set anew when it fires, not for every event.
 struct Heartbeat {
     after: Duration,
     last: Instant,
     timer: Pin<Box<Sleep>>,
+    is_watched: bool,
 }
 
 impl Heartbeat {
     fn new(after: Duration) -> Self {
         let now = Instant::now();
-        Self { after, last: now, timer: Box::pin(sleep_until(now + after)) }
+        Self { after, last: now, timer: Box::pin(sleep_until(now + after)), is_watched: false }
     }
 
-    fn put_off(&mut self) {
-        self.last = Instant::now();
+    fn put_off(&mut self, now: Instant) {
+        self.last = now;
     }
 
-    async fn due(&mut self) {
+    fn poll_due(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        // Set already, and not yet due: it wakes this task by itself.
+        if self.is_watched && now < self.timer.deadline() {
+            return Poll::Pending;
+        }
         loop {
-            self.timer.as_mut().await;
+            self.is_watched = true;
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
             let due = self.last + self.after;
-            if Instant::now() >= due {
+            self.is_watched = false;
+            if now >= due {
                 // Until the heartbeat is written it stays due at the next look only.
-                self.timer.as_mut().reset(Instant::now() + self.after);
-                return;
+                self.timer.as_mut().reset(now + self.after);
+                return Poll::Ready(());
             }
             self.timer.as_mut().reset(due);
         }

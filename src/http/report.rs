@@ -78,14 +78,14 @@ impl Report {
         }
     }
 
-    /// Frames are in the transport's hands.
-    pub fn delivered(&mut self, taken: &Taken, bytes: usize, behind: impl FnOnce() -> u64) {
+    /// Frames are in the transport's hands at this time.
+    pub fn delivered(&mut self, taken: &Taken, bytes: usize, now: Instant, behind: impl FnOnce() -> u64) {
         self.events += taken.events;
         self.bytes += bytes as u64;
         self.metrics.delivered(taken.events, bytes as u64);
         // What was there before the client came tells how far back it asked, not how fast we are.
         if let Some(oldest) = taken.oldest.filter(|oldest| *oldest >= self.since) {
-            self.metrics.delivery(oldest.elapsed());
+            self.metrics.delivery(now.saturating_duration_since(oldest));
         }
         if self.batches.is_multiple_of(LAG_SAMPLING) {
             self.metrics.lag(behind());

@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::delivery::{Delivery, Step};
@@ -52,10 +53,7 @@ enum Cut {
 
 impl Writer {
     /// Takes over a connection on which the head and the prelude have been sent. `batch` bounds the bytes held for it.
-    pub fn new(mut transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
-        if let Transport::Tls(tls) = &mut transport {
-            tls.get_mut().1.set_buffer_limit(Some(batch));
-        }
+    pub fn new(transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
         Self { transport, delivery, stall, batch }
     }
 
@@ -74,11 +72,15 @@ impl Writer {
         if !held.is_empty() {
             self.write(VecDeque::from([Bytes::from(held)])).await?;
         }
+        let mut thrown_away = 0;
         loop {
-            let step = tokio::select! {
-                step = self.delivery.next(self.batch) => step,
-                () = left(&mut self.transport) => return Ok(End::Client),
-            };
+            // One future for everything that can happen: it is polled by thousands for each event.
+            let Self { transport, delivery, batch, .. } = self;
+            let step = poll_fn(|cx| match delivery.poll_next(cx, *batch) {
+                Poll::Ready(step) => Poll::Ready(Some(step)),
+                Poll::Pending => poll_left(transport, cx, &mut thrown_away).map(|()| None),
+            });
+            let Some(step) = step.await else { return Ok(End::Client) };
             match step {
                 Step::Frames(taken) => {
                     let parts: VecDeque<_> = taken.frames.iter().map(|frame| frame.chunk()).collect();
@@ -110,35 +112,42 @@ impl Writer {
         self.transport.write_all(LAST_CHUNK).await?;
         self.transport.shutdown().await?;
         // Closing with unread input would reset the connection and could take the last bytes with it.
-        left(&mut self.transport).await;
+        poll_fn(|cx| poll_left(&mut self.transport, cx, &mut 0)).await;
         Ok(())
     }
 
     /// Writes everything, or gives up when the client stalls or its time is over.
     async fn write(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
-        let mut deadline: Option<Instant> = None;
+        // Most writes go through at once: no timer for those, and no room for one in every client's task.
+        let at_once = poll_fn(|cx| {
+            loop {
+                match poll_write(&mut self.transport, cx, &parts) {
+                    Poll::Ready(Ok(0)) if parts.is_empty() => return Poll::Ready(Ok(true)),
+                    Poll::Ready(Ok(count)) => advance(&mut parts, count),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Cut::Broken)),
+                    Poll::Pending => return Poll::Ready(Ok(false)),
+                }
+            }
+        });
+        match at_once.await? {
+            true => Ok(()),
+            false => Box::pin(self.write_slowly(parts)).await,
+        }
+    }
+
+    async fn write_slowly(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
+        let mut deadline = Instant::now() + self.stall;
         let mut over = None;
         loop {
             let transport = &mut self.transport;
-            // Most writes go through at once: no timer for those.
-            let progress = poll_fn(|cx| match poll_write(transport, cx, &parts) {
-                Poll::Pending => Poll::Ready(None),
-                Poll::Ready(progress) => Poll::Ready(Some(progress)),
-            });
-            let progress = match progress.await {
-                Some(progress) => progress,
-                None => {
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.stall);
-                    tokio::select! {
-                        progress = poll_fn(|cx| poll_write(transport, cx, &parts)) => progress,
-                        end = self.delivery.over(), if over.is_none() => {
-                            over = Some((end, Instant::now() + GRACE));
-                            continue;
-                        }
-                        () = sleep_until(over.map_or(deadline, |(_, grace)| deadline.min(grace))) => {
-                            return Err(over.map_or(Cut::Stalled, |(end, _)| Cut::Over(end)));
-                        }
-                    }
+            let progress = tokio::select! {
+                progress = poll_fn(|cx| poll_write(transport, cx, &parts)) => progress,
+                end = self.delivery.over(), if over.is_none() => {
+                    over = Some((end, Instant::now() + GRACE));
+                    continue;
+                }
+                () = sleep_until(over.map_or(deadline, |(_, grace)| deadline.min(grace))) => {
+                    return Err(over.map_or(Cut::Stalled, |(end, _)| Cut::Over(end)));
                 }
             };
             match progress {
@@ -146,7 +155,7 @@ impl Writer {
                 // Flushed: all is out.
                 Ok(0) if parts.is_empty() => break,
                 Ok(count) => {
-                    deadline = None;
+                    deadline = Instant::now() + self.stall;
                     advance(&mut parts, count);
                 }
             }
@@ -163,31 +172,20 @@ impl Writer {
 }
 
 /// Writes what there is, then flushes. `Ok(0)` with nothing to write means that all has been flushed.
-fn poll_write(
-    transport: &mut Transport,
-    cx: &mut std::task::Context<'_>,
-    parts: &VecDeque<Bytes>,
-) -> Poll<io::Result<usize>> {
+fn poll_write(transport: &mut Transport, cx: &mut Context<'_>, parts: &VecDeque<Bytes>) -> Poll<io::Result<usize>> {
     if parts.is_empty() {
         return Pin::new(transport).poll_flush(cx).map_ok(|()| 0);
+    }
+    // The kernel takes a single piece at less cost than a list of one.
+    if let (Some(part), 1) = (parts.front(), parts.len()) {
+        return Pin::new(transport).poll_write(cx, part);
     }
     let mut slices = [IoSlice::new(&[]); SLICES];
     let count = parts.len().min(SLICES);
     for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
     }
-    match Pin::new(&mut *transport).poll_write_vectored(cx, &slices[..count]) {
-        // The TLS buffer is full: what is in it must go first.
-        Poll::Ready(Ok(0)) => match Pin::new(transport).poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        },
-        written => written,
-    }
+    Pin::new(transport).poll_write_vectored(cx, &slices[..count])
 }
 
 fn advance(parts: &mut VecDeque<Bytes>, mut count: usize) {
@@ -201,14 +199,14 @@ fn advance(parts: &mut VecDeque<Bytes>, mut count: usize) {
     }
 }
 
-/// Completes when the client has left. What it still sends is thrown away, within reason.
-async fn left(transport: &mut Transport) {
-    let mut input = [0; 256];
-    let mut bytes = 0;
-    while let Ok(count) = transport.read(&mut input).await {
-        bytes += count;
-        if count == 0 || bytes > INPUT_BYTES {
-            return;
+/// Completes when the client has left. What it still sends is thrown away, within reason; `bytes` counts it.
+fn poll_left(transport: &mut Transport, cx: &mut Context<'_>, bytes: &mut usize) -> Poll<()> {
+    let mut input = [MaybeUninit::uninit(); 256];
+    loop {
+        let mut input = ReadBuf::uninit(&mut input);
+        match ready!(Pin::new(&mut *transport).poll_read(cx, &mut input)) {
+            Ok(()) if !input.filled().is_empty() && *bytes <= INPUT_BYTES => *bytes += input.filled().len(),
+            _ => return Poll::Ready(()),
         }
     }
 }

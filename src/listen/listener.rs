@@ -154,7 +154,7 @@ async fn connect<B: ResponseBody>(
         address,
         protocol,
         is_tls: transport.is_tls(),
-        server_name: transport.server_name().map(Arc::from),
+        server_name: transport.server_name().cloned(),
         is_over_ip_limit: open.admitted.is_over_ip_limit,
         trusted_proxies: around.trusted_proxies.clone(),
     };

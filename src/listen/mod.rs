@@ -14,6 +14,7 @@ mod socket;
 mod supervise;
 mod takeover;
 mod tls;
+mod tls_stream;
 mod transport;
 
 pub use admission::Admission;

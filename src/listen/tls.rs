@@ -14,11 +14,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::certificates::{self, CertificateError, Certificates};
 use super::settings::{TlsSettings, TlsVersion};
+use super::tls_stream::TlsStream;
 use crate::files::Watched;
 
 /// TLS for one listener. Shared by all its connections.
@@ -29,7 +28,7 @@ pub struct Tls {
 }
 
 struct Built {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     expiries: Vec<(PathBuf, SystemTime)>,
 }
 
@@ -87,9 +86,9 @@ impl Tls {
     ///
     /// # Errors
     /// What ended the handshake.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let accept = self.current.load().acceptor.accept(tcp);
-        accept.await
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream> {
+        let config = self.current.load().config.clone();
+        TlsStream::accept(config, tcp).await
     }
 }
 
@@ -130,5 +129,5 @@ fn build(settings: &TlsSettings, tickets: &Arc<dyn ProducesTickets>) -> Result<B
     config.send_tls13_tickets = 1;
     // Early data can be replayed (RFC 8446, 8), and a subscription must not be.
     config.max_early_data_size = 0;
-    Ok(Built { acceptor: TlsAcceptor::from(Arc::new(config)), expiries })
+    Ok(Built { config: Arc::new(config), expiries })
 }

@@ -4,12 +4,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+
+use super::tls_stream::TlsStream;
 
 /// One client's connection.
 pub enum Transport {
@@ -21,7 +23,7 @@ pub enum Transport {
         unread: Bytes,
     },
     /// Over TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
@@ -29,15 +31,15 @@ impl Transport {
     pub fn is_http2_negotiated(&self) -> bool {
         match self {
             Self::Plain { .. } => false,
-            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Tls(tls) => tls.protocol() == Some(b"h2"),
         }
     }
 
     /// The host name the client asked for in its handshake (RFC 6066, 3).
-    pub fn server_name(&self) -> Option<&str> {
+    pub fn server_name(&self) -> Option<&Arc<str>> {
         match self {
             Self::Plain { .. } => None,
-            Self::Tls(tls) => tls.get_ref().1.server_name(),
+            Self::Tls(tls) => tls.server_name(),
         }
     }
 

@@ -9,12 +9,13 @@
 //! Publishing appends once and wakes once, whatever the audience. Does not know how events are fetched or delivered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
+use super::bell::Bell;
 use super::key::StreamKey;
 use super::log::{Entry, EventLog, Offset};
 use super::minter::Minter;
@@ -31,6 +32,12 @@ pub struct EventStream {
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
     progress: watch::Sender<Progress>,
+    /// Rings when there is more to read, or never will be.
+    bell: Bell,
+    /// The log's end, to be looked at without a lock.
+    end: AtomicU64,
+    /// Whether nothing more will be appended.
+    is_over: AtomicBool,
     /// Readers that ever came: who waits for there to be none sees that one came and left meanwhile.
     arrivals: AtomicU64,
     /// Set when the stream has to give its place to another.
@@ -84,6 +91,9 @@ impl EventStream {
             minter: Minter::new(policy.ids),
             log: RwLock::new(EventLog::new(policy.retention)),
             progress: watch::Sender::new(progress),
+            bell: Bell::default(),
+            end: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
@@ -124,11 +134,17 @@ impl EventStream {
             }
             log.end()
         };
+        let mut is_new = false;
+        // Readers hear the bell; whoever watches the progress waits for a phase.
         self.progress.send_if_modified(|progress| {
-            let is_new = progress.end != end;
+            is_new = progress.end != end;
             progress.end = end;
-            is_new
+            false
         });
+        self.end.store(end.0, Ordering::Release);
+        if is_new {
+            self.bell.ring();
+        }
     }
 
     /// Tells readers what the source is doing.
@@ -137,11 +153,17 @@ impl EventStream {
             Phase::Retrying(Some(error)) | Phase::Refused(error) => Some(error.to_string()),
             Phase::Retrying(None) | Phase::Opening | Phase::Live | Phase::Complete => None,
         };
+        let mut is_over = false;
         let is_new = self.progress.send_if_modified(|progress| {
             let is_new = progress.phase != phase;
             progress.phase = phase;
+            is_over = matches!(progress.phase, Phase::Complete | Phase::Refused(_));
             is_new
         });
+        if is_over {
+            self.is_over.store(true, Ordering::Release);
+            self.bell.ring();
+        }
         let mut condition = self.condition.write();
         if is_new {
             condition.since = SystemTime::now();
@@ -180,6 +202,21 @@ impl EventStream {
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
         Subscription::new(self.clone(), progress)
+    }
+
+    /// What wakes its readers.
+    pub(super) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// The log's end, without a lock.
+    pub(super) fn end(&self) -> Offset {
+        Offset(self.end.load(Ordering::Acquire))
+    }
+
+    /// Whether nothing more will be appended, without a lock.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// How many have ever begun to read the stream.

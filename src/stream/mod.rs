@@ -9,6 +9,7 @@
 //! Pull, not push: publishing appends once and wakes; a reader takes handles from the log when its socket has room.
 //! Replay and live delivery are the same code. Nothing here mentions HTTP, TLS, tokens or TOML.
 
+mod bell;
 mod event_stream;
 mod ingest;
 mod intake;

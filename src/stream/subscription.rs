@@ -3,11 +3,14 @@
 //! A subscription holds no events and no queue; being slow costs it nothing but its place. Does not know how events are
 //! delivered.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::bell::Slot;
 use super::event_stream::{EventStream, Phase, Progress};
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
@@ -20,6 +23,8 @@ use crate::sse::{Encoder, EventId, Frame};
 pub struct Subscription {
     stream: Arc<EventStream>,
     progress: watch::Receiver<Progress>,
+    /// Its place at the stream's bell.
+    slot: Slot,
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
     read: u64,
@@ -53,7 +58,8 @@ impl Subscription {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
-        Self { stream, progress, next, read }
+        let slot = stream.bell().enter();
+        Self { stream, progress, slot, next, read }
     }
 
     /// The stream that is read.
@@ -135,22 +141,34 @@ impl Subscription {
 
     /// Waits until there is something to read or nothing will come. Cancel-safe.
     pub async fn ready(&mut self) -> Ready {
-        let next = self.next;
-        let progress = self
-            .progress
-            .wait_for(|progress| progress.end > next || matches!(progress.phase, Phase::Complete | Phase::Refused(_)))
-            .await
-            .expect("the subscription holds the stream and with it the sender");
-        match progress.phase {
-            _ if progress.end > next => Ready::Entries,
-            Phase::Refused(_) => Ready::Refused,
-            _ => Ready::Complete,
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    /// As [`Self::ready`]. Takes no lock when there is something to read.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Ready> {
+        if let Some(ready) = self.look() {
+            return Poll::Ready(ready);
         }
+        self.stream.bell().wait(&self.slot, cx.waker());
+        // It may have rung in between.
+        self.look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn look(&self) -> Option<Ready> {
+        // In this order: what was appended before the end of all is read before it is told.
+        let is_over = self.stream.is_over();
+        if self.stream.end() > self.next {
+            return Some(Ready::Entries);
+        }
+        is_over.then(|| match self.progress.borrow().phase {
+            Phase::Refused(_) => Ready::Refused,
+            Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => Ready::Complete,
+        })
     }
 
     /// Whether entries wait to be read.
     pub fn is_behind(&self) -> bool {
-        self.progress.borrow().end > self.next
+        self.stream.end() > self.next
     }
 
     /// Whether entries of at least `bytes` together wait to be read, or some of them are gone already.
@@ -224,5 +242,11 @@ impl Subscription {
         let log = self.stream.log();
         self.next = log.start();
         self.read = log.events_until(self.next);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.stream.bell().leave(&self.slot);
     }
 }
