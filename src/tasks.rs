@@ -93,11 +93,6 @@ impl Draining {
         }
     }
 
-    /// Whether it may have begun: one load and no lock.
-    pub fn may_have_begun(&self) -> bool {
-        self.0.has_changed().unwrap_or(true)
-    }
-
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
         self.0.borrow().is_some()

@@ -4,7 +4,9 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -100,9 +102,8 @@ impl Delivery {
         if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
             return Poll::Ready(Step::End(End::Complete));
         }
-        let now = Instant::now();
         // The end first: a busy stream must not put it off.
-        if let Poll::Ready(end) = self.over.poll(cx, now) {
+        if let Poll::Ready(end) = self.over.poll(cx) {
             return Poll::Ready(Step::End(end));
         }
         match self.subscription.poll_ready(cx) {
@@ -110,7 +111,7 @@ impl Delivery {
             Poll::Ready(Ready::Refused) => return Poll::Ready(Step::End(End::Error)),
             Poll::Ready(Ready::Entries) => {}
             Poll::Pending => {
-                ready!(self.heartbeat.poll_due(cx, now));
+                ready!(self.heartbeat.poll_due(cx));
                 return Poll::Ready(Step::Heartbeat);
             }
         }
@@ -170,7 +171,7 @@ impl Delivery {
 
     /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
     pub async fn over(&mut self) -> End {
-        poll_fn(|cx| self.over.poll(cx, Instant::now())).await
+        poll_fn(|cx| self.over.poll(cx)).await
     }
 
     /// Why it ended; to be said once.
@@ -202,25 +203,49 @@ fn id_alone(id: &EventId) -> Frame {
     encoder.finish()
 }
 
-/// The end of a life, looked at closely only when there is news of it.
+/// The end of a life, polled only when it has asked for it. Thousands are woken for each event, and what a life waits for
+/// (two watches, a timer) would be most of what each of them does besides writing.
 struct Over {
-    life: Life,
     over: BoxFuture<'static, End>,
-    is_watched: bool,
+    note: Option<Arc<Note>>,
+}
+
+/// Wakes the task, and leaves word of who wanted it.
+struct Note {
+    is_left: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Note {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_left.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
 }
 
 impl Over {
     fn new(life: Life) -> Self {
-        Self { over: Box::pin(life.clone().over()), life, is_watched: false }
+        Self { over: Box::pin(life.over()), note: None }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<End> {
-        // Once polled it wakes this task by itself: a task's waker stays the same.
-        if self.life.has_news(now) || !self.is_watched {
-            self.is_watched = true;
-            return self.over.as_mut().poll(cx);
-        }
-        Poll::Pending
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let note = match &self.note {
+            Some(note) if note.task.will_wake(cx.waker()) => {
+                if !note.is_left.load(Ordering::Acquire) {
+                    return Poll::Pending;
+                }
+                // Taken away before the poll: what happens during it leaves a new one.
+                note.is_left.store(false, Ordering::Release);
+                note
+            }
+            _ => self.note.insert(Arc::new(Note { is_left: AtomicBool::new(false), task: cx.waker().clone() })),
+        };
+        let waker = Waker::from(note.clone());
+        self.over.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }
 
@@ -229,30 +254,23 @@ struct Heartbeat {
     after: Duration,
     last: Instant,
     timer: Pin<Box<Sleep>>,
-    is_watched: bool,
 }
 
 impl Heartbeat {
     fn new(after: Duration) -> Self {
         let now = Instant::now();
-        Self { after, last: now, timer: Box::pin(sleep_until(now + after)), is_watched: false }
+        Self { after, last: now, timer: Box::pin(sleep_until(now + after)) }
     }
 
     fn put_off(&mut self, now: Instant) {
         self.last = now;
     }
 
-    fn poll_due(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        // Set already, and not yet due: it wakes this task by itself.
-        if self.is_watched && now < self.timer.deadline() {
-            return Poll::Pending;
-        }
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            self.is_watched = true;
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             let due = self.last + self.after;
-            self.is_watched = false;
             if now >= due {
                 // Until the heartbeat is written it stays due at the next look only.
                 self.timer.as_mut().reset(now + self.after);

@@ -17,8 +17,6 @@ pub struct Life {
     /// The earliest moment that is known in advance.
     deadline: Option<(Instant, End)>,
     draining: Draining,
-    /// Whether the gateway is known to be leaving: then every look is a close one.
-    is_leaving: bool,
     /// How long after the drain began this response leaves.
     departure: Duration,
     permission: Option<Permission>,
@@ -28,8 +26,7 @@ impl Life {
     /// A life without bounds but the gateway's. `spread` is over how long a drain spreads departures, `share` where in
     /// it this response leaves, uniform in `0.0..1.0`.
     pub fn new(draining: Draining, spread: Duration, share: f64) -> Self {
-        let is_leaving = draining.has_begun();
-        Self { deadline: None, draining, is_leaving, departure: spread.mul_f64(share), permission: None }
+        Self { deadline: None, draining, departure: spread.mul_f64(share), permission: None }
     }
 
     /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
@@ -52,16 +49,13 @@ impl Life {
         }
     }
 
-    /// Whether something has happened since the last time that may have ended it, or would if it went on. Two loads and a
-    /// comparison: to be asked for every event, where polling [`Self::over`] would be a third of what is not the kernel's.
-    pub fn has_news(&mut self, now: Instant) -> bool {
-        let is_due = self.deadline.is_some_and(|(at, _)| now >= at);
-        self.is_leaving |= self.draining.may_have_begun();
-        is_due || self.is_leaving || self.permission.as_mut().is_some_and(Permission::has_news)
+    /// Completes when it is over.
+    pub fn over(mut self) -> impl Future<Output = End> + Send {
+        // A block, since an `async fn` would keep itself twice in the memory of every client.
+        async move { self.end().await }
     }
 
-    /// Completes when it is over.
-    pub async fn over(mut self) -> End {
+    async fn end(&mut self) -> End {
         let mut draining = self.draining.clone();
         let mut is_draining = false;
         loop {

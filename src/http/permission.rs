@@ -39,16 +39,6 @@ impl Permission {
         self.grant.as_ref().map(Grant::expires_at)
     }
 
-    /// Whether something has changed since the last time that may have taken it back: one load and no lock.
-    pub fn has_news(&mut self) -> bool {
-        // An error means that the authority is gone, and the gateway with it.
-        let has_news = self.changes.has_changed().unwrap_or(true);
-        if has_news {
-            self.changes.mark_unchanged();
-        }
-        has_news
-    }
-
     /// Completes when it has been taken back, with the reason. Cancel-safe.
     pub async fn taken_back(&mut self) -> End {
         loop {

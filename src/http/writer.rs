@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::delivery::{Delivery, Step};
 use crate::listen::Transport;
-use crate::sse::Encoder;
+use crate::sse::{Encoder, Frame};
 use crate::telemetry::End;
 
 /// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
@@ -58,19 +58,22 @@ impl Writer {
     }
 
     /// Writes until the end. `held` is what could not be sent so far.
-    pub async fn run(mut self, held: Vec<u8>) {
-        let end = match self.stream(held).await {
-            Ok(end) => end,
-            Err(Cut::Broken) => End::Client,
-            Err(Cut::Stalled) => End::Stalled,
-            Err(Cut::Over(end)) => end,
-        };
-        self.delivery.ended(end);
+    pub fn run(mut self, held: Vec<u8>) -> impl Future<Output = ()> + Send {
+        // A block, since an `async fn` would keep itself twice in the memory of every client.
+        async move {
+            let end = match self.stream(held).await {
+                Ok(end) => end,
+                Err(Cut::Broken) => End::Client,
+                Err(Cut::Stalled) => End::Stalled,
+                Err(Cut::Over(end)) => end,
+            };
+            self.delivery.ended(end);
+        }
     }
 
     async fn stream(&mut self, held: Vec<u8>) -> Result<End, Cut> {
         if !held.is_empty() {
-            self.write(VecDeque::from([Bytes::from(held)])).await?;
+            Box::pin(self.write_slowly(VecDeque::from([Bytes::from(held)]))).await?;
         }
         let mut thrown_away = 0;
         loop {
@@ -83,29 +86,31 @@ impl Writer {
             let Some(step) = step.await else { return Ok(End::Client) };
             match step {
                 Step::Frames(taken) => {
-                    let parts: VecDeque<_> = taken.frames.iter().map(|frame| frame.chunk()).collect();
-                    let bytes = parts.iter().map(Bytes::len).sum();
-                    self.write(parts).await?;
+                    let bytes = self.write(&taken.frames).await?;
                     self.delivery.sent(&taken, bytes);
                 }
                 Step::Heartbeat => {
                     let chunk = heartbeat().chunk();
                     let bytes = chunk.len();
-                    self.write(VecDeque::from([chunk])).await?;
+                    Box::pin(self.write_slowly(VecDeque::from([chunk]))).await?;
                     self.delivery.sent_heartbeat(bytes);
                 }
                 Step::End(end) => {
                     self.delivery.ended(end);
                     // Best effort from here on: the reason is known.
-                    let _ = timeout(GRACE, self.finish(end)).await;
+                    Box::pin(self.finish(end)).await;
                     return Ok(end);
                 }
             }
         }
     }
 
-    /// Ends the response cleanly, and the connection with it.
-    async fn finish(&mut self, end: End) -> io::Result<()> {
+    /// Ends the response cleanly, and the connection with it, if the client takes it within the grace.
+    async fn finish(&mut self, end: End) {
+        let _ = timeout(GRACE, self.close(end)).await;
+    }
+
+    async fn close(&mut self, end: End) -> io::Result<()> {
         if let Some(farewell) = self.delivery.farewell(end) {
             self.transport.write_all(&farewell.chunk()).await?;
         }
@@ -116,23 +121,31 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes everything, or gives up when the client stalls or its time is over.
-    async fn write(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
-        // Most writes go through at once: no timer for those, and no room for one in every client's task.
+    /// Writes everything, or gives up when the client stalls or its time is over; how many bytes it was.
+    async fn write(&mut self, frames: &[Frame]) -> Result<usize, Cut> {
+        let bytes = frames.iter().map(|frame| frame.as_chunk().len()).sum();
+        let mut sent = 0;
+        // Most writes go through at once: no timer and no handles for those, and no room for them in every client's task.
         let at_once = poll_fn(|cx| {
             loop {
-                match poll_write(&mut self.transport, cx, &parts) {
-                    Poll::Ready(Ok(0)) if parts.is_empty() => return Poll::Ready(Ok(true)),
-                    Poll::Ready(Ok(count)) => advance(&mut parts, count),
+                let written = match sent < bytes {
+                    true => poll_write_frames(&mut self.transport, cx, frames, sent),
+                    false => Pin::new(&mut self.transport).poll_flush(cx).map_ok(|()| 0),
+                };
+                match written {
+                    Poll::Ready(Ok(0)) if sent == bytes => return Poll::Ready(Ok(true)),
+                    Poll::Ready(Ok(count)) => sent += count,
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Cut::Broken)),
                     Poll::Pending => return Poll::Ready(Ok(false)),
                 }
             }
         });
-        match at_once.await? {
-            true => Ok(()),
-            false => Box::pin(self.write_slowly(parts)).await,
+        if !at_once.await? {
+            let mut parts = frames.iter().map(|frame| frame.chunk()).collect();
+            advance(&mut parts, sent);
+            Box::pin(self.write_slowly(parts)).await?;
         }
+        Ok(bytes)
     }
 
     async fn write_slowly(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
@@ -164,7 +177,7 @@ impl Writer {
             None => Ok(()),
             // The life was over while the client was slow; it has taken the rest in time and may end cleanly.
             Some((end, _)) => {
-                let _ = timeout(GRACE, self.finish(end)).await;
+                self.finish(end).await;
                 Err(Cut::Over(end))
             }
         }
@@ -176,14 +189,34 @@ fn poll_write(transport: &mut Transport, cx: &mut Context<'_>, parts: &VecDeque<
     if parts.is_empty() {
         return Pin::new(transport).poll_flush(cx).map_ok(|()| 0);
     }
-    // The kernel takes a single piece at less cost than a list of one.
-    if let (Some(part), 1) = (parts.front(), parts.len()) {
-        return Pin::new(transport).poll_write(cx, part);
-    }
     let mut slices = [IoSlice::new(&[]); SLICES];
     let count = parts.len().min(SLICES);
     for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
+    }
+    Pin::new(transport).poll_write_vectored(cx, &slices[..count])
+}
+
+/// As [`poll_write`], for frames of which `sent` bytes are out already.
+fn poll_write_frames(
+    transport: &mut Transport,
+    cx: &mut Context<'_>,
+    frames: &[Frame],
+    mut sent: usize,
+) -> Poll<io::Result<usize>> {
+    // The kernel takes a single piece at less cost than a list of one.
+    if let [frame] = frames {
+        return Pin::new(transport).poll_write(cx, &frame.as_chunk()[sent..]);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    for chunk in frames.iter().map(Frame::as_chunk) {
+        let skipped = sent.min(chunk.len());
+        sent -= skipped;
+        if skipped < chunk.len() && count < SLICES {
+            slices[count] = IoSlice::new(&chunk[skipped..]);
+            count += 1;
+        }
     }
     Pin::new(transport).poll_write_vectored(cx, &slices[..count])
 }
@@ -212,7 +245,7 @@ fn poll_left(transport: &mut Transport, cx: &mut Context<'_>, bytes: &mut usize)
 }
 
 /// A comment that shows life. Without a blank line: to some clients each block is an event.
-pub fn heartbeat() -> crate::sse::Frame {
+pub fn heartbeat() -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment("");
     encoder.finish()

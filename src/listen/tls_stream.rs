@@ -179,12 +179,13 @@ impl TlsStream {
                 Ok(ConnectionState::PeerClosed) => self.is_ended = true,
                 // Early data is off; whatever else there may be one day was not asked for either.
                 Ok(_) => return Err(io::ErrorKind::Unsupported.into()),
-                // Asked once more, for the alert that tells the client.
-                Err(error) if failure.is_none() => failure = Some(error),
-                Err(_) => is_done = true,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
             }
             self.incoming.drain(..discard);
-            if is_done {
+            // After an error only for the alert that tells the client: rustls does not survive being shown more.
+            if is_done || (failure.is_some() && !self.tls.wants_write()) {
                 break;
             }
         }
@@ -355,3 +356,6 @@ fn append(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

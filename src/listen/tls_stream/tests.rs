@@ -1,0 +1,268 @@
+//! The server's side against rustls' own buffered client, over a socket, with bytes cut as small as they come.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Both ends of one connection, hands shaken.
+struct Ends {
+    server: TlsStream,
+    client: ClientConnection,
+    tcp: TcpStream,
+}
+
+fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut server = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    (Arc::new(server), Arc::new(client))
+}
+
+impl Ends {
+    /// The client's bytes come in pieces of at most `piece`.
+    async fn meet(version: &'static SupportedProtocolVersion, piece: usize) -> Self {
+        let (config, client) = configs(version);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let mut client = ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
+        let shaking = async {
+            while client.is_handshaking() {
+                send(&mut client, &mut tcp, piece).await;
+                if client.wants_read() {
+                    receive(&mut client, &mut tcp).await;
+                }
+            }
+            send(&mut client, &mut tcp, piece).await;
+        };
+        let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), shaking) })
+            .await
+            .expect("a handshake in time");
+        Self { server: server.unwrap(), client, tcp }
+    }
+
+    /// What the client says reaches the server.
+    async fn say(&mut self, text: &[u8], piece: usize) {
+        self.client.writer().write_all(text).unwrap();
+        send(&mut self.client, &mut self.tcp, piece).await;
+        let mut heard = vec![0; text.len()];
+        timeout(DEADLINE, self.server.read_exact(&mut heard)).await.expect("in time").unwrap();
+        assert_eq!(heard, text);
+    }
+
+    /// What the server says reaches the client.
+    async fn answer(&mut self, text: &[u8]) {
+        let hearing = async {
+            let mut heard = Vec::new();
+            while heard.len() < text.len() {
+                let mut part = [0; 4096];
+                match self.client.reader().read(&mut part) {
+                    Ok(count) => heard.extend_from_slice(&part[..count]),
+                    Err(_) => receive(&mut self.client, &mut self.tcp).await,
+                }
+            }
+            heard
+        };
+        let saying = async {
+            self.server.write_all(text).await.unwrap();
+            self.server.flush().await.unwrap();
+        };
+        let (heard, ()) = timeout(DEADLINE, async { tokio::join!(hearing, saying) }).await.expect("in time");
+        assert_eq!(heard, text);
+    }
+
+    fn buffered(&self) -> usize {
+        self.server.incoming.capacity() + self.server.plain.capacity() + self.server.outgoing.capacity()
+    }
+}
+
+async fn send(client: &mut ClientConnection, tcp: &mut TcpStream, piece: usize) {
+    let mut bytes = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut bytes).unwrap();
+    }
+    for part in bytes.chunks(piece) {
+        tcp.write_all(part).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn receive(client: &mut ClientConnection, tcp: &mut TcpStream) {
+    let mut part = [0; 4096];
+    let count = tcp.read(&mut part).await.unwrap();
+    client.read_tls(&mut &part[..count]).unwrap();
+    client.process_new_packets().unwrap();
+}
+
+#[tokio::test]
+async fn both_versions_are_spoken_in_pieces_of_any_size() {
+    for version in [&TLS12, &TLS13] {
+        for piece in [1, 7, 4096] {
+            let mut ends = Ends::meet(version, piece).await;
+
+            ends.say(b"GET / HTTP/1.1\r\n\r\n", piece).await;
+            ends.answer(b"HTTP/1.1 200 OK\r\n\r\n").await;
+
+            assert_eq!(ends.server.protocol(), Some(&b"http/1.1"[..]));
+            assert_eq!(ends.server.server_name().map(|name| &**name), Some("localhost"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_holds_no_buffer() {
+    let mut ends = Ends::meet(&TLS13, 4096).await;
+
+    ends.say(b"hello", 3).await;
+    ends.answer(&[7; 100_000]).await;
+
+    assert_eq!(ends.buffered(), 0);
+}
+
+#[tokio::test]
+async fn keys_are_updated_in_the_middle() {
+    let mut ends = Ends::meet(&TLS13, 4096).await;
+
+    for round in 0..5_u8 {
+        ends.client.refresh_traffic_keys().unwrap();
+        ends.say(&[round; 100], 11).await;
+        ends.answer(&[round; 20_000]).await;
+    }
+}
+
+#[tokio::test]
+async fn many_pieces_become_one_record() {
+    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let parts = [IoSlice::new(b"one "), IoSlice::new(b"two "), IoSlice::new(b"three")];
+
+    let written = poll_fn(|cx| Pin::new(&mut ends.server).poll_write_vectored(cx, &parts)).await.unwrap();
+
+    assert_eq!(written, 13);
+    receive(&mut ends.client, &mut ends.tcp).await;
+    let mut heard = [0; 13];
+    while ends.client.reader().read_exact(&mut heard).is_err() {
+        receive(&mut ends.client, &mut ends.tcp).await;
+    }
+    assert_eq!(&heard, b"one two three");
+}
+
+#[tokio::test]
+async fn an_end_is_told_by_both_sides() {
+    let mut ends = Ends::meet(&TLS13, 4096).await;
+
+    ends.server.shutdown().await.unwrap();
+    let told = loop {
+        let mut part = [0; 4096];
+        let count = ends.tcp.read(&mut part).await.unwrap();
+        ends.client.read_tls(&mut &part[..count]).unwrap();
+        if ends.client.process_new_packets().unwrap().peer_has_closed() || count == 0 {
+            break count > 0;
+        }
+    };
+    assert!(told);
+
+    ends.client.send_close_notify();
+    send(&mut ends.client, &mut ends.tcp, 4096).await;
+    assert_eq!(ends.server.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_forged_record_ends_the_connection_with_an_alert() {
+    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut forged = vec![23, 3, 3, 0, 32];
+    forged.resize(5 + 32, 0);
+
+    ends.tcp.write_all(&forged).await.unwrap();
+
+    assert!(ends.server.read(&mut [0; 16]).await.is_err());
+    let alert = loop {
+        let mut part = [0; 4096];
+        let count = ends.tcp.read(&mut part).await.unwrap();
+        assert!(count > 0, "closed without an alert");
+        ends.client.read_tls(&mut &part[..count]).unwrap();
+        if let Err(error) = ends.client.process_new_packets() {
+            break error;
+        }
+    };
+    assert_eq!(alert, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
+    let mut ends = Ends::meet(&TLS13, 4096).await;
+
+    for _ in 0..2000 {
+        ends.client.refresh_traffic_keys().unwrap();
+        send(&mut ends.client, &mut ends.tcp, 4096).await;
+        let reading = timeout(Duration::ZERO, ends.server.read(&mut [0; 16])).await;
+        assert!(!matches!(reading, Ok(Ok(_))));
+    }
+
+    assert!(ends.buffered() < 2 * OUTGOING_BYTES, "{}", ends.buffered());
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Say(usize, usize),
+    Answer(usize),
+    UpdateKeys,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_is_said_in_whatever_order_arrives(
+        acts in prop::collection::vec(
+            prop_oneof![
+                (1_usize..40_000, 1_usize..5000).prop_map(|(length, piece)| Act::Say(length, piece)),
+                (1_usize..100_000).prop_map(Act::Answer),
+                Just(Act::UpdateKeys),
+            ],
+            1..12,
+        ),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut ends = Ends::meet(&TLS13, 1000).await;
+            for (number, act) in (0_u8..).zip(acts) {
+                match act {
+                    // What the kernel holds bounds what can be said before it is heard.
+                    Act::Say(length, piece) => ends.say(&vec![number; length], piece.max(length / 50)).await,
+                    Act::Answer(length) => ends.answer(&vec![number; length]).await,
+                    Act::UpdateKeys => ends.client.refresh_traffic_keys().unwrap(),
+                }
+            }
+            assert_eq!(ends.buffered(), 0);
+        });
+    }
+}
