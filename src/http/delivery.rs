@@ -4,9 +4,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -14,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::life::Life;
 use super::report::Report;
+use crate::aside::Aside;
 use crate::route::Lagging;
 use crate::sse::{Encoder, EventId, Frame};
 use crate::stream::{Gap, Offset, Ready, Subscription, Taken, TellVerdict, Verdict};
@@ -22,7 +21,9 @@ use crate::telemetry::End;
 /// One client's reading of one stream.
 pub struct Delivery {
     subscription: Subscription,
-    over: Over,
+    over: BoxFuture<'static, End>,
+    /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
+    aside: Aside,
     heartbeat: Heartbeat,
     /// Runs while more events are waited for.
     gathering: Option<Pin<Box<Sleep>>>,
@@ -77,7 +78,8 @@ impl Delivery {
     pub fn new(subscription: Subscription, terms: Terms, report: Report) -> Self {
         Self {
             subscription,
-            over: Over::new(terms.life),
+            over: Box::pin(terms.life.over()),
+            aside: Aside::default(),
             heartbeat: Heartbeat::new(terms.heartbeat),
             gathering: None,
             lagged: terms.lagged,
@@ -91,11 +93,17 @@ impl Delivery {
 
     /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe.
     pub async fn next(&mut self, bytes: usize) -> Step {
-        poll_fn(|cx| self.poll_next(cx, bytes)).await
+        poll_fn(|cx| self.poll_next(cx, bytes, |_| Poll::Pending)).await
     }
 
-    /// As [`Self::next`]. Thousands are woken for each event, so nothing is waited for anew that is waited for already.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<Step> {
+    /// As [`Self::next`]. Also ends when `other` does, which is polled when it has asked for it and must then be polled
+    /// until it is pending again.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+        other: impl FnOnce(&mut Context<'_>) -> Poll<End>,
+    ) -> Poll<Step> {
         if self.until.events == 0 {
             return Poll::Ready(Step::End(End::Limit));
         }
@@ -103,17 +111,22 @@ impl Delivery {
             return Poll::Ready(Step::End(End::Complete));
         }
         // The end first: a busy stream must not put it off.
-        if let Poll::Ready(end) = self.over.poll(cx) {
-            return Poll::Ready(Step::End(end));
+        if let Some(waker) = self.aside.asked(cx) {
+            let cx = &mut Context::from_waker(&waker);
+            if let Poll::Ready(end) = self.over.as_mut().poll(cx) {
+                return Poll::Ready(Step::End(end));
+            }
+            if let Poll::Ready(end) = other(cx) {
+                return Poll::Ready(Step::End(end));
+            }
+            self.heartbeat.poll(cx);
         }
         match self.subscription.poll_ready(cx) {
             Poll::Ready(Ready::Complete) => return Poll::Ready(Step::End(End::Complete)),
             Poll::Ready(Ready::Refused) => return Poll::Ready(Step::End(End::Error)),
             Poll::Ready(Ready::Entries) => {}
-            Poll::Pending => {
-                ready!(self.heartbeat.poll_due(cx));
-                return Poll::Ready(Step::Heartbeat);
-            }
+            Poll::Pending if self.heartbeat.is_due => return Poll::Ready(Step::Heartbeat),
+            Poll::Pending => return Poll::Pending,
         }
         // What fills a write already gains nothing by waiting: a replay would take a wait for each piece, and a fast
         // stream would outrun its readers.
@@ -171,7 +184,9 @@ impl Delivery {
 
     /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
     pub async fn over(&mut self) -> End {
-        poll_fn(|cx| self.over.poll(cx)).await
+        // It will wake whoever polled it last: what is waited for aside is to be asked again afterwards.
+        self.aside = Aside::default();
+        (&mut self.over).await
     }
 
     /// Why it ended; to be said once.
@@ -203,80 +218,30 @@ fn id_alone(id: &EventId) -> Frame {
     encoder.finish()
 }
 
-/// The end of a life, polled only when it has asked for it. Thousands are woken for each event, and what a life waits for
-/// (two watches, a timer) would be most of what each of them does besides writing.
-struct Over {
-    over: BoxFuture<'static, End>,
-    note: Option<Arc<Note>>,
-}
-
-/// Wakes the task, and leaves word of who wanted it.
-struct Note {
-    is_left: AtomicBool,
-    task: Waker,
-}
-
-impl Wake for Note {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_left.store(true, Ordering::Release);
-        self.task.wake_by_ref();
-    }
-}
-
-impl Over {
-    fn new(life: Life) -> Self {
-        Self { over: Box::pin(life.over()), note: None }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let note = match &self.note {
-            Some(note) if note.task.will_wake(cx.waker()) => {
-                if !note.is_left.load(Ordering::Acquire) {
-                    return Poll::Pending;
-                }
-                // Taken away before the poll: what happens during it leaves a new one.
-                note.is_left.store(false, Ordering::Release);
-                note
-            }
-            _ => self.note.insert(Arc::new(Note { is_left: AtomicBool::new(false), task: cx.waker().clone() })),
-        };
-        let waker = Waker::from(note.clone());
-        self.over.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-}
-
 /// Due after a time without a byte. The timer is only set anew when it fires, not for every event.
 struct Heartbeat {
     after: Duration,
     last: Instant,
     timer: Pin<Box<Sleep>>,
+    is_due: bool,
 }
 
 impl Heartbeat {
     fn new(after: Duration) -> Self {
         let now = Instant::now();
-        Self { after, last: now, timer: Box::pin(sleep_until(now + after)) }
+        Self { after, last: now, timer: Box::pin(sleep_until(now + after)), is_due: false }
     }
 
     fn put_off(&mut self, now: Instant) {
-        self.last = now;
+        (self.last, self.is_due) = (now, false);
     }
 
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let due = self.last + self.after;
-            if now >= due {
-                // Until the heartbeat is written it stays due at the next look only.
-                self.timer.as_mut().reset(now + self.after);
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(due);
+            self.is_due = now >= due;
+            self.timer.as_mut().reset(if self.is_due { now + self.after } else { due });
         }
     }
 }

@@ -79,11 +79,8 @@ impl Writer {
         loop {
             // One future for everything that can happen: it is polled by thousands for each event.
             let Self { transport, delivery, batch, .. } = self;
-            let step = poll_fn(|cx| match delivery.poll_next(cx, *batch) {
-                Poll::Ready(step) => Poll::Ready(Some(step)),
-                Poll::Pending => poll_left(transport, cx, &mut thrown_away).map(|()| None),
-            });
-            let Some(step) = step.await else { return Ok(End::Client) };
+            let mut left = |cx: &mut Context<'_>| poll_left(transport, cx, &mut thrown_away).map(|()| End::Client);
+            let step = poll_fn(|cx| delivery.poll_next(cx, *batch, &mut left)).await;
             match step {
                 Step::Frames(taken) => {
                     let bytes = self.write(&taken.frames).await?;
@@ -95,6 +92,7 @@ impl Writer {
                     Box::pin(self.write_slowly(VecDeque::from([chunk]))).await?;
                     self.delivery.sent_heartbeat(bytes);
                 }
+                Step::End(End::Client) => return Ok(End::Client),
                 Step::End(end) => {
                     self.delivery.ended(end);
                     // Best effort from here on: the reason is known.

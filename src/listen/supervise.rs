@@ -13,12 +13,20 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
+use crate::aside::Aside;
+
 tokio::task_local! {
     static LEASH: Leash;
 }
 
 #[derive(Clone, Default)]
-struct Leash(Arc<Mutex<Option<BoxFuture<'static, ()>>>>);
+struct Leash(Arc<Mutex<Option<Guard>>>);
+
+struct Guard {
+    guard: BoxFuture<'static, ()>,
+    /// It is not polled for every piece that the response sends.
+    aside: Aside,
+}
 
 /// Wraps `carrier` so that what runs inside it can be watched.
 pub fn supervise<F: Future + Unpin>(carrier: F) -> Supervised<F> {
@@ -27,7 +35,9 @@ pub fn supervise<F: Future + Unpin>(carrier: F) -> Supervised<F> {
 
 /// Has the surrounding supervised future dropped when `guard` completes. A later guard takes an earlier one's place.
 pub fn watch(guard: impl Future<Output = ()> + Send + 'static) {
-    let is_supervised = LEASH.try_with(|leash| *leash.0.lock() = Some(Box::pin(guard)));
+    let is_supervised = LEASH.try_with(|leash| {
+        *leash.0.lock() = Some(Guard { guard: Box::pin(guard), aside: Aside::default() });
+    });
     debug_assert!(is_supervised.is_ok(), "every response is carried by a supervised future");
 }
 
@@ -58,10 +68,13 @@ impl<F: Future + Unpin> Future for Supervised<F> {
         if let Poll::Ready(output) = carried {
             return Poll::Ready(Some(output));
         }
+        let mut held = leash.0.lock();
+        let Some(waker) = held.as_mut().and_then(|guard| guard.aside.asked(cx)) else { return Poll::Pending };
         // Taken out while it is polled: the guard may not be locked while it runs.
-        let guard = leash.0.lock().take();
+        let guard = held.take();
+        drop(held);
         if let Some(mut guard) = guard {
-            if guard.as_mut().poll(cx).is_ready() {
+            if guard.guard.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
                 return Poll::Ready(None);
             }
             leash.0.lock().get_or_insert(guard);

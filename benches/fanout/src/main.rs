@@ -11,12 +11,14 @@ mod http1;
 mod http2;
 mod load;
 mod measure;
+mod picture;
 mod plan;
 mod process;
 mod producer;
 mod report;
 mod scan;
 mod server;
+mod table;
 
 use std::path::Path;
 

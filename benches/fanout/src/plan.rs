@@ -2,14 +2,14 @@
 //!
 //! Servers of one scenario run in turn, round after round, so that what disturbs the machine disturbs all alike.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::control::Order;
 use crate::load::{Ask, Load};
 use crate::report::{Report, Row};
 use crate::server::{Kind, Scene, Server};
-use crate::{Outcome, certificate, process};
+use crate::{Outcome, certificate, picture, process, table};
 
 /// How big a run is.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +128,11 @@ impl Run {
                 outcome?;
             }
             "growth" => self.growth()?,
+            "table" => {
+                let folder = Path::new("benches/results");
+                table::print(folder)?;
+                picture::draw(folder)?;
+            }
             _ => {}
         }
         self.report.end()
