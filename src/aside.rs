@@ -50,9 +50,16 @@ impl Wake for Note {
 mod tests {
     use super::*;
 
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
     #[test]
     fn it_is_time_at_first_and_whenever_word_has_been_left() {
-        let (mut aside, cx) = (Aside::default(), Context::from_waker(Waker::noop()));
+        let task = Waker::from(Arc::new(Task));
+        let (mut aside, cx) = (Aside::default(), Context::from_waker(&task));
 
         let waker = aside.asked(&cx).expect("the first time");
         assert!(aside.asked(&cx).is_none());

