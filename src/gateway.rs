@@ -112,6 +112,8 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
+        tell_limits(&gate);
+        gate.metrics.config_loaded();
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
         let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
@@ -267,6 +269,17 @@ fn listener(settings: &listen::Settings) -> Result<Listener, BindError> {
 
 fn bind(address: SocketAddr, reuse_port: bool) -> Result<TcpListener, BindError> {
     listen::listen(address, reuse_port).map_err(|source| BindError::Listen { address: address.to_string(), source })
+}
+
+/// What alerts compare gauges with.
+fn tell_limits(gate: &Gate) {
+    let Limits { connections, subscribers, streams, .. } = *gate.limits;
+    for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
+        gate.metrics.limit(limit, most as f64);
+    }
+    if let Some(bytes) = gate.memory.limit() {
+        gate.metrics.limit("memory_bytes", bytes as f64);
+    }
 }
 
 async fn leave(parts: &Parts, drain: Drain) -> Drained {

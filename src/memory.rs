@@ -31,6 +31,11 @@ impl Watermark {
         Self { limit, is_above: AtomicBool::new(false) }
     }
 
+    /// Most resident bytes; `None` where nothing bounds them.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
     /// Whether the process had more than it may at the last look.
     pub fn is_above(&self) -> bool {
         self.is_above.load(Ordering::Relaxed)
