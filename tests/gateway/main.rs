@@ -12,6 +12,7 @@ mod auth;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod dashboard;
 mod drain;
 mod fanout;
 mod finite;
@@ -21,6 +22,7 @@ mod hardening_http2;
 mod kills;
 mod limits;
 mod operations;
+mod prometheus;
 mod resume;
 mod seam;
 mod slow_reader;

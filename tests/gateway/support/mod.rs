@@ -16,6 +16,7 @@ pub mod frames;
 pub mod network;
 pub mod origin;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod scene;
 pub mod script;
