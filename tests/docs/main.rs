@@ -14,6 +14,7 @@ mod configuration;
 mod links;
 #[path = "../gateway/support/mod.rs"]
 mod support;
+mod words;
 mod world;
 
 use std::path::{Path, PathBuf};

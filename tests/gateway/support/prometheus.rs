@@ -1,4 +1,4 @@
-//! A real Prometheus, as Debian packages it, that scrapes a gateway once a second; and its promtool.
+//! A real Prometheus, as Debian packages it, that scrapes a gateway every other second; and its promtool.
 //!
 //! Always true: it listens on a port that the system chose, keeps its data in a folder that goes with it, and is stopped
 //! when dropped. A value is asked for over its HTTP API, as a dashboard does.
@@ -45,8 +45,8 @@ impl Prometheus {
         }
         let config = std::fs::read_to_string(deployed().join("prometheus.yml")).unwrap();
         let config = config.replace("127.0.0.1:9464", &admin.to_string());
-        let config = config.replace(" 15s", " 1s").replace(" 10s", " 1s");
-        assert!(config.contains(&admin.to_string()) && config.contains("scrape_interval: 1s"), "{config}");
+        let config = config.replace(" 15s", " 2s").replace(" 10s", " 2s");
+        assert!(config.contains(&admin.to_string()) && config.contains("scrape_interval: 2s"), "{config}");
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
 
