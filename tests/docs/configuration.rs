@@ -40,7 +40,27 @@ fn the_page_of_the_configuration_is_what_the_schema_says() {
         written == made,
         "{PAGE} is not what `rillgate schema` says; UPDATE_DOCS=1 cargo test --test docs makes it anew: {differing:?}"
     );
-    assert!(made.lines().filter(|line| line.starts_with("| `")).count() > 80, "{made}");
+    let mut keys = Vec::new();
+    named(&schema, &mut keys);
+    assert!(keys.len() > 80, "{keys:?}");
+    for key in keys {
+        let is_there = [format!("`{key}`"), format!(".{key}`"), format!("[{key}]"), format!("[{key}.")];
+        assert!(is_there.iter().any(|written| made.contains(written)), "{key} is not on the page");
+    }
+}
+
+/// The names of all keys, at whatever depth.
+fn named(schema: &Value, keys: &mut Vec<String>) {
+    for (key, value) in properties(schema) {
+        keys.push(key.to_owned());
+        named(value, keys);
+    }
+    for inner in [&schema["items"], &schema["additionalProperties"]] {
+        if inner.is_object() {
+            named(inner, keys);
+        }
+    }
+    schema["anyOf"].as_array().into_iter().flatten().for_each(|one| named(one, keys));
 }
 
 /// One table of the file with its own heading, and the tables in it that have enough keys for one.
@@ -107,10 +127,10 @@ fn row(page: &mut String, key: &str, value: &Value, must_be: bool) {
 
 /// The keys of a table that stands in a row of its own: directly, as an item, or as one of several.
 fn inner_keys(value: &Value) -> Vec<(&Value, &str, &Value)> {
-    let several = value["anyOf"].as_array().into_iter().flatten();
-    let places = [value, &value["items"], &value["additionalProperties"]].into_iter();
-    // A word or a table: the table has its own heading.
-    let places = places.chain(several.filter(|one| !one["properties"].is_object()));
+    // Where the key itself is a word or a table, the table has its own heading.
+    let (items, entries) = (&value["items"], &value["additionalProperties"]);
+    let several = [items, entries].into_iter().flat_map(|place| place["anyOf"].as_array().into_iter().flatten());
+    let places = [value, items, entries].into_iter().chain(several);
     places.flat_map(|table| properties(table).map(move |(key, value)| (table, key, value))).collect()
 }
 
