@@ -65,7 +65,9 @@ impl World {
     pub fn translate(&self, commands: &str) -> String {
         let (port, admin) = (self.gateway.address().port(), self.gateway.admin());
         let mut commands = commands.replace("localhost:8443", &format!("localhost:{port}"));
-        commands = commands.replace("127.0.0.1:9464", &admin.to_string());
+        for name in ["127.0.0.1:9464", "localhost:9464"] {
+            commands = commands.replace(name, &admin.to_string());
+        }
         if let Some(prometheus) = &self.prometheus {
             commands = commands.replace("127.0.0.1:9090", &prometheus.address().to_string());
         }
