@@ -8,6 +8,7 @@
 pub mod certificates;
 pub mod client;
 pub mod config;
+pub mod crowd;
 pub mod event_source;
 pub mod express;
 pub mod figures;
