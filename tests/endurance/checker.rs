@@ -47,7 +47,9 @@ async fn histories_are_whole_or_their_gaps_are_told() {
             identity.chain.display(),
             identity.key.display()
         ));
-    let toml = setup.toml().replace("name = \"public\"\naddress = \"127.0.0.1:0\"", &format!("name = \"public\"\naddress = \"{plain}\""));
+    let toml = setup
+        .toml()
+        .replace("name = \"public\"\naddress = \"127.0.0.1:0\"", &format!("name = \"public\"\naddress = \"{plain}\""));
     let mut gateway = Rillgate::start(&toml).await;
 
     let (last, watched) = watch::channel(None);

@@ -40,11 +40,18 @@ async fn five_thousand_clients_are_sent_away_one_after_the_other_and_between_eve
             origin.emit(Emission::event(&number.to_string(), "", &data));
         }
     });
-    let mut reading = JoinSet::new();
+    let mut begun = JoinSet::new();
     for mut client in clients {
+        begun.spawn(async move {
+            let first: usize = client.next_event(LONG).await.last_event_id.parse().unwrap();
+            (client, first)
+        });
+    }
+    let begun = within(LONG, "an event for everyone", begun.join_all()).await;
+    let mut reading = JoinSet::new();
+    for (mut client, first) in begun {
         let whole = whole.clone();
         reading.spawn(async move {
-            let first: usize = client.next_event(LONG).await.last_event_id.parse().unwrap();
             let events = client.expect_end(LONG).await;
             let left = Instant::now();
             for (number, event) in (first + 1..).zip(&events) {

@@ -72,9 +72,9 @@ impl History {
             return self.told(event);
         }
         self.figures.events += 1;
-        let Some(number) = event.last_event_id.parse::<u64>().ok().filter(|number| {
-            chronicle::event(self.seed, *number) == *event
-        }) else {
+        let Some(number) =
+            event.last_event_id.parse::<u64>().ok().filter(|number| chronicle::event(self.seed, *number) == *event)
+        else {
             self.figures.damaged += 1;
             return self.note(format!("not said by the producer: {event:?}"));
         };

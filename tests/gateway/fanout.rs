@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
-use crate::support::crowd::{LONG, crowd, request};
 use crate::support::config::plain;
+use crate::support::crowd::{LONG, crowd, request};
 use crate::support::express::Express;
 use crate::support::origin::{Connections, Emission, Origin};
 use crate::support::server::Rillgate;

@@ -83,6 +83,9 @@ impl Process {
     }
 }
 
+/// How much of a log stands in a test's failure.
+const SHOWN_LINES: usize = 300;
+
 impl Drop for Process {
     fn drop(&mut self) {
         let child = self.child.get_mut();
@@ -95,7 +98,8 @@ impl Drop for Process {
         let log = self.log.lock();
         let panicked = log.iter().any(|line| line.contains("panicked at"));
         if std::thread::panicking() {
-            eprintln!("--- log of the process ---\n{}\n---", log.join("\n"));
+            let shown = &log[log.len().saturating_sub(SHOWN_LINES)..];
+            eprintln!("--- the last lines of the process' log ---\n{}\n---", shown.join("\n"));
         } else {
             assert!(!panicked, "the process panicked:\n{}", log.join("\n"));
         }
