@@ -27,7 +27,7 @@ pub struct Draining(watch::Receiver<Option<Instant>>);
 
 impl Default for Tasks {
     fn default() -> Self {
-        Self { tracker: TaskTracker::new(), draining: watch::Sender::new(None), panics: Arc::default() }
+        Self { tracker: TaskTracker::new(), draining: watch::channel(None).0, panics: Arc::default() }
     }
 }
 

@@ -83,7 +83,7 @@ impl EventStream {
             policy,
             minter: Minter::new(policy.ids),
             log: RwLock::new(EventLog::new(policy.retention)),
-            progress: watch::Sender::new(progress),
+            progress: watch::channel(progress).0,
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),

@@ -40,7 +40,7 @@ pub struct Full;
 impl Streams {
     /// No streams, and room for `most`.
     pub fn new(most: usize, tasks: Tasks) -> Self {
-        Self { open: Arc::default(), always: watch::Sender::default(), most, tasks }
+        Self { open: Arc::default(), always: watch::channel(HashSet::new()).0, most, tasks }
     }
 
     /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
