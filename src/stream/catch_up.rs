@@ -149,11 +149,11 @@ impl CatchUp {
             }
             self.events += 1;
             self.note_first(log);
-            if let Some(caught_up) = self.look(log)? {
-                return Ok(Some(caught_up));
-            }
             if self.events > self.limit.events {
                 return Err(CatchUpError::TooLarge);
+            }
+            if let Some(caught_up) = self.look(log)? {
+                return Ok(Some(caught_up));
             }
         }
         Ok(None)
@@ -195,6 +195,11 @@ impl CatchUp {
             self.has_passed_id = true;
         }
         is_it
+    }
+
+    /// Whether nothing has been caught.
+    pub fn is_empty(&self) -> bool {
+        self.caught.is_empty()
     }
 
     /// Looks whether the newest named event is in the log by now, as after each event and whenever the log has grown.

@@ -29,8 +29,8 @@ use crate::tasks::Tasks;
 /// back with the id it got to.
 pub const READING: Duration = Duration::from_secs(60);
 
-/// An upstream that has brought nothing for so long has no more history: where the stream has had no event yet, and so
-/// no log shows where the history ends. A producer that pauses longer within its history is cut short there.
+/// An upstream that has brought nothing for so long has no history; and no more of it where the stream has had no event
+/// yet, so that no log shows where the history ends. A producer that pauses longer within its history is cut short there.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// Catches up the clients of one route.
@@ -58,7 +58,7 @@ pub(super) enum State {
 }
 
 impl ReadThrough {
-    /// For one route. `patience` bounds the whole of a request, waiting for its turn included.
+    /// For one route. `patience` bounds the whole of a request; waiting for its turn takes at most half of it.
     pub fn new(limit: CatchUpLimit, patience: Duration, observer: Arc<dyn Observer>) -> Self {
         Self { limit, patience, turns: Arc::new(Semaphore::new(limit.concurrent)), observer }
     }
@@ -103,6 +103,7 @@ impl ReadThrough {
             after: after.clone(),
             was_evicted: stream.log().place(after.as_str()) == Place::Evicted,
             limit: self.limit,
+            turn_by: Instant::now() + self.patience / 2,
             deadline: Instant::now() + self.patience,
             result: sender,
         };
@@ -118,6 +119,8 @@ struct Run {
     after: EventId,
     was_evicted: bool,
     limit: CatchUpLimit,
+    /// A turn that comes later would leave no time to use it.
+    turn_by: Instant,
     deadline: Instant,
     result: watch::Sender<State>,
 }
@@ -168,7 +171,7 @@ impl Run {
         turns: Arc<Semaphore>,
         source: Arc<dyn EventSource>,
     ) -> Result<(CaughtUp, tokio::sync::OwnedSemaphorePermit), CatchUpError> {
-        let turn = timeout_at(self.deadline, turns.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
+        let turn = timeout_at(self.turn_by, turns.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
         let turn = turn.expect("the turns are never closed");
         let caught_up = timeout_at(self.deadline, self.ask(source)).await.map_err(|_| CatchUpError::Late)??;
         Ok((caught_up, turn))
@@ -207,6 +210,10 @@ impl Run {
                     let log = self.stream.log();
                     if CatchUp::can_settle(&log) {
                         return catch_up.settle(&log);
+                    }
+                    // The log has events, and of those at least it would have brought some.
+                    if catch_up.is_empty() {
+                        return Err(CatchUpError::Unproved);
                     }
                     None
                 }
