@@ -60,10 +60,17 @@ pub async fn respond(
         return Err(Rejection::Memory);
     }
     let seat = gate.seats.take(grant.as_ref())?;
-    let mut subscription = open(gate, route, captures, target, shared)?;
+    let path = format!("{}{}", route.settings.upstream_path.fill(&captures.to_vec()), shared.query);
+    let (upstream, headers) = (&route.settings.upstream, shared.headers);
+    let source = || Arc::new(HttpEventSource::new(upstream.clone(), path.clone(), headers.clone()));
+    let mut subscription = open(gate, route, target, shared.key, source)?;
     wait_for_outcome(route, &mut subscription).await?;
 
-    let verdict = position(route, &mut subscription, &wish);
+    let caught_up = match &wish.after {
+        Some(id) => catch_up(gate, route, &mut subscription, id, source).await,
+        None => None,
+    };
+    let verdict = caught_up.unwrap_or_else(|| position(route, &mut subscription, &wish));
     let end = (!wish.follow).then(|| subscription.stream().progress().end);
     if subscription.stream().progress().phase == Phase::Complete && !subscription.is_behind() {
         return Ok(nothing_follows());
@@ -177,23 +184,36 @@ fn last_event_id(route: &Route, head: &Parts) -> Result<Option<String>, Rejectio
 fn open(
     gate: &Gate,
     route: &Arc<Route>,
-    captures: &[(String, String)],
     target: &Target,
-    shared: share::Shared,
+    shared: Vec<(String, String)>,
+    source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
     let key = StreamKey {
         route: Arc::from(route.settings.name.as_str()),
         path: target.path.clone(),
-        shared: shared.key,
+        shared,
         origin: route.origin,
     };
-    let captures = captures.to_vec();
-    let spec = || {
-        let path = format!("{}{}", route.settings.upstream_path.fill(&captures), shared.query);
-        let source = HttpEventSource::new(route.settings.upstream.clone(), path, shared.headers);
-        spec(route, Arc::new(source))
-    };
-    gate.streams.subscribe(&key, spec).map_err(|_| Rejection::StreamsFull)
+    gate.streams.subscribe(&key, || spec(route, source())).map_err(|_| Rejection::StreamsFull)
+}
+
+/// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
+async fn catch_up(
+    gate: &Gate,
+    route: &Route,
+    subscription: &mut Subscription,
+    id: &str,
+    source: impl FnOnce() -> Arc<HttpEventSource>,
+) -> Option<Verdict> {
+    let read_through = route.read_through.as_ref()?;
+    // What a header cannot carry, or not as it is, would be another question.
+    let is_header = HeaderValue::from_bytes(id.as_bytes()).is_ok();
+    if !is_header || id.trim_matches([' ', '\t']) != id || subscription.has(id) {
+        return None;
+    }
+    let (stream, id) = (subscription.stream().clone(), EventId::new(id).ok()?);
+    let backlog = read_through.catch_up(&gate.tasks, &stream, &id, || source()).await?;
+    Some(subscription.catch_up(backlog))
 }
 
 /// How the streams of a route are made.

@@ -7,9 +7,11 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::observer::RouteObserver;
 use super::pattern::Captures;
 use super::settings::Settings;
 use crate::auth::Authorizer;
+use crate::stream::ReadThrough;
 use crate::telemetry::RouteMetrics;
 
 /// One route as it is served.
@@ -22,13 +24,18 @@ pub struct Route {
     pub metrics: Arc<RouteMetrics>,
     /// Fingerprint of where its events come from, for the stream key.
     pub origin: u64,
+    /// Catches up clients whose id is older than the log, where that is configured.
+    pub read_through: Option<ReadThrough>,
 }
 
 impl Route {
     /// A route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
         let origin = origin(&settings);
-        Self { settings, authorizer, metrics, origin }
+        let read_through = settings.replay.read_through.map(|limit| {
+            ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
+        });
+        Self { settings, authorizer, metrics, origin, read_through }
     }
 }
 

@@ -21,6 +21,7 @@ mod hardening_http2;
 mod kills;
 mod limits;
 mod operations;
+mod read_through;
 mod resume;
 mod seam;
 mod slow_reader;

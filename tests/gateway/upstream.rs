@@ -7,8 +7,9 @@ use tokio::net::TcpListener;
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::config::plain;
+use crate::support::figures::lines_with;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{How, Request};
+use crate::support::script::{Answer, How, Request};
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -152,6 +153,23 @@ async fn the_next_url_is_tried_when_one_is_down() {
     assert_eq!(client.next_event(DEADLINE).await.data, "two");
     assert_eq!(first.requests()[1].last_event_id(), Some("1"));
     assert_eq!(second.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_producer_that_ends_after_every_few_events_is_no_news() {
+    let origin = Origin::start_with(|request| {
+        let (first, second) = (2 * request.number, 2 * request.number + 1);
+        let events = format!("retry: 1\nid: {first}\ndata: {first}\n\nid: {second}\ndata: {second}\n\n");
+        Answer::stream().then(events).then_cut(How::End)
+    })
+    .await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+
+    client.next_events(10).await;
+
+    assert_eq!(lines_with(&gateway, &["upstream ends its responses"]), 1, "{:?}", gateway.log());
+    assert_eq!(lines_with(&gateway, &["upstream lost"]) + lines_with(&gateway, &["upstream is back"]), 0);
 }
 
 #[tokio::test]
