@@ -84,7 +84,9 @@ mod tests {
         assert!(workers.answer(SOON).await);
 
         let (release, released) = std::sync::mpsc::channel::<()>();
-        workers.next().spawn(async move { drop(released.recv()) });
+        workers.next().spawn(async move {
+            let _ = released.recv();
+        });
 
         assert!(!workers.answer(Duration::from_millis(200)).await);
         drop(release);

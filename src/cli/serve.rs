@@ -7,7 +7,7 @@ use std::io;
 use rillgate::{BindError, Drained, Gateway, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::manager::Manager;
 use super::{ConfigFile, Failure, Outcome, block_on};
@@ -54,7 +54,11 @@ pub async fn until_signalled(gateway: Gateway, reload: impl Fn(&Handle)) -> Outc
             Err(error) => Err(Failure::Failed(format!("cannot start: {error}"))),
         },
         () = manager.keep_informed(&handle) => unreachable!("it goes on until it is dropped"),
-        () = listening => Err(Failure::Failed("left at once".to_owned())),
+        // As told: like a deadline that has come, it is logged and no failure.
+        () = listening => {
+            warn!("left at once, at the second signal");
+            Ok(())
+        }
     }
 }
 

@@ -26,6 +26,7 @@ mod resume;
 mod seam;
 mod service_manager;
 mod slow_reader;
+mod sockets;
 mod support;
 mod support_tests;
 mod tls;
