@@ -78,3 +78,27 @@ fn turn_new_handshakes_away(socket: &TcpListener) -> io::Result<()> {
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_left_takes_no_new_connection_and_keeps_those_it_has() {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let socket = TcpListener::from_std(super::super::listen(address, true).expect("a socket")).expect("a socket");
+        let address = socket.local_addr().expect("an address");
+        let mut early = TcpStream::connect(address).await.expect("it listens");
+
+        turn_new_handshakes_away(&socket).expect("a filter");
+
+        assert!(timeout(Duration::from_millis(300), TcpStream::connect(address)).await.is_err(), "it is turned away");
+        let (mut accepted, _) = socket.accept().await.expect("it was there before");
+        tokio::io::AsyncWriteExt::write_all(&mut early, b"x").await.expect("room");
+        let mut byte = [0];
+        tokio::io::AsyncReadExt::read_exact(&mut accepted, &mut byte).await.expect("what was sent");
+    }
+}

@@ -273,3 +273,32 @@ async fn a_socket_that_systemd_did_not_pass_is_a_failure_that_names_it() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("socket \"other\" of systemd"), "{said}");
 }
+
+#[tokio::test]
+async fn what_waits_in_the_queue_of_the_one_that_leaves_is_answered() {
+    let origin = Origin::start().await;
+    // So slow that the queue is not empty when it is told to leave.
+    let toml = setup(&origin).listener("reuse_port = true").limits("accepts_per_second = 20").toml();
+    let old = start(&toml, None, 2).await;
+    let at_the_same = listening_at(&toml, &format!("address = \"{}\"", old.address));
+    let _new = start(&at_the_same, None, 2).await;
+    origin.wait_open(2).await;
+
+    // Also while it stands still the kernel takes connections for it: about half of them.
+    old.process.signal("STOP");
+    let mut waiting = Vec::new();
+    for _ in 0..60 {
+        let mut raw = Raw::dial(&Client::http1(old.address)).await;
+        let request = format!("GET {STREAM}?follow=false HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        raw.send(request.as_bytes()).await;
+        waiting.push(raw);
+    }
+    old.process.signal("TERM");
+    old.process.signal("CONT");
+
+    for raw in &mut waiting {
+        let text = raw.read_to_end(DEADLINE).await;
+        assert_eq!(status(&text), 200, "{text:?}");
+    }
+    assert!(old.process.wait_exit(DEADLINE).await.success());
+}
