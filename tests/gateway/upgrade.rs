@@ -154,7 +154,7 @@ async fn upgrade<F: Future<Output = Started>>(
     next: impl FnOnce() -> F,
 ) {
     let client = |number: usize| {
-        let protocol = if number % 2 == 0 { Protocol::Http1 } else { Protocol::Http2 };
+        let protocol = if number.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
         let client = Client::new(protocol, old.address);
         authority.map_or(client.clone(), |authority| client.tls(authority))
     };
