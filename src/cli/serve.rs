@@ -7,8 +7,9 @@ use std::io;
 use rillgate::{BindError, Drained, Gateway, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::manager::Manager;
 use super::{ConfigFile, Failure, Outcome, block_on};
 
 pub fn run(file: &ConfigFile) -> Outcome {
@@ -27,12 +28,17 @@ pub fn run(file: &ConfigFile) -> Outcome {
 pub async fn until_signalled(gateway: Gateway, reload: impl Fn(&Handle)) -> Outcome {
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
+    let manager = Manager::from_environment();
     let leave = Notify::new();
     let listening = async {
         let mut is_leaving = false;
         loop {
             match signals.next().await {
-                Wish::Reload => reload(&handle),
+                Wish::Reload => {
+                    manager.reloading();
+                    reload(&handle);
+                    manager.reloaded(*handle.stage().borrow());
+                }
                 Wish::Leave if is_leaving => return,
                 Wish::Leave => {
                     is_leaving = true;
@@ -47,7 +53,12 @@ pub async fn until_signalled(gateway: Gateway, reload: impl Fn(&Handle)) -> Outc
             Ok(Drained::Clean | Drained::Aborted { .. }) => Ok(()),
             Err(error) => Err(Failure::Failed(format!("cannot start: {error}"))),
         },
-        () = listening => Err(Failure::Failed("left at once".to_owned())),
+        () = manager.keep_informed(&handle) => unreachable!("it goes on until it is dropped"),
+        // As told: like a deadline that has come, it is logged and no failure.
+        () = listening => {
+            warn!("left at once, at the second signal");
+            Ok(())
+        }
     }
 }
 

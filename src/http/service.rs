@@ -116,7 +116,9 @@ async fn stream(
         return Err(Rejection::NotAcceptable);
     }
     let grant = access::admit(gate, route, captures, target, head).await?;
-    if gate.tasks.draining().has_begun() {
+    // Where another process takes over, the client is let in and asked to leave like all others: an event source comes
+    // back from the end of a stream, but not from a 503.
+    if gate.tasks.draining().has_begun() && !peer(head).has_successor {
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {

@@ -61,6 +61,17 @@ impl Admission {
     }
 }
 
+impl Admitted {
+    /// Counts it for another address from now on: a proxy has said whose connection it is. Absent where that address
+    /// has too many.
+    pub fn on_behalf_of(self, ip: IpAddr, is_limited: bool) -> Option<Self> {
+        let admission = Admission(self.inner.clone());
+        // Its own place first: the client is to have it.
+        drop(self);
+        admission.admit(ip, is_limited)
+    }
+}
+
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut counts = self.inner.counts.lock();
@@ -111,6 +122,28 @@ mod tests {
         assert!(!first.is_over_ip_limit);
         assert!(neighbour.is_over_ip_limit, "the same /64");
         assert!(!stranger.is_over_ip_limit);
+    }
+
+    #[test]
+    fn a_client_behind_a_proxy_is_counted_for_itself() {
+        let admission = Admission::new(10, 1);
+        let through_proxy = |client: &str| {
+            let admitted = admission.admit(ip("10.0.0.1"), false).expect("room");
+            admitted.on_behalf_of(ip(client), true).expect("room")
+        };
+
+        let first = through_proxy("192.0.2.1");
+        let other = through_proxy("192.0.2.2");
+        let second = through_proxy("192.0.2.1");
+
+        assert!(!first.is_over_ip_limit && !other.is_over_ip_limit);
+        assert!(second.is_over_ip_limit);
+        drop((first, second));
+        assert!(!through_proxy("192.0.2.1").is_over_ip_limit);
+        assert!(
+            admission.admit(ip("10.0.0.1"), true).is_some_and(|own| !own.is_over_ip_limit),
+            "nothing is left behind"
+        );
     }
 
     #[test]

@@ -21,8 +21,13 @@ pub struct Process {
 impl Process {
     /// Starts the command with both its outputs read into one log. Its standard input closes when this process ends.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_with_input(command, Stdio::piped())
+    }
+
+    /// The same, with this standard input, which may be a socket.
+    pub fn start_with_input(command: &mut Command, input: Stdio) -> Self {
         let mut child = command
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
