@@ -77,7 +77,7 @@ pub async fn respond(
     }
     // Where rules are not enforced, nothing about a token ends what it began.
     let binding = grant.filter(|_| route.authorizer.as_ref().is_some_and(|authorizer| authorizer.settings().enforce));
-    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, binding));
+    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, binding, gate.spread.mul_f64(share)));
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());

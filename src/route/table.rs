@@ -20,15 +20,18 @@ pub struct Route {
     pub authorizer: Option<Authorizer>,
     /// What is counted.
     pub metrics: Arc<RouteMetrics>,
-    /// Fingerprint of where its events come from, for the stream key.
+    /// Fingerprint of where its events come from.
+    pub source: u64,
+    /// Fingerprint of that and of how its streams are kept, for the stream key.
     pub origin: u64,
 }
 
 impl Route {
     /// A route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
-        let origin = origin(&settings);
-        Self { settings, authorizer, metrics, origin }
+        let source = source(&settings);
+        let origin = origin(&settings, source);
+        Self { settings, authorizer, metrics, source, origin }
     }
 }
 
@@ -57,8 +60,8 @@ impl Routes {
     }
 }
 
-/// Whatever makes the upstream another one, or the stream kept another way, makes the streams other streams.
-fn origin(settings: &Settings) -> u64 {
+/// Whatever makes the upstream another one, or asks it for something else.
+fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     let target = &settings.upstream;
     for origin in &target.origins {
@@ -67,6 +70,14 @@ fn origin(settings: &Settings) -> u64 {
     for (name, value) in &target.headers {
         (name.as_str(), value.as_bytes()).hash(&mut hasher);
     }
-    format!("{:?} {:?} {:?}", settings.upstream_path, settings.stream, settings.replay.verdict).hash(&mut hasher);
+    format!("{:?}", settings.upstream_path).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What comes from elsewhere, or is kept another way, makes the streams other streams.
+fn origin(settings: &Settings, source: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    format!("{:?} {:?}", settings.stream, settings.replay.verdict).hash(&mut hasher);
     hasher.finish()
 }
