@@ -26,6 +26,7 @@ use crate::memory::Watermark;
 use crate::serving::{self, PartsError};
 use crate::stream::{EXPIRY_INTERVAL, Streams};
 use crate::tasks::Tasks;
+use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::workers::Workers;
 
@@ -36,6 +37,7 @@ pub struct Gateway {
     parts: Arc<Parts>,
     drain: Drain,
     workers: usize,
+    filter: Option<FilterHandle>,
 }
 
 /// What lives as long as the gateway.
@@ -47,6 +49,14 @@ pub(crate) struct Parts {
     pub started: Config,
     /// Where tasks of streams run, once it runs.
     workers: OnceLock<Workers>,
+    /// What is shown of the running configuration.
+    shown: Arc<ArcSwap<serde_json::Value>>,
+}
+
+impl Parts {
+    fn introspection(&self) -> Introspection {
+        Introspection { gate: self.gate.clone(), config: self.shown.clone() }
+    }
 }
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -113,10 +123,12 @@ impl Gateway {
             pages: ArcSwap::default(),
         };
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
-        let admin = config.admin.map(|address| bind(address, false)).transpose()?;
+        let admin = config.admin.as_ref().map(|admin| bind(admin.address, false)).transpose()?;
         let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
-        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new() };
-        Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
+        let shown = Arc::new(ArcSwap::from_pointee(config.shown.clone()));
+        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new(), shown };
+        let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
+        Ok(Self { listeners, admin, parts, drain, workers, filter: None })
     }
 
     /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
@@ -133,6 +145,11 @@ impl Gateway {
     /// Serves these pages beside the streams, to everyone.
     pub fn serve_pages(&self, pages: Vec<Page>) {
         self.parts.gate.pages.store(Arc::new(pages));
+    }
+
+    /// Lets operators change, at the admin port, what is logged.
+    pub fn serve_log_filter(&mut self, filter: FilterHandle) {
+        self.filter = Some(filter);
     }
 
     /// Where it listens, in the configuration's order.
@@ -191,10 +208,15 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::default();
         if let Some(socket) = self.admin {
-            let introspection = Arc::new(Introspection(gate.clone()));
+            let introspection = Arc::new(parts.introspection());
             let desk = Arc::new(RevocationDesk(gate.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
-            let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
+            let mut admin =
+                Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
+            admin = admin.known_as(parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default());
+            if let Some(filter) = self.filter {
+                admin = admin.with_filter(filter);
+            }
             if let Ok(address) = socket.local_addr() {
                 info!(%address, tls = false, admin = true, "listening");
             }
@@ -243,6 +265,7 @@ impl Handle {
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
         }
+        self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }
@@ -344,7 +367,7 @@ async fn upkeep(parts: Arc<Parts>) {
         tokio::select! {
             _ = gauges.tick() => {
                 gate.memory.look();
-                Introspection(gate.clone()).measure();
+                parts.introspection().measure();
                 parts.keeper.report(&parts.readiness);
             }
             _ = expiry.tick() => {

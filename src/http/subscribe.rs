@@ -20,6 +20,7 @@ use super::rejection::Rejection;
 use super::report::Report;
 use super::share;
 use super::target::{Target, parameter};
+use super::trace::Trace;
 use super::verdict::{prelude, teller};
 use super::writer::Writer;
 use crate::auth::Grant;
@@ -60,9 +61,10 @@ pub async fn respond(
         return Err(Rejection::Memory);
     }
     let seat = gate.seats.take(grant.as_ref())?;
-    let mut subscription = open(gate, route, captures, target, shared)?;
+    let mut subscription = open(gate, route, captures, target, head, shared)?;
     wait_for_outcome(route, &mut subscription).await?;
 
+    subscription.is_for(caller.reader());
     let verdict = position(route, &mut subscription, &wish);
     let end = (!wish.follow).then(|| subscription.stream().progress().end);
     if subscription.stream().progress().phase == Phase::Complete && !subscription.is_behind() {
@@ -179,6 +181,7 @@ fn open(
     route: &Arc<Route>,
     captures: &[(String, String)],
     target: &Target,
+    head: &Parts,
     shared: share::Shared,
 ) -> Result<Subscription, Rejection> {
     let key = StreamKey {
@@ -191,6 +194,9 @@ fn open(
     let spec = || {
         let path = format!("{}{}", route.settings.upstream_path.fill(&captures), shared.query);
         let source = HttpEventSource::new(route.settings.upstream.clone(), path, shared.headers);
+        // The request that opens the stream is the one that the upstream is told of.
+        let trace = head.extensions.get().map(Trace::headers).unwrap_or_default();
+        let source = source.traced(trace);
         spec(route, Arc::new(source))
     };
     gate.streams.subscribe(&key, spec).map_err(|_| Rejection::StreamsFull)

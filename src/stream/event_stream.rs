@@ -19,6 +19,7 @@ use super::key::StreamKey;
 use super::log::{Entry, EventLog, Offset};
 use super::minter::Minter;
 use super::policy::Policy;
+use super::readers::Readers;
 use super::source::OpenError;
 use super::subscription::Subscription;
 
@@ -37,6 +38,7 @@ pub struct EventStream {
     dismissal: Notify,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
+    readers: Readers,
 }
 
 /// Where the stream is.
@@ -87,6 +89,7 @@ impl EventStream {
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
+            readers: Readers::default(),
         })
     }
 
@@ -176,10 +179,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress)
+        Subscription::new(self.clone(), progress, number)
+    }
+
+    /// Who reads the stream now.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// How many have ever begun to read the stream.

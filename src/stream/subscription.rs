@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::event_stream::{EventStream, Phase, Progress};
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
+use super::readers::{Client, Reader};
 use super::source::OpenError;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, EventId, Frame};
@@ -23,6 +24,9 @@ pub struct Subscription {
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
     read: u64,
+    /// The number of its arrival, and how it is seen from outside.
+    number: u64,
+    reader: Arc<Reader>,
 }
 
 /// What there is to do for a reader.
@@ -48,12 +52,18 @@ pub struct Taken {
 }
 
 impl Subscription {
-    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>) -> Self {
+    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>, number: u64) -> Self {
         let (next, read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
-        Self { stream, progress, next, read }
+        let reader = stream.readers().add(number, next, read);
+        Self { stream, progress, next, read, number, reader }
+    }
+
+    /// Says who reads, for an operator who looks on.
+    pub fn is_for(&self, client: Client) {
+        self.reader.is(client);
     }
 
     /// The stream that is read.
@@ -91,6 +101,7 @@ impl Subscription {
         };
         self.next = at;
         self.read = log.events_until(at);
+        self.reader.stands_at(self.next, self.read);
         Verdict::Replay { missed: log.events_after(at) }
     }
 
@@ -101,6 +112,7 @@ impl Subscription {
             Place::Here(at) => {
                 self.next = at;
                 self.read = log.events_until(at);
+                self.reader.stands_at(self.next, self.read);
                 return Verdict::Resumed { missed: log.events_after(at) };
             }
             Place::Evicted => Gap::Evicted,
@@ -111,6 +123,7 @@ impl Subscription {
         if on_gap == OnGap::Oldest {
             self.next = log.start();
             self.read = log.events_until(self.next);
+            self.reader.stands_at(self.next, self.read);
         }
         Verdict::Gap(gap)
     }
@@ -184,6 +197,7 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
+        self.reader.stands_at(self.next, self.read);
         Ok(taken)
     }
 
@@ -209,6 +223,7 @@ impl Subscription {
         }
         self.next = log.end();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
@@ -224,5 +239,12 @@ impl Subscription {
         let log = self.stream.log();
         self.next = log.start();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.stream.readers().remove(self.number);
     }
 }
