@@ -21,7 +21,7 @@ use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::keeper::Keeper;
 use crate::limits::Limits;
-use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
+use crate::listen::{self, Address, Doors, Listener, Surroundings, Tls, TlsError};
 use crate::memory::Watermark;
 use crate::serving::{self, PartsError};
 use crate::stream::{EXPIRY_INTERVAL, Streams};
@@ -49,6 +49,7 @@ pub(crate) struct Parts {
     pub started: Config,
     /// Where tasks of streams run, once it runs.
     workers: OnceLock<Workers>,
+    doors: Doors,
     /// What is shown of the running configuration.
     shown: Arc<ArcSwap<serde_json::Value>>,
 }
@@ -114,7 +115,7 @@ impl Gateway {
             memory: Watermark::new(config.limits.memory),
             authority,
             tickets: Tickets::new(TICKETS),
-            limits: Arc::new(config.limits.clone()),
+            limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
             log_subject: config.log_subject,
             spread: config.drain.spread,
             tasks,
@@ -126,7 +127,8 @@ impl Gateway {
         let admin = config.admin.as_ref().map(|admin| bind(admin.address, false)).transpose()?;
         let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
         let shown = Arc::new(ArcSwap::from_pointee(config.shown.clone()));
-        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new(), shown };
+        let (started, doors, workers) = (config.clone(), Doors::new(&config.limits), OnceLock::new());
+        let parts = Parts { gate, readiness, keeper, started, workers, doors, shown };
         let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
         Ok(Self { listeners, admin, parts, drain, workers, filter: None })
     }
@@ -172,14 +174,11 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        raise_descriptors(&self.parts.gate.limits);
+        raise_descriptors(&self.parts.gate.limits.load());
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
         let tasks = gate.tasks.clone();
-        let admission = Admission::new(gate.limits.connections, gate.limits.connections_per_ip);
-        let accepts = Arc::new(listen::Rate::new(gate.limits.accepts_per_second));
-        let handshakes = Arc::new(listen::Rate::new(gate.limits.handshakes_per_second));
         for listener in self.listeners {
             let metrics = gate.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
@@ -187,9 +186,7 @@ impl Gateway {
                 tasks.spawn("certificates", keep_certificates(tls.clone(), gate.clone()));
             }
             let around = Surroundings {
-                admission: admission.clone(),
-                accepts: accepts.clone(),
-                handshakes: handshakes.clone(),
+                doors: parts.doors.clone(),
                 limits: gate.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
@@ -249,8 +246,8 @@ impl Handle {
     }
 
     /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
-    /// where the new routes would still admit them, and end as revoked where not. Listeners, limits and the admin port
-    /// are those of the start.
+    /// where the new routes would still admit them, and end as revoked where not. Changed limits are
+    /// those of what comes after. Listeners and the admin port are those of the start.
     ///
     /// # Errors
     /// What cannot be made; everything stays as it was.
@@ -265,6 +262,8 @@ impl Handle {
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
         }
+        gate.limit(&config.limits);
+        self.0.doors.limit(&config.limits);
         self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");

@@ -66,10 +66,7 @@ fn is_own(host: &str, hosts: &[String]) -> bool {
     // A single label is a name of the local network, or of a container's: no public domain is one. One of digits alone
     // would be an address in an odd spelling.
     let is_local = is_label(&host) && !host.bytes().all(|byte| byte.is_ascii_digit());
-    is_address
-        || is_local
-        || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
-        || hosts.contains(&host)
+    is_address || is_local || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)) || hosts.contains(&host)
 }
 
 #[cfg(test)]

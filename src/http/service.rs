@@ -66,7 +66,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     }
     if head.version == Version::HTTP_2 && matches!(response.body(), ResponseBody::Whole(Some(_))) {
         // A client without a window could keep it for ever; a stream of events has a guard of its own.
-        listen::watch(tokio::time::sleep(gate.limits.stall_timeout));
+        listen::watch(tokio::time::sleep(gate.limits.load().stall_timeout));
     }
     response.headers_mut().insert(REQUEST_ID, request_id);
     let status = response.status().as_u16();
@@ -85,7 +85,7 @@ fn announces_body(head: &Parts) -> bool {
 
 /// What is refused whatever it is about.
 fn admit(gate: &Gate, head: &Parts) -> Result<(), Rejection> {
-    if head.headers.len() > gate.limits.headers {
+    if head.headers.len() > gate.limits.load().headers {
         return Err(Rejection::TooManyHeaders);
     }
     if peer(head).is_over_ip_limit {

@@ -97,6 +97,7 @@ pub async fn respond(
     let mut delivery = Delivery::new(subscription, terms, report);
     delivery.sent_prelude(prelude.len());
 
+    let limits = gate.limits.load();
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
     let connection = head.extensions.get::<Takeover>();
     let takeover = connection.filter(|connection| {
@@ -104,7 +105,7 @@ pub async fn respond(
     });
     let mut response = match takeover {
         Some(takeover) => {
-            let (stall, batch) = (gate.limits.stall_timeout, gate.limits.send_buffer);
+            let (stall, batch) = (limits.stall_timeout, limits.send_buffer);
             takeover.claim(Box::new(move |transport, held| {
                 Box::pin(Writer::new(transport, delivery, stall, batch).run(held))
             }));
@@ -118,7 +119,7 @@ pub async fn respond(
                 connection.forgo();
             }
             let (events, attention) = EventBody::new(prelude.body(), delivery);
-            listen::watch(guard(life, attention, stream, gate.limits.stall_timeout, ending));
+            listen::watch(guard(life, attention, stream, limits.stall_timeout, ending));
             let mut response = Response::new(ResponseBody::Events(events));
             // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
             if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && wish.follow) {

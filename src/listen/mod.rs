@@ -5,6 +5,7 @@
 mod admission;
 mod certificates;
 mod connection;
+mod doors;
 mod guarded;
 mod listener;
 mod pace;
@@ -19,6 +20,7 @@ mod transport;
 pub use admission::Admission;
 pub use certificates::{CertificateError, load as load_certificate, read_certificates};
 pub use connection::{Peer, ResponseBody, Service};
+pub use doors::Doors;
 pub use listener::{Listener, Surroundings};
 pub use rate::Rate;
 pub use settings::{Address, CertificateFiles, Settings, TlsSettings, TlsVersion};

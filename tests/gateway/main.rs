@@ -19,6 +19,7 @@ mod gathering;
 mod hardening;
 mod hardening_http2;
 mod kills;
+mod limit_reload;
 mod limits;
 mod operations;
 mod operator;
