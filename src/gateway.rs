@@ -23,11 +23,12 @@ use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::keeper::Keeper;
 use crate::limits::Limits;
-use crate::listen::{self, Admission, Handover, Listener, Surroundings, Tls};
+use crate::listen::{Doors, Handover, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
 use crate::serving::{self, PartsError};
 use crate::stream::{EXPIRY_INTERVAL, Streams};
 use crate::tasks::Tasks;
+use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::workers::Workers;
 
@@ -38,6 +39,7 @@ pub struct Gateway {
     parts: Arc<Parts>,
     drain: Drain,
     workers: usize,
+    filter: Option<FilterHandle>,
 }
 
 /// What lives as long as the gateway.
@@ -50,6 +52,15 @@ pub(crate) struct Parts {
     /// Where tasks of streams run, once it runs.
     workers: OnceLock<Workers>,
     stage: watch::Sender<Stage>,
+    doors: Doors,
+    /// What is shown of the running configuration.
+    shown: Arc<ArcSwap<serde_json::Value>>,
+}
+
+impl Parts {
+    fn introspection(&self) -> Introspection {
+        Introspection { gate: self.gate.clone(), config: self.shown.clone() }
+    }
 }
 
 /// What a gateway is at.
@@ -94,7 +105,7 @@ impl Gateway {
             memory: Watermark::new(config.limits.memory),
             authority,
             tickets: Tickets::new(TICKETS),
-            limits: Arc::new(config.limits.clone()),
+            limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
             log_subject: config.log_subject,
             spread: config.drain.spread,
             tasks,
@@ -103,11 +114,19 @@ impl Gateway {
             pages: ArcSwap::default(),
         };
         let listeners = binding::listeners(&config.listeners)?;
-        let admin = config.admin.map(|address| AdminSocket::bind(address, &listeners)).transpose()?;
-        let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
-        let stage = watch::Sender::new(Stage::Starting);
-        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new(), stage };
-        Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
+        let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
+        let parts = Parts {
+            gate: Arc::new(gate),
+            readiness: Arc::new(Readiness::new()),
+            keeper,
+            started: config.clone(),
+            workers: OnceLock::new(),
+            stage: watch::Sender::new(Stage::Starting),
+            doors: Doors::new(&config.limits),
+            shown: Arc::new(ArcSwap::from_pointee(config.shown.clone())),
+        };
+        let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
+        Ok(Self { listeners, admin, parts, drain, workers, filter: None })
     }
 
     /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
@@ -124,6 +143,11 @@ impl Gateway {
     /// Serves these pages beside the streams, to everyone.
     pub fn serve_pages(&self, pages: Vec<Page>) {
         self.parts.gate.pages.store(Arc::new(pages));
+    }
+
+    /// Lets operators change, at the admin port, what is logged.
+    pub fn serve_log_filter(&mut self, filter: FilterHandle) {
+        self.filter = Some(filter);
     }
 
     /// Where it listens, in the configuration's order.
@@ -146,14 +170,11 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        raise_descriptors(&self.parts.gate.limits);
+        raise_descriptors(&self.parts.gate.limits.load());
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
         let tasks = gate.tasks.clone();
-        let admission = Admission::new(gate.limits.connections, gate.limits.connections_per_ip);
-        let accepts = Arc::new(listen::Rate::new(gate.limits.accepts_per_second));
-        let handshakes = Arc::new(listen::Rate::new(gate.limits.handshakes_per_second));
         // Apart from the other tasks: they end first, and then nothing comes to us any more.
         let accepting = Tasks::default();
         let mut certificates: Vec<Arc<Tls>> = Vec::new();
@@ -165,9 +186,7 @@ impl Gateway {
                 tasks.spawn("certificates", keep_certificates(tls.clone(), gate.clone()));
             }
             let around = Surroundings {
-                admission: admission.clone(),
-                accepts: accepts.clone(),
-                handshakes: handshakes.clone(),
+                doors: parts.doors.clone(),
                 limits: gate.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
@@ -189,10 +208,15 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::default();
         if let Some(socket) = self.admin {
-            let introspection = Arc::new(Introspection(gate.clone()));
+            let introspection = Arc::new(parts.introspection());
             let desk = Arc::new(RevocationDesk(gate.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
-            let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
+            let mut admin =
+                Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
+            admin = admin.known_as(parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default());
+            if let Some(filter) = self.filter {
+                admin = admin.with_filter(filter);
+            }
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
             admin_tasks.spawn("admin", async move {
                 let socket = tokio::select! {
@@ -244,8 +268,8 @@ impl Handle {
     }
 
     /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
-    /// where the new routes would still admit them, and end as revoked where not. Listeners, limits and the admin port
-    /// are those of the start.
+    /// where the new routes would still admit them, and end as revoked where not. Changed limits are
+    /// those of what comes after. Listeners and the admin port are those of the start.
     ///
     /// # Errors
     /// What cannot be made; everything stays as it was.
@@ -260,6 +284,9 @@ impl Handle {
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
         }
+        gate.limit(&config.limits);
+        self.0.doors.limit(&config.limits);
+        self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }
@@ -344,7 +371,7 @@ async fn upkeep(parts: Arc<Parts>) {
         tokio::select! {
             _ = gauges.tick() => {
                 gate.memory.look();
-                Introspection(gate.clone()).measure();
+                parts.introspection().measure();
                 parts.keeper.report(&parts.readiness);
             }
             _ = expiry.tick() => {

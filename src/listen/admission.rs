@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -18,8 +19,8 @@ pub struct Admission(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    most: usize,
-    most_per_ip: usize,
+    most: AtomicUsize,
+    most_per_ip: AtomicUsize,
     /// Touched twice for each connection.
     counts: Mutex<Counts>,
 }
@@ -42,17 +43,24 @@ pub struct Admitted {
 impl Admission {
     /// Room for `most` connections, `most_per_ip` from one address.
     pub fn new(most: usize, most_per_ip: usize) -> Self {
-        Self(Arc::new(Inner { most, most_per_ip, counts: Mutex::default() }))
+        Self(Arc::new(Inner { most: most.into(), most_per_ip: most_per_ip.into(), counts: Mutex::default() }))
+    }
+
+    /// Other limits for those who come from now on.
+    pub fn limit(&self, most: usize, most_per_ip: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
+        self.0.most_per_ip.store(most_per_ip, Ordering::Relaxed);
     }
 
     /// Lets a connection in, if there is room. A few over their address's limit are let in to be told so; without
     /// `is_limited` the address has none.
     pub fn admit(&self, ip: IpAddr, is_limited: bool) -> Option<Admitted> {
         let ip = network(ip);
+        let (most, most_per_ip) = (self.0.most.load(Ordering::Relaxed), self.0.most_per_ip.load(Ordering::Relaxed));
         let mut counts = self.0.counts.lock();
         let here = counts.by_ip.get(&ip).copied().unwrap_or_default();
-        let is_over_ip_limit = is_limited && here >= self.0.most_per_ip;
-        if counts.all >= self.0.most || (is_over_ip_limit && here - self.0.most_per_ip >= TOLD) {
+        let is_over_ip_limit = is_limited && here >= most_per_ip;
+        if counts.all >= most || (is_over_ip_limit && here - most_per_ip >= TOLD) {
             return None;
         }
         counts.all += 1;

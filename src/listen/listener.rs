@@ -9,15 +9,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::admission::{Admission, Admitted};
+use super::admission::Admitted;
 use super::connection::{self, Peer, ResponseBody, Service};
+use super::doors::Doors;
 use super::handover::Handover;
 use super::proxied::{self, Origin};
-use super::rate::Rate;
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
@@ -40,14 +41,10 @@ pub struct Listener {
 /// What a listener shares with the rest of the gateway.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Counts connections over all listeners.
-    pub admission: Admission,
-    /// How fast connections are accepted, all listeners together.
-    pub accepts: Arc<Rate>,
-    /// How fast TLS handshakes are begun, all listeners together.
-    pub handshakes: Arc<Rate>,
-    /// The gateway's limits.
-    pub limits: Arc<Limits>,
+    /// How many connections come in, and how fast, all listeners together.
+    pub doors: Doors,
+    /// The gateway's limits. A connection keeps those that it was accepted with.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Where connections run.
     pub workers: Workers,
     /// Starts their tasks.
@@ -115,7 +112,7 @@ impl Listener {
                 match accepted {
                     Ok((tcp, address)) => {
                         // What comes too fast waits in the kernel's queue.
-                        around.accepts.turn().await;
+                        around.doors.accepts.turn().await;
                         trouble = None;
                         // Taken off this runtime: it is about to be registered with a worker's.
                         if let Ok(tcp) = tcp.into_std() {
@@ -161,29 +158,31 @@ fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundi
         around.metrics.handshake("untrusted");
         return;
     }
-    let Some(admitted) = around.admission.admit(address.ip(), !is_trusted) else {
+    let Some(admitted) = around.doors.admission.admit(address.ip(), !is_trusted) else {
         // Closed at once: an answer would cost the handshake that there is no room for.
         around.metrics.handshake("full");
         return;
     };
-    if socket::prepare(&tcp, around.limits.stall_timeout).is_err() {
+    let limits = around.limits.load_full();
+    if socket::prepare(&tcp, limits.stall_timeout).is_err() {
         return;
     }
     let worker = around.workers.next();
     let (tasks, around) = (around.tasks.clone(), around.clone());
-    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, around, service, admitted)));
+    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, around, limits, service, admitted)));
 }
 
 async fn connect<B: ResponseBody>(
     tcp: TcpStream,
     address: SocketAddr,
     around: Surroundings,
+    limits: Arc<Limits>,
     service: impl Service<B>,
     admitted: Admitted,
 ) {
     let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
     let (tcp, origin) = if around.proxy_protocol {
-        let told = proxied::client(tcp, address, admitted, &around.trusted_proxies, around.limits.handshake_timeout);
+        let told = proxied::client(tcp, address, admitted, &around.trusted_proxies, limits.handshake_timeout);
         match told.await {
             Ok(told) => told,
             Err(why) => return around.metrics.handshake(why),
@@ -191,7 +190,7 @@ async fn connect<B: ResponseBody>(
     } else {
         (tcp, Origin { address, admitted })
     };
-    let established = connection::establish(tcp, around.tls.as_deref(), &around.handshakes, &around.limits).await;
+    let established = connection::establish(tcp, around.tls.as_deref(), &around.doors.handshakes, &limits).await;
     if around.tls.is_some() {
         around.metrics.handshake(established.as_ref().map_or_else(|why| *why, |_| "ok"));
     }
@@ -207,10 +206,10 @@ async fn connect<B: ResponseBody>(
         has_successor: around.handover.has_successor(),
     };
     match protocol {
-        Protocol::Http2 => connection::serve_http2(transport, peer, service, &around.limits, &around.tasks).await,
+        Protocol::Http2 => connection::serve_http2(transport, peer, service, &limits, &around.tasks).await,
         Protocol::Http1 => {
             let draining = around.tasks.draining();
-            let taken = Box::pin(connection::serve_http1(transport, peer, service, &around.limits, draining)).await;
+            let taken = Box::pin(connection::serve_http1(transport, peer, service, &limits, draining)).await;
             if let Some((writer, transport, held)) = taken {
                 let writing = writer(transport, held);
                 // A fresh small task: this one's memory holds a whole HTTP connection.

@@ -5,6 +5,7 @@
 mod admission;
 mod certificates;
 mod connection;
+mod doors;
 mod guarded;
 mod handover;
 mod listener;
@@ -23,6 +24,7 @@ mod transport;
 pub use admission::Admission;
 pub use certificates::{CertificateError, load as load_certificate, read_certificates};
 pub use connection::{Peer, ResponseBody, Service};
+pub use doors::Doors;
 pub use handover::Handover;
 pub use listener::{Listener, Surroundings};
 pub use passed::Passed;

@@ -21,6 +21,7 @@ use super::log::{Entry, EventLog, Offset};
 use super::minter::Minter;
 use super::policy::Policy;
 use super::read_through::CatchUps;
+use super::readers::Readers;
 use super::source::OpenError;
 use super::subscription::Subscription;
 
@@ -42,6 +43,7 @@ pub struct EventStream {
     condition: RwLock<Condition>,
     /// Extra requests for the history that run now.
     catch_ups: CatchUps,
+    readers: Readers,
 }
 
 /// Where the stream is.
@@ -94,6 +96,7 @@ impl EventStream {
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
             catch_ups: CatchUps::default(),
+            readers: Readers::default(),
         })
     }
 
@@ -188,10 +191,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress)
+        Subscription::new(self.clone(), progress, number)
+    }
+
+    /// Who reads the stream now.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// How many have ever begun to read the stream.

@@ -44,7 +44,7 @@ pub struct ReadThrough {
 
 /// What runs for one stream, by the id that was asked for.
 #[derive(Debug, Default)]
-pub(super) struct CatchUps(Mutex<HashMap<EventId, watch::Sender<State>>>);
+pub(super) struct CatchUps(Mutex<HashMap<EventId, Arc<watch::Sender<State>>>>);
 
 /// What those who wait see.
 #[derive(Clone, Debug)]
@@ -97,6 +97,7 @@ impl ReadThrough {
             return result.subscribe();
         }
         let (sender, receiver) = watch::channel(State::Running);
+        let sender = Arc::new(sender);
         running.insert(after.clone(), sender.clone());
         let run = Run {
             stream: stream.clone(),
@@ -122,7 +123,7 @@ struct Run {
     /// A turn that comes later would leave no time to use it.
     turn_by: Instant,
     deadline: Instant,
-    result: watch::Sender<State>,
+    result: Arc<watch::Sender<State>>,
 }
 
 impl Run {
@@ -245,7 +246,7 @@ impl Drop for Listed<'_> {
         let Run { stream, after, result, .. } = self.0;
         let mut running = stream.catch_ups().0.lock();
         // It may have been taken out, and another one begun.
-        if running.get(after).is_some_and(|listed| listed.same_channel(result)) {
+        if running.get(after).is_some_and(|listed| Arc::ptr_eq(listed, result)) {
             running.remove(after);
         }
     }

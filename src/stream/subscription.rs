@@ -12,6 +12,7 @@ use super::backlog::{Backlog, Continuation};
 use super::event_stream::{EventStream, Phase, Progress};
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
+use super::readers::{Client, Reader};
 use super::source::OpenError;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, EventId, Frame};
@@ -26,6 +27,9 @@ pub struct Subscription {
     read: u64,
     /// What is read before the log. Boxed: hardly anyone has one.
     backlog: Option<Box<Backlog>>,
+    /// The number of its arrival, and how it is seen from outside.
+    number: u64,
+    reader: Arc<Reader>,
 }
 
 /// What there is to do for a reader.
@@ -51,12 +55,18 @@ pub struct Taken {
 }
 
 impl Subscription {
-    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>) -> Self {
+    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>, number: u64) -> Self {
         let (next, read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
-        Self { stream, progress, next, read, backlog: None }
+        let reader = stream.readers().add(number, next, read);
+        Self { stream, progress, next, read, backlog: None, number, reader }
+    }
+
+    /// Says who reads, for an operator who looks on.
+    pub fn is_for(&self, client: Client) {
+        self.reader.is(client);
     }
 
     /// The stream that is read.
@@ -94,6 +104,7 @@ impl Subscription {
         };
         self.next = at;
         self.read = log.events_until(at);
+        self.reader.stands_at(self.next, self.read);
         Verdict::Replay { missed: log.events_after(at) }
     }
 
@@ -119,6 +130,7 @@ impl Subscription {
             Place::Here(at) => {
                 self.next = at;
                 self.read = log.events_until(at);
+                self.reader.stands_at(self.next, self.read);
                 return Verdict::Resumed { missed: log.events_after(at) };
             }
             Place::Evicted => Gap::Evicted,
@@ -129,6 +141,7 @@ impl Subscription {
         if on_gap == OnGap::Oldest {
             self.next = log.start();
             self.read = log.events_until(self.next);
+            self.reader.stands_at(self.next, self.read);
         }
         Verdict::Gap(gap)
     }
@@ -246,6 +259,7 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
+        self.reader.stands_at(self.next, self.read);
         Ok(taken)
     }
 
@@ -271,6 +285,7 @@ impl Subscription {
         }
         self.next = log.end();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
@@ -287,5 +302,12 @@ impl Subscription {
         let log = self.stream.log();
         self.next = log.start();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.stream.readers().remove(self.number);
     }
 }

@@ -34,12 +34,19 @@ pub struct HttpEventSource {
     path_and_query: String,
     /// What the route shares of its clients.
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Which request opened it. Weaker than the others: a configured header of the same name is sent in its place.
+    trace: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl HttpEventSource {
     /// For one stream: where it is, and what is sent besides the target's own headers.
     pub fn new(target: Arc<Target>, path_and_query: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { target, path_and_query, headers }
+        Self { target, path_and_query, headers, trace: Vec::new() }
+    }
+
+    /// Tells the upstream with each connect which request opened the stream.
+    pub fn traced(self, trace: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Tries the origins in order: the next one when one is down, none further when one has refused.
@@ -98,7 +105,7 @@ impl HttpEventSource {
         if let Some(id) = after.and_then(|id| HeaderValue::from_bytes(id.as_str().as_bytes()).ok()) {
             headers.insert("last-event-id", id);
         }
-        for (name, value) in self.target.headers.iter().chain(&self.headers) {
+        for (name, value) in self.trace.iter().chain(&self.target.headers).chain(&self.headers) {
             headers.insert(name, value.clone());
         }
         Ok(request)

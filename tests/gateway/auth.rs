@@ -4,6 +4,7 @@
 //! gateway: only answers, what the origin received, the log and the metrics.
 
 mod browsers;
+mod catalogue;
 mod commands;
 mod crafted;
 mod decisions;

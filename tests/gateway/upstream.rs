@@ -58,15 +58,23 @@ async fn an_upstream_sees_what_is_configured_and_nothing_else_of_its_clients() {
                     ("te", "trailers"),
                     ("range", "bytes=0-"),
                     ("if-none-match", "x"),
+                    ("x-request-id", "the-clients"),
+                    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+                    ("tracestate", "client=1"),
                 ],
             )
             .await;
         assert_eq!(subscription.status.as_u16(), 200);
+        // Both are made by the gateway: this client is no trusted proxy.
+        let request = subscription.header("x-request-id").to_owned();
+        let trace = origin.requests()[before].header("traceparent").unwrap_or_default().to_owned();
+        assert!(trace.starts_with(&format!("00-{request}-")), "{trace} {request}");
         let expected = |id: &str| {
             format!(
                 "GET /feed/d~1/EUR.USD?page={number}&interval=5+%26\naccept: text/event-stream\n\
                  accept-encoding: identity\ncache-control: no-cache\nhost: {authority}\n{id}\
-                 user-agent: {USER_AGENT}\nvia: gate\nx-api-key: k1\nx-tenant: blue"
+                 traceparent: {trace}\nuser-agent: {USER_AGENT}\nvia: gate\nx-api-key: k1\nx-request-id: {request}\n\
+                 x-tenant: blue"
             )
         };
         assert_eq!(head(&origin.requests()[before]), expected(""));
