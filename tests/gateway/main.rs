@@ -9,6 +9,8 @@
 )]
 
 mod auth;
+mod clients;
+mod compatibility;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
@@ -21,6 +23,7 @@ mod hardening_http2;
 mod kills;
 mod limits;
 mod operations;
+mod producers;
 mod resume;
 mod seam;
 mod slow_reader;
