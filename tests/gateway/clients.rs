@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::auth::world::{World, in_seconds, token};
-use crate::compatibility::Locked;
 use crate::support::adapter::{self, Adapter, Dispatched, Following};
 use crate::support::figures::{metric, wait_metric};
+use crate::support::locked::Locked;
 use crate::support::origin::Emission;
 use crate::support::place;
 use crate::support::server::Rillgate;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually};
 
 const NPM: &str = "tests/clients/package-lock.json";
 const PYTHON: &str = "tests/clients/requirements.txt";
@@ -219,16 +219,24 @@ async fn stops_when_refused(client: &Adapter, status: u64) {
     assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "it came back");
 }
 
+/// Of a token that expires, in seconds: enough for a client to connect and get one event on a very busy machine.
+const LIFETIME: f64 = 6.0;
+
 async fn outlives_its_token(client: &Adapter) {
     let stage = Stage::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
     let gateway = stage.start().await;
-    let bearer = stage.write_token(6.0, "prices:read");
+    let bearer = stage.write_token(LIFETIME, "prices:read");
     let following = stage.follow(client, "", Some(&bearer));
-    stage.world.origin.wait_open(1).await;
+    // However long the client takes to start: the token that it reads has just been made.
+    let has_come = || async {
+        stage.write_token(LIFETIME, "prices:read");
+        stage.world.origin.connections().open == 1
+    };
+    eventually(DEADLINE, has_come).await;
+    stage.write_token(600.0, "prices:read");
     stage.say("1").await;
     following.wait_events(1).await;
 
-    stage.write_token(600.0, "prices:read");
     following.wait_lost(1).await;
     wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
     stage.say("2").await;
@@ -323,7 +331,7 @@ impl Stage {
 
     /// An event whose data is its id, once there is a response that takes it.
     async fn say(&self, id: &str) {
-        crate::support::wait::eventually(DEADLINE, || async { self.world.origin.connections().open >= 1 }).await;
+        eventually(DEADLINE, || async { self.world.origin.connections().open >= 1 }).await;
         self.world.origin.emit(Emission::event(id, "", id));
     }
 

@@ -1,16 +1,8 @@
 //! `docs/compatibility.md` says what the tests of producers and clients found, with the versions that they used.
 
-use std::path::Path;
-
 use crate::clients;
 use crate::producers::{self, Framing, Says};
-
-/// A package whose version stands in a lock file.
-pub struct Locked {
-    /// From the repository's root.
-    pub file: &'static str,
-    pub name: &'static str,
-}
+use crate::support::locked::Locked;
 
 const DOCUMENT: &str = include_str!("../../docs/compatibility.md");
 
@@ -77,26 +69,4 @@ fn rows(title: &str) -> Vec<Vec<String>> {
 fn versions(packages: &[Locked]) -> Option<String> {
     let versions: Vec<_> = packages.iter().map(Locked::version).collect();
     (!versions.is_empty()).then(|| versions.join(", "))
-}
-
-impl Locked {
-    fn version(&self) -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let found = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => {
-                let lock: serde_json::Value = serde_json::from_str(&text).unwrap();
-                let version = &lock["packages"][format!("node_modules/{}", self.name)]["version"];
-                version.as_str().map(str::to_owned)
-            }
-            Some("lock") => {
-                let lock: toml::Table = text.parse().unwrap();
-                let packages = lock["package"].as_array().unwrap();
-                let package = packages.iter().find(|package| package["name"].as_str() == Some(self.name));
-                package.and_then(|package| package["version"].as_str()).map(str::to_owned)
-            }
-            _ => text.lines().find_map(|line| line.strip_prefix(self.name)?.strip_prefix("==")).map(str::to_owned),
-        };
-        found.unwrap_or_else(|| panic!("no {} in {}", self.name, path.display()))
-    }
 }

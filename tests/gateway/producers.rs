@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::compatibility::Locked;
 use crate::support::client::Client;
 use crate::support::event_source::Event;
 use crate::support::figures::{metric, wait_metric};
+use crate::support::locked::Locked;
 use crate::support::producer::{self, Producer, Started};
 use crate::support::server::Rillgate;
 use crate::support::setup::{Setup, both_protocols};

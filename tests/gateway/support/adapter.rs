@@ -9,10 +9,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::certificates::Authority;
+use super::locked::Locked;
 use super::process::Process;
 use super::producer;
 use super::wait::{DEADLINE, eventually};
-use crate::compatibility::Locked;
 
 /// A client library in the program that uses it.
 pub struct Adapter {

@@ -14,6 +14,7 @@ pub mod express;
 pub mod figures;
 pub mod flood;
 pub mod frames;
+pub mod locked;
 pub mod network;
 pub mod origin;
 pub mod place;
