@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# curl in a loop: it prints what comes, and everything else is the script's. For events whose data is one line.
+# curl in a loop: it prints what comes, and everything else is the script's. It reads what the gateway writes (LF, a space
+# behind each colon), not all that the standard allows.
 
 set -uo pipefail
 url="$1" bearer="$2"
