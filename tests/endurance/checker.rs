@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::{TURN, report, setting};
 use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol};
-use crate::support::config::fixed_address;
+use crate::support::place;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 
@@ -33,7 +33,7 @@ async fn histories_are_whole_or_their_gaps_are_told() {
     let chronicle = Chronicle::start(seed).await;
     let authority = Authority::new();
     let identity = authority.server();
-    let (plain, encrypted) = (fixed_address(), fixed_address());
+    let (plain, encrypted) = (place::reserve(), place::reserve());
     // One log that holds everything, and one that clients fall off.
     let setup = Setup::for_origin(&chronicle.url())
         .upstream("backoff = { initial = \"10ms\", max = \"100ms\" }")

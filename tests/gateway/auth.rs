@@ -16,7 +16,7 @@ mod rotation;
 mod secrecy;
 mod subjects;
 mod tickets;
-mod world;
+pub mod world;
 
 #[path = "../auth/bad_tokens/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of the module")]

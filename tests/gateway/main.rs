@@ -9,6 +9,8 @@
 )]
 
 mod auth;
+mod clients;
+mod compatibility;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
@@ -23,6 +25,7 @@ mod limit_reload;
 mod limits;
 mod operations;
 mod operator;
+mod producers;
 mod proxy_protocol;
 mod read_through;
 mod reload_storm;

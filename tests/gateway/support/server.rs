@@ -44,7 +44,7 @@ impl Rillgate {
     }
 
     /// Kills it without notice and starts it again with what is in its folder, as a supervisor would. The addresses stay
-    /// only if the configuration names them: see [`fixed_address`](super::config::fixed_address).
+    /// only if the configuration names them: see [`reserve`](super::place::reserve).
     pub async fn restart(&mut self) {
         self.process.signal("KILL");
         self.process.wait_exit(DEADLINE).await;
