@@ -103,9 +103,7 @@ impl History {
         let place = event.last_event_id.parse::<u64>().ok().map(|id| id + 1);
         if event.data.contains("\"upstream\"") {
             self.is_excused = true;
-        } else if event.data.contains("\"gap\"") {
-            self.next = place;
-        } else if self.next.is_none() {
+        } else if event.data.contains("\"gap\"") || self.next.is_none() {
             self.next = place;
         }
         self.figures.gaps += u64::from(event.data.contains("\"gap\""));
