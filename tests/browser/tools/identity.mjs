@@ -17,7 +17,15 @@ export function folder() {
 }
 
 /** Host names that the browser finds on this machine (see browser.mjs). */
-export const HOSTS = { events: 'events.example.test', app: 'app.example.test', foreign: 'elsewhere.test' };
+export const HOSTS = {
+  events: 'events.example.test',
+  app: 'app.example.test',
+  sister: 'sister.example.test',
+  foreign: 'elsewhere.test',
+};
+
+/** What the first three have in common: cookies can be for all of them. */
+export const DOMAIN = 'example.test';
 
 export class Identity {
   constructor() {
