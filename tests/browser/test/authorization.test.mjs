@@ -147,6 +147,7 @@ test('a fetch-based client resumes after its connection was cut, and stops at a 
 
   await becomes([1, 2], async () => (await told(page)).events.map(({ data }) => data));
   assert.deepEqual((await told(page)).verdicts, ['live', 'resumed;missed=1']);
+  assert.ok((await told(page)).empty > 0, 'it takes the id in force at the start for a message without data');
   // The token ends, and with it the response; a fetch-based client reads why it may not come back.
   await eventually('the refusal', async () => (await told(page)).status === 401);
   await eventually('its reason', async () => (await told(page)).error.includes('401: '));

@@ -6,7 +6,7 @@ class Refused extends Error {}
 
 /** For the test to call: what happens is in `window.told`. */
 window.read = (url, headers) => {
-  const told = { opened: 0, status: 0, verdicts: [], events: [], error: '' };
+  const told = { opened: 0, status: 0, verdicts: [], events: [], empty: 0, error: '' };
   const controller = new AbortController();
   window.told = told;
   window.stop = () => controller.abort();
@@ -20,8 +20,11 @@ window.read = (url, headers) => {
       told.opened += 1;
       told.verdicts.push(response.headers.get('rillgate-resume'));
     },
-    // The library takes a block without data, such as the gateway's first `retry:`, for a message.
-    onmessage({ event, data, id }) { if (data) told.events.push({ type: event || 'message', data: JSON.parse(data), id }); },
+    onmessage({ event, data, id }) {
+      // The library takes a block without data, such as the gateway's `id:` at the start, for a message.
+      if (!data) told.empty += 1;
+      else told.events.push({ type: event || 'message', data: JSON.parse(data), id });
+    },
     onclose() { throw new Error('the response ended'); },
     onerror(error) {
       told.error = String(error);
