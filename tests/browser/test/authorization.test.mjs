@@ -1,4 +1,4 @@
-// How a page of another origin shows who it is: cookies, tickets, headers; and what the browser says when it may not.
+// How a page of another origin shows who it is: cookies, tickets, headers (see also fetch-client); and what the browser says when it may not.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -33,11 +33,6 @@ const says = (page, ...parts) => eventually(`the console says ${parts}`,
   .catch((error) => { throw new Error(`${error.message}; it says:\n${page.said.join('\n')}`); });
 
 const login = (page, token) => ask(page, '/login', { headers: bearer(token) });
-
-/** What fetch-event-source told the page. */
-const told = (page) => page.evaluate(() => window.told);
-const fetchPage = (t) => w.page(t, `${w.site.origin}/fetch/index.html`);
-const read = (page, url, headers) => page.evaluate(([url, headers]) => window.read(url, headers), [url, headers]);
 
 test('the cookie of the application\'s own host lets its page read from the gateway\'s, if credentials are asked for', async (t) => {
   const gateway = await w.gateway(t, w.tables('', protectedBy('"cookie:session"')));
@@ -115,42 +110,6 @@ test('a ticket fetched with a token opens an EventSource once, and another one r
   const second = await Listener.open(page, `${await ticket()}&last_event_id=${id}`, {}, 'second');
 
   await becomes([2], () => second.data());
-});
-
-test('a fetch-based client sends its token in a header after a preflight, and sees the verdict in one', async (t) => {
-  const gateway = await w.gateway(t, w.tables(DELIVERY, protectedBy('"header"')));
-  const page = await fetchPage(t);
-
-  await read(page, `${gateway.origin}/stream/fetch`, bearer(gateway.token({ claims: CLAIMS })));
-
-  await eventually('the head', async () => (await told(page)).opened === 1);
-  w.producer.emit('/stream/fetch', { price: 1 }, 'price');
-  await eventually('the event', async () => (await told(page)).events.length === 2);
-  const seen = await told(page);
-  assert.deepEqual(seen.verdicts, ['live']);
-  assert.deepEqual(seen.events[1], { type: 'price', data: { price: 1 }, id: '1' });
-});
-
-test('a fetch-based client resumes after its connection was cut, and stops at a refusal that it can read', async (t) => {
-  const gateway = await w.gateway(t, w.tables('delivery = { retry = "100ms" }', protectedBy('"header"')));
-  const relay = await Relay.start(gateway.ports.public);
-  t.after(() => relay.stop());
-  const page = await fetchPage(t);
-  const url = `https://${HOSTS.events}:${relay.port}/stream/fetch-cut`;
-  await read(page, url, bearer(gateway.token({ claims: CLAIMS, ttl: '4s' })));
-  await eventually('the head', async () => (await told(page)).opened === 1);
-  w.producer.emit('/stream/fetch-cut', 1);
-  await eventually('an event', async () => (await told(page)).events.length === 1);
-
-  relay.cut();
-  w.producer.emit('/stream/fetch-cut', 2);
-
-  await becomes([1, 2], async () => (await told(page)).events.map(({ data }) => data));
-  assert.deepEqual((await told(page)).verdicts, ['live', 'resumed;missed=1']);
-  assert.ok((await told(page)).empty > 0, 'it takes the id in force at the start for a message without data');
-  // The token ends, and with it the response; a fetch-based client reads why it may not come back.
-  await eventually('the refusal', async () => (await told(page)).status === 401);
-  await eventually('its reason', async () => (await told(page)).error.includes('401: '));
 });
 
 test('a refusal of a listed page is a problem that its script can read', async (t) => {

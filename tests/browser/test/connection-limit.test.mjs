@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Listener } from '../tools/browser.mjs';
+import { CONNECTING, Listener } from '../tools/browser.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
 import { world } from '../tools/world.mjs';
 
@@ -19,6 +19,7 @@ async function listenAll(origin, pages, names) {
   return {
     emit: (number) => { for (const name of names) w.producer.emit(`/stream/${name}`, number); },
     received: async () => (await Promise.all(listeners.map((listener) => listener.data()))).map((data) => data.length),
+    told: (index) => listeners[index].told(),
     close: (index) => listeners[index].close(),
   };
 }
@@ -41,6 +42,8 @@ async function stallsAtSix(gateway, all, count) {
   const waiting = new Array(count - MOST).fill(0);
   await becomes([...new Array(MOST).fill(1), ...waiting], () => all.received());
   assert.deepEqual(await counted(gateway), { h1: MOST, h2: 0, streams: MOST, subscribers: MOST }, 'still six');
+  const { state, errors } = await all.told(MOST);
+  assert.deepEqual([state, errors], [CONNECTING, []], 'nothing tells the page that it waits');
 
   await all.close(0);
 
