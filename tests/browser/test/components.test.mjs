@@ -11,19 +11,18 @@ import { becomes, eventually } from '../tools/wait.mjs';
 import { world } from '../tools/world.mjs';
 
 const w = world();
-const ROUTE = `
-  delivery = { retry = "100ms", linger = "2s" }
+const tables = (linger) => w.tables(`
+  delivery = { retry = "100ms", linger = "${linger}" }
   replay = { verdict = "event" }
-`;
-const tables = () => w.tables(ROUTE, { credentials: true });
+`, { credentials: true });
 
 let made = 0;
 
 /** One built page in front of one gateway: what it shows, what it is told to do, what gateway and producer see of it. */
 class Scene {
-  static async open(t, framework, { hook = 'useEventStream', query = '', relayed = false, plain = false, history = 0 } = {}) {
+  static async open(t, framework, { hook = 'useEventStream', query = '', relayed = false, plain = false, history = 0, linger = '2s' } = {}) {
     const scene = new Scene();
-    scene.gateway = await w.gateway(t, tables());
+    scene.gateway = await w.gateway(t, tables(linger));
     made += 1;
     scene.path = `/stream/component-${made}`;
     if (history) await scene.begin(t, history);
@@ -78,7 +77,7 @@ for (const [framework, name] of [['react', 'React'], ['vue', 'Vue']]) {
 
     test(`${name}: ${hook}: unmounting leaves no connection`, async (t) => {
       // HTTP/1.1, where a subscription is a connection: over HTTP/2 the browser keeps its one for later.
-      const scene = await Scene.open(t, framework, { hook, plain: true });
+      const scene = await Scene.open(t, framework, { hook, plain: true, linger: '100ms' });
       assert.equal(await scene.gateway.metric('connections', { listener: 'plain' }), 1);
 
       await scene.press('Unmount');
