@@ -25,7 +25,7 @@ impl Config {
             };
             lines.push(format!("listener {}: {address}, {tls}", listener.name));
         }
-        lines.extend(self.admin.map(|address| format!("admin: {address}")));
+        lines.extend(self.admin.as_ref().map(|admin| format!("admin: {}", admin.address)));
         for target in self.upstreams.values() {
             let origins = target.origins.iter().map(|origin| format!("{}://{}", origin.scheme, origin.authority));
             lines.push(format!("upstream {}: {}", target.name, origins.collect::<Vec<_>>().join(", ")));

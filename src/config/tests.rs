@@ -89,7 +89,9 @@ fn what_the_reference_writes_is_what_a_file_without_it_gets() {
         routes = [{ name = "prices", path = "/prices/{symbol}", upstream = "prices", auth = { issuers = ["main"] } }]
     "#;
 
-    let (written, implied) = (folder.config(&reference()), folder.config(least));
+    let (mut written, mut implied) = (folder.config(&reference()), folder.config(least));
+    // What is shown tells apart whether a table was written.
+    (written.shown, implied.shown) = Default::default();
 
     assert_eq!(format!("{written:#?}"), format!("{implied:#?}"));
 }

@@ -21,8 +21,4 @@ const fn unsupported(key: &'static str, off: Option<&'static str>, words: &'stat
 pub(super) const UNSUPPORTED: &[Unsupported] = &[
     unsupported("store", None, "event logs are kept in memory"),
     unsupported("routes[].replay.store", Some("memory"), "event logs are kept in memory"),
-    unsupported("routes[].replay.read_through", Some("false"), "an id older than the log is a gap"),
-    unsupported("routes[].replay.read_through_limit", None, "an id older than the log is a gap"),
-    unsupported("listeners[].systemd", None, "listeners bind their own address"),
-    unsupported("listeners[].proxy_protocol", Some("false"), "connections begin with TLS or HTTP"),
 ];

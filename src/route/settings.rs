@@ -9,7 +9,7 @@ use crate::auth::RuleSettings;
 use crate::route::pattern::{PathPattern, PathTemplate};
 pub use crate::stream::{OnGap, Start};
 
-use crate::stream::Policy;
+use crate::stream::{CatchUpLimit, Policy};
 use crate::upstream::Target;
 
 /// One configured route.
@@ -83,6 +83,9 @@ pub struct Replay {
     pub verdict: VerdictForm,
     /// The query parameter read when the `Last-Event-ID` header is absent. Default `last_event_id`.
     pub query_id: String,
+    /// Bounds of catching up an id that is older than the log from the upstream's own history. `None`, the default: such
+    /// an id is a gap.
+    pub read_through: Option<CatchUpLimit>,
 }
 
 /// How the outcome of a resume is told in-band.

@@ -7,9 +7,11 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::observer::RouteObserver;
 use super::pattern::Captures;
 use super::settings::Settings;
 use crate::auth::Authorizer;
+use crate::stream::ReadThrough;
 use crate::telemetry::RouteMetrics;
 
 /// One route as it is served.
@@ -20,15 +22,23 @@ pub struct Route {
     pub authorizer: Option<Authorizer>,
     /// What is counted.
     pub metrics: Arc<RouteMetrics>,
-    /// Fingerprint of where its events come from, for the stream key.
+    /// Fingerprint of where its events come from.
+    pub source: u64,
+    /// Fingerprint of that and of how its streams are kept, for the stream key.
     pub origin: u64,
+    /// Catches up clients whose id is older than the log, where that is configured.
+    pub read_through: Option<ReadThrough>,
 }
 
 impl Route {
     /// A route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
-        let origin = origin(&settings);
-        Self { settings, authorizer, metrics, origin }
+        let source = source(&settings);
+        let origin = origin(&settings, source);
+        let read_through = settings.replay.read_through.map(|limit| {
+            ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
+        });
+        Self { settings, authorizer, metrics, source, origin, read_through }
     }
 }
 
@@ -57,8 +67,8 @@ impl Routes {
     }
 }
 
-/// Whatever makes the upstream another one, or the stream kept another way, makes the streams other streams.
-fn origin(settings: &Settings) -> u64 {
+/// Whatever makes the upstream another one, or asks it for something else.
+fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     let target = &settings.upstream;
     for origin in &target.origins {
@@ -67,6 +77,14 @@ fn origin(settings: &Settings) -> u64 {
     for (name, value) in &target.headers {
         (name.as_str(), value.as_bytes()).hash(&mut hasher);
     }
-    format!("{:?} {:?} {:?}", settings.upstream_path, settings.stream, settings.replay.verdict).hash(&mut hasher);
+    format!("{:?}", settings.upstream_path).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What comes from elsewhere, or is kept another way, makes the streams other streams.
+fn origin(settings: &Settings, source: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    format!("{:?} {:?}", settings.stream, settings.replay.verdict).hash(&mut hasher);
     hasher.finish()
 }

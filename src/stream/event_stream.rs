@@ -15,10 +15,13 @@ use std::time::{Instant, SystemTime};
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
+use super::fingerprint::Fingerprints;
 use super::key::StreamKey;
 use super::log::{Entry, EventLog, Offset};
 use super::minter::Minter;
 use super::policy::Policy;
+use super::read_through::CatchUps;
+use super::readers::Readers;
 use super::source::OpenError;
 use super::subscription::Subscription;
 
@@ -28,6 +31,7 @@ pub struct EventStream {
     key: StreamKey,
     policy: Policy,
     minter: Minter,
+    fingerprints: Fingerprints,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
     progress: watch::Sender<Progress>,
@@ -37,6 +41,9 @@ pub struct EventStream {
     dismissal: Notify,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
+    /// Extra requests for the history that run now.
+    catch_ups: CatchUps,
+    readers: Readers,
 }
 
 /// Where the stream is.
@@ -82,11 +89,14 @@ impl EventStream {
             key,
             policy,
             minter: Minter::new(policy.ids),
+            fingerprints: Fingerprints::default(),
             log: RwLock::new(EventLog::new(policy.retention)),
-            progress: watch::Sender::new(progress),
+            progress: watch::channel(progress).0,
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
+            catch_ups: CatchUps::default(),
+            readers: Readers::default(),
         })
     }
 
@@ -103,6 +113,11 @@ impl EventStream {
     /// Whose ids its clients see.
     pub fn minter(&self) -> &Minter {
         &self.minter
+    }
+
+    /// What tells its events apart.
+    pub fn fingerprints(&self) -> &Fingerprints {
+        &self.fingerprints
     }
 
     /// The past, for reading.
@@ -176,10 +191,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress)
+        Subscription::new(self.clone(), progress, number)
+    }
+
+    /// Who reads the stream now.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// How many have ever begun to read the stream.
@@ -190,6 +210,16 @@ impl EventStream {
     /// How many read the stream now.
     pub fn subscribers(&self) -> usize {
         self.progress.receiver_count()
+    }
+
+    /// Extra requests for the history that run now.
+    pub(super) fn catch_ups(&self) -> &CatchUps {
+        &self.catch_ups
+    }
+
+    /// Tells of progress whoever is about to look at the log. Counts as a reader.
+    pub(super) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     /// Has whoever feeds it stop at once: it has been taken from the registry, and has no reader.

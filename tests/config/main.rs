@@ -180,7 +180,7 @@ fn an_absent_admin_table_means_no_port_and_an_empty_one_the_default() {
     let with = folder.parse(&GOOD.replace("# top", "admin = {}")).expect("no mistakes");
     let without = folder.parse(GOOD).expect("no mistakes");
 
-    assert_eq!(with.admin.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:9464"));
+    assert_eq!(with.admin.map(|admin| admin.address.to_string()).as_deref(), Some("127.0.0.1:9464"));
     assert_eq!(without.admin, None);
     assert!(with.workers > 0);
 }
