@@ -304,7 +304,7 @@ fn tell_limits(gate: &Gate) {
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
         gate.metrics.limit(limit, most as f64);
     }
-    if let Some(bytes) = gate.memory.limit() {
+    if let Some(bytes) = gate.memory.bound() {
         gate.metrics.limit("memory_bytes", bytes as f64);
     }
 }

@@ -31,8 +31,8 @@ impl Watermark {
     }
 
     /// Most resident bytes; `None` where nothing bounds them.
-    pub fn limit(&self) -> Option<u64> {
-        self.limit
+    pub fn bound(&self) -> Option<u64> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
     }
 
     /// Whether the process had more than it may at the last look.

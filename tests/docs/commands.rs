@@ -17,6 +17,8 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "rillgate serve", "runs until it is ended; every test of the gateway starts it like this"),
     ("docs/load-testing.md", "cargo install oha", "takes minutes; tests/run installs it once, with these words"),
     ("docs/load-testing.md", "ulimit", "needs a hard limit that not every machine grants"),
+    ("deploy/systemd/README.md", "install -m 0755 rillgate /usr/bin/", "installs into the system"),
+    ("deploy/systemd/README.md", "install -m 0755 rillgate.new", "the same"),
     (
         "deploy/prometheus/README.md",
         "prometheus --config.file",
