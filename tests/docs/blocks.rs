@@ -16,8 +16,8 @@ pub struct Block {
     pub text: String,
 }
 
-const KINDS: [&str; 13] =
-    ["sh", "console", "text", "toml", "json", "yaml", "ini", "nginx", "html", "js", "jsx", "python", "rust"];
+const KINDS: [&str; 14] =
+    ["sh", "console", "text", "toml", "json", "yaml", "ini", "nginx", "html", "js", "jsx", "vue", "python", "rust"];
 
 /// The blocks of a page, in order.
 pub fn blocks(text: &str) -> Vec<Block> {

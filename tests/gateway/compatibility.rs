@@ -53,6 +53,30 @@ fn the_table_of_clients_is_what_was_tested() {
     }
 }
 
+const BROWSER: &str = "tests/browser/package-lock.json";
+
+/// What reads in a browser, with what the lock file has of it; the browser itself is the machine's.
+const IN_A_BROWSER: [(&str, &[Locked]); 4] = [
+    ("`EventSource`", &[]),
+    ("@microsoft/fetch-event-source", &[Locked { file: BROWSER, name: "@microsoft/fetch-event-source" }]),
+    ("a hook in React", &[Locked { file: BROWSER, name: "react" }]),
+    ("a composable in Vue", &[Locked { file: BROWSER, name: "vue" }]),
+];
+
+#[test]
+fn the_table_of_what_reads_in_a_browser_has_the_versions_and_tests_that_there_are() {
+    let rows = rows("in a browser");
+
+    assert_eq!(rows.len(), IN_A_BROWSER.len());
+    for (row, (name, packages)) in rows.iter().zip(IN_A_BROWSER) {
+        assert_eq!(row[..2], [name.to_owned(), versions(packages).unwrap_or_else(|| row[1].clone())]);
+        for test in row[2].split(", ") {
+            let path = format!("{}/tests/browser/test/{test}.test.mjs", env!("CARGO_MANIFEST_DIR"));
+            assert!(std::path::Path::new(&path).is_file(), "{path}");
+        }
+    }
+}
+
 /// The rows of the table whose first column has this title, by cells.
 fn rows(title: &str) -> Vec<Vec<String>> {
     let head = format!("| {title} |");

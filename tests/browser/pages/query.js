@@ -2,6 +2,7 @@
 //
 //   url              the stream                        hook   `useEventStream` or `useEventSource`
 //   types            further event types, with commas  close-on-error   the application's own handler calls `close`
+//   prices           the component that docs/browser.md shows, instead of the readers
 
 const query = new URLSearchParams(location.search);
 
@@ -10,4 +11,5 @@ export const asked = {
   hook: query.get('hook') ?? 'useEventStream',
   types: query.get('types')?.split(',') ?? [],
   closesOnError: query.has('close-on-error'),
+  prices: query.has('prices'),
 };

@@ -2,6 +2,8 @@
 // gateway (useEventStream): the same tests for the built pages of both frameworks.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Listener, OPEN } from '../tools/browser.mjs';
@@ -60,7 +62,35 @@ class Scene {
   subscribers() { return this.gateway.metric('subscribers'); }
 }
 
-for (const [framework, name] of [['react', 'React'], ['vue', 'Vue']]) {
+const page = (name) => readFileSync(join(import.meta.dirname, '../../..', name), 'utf8');
+
+for (const [framework, name, component] of [['react', 'React', 'Prices.jsx'], ['vue', 'Vue', 'Prices.vue']]) {
+  test(`${name}: the component in the documentation shows events, goes on after a pause, and fetches anew after a gap`, async (t) => {
+    const code = page(`tests/browser/pages/${framework}/${component}`);
+    assert.ok(page('docs/browser.md').includes(`\n${code}\`\`\`\n`), `docs/browser.md shows ${component} as it is`);
+    const gateway = await w.gateway(t, tables('2s'));
+    const path = `/stream/documented-${framework}`;
+    const site = `${w.site.origin}/${framework}/index.html?prices&url=${encodeURIComponent(gateway.origin + path)}`;
+    const shown = await w.page(t, site);
+    const lines = () => shown.locator('li').allTextContents();
+    const says = (symbol, price) => w.producer.emit(path, { symbol, price }, 'price');
+    await becomes(['stands so'], lines);
+    await becomes(1, () => gateway.metric('subscribers'));
+
+    says('EURUSD', 1);
+    await becomes(['stands so', 'EURUSD 1'], lines);
+    await shown.getByRole('button', { name: 'Pause' }).click();
+    await becomes(0, () => gateway.metric('subscribers'));
+    says('EURUSD', 2);
+    await shown.getByRole('button', { name: 'Go on' }).click();
+    await becomes(['stands so', 'EURUSD 2'], lines);
+
+    await gateway.restart('SIGKILL');
+    await becomes(['stands so'], lines);
+    says('EURUSD', 3);
+    await becomes(['stands so', 'EURUSD 3'], lines);
+  });
+
   for (const hook of ['useEventSource', 'useEventStream']) {
     test(`${name}: ${hook}: close ends the subscription at once and releases the upstream after the linger`, async (t) => {
       const scene = await Scene.open(t, framework, { hook });

@@ -105,6 +105,24 @@ test('an event source comes back by itself after the gateway was killed and is t
   await becomes([{ resume: 'live' }, 'before', { resume: 'gap', reason: 'unknown' }, 'after'], () => listener.data());
 });
 
+test('with read_through an event source misses nothing though the gateway was killed, if its producer has a history', async (t) => {
+  const replay = 'delivery = { retry = "100ms" }\nreplay = { verdict = "event", read_through = true }';
+  const gateway = await w.gateway(t, w.tables(replay));
+  const listener = await Listener.open(await w.page(t), `${gateway.origin}/stream/history`, VERDICTS);
+  await becomes(OPEN, () => listener.state());
+  w.producer.emit('/stream/history', 'before');
+  await becomes([{ resume: 'live' }, 'before'], () => listener.data());
+
+  await gateway.stop('SIGKILL');
+  w.producer.emit('/stream/history', 'meanwhile');
+  await gateway.start();
+
+  await becomes([{ resume: 'live' }, 'before', { resume: 'resumed', missed: 1 }, 'meanwhile'], () => listener.data());
+  w.producer.emit('/stream/history', 'after');
+  await becomes('after', async () => (await listener.data()).at(-1));
+  assert.equal((await listener.data()).length, 5);
+});
+
 test('a drain ends the response between events and the event source goes on with the next process', async (t) => {
   const gateway = await w.gateway(t, w.tables(DELIVERY));
   const listener = await Listener.open(await w.page(t), `${gateway.origin}/stream/drain`, VERDICTS);
@@ -208,6 +226,7 @@ test('an event source that finds the gateway full gives up, and with soft_refusa
     await eventually('a refusal', async () => (await second.told()).errors.length > 0);
 
     assert.deepEqual((await second.told()).errors[0], soft ? CONNECTING : CLOSED);
+    if (!soft) await eventually('a reason', () => page.said.some((line) => line.includes('status of 503')));
     await first.close();
     if (!soft) continue;
     await eventually('data for it', async () => {

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { asked } from '../query.js';
+import { Prices } from './Prices.jsx';
 import { useEventSource } from './useEventSource.js';
 import { useEventStream } from './useEventStream.js';
 
@@ -49,4 +50,4 @@ function App() {
   );
 }
 
-createRoot(document.getElementById('app')).render(<App />);
+createRoot(document.getElementById('app')).render(asked.prices ? <Prices url={asked.url} stateUrl="/state" /> : <App />);

@@ -15,13 +15,14 @@ export function useEventStream(url, { types = [], stopped = false, onEvent, onGa
   const attached = useRef(null);
   const listed = types.join('\n');
   useEffect(() => {
-    attached.current = attach(url, listed ? listed.split('\n') : [], {
+    const reader = attach(url, listed ? listed.split('\n') : [], {
       changed: setState,
       event: (event) => handlers.current.onEvent?.(event),
       gap: (verdict) => handlers.current.onGap?.(verdict),
       error: (event) => handlers.current.onError?.(event),
     });
-    return () => attached.current.detach();
+    attached.current = reader;
+    return () => reader.detach();
   }, [url, listed]);
   useEffect(() => attached.current.setStopped(stopped), [url, listed, stopped]);
 
