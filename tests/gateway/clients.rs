@@ -112,6 +112,11 @@ macro_rules! in_every_situation {
             }
 
             #[tokio::test]
+            async fn misses_nothing_at_a_restart_if_the_producer_has_a_history() {
+                is_caught_up_after_a_restart(&$client).await;
+            }
+
+            #[tokio::test]
             async fn stops_at_a_401() {
                 stops_when_refused(&$client, 401).await;
             }
@@ -205,6 +210,29 @@ async fn resumes_after_a_restart(client: &Adapter) {
     let events = following.wait_events(4).await;
     assert_eq!((&events[2].kind, &events[2].data), (&gap.kind, &gap.data));
     assert_eq!([&events[..2], &events[3..]].concat(), [message("1", "1"), message("2", "2"), message("3", "3")]);
+}
+
+async fn is_caught_up_after_a_restart(client: &Adapter) {
+    let mut stage = Stage::new("auth = \"public\"").await;
+    stage.config = stage.config.replacen("[routes.replay]", "[routes.replay]\nread_through = true", 1);
+    stage.world.origin.honour_last_event_id();
+    let first = stage.start().await;
+    let following = stage.follow(client, "", None);
+    stage.world.origin.wait_open(1).await;
+    stage.say("1").await;
+    following.wait_events(1).await;
+
+    first.signal("KILL");
+    first.wait_exit(DEADLINE).await;
+    following.wait_lost(1).await;
+    stage.world.origin.emit(Emission::event("2", "", "2"));
+    let second = stage.start().await;
+
+    following.wait_events(2).await;
+    stage.say("3").await;
+    let expected = ["1", "2", "3"].map(|number| message(number, number));
+    assert_eq!(following.wait_events(3).await, expected);
+    assert_eq!(metric(&second, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
 }
 
 async fn stops_when_refused(client: &Adapter, status: u64) {

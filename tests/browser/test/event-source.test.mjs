@@ -167,7 +167,7 @@ test('an event source whose token covers other streams is refused with 403 and c
 
 test('a response ends with its token, and the event source closes when it comes back with the same one', async (t) => {
   const gateway = await w.gateway(t, w.tables(DELIVERY, WITH_COOKIE));
-  const { page } = await pageWithCookie(t, gateway, { ttl: '4s', claims: { streams: ['/stream/*'] } });
+  const { page } = await pageWithCookie(t, gateway, { ttl: '6s', claims: { streams: ['/stream/*'] } });
   const listener = await Listener.open(page, `${gateway.origin}/stream/expiry`, { credentials: true });
   await becomes(OPEN, () => listener.state());
 
@@ -180,7 +180,7 @@ test('a response ends with its token, and the event source closes when it comes 
 test('an event source whose cookie was renewed in time goes on after its token ended, without a hole', async (t) => {
   const gateway = await w.gateway(t, w.tables(DELIVERY, WITH_COOKIE));
   const claims = { streams: ['/stream/*'] };
-  const { page, renew } = await pageWithCookie(t, gateway, { ttl: '4s', claims });
+  const { page, renew } = await pageWithCookie(t, gateway, { ttl: '6s', claims });
   const listener = await Listener.open(page, `${gateway.origin}/stream/renewed`, { credentials: true });
   await becomes(OPEN, () => listener.state());
   let sent = 0;

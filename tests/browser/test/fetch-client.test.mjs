@@ -45,7 +45,7 @@ test('a fetch-based client resumes after its connection was cut, and stops at a 
   const gateway = await w.gateway(t, w.tables('delivery = { retry = "100ms" }', PROTECTED));
   const relay = await Relay.start(gateway.ports.public);
   t.after(() => relay.stop());
-  const client = await reading(t, { path: '/stream/fetch-cut', gateway, port: relay.port, ttl: '4s' });
+  const client = await reading(t, { path: '/stream/fetch-cut', gateway, port: relay.port, ttl: '6s' });
   await becomes(1, client.opened);
   w.producer.emit('/stream/fetch-cut', 1);
   await becomes([1], client.data);
