@@ -263,10 +263,8 @@ impl Handle {
 
     /// Whether each worker gets to a new task within this time; not before the gateway runs.
     pub async fn workers_answer(&self, within: Duration) -> bool {
-        match self.0.workers.get() {
-            Some(workers) => workers.answer(within).await,
-            None => false,
-        }
+        let Some(workers) = self.0.workers.get() else { return false };
+        workers.answer(within).await
     }
 
     /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
