@@ -16,6 +16,7 @@ fn entry(number: usize) -> Entry {
     let event = event(number);
     Entry {
         frame: Frame::from(&event),
+        source_id: event.id.clone().expect("a number is an id"),
         id: event.id.expect("a number is an id"),
         kind: EntryKind::Event { fingerprint: number as u64, has_own_id: true, topic: 0 },
         at: Instant::now(),

@@ -24,7 +24,8 @@ use crate::limits::Limits;
 use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
 use crate::memory::Watermark;
 use crate::serving::{self, PartsError};
-use crate::stream::{EXPIRY_INTERVAL, Streams};
+use crate::store::Store;
+use crate::stream::{EXPIRY_INTERVAL, LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::workers::Workers;
@@ -43,6 +44,7 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
     pub keeper: Keeper,
+    pub store: Option<Store>,
     /// What the gateway was started with.
     pub started: Config,
     /// Where tasks of streams run, once it runs.
@@ -68,6 +70,9 @@ pub enum BindError {
         /// What is wrong.
         source: TlsError,
     },
+    /// The store's thread cannot be started.
+    #[error("the store cannot be started: {0}")]
+    Store(#[source] io::Error),
     /// A part cannot be made.
     #[error(transparent)]
     Parts(#[from] PartsError),
@@ -97,7 +102,10 @@ impl Gateway {
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone())).transpose();
+        let store = store.map_err(BindError::Store)?;
         let gate = Gate {
+            store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
             seats: Seats::new(config.limits.subscribers, config.limits.subscriptions_per_subject),
@@ -115,7 +123,7 @@ impl Gateway {
         let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| bind(address, false)).transpose()?;
         let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
-        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new() };
+        let parts = Parts { gate, readiness, keeper, store, started: config.clone(), workers: OnceLock::new() };
         Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
     }
 
@@ -211,7 +219,15 @@ impl Gateway {
         stop_admin.cancel();
         // What is left on the workers is cut off with their runtimes.
         workers.stop();
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        let store = parts.store.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+            // Only now has every stream been put away.
+            if let Some(store) = store {
+                store.stop();
+            }
+        })
+        .await;
         Ok(drained)
     }
 }
@@ -346,6 +362,9 @@ async fn upkeep(parts: Arc<Parts>) {
                 gate.memory.look();
                 Introspection(gate.clone()).measure();
                 parts.keeper.report(&parts.readiness);
+                if let Some(store) = &parts.store {
+                    parts.readiness.note("store", store.trouble());
+                }
             }
             _ = expiry.tick() => {
                 gate.streams.expire();

@@ -24,12 +24,19 @@ impl Introspection {
         for route in self.0.routes.load().iter() {
             routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
         }
+        let mut waiting = 0;
         for stream in self.0.streams.list() {
             let sums = routes.entry(stream.key().route.clone()).or_default();
             sums.by_state[state(&stream.progress().phase) as usize] += 1;
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
+            if let Some(journal) = stream.journal() {
+                waiting += log.events_after(journal.kept_until());
+            }
+        }
+        if self.0.store.is_some() {
+            self.0.metrics.store().queue(waiting);
         }
         for (route, sums) in routes {
             let metrics = self.0.metrics.route(&route);

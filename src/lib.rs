@@ -22,6 +22,7 @@ pub mod route;
 pub mod secret;
 mod serving;
 pub mod sse;
+pub mod store;
 pub mod stream;
 pub mod tasks;
 pub mod telemetry;

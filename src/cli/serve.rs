@@ -17,7 +17,7 @@ pub fn run(file: &ConfigFile) -> Outcome {
         let gateway = Gateway::bind(&config).map_err(|error| match error {
             BindError::Parts(error) => file.problem(&error),
             BindError::Tls { .. } => file.problem(&error),
-            BindError::Listen { .. } => Failure::Failed(error.to_string()),
+            BindError::Listen { .. } | BindError::Store(_) => Failure::Failed(error.to_string()),
         })?;
         until_signalled(gateway, |handle| reload(file, handle)).await
     })?

@@ -45,7 +45,7 @@ pub use self::value::parse_duration;
 use crate::auth::IssuerSettings;
 use crate::limits::Limits;
 use crate::upstream::Target;
-use crate::{listen, route};
+use crate::{listen, route, store};
 
 /// A configuration that can be run.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Config {
     pub drain: Drain,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
+    /// Where the event logs of routes with `replay.store = "disk"` are kept. `None`: there are none such.
+    pub store: Option<store::Settings>,
     /// Where clients come in. Never empty.
     pub listeners: Vec<listen::Settings>,
     /// The operator's port. `None`: there is none.
@@ -192,7 +194,7 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
 fn config(root: &Table<'_>) -> Config {
     let (workers, drain) = server::server(&root.table("server"));
     let log_subject = root.table("log").flag("subject");
-    server::store(&root.table("store"));
+    let store = root.optional_table("store").map(|table| server::store(&table));
     let revocations = server::revocations(&root.table("revocations"));
     let listeners = listeners::listeners(&root.some_items("listeners"));
     let admin = root.optional_table("admin");
@@ -208,7 +210,7 @@ fn config(root: &Table<'_>) -> Config {
     let upstreams = upstreams::upstreams(root.entries("upstreams"));
     let known = routes::Known { issuers: &issuers, upstreams: &upstreams, has_store: root.has("store") };
     let routes = routes::routes(&root.items("routes"), known);
-    Config { workers, drain, log_subject, listeners, admin, limits, issuers, upstreams, routes, revocations }
+    Config { workers, drain, log_subject, store, listeners, admin, limits, issuers, upstreams, routes, revocations }
 }
 
 #[cfg(test)]

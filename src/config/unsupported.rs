@@ -19,8 +19,6 @@ const fn unsupported(key: &'static str, off: Option<&'static str>, words: &'stat
 
 /// All of them.
 pub(super) const UNSUPPORTED: &[Unsupported] = &[
-    unsupported("store", None, "event logs are kept in memory"),
-    unsupported("routes[].replay.store", Some("memory"), "event logs are kept in memory"),
     unsupported("routes[].replay.read_through", Some("false"), "an id older than the log is a gap"),
     unsupported("routes[].replay.read_through_limit", None, "an id older than the log is a gap"),
     unsupported("listeners[].systemd", None, "listeners bind their own address"),

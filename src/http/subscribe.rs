@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -25,7 +25,7 @@ use super::writer::Writer;
 use crate::auth::Grant;
 use crate::chance;
 use crate::listen::{self, Takeover};
-use crate::route::{Route, RouteObserver, Start, WhenDown};
+use crate::route::{Keeping, Route, RouteObserver, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
 use crate::upstream::HttpEventSource;
@@ -61,7 +61,7 @@ pub async fn respond(
     }
     let seat = gate.seats.take(grant.as_ref())?;
     let mut subscription = open(gate, route, captures, target, shared)?;
-    wait_for_outcome(route, &mut subscription).await?;
+    wait_for_outcome(route, &mut subscription, &wish).await?;
 
     let verdict = position(route, &mut subscription, &wish);
     let end = (!wish.follow).then(|| subscription.stream().progress().end);
@@ -191,31 +191,39 @@ fn open(
     let spec = || {
         let path = format!("{}{}", route.settings.upstream_path.fill(&captures), shared.query);
         let source = HttpEventSource::new(route.settings.upstream.clone(), path, shared.headers);
-        spec(route, Arc::new(source))
+        spec(gate, route, Arc::new(source))
     };
     gate.streams.subscribe(&key, spec).map_err(|_| Rejection::StreamsFull)
 }
 
 /// How the streams of a route are made.
-pub fn spec(route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+    let store = gate.store.clone().filter(|_| route.settings.replay.store == Keeping::Disk);
     StreamSpec {
         policy: route.settings.stream,
         source,
         backoff: route.settings.upstream.backoff,
         tell: teller(route.settings.replay.verdict),
         is_always_open: route.settings.open == crate::route::Open::Always,
+        store: store.map(|store| (store, route.stored_origin)),
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }
 
 /// The head of a response that opens a stream tells how that went; it waits for the first outcome, within bounds.
-async fn wait_for_outcome(route: &Route, subscription: &mut Subscription) -> Result<(), Rejection> {
+async fn wait_for_outcome(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Result<(), Rejection> {
     let is_refused_when_down = route.settings.delivery.when_down == WhenDown::Refuse;
-    match timeout(route.settings.upstream.open_timeout, subscription.opened(is_refused_when_down)).await {
-        Ok(outcome) => outcome.map_err(Rejection::Upstream),
-        Err(_) if is_refused_when_down => Err(Rejection::UpstreamSilent),
-        Err(_) => Ok(()),
+    let begun = Instant::now();
+    let patience = route.settings.upstream.open_timeout;
+    match timeout(patience, subscription.opened(is_refused_when_down)).await {
+        Ok(outcome) => outcome.map_err(Rejection::Upstream)?,
+        Err(_) if is_refused_when_down => return Err(Rejection::UpstreamSilent),
+        Err(_) => {}
     }
+    if let Some(id) = &wish.after {
+        subscription.may_find(id, patience.saturating_sub(begun.elapsed())).await;
+    }
+    Ok(())
 }
 
 fn position(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Verdict {

@@ -7,9 +7,12 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
+
 use super::pattern::Captures;
 use super::settings::Settings;
 use crate::auth::Authorizer;
+use crate::stream::Ids;
 use crate::telemetry::RouteMetrics;
 
 /// One route as it is served.
@@ -22,13 +25,16 @@ pub struct Route {
     pub metrics: Arc<RouteMetrics>,
     /// Fingerprint of where its events come from, for the stream key.
     pub origin: u64,
+    /// The same for what is kept beyond the process: in words that the next version understands as well, and without
+    /// what may be set otherwise at the next start.
+    pub stored_origin: [u8; 32],
 }
 
 impl Route {
     /// A route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
-        let origin = origin(&settings);
-        Self { settings, authorizer, metrics, origin }
+        let (origin, stored_origin) = (origin(&settings), stored_origin(&settings));
+        Self { settings, authorizer, metrics, origin, stored_origin }
     }
 }
 
@@ -68,5 +74,33 @@ fn origin(settings: &Settings) -> u64 {
         (name.as_str(), value.as_bytes()).hash(&mut hasher);
     }
     format!("{:?} {:?} {:?}", settings.upstream_path, settings.stream, settings.replay.verdict).hash(&mut hasher);
+    settings.replay.store.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Where the events come from and whose ids they bear. How much is kept and how it is told may change meanwhile.
+fn stored_origin(settings: &Settings) -> [u8; 32] {
+    let target = &settings.upstream;
+    let template: Vec<_> = settings.path.captures().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
+    let ids = match settings.stream.ids {
+        Ids::Keep => "keep",
+        Ids::Fill => "fill",
+        Ids::Replace => "replace",
+    };
+    let mut digest = Context::new(&SHA256);
+    let mut add = |value: &[u8]| {
+        digest.update(&(value.len() as u64).to_le_bytes());
+        digest.update(value);
+    };
+    for origin in &target.origins {
+        [origin.scheme.as_str(), origin.authority.as_str(), &origin.base].map(|part| add(part.as_bytes()));
+    }
+    add(settings.upstream_path.fill(&template).as_bytes());
+    add(ids.as_bytes());
+    // With other credentials an upstream may say other things.
+    for (name, value) in &target.headers {
+        add(name.as_str().as_bytes());
+        add(value.as_bytes());
+    }
+    digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

@@ -12,6 +12,7 @@
 mod event_stream;
 mod ingest;
 mod intake;
+mod journal;
 mod key;
 mod log;
 mod minter;
@@ -23,9 +24,10 @@ mod subscription;
 mod verdict;
 
 pub use event_stream::{Condition, EventStream, Phase, Progress};
-pub use intake::TellVerdict;
+pub use intake::{Seed, TellVerdict};
+pub use journal::{Journal, Kept, LogStore, RETURN_PATIENCE};
 pub use key::StreamKey;
-pub use log::{Entry, EntryKind, EventLog, Lagged, Offset, Place};
+pub use log::{Entry, EntryKind, EventLog, Lagged, Offset, Past, Place};
 pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
 pub use registry::{EXPIRY_INTERVAL, Full, Streams};
 pub use source::{Batch, EventSource, Interrupted, OpenError, Opened};

@@ -21,7 +21,7 @@ impl Feed {
                 let mut encoder = Encoder::new();
                 encoder.comment(&verdict.to_string());
                 Some(encoder.finish())
-            }),
+            }, [1, 2]),
             log: EventLog::new(Retention::default()),
             minter: Minter::new(ids),
             gaps: 0,
