@@ -26,7 +26,11 @@ impl Config {
             lines.push(format!("listener {}: {address}, {tls}", listener.name));
         }
         lines.extend(self.admin.map(|address| format!("admin: {address}")));
-        lines.extend(self.store.as_ref().map(|store| format!("store: {}, at most {} MiB", store.path.display(), store.bytes >> 20)));
+        lines.extend(
+            self.store
+                .as_ref()
+                .map(|store| format!("store: {}, at most {} MiB", store.path.display(), store.bytes >> 20)),
+        );
         for target in self.upstreams.values() {
             let origins = target.origins.iter().map(|origin| format!("{}://{}", origin.scheme, origin.authority));
             lines.push(format!("upstream {}: {}", target.name, origins.collect::<Vec<_>>().join(", ")));

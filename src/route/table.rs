@@ -93,7 +93,9 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
         digest.update(value);
     };
     for origin in &target.origins {
-        [origin.scheme.as_str(), origin.authority.as_str(), &origin.base].map(|part| add(part.as_bytes()));
+        for part in [origin.scheme.as_str(), origin.authority.as_str(), &origin.base] {
+            add(part.as_bytes());
+        }
     }
     add(settings.upstream_path.fill(&template).as_bytes());
     add(ids.as_bytes());

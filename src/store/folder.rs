@@ -27,7 +27,8 @@ pub struct Folder {
 /// # Errors
 /// What is wrong.
 pub fn examine(path: &Path) -> Result<(), String> {
-    let nearest = path.ancestors().find(|ancestor| ancestor.as_os_str().is_empty() || ancestor.symlink_metadata().is_ok());
+    let nearest =
+        path.ancestors().find(|ancestor| ancestor.as_os_str().is_empty() || ancestor.symlink_metadata().is_ok());
     let nearest = nearest.filter(|nearest| !nearest.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let shown = nearest.display();
     if !nearest.is_dir() {

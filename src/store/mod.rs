@@ -124,6 +124,3 @@ impl Journal for Handle {
         self.stored.until()
     }
 }
-
-#[cfg(test)]
-mod tests;

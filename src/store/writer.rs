@@ -281,3 +281,6 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

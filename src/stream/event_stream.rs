@@ -8,8 +8,8 @@
 //!
 //! Publishing appends once and wakes once, whatever the audience. Does not know how events are fetched or delivered.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
@@ -179,7 +179,7 @@ impl EventStream {
     }
 
     /// The past, for reading.
-    pub fn log(&self) -> parking_lot::RwLockReadGuard<'_, EventLog> {
+    pub fn log(&self) -> RwLockReadGuard<'_, EventLog> {
         self.log.read()
     }
 

@@ -83,7 +83,19 @@ impl Ingest {
         let (intake, backoff, burst) = (Intake::new(spec.tell, stream.seed()), spec.backoff, Burst::default());
         let connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
         let (trouble, is_flapping) = (None, false);
-        Self { stream, spec, intake, backoff, failures: 0, was_open: false, has_past: false, burst, trouble, connected, is_flapping }
+        Self {
+            stream,
+            spec,
+            intake,
+            backoff,
+            failures: 0,
+            was_open: false,
+            has_past: false,
+            burst,
+            trouble,
+            connected,
+            is_flapping,
+        }
     }
 
     /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.

@@ -24,8 +24,7 @@ impl StoreMetrics {
         let given_up = Family::new(registry, catalogue::STORE_GIVEN_UP, Vec::<Label>::new(), "what");
         given_up.prepare(&["stream", "segment"]);
         let gauge = |name| registry.gauge(name, Vec::new());
-        let (state, bytes, queue) =
-            (catalogue::STORE_STATE, catalogue::STORE_BYTES, catalogue::STORE_QUEUE_EVENTS);
+        let (state, bytes, queue) = (catalogue::STORE_STATE, catalogue::STORE_BYTES, catalogue::STORE_QUEUE_EVENTS);
         Self { state: gauge(state), errors, bytes: gauge(bytes), queue: gauge(queue), given_up }
     }
 

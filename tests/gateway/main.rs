@@ -24,6 +24,7 @@ mod operations;
 mod resume;
 mod seam;
 mod slow_reader;
+mod store;
 mod support;
 mod support_tests;
 mod tls;

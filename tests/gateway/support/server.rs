@@ -51,6 +51,12 @@ impl Rillgate {
         Self { process, folder, listening }
     }
 
+    /// A process that was started in a way of the test's own, once it has bound so many addresses.
+    pub async fn adopt(process: Process, expected: usize) -> Self {
+        let listening = wait_listening(&process, expected).await;
+        Self { process, folder: tempfile::tempdir().unwrap(), listening }
+    }
+
     /// The built binary, without arguments and with a quiet environment: for what `serve` does not cover.
     pub fn command() -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rillgate"));
