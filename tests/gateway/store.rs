@@ -211,7 +211,7 @@ async fn a_damaged_file_is_kept_aside_and_another_begun() {
         assert!(folder.path().join("events.corrupt-1.redb").exists(), "{how}");
         say(&origin, &mut reader, 6..=8).await;
         stored(&gateway).await;
-        eventually(DEADLINE, || async { !get(&gateway, "/readyz").await.contains("store") }).await;
+        eventually(DEADLINE, || async { !get(&gateway, "/readyz").await.contains("\"store\":") }).await;
         kill(gateway).await;
         let gateway = Rillgate::start(&config).await;
         let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "6")]).await;
