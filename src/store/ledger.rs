@@ -28,7 +28,8 @@ impl Ledger {
     /// See [`Fault`].
     pub fn open(file: File) -> Result<Self, Fault> {
         let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
+        // A page that was damaged makes later readers panic: better found now, for the price of reading the file once.
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
         let ledger = Self(builder.create_with_backend(FileBackend::new(file)?)?);
         // So that the tables are there.
         ledger.write(|_| Ok(()))?;
