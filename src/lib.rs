@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod auth;
 pub mod backoff;
+mod binding;
 mod chance;
 pub mod config;
 pub mod demo;
@@ -29,7 +30,8 @@ pub mod telemetry;
 pub mod upstream;
 pub mod workers;
 
+pub use binding::BindError;
 pub use explanation::Explanation;
-pub use gateway::{BindError, Drained, Gateway, Handle};
+pub use gateway::{Drained, Gateway, Handle, Stage};
 pub use http::Page;
 pub use serving::PartsError;

@@ -13,7 +13,7 @@ use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::route::{Access, Cors, Delivery, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
-use crate::stream::{Ids, Retention};
+use crate::stream::{CatchUpLimit, Ids, Retention};
 use crate::upstream::Target;
 
 pub(super) const SHARE: &[Key] = &[
@@ -156,17 +156,27 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
         verdict: table.choice("verdict", &verdicts),
         query_id: query_id.unwrap_or_else(|| "last_event_id".to_owned()),
         store: table.choice("store", &[("memory", Keeping::Memory), ("disk", Keeping::Disk)]),
+        read_through: read_through(table, ids),
     };
     if replay.store == Keeping::Disk && !has_store {
         table.problem("store", "\"disk\" needs a [store] table");
     }
-    // Checked, though nothing acts on them yet.
-    table.flag("read_through");
-    let limit = table.table("read_through_limit");
-    limit.count("events");
-    limit.size("bytes");
-    limit.count("concurrent");
     (retention, ids, replay)
+}
+
+/// The limit is read and checked also where it bounds nothing.
+fn read_through(table: &Table<'_>, ids: Ids) -> Option<CatchUpLimit> {
+    let is_on = table.flag("read_through");
+    let limit = table.table("read_through_limit");
+    let limit = CatchUpLimit {
+        events: limit.count("events"),
+        bytes: limit.size("bytes"),
+        concurrent: limit.count("concurrent"),
+    };
+    if is_on && ids != Ids::Keep {
+        table.problem("read_through", "needs ids = \"keep\": the upstream knows no ids but its own");
+    }
+    is_on.then_some(limit)
 }
 
 fn start(value: &Value<'_>) -> Option<Start> {

@@ -25,7 +25,7 @@ impl Config {
             };
             lines.push(format!("listener {}: {address}, {tls}", listener.name));
         }
-        lines.extend(self.admin.map(|address| format!("admin: {address}")));
+        lines.extend(self.admin.as_ref().map(|admin| format!("admin: {}", admin.address)));
         lines.extend(
             self.store
                 .as_ref()

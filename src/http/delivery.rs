@@ -87,7 +87,7 @@ impl Delivery {
         if self.until.events == 0 {
             return Step::End(End::Limit);
         }
-        if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
+        if self.until.end.is_some_and(|end| self.subscription.has_reached(end)) {
             return Step::End(End::Complete);
         }
         tokio::select! {

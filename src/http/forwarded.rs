@@ -28,7 +28,7 @@ pub fn client(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> IpAddr {
 }
 
 /// Whether an address is a trusted proxy's.
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 

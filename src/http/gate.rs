@@ -33,7 +33,7 @@ pub struct Gate {
     /// One-time tickets that wait for their use.
     pub tickets: Tickets,
     /// How much of each thing is let in.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
     /// Over how long a drain spreads departures.
@@ -46,6 +46,16 @@ pub struct Gate {
     pub unrouted: Arc<RouteMetrics>,
     /// Pages served beside the streams: the demo's.
     pub pages: ArcSwap<Vec<Page>>,
+}
+
+impl Gate {
+    /// Other limits for what comes after; what is there goes on.
+    pub fn limit(&self, limits: &Limits) {
+        self.streams.limit(limits.streams);
+        self.seats.limit(limits.subscribers, limits.subscriptions_per_subject);
+        self.memory.limit(limits.memory);
+        self.limits.store(Arc::new(limits.clone()));
+    }
 }
 
 /// A fixed answer at an exact path, for everyone.

@@ -19,11 +19,11 @@ pub struct Seats(Arc<Taken>);
 #[derive(Debug)]
 struct Taken {
     all: AtomicUsize,
-    most: usize,
+    most: AtomicUsize,
     /// Never more entries than seats, since the last seat of a subject takes its entry along. Never held across an
     /// await.
     by_subject: Mutex<HashMap<Subject, usize>>,
-    most_of_subject: usize,
+    most_of_subject: AtomicUsize,
 }
 
 /// An issuer's name and its subject.
@@ -48,7 +48,14 @@ pub enum Full {
 impl Seats {
     /// Room for `most`, of which one subject may take `most_of_subject`.
     pub fn new(most: usize, most_of_subject: usize) -> Self {
+        let (most, most_of_subject) = (most.into(), most_of_subject.into());
         Self(Arc::new(Taken { all: AtomicUsize::new(0), most, by_subject: Mutex::default(), most_of_subject }))
+    }
+
+    /// Another room for those who come from now on.
+    pub fn limit(&self, most: usize, most_of_subject: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
+        self.0.most_of_subject.store(most_of_subject, Ordering::Relaxed);
     }
 
     /// A seat, if one is free.
@@ -57,16 +64,17 @@ impl Seats {
     /// See [`Full`].
     pub fn take(&self, grant: Option<&Grant>) -> Result<Seat, Full> {
         let taken = &self.0;
+        let most = taken.most.load(Ordering::Relaxed);
         taken
             .all
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < taken.most).then_some(all + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < most).then_some(all + 1))
             .map_err(|_| Full::All)?;
         // From here on dropping the seat gives it back.
         let mut seat = Seat { taken: taken.clone(), subject: None };
         if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
             let mut by_subject = taken.by_subject.lock();
             let count = by_subject.entry(subject.clone()).or_default();
-            if *count >= taken.most_of_subject {
+            if *count >= taken.most_of_subject.load(Ordering::Relaxed) {
                 return Err(Full::Subject);
             }
             *count += 1;

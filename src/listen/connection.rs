@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -19,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::guarded::Guarded;
 use super::pace::Pace;
@@ -33,7 +34,7 @@ use crate::telemetry::Protocol;
 /// What is known about a connection, given to the service with each request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The other end of the connection.
+    /// The client: the other end of the connection, or whom a proxy speaks for there (PROXY protocol).
     pub address: SocketAddr,
     /// How it speaks.
     pub protocol: Protocol,
@@ -45,6 +46,8 @@ pub struct Peer {
     pub is_over_ip_limit: bool,
     /// Peers whose word about the client's address is believed.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether another process may take this listener's clients when this one leaves.
+    pub has_successor: bool,
 }
 
 /// Answers requests; must not fail.
@@ -97,9 +100,10 @@ pub async fn serve_http1<B: ResponseBody>(
     peer: Peer,
     service: impl Service<B>,
     limits: &Limits,
-    mut draining: Draining,
+    draining: Draining,
 ) -> Option<(Writer, Transport, Vec<u8>)> {
     let pace = Arc::new(Pace::new(limits));
+    let mut departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
     let takeover = Takeover::default();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -130,7 +134,7 @@ pub async fn serve_http1<B: ResponseBody>(
                 return served.map(|writer| (writer, transport, held));
             }
             now = tick.tick() => if pace.is_over(now) { return None },
-            _ = draining.since(), if !is_draining => {
+            () = &mut departure, if !is_draining => {
                 is_draining = true;
                 Pin::new(carried.get_mut()).graceful_shutdown();
             }
@@ -147,6 +151,7 @@ pub async fn serve_http2<B: ResponseBody>(
     tasks: &Tasks,
 ) {
     let pace = Arc::new(Pace::of_http2(limits));
+    let mut departure = Box::pin(departure(tasks.draining(), pace.clone(), peer.has_successor));
     let mut connection = http2::Builder::new(Supervising(tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
@@ -162,7 +167,6 @@ pub async fn serve_http2<B: ResponseBody>(
         .serve_connection(TokioIo::new(transport), hyper_service(service, peer, pace.clone(), None));
     let mut tick = interval(pace.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut draining = tasks.draining();
     let mut is_leaving = false;
     loop {
         tokio::select! {
@@ -175,11 +179,28 @@ pub async fn serve_http2<B: ResponseBody>(
                 is_leaving = true;
                 Pin::new(&mut connection).graceful_shutdown();
             },
-            _ = draining.since(), if !is_leaving => {
+            () = &mut departure, if !is_leaving => {
                 is_leaving = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    }
+}
+
+/// How long a connection that came just before the gateway left has for its first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(3);
+
+/// How often it is asked whether that has come.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Completes when the connection is to take no more requests because the gateway leaves: at once, but where another
+/// process takes over nobody is turned away, so that a connection on which nothing has been asked yet still may.
+async fn departure(mut draining: Draining, pace: Arc<Pace>, has_successor: bool) {
+    let established = Instant::now();
+    let since = draining.since().await;
+    let end = since.max(established) + FIRST_REQUEST;
+    while has_successor && pace.is_fresh() && Instant::now() < end {
+        sleep(LOOK).await;
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Pace {
 #[derive(Debug)]
 struct State {
     requests: usize,
+    /// Whether there has been none yet.
+    is_fresh: bool,
     /// Since when the connection has had no request.
     idle_since: Instant,
     /// Since when bytes of a head have been coming. A new connection owes a head from its first moment.
@@ -44,7 +46,7 @@ impl Pace {
         Self {
             header_timeout,
             idle_timeout: limits.idle_timeout,
-            state: Mutex::new(State { requests: 0, idle_since: now, head_since: Some(now) }),
+            state: Mutex::new(State { requests: 0, is_fresh: true, idle_since: now, head_since: Some(now) }),
         }
     }
 
@@ -60,8 +62,14 @@ impl Pace {
     pub fn request(self: &std::sync::Arc<Self>) -> InRequest {
         let mut state = self.state.lock();
         state.requests += 1;
+        state.is_fresh = false;
         state.head_since = None;
         InRequest(self.clone())
+    }
+
+    /// Whether nothing has been asked on it yet.
+    pub fn is_fresh(&self) -> bool {
+        self.state.lock().is_fresh
     }
 
     /// Whether the connection has taken too long over a head, or has been idle too long.

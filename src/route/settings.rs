@@ -9,7 +9,7 @@ use crate::auth::RuleSettings;
 use crate::route::pattern::{PathPattern, PathTemplate};
 pub use crate::stream::{OnGap, Start};
 
-use crate::stream::Policy;
+use crate::stream::{CatchUpLimit, Policy};
 use crate::upstream::Target;
 
 /// One configured route.
@@ -85,6 +85,9 @@ pub struct Replay {
     pub query_id: String,
     /// Where the log is kept. Default in memory.
     pub store: Keeping,
+    /// Bounds of catching up an id that is older than the log from the upstream's own history. `None`, the default: such
+    /// an id is a gap.
+    pub read_through: Option<CatchUpLimit>,
 }
 
 /// How the outcome of a resume is told in-band.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::observer::RouteObserver;
 use super::pattern::Captures;
 use super::settings::Settings;
 use crate::auth::Authorizer;
-use crate::stream::Ids;
+use crate::stream::{Ids, ReadThrough};
 use crate::telemetry::RouteMetrics;
 
 /// One route as it is served.
@@ -23,18 +24,26 @@ pub struct Route {
     pub authorizer: Option<Authorizer>,
     /// What is counted.
     pub metrics: Arc<RouteMetrics>,
-    /// Fingerprint of where its events come from, for the stream key.
+    /// Fingerprint of where its events come from.
+    pub source: u64,
+    /// Fingerprint of that and of how its streams are kept, for the stream key.
     pub origin: u64,
     /// The same for what is kept beyond the process: in words that the next version understands as well, and without
     /// what may be set otherwise at the next start.
     pub stored_origin: [u8; 32],
+    /// Catches up clients whose id is older than the log, where that is configured.
+    pub read_through: Option<ReadThrough>,
 }
 
 impl Route {
     /// A route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
-        let (origin, stored_origin) = (origin(&settings), stored_origin(&settings));
-        Self { settings, authorizer, metrics, origin, stored_origin }
+        let source = source(&settings);
+        let (origin, stored_origin) = (origin(&settings, source), stored_origin(&settings));
+        let read_through = settings.replay.read_through.map(|limit| {
+            ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
+        });
+        Self { settings, authorizer, metrics, source, origin, stored_origin, read_through }
     }
 }
 
@@ -63,8 +72,8 @@ impl Routes {
     }
 }
 
-/// Whatever makes the upstream another one, or the stream kept another way, makes the streams other streams.
-fn origin(settings: &Settings) -> u64 {
+/// Whatever makes the upstream another one, or asks it for something else.
+fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     let target = &settings.upstream;
     for origin in &target.origins {
@@ -73,7 +82,15 @@ fn origin(settings: &Settings) -> u64 {
     for (name, value) in &target.headers {
         (name.as_str(), value.as_bytes()).hash(&mut hasher);
     }
-    format!("{:?} {:?} {:?}", settings.upstream_path, settings.stream, settings.replay.verdict).hash(&mut hasher);
+    format!("{:?}", settings.upstream_path).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What comes from elsewhere, or is kept another way, makes the streams other streams.
+fn origin(settings: &Settings, source: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    format!("{:?} {:?}", settings.stream, settings.replay.verdict).hash(&mut hasher);
     settings.replay.store.hash(&mut hasher);
     hasher.finish()
 }

@@ -145,7 +145,7 @@ impl Keeper {
         now: Moment,
     ) -> Result<(), Fault> {
         let key = self.stored.key;
-        if let Some(record) = page.record(&key)?.filter(|record| record.seed == stream.seed()) {
+        if let Some(record) = page.record(&key)?.filter(|record| record.seed == stream.fingerprints().seed()) {
             let (_, segments) = read(page, &record, now)?;
             let next = Offset(record.end.wrapping_sub(self.shift));
             self.place = Some(Place { record, next, segments });
@@ -156,7 +156,7 @@ impl Keeper {
         self.shift = 0;
         let record = Record {
             number: books.number(),
-            seed: stream.seed(),
+            seed: stream.fingerprints().seed(),
             epoch: stream.minter().epoch().to_owned(),
             end: next.0,
             events: 0,

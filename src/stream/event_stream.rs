@@ -15,12 +15,14 @@ use std::time::{Instant, SystemTime};
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
-use super::intake::Seed;
+use super::fingerprint::Fingerprints;
 use super::journal::{Journal, Kept, RETURN_PATIENCE};
 use super::key::StreamKey;
 use super::log::{Entry, EventLog, Offset, Place};
 use super::minter::Minter;
 use super::policy::Policy;
+use super::read_through::CatchUps;
+use super::readers::Readers;
 use super::source::OpenError;
 use super::subscription::Subscription;
 
@@ -42,12 +44,15 @@ pub struct EventStream {
     dismissal: Notify,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
+    /// Extra requests for the history that run now.
+    catch_ups: CatchUps,
+    readers: Readers,
 }
 
 /// One life of a stream: what makes two events or two ids the same.
 #[derive(Debug)]
 struct Life {
-    seed: Seed,
+    fingerprints: Fingerprints,
     minter: Minter,
     /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
     was_cut_off: bool,
@@ -103,18 +108,20 @@ impl EventStream {
 
     fn at(start: Offset, key: StreamKey, policy: Policy) -> Arc<Self> {
         let progress = Progress { end: start, phase: Phase::Opening, retry: None };
-        let seed = [(); 2].map(|()| getrandom::u64().expect("the system has random numbers"));
-        let life = Life { seed, minter: Minter::new(policy.ids), was_cut_off: false, connected: None };
+        let (fingerprints, minter) = (Fingerprints::random(), Minter::new(policy.ids));
+        let life = Life { fingerprints, minter, was_cut_off: false, connected: None };
         Arc::new(Self {
             key,
             policy,
             life: RwLock::new(life),
             journal: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, policy.retention)),
-            progress: watch::Sender::new(progress),
+            progress: watch::channel(progress).0,
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
+            catch_ups: CatchUps::default(),
+            readers: Readers::default(),
         })
     }
 
@@ -133,9 +140,9 @@ impl EventStream {
         RwLockReadGuard::map(self.life.read(), |life| &life.minter)
     }
 
-    /// What fingerprints of its events are keyed with.
-    pub fn seed(&self) -> Seed {
-        self.life.read().seed
+    /// What tells its events apart.
+    pub fn fingerprints(&self) -> Fingerprints {
+        self.life.read().fingerprints
     }
 
     /// Has its log kept beyond the process from now on. Once, before anything is published.
@@ -160,7 +167,8 @@ impl EventStream {
             true => Minter::continued(ids, kept.epoch),
             false => Minter::after(ids, kept.epoch, events),
         };
-        *self.life.write() = Life { seed: kept.seed, minter, was_cut_off: !kept.is_whole, connected: None };
+        let fingerprints = Fingerprints::seeded(kept.seed);
+        *self.life.write() = Life { fingerprints, minter, was_cut_off: !kept.is_whole, connected: None };
         if let Some(retry) = kept.retry {
             self.advertise_retry(retry);
         }
@@ -263,10 +271,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress)
+        Subscription::new(self.clone(), progress, number)
+    }
+
+    /// Who reads the stream now.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// How many have ever begun to read the stream.
@@ -277,6 +290,16 @@ impl EventStream {
     /// How many read the stream now.
     pub fn subscribers(&self) -> usize {
         self.progress.receiver_count()
+    }
+
+    /// Extra requests for the history that run now.
+    pub(super) fn catch_ups(&self) -> &CatchUps {
+        &self.catch_ups
+    }
+
+    /// Tells of progress whoever is about to look at the log. Counts as a reader.
+    pub(super) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     /// Has whoever feeds it stop at once: it has been taken from the registry, and has no reader.

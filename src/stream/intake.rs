@@ -4,11 +4,9 @@
 //! type and data, contiguous up to its end) are left out, and they are the proof that nothing was missed; without proof
 //! a gap is told. Pure, but for the log that is read.
 
-use std::hash::Hasher as _;
 use std::time::{Duration, Instant};
 
-use siphasher::sip::SipHasher13;
-
+use super::fingerprint::Fingerprints;
 use super::log::{Entry, EntryKind, EventLog, Offset};
 use super::minter::Minter;
 use super::verdict::{Gap, Verdict};
@@ -26,17 +24,13 @@ pub struct Intake {
     shown_id: EventId,
     /// Events so far: what minted ids count.
     number: u64,
-    seed: Seed,
+    fingerprints: Fingerprints,
     overlap: Overlap,
     /// What this connection has said its id is while it may be repeating the log. Not asked for and not shown: both stand
     /// at the log's end until something new comes.
     repeated_id: Option<EventId>,
     tell: TellVerdict,
 }
-
-/// What fingerprints are keyed with: random, so that no producer can make two events look the same. Kept with the log,
-/// whose fingerprints mean nothing without it.
-pub type Seed = [u64; 2];
 
 /// What is known about the seam between the last upstream connection and this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +57,13 @@ pub struct Taken {
 }
 
 impl Intake {
-    /// For a stream without a past.
-    pub fn new(tell: TellVerdict, seed: Seed) -> Self {
+    /// For a stream without a past. `fingerprints` are the stream's.
+    pub fn new(tell: TellVerdict, fingerprints: Fingerprints) -> Self {
         Self {
             upstream_id: EventId::default(),
             shown_id: EventId::default(),
             number: 0,
-            seed,
+            fingerprints,
             overlap: Overlap::None,
             repeated_id: None,
             tell,
@@ -77,8 +71,8 @@ impl Intake {
     }
 
     /// For a stream with a past: as if this intake had taken what is in the log.
-    pub fn after(log: &EventLog, tell: TellVerdict, seed: Seed) -> Self {
-        let mut intake = Self::new(tell, seed);
+    pub fn after(log: &EventLog, tell: TellVerdict, fingerprints: Fingerprints) -> Self {
+        let mut intake = Self::new(tell, fingerprints);
         intake.upstream_id = log.source_id_at(log.end()).clone();
         intake.shown_id = log.id_at(log.end()).clone();
         intake.number = log.events_until(log.end());
@@ -144,7 +138,7 @@ impl Intake {
 
     fn take_event(&mut self, mut event: Event, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
         let has_own_id = event.id.as_ref().is_some_and(|id| !id.is_empty());
-        let fingerprint = fingerprint(self.seed, event.id.as_ref(), &event.kind, &event.data);
+        let fingerprint = self.fingerprints.event(&event);
         if self.is_repeated(fingerprint, has_own_id, log, now, taken) {
             self.repeated_id = event.id.or_else(|| self.repeated_id.take());
             return;
@@ -169,7 +163,7 @@ impl Intake {
             frame: Frame::from(&event),
             id: self.shown_id.clone(),
             source_id: self.upstream_id.clone(),
-            kind: EntryKind::Event { fingerprint, has_own_id, topic: fingerprint_of(self.seed, &[&event.kind]) },
+            kind: EntryKind::Event { fingerprint, has_own_id, topic: self.fingerprints.topic(&event.kind) },
             at: now,
         });
     }
@@ -223,23 +217,6 @@ impl Intake {
         let (id, source_id) = (self.shown_id.clone(), self.upstream_id.clone());
         Entry { frame, id, source_id, kind: EntryKind::Aside, at: now }
     }
-}
-
-/// Equal for equal id, type and data. No id and an empty one differ.
-fn fingerprint(seed: Seed, id: Option<&EventId>, kind: &str, data: &str) -> u64 {
-    let has_id = if id.is_some() { "1" } else { "" };
-    fingerprint_of(seed, &[has_id, id.map_or("", EventId::as_str), kind, data])
-}
-
-/// Byte by byte and not by `Hash`, whose way of feeding the hasher is not promised to stay: what is kept with a log must
-/// mean the same to the next version.
-fn fingerprint_of([first, second]: Seed, parts: &[&str]) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(first, second);
-    for part in parts {
-        hasher.write(&(part.len() as u64).to_le_bytes());
-        hasher.write(part.as_bytes());
-    }
-    hasher.finish()
 }
 
 /// The first event at or after a place, asides passed over.

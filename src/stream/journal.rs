@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::event_stream::EventStream;
-use super::intake::Seed;
+use super::fingerprint::Seed;
 use super::log::{Offset, Past};
 
 /// Keeps event logs beyond the process.

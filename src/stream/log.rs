@@ -4,9 +4,9 @@
 //! in force after it, so that a position always has an id. Pure: the time comes in, nothing goes out, nobody waits.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
+use super::forgotten::Forgotten;
 use super::policy::Retention;
 use crate::sse::{EventId, Frame};
 
@@ -93,6 +93,11 @@ pub struct EventLog {
     source_id_before: EventId,
     /// Whether events have been evicted that came under `id_before` after the entry that brought it.
     is_run_cut: bool,
+    /// Whether the entry that brought `id_before` was the newest one evicted, and the only one ever to bring it: then
+    /// who has that id lacks exactly what is kept.
+    is_before_exact: bool,
+    /// Fingerprint of the newest entry evicted, if it was an event that the upstream named itself.
+    event_before: Option<u64>,
     occurrences: HashMap<EventId, Occurrences>,
     forgotten: Forgotten,
     /// Fingerprints of evicted events that the upstream named itself.
@@ -113,6 +118,8 @@ struct Kept {
 struct Occurrences {
     oldest: u64,
     newest: u64,
+    /// Whether an earlier run of the same id has been evicted.
+    is_repeated: bool,
 }
 
 impl EventLog {
@@ -132,6 +139,8 @@ impl EventLog {
             id_before: EventId::default(),
             source_id_before: EventId::default(),
             is_run_cut: false,
+            is_before_exact: false,
+            event_before: None,
             occurrences: HashMap::new(),
             forgotten: Forgotten::new(retention.events),
             forgotten_events: Forgotten::new(retention.events),
@@ -183,7 +192,8 @@ impl EventLog {
                 let newest = std::mem::replace(&mut seen.newest, offset);
                 self.kept[usize::try_from(newest - self.start).expect("an occurrence is kept")].again = Some(offset);
             } else {
-                self.occurrences.insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset });
+                self.occurrences
+                    .insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset, is_repeated: false });
             }
         }
         let now = entry.at;
@@ -212,20 +222,30 @@ impl EventLog {
 
     fn evict(&mut self) {
         let Some(Kept { entry, again, .. }) = self.kept.pop_front() else { return };
+        let mut is_repeated = entry.id.is_empty();
         if !entry.id.is_empty() {
+            let seen = self.occurrences.get_mut(&entry.id).expect("what is kept is indexed");
             match again {
                 Some(next) => {
-                    self.occurrences.get_mut(&entry.id).expect("what is kept is indexed").oldest = next;
+                    seen.oldest = next;
+                    // Events without an id of their own follow at once and are of the same run.
+                    seen.is_repeated |= next != self.start + 1;
+                    is_repeated = seen.is_repeated;
                 }
                 None => {
+                    is_repeated = seen.is_repeated || self.forgotten.contains_id(entry.id.as_str());
                     self.occurrences.remove(&entry.id);
                     self.forgotten.add_id(&entry.id);
                 }
             }
         }
-        if let EntryKind::Event { fingerprint, has_own_id: true, .. } = entry.kind {
+        self.event_before = entry.own_fingerprint();
+        if let Some(fingerprint) = self.event_before {
             self.forgotten_events.add(fingerprint);
         }
+        // Who has the id of an evicted run has not read all of it for sure, and what was said after it may have been a
+        // gap: only the entry that brought the id, and nothing after it, may be missing.
+        self.is_before_exact = entry.id != self.id_before && !is_repeated;
         self.start += 1;
         self.bytes -= entry.frame.len();
         self.events_before += u64::from(entry.is_event());
@@ -245,7 +265,9 @@ impl EventLog {
                 false => Place::Here(self.start()),
             },
             Some(seen) => Place::Here(Offset(seen.oldest + 1)),
-            None if self.forgotten.contains(id) => Place::Evicted,
+            // The newest of what was evicted: all that came after it is still here.
+            None if self.is_before_exact && self.id_before.as_str() == id => Place::Here(self.start()),
+            None if self.forgotten.contains_id(id) => Place::Evicted,
             None => Place::Unknown,
         }
     }
@@ -319,15 +341,40 @@ impl EventLog {
 
     /// The newest entry that the upstream named itself and that has this fingerprint.
     pub fn find(&self, wanted: u64) -> Option<Offset> {
-        let index = self.kept.iter().rposition(|kept| {
-            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true, .. } if fingerprint == wanted)
-        })?;
+        let index = self.kept.iter().rposition(|kept| kept.entry.own_fingerprint() == Some(wanted))?;
         Some(Offset(self.start + index as u64))
+    }
+
+    /// The kept events that the upstream named `id` and that have this fingerprint, oldest first. Of very many entries
+    /// under one id, only the oldest are looked at.
+    pub fn namesakes(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
+        let kept = |offset: u64| &self.kept[usize::try_from(offset - self.start).expect("an occurrence is kept")];
+        let first = self.occurrences.get(id).map(|seen| seen.oldest);
+        std::iter::successors(first, move |&offset| kept(offset).again)
+            .take(NAMESAKES)
+            .filter(move |&offset| kept(offset).entry.own_fingerprint() == Some(wanted))
+            .map(Offset)
+    }
+
+    /// The place after the event that the upstream named `id` and that has this fingerprint, if everything after it is
+    /// here. `None` also when there was more than one such event: then it shows no place.
+    pub fn place_after(&self, id: &str, wanted: u64) -> Option<Offset> {
+        let mut namesakes = self.namesakes(id, wanted);
+        match (namesakes.next(), namesakes.next()) {
+            (Some(only), None) if !self.has_forgotten(wanted) => Some(Offset(only.0 + 1)),
+            (None, _) if self.event_before == Some(wanted) => Some(self.start()),
+            _ => None,
+        }
+    }
+
+    /// Whether everything that has been evicted of what came after a place would be known again.
+    pub fn remembers_since(&self, at: Offset) -> bool {
+        self.start.saturating_sub(at.0) <= self.forgotten_events.most() as u64
     }
 
     /// Whether an event with this fingerprint, named by the upstream itself, was here and has been evicted.
     pub fn has_forgotten(&self, fingerprint: u64) -> bool {
-        self.forgotten_events.hashes.contains(&fingerprint)
+        self.forgotten_events.contains(fingerprint)
     }
 
     /// The oldest and newest id kept.
@@ -341,44 +388,18 @@ impl Entry {
     pub fn is_event(&self) -> bool {
         matches!(self.kind, EntryKind::Event { .. })
     }
-}
 
-/// What has been evicted, as hashes and bounded: enough to tell "too old" from "never seen".
-#[derive(Debug)]
-struct Forgotten {
-    order: VecDeque<u64>,
-    hashes: HashSet<u64>,
-    most: usize,
-    hasher: RandomState,
-}
-
-impl Forgotten {
-    fn new(events: usize) -> Self {
-        // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
-        let most = events.saturating_mul(4).clamp(1024, 16 * 1024);
-        Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
-    }
-
-    fn add_id(&mut self, id: &EventId) {
-        self.add(self.hasher.hash_one(id.as_str()));
-    }
-
-    fn add(&mut self, hash: u64) {
-        if !self.hashes.insert(hash) {
-            return;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.hashes.remove(&oldest);
+    /// The fingerprint of an event that the upstream named itself.
+    fn own_fingerprint(&self) -> Option<u64> {
+        match self.kind {
+            EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
+            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside => None,
         }
     }
-
-    fn contains(&self, id: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one(id))
-    }
 }
+
+/// How many entries under one id are looked at for an event.
+const NAMESAKES: usize = 1024;
 
 #[cfg(test)]
 mod tests;

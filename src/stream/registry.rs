@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,7 +29,7 @@ pub struct Streams {
     open: Arc<Mutex<HashMap<StreamKey, Arc<EventStream>>>>,
     /// Keys of streams that are kept without readers.
     always: watch::Sender<HashSet<StreamKey>>,
-    most: usize,
+    most: Arc<AtomicUsize>,
     tasks: Tasks,
 }
 
@@ -40,7 +41,13 @@ pub struct Full;
 impl Streams {
     /// No streams, and room for `most`.
     pub fn new(most: usize, tasks: Tasks) -> Self {
-        Self { open: Arc::default(), always: watch::Sender::default(), most, tasks }
+        let always = watch::channel(HashSet::new()).0;
+        Self { open: Arc::default(), always, most: Arc::new(most.into()), tasks }
+    }
+
+    /// Room for so many from now on; what is open stays.
+    pub fn limit(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
@@ -49,7 +56,7 @@ impl Streams {
     /// [`Full`] when it would be one stream too many.
     pub fn subscribe(&self, key: &StreamKey, spec: impl FnOnce() -> StreamSpec) -> Result<Subscription, Full> {
         let mut open = self.open.lock();
-        if open.len() >= self.most && !open.contains_key(key) {
+        if open.len() >= self.most.load(Ordering::Relaxed) && !open.contains_key(key) {
             // Whoever wants to read goes before what nobody reads: else made-up paths, asked for and left, could fill
             // all places for as long as the linger. What is complete goes first, then what is oldest.
             let always = self.always.borrow();

@@ -36,4 +36,6 @@ pub trait Observer: Send + Sync {
     fn received(&self, events: u64, bytes: usize);
     /// Continuity broke.
     fn gap(&self, gap: Gap);
+    /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
+    fn read_through(&self, _result: &'static str) {}
 }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::backlog::{Backlog, Continuation};
 use super::event_stream::{EventStream, Phase, Progress};
 use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
+use super::readers::{Client, Reader};
 use super::source::OpenError;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, EventId, Frame};
@@ -24,6 +26,11 @@ pub struct Subscription {
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
     read: u64,
+    /// What is read before the log. Boxed: hardly anyone has one.
+    backlog: Option<Box<Backlog>>,
+    /// The number of its arrival, and how it is seen from outside.
+    number: u64,
+    reader: Arc<Reader>,
 }
 
 /// What there is to do for a reader.
@@ -49,12 +56,18 @@ pub struct Taken {
 }
 
 impl Subscription {
-    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>) -> Self {
+    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>, number: u64) -> Self {
         let (next, read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
-        Self { stream, progress, next, read }
+        let reader = stream.readers().add(number, next, read);
+        Self { stream, progress, next, read, backlog: None, number, reader }
+    }
+
+    /// Says who reads, for an operator who looks on.
+    pub fn is_for(&self, client: Client) {
+        self.reader.is(client);
     }
 
     /// The stream that is read.
@@ -116,7 +129,23 @@ impl Subscription {
         };
         self.next = at;
         self.read = log.events_until(at);
+        self.reader.stands_at(self.next, self.read);
         Verdict::Replay { missed: log.events_after(at) }
+    }
+
+    /// Whether the log has what follows this id.
+    pub fn has(&self, id: &str) -> bool {
+        matches!(self.stream.log().place(id), Place::Here(_))
+    }
+
+    /// Reads what the client was caught up with, and then the log from where it goes on.
+    pub fn catch_up(&mut self, backlog: Backlog) -> Verdict {
+        let Continuation { events, place, read } = backlog.continuation();
+        (self.next, self.read) = (place, read);
+        self.backlog = Some(Box::new(backlog));
+        self.pass_repeated();
+        let log = self.stream.log();
+        Verdict::Resumed { missed: events + log.events_until(log.end()).saturating_sub(self.read) }
     }
 
     /// Goes to where the client with this id stopped, or to where the route sends those who cannot.
@@ -126,6 +155,7 @@ impl Subscription {
             Place::Here(at) => {
                 self.next = at;
                 self.read = log.events_until(at);
+                self.reader.stands_at(self.next, self.read);
                 return Verdict::Resumed { missed: log.events_after(at) };
             }
             Place::Evicted => Gap::Evicted,
@@ -152,6 +182,12 @@ impl Subscription {
         self.next
     }
 
+    /// Whether it has read everything before a place.
+    pub fn has_reached(&mut self, end: Offset) -> bool {
+        self.pass_repeated();
+        !self.has_backlog() && self.next >= end
+    }
+
     /// How many events the reader is behind the newest.
     pub fn behind(&self) -> u64 {
         let log = self.stream.log();
@@ -160,26 +196,57 @@ impl Subscription {
 
     /// Waits until there is something to read or nothing will come. Cancel-safe.
     pub async fn ready(&mut self) -> Ready {
-        let next = self.next;
-        let progress = self
-            .progress
-            .wait_for(|progress| progress.end > next || matches!(progress.phase, Phase::Complete | Phase::Refused(_)))
-            .await
-            .expect("the subscription holds the stream and with it the sender");
-        match progress.phase {
-            _ if progress.end > next => Ready::Entries,
-            Phase::Refused(_) => Ready::Refused,
-            _ => Ready::Complete,
+        if self.has_backlog() {
+            return Ready::Entries;
         }
+        loop {
+            let next = self.next;
+            let is_over = |phase: &Phase| matches!(phase, Phase::Complete | Phase::Refused(_));
+            let (has_entries, is_refused) = {
+                let progress = self
+                    .progress
+                    .wait_for(|progress| progress.end > next || is_over(&progress.phase))
+                    .await
+                    .expect("the subscription holds the stream and with it the sender");
+                (progress.end > next, matches!(progress.phase, Phase::Refused(_)))
+            };
+            match (has_entries, is_refused) {
+                (true, _) if self.pass_repeated() => {}
+                (true, _) => return Ready::Entries,
+                (false, true) => return Ready::Refused,
+                (false, false) => return Ready::Complete,
+            }
+        }
+    }
+
+    /// Passes over what the backlog had already; whether that was all that waited.
+    fn pass_repeated(&mut self) -> bool {
+        let Some(backlog) = &mut self.backlog else { return false };
+        let log = self.stream.log();
+        // A place that is gone is for whoever takes to find.
+        let (entries, events) = log.from(self.next, self.read).map_or((0, 0), |entries| backlog.repeated(entries));
+        self.next.0 += entries;
+        self.read += events;
+        if backlog.is_over() {
+            self.backlog = None;
+        }
+        entries > 0 && self.next >= log.end()
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.has_more())
     }
 
     /// Whether entries wait to be read.
     pub fn is_behind(&self) -> bool {
-        self.progress.borrow().end > self.next
+        self.has_backlog() || self.progress.borrow().end > self.next
     }
 
     /// Whether entries of at least `bytes` together wait to be read, or some of them are gone already.
     pub fn has_waiting(&self, bytes: usize) -> bool {
+        if self.has_backlog() {
+            return true;
+        }
         let log = self.stream.log();
         let Ok(mut entries) = log.from(self.next, self.read) else { return true };
         let mut waiting = 0;
@@ -194,6 +261,13 @@ impl Subscription {
     /// # Errors
     /// [`Lagged`] when the place is no longer in the log; nothing is taken then.
     pub fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+        if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has_more()) {
+            let taken = backlog.take(bytes, events)?;
+            if backlog.is_over() {
+                self.backlog = None;
+            }
+            return Ok(taken);
+        }
         let log = self.stream.log();
         let mut taken = Taken::default();
         let mut size = 0;
@@ -209,6 +283,7 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
+        self.reader.stands_at(self.next, self.read);
         Ok(taken)
     }
 
@@ -218,7 +293,7 @@ impl Subscription {
     /// # Errors
     /// [`Lagged`], as for [`Self::take`].
     pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
-        if !self.has_waiting(bytes) {
+        if self.has_backlog() || !self.has_waiting(bytes) {
             return self.take(bytes, events);
         }
         let log = self.stream.log();
@@ -234,6 +309,7 @@ impl Subscription {
         }
         self.next = log.end();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
@@ -246,8 +322,16 @@ impl Subscription {
 
     /// After [`Lagged`]: goes on at the oldest entry kept.
     pub fn skip(&mut self) {
+        self.backlog = None;
         let log = self.stream.log();
         self.next = log.start();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.stream.readers().remove(self.number);
     }
 }

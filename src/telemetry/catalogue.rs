@@ -78,6 +78,8 @@ catalogue! {
         "What the store gave up because it was at its bound: whole streams, segments of open streams.";
     GAPS = Counter "rillgate_gaps_total":
         "Breaks of continuity told to clients, by reason.";
+    READ_THROUGHS = Counter "rillgate_read_throughs_total":
+        "Extra requests for an upstream's history, by result: ok, or why clients got the ordinary answer.";
     CONFIG_RELOADS = Counter "rillgate_config_reloads_total":
         "Reloads of the configuration, by result: ok, or the kind of error.";
     CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge "rillgate_config_last_reload_successful":

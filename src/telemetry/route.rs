@@ -62,6 +62,7 @@ struct Carried {
     event_log_events: Level,
     event_log_bytes: Level,
     gaps: Family<&'static str>,
+    read_throughs: Family<&'static str>,
     delivery: Histogram,
     lag: Histogram,
 }
@@ -148,6 +149,11 @@ impl RouteMetrics {
         self.carried().gaps.increment(reason);
     }
 
+    /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
+    pub fn read_through(&self, result: &'static str) {
+        self.carried().read_throughs.increment(result);
+    }
+
     /// An attempt to open the upstream: `ok`, or the kind of error.
     pub fn upstream_connect(&self, result: &'static str) {
         self.carried().upstream_connects.increment(result);
@@ -221,6 +227,8 @@ impl Carried {
         gaps.prepare(&GAP_REASONS);
         let upstream_connects = Family::new(registry, catalogue::UPSTREAM_CONNECTS, labels(), "result");
         upstream_connects.prepare(&["ok"]);
+        let read_throughs = Family::new(registry, catalogue::READ_THROUGHS, labels(), "result");
+        read_throughs.prepare(&["ok"]);
         Self {
             subscribers: Protocol::ALL.map(|protocol| {
                 Level::new(registry.gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str())))
@@ -240,6 +248,7 @@ impl Carried {
             event_log_events: level(catalogue::EVENT_LOG_EVENTS),
             event_log_bytes: level(catalogue::EVENT_LOG_BYTES),
             gaps,
+            read_throughs,
             delivery: registry.histogram(catalogue::DELIVERY_SECONDS, labels()),
             lag: registry.histogram(catalogue::LAG_EVENTS, labels()),
         }

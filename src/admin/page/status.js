@@ -73,6 +73,21 @@ function badge(text, kind) {
   return span;
 }
 
+// A stream by its key, with ways to its own facts and to a look at it as it flows.
+function ways(stream) {
+  const name = document.createElement("span");
+  const way = (text, path) => {
+    const a = document.createElement("a");
+    a.href = path.slice(1);
+    a.textContent = text;
+    return a;
+  };
+  if (stream.link) name.append(way(stream.key, stream.link));
+  else name.append(stream.key ?? stream.route);
+  if (stream.tap) name.append(" ", way("tap", stream.tap));
+  return name;
+}
+
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
 const kinds = { live: "good", complete: "good", retrying: "bad" };
 
@@ -108,7 +123,7 @@ function show(snapshot) {
   byId("no-streams").hidden = streams.length > 0;
   byId("shown").textContent = snapshot.streams_total > streams.length ? `the busiest ${streams.length} of ${whole.format(snapshot.streams_total)}` : "";
   byId("streams").replaceChildren(...streams.map((stream) => row([
-    cell("Stream", stream.key ?? stream.route, "name"),
+    cell("Stream", ways(stream), "name"),
     cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? "")),
     cell("Since", since(stream.since, snapshot.time_ms)),
     cell("Subscribers", number(stream.subscribers), "number"),

@@ -37,17 +37,9 @@ impl Rillgate {
 
     /// The same, with variables in its environment.
     pub async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
-        let parsed: toml::Table = config.parse().unwrap_or_else(|error| panic!("the test's TOML: {error}"));
-        let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
-        let expected = listeners + usize::from(parsed.contains_key("admin"));
-
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("rillgate.toml"), config).unwrap();
-        let mut command = Self::command();
-        command.arg("serve").arg("--config").arg(folder.path().join("rillgate.toml")).current_dir(folder.path());
-        command.envs(environment.iter().copied());
-        let process = Process::start(&mut command);
-        let listening = wait_listening(&process, expected).await;
+        let (process, listening) = serve(folder.path(), environment).await;
         Self { process, folder, listening }
     }
 
@@ -55,6 +47,14 @@ impl Rillgate {
     pub async fn adopt(process: Process, expected: usize) -> Self {
         let listening = wait_listening(&process, expected).await;
         Self { process, folder: tempfile::tempdir().unwrap(), listening }
+    }
+
+    /// Kills it without notice and starts it again with what is in its folder, as a supervisor would. The addresses stay
+    /// only if the configuration names them: see [`reserve`](super::place::reserve).
+    pub async fn restart(&mut self) {
+        self.process.signal("KILL");
+        self.process.wait_exit(DEADLINE).await;
+        (self.process, self.listening) = serve(self.folder.path(), &[]).await;
     }
 
     /// The built binary, without arguments and with a quiet environment: for what `serve` does not cover.
@@ -115,6 +115,20 @@ impl Listening {
         let tls = field(&plain, "tls").is_some_and(|tls| tls == "true");
         Some(Self { address, tls, line: plain })
     }
+}
+
+async fn serve(folder: &Path, environment: &[(&str, &str)]) -> (Process, Vec<Listening>) {
+    let path = folder.join("rillgate.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let parsed: toml::Table = config.parse().unwrap_or_else(|error| panic!("the test's TOML: {error}"));
+    let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
+    let expected = listeners + usize::from(parsed.contains_key("admin"));
+
+    let mut command = Rillgate::command();
+    command.arg("serve").arg("--config").arg(path).current_dir(folder).envs(environment.iter().copied());
+    let process = Process::start(&mut command);
+    let listening = wait_listening(&process, expected).await;
+    (process, listening)
 }
 
 /// Waits until the log names `expected` bound addresses.
