@@ -82,6 +82,7 @@ fn what_the_reference_writes_is_what_a_file_without_it_gets() {
             { chain = "server.pem", key = "server.key" },
         ] } }]
         admin = {}
+    store = {}
         issuers.main.issuer = "https://id.example.com/"
         issuers.main.audience = ["rillgate"]
         issuers.main.keys = [{ jwks_url = "https://id.example.com/jwks.json" }]
@@ -178,6 +179,7 @@ fn written(value: &toml::Value, kind: Option<&'static Kind>, path: &str, found: 
 const EVERYTHING: &str = r#"
     listeners = [{ tls = { certificates = [{ chain = "server.pem", key = "server.key" }] } }]
     admin = {}
+    store = {}
     [issuers.a]
     keys = [{ secret = { file = "dev-hmac.key" }, algorithm = "HS256" }]
     [upstreams.a]

@@ -77,6 +77,8 @@ mod tests {
             fingerprints.topic("price"),
         ];
 
-        assert_eq!(made, [0, 0, 0, 0]);
+        let known: [u64; 4] =
+            [16717390371570122140, 17462394949504849486, 16830811302732369011, 12182303995885700424];
+        assert_eq!(made, known);
     }
 }
