@@ -51,7 +51,7 @@ impl EventSource for Upstream {
                 let _held = &connection;
                 item
             });
-            Ok(Opened { items: items.boxed(), is_continued: false })
+            Ok(Opened { items: items.boxed(), is_continued: false, is_gap: false })
         }
         .boxed()
     }
