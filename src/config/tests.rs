@@ -82,7 +82,6 @@ fn what_the_reference_writes_is_what_a_file_without_it_gets() {
             { chain = "server.pem", key = "server.key" },
         ] } }]
         admin = {}
-    store = {}
         issuers.main.issuer = "https://id.example.com/"
         issuers.main.audience = ["rillgate"]
         issuers.main.keys = [{ jwks_url = "https://id.example.com/jwks.json" }]
