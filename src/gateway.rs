@@ -249,9 +249,7 @@ impl Gateway {
         let _ = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
             // Only now has every stream been put away.
-            if let Some(store) = store {
-                store.stop();
-            }
+            store.iter().for_each(Store::stop);
         })
         .await;
         Ok(drained)
@@ -387,9 +385,7 @@ async fn upkeep(parts: Arc<Parts>) {
                 gate.memory.look();
                 parts.introspection().measure();
                 parts.keeper.report(&parts.readiness);
-                if let Some(store) = &parts.store {
-                    parts.readiness.note("store", store.trouble());
-                }
+                parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
             }
             _ = expiry.tick() => {
                 gate.streams.expire();

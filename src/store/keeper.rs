@@ -29,6 +29,8 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Place {
     record: Record,
+    /// As it was found.
+    was_whole: bool,
     next: Offset,
     segments: VecDeque<Segment>,
 }
@@ -61,12 +63,13 @@ impl Keeper {
             return Ok(None);
         }
         let (past, segments) = read(page, &record, now)?;
+        let was_whole = record.is_whole;
         let kept = Kept {
             past,
             seed: record.seed,
             epoch: record.epoch.clone(),
             retry: record.retry.map(std::time::Duration::from_millis),
-            is_whole: record.is_whole,
+            is_whole: was_whole,
             complete_for: record.complete_at.map(|at| now.since(at)),
         };
         (record.is_whole, record.touched) = (false, now.wall);
@@ -74,7 +77,7 @@ impl Keeper {
         let next = self.stored.until();
         self.shift = record.end.wrapping_sub(next.0);
         books.put(page, &key, &record, bytes_of(&segments))?;
-        self.place = Some(Place { record, next, segments });
+        self.place = Some(Place { record, was_whole, next, segments });
         Ok(Some(kept))
     }
 
@@ -92,13 +95,26 @@ impl Keeper {
         self.stored.look();
         let key = self.stored.key;
         let progress = stream.progress();
-        if self.place.is_none() && stream.log().events_until(progress.end) == 0 {
+        let (is_new, seed, epoch) = {
+            let log = stream.log();
+            let is_new = log.events_until(log.end()) == 0;
+            (is_new, stream.fingerprints().seed(), stream.minter().epoch().to_owned())
+        };
+        if self.place.as_ref().is_some_and(|place| place.record.seed != seed) {
+            if is_new {
+                return self.leave(page, books, is_last).map(|()| false);
+            }
+            // It did not wait for what is stored.
+            self.forget_place();
+        }
+        if self.place.is_none() && is_new {
             return Ok(false);
         }
         if self.place.is_none() {
             self.find_place(page, books, stream, now)?;
         }
         let place = self.place.as_mut().expect("it has just been found");
+        place.record.epoch = epoch;
         let shift = self.shift;
         let in_file = |offset: Offset| offset.0.wrapping_add(shift);
         let start = loop {
@@ -136,6 +152,13 @@ impl Keeper {
         Ok(has_more)
     }
 
+    /// For a stream that has not gone on with what is stored, and may never: that stays as it was found.
+    fn leave(&mut self, page: &mut Page<'_>, books: &mut Books, is_last: bool) -> Result<(), Fault> {
+        let Some(place) = self.place.as_mut().filter(|_| is_last) else { return Ok(()) };
+        place.record.is_whole = place.was_whole;
+        books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
+    }
+
     /// Where the stream goes on in the file; a new place if what is there is of another life.
     fn find_place(
         &mut self,
@@ -148,7 +171,7 @@ impl Keeper {
         if let Some(record) = page.record(&key)?.filter(|record| record.seed == stream.fingerprints().seed()) {
             let (_, segments) = read(page, &record, now)?;
             let next = Offset(record.end.wrapping_sub(self.shift));
-            self.place = Some(Place { record, next, segments });
+            self.place = Some(Place { record, was_whole: false, next, segments });
             return Ok(());
         }
         books.forget(page, &key)?;
@@ -169,7 +192,7 @@ impl Keeper {
             age: 0,
             bytes: 0,
         };
-        self.place = Some(Place { record, next, segments: VecDeque::new() });
+        self.place = Some(Place { record, was_whole: false, next, segments: VecDeque::new() });
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod segment;
 mod shelf;
 mod writer;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tracing::warn;
 
 pub use self::folder::examine;
 use self::inbox::{Inbox, Opening, Stored};
@@ -59,6 +61,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Store {
     inbox: Arc<Inbox>,
+    metrics: Arc<StoreMetrics>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -69,9 +72,9 @@ impl Store {
     /// When the system has no room for a thread.
     pub fn start(settings: Settings, metrics: Arc<StoreMetrics>) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
-        let writer = Writer::new(settings, inbox.clone(), metrics);
+        let writer = Writer::new(settings, inbox.clone(), metrics.clone());
         let thread = workers::thread("store", move || writer.run())?;
-        Ok(Self { inbox, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { inbox, metrics, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// What is wrong with it, in words for the operator. `None`: nothing.
@@ -90,26 +93,39 @@ impl Store {
 
 impl LogStore for Store {
     fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn Journal> {
-        let key = StoreKey::of(stream.key(), origin);
+        let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
         let stored = Arc::new(Stored::new(key, Arc::downgrade(stream), stream.log().end()));
         let (answer, past) = tokio::sync::oneshot::channel();
         self.inbox.open(Opening { stored: stored.clone(), answer });
-        Arc::new(Handle { inbox: self.inbox.clone(), stored, past: Mutex::new(Some(past)) })
+        Arc::new(Handle { inbox: self.inbox.clone(), metrics, stored, past: Mutex::new(Some(past)) })
     }
 }
 
 /// One stream's way to the writer.
-#[derive(Debug)]
 struct Handle {
     inbox: Arc<Inbox>,
+    metrics: Arc<StoreMetrics>,
     stored: Arc<Stored>,
     past: Mutex<Option<tokio::sync::oneshot::Receiver<Option<Kept>>>>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:?})", self.stored.key)
+    }
 }
 
 impl Journal for Handle {
     fn past(&self) -> BoxFuture<'_, Option<Kept>> {
         let past = self.past.lock().take();
-        Box::pin(async move { tokio::time::timeout(RESTORE_PATIENCE, past?).await.ok()?.ok()? })
+        Box::pin(async move {
+            let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {
+                warn!(stream = ?self.stored.key, "store slow: a stream begins anew without what is stored of it");
+                self.metrics.error("late");
+                return None;
+            };
+            answer.ok()?
+        })
     }
 
     fn changed(&self) {

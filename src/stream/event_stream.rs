@@ -158,17 +158,17 @@ impl EventStream {
     /// Goes on with what was kept, before anything is published.
     pub fn resume(&self, kept: Kept, now: Instant) {
         let ids = self.policy.ids;
-        let events = {
-            let mut log = self.log.write();
-            log.resume(kept.past, now);
-            log.events_until(log.end())
-        };
+        // Held to the end: whoever keeps the log must not see one half of this.
+        let mut log = self.log.write();
+        log.resume(kept.past, now);
+        let events = log.events_until(log.end());
         let minter = match kept.is_whole {
             true => Minter::continued(ids, kept.epoch),
             false => Minter::after(ids, kept.epoch, events),
         };
         let fingerprints = Fingerprints::seeded(kept.seed);
         *self.life.write() = Life { fingerprints, minter, was_cut_off: !kept.is_whole, connected: None };
+        drop(log);
         if let Some(retry) = kept.retry {
             self.advertise_retry(retry);
         }

@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 
 use super::event_stream::EventStream;
 use super::fingerprint::Seed;
-use super::log::{Offset, Past};
+use super::log::{Entry, Offset};
+use crate::sse::EventId;
 
 /// Keeps event logs beyond the process.
 pub trait LogStore: Send + Sync {
@@ -52,6 +53,19 @@ pub struct Kept {
     pub is_whole: bool,
     /// How long ago the upstream said that it has said all, if it did.
     pub complete_for: Option<Duration>,
+}
+
+/// The past of a stream as it was kept beyond the process: the newest entries of an earlier log.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// The entries, oldest first, without a hole.
+    pub entries: Vec<Entry>,
+    /// Events that came before them, in the stream's whole life.
+    pub events_before: u64,
+    /// The id in force before them, for clients.
+    pub id_before: EventId,
+    /// The id in force before them, for the upstream.
+    pub source_id_before: EventId,
 }
 
 /// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to

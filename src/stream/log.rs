@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::forgotten::Forgotten;
+use super::journal::Past;
 use super::policy::Retention;
 use crate::sse::{EventId, Frame};
 
@@ -61,19 +62,6 @@ pub enum Place {
     Evicted,
     /// It was never here, as far as we remember.
     Unknown,
-}
-
-/// The past of a stream as it was kept beyond the process: the newest entries of an earlier log.
-#[derive(Clone, Debug, Default)]
-pub struct Past {
-    /// The entries, oldest first, without a hole.
-    pub entries: Vec<Entry>,
-    /// Events that came before them, in the stream's whole life.
-    pub events_before: u64,
-    /// The id in force before them, for clients.
-    pub id_before: EventId,
-    /// The id in force before them, for the upstream.
-    pub source_id_before: EventId,
 }
 
 /// The bounded recent past of one stream.

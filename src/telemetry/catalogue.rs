@@ -69,7 +69,7 @@ catalogue! {
     STORE_STATE = Gauge "rillgate_store_state":
         "1 if event logs are kept on disk as configured, 0 if they are in memory alone for now.";
     STORE_ERRORS = Counter "rillgate_store_errors_total":
-        "Failures of the store, by kind: locked, corrupt, full, unusable, behind.";
+        "Failures of the store, by kind: locked, corrupt, full, unusable, behind, late.";
     STORE_BYTES = Gauge "rillgate_store_bytes":
         "Bytes of event logs on disk, without what the file has free.";
     STORE_QUEUE_EVENTS = Gauge "rillgate_store_queue_events":

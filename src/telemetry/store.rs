@@ -20,7 +20,7 @@ pub struct StoreMetrics {
 impl StoreMetrics {
     pub(super) fn new(registry: &Registry) -> Self {
         let errors = Family::new(registry, catalogue::STORE_ERRORS, Vec::<Label>::new(), "kind");
-        errors.prepare(&["locked", "corrupt", "full", "unusable", "behind"]);
+        errors.prepare(&["locked", "corrupt", "full", "unusable", "behind", "late"]);
         let given_up = Family::new(registry, catalogue::STORE_GIVEN_UP, Vec::<Label>::new(), "what");
         given_up.prepare(&["stream", "segment"]);
         let gauge = |name| registry.gauge(name, Vec::new());

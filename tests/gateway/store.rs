@@ -1,8 +1,7 @@
 //! Event logs on disk: the gateway ends, in every way, and its clients go on where they were.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::client::Client;
 use crate::support::config::plain;
@@ -19,11 +18,6 @@ fn config(origin: &Origin, folder: &Path, replay: &str, bytes: &str) -> String {
     let folder = folder.display();
     let tables = "[admin]\naddress = \"127.0.0.1:0\"";
     plain(&origin.url(), &format!("{replay}\n[store]\npath = \"{folder}\"\nbytes = \"{bytes}\"\n{tables}"))
-}
-
-async fn kill(gateway: Rillgate) {
-    gateway.signal("KILL");
-    gateway.wait_exit(DEADLINE).await;
 }
 
 async fn end(gateway: Rillgate) {
@@ -74,9 +68,9 @@ async fn clients_of_a_killed_gateway_go_on_exactly() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let config = config(&origin, folder.path(), "", "64MiB");
+    let mut gateway = Rillgate::start(&config).await;
     let mut last = 0;
     for round in 0..3 {
-        let gateway = Rillgate::start(&config).await;
         let position = last.to_string();
         let headers: &[(&str, &str)] = if last == 0 { &[] } else { &[("last-event-id", &position)] };
         let mut http1 = Client::http1(gateway.address()).subscribe("/a", headers).await;
@@ -100,10 +94,9 @@ async fn clients_of_a_killed_gateway_go_on_exactly() {
         if round == 0 {
             stored(&gateway).await;
         }
-        kill(gateway).await;
+        gateway.restart().await;
     }
 
-    let gateway = Rillgate::start(&config).await;
     let mut old = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "10")]).await;
 
     assert!(old.header("rillgate-resume").starts_with("resumed"));
@@ -120,7 +113,7 @@ async fn minted_ids_go_on_after_a_clean_end_and_are_never_used_again_after_a_kil
     let ids = say(&origin, &mut reader, 1..=5).await;
     end(gateway).await;
 
-    let gateway = Rillgate::start(&config).await;
+    let mut gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", &ids[2])]).await;
     assert_eq!(reader.header("rillgate-resume"), "resumed;missed=2");
     assert_eq!(data(&mut reader, 2).await, [4, 5]);
@@ -129,9 +122,8 @@ async fn minted_ids_go_on_after_a_clean_end_and_are_never_used_again_after_a_kil
     assert_eq!(later[1], format!("{}-7", epoch(&ids[0])));
     assert_eq!(origin.requests()[1].last_event_id(), Some("5"));
     stored(&gateway).await;
-    kill(gateway).await;
+    gateway.restart().await;
 
-    let gateway = Rillgate::start(&config).await;
     let mut reader = Client::http2(gateway.address()).subscribe("/a", &[("last-event-id", &later[0])]).await;
     assert_eq!(data(&mut reader, 1).await, [7]);
     let last = say(&origin, &mut reader, 8..=8).await;
@@ -203,7 +195,7 @@ async fn a_damaged_file_is_kept_aside_and_another_begun() {
         end(gateway).await;
         damage(&folder.path().join("events.redb"), how);
 
-        let gateway = Rillgate::start(&config).await;
+        let mut gateway = Rillgate::start(&config).await;
         let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "5")]).await;
         gateway.wait_line("store corrupt", DEADLINE).await;
 
@@ -212,8 +204,7 @@ async fn a_damaged_file_is_kept_aside_and_another_begun() {
         say(&origin, &mut reader, 6..=8).await;
         stored(&gateway).await;
         eventually(DEADLINE, || async { !get(&gateway, "/readyz").await.contains("\"store\":") }).await;
-        kill(gateway).await;
-        let gateway = Rillgate::start(&config).await;
+        gateway.restart().await;
         let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "6")]).await;
         assert_eq!(data(&mut reader, 2).await, [7, 8], "{how}");
     }
@@ -235,16 +226,63 @@ async fn a_path_that_is_no_folder_is_refused_and_named() {
     }
 }
 
+#[tokio::test]
+async fn an_id_older_than_a_stored_log_is_read_through_and_one_that_is_in_it_is_not() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.honour_last_event_id();
+    let mut gateway =
+        Rillgate::start(&config(&origin, folder.path(), "events = 10\nread_through = true", "64MiB")).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    say(&origin, &mut reader, 1..=40).await;
+    stored(&gateway).await;
+    gateway.restart().await;
+
+    let mut recent = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "35")]).await;
+    let mut old = Client::http2(gateway.address()).subscribe("/a", &[("last-event-id", "25")]).await;
+
+    assert_eq!(recent.header("rillgate-resume"), "resumed;missed=5");
+    assert_eq!(old.header("rillgate-resume"), "resumed;missed=15");
+    let asked: Vec<_> = origin.requests().iter().map(|request| request.last_event_id().map(str::to_owned)).collect();
+    assert_eq!(asked, [None, Some("40".to_owned()), Some("25".to_owned())]);
+    assert_eq!(data(&mut recent, 5).await, (36..=40).collect::<Vec<_>>());
+    say(&origin, &mut recent, 41..=41).await;
+    assert_eq!(data(&mut old, 16).await, (26..=41).collect::<Vec<_>>());
+}
+
+/// A disk that takes seconds for each commit: the system call that waits for it is held up.
+#[tokio::test]
+async fn a_slow_disk_delays_no_event_and_loses_none() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.honour_last_event_id();
+    let config = config(&origin, folder.path(), "", "64MiB");
+    let calls = folder.path().join("calls");
+    let calls = calls.to_str().unwrap();
+    let slow = "inject=fsync,fdatasync:delay_enter=1500000";
+    let slowed = ["strace", "-D", "-f", "-q", "-o", calls, "-e", "trace=fsync,fdatasync", "-e", slow];
+    let mut gateway = Rillgate::start_by(&slowed, &config).await;
+    gateway.wait_line("store in use", DEADLINE).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let begun = Instant::now();
+
+    say(&origin, &mut reader, 1..=40).await;
+
+    // Waiting for the disk would have taken forty commits.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    stored(&gateway).await;
+    assert!(std::fs::read_to_string(calls).unwrap().contains("(DELAYED)"));
+    assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
+    gateway.restart().await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
+    assert_eq!(reader.header("rillgate-resume"), "resumed;missed=39");
+    assert_eq!(data(&mut reader, 39).await, (2..=40).collect::<Vec<_>>());
+}
+
 /// A disk that takes no more: the system refuses to let files of this process grow over 256 KiB.
 #[tokio::test]
 async fn a_disk_that_takes_no_more_costs_durability_alone() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    let path = folder.path().join("rillgate.toml");
-    std::fs::write(&path, config(&origin, &folder.path().join("store"), "", "64MiB")).unwrap();
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" serve --config \"$1\""]);
-    command.arg(env!("CARGO_BIN_EXE_rillgate")).arg(&path).env("RILLGATE_LOG", "info").env("NO_COLOR", "1");
-    let gateway = Rillgate::adopt(Process::start(&mut command), 2).await;
+    let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"];
+    let gateway = Rillgate::start_by(&limited, &config(&origin, folder.path(), "", "64MiB")).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     let large = "x".repeat(50_000);
 
@@ -271,7 +309,7 @@ async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
     say(&origin, &mut reader, 1..=3).await;
     stored(&first).await;
 
-    let second = Rillgate::start(&config).await;
+    let mut second = Rillgate::start(&config).await;
     second.wait_line("another process has the store open", DEADLINE).await;
     let mut late = Client::http1(second.address()).subscribe("/b", &[]).await;
     origin.wait_open(2).await;
@@ -282,9 +320,8 @@ async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
 
     assert_eq!(data(&mut moved, 3).await, [3, 4, 5]);
     stored(&second).await;
-    kill(second).await;
-    let third = Rillgate::start(&config).await;
-    let mut late = Client::http1(third.address()).subscribe("/b", &[("last-event-id", "4")]).await;
+    second.restart().await;
+    let mut late = Client::http1(second.address()).subscribe("/b", &[("last-event-id", "4")]).await;
     assert_eq!(data(&mut late, 1).await, [5]);
 }
 

@@ -184,6 +184,50 @@ fn an_epoch_goes_on_after_a_clean_end_and_never_after_a_kill() {
     assert_ne!(second, third);
     assert!(house.stream.minter().is_of_this_life(&format!("{first}-1")));
     assert!(!house.stream.minter().is_of_this_life(&format!("{first}-2")));
+
+    house.publish(1);
+    house.close();
+    let kept = house.restart();
+    house.resume(kept, true);
+    assert_eq!(house.stream.minter().epoch(), third);
+}
+
+#[test]
+fn a_stream_that_did_not_wait_for_what_is_stored_has_nothing_of_it() {
+    let mut house = House::new(10, 1 << 20);
+    house.publish(1);
+    house.close();
+    let before = house.restart().expect("what was kept");
+
+    // It has gone on without.
+    house.published.clear();
+    house.publish(2);
+    house.commit();
+    let kept = house.restart().expect("what was kept");
+
+    assert_ne!(kept.seed, before.seed);
+    assert_eq!((kept.past.events_before, kept.past.entries.len()), (0, 1));
+    house.resume(Some(kept), false);
+}
+
+#[test]
+fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
+    for is_whole in [true, false] {
+        let mut house = House::new(10, 1 << 20);
+        house.publish(1);
+        house.publish(1);
+        if is_whole {
+            house.close()
+        } else {
+            house.commit()
+        }
+        assert!(house.restart().is_some());
+
+        house.close();
+        let kept = house.restart();
+
+        house.resume(kept, is_whole);
+    }
 }
 
 #[test]
