@@ -118,6 +118,8 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
+        tell_limits(&gate);
+        gate.metrics.config_loaded();
         let listeners = binding::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
         let parts = Parts {
@@ -297,12 +299,25 @@ impl Handle {
             serving::open_always(gate, workers);
         }
         gate.limit(&config.limits);
+        tell_limits(gate);
         self.0.doors.limit(&config.limits);
         self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }
         Ok(())
+    }
+}
+
+/// What alerts compare gauges with.
+fn tell_limits(gate: &Gate) {
+    let limits = gate.limits.load();
+    let Limits { connections, subscribers, streams, .. } = **limits;
+    for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
+        gate.metrics.limit(limit, most as f64);
+    }
+    if let Some(bytes) = gate.memory.bound() {
+        gate.metrics.limit("memory_bytes", bytes as f64);
     }
 }
 

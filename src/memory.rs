@@ -30,6 +30,11 @@ impl Watermark {
         self.limit.store(bytes(bound), Ordering::Relaxed);
     }
 
+    /// Most resident bytes; `None` where nothing bounds them.
+    pub fn bound(&self) -> Option<u64> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
+    }
+
     /// Whether the process had more than it may at the last look.
     pub fn is_above(&self) -> bool {
         self.is_above.load(Ordering::Relaxed)

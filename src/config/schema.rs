@@ -65,10 +65,13 @@ fn kind(kind: &Kind) -> Value {
 
 fn bounds(kind: &Kind) -> Option<String> {
     match kind {
-        Kind::Duration { least, most, .. } | Kind::Size { least, most } => Some(format!("From {least} to {most}.")),
+        Kind::Duration { least, most, off: true } => Some(format!("From {least} to {most}, or 0s.")),
+        Kind::Duration { least, most, off: false } | Kind::Size { least, most } => {
+            Some(format!("From {least} to {most}."))
+        }
+        Kind::Memory => Some("From 1% to 100%, or from 32MiB.".to_owned()),
         Kind::Flag
         | Kind::Integer { .. }
-        | Kind::Memory
         | Kind::Text
         | Kind::Choice(_)
         | Kind::Table(_)

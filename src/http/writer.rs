@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::delivery::{Delivery, Step};
 use crate::listen::Transport;
-use crate::sse::Encoder;
+use crate::sse::{Encoder, Frame};
 use crate::telemetry::End;
 
 /// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
@@ -82,15 +82,15 @@ impl Writer {
             match step {
                 Step::Frames(taken) => {
                     let parts: VecDeque<_> = taken.frames.iter().map(|frame| frame.chunk()).collect();
-                    let bytes = parts.iter().map(Bytes::len).sum();
+                    // What is counted is the event stream; its framing is this protocol's own.
+                    let bytes = taken.frames.iter().map(Frame::len).sum();
                     self.write(parts).await?;
                     self.delivery.sent(&taken, bytes);
                 }
                 Step::Heartbeat => {
-                    let chunk = heartbeat().chunk();
-                    let bytes = chunk.len();
-                    self.write(VecDeque::from([chunk])).await?;
-                    self.delivery.sent_heartbeat(bytes);
+                    let heartbeat = heartbeat();
+                    self.write(VecDeque::from([heartbeat.chunk()])).await?;
+                    self.delivery.sent_heartbeat(heartbeat.len());
                 }
                 Step::End(end) => {
                     self.delivery.ended(end);
@@ -214,7 +214,7 @@ async fn left(transport: &mut Transport) {
 }
 
 /// A comment that shows life. Without a blank line: to some clients each block is an event.
-pub fn heartbeat() -> crate::sse::Frame {
+pub fn heartbeat() -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment("");
     encoder.finish()

@@ -28,6 +28,8 @@ macro_rules! catalogue {
 catalogue! {
     BUILD_INFO = Gauge "rillgate_build_info":
         "Always 1; the labels say what is running.";
+    LIMIT = Gauge "rillgate_limit":
+        "Configured bounds, in the unit of what they bound: connections, subscribers, streams, memory_bytes.";
     CONNECTIONS = Gauge "rillgate_connections":
         "Open client connections past their handshake, by listener and protocol (h1, h2).";
     CONNECTIONS_TOTAL = Counter "rillgate_connections_total":
@@ -118,6 +120,49 @@ mod tests {
             assert!(name.starts_with("rillgate_"), "{name}");
             assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
             assert!(help.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_metrics_has_all_of_them_and_no_others() {
+        let page = include_str!("../../docs/metrics.md");
+        let process = crate::telemetry::process::render();
+        let types = process.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let mut metrics: Vec<(&str, &str)> = types.collect();
+        metrics.extend(ALL.iter().map(|metric| match metric.kind {
+            Kind::Counter => (metric.name, "counter"),
+            Kind::Gauge => (metric.name, "gauge"),
+            Kind::Histogram => (metric.name, "histogram"),
+        }));
+        for (name, kind) in &metrics {
+            let row = format!("| `{name}` | {kind} |");
+            assert!(page.lines().any(|line| line.starts_with(&row)), "no row `{row}` in docs/metrics.md");
+        }
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        for name in rows.filter(|name| name.starts_with("rillgate_") || name.starts_with("process_")) {
+            assert!(metrics.iter().any(|(known, _)| *known == name), "{name} is in docs/metrics.md alone");
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_metrics_has_every_word_of_the_fixed_labels() {
+        use crate::telemetry::label::{End, Protocol, State, Verdict};
+        let page = include_str!("../../docs/metrics.md");
+        let ends = End::ALL.map(End::as_str).to_vec();
+        let verdicts = Verdict::ALL.map(Verdict::as_str).to_vec();
+        let states = State::ALL.map(State::as_str).to_vec();
+        let protocols = Protocol::ALL.map(Protocol::as_str).to_vec();
+        for (metric, words) in [
+            (SUBSCRIPTIONS_ENDED, ends),
+            (SUBSCRIPTIONS, verdicts),
+            (STREAMS, states),
+            (SUBSCRIBERS, protocols),
+            (GAPS, GAP_REASONS.to_vec()),
+        ] {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{metric}`"))).expect("tested above");
+            for word in words {
+                assert!(row.contains(&format!("`{word}`")), "{word} is not in the row of {metric}");
+            }
         }
     }
 }

@@ -78,15 +78,32 @@ impl Metrics {
         self.routes.lock().values().map(|route| route.totals()).collect()
     }
 
-    /// A reload of the configuration ended: `ok`, or the kind of error. The first load counts too.
+    /// The configuration that the gateway starts with is in use.
+    pub fn config_loaded(&self) {
+        for result in ["ok", "refused"] {
+            // They exist at zero, so that a rate over them sees the first reload.
+            self.registry.counter(catalogue::CONFIG_RELOADS, labels([("result", result.into())])).increment(0);
+        }
+        self.config_outcome(true);
+    }
+
+    /// A reload of the configuration ended: `ok`, or the kind of error. The first load is none.
     pub fn config_reload(&self, result: &'static str) {
         self.registry.counter(catalogue::CONFIG_RELOADS, labels([("result", result.into())])).increment(1);
-        let taken = result == "ok";
+        self.config_outcome(result == "ok");
+    }
+
+    fn config_outcome(&self, taken: bool) {
         self.registry.gauge(catalogue::CONFIG_LAST_RELOAD_SUCCESSFUL, Vec::new()).set(f64::from(taken));
         if taken {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64().floor());
             self.registry.gauge(catalogue::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, Vec::new()).set(now);
         }
+    }
+
+    /// So many of a thing are let in: what a gauge is to be compared with.
+    pub fn limit(&self, limit: &'static str, most: f64) {
+        self.registry.gauge(catalogue::LIMIT, labels([("limit", limit.into())])).set(most);
     }
 
     /// The certificate now in use under this name expires at that Unix time.

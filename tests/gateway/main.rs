@@ -14,6 +14,7 @@ mod compatibility;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod dashboard;
 mod drain;
 mod fanout;
 mod finite;
@@ -26,6 +27,7 @@ mod limits;
 mod operations;
 mod operator;
 mod producers;
+mod prometheus;
 mod proxy_protocol;
 mod read_through;
 mod reload_storm;

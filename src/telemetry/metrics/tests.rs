@@ -140,6 +140,18 @@ fn a_refused_reload_leaves_the_time_of_the_last_good_one() {
 }
 
 #[test]
+fn a_gateway_begins_with_a_good_configuration_and_without_a_reload() {
+    let metrics = Metrics::new("1");
+
+    metrics.config_loaded();
+    let text = metrics.render();
+
+    assert_line(&text, "rillgate_config_last_reload_successful 1");
+    assert_line(&text, r#"rillgate_config_reloads_total{result="ok"} 0"#);
+    assert_line(&text, r#"rillgate_config_reloads_total{result="refused"} 0"#);
+}
+
+#[test]
 fn several_gateways_in_one_process_do_not_mix() {
     let (first, second) = (Metrics::new("1"), Metrics::new("2"));
 
@@ -163,6 +175,7 @@ fn every_rendered_metric_is_described_and_stands_once() {
     metrics.store().error("full");
     metrics.store().given_up("stream");
     metrics.config_reload("ok");
+    metrics.limit("connections", 5.0);
     metrics.certificate_expiry("public", 1.0);
     metrics.jwks_refresh("main", "ok");
     metrics.task_panicked("ingest");

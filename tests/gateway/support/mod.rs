@@ -21,6 +21,7 @@ pub mod origin;
 pub mod place;
 pub mod process;
 pub mod producer;
+pub mod prometheus;
 pub mod raw;
 pub mod scene;
 pub mod script;
