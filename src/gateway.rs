@@ -178,7 +178,7 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        raise_descriptors(&self.parts.gate.limits.load());
+        crate::descriptors::raise(&self.parts.gate.limits.load());
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
@@ -364,20 +364,6 @@ async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
             Ok(()) => info!("certificates reloaded"),
             Err(error) => error!(%error, "certificates not reloaded, the old ones stay in use"),
         }
-    }
-}
-
-/// Raises the soft limit on open files to the hard one, and says so when that is not enough for what is configured.
-fn raise_descriptors(limits: &Limits) {
-    // Beside the clients' connections and the upstreams': listeners, logs, files that are read.
-    const OTHERS: usize = 64;
-    let wanted = (limits.connections + limits.streams + OTHERS) as u64;
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) if most < wanted => {
-            warn!(most, wanted, "the process may open fewer files than limits.connections and limits.streams ask for");
-        }
-        Ok(_) => {}
-        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
     }
 }
 

@@ -10,6 +10,7 @@ mod binding;
 mod chance;
 pub mod config;
 pub mod demo;
+mod descriptors;
 mod explanation;
 pub mod files;
 mod gateway;

@@ -196,6 +196,11 @@ impl Keeper {
         Ok(())
     }
 
+    /// Whether half of the time for which it is kept is over since it was written last.
+    pub fn is_stale(&self, wall: u64) -> bool {
+        self.place.as_ref().is_some_and(|place| wall.saturating_sub(place.record.touched) > place.record.age / 2)
+    }
+
     /// The date of the newest entry in the oldest segment.
     pub fn oldest(&self) -> Option<u64> {
         Some(self.place.as_ref()?.segments.front()?.newest)

@@ -214,6 +214,12 @@ impl Desk {
             }
         }
         if round.is_upkeep {
+            // A stream that is only quiet is not over: where it stopped is worth keeping.
+            for keeper in self.keepers.values_mut().filter(|keeper| keeper.is_stale(now.wall)) {
+                if let Some(stream) = keeper.stored.stream.upgrade() {
+                    keeper.write(page, books, &stream, false, &mut room, now)?;
+                }
+            }
             for key in books.over(now.wall, |key| self.keepers.contains_key(key)) {
                 books.forget(page, &key)?;
             }

@@ -256,6 +256,25 @@ fn a_stream_whose_time_is_over_is_forgotten() {
 }
 
 #[test]
+fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgotten() {
+    let mut house = House::new(10, 1 << 20);
+    house.policy.retention.age = Duration::from_secs(3);
+    assert!(house.open().is_none());
+    house.publish(1);
+    house.commit();
+    std::thread::park_timeout(Duration::from_millis(1_600));
+    house.stream.expire(Instant::now() + Duration::from_secs(5));
+    house.writer.next_upkeep = Instant::now();
+    house.commit();
+    std::thread::park_timeout(Duration::from_millis(1_600));
+
+    let kept = house.restart().expect("what was kept");
+
+    assert_eq!((kept.past.entries.len(), kept.past.events_before), (0, 1));
+    assert_eq!(kept.past.source_id_before.as_str(), "0");
+}
+
+#[test]
 fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut house = House::new(10, 1 << 20);
