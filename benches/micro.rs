@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group,
 use rillgate::auth::mint::{Order, SigningKey, mint};
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
 use rillgate::store::{Settings, Store};
-use rillgate::stream::{Entry, EntryKind, EventLog, EventStream, Journal, LogStore, Policy, Retention, StreamKey};
+use rillgate::stream::{Entry, EntryKind, EventLog, EventStream, LogStore, Policy, Retention, StreamKey};
 use rillgate::telemetry::Metrics;
 
 fn event(number: usize) -> Event {
