@@ -33,6 +33,9 @@ pub enum BindError {
         /// What is wrong.
         source: TlsError,
     },
+    /// The store's thread cannot be started.
+    #[error("the store cannot be started: {0}")]
+    Store(#[source] io::Error),
     /// A part cannot be made.
     #[error(transparent)]
     Parts(#[from] PartsError),

@@ -26,7 +26,8 @@ use crate::limits::Limits;
 use crate::listen::{Doors, Handover, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
 use crate::serving::{self, PartsError};
-use crate::stream::{EXPIRY_INTERVAL, Streams};
+use crate::store::Store;
+use crate::stream::{EXPIRY_INTERVAL, LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
@@ -47,6 +48,7 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
     pub keeper: Keeper,
+    pub store: Option<Store>,
     /// What the gateway was started with.
     pub started: Config,
     /// Where tasks of streams run, once it runs.
@@ -98,7 +100,10 @@ impl Gateway {
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone())).transpose();
+        let store = store.map_err(BindError::Store)?;
         let gate = Gate {
+            store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
             seats: Seats::new(config.limits.subscribers, config.limits.subscriptions_per_subject),
@@ -121,6 +126,7 @@ impl Gateway {
             gate: Arc::new(gate),
             readiness: Arc::new(Readiness::new()),
             keeper,
+            store,
             started: config.clone(),
             workers: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
@@ -172,7 +178,7 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        raise_descriptors(&self.parts.gate.limits.load());
+        crate::descriptors::raise(&self.parts.gate.limits.load());
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
@@ -241,7 +247,13 @@ impl Gateway {
         stop_admin.cancel();
         // What is left on the workers is cut off with their runtimes.
         workers.stop();
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        let store = parts.store.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+            // Only now has every stream been put away.
+            store.iter().for_each(Store::stop);
+        })
+        .await;
         Ok(drained)
     }
 }
@@ -353,20 +365,6 @@ async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, and says so when that is not enough for what is configured.
-fn raise_descriptors(limits: &Limits) {
-    // Beside the clients' connections and the upstreams': listeners, logs, files that are read.
-    const OTHERS: usize = 64;
-    let wanted = (limits.connections + limits.streams + OTHERS) as u64;
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) if most < wanted => {
-            warn!(most, wanted, "the process may open fewer files than limits.connections and limits.streams ask for");
-        }
-        Ok(_) => {}
-        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
-    }
-}
-
 /// Most one-time tickets that wait for their use at the same time; one takes less than a kilobyte besides its claims.
 const TICKETS: usize = 10_000;
 
@@ -386,6 +384,7 @@ async fn upkeep(parts: Arc<Parts>) {
                 gate.memory.look();
                 parts.introspection().measure();
                 parts.keeper.report(&parts.readiness);
+                parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
             }
             _ = expiry.tick() => {
                 gate.streams.expire();

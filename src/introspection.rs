@@ -32,12 +32,19 @@ impl Introspection {
         for route in self.gate.routes.load().iter() {
             routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
         }
+        let mut waiting = 0;
         for stream in self.gate.streams.list() {
             let sums = routes.entry(stream.key().route.clone()).or_default();
             sums.by_state[state(&stream.progress().phase) as usize] += 1;
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
+            if let Some(journal) = stream.journal() {
+                waiting += log.events_after(journal.kept_until());
+            }
+        }
+        if self.gate.store.is_some() {
+            self.gate.metrics.store().queue(waiting);
         }
         for (route, sums) in routes {
             let metrics = self.gate.metrics.route(&route);

@@ -1,4 +1,5 @@
-//! The threads that serve clients: one current-thread runtime each, as many as there are cores.
+//! The threads that serve clients: one current-thread runtime each, as many as there are cores. And the one place where
+//! other threads are started: those that wait for what no runtime may wait for.
 //!
 //! A connection stays on the worker it was dealt to; streams are shared between workers. The threads end when they are
 //! told to, or with the last handle; what still runs on them is cut off then.
@@ -12,6 +13,14 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
+
+/// Starts a thread that is none of the workers.
+///
+/// # Errors
+/// When the system has no room for one.
+pub fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
 
 /// The workers. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ pub fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
         let mut gateway = Gateway::bind(&config).map_err(|error| match error {
             BindError::Parts(error) => file.problem(&error),
             BindError::Tls { .. } => file.problem(&error),
-            BindError::Listen { .. } => Failure::Failed(error.to_string()),
+            BindError::Listen { .. } | BindError::Store(_) => Failure::Failed(error.to_string()),
         })?;
         gateway.serve_log_filter(filter);
         until_signalled(gateway, Some(Reloading { file, watch: Watch::new(&config) })).await

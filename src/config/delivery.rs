@@ -12,7 +12,7 @@ use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
-use crate::route::{Access, Cors, Delivery, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
+use crate::route::{Access, Cors, Delivery, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
 use crate::stream::{CatchUpLimit, Ids, Retention};
 use crate::upstream::Target;
 
@@ -155,11 +155,10 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
         on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
         verdict: table.choice("verdict", &verdicts),
         query_id: query_id.unwrap_or_else(|| "last_event_id".to_owned()),
+        store: table.choice("store", &[("memory", Keeping::Memory), ("disk", Keeping::Disk)]),
         read_through: read_through(table, ids),
     };
-    // Checked, though nothing acts on it yet.
-    let is_on_disk = table.choice("store", &[("memory", false), ("disk", true)]);
-    if is_on_disk && !has_store {
+    if replay.store == Keeping::Disk && !has_store {
         table.problem("store", "\"disk\" needs a [store] table");
     }
     (retention, ids, replay)

@@ -24,7 +24,6 @@ mod shown;
 mod sources;
 mod summary;
 mod table;
-mod unsupported;
 mod upstreams;
 mod value;
 
@@ -49,7 +48,7 @@ use crate::auth::IssuerSettings;
 use crate::files::Stamp;
 use crate::limits::Limits;
 use crate::upstream::Target;
-use crate::{listen, route};
+use crate::{listen, route, store};
 
 /// A configuration that can be run.
 #[derive(Clone, Debug)]
@@ -65,6 +64,8 @@ pub struct Config {
     pub drain: Drain,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
+    /// Where the event logs of routes with `replay.store = "disk"` are kept. `None`: there are none such.
+    pub store: Option<store::Settings>,
     /// Where clients come in. Never empty.
     pub listeners: Vec<listen::Settings>,
     /// The operator's port. `None`: there is none.
@@ -224,7 +225,7 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
 fn config(root: &Table<'_>) -> Config {
     let (workers, watch, drain) = server::server(&root.table("server"));
     let log_subject = root.table("log").flag("subject");
-    server::store(&root.table("store"));
+    let store = root.optional_table("store").map(|table| server::store(&table));
     let revocations = server::revocations(&root.table("revocations"));
     let listeners = listeners::listeners(&root.some_items("listeners"));
     let admin = root.optional_table("admin");
@@ -247,6 +248,7 @@ fn config(root: &Table<'_>) -> Config {
         sources: Sources::default(),
         drain,
         log_subject,
+        store,
         listeners,
         admin,
         limits,

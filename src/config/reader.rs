@@ -14,7 +14,6 @@ use super::files::Environment;
 use super::key::{Key, Kind};
 use super::problem::{Found, did_you_mean, nearest};
 use super::table::Table;
-use super::unsupported::UNSUPPORTED;
 use super::value;
 use crate::files::Stamp;
 use crate::limits::Memory;
@@ -112,20 +111,6 @@ impl<'a> Value<'a> {
         };
         self.problem(format!("expected {}, found {found}", self.kind.expected()));
         None
-    }
-
-    pub(super) fn note_unsupported(&self) {
-        let Some(entry) = UNSUPPORTED.iter().find(|entry| entry.key == self.place.pattern) else { return };
-        let is_off = entry.off.is_some_and(|off| match self.value {
-            DeValue::String(text) => text == off,
-            DeValue::Boolean(flag) => off.parse() == Ok(*flag),
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                false
-            }
-        });
-        if !is_off {
-            self.problem(format!("is not supported by this version: {}", entry.words));
-        }
     }
 
     pub(super) fn flag(&self) -> Option<bool> {

@@ -22,6 +22,7 @@ impl Config {
     pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
         let differences = [
             ("server", self.workers != running.workers || self.drain != running.drain),
+            ("store", self.store != running.store),
             ("log", self.log_subject != running.log_subject),
             ("revocations.entries", self.revocations.entries != running.revocations.entries),
             ("listeners", self.listeners != running.listeners),

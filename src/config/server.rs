@@ -11,6 +11,7 @@ use super::table::Table;
 use super::{Drain, Revocations};
 use crate::admin;
 use crate::limits::Limits;
+use crate::store;
 
 pub(super) const SERVER: &[Key] = &[
     Key::default("workers", Kind::integer(0, 1024), "0", "Threads, each with its own runtime. 0: one for each core."),
@@ -126,10 +127,18 @@ pub(super) fn server(table: &Table<'_>) -> (usize, bool, Drain) {
     (workers, table.flag("watch"), Drain { notice: drain.duration("notice"), spread, deadline })
 }
 
-/// `[store]`: checked, though nothing uses it yet.
-pub(super) fn store(table: &Table<'_>) {
-    table.text_or_default("path");
-    table.size("bytes");
+/// `[store]`.
+pub(super) fn store(table: &Table<'_>) -> store::Settings {
+    let path = match table.get("path") {
+        Some(value) => files::path(&value).unwrap_or_default(),
+        None => table.reader.folder.join(table.text_or_default("path")),
+    };
+    if let Err(reason) = store::examine(&path)
+        && !path.as_os_str().is_empty()
+    {
+        table.problem("path", reason);
+    }
+    store::Settings { path, bytes: table.size("bytes") as u64 }
 }
 
 /// `[revocations]`.

@@ -12,7 +12,7 @@ use crate::auth::{Authority, Tickets};
 use crate::limits::Limits;
 use crate::memory::Watermark;
 use crate::route::Routes;
-use crate::stream::Streams;
+use crate::stream::{LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
 
@@ -22,6 +22,8 @@ pub struct Gate {
     pub routes: ArcSwap<Routes>,
     /// All open streams.
     pub streams: Streams,
+    /// Who keeps event logs beyond the process, for the routes that want it.
+    pub store: Option<Arc<dyn LogStore>>,
     /// Room for subscriptions.
     pub seats: Seats,
     /// Whether memory is short.

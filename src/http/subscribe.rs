@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -26,7 +26,7 @@ use super::writer::Writer;
 use crate::auth::Grant;
 use crate::chance;
 use crate::listen::{self, Takeover};
-use crate::route::{Route, RouteObserver, Start, WhenDown};
+use crate::route::{Keeping, Route, RouteObserver, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
 use crate::upstream::HttpEventSource;
@@ -70,7 +70,7 @@ pub async fn respond(
         Arc::new(source.traced(trace.clone()))
     };
     let mut subscription = open(gate, route, target, shared.key, source)?;
-    wait_for_outcome(route, &mut subscription).await?;
+    wait_for_outcome(route, &mut subscription, &wish).await?;
 
     subscription.is_for(caller.reader());
     let caught_up = match &wish.after {
@@ -202,7 +202,7 @@ fn open(
         shared,
         origin: route.origin,
     };
-    gate.streams.subscribe(&key, || spec(route, source())).map_err(|_| Rejection::StreamsFull)
+    gate.streams.subscribe(&key, || spec(gate, route, source())).map_err(|_| Rejection::StreamsFull)
 }
 
 /// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
@@ -225,25 +225,33 @@ async fn catch_up(
 }
 
 /// How the streams of a route are made.
-pub fn spec(route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+    let store = gate.store.clone().filter(|_| route.settings.replay.store == Keeping::Disk);
     StreamSpec {
         policy: route.settings.stream,
         source,
         backoff: route.settings.upstream.backoff,
         tell: teller(route.settings.replay.verdict),
         is_always_open: route.settings.open == crate::route::Open::Always,
+        store: store.map(|store| (store, route.stored_origin)),
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }
 
 /// The head of a response that opens a stream tells how that went; it waits for the first outcome, within bounds.
-async fn wait_for_outcome(route: &Route, subscription: &mut Subscription) -> Result<(), Rejection> {
+async fn wait_for_outcome(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Result<(), Rejection> {
     let is_refused_when_down = route.settings.delivery.when_down == WhenDown::Refuse;
-    match timeout(route.settings.upstream.open_timeout, subscription.opened(is_refused_when_down)).await {
-        Ok(outcome) => outcome.map_err(Rejection::Upstream),
-        Err(_) if is_refused_when_down => Err(Rejection::UpstreamSilent),
-        Err(_) => Ok(()),
+    let begun = Instant::now();
+    let patience = route.settings.upstream.open_timeout;
+    match timeout(patience, subscription.opened(is_refused_when_down)).await {
+        Ok(outcome) => outcome.map_err(Rejection::Upstream)?,
+        Err(_) if is_refused_when_down => return Err(Rejection::UpstreamSilent),
+        Err(_) => {}
     }
+    if let Some(id) = &wish.after {
+        subscription.may_find(id, patience.saturating_sub(begun.elapsed())).await;
+    }
+    Ok(())
 }
 
 fn position(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Verdict {

@@ -45,6 +45,8 @@ pub struct Ingest {
     failures: u32,
     /// Whether a connection has ever been open.
     was_open: bool,
+    /// Whether the log has a past that the next connection has to fit to.
+    has_past: bool,
     burst: Burst,
     trouble: Option<String>,
     connected: Connected,
@@ -72,7 +74,10 @@ struct Burst {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// The upstream has said all.
-    Complete,
+    Complete {
+        /// For so long already.
+        ago: Duration,
+    },
     /// The upstream refused the first attempt; to be remembered for this long.
     Refused(Duration),
 }
@@ -80,8 +85,7 @@ pub enum Finished {
 impl Ingest {
     /// For a stream that has just been made.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec) -> Self {
-        let (intake, backoff, burst) =
-            (Intake::new(spec.tell, stream.fingerprints().clone()), spec.backoff, Burst::default());
+        let (intake, backoff, burst) = (Intake::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
         let connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
         Self {
             stream,
@@ -90,6 +94,7 @@ impl Ingest {
             backoff,
             failures: 0,
             was_open: false,
+            has_past: false,
             burst,
             trouble: None,
             connected,
@@ -100,6 +105,10 @@ impl Ingest {
 
     /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.
     pub async fn run(mut self) -> Finished {
+        if let Some(ago) = self.resume().await {
+            self.stream.enter(Phase::Complete);
+            return Finished::Complete { ago };
+        }
         loop {
             // A 429 or a 503 may say how long it is to be left alone.
             let mut least = Duration::ZERO;
@@ -139,6 +148,19 @@ impl Ingest {
         }
     }
 
+    /// Goes on where the stream stopped in an earlier process. Returns for how long it has been complete, if it is.
+    async fn resume(&mut self) -> Option<Duration> {
+        let kept = self.stream.journal()?.past().await?;
+        let complete_for = kept.complete_for;
+        self.stream.resume(kept, Instant::now());
+        let log = self.stream.log();
+        self.intake = Intake::after(&log, self.spec.tell, self.stream.fingerprints());
+        self.has_past = true;
+        let (key, events) = (self.stream.key(), log.events());
+        info!(stream = %key, route = %key.route, events, "stream goes on from the store");
+        complete_for
+    }
+
     fn refusal_memory(&self, error: &OpenError) -> Duration {
         match error {
             OpenError::Busy { retry_after: Some(wanted) } => (*wanted).clamp(REFUSAL_MEMORY, self.spec.backoff.max),
@@ -147,10 +169,10 @@ impl Ingest {
     }
 
     fn opened(&mut self, opened: &Opened) {
-        if self.was_open {
+        if self.has_past {
             self.intake.reconnected(opened.is_continued);
         }
-        self.was_open = true;
+        (self.was_open, self.has_past) = (true, true);
         self.connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
         debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {
@@ -208,7 +230,7 @@ impl Ingest {
     }
 
     async fn publish(&mut self, batch: Batch) {
-        let taken = self.intake.take(batch.items, &self.stream.log(), self.stream.minter(), Instant::now());
+        let taken = self.intake.take(batch.items, &self.stream.log(), &self.stream.minter(), Instant::now());
         self.spec.observer.received(taken.events, batch.bytes);
         if taken.is_gap {
             self.spec.observer.gap(super::Gap::Upstream);
@@ -244,7 +266,7 @@ impl Ingest {
     fn complete(&self) -> Finished {
         info!(stream = %self.stream.key(), route = %self.stream.key().route, "stream complete");
         self.stream.enter(Phase::Complete);
-        Finished::Complete
+        Finished::Complete { ago: Duration::ZERO }
     }
 
     /// Once: a producer that is polled does it after every few events, and that is how it works.

@@ -70,6 +70,15 @@ impl Intake {
         }
     }
 
+    /// For a stream with a past: as if this intake had taken what is in the log.
+    pub fn after(log: &EventLog, tell: TellVerdict, fingerprints: Fingerprints) -> Self {
+        let mut intake = Self::new(tell, fingerprints);
+        intake.upstream_id = log.source_id_at(log.end()).clone();
+        intake.shown_id = log.id_at(log.end()).clone();
+        intake.number = log.events_until(log.end());
+        intake
+    }
+
     /// The last completed id that the upstream itself sent, for its `Last-Event-ID`.
     pub fn upstream_id(&self) -> Option<EventId> {
         (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())
@@ -153,6 +162,7 @@ impl Intake {
         taken.entries.push(Entry {
             frame: Frame::from(&event),
             id: self.shown_id.clone(),
+            source_id: self.upstream_id.clone(),
             kind: EntryKind::Event { fingerprint, has_own_id, topic: self.fingerprints.topic(&event.kind) },
             at: now,
         });
@@ -204,7 +214,8 @@ impl Intake {
     }
 
     fn aside(&self, frame: Frame, now: Instant) -> Entry {
-        Entry { frame, id: self.shown_id.clone(), kind: EntryKind::Aside, at: now }
+        let (id, source_id) = (self.shown_id.clone(), self.upstream_id.clone());
+        Entry { frame, id, source_id, kind: EntryKind::Aside, at: now }
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::forgotten::Forgotten;
+use super::journal::Past;
 use super::policy::Retention;
 use crate::sse::{EventId, Frame};
 
@@ -21,6 +22,8 @@ pub struct Entry {
     pub frame: Frame,
     /// The last event id that a client has after reading this.
     pub id: EventId,
+    /// The upstream's own id in force after this, whatever clients are shown: what it can be asked to go on after.
+    pub source_id: EventId,
     /// What it is to the client.
     pub kind: EntryKind,
     /// When it came.
@@ -74,6 +77,8 @@ pub struct EventLog {
     bytes: usize,
     /// The id in force before the oldest entry kept.
     id_before: EventId,
+    /// The upstream's own id in force before the oldest entry kept.
+    source_id_before: EventId,
     /// Whether events have been evicted that came under `id_before` after the entry that brought it.
     is_run_cut: bool,
     /// Whether the entry that brought `id_before` was the newest one evicted, and the only one ever to bring it: then
@@ -108,13 +113,19 @@ struct Occurrences {
 impl EventLog {
     /// An empty log.
     pub fn new(retention: Retention) -> Self {
+        Self::at(Offset::default(), retention)
+    }
+
+    /// An empty log whose first place is this one.
+    pub fn at(start: Offset, retention: Retention) -> Self {
         Self {
             kept: VecDeque::new(),
-            start: 0,
+            start: start.0,
             events_before: 0,
             events_ever: 0,
             bytes: 0,
             id_before: EventId::default(),
+            source_id_before: EventId::default(),
             is_run_cut: false,
             is_before_exact: false,
             event_before: None,
@@ -123,6 +134,21 @@ impl EventLog {
             forgotten_events: Forgotten::new(retention.events),
             retention,
         }
+    }
+
+    /// Puts the past before everything that is to come: it ends where the empty log began, so that a reader who came
+    /// before it stands after it. What the bounds do not allow is evicted.
+    pub fn resume(&mut self, past: Past, now: Instant) {
+        assert!(self.kept.is_empty() && self.events_ever == 0, "a past is put before a log that has none");
+        self.start = self.start.checked_sub(past.entries.len() as u64).expect("a log with a past begins high");
+        (self.events_before, self.events_ever) = (past.events_before, past.events_before);
+        // Whether the cut is within a run of events under one id is not known any more: to be told a gap is right.
+        self.is_run_cut = !past.id_before.is_empty();
+        (self.id_before, self.source_id_before) = (past.id_before, past.source_id_before);
+        for entry in past.entries {
+            self.append(entry);
+        }
+        self.expire(now);
     }
 
     /// The place before the oldest entry kept.
@@ -213,6 +239,7 @@ impl EventLog {
         self.events_before += u64::from(entry.is_event());
         self.is_run_cut = entry.id == self.id_before && (self.is_run_cut || entry.is_event());
         self.id_before = entry.id;
+        self.source_id_before = entry.source_id;
     }
 
     /// Where `id` stands. O(1).
@@ -242,10 +269,18 @@ impl EventLog {
 
     /// The id in force at a place that is still in the log.
     pub fn id_at(&self, at: Offset) -> &EventId {
-        match at.0.checked_sub(self.start + 1).and_then(|index| self.kept.get(usize::try_from(index).ok()?)) {
-            Some(kept) => &kept.entry.id,
-            None => &self.id_before,
-        }
+        self.before(at).map_or(&self.id_before, |entry| &entry.id)
+    }
+
+    /// The upstream's own id in force at a place that is still in the log.
+    pub fn source_id_at(&self, at: Offset) -> &EventId {
+        self.before(at).map_or(&self.source_id_before, |entry| &entry.source_id)
+    }
+
+    /// The entry that ends at a place.
+    fn before(&self, at: Offset) -> Option<&Entry> {
+        let index = at.0.checked_sub(self.start + 1)?;
+        Some(&self.kept.get(usize::try_from(index).ok()?)?.entry)
     }
 
     /// How many events follow a place.

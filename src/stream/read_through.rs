@@ -181,7 +181,7 @@ impl Run {
     async fn ask(&self, source: Arc<dyn EventSource>) -> Result<CaughtUp, CatchUpError> {
         // Watch first, look second.
         let mut progress = self.stream.watch();
-        let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints().clone());
+        let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
         let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
         let Opened { mut items, is_continued, is_gap } = opened;

@@ -73,7 +73,15 @@ impl Streams {
             Entry::Occupied(known) => Ok(known.get().subscribe()),
             Entry::Vacant(free) => {
                 let spec = spec();
-                let stream = free.insert(EventStream::new(key.clone(), spec.policy)).clone();
+                let stream = match &spec.store {
+                    None => EventStream::new(key.clone(), spec.policy),
+                    Some((store, origin)) => {
+                        let stream = EventStream::with_room_for_a_past(key.clone(), spec.policy);
+                        stream.keep_in(store.keep(&stream, *origin));
+                        stream
+                    }
+                };
+                let stream = free.insert(stream).clone();
                 let subscription = stream.subscribe();
                 self.tasks.spawn("ingest", self.clone().keep(stream, spec));
                 Ok(subscription)
@@ -110,7 +118,7 @@ impl Streams {
             }
         };
         let memory = match finished {
-            Finished::Complete => stream.policy().retention.age,
+            Finished::Complete { ago } => stream.policy().retention.age.saturating_sub(ago),
             Finished::Refused(memory) => memory,
         };
         let mut draining = self.tasks.draining();
@@ -175,6 +183,9 @@ struct Registered<'s> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         forget(&mut self.streams.open.lock(), self.stream);
+        if let Some(journal) = self.stream.journal() {
+            journal.close(self.stream.clone());
+        }
         if std::thread::panicking() {
             self.stream.enter(Phase::Refused(Arc::new(OpenError::Wrong("the gateway failed".to_owned()))));
         }

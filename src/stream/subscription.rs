@@ -4,12 +4,13 @@
 //! delivered.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::backlog::{Backlog, Continuation};
 use super::event_stream::{EventStream, Phase, Progress};
+use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
 use super::readers::{Client, Reader};
@@ -94,11 +95,35 @@ impl Subscription {
         }
     }
 
+    /// Waits until `id` is in the log or nothing speaks for it to turn up, and at most for `patience`.
+    ///
+    /// Only of a stream that goes on after it was cut off may an id be unknown that is right: clients may hold ids that
+    /// were not kept, and the upstream, asked to go on after the last one that was, brings them again. Cancel-safe.
+    pub async fn may_find(&mut self, id: &str, patience: Duration) {
+        let stream = self.stream.clone();
+        let is_decided = |progress: &Progress| {
+            matches!(progress.phase, Phase::Complete | Phase::Refused(_)) || !stream.may_return(id)
+        };
+        let patience = tokio::time::Instant::now() + patience;
+        loop {
+            let now = tokio::time::Instant::now();
+            if is_decided(&self.progress.borrow_and_update()) || now >= patience {
+                return;
+            }
+            // Time decides as well, and it moves no signal.
+            let a_while = (now + RETURN_PATIENCE / 8).min(patience);
+            let _ = tokio::time::timeout_at(a_while, self.progress.changed()).await;
+        }
+    }
+
     /// Goes to where a client without an id starts. A reader that opened the stream keeps what came since.
     pub fn start(&mut self, start: Start) -> Verdict {
         let log = self.stream.log();
         let at = match start {
-            Start::Live => return Verdict::Live,
+            Start::Live => {
+                self.read = log.events_until(self.next);
+                return Verdict::Live;
+            }
             Start::Oldest => log.start(),
             Start::Last(count) => log.newest(count),
         };
@@ -140,9 +165,8 @@ impl Subscription {
         };
         if on_gap == OnGap::Oldest {
             self.next = log.start();
-            self.read = log.events_until(self.next);
-            self.reader.stands_at(self.next, self.read);
         }
+        self.read = log.events_until(self.next);
         Verdict::Gap(gap)
     }
 

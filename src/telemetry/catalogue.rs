@@ -68,6 +68,16 @@ catalogue! {
         "Events held for replay.";
     EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":
         "Bytes of the events held for replay.";
+    STORE_STATE = Gauge "rillgate_store_state":
+        "1 if event logs are kept on disk as configured, 0 if they are in memory alone for now.";
+    STORE_ERRORS = Counter "rillgate_store_errors_total":
+        "Failures of the store, by kind: locked, corrupt, full, unusable, behind, late.";
+    STORE_BYTES = Gauge "rillgate_store_bytes":
+        "Bytes of event logs on disk, without what the file has free.";
+    STORE_QUEUE_EVENTS = Gauge "rillgate_store_queue_events":
+        "Events of open streams that are not on disk yet.";
+    STORE_GIVEN_UP = Counter "rillgate_store_given_up_total":
+        "What the store gave up because it was at its bound: whole streams, segments of open streams.";
     GAPS = Counter "rillgate_gaps_total":
         "Breaks of continuity told to clients, by reason.";
     READ_THROUGHS = Counter "rillgate_read_throughs_total":

@@ -4,7 +4,7 @@
 //! are named by the configuration, so the number of series is bounded by it. Serves nothing: see the admin port.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::{Label, SharedString};
@@ -16,6 +16,7 @@ use super::listener::{Accepted, ListenerMetrics};
 use super::process;
 use super::registry::Registry;
 use super::route::{RouteMetrics, RouteTotals};
+use super::store::StoreMetrics;
 
 /// The numbers of one gateway.
 pub struct Metrics {
@@ -26,6 +27,7 @@ pub struct Metrics {
     routes: Mutex<BTreeMap<String, Arc<RouteMetrics>>>,
     /// By name, like the routes.
     listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
+    store: OnceLock<Arc<StoreMetrics>>,
 }
 
 impl Metrics {
@@ -39,6 +41,7 @@ impl Metrics {
             registry,
             routes: Mutex::default(),
             listeners: Mutex::default(),
+            store: OnceLock::new(),
         })
     }
 
@@ -63,6 +66,11 @@ impl Metrics {
         let listener = Arc::new(ListenerMetrics::new(&self.registry, name, &self.accepted));
         listeners.insert(name.to_owned(), listener.clone());
         listener
+    }
+
+    /// The numbers of the store, the same ones each time. They exist from the first call on.
+    pub fn store(&self) -> &Arc<StoreMetrics> {
+        self.store.get_or_init(|| Arc::new(StoreMetrics::new(&self.registry)))
     }
 
     /// The sums of every route, by name.

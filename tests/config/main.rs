@@ -101,8 +101,7 @@ auth = "public"
 replay.store = "disk"
 "#;
 
-    let mut problems = Folder::new().problems(text);
-    problems.retain(|problem| !problem.contains("not supported by this version"));
+    let problems = Folder::new().problems(text);
 
     let keys: Vec<_> =
         problems.iter().map(|problem| problem.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();

@@ -235,6 +235,29 @@ async fn is_caught_up_after_a_restart(client: &Adapter) {
     assert_eq!(metric(&second, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
 }
 
+#[tokio::test]
+async fn whoever_comes_back_to_a_restarted_gateway_with_its_log_on_disk_misses_nothing_and_is_told_of_nothing() {
+    for client in [&EVENTSOURCE, &HTTPX_SSE_HTTP2] {
+        let stage = Stage::new("auth = \"public\"").await.with_store();
+        stage.world.origin.honour_last_event_id();
+        let mut gateway = stage.start().await;
+        let following = stage.follow(client, "", None);
+        stage.world.origin.wait_open(1).await;
+        stage.say("1").await;
+        stage.say("2").await;
+        following.wait_events(2).await;
+        wait_metric(&gateway, "store_bytes", &[], 1.0).await;
+
+        gateway.restart().await;
+        following.wait_lost(1).await;
+        wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
+        stage.say("3").await;
+
+        let expected = ["1", "2", "3"].map(|number| message(number, number));
+        assert_eq!(following.wait_events(3).await, expected, "{}", client.name);
+    }
+}
+
 async fn stops_when_refused(client: &Adapter, status: u64) {
     let stage = Stage::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
     let gateway = stage.start().await;
@@ -346,6 +369,13 @@ impl Stage {
         let listener = format!("reuse_port = true\naddress = \"{address}\"");
         let config = config.replacen("address = \"127.0.0.1:0\"", &listener, 1);
         Self { world, address, config }
+    }
+
+    /// With its route's logs on disk.
+    fn with_store(self) -> Self {
+        let store = format!("[store]\npath = \"{}\"", self.world.file("store"));
+        let config = self.config.replace("verdict = \"gap\"", "verdict = \"gap\"\nstore = \"disk\"");
+        Self { config: format!("{config}\n{store}"), ..self }
     }
 
     async fn start(&self) -> Rillgate {

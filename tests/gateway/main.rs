@@ -37,6 +37,7 @@ mod seam;
 mod service_manager;
 mod slow_reader;
 mod sockets;
+mod store;
 mod support;
 mod support_tests;
 mod tls;

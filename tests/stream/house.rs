@@ -92,6 +92,7 @@ impl House {
         let tasks = Tasks::default();
         let upstream = Upstream::default();
         let spec = StreamSpec {
+            store: None,
             policy,
             source: Arc::new(upstream.clone()),
             backoff: BACKOFF,

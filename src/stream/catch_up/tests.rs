@@ -38,7 +38,7 @@ struct House {
 impl House {
     fn new(past: Vec<Event>, connected_at: usize, keeps: usize) -> Self {
         let retention = Retention { events: keeps, bytes: 1 << 20, age: Duration::from_secs(600) };
-        let (log, fingerprints) = (EventLog::new(retention), Fingerprints::default());
+        let (log, fingerprints) = (EventLog::new(retention), Fingerprints::random());
         Self { past, next: connected_at, log, fingerprints, id: EventId::default() }
     }
 
@@ -50,6 +50,7 @@ impl House {
             self.log.append(Entry {
                 frame: Frame::from(event),
                 id: self.id.clone(),
+                source_id: self.id.clone(),
                 kind: EntryKind::Event {
                     fingerprint: self.fingerprints.event(event),
                     has_own_id: event.id.is_some(),
@@ -63,7 +64,7 @@ impl House {
     fn catch_up(&self, after: &str) -> CatchUp {
         let was_evicted = self.log.place(after) == Place::Evicted;
         let after = EventId::new(after).unwrap();
-        CatchUp::new(after, was_evicted, self.log.end(), LIMIT, self.fingerprints.clone())
+        CatchUp::new(after, was_evicted, self.log.end(), LIMIT, self.fingerprints)
     }
 
     /// Everything that a caught-up client gets by now.

@@ -23,7 +23,7 @@ impl Feed {
                     encoder.comment(&verdict.to_string());
                     Some(encoder.finish())
                 },
-                Fingerprints::default(),
+                Fingerprints::random(),
             ),
             log: EventLog::new(Retention::default()),
             minter: Minter::new(ids),

@@ -17,7 +17,7 @@ fn log_of(events: usize) -> EventLog {
 fn entry(id: &str, kind: EntryKind, at: Instant) -> Entry {
     let id = EventId::new(id).unwrap();
     let event = Event { data: "x".to_owned(), id: Some(id.clone()), ..Event::default() };
-    Entry { frame: Frame::from(&event), id, kind, at }
+    Entry { frame: Frame::from(&event), source_id: id.clone(), id, kind, at }
 }
 
 fn event(id: &str) -> Entry {

@@ -172,6 +172,8 @@ fn every_rendered_metric_is_described_and_stands_once() {
     route.delivery(Duration::ZERO);
     route.lag(1);
     metrics.listener("public");
+    metrics.store().error("full");
+    metrics.store().given_up("stream");
     metrics.config_reload("ok");
     metrics.limit("connections", 5.0);
     metrics.certificate_expiry("public", 1.0);

@@ -37,9 +37,24 @@ impl Rillgate {
 
     /// The same, with variables in its environment.
     pub async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("rillgate.toml"), config).unwrap();
-        let (process, listening) = serve(folder.path(), environment).await;
+        let folder = folder(config);
+        let (process, listening) = serve(folder.path(), Self::command().envs(environment.iter().copied())).await;
+        Self { process, folder, listening }
+    }
+
+    /// The same, by a command that becomes the program that its arguments name.
+    pub async fn start_by(command: &[&str], config: &str) -> Self {
+        let folder = folder(config);
+        let program = Self::command();
+        let mut by = Command::new(command[0]);
+        by.args(&command[1..]).arg(program.get_program());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => by.env(name, value),
+                None => by.env_remove(name),
+            };
+        }
+        let (process, listening) = serve(folder.path(), &mut by).await;
         Self { process, folder, listening }
     }
 
@@ -48,7 +63,7 @@ impl Rillgate {
     pub async fn restart(&mut self) {
         self.process.signal("KILL");
         self.process.wait_exit(DEADLINE).await;
-        (self.process, self.listening) = serve(self.folder.path(), &[]).await;
+        (self.process, self.listening) = serve(self.folder.path(), &mut Self::command()).await;
     }
 
     /// The built binary, without arguments and with a quiet environment: for what `serve` does not cover.
@@ -111,16 +126,20 @@ impl Listening {
     }
 }
 
-async fn serve(folder: &Path, environment: &[(&str, &str)]) -> (Process, Vec<Listening>) {
+fn folder(config: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rillgate.toml"), config).unwrap();
+    folder
+}
+
+async fn serve(folder: &Path, command: &mut Command) -> (Process, Vec<Listening>) {
     let path = folder.join("rillgate.toml");
     let config = std::fs::read_to_string(&path).unwrap();
     let parsed: toml::Table = config.parse().unwrap_or_else(|error| panic!("the test's TOML: {error}"));
     let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
     let expected = listeners + usize::from(parsed.contains_key("admin"));
 
-    let mut command = Rillgate::command();
-    command.arg("serve").arg("--config").arg(path).current_dir(folder).envs(environment.iter().copied());
-    let process = Process::start(&mut command);
+    let process = Process::start(command.arg("serve").arg("--config").arg(path).current_dir(folder));
     let listening = wait_listening(&process, expected).await;
     (process, listening)
 }

@@ -48,6 +48,7 @@ impl House {
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
             tell: |_, _| None,
             is_always_open: false,
+            store: None,
             observer: Arc::new(Uncounted),
         }
     }
