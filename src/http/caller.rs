@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderValue;
 use http::request::Parts;
@@ -12,7 +13,7 @@ use super::gate::Gate;
 use super::service::peer;
 use super::trace::Trace;
 use crate::auth::Grant;
-use crate::telemetry::Protocol;
+use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, for the log.
 #[derive(Clone, Debug)]
@@ -31,9 +32,6 @@ pub struct Caller {
 
 /// Longest subject in a line, in characters.
 const SUBJECT_CHARACTERS: usize = 128;
-
-/// The target of access lines, to be filtered by.
-pub const ACCESS: &str = "rillgate::access";
 
 impl Caller {
     /// Who sent this request.
@@ -69,7 +67,7 @@ impl Caller {
     }
 
     /// The access line of a response that is no subscription.
-    pub fn answered(&self, route: &str, status: u16, reason: Option<&'static str>) {
+    pub fn answered(&self, route: &str, status: u16, reason: Option<&'static str>, since: Instant) {
         let protocol = self.protocol.as_str();
         info!(
             target: ACCESS,
@@ -77,6 +75,7 @@ impl Caller {
             route,
             status,
             protocol,
+            seconds = since.elapsed().as_secs_f64(),
             reason,
             request_id = self.request_id(),
             trace_id = %format_args!("{:032x}", self.trace_id),

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::caller::{ACCESS, Caller};
+use super::caller::Caller;
 use super::seats::Seat;
 use crate::stream::{Gap, Taken, Verdict};
-use crate::telemetry::{self, End, RouteMetrics};
+use crate::telemetry::{self, ACCESS, End, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
 pub struct Report {

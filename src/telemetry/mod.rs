@@ -17,5 +17,6 @@ mod tally;
 
 pub use label::{End, Protocol, State, Verdict};
 pub use listener::ListenerMetrics;
+pub use logging::ACCESS;
 pub use metrics::Metrics;
 pub use route::{RouteMetrics, RouteTotals};
