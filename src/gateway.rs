@@ -101,7 +101,7 @@ impl Gateway {
         let gate = Gate {
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
-            seats: Seats::new(config.limits.subscribers, config.limits.subscriptions_per_subject),
+            seats: Seats::new(&config.limits),
             memory: Watermark::new(config.limits.memory),
             authority,
             tickets: Tickets::new(TICKETS),

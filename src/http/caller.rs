@@ -20,6 +20,8 @@ use crate::telemetry::{ACCESS, Protocol};
 pub struct Caller {
     /// Its address, as trusted proxies tell it.
     pub client: IpAddr,
+    /// The same, where a trusted proxy told it: the connection is the proxy's, and only its word limits the client.
+    pub forwarded_for: Option<IpAddr>,
     /// How it speaks.
     pub protocol: Protocol,
     /// Its token's subject, where the configuration lets it into the log; shortened.
@@ -39,8 +41,12 @@ impl Caller {
         let peer = peer(head);
         let trace: &Trace = head.extensions.get().expect("the service says which request it is");
         let subject = grant.filter(|_| gate.log_subject).and_then(Grant::subject);
+        let client = forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers);
+        let is_told = forwarded::is_trusted(peer.address.ip().to_canonical(), &peer.trusted_proxies)
+            && !forwarded::is_trusted(client, &peer.trusted_proxies);
         Self {
-            client: forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers),
+            client,
+            forwarded_for: Some(client).filter(|_| is_told),
             protocol: peer.protocol,
             subject: subject.map(|subject| match subject.char_indices().nth(SUBJECT_CHARACTERS) {
                 None => subject.clone(),
