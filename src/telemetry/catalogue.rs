@@ -65,7 +65,7 @@ catalogue! {
     DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
         "Time from an event's parsing to its handing to a client's transport.";
     LAG_EVENTS = Histogram "rillgate_lag_events":
-        "How many events behind the newest a subscriber was, sampled.";
+        "How many events behind the newest each subscriber was, asked now and then.";
     EVENT_LOG_EVENTS = Gauge "rillgate_event_log_events":
         "Events held for replay.";
     EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":
