@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -18,10 +18,9 @@ use crate::admin::{Admin, Readiness};
 use crate::auth::{Authority, Tickets};
 use crate::binding::{self, AdminSocket, BindError};
 use crate::config::{Config, Drain};
-use crate::files;
 use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
-use crate::keeper::Keeper;
+use crate::keeper::{self, Keeper};
 use crate::limits::Limits;
 use crate::listen::{Doors, Handover, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
@@ -106,7 +105,7 @@ impl Gateway {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
-            seats: Seats::new(config.limits.subscribers, config.limits.subscriptions_per_subject),
+            seats: Seats::new(&config.limits),
             memory: Watermark::new(config.limits.memory),
             authority,
             tickets: Tickets::new(TICKETS),
@@ -191,7 +190,7 @@ impl Gateway {
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
             if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
                 certificates.push(tls.clone());
-                tasks.spawn("certificates", keep_certificates(tls.clone(), gate.clone()));
+                tasks.spawn("certificates", keeper::keep_certificates(tls.clone(), gate.clone()));
             }
             let around = Surroundings {
                 doors: parts.doors.clone(),
@@ -340,31 +339,6 @@ async fn leave(parts: &Parts, drain: Drain, accepting: &Tasks) -> Drained {
     }
 }
 
-/// Reloads certificates when their files change; a bad file leaves the old ones in use.
-async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
-    let mut files = tls.files();
-    let mut draining = gate.tasks.draining();
-    loop {
-        for (path, expiry) in tls.expiries() {
-            let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            gate.metrics.certificate_expiry(&path.display().to_string(), seconds);
-        }
-        loop {
-            tokio::select! {
-                () = sleep(files::INTERVAL) => {}
-                _ = draining.since() => return,
-            }
-            if files.have_changed() {
-                break;
-            }
-        }
-        match tls.reload() {
-            Ok(()) => info!("certificates reloaded"),
-            Err(error) => error!(%error, "certificates not reloaded, the old ones stay in use"),
-        }
-    }
-}
-
 /// Most one-time tickets that wait for their use at the same time; one takes less than a kilobyte besides its claims.
 const TICKETS: usize = 10_000;
 
@@ -388,9 +362,13 @@ async fn upkeep(parts: Arc<Parts>) {
             }
             _ = expiry.tick() => {
                 gate.streams.expire();
-                let metrics = gate.metrics.clone();
-                // Sorting samples into buckets takes milliseconds that no runtime has to spare.
-                let _ = tokio::task::spawn_blocking(move || metrics.upkeep()).await;
+                let (introspection, metrics) = (parts.introspection(), gate.metrics.clone());
+                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare.
+                let _ = tokio::task::spawn_blocking(move || {
+                    introspection.sample_lag();
+                    metrics.upkeep();
+                })
+                .await;
             }
             _ = draining.since() => return,
         }

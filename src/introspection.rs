@@ -54,6 +54,21 @@ impl Introspection {
     }
 }
 
+impl Introspection {
+    /// Asks how far behind readers are, and counts it. Of a crowd only some are asked: every so-many-th.
+    pub fn sample_lag(&self) {
+        for stream in self.gate.streams.list() {
+            let events = {
+                let log = stream.log();
+                log.events_until(log.end())
+            };
+            let metrics = self.gate.metrics.route(&stream.key().route);
+            // The log has been let go of: a reader may be ahead of it by now.
+            stream.readers().sample(CROWD, |reader| metrics.lag(events.saturating_sub(reader.read())));
+        }
+    }
+}
+
 #[derive(Default)]
 struct Sums {
     by_state: [usize; 4],
@@ -160,6 +175,8 @@ impl admin::Tap for Look {
     }
 }
 
+/// Clients of a stream that are asked how far behind they are.
+const CROWD: usize = 10_000;
 /// Clients of a stream that are shown.
 const SLOWEST: usize = 10;
 /// Entries walked through under one lock.

@@ -73,7 +73,12 @@ const PATIENCE: Kind = Kind::duration("100ms", "10m");
 
 pub(super) const LIMITS: &[Key] = &[
     Key::default("connections", MANY, "100000", "Open client connections, all listeners together."),
-    Key::default("connections_per_ip", MANY, "1000", "Open client connections from one address."),
+    Key::default(
+        "connections_per_ip",
+        MANY,
+        "1000",
+        "Open client connections from one address (IPv6: one /64), and subscriptions of one address that a trusted proxy forwards for.",
+    ),
     Key::default("subscribers", MANY, "100000", "Open subscriptions, all streams together."),
     Key::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
     Key::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),

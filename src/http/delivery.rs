@@ -136,8 +136,7 @@ impl Delivery {
     /// The bytes of this step are in the transport's hands.
     pub fn sent(&mut self, taken: &Taken, bytes: usize) {
         self.heartbeat.put_off();
-        let subscription = &self.subscription;
-        self.report.delivered(taken, bytes, || subscription.behind());
+        self.report.delivered(taken, bytes);
     }
 
     /// The prelude of so many bytes goes out with the head.

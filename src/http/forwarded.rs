@@ -1,7 +1,7 @@
 //! Who the client is behind proxies that are trusted: `Forwarded` (RFC 7239), else `X-Forwarded-For`.
 //!
 //! Read from the right, which is what the nearest proxy wrote: the first address that is no trusted proxy is the client.
-//! What stands left of it is the client's own word and is not believed. Used for logs only.
+//! What stands left of it is the client's own word and is not believed. Used for limits and logs.
 
 use std::net::{IpAddr, SocketAddr};
 

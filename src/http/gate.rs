@@ -52,7 +52,7 @@ impl Gate {
     /// Other limits for what comes after; what is there goes on.
     pub fn limit(&self, limits: &Limits) {
         self.streams.limit(limits.streams);
-        self.seats.limit(limits.subscribers, limits.subscriptions_per_subject);
+        self.seats.limit(limits);
         self.memory.limit(limits.memory);
         self.limits.store(Arc::new(limits.clone()));
     }

@@ -1,6 +1,7 @@
 //! From request to response, in reading order: where to, who, then act; or reject.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -31,6 +32,7 @@ pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
 }
 
 async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let since = Instant::now();
     let (mut head, body) = request.into_parts();
     let trace = Trace::of(&head);
     let request_id = trace.request_id().clone();
@@ -73,7 +75,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     metrics.request(status);
     // A subscription's line is written when it ends.
     if !matches!(response.body(), ResponseBody::Opening(_) | ResponseBody::Events(_)) {
-        Caller::of(&gate, &head, None).answered(metrics.name(), status, refused);
+        Caller::of(&gate, &head, None).answered(metrics.name(), status, refused, since);
     }
     response
 }

@@ -60,7 +60,7 @@ pub async fn respond(
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
-    let seat = gate.seats.take(grant.as_ref())?;
+    let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for)?;
     let path = format!("{}{}", route.settings.upstream_path.fill(&captures.to_vec()), shared.query);
     let (upstream, headers) = (&route.settings.upstream, shared.headers);
     // The request that opens the stream is the one that the upstream is told of.

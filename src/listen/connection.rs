@@ -23,10 +23,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::guarded::Guarded;
+use super::listener::Surroundings;
 use super::pace::Pace;
 use super::supervise::supervise;
 use super::takeover::{HeadIo, Takeover, Writer};
 use super::transport::Transport;
+use super::unserved::Unserved;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
 use crate::telemetry::Protocol;
@@ -94,13 +96,15 @@ pub async fn sniff(mut tcp: TcpStream) -> std::io::Result<(Transport, Protocol)>
     }
 }
 
-/// Serves HTTP/1 until the connection ends; returns it when a response has claimed it.
+/// Serves HTTP/1 until the connection ends; returns it when a response has claimed it. What no service hears of is
+/// told to `unserved`.
 pub async fn serve_http1<B: ResponseBody>(
     transport: Transport,
     peer: Peer,
     service: impl Service<B>,
     limits: &Limits,
     draining: Draining,
+    unserved: &Unserved,
 ) -> Option<(Writer, Transport, Vec<u8>)> {
     let pace = Arc::new(Pace::new(limits));
     let mut departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
@@ -122,7 +126,12 @@ pub async fn serve_http1<B: ResponseBody>(
     let mut is_draining = false;
     loop {
         let served = poll_fn(|cx| match Pin::new(&mut carried).poll(cx) {
-            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Ready(end) => {
+                if let Some(Err(error)) = end {
+                    unserved.http1(&error);
+                }
+                Poll::Ready(None)
+            }
             Poll::Pending => takeover.ready().map_or(Poll::Pending, |writer| Poll::Ready(Some(writer))),
         });
         tokio::select! {
@@ -133,7 +142,10 @@ pub async fn serve_http1<B: ResponseBody>(
                 };
                 return served.map(|writer| (writer, transport, held));
             }
-            now = tick.tick() => if pace.is_over(now) { return None },
+            now = tick.tick() => if let Some(over) = pace.over(now) {
+                unserved.slow(over);
+                return None;
+            },
             () = &mut departure, if !is_draining => {
                 is_draining = true;
                 Pin::new(carried.get_mut()).graceful_shutdown();
@@ -142,13 +154,14 @@ pub async fn serve_http1<B: ResponseBody>(
     }
 }
 
-/// Serves HTTP/2 until the connection ends.
+/// Serves HTTP/2 until the connection ends. What no service hears of is told to `unserved`.
 pub async fn serve_http2<B: ResponseBody>(
     transport: Transport,
     peer: Peer,
     service: impl Service<B>,
     limits: &Limits,
     tasks: &Tasks,
+    unserved: &Unserved,
 ) {
     let pace = Arc::new(Pace::of_http2(limits));
     let mut departure = Box::pin(departure(tasks.draining(), pace.clone(), peer.has_successor));
@@ -170,11 +183,17 @@ pub async fn serve_http2<B: ResponseBody>(
     let mut is_leaving = false;
     loop {
         tokio::select! {
-            _ = Pin::new(&mut connection) => return,
-            now = tick.tick() => if pace.is_over(now) {
+            end = Pin::new(&mut connection) => {
+                if let Err(error) = end {
+                    unserved.http2(&error);
+                }
+                return;
+            }
+            now = tick.tick() => if let Some(over) = pace.over(now) {
                 if is_leaving {
                     return;
                 }
+                unserved.slow(over);
                 // GOAWAY first; the next tick closes what does not go.
                 is_leaving = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -243,31 +262,24 @@ fn hyper_service<B: ResponseBody>(
 }
 
 /// Shakes hands or looks at the first bytes, within the handshake timeout.
-pub(super) async fn establish(
-    tcp: TcpStream,
-    tls: Option<&super::tls::Tls>,
-    handshakes: &super::rate::Rate,
-    limits: &Limits,
-) -> Result<(Transport, Protocol), &'static str> {
-    match tls {
-        Some(tls) => match timeout(limits.handshake_timeout, async {
-            handshakes.turn().await;
-            tls.accept(tcp).await
-        })
-        .await
-        {
-            Ok(Ok(tls)) => {
-                let transport = Transport::Tls(Box::new(tls));
-                let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };
-                Ok((transport, protocol))
-            }
-            Ok(Err(_)) => Err("refused"),
-            Err(_) => Err("timeout"),
-        },
-        None => match timeout(limits.header_timeout, sniff(tcp)).await {
-            Ok(Ok(established)) => Ok(established),
-            Ok(Err(_)) => Err("closed"),
-            Err(_) => Err("timeout"),
-        },
-    }
+pub(super) async fn establish(tcp: TcpStream, around: &Surroundings, limits: &Limits) -> Option<(Transport, Protocol)> {
+    let metrics = &around.metrics;
+    let Some(tls) = &around.tls else {
+        let sniffed = timeout(limits.header_timeout, sniff(tcp)).await;
+        // Whoever leaves before saying anything, as a probe does, was not refused.
+        return sniffed.inspect_err(|_| metrics.refused("header_timeout")).ok()?.ok();
+    };
+    let handshake = timeout(limits.handshake_timeout, async {
+        around.doors.handshakes.turn(|| metrics.waits("handshakes_per_second")).await;
+        tls.accept(tcp).await
+    });
+    let (result, stream) = match handshake.await {
+        Ok(Ok(stream)) => ("ok", Some(stream)),
+        Ok(Err(_)) => ("refused", None),
+        Err(_) => ("timeout", None),
+    };
+    metrics.handshake(result);
+    let transport = Transport::Tls(Box::new(stream?));
+    let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };
+    Some((transport, protocol))
 }

@@ -22,6 +22,7 @@ use super::proxied::{self, Origin};
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
+use super::unserved::Unserved;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
 use crate::telemetry::{ListenerMetrics, Protocol};
@@ -29,6 +30,9 @@ use crate::workers::Workers;
 
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);
+
+/// Linux's numbers for that: EMFILE of the process, ENFILE of the system.
+const OUT_OF_FILES: [i32; 2] = [24, 23];
 
 /// A bound listener that does not accept yet.
 pub struct Listener {
@@ -112,7 +116,7 @@ impl Listener {
                 match accepted {
                     Ok((tcp, address)) => {
                         // What comes too fast waits in the kernel's queue.
-                        around.doors.accepts.turn().await;
+                        around.doors.accepts.turn(|| around.metrics.waits("accepts_per_second")).await;
                         trouble = None;
                         // Taken off this runtime: it is about to be registered with a worker's.
                         if let Ok(tcp) = tcp.into_std() {
@@ -122,6 +126,9 @@ impl Listener {
                     // The client was gone before we looked: not our trouble.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
+                        if error.raw_os_error().is_some_and(|number| OUT_OF_FILES.contains(&number)) {
+                            around.metrics.waits("open_files");
+                        }
                         if trouble != Some(error.kind()) {
                             warn!(address = %self.address, %error, "cannot accept");
                             trouble = Some(error.kind());
@@ -155,13 +162,13 @@ fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundi
     let is_trusted = proxied::is_trusted(address.ip(), &around.trusted_proxies);
     if around.proxy_protocol && !is_trusted {
         // What it says about the client would be its own invention, and without that it is not expected here.
-        around.metrics.handshake("untrusted");
+        around.metrics.refused("proxy_untrusted");
         return;
     }
-    let Some(admitted) = around.doors.admission.admit(address.ip(), !is_trusted) else {
+    let admitted = match around.doors.admission.admit(address.ip(), !is_trusted) {
+        Ok(admitted) => admitted,
         // Closed at once: an answer would cost the handshake that there is no room for.
-        around.metrics.handshake("full");
-        return;
+        Err(limit) => return around.metrics.refused(limit),
     };
     let limits = around.limits.load_full();
     if socket::prepare(&tcp, limits.stall_timeout).is_err() {
@@ -185,16 +192,12 @@ async fn connect<B: ResponseBody>(
         let told = proxied::client(tcp, address, admitted, &around.trusted_proxies, limits.handshake_timeout);
         match told.await {
             Ok(told) => told,
-            Err(why) => return around.metrics.handshake(why),
+            Err(why) => return around.metrics.refused(why),
         }
     } else {
         (tcp, Origin { address, admitted })
     };
-    let established = connection::establish(tcp, around.tls.as_deref(), &around.doors.handshakes, &limits).await;
-    if around.tls.is_some() {
-        around.metrics.handshake(established.as_ref().map_or_else(|why| *why, |_| "ok"));
-    }
-    let Ok((transport, protocol)) = established else { return };
+    let Some((transport, protocol)) = connection::establish(tcp, &around, &limits).await else { return };
     let open = OpenConnection::new(around.metrics.clone(), protocol, origin.admitted);
     let peer = Peer {
         address: origin.address,
@@ -205,11 +208,13 @@ async fn connect<B: ResponseBody>(
         trusted_proxies: around.trusted_proxies.clone(),
         has_successor: around.handover.has_successor(),
     };
+    let unserved = Unserved::new(around.metrics.clone(), &peer);
     match protocol {
-        Protocol::Http2 => connection::serve_http2(transport, peer, service, &limits, &around.tasks).await,
+        Protocol::Http2 => connection::serve_http2(transport, peer, service, &limits, &around.tasks, &unserved).await,
         Protocol::Http1 => {
             let draining = around.tasks.draining();
-            let taken = Box::pin(connection::serve_http1(transport, peer, service, &limits, draining)).await;
+            let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
+            let taken = Box::pin(served).await;
             if let Some((writer, transport, held)) = taken {
                 let writing = writer(transport, held);
                 // A fresh small task: this one's memory holds a whole HTTP connection.

@@ -20,8 +20,9 @@ mod supervise;
 mod takeover;
 mod tls;
 mod transport;
+mod unserved;
 
-pub use admission::Admission;
+pub use admission::{Admission, network};
 pub use certificates::{CertificateError, load as load_certificate, read_certificates};
 pub use connection::{Peer, ResponseBody, Service};
 pub use doors::Doors;

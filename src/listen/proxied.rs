@@ -33,7 +33,7 @@ pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
 /// header names no client, it is the proxy's own.
 ///
 /// # Errors
-/// Why not, as a label: `proxy_header`, `timeout`, `full`.
+/// Why not, as a refusal names it: `proxy_header`, `handshake_timeout`, or the limit that is reached.
 pub async fn client(
     mut tcp: TcpStream,
     peer: SocketAddr,
@@ -44,11 +44,11 @@ pub async fn client(
     match timeout(patience, read(&mut tcp)).await {
         Ok(Ok(None)) => Ok((tcp, Origin { address: peer, admitted })),
         Ok(Ok(Some(address))) => {
-            let admitted = admitted.on_behalf_of(address.ip(), !is_trusted(address.ip(), trusted)).ok_or("full")?;
+            let admitted = admitted.on_behalf_of(address.ip(), !is_trusted(address.ip(), trusted))?;
             Ok((tcp, Origin { address, admitted }))
         }
         Ok(Err(_)) => Err("proxy_header"),
-        Err(_) => Err("timeout"),
+        Err(_) => Err("handshake_timeout"),
     }
 }
 

@@ -37,7 +37,8 @@ impl Rate {
 
     /// Waits for its turn. A turn that is not waited for is given back: else a storm of clients that give up would keep
     /// everyone waiting long after it has passed.
-    pub async fn turn(&self) {
+    /// Whoever has to wait hears of it first.
+    pub async fn turn(&self, waits: impl FnOnce()) {
         let now = Instant::now();
         let (early, interval) = {
             let mut pace = self.pace.lock();
@@ -46,6 +47,7 @@ impl Rate {
         };
         if let Some(early) = early.filter(|early| *early > now) {
             let reserved = Reserved(self, interval);
+            waits();
             sleep_until(early).await;
             // Taken: nothing to give back.
             std::mem::forget(reserved);
@@ -82,7 +84,7 @@ mod tests {
         let start = Instant::now();
 
         for _ in 0..210 {
-            rate.turn().await;
+            rate.turn(|| ()).await;
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(2));
@@ -92,12 +94,12 @@ mod tests {
     async fn who_gives_up_waiting_keeps_nobody_waiting() {
         let rate = Rate::new(100);
         let patience = Duration::from_secs(1);
-        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn()));
+        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn(|| ())));
         let waited = futures_util::future::join_all(storm).await.into_iter().filter(Result::is_ok).count();
         assert!((100..=120).contains(&waited), "{waited}");
         let start = Instant::now();
 
-        rate.turn().await;
+        rate.turn(|| ()).await;
 
         assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     }
@@ -105,12 +107,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_changed_rate_is_that_of_what_comes_after() {
         let rate = Rate::new(1);
-        rate.turn().await;
+        rate.turn(|| ()).await;
         rate.limit(100);
         let start = Instant::now();
 
         for _ in 0..200 {
-            rate.turn().await;
+            rate.turn(|| ()).await;
         }
 
         assert!((1800..=3100).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
@@ -123,7 +125,7 @@ mod tests {
         let start = Instant::now();
 
         for _ in 0..110 {
-            rate.turn().await;
+            rate.turn(|| ()).await;
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(1));

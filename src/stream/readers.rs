@@ -56,6 +56,13 @@ impl Readers {
         self.present.lock().remove(&number);
     }
 
+    /// Asks all readers, or of more than `most` every so-many-th. The order is arbitrary.
+    pub fn sample(&self, most: usize, mut ask: impl FnMut(&Reader)) {
+        let present = self.present.lock();
+        let step = present.len().div_ceil(most.max(1)).max(1);
+        present.values().step_by(step).for_each(|reader| ask(reader));
+    }
+
     /// The `most` readers that are furthest behind, those first.
     pub fn furthest_behind(&self, most: usize) -> Vec<Arc<Reader>> {
         // The one that is furthest ahead on top, to make room for whoever is further behind.
@@ -118,5 +125,10 @@ mod tests {
         assert_eq!(found, [1, 2, 3]);
         assert_eq!(readers.furthest_behind(1)[0].next(), Offset(0));
         assert_eq!(readers.furthest_behind(1000).len(), 99);
+        for (most, expected) in [(1000, 99), (99, 99), (98, 50), (10, 10), (1, 1)] {
+            let mut asked = 0;
+            readers.sample(most, |_| asked += 1);
+            assert_eq!(asked, expected, "of at most {most}");
+        }
     }
 }

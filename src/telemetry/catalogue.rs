@@ -36,6 +36,8 @@ catalogue! {
         "Connections accepted, before any handshake.";
     TLS_HANDSHAKES = Counter "rillgate_tls_handshakes_total":
         "TLS handshakes by result: ok, or the kind of error.";
+    RATE_WAITS = Counter "rillgate_rate_waits_total":
+        "Connections and handshakes that had to wait, by limit: accepts_per_second, handshakes_per_second, open_files.";
     SUBSCRIBERS = Gauge "rillgate_subscribers":
         "Client responses that are reading a stream.";
     SUBSCRIPTIONS = Counter "rillgate_subscriptions_total":
@@ -45,7 +47,7 @@ catalogue! {
     REQUESTS = Counter "rillgate_requests_total":
         "Requests answered, by status; route - where none matched.";
     REJECTIONS = Counter "rillgate_rejections_total":
-        "Requests refused, by reason.";
+        "Requests refused, and connections closed before any request, by reason.";
     AUTH_FAILURES = Counter "rillgate_auth_failures_total":
         "Tokens that were missing, bad or insufficient, by reason; also where the route does not enforce.";
     STREAMS = Gauge "rillgate_streams":
@@ -63,7 +65,7 @@ catalogue! {
     DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
         "Time from an event's parsing to its handing to a client's transport.";
     LAG_EVENTS = Histogram "rillgate_lag_events":
-        "How many events behind the newest a subscriber was, sampled.";
+        "How many events behind the newest each subscriber was, asked now and then.";
     EVENT_LOG_EVENTS = Gauge "rillgate_event_log_events":
         "Events held for replay.";
     EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":

@@ -35,11 +35,12 @@ impl Metrics {
     pub fn new(version: &str) -> Arc<Self> {
         let registry = Registry::new();
         registry.gauge(catalogue::BUILD_INFO, vec![Label::new("version", version.to_owned())]).set(1.0);
+        let unrouted = Arc::new(RouteMetrics::new(&registry, RouteMetrics::NONE));
         Arc::new(Self {
             handle: registry.handle(),
-            accepted: Arc::new(Accepted::new(&registry)),
+            accepted: Arc::new(Accepted::new(&registry, unrouted.clone())),
             registry,
-            routes: Mutex::default(),
+            routes: Mutex::new(BTreeMap::from([(RouteMetrics::NONE.to_owned(), unrouted)])),
             listeners: Mutex::default(),
             store: OnceLock::new(),
         })

@@ -18,6 +18,7 @@ mod tally;
 
 pub use label::{End, Protocol, State, Verdict};
 pub use listener::ListenerMetrics;
+pub use logging::ACCESS;
 pub use metrics::Metrics;
 pub use route::{RouteMetrics, RouteTotals};
 pub use store::StoreMetrics;

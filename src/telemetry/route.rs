@@ -15,6 +15,13 @@ use super::label::{End, Protocol, State, Verdict};
 use super::registry::Registry;
 use super::tally::{Level, Tally};
 
+/// Refusals that alerts watch for. They exist at zero, so that an increase over them sees the first one.
+const FULL: [&str; 6] =
+    ["subscribers", "streams", "memory", "tickets", "subscriptions_per_subject", "connections_per_ip"];
+
+/// The same, of connections.
+const AT_THE_DOOR: [&str; 2] = ["connections", "connections_per_ip"];
+
 /// The numbers of one route.
 pub struct RouteMetrics {
     name: String,
@@ -81,7 +88,10 @@ impl RouteMetrics {
             auth_failures: Family::new(registry, catalogue::AUTH_FAILURES, labels(), "reason"),
             carried: OnceLock::new(),
         };
-        if name != Self::NONE {
+        if name == Self::NONE {
+            metrics.rejections.prepare(&AT_THE_DOOR);
+        } else {
+            metrics.rejections.prepare(&FULL);
             metrics.carried();
         }
         metrics

@@ -15,6 +15,7 @@ mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod dashboard;
+mod doors;
 mod drain;
 mod fanout;
 mod finite;

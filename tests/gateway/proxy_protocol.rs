@@ -182,7 +182,7 @@ async fn what_is_no_header_is_closed_without_an_answer() {
 
     let mut twice = send_by(&client, &[&header[..], header, REQUEST].concat(), 1000).await;
     assert_eq!(status(&twice.read_to_end(DEADLINE).await), 400, "one is enough, a second one is no request");
-    assert!(metric(&gateway, "tls_handshakes_total", &["result=\"proxy_header\""]).await >= 10.0);
+    assert!(metric(&gateway, "rejections_total", &["reason=\"proxy_header\""]).await >= 10.0);
     assert_eq!(origin.requests().len(), 0);
 }
 
@@ -195,7 +195,7 @@ async fn only_trusted_proxies_may_say_who_the_client_is() {
     let mut raw = send_by(&stranger, &bytes, 1000).await;
 
     assert_eq!(raw.read_to_end(DEADLINE).await, "");
-    assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"untrusted\""]).await, 1.0);
+    assert_eq!(metric(&gateway, "rejections_total", &["reason=\"proxy_untrusted\""]).await, 1.0);
     assert_eq!(origin.requests().len(), 0);
 }
 

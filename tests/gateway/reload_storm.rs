@@ -47,7 +47,7 @@ async fn clients_of_unchanged_routes_do_not_notice_fifty_reloads() {
     let setup = Setup::for_origin(&origin.url()).replay("events = 100000").server("drain = { spread = \"10ms\" }");
     let gateway = setup.start().await;
     let mut readers = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..50 {
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let subscription = Client::new(protocol, gateway.address()).subscribe("/prices", &[]).await;
             assert_eq!(subscription.status, 200);

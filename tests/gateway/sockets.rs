@@ -13,6 +13,7 @@ use crate::support::figures::watch_for;
 use crate::support::network::Network;
 use crate::support::origin::Origin;
 use crate::support::process::Process;
+use crate::support::raw::Raw;
 use crate::support::server::{Rillgate, wait_listening};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::DEADLINE;
@@ -33,10 +34,15 @@ async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
     std::fs::write(&path, Setup::for_origin(&origin.url()).server("workers = 1").toml()).unwrap();
     let rillgate = Rillgate::command();
     let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -n 64; exec \"$0\" serve --config \"$1\""]).arg(rillgate.get_program()).arg(&path);
+    shell
+        .args(["-c", "ulimit -Sn 48 && ulimit -Hn 64 && exec \"$0\" serve --config \"$1\""])
+        .arg(rillgate.get_program())
+        .arg(&path);
     shell.env("RILLGATE_LOG", "info").env("NO_COLOR", "1");
     let process = Process::start(&mut shell);
-    let address = wait_listening(&process, 2).await[0].address;
+    let listening = wait_listening(&process, 2).await;
+    let (address, admin) = (listening[0].address, listening[1].address);
+    process.wait_line("may open fewer files", DEADLINE).await;
     let mut first = Client::http1(address).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
 
@@ -53,6 +59,11 @@ async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
     assert_eq!(Client::http2(address).subscribe("/prices", &[]).await.status, 200);
     let said = process.log().iter().filter(|line| line.contains("cannot accept")).count();
     assert!(said < 10, "said {said} times");
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let metrics = Raw::exchange(&Client::http1(admin), request).await;
+    assert!(metrics.contains("\nprocess_max_fds 64\n"), "raised to the hard limit");
+    let waits = metrics.lines().find_map(|line| line.strip_prefix("rillgate_rate_waits_total{limit=\"open_files\"} "));
+    assert!(waits.is_some_and(|waits| waits != "0"), "{waits:?}");
 }
 
 #[tokio::test]

@@ -66,6 +66,17 @@ function row(cells) {
   return tr;
 }
 
+// Puts rows in place of those that are there. A cell that says the same stays the same element, or a link in it would lose
+// the focus, and a click that a second falls into, each time.
+function put(body, rows) {
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach((tr, index) => {
+    const old = body.rows[index];
+    if (old === undefined) body.append(tr);
+    else [...tr.cells].forEach((td, at) => old.cells[at].isEqualNode(td) || old.cells[at].replaceWith(td));
+  });
+}
+
 function badge(text, kind) {
   const span = document.createElement("span");
   span.className = `badge ${kind}`;
@@ -109,7 +120,7 @@ function show(snapshot) {
   byId("gaps").textContent = whole.format(total(routes, "gaps"));
 
   byId("no-routes").hidden = routes.length > 0;
-  byId("routes").replaceChildren(...routes.map((route) => row([
+  put(byId("routes"), routes.map((route) => row([
     cell("Route", route.route === "-" ? "(no route)" : route.route, "name"),
     cell("Subscribers", number(route.subscribers), "number"),
     cell("Streams", route.streams_waiting > 0 ? `${number(route.streams)} (${number(route.streams_waiting)} waiting)` : number(route.streams), alarm(route.streams_waiting)),
@@ -122,7 +133,7 @@ function show(snapshot) {
 
   byId("no-streams").hidden = streams.length > 0;
   byId("shown").textContent = snapshot.streams_total > streams.length ? `the busiest ${streams.length} of ${whole.format(snapshot.streams_total)}` : "";
-  byId("streams").replaceChildren(...streams.map((stream) => row([
+  put(byId("streams"), streams.map((stream) => row([
     cell("Stream", ways(stream), "name"),
     cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? "")),
     cell("Since", since(stream.since, snapshot.time_ms)),
