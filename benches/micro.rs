@@ -3,10 +3,12 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use rillgate::auth::mint::{Order, SigningKey, mint};
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
-use rillgate::stream::{Entry, EntryKind, EventLog, Retention};
+use rillgate::store::{Settings, Store};
+use rillgate::stream::{Entry, EntryKind, EventLog, EventStream, LogStore, Policy, Retention, StreamKey};
+use rillgate::telemetry::Metrics;
 
 fn event(number: usize) -> Event {
     Event { kind: "price".to_owned(), data: "x".repeat(200), id: EventId::new(number.to_string()).ok() }
@@ -16,6 +18,7 @@ fn entry(number: usize) -> Entry {
     let event = event(number);
     Entry {
         frame: Frame::from(&event),
+        source_id: event.id.clone().expect("a number is an id"),
         id: event.id.expect("a number is an id"),
         kind: EntryKind::Event { fingerprint: number as u64, has_own_id: true, topic: 0 },
         at: Instant::now(),
@@ -93,5 +96,49 @@ fn token(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, parse, encode, log, token);
+/// Time on a processor, and not on the clock: the disk is waited for by a thread of its own.
+fn store(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings { path: folder.path().to_owned(), bytes: 1 << 30 };
+    let store = Store::start(settings, Metrics::new("0").store().clone()).expect("a thread");
+    let key = StreamKey { route: "prices".into(), path: "/prices".to_owned(), shared: Vec::new(), origin: 0 };
+    let stream = EventStream::with_room_for_a_past(key, Policy::default());
+    let journal = store.keep(&stream, [0; 32]);
+    stream.keep_in(journal.clone());
+    let mut number = 0;
+    let mut group = criterion.benchmark_group("store a transaction of");
+    // Each takes 50 ms and more on the clock.
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(30));
+    for events in [1, 50, 500] {
+        group.throughput(Throughput::Elements(events));
+        group.bench_function(format!("{events} events"), |bencher| {
+            bencher.iter_custom(|times| {
+                let before = time_of_the_store();
+                for _ in 0..times {
+                    let entries: Vec<_> = (0..events).map(|index| entry(number + index as usize)).collect();
+                    number += entries.len();
+                    stream.publish(entries);
+                    while journal.kept_until() < stream.progress().end {
+                        std::thread::park_timeout(Duration::from_millis(2));
+                    }
+                }
+                time_of_the_store() - before
+            });
+        });
+    }
+    group.finish();
+    store.stop();
+}
+
+/// How long the store's thread has run on a processor.
+fn time_of_the_store() -> Duration {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let mut threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|thread| thread.path());
+    let thread = threads.find(|thread| read(thread.join("comm")).contains("store")).expect("the store's thread");
+    let ran = read(thread.join("schedstat")).split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok());
+    Duration::from_nanos(ran.expect("the kernel keeps account"))
+}
+
+criterion_group!(benches, parse, encode, log, store, token);
 criterion_main!(benches);

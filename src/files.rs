@@ -40,6 +40,12 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// Files whose first look is in the past: what has changed since then counts as changed at the next one.
+    pub fn since(looks: impl IntoIterator<Item = (PathBuf, Option<Stamp>)>) -> Self {
+        let (paths, seen) = looks.into_iter().unzip();
+        Self { paths, seen }
+    }
+
     /// Looks at the files for the first time.
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<_> = paths.into_iter().collect();

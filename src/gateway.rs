@@ -4,38 +4,42 @@
 //! [`Gateway::run`] serves until it is told to leave, and leaves well. The parts do not know each other; they meet here.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Readiness};
 use crate::auth::{Authority, Tickets};
+use crate::binding::{self, AdminSocket, BindError};
 use crate::config::{Config, Drain};
-use crate::files;
 use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
-use crate::keeper::Keeper;
+use crate::keeper::{self, Keeper};
 use crate::limits::Limits;
-use crate::listen::{self, Address, Admission, Listener, Surroundings, Tls, TlsError};
+use crate::listen::{Doors, Handover, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
 use crate::serving::{self, PartsError};
-use crate::stream::{EXPIRY_INTERVAL, Streams};
+use crate::store::Store;
+use crate::stream::{EXPIRY_INTERVAL, LogStore, Streams};
 use crate::tasks::Tasks;
+use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::workers::Workers;
 
 /// A gateway with its sockets bound.
 pub struct Gateway {
     listeners: Vec<Listener>,
-    admin: Option<TcpListener>,
+    admin: Option<AdminSocket>,
     parts: Arc<Parts>,
     drain: Drain,
     workers: usize,
+    filter: Option<FilterHandle>,
 }
 
 /// What lives as long as the gateway.
@@ -43,34 +47,32 @@ pub(crate) struct Parts {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
     pub keeper: Keeper,
+    pub store: Option<Store>,
     /// What the gateway was started with.
     pub started: Config,
     /// Where tasks of streams run, once it runs.
     workers: OnceLock<Workers>,
+    stage: watch::Sender<Stage>,
+    doors: Doors,
+    /// What is shown of the running configuration.
+    shown: Arc<ArcSwap<serde_json::Value>>,
 }
 
-/// Why a gateway cannot start although its configuration can be read.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// An address cannot be listened at.
-    #[error("cannot listen at {address}: {source}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// TLS cannot be spoken as configured.
-    #[error("listener {listener}: {source}")]
-    Tls {
-        /// The listener's name.
-        listener: String,
-        /// What is wrong.
-        source: TlsError,
-    },
-    /// A part cannot be made.
-    #[error(transparent)]
-    Parts(#[from] PartsError),
+impl Parts {
+    fn introspection(&self) -> Introspection {
+        Introspection { gate: self.gate.clone(), config: self.shown.clone() }
+    }
+}
+
+/// What a gateway is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not all listeners accept yet.
+    Starting,
+    /// All listeners accept.
+    Serving,
+    /// It has been told to leave.
+    Leaving,
 }
 
 /// How the gateway left.
@@ -97,14 +99,17 @@ impl Gateway {
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone())).transpose();
+        let store = store.map_err(BindError::Store)?;
         let gate = Gate {
+            store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             streams: Streams::new(config.limits.streams, tasks.clone()),
-            seats: Seats::new(config.limits.subscribers, config.limits.subscriptions_per_subject),
+            seats: Seats::new(&config.limits),
             memory: Watermark::new(config.limits.memory),
             authority,
             tickets: Tickets::new(TICKETS),
-            limits: Arc::new(config.limits.clone()),
+            limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
             log_subject: config.log_subject,
             spread: config.drain.spread,
             tasks,
@@ -112,11 +117,23 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
-        let listeners = config.listeners.iter().map(listener).collect::<Result<_, _>>()?;
-        let admin = config.admin.map(|address| bind(address, false)).transpose()?;
-        let (gate, readiness) = (Arc::new(gate), Arc::new(Readiness::new()));
-        let parts = Parts { gate, readiness, keeper, started: config.clone(), workers: OnceLock::new() };
-        Ok(Self { listeners, admin, parts: Arc::new(parts), drain: config.drain, workers: config.workers })
+        tell_limits(&gate);
+        gate.metrics.config_loaded();
+        let listeners = binding::listeners(&config.listeners)?;
+        let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
+        let parts = Parts {
+            gate: Arc::new(gate),
+            readiness: Arc::new(Readiness::new()),
+            keeper,
+            store,
+            started: config.clone(),
+            workers: OnceLock::new(),
+            stage: watch::Sender::new(Stage::Starting),
+            doors: Doors::new(&config.limits),
+            shown: Arc::new(ArcSwap::from_pointee(config.shown.clone())),
+        };
+        let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
+        Ok(Self { listeners, admin, parts, drain, workers, filter: None })
     }
 
     /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
@@ -135,6 +152,11 @@ impl Gateway {
         self.parts.gate.pages.store(Arc::new(pages));
     }
 
+    /// Lets operators change, at the admin port, what is logged.
+    pub fn serve_log_filter(&mut self, filter: FilterHandle) {
+        self.filter = Some(filter);
+    }
+
     /// Where it listens, in the configuration's order.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(Listener::address).collect()
@@ -142,7 +164,7 @@ impl Gateway {
 
     /// Where its admin port is.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+        self.admin.as_ref().and_then(AdminSocket::address)
     }
 
     /// For looking at it and changing it while it runs.
@@ -155,32 +177,34 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        raise_descriptors(&self.parts.gate.limits);
+        crate::descriptors::raise(&self.parts.gate.limits.load());
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
         let tasks = gate.tasks.clone();
-        let admission = Admission::new(gate.limits.connections, gate.limits.connections_per_ip);
-        let accepts = Arc::new(listen::Rate::new(gate.limits.accepts_per_second));
-        let handshakes = Arc::new(listen::Rate::new(gate.limits.handshakes_per_second));
+        // Apart from the other tasks: they end first, and then nothing comes to us any more.
+        let accepting = Tasks::default();
+        let mut certificates: Vec<Arc<Tls>> = Vec::new();
         for listener in self.listeners {
             let metrics = gate.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
-            if let Some(tls) = listener.tls() {
-                tasks.spawn("certificates", keep_certificates(tls.clone(), gate.clone()));
+            if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
+                certificates.push(tls.clone());
+                tasks.spawn("certificates", keeper::keep_certificates(tls.clone(), gate.clone()));
             }
             let around = Surroundings {
-                admission: admission.clone(),
-                accepts: accepts.clone(),
-                handshakes: handshakes.clone(),
+                doors: parts.doors.clone(),
                 limits: gate.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
+                leaving: accepting.draining(),
                 metrics,
                 tls: listener.tls().cloned(),
                 trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
+                proxy_protocol: listener.settings().proxy_protocol,
+                handover: Handover::of(listener.settings()),
             };
-            tasks.spawn("accept", listener.run(around, http::service(gate.clone())));
+            accepting.spawn("accept", listener.run(around, http::service(gate.clone())));
         }
         serving::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
         parts.keeper.report(&parts.readiness);
@@ -191,27 +215,44 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::default();
         if let Some(socket) = self.admin {
-            let introspection = Arc::new(Introspection(gate.clone()));
+            let introspection = Arc::new(parts.introspection());
             let desk = Arc::new(RevocationDesk(gate.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
-            let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
-            if let Ok(address) = socket.local_addr() {
-                info!(%address, tls = false, admin = true, "listening");
+            let mut admin =
+                Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
+            admin = admin.known_as(parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default());
+            if let Some(filter) = self.filter {
+                admin = admin.with_filter(filter);
             }
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
             admin_tasks.spawn("admin", async move {
+                let socket = tokio::select! {
+                    socket = socket.ready() => socket,
+                    () = stop.cancelled() => return,
+                };
+                if let Ok(address) = socket.local_addr() {
+                    info!(%address, tls = false, admin = true, "listening");
+                }
                 if let Err(error) = admin.serve(socket, |name, task| spawner.spawn(name, task), stop).await {
                     error!(%error, "admin port failed");
                 }
             });
         }
 
+        parts.stage.send_replace(Stage::Serving);
         shutdown.await;
-        let drained = leave(&parts, self.drain).await;
+        parts.stage.send_replace(Stage::Leaving);
+        let drained = leave(&parts, self.drain, &accepting).await;
         stop_admin.cancel();
         // What is left on the workers is cut off with their runtimes.
         workers.stop();
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        let store = parts.store.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+            // Only now has every stream been put away.
+            store.iter().for_each(Store::stop);
+        })
+        .await;
         Ok(drained)
     }
 }
@@ -226,9 +267,20 @@ impl Handle {
         &self.0.gate
     }
 
+    /// What the gateway is at, and what it comes to.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.0.stage.subscribe()
+    }
+
+    /// Whether each worker gets to a new task within this time; not before the gateway runs.
+    pub async fn workers_answer(&self, within: Duration) -> bool {
+        let Some(workers) = self.0.workers.get() else { return false };
+        workers.answer(within).await
+    }
+
     /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
-    /// where the new routes would still admit them, and end as revoked where not. Listeners, limits and the admin port
-    /// are those of the start.
+    /// where the new routes would still admit them, and end as revoked where not. Changed limits are
+    /// those of what comes after. Listeners and the admin port are those of the start.
     ///
     /// # Errors
     /// What cannot be made; everything stays as it was.
@@ -243,6 +295,10 @@ impl Handle {
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
         }
+        gate.limit(&config.limits);
+        tell_limits(gate);
+        self.0.doors.limit(&config.limits);
+        self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }
@@ -250,29 +306,24 @@ impl Handle {
     }
 }
 
-fn listener(settings: &listen::Settings) -> Result<Listener, BindError> {
-    let Address::Socket(address) = settings.address else {
-        unreachable!("sockets of systemd are refused when the configuration is read")
-    };
-    let socket = bind(address, settings.reuse_port)?;
-    let tls = match &settings.tls {
-        None => None,
-        Some(tls) => Some(Arc::new(
-            Tls::load(tls.clone()).map_err(|source| BindError::Tls { listener: settings.name.clone(), source })?,
-        )),
-    };
-    Listener::new(settings.clone(), socket, tls)
-        .map_err(|source| BindError::Listen { address: address.to_string(), source })
+/// What alerts compare gauges with.
+fn tell_limits(gate: &Gate) {
+    let limits = gate.limits.load();
+    let Limits { connections, subscribers, streams, .. } = **limits;
+    for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
+        gate.metrics.limit(limit, most as f64);
+    }
+    if let Some(bytes) = gate.memory.bound() {
+        gate.metrics.limit("memory_bytes", bytes as f64);
+    }
 }
 
-fn bind(address: SocketAddr, reuse_port: bool) -> Result<TcpListener, BindError> {
-    listen::listen(address, reuse_port).map_err(|source| BindError::Listen { address: address.to_string(), source })
-}
-
-async fn leave(parts: &Parts, drain: Drain) -> Drained {
+async fn leave(parts: &Parts, drain: Drain, accepting: &Tasks) -> Drained {
     parts.readiness.drain();
     info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
     sleep(drain.notice).await;
+    accepting.drain();
+    accepting.wait(drain.deadline).await;
     let tasks = &parts.gate.tasks;
     tasks.drain();
     match tasks.wait(drain.deadline).await {
@@ -285,45 +336,6 @@ async fn leave(parts: &Parts, drain: Drain) -> Drained {
             parts.gate.metrics.tasks_aborted("all", left as u64);
             Drained::Aborted { tasks: left }
         }
-    }
-}
-
-/// Reloads certificates when their files change; a bad file leaves the old ones in use.
-async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
-    let mut files = tls.files();
-    let mut draining = gate.tasks.draining();
-    loop {
-        for (path, expiry) in tls.expiries() {
-            let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            gate.metrics.certificate_expiry(&path.display().to_string(), seconds);
-        }
-        loop {
-            tokio::select! {
-                () = sleep(files::INTERVAL) => {}
-                _ = draining.since() => return,
-            }
-            if files.have_changed() {
-                break;
-            }
-        }
-        match tls.reload() {
-            Ok(()) => info!("certificates reloaded"),
-            Err(error) => error!(%error, "certificates not reloaded, the old ones stay in use"),
-        }
-    }
-}
-
-/// Raises the soft limit on open files to the hard one, and says so when that is not enough for what is configured.
-fn raise_descriptors(limits: &Limits) {
-    // Beside the clients' connections and the upstreams': listeners, logs, files that are read.
-    const OTHERS: usize = 64;
-    let wanted = (limits.connections + limits.streams + OTHERS) as u64;
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) if most < wanted => {
-            warn!(most, wanted, "the process may open fewer files than limits.connections and limits.streams ask for");
-        }
-        Ok(_) => {}
-        Err(error) => warn!(%error, "the limit on open files cannot be raised"),
     }
 }
 
@@ -344,14 +356,19 @@ async fn upkeep(parts: Arc<Parts>) {
         tokio::select! {
             _ = gauges.tick() => {
                 gate.memory.look();
-                Introspection(gate.clone()).measure();
+                parts.introspection().measure();
                 parts.keeper.report(&parts.readiness);
+                parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
             }
             _ = expiry.tick() => {
                 gate.streams.expire();
-                let metrics = gate.metrics.clone();
-                // Sorting samples into buckets takes milliseconds that no runtime has to spare.
-                let _ = tokio::task::spawn_blocking(move || metrics.upkeep()).await;
+                let (introspection, metrics) = (parts.introspection(), gate.metrics.clone());
+                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare.
+                let _ = tokio::task::spawn_blocking(move || {
+                    introspection.sample_lag();
+                    metrics.upkeep();
+                })
+                .await;
             }
             _ = draining.since() => return,
         }

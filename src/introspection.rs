@@ -4,37 +4,67 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::StatusCode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::admin::{Introspect, Revocations};
+use crate::admin::{self, Introspect, Revocations};
 use crate::auth::{Authority, revocation_from_json};
 use crate::http::Gate;
-use crate::stream::{EventStream, Phase};
+use crate::sse::Frame;
+use crate::stream::{EventStream, Offset, Phase, Reader, Tap};
 use crate::telemetry::State;
 
-/// The streams of a gateway, for looking at.
-pub struct Introspection(pub Arc<Gate>);
+/// A gateway, for looking at.
+pub struct Introspection {
+    /// Its streams.
+    pub gate: Arc<Gate>,
+    /// What is shown of its configuration.
+    pub config: Arc<ArcSwap<Value>>,
+}
 
 impl Introspection {
     /// Sets the gauges that are measured and not counted.
     pub fn measure(&self) {
         let mut routes: BTreeMap<Arc<str>, Sums> = BTreeMap::new();
-        for route in self.0.routes.load().iter() {
+        for route in self.gate.routes.load().iter() {
             routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
         }
-        for stream in self.0.streams.list() {
+        let mut waiting = 0;
+        for stream in self.gate.streams.list() {
             let sums = routes.entry(stream.key().route.clone()).or_default();
             sums.by_state[state(&stream.progress().phase) as usize] += 1;
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
+            if let Some(journal) = stream.journal() {
+                waiting += log.events_after(journal.kept_until());
+            }
+        }
+        if self.gate.store.is_some() {
+            self.gate.metrics.store().queue(waiting);
         }
         for (route, sums) in routes {
-            let metrics = self.0.metrics.route(&route);
+            let metrics = self.gate.metrics.route(&route);
             metrics.streams(sums.by_state);
             metrics.event_logs(sums.events, sums.bytes);
+        }
+    }
+}
+
+impl Introspection {
+    /// Asks how far behind readers are, and counts it. Of a crowd only some are asked: every so-many-th.
+    pub fn sample_lag(&self) {
+        for stream in self.gate.streams.list() {
+            let events = {
+                let log = stream.log();
+                log.events_until(log.end())
+            };
+            let metrics = self.gate.metrics.route(&stream.key().route);
+            // The log has been let go of: a reader may be ahead of it by now.
+            stream.readers().sample(CROWD, |reader| metrics.lag(events.saturating_sub(reader.read())));
         }
     }
 }
@@ -48,28 +78,140 @@ struct Sums {
 
 impl Introspect for Introspection {
     fn streams(&self) -> Value {
-        let streams: Vec<_> = self.0.streams.list().iter().map(|stream| describe(stream)).collect();
+        let streams: Vec<_> = self.gate.streams.list().iter().map(|stream| describe(stream)).collect();
         json!({ "streams": streams })
     }
+
+    fn stream(&self, route: &str, key: &str) -> Option<Value> {
+        let stream = self.find(route, key)?;
+        let mut described = describe(&stream);
+        described["slowest"] = slowest(&stream).into();
+        Some(described)
+    }
+
+    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn admin::Tap>> {
+        Some(Box::new(Look(Tap::new(&self.find(route, key)?))))
+    }
+
+    fn config(&self) -> Value {
+        (**self.config.load()).clone()
+    }
+}
+
+impl Introspection {
+    /// The stream that is shown so. Where a reload has made two of them, the one with more subscribers.
+    fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
+        let of_route = self.gate.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
+        of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
+    }
+}
+
+/// The clients furthest behind, those first.
+fn slowest(stream: &EventStream) -> Vec<Value> {
+    let readers = stream.readers().furthest_behind(SLOWEST);
+    // One way through the log for all of them: each is behind by what the next one is, and what lies between.
+    let mut end = stream.progress().end;
+    let mut bytes = 0;
+    let mut described: Vec<_> = readers
+        .iter()
+        .rev()
+        .map(|reader| {
+            bytes += bytes_between(stream, reader.next(), end);
+            end = end.min(reader.next());
+            describe_reader(stream, reader, bytes)
+        })
+        .collect();
+    described.reverse();
+    described
+}
+
+fn describe_reader(stream: &EventStream, reader: &Reader, bytes: usize) -> Value {
+    let (events, is_off_the_log) = {
+        let log = stream.log();
+        (log.events_until(log.end()).saturating_sub(reader.read()), reader.next() < log.start())
+    };
+    let client = reader.client();
+    let mut described = json!({
+        "client": client.map(|client| client.address),
+        "protocol": client.map(|client| client.protocol),
+        "since": unix(reader.since()),
+        "position": reader.next().0,
+        "behind_events": events,
+        "behind_bytes": bytes,
+        "off_the_log": is_off_the_log,
+        "request_id": client.map(|client| &*client.request_id),
+    });
+    if let Some(subject) = client.and_then(|client| client.subject.as_deref()) {
+        described["subject"] = subject.into();
+    }
+    described
+}
+
+/// Bytes kept between two places. The log is let go of now and then: whoever appends must not wait for an operator.
+fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize {
+    let mut bytes = 0;
+    loop {
+        let log = stream.log();
+        from = from.max(log.start());
+        let count = until.0.saturating_sub(from.0).min(AT_ONCE);
+        let Ok(entries) = log.from(from, 0) else { return bytes };
+        bytes +=
+            entries.take(usize::try_from(count).unwrap_or(usize::MAX)).map(|entry| entry.frame.len()).sum::<usize>();
+        if count < AT_ONCE {
+            return bytes;
+        }
+        from.0 += count;
+    }
+}
+
+/// A look at a stream, in pieces for the admin port.
+struct Look(Tap);
+
+impl admin::Tap for Look {
+    fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>> {
+        let tapped = self.0.take(bytes)?;
+        let told = (tapped.missed > 0).then(|| Bytes::from(format!(": rillgate-tap: missed={}\n", tapped.missed)));
+        Some(told.into_iter().chain(tapped.frames.iter().map(Frame::body)).collect())
+    }
+}
+
+/// Clients of a stream that are asked how far behind they are.
+const CROWD: usize = 10_000;
+/// Clients of a stream that are shown.
+const SLOWEST: usize = 10;
+/// Entries walked through under one lock.
+const AT_ONCE: u64 = 4096;
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn describe(stream: &EventStream) -> Value {
     let condition = stream.condition();
-    let since = condition.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (route, key) = (&*stream.key().route, stream.key().to_string());
+    let name = format!("{}/{}", percent_encode(route), percent_encode(&key));
     let log = stream.log();
     let id = |id: Option<&crate::sse::EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);
     json!({
-        "route": *stream.key().route,
-        "key": stream.key().to_string(),
+        "route": route,
+        "key": key,
         "state": state(&stream.progress().phase).as_str(),
-        "since": since,
+        "since": unix(condition.since),
         "subscribers": stream.subscribers(),
         "events": log.events(),
         "bytes": log.bytes(),
         "oldest_id": id(log.ids().map(|(oldest, _)| oldest)),
         "newest_id": id(log.ids().map(|(_, newest)| newest)),
         "last_error": condition.last_error,
+        "link": format!("/streams/{name}"),
+        "tap": format!("/tap/{name}"),
     })
+}
+
+/// As one segment of a path.
+fn percent_encode(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
 }
 
 fn state(phase: &Phase) -> State {

@@ -1,21 +1,23 @@
-//! Keeps what the authority knows fresh: the issuers' keys, and the revocations of the file.
+//! Keeps fresh what comes from files and issuers: keys, revocations, listeners' certificates.
 //!
-//! One task for each of them, from [`Keeper::start`] on. What a reloaded configuration leaves as it was is left running;
+//! One task for each of them, for what the authority knows from [`Keeper::start`] on. What a reloaded configuration leaves as it was is left running;
 //! what it no longer names is stopped. Does not decide what there is: the configuration does.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use crate::admin::Readiness;
 use crate::auth::{Authority, Issuer, Issuers, KeySource, KeysState, fetch};
+use crate::files;
 use crate::http::Gate;
+use crate::listen::Tls;
 
 /// See the module.
 #[derive(Default)]
@@ -160,4 +162,29 @@ fn system_trust() -> Arc<ClientConfig> {
         warn!(%error, "the system's certificates cannot be read: no JWKS can be fetched over https");
         fetch::tls_trusting(RootCertStore::empty())
     })
+}
+
+/// Reloads certificates when their files change; a bad file leaves the old ones in use.
+pub async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
+    let mut files = tls.files();
+    let mut draining = gate.tasks.draining();
+    loop {
+        for (path, expiry) in tls.expiries() {
+            let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            gate.metrics.certificate_expiry(&path.display().to_string(), seconds);
+        }
+        loop {
+            tokio::select! {
+                () = sleep(files::INTERVAL) => {}
+                _ = draining.since() => return,
+            }
+            if files.have_changed() {
+                break;
+            }
+        }
+        match tls.reload() {
+            Ok(()) => info!("certificates reloaded"),
+            Err(error) => error!(%error, "certificates not reloaded, the old ones stay in use"),
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! gateway refuse new subscriptions before the kernel ends them all.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tracing::{info, warn};
 
@@ -13,7 +13,8 @@ use crate::limits::Memory;
 /// Whether memory is short.
 #[derive(Debug)]
 pub struct Watermark {
-    limit: Option<u64>,
+    /// In bytes; the largest number where there is none.
+    limit: AtomicU64,
     is_above: AtomicBool,
 }
 
@@ -21,14 +22,17 @@ impl Watermark {
     /// For a configured bound. Where the system does not say what there is, a share of it bounds nothing, and that is
     /// logged.
     pub fn new(bound: Memory) -> Self {
-        let limit = match bound {
-            Memory::Bytes(bytes) => Some(bytes),
-            Memory::Percent(percent) => available().map(|bytes| bytes / 100 * u64::from(percent)),
-        };
-        if limit.is_none() {
-            warn!("limits.memory has no effect: the system does not say how much memory there is");
-        }
-        Self { limit, is_above: AtomicBool::new(false) }
+        Self { limit: bytes(bound).into(), is_above: AtomicBool::new(false) }
+    }
+
+    /// Another bound from the next look on.
+    pub fn limit(&self, bound: Memory) {
+        self.limit.store(bytes(bound), Ordering::Relaxed);
+    }
+
+    /// Most resident bytes; `None` where nothing bounds them.
+    pub fn bound(&self) -> Option<u64> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
     }
 
     /// Whether the process had more than it may at the last look.
@@ -38,7 +42,7 @@ impl Watermark {
 
     /// Looks.
     pub fn look(&self) {
-        let (Some(limit), Some(resident)) = (self.limit, resident()) else { return };
+        let (limit, Some(resident)) = (self.limit.load(Ordering::Relaxed), resident()) else { return };
         // A little below before it ends, so that it does not flicker.
         let was_above = self.is_above();
         let is_above = resident > if was_above { limit / 20 * 19 } else { limit };
@@ -49,6 +53,17 @@ impl Watermark {
             (false, false) | (true, true) => {}
         }
     }
+}
+
+fn bytes(bound: Memory) -> u64 {
+    let limit = match bound {
+        Memory::Bytes(bytes) => Some(bytes),
+        Memory::Percent(percent) => available().map(|bytes| bytes / 100 * u64::from(percent)),
+    };
+    if limit.is_none() {
+        warn!("limits.memory has no effect: the system does not say how much memory there is");
+    }
+    limit.unwrap_or(u64::MAX)
 }
 
 /// The control group's limit (version 2, then 1), or the machine's memory, whichever is less.

@@ -131,7 +131,7 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
         // The stream's task belongs on a worker.
         let worker = workers.next();
         let _on_worker = worker.enter();
-        if gate.streams.subscribe(&key, || http::spec(route, source)).is_err() {
+        if gate.streams.subscribe(&key, || http::spec(gate, route, source)).is_err() {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
     }

@@ -1,6 +1,7 @@
 //! The only place that starts tasks, so that a drain knows them all and a panic in one is counted and not lost.
 //!
-//! Four kinds of task exist: services, connections, ingests and writers. Everything else is a future polled by its owner.
+//! Five kinds of task exist: services, connections, ingests, catch-ups and writers. Everything else is a future polled by
+//! its owner.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub struct Draining(watch::Receiver<Option<Instant>>);
 
 impl Default for Tasks {
     fn default() -> Self {
-        Self { tracker: TaskTracker::new(), draining: watch::Sender::new(None), panics: Arc::default() }
+        Self { tracker: TaskTracker::new(), draining: watch::channel(None).0, panics: Arc::default() }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The threads that serve clients: one current-thread runtime each, as many as there are cores.
+//! The threads that serve clients: one current-thread runtime each, as many as there are cores. And the one place where
+//! other threads are started: those that wait for what no runtime may wait for.
 //!
 //! A connection stays on the worker it was dealt to; streams are shared between workers. The threads end when they are
 //! told to, or with the last handle; what still runs on them is cut off then.
@@ -7,9 +8,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+/// Starts a thread that is none of the workers.
+///
+/// # Errors
+/// When the system has no room for one.
+pub fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
 
 /// The workers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,9 +57,50 @@ impl Workers {
         self.stop.send_replace(());
     }
 
+    /// Whether each worker gets to a new task within this time. One that does not serves nobody.
+    pub async fn answer(&self, within: Duration) -> bool {
+        let (answer, mut answers) = mpsc::channel(self.handles.len());
+        for handle in &*self.handles {
+            let answer = answer.clone();
+            handle.spawn(async move {
+                // There is room for all, and whoever asked may have given up.
+                let _ = answer.try_send(());
+            });
+        }
+        let all = async {
+            for _ in &*self.handles {
+                answers.recv().await;
+            }
+        };
+        timeout(within, all).await.is_ok()
+    }
+
     /// The worker whose turn it is.
     pub fn next(&self) -> Handle {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.handles[turn % self.handles.len()].clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_worker_that_is_stuck_is_noticed() {
+        const SOON: Duration = Duration::from_secs(20);
+        let (workers, threads) = Workers::start(3).expect("threads");
+        assert!(workers.answer(SOON).await);
+
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        workers.next().spawn(async move {
+            let _ = released.recv();
+        });
+
+        assert!(!workers.answer(Duration::from_millis(200)).await);
+        drop(release);
+        assert!(workers.answer(SOON).await);
+        workers.stop();
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     }
 }

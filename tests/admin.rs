@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rillgate::admin::{Admin, Introspect, Readiness, Revocations};
+use rillgate::admin::{Admin, Introspect, Readiness, Revocations, Tap};
 use rillgate::telemetry::{Metrics, Protocol, Verdict};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +25,18 @@ struct OneStream;
 impl Introspect for OneStream {
     fn streams(&self) -> Value {
         json!({ "streams": [{ "route": "prices", "key": "prices EURUSD", "state": "live", "subscribers": 3 }] })
+    }
+
+    fn stream(&self, route: &str, key: &str) -> Option<Value> {
+        (route == "prices").then(|| json!({ "route": route, "key": key }))
+    }
+
+    fn tap(&self, _: &str, _: &str) -> Option<Box<dyn Tap>> {
+        None
+    }
+
+    fn config(&self) -> Value {
+        json!({ "routes": [] })
     }
 }
 
@@ -194,7 +206,7 @@ async fn the_status_page_is_fed_until_the_port_closes() {
 
     assert_eq!(first["version"], "1.2.3");
     assert_eq!(first["streams"][0]["key"], "prices EURUSD");
-    assert_eq!((&first["routes"][0]["gaps"], &second["routes"][0]["gaps"]), (&json!(1), &json!(2)));
+    assert_eq!((&first["routes"][1]["gaps"], &second["routes"][1]["gaps"]), (&json!(1), &json!(2)));
     assert!(end.is_ok(), "the response went on");
 }
 

@@ -202,11 +202,11 @@ async fn a_reload_adds_a_route_and_a_bad_file_leaves_everything_as_it_was() {
     assert_eq!(metric(&gateway, "config_reloads_total", &["result=\"refused\""]).await, 1.0);
 
     let more = "[[routes]]\nname = \"news\"\npath = \"/news/{day}\"\nupstream = \"origin\"\nauth = \"public\"";
-    gateway.rewrite(&setup.clone().limits("streams = 7").after(more).toml());
+    gateway.rewrite(&setup.clone().server("workers = 7").limits("streams = 7").after(more).toml());
     gateway.signal("HUP");
     gateway.wait_line("configuration reloaded", DEADLINE).await;
     let without_effect: Vec<_> = gateway.log().into_iter().filter(|line| line.contains("restart")).collect();
-    assert!(matches!(without_effect.as_slice(), [line] if line.contains("table=\"limits\"")), "{without_effect:?}");
+    assert!(matches!(without_effect.as_slice(), [line] if line.contains("table=\"server\"")), "{without_effect:?}");
     let mut news = client.subscribe("/news/today", &[]).await;
     assert_eq!(news.status, 200);
     assert_eq!(metric(&gateway, "config_reloads_total", &["result=\"ok\""]).await, 1.0);

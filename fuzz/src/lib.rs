@@ -1,8 +1,10 @@
-//! What the fuzz targets share: the module under test, and the reference that judges it.
+//! What the fuzz targets share: the modules under test, and the reference that judges one of them.
 //!
-//! The module is compiled from its own sources, not through the gateway, because it depends on three crates and the
-//! gateway on a hundred and fifty: a fuzz build takes seconds. Run a target with `cargo +nightly fuzz run parser`.
+//! The modules are compiled from their own sources, not through the gateway, because they depend on three crates and
+//! the gateway on a hundred and fifty: a fuzz build takes seconds. Run a target with `cargo +nightly fuzz run parser`.
 
+#[path = "../../src/listen/proxy_header.rs"]
+pub mod proxy_header;
 #[path = "../../tests/corpus/reference.rs"]
 pub mod reference;
 #[path = "../../src/sse/mod.rs"]

@@ -18,6 +18,7 @@ pub struct Readiness {
 #[derive(Debug, Default)]
 struct State {
     reasons: BTreeMap<Cow<'static, str>, String>,
+    notes: BTreeMap<Cow<'static, str>, String>,
     draining: bool,
 }
 
@@ -28,6 +29,9 @@ pub struct Report {
     pub status: &'static str,
     /// What is wrong, by latch.
     pub reasons: BTreeMap<Cow<'static, str>, String>,
+    /// What is wrong and no reason against traffic, by what it is about.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Readiness {
@@ -46,6 +50,15 @@ impl Readiness {
         };
     }
 
+    /// Says what is wrong with `name` although traffic is wanted; `None`: nothing. Shown as the reasons are.
+    pub fn note(&self, name: &'static str, note: Option<String>) {
+        let notes = &mut self.state.write().notes;
+        match note {
+            Some(note) => notes.insert(name.into(), note),
+            None => notes.remove(name),
+        };
+    }
+
     /// A drain has begun: unready from now on.
     pub fn drain(&self) {
         self.state.write().draining = true;
@@ -59,7 +72,7 @@ impl Readiness {
             (false, true) => "ready",
             (false, false) => "unready",
         };
-        Report { status, reasons: state.reasons.clone() }
+        Report { status, reasons: state.reasons.clone(), notes: state.notes.clone() }
     }
 }
 

@@ -6,18 +6,25 @@
 //! | `/readyz` | 200, or 503 with the reasons |
 //! | `/metrics` | Prometheus text format 0.0.4 |
 //! | `/streams` | JSON, what the gateway says of its open streams |
+//! | `/streams/ROUTE/KEY` | JSON, one of them with its slowest clients |
+//! | `/tap/ROUTE/KEY` | one of them as it flows, as an event stream; no subscriber |
+//! | `/config` | JSON, the running configuration without its secrets |
+//! | `GET`, `PUT /log-level` | the filter of the log, at most 4 KiB |
 //! | `POST /revocations` | handed to the gateway, at most 64 KiB |
 //! | `/` | a status page, fed by `/events`, an event stream of one JSON snapshot per second |
 //!
 //! Everything here is bounded: connections, their age, request heads and bodies, viewers of the page. Nobody is
-//! authenticated here, so it never belongs on a public address. It knows the gateway through two traits only.
+//! authenticated here, so it never belongs on a public address, and pages of other sites are kept out (see `guard`). It
+//! knows the gateway through traits only.
 
+mod guard;
 mod health;
 mod page;
 mod reply;
 mod server;
 mod service;
 mod snapshot;
+mod tap;
 
 pub use health::{Readiness, Report};
 pub use server::Admin;
@@ -28,15 +35,18 @@ use bytes::Bytes;
 use http::StatusCode;
 
 /// Where the admin port listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// A loopback or cluster-internal address. Default 127.0.0.1:9464.
     pub address: SocketAddr,
+    /// Names in lower case, without ports, that a request may call the port by, besides addresses and names that cannot
+    /// be registered in the public domain name system. Default: none.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9464)), hosts: Vec::new() }
     }
 }
 
@@ -48,6 +58,23 @@ pub trait Introspect: Send + Sync {
     ///
     /// Called off the runtime's workers, so it may take a while; at most once a second for all status pages.
     fn streams(&self) -> serde_json::Value;
+
+    /// The open stream of this route that `/streams` shows under this key, with its slowest clients. `None`: there is
+    /// none. Called off the runtime's workers.
+    fn stream(&self, route: &str, key: &str) -> Option<serde_json::Value>;
+
+    /// A look at that stream as it flows, from now on. Called off the runtime's workers.
+    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn Tap>>;
+
+    /// The running configuration, without secrets.
+    fn config(&self) -> serde_json::Value;
+}
+
+/// A look at one stream.
+pub trait Tap: Send {
+    /// What has come since the last look, as pieces of an event stream; about `bytes` at most. `None`: the stream is
+    /// over. Does not block.
+    fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>>;
 }
 
 /// What takes revocations.

@@ -52,4 +52,4 @@ pub(super) fn wrong_method(allowed: &'static str) -> Response<Body> {
 }
 
 /// The page's own files and nothing else; no frame around it, and no form leads away.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

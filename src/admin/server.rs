@@ -28,10 +28,11 @@ use super::service::Service;
 use super::snapshot::Snapshots;
 use super::{Introspect, Revocations};
 use crate::telemetry::Metrics;
+use crate::telemetry::logging::FilterHandle;
 
 /// The admin port, ready to serve.
 pub struct Admin {
-    service: Arc<Service>,
+    service: Service,
 }
 
 impl Admin {
@@ -52,8 +53,24 @@ impl Admin {
             revocations,
             snapshots: Arc::new(snapshots),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
+            hosts: Vec::new(),
+            filter: None,
         };
-        Self { service: Arc::new(service) }
+        Self { service }
+    }
+
+    /// Names that a request may call the port by, besides those that are its own anyway (see [`Settings::hosts`]).
+    ///
+    /// [`Settings::hosts`]: super::Settings::hosts
+    pub fn known_as(mut self, hosts: Vec<String>) -> Self {
+        self.service.hosts = hosts;
+        self
+    }
+
+    /// Lets operators change what is logged. Without it, `/log-level` is 404.
+    pub fn with_filter(mut self, filter: FilterHandle) -> Self {
+        self.service.filter = Some(filter);
+        self
     }
 
     /// Serves a bound socket until `stop`, on the runtime that polls this. Then the socket is closed, open responses
@@ -69,6 +86,7 @@ impl Admin {
         spawn: impl Fn(&'static str, BoxFuture<'static, ()>),
         stop: CancellationToken,
     ) -> io::Result<()> {
+        let service = Arc::new(self.service);
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
@@ -77,7 +95,7 @@ impl Admin {
                 let permit = connections.clone().acquire_owned().await.expect("nobody closes this semaphore");
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        let (service, stop) = (self.service.clone(), stop.child_token());
+                        let (service, stop) = (service.clone(), stop.child_token());
                         let serving = async move {
                             connection(stream, service, stop).await;
                             drop(permit);
@@ -132,7 +150,7 @@ async fn ended<T, E>(serving: impl Future<Output = Result<Option<T>, E>>) -> boo
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
-/// Status pages at once, of those.
+/// Status pages and taps at once, of those.
 const VIEWERS: usize = 16;
 /// For a request's head, and between two requests of one connection. hyper has one timer for both.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,26 +3,29 @@
 //! A request's body is read only where one is expected, up to a size and a time. Whatever takes long (rendering,
 //! walking the streams) runs off the runtime's workers.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, LengthLimitError, Limited, StreamBody};
+use percent_encoding::percent_decode_str;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
-use super::{Introspect, Revocations, page};
+use super::{Introspect, Revocations, guard, page, tap};
 use crate::telemetry::Metrics;
+use crate::telemetry::logging::FilterHandle;
 
 /// What all connections of the admin port share.
 pub(super) struct Service {
@@ -31,17 +34,24 @@ pub(super) struct Service {
     pub(super) introspect: Arc<dyn Introspect>,
     pub(super) revocations: Option<Arc<dyn Revocations>>,
     pub(super) snapshots: Arc<Snapshots>,
-    /// Viewers of the status page; the rest of the connections stays for probes and scrapes.
+    /// Viewers of the status page and of taps; the rest of the connections stays for probes and scrapes.
     pub(super) viewers: Arc<Semaphore>,
+    /// Further names of the port.
+    pub(super) hosts: Vec<String>,
+    /// What is logged, if that may be changed.
+    pub(super) filter: Option<FilterHandle>,
 }
 
 impl Service {
-    /// Answers one request. `leave` ends the event stream of the status page.
+    /// Answers one request. `leave` ends event streams.
     pub(super) async fn respond<B>(&self, request: Request<B>, leave: CancellationToken) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if let Err((status, words)) = guard::admit(request.method(), request.uri(), request.headers(), &self.hosts) {
+            return problem(status, words);
+        }
         let path = request.uri().path();
         if path == "/revocations" && self.revocations.is_some() {
             return match *request.method() {
@@ -49,8 +59,17 @@ impl Service {
                 _ => wrong_method("POST"),
             };
         }
-        let known =
-            matches!(path, "/livez" | "/readyz" | "/metrics" | "/streams" | "/events") || page::file(path).is_some();
+        if let Some(filter) = self.filter.as_ref().filter(|_| path == "/log-level") {
+            return match *request.method() {
+                Method::GET | Method::HEAD => reply(StatusCode::OK, TEXT, format!("{}\n", filter.current())),
+                Method::PUT => set_filter(filter, request).await,
+                _ => wrong_method("GET, HEAD, PUT"),
+            };
+        }
+        let one = path.strip_prefix("/streams/").or_else(|| path.strip_prefix("/tap/")).and_then(OneStream::named);
+        let known = matches!(path, "/livez" | "/readyz" | "/metrics" | "/streams" | "/events" | "/config")
+            || page::file(path).is_some()
+            || one.is_some();
         if !known {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
         }
@@ -58,14 +77,17 @@ impl Service {
             return wrong_method("GET, HEAD");
         }
         match path {
-            "/livez" => reply(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+            "/livez" => reply(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => self.ready(),
             "/metrics" => self.metrics().await,
             "/streams" => self.streams().await,
             "/events" => self.events(request.method(), leave),
-            _ => match page::file(path) {
-                Some(file) => reply(StatusCode::OK, file.content_type, file.bytes),
-                None => problem(StatusCode::NOT_FOUND, "there is nothing here"),
+            "/config" => json(StatusCode::OK, &self.introspect.config()),
+            _ => match (page::file(path), one) {
+                (Some(file), _) => reply(StatusCode::OK, file.content_type, file.bytes),
+                (None, Some(one)) if path.starts_with("/tap/") => self.tap(one, request.method(), leave).await,
+                (None, Some(one)) => self.stream(one).await,
+                (None, None) => problem(StatusCode::NOT_FOUND, "there is nothing here"),
             },
         }
     }
@@ -90,6 +112,27 @@ impl Service {
         made.unwrap_or_else(|_| failed())
     }
 
+    async fn stream(&self, one: OneStream) -> Response<Body> {
+        let introspect = self.introspect.clone();
+        let found = spawn_blocking(move || introspect.stream(&one.route, &one.key)).await;
+        found.map_or_else(|_| failed(), |found| found.map_or_else(no_stream, |stream| json(StatusCode::OK, &stream)))
+    }
+
+    async fn tap(&self, one: OneStream, method: &Method, leave: CancellationToken) -> Response<Body> {
+        let Ok(permit) = self.viewers.clone().try_acquire_owned() else {
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages and taps are open");
+        };
+        let introspect = self.introspect.clone();
+        let found = spawn_blocking(move || introspect.tap(&one.route, &one.key)).await;
+        let Ok(found) = found else { return failed() };
+        let Some(tap) = found else { return no_stream() };
+        let body = match *method {
+            Method::HEAD => Body::default(),
+            _ => tap::body(tap, permit, leave),
+        };
+        streaming(StatusCode::OK, "text/event-stream", body)
+    }
+
     fn events(&self, method: &Method, leave: CancellationToken) -> Response<Body> {
         let Ok(permit) = self.viewers.clone().try_acquire_owned() else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open");
@@ -106,25 +149,77 @@ impl Service {
         B: HttpBody<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        // Browsers say where a POST comes from, and no page of anybody's has business here: without this, any page
-        // that an operator visits could post to a port on the loopback address.
-        if request.headers().contains_key(ORIGIN) {
-            return problem(StatusCode::FORBIDDEN, "revocations are not taken from web pages");
-        }
         let Some(revocations) = self.revocations.clone() else {
             return problem(StatusCode::NOT_FOUND, "there is nothing here");
         };
-        let body = match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), BODY_BYTES).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return problem(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB are taken at once");
-            }
-            Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body broke off"),
-            Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+        let body = match whole(request, BODY_BYTES).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
         };
         let answer = spawn_blocking(move || revocations.revoke(body)).await;
         answer.map_or_else(|_| failed(), |(status, value)| json(status, &value))
     }
+}
+
+/// Which stream is asked for.
+struct OneStream {
+    route: String,
+    key: String,
+}
+
+impl OneStream {
+    /// `ROUTE/KEY`, both percent-encoded; a slash in the key may stand for itself.
+    fn named(path: &str) -> Option<Self> {
+        let decoded = |text| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
+        let (route, key) = path.split_once('/')?;
+        Some(Self { route: decoded(route)?, key: decoded(key)? })
+    }
+}
+
+/// Replaces the log's filter by the body.
+async fn set_filter<B>(filter: &FilterHandle, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = match whole(request, FILTER_BYTES).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let Ok(text) = str::from_utf8(&body) else {
+        return problem(StatusCode::BAD_REQUEST, "a filter is UTF-8");
+    };
+    let before = filter.current();
+    match filter.set(Some(text)) {
+        Ok(()) => {
+            let after = filter.current();
+            // Whatever the filter lets through now: who looks at the log later must be able to see why it changed.
+            warn!(before, after, "log filter changed");
+            reply(StatusCode::OK, TEXT, format!("{after}\n"))
+        }
+        Err(error) => problem(StatusCode::BAD_REQUEST, &format!("{error}: {FILTER_HELP}")),
+    }
+}
+
+/// A request's body, of at most `most` bytes.
+async fn whole<B>(request: Request<B>, most: usize) -> Result<Bytes, Response<Body>>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let words = format!("at most {} KiB are taken at once", most / 1024);
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
+        }
+        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    }
+}
+
+fn no_stream() -> Response<Body> {
+    problem(StatusCode::NOT_FOUND, "no stream of this route and key is open: /streams lists those that are")
 }
 
 /// One snapshot per second until the client or `leave` ends it.
@@ -150,6 +245,10 @@ fn failed() -> Response<Body> {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
 }
 
+const TEXT: &str = "text/plain; charset=utf-8";
+const FILTER_BYTES: usize = 4 * 1024;
+const FILTER_HELP: &str = "write a level (error, warn, info, debug, trace, off) or directives such as \
+                           warn,rillgate=debug,rillgate::access=off";
 const PERIOD: Duration = Duration::from_secs(1);
 const BODY_BYTES: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -20,9 +20,9 @@ use super::grant::{Grant, Verified};
 use super::issuer::Issuer;
 use super::jws;
 use super::rules::{Rules, Wanted};
-use super::settings::RuleSettings;
-use super::token::{self, Found, Method};
-use super::verify;
+use super::settings::{RuleSettings, TokenSource};
+use super::token::{self, Found};
+use super::verify::{self, Expected};
 
 /// What a request brings that can be a credential.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ impl Authorizer {
         now: SystemTime,
     ) -> Result<Grant, Denied> {
         let found = token::find(&self.settings.token_from, request.headers, request.query)?;
-        if found.by() == Method::Cookie && is_foreign(request) {
+        if matches!(found.from(), TokenSource::Cookie(_)) && is_foreign(request) {
             return Err(Denied::Origin);
         }
         self.decide(&found, wanted, now, &mut Trail::off()).await
@@ -97,22 +97,32 @@ impl Authorizer {
         !matches!(token::find(&self.settings.token_from, request.headers, request.query), Err(Denied::Missing))
     }
 
-    /// Whether a grant, made earlier or by a ticket, would still be made by this authorizer: for a stream that outlived
-    /// a reload of the configuration. Expiry, revocation and keys are [`Grant::standing`]'s.
+    /// Until when a grant, made earlier or by a ticket, would stand if its token came anew in the same place: for a
+    /// stream that outlived a reload of the configuration. Revocation and keys are [`Grant::standing`]'s.
     ///
     /// # Errors
-    /// The reason why not.
-    pub fn recheck(&self, grant: &Grant, wanted: Wanted<'_>) -> Result<(), Denied> {
+    /// The reason why it would not be made at all.
+    pub fn recheck(&self, grant: &Grant, wanted: Wanted<'_>, now: SystemTime) -> Result<SystemTime, Denied> {
+        if !self.settings.token_from.contains(grant.from()) {
+            return Err(Denied::Missing);
+        }
         let claims = grant.claims();
         let issuer = self.issuers.iter().find(|issuer| issuer.name() == grant.issuer());
-        let settings = issuer.ok_or(TokenFault::UnknownIssuer)?.settings();
+        let issuer = issuer.ok_or(TokenFault::UnknownIssuer)?;
+        let settings = issuer.settings();
         if claims.named("iss").and_then(serde_json::Value::as_str) != Some(&settings.issuer) {
             return Err(TokenFault::UnknownIssuer.into());
         }
-        if !verify::is_for(claims.named("aud"), &settings.audience) {
-            return Err(TokenFault::Audience.into());
+        if !issuer.takes_type(grant.typ()) {
+            return Err(TokenFault::Typ.into());
         }
-        self.rules.check(&claims, wanted, &mut Trail::off()).map_err(Denied::Forbidden)
+        if !issuer.uses(grant.key().1) {
+            return Err(TokenFault::Algorithm.into());
+        }
+        let expected = Expected { audience: &settings.audience, leeway: settings.leeway, now };
+        let expires_at = verify::claims(claims.members(), expected, &mut Trail::off())?;
+        self.rules.check(&claims, wanted, &mut Trail::off()).map_err(Denied::Forbidden)?;
+        Ok(expires_at)
     }
 
     /// The same decision for a bare token, step by step, and how it ends.
@@ -123,7 +133,7 @@ impl Authorizer {
         now: SystemTime,
     ) -> (Vec<Step>, Result<Grant, Denied>) {
         let mut trail = Trail::on();
-        let decision = self.decide(&Found::new(token, Method::Header), wanted, now, &mut trail).await;
+        let decision = self.decide(&Found::new(token, TokenSource::Header), wanted, now, &mut trail).await;
         (trail.into_steps(), decision)
     }
 
@@ -135,7 +145,7 @@ impl Authorizer {
         trail: &mut Trail,
     ) -> Result<Grant, Denied> {
         let verified = self.verify(found.reveal(), now, trail).await?;
-        let (grant, claims) = Grant::new(verified, found.by());
+        let (grant, claims) = Grant::new(verified, found.from().clone());
         let is_revoked = self.authority.revocations().covers(&grant, now);
         trail.step("revocation", !is_revoked, || "no revocation covers the token".to_owned());
         if is_revoked {
@@ -170,6 +180,7 @@ impl Authorizer {
                         key: vouched.key,
                         claims: Claims::new(token.claims),
                         payload: token.payload,
+                        typ: token.typ,
                     });
                 }
                 Err(denied) => reason = reason.or(Some(denied)),
@@ -181,12 +192,16 @@ impl Authorizer {
 
 /// Whether a page of a foreign origin made the browser send this request.
 ///
-/// A browser names the origin except in a same-origin `GET` and in a `GET` without CORS, as of an image or a link; the
-/// latter is recognised by `Sec-Fetch-Site`. `null` is nobody's origin.
+/// A browser names the origin except in a same-origin `GET` and in a `GET` without CORS, as of an image or a link. Where
+/// it names none, `Sec-Fetch-Site` must say that the page is of this origin, or that there is none (an address typed in):
+/// a page of a sibling subdomain (`same-site`) gets the user's cookies sent along, but is not ours. What sends neither
+/// field is no browser, or one on a plain connection to another host. `null` is nobody's origin.
 fn is_foreign(request: Presented<'_>) -> bool {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
-        (None, _) => request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site"),
+        (None, _) => {
+            request.headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none")
+        }
         (Some(origin), None) => {
             !origin.to_str().is_ok_and(|origin| origin != "null" && (request.is_trusted_origin)(origin))
         }

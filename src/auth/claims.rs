@@ -90,6 +90,11 @@ impl Claims {
         Self(members)
     }
 
+    /// All of them.
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// The top-level claim of this name.
     pub fn named(&self, name: &str) -> Option<&Value> {
         self.0.get(name)

@@ -96,6 +96,8 @@ pub enum ScopeFault {
     Require,
     /// `bind`: a capture does not equal the claim.
     Bind,
+    /// `share.claims`: a claim that goes upstream is not there.
+    Share,
 }
 
 impl ScopeFault {
@@ -105,6 +107,7 @@ impl ScopeFault {
             Self::Streams => "streams",
             Self::Require => "require",
             Self::Bind => "bind",
+            Self::Share => "share",
         }
     }
 }
@@ -117,7 +120,7 @@ impl fmt::Display for ScopeFault {
 
 impl Denied {
     /// Every label there is.
-    pub const LABELS: [&'static str; 20] = [
+    pub const LABELS: [&'static str; 21] = [
         "missing",
         "ambiguous",
         "origin",
@@ -138,6 +141,7 @@ impl Denied {
         "streams",
         "require",
         "bind",
+        "share",
     ];
 
     /// The metric label, one of [`Self::LABELS`].

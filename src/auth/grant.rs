@@ -14,7 +14,7 @@ use super::authority::{Authority, Standing};
 use super::claims::{ClaimPath, Claims};
 use super::json;
 use super::keys::Fingerprint;
-use super::token::Method;
+use super::settings::TokenSource;
 
 /// See the module.
 #[derive(Clone)]
@@ -27,7 +27,8 @@ struct Inner {
     expires_at: SystemTime,
     key: (Fingerprint, Algorithm),
     payload: Box<[u8]>,
-    by: Method,
+    typ: Option<Box<str>>,
+    from: TokenSource,
 }
 
 /// What a verified token says, and what vouches for it.
@@ -36,12 +37,13 @@ pub(super) struct Verified {
     pub expires_at: SystemTime,
     pub key: (Fingerprint, Algorithm),
     pub payload: Vec<u8>,
+    pub typ: Option<String>,
     pub claims: Claims,
 }
 
 impl Grant {
     /// The grant, and the claims as they are already read.
-    pub(super) fn new(verified: Verified, by: Method) -> (Self, Claims) {
+    pub(super) fn new(verified: Verified, from: TokenSource) -> (Self, Claims) {
         let text = |name| verified.claims.named(name).and_then(serde_json::Value::as_str);
         let grant = Self(Arc::new(Inner {
             subject: text("sub").map(Arc::from),
@@ -50,7 +52,8 @@ impl Grant {
             expires_at: verified.expires_at,
             key: verified.key,
             payload: verified.payload.into_boxed_slice(),
-            by,
+            typ: verified.typ.map(String::into_boxed_str),
+            from,
         }));
         (grant, verified.claims)
     }
@@ -75,9 +78,14 @@ impl Grant {
         self.0.expires_at
     }
 
-    /// How the token came.
-    pub fn by(&self) -> Method {
-        self.0.by
+    /// Where the token stood in the request.
+    pub fn from(&self) -> &TokenSource {
+        &self.0.from
+    }
+
+    /// The `typ` of the token's header.
+    pub(super) fn typ(&self) -> Option<&str> {
+        self.0.typ.as_deref()
     }
 
     /// All claims, read anew: cheap for one question, not for one per event.
@@ -109,7 +117,7 @@ impl fmt::Debug for Grant {
         f.debug_struct("Grant")
             .field("issuer", &self.0.issuer)
             .field("expires_at", &self.0.expires_at)
-            .field("by", &self.0.by)
+            .field("from", &self.0.from)
             .finish_non_exhaustive()
     }
 }

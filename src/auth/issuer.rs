@@ -230,7 +230,7 @@ impl Issuer {
         trail: &mut Trail,
     ) -> Result<Vouched, Denied> {
         if let Some(wanted) = &self.settings.typ {
-            let is_wanted = token.typ.as_deref().is_some_and(|typ| media_type(typ) == media_type(wanted));
+            let is_wanted = self.takes_type(token.typ.as_deref());
             trail.step("typ", is_wanted, || format!("typ is {wanted}"));
             if !is_wanted {
                 return Err(TokenFault::Typ.into());
@@ -278,8 +278,14 @@ impl Issuer {
         }
     }
 
+    /// Whether a token's header may have this `typ`.
+    pub(super) fn takes_type(&self, typ: Option<&str>) -> bool {
+        let Some(wanted) = &self.settings.typ else { return true };
+        typ.is_some_and(|typ| media_type(typ) == media_type(wanted))
+    }
+
     /// Whether any key, of now or of a later JWKS, could be used with `algorithm`.
-    fn uses(&self, algorithm: Algorithm) -> bool {
+    pub(super) fn uses(&self, algorithm: Algorithm) -> bool {
         self.settings.keys.iter().any(|source| match source {
             KeySource::JwksUrl { .. } | KeySource::JwksFile(_) => self.settings.algorithms.contains(&algorithm),
             KeySource::PemFile { algorithm: own, .. } | KeySource::Secret { algorithm: own, .. } => *own == algorithm,

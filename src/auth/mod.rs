@@ -51,7 +51,6 @@ pub use rules::Wanted;
 pub use settings::{IssuerSettings, KeySource, RuleSettings, TokenSource};
 pub use source::SourceError;
 pub use tickets::{Ticket, TicketError, Tickets};
-pub use token::Method;
 pub use verify::MAX_LEEWAY;
 
 /// Chooses the cryptography that signatures are checked with. Idempotent; call it before the first token.

@@ -14,6 +14,7 @@ pub struct Rules {
     streams: Option<ClaimPath>,
     require: Vec<(ClaimPath, String)>,
     bind: Vec<(String, ClaimPath)>,
+    shared: Vec<ClaimPath>,
 }
 
 /// The stream that is asked for.
@@ -38,7 +39,8 @@ impl Rules {
         let streams = settings.streams_claim.as_ref().map(path).transpose()?;
         let require = settings.require.iter().map(|(name, value)| Ok((path(name)?, value.clone())));
         let bind = settings.bind.iter().map(|(capture, name)| Ok((capture.clone(), path(name)?)));
-        Ok(Self { streams, require: require.collect::<Result<_, _>>()?, bind: bind.collect::<Result<_, _>>()? })
+        let shared = settings.shared.iter().map(path).collect::<Result<_, _>>()?;
+        Ok(Self { streams, require: require.collect::<Result<_, _>>()?, bind: bind.collect::<Result<_, _>>()?, shared })
     }
 
     /// Whether these claims cover that stream.
@@ -66,6 +68,13 @@ impl Rules {
             trail.step("bind", holds, || format!("the capture {capture} equals {name}"));
             if !holds {
                 return Err(ScopeFault::Bind);
+            }
+        }
+        for name in &self.shared {
+            let holds = claims.text(name).is_some_and(|text| !text.is_empty());
+            trail.step("share", holds, || format!("{name}, which goes upstream, is there"));
+            if !holds {
+                return Err(ScopeFault::Share);
             }
         }
         Ok(())
@@ -109,6 +118,7 @@ mod tests {
             streams_claim: None,
             require: vec![],
             bind: vec![],
+            shared: vec![],
             enforce: true,
             tickets: false,
             ticket_ttl: std::time::Duration::from_secs(30),
@@ -168,6 +178,18 @@ mod tests {
             json!({ "streams": "/a /prices/*" }),
         ] {
             assert_eq!(check(&settings, claims.clone(), &[]), Err(ScopeFault::Streams), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_goes_upstream_must_be_there() {
+        let settings = RuleSettings { shared: vec!["tenant".into()], ..no_rules() };
+
+        for claims in [json!({ "tenant": "acme" }), json!({ "tenant": 7 }), json!({ "tenant": false })] {
+            assert_eq!(check(&settings, claims.clone(), &[]), Ok(()), "{claims}");
+        }
+        for claims in [json!({}), json!({ "tenant": "" }), json!({ "tenant": null }), json!({ "tenant": ["acme"] })] {
+            assert_eq!(check(&settings, claims.clone(), &[]), Err(ScopeFault::Share), "{claims}");
         }
     }
 

@@ -112,6 +112,9 @@ pub struct RuleSettings {
     pub require: Vec<(String, String)>,
     /// Captures (first) that must equal a claim (second).
     pub bind: Vec<(String, String)>,
+    /// Claims that go upstream, each of which must be a string, a number or a boolean, and not empty: without its
+    /// header a request would ask the upstream for something else.
+    pub shared: Vec<String>,
     /// False: decide, count and log, but let in.
     pub enforce: bool,
     /// Whether `POST PATH?ticket` makes one-time URLs.

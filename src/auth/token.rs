@@ -16,24 +16,13 @@ use super::settings::TokenSource;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Found {
     token: String,
-    by: Method,
-}
-
-/// How a token came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// In the `Authorization` header.
-    Header,
-    /// In a cookie: the browser added it, whichever page asked.
-    Cookie,
-    /// In the query.
-    Query,
+    from: TokenSource,
 }
 
 impl Found {
     /// A token that did not come in a request.
-    pub fn new(token: impl Into<String>, by: Method) -> Self {
-        Self { token: token.into(), by }
+    pub fn new(token: impl Into<String>, from: TokenSource) -> Self {
+        Self { token: token.into(), from }
     }
 
     /// The token, for the one place that verifies it.
@@ -41,15 +30,15 @@ impl Found {
         &self.token
     }
 
-    /// How it came.
-    pub fn by(&self) -> Method {
-        self.by
+    /// Where it stood.
+    pub fn from(&self) -> &TokenSource {
+        &self.from
     }
 }
 
 impl fmt::Debug for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found").field("token", &"[redacted]").field("by", &self.by).finish()
+        f.debug_struct("Found").field("token", &"[redacted]").field("from", &self.from).finish()
     }
 }
 
@@ -62,10 +51,11 @@ pub fn find(places: &[TokenSource], headers: &HeaderMap, query: Option<&str>) ->
     let mut found = None;
     for place in places {
         let here = match place {
-            TokenSource::Header => in_header(headers)?.map(|token| Found::new(token, Method::Header)),
-            TokenSource::Cookie(name) => in_cookie(headers, name)?.map(|token| Found::new(token, Method::Cookie)),
-            TokenSource::Query(name) => in_query(query, name)?.map(|token| Found::new(token, Method::Query)),
+            TokenSource::Header => in_header(headers)?.map(str::to_owned),
+            TokenSource::Cookie(name) => in_cookie(headers, name)?.map(str::to_owned),
+            TokenSource::Query(name) => in_query(query, name)?,
         };
+        let here = here.map(|token| Found::new(token, place.clone()));
         if here.is_some() && std::mem::replace(&mut found, here).is_some() {
             return Err(Denied::Ambiguous);
         }

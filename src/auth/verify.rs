@@ -73,7 +73,7 @@ pub fn claims(
 }
 
 /// Whether `aud` names one of `ours`.
-pub fn is_for(aud: Option<&Value>, ours: &[String]) -> bool {
+fn is_for(aud: Option<&Value>, ours: &[String]) -> bool {
     audience(aud).is_ok_and(|given| given.iter().any(|given| ours.iter().any(|ours| ours == given)))
 }
 

@@ -54,7 +54,7 @@ impl Demo {
             gateway.serve_pages(pages);
             let _ = gateway_handle.set(gateway.handle());
             introduce(&url, &token, &folder.0.join("rillgate.toml"))?;
-            serve::until_signalled(gateway, |_| {}).await
+            serve::until_signalled(gateway, None).await
         })?
     }
 }

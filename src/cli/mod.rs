@@ -5,8 +5,10 @@
 mod check;
 mod demo;
 mod explain;
+mod manager;
 mod serve;
 mod token;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -74,12 +76,15 @@ pub fn run(arguments: Arguments) -> ExitCode {
         LogFormat::Json => logging::Format::Json,
     };
     let filter = std::env::var("RILLGATE_LOG").ok();
-    if let Err(error) = logging::init(format, filter.as_deref()) {
-        eprintln!("RILLGATE_LOG: {error}");
-        return ExitCode::from(2);
-    }
+    let filter = match logging::init(format, filter.as_deref()) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("RILLGATE_LOG: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let outcome = match arguments.command {
-        Command::Serve(file) => serve::run(&file),
+        Command::Serve(file) => serve::run(&file, filter),
         Command::Check(file) => check::run(&file),
         Command::Demo(demo) => demo.run(),
         Command::Token(token) => token.run(),

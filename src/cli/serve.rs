@@ -1,38 +1,61 @@
 //! `rillgate serve`: the gateway, until a signal says otherwise.
 //!
-//! TERM and INT: leave well; a second one: leave at once. HUP: read the file again.
+//! TERM and INT: leave well; a second one: leave at once. HUP, or a change of the file or one that it names: read the
+//! file again.
 
 use std::io;
 
+use rillgate::config::Config;
+use rillgate::telemetry::logging::FilterHandle;
 use rillgate::{BindError, Drained, Gateway, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::manager::Manager;
+use super::watch::Watch;
 use super::{ConfigFile, Failure, Outcome, block_on};
 
-pub fn run(file: &ConfigFile) -> Outcome {
+pub fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
     let config = file.load()?;
     block_on(async {
-        let gateway = Gateway::bind(&config).map_err(|error| match error {
+        let mut gateway = Gateway::bind(&config).map_err(|error| match error {
             BindError::Parts(error) => file.problem(&error),
             BindError::Tls { .. } => file.problem(&error),
-            BindError::Listen { .. } => Failure::Failed(error.to_string()),
+            BindError::Listen { .. } | BindError::Store(_) => Failure::Failed(error.to_string()),
         })?;
-        until_signalled(gateway, |handle| reload(file, handle)).await
+        gateway.serve_log_filter(filter);
+        until_signalled(gateway, Some(Reloading { file, watch: Watch::new(&config) })).await
     })?
 }
 
-/// Runs the gateway until the process is told to end.
-pub async fn until_signalled(gateway: Gateway, reload: impl Fn(&Handle)) -> Outcome {
+/// Where a new configuration comes from, and how it is noticed.
+pub struct Reloading<'f> {
+    file: &'f ConfigFile,
+    watch: Watch,
+}
+
+/// Runs the gateway until the process is told to end. Without `reloading`, HUP says nothing to it.
+pub async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
+    let manager = Manager::from_environment();
     let leave = Notify::new();
     let listening = async {
         let mut is_leaving = false;
         loop {
-            match signals.next().await {
-                Wish::Reload => reload(&handle),
+            let wish = tokio::select! {
+                wish = signals.next() => wish,
+                () = changed(&mut reloading) => Wish::Reload,
+            };
+            match wish {
+                Wish::Reload => {
+                    if let Some(reloading) = &mut reloading {
+                        manager.reloading();
+                        reloading.reload(&handle);
+                        manager.reloaded(*handle.stage().borrow());
+                    }
+                }
                 Wish::Leave if is_leaving => return,
                 Wish::Leave => {
                     is_leaving = true;
@@ -47,22 +70,49 @@ pub async fn until_signalled(gateway: Gateway, reload: impl Fn(&Handle)) -> Outc
             Ok(Drained::Clean | Drained::Aborted { .. }) => Ok(()),
             Err(error) => Err(Failure::Failed(format!("cannot start: {error}"))),
         },
-        () = listening => Err(Failure::Failed("left at once".to_owned())),
+        () = manager.keep_informed(&handle) => unreachable!("it goes on until it is dropped"),
+        // As told: like a deadline that has come, it is logged and no failure.
+        () = listening => {
+            warn!("left at once, at the second signal");
+            Ok(())
+        }
     }
 }
 
-fn reload(file: &ConfigFile, handle: &Handle) {
-    let outcome = file.load().and_then(|config| handle.reload(&config).map_err(|error| file.problem(&error)));
-    let metrics = &handle.gate().metrics;
-    match outcome {
-        Ok(()) => {
-            metrics.config_reload("ok");
-            info!("configuration reloaded");
+/// Completes when the files have changed and are as they were at the last look.
+async fn changed(reloading: &mut Option<Reloading<'_>>) {
+    match reloading {
+        Some(reloading) => {
+            reloading.watch.changed().await;
+            info!("configuration files have changed");
         }
-        Err(Failure::Config(text) | Failure::Failed(text)) => {
-            metrics.config_reload("refused");
-            for problem in text.lines() {
-                error!(problem, "configuration not reloaded, the old one stays in use");
+        None => std::future::pending().await,
+    }
+}
+
+impl Reloading<'_> {
+    fn reload(&mut self, handle: &Handle) {
+        let outcome = match Config::load(&self.file.config) {
+            Ok(config) => {
+                self.watch.follow(&config);
+                handle.reload(&config).map_err(|error| format!("{}: {error}", self.file.config.display()))
+            }
+            Err(problems) => {
+                self.watch.await_correction(&problems);
+                Err(problems.to_string())
+            }
+        };
+        let metrics = &handle.gate().metrics;
+        match outcome {
+            Ok(()) => {
+                metrics.config_reload("ok");
+                info!("configuration reloaded");
+            }
+            Err(text) => {
+                metrics.config_reload("refused");
+                for problem in text.lines() {
+                    error!(problem, "configuration not reloaded, the old one stays in use");
+                }
             }
         }
     }

@@ -80,6 +80,8 @@ fn rules(
         streams_claim: table.get("streams_claim").and_then(|value| names::claim(&value, value.text()?)),
         require: require(table),
         bind: bind(table, path),
+        // Known once the route's share has been read.
+        shared: Vec::new(),
         enforce: table.flag("enforce"),
         tickets: table.flag("tickets"),
         ticket_ttl: table.duration("ticket_ttl"),

@@ -12,8 +12,8 @@ use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
-use crate::route::{Access, Cors, Delivery, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
-use crate::stream::{Ids, Retention};
+use crate::route::{Access, Cors, Delivery, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
+use crate::stream::{CatchUpLimit, Ids, Retention};
 use crate::upstream::Target;
 
 pub(super) const SHARE: &[Key] = &[
@@ -155,18 +155,28 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
         on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
         verdict: table.choice("verdict", &verdicts),
         query_id: query_id.unwrap_or_else(|| "last_event_id".to_owned()),
+        store: table.choice("store", &[("memory", Keeping::Memory), ("disk", Keeping::Disk)]),
+        read_through: read_through(table, ids),
     };
-    // Checked, though nothing acts on them yet.
-    let is_on_disk = table.choice("store", &[("memory", false), ("disk", true)]);
-    if is_on_disk && !has_store {
+    if replay.store == Keeping::Disk && !has_store {
         table.problem("store", "\"disk\" needs a [store] table");
     }
-    table.flag("read_through");
-    let limit = table.table("read_through_limit");
-    limit.count("events");
-    limit.size("bytes");
-    limit.count("concurrent");
     (retention, ids, replay)
+}
+
+/// The limit is read and checked also where it bounds nothing.
+fn read_through(table: &Table<'_>, ids: Ids) -> Option<CatchUpLimit> {
+    let is_on = table.flag("read_through");
+    let limit = table.table("read_through_limit");
+    let limit = CatchUpLimit {
+        events: limit.count("events"),
+        bytes: limit.size("bytes"),
+        concurrent: limit.count("concurrent"),
+    };
+    if is_on && ids != Ids::Keep {
+        table.problem("read_through", "needs ids = \"keep\": the upstream knows no ids but its own");
+    }
+    is_on.then_some(limit)
 }
 
 fn start(value: &Value<'_>) -> Option<Start> {

@@ -1,7 +1,8 @@
 //! What the configuration file names: certificates, keys, secrets, variables. Read once, to be believed.
 //!
 //! Every failure is noted at the key that names the file. Files are bounded in size. Of a secret neither the content nor
-//! the name of its file or variable is ever quoted, since people put the secret itself there. Nothing is watched here.
+//! the name of its file or variable is ever quoted, since people put the secret itself there. Nothing is watched here, but how each
+//! file looked is noted.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,8 +14,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::key::{Key, Kind};
-use super::reader::Value;
+use super::reader::{Source, Value};
 use super::table::Table;
+use crate::files::Stamp;
 use crate::listen::CertificateFiles;
 use crate::secret::Secret;
 
@@ -53,9 +55,21 @@ pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
     value.text().map(|text| value.reader.folder.join(text))
 }
 
-/// Reads the file that a value names.
+/// Reads a file that a value names, and whose changes its user follows.
 pub(super) fn content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
+    content_of(value, true)
+}
+
+/// Reads a file that a value names, and whose changes only reading the configuration again takes in.
+fn fixed_content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
+    content_of(value, false)
+}
+
+fn content_of(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)> {
     let path = path(value)?;
+    // Looked at before it is read: a change in between is seen later.
+    let source = Source { path: path.clone(), stamp: Stamp::of(&path), is_followed };
+    value.reader.read.borrow_mut().push(source);
     match read(&path) {
         Ok(content) => Some((path, content)),
         Err(reason) => {
@@ -79,7 +93,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// The bytes behind `{ file = "…" }` or `{ env = "…" }`, as they are.
 pub(super) fn secret_bytes(table: &Table<'_>) -> Option<Vec<u8>> {
     match (table.get("file"), table.get("env")) {
-        (Some(file), None) => content(&file).map(|(_, bytes)| bytes),
+        (Some(file), None) => fixed_content(&file).map(|(_, bytes)| bytes),
         (None, Some(variable)) => {
             let bytes = (variable.reader.environment)(variable.text()?);
             if bytes.is_none() {
@@ -120,7 +134,16 @@ pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
 
 /// The certificates in the file that a value names. At least one.
 pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    let (path, content) = content(value)?;
+    chain(value, true)
+}
+
+/// The same for a file whose changes nobody follows.
+pub(super) fn fixed_certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    chain(value, false)
+}
+
+fn chain(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    let (path, content) = content_of(value, is_followed)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
     match parsed {
         Ok(chain) if chain.is_empty() => value.problem("the file holds no certificate in PEM"),
@@ -132,11 +155,20 @@ pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<Certificat
 
 /// A chain and its key, which must belong together.
 pub(super) fn certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
-    let chain = table.get("chain");
+    pair(table, true)
+}
+
+/// The same for files whose changes nobody follows.
+pub(super) fn fixed_certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
+    pair(table, false)
+}
+
+fn pair(table: &Table<'_>, is_followed: bool) -> Option<(CertificateFiles, CertifiedKey)> {
+    let certificates = table.get("chain");
     let key = table.get("key");
-    let chain = chain.and_then(|value| certificates(&value));
-    let key = key.as_ref().and_then(private_key);
-    let ((chain_path, chain), (key_path, key)) = (chain?, key?);
+    let certificates = certificates.and_then(|value| chain(&value, is_followed));
+    let key = key.and_then(|value| private_key(&value, is_followed));
+    let ((chain_path, chain), (key_path, key)) = (certificates?, key?);
     match CertifiedKey::from_der(chain, key, &provider()) {
         Ok(certified) => Some((CertificateFiles { chain: chain_path, key: key_path }, certified)),
         Err(rustls::Error::InconsistentKeys(_)) => {
@@ -154,8 +186,8 @@ pub(super) fn certified_key(table: &Table<'_>) -> Option<(CertificateFiles, Cert
     }
 }
 
-fn private_key(value: &Value<'_>) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
-    let (path, content) = content(value)?;
+fn private_key(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
+    let (path, content) = content_of(value, is_followed)?;
     match PrivateKeyDer::from_pem_slice(&content) {
         Ok(key) => Some((path, key)),
         Err(_) => {

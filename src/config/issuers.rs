@@ -38,7 +38,7 @@ const KEY: &[Key] = &[
     Key::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
     Key::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
     Key::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
-    Key::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes."),
+    Key::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.").secret(),
     Key::optional(
         "algorithm",
         Kind::Choice(NAMES),

@@ -11,6 +11,8 @@ pub(super) struct Key {
     pub(super) presence: Presence,
     /// What it is for, in the words of the schema.
     pub(super) words: &'static str,
+    /// Whether what stands there is shown to nobody.
+    pub(super) is_secret: bool,
 }
 
 /// What happens when a key is absent.
@@ -53,15 +55,20 @@ pub(super) enum Kind {
 
 impl Key {
     pub(super) const fn required(name: &'static str, kind: Kind, words: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Required, words }
+        Self { name, kind, presence: Presence::Required, words, is_secret: false }
     }
 
     pub(super) const fn optional(name: &'static str, kind: Kind, words: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Optional, words }
+        Self { name, kind, presence: Presence::Optional, words, is_secret: false }
     }
 
     pub(super) const fn default(name: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Default(default), words }
+        Self { name, kind, presence: Presence::Default(default), words, is_secret: false }
+    }
+
+    /// The same key, of which nothing is shown.
+    pub(super) const fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
     }
 
     /// The default, of a key that has one.

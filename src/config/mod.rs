@@ -20,14 +20,14 @@ mod restart;
 mod routes;
 mod schema;
 mod server;
+mod shown;
+mod sources;
 mod summary;
 mod table;
-mod unsupported;
 mod upstreams;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,28 +38,38 @@ pub use self::files::Environment;
 use self::key::{Key, Kind};
 use self::problem::Found;
 pub use self::problem::{Problem, Problems};
-use self::reader::Reader;
+use self::reader::{Reader, Source};
 pub use self::schema::schema;
+pub use self::sources::Sources;
 use self::table::Table;
 pub use self::value::parse_duration;
+use crate::admin;
 use crate::auth::IssuerSettings;
+use crate::files::Stamp;
 use crate::limits::Limits;
 use crate::upstream::Target;
-use crate::{listen, route};
+use crate::{listen, route, store};
 
 /// A configuration that can be run.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Threads, each with its own runtime. Never 0 here: `workers = 0` has become the number of cores.
     pub workers: usize,
+    /// Whether it is read again when its files have changed. Default true.
+    pub watch: bool,
+    /// The files whose changes only reading it again takes in, as they looked just before they were read: its own, those
+    /// of secrets, and those of the upstreams' TLS.
+    pub sources: Sources,
     /// How the gateway leaves.
     pub drain: Drain,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
+    /// Where the event logs of routes with `replay.store = "disk"` are kept. `None`: there are none such.
+    pub store: Option<store::Settings>,
     /// Where clients come in. Never empty.
     pub listeners: Vec<listen::Settings>,
     /// The operator's port. `None`: there is none.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<admin::Settings>,
     /// How much of each thing is let in.
     pub limits: Limits,
     /// Who signs tokens, by name.
@@ -70,6 +80,8 @@ pub struct Config {
     pub routes: Vec<Arc<route::Settings>>,
     /// What is refused although its token is good.
     pub revocations: Revocations,
+    /// All of it as it was written, defaults included and secrets not, to be shown.
+    pub shown: serde_json::Value,
 }
 
 /// Three durations, three questions.
@@ -124,14 +136,29 @@ impl Config {
     /// # Errors
     /// All [`Problems`] of the file, or the one that it cannot be read.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let content =
-            files::read(path).map_err(|reason| Problems::of_file(path, format!("cannot be read: {reason}")))?;
-        match str::from_utf8(&content) {
+        // Looked at before it is read: a change in between is seen later.
+        let own = Stamp::of(path);
+        let content = files::read(path).map_err(|reason| {
+            Problems::of_file(path, format!("cannot be read: {reason}"))
+                .from([(path.to_owned(), own)].into_iter().collect())
+        })?;
+        let outcome = match str::from_utf8(&content) {
             Ok(text) => Self::parse(text, path),
             Err(error) => {
                 let message = "is not UTF-8".to_owned();
                 let found = Found { at: error.valid_up_to(), key: "file".to_owned(), message };
                 Err(Problems::locate(path, &content, vec![found]))
+            }
+        };
+        match outcome {
+            Ok(mut config) => {
+                config.sources.add(path.to_owned(), own);
+                Ok(config)
+            }
+            Err(problems) => {
+                let mut sources = problems.sources().clone();
+                sources.add(path.to_owned(), own);
+                Err(problems.from(sources))
             }
         }
     }
@@ -163,10 +190,16 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     let folder = file.parent().unwrap_or(Path::new(""));
     let reader = Reader::new(folder, environment);
     let config = config(&reader.root(FILE, document.get_ref()));
+    let sources = |of: fn(&Source) -> bool| {
+        reader.read.borrow().iter().filter(|source| of(source)).map(|it| (it.path.clone(), it.stamp)).collect()
+    };
     let (found, asked) = reader.finish();
     match found.is_empty() {
-        true => (Ok(config), asked),
-        false => (Err(Problems::locate(file, text.as_bytes(), found)), asked),
+        true => {
+            let shown = shown::shown(FILE, Some(document.get_ref()));
+            (Ok(Config { sources: sources(|source| !source.is_followed), shown, ..config }), asked)
+        }
+        false => (Err(Problems::locate(file, text.as_bytes(), found).from(sources(|_| true))), asked),
     }
 }
 
@@ -190,25 +223,41 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
 }
 
 fn config(root: &Table<'_>) -> Config {
-    let (workers, drain) = server::server(&root.table("server"));
+    let (workers, watch, drain) = server::server(&root.table("server"));
     let log_subject = root.table("log").flag("subject");
-    server::store(&root.table("store"));
+    let store = root.optional_table("store").map(|table| server::store(&table));
     let revocations = server::revocations(&root.table("revocations"));
     let listeners = listeners::listeners(&root.some_items("listeners"));
     let admin = root.optional_table("admin");
     let admin = admin.and_then(|table| {
-        let address = server::admin(&table)?;
-        if listeners.iter().any(|other| listeners::meets(&other.address, &listen::Address::Socket(address))) {
+        let settings = server::admin(&table)?;
+        let address = listen::Address::Socket(settings.address);
+        if listeners.iter().any(|other| listeners::meets(&other.address, &address)) {
             table.problem("address", "is a listener's: the operator's port is never public");
         }
-        Some(address)
+        Some(settings)
     });
     let limits = server::limits(&root.table("limits"));
     let issuers = issuers::issuers(root.entries("issuers"));
     let upstreams = upstreams::upstreams(root.entries("upstreams"));
     let known = routes::Known { issuers: &issuers, upstreams: &upstreams, has_store: root.has("store") };
     let routes = routes::routes(&root.items("routes"), known);
-    Config { workers, drain, log_subject, listeners, admin, limits, issuers, upstreams, routes, revocations }
+    Config {
+        workers,
+        watch,
+        sources: Sources::default(),
+        drain,
+        log_subject,
+        store,
+        listeners,
+        admin,
+        limits,
+        issuers,
+        upstreams,
+        routes,
+        revocations,
+        shown: serde_json::Value::Null,
+    }
 }
 
 #[cfg(test)]

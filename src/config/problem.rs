@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::sources::Sources;
+
 /// One mistake in the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -25,6 +27,7 @@ pub struct Problem {
 pub struct Problems {
     file: PathBuf,
     problems: Vec<Problem>,
+    sources: Sources,
 }
 
 /// A mistake whose position is still a byte offset.
@@ -47,7 +50,18 @@ impl Problems {
                 Problem { line, column, key, message }
             })
             .collect();
-        Self { file: file.to_owned(), problems }
+        Self { file: file.to_owned(), problems, sources: Sources::default() }
+    }
+
+    /// With the files that were read, any of which may be the one to be mended.
+    pub(super) fn from(mut self, sources: Sources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// The files that were read, or could not be, as they looked just before.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// A problem of the file as a whole.

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -14,8 +14,8 @@ use super::files::Environment;
 use super::key::{Key, Kind};
 use super::problem::{Found, did_you_mean, nearest};
 use super::table::Table;
-use super::unsupported::UNSUPPORTED;
 use super::value;
+use crate::files::Stamp;
 use crate::limits::Memory;
 
 /// What all tables of one file share.
@@ -24,8 +24,20 @@ pub(super) struct Reader<'a> {
     pub(super) folder: &'a Path,
     pub(super) environment: &'a Environment<'a>,
     problems: RefCell<Vec<Found>>,
+    /// Every file that was read, as it looked just before.
+    pub(super) read: RefCell<Vec<Source>>,
     /// Every key that was asked for, so that a test can compare them with the declared ones.
     pub(super) asked: RefCell<BTreeSet<String>>,
+}
+
+/// A file that the configuration was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    /// How it looked just before it was read.
+    pub(super) stamp: Option<Stamp>,
+    /// Whether something else follows its changes while the gateway runs.
+    pub(super) is_followed: bool,
 }
 
 /// Where a value stands.
@@ -49,7 +61,7 @@ pub(super) struct Value<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(folder: &'a Path, environment: &'a Environment<'a>) -> Self {
-        Self { folder, environment, problems: RefCell::default(), asked: RefCell::default() }
+        Self { folder, environment, problems: RefCell::default(), read: RefCell::default(), asked: RefCell::default() }
     }
 
     /// The document itself.
@@ -99,20 +111,6 @@ impl<'a> Value<'a> {
         };
         self.problem(format!("expected {}, found {found}", self.kind.expected()));
         None
-    }
-
-    pub(super) fn note_unsupported(&self) {
-        let Some(entry) = UNSUPPORTED.iter().find(|entry| entry.key == self.place.pattern) else { return };
-        let is_off = entry.off.is_some_and(|off| match self.value {
-            DeValue::String(text) => text == off,
-            DeValue::Boolean(flag) => off.parse() == Ok(*flag),
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                false
-            }
-        });
-        if !is_off {
-            self.problem(format!("is not supported by this version: {}", entry.words));
-        }
     }
 
     pub(super) fn flag(&self) -> Option<bool> {

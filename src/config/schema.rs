@@ -7,21 +7,18 @@ use serde_json::{Map, Value, json};
 
 use super::FILE;
 use super::key::{Key, Kind, Presence};
-use super::unsupported::UNSUPPORTED;
 
 /// The JSON Schema of the configuration file.
 pub fn schema() -> Value {
-    let mut schema = table(FILE, "");
+    let mut schema = table(FILE);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("rillgate.toml");
     schema["description"] = json!("The configuration of rillgate.");
     schema
 }
 
-fn table(keys: &[Key], path: &str) -> Value {
-    let dot = if path.is_empty() { "" } else { "." };
-    let properties: Map<_, _> =
-        keys.iter().map(|key| (key.name.to_owned(), property(key, &format!("{path}{dot}{}", key.name)))).collect();
+fn table(keys: &[Key]) -> Value {
+    let properties: Map<_, _> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let required = keys.iter().filter(|key| key.presence == Presence::Required).map(|key| key.name);
     let required: Vec<_> = required.collect();
     let mut schema = json!({ "type": "object", "additionalProperties": false, "properties": properties });
@@ -31,14 +28,11 @@ fn table(keys: &[Key], path: &str) -> Value {
     schema
 }
 
-fn property(key: &Key, path: &str) -> Value {
-    let mut schema = kind(&key.kind, path);
+fn property(key: &Key) -> Value {
+    let mut schema = kind(&key.kind);
     let mut words = key.words.to_owned();
     if let Some(bounds) = bounds(&key.kind) {
         words = format!("{words} {bounds}");
-    }
-    if let Some(entry) = UNSUPPORTED.iter().find(|entry| entry.key == path) {
-        words = format!("{words} Not supported by this version: {}.", entry.words);
     }
     schema["description"] = json!(words);
     if let Presence::Default(default) = key.presence {
@@ -47,7 +41,7 @@ fn property(key: &Key, path: &str) -> Value {
     schema
 }
 
-fn kind(kind: &Kind, path: &str) -> Value {
+fn kind(kind: &Kind) -> Value {
     match kind {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Integer { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
@@ -58,23 +52,26 @@ fn kind(kind: &Kind, path: &str) -> Value {
         }
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
         Kind::Choice(choices) => json!({ "enum": choices }),
-        Kind::Table(keys) => table(keys, path),
-        Kind::List(item) => json!({ "type": "array", "items": self::kind(item, &format!("{path}[]")) }),
+        Kind::Table(keys) => table(keys),
+        Kind::List(item) => json!({ "type": "array", "items": self::kind(item) }),
         Kind::Map(value) => {
-            json!({ "type": "object", "additionalProperties": self::kind(value, &format!("{path}.*")) })
+            json!({ "type": "object", "additionalProperties": self::kind(value) })
         }
         Kind::Either(kinds) => {
-            json!({ "anyOf": kinds.iter().map(|one| self::kind(one, path)).collect::<Vec<_>>() })
+            json!({ "anyOf": kinds.iter().map(self::kind).collect::<Vec<_>>() })
         }
     }
 }
 
 fn bounds(kind: &Kind) -> Option<String> {
     match kind {
-        Kind::Duration { least, most, .. } | Kind::Size { least, most } => Some(format!("From {least} to {most}.")),
+        Kind::Duration { least, most, off: true } => Some(format!("From {least} to {most}, or 0s.")),
+        Kind::Duration { least, most, off: false } | Kind::Size { least, most } => {
+            Some(format!("From {least} to {most}."))
+        }
+        Kind::Memory => Some("From 1% to 100%, or from 32MiB.".to_owned()),
         Kind::Flag
         | Kind::Integer { .. }
-        | Kind::Memory
         | Kind::Text
         | Kind::Choice(_)
         | Kind::Table(_)

@@ -2,7 +2,6 @@
 //!
 //! Every number has a default and an upper bound. What is not written never contradicts what is: a default gives way.
 
-use std::net::SocketAddr;
 use std::thread::available_parallelism;
 
 use super::files;
@@ -10,10 +9,13 @@ use super::key::{Key, Kind};
 use super::names;
 use super::table::Table;
 use super::{Drain, Revocations};
+use crate::admin;
 use crate::limits::Limits;
+use crate::store;
 
 pub(super) const SERVER: &[Key] = &[
     Key::default("workers", Kind::integer(0, 1024), "0", "Threads, each with its own runtime. 0: one for each core."),
+    Key::default("watch", Kind::Flag, "true", "Reload when this file, or a file it names, has changed."),
     Key::optional("drain", Kind::Table(DRAIN), "How the gateway leaves: three durations, three questions."),
 ];
 
@@ -51,19 +53,32 @@ pub(super) const REVOCATIONS: &[Key] = &[
     Key::default("entries", Kind::integer(1, 10_000_000), "100000", "Most entries held."),
 ];
 
-pub(super) const ADMIN: &[Key] = &[Key::default(
-    "address",
-    Kind::Text,
-    "127.0.0.1:9464",
-    "Address and port of the operator's port: never a listener's.",
-)];
+pub(super) const ADMIN: &[Key] = &[
+    Key::default(
+        "address",
+        Kind::Text,
+        "127.0.0.1:9464",
+        "Address and port of the operator's port: never a listener's.",
+    ),
+    Key::default(
+        "hosts",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Public names it is reached by, besides addresses and names of the local network: others are refused.",
+    ),
+];
 
 const MANY: Kind = Kind::integer(1, 10_000_000);
 const PATIENCE: Kind = Kind::duration("100ms", "10m");
 
 pub(super) const LIMITS: &[Key] = &[
     Key::default("connections", MANY, "100000", "Open client connections, all listeners together."),
-    Key::default("connections_per_ip", MANY, "1000", "Open client connections from one address."),
+    Key::default(
+        "connections_per_ip",
+        MANY,
+        "1000",
+        "Open client connections from one address (IPv6: one /64), and subscriptions of one address that a trusted proxy forwards for.",
+    ),
     Key::default("subscribers", MANY, "100000", "Open subscriptions, all streams together."),
     Key::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
     Key::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),
@@ -102,7 +117,7 @@ pub(super) const LIMITS: &[Key] = &[
 ];
 
 /// `[server]`.
-pub(super) fn server(table: &Table<'_>) -> (usize, Drain) {
+pub(super) fn server(table: &Table<'_>) -> (usize, bool, Drain) {
     let workers = match table.count("workers") {
         0 => available_parallelism().map_or(1, usize::from),
         workers => workers,
@@ -114,13 +129,21 @@ pub(super) fn server(table: &Table<'_>) -> (usize, Drain) {
         drain.problem("deadline", "is shorter than spread: clients would be cut off while they are asked to leave");
     }
     spread = spread.min(deadline);
-    (workers, Drain { notice: drain.duration("notice"), spread, deadline })
+    (workers, table.flag("watch"), Drain { notice: drain.duration("notice"), spread, deadline })
 }
 
-/// `[store]`: checked, though nothing uses it yet.
-pub(super) fn store(table: &Table<'_>) {
-    table.text_or_default("path");
-    table.size("bytes");
+/// `[store]`.
+pub(super) fn store(table: &Table<'_>) -> store::Settings {
+    let path = match table.get("path") {
+        Some(value) => files::path(&value).unwrap_or_default(),
+        None => table.reader.folder.join(table.text_or_default("path")),
+    };
+    if let Err(reason) = store::examine(&path)
+        && !path.as_os_str().is_empty()
+    {
+        table.problem("path", reason);
+    }
+    store::Settings { path, bytes: table.size("bytes") as u64 }
 }
 
 /// `[revocations]`.
@@ -137,11 +160,13 @@ pub(super) fn revocations(table: &Table<'_>) -> Revocations {
 }
 
 /// `[admin]`.
-pub(super) fn admin(table: &Table<'_>) -> Option<SocketAddr> {
-    match table.get("address") {
+pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
+    let address = match table.get("address") {
         Some(value) => names::address(&value),
         None => table.text_or_default("address").parse().ok(),
-    }
+    };
+    let hosts = table.items("hosts").iter().filter_map(names::host).collect();
+    Some(admin::Settings { address: address?, hosts })
 }
 
 /// `[limits]`.

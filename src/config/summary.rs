@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::Config;
 use crate::listen::Address;
-use crate::route::{Access, Open, Settings};
+use crate::route::{Access, Keeping, Open, Settings};
 
 impl Config {
     /// A few lines for people: listeners, upstreams, routes, and warnings.
@@ -25,7 +25,12 @@ impl Config {
             };
             lines.push(format!("listener {}: {address}, {tls}", listener.name));
         }
-        lines.extend(self.admin.map(|address| format!("admin: {address}")));
+        lines.extend(self.admin.as_ref().map(|admin| format!("admin: {}", admin.address)));
+        lines.extend(
+            self.store
+                .as_ref()
+                .map(|store| format!("store: {}, at most {} MiB", store.path.display(), store.bytes >> 20)),
+        );
         for target in self.upstreams.values() {
             let origins = target.origins.iter().map(|origin| format!("{}://{}", origin.scheme, origin.authority));
             lines.push(format!("upstream {}: {}", target.name, origins.collect::<Vec<_>>().join(", ")));
@@ -86,6 +91,10 @@ fn line(route: &Settings) -> String {
         Access::Public => "public".to_owned(),
         Access::Token(rules) => format!("tokens of {}", rules.issuers.join(", ")),
     };
+    let keeping = match route.replay.store {
+        Keeping::Memory => "in memory",
+        Keeping::Disk => "on disk",
+    };
     let retention = &route.stream.retention;
     let mut line = format!("route {}: ", route.name);
     if let Some(host) = &route.host {
@@ -94,7 +103,7 @@ fn line(route: &Settings) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        "{} from {}, {access}, keeps {} events or {} KiB or {:?} in memory",
+        "{} from {}, {access}, keeps {} events or {} KiB or {:?} {keeping}",
         route.path,
         route.upstream.name,
         retention.events,

@@ -62,9 +62,7 @@ impl<'a> Table<'a> {
             return None;
         };
         let place = Place { at: spanned.span().start, ..asked };
-        let value = Value { reader: self.reader, place, kind: &key.kind, value: spanned.get_ref() };
-        value.note_unsupported();
-        Some(value)
+        Some(Value { reader: self.reader, place, kind: &key.kind, value: spanned.get_ref() })
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -26,7 +26,8 @@ pub(super) const UPSTREAM: &[Key] = &[
         "headers",
         Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(files::HEADER_SECRET)])),
         "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }.",
-    ),
+    )
+    .secret(),
     Key::default("connect_timeout", Kind::duration("10ms", "5m"), "3s", "TCP and TLS must be established within this."),
     Key::default("open_timeout", Kind::duration("10ms", "10m"), "10s", "Response headers must have come within this."),
     Key::default(
@@ -162,13 +163,13 @@ fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Opt
     let tls = table.table("tls");
     let authorities = tls.get("ca_file").map(|value| {
         let mut roots = RootCertStore::empty();
-        let (_, certificates) = files::certificates(&value)?;
+        let (_, certificates) = files::fixed_certificates(&value)?;
         if roots.add_parsable_certificates(certificates).1 > 0 {
             value.problem("the file holds a certificate that cannot be read");
         }
         Some(roots)
     });
-    let client = tls.optional_table("client_certificate").map(|table| files::certified_key(&table));
+    let client = tls.optional_table("client_certificate").map(|table| files::fixed_certified_key(&table));
     if !is_tls {
         return None;
     }

@@ -127,6 +127,6 @@ fn by_ticket(
         .redeem(ticket, route.metrics.name(), &target.path, &gate.authority, SystemTime::now())
         .ok_or(TokenFault::Ticket)?;
     // The configuration may have been reloaded since the ticket was made.
-    authorizer.recheck(&grant, wanted)?;
+    authorizer.recheck(&grant, wanted, SystemTime::now())?;
     Ok(grant)
 }

@@ -2,51 +2,90 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
+use http::HeaderValue;
 use http::request::Parts;
 use tracing::info;
 
 use super::forwarded;
 use super::gate::Gate;
 use super::service::peer;
+use super::trace::Trace;
 use crate::auth::Grant;
-use crate::telemetry::Protocol;
+use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, for the log.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Its address, as trusted proxies tell it.
     pub client: IpAddr,
+    /// The same, where a trusted proxy told it: the connection is the proxy's, and only its word limits the client.
+    pub forwarded_for: Option<IpAddr>,
     /// How it speaks.
     pub protocol: Protocol,
     /// Its token's subject, where the configuration lets it into the log; shortened.
     pub subject: Option<Arc<str>>,
+    /// The request's id.
+    pub request_id: HeaderValue,
+    /// The trace it belongs to.
+    pub trace_id: u128,
 }
 
 /// Longest subject in a line, in characters.
 const SUBJECT_CHARACTERS: usize = 128;
 
-/// The target of access lines, to be filtered by.
-pub const ACCESS: &str = "rillgate::access";
-
 impl Caller {
     /// Who sent this request.
     pub fn of(gate: &Gate, head: &Parts, grant: Option<&Grant>) -> Self {
         let peer = peer(head);
+        let trace: &Trace = head.extensions.get().expect("the service says which request it is");
         let subject = grant.filter(|_| gate.log_subject).and_then(Grant::subject);
+        let client = forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers);
+        let is_told = forwarded::is_trusted(peer.address.ip().to_canonical(), &peer.trusted_proxies)
+            && !forwarded::is_trusted(client, &peer.trusted_proxies);
         Self {
-            client: forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers),
+            client,
+            forwarded_for: Some(client).filter(|_| is_told),
             protocol: peer.protocol,
             subject: subject.map(|subject| match subject.char_indices().nth(SUBJECT_CHARACTERS) {
                 None => subject.clone(),
                 Some((end, _)) => Arc::from(&subject[..end]),
             }),
+            request_id: trace.request_id().clone(),
+            trace_id: trace.trace_id(),
         }
     }
 
+    /// Who it is among a stream's readers.
+    pub fn reader(&self) -> crate::stream::Client {
+        crate::stream::Client {
+            address: self.client,
+            protocol: self.protocol.as_str(),
+            subject: self.subject.clone(),
+            request_id: self.request_id().into(),
+        }
+    }
+
+    /// The request's id as text.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().expect("an id is visible ASCII")
+    }
+
     /// The access line of a response that is no subscription.
-    pub fn answered(&self, route: &str, status: u16, reason: Option<&'static str>) {
+    pub fn answered(&self, route: &str, status: u16, reason: Option<&'static str>, since: Instant) {
         let protocol = self.protocol.as_str();
-        info!(target: ACCESS, client = %self.client, route, status, protocol, reason, "answered");
+        info!(
+            target: ACCESS,
+            client = %self.client,
+            route,
+            status,
+            protocol,
+            seconds = since.elapsed().as_secs_f64(),
+            reason,
+            request_id = self.request_id(),
+            trace_id = %format_args!("{:032x}", self.trace_id),
+            "answered"
+        );
     }
 }

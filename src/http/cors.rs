@@ -54,7 +54,7 @@ pub fn permit(cors: Option<&Cors>, head: &Parts, headers: &mut HeaderMap) -> boo
     let is_for_all = !cors.credentials && cors.origins.iter().any(|allowed| allowed == "*");
     let permitted = if is_for_all { HeaderValue::from_static("*") } else { origin.clone() };
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, permitted);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("rillgate-resume"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("rillgate-resume, x-request-id"));
     if cors.credentials {
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }

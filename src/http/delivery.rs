@@ -107,7 +107,7 @@ impl Delivery {
         if self.until.events == 0 {
             return Poll::Ready(Step::End(End::Limit));
         }
-        if self.until.end.is_some_and(|end| self.subscription.place() >= end) {
+        if self.until.end.is_some_and(|end| self.subscription.has_reached(end)) {
             return Poll::Ready(Step::End(End::Complete));
         }
         // The end first: a busy stream must not put it off.
@@ -167,8 +167,7 @@ impl Delivery {
     pub fn sent(&mut self, taken: &Taken, bytes: usize) {
         let now = Instant::now();
         self.heartbeat.put_off(now);
-        let subscription = &self.subscription;
-        self.report.delivered(taken, bytes, now.into_std(), || subscription.behind());
+        self.report.delivered(taken, bytes, now.into_std());
     }
 
     /// The prelude of so many bytes goes out with the head.

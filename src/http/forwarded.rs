@@ -1,7 +1,7 @@
 //! Who the client is behind proxies that are trusted: `Forwarded` (RFC 7239), else `X-Forwarded-For`.
 //!
 //! Read from the right, which is what the nearest proxy wrote: the first address that is no trusted proxy is the client.
-//! What stands left of it is the client's own word and is not believed. Used for logs only.
+//! What stands left of it is the client's own word and is not believed. Used for limits and logs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,7 +28,7 @@ pub fn client(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> IpAddr {
 }
 
 /// Whether an address is a trusted proxy's.
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 

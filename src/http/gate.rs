@@ -12,7 +12,7 @@ use crate::auth::{Authority, Tickets};
 use crate::limits::Limits;
 use crate::memory::Watermark;
 use crate::route::Routes;
-use crate::stream::Streams;
+use crate::stream::{LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
 
@@ -22,6 +22,8 @@ pub struct Gate {
     pub routes: ArcSwap<Routes>,
     /// All open streams.
     pub streams: Streams,
+    /// Who keeps event logs beyond the process, for the routes that want it.
+    pub store: Option<Arc<dyn LogStore>>,
     /// Room for subscriptions.
     pub seats: Seats,
     /// Whether memory is short.
@@ -31,7 +33,7 @@ pub struct Gate {
     /// One-time tickets that wait for their use.
     pub tickets: Tickets,
     /// How much of each thing is let in.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
     /// Over how long a drain spreads departures.
@@ -44,6 +46,16 @@ pub struct Gate {
     pub unrouted: Arc<RouteMetrics>,
     /// Pages served beside the streams: the demo's.
     pub pages: ArcSwap<Vec<Page>>,
+}
+
+impl Gate {
+    /// Other limits for what comes after; what is there goes on.
+    pub fn limit(&self, limits: &Limits) {
+        self.streams.limit(limits.streams);
+        self.seats.limit(limits);
+        self.memory.limit(limits.memory);
+        self.limits.store(Arc::new(limits.clone()));
+    }
 }
 
 /// A fixed answer at an exact path, for everyone.

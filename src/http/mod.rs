@@ -23,6 +23,7 @@ mod service;
 mod share;
 mod subscribe;
 mod target;
+mod trace;
 mod verdict;
 mod writer;
 

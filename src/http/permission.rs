@@ -1,16 +1,19 @@
 //! A response's permission: the route and the grant that admitted it, and whether both still would.
 //!
 //! Revocations and keys are the authority's; a reload of the configuration may also put another route in the place of
-//! the one that admitted. Then the request is looked up again as if it came anew. Does not end responses.
+//! the one that admitted. Then the request is judged anew, as if the same token came again in the same place, and by
+//! what it would read: a route that shares something else, or reads from somewhere else, is about another stream than
+//! the one that is open. Does not end responses.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::gate::Gate;
 use super::target::Target;
-use crate::auth::{Grant, Standing, Wanted};
+use crate::auth::{Denied, Grant, Standing, TokenFault, Wanted};
 use crate::route::Route;
 use crate::telemetry::End;
 
@@ -21,17 +24,24 @@ pub struct Permission {
     /// The route that admitted the request, at first or after a reload.
     route: Arc<Route>,
     grant: Option<Grant>,
+    /// When the routes of this moment would end it, if that is before the grant's own end.
+    until: Option<SystemTime>,
     host: Box<str>,
     path: Box<str>,
+    /// How long after its route began to read from elsewhere the response leaves.
+    departure: Duration,
+    /// When it leaves for that reason.
+    leaves_at: Option<Instant>,
     changes: watch::Receiver<u64>,
 }
 
 impl Permission {
-    /// The permission of a request that `route` admitted, by the `grant` if it has one.
-    pub fn new(gate: Arc<Gate>, route: Arc<Route>, target: &Target, grant: Option<Grant>) -> Self {
+    /// The permission of a request that `route` admitted, by the `grant` if it has one. `departure` is this response's
+    /// share of the time over which those leave whose route reads from elsewhere after a reload.
+    pub fn new(gate: Arc<Gate>, route: Arc<Route>, target: &Target, grant: Option<Grant>, departure: Duration) -> Self {
         let (host, path) = (target.host().into(), target.path.as_str().into());
         let changes = gate.authority.watch();
-        Self { gate, route, grant, host, path, changes }
+        Self { gate, route, grant, until: None, host, path, departure, leaves_at: None, changes }
     }
 
     /// When it ends by itself.
@@ -44,36 +54,84 @@ impl Permission {
         loop {
             // Marked as seen before it is looked at: a change in between is seen in the next round.
             self.changes.borrow_and_update();
-            let standing = self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, SystemTime::now()));
-            match standing {
+            let now = SystemTime::now();
+            match self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, now)) {
                 None | Some(Standing::Valid) => {}
                 Some(Standing::Expired) => return End::Expired,
                 Some(Standing::Revoked | Standing::KeyRemoved) => return End::Revoked,
             }
-            if !self.is_admitted() || self.changes.changed().await.is_err() {
-                return End::Revoked;
+            let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
+            let leaves = match self.judge(now) {
+                Judgement::Stays => {
+                    self.leaves_at = None;
+                    self.until.map(|end| (until(end), End::Expired))
+                }
+                Judgement::Moves => {
+                    let departure = self.departure;
+                    Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), End::Drain))
+                }
+                Judgement::Ends(end) => return end,
+            };
+            tokio::select! {
+                changed = self.changes.changed() => if changed.is_err() { return End::Revoked },
+                end = at(leaves) => return end,
             }
         }
     }
 
-    /// Whether the routes of this moment still admit the request. A route that is gone takes the grants with it that it
-    /// made; what everyone could read goes on.
-    fn is_admitted(&mut self) -> bool {
+    /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;
+    /// what everyone could read goes on.
+    fn judge(&mut self, now: SystemTime) -> Judgement {
         let routes = self.gate.routes.load();
-        let Some((route, captures)) = routes.find(&self.host, &self.path) else { return self.grant.is_none() };
+        let Some((route, captures)) = routes.find(&self.host, &self.path) else {
+            return if self.grant.is_none() { Judgement::Stays } else { Judgement::Ends(End::Revoked) };
+        };
         // The usual case: whatever has changed, the configuration has not.
         if Arc::ptr_eq(route, &self.route) {
-            return true;
+            return Judgement::Stays;
         }
-        let is_admitted = match (&route.authorizer, &self.grant) {
-            (None, _) => true,
-            (Some(authorizer), _) if !authorizer.settings().enforce => true,
+        // What a client shares parts it from others: without its request nobody can say on which side it would be.
+        if route.settings.share != self.route.settings.share {
+            return Judgement::Ends(End::Revoked);
+        }
+        self.until = None;
+        match (&route.authorizer, &self.grant) {
+            (None, _) => {}
+            (Some(authorizer), _) if !authorizer.settings().enforce => {}
             (Some(authorizer), Some(grant)) => {
-                authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures }).is_ok()
+                match authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures }, now) {
+                    Ok(until) => self.until = Some(until).filter(|until| *until < grant.expires_at()),
+                    Err(Denied::Invalid(TokenFault::Expired)) => return Judgement::Ends(End::Expired),
+                    Err(_) => return Judgement::Ends(End::Revoked),
+                }
             }
-            (Some(_), None) => false,
-        };
+            (Some(_), None) => return Judgement::Ends(End::Revoked),
+        }
+        // Compared with the route that opened the stream, which is the one it was last found the same as.
+        if route.source != self.route.source {
+            return Judgement::Moves;
+        }
         self.route = route.clone();
-        is_admitted
+        Judgement::Stays
+    }
+}
+
+enum Judgement {
+    /// It goes on.
+    Stays,
+    /// It may read, but what it reads is elsewhere now.
+    Moves,
+    /// It may not read any longer.
+    Ends(End),
+}
+
+/// Completes with the reason when its time has come.
+async fn at(leaves: Option<(Instant, End)>) -> End {
+    match leaves {
+        Some((at, end)) => {
+            sleep_until(at).await;
+            end
+        }
+        None => std::future::pending().await,
     }
 }

@@ -37,7 +37,7 @@ pub enum Rejection {
     UriTooLong,
     /// Too many header fields.
     TooManyHeaders,
-    /// The client's address has too many connections.
+    /// The client's address has too many connections, or behind a proxy subscriptions.
     TooManyConnections,
     /// As many clients are connected as may be.
     SubscribersFull,
@@ -255,6 +255,7 @@ impl From<Full> for Rejection {
         match full {
             Full::All => Self::SubscribersFull,
             Full::Subject => Self::SubjectFull,
+            Full::Address => Self::TooManyConnections,
         }
     }
 }

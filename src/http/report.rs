@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::caller::{ACCESS, Caller};
+use super::caller::Caller;
 use super::seats::Seat;
 use crate::stream::{Gap, Taken, Verdict};
-use crate::telemetry::{self, End, RouteMetrics};
+use crate::telemetry::{self, ACCESS, End, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
 pub struct Report {
@@ -21,7 +21,6 @@ pub struct Report {
     since: Instant,
     events: u64,
     bytes: u64,
-    batches: u64,
     retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
     share: f64,
@@ -42,9 +41,6 @@ impl Ending {
         self.0.get().copied()
     }
 }
-
-/// Lag is asked for in one of so many batches: it takes the log's lock.
-const LAG_SAMPLING: u64 = 16;
 
 impl Report {
     /// A subscription begins. `retry` is the route's; `share` is uniform in `0.0..1.0`.
@@ -71,7 +67,6 @@ impl Report {
             since: Instant::now(),
             events: 0,
             bytes: 0,
-            batches: 0,
             retry,
             share,
             _seat: seat,
@@ -79,7 +74,7 @@ impl Report {
     }
 
     /// Frames are in the transport's hands at this time.
-    pub fn delivered(&mut self, taken: &Taken, bytes: usize, now: Instant, behind: impl FnOnce() -> u64) {
+    pub fn delivered(&mut self, taken: &Taken, bytes: usize, now: Instant) {
         self.events += taken.events;
         self.bytes += bytes as u64;
         self.metrics.delivered(taken.events, bytes as u64);
@@ -87,10 +82,6 @@ impl Report {
         if let Some(oldest) = taken.oldest.filter(|oldest| *oldest >= self.since) {
             self.metrics.delivery(now.saturating_duration_since(oldest));
         }
-        if self.batches.is_multiple_of(LAG_SAMPLING) {
-            self.metrics.lag(behind());
-        }
-        self.batches += 1;
     }
 
     /// Bytes that are no events are in the transport's hands.
@@ -136,6 +127,8 @@ impl Drop for Report {
             bytes = self.bytes,
             reason = end.as_str(),
             subject = self.caller.subject.as_deref().map(tracing::field::debug),
+            request_id = self.caller.request_id(),
+            trace_id = %format_args!("{:032x}", self.caller.trace_id),
             "subscription ended"
         );
     }

@@ -1,6 +1,7 @@
 //! From request to response, in reading order: where to, who, then act; or reject.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -13,6 +14,7 @@ use super::caller::Caller;
 use super::gate::Gate;
 use super::rejection::{Rejection, SoftRetry};
 use super::target::Target;
+use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, subscribe};
 use crate::chance;
 use crate::listen::{self, Peer};
@@ -30,7 +32,11 @@ pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
 }
 
 async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let (head, body) = request.into_parts();
+    let since = Instant::now();
+    let (mut head, body) = request.into_parts();
+    let trace = Trace::of(&head);
+    let request_id = trace.request_id().clone();
+    head.extensions.insert(trace);
     // One snapshot for the whole request.
     let routes = gate.routes.load_full();
     let target = Target::of(&head).and_then(|target| admit(&gate, &head).map(|()| target));
@@ -62,13 +68,14 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     }
     if head.version == Version::HTTP_2 && matches!(response.body(), ResponseBody::Whole(Some(_))) {
         // A client without a window could keep it for ever; a stream of events has a guard of its own.
-        listen::watch(tokio::time::sleep(gate.limits.stall_timeout));
+        listen::watch(tokio::time::sleep(gate.limits.load().stall_timeout));
     }
+    response.headers_mut().insert(REQUEST_ID, request_id);
     let status = response.status().as_u16();
     metrics.request(status);
     // A subscription's line is written when it ends.
     if !matches!(response.body(), ResponseBody::Opening(_) | ResponseBody::Events(_)) {
-        Caller::of(&gate, &head, None).answered(metrics.name(), status, refused);
+        Caller::of(&gate, &head, None).answered(metrics.name(), status, refused, since);
     }
     response
 }
@@ -80,7 +87,7 @@ fn announces_body(head: &Parts) -> bool {
 
 /// What is refused whatever it is about.
 fn admit(gate: &Gate, head: &Parts) -> Result<(), Rejection> {
-    if head.headers.len() > gate.limits.headers {
+    if head.headers.len() > gate.limits.load().headers {
         return Err(Rejection::TooManyHeaders);
     }
     if peer(head).is_over_ip_limit {
@@ -116,7 +123,9 @@ async fn stream(
         return Err(Rejection::NotAcceptable);
     }
     let grant = access::admit(gate, route, captures, target, head).await?;
-    if gate.tasks.draining().has_begun() {
+    // Where another process takes over, the client is let in and asked to leave like all others: an event source comes
+    // back from the end of a stream, but not from a 503.
+    if gate.tasks.draining().has_begun() && !peer(head).has_successor {
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {

@@ -59,6 +59,7 @@ pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>) -> Result<Shar
         if let Some(value) = value {
             shared.add_header(name, value)?;
         }
+        // Without it only where the route does not enforce its rules: one of them is that the claim is there.
     }
     Ok(shared)
 }

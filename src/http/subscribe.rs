@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -20,12 +20,13 @@ use super::rejection::Rejection;
 use super::report::Report;
 use super::share;
 use super::target::{Target, parameter};
+use super::trace::Trace;
 use super::verdict::{prelude, teller};
 use super::writer::Writer;
 use crate::auth::Grant;
 use crate::chance;
 use crate::listen::{self, Takeover};
-use crate::route::{Route, RouteObserver, Start, WhenDown};
+use crate::route::{Keeping, Route, RouteObserver, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
 use crate::upstream::HttpEventSource;
@@ -59,11 +60,24 @@ pub async fn respond(
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
-    let seat = gate.seats.take(grant.as_ref())?;
-    let mut subscription = open(gate, route, captures, target, shared)?;
-    wait_for_outcome(route, &mut subscription).await?;
+    let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for)?;
+    let path = format!("{}{}", route.settings.upstream_path.fill(&captures.to_vec()), shared.query);
+    let (upstream, headers) = (&route.settings.upstream, shared.headers);
+    // The request that opens the stream is the one that the upstream is told of.
+    let trace = head.extensions.get().map(Trace::headers).unwrap_or_default();
+    let source = || {
+        let source = HttpEventSource::new(upstream.clone(), path.clone(), headers.clone());
+        Arc::new(source.traced(trace.clone()))
+    };
+    let mut subscription = open(gate, route, target, shared.key, source)?;
+    wait_for_outcome(route, &mut subscription, &wish).await?;
 
-    let verdict = position(route, &mut subscription, &wish);
+    subscription.is_for(caller.reader());
+    let caught_up = match &wish.after {
+        Some(id) => catch_up(gate, route, &mut subscription, id, source).await,
+        None => None,
+    };
+    let verdict = caught_up.unwrap_or_else(|| position(route, &mut subscription, &wish));
     let end = (!wish.follow).then(|| subscription.stream().progress().end);
     if subscription.stream().progress().phase == Phase::Complete && !subscription.is_behind() {
         return Ok(nothing_follows());
@@ -77,7 +91,7 @@ pub async fn respond(
     }
     // Where rules are not enforced, nothing about a token ends what it began.
     let binding = grant.filter(|_| route.authorizer.as_ref().is_some_and(|authorizer| authorizer.settings().enforce));
-    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, binding));
+    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, binding, gate.spread.mul_f64(share)));
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());
@@ -95,6 +109,7 @@ pub async fn respond(
     let mut delivery = Delivery::new(subscription, terms, report);
     delivery.sent_prelude(prelude.len());
 
+    let limits = gate.limits.load();
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
     let connection = head.extensions.get::<Takeover>();
     let takeover = connection.filter(|connection| {
@@ -102,7 +117,7 @@ pub async fn respond(
     });
     let mut response = match takeover {
         Some(takeover) => {
-            let (stall, batch) = (gate.limits.stall_timeout, gate.limits.send_buffer);
+            let (stall, batch) = (limits.stall_timeout, limits.send_buffer);
             takeover.claim(Box::new(move |transport, held| {
                 Box::pin(Writer::new(transport, delivery, stall, batch).run(held))
             }));
@@ -116,7 +131,7 @@ pub async fn respond(
                 connection.forgo();
             }
             let (events, attention) = EventBody::new(prelude.body(), delivery);
-            listen::watch(guard(life, attention, stream, gate.limits.stall_timeout, ending));
+            listen::watch(guard(life, attention, stream, limits.stall_timeout, ending));
             let mut response = Response::new(ResponseBody::Events(events));
             // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
             if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && wish.follow) {
@@ -177,45 +192,66 @@ fn last_event_id(route: &Route, head: &Parts) -> Result<Option<String>, Rejectio
 fn open(
     gate: &Gate,
     route: &Arc<Route>,
-    captures: &[(String, String)],
     target: &Target,
-    shared: share::Shared,
+    shared: Vec<(String, String)>,
+    source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
     let key = StreamKey {
         route: Arc::from(route.settings.name.as_str()),
         path: target.path.clone(),
-        shared: shared.key,
+        shared,
         origin: route.origin,
     };
-    let captures = captures.to_vec();
-    let spec = || {
-        let path = format!("{}{}", route.settings.upstream_path.fill(&captures), shared.query);
-        let source = HttpEventSource::new(route.settings.upstream.clone(), path, shared.headers);
-        spec(route, Arc::new(source))
-    };
-    gate.streams.subscribe(&key, spec).map_err(|_| Rejection::StreamsFull)
+    gate.streams.subscribe(&key, || spec(gate, route, source())).map_err(|_| Rejection::StreamsFull)
+}
+
+/// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
+async fn catch_up(
+    gate: &Gate,
+    route: &Route,
+    subscription: &mut Subscription,
+    id: &str,
+    source: impl FnOnce() -> Arc<HttpEventSource>,
+) -> Option<Verdict> {
+    let read_through = route.read_through.as_ref()?;
+    // What a header cannot carry, or not as it is, would be another question.
+    let is_header = HeaderValue::from_bytes(id.as_bytes()).is_ok();
+    if !is_header || id.trim_matches([' ', '\t']) != id || subscription.has(id) {
+        return None;
+    }
+    let (stream, id) = (subscription.stream().clone(), EventId::new(id).ok()?);
+    let backlog = read_through.catch_up(&gate.tasks, &stream, &id, || source()).await?;
+    Some(subscription.catch_up(backlog))
 }
 
 /// How the streams of a route are made.
-pub fn spec(route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+    let store = gate.store.clone().filter(|_| route.settings.replay.store == Keeping::Disk);
     StreamSpec {
         policy: route.settings.stream,
         source,
         backoff: route.settings.upstream.backoff,
         tell: teller(route.settings.replay.verdict),
         is_always_open: route.settings.open == crate::route::Open::Always,
+        store: store.map(|store| (store, route.stored_origin)),
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }
 
 /// The head of a response that opens a stream tells how that went; it waits for the first outcome, within bounds.
-async fn wait_for_outcome(route: &Route, subscription: &mut Subscription) -> Result<(), Rejection> {
+async fn wait_for_outcome(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Result<(), Rejection> {
     let is_refused_when_down = route.settings.delivery.when_down == WhenDown::Refuse;
-    match timeout(route.settings.upstream.open_timeout, subscription.opened(is_refused_when_down)).await {
-        Ok(outcome) => outcome.map_err(Rejection::Upstream),
-        Err(_) if is_refused_when_down => Err(Rejection::UpstreamSilent),
-        Err(_) => Ok(()),
+    let begun = Instant::now();
+    let patience = route.settings.upstream.open_timeout;
+    match timeout(patience, subscription.opened(is_refused_when_down)).await {
+        Ok(outcome) => outcome.map_err(Rejection::Upstream)?,
+        Err(_) if is_refused_when_down => return Err(Rejection::UpstreamSilent),
+        Err(_) => {}
     }
+    if let Some(id) = &wish.after {
+        subscription.may_find(id, patience.saturating_sub(begun.elapsed())).await;
+    }
+    Ok(())
 }
 
 fn position(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Verdict {

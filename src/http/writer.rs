@@ -83,14 +83,15 @@ impl Writer {
             let step = poll_fn(|cx| delivery.poll_next(cx, *batch, &mut left)).await;
             match step {
                 Step::Frames(taken) => {
-                    let bytes = self.write(&taken.frames).await?;
+                    self.write(&taken.frames).await?;
+                    // What is counted is the event stream; its framing is this protocol's own.
+                    let bytes = taken.frames.iter().map(Frame::len).sum();
                     self.delivery.sent(&taken, bytes);
                 }
                 Step::Heartbeat => {
-                    let chunk = heartbeat().chunk();
-                    let bytes = chunk.len();
-                    Box::pin(self.write_slowly(VecDeque::from([chunk]))).await?;
-                    self.delivery.sent_heartbeat(bytes);
+                    let heartbeat = heartbeat();
+                    Box::pin(self.write_slowly(VecDeque::from([heartbeat.chunk()]))).await?;
+                    self.delivery.sent_heartbeat(heartbeat.len());
                 }
                 Step::End(End::Client) => return Ok(End::Client),
                 Step::End(end) => {
@@ -119,8 +120,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes everything, or gives up when the client stalls or its time is over; how many bytes it was.
-    async fn write(&mut self, frames: &[Frame]) -> Result<usize, Cut> {
+    /// Writes everything, or gives up when the client stalls or its time is over.
+    async fn write(&mut self, frames: &[Frame]) -> Result<(), Cut> {
         let bytes = frames.iter().map(|frame| frame.as_chunk().len()).sum();
         let mut sent = 0;
         // Most writes go through at once: no timer and no handles for those, and no room for them in every client's task.
@@ -143,7 +144,7 @@ impl Writer {
             advance(&mut parts, sent);
             Box::pin(self.write_slowly(parts)).await?;
         }
-        Ok(bytes)
+        Ok(())
     }
 
     async fn write_slowly(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {

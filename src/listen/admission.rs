@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -18,8 +19,8 @@ pub struct Admission(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    most: usize,
-    most_per_ip: usize,
+    most: AtomicUsize,
+    most_per_ip: AtomicUsize,
     /// Touched twice for each connection.
     counts: Mutex<Counts>,
 }
@@ -42,22 +43,48 @@ pub struct Admitted {
 impl Admission {
     /// Room for `most` connections, `most_per_ip` from one address.
     pub fn new(most: usize, most_per_ip: usize) -> Self {
-        Self(Arc::new(Inner { most, most_per_ip, counts: Mutex::default() }))
+        Self(Arc::new(Inner { most: most.into(), most_per_ip: most_per_ip.into(), counts: Mutex::default() }))
+    }
+
+    /// Other limits for those who come from now on.
+    pub fn limit(&self, most: usize, most_per_ip: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
+        self.0.most_per_ip.store(most_per_ip, Ordering::Relaxed);
     }
 
     /// Lets a connection in, if there is room. A few over their address's limit are let in to be told so; without
     /// `is_limited` the address has none.
-    pub fn admit(&self, ip: IpAddr, is_limited: bool) -> Option<Admitted> {
+    ///
+    /// # Errors
+    /// The limit that is reached, as a refusal names it.
+    pub fn admit(&self, ip: IpAddr, is_limited: bool) -> Result<Admitted, &'static str> {
         let ip = network(ip);
+        let (most, most_per_ip) = (self.0.most.load(Ordering::Relaxed), self.0.most_per_ip.load(Ordering::Relaxed));
         let mut counts = self.0.counts.lock();
         let here = counts.by_ip.get(&ip).copied().unwrap_or_default();
-        let is_over_ip_limit = is_limited && here >= self.0.most_per_ip;
-        if counts.all >= self.0.most || (is_over_ip_limit && here - self.0.most_per_ip >= TOLD) {
-            return None;
+        let is_over_ip_limit = is_limited && here >= most_per_ip;
+        if is_over_ip_limit && here - most_per_ip >= TOLD {
+            return Err("connections_per_ip");
+        }
+        if counts.all >= most {
+            return Err("connections");
         }
         counts.all += 1;
         counts.by_ip.insert(ip, here + 1);
-        Some(Admitted { inner: self.0.clone(), ip, is_over_ip_limit })
+        Ok(Admitted { inner: self.0.clone(), ip, is_over_ip_limit })
+    }
+}
+
+impl Admitted {
+    /// Counts it for another address from now on: a proxy has said whose connection it is.
+    ///
+    /// # Errors
+    /// As [`Admission::admit`].
+    pub fn on_behalf_of(self, ip: IpAddr, is_limited: bool) -> Result<Self, &'static str> {
+        let admission = Admission(self.inner.clone());
+        // Its own place first: the client is to have it.
+        drop(self);
+        admission.admit(ip, is_limited)
     }
 }
 
@@ -74,7 +101,8 @@ impl Drop for Admitted {
     }
 }
 
-fn network(ip: IpAddr) -> IpAddr {
+/// What an address is counted by.
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX))),
@@ -94,11 +122,11 @@ mod tests {
         let admission = Admission::new(2, 2);
         let first = admission.admit(ip("127.0.0.1"), true).expect("room");
         let _second = admission.admit(ip("127.0.0.1"), true).expect("room");
-        assert!(admission.admit(ip("127.0.0.2"), true).is_none());
+        assert!(admission.admit(ip("127.0.0.2"), true).is_err_and(|full| full == "connections"));
 
         drop(first);
 
-        assert!(admission.admit(ip("127.0.0.2"), true).is_some());
+        assert!(admission.admit(ip("127.0.0.2"), true).is_ok());
     }
 
     #[test]
@@ -114,12 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn a_client_behind_a_proxy_is_counted_for_itself() {
+        let admission = Admission::new(10, 1);
+        let through_proxy = |client: &str| {
+            let admitted = admission.admit(ip("10.0.0.1"), false).expect("room");
+            admitted.on_behalf_of(ip(client), true).expect("room")
+        };
+
+        let first = through_proxy("192.0.2.1");
+        let other = through_proxy("192.0.2.2");
+        let second = through_proxy("192.0.2.1");
+
+        assert!(!first.is_over_ip_limit && !other.is_over_ip_limit);
+        assert!(second.is_over_ip_limit);
+        drop((first, second));
+        assert!(!through_proxy("192.0.2.1").is_over_ip_limit);
+        assert!(admission.admit(ip("10.0.0.1"), true).is_ok_and(|own| !own.is_over_ip_limit), "nothing is left behind");
+    }
+
+    #[test]
     fn one_address_cannot_take_everyones_room() {
         let admission = Admission::new(1000, 1);
-        let all: Vec<_> = (0..1000).map_while(|_| admission.admit(ip("192.0.2.1"), true)).collect();
+        let all: Vec<_> = (0..1000).map_while(|_| admission.admit(ip("192.0.2.1"), true).ok()).collect();
 
         assert_eq!(all.len(), 1 + TOLD);
-        assert!(admission.admit(ip("192.0.2.2"), true).is_some_and(|other| !other.is_over_ip_limit));
-        assert!(admission.admit(ip("192.0.2.1"), false).is_some_and(|proxy| !proxy.is_over_ip_limit));
+        assert!(admission.admit(ip("192.0.2.2"), true).is_ok_and(|other| !other.is_over_ip_limit));
+        assert!(admission.admit(ip("192.0.2.1"), false).is_ok_and(|proxy| !proxy.is_over_ip_limit));
     }
 }

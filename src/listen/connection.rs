@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -19,13 +20,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::guarded::Guarded;
+use super::listener::Surroundings;
 use super::pace::Pace;
 use super::supervise::supervise;
 use super::takeover::{HeadIo, Takeover, Writer};
 use super::transport::Transport;
+use super::unserved::Unserved;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
 use crate::telemetry::Protocol;
@@ -33,7 +36,7 @@ use crate::telemetry::Protocol;
 /// What is known about a connection, given to the service with each request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The other end of the connection.
+    /// The client: the other end of the connection, or whom a proxy speaks for there (PROXY protocol).
     pub address: SocketAddr,
     /// How it speaks.
     pub protocol: Protocol,
@@ -45,6 +48,8 @@ pub struct Peer {
     pub is_over_ip_limit: bool,
     /// Peers whose word about the client's address is believed.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether another process may take this listener's clients when this one leaves.
+    pub has_successor: bool,
 }
 
 /// Answers requests; must not fail.
@@ -91,15 +96,18 @@ pub async fn sniff(mut tcp: TcpStream) -> std::io::Result<(Transport, Protocol)>
     }
 }
 
-/// Serves HTTP/1 until the connection ends; returns it when a response has claimed it.
+/// Serves HTTP/1 until the connection ends; returns it when a response has claimed it. What no service hears of is
+/// told to `unserved`.
 pub async fn serve_http1<B: ResponseBody>(
     transport: Transport,
     peer: Peer,
     service: impl Service<B>,
     limits: &Limits,
-    mut draining: Draining,
+    draining: Draining,
+    unserved: &Unserved,
 ) -> Option<(Writer, Transport, Vec<u8>)> {
     let pace = Arc::new(Pace::new(limits));
+    let mut departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
     let takeover = Takeover::default();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,7 +126,12 @@ pub async fn serve_http1<B: ResponseBody>(
     let mut is_draining = false;
     loop {
         let served = poll_fn(|cx| match Pin::new(&mut carried).poll(cx) {
-            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Ready(end) => {
+                if let Some(Err(error)) = end {
+                    unserved.http1(&error);
+                }
+                Poll::Ready(None)
+            }
             Poll::Pending => takeover.ready().map_or(Poll::Pending, |writer| Poll::Ready(Some(writer))),
         });
         tokio::select! {
@@ -129,8 +142,11 @@ pub async fn serve_http1<B: ResponseBody>(
                 };
                 return served.map(|writer| (writer, transport, held));
             }
-            now = tick.tick() => if pace.is_over(now) { return None },
-            _ = draining.since(), if !is_draining => {
+            now = tick.tick() => if let Some(over) = pace.over(now) {
+                unserved.slow(over);
+                return None;
+            },
+            () = &mut departure, if !is_draining => {
                 is_draining = true;
                 Pin::new(carried.get_mut()).graceful_shutdown();
             }
@@ -138,15 +154,17 @@ pub async fn serve_http1<B: ResponseBody>(
     }
 }
 
-/// Serves HTTP/2 until the connection ends.
+/// Serves HTTP/2 until the connection ends. What no service hears of is told to `unserved`.
 pub async fn serve_http2<B: ResponseBody>(
     transport: Transport,
     peer: Peer,
     service: impl Service<B>,
     limits: &Limits,
     tasks: &Tasks,
+    unserved: &Unserved,
 ) {
     let pace = Arc::new(Pace::of_http2(limits));
+    let mut departure = Box::pin(departure(tasks.draining(), pace.clone(), peer.has_successor));
     let mut connection = http2::Builder::new(Supervising(tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
@@ -162,24 +180,46 @@ pub async fn serve_http2<B: ResponseBody>(
         .serve_connection(TokioIo::new(transport), hyper_service(service, peer, pace.clone(), None));
     let mut tick = interval(pace.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut draining = tasks.draining();
     let mut is_leaving = false;
     loop {
         tokio::select! {
-            _ = Pin::new(&mut connection) => return,
-            now = tick.tick() => if pace.is_over(now) {
+            end = Pin::new(&mut connection) => {
+                if let Err(error) = end {
+                    unserved.http2(&error);
+                }
+                return;
+            }
+            now = tick.tick() => if let Some(over) = pace.over(now) {
                 if is_leaving {
                     return;
                 }
+                unserved.slow(over);
                 // GOAWAY first; the next tick closes what does not go.
                 is_leaving = true;
                 Pin::new(&mut connection).graceful_shutdown();
             },
-            _ = draining.since(), if !is_leaving => {
+            () = &mut departure, if !is_leaving => {
                 is_leaving = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    }
+}
+
+/// How long a connection that came just before the gateway left has for its first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(3);
+
+/// How often it is asked whether that has come.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Completes when the connection is to take no more requests because the gateway leaves: at once, but where another
+/// process takes over nobody is turned away, so that a connection on which nothing has been asked yet still may.
+async fn departure(mut draining: Draining, pace: Arc<Pace>, has_successor: bool) {
+    let established = Instant::now();
+    let since = draining.since().await;
+    let end = since.max(established) + FIRST_REQUEST;
+    while has_successor && pace.is_fresh() && Instant::now() < end {
+        sleep(LOOK).await;
     }
 }
 
@@ -222,31 +262,24 @@ fn hyper_service<B: ResponseBody>(
 }
 
 /// Shakes hands or looks at the first bytes, within the handshake timeout.
-pub(super) async fn establish(
-    tcp: TcpStream,
-    tls: Option<&super::tls::Tls>,
-    handshakes: &super::rate::Rate,
-    limits: &Limits,
-) -> Result<(Transport, Protocol), &'static str> {
-    match tls {
-        Some(tls) => match timeout(limits.handshake_timeout, async {
-            handshakes.turn().await;
-            tls.accept(tcp).await
-        })
-        .await
-        {
-            Ok(Ok(tls)) => {
-                let transport = Transport::Tls(Box::new(tls));
-                let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };
-                Ok((transport, protocol))
-            }
-            Ok(Err(_)) => Err("refused"),
-            Err(_) => Err("timeout"),
-        },
-        None => match timeout(limits.header_timeout, sniff(tcp)).await {
-            Ok(Ok(established)) => Ok(established),
-            Ok(Err(_)) => Err("closed"),
-            Err(_) => Err("timeout"),
-        },
-    }
+pub(super) async fn establish(tcp: TcpStream, around: &Surroundings, limits: &Limits) -> Option<(Transport, Protocol)> {
+    let metrics = &around.metrics;
+    let Some(tls) = &around.tls else {
+        let sniffed = timeout(limits.header_timeout, sniff(tcp)).await;
+        // Whoever leaves before saying anything, as a probe does, was not refused.
+        return sniffed.inspect_err(|_| metrics.refused("header_timeout")).ok()?.ok();
+    };
+    let handshake = timeout(limits.handshake_timeout, async {
+        around.doors.handshakes.turn(|| metrics.waits("handshakes_per_second")).await;
+        tls.accept(tcp).await
+    });
+    let (result, stream) = match handshake.await {
+        Ok(Ok(stream)) => ("ok", Some(stream)),
+        Ok(Err(_)) => ("refused", None),
+        Err(_) => ("timeout", None),
+    };
+    metrics.handshake(result);
+    let transport = Transport::Tls(Box::new(stream?));
+    let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };
+    Some((transport, protocol))
 }

@@ -5,26 +5,34 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::admission::{Admission, Admitted};
+use super::admission::Admitted;
 use super::connection::{self, Peer, ResponseBody, Service};
-use super::rate::Rate;
+use super::doors::Doors;
+use super::handover::Handover;
+use super::proxied::{self, Origin};
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
+use super::unserved::Unserved;
 use crate::limits::Limits;
-use crate::tasks::Tasks;
+use crate::tasks::{Draining, Tasks};
 use crate::telemetry::{ListenerMetrics, Protocol};
 use crate::workers::Workers;
 
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);
+
+/// Linux's numbers for that: EMFILE of the process, ENFILE of the system.
+const OUT_OF_FILES: [i32; 2] = [24, 23];
 
 /// A bound listener that does not accept yet.
 pub struct Listener {
@@ -37,18 +45,16 @@ pub struct Listener {
 /// What a listener shares with the rest of the gateway.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Counts connections over all listeners.
-    pub admission: Admission,
-    /// How fast connections are accepted, all listeners together.
-    pub accepts: Arc<Rate>,
-    /// How fast TLS handshakes are begun, all listeners together.
-    pub handshakes: Arc<Rate>,
-    /// The gateway's limits.
-    pub limits: Arc<Limits>,
+    /// How many connections come in, and how fast, all listeners together.
+    pub doors: Doors,
+    /// The gateway's limits. A connection keeps those that it was accepted with.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Where connections run.
     pub workers: Workers,
     /// Starts their tasks.
     pub tasks: Tasks,
+    /// When to stop accepting.
+    pub leaving: Draining,
     /// Counts.
     pub metrics: Arc<ListenerMetrics>,
     /// The listener's TLS, if it has any.
@@ -56,6 +62,10 @@ pub struct Surroundings {
     /// Peers whose word about the client's address is believed. They are not limited by address: many clients come
     /// through each.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// What becomes of the listener when the gateway leaves.
+    pub handover: Handover,
 }
 
 impl Listener {
@@ -84,85 +94,127 @@ impl Listener {
         self.tls.as_ref()
     }
 
-    /// Accepts until the gateway leaves.
+    /// Accepts until the gateway leaves, and then what has come until then.
     pub async fn run<B: ResponseBody>(self, around: Surroundings, service: impl Service<B>) {
         let socket = match tokio::net::TcpListener::from_std(self.socket) {
             Ok(socket) => socket,
             Err(error) => return warn!(address = %self.address, %error, "cannot wait for connections"),
         };
-        let mut draining = around.tasks.draining();
-        let mut trouble = None;
-        loop {
-            let accepted = tokio::select! {
-                accepted = socket.accept() => accepted,
-                _ = draining.since() => return,
-            };
-            match accepted {
-                Ok((tcp, address)) => {
-                    // What comes too fast waits in the kernel's queue.
-                    around.accepts.turn().await;
-                    trouble = None;
-                    // Taken off this runtime: it is about to be registered with a worker's.
-                    if let Ok(tcp) = tcp.into_std() {
-                        deal(tcp, address, &around, service.clone());
+        let handover = around.handover;
+        let mut draining = around.leaving.clone();
+        {
+            let mut closing = pin!(async {
+                draining.since().await;
+                handover.prepare(&socket).await;
+            });
+            let mut trouble = None;
+            loop {
+                let accepted = tokio::select! {
+                    accepted = socket.accept() => accepted,
+                    () = &mut closing => break,
+                };
+                match accepted {
+                    Ok((tcp, address)) => {
+                        // What comes too fast waits in the kernel's queue.
+                        around.doors.accepts.turn(|| around.metrics.waits("accepts_per_second")).await;
+                        trouble = None;
+                        // Taken off this runtime: it is about to be registered with a worker's.
+                        if let Ok(tcp) = tcp.into_std() {
+                            deal(tcp, address, &around, service.clone());
+                        }
                     }
-                }
-                // The client was gone before we looked: not our trouble.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    if trouble != Some(error.kind()) {
-                        warn!(address = %self.address, %error, "cannot accept");
-                        trouble = Some(error.kind());
+                    // The client was gone before we looked: not our trouble.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        if error.raw_os_error().is_some_and(|number| OUT_OF_FILES.contains(&number)) {
+                            around.metrics.waits("open_files");
+                        }
+                        if trouble != Some(error.kind()) {
+                            warn!(address = %self.address, %error, "cannot accept");
+                            trouble = Some(error.kind());
+                        }
+                        sleep(REST).await;
                     }
-                    sleep(REST).await;
                 }
             }
+        }
+        if handover.has_own_queue()
+            && let Ok(socket) = socket.into_std()
+        {
+            empty(&socket, &around, &service);
+        }
+    }
+}
+
+/// Takes what is in the queue: closing the socket would reset it.
+fn empty<B: ResponseBody>(socket: &TcpListener, around: &Surroundings, service: &impl Service<B>) {
+    for _ in 0..socket::BACKLOG {
+        match socket.accept() {
+            Ok((tcp, address)) => deal(tcp, address, around, service.clone()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => return,
         }
     }
 }
 
 fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundings, service: impl Service<B>) {
     around.metrics.accepted();
-    let Some(admitted) = around.admission.admit(address.ip(), !around.is_trusted_proxy(address)) else {
-        // Closed at once: an answer would cost the handshake that there is no room for.
-        around.metrics.handshake("full");
+    let is_trusted = proxied::is_trusted(address.ip(), &around.trusted_proxies);
+    if around.proxy_protocol && !is_trusted {
+        // What it says about the client would be its own invention, and without that it is not expected here.
+        around.metrics.refused("proxy_untrusted");
         return;
+    }
+    let admitted = match around.doors.admission.admit(address.ip(), !is_trusted) {
+        Ok(admitted) => admitted,
+        // Closed at once: an answer would cost the handshake that there is no room for.
+        Err(limit) => return around.metrics.refused(limit),
     };
-    if socket::prepare(&tcp, around.limits.stall_timeout).is_err() {
+    let limits = around.limits.load_full();
+    if socket::prepare(&tcp, limits.stall_timeout).is_err() {
         return;
     }
     let worker = around.workers.next();
     let (tasks, around) = (around.tasks.clone(), around.clone());
-    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, around, service, admitted)));
+    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, around, limits, service, admitted)));
 }
 
 async fn connect<B: ResponseBody>(
     tcp: TcpStream,
     address: SocketAddr,
     around: Surroundings,
+    limits: Arc<Limits>,
     service: impl Service<B>,
     admitted: Admitted,
 ) {
     let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
-    let established = connection::establish(tcp, around.tls.as_deref(), &around.handshakes, &around.limits).await;
-    if around.tls.is_some() {
-        around.metrics.handshake(established.as_ref().map_or_else(|why| *why, |_| "ok"));
-    }
-    let Ok((transport, protocol)) = established else { return };
-    let open = OpenConnection::new(around.metrics.clone(), protocol, admitted);
+    let (tcp, origin) = if around.proxy_protocol {
+        let told = proxied::client(tcp, address, admitted, &around.trusted_proxies, limits.handshake_timeout);
+        match told.await {
+            Ok(told) => told,
+            Err(why) => return around.metrics.refused(why),
+        }
+    } else {
+        (tcp, Origin { address, admitted })
+    };
+    let Some((transport, protocol)) = connection::establish(tcp, &around, &limits).await else { return };
+    let open = OpenConnection::new(around.metrics.clone(), protocol, origin.admitted);
     let peer = Peer {
-        address,
+        address: origin.address,
         protocol,
         is_tls: transport.is_tls(),
         server_name: transport.server_name().cloned(),
         is_over_ip_limit: open.admitted.is_over_ip_limit,
         trusted_proxies: around.trusted_proxies.clone(),
+        has_successor: around.handover.has_successor(),
     };
+    let unserved = Unserved::new(around.metrics.clone(), &peer);
     match protocol {
-        Protocol::Http2 => connection::serve_http2(transport, peer, service, &around.limits, &around.tasks).await,
+        Protocol::Http2 => connection::serve_http2(transport, peer, service, &limits, &around.tasks, &unserved).await,
         Protocol::Http1 => {
             let draining = around.tasks.draining();
-            let taken = Box::pin(connection::serve_http1(transport, peer, service, &around.limits, draining)).await;
+            let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
+            let taken = Box::pin(served).await;
             if let Some((writer, transport, held)) = taken {
                 let writing = writer(transport, held);
                 // A fresh small task: this one's memory holds a whole HTTP connection.
@@ -172,13 +224,6 @@ async fn connect<B: ResponseBody>(
                 });
             }
         }
-    }
-}
-
-impl Surroundings {
-    fn is_trusted_proxy(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        self.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 }
 

@@ -15,12 +15,25 @@ use crate::limits::Limits;
 pub struct Pace {
     header_timeout: Duration,
     idle_timeout: Duration,
+    /// Whose time a head takes: the configuration's key.
+    limit: &'static str,
     state: Mutex<State>,
+}
+
+/// What a connection has taken too long over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A head that it owed; the name of the limit.
+    Head(&'static str),
+    /// A pause between requests.
+    Idle,
 }
 
 #[derive(Debug)]
 struct State {
     requests: usize,
+    /// Whether there has been none yet.
+    is_fresh: bool,
     /// Since when the connection has had no request.
     idle_since: Instant,
     /// Since when bytes of a head have been coming. A new connection owes a head from its first moment.
@@ -30,21 +43,24 @@ struct State {
 impl Pace {
     /// For a connection that starts now.
     pub fn new(limits: &Limits) -> Self {
-        Self::within(limits, limits.header_timeout)
+        Self::within(limits, limits.header_timeout, "header_timeout")
     }
 
     /// For an HTTP/2 connection that starts now. Of its bytes only whole requests are seen here, so its preface and its
     /// first request share the shorter of their times.
     pub fn of_http2(limits: &Limits) -> Self {
-        Self::within(limits, limits.header_timeout.min(limits.handshake_timeout))
+        let times = [(limits.header_timeout, "header_timeout"), (limits.handshake_timeout, "handshake_timeout")];
+        let (time, limit) = times.into_iter().min().expect("there are two");
+        Self::within(limits, time, limit)
     }
 
-    fn within(limits: &Limits, header_timeout: Duration) -> Self {
+    fn within(limits: &Limits, header_timeout: Duration, limit: &'static str) -> Self {
         let now = Instant::now();
         Self {
             header_timeout,
             idle_timeout: limits.idle_timeout,
-            state: Mutex::new(State { requests: 0, idle_since: now, head_since: Some(now) }),
+            limit,
+            state: Mutex::new(State { requests: 0, is_fresh: true, idle_since: now, head_since: Some(now) }),
         }
     }
 
@@ -60,17 +76,27 @@ impl Pace {
     pub fn request(self: &std::sync::Arc<Self>) -> InRequest {
         let mut state = self.state.lock();
         state.requests += 1;
+        state.is_fresh = false;
         state.head_since = None;
         InRequest(self.clone())
     }
 
-    /// Whether the connection has taken too long over a head, or has been idle too long.
-    pub fn is_over(&self, now: Instant) -> bool {
+    /// Whether nothing has been asked on it yet.
+    pub fn is_fresh(&self) -> bool {
+        self.state.lock().is_fresh
+    }
+
+    /// What the connection has taken too long over, if it has.
+    pub fn over(&self, now: Instant) -> Option<Over> {
         let state = self.state.lock();
         let has_passed = |since: Instant, most: Duration| now.saturating_duration_since(since) > most;
-        state.requests == 0
-            && (state.head_since.is_some_and(|since| has_passed(since, self.header_timeout))
-                || has_passed(state.idle_since, self.idle_timeout))
+        if state.requests > 0 {
+            None
+        } else if state.head_since.is_some_and(|since| has_passed(since, self.header_timeout)) {
+            Some(Over::Head(self.limit))
+        } else {
+            has_passed(state.idle_since, self.idle_timeout).then_some(Over::Idle)
+        }
     }
 
     /// How often to ask.

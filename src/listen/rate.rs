@@ -11,32 +11,43 @@ use tokio::time::{Instant, sleep_until};
 /// See the module.
 #[derive(Debug)]
 pub struct Rate {
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
     interval: Duration,
     burst: Duration,
     /// When the next one would be due if all came evenly.
-    due: Mutex<Instant>,
+    due: Instant,
 }
 
 impl Rate {
     /// At most `per_second`, which is at least 1.
     pub fn new(per_second: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        // At least one may always come at once.
-        let burst = interval.max(Duration::from_millis(100));
-        Self { interval, burst, due: Mutex::new(Instant::now()) }
+        let (interval, burst) = spacing(per_second);
+        Self { pace: Mutex::new(Pace { interval, burst, due: Instant::now() }) }
+    }
+
+    /// Another rate from now on; who waits already keeps its turn.
+    pub fn limit(&self, per_second: u32) {
+        let mut pace = self.pace.lock();
+        (pace.interval, pace.burst) = spacing(per_second);
     }
 
     /// Waits for its turn. A turn that is not waited for is given back: else a storm of clients that give up would keep
     /// everyone waiting long after it has passed.
-    pub async fn turn(&self) {
+    /// Whoever has to wait hears of it first.
+    pub async fn turn(&self, waits: impl FnOnce()) {
         let now = Instant::now();
-        let at = {
-            let mut due = self.due.lock();
-            *due = (*due).max(now) + self.interval;
-            *due
+        let (early, interval) = {
+            let mut pace = self.pace.lock();
+            pace.due = pace.due.max(now) + pace.interval;
+            (pace.due.checked_sub(pace.burst), pace.interval)
         };
-        if let Some(early) = at.checked_sub(self.burst).filter(|early| *early > now) {
-            let reserved = Reserved(self);
+        if let Some(early) = early.filter(|early| *early > now) {
+            let reserved = Reserved(self, interval);
+            waits();
             sleep_until(early).await;
             // Taken: nothing to give back.
             std::mem::forget(reserved);
@@ -45,15 +56,22 @@ impl Rate {
 }
 
 /// A turn that is being waited for.
-struct Reserved<'r>(&'r Rate);
+struct Reserved<'r>(&'r Rate, Duration);
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        let mut due = self.0.due.lock();
-        if let Some(earlier) = due.checked_sub(self.0.interval) {
-            *due = earlier;
+        let mut pace = self.0.pace.lock();
+        if let Some(earlier) = pace.due.checked_sub(self.1) {
+            pace.due = earlier;
         }
     }
+}
+
+/// The time between two, and how much of it may come at once.
+fn spacing(per_second: u32) -> (Duration, Duration) {
+    let interval = Duration::from_secs(1) / per_second.max(1);
+    // At least one may always come at once.
+    (interval, interval.max(Duration::from_millis(100)))
 }
 
 #[cfg(test)]
@@ -66,7 +84,7 @@ mod tests {
         let start = Instant::now();
 
         for _ in 0..210 {
-            rate.turn().await;
+            rate.turn(|| ()).await;
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(2));
@@ -76,14 +94,28 @@ mod tests {
     async fn who_gives_up_waiting_keeps_nobody_waiting() {
         let rate = Rate::new(100);
         let patience = Duration::from_secs(1);
-        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn()));
+        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn(|| ())));
         let waited = futures_util::future::join_all(storm).await.into_iter().filter(Result::is_ok).count();
         assert!((100..=120).contains(&waited), "{waited}");
         let start = Instant::now();
 
-        rate.turn().await;
+        rate.turn(|| ()).await;
 
         assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_rate_is_that_of_what_comes_after() {
+        let rate = Rate::new(1);
+        rate.turn(|| ()).await;
+        rate.limit(100);
+        let start = Instant::now();
+
+        for _ in 0..200 {
+            rate.turn(|| ()).await;
+        }
+
+        assert!((1800..=3100).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
@@ -93,7 +125,7 @@ mod tests {
         let start = Instant::now();
 
         for _ in 0..110 {
-            rate.turn().await;
+            rate.turn(|| ()).await;
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(1));

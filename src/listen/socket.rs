@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel keeps for us while we are busy.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Unsent bytes the kernel takes for a client before it says "full". Without this a client that stops reading hides
 /// megabytes in the kernel before anyone notices.
@@ -27,7 +27,7 @@ pub fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> 
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     if address.is_ipv6() {
-        // "[::]:443" means IPv6; who wants both says so with two listeners, on every system alike.
+        // "[::]:443" means IPv6, as in nginx and Envoy; who wants both has two listeners, on every system alike.
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;

@@ -20,4 +20,8 @@ impl Observer for RouteObserver {
     fn gap(&self, gap: Gap) {
         self.0.gap(gap.reason());
     }
+
+    fn read_through(&self, result: &'static str) {
+        self.0.read_through(result);
+    }
 }

@@ -9,7 +9,7 @@ use crate::auth::RuleSettings;
 use crate::route::pattern::{PathPattern, PathTemplate};
 pub use crate::stream::{OnGap, Start};
 
-use crate::stream::Policy;
+use crate::stream::{CatchUpLimit, Policy};
 use crate::upstream::Target;
 
 /// One configured route.
@@ -83,6 +83,11 @@ pub struct Replay {
     pub verdict: VerdictForm,
     /// The query parameter read when the `Last-Event-ID` header is absent. Default `last_event_id`.
     pub query_id: String,
+    /// Where the log is kept. Default in memory.
+    pub store: Keeping,
+    /// Bounds of catching up an id that is older than the log from the upstream's own history. `None`, the default: such
+    /// an id is a gap.
+    pub read_through: Option<CatchUpLimit>,
 }
 
 /// How the outcome of a resume is told in-band.
@@ -96,6 +101,15 @@ pub enum VerdictForm {
     Gap,
     /// As an event, whatever it is.
     Event,
+}
+
+/// Where the event logs of a route's streams are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keeping {
+    /// In memory alone.
+    Memory,
+    /// On disk as well: they survive a restart.
+    Disk,
 }
 
 /// `[routes.delivery]`: how events reach clients.

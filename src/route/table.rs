@@ -7,9 +7,13 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::observer::RouteObserver;
 use super::pattern::Captures;
 use super::settings::Settings;
 use crate::auth::Authorizer;
+use crate::stream::{Ids, ReadThrough};
 use crate::telemetry::RouteMetrics;
 
 /// One route as it is served.
@@ -20,15 +24,26 @@ pub struct Route {
     pub authorizer: Option<Authorizer>,
     /// What is counted.
     pub metrics: Arc<RouteMetrics>,
-    /// Fingerprint of where its events come from, for the stream key.
+    /// Fingerprint of where its events come from.
+    pub source: u64,
+    /// Fingerprint of that and of how its streams are kept, for the stream key.
     pub origin: u64,
+    /// The same for what is kept beyond the process: in words that the next version understands as well, and without
+    /// what may be set otherwise at the next start.
+    pub stored_origin: [u8; 32],
+    /// Catches up clients whose id is older than the log, where that is configured.
+    pub read_through: Option<ReadThrough>,
 }
 
 impl Route {
     /// A route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
-        let origin = origin(&settings);
-        Self { settings, authorizer, metrics, origin }
+        let source = source(&settings);
+        let (origin, stored_origin) = (origin(&settings, source), stored_origin(&settings));
+        let read_through = settings.replay.read_through.map(|limit| {
+            ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
+        });
+        Self { settings, authorizer, metrics, source, origin, stored_origin, read_through }
     }
 }
 
@@ -57,8 +72,8 @@ impl Routes {
     }
 }
 
-/// Whatever makes the upstream another one, or the stream kept another way, makes the streams other streams.
-fn origin(settings: &Settings) -> u64 {
+/// Whatever makes the upstream another one, or asks it for something else.
+fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     let target = &settings.upstream;
     for origin in &target.origins {
@@ -67,6 +82,44 @@ fn origin(settings: &Settings) -> u64 {
     for (name, value) in &target.headers {
         (name.as_str(), value.as_bytes()).hash(&mut hasher);
     }
-    format!("{:?} {:?} {:?}", settings.upstream_path, settings.stream, settings.replay.verdict).hash(&mut hasher);
+    format!("{:?}", settings.upstream_path).hash(&mut hasher);
     hasher.finish()
+}
+
+/// What comes from elsewhere, or is kept another way, makes the streams other streams.
+fn origin(settings: &Settings, source: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    format!("{:?} {:?}", settings.stream, settings.replay.verdict).hash(&mut hasher);
+    settings.replay.store.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Where the events come from and whose ids they bear. How much is kept and how it is told may change meanwhile.
+fn stored_origin(settings: &Settings) -> [u8; 32] {
+    let target = &settings.upstream;
+    let template: Vec<_> = settings.path.captures().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
+    let ids = match settings.stream.ids {
+        Ids::Keep => "keep",
+        Ids::Fill => "fill",
+        Ids::Replace => "replace",
+    };
+    let mut digest = Context::new(&SHA256);
+    let mut add = |value: &[u8]| {
+        digest.update(&(value.len() as u64).to_le_bytes());
+        digest.update(value);
+    };
+    for origin in &target.origins {
+        for part in [origin.scheme.as_str(), origin.authority.as_str(), &origin.base] {
+            add(part.as_bytes());
+        }
+    }
+    add(settings.upstream_path.fill(&template).as_bytes());
+    add(ids.as_bytes());
+    // With other credentials an upstream may say other things.
+    for (name, value) in &target.headers {
+        add(name.as_str().as_bytes());
+        add(value.as_bytes());
+    }
+    digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

@@ -127,6 +127,13 @@ impl Default for Encoder {
 }
 
 impl Frame {
+    /// A frame of lines that were a frame's before: what [`Self::body`] gave.
+    pub fn of_lines(lines: &[u8]) -> Self {
+        let mut encoder = Encoder::with_capacity(lines.len());
+        encoder.bytes.extend_from_slice(lines);
+        encoder.finish()
+    }
+
     /// The lines as one HTTP/1.1 chunk: size line, lines, CRLF.
     pub fn chunk(&self) -> Bytes {
         self.chunk.clone()

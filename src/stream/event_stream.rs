@@ -8,18 +8,22 @@
 //!
 //! Publishing appends once and wakes once, whatever the audience. Does not know how events are fetched or delivered.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use parking_lot::RwLock;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 use super::bell::Bell;
+use super::fingerprint::Fingerprints;
+use super::journal::{Journal, Kept, RETURN_PATIENCE};
 use super::key::StreamKey;
-use super::log::{Entry, EventLog, Offset};
+use super::log::{Entry, EventLog, Offset, Place};
 use super::minter::Minter;
 use super::policy::Policy;
+use super::read_through::CatchUps;
+use super::readers::Readers;
 use super::source::OpenError;
 use super::subscription::Subscription;
 
@@ -28,7 +32,10 @@ use super::subscription::Subscription;
 pub struct EventStream {
     key: StreamKey,
     policy: Policy,
-    minter: Minter,
+    /// Who its fingerprints and minted ids belong to. Held for a lookup or, before anything is published, a change.
+    life: RwLock<Life>,
+    /// Who keeps the log beyond the process.
+    journal: OnceLock<Arc<dyn Journal>>,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
     progress: watch::Sender<Progress>,
@@ -44,6 +51,20 @@ pub struct EventStream {
     dismissal: Notify,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
+    /// Extra requests for the history that run now.
+    catch_ups: CatchUps,
+    readers: Readers,
+}
+
+/// One life of a stream: what makes two events or two ids the same.
+#[derive(Debug)]
+struct Life {
+    fingerprints: Fingerprints,
+    minter: Minter,
+    /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
+    was_cut_off: bool,
+    /// When the source was connected for the first time since.
+    connected: Option<tokio::time::Instant>,
 }
 
 /// Where the stream is.
@@ -84,19 +105,33 @@ pub struct Condition {
 impl EventStream {
     /// A stream without a past.
     pub fn new(key: StreamKey, policy: Policy) -> Arc<Self> {
-        let progress = Progress { end: Offset::default(), phase: Phase::Opening, retry: None };
+        Self::at(Offset::default(), key, policy)
+    }
+
+    /// A stream that can be given a past.
+    pub fn with_room_for_a_past(key: StreamKey, policy: Policy) -> Arc<Self> {
+        Self::at(AFTER_ANY_PAST, key, policy)
+    }
+
+    fn at(start: Offset, key: StreamKey, policy: Policy) -> Arc<Self> {
+        let progress = Progress { end: start, phase: Phase::Opening, retry: None };
+        let (fingerprints, minter) = (Fingerprints::random(), Minter::new(policy.ids));
+        let life = Life { fingerprints, minter, was_cut_off: false, connected: None };
         Arc::new(Self {
             key,
             policy,
-            minter: Minter::new(policy.ids),
-            log: RwLock::new(EventLog::new(policy.retention)),
-            progress: watch::Sender::new(progress),
+            life: RwLock::new(life),
+            journal: OnceLock::new(),
+            log: RwLock::new(EventLog::at(start, policy.retention)),
+            progress: watch::channel(progress).0,
             bell: Bell::default(),
-            end: AtomicU64::new(0),
+            end: AtomicU64::new(start.0),
             is_over: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
+            catch_ups: CatchUps::default(),
+            readers: Readers::default(),
         })
     }
 
@@ -111,12 +146,58 @@ impl EventStream {
     }
 
     /// Whose ids its clients see.
-    pub fn minter(&self) -> &Minter {
-        &self.minter
+    pub fn minter(&self) -> MappedRwLockReadGuard<'_, Minter> {
+        RwLockReadGuard::map(self.life.read(), |life| &life.minter)
+    }
+
+    /// What tells its events apart.
+    pub fn fingerprints(&self) -> Fingerprints {
+        self.life.read().fingerprints
+    }
+
+    /// Has its log kept beyond the process from now on. Once, before anything is published.
+    pub fn keep_in(&self, journal: Arc<dyn Journal>) {
+        assert!(self.journal.set(journal).is_ok(), "a log is kept in one place");
+    }
+
+    /// Who keeps the log beyond the process.
+    pub fn journal(&self) -> Option<&Arc<dyn Journal>> {
+        self.journal.get()
+    }
+
+    /// Goes on with what was kept, before anything is published.
+    pub fn resume(&self, kept: Kept, now: Instant) {
+        let ids = self.policy.ids;
+        // Held to the end: whoever keeps the log must not see one half of this.
+        let mut log = self.log.write();
+        log.resume(kept.past, now);
+        let events = log.events_until(log.end());
+        let minter = match kept.is_whole {
+            true => Minter::continued(ids, kept.epoch),
+            false => Minter::after(ids, kept.epoch, events),
+        };
+        let fingerprints = Fingerprints::seeded(kept.seed);
+        *self.life.write() = Life { fingerprints, minter, was_cut_off: !kept.is_whole, connected: None };
+        drop(log);
+        if let Some(retry) = kept.retry {
+            self.advertise_retry(retry);
+        }
+    }
+
+    /// Whether `id` is not in the log, but may have been given to a client before the stream was cut off, so that the
+    /// upstream may bring it again.
+    pub fn may_return(&self, id: &str) -> bool {
+        let can_return = {
+            let life = self.life.read();
+            let is_time = life.connected.is_none_or(|connected| connected.elapsed() < RETURN_PATIENCE);
+            life.was_cut_off && is_time && !life.minter.is_own_form(id)
+        };
+        // Whoever holds both locks has taken the log's first.
+        can_return && self.log.read().place(id) == Place::Unknown
     }
 
     /// The past, for reading.
-    pub fn log(&self) -> parking_lot::RwLockReadGuard<'_, EventLog> {
+    pub fn log(&self) -> RwLockReadGuard<'_, EventLog> {
         self.log.read()
     }
 
@@ -135,15 +216,22 @@ impl EventStream {
             log.end()
         };
         let mut is_new = false;
-        // Readers hear the bell; whoever watches the progress waits for a phase.
+        // Readers hear the bell; who watches the progress are a few who wait for something else.
         self.progress.send_if_modified(|progress| {
             is_new = progress.end != end;
             progress.end = end;
-            false
+            is_new
         });
         self.end.store(end.0, Ordering::Release);
         if is_new {
             self.bell.ring();
+        }
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        if let Some(journal) = self.journal.get() {
+            journal.changed();
         }
     }
 
@@ -153,16 +241,22 @@ impl EventStream {
             Phase::Retrying(Some(error)) | Phase::Refused(error) => Some(error.to_string()),
             Phase::Retrying(None) | Phase::Opening | Phase::Live | Phase::Complete => None,
         };
-        let mut is_over = false;
+        let (is_live, is_complete) = (phase == Phase::Live, phase == Phase::Complete);
+        if is_live {
+            self.life.write().connected.get_or_insert_with(tokio::time::Instant::now);
+        }
+        let is_over = is_complete || matches!(phase, Phase::Refused(_));
         let is_new = self.progress.send_if_modified(|progress| {
             let is_new = progress.phase != phase;
             progress.phase = phase;
-            is_over = matches!(progress.phase, Phase::Complete | Phase::Refused(_));
             is_new
         });
         if is_over {
             self.is_over.store(true, Ordering::Release);
             self.bell.ring();
+        }
+        if is_complete {
+            self.note_change();
         }
         let mut condition = self.condition.write();
         if is_new {
@@ -198,10 +292,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress)
+        Subscription::new(self.clone(), progress, number)
+    }
+
+    /// Who reads the stream now.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// What wakes its readers.
@@ -229,6 +328,16 @@ impl EventStream {
         self.progress.receiver_count()
     }
 
+    /// Extra requests for the history that run now.
+    pub(super) fn catch_ups(&self) -> &CatchUps {
+        &self.catch_ups
+    }
+
+    /// Tells of progress whoever is about to look at the log. Counts as a reader.
+    pub(super) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
     /// Has whoever feeds it stop at once: it has been taken from the registry, and has no reader.
     pub(super) fn dismiss(&self) {
         self.dismissal.notify_one();
@@ -244,3 +353,6 @@ impl EventStream {
         self.progress.closed().await;
     }
 }
+
+/// Where the log of a stream that can be given a past begins: with room for more entries than can ever be kept.
+const AFTER_ANY_PAST: Offset = Offset(1 << 40);

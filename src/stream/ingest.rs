@@ -29,6 +29,9 @@ const BURST_SHARE: usize = 4;
 /// Long enough for readers to be scheduled, short enough to take some 100,000 events a second into a log of 1000.
 const BURST_PAUSE: Duration = Duration::from_millis(1);
 
+/// The longest that an upstream's `Retry-After` is waited for between attempts.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// How long a refusal at the first open is remembered.
 pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
@@ -42,11 +45,15 @@ pub struct Ingest {
     failures: u32,
     /// Whether a connection has ever been open.
     was_open: bool,
+    /// Whether the log has a past that the next connection has to fit to.
+    has_past: bool,
     burst: Burst,
     trouble: Option<String>,
     connected: Connected,
     /// The last connection was short and brought nothing: that the next one opens is no change yet.
     is_flapping: bool,
+    /// Whether it has been said that the upstream ends its responses after some events, as one that is polled does.
+    is_polled: bool,
 }
 
 /// What the present connection has come to so far.
@@ -67,7 +74,10 @@ struct Burst {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// The upstream has said all.
-    Complete,
+    Complete {
+        /// For so long already.
+        ago: Duration,
+    },
     /// The upstream refused the first attempt; to be remembered for this long.
     Refused(Duration),
 }
@@ -75,15 +85,33 @@ pub enum Finished {
 impl Ingest {
     /// For a stream that has just been made.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec) -> Self {
-        let (intake, backoff, burst) = (Intake::new(spec.tell), spec.backoff, Burst::default());
+        let (intake, backoff, burst) = (Intake::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
         let connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
-        let (trouble, is_flapping) = (None, false);
-        Self { stream, spec, intake, backoff, failures: 0, was_open: false, burst, trouble, connected, is_flapping }
+        Self {
+            stream,
+            spec,
+            intake,
+            backoff,
+            failures: 0,
+            was_open: false,
+            has_past: false,
+            burst,
+            trouble: None,
+            connected,
+            is_flapping: false,
+            is_polled: false,
+        }
     }
 
     /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.
     pub async fn run(mut self) -> Finished {
+        if let Some(ago) = self.resume().await {
+            self.stream.enter(Phase::Complete);
+            return Finished::Complete { ago };
+        }
         loop {
+            // A 429 or a 503 may say how long it is to be left alone.
+            let mut least = Duration::ZERO;
             let outcome = self.spec.source.open(self.intake.upstream_id()).await;
             self.spec.observer.connected(outcome.as_ref().map(|_| ()));
             match outcome {
@@ -94,6 +122,7 @@ impl Ingest {
                     self.is_flapping = is_short && !self.connected.has_brought;
                     match copied {
                         Ok(()) if self.stream.policy().on_end == OnEnd::Complete => return self.complete(),
+                        Ok(()) if self.connected.has_brought => self.ended(),
                         Ok(()) => self.troubled("the upstream ended its response".to_owned()),
                         Err(interrupted) => self.troubled(interrupted.to_string()),
                     }
@@ -107,15 +136,29 @@ impl Ingest {
                     return Finished::Refused(memory);
                 }
                 Err(error) => {
+                    least = error.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
                     self.troubled(error.to_string());
                     self.stream.enter(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
-            let delay = self.backoff.delay(self.failures, chance::share());
+            let delay = self.backoff.delay(self.failures, chance::share()).max(least);
             self.failures = self.failures.saturating_add(1);
             debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
             tokio::time::sleep(delay).await;
         }
+    }
+
+    /// Goes on where the stream stopped in an earlier process. Returns for how long it has been complete, if it is.
+    async fn resume(&mut self) -> Option<Duration> {
+        let kept = self.stream.journal()?.past().await?;
+        let complete_for = kept.complete_for;
+        self.stream.resume(kept, Instant::now());
+        let log = self.stream.log();
+        self.intake = Intake::after(&log, self.spec.tell, self.stream.fingerprints());
+        self.has_past = true;
+        let (key, events) = (self.stream.key(), log.events());
+        info!(stream = %key, route = %key.route, events, "stream goes on from the store");
+        complete_for
     }
 
     fn refusal_memory(&self, error: &OpenError) -> Duration {
@@ -126,10 +169,10 @@ impl Ingest {
     }
 
     fn opened(&mut self, opened: &Opened) {
-        if self.was_open {
+        if self.has_past {
             self.intake.reconnected(opened.is_continued);
         }
-        self.was_open = true;
+        (self.was_open, self.has_past) = (true, true);
         self.connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
         debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {
@@ -187,7 +230,7 @@ impl Ingest {
     }
 
     async fn publish(&mut self, batch: Batch) {
-        let taken = self.intake.take(batch.items, &self.stream.log(), self.stream.minter(), Instant::now());
+        let taken = self.intake.take(batch.items, &self.stream.log(), &self.stream.minter(), Instant::now());
         self.spec.observer.received(taken.events, batch.bytes);
         if taken.is_gap {
             self.spec.observer.gap(super::Gap::Upstream);
@@ -223,7 +266,18 @@ impl Ingest {
     fn complete(&self) -> Finished {
         info!(stream = %self.stream.key(), route = %self.stream.key().route, "stream complete");
         self.stream.enter(Phase::Complete);
-        Finished::Complete
+        Finished::Complete { ago: Duration::ZERO }
+    }
+
+    /// Once: a producer that is polled does it after every few events, and that is how it works.
+    fn ended(&mut self) {
+        let key = self.stream.key();
+        match std::mem::replace(&mut self.is_polled, true) {
+            false => {
+                info!(stream = %key, route = %key.route, "upstream ends its responses, connecting again each time")
+            }
+            true => debug!(stream = %key, "upstream ended its response"),
+        }
     }
 
     fn troubled(&mut self, what: String) {

@@ -4,9 +4,9 @@
 //! type and data, contiguous up to its end) are left out, and they are the proof that nothing was missed; without proof
 //! a gap is told. Pure, but for the log that is read.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use super::fingerprint::Fingerprints;
 use super::log::{Entry, EntryKind, EventLog, Offset};
 use super::minter::Minter;
 use super::verdict::{Gap, Verdict};
@@ -24,7 +24,7 @@ pub struct Intake {
     shown_id: EventId,
     /// Events so far: what minted ids count.
     number: u64,
-    hasher: RandomState,
+    fingerprints: Fingerprints,
     overlap: Overlap,
     /// What this connection has said its id is while it may be repeating the log. Not asked for and not shown: both stand
     /// at the log's end until something new comes.
@@ -57,17 +57,26 @@ pub struct Taken {
 }
 
 impl Intake {
-    /// For a stream without a past.
-    pub fn new(tell: TellVerdict) -> Self {
+    /// For a stream without a past. `fingerprints` are the stream's.
+    pub fn new(tell: TellVerdict, fingerprints: Fingerprints) -> Self {
         Self {
             upstream_id: EventId::default(),
             shown_id: EventId::default(),
             number: 0,
-            hasher: RandomState::new(),
+            fingerprints,
             overlap: Overlap::None,
             repeated_id: None,
             tell,
         }
+    }
+
+    /// For a stream with a past: as if this intake had taken what is in the log.
+    pub fn after(log: &EventLog, tell: TellVerdict, fingerprints: Fingerprints) -> Self {
+        let mut intake = Self::new(tell, fingerprints);
+        intake.upstream_id = log.source_id_at(log.end()).clone();
+        intake.shown_id = log.id_at(log.end()).clone();
+        intake.number = log.events_until(log.end());
+        intake
     }
 
     /// The last completed id that the upstream itself sent, for its `Last-Event-ID`.
@@ -129,7 +138,7 @@ impl Intake {
 
     fn take_event(&mut self, mut event: Event, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
         let has_own_id = event.id.as_ref().is_some_and(|id| !id.is_empty());
-        let fingerprint = self.hasher.hash_one((&event.id, &event.kind, &event.data));
+        let fingerprint = self.fingerprints.event(&event);
         if self.is_repeated(fingerprint, has_own_id, log, now, taken) {
             self.repeated_id = event.id.or_else(|| self.repeated_id.take());
             return;
@@ -153,7 +162,8 @@ impl Intake {
         taken.entries.push(Entry {
             frame: Frame::from(&event),
             id: self.shown_id.clone(),
-            kind: EntryKind::Event { fingerprint, has_own_id, topic: self.hasher.hash_one(&event.kind) },
+            source_id: self.upstream_id.clone(),
+            kind: EntryKind::Event { fingerprint, has_own_id, topic: self.fingerprints.topic(&event.kind) },
             at: now,
         });
     }
@@ -204,7 +214,8 @@ impl Intake {
     }
 
     fn aside(&self, frame: Frame, now: Instant) -> Entry {
-        Entry { frame, id: self.shown_id.clone(), kind: EntryKind::Aside, at: now }
+        let (id, source_id) = (self.shown_id.clone(), self.upstream_id.clone());
+        Entry { frame, id, source_id, kind: EntryKind::Aside, at: now }
     }
 }
 

@@ -4,9 +4,10 @@
 //! in force after it, so that a position always has an id. Pure: the time comes in, nothing goes out, nobody waits.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
+use super::forgotten::Forgotten;
+use super::journal::Past;
 use super::policy::Retention;
 use crate::sse::{EventId, Frame};
 
@@ -21,6 +22,8 @@ pub struct Entry {
     pub frame: Frame,
     /// The last event id that a client has after reading this.
     pub id: EventId,
+    /// The upstream's own id in force after this, whatever clients are shown: what it can be asked to go on after.
+    pub source_id: EventId,
     /// What it is to the client.
     pub kind: EntryKind,
     /// When it came.
@@ -74,8 +77,15 @@ pub struct EventLog {
     bytes: usize,
     /// The id in force before the oldest entry kept.
     id_before: EventId,
+    /// The upstream's own id in force before the oldest entry kept.
+    source_id_before: EventId,
     /// Whether events have been evicted that came under `id_before` after the entry that brought it.
     is_run_cut: bool,
+    /// Whether the entry that brought `id_before` was the newest one evicted, and the only one ever to bring it: then
+    /// who has that id lacks exactly what is kept.
+    is_before_exact: bool,
+    /// Fingerprint of the newest entry evicted, if it was an event that the upstream named itself.
+    event_before: Option<u64>,
     occurrences: HashMap<EventId, Occurrences>,
     forgotten: Forgotten,
     /// Fingerprints of evicted events that the upstream named itself.
@@ -96,24 +106,49 @@ struct Kept {
 struct Occurrences {
     oldest: u64,
     newest: u64,
+    /// Whether an earlier run of the same id has been evicted.
+    is_repeated: bool,
 }
 
 impl EventLog {
     /// An empty log.
     pub fn new(retention: Retention) -> Self {
+        Self::at(Offset::default(), retention)
+    }
+
+    /// An empty log whose first place is this one.
+    pub fn at(start: Offset, retention: Retention) -> Self {
         Self {
             kept: VecDeque::new(),
-            start: 0,
+            start: start.0,
             events_before: 0,
             events_ever: 0,
             bytes: 0,
             id_before: EventId::default(),
+            source_id_before: EventId::default(),
             is_run_cut: false,
+            is_before_exact: false,
+            event_before: None,
             occurrences: HashMap::new(),
             forgotten: Forgotten::new(retention.events),
             forgotten_events: Forgotten::new(retention.events),
             retention,
         }
+    }
+
+    /// Puts the past before everything that is to come: it ends where the empty log began, so that a reader who came
+    /// before it stands after it. What the bounds do not allow is evicted.
+    pub fn resume(&mut self, past: Past, now: Instant) {
+        assert!(self.kept.is_empty() && self.events_ever == 0, "a past is put before a log that has none");
+        self.start = self.start.checked_sub(past.entries.len() as u64).expect("a log with a past begins high");
+        (self.events_before, self.events_ever) = (past.events_before, past.events_before);
+        // Whether the cut is within a run of events under one id is not known any more: to be told a gap is right.
+        self.is_run_cut = !past.id_before.is_empty();
+        (self.id_before, self.source_id_before) = (past.id_before, past.source_id_before);
+        for entry in past.entries {
+            self.append(entry);
+        }
+        self.expire(now);
     }
 
     /// The place before the oldest entry kept.
@@ -145,7 +180,8 @@ impl EventLog {
                 let newest = std::mem::replace(&mut seen.newest, offset);
                 self.kept[usize::try_from(newest - self.start).expect("an occurrence is kept")].again = Some(offset);
             } else {
-                self.occurrences.insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset });
+                self.occurrences
+                    .insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset, is_repeated: false });
             }
         }
         let now = entry.at;
@@ -174,25 +210,36 @@ impl EventLog {
 
     fn evict(&mut self) {
         let Some(Kept { entry, again, .. }) = self.kept.pop_front() else { return };
+        let mut is_repeated = entry.id.is_empty();
         if !entry.id.is_empty() {
+            let seen = self.occurrences.get_mut(&entry.id).expect("what is kept is indexed");
             match again {
                 Some(next) => {
-                    self.occurrences.get_mut(&entry.id).expect("what is kept is indexed").oldest = next;
+                    seen.oldest = next;
+                    // Events without an id of their own follow at once and are of the same run.
+                    seen.is_repeated |= next != self.start + 1;
+                    is_repeated = seen.is_repeated;
                 }
                 None => {
+                    is_repeated = seen.is_repeated || self.forgotten.contains_id(entry.id.as_str());
                     self.occurrences.remove(&entry.id);
                     self.forgotten.add_id(&entry.id);
                 }
             }
         }
-        if let EntryKind::Event { fingerprint, has_own_id: true, .. } = entry.kind {
+        self.event_before = entry.own_fingerprint();
+        if let Some(fingerprint) = self.event_before {
             self.forgotten_events.add(fingerprint);
         }
+        // Who has the id of an evicted run has not read all of it for sure, and what was said after it may have been a
+        // gap: only the entry that brought the id, and nothing after it, may be missing.
+        self.is_before_exact = entry.id != self.id_before && !is_repeated;
         self.start += 1;
         self.bytes -= entry.frame.len();
         self.events_before += u64::from(entry.is_event());
         self.is_run_cut = entry.id == self.id_before && (self.is_run_cut || entry.is_event());
         self.id_before = entry.id;
+        self.source_id_before = entry.source_id;
     }
 
     /// Where `id` stands. O(1).
@@ -206,7 +253,9 @@ impl EventLog {
                 false => Place::Here(self.start()),
             },
             Some(seen) => Place::Here(Offset(seen.oldest + 1)),
-            None if self.forgotten.contains(id) => Place::Evicted,
+            // The newest of what was evicted: all that came after it is still here.
+            None if self.is_before_exact && self.id_before.as_str() == id => Place::Here(self.start()),
+            None if self.forgotten.contains_id(id) => Place::Evicted,
             None => Place::Unknown,
         }
     }
@@ -220,10 +269,18 @@ impl EventLog {
 
     /// The id in force at a place that is still in the log.
     pub fn id_at(&self, at: Offset) -> &EventId {
-        match at.0.checked_sub(self.start + 1).and_then(|index| self.kept.get(usize::try_from(index).ok()?)) {
-            Some(kept) => &kept.entry.id,
-            None => &self.id_before,
-        }
+        self.before(at).map_or(&self.id_before, |entry| &entry.id)
+    }
+
+    /// The upstream's own id in force at a place that is still in the log.
+    pub fn source_id_at(&self, at: Offset) -> &EventId {
+        self.before(at).map_or(&self.source_id_before, |entry| &entry.source_id)
+    }
+
+    /// The entry that ends at a place.
+    fn before(&self, at: Offset) -> Option<&Entry> {
+        let index = at.0.checked_sub(self.start + 1)?;
+        Some(&self.kept.get(usize::try_from(index).ok()?)?.entry)
     }
 
     /// How many events follow a place.
@@ -272,15 +329,40 @@ impl EventLog {
 
     /// The newest entry that the upstream named itself and that has this fingerprint.
     pub fn find(&self, wanted: u64) -> Option<Offset> {
-        let index = self.kept.iter().rposition(|kept| {
-            matches!(kept.entry.kind, EntryKind::Event { fingerprint, has_own_id: true, .. } if fingerprint == wanted)
-        })?;
+        let index = self.kept.iter().rposition(|kept| kept.entry.own_fingerprint() == Some(wanted))?;
         Some(Offset(self.start + index as u64))
+    }
+
+    /// The kept events that the upstream named `id` and that have this fingerprint, oldest first. Of very many entries
+    /// under one id, only the oldest are looked at.
+    pub fn namesakes(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
+        let kept = |offset: u64| &self.kept[usize::try_from(offset - self.start).expect("an occurrence is kept")];
+        let first = self.occurrences.get(id).map(|seen| seen.oldest);
+        std::iter::successors(first, move |&offset| kept(offset).again)
+            .take(NAMESAKES)
+            .filter(move |&offset| kept(offset).entry.own_fingerprint() == Some(wanted))
+            .map(Offset)
+    }
+
+    /// The place after the event that the upstream named `id` and that has this fingerprint, if everything after it is
+    /// here. `None` also when there was more than one such event: then it shows no place.
+    pub fn place_after(&self, id: &str, wanted: u64) -> Option<Offset> {
+        let mut namesakes = self.namesakes(id, wanted);
+        match (namesakes.next(), namesakes.next()) {
+            (Some(only), None) if !self.has_forgotten(wanted) => Some(Offset(only.0 + 1)),
+            (None, _) if self.event_before == Some(wanted) => Some(self.start()),
+            _ => None,
+        }
+    }
+
+    /// Whether everything that has been evicted of what came after a place would be known again.
+    pub fn remembers_since(&self, at: Offset) -> bool {
+        self.start.saturating_sub(at.0) <= self.forgotten_events.most() as u64
     }
 
     /// Whether an event with this fingerprint, named by the upstream itself, was here and has been evicted.
     pub fn has_forgotten(&self, fingerprint: u64) -> bool {
-        self.forgotten_events.hashes.contains(&fingerprint)
+        self.forgotten_events.contains(fingerprint)
     }
 
     /// The oldest and newest id kept.
@@ -294,44 +376,18 @@ impl Entry {
     pub fn is_event(&self) -> bool {
         matches!(self.kind, EntryKind::Event { .. })
     }
-}
 
-/// What has been evicted, as hashes and bounded: enough to tell "too old" from "never seen".
-#[derive(Debug)]
-struct Forgotten {
-    order: VecDeque<u64>,
-    hashes: HashSet<u64>,
-    most: usize,
-    hasher: RandomState,
-}
-
-impl Forgotten {
-    fn new(events: usize) -> Self {
-        // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
-        let most = events.saturating_mul(4).clamp(1024, 16 * 1024);
-        Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
-    }
-
-    fn add_id(&mut self, id: &EventId) {
-        self.add(self.hasher.hash_one(id.as_str()));
-    }
-
-    fn add(&mut self, hash: u64) {
-        if !self.hashes.insert(hash) {
-            return;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.hashes.remove(&oldest);
+    /// The fingerprint of an event that the upstream named itself.
+    fn own_fingerprint(&self) -> Option<u64> {
+        match self.kind {
+            EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
+            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside => None,
         }
     }
-
-    fn contains(&self, id: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one(id))
-    }
 }
+
+/// How many entries under one id are looked at for an event.
+const NAMESAKES: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! Ids that rillgate gives to events: `<epoch>-<number>`.
 //!
-//! The epoch is random for each life of a stream, so an id from another life is a gap and never a wrong match.
+//! The epoch is random for each life of a stream, so an id from another life is a gap and never a wrong match. A stream
+//! that was kept beyond the process goes on with its epoch if it was put away whole. If it was cut off, ids may have been
+//! told that were not kept: then it goes on with a new epoch, and what was kept stays under the old one.
 
 use super::policy::Ids;
 use crate::sse::EventId;
@@ -11,13 +13,30 @@ pub struct Minter {
     ids: Ids,
     /// 64 random bits, in hexadecimal.
     epoch: String,
+    /// The epoch before this one, and how many events of it were kept.
+    earlier: Option<(String, u64)>,
 }
 
 impl Minter {
     /// A minter with an epoch of its own.
     pub fn new(ids: Ids) -> Self {
         let random = getrandom::u64().expect("the system has random numbers");
-        Self { ids, epoch: format!("{random:016x}") }
+        Self { ids, epoch: format!("{random:016x}"), earlier: None }
+    }
+
+    /// A minter that goes on in a life that was put away whole.
+    pub fn continued(ids: Ids, epoch: String) -> Self {
+        Self { ids, epoch, earlier: None }
+    }
+
+    /// A minter with an epoch of its own after a life that was cut off, of which `kept` events are known.
+    pub fn after(ids: Ids, epoch: String, kept: u64) -> Self {
+        Self { earlier: Some((epoch, kept)), ..Self::new(ids) }
+    }
+
+    /// The epoch of the ids that are minted now.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
     }
 
     /// The id for the event with this number (from 1), if it is ours to name; `in_force` is the upstream's id.
@@ -52,8 +71,12 @@ impl Minter {
         })
     }
 
-    /// Whether `id` was minted in this life.
+    /// Whether `id` was minted in this life, or in what was kept of the one before.
     pub fn is_of_this_life(&self, id: &str) -> bool {
-        self.is_own_form(id) && id.starts_with(&self.epoch)
+        let is_kept = |(epoch, kept): &(String, u64)| {
+            let number = id.strip_prefix(epoch.as_str()).and_then(|rest| rest.strip_prefix('-'));
+            number.and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| number <= *kept)
+        };
+        self.is_own_form(id) && (id.starts_with(&self.epoch) || self.earlier.as_ref().is_some_and(is_kept))
     }
 }

@@ -9,27 +9,42 @@
 //! Pull, not push: publishing appends once and wakes; a reader takes handles from the log when its socket has room.
 //! Replay and live delivery are the same code. Nothing here mentions HTTP, TLS, tokens or TOML.
 
+mod backlog;
 mod bell;
+mod catch_up;
 mod event_stream;
+mod fingerprint;
+mod forgotten;
 mod ingest;
 mod intake;
+mod journal;
 mod key;
 mod log;
 mod minter;
 mod policy;
+mod read_through;
+mod readers;
 mod registry;
 mod source;
 mod spec;
 mod subscription;
+mod tap;
 mod verdict;
 
+pub use backlog::Backlog;
+pub use catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp, Overlap};
 pub use event_stream::{Condition, EventStream, Phase, Progress};
+pub use fingerprint::{Fingerprints, Seed};
 pub use intake::TellVerdict;
+pub use journal::{Journal, Kept, LogStore, Past, RETURN_PATIENCE};
 pub use key::StreamKey;
 pub use log::{Entry, EntryKind, EventLog, Lagged, Offset, Place};
 pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
+pub use read_through::ReadThrough;
+pub use readers::{Client, Reader, Readers};
 pub use registry::{EXPIRY_INTERVAL, Full, Streams};
 pub use source::{Batch, EventSource, Interrupted, OpenError, Opened};
 pub use spec::{Observer, StreamSpec};
 pub use subscription::{Ready, Subscription, Taken};
+pub use tap::{Tap, Tapped};
 pub use verdict::{Gap, Verdict};

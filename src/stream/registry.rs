@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,7 +29,7 @@ pub struct Streams {
     open: Arc<Mutex<HashMap<StreamKey, Arc<EventStream>>>>,
     /// Keys of streams that are kept without readers.
     always: watch::Sender<HashSet<StreamKey>>,
-    most: usize,
+    most: Arc<AtomicUsize>,
     tasks: Tasks,
 }
 
@@ -40,7 +41,13 @@ pub struct Full;
 impl Streams {
     /// No streams, and room for `most`.
     pub fn new(most: usize, tasks: Tasks) -> Self {
-        Self { open: Arc::default(), always: watch::Sender::default(), most, tasks }
+        let always = watch::channel(HashSet::new()).0;
+        Self { open: Arc::default(), always, most: Arc::new(most.into()), tasks }
+    }
+
+    /// Room for so many from now on; what is open stays.
+    pub fn limit(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
@@ -49,7 +56,7 @@ impl Streams {
     /// [`Full`] when it would be one stream too many.
     pub fn subscribe(&self, key: &StreamKey, spec: impl FnOnce() -> StreamSpec) -> Result<Subscription, Full> {
         let mut open = self.open.lock();
-        if open.len() >= self.most && !open.contains_key(key) {
+        if open.len() >= self.most.load(Ordering::Relaxed) && !open.contains_key(key) {
             // Whoever wants to read goes before what nobody reads: else made-up paths, asked for and left, could fill
             // all places for as long as the linger. What is complete goes first, then what is oldest.
             let always = self.always.borrow();
@@ -66,7 +73,15 @@ impl Streams {
             Entry::Occupied(known) => Ok(known.get().subscribe()),
             Entry::Vacant(free) => {
                 let spec = spec();
-                let stream = free.insert(EventStream::new(key.clone(), spec.policy)).clone();
+                let stream = match &spec.store {
+                    None => EventStream::new(key.clone(), spec.policy),
+                    Some((store, origin)) => {
+                        let stream = EventStream::with_room_for_a_past(key.clone(), spec.policy);
+                        stream.keep_in(store.keep(&stream, *origin));
+                        stream
+                    }
+                };
+                let stream = free.insert(stream).clone();
                 let subscription = stream.subscribe();
                 self.tasks.spawn("ingest", self.clone().keep(stream, spec));
                 Ok(subscription)
@@ -103,7 +118,7 @@ impl Streams {
             }
         };
         let memory = match finished {
-            Finished::Complete => stream.policy().retention.age,
+            Finished::Complete { ago } => stream.policy().retention.age.saturating_sub(ago),
             Finished::Refused(memory) => memory,
         };
         let mut draining = self.tasks.draining();
@@ -168,6 +183,9 @@ struct Registered<'s> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         forget(&mut self.streams.open.lock(), self.stream);
+        if let Some(journal) = self.stream.journal() {
+            journal.close(self.stream.clone());
+        }
         if std::thread::panicking() {
             self.stream.enter(Phase::Refused(Arc::new(OpenError::Wrong("the gateway failed".to_owned()))));
         }

@@ -21,6 +21,8 @@ pub struct Opened {
     pub items: BoxStream<'static, Result<Batch, Interrupted>>,
     /// The upstream said that it goes on exactly after the id that was asked for.
     pub is_continued: bool,
+    /// The upstream said that it does not: what it has begins somewhere else.
+    pub is_gap: bool,
 }
 
 /// What one read from the upstream completed. May be empty: then it only shows that the upstream is alive.
@@ -58,6 +60,8 @@ pub enum OpenError {
     Failing {
         /// Its status.
         status: u16,
+        /// What its `Retry-After` said.
+        retry_after: Option<Duration>,
     },
     /// The upstream could not be reached.
     #[error("the upstream cannot be reached: {0}")]
@@ -76,6 +80,19 @@ impl OpenError {
         match self {
             Self::Failing { .. } | Self::Unreachable(_) | Self::Dropped(_) | Self::Silent(_) => true,
             Self::Complete | Self::NotFound { .. } | Self::Busy { .. } | Self::Wrong(_) => false,
+        }
+    }
+
+    /// How long the upstream wants to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after } | Self::Failing { retry_after, .. } => *retry_after,
+            Self::Complete
+            | Self::NotFound { .. }
+            | Self::Wrong(_)
+            | Self::Unreachable(_)
+            | Self::Dropped(_)
+            | Self::Silent(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::intake::TellVerdict;
+use super::journal::LogStore;
 use super::policy::Policy;
 use super::source::{EventSource, OpenError};
 use super::verdict::Gap;
@@ -21,6 +22,8 @@ pub struct StreamSpec {
     pub tell: TellVerdict,
     /// Tried again whatever the upstream answers. That it is kept without readers is said by `Streams::keep_open`.
     pub is_always_open: bool,
+    /// Who keeps its log beyond the process, and a digest of where the events come from.
+    pub store: Option<(Arc<dyn LogStore>, [u8; 32])>,
     /// Who counts.
     pub observer: Arc<dyn Observer>,
 }
@@ -33,4 +36,6 @@ pub trait Observer: Send + Sync {
     fn received(&self, events: u64, bytes: usize);
     /// Continuity broke.
     fn gap(&self, gap: Gap);
+    /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
+    fn read_through(&self, _result: &'static str) {}
 }

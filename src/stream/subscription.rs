@@ -6,14 +6,17 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::backlog::{Backlog, Continuation};
 use super::bell::Slot;
 use super::event_stream::{EventStream, Phase, Progress};
+use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
+use super::readers::{Client, Reader};
 use super::source::OpenError;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, EventId, Frame};
@@ -28,6 +31,11 @@ pub struct Subscription {
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
     read: u64,
+    /// What is read before the log. Boxed: hardly anyone has one.
+    backlog: Option<Box<Backlog>>,
+    /// The number of its arrival, and how it is seen from outside.
+    number: u64,
+    reader: Arc<Reader>,
 }
 
 /// What there is to do for a reader.
@@ -53,13 +61,19 @@ pub struct Taken {
 }
 
 impl Subscription {
-    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>) -> Self {
+    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>, number: u64) -> Self {
         let (next, read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
         let slot = stream.bell().enter();
-        Self { stream, progress, slot, next, read }
+        let reader = stream.readers().add(number, next, read);
+        Self { stream, progress, slot, next, read, backlog: None, number, reader }
+    }
+
+    /// Says who reads, for an operator who looks on.
+    pub fn is_for(&self, client: Client) {
+        self.reader.is(client);
     }
 
     /// The stream that is read.
@@ -87,17 +101,57 @@ impl Subscription {
         }
     }
 
+    /// Waits until `id` is in the log or nothing speaks for it to turn up, and at most for `patience`.
+    ///
+    /// Only of a stream that goes on after it was cut off may an id be unknown that is right: clients may hold ids that
+    /// were not kept, and the upstream, asked to go on after the last one that was, brings them again. Cancel-safe.
+    pub async fn may_find(&mut self, id: &str, patience: Duration) {
+        let stream = self.stream.clone();
+        let is_decided = |progress: &Progress| {
+            matches!(progress.phase, Phase::Complete | Phase::Refused(_)) || !stream.may_return(id)
+        };
+        let patience = tokio::time::Instant::now() + patience;
+        loop {
+            let now = tokio::time::Instant::now();
+            if is_decided(&self.progress.borrow_and_update()) || now >= patience {
+                return;
+            }
+            // Time decides as well, and it moves no signal.
+            let a_while = (now + RETURN_PATIENCE / 8).min(patience);
+            let _ = tokio::time::timeout_at(a_while, self.progress.changed()).await;
+        }
+    }
+
     /// Goes to where a client without an id starts. A reader that opened the stream keeps what came since.
     pub fn start(&mut self, start: Start) -> Verdict {
         let log = self.stream.log();
         let at = match start {
-            Start::Live => return Verdict::Live,
+            Start::Live => {
+                self.read = log.events_until(self.next);
+                return Verdict::Live;
+            }
             Start::Oldest => log.start(),
             Start::Last(count) => log.newest(count),
         };
         self.next = at;
         self.read = log.events_until(at);
+        self.reader.stands_at(self.next, self.read);
         Verdict::Replay { missed: log.events_after(at) }
+    }
+
+    /// Whether the log has what follows this id.
+    pub fn has(&self, id: &str) -> bool {
+        matches!(self.stream.log().place(id), Place::Here(_))
+    }
+
+    /// Reads what the client was caught up with, and then the log from where it goes on.
+    pub fn catch_up(&mut self, backlog: Backlog) -> Verdict {
+        let Continuation { events, place, read } = backlog.continuation();
+        (self.next, self.read) = (place, read);
+        self.backlog = Some(Box::new(backlog));
+        self.pass_repeated();
+        let log = self.stream.log();
+        Verdict::Resumed { missed: events + log.events_until(log.end()).saturating_sub(self.read) }
     }
 
     /// Goes to where the client with this id stopped, or to where the route sends those who cannot.
@@ -107,6 +161,7 @@ impl Subscription {
             Place::Here(at) => {
                 self.next = at;
                 self.read = log.events_until(at);
+                self.reader.stands_at(self.next, self.read);
                 return Verdict::Resumed { missed: log.events_after(at) };
             }
             Place::Evicted => Gap::Evicted,
@@ -116,8 +171,8 @@ impl Subscription {
         };
         if on_gap == OnGap::Oldest {
             self.next = log.start();
-            self.read = log.events_until(self.next);
         }
+        self.read = log.events_until(self.next);
         Verdict::Gap(gap)
     }
 
@@ -131,6 +186,12 @@ impl Subscription {
     /// Where the reader stands.
     pub fn place(&self) -> Offset {
         self.next
+    }
+
+    /// Whether it has read everything before a place.
+    pub fn has_reached(&mut self, end: Offset) -> bool {
+        self.pass_repeated();
+        !self.has_backlog() && self.next >= end
     }
 
     /// How many events the reader is behind the newest.
@@ -154,10 +215,13 @@ impl Subscription {
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn look(&self) -> Option<Ready> {
+    fn look(&mut self) -> Option<Ready> {
+        if self.has_backlog() {
+            return Some(Ready::Entries);
+        }
         // In this order: what was appended before the end of all is read before it is told.
         let is_over = self.stream.is_over();
-        if self.stream.end() > self.next {
+        if self.stream.end() > self.next && !self.pass_repeated() {
             return Some(Ready::Entries);
         }
         is_over.then(|| match self.progress.borrow().phase {
@@ -166,13 +230,34 @@ impl Subscription {
         })
     }
 
+    /// Passes over what the backlog had already; whether that was all that waited.
+    fn pass_repeated(&mut self) -> bool {
+        let Some(backlog) = &mut self.backlog else { return false };
+        let log = self.stream.log();
+        // A place that is gone is for whoever takes to find.
+        let (entries, events) = log.from(self.next, self.read).map_or((0, 0), |entries| backlog.repeated(entries));
+        self.next.0 += entries;
+        self.read += events;
+        if backlog.is_over() {
+            self.backlog = None;
+        }
+        entries > 0 && self.next >= log.end()
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.has_more())
+    }
+
     /// Whether entries wait to be read.
     pub fn is_behind(&self) -> bool {
-        self.stream.end() > self.next
+        self.has_backlog() || self.stream.end() > self.next
     }
 
     /// Whether entries of at least `bytes` together wait to be read, or some of them are gone already.
     pub fn has_waiting(&self, bytes: usize) -> bool {
+        if self.has_backlog() {
+            return true;
+        }
         let log = self.stream.log();
         let Ok(mut entries) = log.from(self.next, self.read) else { return true };
         let mut waiting = 0;
@@ -187,6 +272,13 @@ impl Subscription {
     /// # Errors
     /// [`Lagged`] when the place is no longer in the log; nothing is taken then.
     pub fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+        if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has_more()) {
+            let taken = backlog.take(bytes, events)?;
+            if backlog.is_over() {
+                self.backlog = None;
+            }
+            return Ok(taken);
+        }
         let log = self.stream.log();
         let mut taken = Taken::default();
         let mut size = 0;
@@ -202,6 +294,7 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
+        self.reader.stands_at(self.next, self.read);
         Ok(taken)
     }
 
@@ -211,7 +304,7 @@ impl Subscription {
     /// # Errors
     /// [`Lagged`], as for [`Self::take`].
     pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
-        if !self.has_waiting(bytes) {
+        if self.has_backlog() || !self.has_waiting(bytes) {
             return self.take(bytes, events);
         }
         let log = self.stream.log();
@@ -227,6 +320,7 @@ impl Subscription {
         }
         self.next = log.end();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
@@ -239,14 +333,17 @@ impl Subscription {
 
     /// After [`Lagged`]: goes on at the oldest entry kept.
     pub fn skip(&mut self) {
+        self.backlog = None;
         let log = self.stream.log();
         self.next = log.start();
         self.read = log.events_until(self.next);
+        self.reader.stands_at(self.next, self.read);
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.stream.bell().leave(&self.slot);
+        self.stream.readers().remove(self.number);
     }
 }

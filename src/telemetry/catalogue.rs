@@ -28,12 +28,16 @@ macro_rules! catalogue {
 catalogue! {
     BUILD_INFO = Gauge "rillgate_build_info":
         "Always 1; the labels say what is running.";
+    LIMIT = Gauge "rillgate_limit":
+        "Configured bounds, in the unit of what they bound: connections, subscribers, streams, memory_bytes.";
     CONNECTIONS = Gauge "rillgate_connections":
         "Open client connections past their handshake, by listener and protocol (h1, h2).";
     CONNECTIONS_TOTAL = Counter "rillgate_connections_total":
         "Connections accepted, before any handshake.";
     TLS_HANDSHAKES = Counter "rillgate_tls_handshakes_total":
         "TLS handshakes by result: ok, or the kind of error.";
+    RATE_WAITS = Counter "rillgate_rate_waits_total":
+        "Connections and handshakes that had to wait, by limit: accepts_per_second, handshakes_per_second, open_files.";
     SUBSCRIBERS = Gauge "rillgate_subscribers":
         "Client responses that are reading a stream.";
     SUBSCRIPTIONS = Counter "rillgate_subscriptions_total":
@@ -43,7 +47,7 @@ catalogue! {
     REQUESTS = Counter "rillgate_requests_total":
         "Requests answered, by status; route - where none matched.";
     REJECTIONS = Counter "rillgate_rejections_total":
-        "Requests refused, by reason.";
+        "Requests refused, and connections closed before any request, by reason.";
     AUTH_FAILURES = Counter "rillgate_auth_failures_total":
         "Tokens that were missing, bad or insufficient, by reason; also where the route does not enforce.";
     STREAMS = Gauge "rillgate_streams":
@@ -61,13 +65,25 @@ catalogue! {
     DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
         "Time from an event's parsing to its handing to a client's transport.";
     LAG_EVENTS = Histogram "rillgate_lag_events":
-        "How many events behind the newest a subscriber was, sampled.";
+        "How many events behind the newest each subscriber was, asked now and then.";
     EVENT_LOG_EVENTS = Gauge "rillgate_event_log_events":
         "Events held for replay.";
     EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":
         "Bytes of the events held for replay.";
+    STORE_STATE = Gauge "rillgate_store_state":
+        "1 if event logs are kept on disk as configured, 0 if they are in memory alone for now.";
+    STORE_ERRORS = Counter "rillgate_store_errors_total":
+        "Failures of the store, by kind: locked, corrupt, full, unusable, behind, late.";
+    STORE_BYTES = Gauge "rillgate_store_bytes":
+        "Bytes of event logs on disk, without what the file has free.";
+    STORE_QUEUE_EVENTS = Gauge "rillgate_store_queue_events":
+        "Events of open streams that are not on disk yet.";
+    STORE_GIVEN_UP = Counter "rillgate_store_given_up_total":
+        "What the store gave up because it was at its bound: whole streams, segments of open streams.";
     GAPS = Counter "rillgate_gaps_total":
         "Breaks of continuity told to clients, by reason.";
+    READ_THROUGHS = Counter "rillgate_read_throughs_total":
+        "Extra requests for an upstream's history, by result: ok, or why clients got the ordinary answer.";
     CONFIG_RELOADS = Counter "rillgate_config_reloads_total":
         "Reloads of the configuration, by result: ok, or the kind of error.";
     CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge "rillgate_config_last_reload_successful":
@@ -106,6 +122,49 @@ mod tests {
             assert!(name.starts_with("rillgate_"), "{name}");
             assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
             assert!(help.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_metrics_has_all_of_them_and_no_others() {
+        let page = include_str!("../../docs/metrics.md");
+        let process = crate::telemetry::process::render();
+        let types = process.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let mut metrics: Vec<(&str, &str)> = types.collect();
+        metrics.extend(ALL.iter().map(|metric| match metric.kind {
+            Kind::Counter => (metric.name, "counter"),
+            Kind::Gauge => (metric.name, "gauge"),
+            Kind::Histogram => (metric.name, "histogram"),
+        }));
+        for (name, kind) in &metrics {
+            let row = format!("| `{name}` | {kind} |");
+            assert!(page.lines().any(|line| line.starts_with(&row)), "no row `{row}` in docs/metrics.md");
+        }
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        for name in rows.filter(|name| name.starts_with("rillgate_") || name.starts_with("process_")) {
+            assert!(metrics.iter().any(|(known, _)| *known == name), "{name} is in docs/metrics.md alone");
+        }
+    }
+
+    #[test]
+    fn the_page_of_the_metrics_has_every_word_of_the_fixed_labels() {
+        use crate::telemetry::label::{End, Protocol, State, Verdict};
+        let page = include_str!("../../docs/metrics.md");
+        let ends = End::ALL.map(End::as_str).to_vec();
+        let verdicts = Verdict::ALL.map(Verdict::as_str).to_vec();
+        let states = State::ALL.map(State::as_str).to_vec();
+        let protocols = Protocol::ALL.map(Protocol::as_str).to_vec();
+        for (metric, words) in [
+            (SUBSCRIPTIONS_ENDED, ends),
+            (SUBSCRIPTIONS, verdicts),
+            (STREAMS, states),
+            (SUBSCRIBERS, protocols),
+            (GAPS, GAP_REASONS.to_vec()),
+        ] {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{metric}`"))).expect("tested above");
+            for word in words {
+                assert!(row.contains(&format!("`{word}`")), "{word} is not in the row of {metric}");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted per listener: its connections and handshakes.
 //!
-//! The totals of accepted connections and of handshakes carry no listener label, so all listeners share them.
+//! The totals of accepted connections, of handshakes and of refusals before any request carry no listener label, so all
+//! listeners share them.
 //! Does not know what a connection is used for: see the route's numbers.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::catalogue;
 use super::family::Family;
 use super::label::Protocol;
 use super::registry::Registry;
+use super::route::RouteMetrics;
 use super::tally::{Level, Tally};
 
 /// The numbers of one listener.
@@ -23,6 +25,8 @@ pub struct ListenerMetrics {
 pub(super) struct Accepted {
     connections: Tally,
     handshakes: Family<&'static str>,
+    waits: Family<&'static str>,
+    unrouted: Arc<RouteMetrics>,
 }
 
 impl ListenerMetrics {
@@ -55,16 +59,36 @@ impl ListenerMetrics {
         self.shared.handshakes.increment(result);
     }
 
+    /// A connection was closed before there was a request to answer, or in the middle of one.
+    pub fn refused(&self, reason: &'static str) {
+        self.shared.unrouted.rejected(reason);
+    }
+
+    /// A request was refused, with this status, before anything could be asked about its route.
+    pub fn refused_with(&self, status: u16, reason: &'static str) {
+        self.shared.unrouted.request(status);
+        self.shared.unrouted.rejected(reason);
+    }
+
+    /// A connection or a handshake has to wait because of this limit.
+    pub fn waits(&self, limit: &'static str) {
+        self.shared.waits.increment(limit);
+    }
+
     pub(super) fn publish(&self) {
         self.connections.iter().for_each(Level::publish);
     }
 }
 
 impl Accepted {
-    pub(super) fn new(registry: &Registry) -> Self {
+    /// `unrouted` counts what no route does.
+    pub(super) fn new(registry: &Registry, unrouted: Arc<RouteMetrics>) -> Self {
         let handshakes = Family::new(registry, catalogue::TLS_HANDSHAKES, Vec::new(), "result");
         handshakes.prepare(&["ok"]);
-        Self { connections: Tally::new(registry.counter(catalogue::CONNECTIONS_TOTAL, Vec::new())), handshakes }
+        let waits = Family::new(registry, catalogue::RATE_WAITS, Vec::new(), "limit");
+        waits.prepare(&["accepts_per_second", "handshakes_per_second", "open_files"]);
+        let connections = Tally::new(registry.counter(catalogue::CONNECTIONS_TOTAL, Vec::new()));
+        Self { connections, handshakes, waits, unrouted }
     }
 
     pub(super) fn publish(&self) {

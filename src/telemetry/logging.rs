@@ -13,6 +13,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+/// The target of access lines, to be filtered by.
+pub const ACCESS: &str = "rillgate::access";
+
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -39,6 +42,9 @@ pub enum LoggingError {
         /// What is wrong with it.
         source: ParseError,
     },
+    /// A word alone that is no level: as a directive it would silence everything but a target of that name.
+    #[error("{0:?} is no level; a target needs one, as in {0}=debug")]
+    Word(String),
     /// Something in this process took the log before.
     #[error("the process logs elsewhere already")]
     Taken,
@@ -60,6 +66,11 @@ pub fn init(format: Format, filter: Option<&str>) -> Result<FilterHandle, Loggin
 }
 
 impl FilterHandle {
+    /// The filter of this moment, as directives.
+    pub fn current(&self) -> String {
+        self.0.with_current(ToString::to_string).unwrap_or_default()
+    }
+
     /// Replaces the filter; see [`init`] for its form. Lines that dependencies write through the `log` facade
     /// (rustls does) stay limited to the most verbose level of the first filter.
     ///
@@ -93,6 +104,9 @@ fn parse(filter: Option<&str>) -> Result<EnvFilter, LoggingError> {
         _ if filter.is_empty() => "warn,rillgate=info".to_owned(),
         Ok(LevelFilter::OFF) => "off".to_owned(),
         Ok(level) => format!("warn,rillgate={level}"),
+        Err(_) if filter.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+            return Err(LoggingError::Word(filter.to_owned()));
+        }
         Err(_) => filter.to_owned(),
     };
     EnvFilter::builder().parse(directives).map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })

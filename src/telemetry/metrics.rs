@@ -4,7 +4,7 @@
 //! are named by the configuration, so the number of series is bounded by it. Serves nothing: see the admin port.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::{Label, SharedString};
@@ -16,6 +16,7 @@ use super::listener::{Accepted, ListenerMetrics};
 use super::process;
 use super::registry::Registry;
 use super::route::{RouteMetrics, RouteTotals};
+use super::store::StoreMetrics;
 
 /// The numbers of one gateway.
 pub struct Metrics {
@@ -26,6 +27,7 @@ pub struct Metrics {
     routes: Mutex<BTreeMap<String, Arc<RouteMetrics>>>,
     /// By name, like the routes.
     listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
+    store: OnceLock<Arc<StoreMetrics>>,
 }
 
 impl Metrics {
@@ -33,12 +35,14 @@ impl Metrics {
     pub fn new(version: &str) -> Arc<Self> {
         let registry = Registry::new();
         registry.gauge(catalogue::BUILD_INFO, vec![Label::new("version", version.to_owned())]).set(1.0);
+        let unrouted = Arc::new(RouteMetrics::new(&registry, RouteMetrics::NONE));
         Arc::new(Self {
             handle: registry.handle(),
-            accepted: Arc::new(Accepted::new(&registry)),
+            accepted: Arc::new(Accepted::new(&registry, unrouted.clone())),
             registry,
-            routes: Mutex::default(),
+            routes: Mutex::new(BTreeMap::from([(RouteMetrics::NONE.to_owned(), unrouted)])),
             listeners: Mutex::default(),
+            store: OnceLock::new(),
         })
     }
 
@@ -65,20 +69,42 @@ impl Metrics {
         listener
     }
 
+    /// The numbers of the store, the same ones each time. They exist from the first call on.
+    pub fn store(&self) -> &Arc<StoreMetrics> {
+        self.store.get_or_init(|| Arc::new(StoreMetrics::new(&self.registry)))
+    }
+
     /// The sums of every route, by name.
     pub fn totals(&self) -> Vec<RouteTotals> {
         self.routes.lock().values().map(|route| route.totals()).collect()
     }
 
-    /// A reload of the configuration ended: `ok`, or the kind of error. The first load counts too.
+    /// The configuration that the gateway starts with is in use.
+    pub fn config_loaded(&self) {
+        for result in ["ok", "refused"] {
+            // They exist at zero, so that a rate over them sees the first reload.
+            self.registry.counter(catalogue::CONFIG_RELOADS, labels([("result", result.into())])).increment(0);
+        }
+        self.config_outcome(true);
+    }
+
+    /// A reload of the configuration ended: `ok`, or the kind of error. The first load is none.
     pub fn config_reload(&self, result: &'static str) {
         self.registry.counter(catalogue::CONFIG_RELOADS, labels([("result", result.into())])).increment(1);
-        let taken = result == "ok";
+        self.config_outcome(result == "ok");
+    }
+
+    fn config_outcome(&self, taken: bool) {
         self.registry.gauge(catalogue::CONFIG_LAST_RELOAD_SUCCESSFUL, Vec::new()).set(f64::from(taken));
         if taken {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64().floor());
             self.registry.gauge(catalogue::CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, Vec::new()).set(now);
         }
+    }
+
+    /// So many of a thing are let in: what a gauge is to be compared with.
+    pub fn limit(&self, limit: &'static str, most: f64) {
+        self.registry.gauge(catalogue::LIMIT, labels([("limit", limit.into())])).set(most);
     }
 
     /// The certificate now in use under this name expires at that Unix time.

@@ -13,9 +13,12 @@ mod metrics;
 mod process;
 mod registry;
 mod route;
+mod store;
 mod tally;
 
 pub use label::{End, Protocol, State, Verdict};
 pub use listener::ListenerMetrics;
+pub use logging::ACCESS;
 pub use metrics::Metrics;
 pub use route::{RouteMetrics, RouteTotals};
+pub use store::StoreMetrics;

@@ -15,6 +15,13 @@ use super::label::{End, Protocol, State, Verdict};
 use super::registry::Registry;
 use super::tally::{Level, Tally};
 
+/// Refusals that alerts watch for. They exist at zero, so that an increase over them sees the first one.
+const FULL: [&str; 6] =
+    ["subscribers", "streams", "memory", "tickets", "subscriptions_per_subject", "connections_per_ip"];
+
+/// The same, of connections.
+const AT_THE_DOOR: [&str; 2] = ["connections", "connections_per_ip"];
+
 /// The numbers of one route.
 pub struct RouteMetrics {
     name: String,
@@ -62,6 +69,7 @@ struct Carried {
     event_log_events: Level,
     event_log_bytes: Level,
     gaps: Family<&'static str>,
+    read_throughs: Family<&'static str>,
     delivery: Histogram,
     lag: Histogram,
 }
@@ -80,7 +88,10 @@ impl RouteMetrics {
             auth_failures: Family::new(registry, catalogue::AUTH_FAILURES, labels(), "reason"),
             carried: OnceLock::new(),
         };
-        if name != Self::NONE {
+        if name == Self::NONE {
+            metrics.rejections.prepare(&AT_THE_DOOR);
+        } else {
+            metrics.rejections.prepare(&FULL);
             metrics.carried();
         }
         metrics
@@ -146,6 +157,11 @@ impl RouteMetrics {
     /// A break of continuity was told to a client: `evicted`, `unknown`, `restarted`, `lagged` or `upstream`.
     pub fn gap(&self, reason: &'static str) {
         self.carried().gaps.increment(reason);
+    }
+
+    /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
+    pub fn read_through(&self, result: &'static str) {
+        self.carried().read_throughs.increment(result);
     }
 
     /// An attempt to open the upstream: `ok`, or the kind of error.
@@ -221,6 +237,8 @@ impl Carried {
         gaps.prepare(&GAP_REASONS);
         let upstream_connects = Family::new(registry, catalogue::UPSTREAM_CONNECTS, labels(), "result");
         upstream_connects.prepare(&["ok"]);
+        let read_throughs = Family::new(registry, catalogue::READ_THROUGHS, labels(), "result");
+        read_throughs.prepare(&["ok"]);
         Self {
             subscribers: Protocol::ALL.map(|protocol| {
                 Level::new(registry.gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str())))
@@ -240,6 +258,7 @@ impl Carried {
             event_log_events: level(catalogue::EVENT_LOG_EVENTS),
             event_log_bytes: level(catalogue::EVENT_LOG_BYTES),
             gaps,
+            read_throughs,
             delivery: registry.histogram(catalogue::DELIVERY_SECONDS, labels()),
             lag: registry.histogram(catalogue::LAG_EVENTS, labels()),
         }

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -34,12 +34,19 @@ pub struct HttpEventSource {
     path_and_query: String,
     /// What the route shares of its clients.
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Which request opened it. Weaker than the others: a configured header of the same name is sent in its place.
+    trace: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl HttpEventSource {
     /// For one stream: where it is, and what is sent besides the target's own headers.
     pub fn new(target: Arc<Target>, path_and_query: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { target, path_and_query, headers }
+        Self { target, path_and_query, headers, trace: Vec::new() }
+    }
+
+    /// Tells the upstream with each connect which request opened the stream.
+    pub fn traced(self, trace: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Tries the origins in order: the next one when one is down, none further when one has refused.
@@ -68,12 +75,10 @@ impl HttpEventSource {
             })?;
             match self.judge(origin, &path, &exchange.response)? {
                 Answer::Stream => {
-                    let is_continued = exchange
-                        .response
-                        .headers()
-                        .get("rillgate-resume")
-                        .is_some_and(|verdict| verdict.as_bytes().starts_with(b"resumed"));
-                    return Ok(Opened { items: self.items(exchange), is_continued });
+                    let verdict = exchange.response.headers().get("rillgate-resume");
+                    let begins = |word: &str| verdict.is_some_and(|it| it.as_bytes().starts_with(word.as_bytes()));
+                    let (is_continued, is_gap) = (begins("resumed"), begins("gap"));
+                    return Ok(Opened { items: self.items(exchange), is_continued, is_gap });
                 }
                 Answer::Redirect(next) => path = next,
             }
@@ -100,7 +105,7 @@ impl HttpEventSource {
         if let Some(id) = after.and_then(|id| HeaderValue::from_bytes(id.as_str().as_bytes()).ok()) {
             headers.insert("last-event-id", id);
         }
-        for (name, value) in self.target.headers.iter().chain(&self.headers) {
+        for (name, value) in self.trace.iter().chain(&self.target.headers).chain(&self.headers) {
             headers.insert(name, value.clone());
         }
         Ok(request)
@@ -114,15 +119,18 @@ impl HttpEventSource {
             StatusCode::NO_CONTENT => return Err(OpenError::Complete),
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound { status: status.as_u16() }),
             StatusCode::TOO_MANY_REQUESTS => {
-                let retry_after = header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
-                return Err(OpenError::Busy { retry_after: retry_after.map(Duration::from_secs) });
+                return Err(OpenError::Busy { retry_after: header(RETRY_AFTER).and_then(retry_after) });
             }
             StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER
             | StatusCode::TEMPORARY_REDIRECT
             | StatusCode::PERMANENT_REDIRECT => return self.redirect(origin, path, header(LOCATION)),
-            _ if status.is_server_error() => return Err(OpenError::Failing { status: status.as_u16() }),
+            _ if status.is_server_error() => {
+                // RFC 9110, 15.6.4: of these, 503 is the one that says for how long.
+                let wanted = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
+                return Err(OpenError::Failing { status: status.as_u16(), retry_after: wanted.and_then(retry_after) });
+            }
             _ => return Err(OpenError::Wrong(format!("the upstream answered {}", status.as_u16()))),
         }
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
@@ -172,6 +180,17 @@ impl EventSource for HttpEventSource {
     }
 }
 
+/// Seconds or a date (RFC 9110, 10.2.3); one that has passed is no wait.
+fn retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            httpdate::parse_http_date(value).ok().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
+        }
+    }
+}
+
 enum Answer {
     Stream,
     Redirect(String),
@@ -208,5 +227,20 @@ impl Reader {
             }
             Err(why) => Some(Err(Interrupted::Broken(why))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_be_left_alone_is_seconds_or_a_date() {
+        let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
+
+        assert_eq!(retry_after(" 120"), Some(Duration::from_secs(120)));
+        assert!(retry_after(&in_an_hour).is_some_and(|wait| (3500..=3600).contains(&wait.as_secs())));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!((retry_after("soon"), retry_after("-1"), retry_after("")), (None, None, None));
     }
 }

@@ -137,11 +137,11 @@ async fn no_token_two_tokens_and_an_odd_header_differ() {
     let query = format!("a=b&access_token={token}");
     let decide = async |headers: &HeaderMap, query: Option<&str>| {
         let request = Presented { headers, query, is_trusted_origin: &|_| false };
-        authorizer.authorize(request, wanted(), now()).await.map(|grant| grant.by())
+        authorizer.authorize(request, wanted(), now()).await.map(|grant| grant.from().clone())
     };
 
     assert_eq!(decide(&HeaderMap::new(), None).await, Err(Denied::Missing));
-    assert_eq!(decide(&HeaderMap::new(), Some(&query)).await, Ok(rillgate::auth::Method::Query));
+    assert_eq!(decide(&HeaderMap::new(), Some(&query)).await, Ok(TokenSource::Query("access_token".to_owned())));
     assert_eq!(decide(&bearer(&token), Some(&query)).await, Err(Denied::Ambiguous));
     assert_eq!(decide(&bearer("a b"), None).await, Err(Denied::Invalid(TokenFault::Malformed)));
 }
@@ -230,10 +230,10 @@ async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
     let stricter = |change: fn(&mut RuleSettings)| {
         let mut rules = rules();
         change(&mut rules);
-        crate::support::authorizer(&authority, rules).recheck(&granted, wanted())
+        crate::support::authorizer(&authority, rules).recheck(&granted, wanted(), now())
     };
 
-    assert_eq!(stricter(|_| {}), Ok(()));
+    assert_eq!(stricter(|_| {}), Ok(granted.expires_at()));
     assert_eq!(stricter(|rules| rules.issuers = vec!["second".to_owned()]), Err(TokenFault::UnknownIssuer.into()));
     assert_eq!(
         stricter(|rules| rules.require = vec![("scope".to_owned(), "x".to_owned())]),
@@ -242,7 +242,7 @@ async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
     let mut settings = issuers(directory.path());
     settings[0].audience = vec!["another".to_owned()];
     let other = crate::support::authority(settings);
-    let rechecked = crate::support::authorizer(&other, rules()).recheck(&granted, wanted());
+    let rechecked = crate::support::authorizer(&other, rules()).recheck(&granted, wanted(), now());
     assert_eq!(rechecked, Err(TokenFault::Audience.into()));
 }
 

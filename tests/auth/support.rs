@@ -153,6 +153,7 @@ pub fn rules() -> RuleSettings {
         streams_claim: None,
         require: vec![],
         bind: vec![],
+        shared: vec![],
         enforce: true,
         tickets: false,
         ticket_ttl: Duration::from_secs(30),

@@ -35,6 +35,7 @@ const CASES: &[Case] = &[
     ("zero is no way to unlimited", "# top", "limits.connections = 0", "1:22: limits.connections: ", "between 1 and"),
     ("negative number", "# top", "limits.streams = -1", "1:18: limits.streams: ", "between 1 and"),
     ("unknown choice", "# end", "replay.ids = \"kep\"", "15:14: routes[0].replay.ids: ", "(did you mean \"keep\"?)"),
+    ("ids that no upstream knows", "# end", "replay = { ids = \"fill\", read_through = true }", "15:41: routes[0].replay.read_through: ", "needs ids = \"keep\""),
     ("start without a number", "# end", "replay.start = \"last:\"", "15:16: routes[0].replay.start: ", "last:N"),
     ("empty string", "name = \"events\"", "name = \"\"", "11:8: routes[0].name: ", "is empty"),
     ("name with a space", "name = \"events\"", "name = \"my events\"", "11:8: routes[0].name: ", "is not a name"),

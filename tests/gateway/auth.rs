@@ -4,6 +4,7 @@
 //! gateway: only answers, what the origin received, the log and the metrics.
 
 mod browsers;
+mod catalogue;
 mod commands;
 mod crafted;
 mod decisions;
@@ -15,7 +16,7 @@ mod rotation;
 mod secrecy;
 mod subjects;
 mod tickets;
-mod world;
+pub mod world;
 
 #[path = "../auth/bad_tokens/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of the module")]

@@ -133,7 +133,9 @@ async fn a_second_signal_leaves_at_once() {
     assert_eq!(gateway.exit_status(), None);
     gateway.signal("TERM");
 
-    gateway.wait_exit(DEADLINE).await;
+    // It has done what it was told.
+    assert!(gateway.wait_exit(DEADLINE).await.success());
+    gateway.wait_line("left at once", DEADLINE).await;
     subscription.ending(DEADLINE).await;
 }
 

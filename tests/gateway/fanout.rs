@@ -7,16 +7,14 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::support::certificates::Authority;
-use crate::support::client::{Client, Connection};
+use crate::support::client::Client;
 use crate::support::config::plain;
+use crate::support::crowd::{LONG, crowd, request};
 use crate::support::express::Express;
 use crate::support::origin::{Connections, Emission, Origin};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually, within};
-
-/// For what thousands of clients do at once on a busy machine.
-const LONG: Duration = Duration::from_secs(90);
 
 const FEED: &str = "/feed/EURUSD?interval=500";
 
@@ -52,7 +50,7 @@ async fn two_thousand_clients_see_every_event_once_through_one_connection() {
     let connections = std::iter::repeat_n((http1, 1), 1_000)
         .chain(std::iter::repeat_n((http2.clone(), 10), 90))
         .chain(std::iter::repeat_n((http2, 1), 100));
-    let mut clients = subscribe_all(connections.collect()).await;
+    let mut clients = crowd(FEED, connections.collect()).await;
     assert_eq!(clients.len(), 2_000);
     assert!(clients.iter().all(|client| client.status.as_u16() == 200));
 
@@ -86,31 +84,6 @@ async fn number(client: &mut Subscription) -> (u64, String) {
     let event = client.next_event(LONG).await;
     let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
     (data["number"].as_u64().unwrap(), event.last_event_id)
-}
-
-/// So many streams on each connection; 50 connections are made at a time.
-async fn subscribe_all(connections: Vec<(Client, usize)>) -> Vec<Subscription> {
-    let mut clients = Vec::new();
-    let mut opening = JoinSet::new();
-    for (client, streams) in connections {
-        if opening.len() == 50 {
-            clients.extend(opening.join_next().await.unwrap().unwrap());
-        }
-        opening.spawn(async move {
-            let mut connection = within(LONG, "connection", client.connect()).await.unwrap();
-            let mut subscriptions = Vec::new();
-            for _ in 0..streams {
-                subscriptions.push(request(&mut connection, FEED).await);
-            }
-            subscriptions
-        });
-    }
-    clients.extend(opening.join_all().await.into_iter().flatten());
-    clients
-}
-
-async fn request(connection: &mut Connection, target: &str) -> Subscription {
-    within(LONG, "response", connection.try_request("GET", target, &[])).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,7 @@ async fn a_connection_too_many_is_closed_and_leaving_makes_room() {
     let refused = Raw::exchange(&client, b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
 
     assert_eq!(refused, "", "nothing is answered where there is no room to talk");
+    assert_eq!(metric(&gateway, "rejections_total", &["route=\"-\"", "reason=\"connections\""]).await, 1.0);
     drop(first);
     eventually(DEADLINE, || async { client.try_request("GET", "/prices", &[]).await.is_ok() }).await;
     drop(second);
@@ -49,6 +50,7 @@ async fn an_address_with_too_many_connections_is_told_so_and_others_are_served()
         drop(_second);
         eventually(DEADLINE, || async { metric(&gateway, "subscribers", &[]).await == 0.0 }).await;
     }
+    assert!(metric(&gateway, "rejections_total", &["reason=\"connections_per_ip\""]).await >= 2.0);
 }
 
 #[tokio::test]
@@ -86,6 +88,7 @@ async fn a_stream_too_many_is_refused_while_open_ones_take_more_readers() {
     assert_eq!((refused.status.as_u16(), refused.header("retry-after").is_empty()), (503, false));
     assert_eq!(client.subscribe("/two", &[]).await.status, 200);
     assert_eq!(origin.requests().len(), 2);
+    assert_eq!(metric(&gateway, "rejections_total", &["route=\"all\"", "reason=\"streams\""]).await, 1.0);
     drop(first);
     eventually(DEADLINE, || async { client.subscribe("/three", &[]).await.status == 200 }).await;
 }

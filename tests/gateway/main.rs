@@ -9,9 +9,13 @@
 )]
 
 mod auth;
+mod clients;
+mod compatibility;
 mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod dashboard;
+mod doors;
 mod drain;
 mod fanout;
 mod finite;
@@ -19,13 +23,26 @@ mod gathering;
 mod hardening;
 mod hardening_http2;
 mod kills;
+mod limit_reload;
 mod limits;
 mod operations;
+mod operator;
+mod producers;
+mod prometheus;
+mod proxy_protocol;
+mod read_through;
+mod reload_storm;
+mod request_ids;
 mod resume;
 mod seam;
+mod service_manager;
 mod slow_reader;
+mod sockets;
+mod store;
 mod support;
 mod support_tests;
 mod tls;
+mod upgrade;
 mod upstream;
 mod upstream_failure;
+mod watching;

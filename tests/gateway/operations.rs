@@ -37,11 +37,7 @@ async fn each_subscription_and_each_refusal_has_an_access_line() {
 #[tokio::test]
 async fn only_a_trusted_proxy_says_who_the_client_is() {
     let origin = Origin::start().await;
-    let gateway = Setup::for_origin(&origin.url())
-        .listener("trusted_proxies = [\"127.0.0.2/32\"]")
-        .limits("connections_per_ip = 1")
-        .start()
-        .await;
+    let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
     let proxy = Client::http1(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
     let stranger = Client::http1(gateway.address()).coming_from("127.0.0.3".parse().unwrap());
     let fields = [("x-forwarded-for", "1.2.3.4, 198.51.100.7")];
@@ -51,22 +47,61 @@ async fn only_a_trusted_proxy_says_who_the_client_is() {
 
     gateway.wait_line("answered client=198.51.100.7", DEADLINE).await;
     gateway.wait_line("answered client=127.0.0.3", DEADLINE).await;
-    // Many clients come through one proxy: it is not limited as one address.
-    let (first, second) = (proxy.subscribe("/prices", &fields).await, proxy.subscribe("/prices", &fields).await);
-    assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 200));
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_forwarded_address_is_limited_for_itself() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .listener("trusted_proxies = [\"127.0.0.2/32\", \"10.0.0.0/8\"]")
+        .limits("connections_per_ip = 2")
+        .start()
+        .await;
+    let of = |address: &'static str| [("x-forwarded-for", address)];
+
+    for proxy in both_protocols(&gateway, None).map(|client| client.coming_from("127.0.0.2".parse().unwrap())) {
+        let first = proxy.subscribe("/prices", &of("198.51.100.7")).await;
+        let second = proxy.subscribe("/prices", &of("6.6.6.6, 198.51.100.7")).await;
+        let mut refused = proxy.subscribe("/prices", &[("forwarded", "for=\"198.51.100.7:99\"")]).await;
+        let other = proxy.subscribe("/prices", &of("198.51.100.8")).await;
+        // A proxy that names nobody is not one client.
+        let unnamed = [proxy.subscribe("/prices", &[]).await, proxy.subscribe("/prices", &of("10.1.1.1")).await];
+        let same_network = [
+            proxy.subscribe("/prices", &of("2001:db8::1")).await,
+            proxy.subscribe("/prices", &of("2001:db8::2")).await,
+            proxy.subscribe("/prices", &of("2001:db8::3")).await,
+        ];
+
+        assert_eq!((first.status.as_u16(), second.status.as_u16(), other.status.as_u16()), (200, 200, 200));
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after").is_empty()), (429, false));
+        assert!(refused.text().await.contains("\"reason\":\"connections_per_ip\""));
+        assert!(unnamed.iter().all(|subscription| subscription.status == 200));
+        assert_eq!(same_network.iter().map(|one| one.status.as_u16()).collect::<Vec<_>>(), [200, 200, 429]);
+        drop((first, other, unnamed, same_network));
+        eventually(DEADLINE, || async { proxy.subscribe("/prices", &of("198.51.100.7")).await.status == 200 }).await;
+        drop(second);
+        eventually(DEADLINE, || async { metric(&gateway, "subscribers", &[]).await == 0.0 }).await;
+    }
+    assert!(metric(&gateway, "rejections_total", &["reason=\"connections_per_ip\""]).await >= 4.0);
+    // A stranger's word changes nothing: its connections are its own.
+    let stranger = Client::http1(gateway.address()).coming_from("127.0.0.3".parse().unwrap());
+    let kept =
+        [stranger.subscribe("/prices", &of("1.1.1.1")).await, stranger.subscribe("/prices", &of("1.1.1.2")).await];
+    assert_eq!(stranger.subscribe("/prices", &of("1.1.1.3")).await.status, 429);
+    drop(kept);
 }
 
 #[tokio::test]
 async fn new_subscriptions_are_refused_while_memory_is_short() {
     let origin = Origin::start().await;
-    let setup = Setup::for_origin(&origin.url()).limits("memory = \"32MiB\"").replay("bytes = \"64MiB\"");
-    let gateway = setup.start().await;
+    let setup = Setup::for_origin(&origin.url()).limits("memory = \"48MiB\"").replay("bytes = \"64MiB\"");
+    let gateway = setup.delivery("linger = \"100ms\"").start().await;
     let client = Client::http1(gateway.address());
     let mut reader = client.subscribe("/prices", &[]).await;
     assert_eq!(reader.status, 200);
 
     let padding = "x".repeat(900 * 1024);
-    for _ in 0..40 {
+    for _ in 0..50 {
         origin.emit(format!("data: {padding}\n\n"));
         reader.next_event(DEADLINE).await;
     }
@@ -77,6 +112,11 @@ async fn new_subscriptions_are_refused_while_memory_is_short() {
     assert!(!refused.header("retry-after").is_empty());
     assert!(refused.text().await.contains("\"reason\":\"memory\""));
     assert!(metric(&gateway, "rejections_total", &["reason=\"memory\""]).await >= 1.0);
+    // Who is there goes on, and with the stream its memory is given back.
+    origin.emit("data: still here\n\n");
+    assert_eq!(reader.next_event(DEADLINE).await.data, "still here");
+    drop(reader);
+    eventually(DEADLINE, || async { client.subscribe("/prices", &[]).await.status == 200 }).await;
 }
 
 #[tokio::test]

@@ -217,12 +217,14 @@ async fn a_reader_that_falls_off_the_log_ends_or_skips_and_is_told() {
             while seen.last() != Some(&100) {
                 seen.push(slow.next_event(DEADLINE).await.last_event_id.parse().unwrap());
             }
-            // A busy machine may let it fall off more than once; each time it is told.
+            // A busy machine may let it fall off more than once, also before it has got anything of where it went on:
+            // each jump is told, and a jump may have been told in several steps.
             let told =
                 slow.comments().iter().filter(|comment| *comment == " rillgate-resume: gap;reason=lagged").count();
+            seen.insert(0, 0);
             let jumps = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
             assert!(seen.is_sorted() && jumps >= 1, "{seen:?}");
-            assert_eq!(jumps, told, "{seen:?}");
+            assert!(told >= jumps, "{told} were told: {seen:?}");
         } else {
             let events = slow.expect_end(DEADLINE).await;
             seen.extend(events.iter().map(|event| event.last_event_id.parse::<usize>().unwrap()));

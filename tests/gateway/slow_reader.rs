@@ -11,7 +11,7 @@ use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually};
 
 /// So many events of this size fill every buffer on the way to a client that does not read.
 const EVENTS: usize = 80;
@@ -77,6 +77,26 @@ async fn stalled_readers_among_two_hundred_harm_nobody_and_are_cut_and_counted()
     emit(&origin, EVENTS..EVENTS + 1);
     let after = join_all(readers.iter_mut().map(|reader| reader.next_events(1))).await;
     assert!(after.iter().all(|events| ids(events) == [EVENTS]));
+}
+
+#[tokio::test]
+async fn how_far_behind_clients_are_is_seen_also_of_those_that_take_nothing() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).replay("events = 10000").start().await;
+    let mut quick = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    let _stalled = Client::http2(gateway.address()).window(1).subscribe("/prices", &[]).await;
+
+    for number in 0..1500 {
+        origin.emit(Emission::event(&number.to_string(), "", &"d".repeat(400)));
+    }
+    quick.next_events(1500).await;
+
+    let behind_by_at_most =
+        async |events: &str| metric(&gateway, "lag_events_bucket", &[&format!("le=\"{events}\"")]).await;
+    eventually(DEADLINE, || async {
+        behind_by_at_most("2000").await - behind_by_at_most("1000").await >= 1.0 && behind_by_at_most("1").await >= 1.0
+    })
+    .await;
 }
 
 #[tokio::test]

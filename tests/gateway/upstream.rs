@@ -7,8 +7,9 @@ use tokio::net::TcpListener;
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::config::plain;
+use crate::support::figures::lines_with;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{How, Request};
+use crate::support::script::{Answer, How, Request};
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -57,15 +58,23 @@ async fn an_upstream_sees_what_is_configured_and_nothing_else_of_its_clients() {
                     ("te", "trailers"),
                     ("range", "bytes=0-"),
                     ("if-none-match", "x"),
+                    ("x-request-id", "the-clients"),
+                    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+                    ("tracestate", "client=1"),
                 ],
             )
             .await;
         assert_eq!(subscription.status.as_u16(), 200);
+        // Both are made by the gateway: this client is no trusted proxy.
+        let request = subscription.header("x-request-id").to_owned();
+        let trace = origin.requests()[before].header("traceparent").unwrap_or_default().to_owned();
+        assert!(trace.starts_with(&format!("00-{request}-")), "{trace} {request}");
         let expected = |id: &str| {
             format!(
                 "GET /feed/d~1/EUR.USD?page={number}&interval=5+%26\naccept: text/event-stream\n\
                  accept-encoding: identity\ncache-control: no-cache\nhost: {authority}\n{id}\
-                 user-agent: {USER_AGENT}\nvia: gate\nx-api-key: k1\nx-tenant: blue"
+                 traceparent: {trace}\nuser-agent: {USER_AGENT}\nvia: gate\nx-api-key: k1\nx-request-id: {request}\n\
+                 x-tenant: blue"
             )
         };
         assert_eq!(head(&origin.requests()[before]), expected(""));
@@ -152,6 +161,23 @@ async fn the_next_url_is_tried_when_one_is_down() {
     assert_eq!(client.next_event(DEADLINE).await.data, "two");
     assert_eq!(first.requests()[1].last_event_id(), Some("1"));
     assert_eq!(second.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_producer_that_ends_after_every_few_events_is_no_news() {
+    let origin = Origin::start_with(|request| {
+        let (first, second) = (2 * request.number, 2 * request.number + 1);
+        let events = format!("retry: 1\nid: {first}\ndata: {first}\n\nid: {second}\ndata: {second}\n\n");
+        Answer::stream().then(events).then_cut(How::End)
+    })
+    .await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+
+    client.next_events(10).await;
+
+    assert_eq!(lines_with(&gateway, &["upstream ends its responses"]), 1, "{:?}", gateway.log());
+    assert_eq!(lines_with(&gateway, &["upstream lost"]) + lines_with(&gateway, &["upstream is back"]), 0);
 }
 
 #[tokio::test]

@@ -61,8 +61,11 @@ impl EventSource for Upstream {
         self.0.opens.lock().push((Instant::now(), after));
         let answer = self.0.answers.lock().pop_front();
         let opened = answer.unwrap_or_else(|| Err(OpenError::Unreachable("nobody there".to_owned())));
-        let opened = opened
-            .map(|mut items| Opened { items: poll_fn(move |cx| items.poll_recv(cx)).boxed(), is_continued: false });
+        let opened = opened.map(|mut items| Opened {
+            items: poll_fn(move |cx| items.poll_recv(cx)).boxed(),
+            is_continued: false,
+            is_gap: false,
+        });
         std::future::ready(opened).boxed()
     }
 }
@@ -89,6 +92,7 @@ impl House {
         let tasks = Tasks::default();
         let upstream = Upstream::default();
         let spec = StreamSpec {
+            store: None,
             policy,
             source: Arc::new(upstream.clone()),
             backoff: BACKOFF,

@@ -200,10 +200,32 @@ async fn delays_grow_up_to_the_maximum() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_wants_to_be_left_alone_is_for_as_long_as_is_reasonable() {
+    let mut house = House::new(Policy::default());
+    house.spec.is_always_open = true;
+    let wanted = [7, 100, 3600].map(Duration::from_secs);
+    for (status, wait) in [429, 503, 503].into_iter().zip(wanted) {
+        let retry_after = Some(wait);
+        house.upstream.will_refuse(match status {
+            429 => OpenError::Busy { retry_after },
+            _ => OpenError::Failing { status, retry_after },
+        });
+    }
+    let _reader = house.subscribe();
+
+    sleep(Duration::from_secs(500)).await;
+
+    let delays = house.upstream.delays();
+    for (delay, wanted) in delays.iter().zip([7.0, 100.0, 300.0]) {
+        assert!((wanted..wanted + 0.01).contains(delay), "{delays:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_makes_the_next_delay_a_first_one_again() {
     let house = House::new(Policy::default());
     for _ in 0..20 {
-        house.upstream.will_refuse(OpenError::Failing { status: 503 });
+        house.upstream.will_refuse(OpenError::Failing { status: 503, retry_after: None });
     }
     let upstream = house.upstream.will_open();
     let mut reader = house.subscribe();
@@ -336,7 +358,7 @@ async fn who_comes_while_a_stream_is_forgotten_never_meets_a_dead_one() {
         fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
             let greeting = futures_util::stream::iter([batch(vec![Item::Event(event(1))])]);
             let items = greeting.chain(futures_util::stream::pending()).boxed();
-            std::future::ready(Ok(Opened { items, is_continued: false })).boxed()
+            std::future::ready(Ok(Opened { items, is_continued: false, is_gap: false })).boxed()
         }
     }
     let mut house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });

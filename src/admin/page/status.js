@@ -66,11 +66,37 @@ function row(cells) {
   return tr;
 }
 
+// Puts rows in place of those that are there. A cell that says the same stays the same element, or a link in it would lose
+// the focus, and a click that a second falls into, each time.
+function put(body, rows) {
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach((tr, index) => {
+    const old = body.rows[index];
+    if (old === undefined) body.append(tr);
+    else [...tr.cells].forEach((td, at) => old.cells[at].isEqualNode(td) || old.cells[at].replaceWith(td));
+  });
+}
+
 function badge(text, kind) {
   const span = document.createElement("span");
   span.className = `badge ${kind}`;
   span.textContent = text;
   return span;
+}
+
+// A stream by its key, with ways to its own facts and to a look at it as it flows.
+function ways(stream) {
+  const name = document.createElement("span");
+  const way = (text, path) => {
+    const a = document.createElement("a");
+    a.href = path.slice(1);
+    a.textContent = text;
+    return a;
+  };
+  if (stream.link) name.append(way(stream.key, stream.link));
+  else name.append(stream.key ?? stream.route);
+  if (stream.tap) name.append(" ", way("tap", stream.tap));
+  return name;
 }
 
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
@@ -94,7 +120,7 @@ function show(snapshot) {
   byId("gaps").textContent = whole.format(total(routes, "gaps"));
 
   byId("no-routes").hidden = routes.length > 0;
-  byId("routes").replaceChildren(...routes.map((route) => row([
+  put(byId("routes"), routes.map((route) => row([
     cell("Route", route.route === "-" ? "(no route)" : route.route, "name"),
     cell("Subscribers", number(route.subscribers), "number"),
     cell("Streams", route.streams_waiting > 0 ? `${number(route.streams)} (${number(route.streams_waiting)} waiting)` : number(route.streams), alarm(route.streams_waiting)),
@@ -107,8 +133,8 @@ function show(snapshot) {
 
   byId("no-streams").hidden = streams.length > 0;
   byId("shown").textContent = snapshot.streams_total > streams.length ? `the busiest ${streams.length} of ${whole.format(snapshot.streams_total)}` : "";
-  byId("streams").replaceChildren(...streams.map((stream) => row([
-    cell("Stream", stream.key ?? stream.route, "name"),
+  put(byId("streams"), streams.map((stream) => row([
+    cell("Stream", ways(stream), "name"),
     cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? "")),
     cell("Since", since(stream.since, snapshot.time_ms)),
     cell("Subscribers", number(stream.subscribers), "number"),

@@ -20,7 +20,7 @@ const MALFORMED: Denied = Denied::Invalid(TokenFault::Malformed);
 fn the_scheme_is_compared_without_case_and_the_rest_is_the_token() {
     for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
         let found = find(&everywhere(), &headers(&[("authorization", value)]), None).expect(value);
-        assert_eq!((found.reveal(), found.by()), ("a.b.c", Method::Header));
+        assert_eq!((found.reveal(), found.from()), ("a.b.c", &TokenSource::Header));
     }
 }
 
@@ -42,7 +42,7 @@ fn odd_forms_of_the_header_are_invalid_and_other_schemes_are_no_token() {
 fn a_cookie_is_found_in_any_field_by_its_exact_name() {
     let split = headers(&[("cookie", "a=1; Session=x"), ("cookie", "xsession=2; session=\"a.b.c\"; b")]);
     let found = find(&everywhere(), &split, None).expect("a token");
-    assert_eq!((found.reveal(), found.by()), ("a.b.c", Method::Cookie));
+    assert_eq!((found.reveal(), found.from()), ("a.b.c", &TokenSource::Cookie("session".into())));
 
     let twice = headers(&[("cookie", "session=a; b=c"), ("cookie", "session=a")]);
     assert_eq!(find(&everywhere(), &twice, None), Err(Denied::Ambiguous));
@@ -54,7 +54,7 @@ fn a_cookie_is_found_in_any_field_by_its_exact_name() {
 fn a_query_parameter_is_decoded_and_counted_by_its_decoded_name() {
     let none = HeaderMap::new();
     let found = find(&everywhere(), &none, Some("x=1&access%5Ftoken=a%2Eb.c&y")).expect("a token");
-    assert_eq!((found.reveal(), found.by()), ("a.b.c", Method::Query));
+    assert_eq!((found.reveal(), found.from()), ("a.b.c", &TokenSource::Query("access_token".into())));
 
     assert_eq!(find(&everywhere(), &none, Some("access_token=a&access%5ftoken=a")), Err(Denied::Ambiguous));
     assert_eq!(find(&everywhere(), &none, Some("access_token=")), Err(MALFORMED));
@@ -68,9 +68,9 @@ fn two_methods_at_once_are_ambiguous_but_only_where_both_are_configured() {
 
     assert_eq!(find(&everywhere(), &both, None), Err(Denied::Ambiguous));
     let header_only = find(&[TokenSource::Header], &both, Some("access_token=x")).expect("a token");
-    assert_eq!(header_only.by(), Method::Header);
+    assert_eq!(header_only.from(), &TokenSource::Header);
     let cookie_only = find(&[TokenSource::Cookie("session".into())], &both, None).expect("a token");
-    assert_eq!(cookie_only.by(), Method::Cookie);
+    assert_eq!(cookie_only.from(), &TokenSource::Cookie("session".into()));
     assert_eq!(find(&[TokenSource::Header], &HeaderMap::new(), Some("access_token=x")), Err(Denied::Missing));
 }
 
@@ -80,5 +80,5 @@ fn a_token_that_is_too_long_is_refused_and_none_is_ever_printed() {
     let bearer = format!("Bearer {long}");
     assert_eq!(find(&everywhere(), &headers(&[("authorization", &bearer)]), None), Err(MALFORMED));
 
-    assert!(!format!("{:?}", Found::new("a.b.c", Method::Header)).contains("a.b.c"));
+    assert!(!format!("{:?}", Found::new("a.b.c", TokenSource::Header)).contains("a.b.c"));
 }

@@ -109,12 +109,11 @@ class Panel {
     this.source.close();
     this.source = null;
     this.awayAfter = this.lastId;
-    // Not `disabled`: that would take the focus away from someone at the keyboard.
-    this.part("drop").setAttribute("aria-disabled", "true");
+    this.disable("drop", true);
     let left = AWAY_SECONDS;
     const tick = () => {
       if (left === 0) {
-        this.part("drop").removeAttribute("aria-disabled");
+        this.disable("drop", false);
         return this.connect();
       }
       this.state("away", `back in ${left} s`);
@@ -128,6 +127,7 @@ class Panel {
   }
 
   addClients() {
+    if (this.clients.length >= CLIENTS_MOST) return;
     for (let i = 0; i < CLIENTS_STEP; i += 1) {
       const client = new EventSource(this.path);
       client.addEventListener("error", () => {
@@ -150,7 +150,7 @@ class Panel {
   clientsChanged() {
     this.part("remove").hidden = this.clients.length === 0;
     this.part("remove").textContent = `Remove ${this.clients.length}`;
-    this.part("add").disabled = this.clients.length >= CLIENTS_MOST;
+    this.disable("add", this.clients.length >= CLIENTS_MOST);
     announce(`${this.title}: ${plural(this.clients.length, "additional client")}.`);
   }
 
@@ -171,6 +171,9 @@ class Panel {
     spread(clients, 60, 158);
     this.part("fan").firstElementChild.setAttribute("d", lines.join(""));
   }
+
+  /** Not the attribute `disabled`: that would take the focus away from someone at the keyboard. */
+  disable(name, disabled) { this.part(name).setAttribute("aria-disabled", disabled); }
 
   state(state, text = state) {
     this.root.dataset.state = state;

@@ -131,6 +131,7 @@ export class AnswerView {
       this.answer.replaceChildren(this.caret);
       this.previous.textContent = "";
     } else if (kind === "token") {
+      if (this.question.textContent === "…") this.question.textContent = "This client came in the middle of an answer …";
       if (!this.caret.isConnected) this.answer.append(this.caret);
       this.caret.before(again ? make("mark", "", text) : text);
     } else if (kind === "done") {

@@ -16,7 +16,8 @@ fn stream() -> Arc<EventStream> {
     let mut encoder = Encoder::new();
     encoder.comment("waiting");
     let at = std::time::Instant::now();
-    stream.publish([Entry { frame: encoder.finish(), id: EventId::default(), kind: EntryKind::Aside, at }]);
+    let (id, source_id) = (EventId::default(), EventId::default());
+    stream.publish([Entry { frame: encoder.finish(), id, source_id, kind: EntryKind::Aside, at }]);
     stream
 }
 

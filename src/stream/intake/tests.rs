@@ -17,11 +17,14 @@ struct Feed {
 impl Feed {
     fn new(ids: Ids) -> Self {
         Self {
-            intake: Intake::new(|verdict, _| {
-                let mut encoder = Encoder::new();
-                encoder.comment(&verdict.to_string());
-                Some(encoder.finish())
-            }),
+            intake: Intake::new(
+                |verdict, _| {
+                    let mut encoder = Encoder::new();
+                    encoder.comment(&verdict.to_string());
+                    Some(encoder.finish())
+                },
+                Fingerprints::random(),
+            ),
             log: EventLog::new(Retention::default()),
             minter: Minter::new(ids),
             gaps: 0,

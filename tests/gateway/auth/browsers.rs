@@ -35,7 +35,10 @@ async fn a_cookie_counts_for_our_own_pages_and_those_allowed() {
         (vec![("origin", APP), ("origin", EVIL)], 403),
         (vec![("sec-fetch-site", "cross-site")], 403),
         (vec![("sec-fetch-site", "same-origin")], 200),
-        (vec![("sec-fetch-site", "same-site")], 200),
+        (vec![("sec-fetch-site", "same-site")], 403),
+        (vec![("sec-fetch-site", "same-site"), ("origin", APP)], 200),
+        (vec![("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], 403),
+        (vec![("sec-fetch-site", "")], 403),
         (vec![("sec-fetch-site", "none")], 200),
     ];
 

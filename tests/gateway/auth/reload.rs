@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::keys::{config, jwks};
 use super::support::keys;
-use super::world::{Metrics, PROTOCOLS, World, bearer, route, token, token_by, wait_metric};
+use super::world::{Metrics, PROTOCOLS, World, bearer, in_seconds, route, token, token_by, wait_metric};
 use crate::support::client::Protocol;
 use crate::support::origin::{Emission, Origin};
 use crate::support::server::Rillgate;
@@ -186,4 +186,77 @@ async fn a_ticket_made_before_a_reload_opens_what_its_token_would_open_after_it(
 
     assert_eq!(client.subscribe(&urls[0], &[]).await.status.as_u16(), 403);
     assert_eq!(client.subscribe(&urls[1], &[]).await.status.as_u16(), 200);
+}
+
+/// What each route said before and says after, and whether its subscriptions end.
+#[tokio::test]
+async fn whatever_would_refuse_the_same_token_now_ends_what_it_opened() {
+    let world = World::new().await;
+    let main = world.config_with_main("60s", "");
+    let typed = main.replace("audience =", "typ = \"at+jwt\"\naudience =");
+    let strict = main.replace("leeway = \"60s\"", "leeway = \"0s\"");
+    let with = |base: &str, routes: &str| format!("{base}\n{routes}");
+    let cookies = "token_from = [\"header\", \"cookie:session\"]";
+    let cases = [
+        ("typ", main.clone(), "", typed, "", json!({}), true),
+        ("leeway", main.clone(), "", strict, "", json!({ "exp": in_seconds(-20.0) }), true),
+        ("a claim to be shared", main.clone(), "", main.clone(), SHARES, json!({}), true),
+        ("another place beside", main.clone(), "", main.clone(), cookies, json!({}), false),
+        (
+            "another place instead",
+            main.clone(),
+            cookies,
+            main.clone(),
+            "token_from = [\"cookie:session\"]",
+            json!({}),
+            true,
+        ),
+        ("a reload of the same", main.clone(), SHARES, main.clone(), SHARES, json!({ "tenant": "acme" }), false),
+    ];
+
+    for (name, before, rules_before, after, rules_after, claims, ends) in cases {
+        let gateway = Rillgate::start(&with(&before, &route("prices", "/prices/{x}", rules_before))).await;
+        let good = bearer(&token(&claims));
+        let open = subscribe(&world, &gateway, "/prices/x", &good).await;
+
+        reload(&gateway, &with(&after, &route("prices", "/prices/{x}", rules_after))).await;
+
+        match ends {
+            true => end(open).await,
+            false => go_on(&world, open).await,
+        }
+        // Those that went on were left by the test itself.
+        let mut ended = Metrics::of(&gateway).await.by("rillgate_subscriptions_ended_total", "reason");
+        ended.remove("client");
+        assert_eq!(ended.values().sum::<f64>(), if ends { 2.0 } else { 0.0 }, "{name}: {ended:?}");
+    }
+}
+
+const SHARES: &str = "[routes.share]\nclaims = { x-tenant = \"tenant\" }";
+
+#[tokio::test]
+async fn subscriptions_of_a_route_that_reads_from_elsewhere_move_there() {
+    let world = World::new().await;
+    let other = Origin::start().await;
+    let before = format!("[server]\ndrain = {{ spread = \"100ms\" }}\n{}", world.config_with_main("5s", ""));
+    let after = before.replace(&world.origin.url(), &other.url());
+    let routes = route("prices", "/prices/{x}", "");
+    let gateway = Rillgate::start(&format!("{before}{routes}")).await;
+    let good = bearer(&token(&json!({})));
+    let open = subscribe(&world, &gateway, "/prices/x", &good).await;
+
+    reload(&gateway, &format!("{after}{routes}")).await;
+
+    // They are asked to come back, as before a restart.
+    for mut subscription in open {
+        assert!(subscription.expect_end(DEADLINE).await.is_empty());
+        assert!(subscription.retries().len() >= 2, "{:?}", subscription.retries());
+    }
+    wait_metric(&gateway, "rillgate_subscriptions_ended_total", &[("reason", "drain")], 2.0).await;
+    let moved = subscribe(&world, &gateway, "/prices/x", &good).await;
+    other.wait_open(1).await;
+    other.emit(Emission::event("1", "", "from elsewhere"));
+    for mut subscription in moved {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, "from elsewhere");
+    }
 }

@@ -89,6 +89,15 @@ impl Client {
         Self::new(Protocol::Http2, address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it speaks HTTP/2, with room for many subscriptions on a connection.
+    pub fn is_http2(&self) -> bool {
+        self.protocol == Protocol::Http2
+    }
+
     /// TLS, trusting this authority.
     pub fn tls(self, authority: &Authority) -> Self {
         self.tls_config(authority.client_config())

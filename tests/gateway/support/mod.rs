@@ -5,17 +5,23 @@
 
 #![allow(dead_code, reason = "a toolbox: not every tool is in use at every time")]
 
+pub mod adapter;
 pub mod certificates;
 pub mod client;
 pub mod config;
+pub mod crowd;
 pub mod event_source;
 pub mod express;
 pub mod figures;
 pub mod flood;
 pub mod frames;
+pub mod locked;
 pub mod network;
 pub mod origin;
+pub mod place;
 pub mod process;
+pub mod producer;
+pub mod prometheus;
 pub mod raw;
 pub mod scene;
 pub mod script;

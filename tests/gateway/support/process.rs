@@ -21,8 +21,13 @@ pub struct Process {
 impl Process {
     /// Starts the command with both its outputs read into one log. Its standard input closes when this process ends.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_with_input(command, Stdio::piped())
+    }
+
+    /// The same, with this standard input, which may be a socket.
+    pub fn start_with_input(command: &mut Command, input: Stdio) -> Self {
         let mut child = command
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -83,6 +88,9 @@ impl Process {
     }
 }
 
+/// How much of a log stands in a test's failure.
+const SHOWN_LINES: usize = 300;
+
 impl Drop for Process {
     fn drop(&mut self) {
         let child = self.child.get_mut();
@@ -95,7 +103,8 @@ impl Drop for Process {
         let log = self.log.lock();
         let panicked = log.iter().any(|line| line.contains("panicked at"));
         if std::thread::panicking() {
-            eprintln!("--- log of the process ---\n{}\n---", log.join("\n"));
+            let shown = &log[log.len().saturating_sub(SHOWN_LINES)..];
+            eprintln!("--- the last lines of the process' log ---\n{}\n---", shown.join("\n"));
         } else {
             assert!(!panicked, "the process panicked:\n{}", log.join("\n"));
         }

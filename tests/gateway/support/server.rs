@@ -37,18 +37,33 @@ impl Rillgate {
 
     /// The same, with variables in its environment.
     pub async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
-        let parsed: toml::Table = config.parse().unwrap_or_else(|error| panic!("the test's TOML: {error}"));
-        let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
-        let expected = listeners + usize::from(parsed.contains_key("admin"));
-
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("rillgate.toml"), config).unwrap();
-        let mut command = Self::command();
-        command.arg("serve").arg("--config").arg(folder.path().join("rillgate.toml")).current_dir(folder.path());
-        command.envs(environment.iter().copied());
-        let process = Process::start(&mut command);
-        let listening = wait_listening(&process, expected).await;
+        let folder = folder(config);
+        let (process, listening) = serve(folder.path(), Self::command().envs(environment.iter().copied())).await;
         Self { process, folder, listening }
+    }
+
+    /// The same, by a command that becomes the program that its arguments name.
+    pub async fn start_by(command: &[&str], config: &str) -> Self {
+        let folder = folder(config);
+        let program = Self::command();
+        let mut by = Command::new(command[0]);
+        by.args(&command[1..]).arg(program.get_program());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => by.env(name, value),
+                None => by.env_remove(name),
+            };
+        }
+        let (process, listening) = serve(folder.path(), &mut by).await;
+        Self { process, folder, listening }
+    }
+
+    /// Kills it without notice and starts it again with what is in its folder, as a supervisor would. The addresses stay
+    /// only if the configuration names them: see [`reserve`](super::place::reserve).
+    pub async fn restart(&mut self) {
+        self.process.signal("KILL");
+        self.process.wait_exit(DEADLINE).await;
+        (self.process, self.listening) = serve(self.folder.path(), &mut Self::command()).await;
     }
 
     /// The built binary, without arguments and with a quiet environment: for what `serve` does not cover.
@@ -109,6 +124,24 @@ impl Listening {
         let tls = field(&plain, "tls").is_some_and(|tls| tls == "true");
         Some(Self { address, tls, line: plain })
     }
+}
+
+fn folder(config: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rillgate.toml"), config).unwrap();
+    folder
+}
+
+async fn serve(folder: &Path, command: &mut Command) -> (Process, Vec<Listening>) {
+    let path = folder.join("rillgate.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let parsed: toml::Table = config.parse().unwrap_or_else(|error| panic!("the test's TOML: {error}"));
+    let listeners = parsed.get("listeners").and_then(toml::Value::as_array).map_or(0, Vec::len);
+    let expected = listeners + usize::from(parsed.contains_key("admin"));
+
+    let process = Process::start(command.arg("serve").arg("--config").arg(path).current_dir(folder));
+    let listening = wait_listening(&process, expected).await;
+    (process, listening)
 }
 
 /// Waits until the log names `expected` bound addresses.

@@ -86,6 +86,19 @@ impl Subscription {
         events
     }
 
+    /// The events that have come and not been taken, once there is one; `None` when the response has ended and all are
+    /// taken. Cancel-safe.
+    pub async fn events(&mut self) -> Option<Vec<Event>> {
+        while self.events.is_empty() && self.ending.is_none() {
+            match self.body.frame().await {
+                None => self.ending = Some(Ending::Clean),
+                Some(Err(error)) => self.ending = Some(Ending::Broken(format!("{error:?}"))),
+                Some(Ok(frame)) => self.take(&frame.into_data().unwrap_or_default()),
+            }
+        }
+        (!self.events.is_empty()).then(|| self.events.drain(..).collect())
+    }
+
     /// Reads until a comment containing `text` has come, and returns it.
     pub async fn next_comment(&mut self, text: &str, deadline: Duration) -> String {
         self.read_until(deadline, text, |now| now.comments.iter().any(|comment| comment.contains(text))).await;
@@ -157,6 +170,11 @@ impl Subscription {
     /// Every `retry:` read so far.
     pub fn retries(&self) -> &[Duration] {
         &self.retries
+    }
+
+    /// Whether what has been read ends in the middle of an event.
+    pub fn is_inside_event(&self) -> bool {
+        self.parser.is_inside_event()
     }
 
     /// What a reconnecting event source would send now, by all that has been read.

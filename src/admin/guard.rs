@@ -1,0 +1,154 @@
+//! What stands between the admin port and the web pages that an operator's browser has open.
+//!
+//! Nobody is authenticated here, so a page must not be able to reach the port through its visitor: not by a name that it
+//! has its own domain resolve to this address (DNS rebinding), and not by requests across sites. What is no browser is
+//! let through: probes and scrapers send none of the fields that are looked at, and name the port by its address or by a
+//! name of their own network.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+/// A refusal: status and words.
+pub(super) type Refusal = (StatusCode, &'static str);
+
+/// Names that the public domain name system never leads here: nobody can register them.
+const PRIVATE_SUFFIXES: [&str; 5] = [".localhost", ".internal", ".svc", ".cluster.local", ".home.arpa"];
+
+/// Refuses a request that a foreign page may have made. `hosts` are further names of the port, in lower case.
+pub(super) fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
+    // A probe says whatever name it was given, and learns nothing that a page could not learn by the port being open.
+    if !matches!(uri.path(), "/livez" | "/readyz") && !is_own_name(uri, headers, hosts) {
+        return Err((
+            StatusCode::MISDIRECTED_REQUEST,
+            "the admin port is not known by this name: use its address, or add the name to admin.hosts",
+        ));
+    }
+    let is_safe = matches!(*method, Method::GET | Method::HEAD);
+    // Browsers say where a request that changes something comes from, and no page of anybody's has business here.
+    if !is_safe && (headers.contains_key(ORIGIN) || sites(headers).any(|site| site != b"none")) {
+        return Err((StatusCode::FORBIDDEN, "nothing is changed by web pages here"));
+    }
+    // A link that leads here may be followed; a page that asks in the background could keep viewers' places taken.
+    let is_navigation = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    if !is_navigation && sites(headers).any(|site| site != b"same-origin" && site != b"none") {
+        return Err((StatusCode::FORBIDDEN, "this is not for pages of other sites"));
+    }
+    Ok(())
+}
+
+fn sites(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all("sec-fetch-site").iter().map(|site| site.as_bytes())
+}
+
+/// Whether every name by which the request calls this port is one of its own. A request without any is no browser's.
+fn is_own_name(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> bool {
+    let named = uri.authority().map(|authority| authority.as_str());
+    let mut all = headers.get_all(HOST).iter().map(|host| host.to_str().ok()).chain(named.map(Some));
+    all.all(|name| name.is_some_and(|name| is_own(host(name), hosts)))
+}
+
+/// A name without its port; an IPv6 address keeps its brackets.
+fn host(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+fn is_own(host: &str, hosts: &[String]) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_address = host.parse::<IpAddr>().is_ok() || bracketed.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
+    let is_label =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    // A single label is a name of the local network, or of a container's: no public domain is one. One of digits alone
+    // would be an address in an odd spelling.
+    let is_local = is_label(&host) && !host.bytes().all(|byte| byte.is_ascii_digit());
+    is_address || is_local || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)) || hosts.contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn ask(method: &str, path: &str, fields: &[(&str, &str)]) -> Result<(), u16> {
+        let request = Request::builder().method(method).uri(path);
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let head = request.body(()).expect("a request").into_parts().0;
+        let own = ["ops.example.com".to_owned()];
+        admit(&head.method, &head.uri, &head.headers, &own).map_err(|(status, _)| status.as_u16())
+    }
+
+    #[test]
+    fn addresses_local_names_and_configured_ones_are_the_ports_own() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:9464",
+            "10.1.2.3:9464",
+            "[::1]:9464",
+            "[2001:db8::1]",
+            "localhost",
+            "LOCALHOST:9464",
+            "a.localhost",
+            "rillgate:9464",
+            "rillgate-0",
+            "rillgate.monitoring.svc:9464",
+            "10-1-2-3.default.pod.cluster.local",
+            "gateway.internal.",
+            "ops.example.com:9464",
+            "OPS.example.com",
+        ] {
+            assert_eq!(ask("GET", "/streams", &[("host", host)]), Ok(()), "{host}");
+        }
+        assert_eq!(ask("GET", "/streams", &[]), Ok(()), "HTTP/1.0");
+    }
+
+    #[test]
+    fn a_name_that_anyone_can_register_is_not() {
+        for host in [
+            "evil.example.com",
+            "evil.example.com:9464",
+            "127.0.0.1.nip.io",
+            "localhost.evil.com",
+            "notlocalhost.com",
+            "xsvc.com",
+            "",
+            ":9464",
+            "2130706433",
+            "127.1",
+            "evil.com:80:9464",
+            "sub.ops.example.com",
+            "a b",
+            "[evil]",
+        ] {
+            assert_eq!(ask("GET", "/metrics", &[("host", host)]), Err(421), "{host}");
+        }
+        assert_eq!(ask("GET", "/metrics", &[("host", "localhost"), ("host", "evil.com")]), Err(421));
+        assert_eq!(ask("GET", "http://evil.com/metrics", &[("host", "localhost")]), Err(421));
+        assert_eq!(ask("GET", "/livez", &[("host", "probe.example.com")]), Ok(()));
+    }
+
+    #[test]
+    fn no_page_changes_anything() {
+        for method in ["POST", "PUT", "DELETE"] {
+            assert_eq!(ask(method, "/log-level", &[]), Ok(()));
+            assert_eq!(ask(method, "/log-level", &[("sec-fetch-site", "none")]), Ok(()));
+            for field in [("origin", "http://127.0.0.1:9464"), ("origin", "null"), ("sec-fetch-site", "same-origin")] {
+                assert_eq!(ask(method, "/log-level", &[field]), Err(403), "{field:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_foreign_page_may_lead_here_but_not_ask_in_the_background() {
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(ask("GET", "/events", &[("sec-fetch-site", site), ("sec-fetch-mode", "cors")]), Err(403));
+            assert_eq!(ask("GET", "/", &[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")]), Ok(()));
+        }
+        assert_eq!(ask("GET", "/events", &[("sec-fetch-site", "same-origin")]), Ok(()));
+    }
+}

@@ -1,0 +1,98 @@
+//! The configuration as an operator may see it: as it was written, with the defaults of what was not, without secrets.
+//!
+//! Every key that is declared as a secret shows neither its content nor the name of its file or variable, since people
+//! put the secret itself there; a URL shows no user, password or query. Works from the declarations, so a key that is
+//! not declared cannot be shown.
+
+use serde_json::{Map, Value, json};
+use toml::de::{DeTable, DeValue};
+use url::Url;
+
+use super::key::{Key, Kind, Presence};
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// Tables that are there with their defaults when they are not written. Others are off when they are absent.
+const ALWAYS: [&str; 8] = ["server", "drain", "log", "revocations", "limits", "replay", "delivery", "backoff"];
+
+/// The table, key by key.
+pub(super) fn shown(keys: &'static [Key], entries: Option<&DeTable<'_>>) -> Value {
+    let mut shown = Map::new();
+    for key in keys {
+        let given = entries.and_then(|entries| entries.get(key.name));
+        let value = match (given, key.presence, &key.kind) {
+            (Some(value), _, kind) if key.is_secret => Some(hidden(kind, value.get_ref())),
+            (Some(value), _, kind) => Some(value_of(kind, value.get_ref())),
+            (None, Presence::Default(default), kind) => Some(default_of(kind, default)),
+            (None, Presence::Optional, Kind::Table(inner)) if ALWAYS.contains(&key.name) => {
+                Some(self::shown(inner, None))
+            }
+            (None, Presence::Optional | Presence::Required, _) => None,
+        };
+        shown.extend(value.map(|value| (key.name.to_owned(), value)));
+    }
+    Value::Object(shown)
+}
+
+fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
+    match (kind, value) {
+        (Kind::Table(keys), DeValue::Table(entries)) => shown(keys, Some(entries)),
+        (Kind::Map(kind), DeValue::Table(entries)) => {
+            let one = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                let name: &std::borrow::Cow<'_, str> = name.get_ref();
+                (name.to_string(), value_of(kind, value.get_ref()))
+            };
+            Value::Object(entries.iter().map(one).collect())
+        }
+        (Kind::List(kind), DeValue::Array(items)) => items.iter().map(|item| value_of(kind, item.get_ref())).collect(),
+        (Kind::Either(kinds), value) => {
+            let is_table = matches!(value, DeValue::Table(_));
+            let kind = kinds.iter().find(|kind| matches!(kind, Kind::Table(_)) == is_table);
+            kind.map_or(Value::Null, |kind| value_of(kind, value))
+        }
+        (_, DeValue::Boolean(flag)) => json!(flag),
+        (_, DeValue::Integer(integer)) => {
+            json!(
+                i128::from_str_radix(integer.as_str(), integer.radix())
+                    .ok()
+                    .and_then(|number| i64::try_from(number).ok())
+            )
+        }
+        (_, DeValue::String(text)) => json!(without_credentials(text)),
+        // What is none of these has been refused.
+        (_, DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_)) => Value::Null,
+    }
+}
+
+/// The names in a map of secrets may be told; nothing else.
+fn hidden(kind: &'static Kind, value: &DeValue<'_>) -> Value {
+    match (kind, value) {
+        (Kind::Map(_), DeValue::Table(entries)) => {
+            Value::Object(entries.keys().map(|name| (name.get_ref().to_string(), json!(REDACTED))).collect())
+        }
+        _ => json!(REDACTED),
+    }
+}
+
+fn default_of(kind: &Kind, default: &'static str) -> Value {
+    match kind {
+        Kind::Flag | Kind::Integer { .. } | Kind::List(_) => serde_json::from_str(default).unwrap_or(json!(default)),
+        _ => json!(default),
+    }
+}
+
+fn without_credentials(text: &str) -> String {
+    let Some(mut url) = text.contains("://").then(|| Url::parse(text).ok()).flatten() else { return text.to_owned() };
+    if url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none() {
+        return text.to_owned();
+    }
+    // Fails only where there is no host, and then there is no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if url.query().is_some() {
+        url.set_query(Some(REDACTED));
+    }
+    url.set_fragment(None);
+    url.to_string()
+}

@@ -1,0 +1,35 @@
+//! The files that a configuration was made of, and how each looked just before it was read.
+//!
+//! Prints without their names: one that was meant to name a secret's file may be the secret itself.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::files::{Stamp, Watched};
+
+/// See the module.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Sources(Vec<(PathBuf, Option<Stamp>)>);
+
+impl Sources {
+    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<Stamp>) {
+        self.0.push((path, stamp));
+    }
+
+    /// Watches them from how they looked then.
+    pub fn watch(&self) -> Watched {
+        Watched::since(self.0.iter().cloned())
+    }
+}
+
+impl FromIterator<(PathBuf, Option<Stamp>)> for Sources {
+    fn from_iter<T: IntoIterator<Item = (PathBuf, Option<Stamp>)>>(files: T) -> Self {
+        Self(files.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files", self.0.len())
+    }
+}

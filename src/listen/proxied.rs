@@ -1,0 +1,68 @@
+//! Whose connection it is that a proxy opened: the address in its PROXY protocol header.
+//!
+//! The header must come, whole and in time, and not a byte behind it is taken: TLS or HTTP goes on from there. Only for
+//! peers that are trusted. Does not know the header's form, see `proxy_header`.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::admission::Admitted;
+use super::proxy_header::Header;
+
+/// Where a connection comes from, and its place there.
+pub struct Origin {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// Counted for that address.
+    pub admitted: Admitted,
+}
+
+/// Whether a peer's word about the client is believed.
+pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    trusted.iter().any(|network| network.contains(&peer))
+}
+
+/// Reads the header of a connection from `peer`, within `patience`, and counts the connection for its client. Where the
+/// header names no client, it is the proxy's own.
+///
+/// # Errors
+/// Why not, as a refusal names it: `proxy_header`, `handshake_timeout`, or the limit that is reached.
+pub async fn client(
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    admitted: Admitted,
+    trusted: &[IpNet],
+    patience: Duration,
+) -> Result<(TcpStream, Origin), &'static str> {
+    match timeout(patience, read(&mut tcp)).await {
+        Ok(Ok(None)) => Ok((tcp, Origin { address: peer, admitted })),
+        Ok(Ok(Some(address))) => {
+            let admitted = admitted.on_behalf_of(address.ip(), !is_trusted(address.ip(), trusted))?;
+            Ok((tcp, Origin { address, admitted }))
+        }
+        Ok(Err(_)) => Err("proxy_header"),
+        Err(_) => Err("handshake_timeout"),
+    }
+}
+
+async fn read(tcp: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut header = Vec::new();
+    loop {
+        match Header::parse(&header).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))? {
+            Header::Complete(source) => return Ok(source),
+            Header::Needs(least) => {
+                let mut part = (&mut *tcp).take(least as u64);
+                if part.read_buf(&mut header).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The store's folder: made for its owner alone, locked for one process, a damaged file kept aside.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `events.redb` | the event logs |
+//! | `lock` | held for as long as a process uses the folder |
+//! | `events.corrupt-1.redb` … `-3.redb` | files that could not be believed, the newest first, for whoever wants to look |
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::fault::Fault;
+
+/// A folder that this process alone uses.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Released when it is closed, however the process ends.
+    _lock: File,
+}
+
+/// Whether `path` is, or can become, a folder that can be written; else what is wrong, for the operator. Leaves nothing
+/// behind.
+///
+/// # Errors
+/// What is wrong.
+pub fn examine(path: &Path) -> Result<(), String> {
+    let nearest =
+        path.ancestors().find(|ancestor| ancestor.as_os_str().is_empty() || ancestor.symlink_metadata().is_ok());
+    let nearest = nearest.filter(|nearest| !nearest.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = nearest.display();
+    if !nearest.is_dir() {
+        return Err(format!("{shown} is not a folder"));
+    }
+    let probe = nearest.join(format!(".rillgate-probe-{}", std::process::id()));
+    let made = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&probe);
+    made.and_then(|_| std::fs::remove_file(&probe)).map_err(|error| match nearest == path {
+        true => format!("the folder cannot be written: {error}"),
+        false => format!("the folder cannot be made, since {shown} cannot be written: {error}"),
+    })
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and takes it.
+    ///
+    /// # Errors
+    /// [`Fault::Locked`] while another process has it; else what the system says.
+    pub fn take(path: &Path) -> Result<Self, Fault> {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
+        let lock = open(&path.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Fault::Locked),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// The file of event logs, made if it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn file(&self) -> io::Result<File> {
+        open(&self.path.join(FILE))
+    }
+
+    /// Moves the file aside and forgets the oldest such. Returns where it is now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = |index: usize| self.path.join(format!("events.corrupt-{index}.redb"));
+        for index in (1..KEPT_ASIDE).rev().filter(|&index| aside(index).exists()) {
+            std::fs::rename(aside(index), aside(index + 1))?;
+        }
+        std::fs::rename(self.path.join(FILE), aside(1))?;
+        Ok(aside(1))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
+}
+
+const FILE: &str = "events.redb";
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// Most damaged files that are kept.
+const KEPT_ASIDE: usize = 3;

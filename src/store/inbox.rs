@@ -1,0 +1,166 @@
+//! What the writer is asked to do, and what it says of itself.
+//!
+//! Nothing in it grows without a bound: a stream that has changed stands here once, however often it changes; an opening
+//! is waited for by who asked; and of streams that were closed only so many bytes are held until they are written.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use super::record::StoreKey;
+use crate::stream::{EventStream, Kept, Offset};
+
+/// A stream whose log is kept, as both sides know it.
+pub struct Stored {
+    /// What it is stored under.
+    pub key: StoreKey,
+    /// The stream, for as long as somebody feeds it.
+    pub stream: Weak<EventStream>,
+    has_changed: AtomicBool,
+    until: AtomicU64,
+}
+
+/// The wish to go on with what is stored.
+pub struct Opening {
+    /// Of which stream.
+    pub stored: Arc<Stored>,
+    /// For what there is.
+    pub answer: oneshot::Sender<Option<Kept>>,
+}
+
+/// What must be done in order.
+pub enum Request {
+    /// A stream begins.
+    Open(Opening),
+    /// A stream has ended. `None` in place of it: too much waits already, it goes as if the process had been killed.
+    Close(Arc<Stored>, Option<Arc<EventStream>>),
+}
+
+/// What there is to do.
+#[derive(Default)]
+pub struct Work {
+    /// In order.
+    pub requests: Vec<Request>,
+    /// In any order, after those.
+    pub changed: Vec<Arc<Stored>>,
+    /// The last work there is.
+    pub is_last: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Inbox {
+    /// Held for adding to it and for taking it all.
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    trouble: RwLock<Option<String>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: Work,
+    /// Of the streams that were closed.
+    closed_bytes: usize,
+}
+
+impl Stored {
+    /// Of a stream whose log ends there and is not stored.
+    pub fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
+        Self { key, stream, has_changed: AtomicBool::new(false), until: AtomicU64::new(end.0) }
+    }
+
+    /// Up to where it is stored.
+    pub fn until(&self) -> Offset {
+        Offset(self.until.load(Ordering::Relaxed))
+    }
+
+    /// Notes up to where it is stored.
+    pub fn reached(&self, until: Offset) {
+        self.until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// What changes from now on is another change. To be called before the log is looked at.
+    pub fn look(&self) {
+        self.has_changed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Inbox {
+    /// A stream has changed. An atomic operation, mostly.
+    pub fn changed(&self, stored: &Arc<Stored>) {
+        if !stored.has_changed.swap(true, Ordering::SeqCst) {
+            self.waiting.lock().work.changed.push(stored.clone());
+            self.wake.notify_one();
+        }
+    }
+
+    /// A stream begins.
+    pub fn open(&self, opening: Opening) {
+        self.waiting.lock().work.requests.push(Request::Open(opening));
+        self.wake.notify_one();
+    }
+
+    /// A stream has ended.
+    pub fn close(&self, stored: &Arc<Stored>, stream: Arc<EventStream>) {
+        let bytes = stream.log().bytes();
+        let mut waiting = self.waiting.lock();
+        let stream = (waiting.closed_bytes + bytes <= MOST_CLOSED_BYTES).then_some(stream);
+        waiting.closed_bytes += stream.as_ref().map_or(0, |_| bytes);
+        waiting.work.requests.push(Request::Close(stored.clone(), stream));
+        self.wake.notify_one();
+    }
+
+    /// There will be no more work.
+    pub fn stop(&self) {
+        self.waiting.lock().work.is_last = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for work, at most until `deadline`: for requests at once, for changes not before `commit`.
+    pub fn take(&self, commit: Instant, deadline: Instant) -> Work {
+        let mut waiting = self.waiting.lock();
+        loop {
+            let now = Instant::now();
+            let has_changes = !waiting.work.changed.is_empty();
+            let is_urgent = !waiting.work.requests.is_empty() || waiting.work.is_last;
+            if is_urgent || (has_changes && now >= commit) || now >= deadline {
+                waiting.closed_bytes = 0;
+                return std::mem::take(&mut waiting.work);
+            }
+            let until = if has_changes { commit.min(deadline) } else { deadline };
+            self.wake.wait_until(&mut waiting, until);
+        }
+    }
+
+    /// What is wrong with the store.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.read().clone()
+    }
+
+    /// Says what is wrong with the store. Returns whether that is new.
+    pub fn say(&self, trouble: Option<String>) -> bool {
+        let mut said = self.trouble.write();
+        let is_new = *said != trouble;
+        *said = trouble;
+        is_new
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stored({:?})", self.key)
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inbox")
+    }
+}
+
+/// Most bytes of the logs of streams that were closed and wait to be written.
+const MOST_CLOSED_BYTES: usize = 64 << 20;

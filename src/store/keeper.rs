@@ -1,0 +1,289 @@
+//! One stream as the writer sees it: how far its log is stored, and in which segments.
+//!
+//! What is stored is one piece of the log without a hole: when the log has lost what was not stored yet, it has lost all
+//! that was stored before as well, and so does the store. Does not decide when something is written.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::clock::{Moment, milliseconds};
+use super::fault::Fault;
+use super::inbox::Stored;
+use super::ledger::Page;
+use super::record::Record;
+use super::segment;
+use super::shelf::Books;
+use crate::stream::{EventStream, Kept, Offset, Past, Phase};
+
+/// One open stream.
+#[derive(Debug)]
+pub struct Keeper {
+    /// What both sides know.
+    pub stored: Arc<Stored>,
+    /// Added to an offset in the log it makes the entry's number in the file. Wraps.
+    shift: u64,
+    /// What is in the file. `None`: to be looked up before the next write.
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    record: Record,
+    /// As it was found.
+    was_whole: bool,
+    next: Offset,
+    segments: VecDeque<Segment>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    first: u64,
+    end: u64,
+    bytes: u64,
+    newest: u64,
+}
+
+impl Keeper {
+    /// For a stream of whose past nothing is known yet.
+    pub fn new(stored: Arc<Stored>) -> Self {
+        Self { stored, shift: 0, place: None }
+    }
+
+    /// Believes nothing that it knew of the file.
+    pub fn forget_place(&mut self) {
+        self.place = None;
+    }
+
+    /// Takes up what is stored under the stream's key, if it is still to be kept. From then on it is not whole.
+    pub fn restore(&mut self, page: &mut Page<'_>, books: &mut Books, now: Moment) -> Result<Option<Kept>, Fault> {
+        let key = self.stored.key;
+        let Some(mut record) = page.record(&key)? else { return Ok(None) };
+        if record.is_over(now.wall) {
+            books.forget(page, &key)?;
+            return Ok(None);
+        }
+        let (past, segments) = read(page, &record, now)?;
+        let was_whole = record.is_whole;
+        let kept = Kept {
+            past,
+            seed: record.seed,
+            epoch: record.epoch.clone(),
+            retry: record.retry.map(std::time::Duration::from_millis),
+            is_whole: was_whole,
+            complete_for: record.complete_at.map(|at| now.since(at)),
+        };
+        (record.is_whole, record.touched) = (false, now.wall);
+        // The stream has published nothing yet: what is stored ends where its log begins.
+        let next = self.stored.until();
+        self.shift = record.end.wrapping_sub(next.0);
+        books.put(page, &key, &record, bytes_of(&segments))?;
+        self.place = Some(Place { record, was_whole, next, segments });
+        Ok(Some(kept))
+    }
+
+    /// Writes what is new, at most about `room` bytes, and forgets what the log has forgotten. Returns whether there is
+    /// more. The last write has no such bound, and leaves the stream whole.
+    pub fn write(
+        &mut self,
+        page: &mut Page<'_>,
+        books: &mut Books,
+        stream: &EventStream,
+        is_last: bool,
+        room: &mut usize,
+        now: Moment,
+    ) -> Result<bool, Fault> {
+        self.stored.look();
+        let key = self.stored.key;
+        let progress = stream.progress();
+        let (is_new, seed, epoch) = {
+            let log = stream.log();
+            let is_new = log.events_until(log.end()) == 0;
+            (is_new, stream.fingerprints().seed(), stream.minter().epoch().to_owned())
+        };
+        if self.place.as_ref().is_some_and(|place| place.record.seed != seed) {
+            if is_new {
+                return self.leave(page, books, is_last).map(|()| false);
+            }
+            // It did not wait for what is stored.
+            self.forget_place();
+        }
+        if self.place.is_none() && is_new {
+            return Ok(false);
+        }
+        if self.place.is_none() {
+            self.find_place(page, books, stream, now)?;
+        }
+        let place = self.place.as_mut().expect("it has just been found");
+        place.record.epoch = epoch;
+        let shift = self.shift;
+        let in_file = |offset: Offset| offset.0.wrapping_add(shift);
+        let start = loop {
+            let (piece, first, start) = piece(stream, place.next);
+            let Some(piece) = piece else { break start };
+            let end = Offset(first.0 + piece.entries.len() as u64);
+            let last = piece.entries.last().expect("a piece has entries");
+            (place.record.id, place.record.source_id) = (last.id.clone(), last.source_id.clone());
+            place.record.events =
+                piece.events_before + piece.entries.iter().filter(|entry| entry.is_event()).count() as u64;
+            let newest = now.date(last.at);
+            let bytes = segment::encode(&piece, now);
+            page.put_segment(place.record.number, in_file(first), &bytes)?;
+            let bytes = bytes.len() as u64;
+            place.segments.push_back(Segment { first: in_file(first), end: in_file(end), bytes, newest });
+            place.next = end;
+            place.record.end = in_file(end);
+            *room = room.saturating_sub(bytes as usize);
+            if *room == 0 && !is_last {
+                break start;
+            }
+        };
+        while place.segments.front().is_some_and(|oldest| oldest.end <= in_file(start)) {
+            place.drop_oldest(page)?;
+        }
+        let has_more = place.next < stream.log().end();
+        let is_complete = progress.phase == Phase::Complete && !has_more;
+        place.record.complete_at = is_complete.then(|| place.record.complete_at.unwrap_or(now.wall));
+        place.record.retry = progress.retry.map(milliseconds);
+        place.record.is_whole = is_last && !has_more;
+        place.record.touched = now.wall;
+        place.record.age = milliseconds(stream.policy().retention.age);
+        self.stored.reached(place.next);
+        books.put(page, &key, &place.record, bytes_of(&place.segments))?;
+        Ok(has_more)
+    }
+
+    /// For a stream that has not gone on with what is stored, and may never: that stays as it was found.
+    fn leave(&mut self, page: &mut Page<'_>, books: &mut Books, is_last: bool) -> Result<(), Fault> {
+        let Some(place) = self.place.as_mut().filter(|_| is_last) else { return Ok(()) };
+        place.record.is_whole = place.was_whole;
+        books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
+    }
+
+    /// Where the stream goes on in the file; a new place if what is there is of another life.
+    fn find_place(
+        &mut self,
+        page: &mut Page<'_>,
+        books: &mut Books,
+        stream: &EventStream,
+        now: Moment,
+    ) -> Result<(), Fault> {
+        let key = self.stored.key;
+        if let Some(record) = page.record(&key)?.filter(|record| record.seed == stream.fingerprints().seed()) {
+            let (_, segments) = read(page, &record, now)?;
+            let next = Offset(record.end.wrapping_sub(self.shift));
+            self.place = Some(Place { record, was_whole: false, next, segments });
+            return Ok(());
+        }
+        books.forget(page, &key)?;
+        let next = stream.log().start();
+        self.shift = 0;
+        let record = Record {
+            number: books.number(),
+            seed: stream.fingerprints().seed(),
+            epoch: stream.minter().epoch().to_owned(),
+            end: next.0,
+            events: 0,
+            id: Default::default(),
+            source_id: Default::default(),
+            retry: None,
+            is_whole: false,
+            complete_at: None,
+            touched: now.wall,
+            age: 0,
+            bytes: 0,
+        };
+        self.place = Some(Place { record, was_whole: false, next, segments: VecDeque::new() });
+        Ok(())
+    }
+
+    /// Whether half of the time for which it is kept is over since it was written last.
+    pub fn is_stale(&self, wall: u64) -> bool {
+        self.place.as_ref().is_some_and(|place| wall.saturating_sub(place.record.touched) > place.record.age / 2)
+    }
+
+    /// The date of the newest entry in the oldest segment.
+    pub fn oldest(&self) -> Option<u64> {
+        Some(self.place.as_ref()?.segments.front()?.newest)
+    }
+
+    /// Gives up the oldest segment.
+    pub fn give_up_oldest(&mut self, page: &mut Page<'_>, books: &mut Books) -> Result<(), Fault> {
+        let Some(place) = self.place.as_mut() else { return Ok(()) };
+        place.drop_oldest(page)?;
+        books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
+    }
+}
+
+impl Place {
+    fn drop_oldest(&mut self, page: &mut Page<'_>) -> Result<(), Fault> {
+        match self.segments.pop_front() {
+            Some(oldest) => page.remove_segment(self.record.number, oldest.first),
+            None => Ok(()),
+        }
+    }
+}
+
+fn bytes_of(segments: &VecDeque<Segment>) -> u64 {
+    segments.iter().map(|segment| segment.bytes + SEGMENT_COST).sum()
+}
+
+/// What follows in the log from a place on, or from the log's start if the place is gone, where that is, and where the
+/// log starts.
+fn piece(stream: &EventStream, next: Offset) -> (Option<Past>, Offset, Offset) {
+    let log = stream.log();
+    let start = log.start();
+    let first = next.max(start);
+    let Ok(entries) = log.from(first, 0) else { return (None, first, start) };
+    let mut bytes = 0;
+    let entries: Vec<_> = entries
+        .take_while(|entry| {
+            let fits = bytes < SEGMENT_BYTES;
+            bytes += entry.frame.len();
+            fits
+        })
+        .cloned()
+        .collect();
+    if entries.is_empty() {
+        return (None, first, start);
+    }
+    let (id_before, source_id_before) = (log.id_at(first).clone(), log.source_id_at(first).clone());
+    (Some(Past { entries, events_before: log.events_until(first), id_before, source_id_before }), first, start)
+}
+
+/// All that is stored of a stream, which must be one piece.
+fn read(page: &Page<'_>, record: &Record, now: Moment) -> Result<(Past, VecDeque<Segment>), Fault> {
+    let corrupt = |what: &str| Fault::Corrupt(what.to_owned());
+    let mut segments = VecDeque::new();
+    let mut whole: Option<Past> = None;
+    for (first, bytes) in page.segments(record.number)? {
+        let piece = segment::decode(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
+        if segments.back().is_some_and(|before: &Segment| before.end != first) {
+            return Err(corrupt("a segment is missing"));
+        }
+        let end = first + piece.entries.len() as u64;
+        let newest = piece.entries.last().map_or(record.touched, |entry| now.date(entry.at));
+        segments.push_back(Segment { first, end, bytes: bytes.len() as u64, newest });
+        match &mut whole {
+            Some(whole) => whole.entries.extend(piece.entries),
+            None => whole = Some(piece),
+        }
+    }
+    let nothing = || Past {
+        entries: Vec::new(),
+        events_before: record.events,
+        id_before: record.id.clone(),
+        source_id_before: record.source_id.clone(),
+    };
+    let whole = whole.unwrap_or_else(nothing);
+    let events = whole.events_before + whole.entries.iter().filter(|entry| entry.is_event()).count() as u64;
+    if events != record.events || segments.back().is_some_and(|last| last.end != record.end) {
+        return Err(corrupt("a stream does not end where its record says"));
+    }
+    Ok((whole, segments))
+}
+
+/// Entries of about so many bytes become one segment.
+const SEGMENT_BYTES: usize = 256 << 10;
+
+/// What a segment costs beyond its bytes, about: its key and its share of a page.
+const SEGMENT_COST: u64 = 64;

@@ -1,0 +1,142 @@
+//! Event logs on disk: one file, one thread that writes it, many streams.
+//!
+//! ```text
+//!  EventStream ── changed ──▶ Inbox ──▶ Writer (its own thread) ──▶ Ledger (redb, one transaction for all that is new)
+//!      ▲                                   │
+//!      └────────── reads the log ──────────┘
+//! ```
+//!
+//! The writer is a reader of each log, like a client: it takes what is new when it is ready to. So nothing is queued but
+//! the wish to be looked at, and a disk that is slow, full or gone costs durability and nothing else. What is stored of a
+//! stream is always one piece of its log without a hole, up to the last commit. Nothing here knows where events come
+//! from or who reads them.
+
+mod bytes;
+mod clock;
+mod fault;
+mod folder;
+mod inbox;
+mod keeper;
+mod ledger;
+mod record;
+mod segment;
+mod shelf;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tracing::warn;
+
+pub use self::folder::examine;
+use self::inbox::{Inbox, Opening, Stored};
+use self::record::StoreKey;
+use self::writer::Writer;
+use crate::stream::{EventStream, Journal, Kept, LogStore, Offset};
+use crate::telemetry::StoreMetrics;
+use crate::workers;
+
+/// How often what is new is written, at most. What is newer than this when the process is killed is not stored, nor what
+/// a slow disk has not taken yet.
+pub const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long the opening of a stream waits for what is stored of it. After this it begins anew.
+pub const RESTORE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where event logs are kept: the `[store]` table, believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder. Default `/var/lib/rillgate`.
+    pub path: PathBuf,
+    /// Most bytes of events, all streams together. Default 1 GiB.
+    pub bytes: u64,
+}
+
+/// The store of a gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inbox: Arc<Inbox>,
+    metrics: Arc<StoreMetrics>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Store {
+    /// Starts the thread. Whether the file can be used shows later, and is told by [`Self::trouble`].
+    ///
+    /// # Errors
+    /// When the system has no room for a thread.
+    pub fn start(settings: Settings, metrics: Arc<StoreMetrics>) -> std::io::Result<Self> {
+        let inbox = Arc::new(Inbox::default());
+        let writer = Writer::new(settings, inbox.clone(), metrics.clone());
+        let thread = workers::thread("store", move || writer.run())?;
+        Ok(Self { inbox, metrics, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// What is wrong with it, in words for the operator. `None`: nothing.
+    pub fn trouble(&self) -> Option<String> {
+        self.inbox.trouble()
+    }
+
+    /// Writes what is new and ends the thread; waits for it, so not to be called on a runtime.
+    pub fn stop(&self) {
+        self.inbox.stop();
+        if let Some(thread) = self.thread.lock().take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl LogStore for Store {
+    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn Journal> {
+        let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
+        let stored = Arc::new(Stored::new(key, Arc::downgrade(stream), stream.log().end()));
+        let (answer, past) = tokio::sync::oneshot::channel();
+        self.inbox.open(Opening { stored: stored.clone(), answer });
+        Arc::new(Handle { inbox: self.inbox.clone(), metrics, stored, past: Mutex::new(Some(past)) })
+    }
+}
+
+/// One stream's way to the writer.
+struct Handle {
+    inbox: Arc<Inbox>,
+    metrics: Arc<StoreMetrics>,
+    stored: Arc<Stored>,
+    past: Mutex<Option<tokio::sync::oneshot::Receiver<Option<Kept>>>>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:?})", self.stored.key)
+    }
+}
+
+impl Journal for Handle {
+    fn past(&self) -> BoxFuture<'_, Option<Kept>> {
+        let past = self.past.lock().take();
+        Box::pin(async move {
+            let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {
+                warn!(stream = ?self.stored.key, "store slow: a stream begins anew without what is stored of it");
+                self.metrics.error("late");
+                return None;
+            };
+            answer.ok()?
+        })
+    }
+
+    fn changed(&self) {
+        self.inbox.changed(&self.stored);
+    }
+
+    fn close(&self, stream: Arc<EventStream>) {
+        self.inbox.close(&self.stored, stream);
+    }
+
+    fn kept_until(&self) -> Offset {
+        self.stored.until()
+    }
+}

@@ -1,0 +1,80 @@
+//! A segment: the entries of one stream that were committed together, as one value of the file.
+//!
+//! It says what came before it, so that a log can begin with any segment: older ones are simply not there.
+
+use super::bytes::{Reading, Sheet};
+use super::clock::Moment;
+use crate::sse::{EventId, Frame};
+use crate::stream::{Entry, EntryKind, Past};
+
+/// A segment's entries as bytes. What stands before them is told as in [`Past`].
+pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
+    let mut sheet = Sheet::default();
+    sheet.byte(FORMAT).number(piece.events_before).number(piece.entries.len() as u64);
+    sheet.bytes(piece.id_before.as_str().as_bytes()).bytes(piece.source_id_before.as_str().as_bytes());
+    let (mut id, mut source_id) = (&piece.id_before, &piece.source_id_before);
+    for entry in &piece.entries {
+        let (kind, has_own_id) = match entry.kind {
+            EntryKind::Event { has_own_id, .. } => (EVENT, has_own_id),
+            EntryKind::Aside => (0, false),
+        };
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let same_id = flag(entry.id == *id, SAME_ID);
+        let same_source_id = flag(entry.source_id == *source_id, SAME_SOURCE_ID);
+        let equal_ids = flag(entry.source_id == entry.id, EQUAL_IDS);
+        let flags = kind | flag(has_own_id, OWN_ID) | same_id | same_source_id | equal_ids;
+        sheet.byte(flags).number(now.date(entry.at));
+        if let EntryKind::Event { fingerprint, topic, .. } = entry.kind {
+            sheet.number(fingerprint).number(topic);
+        }
+        if same_id == 0 {
+            sheet.bytes(entry.id.as_str().as_bytes());
+        }
+        if same_source_id == 0 && equal_ids == 0 {
+            sheet.bytes(entry.source_id.as_str().as_bytes());
+        }
+        sheet.bytes(&entry.frame.body());
+        (id, source_id) = (&entry.id, &entry.source_id);
+    }
+    sheet.finish()
+}
+
+/// What [`encode`] made. `None`: it is damaged, or of a format that is not known.
+pub fn decode(bytes: &[u8], now: Moment) -> Option<Past> {
+    let mut reading = Reading::of(bytes)?;
+    if reading.byte()? != FORMAT {
+        return None;
+    }
+    let events_before = reading.number()?;
+    let count = reading.number()?;
+    let (id_before, source_id_before) = (reading.id()?, reading.id()?);
+    let mut entries = Vec::new();
+    let (mut id, mut source_id): (EventId, EventId) = (id_before.clone(), source_id_before.clone());
+    for _ in 0..count {
+        let flags = reading.byte()?;
+        let at = now.instant(reading.number()?);
+        let kind = match flags & EVENT {
+            0 => EntryKind::Aside,
+            _ => {
+                let (fingerprint, topic) = (reading.number()?, reading.number()?);
+                EntryKind::Event { fingerprint, has_own_id: flags & OWN_ID != 0, topic }
+            }
+        };
+        if flags & SAME_ID == 0 {
+            id = reading.id()?;
+        }
+        if flags & SAME_SOURCE_ID == 0 {
+            source_id = if flags & EQUAL_IDS == 0 { reading.id()? } else { id.clone() };
+        }
+        let frame = Frame::of_lines(reading.bytes()?);
+        entries.push(Entry { frame, id: id.clone(), source_id: source_id.clone(), kind, at });
+    }
+    reading.is_at_end().then_some(Past { entries, events_before, id_before, source_id_before })
+}
+
+const FORMAT: u8 = 1;
+const EVENT: u8 = 1;
+const OWN_ID: u8 = 2;
+const SAME_ID: u8 = 4;
+const SAME_SOURCE_ID: u8 = 8;
+const EQUAL_IDS: u8 = 16;

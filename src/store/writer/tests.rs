@@ -1,0 +1,317 @@
+//! Tests of the store over real files: whatever happens, what is restored is one piece of what was published.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::sse::{Event, EventId, Frame};
+use crate::stream::{Entry, EntryKind, EventStream, Ids, Phase, Policy, Retention, StreamKey};
+use crate::telemetry::Metrics;
+
+/// A writer that is told when to write, and the one stream that it keeps.
+struct House {
+    folder: TempDir,
+    bytes: u64,
+    policy: Policy,
+    writer: Writer,
+    stream: Arc<EventStream>,
+    stored: Arc<Stored>,
+    /// Everything published in the stream's life, as far as it is still known to have been.
+    published: Vec<String>,
+    /// How much of it is certainly stored.
+    committed: usize,
+}
+
+impl House {
+    fn new(events: usize, bytes: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let retention = Retention { events, ..Retention::default() };
+        let policy = Policy { retention, ids: Ids::Replace, ..Policy::default() };
+        let (writer, stream) = (writer(&folder, bytes), stream(policy));
+        let stored = Arc::new(Stored::new(StoreKey([7; 32]), Arc::downgrade(&stream), stream.log().end()));
+        let (published, committed) = (Vec::new(), 0);
+        let mut house = Self { folder, bytes, policy, writer, stream, stored, published, committed };
+        assert!(house.open().is_none());
+        house
+    }
+
+    fn publish(&mut self, size: usize) {
+        let text = format!("{}-{}", self.published.len(), "x".repeat(size));
+        let id = EventId::new(self.published.len().to_string()).unwrap();
+        let event = Event { kind: String::new(), data: text.clone(), id: Some(id.clone()) };
+        let kind = EntryKind::Event { fingerprint: self.published.len() as u64, has_own_id: true, topic: 0 };
+        let at = Instant::now();
+        self.stream.publish([Entry { frame: Frame::from(&event), source_id: id.clone(), id, kind, at }]);
+        self.published.push(text);
+        self.writer.inbox.changed(&self.stored);
+    }
+
+    fn commit(&mut self) {
+        let now = Instant::now();
+        let work = self.writer.inbox.take(now, now);
+        self.writer.serve(work);
+        self.committed = self.published.len();
+    }
+
+    /// A new stream under the same key, and what it is given.
+    fn open(&mut self) -> Option<Kept> {
+        self.stream = stream(self.policy);
+        let (answer, mut past) = oneshot::channel();
+        let end = self.stream.log().end();
+        self.stored = Arc::new(Stored::new(StoreKey([7; 32]), Arc::downgrade(&self.stream), end));
+        self.writer.inbox.open(Opening { stored: self.stored.clone(), answer });
+        let now = Instant::now();
+        let work = self.writer.inbox.take(now, now);
+        self.writer.serve(work);
+        past.try_recv().ok().flatten()
+    }
+
+    fn close(&mut self) {
+        self.writer.inbox.close(&self.stored, self.stream.clone());
+        self.commit();
+    }
+
+    /// As if the process had ended here, with or without having put the stream away.
+    fn restart(&mut self) -> Option<Kept> {
+        self.writer.shelf = None;
+        self.writer = writer(&self.folder, self.bytes);
+        self.open()
+    }
+
+    /// Checks what was restored and goes on with it.
+    fn resume(&mut self, kept: Option<Kept>, is_whole: bool) {
+        let Some(kept) = kept else {
+            // A store at its bound gives up closed streams whole.
+            assert!(self.committed == 0 || self.bytes < 1 << 20, "what was stored is gone");
+            (self.committed, self.published) = (0, Vec::new());
+            return;
+        };
+        assert_eq!(kept.is_whole, is_whole);
+        let first = usize::try_from(kept.past.events_before).unwrap();
+        let end = first + kept.past.entries.len();
+        let texts: Vec<_> = kept.past.entries.iter().map(|entry| entry.frame.body()).collect();
+        assert_eq!(end, self.committed);
+        for (text, published) in texts.iter().zip(&self.published[first..]) {
+            assert!(String::from_utf8_lossy(text).contains(&format!("data: {published}\n")));
+        }
+        for (entry, number) in kept.past.entries.iter().zip(first..) {
+            assert_eq!((entry.id.as_str(), entry.source_id.as_str()), (&*number.to_string(), &*number.to_string()));
+        }
+        self.published.truncate(end);
+        self.stream.resume(kept, Instant::now());
+        assert_eq!(self.stream.log().events_until(self.stream.log().end()), end as u64);
+    }
+}
+
+fn writer(folder: &TempDir, bytes: u64) -> Writer {
+    let settings = Settings { path: folder.path().join("store"), bytes };
+    let mut writer = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone());
+    writer.open();
+    assert!(writer.shelf.is_some(), "{:?}", writer.inbox.trouble());
+    writer
+}
+
+fn stream(policy: Policy) -> Arc<EventStream> {
+    let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
+    EventStream::with_room_for_a_past(key, policy)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(usize),
+    Commit,
+    Kill,
+    End,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0_usize..300).prop_map(Step::Publish),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Kill),
+        1 => Just(Step::End),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_restored_is_one_piece_of_what_was_published(
+        steps in vec(step(), 1..60),
+        events in 1_usize..12,
+        bytes in prop_oneof![Just(2_000_u64), Just(1 << 20)],
+    ) {
+        let mut house = House::new(events, bytes);
+        for step in steps {
+            match step {
+                Step::Publish(size) => house.publish(size),
+                Step::Commit => house.commit(),
+                Step::Kill => {
+                    let kept = house.restart();
+                    house.resume(kept, false);
+                }
+                Step::End => {
+                    house.close();
+                    let kept = house.restart();
+                    let is_whole = true;
+                    house.resume(kept, is_whole);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_epoch_goes_on_after_a_clean_end_and_never_after_a_kill() {
+    let mut house = House::new(10, 1 << 20);
+    house.publish(1);
+    let first = house.stream.minter().epoch().to_owned();
+
+    house.close();
+    let kept = house.restart();
+    house.resume(kept, true);
+    let second = house.stream.minter().epoch().to_owned();
+    let kept = house.restart();
+    house.resume(kept, false);
+    let third = house.stream.minter().epoch().to_owned();
+
+    assert_eq!(first, second);
+    assert_ne!(second, third);
+    assert!(house.stream.minter().is_of_this_life(&format!("{first}-1")));
+    assert!(!house.stream.minter().is_of_this_life(&format!("{first}-2")));
+
+    house.publish(1);
+    house.close();
+    let kept = house.restart();
+    house.resume(kept, true);
+    assert_eq!(house.stream.minter().epoch(), third);
+}
+
+#[test]
+fn a_stream_that_did_not_wait_for_what_is_stored_has_nothing_of_it() {
+    let mut house = House::new(10, 1 << 20);
+    house.publish(1);
+    house.close();
+    let before = house.restart().expect("what was kept");
+
+    // It has gone on without.
+    house.published.clear();
+    house.publish(2);
+    house.commit();
+    let kept = house.restart().expect("what was kept");
+
+    assert_ne!(kept.seed, before.seed);
+    assert_eq!((kept.past.events_before, kept.past.entries.len()), (0, 1));
+    house.resume(Some(kept), false);
+}
+
+#[test]
+fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
+    for is_whole in [true, false] {
+        let mut house = House::new(10, 1 << 20);
+        house.publish(1);
+        house.publish(1);
+        if is_whole {
+            house.close()
+        } else {
+            house.commit()
+        }
+        assert!(house.restart().is_some());
+
+        house.close();
+        let kept = house.restart();
+
+        house.resume(kept, is_whole);
+    }
+}
+
+#[test]
+fn a_complete_stream_stays_complete() {
+    let mut house = House::new(10, 1 << 20);
+    house.publish(1);
+    house.stream.enter(Phase::Complete);
+    house.close();
+
+    let kept = house.restart().expect("what was kept");
+
+    assert!(kept.complete_for.is_some());
+}
+
+#[test]
+fn a_stream_whose_time_is_over_is_forgotten() {
+    let mut house = House::new(10, 1 << 20);
+    house.policy.retention.age = Duration::ZERO;
+    house.stream = stream(house.policy);
+    assert!(house.open().is_none());
+    house.publish(1);
+    house.close();
+    std::thread::park_timeout(Duration::from_millis(5));
+
+    assert!(house.restart().is_none());
+}
+
+#[test]
+fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgotten() {
+    let mut house = House::new(10, 1 << 20);
+    house.policy.retention.age = Duration::from_secs(3);
+    assert!(house.open().is_none());
+    house.publish(1);
+    house.commit();
+    std::thread::park_timeout(Duration::from_millis(1_600));
+    house.stream.expire(Instant::now() + Duration::from_secs(5));
+    house.writer.next_upkeep = Instant::now();
+    house.commit();
+    std::thread::park_timeout(Duration::from_millis(1_600));
+
+    let kept = house.restart().expect("what was kept");
+
+    assert_eq!((kept.past.entries.len(), kept.past.events_before), (0, 1));
+    assert_eq!(kept.past.source_id_before.as_str(), "0");
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut house = House::new(10, 1 << 20);
+    let path = house.folder.path().join("store");
+    for round in 0..5 {
+        house.publish(1);
+        house.commit();
+        house.writer.shelf = None;
+        std::fs::write(path.join("events.redb"), format!("{round}, which is no store at all")).unwrap();
+
+        assert!(house.restart().is_none());
+        (house.committed, house.published) = (0, Vec::new());
+    }
+
+    let mut names: Vec<_> =
+        std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let aside = ["events.corrupt-1.redb", "events.corrupt-2.redb", "events.corrupt-3.redb"];
+    assert_eq!(names, [&aside[..], &["events.redb", "lock"]].concat());
+    assert!(std::fs::read_to_string(path.join(aside[0])).unwrap().starts_with('4'));
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&path.join("events.redb"))), (0o700, 0o600));
+}
+
+#[test]
+fn a_second_writer_waits_for_the_first() {
+    let mut house = House::new(10, 1 << 20);
+    let settings = Settings { path: house.folder.path().join("store"), bytes: 1 << 20 };
+    let mut second = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone());
+
+    second.open();
+    assert_eq!(second.inbox.trouble().unwrap(), "degraded: another process has the store open");
+    house.publish(1);
+    house.commit();
+    house.writer.shelf = None;
+    second.open();
+
+    assert_eq!(second.inbox.trouble(), None);
+    assert_eq!(second.shelf.unwrap().books.streams(), 1);
+}

@@ -1,0 +1,116 @@
+//! What a caught-up client reads before the log.
+//!
+//! A position in a result that all clients with the same id share; it holds nothing of its own. Once all is read only a
+//! short overlap is left, and after the log's next events nothing.
+
+use tokio::sync::watch;
+
+use super::catch_up::{CaughtUp, Overlap};
+use super::log::{Entry, EntryKind, Lagged, Offset};
+use super::read_through::State;
+use super::subscription::Taken;
+
+/// One client's reading of what it was caught up with.
+#[derive(Debug)]
+pub struct Backlog {
+    /// `None`: all is read.
+    result: Option<watch::Receiver<State>>,
+    next: usize,
+    overlap: Overlap,
+    continuation: Continuation,
+}
+
+/// Where the log goes on after a backlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Continuation {
+    /// Events in the backlog.
+    pub(super) events: u64,
+    /// The place in the log.
+    pub(super) place: Offset,
+    /// Events before that place in the stream's life.
+    pub(super) read: u64,
+}
+
+impl Backlog {
+    /// Reads from the beginning; `None` if its time is over.
+    pub(super) fn new(result: watch::Receiver<State>) -> Option<Self> {
+        let (overlap, continuation, is_read) = {
+            let state = result.borrow();
+            let CaughtUp { frames, events, place, read, overlap } = caught_up(&state)?;
+            let continuation = Continuation { events: *events, place: *place, read: *read };
+            (overlap.clone(), continuation, frames.is_empty())
+        };
+        Some(Self { result: (!is_read).then_some(result), next: 0, overlap, continuation })
+    }
+
+    /// Where the log goes on.
+    pub(super) fn continuation(&self) -> Continuation {
+        self.continuation
+    }
+
+    /// Whether some of it has not been read.
+    pub(super) fn has_more(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// Takes frames as a subscription takes entries.
+    ///
+    /// # Errors
+    /// [`Lagged`]: the time to read it is over.
+    pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+        let mut taken = Taken::default();
+        let Some(result) = &self.result else { return Ok(taken) };
+        let is_read = {
+            let state = result.borrow();
+            let caught_up = caught_up(&state).ok_or(Lagged { missed: 0 })?;
+            let mut size = 0;
+            for (frame, is_event) in &caught_up.frames[self.next..] {
+                let is_full = !taken.frames.is_empty() && size + frame.len() > bytes;
+                if is_full || taken.events >= events {
+                    break;
+                }
+                size += frame.len();
+                taken.events += u64::from(*is_event);
+                taken.frames.push(frame.clone());
+                self.next += 1;
+            }
+            self.next == caught_up.frames.len()
+        };
+        if is_read {
+            self.result = None;
+        }
+        Ok(taken)
+    }
+
+    /// How many of the log's next entries have been read already, and how many of those are events.
+    pub(super) fn repeated<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) -> (u64, u64) {
+        let (mut passed, mut events) = (0, 0);
+        for (index, entry) in (1..).zip(entries) {
+            match entry.kind {
+                // Passed over only if a repeated event follows it.
+                EntryKind::Aside => {}
+                EntryKind::Event { fingerprint, has_own_id, .. } => {
+                    if !self.overlap.has(fingerprint, has_own_id) {
+                        self.overlap = Overlap::default();
+                        break;
+                    }
+                    passed = index;
+                    events += 1;
+                }
+            }
+        }
+        (passed, events)
+    }
+
+    /// Whether nothing is left to be done.
+    pub(super) fn is_over(&self) -> bool {
+        self.result.is_none() && self.overlap.is_empty()
+    }
+}
+
+fn caught_up(state: &State) -> Option<&CaughtUp> {
+    match state {
+        State::Done(caught_up) => Some(caught_up),
+        State::Running | State::Over => None,
+    }
+}

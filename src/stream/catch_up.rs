@@ -1,0 +1,303 @@
+//! Joins what an extra request brought of the past to the log, without seam or repetition.
+//!
+//! ```text
+//!  asked after 3:      4   5   6   7  (8 …)       the upstream's own history, then live
+//!  the log:                    6   7   8          from when the stream's connection was made, less what was evicted
+//!  a client gets:      4   5   6 ┃ 7   8   …      ┃ the place in the log from which it reads on
+//! ```
+//!
+//! The request is made while the stream is connected, so the log has, or has had, everything that came since. What is
+//! caught is kept until one event of it is in the log: from there on the log has the rest. Two things are never taken on
+//! trust: that an upstream understood the id (see [`CatchUp::is_proved`]), and that two events are one because their ids
+//! are (id, type and data must be equal, and only named events count). What is taken on trust is what nobody can see from
+//! here: that an upstream which brings some of its past brings all of it that came after the id.
+//!
+//! Pure: the log is only read, nothing waits, nothing is sent.
+
+use std::sync::Arc;
+
+use super::fingerprint::Fingerprints;
+use super::log::{EventLog, Offset};
+use super::source::Batch;
+use crate::sse::{Encoder, Event, EventId, Frame, Item};
+
+/// Bounds of catching up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUpLimit {
+    /// Most events (and ids alone) that one request may bring. Default 10000.
+    pub events: usize,
+    /// Most bytes that one request may bring, comments included. Default 8 MiB.
+    pub bytes: usize,
+    /// Most requests at a time, and most results that are held for clients that still read them. Default 16.
+    pub concurrent: usize,
+}
+
+/// What an extra request has brought so far.
+#[derive(Debug)]
+pub struct CatchUp {
+    after: EventId,
+    /// Whether the log once had `after`; else it comes from before the stream's own connection.
+    was_evicted: bool,
+    /// The log's end when the request was made: what was there before is the past.
+    opened_at: Offset,
+    limit: CatchUpLimit,
+    fingerprints: Fingerprints,
+    caught: Vec<Caught>,
+    events: usize,
+    bytes: usize,
+    /// The upstream itself showed that it goes on after the id: it said so, or it named the id.
+    is_told: bool,
+    has_passed_id: bool,
+}
+
+#[derive(Debug)]
+struct Caught {
+    frame: Frame,
+    /// The fingerprint; `None`: dispatches nothing.
+    event: Option<u64>,
+    /// What the upstream called it.
+    name: Option<EventId>,
+}
+
+/// What a client is to read before the log, and where in the log it goes on.
+#[derive(Debug)]
+pub struct CaughtUp {
+    /// Frames, and whether each dispatches an event.
+    pub frames: Vec<(Frame, bool)>,
+    /// Events among them.
+    pub events: u64,
+    /// Where to go on.
+    pub place: Offset,
+    /// Events before that place in the stream's life.
+    pub read: u64,
+    /// What the log may still bring although it has been caught.
+    pub overlap: Overlap,
+}
+
+/// Events, the newest of those caught, that a log without events may bring once more: the stream's own connection can be
+/// slower than the extra one.
+#[derive(Clone, Debug, Default)]
+pub struct Overlap {
+    /// Fingerprints in order, and whether the event has a name.
+    newest: Arc<[(u64, bool)]>,
+    /// Which of them comes next, once the first has come.
+    next: Option<usize>,
+}
+
+/// Why a client cannot be caught up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUpError {
+    /// Too many events or bytes.
+    TooLarge,
+    /// The upstream brought nothing older than the log has: perhaps it does not know what a `Last-Event-ID` is.
+    Unproved,
+    /// The upstream ended its response before the log was reached.
+    Ended,
+    /// The upstream's connection broke.
+    Broken,
+    /// The upstream refused the request, or said that it cannot go on after the id.
+    Refused,
+    /// The log was not reached in time.
+    Late,
+    /// Too many others are being caught up.
+    Busy,
+}
+
+impl CatchUp {
+    /// Begins: `opened_at` is the log's end before the request is made.
+    pub fn new(
+        after: EventId,
+        was_evicted: bool,
+        opened_at: Offset,
+        limit: CatchUpLimit,
+        fingerprints: Fingerprints,
+    ) -> Self {
+        Self {
+            after,
+            was_evicted,
+            opened_at,
+            limit,
+            fingerprints,
+            caught: Vec::new(),
+            events: 0,
+            bytes: 0,
+            is_told: false,
+            has_passed_id: false,
+        }
+    }
+
+    /// The upstream said in its response's head that it goes on after the id.
+    pub fn told(&mut self) {
+        self.is_told = true;
+    }
+
+    /// Takes what came; `Some` once the log is reached. What came behind that is the log's to tell.
+    ///
+    /// # Errors
+    /// [`CatchUpError::TooLarge`], [`CatchUpError::Unproved`].
+    pub fn take(&mut self, batch: Batch, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
+        self.bytes = self.bytes.saturating_add(batch.bytes);
+        if self.bytes > self.limit.bytes {
+            return Err(CatchUpError::TooLarge);
+        }
+        for item in batch.items {
+            match item {
+                // A reconnection time reaches clients by way of the stream's own connection.
+                Item::Comment | Item::Retry(_) => continue,
+                Item::Id(id) => self.take_id(&id),
+                Item::Event(event) => self.take_event(&event),
+            }
+            self.events += 1;
+            self.note_first(log);
+            if self.events > self.limit.events {
+                return Err(CatchUpError::TooLarge);
+            }
+            if let Some(caught_up) = self.look(log)? {
+                return Ok(Some(caught_up));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_id(&mut self, id: &EventId) {
+        if self.passes_id(Some(id)) {
+            return;
+        }
+        let mut encoder = Encoder::new();
+        encoder.id(id).blank();
+        self.caught.push(Caught { frame: encoder.finish(), event: None, name: None });
+    }
+
+    fn take_event(&mut self, event: &Event) {
+        if self.passes_id(event.id.as_ref()) {
+            return;
+        }
+        let name = event.id.clone().filter(|id| !id.is_empty());
+        self.caught.push(Caught { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), name });
+    }
+
+    /// What the log has forgotten of the time before the request shows at once that the upstream went back. Later, when
+    /// the log has moved on, it could not be told from what came since.
+    fn note_first(&mut self, log: &EventLog) {
+        if let (1, Some(Caught { event: Some(fingerprint), name: Some(_), .. })) =
+            (self.caught.len(), self.caught.last())
+        {
+            self.is_told |= self.was_evicted && log.start() <= self.opened_at && log.has_forgotten(*fingerprint);
+        }
+    }
+
+    /// An upstream that begins before the id, or with it, shows it: what came up to there, the client has.
+    fn passes_id(&mut self, id: Option<&EventId>) -> bool {
+        let is_it = !self.has_passed_id && id == Some(&self.after);
+        if is_it {
+            self.caught.clear();
+            self.is_told = true;
+            self.has_passed_id = true;
+        }
+        is_it
+    }
+
+    /// Whether nothing has been caught.
+    pub fn is_empty(&self) -> bool {
+        self.caught.is_empty()
+    }
+
+    /// Looks whether the newest named event is in the log by now, as after each event and whenever the log has grown.
+    ///
+    /// # Errors
+    /// [`CatchUpError::Unproved`]: it is, and nothing shows that what came before it is all.
+    pub fn look(&mut self, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
+        let newest = self.caught.iter().rposition(|caught| caught.name.is_some());
+        let place = newest.and_then(|newest| {
+            let Caught { event, name, .. } = &self.caught[newest];
+            log.place_after(name.as_ref()?.as_str(), (*event)?)
+        });
+        let (Some(newest), Some(place)) = (newest, place) else { return Ok(None) };
+        if !self.is_proved(log) {
+            return Err(CatchUpError::Unproved);
+        }
+        self.caught.truncate(newest + 1);
+        Ok(Some(self.caught_up(log, place, Overlap::default())))
+    }
+
+    /// Whether nothing more can be expected and the stream has no events to join to: see [`Self::settle`].
+    pub fn can_settle(log: &EventLog) -> bool {
+        log.events_until(log.end()) == 0
+    }
+
+    /// The upstream has paused, or said all, and the log never had an event: what was caught is all there is.
+    ///
+    /// # Errors
+    /// [`CatchUpError::Unproved`]: it brought nothing and said nothing about the id.
+    pub fn settle(&mut self, log: &EventLog) -> Result<CaughtUp, CatchUpError> {
+        if !self.is_proved(log) {
+            return Err(CatchUpError::Unproved);
+        }
+        let events: Vec<_> =
+            self.caught.iter().filter_map(|caught| Some((caught.event?, caught.name.is_some()))).collect();
+        let newest = events[events.len().saturating_sub(OVERLAP)..].into();
+        Ok(self.caught_up(log, log.end(), Overlap { newest, next: None }))
+    }
+
+    /// Whether the upstream has shown that it went back to the id: by saying so, by naming the id, or by bringing, as
+    /// its first named event, one that the log does not have, or had forgotten before the request was made. One that
+    /// begins at the present, or with the same few events for everyone, brings what the log has.
+    fn is_proved(&self, log: &EventLog) -> bool {
+        let first = self.caught.iter().find_map(|caught| Some((caught.name.as_ref()?, caught.event?)));
+        match first {
+            _ if self.is_told => true,
+            None => false,
+            Some((name, fingerprint)) if log.namesakes(name.as_str(), fingerprint).next().is_some() => false,
+            // Forgotten since the request was made, or never near an id that was never here.
+            Some((_, fingerprint)) if log.has_forgotten(fingerprint) => false,
+            Some(_) => log.remembers_since(self.opened_at),
+        }
+    }
+
+    fn caught_up(&mut self, log: &EventLog, place: Offset, overlap: Overlap) -> CaughtUp {
+        let caught = std::mem::take(&mut self.caught);
+        let frames: Vec<_> = caught.into_iter().map(|caught| (caught.frame, caught.event.is_some())).collect();
+        let events = frames.iter().filter(|(_, is_event)| *is_event).count() as u64;
+        CaughtUp { frames, events, place, read: log.events_until(place), overlap }
+    }
+}
+
+impl Overlap {
+    /// Whether this event of the log is one that has been caught. To be asked for each in order, until one is not.
+    pub fn has(&mut self, fingerprint: u64, has_own_id: bool) -> bool {
+        let at = match self.next {
+            Some(next) => self.newest.get(next).is_some_and(|(known, _)| *known == fingerprint).then_some(next),
+            // An event without a name may well happen twice: only a named one shows where the log begins.
+            None if !has_own_id => None,
+            None => self.newest.iter().rposition(|known| *known == (fingerprint, true)),
+        };
+        self.next = at.map(|at| at + 1);
+        at.is_some()
+    }
+
+    /// Whether there is nothing that could come once more.
+    pub fn is_empty(&self) -> bool {
+        self.newest.is_empty()
+    }
+}
+
+impl CatchUpError {
+    /// A short name for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Unproved => "unproved",
+            Self::Ended => "ended",
+            Self::Broken => "broken",
+            Self::Refused => "refused",
+            Self::Late => "late",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// How many events the stream's own connection may be behind the extra one when that one has paused.
+const OVERLAP: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Tests of the joining: by example, and for any past, any log and any upstream.
+
+use std::time::{Duration, Instant};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::log::{Entry, EntryKind, Place};
+use crate::stream::policy::Retention;
+
+const LIMIT: CatchUpLimit = CatchUpLimit { events: 10_000, bytes: 1 << 20, concurrent: 1 };
+
+/// What the producer says from its beginning on; `false`: without an id.
+fn past(named: &[bool]) -> Vec<Event> {
+    named
+        .iter()
+        .enumerate()
+        .map(|(number, is_named)| Event {
+            id: is_named.then(|| EventId::new(number.to_string()).unwrap()),
+            // Those without a name look alike.
+            data: if *is_named { format!("event {number}") } else { "tick".to_owned() },
+            ..Event::default()
+        })
+        .collect()
+}
+
+/// A stream's log, fed by its own connection, which began somewhere.
+struct House {
+    past: Vec<Event>,
+    /// What its own connection brings next.
+    next: usize,
+    log: EventLog,
+    fingerprints: Fingerprints,
+    id: EventId,
+}
+
+impl House {
+    fn new(past: Vec<Event>, connected_at: usize, keeps: usize) -> Self {
+        let retention = Retention { events: keeps, bytes: 1 << 20, age: Duration::from_secs(600) };
+        let (log, fingerprints) = (EventLog::new(retention), Fingerprints::random());
+        Self { past, next: connected_at, log, fingerprints, id: EventId::default() }
+    }
+
+    fn ingest(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(event) = self.past.get(self.next) else { return };
+            self.next += 1;
+            self.id = event.id.clone().unwrap_or_else(|| self.id.clone());
+            self.log.append(Entry {
+                frame: Frame::from(event),
+                id: self.id.clone(),
+                source_id: self.id.clone(),
+                kind: EntryKind::Event {
+                    fingerprint: self.fingerprints.event(event),
+                    has_own_id: event.id.is_some(),
+                    topic: 0,
+                },
+                at: Instant::now(),
+            });
+        }
+    }
+
+    fn catch_up(&self, after: &str) -> CatchUp {
+        let was_evicted = self.log.place(after) == Place::Evicted;
+        let after = EventId::new(after).unwrap();
+        CatchUp::new(after, was_evicted, self.log.end(), LIMIT, self.fingerprints)
+    }
+
+    /// Everything that a caught-up client gets by now.
+    fn delivered(&self, caught_up: &CaughtUp) -> Option<Vec<String>> {
+        let mut overlap = caught_up.overlap.clone();
+        let mut is_overlapping = !overlap.is_empty();
+        let log = self.log.from(caught_up.place, caught_up.read).ok()?.filter(|entry| {
+            if let EntryKind::Event { fingerprint, has_own_id, .. } = entry.kind {
+                is_overlapping = is_overlapping && overlap.has(fingerprint, has_own_id);
+            }
+            !is_overlapping
+        });
+        let frames = caught_up.frames.iter().map(|(frame, _)| frame.clone());
+        Some(frames.chain(log.map(|entry| entry.frame.clone())).map(|frame| text(&frame)).collect())
+    }
+}
+
+fn text(frame: &Frame) -> String {
+    String::from_utf8(frame.body().to_vec()).unwrap()
+}
+
+fn texts(events: &[Event]) -> Vec<String> {
+    events.iter().map(|event| text(&Frame::from(event))).collect()
+}
+
+fn one(event: &Event) -> Batch {
+    Batch { items: vec![Item::Event(event.clone())], bytes: 10 }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Producer {
+    /// Goes on after the id.
+    Resumes,
+    /// Says everything, every time.
+    Begins,
+    /// Says what comes from now on.
+    Ignores,
+}
+
+proptest! {
+    #[test]
+    fn a_client_gets_each_event_once_or_is_told_of_a_gap(
+        named in vec(prop::bool::weighted(0.8), 2..60),
+        (connected_at, had, keeps, now) in (0_usize..60, 0_usize..60, 1_usize..20, 0_usize..60),
+        after in any::<prop::sample::Index>(),
+        producer in prop_oneof![Just(Producer::Resumes), Just(Producer::Begins), Just(Producer::Ignores)],
+        steps in vec(0_u8..8, 0..150),
+    ) {
+        let past = past(&named);
+        let after = after.index(past.len());
+        prop_assume!(named[after]);
+        let connected_at = connected_at.min(past.len());
+        let mut house = House::new(past.clone(), connected_at, keeps);
+        house.ingest(had);
+        let id = after.to_string();
+        prop_assume!(!matches!(house.log.place(&id), Place::Here(_)));
+        // An id that the log has still to see is no old one.
+        prop_assume!(after < house.next);
+        let mut catch_up = house.catch_up(&id);
+        // What the producer has said when it is asked: no less than it has said to the stream's own connection.
+        let now = now.clamp(house.next, past.len());
+        let mut brings = match producer {
+            Producer::Resumes => after + 1,
+            Producer::Begins => 0,
+            Producer::Ignores => now,
+        };
+
+        let mut outcome = Ok(None);
+        // However one connection is ahead of the other, both bring all in the end.
+        for step in steps.into_iter().chain([0; 60]).chain([1; 120]) {
+            outcome = match step {
+                0 | 2 | 3 | 4 => match past.get(brings) {
+                    Some(event) => {
+                        brings += 1;
+                        catch_up.take(one(event), &house.log)
+                    }
+                    None => Ok(None),
+                },
+                1 | 5 | 6 => {
+                    house.ingest(1 + usize::from(step) / 3);
+                    catch_up.look(&house.log)
+                }
+                // A pause comes after the history, and in it the stream's own connection brings what was said before.
+                _ if CatchUp::can_settle(&house.log) && brings >= connected_at && named[..brings].last() == Some(&true) => match producer {
+                    Producer::Resumes | Producer::Begins => catch_up.settle(&house.log).map(Some),
+                    Producer::Ignores => Ok(None),
+                },
+                _ => Ok(None),
+            };
+            if !matches!(outcome, Ok(None)) {
+                break;
+            }
+        }
+
+        if let Ok(Some(caught_up)) = &outcome {
+            // From now on the log keeps everything, so that all of it can be compared.
+            let then = house.delivered(caught_up).expect("joined to what is there");
+            let reached = house.next.max(after + 1 + caught_up.frames.len());
+            prop_assert_eq!(&then, &texts(&past[after + 1..reached.min(past.len())]), "{:?}", producer);
+            prop_assert_eq!(caught_up.events, caught_up.frames.len() as u64);
+        }
+        let has_history = after + 1 < connected_at && named[after + 1..connected_at].contains(&true);
+        let meets = named[connected_at.max(house.next.saturating_sub(keeps))..house.next].contains(&true);
+        if matches!(producer, Producer::Resumes) && has_history && meets {
+            prop_assert!(matches!(outcome, Ok(Some(_))), "{:?}", outcome);
+        }
+        if matches!(producer, Producer::Ignores) {
+            prop_assert!(!matches!(outcome, Ok(Some(_))), "{:?}", outcome);
+        }
+    }
+
+    #[test]
+    fn what_the_own_connection_brings_late_is_not_heard_twice(
+        count in 2_usize..60, connected_at in 1_usize..60, caught in 1_usize..60, more in 0_usize..80,
+    ) {
+        let past = past(&vec![true; count]);
+        let connected_at = connected_at.min(count);
+        let mut house = House::new(past.clone(), connected_at, 100);
+        let mut catch_up = house.catch_up("0");
+        for event in past[1..].iter().take(caught) {
+            prop_assert!(catch_up.take(one(event), &house.log).expect("within bounds").is_none());
+        }
+
+        let caught_up = catch_up.settle(&house.log).expect("there was history");
+        house.ingest(more);
+
+        let reached = house.next.max(1 + caught.min(count - 1));
+        // What neither connection can have missed: the own one was there before the other was made.
+        prop_assume!(connected_at <= 1 + caught);
+        prop_assert_eq!(house.delivered(&caught_up), Some(texts(&past[1..reached])));
+    }
+}
+
+fn house_with(connected_at: usize, had: usize, keeps: usize) -> House {
+    let mut house = House::new(past(&[true; 30]), connected_at, keeps);
+    house.ingest(had);
+    house
+}
+
+fn take(catch_up: &mut CatchUp, house: &House, numbers: std::ops::Range<usize>) -> Result<bool, CatchUpError> {
+    for number in numbers {
+        if catch_up.take(one(&house.past[number]), &house.log)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[test]
+fn history_is_joined_where_the_log_begins() {
+    let house = house_with(10, 5, 100);
+    let mut catch_up = house.catch_up("3");
+
+    assert_eq!(take(&mut catch_up, &house, 4..10), Ok(false));
+    assert_eq!(take(&mut catch_up, &house, 10..11), Ok(true));
+}
+
+#[test]
+fn a_producer_that_brings_only_what_the_log_has_proves_nothing() {
+    for begins in [10, 12] {
+        let house = house_with(10, 5, 100);
+
+        let outcome = take(&mut house.catch_up("3"), &house, begins..15);
+
+        assert_eq!(outcome, Err(CatchUpError::Unproved), "{begins}");
+    }
+}
+
+#[test]
+fn a_producer_that_says_the_id_itself_needs_no_other_proof() {
+    let house = house_with(4, 5, 100);
+    let mut catch_up = house.catch_up("3");
+    let id = Batch { items: vec![Item::Id(EventId::new("3").unwrap())], bytes: 7 };
+
+    assert!(catch_up.take(id, &house.log).expect("within bounds").is_none());
+
+    assert_eq!(take(&mut catch_up, &house, 4..5), Ok(true));
+}
+
+#[test]
+fn a_log_that_has_forgotten_everything_is_joined_at_its_start() {
+    let mut house = house_with(0, 20, 100);
+    house.log.expire(Instant::now() + Duration::from_secs(700));
+    assert_eq!(house.log.events(), 0);
+
+    assert_eq!(house.log.place("19"), Place::Here(house.log.start()), "nothing came after it");
+    assert_eq!(take(&mut house.catch_up("15"), &house, 16..20), Ok(true));
+}
+
+#[test]
+fn events_and_bytes_are_bounded() {
+    let house = house_with(20, 5, 100);
+    let limited = |limit| CatchUp { limit, ..house.catch_up("3") };
+
+    let of_five = take(&mut limited(CatchUpLimit { events: 5, ..LIMIT }), &house, 4..25);
+    let of_bytes = take(&mut limited(CatchUpLimit { bytes: 59, ..LIMIT }), &house, 4..25);
+
+    assert_eq!((of_five, of_bytes), (Err(CatchUpError::TooLarge), Err(CatchUpError::TooLarge)));
+}
+
+#[test]
+fn nothing_at_all_is_no_proof_that_nothing_was_missed() {
+    let house = house_with(30, 0, 100);
+
+    let silent = house.catch_up("29").settle(&house.log);
+    let mut told = house.catch_up("29");
+    told.told();
+
+    assert_eq!(silent.map(|_| ()), Err(CatchUpError::Unproved));
+    assert_eq!(told.settle(&house.log).map(|caught_up| caught_up.events), Ok(0));
+}

@@ -1,0 +1,54 @@
+//! What a log has evicted: enough to tell "too old" from "never seen".
+//!
+//! Hashes alone, and bounded in number. Does not know what was evicted when.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use crate::sse::EventId;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Forgotten {
+    order: VecDeque<u64>,
+    pub(super) hashes: HashSet<u64>,
+    most: usize,
+    hasher: RandomState,
+}
+
+impl Forgotten {
+    pub(super) fn new(events: usize) -> Self {
+        // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
+        let most = events.saturating_mul(4).clamp(1024, 16 * 1024);
+        Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
+    }
+
+    pub(super) fn add_id(&mut self, id: &EventId) {
+        self.add(self.hasher.hash_one(id.as_str()));
+    }
+
+    pub(super) fn add(&mut self, hash: u64) {
+        if !self.hashes.insert(hash) {
+            return;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+    }
+
+    pub(super) fn contains(&self, hash: u64) -> bool {
+        self.hashes.contains(&hash)
+    }
+
+    pub(super) fn contains_id(&self, id: &str) -> bool {
+        self.contains(self.hasher.hash_one(id))
+    }
+
+    /// How many are remembered; the oldest go first.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+}

@@ -1,0 +1,253 @@
+//! Catches up clients whose id is older than the log, from the upstream's own history: one extra request for all
+//! clients of a stream with the same id.
+//!
+//! Bounded in everything: events and bytes of a request, requests at a time for each route, and time. A result is held
+//! until all who wait for it have read it, for [`READING`] at most, and counts as a request until then, so that memory
+//! is bounded by the same number. Whoever cannot be caught up gets the ordinary answer; nothing is tried twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::debug;
+
+use super::backlog::Backlog;
+use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp};
+use super::event_stream::{EventStream, Phase};
+use super::log::Place;
+use super::policy::OnEnd;
+use super::source::{EventSource, Opened};
+use super::spec::Observer;
+use crate::sse::EventId;
+use crate::tasks::Tasks;
+
+/// How long clients have to read what they were caught up with. One that is slower falls off, as off the log, and comes
+/// back with the id it got to.
+pub const READING: Duration = Duration::from_secs(60);
+
+/// An upstream that has brought nothing for so long has no history; and no more of it where the stream has had no event
+/// yet, so that no log shows where the history ends. A producer that pauses longer within its history is cut short there.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// Catches up the clients of one route.
+pub struct ReadThrough {
+    limit: CatchUpLimit,
+    /// From the request to its end: a turn, the upstream's answer, and its history.
+    patience: Duration,
+    turns: Arc<Semaphore>,
+    observer: Arc<dyn Observer>,
+}
+
+/// What runs for one stream, by the id that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct CatchUps(Mutex<HashMap<EventId, Arc<watch::Sender<State>>>>);
+
+/// What those who wait see.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    /// Not known yet.
+    Running,
+    /// To be read.
+    Done(Arc<CaughtUp>),
+    /// It failed, or its time is over.
+    Over,
+}
+
+impl ReadThrough {
+    /// For one route. `patience` bounds the whole of a request; waiting for its turn takes at most half of it.
+    pub fn new(limit: CatchUpLimit, patience: Duration, observer: Arc<dyn Observer>) -> Self {
+        Self { limit, patience, turns: Arc::new(Semaphore::new(limit.concurrent)), observer }
+    }
+
+    /// What came after `after`, which the stream's log does not have; `None` if it cannot be had. The wait is bounded by
+    /// the patience. `source` must be where the stream's events come from. Cancel-safe: the last one to leave ends the
+    /// request.
+    pub async fn catch_up(
+        &self,
+        tasks: &Tasks,
+        stream: &Arc<EventStream>,
+        after: &EventId,
+        source: impl FnOnce() -> Arc<dyn EventSource>,
+    ) -> Option<Backlog> {
+        // Only beside a connection that brings what comes from now on.
+        if !matches!(stream.progress().phase, Phase::Live | Phase::Complete) {
+            return None;
+        }
+        let mut result = self.join_or_start(tasks, stream, after, source);
+        let is_done = match &*result.wait_for(|state| !matches!(state, State::Running)).await.ok()? {
+            State::Done(_) => true,
+            State::Running | State::Over => false,
+        };
+        if is_done { Backlog::new(result) } else { None }
+    }
+
+    fn join_or_start(
+        &self,
+        tasks: &Tasks,
+        stream: &Arc<EventStream>,
+        after: &EventId,
+        source: impl FnOnce() -> Arc<dyn EventSource>,
+    ) -> watch::Receiver<State> {
+        let mut running = stream.catch_ups().0.lock();
+        if let Some(result) = running.get(after) {
+            return result.subscribe();
+        }
+        let (sender, receiver) = watch::channel(State::Running);
+        let sender = Arc::new(sender);
+        running.insert(after.clone(), sender.clone());
+        let run = Run {
+            stream: stream.clone(),
+            after: after.clone(),
+            was_evicted: stream.log().place(after.as_str()) == Place::Evicted,
+            limit: self.limit,
+            turn_by: Instant::now() + self.patience / 2,
+            deadline: Instant::now() + self.patience,
+            result: sender,
+        };
+        let (turns, observer, source) = (self.turns.clone(), self.observer.clone(), source());
+        tasks.spawn("catch-up", run.run(turns, observer, source));
+        receiver
+    }
+}
+
+/// One extra request.
+struct Run {
+    stream: Arc<EventStream>,
+    after: EventId,
+    was_evicted: bool,
+    limit: CatchUpLimit,
+    /// A turn that comes later would leave no time to use it.
+    turn_by: Instant,
+    deadline: Instant,
+    result: Arc<watch::Sender<State>>,
+}
+
+impl Run {
+    async fn run(self, turns: Arc<Semaphore>, observer: Arc<dyn Observer>, source: Arc<dyn EventSource>) {
+        // However this task ends, nobody finds it after.
+        let listed = Listed(&self);
+        let outcome = tokio::select! {
+            outcome = self.have_turn(turns, source) => outcome,
+            () = self.abandoned() => return,
+        };
+        observer.read_through(outcome.as_ref().err().map_or("ok", |error| error.label()));
+        drop(listed);
+        let (caught_up, turn) = match outcome {
+            Ok((caught_up, turn)) => (caught_up, turn),
+            Err(error) => {
+                debug!(stream = %self.stream.key(), reason = error.label(), "not caught up");
+                self.result.send_replace(State::Over);
+                return;
+            }
+        };
+        debug!(stream = %self.stream.key(), events = caught_up.events, "caught up");
+        self.result.send_replace(State::Done(Arc::new(caught_up)));
+        tokio::select! {
+            () = self.result.closed() => {}
+            () = sleep(READING) => {}
+        }
+        self.result.send_replace(State::Over);
+        drop(turn);
+    }
+
+    /// Completes when nobody waits any more, and nobody will.
+    async fn abandoned(&self) {
+        loop {
+            self.result.closed().await;
+            let mut running = self.stream.catch_ups().0.lock();
+            // Under the lock nobody joins.
+            if self.result.receiver_count() == 0 {
+                running.remove(&self.after);
+                return;
+            }
+        }
+    }
+
+    async fn have_turn(
+        &self,
+        turns: Arc<Semaphore>,
+        source: Arc<dyn EventSource>,
+    ) -> Result<(CaughtUp, tokio::sync::OwnedSemaphorePermit), CatchUpError> {
+        let turn = timeout_at(self.turn_by, turns.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
+        let turn = turn.expect("the turns are never closed");
+        let caught_up = timeout_at(self.deadline, self.ask(source)).await.map_err(|_| CatchUpError::Late)??;
+        Ok((caught_up, turn))
+    }
+
+    async fn ask(&self, source: Arc<dyn EventSource>) -> Result<CaughtUp, CatchUpError> {
+        // Watch first, look second.
+        let mut progress = self.stream.watch();
+        let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
+        let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
+        let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
+        let Opened { mut items, is_continued, is_gap } = opened;
+        if is_gap {
+            return Err(CatchUpError::Refused);
+        }
+        if is_continued {
+            catch_up.told();
+        }
+        let mut paused_at = Instant::now() + PAUSE;
+        loop {
+            let joined = tokio::select! {
+                batch = items.next() => match batch {
+                    Some(Ok(batch)) => {
+                        if !batch.items.is_empty() {
+                            paused_at = Instant::now() + PAUSE;
+                        }
+                        catch_up.take(batch, &self.stream.log())?
+                    }
+                    Some(Err(_)) => return Err(CatchUpError::Broken),
+                    None => return self.ended(&mut catch_up),
+                },
+                // An error is impossible while the stream is held, and would only mean that there is nothing to see.
+                _ = progress.changed() => catch_up.look(&self.stream.log())?,
+                () = sleep_until(paused_at) => {
+                    paused_at = Instant::now() + PAUSE;
+                    let log = self.stream.log();
+                    if CatchUp::can_settle(&log) {
+                        return catch_up.settle(&log);
+                    }
+                    // The log has events, and of those at least it would have brought some.
+                    if catch_up.is_empty() {
+                        return Err(CatchUpError::Unproved);
+                    }
+                    None
+                }
+            };
+            if let Some(caught_up) = joined {
+                return Ok(caught_up);
+            }
+        }
+    }
+
+    fn ended(&self, catch_up: &mut CatchUp) -> Result<CaughtUp, CatchUpError> {
+        let log = self.stream.log();
+        if let Some(caught_up) = catch_up.look(&log)? {
+            return Ok(caught_up);
+        }
+        // Where an end means that all is said, it is; else it may be one of many portions.
+        match self.stream.policy().on_end {
+            OnEnd::Complete if CatchUp::can_settle(&log) => catch_up.settle(&log),
+            OnEnd::Complete | OnEnd::Reconnect => Err(CatchUpError::Ended),
+        }
+    }
+}
+
+/// A request that others may join.
+struct Listed<'r>(&'r Run);
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let Run { stream, after, result, .. } = self.0;
+        let mut running = stream.catch_ups().0.lock();
+        // It may have been taken out, and another one begun.
+        if running.get(after).is_some_and(|listed| Arc::ptr_eq(listed, result)) {
+            running.remove(after);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What is counted of the store. Its numbers exist only where there is one.
+//!
+//! Does not know files or streams.
+
+use metrics::{Gauge, Label};
+
+use super::catalogue;
+use super::family::Family;
+use super::registry::Registry;
+
+/// The numbers of the store.
+pub struct StoreMetrics {
+    state: Gauge,
+    errors: Family<&'static str>,
+    bytes: Gauge,
+    queue: Gauge,
+    given_up: Family<&'static str>,
+}
+
+impl StoreMetrics {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let errors = Family::new(registry, catalogue::STORE_ERRORS, Vec::<Label>::new(), "kind");
+        errors.prepare(&["locked", "corrupt", "full", "unusable", "behind", "late"]);
+        let given_up = Family::new(registry, catalogue::STORE_GIVEN_UP, Vec::<Label>::new(), "what");
+        given_up.prepare(&["stream", "segment"]);
+        let gauge = |name| registry.gauge(name, Vec::new());
+        let (state, bytes, queue) = (catalogue::STORE_STATE, catalogue::STORE_BYTES, catalogue::STORE_QUEUE_EVENTS);
+        Self { state: gauge(state), errors, bytes: gauge(bytes), queue: gauge(queue), given_up }
+    }
+
+    /// Whether the store keeps what it is to keep.
+    pub fn usable(&self, is_usable: bool) {
+        self.state.set(f64::from(is_usable));
+    }
+
+    /// It failed.
+    pub fn error(&self, kind: &'static str) {
+        self.errors.increment(kind);
+    }
+
+    /// How much is in it.
+    pub fn bytes(&self, bytes: u64) {
+        self.bytes.set(bytes as f64);
+    }
+
+    /// How many events are still to be written.
+    pub fn queue(&self, events: u64) {
+        self.queue.set(events as f64);
+    }
+
+    /// It gave up a `stream` or a `segment` of an open one, because it was at its bound.
+    pub fn given_up(&self, what: &'static str) {
+        self.given_up.increment(what);
+    }
+}

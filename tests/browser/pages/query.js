@@ -1,0 +1,15 @@
+// What a test asks of a page, in its query:
+//
+//   url              the stream                        hook   `useEventStream` or `useEventSource`
+//   types            further event types, with commas  close-on-error   the application's own handler calls `close`
+//   prices           the component that docs/browser.md shows, instead of the readers
+
+const query = new URLSearchParams(location.search);
+
+export const asked = {
+  url: query.get('url'),
+  hook: query.get('hook') ?? 'useEventStream',
+  types: query.get('types')?.split(',') ?? [],
+  closesOnError: query.has('close-on-error'),
+  prices: query.has('prices'),
+};

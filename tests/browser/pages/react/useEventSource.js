@@ -1,0 +1,36 @@
+import { useCallback, useEffect, useRef, useState } from 'react';
+
+/** The hook that many applications have written for themselves: the last message as state, closed on the first error.
+ *  It hears `message` alone, so that typed events never reach it; its `restart` opens the bare URL, which starts where
+ *  the gateway's route says (`replay.start`) and not after the last event that was seen. */
+export function useEventSource(url, { stopped = false, onEvent, onError } = {}) {
+  const [state, setState] = useState({ status: 'closed', last: null });
+  const [attempt, setAttempt] = useState(0);
+  const source = useRef(null);
+  const handlers = useRef({});
+  useEffect(() => { handlers.current = { onEvent, onError }; });
+
+  const close = useCallback(() => {
+    source.current?.close();
+    setState((state) => ({ ...state, status: 'closed' }));
+  }, []);
+
+  useEffect(() => {
+    if (stopped) return undefined;
+    const opened = new EventSource(url, { withCredentials: true });
+    source.current = opened;
+    opened.onopen = () => setState((state) => ({ ...state, status: 'open' }));
+    opened.onmessage = (event) => {
+      const last = { type: event.type, data: JSON.parse(event.data), id: event.lastEventId };
+      setState((state) => ({ ...state, last }));
+      handlers.current.onEvent?.(last);
+    };
+    opened.onerror = (event) => {
+      close();
+      handlers.current.onError?.(event);
+    };
+    return close;
+  }, [url, stopped, attempt, close]);
+
+  return { ...state, close, restart: useCallback(() => setAttempt((attempt) => attempt + 1), []) };
+}

@@ -1,0 +1,30 @@
+import { useCallback, useEffect, useRef, useState } from 'react';
+
+import { INITIAL, attach, close, restart } from '../event-stream.js';
+
+/** Reads an event stream for as long as the component is there and not `stopped`.
+ *
+ *  `types` are the event types besides `message`. `onEvent` gets every event: `last` is state, and React may render once
+ *  for several events. `onGap` is called where continuity is broken: fetch there what the events stand for. */
+export function useEventStream(url, { types = [], stopped = false, onEvent, onGap, onError } = {}) {
+  const [state, setState] = useState(INITIAL);
+  // The newest handlers, without connecting anew whenever a render makes new ones.
+  const handlers = useRef({});
+  useEffect(() => { handlers.current = { onEvent, onGap, onError }; });
+
+  const attached = useRef(null);
+  const listed = types.join('\n');
+  useEffect(() => {
+    const reader = attach(url, listed ? listed.split('\n') : [], {
+      changed: setState,
+      event: (event) => handlers.current.onEvent?.(event),
+      gap: (verdict) => handlers.current.onGap?.(verdict),
+      error: (event) => handlers.current.onError?.(event),
+    });
+    attached.current = reader;
+    return () => reader.detach();
+  }, [url, listed]);
+  useEffect(() => attached.current.setStopped(stopped), [url, listed, stopped]);
+
+  return { ...state, close: useCallback(() => close(url), [url]), restart: useCallback(() => restart(url), [url]) };
+}

@@ -1,0 +1,93 @@
+// The operator's status page: what it shows, that it stays usable while it changes, contrast, narrow screens.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { launch } from '../tools/browser.mjs';
+import { eventually } from '../tools/wait.mjs';
+import { Watched } from '../tools/watched.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let watched;
+let browser;
+before(async () => {
+  watched = await Watched.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await watched?.stop();
+});
+
+/** The page with its streams and rates. */
+async function open(t, options = {}) {
+  const context = await browser.newContext(options);
+  t.after(() => context.close());
+  const page = await context.newPage();
+  page.errors = [];
+  page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
+  page.on('pageerror', (error) => page.errors.push(String(error)));
+  await page.goto(watched.url);
+  await page.locator('#streams tr').nth(2).waitFor();
+  await eventually('there are rates', async () => /^\d/.test(await page.locator('#rate-out').textContent()));
+  return page;
+}
+
+test('it shows streams, subscribers, rates, upstream states and gaps, and changes by itself', async (t) => {
+  const page = await open(t);
+  const text = (selector) => page.locator(selector).first().textContent();
+
+  assert.equal(await text('#subscribers'), '62');
+  assert.equal(await text('#streams-open'), '3');
+  assert.equal(await text('#gaps'), '1');
+  assert.equal(await text('#health'), 'ready');
+  const stream = (key) => page.locator('#streams tr', { hasText: key });
+  assert.match(await stream('/news/today').innerText(), /live[\s\S]*41/);
+  assert.match(await stream('/orders/open').innerText(), /(opening|retrying)/);
+  const kept = () => stream('/news/today').locator('td').nth(4).textContent();
+  const before = await kept();
+  await eventually('more events are kept', async () => await kept() !== before);
+  assert.deepEqual(page.errors, []);
+});
+
+test('a link keeps the focus while its row changes, and leads to the stream', async (t) => {
+  const page = await open(t);
+  const row = page.locator('#streams tr', { hasText: '/news/today' });
+  const link = row.getByRole('link', { name: '/news/today' });
+
+  await link.focus();
+  const kept = () => row.locator('td').nth(4).textContent();
+  for (let change = 0; change < 2; change += 1) {
+    const before = await kept();
+    await eventually('the row changes', async () => await kept() !== before);
+  }
+
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), '/news/today');
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/streams/news/**');
+  assert.match(await page.locator('body').innerText(), /"slowest"/);
+  const tap = await browser.newContext();
+  t.after(() => tap.close());
+  const other = await tap.newPage();
+  await other.goto(watched.url);
+  const way = await other.locator('#streams tr', { hasText: '/news/today' }).getByRole('link', { name: 'tap' }).getAttribute('href');
+  assert.match(way, /^tap\/news\//);
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const width of [1280, 400]) {
+    test(`it fits ${width} pixels and can be read in ${colorScheme}`, async (t) => {
+      const page = await open(t, { colorScheme, viewport: { width, height: 900 } });
+
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+      const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
+      assert.equal(ground.every((part) => part < 60), colorScheme === 'dark', String(ground));
+      await page.evaluate(AXE);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), []);
+    });
+  }
+}

@@ -1,0 +1,13 @@
+// The Express application of tests/express, as a process of its own.
+
+import { join } from 'node:path';
+
+import { Child } from './child.mjs';
+
+/** Starts it for one test; `url` is where it listens. */
+export async function startExpress(t) {
+  const child = new Child(process.execPath, [join(import.meta.dirname, '../../express/producer.mjs')]);
+  t.after(() => child.stop('SIGKILL'));
+  const [, port] = await child.line(/^port=(\d+)$/);
+  return { url: `http://127.0.0.1:${port}` };
+}

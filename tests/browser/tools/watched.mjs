@@ -1,0 +1,56 @@
+// A gateway with something to see on its status page: streams that flow, one whose upstream is away, readers, refusals.
+
+import { get } from 'node:http';
+
+import { Gateway } from './gateway.mjs';
+import { Identity } from './identity.mjs';
+import { Producer } from './producer.mjs';
+import { eventually } from './wait.mjs';
+
+export class Watched {
+  /** With so many readers of the first stream, and half as many of the second. */
+  static async start(readers = 40) {
+    const watched = new Watched();
+    watched.producer = await Producer.start();
+    const route = (name, upstream) => `
+      [[routes]]
+      name = "${name}"
+      path = "/${name}/{topic}"
+      upstream = "${upstream}"
+      auth = "public"`;
+    watched.gateway = await Gateway.start(new Identity(), `
+      [upstreams.producer]
+      urls = ["${watched.producer.url}"]
+      [upstreams.away]
+      urls = ["http://127.0.0.1:9"]
+      ${route('news', 'producer')}
+      ${route('prices', 'producer')}
+      ${route('orders', 'away')}`);
+    watched.url = `http://127.0.0.1:${watched.gateway.ports.admin}/`;
+    for (let reader = 0; reader < readers; reader += 1) watched.read('/news/today');
+    for (let reader = 0; reader < readers / 2; reader += 1) watched.read('/prices/EURUSD');
+    watched.read('/news/today', { 'last-event-id': 'from-long-ago' });
+    watched.read('/orders/open');
+    watched.read('/nothing/here/at-all');
+    watched.flow = setInterval(() => {
+      watched.producer.emit('/news/today', { headline: 'Rain expected in the west', at: new Date().toISOString() });
+      watched.producer.emit('/prices/EURUSD', { price: 1.08, at: new Date().toISOString() });
+    }, 50);
+    const open = () => watched.gateway.metric('subscribers');
+    await eventually('all read', async () => await open() === readers * 1.5 + 2);
+    return watched;
+  }
+
+  read(path, headers = {}) {
+    get({ host: '127.0.0.1', port: this.gateway.ports.plain, path, headers, agent: false }, (response) => {
+      response.on('error', () => {});
+      response.resume();
+    }).on('error', () => {});
+  }
+
+  async stop() {
+    clearInterval(this.flow);
+    await this.gateway.stop('SIGKILL');
+    this.producer.stop();
+  }
+}

@@ -1,0 +1,19 @@
+// Builds the pages that the tests open: one in React, one in Vue, one with a fetch-based client.
+
+import { join } from 'node:path';
+
+import vue from '@vitejs/plugin-vue';
+import { defineConfig } from 'vite';
+
+const page = (name) => join(import.meta.dirname, 'pages', name, 'index.html');
+
+export default defineConfig({
+  root: 'pages',
+  plugins: [vue()],
+  build: {
+    outDir: '../dist',
+    emptyOutDir: true,
+    target: 'es2022',
+    rollupOptions: { input: { react: page('react'), vue: page('vue'), fetch: page('fetch') } },
+  },
+});

@@ -1,0 +1,253 @@
+//! A producer whose whole past is known: event `n` of a seed is the same for whoever asks, at any time.
+//!
+//! It resumes after `Last-Event-ID`, proves that it does in one of the ways that there are, and dies when told: each of its connections then ends at a byte offset and in a way
+//! that its own generator draws. Always true: the ids are 1, 2, 3 and so on; what stands in the body up to where it ends
+//! is right to the byte. It speaks HTTP/1.1 by hand, so that it can stop in the middle of a chunk.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fastrand::Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::support::event_source::Event;
+use crate::support::transport::Transport;
+
+/// Most events of one chunk.
+const CHUNK_EVENTS: u64 = 64;
+
+/// A connection that has been told to die does so within this many bytes of the body.
+const DEATH_WITHIN: usize = 1_500;
+
+/// The producer; closes its port and its connections when dropped.
+pub struct Chronicle {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    seed: u64,
+    /// The newest event, and how often every connection was told to die.
+    now: watch::Sender<Now>,
+    opened: AtomicU64,
+    open: AtomicU64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Now {
+    newest: u64,
+    deaths: u64,
+    /// Connections are closed as soon as they are accepted.
+    gone: bool,
+}
+
+/// Event `number` as it is to be dispatched.
+pub fn event(seed: u64, number: u64) -> Event {
+    let mut rng = generator(seed, number);
+    let kind = ["message", "price", "\u{20ac}"][rng.usize(..3)].to_owned();
+    let mut lines = vec![format!("{number} of {seed}")];
+    for _ in 0..rng.usize(..3) {
+        lines.push(["", " x", "d\u{e4}ta: y", "z"][rng.usize(..4)].repeat(rng.usize(..40)));
+    }
+    Event { kind, data: lines.join("\n"), last_event_id: number.to_string() }
+}
+
+/// The same as bytes, with line ends and comments as the generator likes.
+fn encoded(seed: u64, number: u64) -> String {
+    let event = event(seed, number);
+    let mut rng = generator(!seed, number);
+    let end = ["\n", "\r\n", "\r"][rng.usize(..3)];
+    let mut text = String::new();
+    if rng.u8(..8) == 0 {
+        text.push_str(&format!(": still here{end}"));
+    }
+    text.push_str(&format!("id: {number}{end}"));
+    if event.kind != "message" {
+        text.push_str(&format!("event: {}{end}", event.kind));
+    }
+    for line in event.data.split('\n') {
+        text.push_str(&format!("data: {line}{end}"));
+    }
+    text.push_str(end);
+    text
+}
+
+/// A generator for the `number`th thing of a kind; neighbours have nothing in common.
+pub fn generator(seed: u64, number: u64) -> Rng {
+    Rng::with_seed(Rng::with_seed(seed).u64(..) ^ Rng::with_seed(number).u64(..))
+}
+
+impl Chronicle {
+    pub async fn start(seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (opened, open) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { seed, now: watch::Sender::default(), opened, open });
+        let accepting = tokio::spawn(accept(listener, shared.clone()));
+        Self { address, shared, accepting }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Makes the next `count` events known.
+    pub fn write(&self, count: u64) {
+        self.shared.now.send_modify(|now| now.newest += count);
+    }
+
+    /// The newest event's number.
+    pub fn newest(&self) -> u64 {
+        self.shared.now.borrow().newest
+    }
+
+    /// Every open connection is to die within its next bytes.
+    pub fn kill(&self) {
+        self.shared.now.send_modify(|now| now.deaths += 1);
+    }
+
+    /// Whether connections, present and new ones, are reset at once.
+    pub fn leave(&self, gone: bool) {
+        self.shared.now.send_modify(|now| now.gone = gone);
+    }
+
+    /// Connections accepted so far.
+    pub fn opened(&self) -> u64 {
+        self.shared.opened.load(Ordering::Relaxed)
+    }
+
+    /// Responses open now.
+    pub fn open(&self) -> u64 {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Chronicle {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.leave(true);
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let number = shared.opened.fetch_add(1, Ordering::Relaxed);
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let _ = socket.set_nodelay(true);
+            if shared.now.borrow().gone {
+                return socket.reset_on_close();
+            }
+            let rng = generator(shared.seed ^ 0xC0, number);
+            // A connection that fails is the gateway's doing: it was killed.
+            let _ = serve(socket, &shared, rng).await;
+        });
+    }
+}
+
+async fn serve(mut socket: TcpStream, shared: &Shared, mut rng: Rng) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(socket.read_u8().await?);
+    }
+    let request = String::from_utf8_lossy(&request).to_ascii_lowercase();
+    let after = request.lines().find_map(|line| line.strip_prefix("last-event-id:")).map(|id| id.trim().parse::<u64>());
+    let mut now = shared.now.subscribe();
+    let mut next = 1 + match &after {
+        Some(id) => *id.as_ref().expect("an id that this producer gave"),
+        None => now.borrow().newest,
+    };
+    let mut head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n".to_owned();
+    let mut proof = String::new();
+    if after.is_some() {
+        match rng.u8(..3) {
+            0 => head.push_str("rillgate-resume: resumed\r\n"),
+            1 => proof = format!("id: {}\n\n", next - 1),
+            // It says again what the gateway must know already.
+            _ => next -= rng.u64(1..5).min(next - 1),
+        }
+    }
+    socket.write_all(format!("{head}\r\n").as_bytes()).await?;
+    if !proof.is_empty() {
+        write_chunk(&mut socket, proof.len(), proof.as_bytes()).await?;
+        socket.write_all(b"\r\n").await?;
+    }
+    let _open = Open::new(&shared.open);
+    let born = now.borrow().deaths;
+    let mut left = None;
+    loop {
+        let Now { newest, deaths, gone } = *now.borrow_and_update();
+        if gone {
+            socket.reset_on_close();
+            return Ok(());
+        }
+        if deaths != born && left.is_none() {
+            left = Some(rng.usize(..DEATH_WITHIN));
+        }
+        while next <= newest {
+            let last = newest.min(next + CHUNK_EVENTS - 1);
+            let body: String = (next..=last).map(|number| encoded(shared.seed, number)).collect();
+            match left {
+                Some(room) if room <= body.len() => return die(socket, body.as_bytes(), room, &mut rng).await,
+                Some(ref mut room) => *room -= body.len(),
+                None => {}
+            }
+            write_chunk(&mut socket, body.len(), body.as_bytes()).await?;
+            socket.write_all(b"\r\n").await?;
+            next = last + 1;
+        }
+        let mut ignored = [0; 64];
+        tokio::select! {
+            changed = now.changed() => if changed.is_err() { return Ok(()) },
+            read = socket.read(&mut ignored) => if read? == 0 { return Ok(()) },
+        }
+    }
+}
+
+async fn write_chunk(socket: &mut TcpStream, announced: usize, bytes: &[u8]) -> std::io::Result<()> {
+    let mut chunk = format!("{announced:x}\r\n").into_bytes();
+    chunk.extend_from_slice(bytes);
+    socket.write_all(&chunk).await
+}
+
+/// Ends the body after its next `offset` bytes.
+async fn die(mut socket: TcpStream, body: &[u8], offset: usize, rng: &mut Rng) -> std::io::Result<()> {
+    match rng.u8(..3) {
+        // As one should, but in the middle of an event.
+        0 => {
+            if offset > 0 {
+                write_chunk(&mut socket, offset, &body[..offset]).await?;
+                socket.write_all(b"\r\n").await?;
+            }
+            socket.write_all(b"0\r\n\r\n").await?;
+            socket.shutdown().await
+        }
+        // In the middle of a chunk.
+        1 => write_chunk(&mut socket, body.len(), &body[..offset]).await,
+        _ => {
+            write_chunk(&mut socket, body.len(), &body[..offset]).await?;
+            socket.reset_on_close();
+            Ok(())
+        }
+    }
+}
+
+/// Counted while it lives.
+struct Open<'c>(&'c AtomicU64);
+
+impl<'c> Open<'c> {
+    fn new(count: &'c AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,192 @@
+//! What one client has seen, judged against what its producer said.
+//!
+//! Always true: each event is judged once, in the order in which the client dispatched it. A gap that is told moves the
+//! client to the place that it names, and the next event must be the one after that place.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::AddAssign;
+
+use super::chronicle;
+use crate::support::event_source::Event;
+
+/// One client's events, as figures.
+#[derive(Debug)]
+pub struct History {
+    seed: u64,
+    next: Option<u64>,
+    /// The id of the last event dispatched, of whatever type.
+    position: String,
+    missing: BTreeSet<u64>,
+    /// The upstream came back without proof that nothing was missed: the next event may stand anywhere.
+    is_excused: bool,
+    pub figures: Figures,
+}
+
+/// What is wrong with a history, and how much there was of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub events: u64,
+    /// Events left out and never told of.
+    pub lost: u64,
+    pub repeated: u64,
+    pub reordered: u64,
+    /// Events that are not what the producer said.
+    pub damaged: u64,
+    /// Gaps that the client was told of.
+    pub gaps: u64,
+    /// Responses that were its.
+    pub responses: u64,
+    /// Answers other than 200.
+    pub refusals: u64,
+    /// The first things that were wrong.
+    pub wrong: Vec<String>,
+}
+
+impl History {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            next: None,
+            position: String::new(),
+            missing: BTreeSet::new(),
+            is_excused: false,
+            figures: Figures::default(),
+        }
+    }
+
+    /// What an event source would send to go on; empty at the very beginning.
+    pub fn last_event_id(&self) -> &str {
+        &self.position
+    }
+
+    /// Whether everything up to this event has come.
+    pub fn has_reached(&self, number: u64) -> bool {
+        self.next.is_some_and(|next| next > number)
+    }
+
+    /// Judges the next event.
+    pub fn take(&mut self, event: &Event) {
+        self.position.clone_from(&event.last_event_id);
+        if event.kind == "rillgate.resume" {
+            return self.told(event);
+        }
+        self.figures.events += 1;
+        let Some(number) =
+            event.last_event_id.parse::<u64>().ok().filter(|number| chronicle::event(self.seed, *number) == *event)
+        else {
+            self.figures.damaged += 1;
+            return self.note(format!("not said by the producer: {event:?}"));
+        };
+        let is_excused = std::mem::take(&mut self.is_excused);
+        let expected = self.next.unwrap_or(number);
+        self.next = Some(number + 1);
+        if is_excused || number == expected {
+            return;
+        }
+        if number > expected {
+            self.missing.extend(expected..number);
+            self.figures.lost += number - expected;
+            self.note(format!("{number} instead of {expected}"));
+        } else {
+            self.next = Some(expected);
+            let late = self.missing.remove(&number);
+            self.figures.lost -= u64::from(late);
+            self.figures.reordered += u64::from(late);
+            self.figures.repeated += u64::from(!late);
+            self.note(format!("{number} again, before {expected}"));
+        }
+    }
+
+    /// A verdict: where the client stands now, if that is not where it was.
+    fn told(&mut self, event: &Event) {
+        let place = event.last_event_id.parse::<u64>().ok().map(|id| id + 1);
+        if event.data.contains("\"upstream\"") {
+            self.is_excused = true;
+        } else if event.data.contains("\"gap\"") || self.next.is_none() {
+            self.next = place;
+        }
+        self.figures.gaps += u64::from(event.data.contains("\"gap\""));
+    }
+
+    fn note(&mut self, what: String) {
+        if self.figures.wrong.len() < 5 {
+            self.figures.wrong.push(what);
+        }
+    }
+}
+
+impl Figures {
+    /// Whether nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        self.lost + self.repeated + self.reordered + self.damaged == 0 && self.wrong.is_empty()
+    }
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.lost += other.lost;
+        self.repeated += other.repeated;
+        self.reordered += other.reordered;
+        self.damaged += other.damaged;
+        self.gaps += other.gaps;
+        self.responses += other.responses;
+        self.refusals += other.refusals;
+        self.wrong.extend(other.wrong);
+        self.wrong.truncate(20);
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, lost, repeated, reordered, damaged, gaps, responses, refusals, .. } = self;
+        write!(
+            out,
+            "{events} events in {responses} responses ({refusals} refusals): lost {lost}, repeated {repeated}, reordered {reordered}, \
+             damaged {damaged}; gaps told {gaps}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(reason: &str, place: &str) -> Event {
+        let data = format!(r#"{{"resume":"gap","reason":"{reason}"}}"#);
+        Event { kind: "rillgate.resume".into(), data, last_event_id: place.into() }
+    }
+
+    fn judge(events: impl IntoIterator<Item = Event>) -> [u64; 4] {
+        let mut history = History::new(7);
+        for event in events {
+            history.take(&event);
+        }
+        let Figures { lost, repeated, reordered, damaged, .. } = history.figures;
+        [lost, repeated, reordered, damaged]
+    }
+
+    fn numbers(numbers: &[u64]) -> Vec<Event> {
+        numbers.iter().map(|&number| chronicle::event(7, number)).collect()
+    }
+
+    #[test]
+    fn the_judge_sees_what_is_lost_repeated_reordered_and_damaged() {
+        assert_eq!(judge(numbers(&[5, 6, 7, 8])), [0, 0, 0, 0]);
+        assert_eq!(judge(numbers(&[5, 6, 9, 10])), [2, 0, 0, 0]);
+        assert_eq!(judge(numbers(&[5, 6, 6, 7])), [0, 1, 0, 0]);
+        assert_eq!(judge(numbers(&[5, 7, 6, 8])), [0, 0, 1, 0]);
+        assert_eq!(judge([Event { data: "5 of 8".into(), ..chronicle::event(7, 5) }]), [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_gap_that_was_told_excuses_the_gap_and_nothing_else() {
+        let after = |gap: Event, rest: &[u64]| judge(numbers(&[5, 6]).into_iter().chain([gap]).chain(numbers(rest)));
+        assert_eq!(after(told("evicted", "8"), &[9, 10]), [0, 0, 0, 0]);
+        assert_eq!(after(told("unknown", "2"), &[3, 4, 5, 6]), [0, 0, 0, 0], "back to the oldest");
+        assert_eq!(after(told("evicted", "8"), &[10]), [1, 0, 0, 0]);
+        assert_eq!(after(told("upstream", "6"), &[9, 10]), [0, 0, 0, 0]);
+        assert_eq!(after(told("upstream", "6"), &[9, 11]), [1, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,40 @@
+//! The gateway under load and misfortune, for a minute in the suite and for as long as one likes by hand.
+//!
+//!     cargo test --test endurance -- --nocapture                       everything, some minutes
+//!     RILLGATE_SECONDS=3600 cargo test --test endurance histories      the checker, for an hour
+//!     RILLGATE_SEED=7 cargo test --test endurance histories            with what was drawn before
+//!
+//! Always true: one test at a time, since each measures or wants the whole machine; figures go to standard error, past
+//! the test harness, and nothing is asserted about them that a busy machine could break.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests run tasks of their own, and a failed assumption is a failed test"
+)]
+
+mod checker;
+mod chronicle;
+mod cycles;
+mod departure;
+mod history;
+mod outage;
+mod reader;
+mod stalled;
+#[path = "../gateway/support/mod.rs"]
+mod support;
+
+use std::io::Write as _;
+
+/// Held by the test whose turn it is.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Prints a line that the test harness does not keep to itself.
+fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A number from the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
+}

@@ -1,0 +1,411 @@
+//! Clients as people use them, each in every situation, over TLS.
+//!
+//! The browser's own event source is in `tests/browser`. What `docs/compatibility.md` says of these clients is held to
+//! the table here by `compatibility.rs`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::auth::world::{World, in_seconds, token};
+use crate::support::adapter::{self, Adapter, Dispatched, Following};
+use crate::support::figures::{metric, wait_metric};
+use crate::support::locked::Locked;
+use crate::support::origin::Emission;
+use crate::support::place;
+use crate::support::server::Rillgate;
+use crate::support::wait::{DEADLINE, eventually};
+
+const NPM: &str = "tests/clients/package-lock.json";
+const PYTHON: &str = "tests/clients/requirements.txt";
+const CARGO: &str = "tests/clients/reqwest/Cargo.lock";
+
+pub const EVENTSOURCE: Adapter = Adapter {
+    name: "eventsource",
+    packages: &[Locked { file: NPM, name: "eventsource" }],
+    command: adapter::eventsource,
+    protocol: "h1",
+    listens_by_type: true,
+    shows_blocks_without_data: false,
+};
+
+pub const FETCH_EVENT_SOURCE: Adapter = Adapter {
+    name: "@microsoft/fetch-event-source",
+    packages: &[Locked { file: NPM, name: "@microsoft/fetch-event-source" }],
+    command: adapter::fetch_event_source,
+    protocol: "h1",
+    listens_by_type: false,
+    shows_blocks_without_data: true,
+};
+
+pub const EVENTSOURCE_PARSER: Adapter = Adapter {
+    name: "eventsource-parser",
+    packages: &[Locked { file: NPM, name: "eventsource-parser" }],
+    command: adapter::eventsource_parser,
+    protocol: "h1",
+    listens_by_type: false,
+    shows_blocks_without_data: false,
+};
+
+pub const HTTPX_SSE: Adapter = Adapter {
+    name: "httpx-sse",
+    packages: &[Locked { file: PYTHON, name: "httpx-sse" }, Locked { file: PYTHON, name: "httpx" }],
+    command: adapter::httpx,
+    protocol: "h1",
+    listens_by_type: false,
+    shows_blocks_without_data: true,
+};
+
+pub const HTTPX_SSE_HTTP2: Adapter = Adapter {
+    name: "httpx-sse over HTTP/2",
+    packages: &[
+        Locked { file: PYTHON, name: "httpx-sse" },
+        Locked { file: PYTHON, name: "httpx" },
+        Locked { file: PYTHON, name: "h2" },
+    ],
+    command: adapter::httpx_over_http2,
+    protocol: "h2",
+    ..HTTPX_SSE
+};
+
+pub const SSE_STREAM: Adapter = Adapter {
+    name: "sse-stream",
+    packages: &[Locked { file: CARGO, name: "sse-stream" }, Locked { file: CARGO, name: "reqwest" }],
+    command: adapter::reqwest,
+    protocol: "h2",
+    listens_by_type: false,
+    shows_blocks_without_data: true,
+};
+
+pub const CURL: Adapter = Adapter {
+    name: "curl",
+    packages: &[],
+    command: adapter::curl,
+    protocol: "h2",
+    listens_by_type: false,
+    shows_blocks_without_data: false,
+};
+
+pub const ALL: [&Adapter; 7] =
+    [&EVENTSOURCE, &FETCH_EVENT_SOURCE, &EVENTSOURCE_PARSER, &HTTPX_SSE, &HTTPX_SSE_HTTP2, &SSE_STREAM, &CURL];
+
+/// One test for each situation, under the client's name.
+macro_rules! in_every_situation {
+    ($name:ident, $client:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn gets_the_events_as_they_come() {
+                gets_events(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn gets_custom_event_types() {
+                gets_types(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn resumes_after_the_gateway_is_restarted() {
+                resumes_after_a_restart(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn misses_nothing_at_a_restart_if_the_producer_has_a_history() {
+                is_caught_up_after_a_restart(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn stops_at_a_401() {
+                stops_when_refused(&$client, 401).await;
+            }
+
+            #[tokio::test]
+            async fn stops_at_a_403() {
+                stops_when_refused(&$client, 403).await;
+            }
+
+            #[tokio::test]
+            async fn goes_on_with_a_new_token_when_the_old_one_expires() {
+                outlives_its_token(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn moves_to_another_gateway_at_a_drain_and_misses_nothing() {
+                moves_at_a_drain(&$client).await;
+            }
+
+            #[tokio::test]
+            async fn is_told_of_a_gap_by_an_event() {
+                is_told_of_a_gap(&$client).await;
+            }
+        }
+    };
+}
+
+in_every_situation!(eventsource, EVENTSOURCE);
+in_every_situation!(fetch_event_source, FETCH_EVENT_SOURCE);
+in_every_situation!(eventsource_parser, EVENTSOURCE_PARSER);
+in_every_situation!(httpx_sse, HTTPX_SSE);
+in_every_situation!(httpx_sse_over_http2, HTTPX_SSE_HTTP2);
+in_every_situation!(sse_stream, SSE_STREAM);
+in_every_situation!(curl, CURL);
+
+async fn gets_events(client: &Adapter) {
+    let stage = Stage::new("auth = \"public\"").await;
+    let gateway = stage.start().await;
+    let following = stage.follow(client, "", None);
+    stage.world.origin.wait_open(1).await;
+
+    for (id, data) in [("1", "one"), ("2", "first\nsecond"), ("3", "{\"price\":\"1 €\"}")] {
+        stage.world.origin.emit(Emission::event(id, "", data));
+    }
+
+    let expected = [message("1", "one"), message("2", "first\nsecond"), message("3", "{\"price\":\"1 €\"}")];
+    assert_eq!(following.wait_events(3).await, expected);
+    assert_eq!(metric(&gateway, "subscriptions_total", &[]).await, 1.0);
+    let protocol = format!("protocol=\"{}\"", client.protocol);
+    assert_eq!(metric(&gateway, "subscribers", &[&protocol]).await, 1.0);
+}
+
+async fn gets_types(client: &Adapter) {
+    let stage = Stage::new("auth = \"public\"").await;
+    let _gateway = stage.start().await;
+    let following = stage.follow(client, "", None);
+    stage.world.origin.wait_open(1).await;
+
+    for (number, kind) in ["price", "trade", "never-named", ""].into_iter().enumerate() {
+        stage.world.origin.emit(Emission::event(&number.to_string(), kind, "x"));
+    }
+
+    let kinds: &[_] = if client.listens_by_type {
+        &["price", "trade", "message"]
+    } else {
+        &["price", "trade", "never-named", "message"]
+    };
+    let events = following.wait_events(kinds.len()).await;
+    assert_eq!(events.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), kinds);
+}
+
+async fn resumes_after_a_restart(client: &Adapter) {
+    let stage = Stage::new("auth = \"public\"").await;
+    let first = stage.start().await;
+    let following = stage.follow(client, "", None);
+    stage.world.origin.wait_open(1).await;
+    stage.say("1").await;
+    stage.say("2").await;
+    following.wait_events(2).await;
+
+    first.signal("KILL");
+    first.wait_exit(DEADLINE).await;
+    following.wait_lost(1).await;
+    let second = stage.start().await;
+    wait_metric(&second, "subscriptions_total", &["verdict=\"gap\""], 1.0).await;
+    stage.world.origin.wait_requests(2).await;
+    stage.say("3").await;
+
+    // A log in memory ends with its process: the new one does not know the id, and says so.
+    let gap = Dispatched { kind: "rillgate.resume".into(), data: gap("unknown"), id: String::new() };
+    let events = following.wait_events(4).await;
+    assert_eq!((&events[2].kind, &events[2].data), (&gap.kind, &gap.data));
+    assert_eq!([&events[..2], &events[3..]].concat(), [message("1", "1"), message("2", "2"), message("3", "3")]);
+}
+
+async fn is_caught_up_after_a_restart(client: &Adapter) {
+    let mut stage = Stage::new("auth = \"public\"").await;
+    stage.config = stage.config.replacen("[routes.replay]", "[routes.replay]\nread_through = true", 1);
+    stage.world.origin.honour_last_event_id();
+    let first = stage.start().await;
+    let following = stage.follow(client, "", None);
+    stage.world.origin.wait_open(1).await;
+    stage.say("1").await;
+    following.wait_events(1).await;
+
+    first.signal("KILL");
+    first.wait_exit(DEADLINE).await;
+    following.wait_lost(1).await;
+    stage.world.origin.emit(Emission::event("2", "", "2"));
+    let second = stage.start().await;
+
+    following.wait_events(2).await;
+    stage.say("3").await;
+    let expected = ["1", "2", "3"].map(|number| message(number, number));
+    assert_eq!(following.wait_events(3).await, expected);
+    assert_eq!(metric(&second, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
+}
+
+#[tokio::test]
+async fn whoever_comes_back_to_a_restarted_gateway_with_its_log_on_disk_misses_nothing_and_is_told_of_nothing() {
+    for client in [&EVENTSOURCE, &HTTPX_SSE_HTTP2] {
+        let stage = Stage::new("auth = \"public\"").await.with_store();
+        stage.world.origin.honour_last_event_id();
+        let mut gateway = stage.start().await;
+        let following = stage.follow(client, "", None);
+        stage.world.origin.wait_open(1).await;
+        stage.say("1").await;
+        stage.say("2").await;
+        following.wait_events(2).await;
+        wait_metric(&gateway, "store_bytes", &[], 1.0).await;
+
+        gateway.restart().await;
+        following.wait_lost(1).await;
+        wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
+        stage.say("3").await;
+
+        let expected = ["1", "2", "3"].map(|number| message(number, number));
+        assert_eq!(following.wait_events(3).await, expected, "{}", client.name);
+    }
+}
+
+async fn stops_when_refused(client: &Adapter, status: u64) {
+    let stage = Stage::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
+    let gateway = stage.start().await;
+    let bearer = (status == 403).then(|| stage.write_token(600.0, "orders:read"));
+
+    let following = stage.follow(client, "", bearer.as_deref());
+
+    assert_eq!(following.wait_closed().await, Some(status));
+    assert_eq!(stage.world.origin.requests().len(), 0);
+    assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "it came back");
+}
+
+/// Of a token that expires, in seconds: enough for a client to connect and get one event on a very busy machine.
+const LIFETIME: f64 = 6.0;
+
+async fn outlives_its_token(client: &Adapter) {
+    let stage = Stage::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
+    let gateway = stage.start().await;
+    let bearer = stage.write_token(LIFETIME, "prices:read");
+    let following = stage.follow(client, "", Some(&bearer));
+    // However long the client takes to start: the token that it reads has just been made.
+    let has_come = || async {
+        stage.write_token(LIFETIME, "prices:read");
+        stage.world.origin.connections().open == 1
+    };
+    eventually(DEADLINE, has_come).await;
+    stage.write_token(600.0, "prices:read");
+    stage.say("1").await;
+    following.wait_events(1).await;
+
+    following.wait_lost(1).await;
+    wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
+    stage.say("2").await;
+
+    assert_eq!(following.wait_events(2).await, [message("1", "1"), message("2", "2")]);
+    assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"expired\""]).await, 1.0);
+    // A response that resumes begins with the id in force.
+    assert_eq!(following.events_without_data() > 0, client.shows_blocks_without_data);
+}
+
+async fn moves_at_a_drain(client: &Adapter) {
+    let stage = Stage::new("auth = \"public\"\nopen = \"always\"").await;
+    let old = stage.start().await;
+    let following = stage.follow(client, "", None);
+    wait_metric(&old, "subscribers", &[], 1.0).await;
+    stage.say("1").await;
+    following.wait_events(1).await;
+    let new = stage.start().await;
+    stage.world.origin.wait_open(2).await;
+    stage.say("2").await;
+    wait_metric(&new, "upstream_events_total", &[], 1.0).await;
+    following.wait_events(2).await;
+
+    old.signal("TERM");
+    following.wait_lost(1).await;
+    stage.say("3").await;
+
+    let expected = ["1", "2", "3"].map(|number| message(number, number));
+    assert_eq!(following.wait_events(3).await, expected);
+    assert!(old.wait_exit(DEADLINE).await.success());
+    assert_eq!(metric(&new, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
+}
+
+async fn is_told_of_a_gap(client: &Adapter) {
+    let stage = Stage::new("auth = \"public\"").await;
+    let _gateway = stage.start().await;
+
+    let following = stage.follow(client, "?last_event_id=never-seen", None);
+    stage.world.origin.wait_open(1).await;
+    stage.say("1").await;
+
+    let events = following.wait_events(2).await;
+    assert_eq!((events[0].kind.as_str(), &events[0].data), ("rillgate.resume", &gap("unknown")));
+    assert_eq!(events[1..], [message("1", "1")]);
+}
+
+/// An origin, and an address at which one gateway follows another.
+struct Stage {
+    world: World,
+    address: SocketAddr,
+    config: String,
+}
+
+impl Stage {
+    /// With one route, `/prices`, that has these lines.
+    async fn new(route: &str) -> Self {
+        let mut world = World::new().await;
+        let address = place::reserve();
+        world.identity = world.authority.server_for("place", &[&address.ip().to_string()]);
+        let config = world.config_with_main(
+            "0s",
+            &format!(
+                r#"
+                [server]
+                drain = {{ notice = "0s", spread = "0s", deadline = "10s" }}
+                [[routes]]
+                name = "prices"
+                path = "/prices"
+                upstream = "origin"
+                {route}
+                [routes.replay]
+                verdict = "gap"
+                [routes.delivery]
+                retry = "100ms"
+                "#
+            ),
+        );
+        // The first address is the listener's, the second the admin port's.
+        let listener = format!("reuse_port = true\naddress = \"{address}\"");
+        let config = config.replacen("address = \"127.0.0.1:0\"", &listener, 1);
+        Self { world, address, config }
+    }
+
+    /// With its route's logs on disk.
+    fn with_store(self) -> Self {
+        let store = format!("[store]\npath = \"{}\"", self.world.file("store"));
+        let config = self.config.replace("verdict = \"gap\"", "verdict = \"gap\"\nstore = \"disk\"");
+        Self { config: format!("{config}\n{store}"), ..self }
+    }
+
+    async fn start(&self) -> Rillgate {
+        Rillgate::start(&self.config).await
+    }
+
+    fn follow(&self, client: &Adapter, query: &str, bearer: Option<&Path>) -> Following {
+        let url = format!("https://{}/prices{query}", self.address);
+        client.follow(&self.world.authority, &url, bearer, &["price", "trade", "rillgate.resume"])
+    }
+
+    /// An event whose data is its id, once there is a response that takes it.
+    async fn say(&self, id: &str) {
+        eventually(DEADLINE, || async { self.world.origin.connections().open >= 1 }).await;
+        self.world.origin.emit(Emission::event(id, "", id));
+    }
+
+    /// Puts a token that lasts so many seconds where the client looks for it.
+    fn write_token(&self, seconds: f64, scope: &str) -> PathBuf {
+        let (path, next) = (self.world.file("token").into(), self.world.file("token.next"));
+        std::fs::write(&next, token(&json!({ "exp": in_seconds(seconds), "scope": scope }))).unwrap();
+        std::fs::rename(next, &path).unwrap();
+        path
+    }
+}
+
+fn message(id: &str, data: &str) -> Dispatched {
+    Dispatched { kind: "message".into(), data: data.into(), id: id.into() }
+}
+
+fn gap(reason: &str) -> String {
+    format!("{{\"resume\":\"gap\",\"reason\":\"{reason}\"}}")
+}

@@ -1,0 +1,96 @@
+//! `docs/compatibility.md` says what the tests of producers and clients found, with the versions that they used.
+
+use crate::clients;
+use crate::producers::{self, Framing, Says};
+use crate::support::locked::Locked;
+
+const DOCUMENT: &str = include_str!("../../docs/compatibility.md");
+
+#[test]
+fn the_table_of_producers_is_what_was_tested() {
+    let rows = rows("producer");
+
+    assert_eq!(rows.len(), producers::ALL.len());
+    for (row, facts) in rows.iter().zip(producers::ALL) {
+        let yes_or_no = |what| if facts.says(what) { "yes" } else { "no" }.to_owned();
+        let body = match facts.framing {
+            Framing::Chunked => "chunked",
+            Framing::Close => "until it closes",
+            Framing::Length => "length",
+        };
+        let lines = if facts.says(Says::CrLf) { "CR LF" } else { "LF" };
+        let settings: Vec<_> =
+            facts.route.lines().chain(facts.replay.lines()).map(|line| format!("`{line}`")).collect();
+        let settings = if settings.is_empty() { "none".into() } else { settings.join(", ") };
+        let expected = [
+            facts.name.to_owned(),
+            versions(facts.packages).unwrap_or_else(|| row[1].clone()),
+            yes_or_no(Says::Ids),
+            yes_or_no(Says::Resumes),
+            lines.to_owned(),
+            body.to_owned(),
+            settings,
+        ];
+        assert_eq!(row[..], expected);
+    }
+}
+
+#[test]
+fn the_table_of_clients_is_what_was_tested() {
+    let rows = rows("client");
+
+    assert_eq!(rows.len(), clients::ALL.len());
+    for (row, client) in rows.iter().zip(clients::ALL) {
+        let expected = [
+            client.name.to_owned(),
+            versions(client.packages).unwrap_or_else(|| row[1].clone()),
+            if client.protocol == "h2" { "HTTP/2" } else { "HTTP/1.1" }.to_owned(),
+            row[3].clone(),
+            if client.listens_by_type { "those listened to" } else { "all" }.to_owned(),
+            if client.shows_blocks_without_data { "is a message" } else { "is nothing" }.to_owned(),
+        ];
+        assert_eq!(row[..], expected);
+    }
+}
+
+const BROWSER: &str = "tests/browser/package-lock.json";
+
+/// What reads in a browser, with what the lock file has of it; the browser itself is the machine's.
+const IN_A_BROWSER: [(&str, &[Locked]); 4] = [
+    ("`EventSource`", &[]),
+    ("@microsoft/fetch-event-source", &[Locked { file: BROWSER, name: "@microsoft/fetch-event-source" }]),
+    ("a hook in React", &[Locked { file: BROWSER, name: "react" }]),
+    ("a composable in Vue", &[Locked { file: BROWSER, name: "vue" }]),
+];
+
+#[test]
+fn the_table_of_what_reads_in_a_browser_has_the_versions_and_tests_that_there_are() {
+    let rows = rows("in a browser");
+
+    assert_eq!(rows.len(), IN_A_BROWSER.len());
+    for (row, (name, packages)) in rows.iter().zip(IN_A_BROWSER) {
+        assert_eq!(row[..2], [name.to_owned(), versions(packages).unwrap_or_else(|| row[1].clone())]);
+        for test in row[2].split(", ") {
+            let path = format!("{}/tests/browser/test/{test}.test.mjs", env!("CARGO_MANIFEST_DIR"));
+            assert!(std::path::Path::new(&path).is_file(), "{path}");
+        }
+    }
+}
+
+/// The rows of the table whose first column has this title, by cells.
+fn rows(title: &str) -> Vec<Vec<String>> {
+    let head = format!("| {title} |");
+    let table = DOCUMENT.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
+    let rows: Vec<Vec<String>> = table
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect();
+    assert!(!rows.is_empty(), "no table of {title}s");
+    rows
+}
+
+/// As they stand in the document; `None` where the machine's own are used.
+fn versions(packages: &[Locked]) -> Option<String> {
+    let versions: Vec<_> = packages.iter().map(Locked::version).collect();
+    (!versions.is_empty()).then(|| versions.join(", "))
+}

@@ -1,0 +1,261 @@
+//! Clients whose id is older than the log, caught up from the upstream's own history.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::support::client::Client;
+use crate::support::express::Express;
+use crate::support::figures::{metric, wait_metric};
+use crate::support::origin::{Emission, Origin};
+use crate::support::script::{Answer, Request};
+use crate::support::server::Rillgate;
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::subscription::Subscription;
+use crate::support::wait::DEADLINE;
+
+const ON: &str = "read_through = true";
+const TOTAL: &str = "read_throughs_total";
+
+fn emit(origin: &Origin, numbers: RangeInclusive<usize>) {
+    for number in numbers {
+        origin.emit(Emission::event(&number.to_string(), "", &number.to_string()));
+    }
+}
+
+async fn expect(client: &mut Subscription, numbers: RangeInclusive<usize>) {
+    for number in numbers {
+        let event = client.next_event(DEADLINE).await;
+        assert_eq!((event.last_event_id, event.data), (number.to_string(), number.to_string()));
+    }
+}
+
+fn events(numbers: RangeInclusive<usize>) -> String {
+    numbers.map(|number| format!("id: {number}\ndata: {number}\n\n")).collect()
+}
+
+/// A producer with a past, and a gateway that has just started.
+async fn restarted(lines: &str) -> (Origin, Rillgate) {
+    let origin = Origin::start().await;
+    origin.honour_last_event_id();
+    emit(&origin, 1..=40);
+    let gateway = Setup::for_origin(&origin.url()).replay(ON).replay(lines).start().await;
+    (origin, gateway)
+}
+
+/// A gateway whose log has 38 to 40 left of 31 to 40; the first connection is never answered from the past.
+async fn evicted(lines: &str, others: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> (Origin, Rillgate) {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .upstream("open_timeout = \"3s\"")
+        .replay("events = 3")
+        .replay(ON)
+        .replay(lines)
+        .start()
+        .await;
+    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    for number in 31..=40 {
+        emit(&origin, number..=number);
+        expect(&mut keeper, number..=number).await;
+    }
+    origin.answer(others);
+    (origin, gateway)
+}
+
+#[tokio::test]
+async fn a_restarted_gateway_loses_nothing_when_the_producer_resumes() {
+    let (origin, gateway) = restarted("").await;
+    let [http1, http2] = both_protocols(&gateway, None);
+    let mut first = http1.subscribe("/a", &[("last-event-id", "36")]).await;
+    assert_eq!(first.header("rillgate-resume"), "resumed;missed=4");
+    assert_eq!(gateway_requests(&origin), [None, Some("36".to_owned())]);
+
+    expect(&mut first, 37..=40).await;
+    emit(&origin, 41..=42);
+    expect(&mut first, 41..=42).await;
+
+    // What the first was caught up with is not in the log; the second is joined to what is.
+    let mut second = http2.subscribe("/a", &[("last-event-id", "30")]).await;
+    assert_eq!(second.header("rillgate-resume"), "resumed;missed=12");
+    emit(&origin, 43..=43);
+    expect(&mut second, 31..=43).await;
+    expect(&mut first, 43..=43).await;
+    // The extra requests are over.
+    origin.wait_open(1).await;
+    assert_eq!(metric(&gateway, TOTAL, &["route=\"all\"", "result=\"ok\""]).await, 2.0);
+}
+
+fn gateway_requests(origin: &Origin) -> Vec<Option<String>> {
+    origin.requests().iter().map(|request| request.last_event_id().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn clients_with_the_same_id_share_one_request() {
+    let (origin, gateway) = restarted("").await;
+    let [http1, http2] = both_protocols(&gateway, None);
+    let clients = (0..40).map(|number| {
+        let client = if number % 2 == 0 { &http1 } else { &http2 };
+        async move { client.subscribe("/a", &[("last-event-id", "20")]).await }
+    });
+
+    for mut client in join_all(clients).await {
+        assert_eq!(client.header("rillgate-resume"), "resumed;missed=20");
+        expect(&mut client, 21..=40).await;
+    }
+
+    // The stream's own; those who came while it ran shared the other. A late one may have begun another.
+    let asked = gateway_requests(&origin);
+    assert!(asked.len() <= 8, "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_evicted_id_is_caught_up_from_a_producer_that_resumes_or_says_everything() {
+    for begins in [34, 1] {
+        let (origin, gateway) = evicted("", move |_| Answer::stream().then(events(begins..=40))).await;
+
+        for client in both_protocols(&gateway, None) {
+            let mut client = client.subscribe("/a", &[("last-event-id", "33")]).await;
+            assert_eq!(client.header("rillgate-resume"), "resumed;missed=7", "from {begins}");
+            expect(&mut client, 34..=40).await;
+        }
+        let read = Client::http1(gateway.address()).subscribe("/a?follow=false", &[("last-event-id", "33")]).await;
+        let read = { read }.expect_end(DEADLINE).await;
+        assert_eq!(
+            read.iter().map(|event| event.data.as_str()).collect::<Vec<_>>(),
+            ["34", "35", "36", "37", "38", "39", "40"]
+        );
+        let mut two = Client::http2(gateway.address()).subscribe("/a?limit=2", &[("last-event-id", "33")]).await;
+        assert_eq!(two.expect_end(DEADLINE).await.len(), 2);
+        drop(origin);
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_caught_up_gets_the_ordinary_gap() {
+    type Script = fn(&Request) -> Answer;
+    let cases: [(&str, &str, Script); 8] = [
+        ("", "unproved", |_| Answer::stream().then(events(38..=40))),
+        ("", "unproved", |_| Answer::stream().then(events(40..=40))),
+        ("", "unproved", |_| Answer::stream()),
+        ("", "late", |_| Answer::stream().then(events(34..=36))),
+        ("", "refused", |_| Answer::status(500)),
+        ("", "refused", |_| Answer::stream().header("rillgate-resume", "gap;reason=unknown").then(events(34..=40))),
+        ("", "ended", |_| Answer::stream().then(events(34..=36)).then_cut(crate::support::script::How::End)),
+        ("read_through_limit.events = 3", "too_large", |_| Answer::stream().then(events(34..=40))),
+    ];
+    for (lines, result, script) in cases {
+        let (_origin, gateway) = evicted(lines, script).await;
+
+        for client in both_protocols(&gateway, None) {
+            let mut client = client.subscribe("/a", &[("last-event-id", "33")]).await;
+            assert_eq!(client.header("rillgate-resume"), "gap;reason=evicted", "{result}");
+            expect(&mut client, 38..=40).await;
+        }
+        wait_metric(&gateway, TOTAL, &["route=\"all\"", &format!("result=\"{result}\"")], 2.0).await;
+    }
+}
+
+#[tokio::test]
+async fn only_so_many_are_caught_up_at_a_time() {
+    let lines = "read_through_limit.concurrent = 2";
+    let (origin, gateway) = evicted(lines, |_| Answer::silence()).await;
+    let client = Client::http1(gateway.address());
+    let asking = (1..=10).map(|id| {
+        let (client, id) = (&client, id.to_string());
+        async move { client.subscribe("/a", &[("last-event-id", &id)]).await }
+    });
+
+    for mut client in join_all(asking).await {
+        assert_eq!(client.header("rillgate-resume"), "gap;reason=unknown");
+        expect(&mut client, 38..=40).await;
+    }
+
+    // On a busy machine someone may come so late that the first two are through.
+    let busy = metric(&gateway, TOTAL, &["route=\"all\"", "result=\"busy\""]).await;
+    assert!(busy >= 1.0, "{busy}");
+    assert_eq!(origin.requests().len() as f64, 1.0 + 10.0 - busy, "the stream's own, and one for each turn");
+}
+
+#[tokio::test]
+async fn the_extra_request_is_the_streams_own_but_for_the_id() {
+    let origin = Origin::start().await;
+    origin.honour_last_event_id();
+    emit(&origin, 1..=5);
+    let gateway = Setup::for_origin(&origin.url())
+        .upstream("headers = { x-key = \"k\" }")
+        .replay(ON)
+        .after("[routes.share]\nquery = [\"depth\"]\nheaders = [\"x-tenant\"]")
+        .start()
+        .await;
+    let headers = [("last-event-id", "2"), ("x-tenant", "acme"), ("authorization", "Bearer mine")];
+
+    let mut client = Client::http2(gateway.address()).subscribe("/a?depth=5&other=1", &headers).await;
+    expect(&mut client, 3..=5).await;
+
+    let requests = origin.requests();
+    let [own, extra] = requests.as_slice() else { panic!("{requests:?}") };
+    let without_id = |request: &Request| {
+        let mut headers = request.headers.clone();
+        headers.retain(|(name, _)| name != "last-event-id");
+        (request.target.clone(), headers)
+    };
+    assert_eq!(without_id(own), without_id(extra));
+    assert_eq!((extra.target.as_str(), extra.header("x-tenant")), ("/a?depth=5", Some("acme")));
+}
+
+#[tokio::test]
+async fn a_quiet_producer_that_says_nothing_of_the_id_is_not_believed() {
+    let (_origin, gateway) = restarted("").await;
+
+    for (client, id) in both_protocols(&gateway, None).iter().zip(["40", "never"]) {
+        let mut client = client.subscribe("/a", &[("last-event-id", id)]).await;
+        assert_eq!(client.header("rillgate-resume"), "gap;reason=unknown");
+        client.next_comment("rillgate-resume", DEADLINE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_request_that_only_it_waited_for() {
+    let (origin, gateway) = evicted("", |_| Answer::silence()).await;
+    let mut client = Client::http2(gateway.address()).connect().await.expect("a connection");
+
+    let asked = tokio::time::timeout(Duration::from_millis(300), client.subscribe("/a", &[("last-event-id", "33")]));
+    assert!(asked.await.is_err(), "it waits");
+    drop(client);
+
+    origin.wait_open(1).await;
+}
+
+#[tokio::test]
+async fn an_express_producer_catches_up_who_was_away_while_the_gateway_restarted() {
+    let express = Express::start().await;
+    let setup = Setup::for_origin(&format!("{}/feed", express.url())).replay(ON);
+    let first = setup.start().await;
+    let mut client = Client::http1(first.address()).subscribe("/eur", &[]).await;
+    let mut seen = vec![number(&client.next_event(DEADLINE).await.data)];
+    seen.push(number(&client.next_event(DEADLINE).await.data));
+    let id = client.last_event_id().to_owned();
+    drop((client, first));
+    // Something is missed, and something is in the past when the second comes.
+    let mut direct = Client::http1(express.address()).subscribe("/feed/eur", &[]).await;
+    direct.next_events(3).await;
+
+    let second = setup.start().await;
+    // The log of the second begins after what the client missed.
+    let mut keeper = Client::http1(second.address()).subscribe("/eur", &[]).await;
+    keeper.next_event(DEADLINE).await;
+    let mut client = Client::http2(second.address()).subscribe("/eur", &[("last-event-id", &id)]).await;
+
+    assert!(client.header("rillgate-resume").starts_with("resumed;missed="), "{:?}", client.headers);
+    for _ in 0..20 {
+        seen.push(number(&client.next_event(DEADLINE).await.data));
+    }
+    let first = seen[0];
+    assert_eq!(seen, (first..first + 22).collect::<Vec<_>>());
+}
+
+fn number(data: &str) -> u64 {
+    let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+    data["number"].as_u64().expect("a number")
+}

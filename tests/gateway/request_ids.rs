@@ -1,0 +1,57 @@
+//! Which request it was: ids and traces, from proxies that are trusted, to the upstream, the client and the log.
+
+use crate::support::client::Client;
+use crate::support::origin::Origin;
+use crate::support::setup::Setup;
+use crate::support::wait::DEADLINE;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[tokio::test]
+async fn a_trusted_proxys_ids_go_upstream_to_the_client_and_into_the_log() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
+    let proxy = Client::http1(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-00");
+    let fields = [("x-request-id", "from-the-edge"), ("traceparent", parent.as_str()), ("tracestate", "a=1")];
+
+    let first = proxy.subscribe("/prices?limit=1", &fields).await;
+    let second = proxy.subscribe("/prices", &[("x-request-id", "another")]).await;
+    let refused = proxy.try_request("POST", "/prices", &fields).await.unwrap();
+
+    assert_eq!((first.header("x-request-id"), second.header("x-request-id")), ("from-the-edge", "another"));
+    assert_eq!(refused.header("x-request-id"), "from-the-edge");
+    // One upstream connection for both: it is told of the request that opened it.
+    let [asked] = &origin.requests()[..] else { panic!("{:?}", origin.requests()) };
+    assert_eq!(asked.header("traceparent"), Some(parent.as_str()));
+    assert_eq!(asked.header("x-request-id"), Some("from-the-edge"));
+    assert_eq!(asked.header("tracestate"), Some("a=1"));
+    drop(first);
+    for line in ["subscription ended", "answered"] {
+        let line = gateway.wait_line(&format!("{line} client=127.0.0.2"), DEADLINE).await;
+        assert!(line.contains("request_id=\"from-the-edge\"") && line.contains(&format!("trace_id={TRACE}")), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_names_a_request_or_a_trace() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let forged = [("x-request-id", "forged"), ("traceparent", parent.as_str()), ("tracestate", "a=1")];
+    let stranger = Client::http2(gateway.address());
+    let proxy = Client::http2(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
+
+    let one = stranger.subscribe("/one", &forged).await;
+    let two = proxy.subscribe("/two", &[("x-request-id", "a b"), ("traceparent", "00-0-0-0")]).await;
+
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    for (request, answer) in origin.requests().iter().zip([one, two]) {
+        let id = answer.header("x-request-id");
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert_eq!(request.header("x-request-id"), Some(id));
+        let parent = request.header("traceparent").unwrap();
+        assert!(parent.len() == 55 && !parent.contains(TRACE), "{parent}");
+        assert_eq!(request.header("tracestate"), None);
+    }
+}

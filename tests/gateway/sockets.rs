@@ -1,0 +1,102 @@
+//! Sockets at their limits: none left to accept with, hellos in crumbs, and which addresses a listener takes.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::net::TcpStream;
+
+use crate::support::certificates::Authority;
+use crate::support::client::Client;
+use crate::support::figures::watch_for;
+use crate::support::network::Network;
+use crate::support::origin::Origin;
+use crate::support::process::Process;
+use crate::support::raw::Raw;
+use crate::support::server::{Rillgate, wait_listening};
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::wait::DEADLINE;
+
+/// Time on the processor that the process has used.
+fn processor_time(id: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[tokio::test]
+async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rillgate.toml");
+    std::fs::write(&path, Setup::for_origin(&origin.url()).server("workers = 1").toml()).unwrap();
+    let rillgate = Rillgate::command();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -Sn 48 && ulimit -Hn 64 && exec \"$0\" serve --config \"$1\""])
+        .arg(rillgate.get_program())
+        .arg(&path);
+    shell.env("RILLGATE_LOG", "info").env("NO_COLOR", "1");
+    let process = Process::start(&mut shell);
+    let listening = wait_listening(&process, 2).await;
+    let (address, admin) = (listening[0].address, listening[1].address);
+    process.wait_line("may open fewer files", DEADLINE).await;
+    let mut first = Client::http1(address).subscribe("/prices", &[]).await;
+    origin.wait_open(1).await;
+
+    let crowd: Vec<_> = join_all((0..100).map(|_| TcpStream::connect(address))).await;
+    process.wait_line("cannot accept", DEADLINE).await;
+    let before = processor_time(process.id());
+    watch_for(Duration::from_secs(1)).await;
+    let used = processor_time(process.id()) - before;
+
+    assert!(used < Duration::from_millis(500), "{used:?} in a second of waiting");
+    origin.emit("id: 1\ndata: still\n\n");
+    assert_eq!(first.next_event(DEADLINE).await.data, "still");
+    drop(crowd);
+    assert_eq!(Client::http2(address).subscribe("/prices", &[]).await.status, 200);
+    let said = process.log().iter().filter(|line| line.contains("cannot accept")).count();
+    assert!(said < 10, "said {said} times");
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let metrics = Raw::exchange(&Client::http1(admin), request).await;
+    assert!(metrics.contains("\nprocess_max_fds 64\n"), "raised to the hard limit");
+    let waits = metrics.lines().find_map(|line| line.strip_prefix("rillgate_rate_waits_total{limit=\"open_files\"} "));
+    assert!(waits.is_some_and(|waits| waits != "0"), "{waits:?}");
+}
+
+#[tokio::test]
+async fn a_client_hello_may_come_byte_by_byte() {
+    let authority = Authority::new();
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;
+    let network = Network::to(gateway.address()).await;
+    network.slice(1);
+
+    for client in [Client::http1(network.address()), Client::http2(network.address())] {
+        let mut subscription = client.tls(&authority).subscribe("/prices?limit=1", &[]).await;
+        assert_eq!(subscription.status, 200);
+        origin.wait_open(1).await;
+        origin.emit("data: x\n\n");
+        assert_eq!(subscription.expect_end(DEADLINE).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn all_addresses_of_ipv6_are_those_alone_and_leave_room_for_ipv4_on_the_same_port() {
+    let origin = Origin::start().await;
+    let anywhere = "address = \"127.0.0.1:0\"\n\n[upstreams";
+    let toml = Setup::for_origin(&origin.url()).toml();
+    assert!(toml.contains(anywhere));
+    let toml = toml.replacen(anywhere, "address = \"[::]:0\"\n\n[upstreams", 1);
+    let gateway = Rillgate::start(&toml).await;
+    let port = gateway.address().port();
+
+    for client in both_protocols(&gateway, None) {
+        assert_eq!(client.subscribe("/prices", &[]).await.status, 200);
+    }
+    let ipv4: SocketAddr = ([127, 0, 0, 1], port).into();
+    assert!(TcpStream::connect(ipv4).await.is_err());
+    let _beside = tokio::net::TcpListener::bind(ipv4).await.expect("the port is free for IPv4");
+}

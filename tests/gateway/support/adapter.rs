@@ -1,0 +1,153 @@
+//! The clients of `tests/clients`, as child processes that print what their libraries dispatch.
+//!
+//! Always true: each is told the same (`tests/clients/adapter.mjs` says what) and trusts one authority; which event
+//! types it listens to and what it does with a token is its own.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::certificates::Authority;
+use super::locked::Locked;
+use super::process::Process;
+use super::producer;
+use super::wait::{DEADLINE, eventually};
+
+/// A client library in the program that uses it.
+pub struct Adapter {
+    /// As in the document's table.
+    pub name: &'static str,
+    /// None where the machine's own is used.
+    pub packages: &'static [Locked],
+    pub command: fn() -> Command,
+    /// What it speaks over TLS when it may choose, as the metrics' label.
+    pub protocol: &'static str,
+    /// It dispatches only the types that it was told of.
+    pub listens_by_type: bool,
+    /// It hands over every block of lines as an event, also one that sets only the id.
+    pub shows_blocks_without_data: bool,
+}
+
+/// An event as the library gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatched {
+    pub kind: String,
+    pub data: String,
+    pub id: String,
+}
+
+/// A running client; killed when dropped.
+pub struct Following {
+    process: Process,
+}
+
+impl Adapter {
+    /// Follows the URL. The token is read from the file at each connect.
+    pub fn follow(&self, authority: &Authority, url: &str, bearer: Option<&Path>, types: &[&str]) -> Following {
+        let mut command = (self.command)();
+        let bearer = bearer.map_or("-".into(), |path| path.display().to_string());
+        command.args([url, &bearer]).args(types);
+        // What OpenSSL, Python, Rust's native certificates, curl and node look at.
+        for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
+            command.env(variable, authority.file());
+        }
+        command.env("no_proxy", "*");
+        Following { process: Process::start(&mut command) }
+    }
+}
+
+impl Following {
+    /// Everything dispatched so far that has data.
+    pub fn events(&self) -> Vec<Dispatched> {
+        self.all_events().into_iter().filter(|event| !event.data.is_empty()).collect()
+    }
+
+    /// What the library dispatched although there was no data in it.
+    pub fn events_without_data(&self) -> usize {
+        self.all_events().iter().filter(|event| event.data.is_empty()).count()
+    }
+
+    /// Waits until there are so many events with data, and returns them.
+    pub async fn wait_events(&self, count: usize) -> Vec<Dispatched> {
+        eventually(DEADLINE, || async {
+            assert_eq!(self.process.exit_status(), None, "{}", self.process.log().join("\n"));
+            self.events().len() >= count
+        })
+        .await;
+        self.events()
+    }
+
+    /// Waits until it has ended for good, and returns the status that it knows.
+    pub async fn wait_closed(&self) -> Option<u64> {
+        eventually(DEADLINE, || async { self.closed().is_some() }).await;
+        self.process.wait_exit(DEADLINE).await;
+        self.closed().expect("waited for")
+    }
+
+    /// Waits until it has noticed the end of so many responses.
+    pub async fn wait_lost(&self, count: usize) {
+        eventually(DEADLINE, || async { self.reports().filter(|report| report.contains_key("lost")).count() >= count })
+            .await;
+    }
+
+    fn closed(&self) -> Option<Option<u64>> {
+        self.reports().find_map(|report| report.get("closed").map(Value::as_u64))
+    }
+
+    fn all_events(&self) -> Vec<Dispatched> {
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let events = self.reports().filter(|report| report.contains_key("data"));
+        let dispatched = events.map(|event| {
+            let kind = Some(text(&event["type"])).filter(|kind| !kind.is_empty());
+            Dispatched {
+                kind: kind.unwrap_or_else(|| "message".into()),
+                data: text(&event["data"]),
+                id: text(&event["id"]),
+            }
+        });
+        dispatched.collect()
+    }
+
+    fn reports(&self) -> impl Iterator<Item = serde_json::Map<String, Value>> {
+        self.process.log().into_iter().filter_map(|line| serde_json::from_str(&line).ok())
+    }
+}
+
+fn script(name: &str) -> Command {
+    let mut command = producer::node("clients");
+    command.arg(name);
+    command
+}
+
+pub fn eventsource() -> Command {
+    script("eventsource.mjs")
+}
+
+pub fn fetch_event_source() -> Command {
+    script("fetch_event_source.mjs")
+}
+
+pub fn eventsource_parser() -> Command {
+    script("eventsource_parser.mjs")
+}
+
+pub fn httpx() -> Command {
+    let mut command = producer::python();
+    command.current_dir(producer::tests("clients")).arg("httpx_client.py");
+    command
+}
+
+pub fn httpx_over_http2() -> Command {
+    let mut command = httpx();
+    command.env("HTTP2", "1");
+    command
+}
+
+pub fn reqwest() -> Command {
+    Command::new(producer::program("reqwest-client"))
+}
+
+pub fn curl() -> Command {
+    Command::new(producer::tests("clients").join("curl.sh"))
+}

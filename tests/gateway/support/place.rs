@@ -1,0 +1,22 @@
+//! An address that stays one's own across restarts.
+//!
+//! Always true: the IP address is a loopback address that nothing else uses, so that a port on it stays free while its
+//! program is being restarted, which no port of 127.0.0.1 does when other tests run.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A loopback address of its own, with a port that the system chose.
+///
+/// # Panics
+/// In a process that asks for more than 250 of them.
+pub fn reserve() -> SocketAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    assert!(number < 250, "no more addresses");
+    let [.., high, low] = std::process::id().to_be_bytes();
+    // Not 127.0.0.0/16, where everything else is.
+    let address = Ipv4Addr::new(127, 64 | (high & 63), low, number);
+    let listener = TcpListener::bind((address, 0)).expect("a loopback address");
+    listener.local_addr().expect("bound")
+}

@@ -1,0 +1,185 @@
+//! The producers of `tests/producers` (and Express), as child processes on an address that survives their restart.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::place;
+use super::process::Process;
+use super::wait::{DEADLINE, eventually};
+
+/// A running producer; killed with its children when dropped.
+pub struct Producer {
+    start: fn(SocketAddr) -> Started,
+    started: Started,
+    address: SocketAddr,
+}
+
+/// A process, and the folder that it may need.
+pub struct Started(Process, Option<TempDir>);
+
+impl Producer {
+    /// Starts it and waits until it accepts connections.
+    pub async fn start(start: fn(SocketAddr) -> Started) -> Self {
+        let address = place::reserve();
+        let producer = Self { start, started: start(address), address };
+        producer.wait_up().await;
+        producer
+    }
+
+    /// The base URL, for an upstream's `urls`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it with its children, as a machine that loses power would.
+    pub async fn kill(&self) {
+        self.started.kill();
+        self.started.0.wait_exit(DEADLINE).await;
+        eventually(DEADLINE, || async { TcpStream::connect(self.address).await.is_err() }).await;
+    }
+
+    /// Starts it again where it was.
+    pub async fn start_again(&mut self) {
+        self.started = (self.start)(self.address);
+        self.wait_up().await;
+    }
+
+    async fn wait_up(&self) {
+        eventually(DEADLINE, || async {
+            let ended = self.started.0.exit_status();
+            assert_eq!(ended, None, "{}", self.started.0.log().join("\n"));
+            TcpStream::connect(self.address).await.is_ok()
+        })
+        .await;
+    }
+}
+
+impl Started {
+    /// In a process group of its own: servers have workers.
+    fn new(command: &mut Command) -> Self {
+        Self(Process::start(command.process_group(0)), None)
+    }
+
+    fn kill(&self) {
+        let group = format!("-{}", self.0.id());
+        let status = Command::new("sh").args(["-c", "kill -s KILL -- \"$0\"", &group]).status().expect("a shell");
+        // It may have ended by itself.
+        assert!(status.success() || self.0.exit_status().is_some(), "kill {group}: {status}");
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.0.exit_status().is_none() {
+            self.kill();
+        }
+    }
+}
+
+pub fn express(at: SocketAddr) -> Started {
+    Started::new(node("express").arg("events.mjs").args(host_and_port(at)))
+}
+
+pub fn fastapi(at: SocketAddr) -> Started {
+    let [host, port] = host_and_port(at);
+    Started::new(python().args(["-m", "uvicorn", "fastapi_events:app", "--host", &host, "--port", &port]))
+}
+
+pub fn flask(at: SocketAddr) -> Started {
+    let [host, port] = host_and_port(at);
+    Started::new(python().args(["-m", "flask", "--app", "flask_events", "run", "--host", &host, "--port", &port]))
+}
+
+pub fn flask_on_gunicorn(at: SocketAddr) -> Started {
+    // Without the socket that it would put into the user's home.
+    let bind = ["--no-control-socket", "--bind", &at.to_string()];
+    let workers = ["--worker-class", "gthread", "--threads", "8"];
+    Started::new(python().args(["-m", "gunicorn"]).args(bind).args(workers).arg("flask_events:app"))
+}
+
+pub fn flask_on_waitress(at: SocketAddr) -> Started {
+    Started::new(python().args(["-m", "waitress", "--listen", &at.to_string(), "flask_events:app"]))
+}
+
+pub fn raw_socket(at: SocketAddr) -> Started {
+    Started::new(python().arg("raw_socket.py").args(host_and_port(at)))
+}
+
+pub fn tokens(at: SocketAddr) -> Started {
+    Started::new(node("producers").arg("tokens.mjs").args(host_and_port(at)))
+}
+
+pub fn axum(at: SocketAddr) -> Started {
+    Started::new(Command::new(program("axum-events")).args(host_and_port(at)))
+}
+
+/// nginx with its configuration and its file in a folder of their own, where it also writes.
+pub fn nginx(at: SocketAddr) -> Started {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(tests("producers").join("nginx.conf")).unwrap();
+    std::fs::write(folder.path().join("nginx.conf"), text.replace("ADDRESS", &at.to_string())).unwrap();
+    std::fs::copy(tests("producers").join("events.sse"), folder.path().join("events.sse")).unwrap();
+    // Its workers are another user's, if it is started by root.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), readable).unwrap();
+    // Where Debian has it is not on every user's path.
+    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    let program = which("nginx", &path);
+    let mut started = Started::new(Command::new(program).arg("-p").arg(folder.path()).args(["-c", "nginx.conf"]));
+    started.1 = Some(folder);
+    started
+}
+
+/// A Python of the tests' own, with the packages of `tests/producers/requirements.txt`.
+///
+/// # Panics
+/// When it is not there: `tests/run` makes it.
+pub fn python() -> Command {
+    let python = built("python/bin/python");
+    let mut command = Command::new(python);
+    command.current_dir(tests("producers")).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command
+}
+
+/// node in a folder of `tests`.
+pub fn node(folder: &str) -> Command {
+    let mut command = Command::new("node");
+    command.current_dir(tests(folder));
+    command
+}
+
+/// A program of one of the Rust workspaces in `tests`.
+///
+/// # Panics
+/// When it is not built: `tests/run` does that.
+pub fn program(name: &str) -> PathBuf {
+    built(&format!("programs/debug/{name}"))
+}
+
+pub fn tests(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder)
+}
+
+fn built(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(path);
+    assert!(path.exists(), "{} is missing: tests/run makes it", path.display());
+    path
+}
+
+fn which(name: &str, path: &str) -> PathBuf {
+    let found = std::env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: tests/run installs it"))
+}
+
+fn host_and_port(at: SocketAddr) -> [String; 2] {
+    [at.ip().to_string(), at.port().to_string()]
+}

@@ -1,0 +1,151 @@
+//! Scenes in which streams are opened, left, kept and forgotten; every order of their steps that the scheduler draws.
+//!
+//! Always true of each: nobody reads a stream that is not to be found, whoever waits is served, and what nobody reads is
+//! released with its connection.
+
+#![allow(clippy::disallowed_methods, reason = "a scene starts its own tasks")]
+
+mod source;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::yield_now;
+
+use rillgate_interleavings::backoff::Backoff;
+use rillgate_interleavings::stream::{Policy, Ready, Start, StreamKey, StreamSpec, Streams};
+use rillgate_interleavings::tasks::Tasks;
+use source::{Uncounted, Upstream};
+
+/// Orders that are tried of each scene; `RILLGATE_ORDERS` says otherwise.
+const ORDERS: usize = 1_000;
+
+/// Everything that happens in a scene is over after far fewer turns.
+const TURNS: usize = 10_000;
+
+#[derive(Clone)]
+struct House {
+    streams: Streams,
+    upstream: Upstream,
+    tasks: Tasks,
+}
+
+fn key(path: &str) -> StreamKey {
+    StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
+}
+
+impl House {
+    fn new(most: usize) -> Self {
+        let tasks = Tasks::default();
+        Self { streams: Streams::new(most, tasks.clone()), upstream: Upstream::default(), tasks }
+    }
+
+    fn spec(&self) -> StreamSpec {
+        StreamSpec {
+            policy: Policy { linger: Duration::from_secs(1), ..Policy::default() },
+            source: Arc::new(self.upstream.clone()),
+            backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
+            tell: |_, _| None,
+            is_always_open: false,
+            store: None,
+            observer: Arc::new(Uncounted),
+        }
+    }
+
+    /// Reads one event from the beginning and leaves. Whoever is never served waits for ever, which the scheduler reports.
+    async fn read(self, path: &'static str) {
+        let mut reader = self.streams.subscribe(&key(path), || self.spec()).expect("room");
+        reader.opened(false).await.expect("the upstream is there");
+        reader.start(Start::Oldest);
+        assert_eq!(reader.ready().await, Ready::Entries);
+        assert!(reader.take(usize::MAX, u64::MAX).expect("a long log").events > 0);
+        yield_now().await;
+        let found = self.streams.list().into_iter().find(|stream| *stream.key() == key(path));
+        assert!(found.is_some_and(|found| Arc::ptr_eq(&found, reader.stream())), "a reader of a forgotten stream");
+    }
+
+    async fn wait_for(&self, what: &str, fact: impl Fn(&Self) -> bool) {
+        for _ in 0..TURNS {
+            if fact(self) {
+                return;
+            }
+            yield_now().await;
+        }
+        panic!("never: {what}");
+    }
+
+    async fn assert_everything_is_released(&self) {
+        self.wait_for("no stream, no connection", |house| {
+            house.streams.list().is_empty() && house.upstream.open() == 0 && house.tasks.count() == 0
+        })
+        .await;
+    }
+}
+
+fn in_every_order<S: Future<Output = ()> + 'static>(scene: fn() -> S) {
+    let orders = std::env::var("RILLGATE_ORDERS").map_or(ORDERS, |text| text.parse().expect("a number"));
+    shuttle::check_random(move || shuttle::future::block_on(scene()), orders);
+    shuttle::check_pct(move || shuttle::future::block_on(scene()), orders, 3);
+}
+
+#[test]
+fn the_last_leaves_while_the_first_joins_while_the_ingest_reconnects_while_a_reload_changes_what_is_kept() {
+    in_every_order(|| async {
+        let house = House::new(10);
+        let reload = {
+            let streams = house.streams.clone();
+            async move {
+                streams.keep_open(HashSet::from([key("/a")]));
+                yield_now().await;
+                streams.keep_open(HashSet::new());
+            }
+        };
+        let mut all = vec![tokio::spawn(reload)];
+        all.extend((0..3).map(|_| {
+            let house = house.clone();
+            tokio::spawn(async move {
+                house.clone().read("/a").await;
+                house.read("/a").await;
+            })
+        }));
+        for one in all {
+            one.await.expect("no panic");
+        }
+        house.assert_everything_is_released().await;
+    });
+}
+
+#[test]
+fn whoever_wants_to_read_gets_the_place_of_a_stream_that_nobody_reads() {
+    in_every_order(|| async {
+        let house = House::new(2);
+        let first = tokio::spawn(house.clone().read("/a"));
+        let second = tokio::spawn(house.clone().read("/b"));
+        first.await.expect("no panic");
+        // /a has no reader now and may be lingering; /b may still be read.
+        house.clone().read("/c").await;
+        second.await.expect("no panic");
+        house.clone().read("/a").await;
+        house.assert_everything_is_released().await;
+    });
+}
+
+#[test]
+fn a_stream_that_is_kept_open_has_one_connection_and_goes_with_the_drain() {
+    in_every_order(|| async {
+        let house = House::new(10);
+        house.streams.keep_open(HashSet::from([key("/a")]));
+        let readers: Vec<_> = (0..2).map(|_| tokio::spawn(house.clone().read("/a"))).collect();
+        for reader in readers {
+            reader.await.expect("no panic");
+        }
+        house.wait_for("the connection that stays", |house| house.upstream.opened() == 3).await;
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert_eq!((house.streams.list().len(), house.upstream.open()), (1, 1));
+        house.tasks.drain();
+        house.assert_everything_is_released().await;
+    });
+}

@@ -1,0 +1,75 @@
+//! An upstream under the scheduler: it brings an event, ends, and can be opened again; and it knows how often it is open.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+
+use rillgate_interleavings::sse::{Event, EventId, Item};
+use rillgate_interleavings::stream::{Batch, EventSource, Gap, Observer, OpenError, Opened};
+
+/// Each connection brings one event; the first ones then end, the later ones stay.
+#[derive(Clone, Default)]
+pub struct Upstream(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    opened: AtomicUsize,
+    open: AtomicUsize,
+}
+
+/// Connections that end by themselves.
+const SHORT: usize = 2;
+
+impl Upstream {
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.0.open.load(Ordering::SeqCst)
+    }
+
+    /// Connections ever opened.
+    pub fn opened(&self) -> usize {
+        self.0.opened.load(Ordering::SeqCst)
+    }
+}
+
+impl EventSource for Upstream {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        let counts = self.0.clone();
+        async move {
+            let number = counts.opened.fetch_add(1, Ordering::SeqCst);
+            counts.open.fetch_add(1, Ordering::SeqCst);
+            let connection = Connection(counts);
+            // As a network would: others run between the request and the answer.
+            tokio::task::yield_now().await;
+            let event =
+                Event { id: EventId::new(number.to_string()).ok(), data: number.to_string(), ..Event::default() };
+            let batch = Ok(Batch { items: vec![Item::Event(event)], bytes: 0 });
+            let rest = if number < SHORT { stream::empty().boxed() } else { stream::pending().boxed() };
+            let items = stream::iter([batch]).chain(rest).map(move |item| {
+                let _held = &connection;
+                item
+            });
+            Ok(Opened { items: items.boxed(), is_continued: false, is_gap: false })
+        }
+        .boxed()
+    }
+}
+
+struct Connection(Arc<Counts>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Counts nothing.
+pub struct Uncounted;
+
+impl Observer for Uncounted {
+    fn connected(&self, _: Result<(), &OpenError>) {}
+    fn received(&self, _: u64, _: usize) {}
+    fn gap(&self, _: Gap) {}
+}
