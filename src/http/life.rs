@@ -50,8 +50,8 @@ impl Life {
     }
 
     /// Completes when it is over.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
     pub fn over(mut self) -> impl Future<Output = End> + Send {
-        // A block, since an `async fn` would keep itself twice in the memory of every client.
         async move { self.end().await }
     }
 

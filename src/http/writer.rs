@@ -58,8 +58,8 @@ impl Writer {
     }
 
     /// Writes until the end. `held` is what could not be sent so far.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
     pub fn run(mut self, held: Vec<u8>) -> impl Future<Output = ()> + Send {
-        // A block, since an `async fn` would keep itself twice in the memory of every client.
         async move {
             let end = match self.stream(held).await {
                 Ok(end) => end,

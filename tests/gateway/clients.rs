@@ -3,18 +3,11 @@
 //! The browser's own event source is in `tests/browser`. What `docs/compatibility.md` says of these clients is held to
 //! the table here by `compatibility.rs`.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-
-use serde_json::json;
-
-use crate::auth::world::{World, in_seconds, token};
-use crate::support::adapter::{self, Adapter, Dispatched, Following};
+use crate::stage::Stage;
+use crate::support::adapter::{self, Adapter, Dispatched};
 use crate::support::figures::{metric, wait_metric};
 use crate::support::locked::Locked;
 use crate::support::origin::Emission;
-use crate::support::place;
-use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
 const NPM: &str = "tests/clients/package-lock.json";
@@ -332,74 +325,6 @@ async fn is_told_of_a_gap(client: &Adapter) {
     let events = following.wait_events(2).await;
     assert_eq!((events[0].kind.as_str(), &events[0].data), ("rillgate.resume", &gap("unknown")));
     assert_eq!(events[1..], [message("1", "1")]);
-}
-
-/// An origin, and an address at which one gateway follows another.
-struct Stage {
-    world: World,
-    address: SocketAddr,
-    config: String,
-}
-
-impl Stage {
-    /// With one route, `/prices`, that has these lines.
-    async fn new(route: &str) -> Self {
-        let mut world = World::new().await;
-        let address = place::reserve();
-        world.identity = world.authority.server_for("place", &[&address.ip().to_string()]);
-        let config = world.config_with_main(
-            "0s",
-            &format!(
-                r#"
-                [server]
-                drain = {{ notice = "0s", spread = "0s", deadline = "10s" }}
-                [[routes]]
-                name = "prices"
-                path = "/prices"
-                upstream = "origin"
-                {route}
-                [routes.replay]
-                verdict = "gap"
-                [routes.delivery]
-                retry = "100ms"
-                "#
-            ),
-        );
-        // The first address is the listener's, the second the admin port's.
-        let listener = format!("reuse_port = true\naddress = \"{address}\"");
-        let config = config.replacen("address = \"127.0.0.1:0\"", &listener, 1);
-        Self { world, address, config }
-    }
-
-    /// With its route's logs on disk.
-    fn with_store(self) -> Self {
-        let store = format!("[store]\npath = \"{}\"", self.world.file("store"));
-        let config = self.config.replace("verdict = \"gap\"", "verdict = \"gap\"\nstore = \"disk\"");
-        Self { config: format!("{config}\n{store}"), ..self }
-    }
-
-    async fn start(&self) -> Rillgate {
-        Rillgate::start(&self.config).await
-    }
-
-    fn follow(&self, client: &Adapter, query: &str, bearer: Option<&Path>) -> Following {
-        let url = format!("https://{}/prices{query}", self.address);
-        client.follow(&self.world.authority, &url, bearer, &["price", "trade", "rillgate.resume"])
-    }
-
-    /// An event whose data is its id, once there is a response that takes it.
-    async fn say(&self, id: &str) {
-        eventually(DEADLINE, || async { self.world.origin.connections().open >= 1 }).await;
-        self.world.origin.emit(Emission::event(id, "", id));
-    }
-
-    /// Puts a token that lasts so many seconds where the client looks for it.
-    fn write_token(&self, seconds: f64, scope: &str) -> PathBuf {
-        let (path, next) = (self.world.file("token").into(), self.world.file("token.next"));
-        std::fs::write(&next, token(&json!({ "exp": in_seconds(seconds), "scope": scope }))).unwrap();
-        std::fs::rename(next, &path).unwrap();
-        path
-    }
 }
 
 fn message(id: &str, data: &str) -> Dispatched {

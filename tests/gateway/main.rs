@@ -38,6 +38,7 @@ mod seam;
 mod service_manager;
 mod slow_reader;
 mod sockets;
+mod stage;
 mod store;
 mod support;
 mod support_tests;
