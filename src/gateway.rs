@@ -322,6 +322,7 @@ async fn leave(parts: &Parts, drain: Drain, accepting: &Tasks) -> Drained {
     parts.readiness.drain();
     info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
     sleep(drain.notice).await;
+    parts.store.iter().for_each(Store::leave);
     accepting.drain();
     accepting.wait(drain.deadline).await;
     let tasks = &parts.gate.tasks;

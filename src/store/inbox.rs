@@ -1,7 +1,8 @@
 //! What the writer is asked to do, and what it says of itself.
 //!
-//! Nothing in it grows without a bound: a stream that has changed stands here once, however often it changes; an opening
-//! is waited for by who asked; and of streams that were closed only so many bytes are held until they are written.
+//! Nothing in it grows without a bound: a stream that has changed stands here once, however often it changes; of streams
+//! that were opened and closed only so many wait; and of those that were closed only so many bytes are held until they
+//! are written, but for the last time, when all that is open is closed and no more will come.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub struct Stored {
     /// The stream, for as long as somebody feeds it.
     pub stream: Weak<EventStream>,
     has_changed: AtomicBool,
+    /// Too much waited when it was opened: nothing of it is ever stored.
+    is_declined: AtomicBool,
     until: AtomicU64,
 }
 
@@ -65,12 +68,15 @@ struct Waiting {
     work: Work,
     /// Of the streams that were closed.
     closed_bytes: usize,
+    /// Whether all that is open is about to be closed.
+    is_leaving: bool,
 }
 
 impl Stored {
     /// Of a stream whose log ends there and is not stored.
     pub fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
-        Self { key, stream, has_changed: AtomicBool::new(false), until: AtomicU64::new(end.0) }
+        let (has_changed, is_declined) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { key, stream, has_changed, is_declined, until: AtomicU64::new(end.0) }
     }
 
     /// Up to where it is stored.
@@ -87,31 +93,51 @@ impl Stored {
     pub fn look(&self) {
         self.has_changed.store(false, Ordering::SeqCst);
     }
+
+    fn is_declined(&self) -> bool {
+        self.is_declined.load(Ordering::Relaxed)
+    }
 }
 
 impl Inbox {
     /// A stream has changed. An atomic operation, mostly.
     pub fn changed(&self, stored: &Arc<Stored>) {
-        if !stored.has_changed.swap(true, Ordering::SeqCst) {
+        if !stored.has_changed.swap(true, Ordering::SeqCst) && !stored.is_declined() {
             self.waiting.lock().work.changed.push(stored.clone());
             self.wake.notify_one();
         }
     }
 
-    /// A stream begins.
-    pub fn open(&self, opening: Opening) {
-        self.waiting.lock().work.requests.push(Request::Open(opening));
+    /// A stream begins. Returns whether it can be kept: not while too many wait for a disk that stands still, since
+    /// clients that leave again make streams come and go. Then its asker is told at once that there is nothing.
+    pub fn open(&self, opening: Opening) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.work.requests.len() >= MOST_REQUESTS {
+            opening.stored.is_declined.store(true, Ordering::Relaxed);
+            return false;
+        }
+        waiting.work.requests.push(Request::Open(opening));
         self.wake.notify_one();
+        true
     }
 
     /// A stream has ended.
     pub fn close(&self, stored: &Arc<Stored>, stream: Arc<EventStream>) {
+        if stored.is_declined() {
+            return;
+        }
         let bytes = stream.log().bytes();
         let mut waiting = self.waiting.lock();
-        let stream = (waiting.closed_bytes + bytes <= MOST_CLOSED_BYTES).then_some(stream);
+        let is_held = waiting.is_leaving || waiting.closed_bytes + bytes <= MOST_CLOSED_BYTES;
+        let stream = is_held.then_some(stream);
         waiting.closed_bytes += stream.as_ref().map_or(0, |_| bytes);
         waiting.work.requests.push(Request::Close(stored.clone(), stream));
         self.wake.notify_one();
+    }
+
+    /// All that is open is about to be closed, and none of it is to be cut off.
+    pub fn leave(&self) {
+        self.waiting.lock().is_leaving = true;
     }
 
     /// There will be no more work.
@@ -164,3 +190,9 @@ impl fmt::Debug for Inbox {
 
 /// Most bytes of the logs of streams that were closed and wait to be written.
 const MOST_CLOSED_BYTES: usize = 64 << 20;
+
+/// Openings and closings that wait before no more streams are taken on; what was taken on can always be closed.
+const MOST_REQUESTS: usize = 100_000;
+
+#[cfg(test)]
+mod tests;

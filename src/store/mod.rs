@@ -82,6 +82,11 @@ impl Store {
         self.inbox.trouble()
     }
 
+    /// The gateway begins to leave: all streams are about to be put away, however much that is.
+    pub fn leave(&self) {
+        self.inbox.leave();
+    }
+
     /// Writes what is new and ends the thread; waits for it, so not to be called on a runtime.
     pub fn stop(&self) {
         self.inbox.stop();
@@ -96,7 +101,9 @@ impl LogStore for Store {
         let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
         let stored = Arc::new(Stored::new(key, Arc::downgrade(stream), stream.log().end()));
         let (answer, past) = tokio::sync::oneshot::channel();
-        self.inbox.open(Opening { stored: stored.clone(), answer });
+        if !self.inbox.open(Opening { stored: stored.clone(), answer }) {
+            metrics.error("behind");
+        }
         Arc::new(Handle { inbox: self.inbox.clone(), metrics, stored, past: Mutex::new(Some(past)) })
     }
 }

@@ -32,6 +32,8 @@ pub struct Writer {
     desk: Desk,
     next_try: Instant,
     retry: Duration,
+    /// Whether a file that failed was opened again and has still to show that it takes what it lacks.
+    is_on_trial: bool,
     next_upkeep: Instant,
     /// When changes may be written again.
     next_commit: Instant,
@@ -66,7 +68,8 @@ impl Writer {
         let now = Instant::now();
         let desk = Desk::default();
         let (next_try, next_upkeep, next_commit) = (now, now, now);
-        Self { settings, inbox, metrics, shelf: None, desk, next_try, retry: FIRST_RETRY, next_upkeep, next_commit }
+        let (shelf, retry, is_on_trial) = (None, FIRST_RETRY, false);
+        Self { settings, inbox, metrics, shelf, desk, next_try, retry, is_on_trial, next_upkeep, next_commit }
     }
 
     /// Works until there is no more work to come.
@@ -92,18 +95,28 @@ impl Writer {
     fn open(&mut self) {
         match Shelf::open(&self.settings) {
             Ok(shelf) => {
-                let (streams, bytes) = (shelf.books.streams(), shelf.books.bytes());
-                info!(path = %self.settings.path.display(), streams, bytes, "store in use");
-                self.inbox.say(None);
-                self.metrics.usable(true);
-                self.metrics.bytes(bytes);
-                self.retry = FIRST_RETRY;
+                self.metrics.bytes(shelf.books.bytes());
                 // What the open streams lack.
                 self.desk.unfinished = self.desk.keepers.values().map(|keeper| keeper.stored.clone()).collect();
                 self.shelf = Some(shelf);
+                // A full disk lets a file be opened, and refuses what is written then.
+                self.is_on_trial = !self.desk.unfinished.is_empty();
+                if !self.is_on_trial {
+                    self.recovered();
+                }
             }
             Err(fault) => self.failed(&fault),
         }
+    }
+
+    fn recovered(&mut self) {
+        self.is_on_trial = false;
+        self.retry = FIRST_RETRY;
+        self.metrics.usable(true);
+        let Some(shelf) = &self.shelf else { return };
+        let (streams, bytes) = (shelf.books.streams(), shelf.books.bytes());
+        info!(path = %self.settings.path.display(), streams, bytes, "store in use");
+        self.inbox.say(None);
     }
 
     fn failed(&mut self, fault: &Fault) {
@@ -144,6 +157,9 @@ impl Writer {
                     for (asker, kept) in answers {
                         // Who does not wait any more has begun anew, with a seed of its own.
                         let _ = asker.send(kept);
+                    }
+                    if self.is_on_trial {
+                        self.recovered();
                     }
                 }
                 Err(fault) => self.lose(&fault),

@@ -294,7 +294,13 @@ async fn a_disk_that_takes_no_more_costs_durability_alone() {
     gateway.wait_line("store degraded", DEADLINE).await;
     eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains("\"store\":\"degraded: ") }).await;
     assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
-    assert!(has_counted(&gateway, "rillgate_store_errors_total", 1.0).await);
+    // It is tried again and again, and nothing calls it usable meanwhile.
+    while !has_counted(&gateway, "rillgate_store_errors_total", 3.0).await {
+        assert!(has_counted(&gateway, "rillgate_store_state", 0.0).await, "the state is told");
+        assert!(!has_counted(&gateway, "rillgate_store_state", 1.0).await, "it is told to be usable");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.log().iter().filter(|line| line.contains("store degraded")).count(), 1);
     origin.emit(Emission::event("2", "", "still there"));
     assert_eq!(reader.next_event(DEADLINE).await.data, "still there");
 }
