@@ -3,6 +3,8 @@
 //! `benches/run` starts it; method and figures are in benches/README.md. The same program is the load generator, and,
 //! as its own children, the ceiling server and the producer.
 
+#![allow(clippy::disallowed_methods, reason = "no gateway runs in it: it waits for processes that it has started")]
+
 mod ceiling;
 mod certificate;
 mod client;
