@@ -5,7 +5,7 @@
 //! which wakes the task and leaves word. Nothing is lost: word that is left during a poll is found at the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Wake, Waker};
 
 /// See the module.
@@ -14,24 +14,37 @@ pub struct Aside(Option<Arc<Note>>);
 
 #[derive(Debug)]
 struct Note {
-    is_left: AtomicBool,
+    state: AtomicU8,
     task: Waker,
 }
+
+/// Word has been left.
+const LEFT: u8 = 1;
+
+/// The task is about to ask by itself.
+const MUTE: u8 = 2;
 
 impl Aside {
     /// The waker to poll with, if it is time: the first time, when word has been left, and when the task has changed.
     pub fn asked(&mut self, cx: &Context<'_>) -> Option<Waker> {
         let note = match &self.0 {
             Some(note) if note.task.will_wake(cx.waker()) => {
-                if !note.is_left.load(Ordering::Acquire) {
+                // Looked at first: most of the time there is nothing, and writing is dearer.
+                if note.state.load(Ordering::Acquire) == 0 || note.state.swap(0, Ordering::AcqRel) & LEFT == 0 {
                     return None;
                 }
-                note.is_left.store(false, Ordering::Release);
                 note
             }
-            _ => self.0.insert(Arc::new(Note { is_left: AtomicBool::new(false), task: cx.waker().clone() })),
+            _ => self.0.insert(Arc::new(Note { state: AtomicU8::new(0), task: cx.waker().clone() })),
         };
         Some(note.clone().into())
+    }
+
+    /// From now on word wakes nobody, because the task is about to ask for it: to be asked before the poll returns.
+    pub fn mute(&self) {
+        if let Some(note) = &self.0 {
+            note.state.fetch_or(MUTE, Ordering::AcqRel);
+        }
     }
 }
 
@@ -41,24 +54,30 @@ impl Wake for Note {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.is_left.store(true, Ordering::Release);
-        self.task.wake_by_ref();
+        if self.state.fetch_or(LEFT, Ordering::AcqRel) & MUTE == 0 {
+            self.task.wake_by_ref();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
-    struct Task;
+    #[derive(Default)]
+    struct Task(AtomicUsize);
 
     impl Wake for Task {
-        fn wake(self: Arc<Self>) {}
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[test]
     fn it_is_time_at_first_and_whenever_word_has_been_left() {
-        let task = Waker::from(Arc::new(Task));
+        let task = Waker::from(Arc::new(Task::default()));
         let (mut aside, cx) = (Aside::default(), Context::from_waker(&task));
 
         let waker = aside.asked(&cx).expect("the first time");
@@ -67,5 +86,27 @@ mod tests {
         waker.wake();
         assert!(aside.asked(&cx).is_some());
         assert!(aside.asked(&cx).is_none());
+    }
+
+    #[test]
+    fn word_left_while_it_is_mute_wakes_nobody_and_is_found() {
+        let task = Arc::new(Task::default());
+        let waker = Waker::from(task.clone());
+        let (mut aside, cx) = (Aside::default(), Context::from_waker(&waker));
+        let word = aside.asked(&cx).expect("the first time");
+
+        aside.mute();
+        word.wake_by_ref();
+        assert!(aside.asked(&cx).is_some());
+        assert_eq!(task.0.load(Ordering::Relaxed), 0);
+
+        word.wake_by_ref();
+        assert_eq!(task.0.load(Ordering::Relaxed), 1, "only until it is asked");
+        aside.mute();
+        assert!(aside.asked(&cx).is_some(), "word from before");
+        aside.mute();
+        assert!(aside.asked(&cx).is_none());
+        word.wake();
+        assert_eq!(task.0.load(Ordering::Relaxed), 2);
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::event_body::EventBody;
+use crate::listen;
 
 /// A response's body.
 pub enum ResponseBody {
@@ -16,7 +17,7 @@ pub enum ResponseBody {
     /// One chunk and then nothing, for ever: the connection is taken over before more is due.
     Opening(Option<Bytes>),
     /// Events from the log.
-    Events(EventBody),
+    Events(Box<EventBody>),
 }
 
 impl ResponseBody {
@@ -29,6 +30,17 @@ impl ResponseBody {
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::Whole((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+impl listen::ResponseBody for ResponseBody {
+    fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
+        match self {
+            Self::Events(events) => events.poll_cut(cx, is_stalled),
+            // A client without a window could keep it for ever.
+            Self::Whole(_) | Self::Opening(_) if is_stalled => Poll::Ready(()),
+            Self::Whole(_) | Self::Opening(_) => Poll::Pending,
+        }
     }
 }
 

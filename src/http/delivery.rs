@@ -91,13 +91,8 @@ impl Delivery {
         }
     }
 
-    /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe.
-    pub async fn next(&mut self, bytes: usize) -> Step {
-        poll_fn(|cx| self.poll_next(cx, bytes, |_| Poll::Pending)).await
-    }
-
-    /// As [`Self::next`]. Also ends when `other` does, which is polled when it has asked for it and must then be polled
-    /// until it is pending again.
+    /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe. Also ends when `other` does,
+    /// which is polled when it has asked for it and must then be polled until it is pending again.
     pub fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -183,9 +178,14 @@ impl Delivery {
 
     /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
     pub async fn over(&mut self) -> End {
+        poll_fn(|cx| self.poll_over(cx)).await
+    }
+
+    /// As [`Self::over`]; not to be polled again once it has completed, and neither is [`Self::poll_next`].
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         // It will wake whoever polled it last: what is waited for aside is to be asked again afterwards.
         self.aside = Aside::default();
-        (&mut self.over).await
+        self.over.as_mut().poll(cx)
     }
 
     /// Why it ended; to be said once.

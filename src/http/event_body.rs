@@ -1,22 +1,21 @@
-//! The way out for what stays with hyper: HTTP/2, HTTP/1.0 and finite responses, as a body that pulls from the log.
+//! The way out for HTTP/2, and for what stays with hyper (HTTP/1.0 and finite responses): a body that pulls from the log.
 //!
-//! hyper polls the body only while the client takes bytes. So a guard looks on from outside ([`listen::watch`]): it ends
-//! a client whose time is over, or that takes nothing while events wait, by dropping what carries the response.
+//! On HTTP/2 the connection asks the body how long a piece may wait for its client. hyper polls the body only while the
+//! client takes bytes. So a guard looks on from outside ([`listen::watch`]): it ends a client whose time is over, or that
+//! takes nothing while events wait, by dropping what carries the response.
 //!
 //! [`listen::watch`]: crate::listen::watch
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
 use http_body::{Body, Frame};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::delivery::{Delivery, Step};
 use super::life::Life;
@@ -25,13 +24,19 @@ use super::writer::{GRACE, heartbeat};
 use crate::stream::{EventStream, Offset, Taken};
 use crate::telemetry::End;
 
-/// Largest piece handed to hyper: what is in its hands no longer counts as unsent here.
+/// Largest piece handed out: what is in other hands no longer counts as unsent here.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A response body of events.
 pub struct EventBody {
-    pieces: BoxStream<'static, Bytes>,
-    attention: Arc<Attention>,
+    delivery: Delivery,
+    /// What is given next: the prelude, what was too much for one piece, or the farewell.
+    waiting: Option<Bytes>,
+    is_over: bool,
+    /// Runs while the client may still take the rest although its time is over.
+    grace: Option<Pin<Box<Sleep>>>,
+    /// Where hyper sends it.
+    attention: Option<Arc<Attention>>,
 }
 
 /// What can be seen of a body from outside.
@@ -43,17 +48,70 @@ pub struct Attention {
 
 impl EventBody {
     /// The prelude, then what the delivery gives.
-    pub fn new(prelude: Bytes, delivery: Delivery) -> (Self, Weak<Attention>) {
-        let attention = Arc::new(Attention::default());
-        attention.place.store(delivery.place().0, Ordering::Relaxed);
-        let state =
-            State { delivery, waiting: VecDeque::from([prelude]), is_over: false, attention: attention.clone() };
-        let pieces = unfold(state, |mut state| async {
-            let piece = state.next().await?;
-            Some((piece, state))
-        });
-        let seen = Arc::downgrade(&attention);
-        (Self { pieces: pieces.boxed(), attention }, seen)
+    pub fn new(prelude: Bytes, delivery: Delivery) -> Self {
+        Self { delivery, waiting: Some(prelude), is_over: false, grace: None, attention: None }
+    }
+
+    /// Lets a guard look on.
+    pub fn watched(&mut self) -> Weak<Attention> {
+        let attention = self.attention.get_or_insert_default();
+        attention.place.store(self.delivery.place().0, Ordering::Relaxed);
+        Arc::downgrade(attention)
+    }
+
+    /// Polled while what it gave last waits for the client; completes when the client is to be cut off.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
+        if is_stalled {
+            self.delivery.ended(End::Stalled);
+            return Poll::Ready(());
+        }
+        if !self.is_over {
+            let end = ready!(self.delivery.poll_over(cx));
+            self.end(end);
+        }
+        self.grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx)
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(mut piece) = self.waiting.take() {
+                if piece.len() > PIECE_BYTES {
+                    self.waiting = Some(piece.split_off(PIECE_BYTES));
+                }
+                return Poll::Ready(Some(piece));
+            }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            match ready!(self.delivery.poll_next(cx, PIECE_BYTES, |_| Poll::Pending)) {
+                Step::Frames(taken) => {
+                    let bytes = join(&taken);
+                    self.delivery.sent(&taken, bytes.len());
+                    if let Some(attention) = &self.attention {
+                        attention.place.store(self.delivery.place().0, Ordering::Relaxed);
+                    }
+                    self.waiting = Some(bytes);
+                }
+                Step::Heartbeat => {
+                    let bytes = heartbeat().body();
+                    self.delivery.sent_heartbeat(bytes.len());
+                    self.waiting = Some(bytes);
+                }
+                Step::End(end) => self.end(end),
+            }
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.delivery.ended(end);
+        self.is_over = true;
+        if let Some(farewell) = self.delivery.farewell(end) {
+            // Behind the rest of a piece that was cut.
+            self.waiting = Some(match self.waiting.take() {
+                None => farewell.body(),
+                Some(rest) => [rest, farewell.body()].concat().into(),
+            });
+        }
     }
 }
 
@@ -62,49 +120,10 @@ impl Body for EventBody {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.attention.polls.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.pieces).poll_next(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
-struct State {
-    delivery: Delivery,
-    waiting: VecDeque<Bytes>,
-    is_over: bool,
-    attention: Arc<Attention>,
-}
-
-impl State {
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(mut piece) = self.waiting.pop_front() {
-                if piece.len() > PIECE_BYTES {
-                    self.waiting.push_front(piece.split_off(PIECE_BYTES));
-                }
-                return Some(piece);
-            }
-            if self.is_over {
-                return None;
-            }
-            match self.delivery.next(PIECE_BYTES).await {
-                Step::Frames(taken) => {
-                    let bytes = join(&taken);
-                    self.delivery.sent(&taken, bytes.len());
-                    self.attention.place.store(self.delivery.place().0, Ordering::Relaxed);
-                    self.waiting.push_back(bytes);
-                }
-                Step::Heartbeat => {
-                    let bytes = heartbeat().body();
-                    self.delivery.sent_heartbeat(bytes.len());
-                    self.waiting.push_back(bytes);
-                }
-                Step::End(end) => {
-                    self.delivery.ended(end);
-                    self.is_over = true;
-                    self.waiting.extend(self.delivery.farewell(end).map(|frame| frame.body()));
-                }
-            }
+        if let Some(attention) = &self.attention {
+            attention.polls.fetch_add(1, Ordering::Relaxed);
         }
+        self.poll_piece(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 

@@ -7,7 +7,6 @@ use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
-use hyper::body::Incoming;
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -17,7 +16,7 @@ use super::target::Target;
 use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, subscribe};
 use crate::chance;
-use crate::listen::{self, Peer};
+use crate::listen::{self, Peer, Unread};
 use crate::route::Route;
 
 /// What a stream answers.
@@ -31,7 +30,7 @@ pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
     move |request| -> BoxFuture<'static, Response<ResponseBody>> { Box::pin(answer(gate.clone(), request)) }
 }
 
-async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseBody> {
     let since = Instant::now();
     let (mut head, body) = request.into_parts();
     let trace = Trace::of(&head);
@@ -47,7 +46,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     let outcome = match (&target, &found) {
         (Err(rejection), _) => Err(rejection.clone()),
         (Ok(target), None) => page(&gate, &head, target).ok_or(Rejection::NoRoute),
-        (Ok(target), Some((route, captures))) => stream(&gate, route, captures, target, &head, &body).await,
+        (Ok(target), Some((route, captures))) => stream(&gate, route, captures, target, &head, body).await,
     };
     let refused = outcome.as_ref().err().map(Rejection::reason);
     let mut response = outcome.unwrap_or_else(|rejection| {
@@ -65,10 +64,6 @@ async fn answer(gate: Arc<Gate>, request: Request<Incoming>) -> Response<Respons
     let ends_connection = gate.tasks.draining().has_begun() || announces_body(&head);
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    if head.version == Version::HTTP_2 && matches!(response.body(), ResponseBody::Whole(Some(_))) {
-        // A client without a window could keep it for ever; a stream of events has a guard of its own.
-        listen::watch(tokio::time::sleep(gate.limits.load().stall_timeout));
     }
     response.headers_mut().insert(REQUEST_ID, request_id);
     let status = response.status().as_u16();
@@ -103,7 +98,7 @@ async fn stream(
     captures: &[(String, String)],
     target: &Target,
     head: &Parts,
-    body: &Incoming,
+    body: Unread,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let ticket_office = access::ticket_office(route);
     let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };

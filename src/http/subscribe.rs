@@ -5,8 +5,6 @@ use std::sync::Arc;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
 use super::body::ResponseBody;
@@ -25,7 +23,7 @@ use super::verdict::{prelude, teller};
 use super::writer::Writer;
 use crate::auth::Grant;
 use crate::chance;
-use crate::listen::{self, Takeover};
+use crate::listen::{self, Takeover, Unread};
 use crate::route::{Keeping, Route, RouteObserver, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
@@ -51,7 +49,7 @@ pub async fn respond(
     captures: &[(String, String)],
     target: &Target,
     head: &Parts,
-    body: &Incoming,
+    body: Unread,
     grant: Option<Grant>,
 ) -> Result<Response<ResponseBody>, Rejection> {
     let wish = Wish::of(route, head)?;
@@ -113,7 +111,7 @@ pub async fn respond(
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
     let connection = head.extensions.get::<Takeover>();
     let takeover = connection.filter(|connection| {
-        wish.follow && head.version == Version::HTTP_11 && body.is_end_stream() && connection.is_possible()
+        wish.follow && head.version == Version::HTTP_11 && body.is_empty && connection.is_possible()
     });
     let mut response = match takeover {
         Some(takeover) => {
@@ -127,11 +125,11 @@ pub async fn respond(
             response
         }
         None => {
+            let mut events = Box::new(EventBody::new(prelude.body(), delivery));
             if let Some(connection) = connection {
                 connection.forgo();
+                listen::watch(guard(life, events.watched(), stream, limits.stall_timeout, ending));
             }
-            let (events, attention) = EventBody::new(prelude.body(), delivery);
-            listen::watch(guard(life, attention, stream, limits.stall_timeout, ending));
             let mut response = Response::new(ResponseBody::Events(events));
             // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
             if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && wish.follow) {

@@ -1,22 +1,23 @@
 //! One connection: told apart, served by hyper, left in peace when it streams, ended gracefully.
 //!
-//! HTTP/1 or HTTP/2 is chosen by ALPN, or by the first bytes on a listener without TLS. Generic over the service: nothing
-//! here knows what is served. HTTP/1.1 responses that claim the connection leave hyper (see `takeover`).
+//! HTTP/1 or HTTP/2 (see `http2`) is chosen by ALPN, or by the first bytes on a listener without TLS. Generic over the
+//! service: nothing here knows what is served. HTTP/1.1 responses that claim the connection leave hyper (see `takeover`).
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use hyper::body::Body as _;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -30,7 +31,7 @@ use super::takeover::{HeadIo, Takeover, Writer};
 use super::transport::Transport;
 use super::unserved::Unserved;
 use crate::limits::Limits;
-use crate::tasks::{Draining, Tasks};
+use crate::tasks::Draining;
 use crate::telemetry::Protocol;
 
 /// What is known about a connection, given to the service with each request.
@@ -54,24 +55,37 @@ pub struct Peer {
 
 /// Answers requests; must not fail.
 pub trait Service<B>:
-    Fn(Request<Incoming>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+    Fn(Request<Unread>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
 }
 
 impl<B, F> Service<B> for F where
-    F: Fn(Request<Incoming>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+    F: Fn(Request<Unread>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
 }
 
-/// What a response body must be for hyper.
+/// A request's body, which nobody reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread {
+    /// Whether there is none.
+    pub is_empty: bool,
+}
+
+/// What a response body must be.
 pub trait ResponseBody:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
 {
+    /// Polled while what it gave last waits for the client to take it. Completes when the client has had its time and is
+    /// to be cut off. `is_stalled`: it has taken nothing for as long as a client may.
+    fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()>;
 }
 
-impl<B> ResponseBody for B where
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
-{
+impl Peer {
+    /// Has the service know who asks.
+    pub(super) fn announce(&self, mut request: Request<Unread>) -> Request<Unread> {
+        request.extensions_mut().insert(self.clone());
+        request
+    }
 }
 
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113, 3.4).
@@ -118,7 +132,7 @@ pub async fn serve_http1<B: ResponseBody>(
         .max_headers(limits.headers)
         .serve_connection(
             HeadIo::new(transport, takeover.clone(), pace.clone()),
-            hyper_service(service, peer, pace.clone(), Some(takeover.clone())),
+            hyper_service(service, peer, pace.clone(), takeover.clone()),
         );
     let mut carried = supervise(connection);
     let mut tick = interval(pace.tick());
@@ -154,58 +168,6 @@ pub async fn serve_http1<B: ResponseBody>(
     }
 }
 
-/// Serves HTTP/2 until the connection ends. What no service hears of is told to `unserved`.
-pub async fn serve_http2<B: ResponseBody>(
-    transport: Transport,
-    peer: Peer,
-    service: impl Service<B>,
-    limits: &Limits,
-    tasks: &Tasks,
-    unserved: &Unserved,
-) {
-    let pace = Arc::new(Pace::of_http2(limits));
-    let mut departure = Box::pin(departure(tasks.draining(), pace.clone(), peer.has_successor));
-    let mut connection = http2::Builder::new(Supervising(tasks.clone()))
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2_streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .max_send_buf_size(limits.send_buffer)
-        // Requests have next to no bodies: small windows are all that a client needs.
-        .initial_stream_window_size(RECEIVE_WINDOW)
-        .initial_connection_window_size(RECEIVE_WINDOW)
-        .keep_alive_interval(limits.stall_timeout)
-        .keep_alive_timeout(limits.stall_timeout)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(100)
-        .serve_connection(TokioIo::new(transport), hyper_service(service, peer, pace.clone(), None));
-    let mut tick = interval(pace.tick());
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_leaving = false;
-    loop {
-        tokio::select! {
-            end = Pin::new(&mut connection) => {
-                if let Err(error) = end {
-                    unserved.http2(&error);
-                }
-                return;
-            }
-            now = tick.tick() => if let Some(over) = pace.over(now) {
-                if is_leaving {
-                    return;
-                }
-                unserved.slow(over);
-                // GOAWAY first; the next tick closes what does not go.
-                is_leaving = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            },
-            () = &mut departure, if !is_leaving => {
-                is_leaving = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-        }
-    }
-}
-
 /// How long a connection that came just before the gateway left has for its first request.
 const FIRST_REQUEST: Duration = Duration::from_secs(3);
 
@@ -214,30 +176,12 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Completes when the connection is to take no more requests because the gateway leaves: at once, but where another
 /// process takes over nobody is turned away, so that a connection on which nothing has been asked yet still may.
-async fn departure(mut draining: Draining, pace: Arc<Pace>, has_successor: bool) {
+pub(super) async fn departure(mut draining: Draining, pace: Arc<Pace>, has_successor: bool) {
     let established = Instant::now();
     let since = draining.since().await;
     let end = since.max(established) + FIRST_REQUEST;
     while has_successor && pace.is_fresh() && Instant::now() < end {
         sleep(LOOK).await;
-    }
-}
-
-/// What a client may send before we read: enough for a ticket request, too little to hurt.
-const RECEIVE_WINDOW: u32 = 64 * 1024;
-
-/// Starts the tasks of HTTP/2 streams, each under supervision.
-#[derive(Clone)]
-struct Supervising(Tasks);
-
-impl<F> hyper::rt::Executor<F> for Supervising
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        self.0.spawn("http2 stream", async {
-            supervise(Box::pin(stream)).await;
-        });
     }
 }
 
@@ -247,17 +191,22 @@ fn hyper_service<B: ResponseBody>(
     service: impl Service<B>,
     peer: Peer,
     pace: Arc<Pace>,
-    takeover: Option<Takeover>,
+    takeover: Takeover,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Guarded<B>>, Error = Infallible, Future = Answer<B>>
 + Unpin {
-    hyper::service::service_fn(move |mut request: Request<Incoming>| -> Answer<B> {
+    hyper::service::service_fn(move |request: Request<Incoming>| -> Answer<B> {
         let in_request = pace.request();
-        request.extensions_mut().insert(peer.clone());
-        if let Some(takeover) = &takeover {
-            request.extensions_mut().insert(takeover.clone());
-        }
+        let (head, body) = request.into_parts();
+        let unread = Unread { is_empty: body.is_end_stream() };
+        let mut request = peer.announce(Request::from_parts(head, unread));
+        request.extensions_mut().insert(takeover.clone());
         let response = service(request);
-        Box::pin(async move { Ok(response.await.map(|body| Guarded::new(body, in_request))) })
+        Box::pin(async move {
+            let response = response.await.map(|body| Guarded::new(body, in_request));
+            // Not before: hyper stops reading for a body that nobody wants.
+            drop(body);
+            Ok(response)
+        })
     })
 }
 

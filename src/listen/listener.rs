@@ -18,6 +18,7 @@ use super::admission::Admitted;
 use super::connection::{self, Peer, ResponseBody, Service};
 use super::doors::Doors;
 use super::handover::Handover;
+use super::http2;
 use super::proxied::{self, Origin};
 use super::settings::Settings;
 use super::socket;
@@ -210,7 +211,7 @@ async fn connect<B: ResponseBody>(
     };
     let unserved = Unserved::new(around.metrics.clone(), &peer);
     match protocol {
-        Protocol::Http2 => connection::serve_http2(transport, peer, service, &limits, &around.tasks, &unserved).await,
+        Protocol::Http2 => http2::serve(transport, peer, service, &limits, around.tasks.draining(), &unserved).await,
         Protocol::Http1 => {
             let draining = around.tasks.draining();
             let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);

@@ -1,9 +1,9 @@
 //! Deadlines that a stalled client cannot stop.
 //!
 //! hyper polls a response body only while the client takes bytes, so whatever must happen to a client that does not read
-//! cannot live in the body. [`supervise`] wraps the future that carries a response (an HTTP/2 stream's task, or an HTTP/1
-//! connection); the service inside may [`watch`] it with a guard, and when the guard completes, the wrapped future is
-//! dropped: an HTTP/2 stream is then reset alone (RFC 9113, 5.4.2), a connection closed. Does not know why.
+//! cannot live in the body. [`supervise`] wraps the future that carries the responses of an HTTP/1 connection; the service
+//! inside may [`watch`] it with a guard, and when the guard completes, the connection is dropped and so closed. Does not
+//! know why. HTTP/2 asks the body itself (see `exchange`).
 
 use std::future::Future;
 use std::pin::Pin;

@@ -47,14 +47,10 @@ impl Unserved {
     }
 
     /// An HTTP/2 connection ended with this.
-    pub fn http2(&self, error: &hyper::Error) {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(error) = cause {
-            // Ours: what the client did was against the protocol, or too much of something.
-            if error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_library) {
-                return self.metrics.refused("malformed");
-            }
-            cause = error.source();
+    pub fn http2(&self, error: &h2::Error) {
+        // Ours: what the client did was against the protocol, or too much of something.
+        if error.is_library() {
+            self.metrics.refused("malformed");
         }
     }
 

@@ -228,6 +228,26 @@ async fn silence_at_each_stage_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_gives_no_sign_of_life_is_gone_and_one_that_does_stays() {
+    let mut scene = Scene::new("stall_timeout = \"500ms\"").await;
+    let mut silent = Frames::connect(&client(&scene), &[]).await;
+    let mut alive = Frames::connect(&client(&scene), &[]).await;
+    for frames in [&mut silent, &mut alive] {
+        frames.send(&request(1, "/prices")).await;
+    }
+    wait_metric(&scene.gateway, "subscribers", &["h2"], 2.0).await;
+
+    for _ in 0..4 {
+        let asked = alive.find(|frame| frame.kind == PING && frame.flags & ACK == 0).await.expect("still open");
+        alive.send(&frame(PING, ACK, 0, &asked.payload)).await;
+    }
+
+    wait_metric(&scene.gateway, "subscribers", &["h2"], 1.0).await;
+    assert!(alive.answers_ping().await, "the other one lives on");
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
 async fn the_preface_has_no_more_time_than_a_handshake() {
     let authority = Authority::new();
     let origin = Origin::start().await;

@@ -1,0 +1,150 @@
+//! One request on HTTP/2 and its response: answered, then sent as fast as the client lets it be.
+//!
+//! Polled by its connection, and only when it asks for it. A piece of the body waits here until the client has room for
+//! it (RFC 9113, 5.2); while it waits, the body says how long it may, and a response that waited too long is reset alone
+//! (RFC 9113, 5.4.2).
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::header::{CONTENT_LENGTH, DATE};
+use http::{HeaderValue, Response};
+use tokio::time::{Sleep, sleep};
+
+use super::connection::ResponseBody;
+use super::pace::InRequest;
+use crate::aside::Aside;
+
+/// A request that is being answered, or its response while it is sent.
+pub(super) struct Exchange<B> {
+    stage: Stage<B>,
+    aside: Aside,
+    _request: InRequest,
+}
+
+enum Stage<B> {
+    Answering(BoxFuture<'static, Response<B>>, SendResponse<Bytes>),
+    Sending(Sending<B>),
+}
+
+struct Sending<B> {
+    stream: SendStream<Bytes>,
+    body: B,
+    /// Waits for room.
+    piece: Option<Bytes>,
+    /// How long it still may.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B: ResponseBody> Exchange<B> {
+    pub(super) fn new(
+        answer: BoxFuture<'static, Response<B>>,
+        respond: SendResponse<Bytes>,
+        request: InRequest,
+    ) -> Self {
+        Self { stage: Stage::Answering(answer, respond), aside: Aside::default(), _request: request }
+    }
+
+    /// Completes when there is nothing more to do for it; dropping it before resets its stream. A client may take
+    /// nothing for `stall` while something waits.
+    pub(super) fn poll(&mut self, cx: &Context<'_>, stall: Duration) -> Poll<()> {
+        let Some(waker) = self.aside.asked(cx) else { return Poll::Pending };
+        let cx = &mut Context::from_waker(&waker);
+        if let Stage::Answering(answer, respond) = &mut self.stage {
+            // The client has taken its request back, or is gone.
+            if respond.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let response = ready!(answer.as_mut().poll(cx));
+            match Sending::begin(respond, response) {
+                Some(sending) => self.stage = Stage::Sending(sending),
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut self.stage {
+            Stage::Sending(sending) => sending.poll(cx, stall),
+            Stage::Answering(..) => unreachable!("it has been answered"),
+        }
+    }
+}
+
+impl<B: ResponseBody> Sending<B> {
+    /// Sends the head; `None` when that is all.
+    fn begin(respond: &mut SendResponse<Bytes>, response: Response<B>) -> Option<Self> {
+        let (mut head, body) = response.into_parts();
+        // An origin with a clock says what time it is (RFC 9110, 6.6.1).
+        head.headers.entry(DATE).or_insert_with(date);
+        let is_whole = body.is_end_stream();
+        if let (false, Some(length)) = (is_whole, body.size_hint().exact()) {
+            head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+        }
+        match respond.send_response(Response::from_parts(head, ()), is_whole) {
+            Ok(stream) => (!is_whole).then_some(Self { stream, body, piece: None, patience: None }),
+            Err(_) => {
+                respond.send_reset(Reason::INTERNAL_ERROR);
+                None
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<()> {
+        if self.stream.poll_reset(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        loop {
+            if let Some(piece) = self.piece.take() {
+                match self.poll_room(cx) {
+                    Poll::Ready(true) => self.patience = None,
+                    Poll::Ready(false) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.piece = Some(piece);
+                        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(stall)));
+                        let is_stalled = patience.as_mut().poll(cx).is_ready();
+                        return self.body.poll_cut(cx, is_stalled);
+                    }
+                }
+                let is_last = self.body.is_end_stream();
+                if self.stream.send_data(piece, is_last).is_err() || is_last {
+                    return Poll::Ready(());
+                }
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    // Room is asked for only when there is something to send: what one stream has been given of the
+                    // connection's window, no other can have.
+                    self.piece = frame.into_data().ok().filter(|piece| !piece.is_empty());
+                    self.stream.reserve_capacity(self.piece.as_ref().map_or(0, Bytes::len));
+                }
+                Some(Err(_)) => {
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(());
+                }
+                None => {
+                    // Gone already, if it fails.
+                    let _ = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    /// Whether the client has room for anything; `false`: it has left.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while self.stream.capacity() == 0 {
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(true)
+    }
+}
+
+fn date() -> HeaderValue {
+    HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())).expect("a date is visible ASCII")
+}

@@ -1,0 +1,207 @@
+//! Gathers what is written until it is flushed, so that many frames are one write and one TLS record.
+//!
+//! h2 writes each larger DATA frame by itself. What is gathered lies in a buffer that all connections of a thread share;
+//! a connection keeps one of its own only while its socket does not take all. Does not know what is written.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A transport whose writes go out when they are flushed, or when there are enough of them.
+pub(super) struct Gathered<T> {
+    transport: T,
+    waiting: Vec<u8>,
+    /// How much of `waiting` is out.
+    sent: usize,
+}
+
+/// What is gathered before it is written without being flushed: a whole TLS record.
+const ENOUGH: usize = 16 * 1024;
+
+thread_local! {
+    /// The buffer of whoever writes next.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl<T> Gathered<T> {
+    pub(super) fn new(transport: T) -> Self {
+        Self { transport, waiting: Vec::new(), sent: 0 }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Gathered<T> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.waiting.len() {
+            let count = ready!(Pin::new(&mut self.transport).poll_write(cx, &self.waiting[self.sent..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += count;
+        }
+        self.sent = 0;
+        self.waiting.clear();
+        // What grew for once is not kept.
+        if (1..=2 * ENOUGH).contains(&self.waiting.capacity()) {
+            SPARE.set(std::mem::take(&mut self.waiting));
+        } else {
+            self.waiting = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.waiting.len() >= ENOUGH {
+            ready!(this.poll_send(cx))?;
+        }
+        if this.waiting.capacity() == 0 {
+            this.waiting = SPARE.take();
+        }
+        let part = &bytes[..bytes.len().min(ENOUGH)];
+        this.waiting.extend_from_slice(part);
+        Poll::Ready(Ok(part.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut count = 0;
+        for part in parts {
+            match self.as_mut().poll_write(cx, part) {
+                Poll::Ready(Ok(taken)) => count += taken,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if count == 0 => return Poll::Pending,
+                // Not all of it: that is allowed, and more will be offered.
+                Poll::Pending => break,
+            }
+            if self.waiting.len() >= ENOUGH {
+                break;
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.transport).poll_shutdown(cx)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Gathered<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().transport).poll_read(cx, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::IoSlice;
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Notes how large each write was.
+    #[derive(Default)]
+    struct Socket(Vec<usize>);
+
+    impl AsyncWrite for Socket {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(bytes.len());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_goes_out_at_once_when_it_is_flushed() {
+        let mut gathered = Gathered::new(Socket::default());
+        for _ in 0..10 {
+            gathered.write_all(&[0; 300]).await.expect("it is kept");
+        }
+        assert!(gathered.transport.0.is_empty());
+
+        gathered.flush().await.expect("the socket takes all");
+        gathered.flush().await.expect("there is nothing more");
+
+        assert_eq!(gathered.transport.0, [3000]);
+        assert_eq!(gathered.waiting.capacity(), 0, "an idle connection has no buffer");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_held_no_more_than_two_records_for() {
+        let (socket, _client) = tokio::io::duplex(1);
+        let mut gathered = Gathered::new(socket);
+        let mut held = 0;
+
+        while let Poll::Ready(written) =
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut gathered).poll_write(cx, &[0; 5000]))).await
+        {
+            held += written.expect("it is kept");
+            assert!(held <= 2 * ENOUGH);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_arrives_once_and_in_order_however_little_the_socket_takes(
+            writes in proptest::collection::vec((1..40_000usize, any::<bool>()), 1..12),
+            room in 1..20_000usize,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(async {
+                let (socket, mut client) = tokio::io::duplex(room);
+                let mut gathered = Gathered::new(socket);
+                let mut sent = Vec::new();
+                let bytes: Vec<u8> = (0..40_000u32).map(|number| (number % 251) as u8).collect();
+                let writing = async {
+                    for (length, is_flushed) in writes {
+                        let mut rest = &bytes[..length];
+                        while !rest.is_empty() {
+                            let (head, tail) = rest.split_at(rest.len() / 3);
+                            let count = gathered.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)]).await;
+                            rest = &rest[count.expect("the client reads")..];
+                        }
+                        sent.extend_from_slice(&bytes[..length]);
+                        if is_flushed {
+                            gathered.flush().await.expect("the client reads");
+                        }
+                    }
+                    gathered.shutdown().await.expect("the client reads");
+                    drop(gathered);
+                };
+                let mut received = Vec::new();
+                let (_, read) = tokio::join!(writing, client.read_to_end(&mut received));
+                read.expect("the other side closes");
+                assert!(received == sent);
+            });
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! One HTTP/2 connection: its requests are answered and its responses sent by one task, on h2.
+//!
+//! All streams of a connection have their say before the connection is written to: what an event brings to many of them
+//! goes out in one write. Where many responses do little each, a task for each would cost more than they do. Does not
+//! know what is served; what a connection may take its time over is told by `pace`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use h2::server::{self, Connection, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::connection::{Peer, ResponseBody, Service, Unread, departure};
+use super::exchange::Exchange;
+use super::gathered::Gathered;
+use super::pace::{Over, Pace};
+use super::transport::Transport;
+use super::unserved::Unserved;
+use crate::aside::Aside;
+use crate::limits::Limits;
+use crate::tasks::Draining;
+
+/// What a client may send before we read: enough for a ticket request, too little to hurt.
+const RECEIVE_WINDOW: u32 = 64 * 1024;
+
+/// Serves HTTP/2 until the connection ends. What no service hears of is told to `unserved`.
+pub async fn serve<B: ResponseBody>(
+    transport: Transport,
+    peer: Peer,
+    service: impl Service<B>,
+    limits: &Limits,
+    draining: Draining,
+    unserved: &Unserved,
+) {
+    let pace = Arc::new(Pace::of_http2(limits));
+    let departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
+    let handshake = server::Builder::new()
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(limits.send_buffer)
+        // Requests have next to no bodies: small windows are all that a client needs.
+        .initial_window_size(RECEIVE_WINDOW)
+        .initial_connection_window_size(RECEIVE_WINDOW)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(100))
+        .handshake(Gathered::new(transport));
+    let connection = tokio::select! {
+        connection = Box::pin(handshake) => connection,
+        over = slow(&pace) => return unserved.slow(over),
+    };
+    let end = match connection {
+        Ok(mut connection) => {
+            let pings = connection.ping_pong().expect("taken once");
+            let keepalive = Keepalive { pings, patience: limits.stall_timeout, since: Instant::now(), is_asked: false };
+            let (inbox, aside, tick) = (Aside::default(), Aside::default(), Box::pin(sleep(pace.tick())));
+            let (exchanges, is_leaving) = (Vec::new(), false);
+            Serving {
+                connection,
+                inbox,
+                exchanges,
+                service,
+                peer,
+                pace,
+                aside,
+                tick,
+                departure,
+                keepalive,
+                is_leaving,
+                unserved,
+            }
+            .await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = end {
+        unserved.http2(&error);
+    }
+}
+
+/// Completes when the connection has taken too long over its beginning.
+async fn slow(pace: &Pace) -> Over {
+    loop {
+        sleep(pace.tick()).await;
+        if let Some(over) = pace.over(Instant::now()) {
+            return over;
+        }
+    }
+}
+
+/// A connection and what is under way on it. Completes when the connection has ended.
+struct Serving<'a, B, S> {
+    connection: Connection<Gathered<Transport>, Bytes>,
+    /// Where the connection, and not one of its streams, leaves word.
+    inbox: Aside,
+    exchanges: Vec<Exchange<B>>,
+    service: S,
+    peer: Peer,
+    pace: Arc<Pace>,
+    /// For what is neither the connection nor its streams: time, and the gateway's leaving.
+    aside: Aside,
+    tick: Pin<Box<Sleep>>,
+    departure: BoxFuture<'static, ()>,
+    keepalive: Keepalive,
+    is_leaving: bool,
+    unserved: &'a Unserved,
+}
+
+impl<B: ResponseBody, S: Service<B>> Future for Serving<'_, B, S> {
+    type Output = Result<(), h2::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Some(waker) = this.aside.asked(cx)
+            && this.poll_aside(&mut Context::from_waker(&waker)).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            // What the streams tell the connection is looked at right after them.
+            this.inbox.mute();
+            this.poll_exchanges(cx);
+            let Some(waker) = this.inbox.asked(cx) else { return Poll::Pending };
+            let known = this.exchanges.len();
+            while let Poll::Ready(request) = this.connection.poll_accept(&mut Context::from_waker(&waker)) {
+                match request {
+                    Some(Ok((request, respond))) => this.accept(request, respond),
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    None => return Poll::Ready(Ok(())),
+                }
+            }
+            if this.exchanges.len() == known {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<B: ResponseBody, S: Service<B>> Serving<'_, B, S> {
+    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let request = request.map(|body| Unread { is_empty: body.is_end_stream() });
+        let under_way = self.pace.request();
+        let answer = (self.service)(self.peer.announce(request));
+        // One is the rule: no room for more before there are more.
+        self.exchanges.reserve_exact(1);
+        self.exchanges.push(Exchange::new(answer, respond, under_way));
+    }
+
+    fn poll_exchanges(&mut self, cx: &Context<'_>) {
+        // From the last one on: what takes the place of one that is done has been polled.
+        for index in (0..self.exchanges.len()).rev() {
+            if self.exchanges[index].poll(cx, self.keepalive.patience).is_ready() {
+                self.exchanges.swap_remove(index);
+            }
+        }
+    }
+
+    /// Completes when the connection is to be closed at once.
+    fn poll_aside(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.tick.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            self.tick.as_mut().reset(now + self.pace.tick());
+            if self.keepalive.is_over(cx, now) {
+                return Poll::Ready(());
+            }
+            if let Some(over) = self.pace.over(now) {
+                // It was told to go a tick ago.
+                if self.is_leaving {
+                    return Poll::Ready(());
+                }
+                self.unserved.slow(over);
+                self.leave();
+            }
+        }
+        if !self.is_leaving && self.departure.as_mut().poll(cx).is_ready() {
+            self.leave();
+        }
+        Poll::Pending
+    }
+
+    /// GOAWAY: what is under way may end, nothing more is taken.
+    fn leave(&mut self) {
+        self.is_leaving = true;
+        self.connection.graceful_shutdown();
+        // It has something to send.
+        self.inbox = Aside::default();
+    }
+}
+
+/// Finds out that a client is gone although its connection is not: it is asked for a sign of life now and then.
+struct Keepalive {
+    pings: PingPong,
+    /// For how long it may be silent before it is asked, and then how long it may take to answer.
+    patience: Duration,
+    since: Instant,
+    is_asked: bool,
+}
+
+impl Keepalive {
+    /// Whether no answer has come in time.
+    fn is_over(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.is_asked && self.pings.poll_pong(cx).is_ready() {
+            (self.is_asked, self.since) = (false, now);
+        }
+        if now.duration_since(self.since) < self.patience {
+            return false;
+        }
+        if !self.is_asked {
+            (self.is_asked, self.since) = (self.pings.send_ping(Ping::opaque()).is_ok(), now);
+            return false;
+        }
+        true
+    }
+}
