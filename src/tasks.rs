@@ -1,7 +1,7 @@
 //! The only place that starts tasks, so that a drain knows them all and a panic in one is counted and not lost.
 //!
-//! Five kinds of task exist: services, connections, ingests, catch-ups and writers. Everything else is a future polled by
-//! its owner.
+//! Four kinds of task exist: services, connections (and what carries them on), ingests and catch-ups. Everything else is
+//! a future polled by its owner.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -6,6 +6,8 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +18,8 @@ pub(super) struct Gathered<T> {
     waiting: Vec<u8>,
     /// How much of `waiting` is out.
     sent: usize,
+    /// Set whenever anything has been read.
+    heard: Arc<AtomicBool>,
 }
 
 /// What is gathered before it is written without being flushed: a whole TLS record.
@@ -27,8 +31,9 @@ thread_local! {
 }
 
 impl<T> Gathered<T> {
-    pub(super) fn new(transport: T) -> Self {
-        Self { transport, waiting: Vec::new(), sent: 0 }
+    /// Sets `heard` whenever anything has been read.
+    pub(super) fn new(transport: T, heard: Arc<AtomicBool>) -> Self {
+        Self { transport, waiting: Vec::new(), sent: 0, heard }
     }
 }
 
@@ -107,7 +112,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Gathered<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
+        if read.is_ready() {
+            this.heard.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 
@@ -142,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_goes_out_at_once_when_it_is_flushed() {
-        let mut gathered = Gathered::new(Socket::default());
+        let mut gathered = Gathered::new(Socket::default(), Arc::default());
         for _ in 0..10 {
             gathered.write_all(&[0; 300]).await.expect("it is kept");
         }
@@ -158,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_held_no_more_than_two_records_for() {
         let (socket, _client) = tokio::io::duplex(1);
-        let mut gathered = Gathered::new(socket);
+        let mut gathered = Gathered::new(socket, Arc::default());
         let mut held = 0;
 
         while let Poll::Ready(written) =
@@ -178,7 +188,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(async {
                 let (socket, mut client) = tokio::io::duplex(room);
-                let mut gathered = Gathered::new(socket);
+                let mut gathered = Gathered::new(socket, Arc::default());
                 let mut sent = Vec::new();
                 let bytes: Vec<u8> = (0..40_000u32).map(|number| (number % 251) as u8).collect();
                 let writing = async {

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,17 +30,19 @@ use crate::tasks::Draining;
 /// What a client may send before we read: enough for a ticket request, too little to hurt.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
 
-/// Serves HTTP/2 until the connection ends. What no service hears of is told to `unserved`.
-pub async fn serve<B: ResponseBody>(
+/// Reads the preface (RFC 9113, 3.4); what serves the connection from there, unless it ends before. What no service hears
+/// of is told to `unserved`.
+pub(super) async fn open<B: ResponseBody, S: Service<B>>(
     transport: Transport,
     peer: Peer,
-    service: impl Service<B>,
+    service: S,
     limits: &Limits,
     draining: Draining,
-    unserved: &Unserved,
-) {
+    unserved: Unserved,
+) -> Option<Serving<B, S>> {
     let pace = Arc::new(Pace::of_http2(limits));
     let departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
+    let heard = Arc::new(AtomicBool::new(false));
     let handshake = server::Builder::new()
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -49,38 +52,31 @@ pub async fn serve<B: ResponseBody>(
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(100))
-        .handshake(Gathered::new(transport));
+        .handshake(Gathered::new(transport, heard.clone()));
     let connection = tokio::select! {
-        connection = Box::pin(handshake) => connection,
-        over = slow(&pace) => return unserved.slow(over),
-    };
-    let end = match connection {
-        Ok(mut connection) => {
-            let pings = connection.ping_pong().expect("taken once");
-            let keepalive = Keepalive { pings, patience: limits.stall_timeout, since: Instant::now(), is_asked: false };
-            let (inbox, aside, tick) = (Aside::default(), Aside::default(), Box::pin(sleep(pace.tick())));
-            let (exchanges, is_leaving) = (Vec::new(), false);
-            Serving {
-                connection,
-                inbox,
-                exchanges,
-                service,
-                peer,
-                pace,
-                aside,
-                tick,
-                departure,
-                keepalive,
-                is_leaving,
-                unserved,
-            }
-            .await
+        connection = handshake => connection,
+        over = slow(&pace) => {
+            unserved.slow(over);
+            return None;
         }
-        Err(error) => Err(error),
     };
-    if let Err(error) = end {
-        unserved.http2(&error);
-    }
+    let mut connection = connection.inspect_err(|error| unserved.http2(error)).ok()?;
+    let pings = connection.ping_pong().expect("taken once");
+    let patience = limits.stall_timeout;
+    Some(Serving {
+        connection,
+        inbox: Aside::default(),
+        exchanges: Vec::new(),
+        service,
+        peer,
+        aside: Aside::default(),
+        tick: Box::pin(sleep(pace.tick())),
+        pace,
+        departure,
+        keepalive: Keepalive { pings, heard, patience, since: Instant::now(), is_asked: false },
+        is_leaving: false,
+        unserved,
+    })
 }
 
 /// Completes when the connection has taken too long over its beginning.
@@ -93,8 +89,9 @@ async fn slow(pace: &Pace) -> Over {
     }
 }
 
-/// A connection and what is under way on it. Completes when the connection has ended.
-struct Serving<'a, B, S> {
+/// A connection and what is under way on it: completes when it has ended. A future by hand, because an `async fn` would
+/// keep it twice in the memory of every client.
+pub(super) struct Serving<B, S> {
     connection: Connection<Gathered<Transport>, Bytes>,
     /// Where the connection, and not one of its streams, leaves word.
     inbox: Aside,
@@ -108,18 +105,18 @@ struct Serving<'a, B, S> {
     departure: BoxFuture<'static, ()>,
     keepalive: Keepalive,
     is_leaving: bool,
-    unserved: &'a Unserved,
+    unserved: Unserved,
 }
 
-impl<B: ResponseBody, S: Service<B>> Future for Serving<'_, B, S> {
-    type Output = Result<(), h2::Error>;
+impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         if let Some(waker) = this.aside.asked(cx)
             && this.poll_aside(&mut Context::from_waker(&waker)).is_ready()
         {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
         loop {
             // What the streams tell the connection is looked at right after them.
@@ -130,8 +127,11 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<'_, B, S> {
             while let Poll::Ready(request) = this.connection.poll_accept(&mut Context::from_waker(&waker)) {
                 match request {
                     Some(Ok((request, respond))) => this.accept(request, respond),
-                    Some(Err(error)) => return Poll::Ready(Err(error)),
-                    None => return Poll::Ready(Ok(())),
+                    Some(Err(error)) => {
+                        this.unserved.http2(&error);
+                        return Poll::Ready(());
+                    }
+                    None => return Poll::Ready(()),
                 }
             }
             if this.exchanges.len() == known {
@@ -141,7 +141,7 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<'_, B, S> {
     }
 }
 
-impl<B: ResponseBody, S: Service<B>> Serving<'_, B, S> {
+impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let request = request.map(|body| Unread { is_empty: body.is_end_stream() });
         let under_way = self.pace.request();
@@ -192,9 +192,11 @@ impl<B: ResponseBody, S: Service<B>> Serving<'_, B, S> {
     }
 }
 
-/// Finds out that a client is gone although its connection is not: it is asked for a sign of life now and then.
+/// Finds out that a client is gone although its connection is not: who is silent is asked for a sign of life. Any byte is
+/// one, so that a slow client, for which the question waits behind much else, is not taken for a dead one.
 struct Keepalive {
     pings: PingPong,
+    heard: Arc<AtomicBool>,
     /// For how long it may be silent before it is asked, and then how long it may take to answer.
     patience: Duration,
     since: Instant,
@@ -204,16 +206,19 @@ struct Keepalive {
 impl Keepalive {
     /// Whether no answer has come in time.
     fn is_over(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.is_asked && self.pings.poll_pong(cx).is_ready() {
+        if self.heard.swap(false, Ordering::Relaxed) {
             (self.is_asked, self.since) = (false, now);
         }
         if now.duration_since(self.since) < self.patience {
             return false;
         }
-        if !self.is_asked {
-            (self.is_asked, self.since) = (self.pings.send_ping(Ping::opaque()).is_ok(), now);
-            return false;
+        if self.is_asked {
+            return true;
         }
-        true
+        // The last answer is taken, or there could be no next question; one that is still on its way will do as well.
+        let _ = self.pings.poll_pong(cx);
+        let _ = self.pings.send_ping(Ping::opaque());
+        (self.is_asked, self.since) = (true, now);
+        false
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use tokio::time::sleep;
 use tracing::warn;
@@ -210,22 +211,24 @@ async fn connect<B: ResponseBody>(
         has_successor: around.handover.has_successor(),
     };
     let unserved = Unserved::new(around.metrics.clone(), &peer);
-    match protocol {
-        Protocol::Http2 => http2::serve(transport, peer, service, &limits, around.tasks.draining(), &unserved).await,
-        Protocol::Http1 => {
-            let draining = around.tasks.draining();
-            let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
-            let taken = Box::pin(served).await;
-            if let Some((writer, transport, held)) = taken {
-                let writing = writer(transport, held);
-                // A fresh small task: this one's memory holds a whole HTTP connection.
-                around.tasks.spawn("writer", async move {
-                    let _open = open;
-                    writing.await;
-                });
-            }
+    let draining = around.tasks.draining();
+    let carrier: BoxFuture<'static, ()> = match protocol {
+        Protocol::Http2 => {
+            let opening = http2::open(transport, peer, service, &limits, draining, unserved);
+            let Some(serving) = Box::pin(opening).await else { return };
+            Box::pin(serving)
         }
-    }
+        Protocol::Http1 => {
+            let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
+            let Some((writer, transport, held)) = Box::pin(served).await else { return };
+            writer(transport, held)
+        }
+    };
+    // A fresh small task: this one's memory holds a handshake, or a whole HTTP/1 connection.
+    around.tasks.spawn("connection's carrier", async move {
+        let _open = open;
+        carrier.await;
+    });
 }
 
 /// Counts a connection while it lives.
