@@ -10,11 +10,27 @@ use std::task::{Context, Wake, Waker};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Aside(Option<Arc<Note>>);
+pub struct Aside<S: Slate = Arc<AtomicU8>> {
+    slate: S,
+    /// The task that was told of, and the waker that leaves word for it.
+    asking: Option<(Waker, Waker)>,
+}
+
+/// Where word is left. A slate may be shared, at the price of looking for nothing now and then.
+pub trait Slate: Clone + Send + Sync + 'static {
+    /// What is on it; nothing at first.
+    fn state(&self) -> &AtomicU8;
+}
+
+impl Slate for Arc<AtomicU8> {
+    fn state(&self) -> &AtomicU8 {
+        self
+    }
+}
 
 #[derive(Debug)]
-struct Note {
-    state: AtomicU8,
+struct Note<S> {
+    slate: S,
     task: Waker,
 }
 
@@ -24,37 +40,48 @@ const LEFT: u8 = 1;
 /// The task is about to ask by itself.
 const MUTE: u8 = 2;
 
-impl Aside {
+impl<S: Slate> Aside<S> {
+    /// Word is left on this slate.
+    pub fn on(slate: S) -> Self {
+        Self { slate, asking: None }
+    }
+
     /// The waker to poll with, if it is time: the first time, when word has been left, and when the task has changed.
     pub fn asked(&mut self, cx: &Context<'_>) -> Option<Waker> {
-        let note = match &self.0 {
-            Some(note) if note.task.will_wake(cx.waker()) => {
+        match &self.asking {
+            Some((task, word)) if task.will_wake(cx.waker()) => {
+                let state = self.slate.state();
                 // Looked at first: most of the time there is nothing, and writing is dearer.
-                if note.state.load(Ordering::Acquire) == 0 || note.state.swap(0, Ordering::AcqRel) & LEFT == 0 {
-                    return None;
-                }
-                note
+                let is_left = state.load(Ordering::Acquire) != 0 && state.swap(0, Ordering::AcqRel) & LEFT != 0;
+                is_left.then(|| word.clone())
             }
-            _ => self.0.insert(Arc::new(Note { state: AtomicU8::new(0), task: cx.waker().clone() })),
-        };
-        Some(note.clone().into())
+            _ => {
+                self.slate.state().store(0, Ordering::Release);
+                let word = Waker::from(Arc::new(Note { slate: self.slate.clone(), task: cx.waker().clone() }));
+                self.asking = Some((cx.waker().clone(), word.clone()));
+                Some(word)
+            }
+        }
+    }
+
+    /// Has it be time at the next asking, whether or not word is left.
+    pub fn renew(&mut self) {
+        self.asking = None;
     }
 
     /// From now on word wakes nobody, because the task is about to ask for it: to be asked before the poll returns.
     pub fn mute(&self) {
-        if let Some(note) = &self.0 {
-            note.state.fetch_or(MUTE, Ordering::AcqRel);
-        }
+        self.slate.state().fetch_or(MUTE, Ordering::AcqRel);
     }
 }
 
-impl Wake for Note {
+impl<S: Slate> Wake for Note<S> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.fetch_or(LEFT, Ordering::AcqRel) & MUTE == 0 {
+        if self.slate.state().fetch_or(LEFT, Ordering::AcqRel) & MUTE == 0 {
             self.task.wake_by_ref();
         }
     }
@@ -78,7 +105,7 @@ mod tests {
     #[test]
     fn it_is_time_at_first_and_whenever_word_has_been_left() {
         let task = Waker::from(Arc::new(Task::default()));
-        let (mut aside, cx) = (Aside::default(), Context::from_waker(&task));
+        let (mut aside, cx): (Aside, _) = (Aside::default(), Context::from_waker(&task));
 
         let waker = aside.asked(&cx).expect("the first time");
         assert!(aside.asked(&cx).is_none());
@@ -92,7 +119,7 @@ mod tests {
     fn word_left_while_it_is_mute_wakes_nobody_and_is_found() {
         let task = Arc::new(Task::default());
         let waker = Waker::from(task.clone());
-        let (mut aside, cx) = (Aside::default(), Context::from_waker(&waker));
+        let (mut aside, cx): (Aside, _) = (Aside::default(), Context::from_waker(&waker));
         let word = aside.asked(&cx).expect("the first time");
 
         aside.mute();

@@ -64,7 +64,7 @@ impl Introspection {
             };
             let metrics = self.gate.metrics.route(&stream.key().route);
             // The log has been let go of: a reader may be ahead of it by now.
-            stream.readers().sample(CROWD, |reader| metrics.lag(events.saturating_sub(reader.read())));
+            stream.audience().sample(CROWD, |read| metrics.lag(events.saturating_sub(read)));
         }
     }
 }
@@ -108,7 +108,7 @@ impl Introspection {
 
 /// The clients furthest behind, those first.
 fn slowest(stream: &EventStream) -> Vec<Value> {
-    let readers = stream.readers().furthest_behind(SLOWEST);
+    let readers = stream.audience().furthest_behind(SLOWEST);
     // One way through the log for all of them: each is behind by what the next one is, and what lies between.
     let mut end = stream.progress().end;
     let mut bytes = 0;
@@ -116,8 +116,8 @@ fn slowest(stream: &EventStream) -> Vec<Value> {
         .iter()
         .rev()
         .map(|reader| {
-            bytes += bytes_between(stream, reader.next(), end);
-            end = end.min(reader.next());
+            bytes += bytes_between(stream, reader.next, end);
+            end = end.min(reader.next);
             describe_reader(stream, reader, bytes)
         })
         .collect();
@@ -128,14 +128,14 @@ fn slowest(stream: &EventStream) -> Vec<Value> {
 fn describe_reader(stream: &EventStream, reader: &Reader, bytes: usize) -> Value {
     let (events, is_off_the_log) = {
         let log = stream.log();
-        (log.events_until(log.end()).saturating_sub(reader.read()), reader.next() < log.start())
+        (log.events_until(log.end()).saturating_sub(reader.read), reader.next < log.start())
     };
-    let client = reader.client();
+    let client = reader.client.as_ref();
     let mut described = json!({
         "client": client.map(|client| client.address),
         "protocol": client.map(|client| client.protocol),
-        "since": unix(reader.since()),
-        "position": reader.next().0,
+        "since": unix(reader.since),
+        "position": reader.next.0,
         "behind_events": events,
         "behind_bytes": bytes,
         "off_the_log": is_off_the_log,

@@ -15,7 +15,7 @@ use super::report::Report;
 use crate::aside::Aside;
 use crate::route::Lagging;
 use crate::sse::{Encoder, EventId, Frame};
-use crate::stream::{Gap, Offset, Ready, Subscription, Taken, TellVerdict, Verdict};
+use crate::stream::{Gap, Offset, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
 use crate::telemetry::End;
 
 /// One client's reading of one stream.
@@ -23,7 +23,7 @@ pub struct Delivery {
     subscription: Subscription,
     over: BoxFuture<'static, End>,
     /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
-    aside: Aside,
+    aside: Aside<Seat>,
     heartbeat: Heartbeat,
     /// Runs while more events are waited for.
     gathering: Option<Pin<Box<Sleep>>>,
@@ -77,9 +77,9 @@ impl Delivery {
     /// Reads from where the subscription stands.
     pub fn new(subscription: Subscription, terms: Terms, report: Report) -> Self {
         Self {
+            aside: Aside::on(subscription.seat().clone()),
             subscription,
             over: Box::pin(terms.life.over()),
-            aside: Aside::default(),
             heartbeat: Heartbeat::new(terms.heartbeat),
             gathering: None,
             lagged: terms.lagged,
@@ -184,7 +184,7 @@ impl Delivery {
     /// As [`Self::over`]; not to be polled again once it has completed, and neither is [`Self::poll_next`].
     pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         // It will wake whoever polled it last: what is waited for aside is to be asked again afterwards.
-        self.aside = Aside::default();
+        self.aside.renew();
         self.over.as_mut().poll(cx)
     }
 

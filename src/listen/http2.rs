@@ -188,7 +188,7 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
         self.is_leaving = true;
         self.connection.graceful_shutdown();
         // It has something to send.
-        self.inbox = Aside::default();
+        self.inbox.renew();
     }
 }
 

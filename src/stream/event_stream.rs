@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime};
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
-use super::bell::Bell;
+use super::audience::Audience;
 use super::fingerprint::Fingerprints;
 use super::journal::{Journal, Kept, RETURN_PATIENCE};
 use super::key::StreamKey;
@@ -23,7 +23,6 @@ use super::log::{Entry, EventLog, Offset, Place};
 use super::minter::Minter;
 use super::policy::Policy;
 use super::read_through::CatchUps;
-use super::readers::Readers;
 use super::source::OpenError;
 use super::subscription::Subscription;
 
@@ -39,8 +38,8 @@ pub struct EventStream {
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
     progress: watch::Sender<Progress>,
-    /// Rings when there is more to read, or never will be.
-    bell: Bell,
+    /// Is woken when there is more to read, or never will be.
+    audience: Audience,
     /// The log's end, to be looked at without a lock.
     end: AtomicU64,
     /// Whether nothing more will be appended.
@@ -53,7 +52,6 @@ pub struct EventStream {
     condition: RwLock<Condition>,
     /// Extra requests for the history that run now.
     catch_ups: CatchUps,
-    readers: Readers,
 }
 
 /// One life of a stream: what makes two events or two ids the same.
@@ -124,14 +122,13 @@ impl EventStream {
             journal: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, policy.retention)),
             progress: watch::channel(progress).0,
-            bell: Bell::default(),
+            audience: Audience::default(),
             end: AtomicU64::new(start.0),
             is_over: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
             catch_ups: CatchUps::default(),
-            readers: Readers::default(),
         })
     }
 
@@ -216,7 +213,7 @@ impl EventStream {
             log.end()
         };
         let mut is_new = false;
-        // Readers hear the bell; who watches the progress are a few who wait for something else.
+        // Readers are woken by themselves; who watches the progress are a few who wait for something else.
         self.progress.send_if_modified(|progress| {
             is_new = progress.end != end;
             progress.end = end;
@@ -224,7 +221,7 @@ impl EventStream {
         });
         self.end.store(end.0, Ordering::Release);
         if is_new {
-            self.bell.ring();
+            self.audience.ring();
         }
         self.note_change();
     }
@@ -253,7 +250,7 @@ impl EventStream {
         });
         if is_over {
             self.is_over.store(true, Ordering::Release);
-            self.bell.ring();
+            self.audience.ring();
         }
         if is_complete {
             self.note_change();
@@ -292,20 +289,15 @@ impl EventStream {
 
     /// A reader at the log's end.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress, number)
+        Subscription::new(self.clone(), progress)
     }
 
     /// Who reads the stream now.
-    pub fn readers(&self) -> &Readers {
-        &self.readers
-    }
-
-    /// What wakes its readers.
-    pub(super) fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     /// The log's end, without a lock.

@@ -9,8 +9,8 @@
 //! Pull, not push: publishing appends once and wakes; a reader takes handles from the log when its socket has room.
 //! Replay and live delivery are the same code. Nothing here mentions HTTP, TLS, tokens or TOML.
 
+mod audience;
 mod backlog;
-mod bell;
 mod catch_up;
 mod event_stream;
 mod fingerprint;
@@ -23,7 +23,6 @@ mod log;
 mod minter;
 mod policy;
 mod read_through;
-mod readers;
 mod registry;
 mod source;
 mod spec;
@@ -31,6 +30,7 @@ mod subscription;
 mod tap;
 mod verdict;
 
+pub use audience::{Audience, Client, Reader, Seat};
 pub use backlog::Backlog;
 pub use catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp, Overlap};
 pub use event_stream::{Condition, EventStream, Phase, Progress};
@@ -41,7 +41,6 @@ pub use key::StreamKey;
 pub use log::{Entry, EntryKind, EventLog, Lagged, Offset, Place};
 pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
 pub use read_through::ReadThrough;
-pub use readers::{Client, Reader, Readers};
 pub use registry::{EXPIRY_INTERVAL, Full, Streams};
 pub use source::{Batch, EventSource, Interrupted, OpenError, Opened};
 pub use spec::{Observer, StreamSpec};

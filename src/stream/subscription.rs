@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::audience::{Client, Seat};
 use super::backlog::{Backlog, Continuation};
-use super::bell::Slot;
 use super::event_stream::{EventStream, Phase, Progress};
 use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
-use super::readers::{Client, Reader};
 use super::source::OpenError;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, EventId, Frame};
@@ -26,16 +25,13 @@ use crate::sse::{Encoder, EventId, Frame};
 pub struct Subscription {
     stream: Arc<EventStream>,
     progress: watch::Receiver<Progress>,
-    /// Its place at the stream's bell.
-    slot: Slot,
+    /// Where it waits, and is seen from outside.
+    seat: Seat,
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
     read: u64,
     /// What is read before the log. Boxed: hardly anyone has one.
     backlog: Option<Box<Backlog>>,
-    /// The number of its arrival, and how it is seen from outside.
-    number: u64,
-    reader: Arc<Reader>,
 }
 
 /// What there is to do for a reader.
@@ -61,19 +57,23 @@ pub struct Taken {
 }
 
 impl Subscription {
-    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>, number: u64) -> Self {
+    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>) -> Self {
         let (next, read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
-        let slot = stream.bell().enter();
-        let reader = stream.readers().add(number, next, read);
-        Self { stream, progress, slot, next, read, backlog: None, number, reader }
+        let seat = stream.audience().enter(next, read);
+        Self { stream, progress, seat, next, read, backlog: None }
     }
 
     /// Says who reads, for an operator who looks on.
     pub fn is_for(&self, client: Client) {
-        self.reader.is(client);
+        self.seat.is_for(client);
+    }
+
+    /// Where it sits: word for its reader can be left there.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// The stream that is read.
@@ -135,7 +135,7 @@ impl Subscription {
         };
         self.next = at;
         self.read = log.events_until(at);
-        self.reader.stands_at(self.next, self.read);
+        self.seat.stands_at(self.next, self.read);
         Verdict::Replay { missed: log.events_after(at) }
     }
 
@@ -161,7 +161,7 @@ impl Subscription {
             Place::Here(at) => {
                 self.next = at;
                 self.read = log.events_until(at);
-                self.reader.stands_at(self.next, self.read);
+                self.seat.stands_at(self.next, self.read);
                 return Verdict::Resumed { missed: log.events_after(at) };
             }
             Place::Evicted => Gap::Evicted,
@@ -210,7 +210,7 @@ impl Subscription {
         if let Some(ready) = self.look() {
             return Poll::Ready(ready);
         }
-        self.stream.bell().wait(&self.slot, cx.waker());
+        self.seat.wait(cx.waker());
         // It may have rung in between.
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
@@ -294,7 +294,7 @@ impl Subscription {
             self.next.0 += 1;
         }
         self.read += taken.events;
-        self.reader.stands_at(self.next, self.read);
+        self.seat.stands_at(self.next, self.read);
         Ok(taken)
     }
 
@@ -320,7 +320,7 @@ impl Subscription {
         }
         self.next = log.end();
         self.read = log.events_until(self.next);
-        self.reader.stands_at(self.next, self.read);
+        self.seat.stands_at(self.next, self.read);
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
@@ -337,13 +337,12 @@ impl Subscription {
         let log = self.stream.log();
         self.next = log.start();
         self.read = log.events_until(self.next);
-        self.reader.stands_at(self.next, self.read);
+        self.seat.stands_at(self.next, self.read);
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.stream.bell().leave(&self.slot);
-        self.stream.readers().remove(self.number);
+        self.stream.audience().leave(&self.seat);
     }
 }
