@@ -292,6 +292,7 @@ impl Handle {
         // Only now can open responses ask the new routes whether they are still admitted.
         gate.authority.changes().announce();
         self.0.keeper.start(gate);
+        serving::keep_found(gate);
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
         }

@@ -39,8 +39,8 @@ impl Introspection {
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
-            if let Some(journal) = stream.journal() {
-                waiting += log.events_after(journal.kept_until());
+            if let Some(kept_until) = stream.journal().and_then(|journal| journal.kept_until()) {
+                waiting += log.events_after(kept_until);
             }
         }
         if self.gate.store.is_some() {

@@ -137,6 +137,13 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
     }
 }
 
+/// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.
+pub fn keep_found(gate: &Gate) {
+    let routes = gate.routes.load();
+    gate.streams
+        .claim(|key| routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route));
+}
+
 /// The key of the one stream of a route without captures and shared values.
 fn only_key(route: &Route) -> StreamKey {
     StreamKey {

@@ -22,6 +22,8 @@ pub struct Keeper {
     pub stored: Arc<Stored>,
     /// Added to an offset in the log it makes the entry's number in the file. Wraps.
     shift: u64,
+    /// Names the place in the file that is this stream's. `None`: it has none there yet.
+    number: Option<u64>,
     /// What is in the file. `None`: to be looked up before the next write.
     place: Option<Place>,
 }
@@ -46,7 +48,7 @@ struct Segment {
 impl Keeper {
     /// For a stream of whose past nothing is known yet.
     pub fn new(stored: Arc<Stored>) -> Self {
-        Self { stored, shift: 0, place: None }
+        Self { stored, shift: 0, number: None, place: None }
     }
 
     /// Believes nothing that it knew of the file.
@@ -76,6 +78,7 @@ impl Keeper {
         // The stream has published nothing yet: what is stored ends where its log begins.
         let next = self.stored.until();
         self.shift = record.end.wrapping_sub(next.0);
+        self.number = Some(record.number);
         books.put(page, &key, &record, bytes_of(&segments))?;
         self.place = Some(Place { record, was_whole, next, segments });
         Ok(Some(kept))
@@ -159,7 +162,8 @@ impl Keeper {
         books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
     }
 
-    /// Where the stream goes on in the file; a new place if what is there is of another life.
+    /// Where the stream goes on in the file; a new place if what is there is of another life, or of another stream that
+    /// has gone on with the same one.
     fn find_place(
         &mut self,
         page: &mut Page<'_>,
@@ -168,7 +172,9 @@ impl Keeper {
         now: Moment,
     ) -> Result<(), Fault> {
         let key = self.stored.key;
-        if let Some(record) = page.record(&key)?.filter(|record| record.seed == stream.fingerprints().seed()) {
+        let seed = stream.fingerprints().seed();
+        let is_own = |record: &Record| self.number == Some(record.number) && record.seed == seed;
+        if let Some(record) = page.record(&key)?.filter(is_own) {
             let (_, segments) = read(page, &record, now)?;
             let next = Offset(record.end.wrapping_sub(self.shift));
             self.place = Some(Place { record, was_whole: false, next, segments });
@@ -176,10 +182,11 @@ impl Keeper {
         }
         books.forget(page, &key)?;
         let next = stream.log().start();
-        self.shift = 0;
+        let number = books.number();
+        (self.shift, self.number) = (0, Some(number));
         let record = Record {
-            number: books.number(),
-            seed: stream.fingerprints().seed(),
+            number,
+            seed,
             epoch: stream.minter().epoch().to_owned(),
             end: next.0,
             events: 0,

@@ -30,8 +30,12 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// The stream has changed.
     fn changed(&self);
 
-    /// Up to where it has been kept, for looking at.
-    fn kept_until(&self) -> Offset;
+    /// The stream is the one that readers find: it is to be kept, whole and from its log's start, should another that
+    /// was opened after it have taken its place. Not after [`Self::close`].
+    fn claim(&self);
+
+    /// Up to where it has been kept, for looking at. `None`: it is not kept, another has its place.
+    fn kept_until(&self) -> Option<Offset>;
 
     /// Nothing feeds the stream any more: it is to be put away as it is.
     fn close(&self, stream: Arc<EventStream>);

@@ -1,5 +1,7 @@
 //! Event logs on disk: the gateway ends, in every way, and its clients go on where they were.
 
+mod reload;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -231,6 +231,40 @@ fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
 }
 
 #[test]
+fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_again() {
+    for meanwhile in ["the other is open", "the other was closed", "the file cannot be used"] {
+        let mut house = House::new(10, 1 << 20);
+        house.publish(1);
+        house.commit();
+        let (first, stored, told) = (house.stream.clone(), house.stored.clone(), house.published.clone());
+        let kept = house.open();
+        house.resume(kept, false);
+        house.publish(2);
+        house.commit();
+        match meanwhile {
+            "the other was closed" => house.close(),
+            "the file cannot be used" => house.writer.shelf = None,
+            _ => {}
+        }
+
+        (house.stream, house.stored, house.published) = (first, stored, told);
+        house.publish(3);
+        assert!(!house.stored.is_owner() && house.writer.inbox.claim(&house.stored));
+        house.commit();
+        if house.writer.shelf.is_none() {
+            house.writer.open();
+        }
+        house.publish(4);
+        house.commit();
+
+        assert_eq!(house.stored.until(), house.stream.log().end());
+        let kept = house.restart();
+        assert_eq!(kept.as_ref().map(|kept| kept.past.entries.len()), Some(3), "{meanwhile}");
+        house.resume(kept, false);
+    }
+}
+
+#[test]
 fn a_complete_stream_stays_complete() {
     let mut house = House::new(10, 1 << 20);
     house.publish(1);
