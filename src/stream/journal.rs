@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::entry::Entry;
 use super::event_stream::EventStream;
 use super::fingerprint::Seed;
-use super::log::{Entry, Offset};
+use super::log::Offset;
 use crate::sse::EventId;
 
 /// Keeps event logs beyond the process.
@@ -70,6 +71,8 @@ pub struct Past {
     pub id_before: EventId,
     /// The id in force before them, for the upstream.
     pub source_id_before: EventId,
+    /// Whether a client that has `id_before` lacks these entries and nothing else: that id was brought once, and last.
+    pub is_exact: bool,
 }
 
 /// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to

@@ -12,6 +12,7 @@
 mod backlog;
 mod bell;
 mod catch_up;
+mod entry;
 mod event_stream;
 mod fingerprint;
 mod forgotten;
@@ -33,12 +34,13 @@ mod verdict;
 
 pub use backlog::Backlog;
 pub use catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp, Overlap};
+pub use entry::{Entry, EntryKind};
 pub use event_stream::{Condition, EventStream, Phase, Progress};
 pub use fingerprint::{Fingerprints, Seed};
 pub use intake::TellVerdict;
 pub use journal::{Journal, Kept, LogStore, Past, RETURN_PATIENCE};
 pub use key::StreamKey;
-pub use log::{Entry, EntryKind, EventLog, Lagged, Offset, Place};
+pub use log::{EventLog, Lagged, Offset, Place};
 pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
 pub use read_through::ReadThrough;
 pub use readers::{Client, Reader, Readers};

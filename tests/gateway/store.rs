@@ -334,6 +334,26 @@ async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
 }
 
 #[tokio::test]
+async fn an_up_to_date_client_of_a_stream_whose_events_have_all_expired_is_resumed_after_a_restart() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let config = config(&origin, folder.path(), "age = \"6s\"", "64MiB");
+    let gateway = Rillgate::start(&config).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    say(&origin, &mut reader, 1..=3).await;
+    stored(&gateway).await;
+    let empty = "rillgate_event_log_events{route=\"all\"} 0";
+    eventually(DEADLINE, || async { get(&gateway, "/metrics").await.contains(empty) }).await;
+    drop(reader);
+    end(gateway).await;
+
+    let gateway = Rillgate::start(&config).await;
+    for (id, verdict) in [("3", "resumed;missed=0"), ("2", "gap;reason=unknown")] {
+        let client = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", id)]).await;
+        assert_eq!(client.header("rillgate-resume"), verdict);
+    }
+}
+
+#[tokio::test]
 async fn a_complete_stream_is_complete_after_a_restart_and_its_upstream_is_left_alone() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let config = config(&origin, folder.path(), "", "64MiB");
