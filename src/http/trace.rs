@@ -7,7 +7,6 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::forwarded::is_trusted;
 use super::service::peer;
 
 /// See the module. Cheap to clone.
@@ -35,7 +34,7 @@ impl Trace {
     /// What a trusted proxy says of the request, else something made for it.
     pub fn of(head: &Parts) -> Self {
         let peer = peer(head);
-        let is_believed = is_trusted(peer.address.ip().to_canonical(), &peer.trusted_proxies);
+        let is_believed = peer.trusted_proxies.contains(peer.address.ip());
         let mut random = [0; 24];
         getrandom::fill(&mut random).expect("the system has random numbers");
         Self::made_of(head, is_believed, random)

@@ -17,7 +17,6 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -28,6 +27,7 @@ use super::pace::Pace;
 use super::supervise::supervise;
 use super::takeover::{HeadIo, Takeover, Writer};
 use super::transport::Transport;
+use super::trusted::TrustedProxies;
 use super::unserved::Unserved;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
@@ -47,7 +47,7 @@ pub struct Peer {
     /// Whether its address has more connections than it may.
     pub is_over_ip_limit: bool,
     /// Peers whose word about the client's address is believed.
-    pub trusted_proxies: Arc<[IpNet]>,
+    pub trusted_proxies: TrustedProxies,
     /// Whether another process may take this listener's clients when this one leaves.
     pub has_successor: bool,
 }
