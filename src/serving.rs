@@ -126,7 +126,7 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
     gate.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
-        let path = route.settings.upstream_path.fill(&Vec::new());
+        let path = route.settings.upstream_path.fill(&[]);
         let source = Arc::new(HttpEventSource::new(route.settings.upstream.clone(), path, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
