@@ -202,7 +202,8 @@ impl Desk {
                         && let Some(stream) = before.stored.stream.upgrade()
                     {
                         // Its end is still to be told, but its place has been taken: it counts as cut off.
-                        while before.write(page, books, &stream, false, &mut usize::MAX.clone(), now)? {}
+                        let mut all = usize::MAX;
+                        while before.write(page, books, &stream, false, &mut all, now)? {}
                     }
                     let keeper = self.keepers.get_mut(&key).expect("it has just been put there");
                     answers.push((answer, keeper.restore(page, books, now)?));
