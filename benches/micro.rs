@@ -119,7 +119,7 @@ fn store(criterion: &mut Criterion) {
                     let entries: Vec<_> = (0..events).map(|index| entry(number + index as usize)).collect();
                     number += entries.len();
                     stream.publish(entries);
-                    while journal.kept_until() < stream.progress().end {
+                    while journal.kept_until() < Some(stream.progress().end) {
                         std::thread::park_timeout(Duration::from_millis(2));
                     }
                 }

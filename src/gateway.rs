@@ -218,12 +218,10 @@ impl Gateway {
             let introspection = Arc::new(parts.introspection());
             let desk = Arc::new(RevocationDesk(gate.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
-            let mut admin =
-                Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk));
-            admin = admin.known_as(parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default());
-            if let Some(filter) = self.filter {
-                admin = admin.with_filter(filter);
-            }
+            let names = parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
+            let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk))
+                .known_as(names)
+                .with_filter(self.filter);
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
             admin_tasks.spawn("admin", async move {
                 let socket = tokio::select! {
@@ -292,6 +290,7 @@ impl Handle {
         // Only now can open responses ask the new routes whether they are still admitted.
         gate.authority.changes().announce();
         self.0.keeper.start(gate);
+        serving::keep_found(gate);
         if let Some(workers) = self.0.workers.get() {
             serving::open_always(gate, workers);
         }

@@ -39,8 +39,8 @@ impl Introspection {
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
-            if let Some(journal) = stream.journal() {
-                waiting += log.events_after(journal.kept_until());
+            if let Some(kept_until) = stream.journal().and_then(|journal| journal.kept_until()) {
+                waiting += log.events_after(kept_until);
             }
         }
         if self.gate.store.is_some() {
@@ -52,9 +52,7 @@ impl Introspection {
             metrics.event_logs(sums.events, sums.bytes);
         }
     }
-}
 
-impl Introspection {
     /// Asks how far behind readers are, and counts it. Of a crowd only some are asked: every so-many-th.
     pub fn sample_lag(&self) {
         for stream in self.gate.streams.list() {
@@ -66,6 +64,12 @@ impl Introspection {
             // The log has been let go of: a reader may be ahead of it by now.
             stream.audience().sample(CROWD, |read| metrics.lag(events.saturating_sub(read)));
         }
+    }
+
+    /// The stream that is shown so. Where a reload has made two of them, the one with more subscribers.
+    fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
+        let of_route = self.gate.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
+        of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
     }
 }
 
@@ -95,14 +99,6 @@ impl Introspect for Introspection {
 
     fn config(&self) -> Value {
         (**self.config.load()).clone()
-    }
-}
-
-impl Introspection {
-    /// The stream that is shown so. Where a reload has made two of them, the one with more subscribers.
-    fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
-        let of_route = self.gate.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
-        of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
     }
 }
 

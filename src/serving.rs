@@ -126,7 +126,7 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
     gate.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
-        let path = route.settings.upstream_path.fill(&Vec::new());
+        let path = route.settings.upstream_path.fill(&[]);
         let source = Arc::new(HttpEventSource::new(route.settings.upstream.clone(), path, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
@@ -135,6 +135,13 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
     }
+}
+
+/// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.
+pub fn keep_found(gate: &Gate) {
+    let routes = gate.routes.load();
+    gate.streams
+        .claim(|key| routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route));
 }
 
 /// The key of the one stream of a route without captures and shared values.

@@ -67,9 +67,9 @@ impl Admin {
         self
     }
 
-    /// Lets operators change what is logged. Without it, `/log-level` is 404.
-    pub fn with_filter(mut self, filter: FilterHandle) -> Self {
-        self.service.filter = Some(filter);
+    /// Lets operators change what is logged; `None`, the default: `/log-level` is 404.
+    pub fn with_filter(mut self, filter: Option<FilterHandle>) -> Self {
+        self.service.filter = filter;
         self
     }
 

@@ -53,9 +53,9 @@ impl Service {
             return problem(status, words);
         }
         let path = request.uri().path();
-        if path == "/revocations" && self.revocations.is_some() {
+        if let Some(revocations) = self.revocations.as_ref().filter(|_| path == "/revocations") {
             return match *request.method() {
-                Method::POST => self.revoke(request).await,
+                Method::POST => revoke(revocations.clone(), request).await,
                 _ => wrong_method("POST"),
             };
         }
@@ -71,7 +71,7 @@ impl Service {
             || page::file(path).is_some()
             || one.is_some();
         if !known {
-            return problem(StatusCode::NOT_FOUND, "there is nothing here");
+            return nothing_here();
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return wrong_method("GET, HEAD");
@@ -87,7 +87,7 @@ impl Service {
                 (Some(file), _) => reply(StatusCode::OK, file.content_type, file.bytes),
                 (None, Some(one)) if path.starts_with("/tap/") => self.tap(one, request.method(), leave).await,
                 (None, Some(one)) => self.stream(one).await,
-                (None, None) => problem(StatusCode::NOT_FOUND, "there is nothing here"),
+                (None, None) => nothing_here(),
             },
         }
     }
@@ -143,22 +143,6 @@ impl Service {
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }
-
-    async fn revoke<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let Some(revocations) = self.revocations.clone() else {
-            return problem(StatusCode::NOT_FOUND, "there is nothing here");
-        };
-        let body = match whole(request, BODY_BYTES).await {
-            Ok(body) => body,
-            Err(refused) => return refused,
-        };
-        let answer = spawn_blocking(move || revocations.revoke(body)).await;
-        answer.map_or_else(|_| failed(), |(status, value)| json(status, &value))
-    }
 }
 
 /// Which stream is asked for.
@@ -174,6 +158,20 @@ impl OneStream {
         let (route, key) = path.split_once('/')?;
         Some(Self { route: decoded(route)?, key: decoded(key)? })
     }
+}
+
+/// Hands the body to the gateway.
+async fn revoke<B>(revocations: Arc<dyn Revocations>, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = match whole(request, BODY_BYTES).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let answer = spawn_blocking(move || revocations.revoke(body)).await;
+    answer.map_or_else(|_| failed(), |(status, value)| json(status, &value))
 }
 
 /// Replaces the log's filter by the body.
@@ -216,6 +214,10 @@ where
         Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body broke off")),
         Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
+}
+
+fn nothing_here() -> Response<Body> {
+    problem(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
 fn no_stream() -> Response<Body> {

@@ -48,7 +48,7 @@ const TLS: &[Key] = &[
     Key::optional("client_ca", Kind::Text, "File of certificates in PEM that sign the clients': mutual TLS."),
 ];
 
-/// All listeners, each with the table it came from so that the caller can compare addresses.
+/// All listeners, no two of one name or address.
 pub(super) fn listeners(values: &[Value<'_>]) -> Vec<Settings> {
     let mut found: Vec<Settings> = Vec::new();
     for value in values {

@@ -42,8 +42,7 @@ impl Caller {
         let trace: &Trace = head.extensions.get().expect("the service says which request it is");
         let subject = grant.filter(|_| gate.log_subject).and_then(Grant::subject);
         let client = forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers);
-        let is_told = forwarded::is_trusted(peer.address.ip().to_canonical(), &peer.trusted_proxies)
-            && !forwarded::is_trusted(client, &peer.trusted_proxies);
+        let is_told = peer.trusted_proxies.contains(peer.address.ip()) && !peer.trusted_proxies.contains(client);
         Self {
             client,
             forwarded_for: Some(client).filter(|_| is_told),

@@ -6,30 +6,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
-use ipnet::IpNet;
+
+use crate::listen::TrustedProxies;
 
 /// The client's address, `peer` being the other end of the connection.
-pub fn client(peer: IpAddr, trusted: &[IpNet], headers: &HeaderMap) -> IpAddr {
-    let peer = peer.to_canonical();
-    if !is_trusted(peer, trusted) {
-        return peer;
+pub fn client(peer: IpAddr, trusted: &TrustedProxies, headers: &HeaderMap) -> IpAddr {
+    let mut client = peer.to_canonical();
+    if !trusted.contains(client) {
+        return client;
     }
-    let chain = chain(headers);
-    let mut client = peer;
-    for hop in chain.into_iter().rev() {
-        // An address that cannot be read hides whatever is left of it.
-        let Some(address) = hop else { break };
+    // An address that cannot be read hides whatever is left of it.
+    for address in chain(headers).into_iter().rev().map_while(|hop| hop) {
         client = address;
-        if !is_trusted(address, trusted) {
+        if !trusted.contains(client) {
             break;
         }
     }
     client
-}
-
-/// Whether an address is a trusted proxy's.
-pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
-    trusted.iter().any(|network| network.contains(&address))
 }
 
 fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
@@ -64,12 +57,12 @@ mod tests {
     use super::*;
 
     fn seen(peer: &str, fields: &[(&'static str, &'static str)]) -> String {
-        let trusted = ["10.0.0.0/8".parse().expect("a network"), "fd00::/8".parse().expect("a network")];
+        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("a network"));
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().expect("a value"));
         }
-        client(peer.parse().expect("an address"), &trusted, &headers).to_string()
+        client(peer.parse().expect("an address"), &trusted.as_slice().into(), &headers).to_string()
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::life::Life;
 use super::permission::Permission;
 use super::rejection::Rejection;
 use super::report::Report;
-use super::share;
+use super::share::{self, Shared};
 use super::target::{Target, parameter};
 use super::trace::Trace;
 use super::verdict::{prelude, teller};
@@ -54,20 +54,19 @@ pub async fn respond(
 ) -> Result<Response<ResponseBody>, Rejection> {
     let wish = Wish::of(route, head)?;
     let caller = Caller::of(gate, head, grant.as_ref());
-    let shared = share::values(&route.settings.share, head, grant.as_ref())?;
+    let Shared { key, query, headers } = share::values(&route.settings.share, head, grant.as_ref())?;
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
     let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for)?;
-    let path = format!("{}{}", route.settings.upstream_path.fill(&captures.to_vec()), shared.query);
-    let (upstream, headers) = (&route.settings.upstream, shared.headers);
-    // The request that opens the stream is the one that the upstream is told of.
-    let trace = head.extensions.get().map(Trace::headers).unwrap_or_default();
+    // For whoever opens the stream, or is caught up; hardly anyone does.
     let source = || {
-        let source = HttpEventSource::new(upstream.clone(), path.clone(), headers.clone());
-        Arc::new(source.traced(trace.clone()))
+        let path = format!("{}{query}", route.settings.upstream_path.fill(captures));
+        let source = HttpEventSource::new(route.settings.upstream.clone(), path, headers.clone());
+        // The request that opens the stream is the one that the upstream is told of.
+        Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
-    let mut subscription = open(gate, route, target, shared.key, source)?;
+    let mut subscription = open(gate, route, target, key, source)?;
     wait_for_outcome(route, &mut subscription, &wish).await?;
 
     subscription.is_for(caller.reader());

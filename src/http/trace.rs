@@ -7,7 +7,6 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::forwarded::is_trusted;
 use super::service::peer;
 
 /// See the module. Cheap to clone.
@@ -25,6 +24,10 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+/// A trace's id, and that of a span within it (Trace Context, 3.2.2).
+const TRACE_BYTES: usize = 16;
+const SPAN_BYTES: usize = 8;
+
 /// Longest request id that is believed.
 const REQUEST_ID_BYTES: usize = 128;
 
@@ -35,17 +38,22 @@ impl Trace {
     /// What a trusted proxy says of the request, else something made for it.
     pub fn of(head: &Parts) -> Self {
         let peer = peer(head);
-        let is_believed = is_trusted(peer.address.ip().to_canonical(), &peer.trusted_proxies);
-        let mut random = [0; 24];
-        getrandom::fill(&mut random).expect("the system has random numbers");
-        Self::made_of(head, is_believed, random)
+        let is_believed = peer.trusted_proxies.contains(peer.address.ip());
+        Self::made_of(head, is_believed, |bytes| getrandom::fill(bytes).expect("the system has random numbers"))
     }
 
-    fn made_of(head: &Parts, is_believed: bool, random: [u8; 24]) -> Self {
+    fn made_of(head: &Parts, is_believed: bool, draw: impl FnOnce(&mut [u8])) -> Self {
         let given = |name: &HeaderName| only(head, name).filter(|_| is_believed);
         let parent = given(&TRACEPARENT).and_then(|value| Some((value.clone(), trace_id(value.as_bytes())?)));
         let request_id = given(&REQUEST_ID).filter(|value| is_request_id(value.as_bytes())).cloned();
-        let (trace, span) = random.split_at(16);
+        let mut random = [0; TRACE_BYTES + SPAN_BYTES];
+        // Each costs a system call.
+        match (&parent, &request_id) {
+            (Some(_), Some(_)) => {}
+            (Some(_), None) => draw(&mut random[..TRACE_BYTES]),
+            (None, _) => draw(&mut random),
+        }
+        let (trace, span) = random.split_at(TRACE_BYTES);
         let state = parent.as_ref().and_then(|_| state(head));
         // Sampled: a stream is opened once for all its clients, and whoever looks for it in a trace wants to find it.
         let (parent, trace_id) = parent.unwrap_or_else(|| {
@@ -131,7 +139,7 @@ mod tests {
 
     fn trace(fields: &[(&str, &str)], is_believed: bool) -> Trace {
         let request = fields.iter().fold(Request::get("/"), |request, (name, value)| request.header(*name, *value));
-        Trace::made_of(&request.body(()).expect("a request").into_parts().0, is_believed, [7; 24])
+        Trace::made_of(&request.body(()).expect("a request").into_parts().0, is_believed, |bytes| bytes.fill(7))
     }
 
     fn sent(trace: &Trace) -> Vec<String> {
@@ -152,6 +160,20 @@ mod tests {
         let seven = "07".repeat(16);
         let parent = format!("traceparent: 00-{seven}-{}-01", "07".repeat(8));
         assert_eq!(sent(&made), [parent, format!("x-request-id: {seven}")]);
+    }
+
+    #[test]
+    fn only_what_is_not_given_is_drawn() {
+        let id = ("x-request-id", "a");
+        for (fields, needed) in [(&[id, ("traceparent", GOOD)][..], 0), (&[("traceparent", GOOD)], 16), (&[id], 24)] {
+            let mut drawn = 0;
+            let request = fields.iter().fold(Request::get("/"), |request, (name, value)| request.header(*name, *value));
+            let head = request.body(()).expect("a request").into_parts().0;
+
+            Trace::made_of(&head, true, |bytes| drawn = bytes.len());
+
+            assert_eq!(drawn, needed, "{fields:?}");
+        }
     }
 
     #[test]

@@ -18,7 +18,6 @@ use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
-use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -29,6 +28,7 @@ use super::pace::Pace;
 use super::supervise::supervise;
 use super::takeover::{HeadIo, Takeover, Writer};
 use super::transport::Transport;
+use super::trusted::TrustedProxies;
 use super::unserved::Unserved;
 use crate::limits::Limits;
 use crate::tasks::Draining;
@@ -48,7 +48,7 @@ pub struct Peer {
     /// Whether its address has more connections than it may.
     pub is_over_ip_limit: bool,
     /// Peers whose word about the client's address is believed.
-    pub trusted_proxies: Arc<[IpNet]>,
+    pub trusted_proxies: TrustedProxies,
     /// Whether another process may take this listener's clients when this one leaves.
     pub has_successor: bool,
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use ipnet::IpNet;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -24,6 +23,7 @@ use super::proxied::{self, Origin};
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
+use super::trusted::TrustedProxies;
 use super::unserved::Unserved;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
@@ -63,7 +63,7 @@ pub struct Surroundings {
     pub tls: Option<Arc<Tls>>,
     /// Peers whose word about the client's address is believed. They are not limited by address: many clients come
     /// through each.
-    pub trusted_proxies: Arc<[IpNet]>,
+    pub trusted_proxies: TrustedProxies,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// What becomes of the listener when the gateway leaves.
@@ -161,7 +161,7 @@ fn empty<B: ResponseBody>(socket: &TcpListener, around: &Surroundings, service: 
 
 fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundings, service: impl Service<B>) {
     around.metrics.accepted();
-    let is_trusted = proxied::is_trusted(address.ip(), &around.trusted_proxies);
+    let is_trusted = around.trusted_proxies.contains(address.ip());
     if around.proxy_protocol && !is_trusted {
         // What it says about the client would be its own invention, and without that it is not expected here.
         around.metrics.refused("proxy_untrusted");

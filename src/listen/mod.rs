@@ -24,6 +24,7 @@ mod takeover;
 mod tls;
 mod tls_stream;
 mod transport;
+mod trusted;
 mod unserved;
 
 pub use admission::{Admission, network};
@@ -40,3 +41,4 @@ pub use supervise::watch;
 pub use takeover::{Takeover, Writer};
 pub use tls::{Tls, TlsError};
 pub use transport::Transport;
+pub use trusted::TrustedProxies;

@@ -4,16 +4,16 @@
 //! peers that are trusted. Does not know the header's form, see `proxy_header`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::admission::Admitted;
 use super::proxy_header::Header;
+use super::trusted::TrustedProxies;
 
 /// Where a connection comes from, and its place there.
 pub struct Origin {
@@ -21,12 +21,6 @@ pub struct Origin {
     pub address: SocketAddr,
     /// Counted for that address.
     pub admitted: Admitted,
-}
-
-/// Whether a peer's word about the client is believed.
-pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
-    let peer = peer.to_canonical();
-    trusted.iter().any(|network| network.contains(&peer))
 }
 
 /// Reads the header of a connection from `peer`, within `patience`, and counts the connection for its client. Where the
@@ -38,13 +32,13 @@ pub async fn client(
     mut tcp: TcpStream,
     peer: SocketAddr,
     admitted: Admitted,
-    trusted: &[IpNet],
+    trusted: &TrustedProxies,
     patience: Duration,
 ) -> Result<(TcpStream, Origin), &'static str> {
     match timeout(patience, read(&mut tcp)).await {
         Ok(Ok(None)) => Ok((tcp, Origin { address: peer, admitted })),
         Ok(Ok(Some(address))) => {
-            let admitted = admitted.on_behalf_of(address.ip(), !is_trusted(address.ip(), trusted))?;
+            let admitted = admitted.on_behalf_of(address.ip(), !trusted.contains(address.ip()))?;
             Ok((tcp, Origin { address, admitted }))
         }
         Ok(Err(_)) => Err("proxy_header"),

@@ -35,9 +35,8 @@ impl Rate {
         (pace.interval, pace.burst) = spacing(per_second);
     }
 
-    /// Waits for its turn. A turn that is not waited for is given back: else a storm of clients that give up would keep
-    /// everyone waiting long after it has passed.
-    /// Whoever has to wait hears of it first.
+    /// Waits for its turn; calls `waits` first if there is a wait. A turn that is not waited for is given back: else a storm
+    /// of clients that give up would keep everyone waiting long after it has passed.
     pub async fn turn(&self, waits: impl FnOnce()) {
         let now = Instant::now();
         let (early, interval) = {

@@ -200,7 +200,7 @@ impl PathTemplate {
     }
 
     /// The path for these captures.
-    pub fn fill(&self, captures: &Captures) -> String {
+    pub fn fill(&self, captures: &[(String, String)]) -> String {
         if self.0.is_empty() {
             return "/".to_owned();
         }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::pattern::{PathPattern, PathTemplate};
 use crate::auth::RuleSettings;
-use crate::route::pattern::{PathPattern, PathTemplate};
-pub use crate::stream::{OnGap, Start};
-
 use crate::stream::{CatchUpLimit, Policy};
+pub use crate::stream::{OnGap, Start};
 use crate::upstream::Target;
 
 /// One configured route.

@@ -4,6 +4,7 @@
 //! that were opened and closed only so many wait; and of those that were closed only so many bytes are held until they
 //! are written, but for the last time, when all that is open is closed and no more will come.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -22,8 +23,8 @@ pub struct Stored {
     /// The stream, for as long as somebody feeds it.
     pub stream: Weak<EventStream>,
     has_changed: AtomicBool,
-    /// Too much waited when it was opened: nothing of it is ever stored.
-    is_declined: AtomicBool,
+    /// Whether it is the one that is stored under its key. Changed while the inbox is locked.
+    is_owner: AtomicBool,
     until: AtomicU64,
 }
 
@@ -39,6 +40,8 @@ pub struct Opening {
 pub enum Request {
     /// A stream begins.
     Open(Opening),
+    /// A stream that another has taken the place of is to be stored after all, from its log's start.
+    Adopt(Arc<Stored>),
     /// A stream has ended. `None` in place of it: too much waits already, it goes as if the process had been killed.
     Close(Arc<Stored>, Option<Arc<EventStream>>),
 }
@@ -66,6 +69,8 @@ pub struct Inbox {
 #[derive(Default)]
 struct Waiting {
     work: Work,
+    /// Whose the keys are: the streams that were opened or claimed last, and are not closed.
+    owners: HashMap<StoreKey, Arc<Stored>>,
     /// Of the streams that were closed.
     closed_bytes: usize,
     /// Whether all that is open is about to be closed.
@@ -75,8 +80,8 @@ struct Waiting {
 impl Stored {
     /// Of a stream whose log ends there and is not stored.
     pub fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
-        let (has_changed, is_declined) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, stream, has_changed, is_declined, until: AtomicU64::new(end.0) }
+        let (has_changed, is_owner) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { key, stream, has_changed, is_owner, until: AtomicU64::new(end.0) }
     }
 
     /// Up to where it is stored.
@@ -94,15 +99,17 @@ impl Stored {
         self.has_changed.store(false, Ordering::SeqCst);
     }
 
-    fn is_declined(&self) -> bool {
-        self.is_declined.load(Ordering::Relaxed)
+    /// Whether it is the one that is stored under its key.
+    pub fn is_owner(&self) -> bool {
+        self.is_owner.load(Ordering::SeqCst)
     }
 }
 
 impl Inbox {
     /// A stream has changed. An atomic operation, mostly.
     pub fn changed(&self, stored: &Arc<Stored>) {
-        if !stored.has_changed.swap(true, Ordering::SeqCst) && !stored.is_declined() {
+        // Who becomes the owner later is written then.
+        if !stored.has_changed.swap(true, Ordering::SeqCst) && stored.is_owner() {
             self.waiting.lock().work.changed.push(stored.clone());
             self.wake.notify_one();
         }
@@ -112,22 +119,38 @@ impl Inbox {
     /// clients that leave again make streams come and go. Then its asker is told at once that there is nothing.
     pub fn open(&self, opening: Opening) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.work.requests.len() >= MOST_REQUESTS {
-            opening.stored.is_declined.store(true, Ordering::Relaxed);
-            return false;
+        let is_taken_on = waiting.give(&opening.stored);
+        if is_taken_on {
+            waiting.work.requests.push(Request::Open(opening));
+            self.wake.notify_one();
         }
-        waiting.work.requests.push(Request::Open(opening));
-        self.wake.notify_one();
-        true
+        is_taken_on
+    }
+
+    /// A stream that is open, and not closed, is the one to be stored under its key. An atomic operation, mostly. Returns
+    /// whether it is: as with opening, not while too many wait.
+    pub fn claim(&self, stored: &Arc<Stored>) -> bool {
+        if stored.is_owner() {
+            return true;
+        }
+        let mut waiting = self.waiting.lock();
+        let is_taken_on = waiting.give(stored);
+        if is_taken_on {
+            waiting.work.requests.push(Request::Adopt(stored.clone()));
+            self.wake.notify_one();
+        }
+        is_taken_on
     }
 
     /// A stream has ended.
     pub fn close(&self, stored: &Arc<Stored>, stream: Arc<EventStream>) {
-        if stored.is_declined() {
-            return;
-        }
         let bytes = stream.log().bytes();
         let mut waiting = self.waiting.lock();
+        if !stored.is_owner() {
+            return;
+        }
+        waiting.owners.remove(&stored.key);
+        stored.is_owner.store(false, Ordering::SeqCst);
         let is_held = waiting.is_leaving || waiting.closed_bytes + bytes <= MOST_CLOSED_BYTES;
         let stream = is_held.then_some(stream);
         waiting.closed_bytes += stream.as_ref().map_or(0, |_| bytes);
@@ -173,6 +196,20 @@ impl Inbox {
         let is_new = *said != trouble;
         *said = trouble;
         is_new
+    }
+}
+
+impl Waiting {
+    /// Makes a stream the owner of its key, unless too much waits.
+    fn give(&mut self, stored: &Arc<Stored>) -> bool {
+        if self.work.requests.len() >= MOST_REQUESTS {
+            return false;
+        }
+        if let Some(before) = self.owners.insert(stored.key, stored.clone()) {
+            before.is_owner.store(false, Ordering::SeqCst);
+        }
+        stored.is_owner.store(true, Ordering::SeqCst);
+        true
     }
 }
 

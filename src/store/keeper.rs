@@ -22,6 +22,8 @@ pub struct Keeper {
     pub stored: Arc<Stored>,
     /// Added to an offset in the log it makes the entry's number in the file. Wraps.
     shift: u64,
+    /// Names the place in the file that is this stream's. `None`: it has none there yet.
+    number: Option<u64>,
     /// What is in the file. `None`: to be looked up before the next write.
     place: Option<Place>,
 }
@@ -46,7 +48,7 @@ struct Segment {
 impl Keeper {
     /// For a stream of whose past nothing is known yet.
     pub fn new(stored: Arc<Stored>) -> Self {
-        Self { stored, shift: 0, place: None }
+        Self { stored, shift: 0, number: None, place: None }
     }
 
     /// Believes nothing that it knew of the file.
@@ -76,6 +78,7 @@ impl Keeper {
         // The stream has published nothing yet: what is stored ends where its log begins.
         let next = self.stored.until();
         self.shift = record.end.wrapping_sub(next.0);
+        self.number = Some(record.number);
         books.put(page, &key, &record, bytes_of(&segments))?;
         self.place = Some(Place { record, was_whole, next, segments });
         Ok(Some(kept))
@@ -118,11 +121,11 @@ impl Keeper {
         let shift = self.shift;
         let in_file = |offset: Offset| offset.0.wrapping_add(shift);
         let start = loop {
-            let (piece, first, start) = piece(stream, place.next);
-            let Some(piece) = piece else { break start };
-            let end = Offset(first.0 + piece.entries.len() as u64);
+            let (piece, start) = piece(stream, place.next);
+            let Some(Piece { past: piece, first, end, is_end_exact }) = piece else { break start };
             let last = piece.entries.last().expect("a piece has entries");
             (place.record.id, place.record.source_id) = (last.id.clone(), last.source_id.clone());
+            place.record.is_exact = is_end_exact;
             place.record.events =
                 piece.events_before + piece.entries.iter().filter(|entry| entry.is_event()).count() as u64;
             let newest = now.date(last.at);
@@ -159,7 +162,8 @@ impl Keeper {
         books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
     }
 
-    /// Where the stream goes on in the file; a new place if what is there is of another life.
+    /// Where the stream goes on in the file; a new place if what is there is of another life, or of another stream that
+    /// has gone on with the same one.
     fn find_place(
         &mut self,
         page: &mut Page<'_>,
@@ -168,7 +172,9 @@ impl Keeper {
         now: Moment,
     ) -> Result<(), Fault> {
         let key = self.stored.key;
-        if let Some(record) = page.record(&key)?.filter(|record| record.seed == stream.fingerprints().seed()) {
+        let seed = stream.fingerprints().seed();
+        let is_own = |record: &Record| self.number == Some(record.number) && record.seed == seed;
+        if let Some(record) = page.record(&key)?.filter(is_own) {
             let (_, segments) = read(page, &record, now)?;
             let next = Offset(record.end.wrapping_sub(self.shift));
             self.place = Some(Place { record, was_whole: false, next, segments });
@@ -176,15 +182,17 @@ impl Keeper {
         }
         books.forget(page, &key)?;
         let next = stream.log().start();
-        self.shift = 0;
+        let number = books.number();
+        (self.shift, self.number) = (0, Some(number));
         let record = Record {
-            number: books.number(),
-            seed: stream.fingerprints().seed(),
+            number,
+            seed,
             epoch: stream.minter().epoch().to_owned(),
             end: next.0,
             events: 0,
             id: Default::default(),
             source_id: Default::default(),
+            is_exact: false,
             retry: None,
             is_whole: false,
             complete_at: None,
@@ -227,13 +235,21 @@ fn bytes_of(segments: &VecDeque<Segment>) -> u64 {
     segments.iter().map(|segment| segment.bytes + SEGMENT_COST).sum()
 }
 
-/// What follows in the log from a place on, or from the log's start if the place is gone, where that is, and where the
-/// log starts.
-fn piece(stream: &EventStream, next: Offset) -> (Option<Past>, Offset, Offset) {
+/// A part of the log, about as large as a segment.
+struct Piece {
+    past: Past,
+    first: Offset,
+    end: Offset,
+    /// See [`Past::is_exact`], at its end.
+    is_end_exact: bool,
+}
+
+/// What follows in the log from a place on, or from the log's start if the place is gone, and where the log starts.
+fn piece(stream: &EventStream, next: Offset) -> (Option<Piece>, Offset) {
     let log = stream.log();
     let start = log.start();
     let first = next.max(start);
-    let Ok(entries) = log.from(first, 0) else { return (None, first, start) };
+    let Ok(entries) = log.from(first, 0) else { return (None, start) };
     let mut bytes = 0;
     let entries: Vec<_> = entries
         .take_while(|entry| {
@@ -244,10 +260,17 @@ fn piece(stream: &EventStream, next: Offset) -> (Option<Past>, Offset, Offset) {
         .cloned()
         .collect();
     if entries.is_empty() {
-        return (None, first, start);
+        return (None, start);
     }
-    let (id_before, source_id_before) = (log.id_at(first).clone(), log.source_id_at(first).clone());
-    (Some(Past { entries, events_before: log.events_until(first), id_before, source_id_before }), first, start)
+    let end = Offset(first.0 + entries.len() as u64);
+    let past = Past {
+        entries,
+        events_before: log.events_until(first),
+        id_before: log.id_at(first).clone(),
+        source_id_before: log.source_id_at(first).clone(),
+        is_exact: log.is_exact_at(first),
+    };
+    (Some(Piece { past, first, end, is_end_exact: log.is_exact_at(end) }), start)
 }
 
 /// All that is stored of a stream, which must be one piece.
@@ -273,6 +296,7 @@ fn read(page: &Page<'_>, record: &Record, now: Moment) -> Result<(Past, VecDeque
         events_before: record.events,
         id_before: record.id.clone(),
         source_id_before: record.source_id.clone(),
+        is_exact: record.is_exact,
     };
     let whole = whole.unwrap_or_else(nothing);
     let events = whole.events_before + whole.entries.iter().filter(|entry| entry.is_event()).count() as u64;

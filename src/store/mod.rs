@@ -139,11 +139,17 @@ impl Journal for Handle {
         self.inbox.changed(&self.stored);
     }
 
+    fn claim(&self) {
+        if !self.inbox.claim(&self.stored) {
+            self.metrics.error("behind");
+        }
+    }
+
     fn close(&self, stream: Arc<EventStream>) {
         self.inbox.close(&self.stored, stream);
     }
 
-    fn kept_until(&self) -> Offset {
-        self.stored.until()
+    fn kept_until(&self) -> Option<Offset> {
+        self.stored.is_owner().then(|| self.stored.until())
     }
 }

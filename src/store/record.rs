@@ -30,6 +30,8 @@ pub struct Record {
     pub id: EventId,
     /// The id in force there, for the upstream.
     pub source_id: EventId,
+    /// Whether a client that has `id` has everything up to there: see [`crate::stream::Past`].
+    pub is_exact: bool,
     /// The upstream's reconnection time, in milliseconds.
     pub retry: Option<u64>,
     /// Whether nothing that was told is missing. Taken back before the stream goes on.
@@ -77,7 +79,8 @@ impl Record {
         sheet.byte(FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
         sheet.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
         sheet.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
-        sheet.optional(self.retry).byte(u8::from(self.is_whole)).optional(self.complete_at);
+        let flags = if self.is_whole { WHOLE } else { 0 } | if self.is_exact { EXACT } else { 0 };
+        sheet.optional(self.retry).byte(flags).optional(self.complete_at);
         sheet.number(self.touched).number(self.age).number(self.bytes);
         sheet.finish()
     }
@@ -88,16 +91,22 @@ impl Record {
         if reading.byte()? != FORMAT {
             return None;
         }
+        let (number, seed) = (reading.number()?, [reading.number()?, reading.number()?]);
+        let epoch = reading.text()?.to_owned();
+        let (end, events) = (reading.number()?, reading.number()?);
+        let (id, source_id) = (reading.id()?, reading.id()?);
+        let (retry, flags) = (reading.optional()?, reading.byte()?);
         let record = Self {
-            number: reading.number()?,
-            seed: [reading.number()?, reading.number()?],
-            epoch: reading.text()?.to_owned(),
-            end: reading.number()?,
-            events: reading.number()?,
-            id: reading.id()?,
-            source_id: reading.id()?,
-            retry: reading.optional()?,
-            is_whole: reading.byte()? != 0,
+            number,
+            seed,
+            epoch,
+            end,
+            events,
+            id,
+            source_id,
+            is_exact: flags & EXACT != 0,
+            retry,
+            is_whole: flags & WHOLE != 0,
             complete_at: reading.optional()?,
             touched: reading.number()?,
             age: reading.number()?,
@@ -114,3 +123,5 @@ impl Record {
 }
 
 const FORMAT: u8 = 1;
+const WHOLE: u8 = 1;
+const EXACT: u8 = 2;

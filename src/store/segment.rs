@@ -10,7 +10,10 @@ use crate::stream::{Entry, EntryKind, Past};
 /// A segment's entries as bytes. What stands before them is told as in [`Past`].
 pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
     let mut sheet = Sheet::default();
-    sheet.byte(FORMAT).number(piece.events_before).number(piece.entries.len() as u64);
+    sheet
+        .byte(if piece.is_exact { EXACT_FORMAT } else { FORMAT })
+        .number(piece.events_before)
+        .number(piece.entries.len() as u64);
     sheet.bytes(piece.id_before.as_str().as_bytes()).bytes(piece.source_id_before.as_str().as_bytes());
     let (mut id, mut source_id) = (&piece.id_before, &piece.source_id_before);
     for entry in &piece.entries {
@@ -42,9 +45,11 @@ pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
 /// What [`encode`] made. `None`: it is damaged, or of a format that is not known.
 pub fn decode(bytes: &[u8], now: Moment) -> Option<Past> {
     let mut reading = Reading::of(bytes)?;
-    if reading.byte()? != FORMAT {
-        return None;
-    }
+    let is_exact = match reading.byte()? {
+        FORMAT => false,
+        EXACT_FORMAT => true,
+        _ => return None,
+    };
     let events_before = reading.number()?;
     let count = reading.number()?;
     let (id_before, source_id_before) = (reading.id()?, reading.id()?);
@@ -69,10 +74,12 @@ pub fn decode(bytes: &[u8], now: Moment) -> Option<Past> {
         let frame = Frame::of_lines(reading.bytes()?);
         entries.push(Entry { frame, id: id.clone(), source_id: source_id.clone(), kind, at });
     }
-    reading.is_at_end().then_some(Past { entries, events_before, id_before, source_id_before })
+    reading.is_at_end().then_some(Past { entries, events_before, id_before, source_id_before, is_exact })
 }
 
 const FORMAT: u8 = 1;
+/// The same, of a segment before which the id in force is exact.
+const EXACT_FORMAT: u8 = 2;
 const EVENT: u8 = 1;
 const OWN_ID: u8 = 2;
 const SAME_ID: u8 = 4;

@@ -202,11 +202,13 @@ impl Desk {
                         && let Some(stream) = before.stored.stream.upgrade()
                     {
                         // Its end is still to be told, but its place has been taken: it counts as cut off.
-                        while before.write(page, books, &stream, false, &mut usize::MAX.clone(), now)? {}
+                        let mut all = usize::MAX;
+                        while before.write(page, books, &stream, false, &mut all, now)? {}
                     }
                     let keeper = self.keepers.get_mut(&key).expect("it has just been put there");
                     answers.push((answer, keeper.restore(page, books, now)?));
                 }
+                Request::Adopt(stored) => self.adopt(stored),
                 Request::Close(stored, stream) => {
                     if !self.is_current(&stored) {
                         continue;
@@ -246,6 +248,13 @@ impl Desk {
             self.is_full = false;
         }
         Ok(answers)
+    }
+
+    /// What another stream has put in its place in the file is of another life, also if it went on with what this one had
+    /// left: so nothing is known of a place, and one that is not known is not gone on with.
+    fn adopt(&mut self, stored: Arc<Stored>) {
+        self.unfinished.push(stored.clone());
+        self.keepers.insert(stored.key, Keeper::new(stored));
     }
 
     fn is_current(&self, stored: &Arc<Stored>) -> bool {
@@ -288,6 +297,7 @@ impl Desk {
                     self.keepers.insert(stored.key, Keeper::new(stored));
                     let _ = answer.send(None);
                 }
+                Request::Adopt(stored) => self.adopt(stored),
                 Request::Close(stored, _) if self.is_current(&stored) => drop(self.keepers.remove(&stored.key)),
                 Request::Close(..) => {}
             }

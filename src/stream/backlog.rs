@@ -6,7 +6,8 @@
 use tokio::sync::watch;
 
 use super::catch_up::{CaughtUp, Overlap};
-use super::log::{Entry, EntryKind, Lagged, Offset};
+use super::entry::{Entry, EntryKind};
+use super::log::{Lagged, Offset};
 use super::read_through::State;
 use super::subscription::Taken;
 

@@ -16,10 +16,11 @@ use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
 use super::audience::Audience;
+use super::entry::Entry;
 use super::fingerprint::Fingerprints;
 use super::journal::{Journal, Kept, RETURN_PATIENCE};
 use super::key::StreamKey;
-use super::log::{Entry, EventLog, Offset, Place};
+use super::log::{EventLog, Offset, Place};
 use super::minter::Minter;
 use super::policy::Policy;
 use super::read_through::CatchUps;

@@ -6,8 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::entry::{Entry, EntryKind};
 use super::fingerprint::Fingerprints;
-use super::log::{Entry, EntryKind, EventLog, Offset};
+use super::log::{EventLog, Offset};
 use super::minter::Minter;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, Event, EventId, Frame, Item};

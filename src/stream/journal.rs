@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::entry::Entry;
 use super::event_stream::EventStream;
 use super::fingerprint::Seed;
-use super::log::{Entry, Offset};
+use super::log::Offset;
 use crate::sse::EventId;
 
 /// Keeps event logs beyond the process.
@@ -30,8 +31,12 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// The stream has changed.
     fn changed(&self);
 
-    /// Up to where it has been kept, for looking at.
-    fn kept_until(&self) -> Offset;
+    /// The stream is the one that readers find: it is to be kept, whole and from its log's start, should another that
+    /// was opened after it have taken its place. Not after [`Self::close`].
+    fn claim(&self);
+
+    /// Up to where it has been kept, for looking at. `None`: it is not kept, another has its place.
+    fn kept_until(&self) -> Option<Offset>;
 
     /// Nothing feeds the stream any more: it is to be put away as it is.
     fn close(&self, stream: Arc<EventStream>);
@@ -66,6 +71,8 @@ pub struct Past {
     pub id_before: EventId,
     /// The id in force before them, for the upstream.
     pub source_id_before: EventId,
+    /// Whether a client that has `id_before` lacks these entries and nothing else: that id was brought once, and last.
+    pub is_exact: bool,
 }
 
 /// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to

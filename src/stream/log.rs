@@ -6,45 +6,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
+use super::entry::{Entry, EntryKind};
 use super::forgotten::Forgotten;
 use super::journal::Past;
 use super::policy::Retention;
-use crate::sse::{EventId, Frame};
+use crate::sse::EventId;
 
 /// A place between two entries: everything before it has been read. The first place of a stream is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offset(pub u64);
-
-/// What is appended: whole SSE lines, encoded once for all clients.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The bytes.
-    pub frame: Frame,
-    /// The last event id that a client has after reading this.
-    pub id: EventId,
-    /// The upstream's own id in force after this, whatever clients are shown: what it can be asked to go on after.
-    pub source_id: EventId,
-    /// What it is to the client.
-    pub kind: EntryKind,
-    /// When it came.
-    pub at: Instant,
-}
-
-/// What an entry is to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    /// Dispatches an event. The number tells the upstream's events apart: equal for equal id, type and data.
-    Event {
-        /// Fingerprint of what the upstream sent, minted ids not included.
-        fingerprint: u64,
-        /// Whether the upstream gave it an id of its own.
-        has_own_id: bool,
-        /// Stands for the event's type: equal for equal types.
-        topic: u64,
-    },
-    /// Dispatches nothing: an id alone, a reconnection time, a verdict.
-    Aside,
-}
 
 /// A reader fell off the log: entries between its place and the log's start are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,8 +112,9 @@ impl EventLog {
         assert!(self.kept.is_empty() && self.events_ever == 0, "a past is put before a log that has none");
         self.start = self.start.checked_sub(past.entries.len() as u64).expect("a log with a past begins high");
         (self.events_before, self.events_ever) = (past.events_before, past.events_before);
-        // Whether the cut is within a run of events under one id is not known any more: to be told a gap is right.
-        self.is_run_cut = !past.id_before.is_empty();
+        // Else the cut may be within a run of events under one id: to be told a gap is right.
+        self.is_run_cut = !past.is_exact && !past.id_before.is_empty();
+        self.is_before_exact = past.is_exact;
         (self.id_before, self.source_id_before) = (past.id_before, past.source_id_before);
         for entry in past.entries {
             self.append(entry);
@@ -277,6 +248,15 @@ impl EventLog {
         self.before(at).map_or(&self.source_id_before, |entry| &entry.source_id)
     }
 
+    /// Whether who has the id in force at a place lacks exactly what follows it: the entry before the place brought that
+    /// id, and none before it did.
+    pub fn is_exact_at(&self, at: Offset) -> bool {
+        let id = self.id_at(at).as_str();
+        let is_first =
+            !self.forgotten.contains_id(id) && self.occurrences.get(id).is_some_and(|seen| !seen.is_repeated);
+        if at == self.start() { self.is_before_exact } else { is_first && self.place(id) == Place::Here(at) }
+    }
+
     /// The entry that ends at a place.
     fn before(&self, at: Offset) -> Option<&Entry> {
         let index = at.0.checked_sub(self.start + 1)?;
@@ -368,21 +348,6 @@ impl EventLog {
     /// The oldest and newest id kept.
     pub fn ids(&self) -> Option<(&EventId, &EventId)> {
         Some((&self.kept.front()?.entry.id, &self.kept.back()?.entry.id))
-    }
-}
-
-impl Entry {
-    /// Whether a client dispatches something.
-    pub fn is_event(&self) -> bool {
-        matches!(self.kind, EntryKind::Event { .. })
-    }
-
-    /// The fingerprint of an event that the upstream named itself.
-    fn own_fingerprint(&self) -> Option<u64> {
-        match self.kind {
-            EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
-            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside => None,
-        }
     }
 }
 

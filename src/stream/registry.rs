@@ -70,7 +70,10 @@ impl Streams {
         }
         match open.entry(key.clone()) {
             // Attached under the lock: `forget` cannot run between finding the stream and holding it.
-            Entry::Occupied(known) => Ok(known.get().subscribe()),
+            Entry::Occupied(known) => {
+                claim(known.get());
+                Ok(known.get().subscribe())
+            }
             Entry::Vacant(free) => {
                 let spec = spec();
                 let stream = match &spec.store {
@@ -102,6 +105,13 @@ impl Streams {
     /// Keeps the streams with these keys when nobody reads them, and no others. They are still opened by `subscribe`.
     pub fn keep_open(&self, keys: HashSet<StreamKey>) {
         self.always.send_replace(keys);
+    }
+
+    /// Has the open streams with such keys kept beyond the process, in place of others that were opened after them: to be
+    /// called when a reload has made them the ones that readers find.
+    pub fn claim(&self, is_found: impl Fn(&StreamKey) -> bool) {
+        // Under the lock none of them is put away.
+        self.open.lock().values().filter(|stream| is_found(stream.key())).for_each(claim);
     }
 
     async fn keep(self, stream: Arc<EventStream>, spec: StreamSpec) {
@@ -163,6 +173,12 @@ impl Streams {
         for stream in self.list() {
             stream.expire(now);
         }
+    }
+}
+
+fn claim(stream: &Arc<EventStream>) {
+    if let Some(journal) = stream.journal() {
+        journal.claim();
     }
 }
 

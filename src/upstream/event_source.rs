@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, USER_AGENT,
 };
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
 use tokio::time::timeout;
 use url::Url;
@@ -75,9 +75,7 @@ impl HttpEventSource {
             })?;
             match self.judge(origin, &path, &exchange.response)? {
                 Answer::Stream => {
-                    let verdict = exchange.response.headers().get("rillgate-resume");
-                    let begins = |word: &str| verdict.is_some_and(|it| it.as_bytes().starts_with(word.as_bytes()));
-                    let (is_continued, is_gap) = (begins("resumed"), begins("gap"));
+                    let (is_continued, is_gap) = continuity(exchange.response.headers(), after);
                     return Ok(Opened { items: self.items(exchange), is_continued, is_gap });
                 }
                 Answer::Redirect(next) => path = next,
@@ -177,6 +175,17 @@ impl HttpEventSource {
 impl EventSource for HttpEventSource {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
         self.open_any(after).boxed()
+    }
+}
+
+/// Whether the head of the answer says that the upstream goes on after the id that it was asked for, and whether it says
+/// that it does not: as another rillgate does, or as hubs of the Mercure protocol do, which name the id after which they
+/// begin (draft-dunglas-mercure, "Reconciliation").
+fn continuity(answer: &HeaderMap, asked: Option<&EventId>) -> (bool, bool) {
+    let begins_after = || Some(answer.get("last-event-id")?.as_bytes() == asked?.as_str().as_bytes());
+    match answer.get("rillgate-resume") {
+        Some(verdict) => (verdict.as_bytes().starts_with(b"resumed"), verdict.as_bytes().starts_with(b"gap")),
+        None => begins_after().map_or((false, false), |is_asked| (is_asked, !is_asked)),
     }
 }
 

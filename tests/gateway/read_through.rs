@@ -134,13 +134,15 @@ async fn an_evicted_id_is_caught_up_from_a_producer_that_resumes_or_says_everyth
 #[tokio::test]
 async fn who_cannot_be_caught_up_gets_the_ordinary_gap() {
     type Script = fn(&Request) -> Answer;
-    let cases: [(&str, &str, Script); 8] = [
+    let cases: [(&str, &str, Script); 9] = [
         ("", "unproved", |_| Answer::stream().then(events(38..=40))),
         ("", "unproved", |_| Answer::stream().then(events(40..=40))),
         ("", "unproved", |_| Answer::stream()),
         ("", "late", |_| Answer::stream().then(events(34..=36))),
         ("", "refused", |_| Answer::status(500)),
         ("", "refused", |_| Answer::stream().header("rillgate-resume", "gap;reason=unknown").then(events(34..=40))),
+        // A Mercure hub whose history does not reach back to the id.
+        ("", "refused", |_| Answer::stream().header("last-event-id", "earliest").then(events(34..=40))),
         ("", "ended", |_| Answer::stream().then(events(34..=36)).then_cut(crate::support::script::How::End)),
         ("read_through_limit.events = 3", "too_large", |_| Answer::stream().then(events(34..=40))),
     ];
@@ -202,6 +204,20 @@ async fn the_extra_request_is_the_streams_own_but_for_the_id() {
     };
     assert_eq!(without_id(own), without_id(extra));
     assert_eq!((extra.target.as_str(), extra.header("x-tenant")), ("/a?depth=5", Some("acme")));
+}
+
+#[tokio::test]
+async fn a_producer_that_names_the_id_in_its_head_is_believed() {
+    let (origin, gateway) = restarted("").await;
+    origin.answer(|request| match request.last_event_id() {
+        Some(id) => Answer::stream().header("last-event-id", id),
+        None => Answer::stream(),
+    });
+
+    for client in both_protocols(&gateway, None) {
+        let client = client.subscribe("/a", &[("last-event-id", "40")]).await;
+        assert_eq!(client.header("rillgate-resume"), "resumed;missed=0");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Event logs on disk: the gateway ends, in every way, and its clients go on where they were.
 
+mod disk;
+mod reload;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -249,62 +252,6 @@ async fn an_id_older_than_a_stored_log_is_read_through_and_one_that_is_in_it_is_
     assert_eq!(data(&mut old, 16).await, (26..=41).collect::<Vec<_>>());
 }
 
-/// A disk that takes seconds for each commit: the system call that waits for it is held up.
-#[tokio::test]
-async fn a_slow_disk_delays_no_event_and_loses_none() {
-    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    origin.honour_last_event_id();
-    let config = config(&origin, folder.path(), "", "64MiB");
-    let calls = folder.path().join("calls");
-    let calls = calls.to_str().unwrap();
-    let slow = "inject=fsync,fdatasync:delay_enter=1500000";
-    let slowed = ["strace", "-D", "-f", "-q", "-o", calls, "-e", "trace=fsync,fdatasync", "-e", slow];
-    let mut gateway = Rillgate::start_by(&slowed, &config).await;
-    gateway.wait_line("store in use", DEADLINE).await;
-    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    let begun = Instant::now();
-
-    say(&origin, &mut reader, 1..=40).await;
-
-    // Waiting for the disk would have taken forty commits.
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
-    stored(&gateway).await;
-    assert!(std::fs::read_to_string(calls).unwrap().contains("(DELAYED)"));
-    assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
-    gateway.restart().await;
-    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
-    assert_eq!(reader.header("rillgate-resume"), "resumed;missed=39");
-    assert_eq!(data(&mut reader, 39).await, (2..=40).collect::<Vec<_>>());
-}
-
-/// A disk that takes no more: the system refuses to let files of this process grow over 256 KiB.
-#[tokio::test]
-async fn a_disk_that_takes_no_more_costs_durability_alone() {
-    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"];
-    let gateway = Rillgate::start_by(&limited, &config(&origin, folder.path(), "", "64MiB")).await;
-    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    let large = "x".repeat(50_000);
-
-    for _ in 0..60 {
-        origin.emit(Emission::event("1", "", &large));
-        assert_eq!(reader.next_event(DEADLINE).await.data.len(), large.len());
-    }
-
-    gateway.wait_line("store degraded", DEADLINE).await;
-    eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains("\"store\":\"degraded: ") }).await;
-    assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
-    // It is tried again and again, and nothing calls it usable meanwhile.
-    while !has_counted(&gateway, "rillgate_store_errors_total", 3.0).await {
-        assert!(has_counted(&gateway, "rillgate_store_state", 0.0).await, "the state is told");
-        assert!(!has_counted(&gateway, "rillgate_store_state", 1.0).await, "it is told to be usable");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(gateway.log().iter().filter(|line| line.contains("store degraded")).count(), 1);
-    origin.emit(Emission::event("2", "", "still there"));
-    assert_eq!(reader.next_event(DEADLINE).await.data, "still there");
-}
-
 #[tokio::test]
 async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
@@ -329,6 +276,26 @@ async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
     second.restart().await;
     let mut late = Client::http1(second.address()).subscribe("/b", &[("last-event-id", "4")]).await;
     assert_eq!(data(&mut late, 1).await, [5]);
+}
+
+#[tokio::test]
+async fn an_up_to_date_client_of_a_stream_whose_events_have_all_expired_is_resumed_after_a_restart() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let config = config(&origin, folder.path(), "age = \"6s\"", "64MiB");
+    let gateway = Rillgate::start(&config).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    say(&origin, &mut reader, 1..=3).await;
+    stored(&gateway).await;
+    let empty = "rillgate_event_log_events{route=\"all\"} 0";
+    eventually(DEADLINE, || async { get(&gateway, "/metrics").await.contains(empty) }).await;
+    drop(reader);
+    end(gateway).await;
+
+    let gateway = Rillgate::start(&config).await;
+    for (id, verdict) in [("3", "resumed;missed=0"), ("2", "gap;reason=unknown")] {
+        let client = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", id)]).await;
+        assert_eq!(client.header("rillgate-resume"), verdict);
+    }
 }
 
 #[tokio::test]

@@ -138,6 +138,33 @@ async fn the_upstream_s_reconnection_time_is_passed_on_and_told_to_later_clients
 }
 
 #[tokio::test]
+async fn an_upstream_that_names_the_id_it_goes_on_after_in_its_head_has_missed_nothing() {
+    for (header, said, is_proof) in [
+        ("last-event-id", "1", true),
+        ("last-event-id", "earliest", false),
+        ("rillgate-resume", "resumed;missed=0", true),
+        ("x-nothing", "1", false),
+    ] {
+        let origin = Origin::start().await;
+        origin.answer(move |_| Answer::stream().header(header, said));
+        let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+        let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+        origin.wait_open(1).await;
+        origin.emit(Emission::event("1", "", "one"));
+        client.next_event(DEADLINE).await;
+
+        origin.cut(How::Fin);
+        origin.wait_open(1).await;
+        origin.emit(Emission::event("2", "", "two"));
+        assert_eq!(client.next_event(DEADLINE).await.data, "two");
+
+        let is_gap = client.comments().iter().any(|comment| comment.contains("gap;reason=upstream"));
+        assert_eq!(is_gap, !is_proof, "{header}: {said}");
+        assert_eq!(origin.requests()[1].last_event_id(), Some("1"));
+    }
+}
+
+#[tokio::test]
 async fn the_next_url_is_tried_when_one_is_down() {
     let (first, second) = (Origin::start().await, Origin::start().await);
     first.refuse(503);

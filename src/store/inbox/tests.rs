@@ -9,8 +9,18 @@ fn stream() -> Arc<EventStream> {
     EventStream::with_room_for_a_past(key, Policy::default())
 }
 
-fn stored() -> Arc<Stored> {
-    Arc::new(Stored::new(StoreKey([7; 32]), Weak::new(), Offset(0)))
+/// A stream under the key of this number.
+fn stored(number: usize) -> Arc<Stored> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&number.to_le_bytes());
+    Arc::new(Stored::new(StoreKey(key), Weak::new(), Offset(0)))
+}
+
+/// The same, beginning to be stored.
+fn opened(inbox: &Inbox, number: usize) -> Arc<Stored> {
+    let (stored, answer) = (stored(number), oneshot::channel().0);
+    assert!(inbox.open(Opening { stored: stored.clone(), answer }));
+    stored
 }
 
 /// A stream with an event as large as all that may wait, and a little.
@@ -31,12 +41,14 @@ fn take(inbox: &Inbox) -> Work {
 #[test]
 fn what_is_closed_when_the_gateway_leaves_is_put_away_however_much_it_is() {
     let (inbox, large) = (Inbox::default(), large());
-    inbox.close(&stored(), large.clone());
+    let streams = [opened(&inbox, 1), opened(&inbox, 2), opened(&inbox, 3)];
+    take(&inbox);
+    inbox.close(&streams[0], large.clone());
     assert!(matches!(take(&inbox).requests[..], [Request::Close(_, None)]), "more than may wait");
 
     inbox.leave();
-    inbox.close(&stored(), large.clone());
-    inbox.close(&stored(), large);
+    inbox.close(&streams[1], large.clone());
+    inbox.close(&streams[2], large);
 
     assert!(matches!(take(&inbox).requests[..], [Request::Close(_, Some(_)), Request::Close(_, Some(_))]));
 }
@@ -44,10 +56,9 @@ fn what_is_closed_when_the_gateway_leaves_is_put_away_however_much_it_is() {
 #[test]
 fn streams_that_come_and_go_before_a_disk_that_stands_still_do_not_pile_up() {
     let (inbox, stream) = (Inbox::default(), stream());
-    let taken_on = stored();
-    inbox.open(Opening { stored: taken_on.clone(), answer: oneshot::channel().0 });
-    for _ in 0..MOST_REQUESTS {
-        let (stored, (answer, mut past)) = (stored(), oneshot::channel());
+    let taken_on = opened(&inbox, 0);
+    for number in 1..=MOST_REQUESTS {
+        let (stored, (answer, mut past)) = (stored(number), oneshot::channel());
 
         let is_taken_on = inbox.open(Opening { stored: stored.clone(), answer });
         inbox.changed(&stored);
@@ -56,10 +67,29 @@ fn streams_that_come_and_go_before_a_disk_that_stands_still_do_not_pile_up() {
         let is_told = matches!(past.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(is_told, !is_taken_on, "who is not taken on does not wait");
     }
+    assert!(!inbox.claim(&stored(MOST_REQUESTS)), "nor do those that were not taken on");
     inbox.close(&taken_on, stream);
 
     let work = take(&inbox);
     assert!(work.requests.len() <= MOST_REQUESTS + 2, "{}", work.requests.len());
     assert!(work.changed.len() <= MOST_REQUESTS);
     assert!(matches!(work.requests.last(), Some(Request::Close(last, Some(_))) if Arc::ptr_eq(last, &taken_on)));
+}
+
+#[test]
+fn of_two_streams_under_one_key_the_one_opened_or_claimed_last_is_stored() {
+    let (inbox, stream) = (Inbox::default(), stream());
+    let (first, second) = (opened(&inbox, 1), opened(&inbox, 1));
+    assert_eq!((first.is_owner(), second.is_owner()), (false, true));
+    take(&inbox);
+    inbox.changed(&first);
+    assert!(take(&inbox).changed.is_empty(), "it is not stored");
+
+    assert!(inbox.claim(&first) && inbox.claim(&first));
+    inbox.close(&second, stream.clone());
+
+    assert_eq!((first.is_owner(), second.is_owner()), (true, false));
+    assert!(matches!(&take(&inbox).requests[..], [Request::Adopt(adopted)] if Arc::ptr_eq(adopted, &first)));
+    inbox.close(&first, stream);
+    assert!(matches!(take(&inbox).requests[..], [Request::Close(..)]));
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::sse::{Event, EventId, Frame};
-use crate::stream::{Entry, EntryKind, EventStream, Ids, Phase, Policy, Retention, StreamKey};
+use crate::stream::{Entry, EntryKind, EventStream, Ids, Phase, Place, Policy, Retention, StreamKey};
 use crate::telemetry::Metrics;
 
 /// A writer that is told when to write, and the one stream that it keeps.
@@ -231,6 +231,40 @@ fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
 }
 
 #[test]
+fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_again() {
+    for meanwhile in ["the other is open", "the other was closed", "the file cannot be used"] {
+        let mut house = House::new(10, 1 << 20);
+        house.publish(1);
+        house.commit();
+        let (first, stored, told) = (house.stream.clone(), house.stored.clone(), house.published.clone());
+        let kept = house.open();
+        house.resume(kept, false);
+        house.publish(2);
+        house.commit();
+        match meanwhile {
+            "the other was closed" => house.close(),
+            "the file cannot be used" => house.writer.shelf = None,
+            _ => {}
+        }
+
+        (house.stream, house.stored, house.published) = (first, stored, told);
+        house.publish(3);
+        assert!(!house.stored.is_owner() && house.writer.inbox.claim(&house.stored));
+        house.commit();
+        if house.writer.shelf.is_none() {
+            house.writer.open();
+        }
+        house.publish(4);
+        house.commit();
+
+        assert_eq!(house.stored.until(), house.stream.log().end());
+        let kept = house.restart();
+        assert_eq!(kept.as_ref().map(|kept| kept.past.entries.len()), Some(3), "{meanwhile}");
+        house.resume(kept, false);
+    }
+}
+
+#[test]
 fn a_complete_stream_stays_complete() {
     let mut house = House::new(10, 1 << 20);
     house.publish(1);
@@ -272,6 +306,47 @@ fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgo
 
     assert_eq!((kept.past.entries.len(), kept.past.events_before), (0, 1));
     assert_eq!(kept.past.source_id_before.as_str(), "0");
+}
+
+#[test]
+fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing() {
+    for is_closed in [true, false] {
+        let mut house = House::new(10, 1 << 20);
+        house.publish(1);
+        house.publish(1);
+        house.commit();
+        house.stream.expire(Instant::now() + house.policy.retention.age * 2);
+        match is_closed {
+            true => house.close(),
+            false => {
+                house.writer.inbox.changed(&house.stored);
+                house.commit();
+            }
+        }
+
+        let kept = house.restart().expect("what was kept");
+        assert!(kept.past.entries.is_empty());
+        house.stream.resume(kept, Instant::now());
+
+        let log = house.stream.log();
+        assert_eq!((log.place("1"), log.place("0")), (Place::Here(log.end()), Place::Unknown));
+    }
+}
+
+#[test]
+fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
+    let mut house = House::new(2, 1 << 20);
+    for _ in 0..4 {
+        house.publish(1);
+        house.commit();
+    }
+
+    let kept = house.restart().expect("what was kept");
+    house.stream.resume(kept, Instant::now());
+
+    let log = house.stream.log();
+    assert_eq!((log.place("1"), log.place("0")), (Place::Here(log.start()), Place::Unknown));
+    assert_eq!(log.events(), 2);
 }
 
 #[test]

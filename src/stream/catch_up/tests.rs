@@ -6,8 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::log::{Entry, EntryKind, Place};
+use crate::stream::log::Place;
 use crate::stream::policy::Retention;
+use crate::stream::{Entry, EntryKind};
 
 const LIMIT: CatchUpLimit = CatchUpLimit { events: 10_000, bytes: 1 << 20, concurrent: 1 };
 

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sse::Event;
+use crate::sse::{Event, Frame};
 
 const MANY: Retention = Retention { events: 1000, bytes: 1 << 20, age: Duration::from_secs(60) };
 
@@ -238,6 +238,9 @@ proptest! {
                         prop_assert_eq!(lagged.missed, count(&all[at..start]));
                     }
                 }
+            }
+            for at in (start + 1..=all.len()).filter(|&at| log.is_exact_at(Offset(at as u64))) {
+                prop_assert_eq!(all[..at].iter().filter(|entry| entry.id == all[at - 1].id).count(), 1);
             }
             for id in ["1", "2", "3", "4", "5"] {
                 let is_kept = all[start..].iter().any(|entry| entry.id.as_str() == id);

@@ -1,11 +1,11 @@
 //! The Express producer of `tests/express`, as a child process.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
 use super::client::Client;
 use super::process::Process;
+use super::producer::{node, tests};
 use super::wait::DEADLINE;
 
 /// A running Express producer; killed when dropped.
@@ -16,13 +16,8 @@ pub struct Express {
 
 impl Express {
     /// Starts it with node and waits for its port.
-    ///
-    /// # Panics
-    /// When its packages are not installed: `tests/run` does that, or `npm ci` in `tests/express`.
     pub async fn start() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/express");
-        assert!(folder.join("node_modules").is_dir(), "run `npm ci` in tests/express first (tests/run does)");
-        let process = Process::start(Command::new("node").arg("producer.mjs").current_dir(folder));
+        let process = Process::start(&mut program("producer.mjs"));
         let line = process.wait_line("port=", DEADLINE).await;
         let port = line.trim().trim_start_matches("port=").parse().expect("a port");
         Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
@@ -52,4 +47,16 @@ impl Express {
     pub fn process(&self) -> &Process {
         &self.process
     }
+}
+
+/// A program of `tests/express`.
+///
+/// # Panics
+/// When its packages are not installed: `tests/run` does that, or `npm ci` in `tests/express`.
+pub fn program(script: &str) -> Command {
+    let packages = tests("express").join("node_modules");
+    assert!(packages.is_dir(), "run `npm ci` in tests/express first (tests/run does)");
+    let mut command = node("express");
+    command.arg(script);
+    command
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use super::express;
 use super::place;
 use super::process::Process;
 use super::wait::{DEADLINE, eventually};
@@ -86,7 +87,7 @@ impl Drop for Started {
 }
 
 pub fn express(at: SocketAddr) -> Started {
-    Started::new(node("express").arg("events.mjs").args(host_and_port(at)))
+    Started::new(express::program("events.mjs").args(host_and_port(at)))
 }
 
 pub fn fastapi(at: SocketAddr) -> Started {

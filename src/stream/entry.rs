@@ -1,0 +1,53 @@
+//! An entry of the event log: what came once, encoded once for all clients, and the ids in force after it.
+//!
+//! An entry is never changed once it has been made. Does not know where in a log it stands.
+
+use std::time::Instant;
+
+use crate::sse::{EventId, Frame};
+
+/// What is appended: whole SSE lines, encoded once for all clients.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The bytes.
+    pub frame: Frame,
+    /// The last event id that a client has after reading this.
+    pub id: EventId,
+    /// The upstream's own id in force after this, whatever clients are shown: what it can be asked to go on after.
+    pub source_id: EventId,
+    /// What it is to the client.
+    pub kind: EntryKind,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// What an entry is to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// Dispatches an event. The number tells the upstream's events apart: equal for equal id, type and data.
+    Event {
+        /// Fingerprint of what the upstream sent, minted ids not included.
+        fingerprint: u64,
+        /// Whether the upstream gave it an id of its own.
+        has_own_id: bool,
+        /// Stands for the event's type: equal for equal types.
+        topic: u64,
+    },
+    /// Dispatches nothing: an id alone, a reconnection time, a verdict.
+    Aside,
+}
+
+impl Entry {
+    /// Whether a client dispatches something.
+    pub fn is_event(&self) -> bool {
+        matches!(self.kind, EntryKind::Event { .. })
+    }
+
+    /// The fingerprint of an event that the upstream named itself.
+    pub(super) fn own_fingerprint(&self) -> Option<u64> {
+        match self.kind {
+            EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
+            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside => None,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Disks that are slow, take no more, or are full for a while.
+
+use super::*;
+
+/// A disk that takes seconds for each commit: the system call that waits for it is held up.
+#[tokio::test]
+async fn a_slow_disk_delays_no_event_and_loses_none() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.honour_last_event_id();
+    let config = config(&origin, folder.path(), "", "64MiB");
+    let calls = folder.path().join("calls");
+    let calls = calls.to_str().unwrap();
+    let slow = "inject=fsync,fdatasync:delay_enter=1500000";
+    let slowed = ["strace", "-D", "-f", "-q", "-o", calls, "-e", "trace=fsync,fdatasync", "-e", slow];
+    let mut gateway = Rillgate::start_by(&slowed, &config).await;
+    gateway.wait_line("store in use", DEADLINE).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let begun = Instant::now();
+
+    say(&origin, &mut reader, 1..=40).await;
+
+    // Waiting for the disk would have taken forty commits.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    stored(&gateway).await;
+    assert!(std::fs::read_to_string(calls).unwrap().contains("(DELAYED)"));
+    assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
+    gateway.restart().await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
+    assert_eq!(reader.header("rillgate-resume"), "resumed;missed=39");
+    assert_eq!(data(&mut reader, 39).await, (2..=40).collect::<Vec<_>>());
+}
+
+/// A disk that takes no more: the system refuses to let files of this process grow over 256 KiB.
+#[tokio::test]
+async fn a_disk_that_takes_no_more_costs_durability_alone() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"];
+    let gateway = Rillgate::start_by(&limited, &config(&origin, folder.path(), "", "64MiB")).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let large = "x".repeat(50_000);
+
+    for _ in 0..60 {
+        origin.emit(Emission::event("1", "", &large));
+        assert_eq!(reader.next_event(DEADLINE).await.data.len(), large.len());
+    }
+
+    gateway.wait_line("store degraded", DEADLINE).await;
+    eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains("\"store\":\"degraded: ") }).await;
+    assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
+    // It is tried again and again, and nothing calls it usable meanwhile.
+    while !has_counted(&gateway, "rillgate_store_errors_total", 3.0).await {
+        assert!(has_counted(&gateway, "rillgate_store_state", 0.0).await, "the state is told");
+        assert!(!has_counted(&gateway, "rillgate_store_state", 1.0).await, "it is told to be usable");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.log().iter().filter(|line| line.contains("store degraded")).count(), 1);
+    origin.emit(Emission::event("2", "", "still there"));
+    assert_eq!(reader.next_event(DEADLINE).await.data, "still there");
+}
+
+/// A disk that is full, three writes long: the system call says so.
+#[tokio::test]
+async fn a_full_disk_is_called_so_and_what_it_did_not_take_is_written_when_it_has_room() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.honour_last_event_id();
+    let calls = folder.path().join("calls");
+    let calls = calls.to_str().unwrap();
+    let full = "inject=pwrite64:error=ENOSPC:when=40..42";
+    let traced = ["strace", "-D", "-f", "-q", "-o", calls, "-e", "trace=pwrite64", "-e", full];
+    let mut gateway = Rillgate::start_by(&traced, &config(&origin, folder.path(), "", "64MiB")).await;
+    gateway.wait_line("store in use", DEADLINE).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut last = 0;
+
+    while !gateway.log().iter().any(|line| line.contains("store degraded: ")) {
+        last += 1;
+        say(&origin, &mut reader, last..=last).await;
+        assert!(last < 1000, "the disk was never full");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let trouble = "degraded: the disk is full: No space left on device";
+    eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains(trouble) }).await;
+    assert!(has_counted(&gateway, "rillgate_store_errors_total{kind=\"full\"}", 1.0).await);
+    say(&origin, &mut reader, last + 1..=last + 3).await;
+    let times = |what: &str| gateway.log().iter().filter(|line| line.contains(what)).count();
+    eventually(Duration::from_secs(60), || async { times("store in use") == 2 }).await;
+    assert_eq!(times("store degraded"), 1);
+    stored(&gateway).await;
+    gateway.restart().await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
+    assert_eq!(data(&mut reader, last + 2).await, (2..=last + 3).collect::<Vec<_>>());
+    assert_eq!(origin.requests()[1].last_event_id(), Some(&*(last + 3).to_string()));
+}

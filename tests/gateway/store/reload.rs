@@ -1,0 +1,63 @@
+//! Reloads that make two streams of one: only one of them can be stored, and it is the one that new readers find.
+
+use super::*;
+
+/// What is stored after a reload to another retention and back, while a reader of the first stream stays.
+async fn reloaded_and_back(is_joined: bool) {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let first = config(&origin, folder.path(), "events = 100", "64MiB")
+        .replace("[store]", "[routes.delivery]\nlinger = \"1ms\"\n[store]");
+    let second = first.replace("events = 100", "events = 50");
+    let mut gateway = Rillgate::start(&first).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    say(&origin, &mut reader, 1..=3).await;
+    reload(&gateway, &second, 1).await;
+    let mut other = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.wait_open(2).await;
+    say(&origin, &mut reader, 4..=4).await;
+    assert_eq!(data(&mut other, 1).await, [4]);
+    all_stored(&gateway, 4 + 4).await;
+
+    reload(&gateway, &first, 2).await;
+    if is_joined {
+        let late = Client::http2(gateway.address()).subscribe("/a", &[("last-event-id", "2")]).await;
+        assert_eq!(late.header("rillgate-resume"), "resumed;missed=2");
+        assert_eq!(origin.connections().open, 2, "it reads what the first reader does");
+    }
+    drop(other);
+    eventually(DEADLINE, || async { origin.connections().open == 1 }).await;
+    say(&origin, &mut reader, 5..=9).await;
+    all_stored(&gateway, 9).await;
+    gateway.restart().await;
+
+    let mut back = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "2")]).await;
+    assert_eq!(back.header("rillgate-resume"), "resumed;missed=7");
+    assert_eq!(data(&mut back, 7).await, (3..=9).collect::<Vec<_>>());
+}
+
+/// Waits until the logs have so many events together, and nothing waits to be stored.
+async fn all_stored(gateway: &Rillgate, events: usize) {
+    let series = format!("rillgate_event_log_events{{route=\"all\"}} {events}");
+    eventually(DEADLINE, || async {
+        let metrics = get(gateway, "/metrics").await;
+        [&series, "rillgate_store_queue_events 0"].iter().all(|series| metrics.lines().any(|line| line == *series))
+    })
+    .await;
+}
+
+async fn reload(gateway: &Rillgate, config: &str, count: usize) {
+    gateway.rewrite(config);
+    gateway.signal("HUP");
+    let reloaded = || gateway.log().iter().filter(|line| line.contains("configuration reloaded")).count();
+    eventually(DEADLINE, || async { reloaded() == count }).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_a_reload_takes_out_of_use_and_the_next_one_back_is_stored_again() {
+    reloaded_and_back(true).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_only_its_old_readers_read_is_stored_again_when_its_settings_are_back() {
+    reloaded_and_back(false).await;
+}
