@@ -360,5 +360,13 @@ fn append(
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl TlsStream {
+    /// Bytes held for this connection.
+    pub fn held(&self) -> usize {
+        self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
+    }
+}
+
 #[cfg(test)]
 mod tests;
