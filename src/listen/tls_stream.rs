@@ -127,7 +127,10 @@ impl TlsStream {
             scratch.received.resize(READ_BYTES, 0);
             let mut buffer = ReadBuf::new(&mut scratch.received);
             ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
-            self.incoming.extend_from_slice(buffer.filled());
+            // Behind our own end nobody listens, and rustls must find no error any more: it cannot say so a second time.
+            if !self.is_closing {
+                self.incoming.extend_from_slice(buffer.filled());
+            }
             Poll::Ready(io::Result::Ok(buffer.filled().len()))
         });
         if ready!(received)? == 0 {

@@ -191,7 +191,39 @@ async fn an_end_is_told_by_both_sides() {
 
     ends.client.send_close_notify();
     send(&mut ends.client, &mut ends.tcp, 4096).await;
+    ends.tcp.shutdown().await.unwrap();
     assert_eq!(ends.server.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_end_told_by_the_client_alone_is_one() {
+    for version in [&TLS12, &TLS13] {
+        let mut ends = Ends::meet(version, 4096).await;
+
+        ends.client.send_close_notify();
+        send(&mut ends.client, &mut ends.tcp, 4096).await;
+
+        // Its connection stays open, as that of one that waits for our end does.
+        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        assert_eq!(read.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_behind_our_own_end_is_thrown_away_whatever_it_is() {
+    for version in [&TLS12, &TLS13] {
+        let mut ends = Ends::meet(version, 4096).await;
+        ends.server.shutdown().await.unwrap();
+
+        ends.client.writer().write_all(&[7; 10_000]).unwrap();
+        send(&mut ends.client, &mut ends.tcp, 4096).await;
+        ends.tcp.write_all(&[0xfa; 100]).await.unwrap();
+        ends.tcp.shutdown().await.unwrap();
+
+        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        assert_eq!(read.unwrap(), 0);
+        assert_eq!(ends.server.held(), 0);
+    }
 }
 
 #[tokio::test]
