@@ -100,6 +100,8 @@ struct Connection {
     is_intact: bool,
     /// The client's side is closed for writing.
     is_ended: bool,
+    /// The client has said an alert and must not be shown what it would say another for (rustls asserts that).
+    is_deaf: bool,
 }
 
 async fn play(world: &World, version: u8, steps: &[u8]) {
@@ -122,6 +124,7 @@ async fn play(world: &World, version: u8, steps: &[u8]) {
         key_updates: 0,
         is_intact: true,
         is_ended: false,
+        is_deaf: false,
     };
     if version & 0x40 != 0 {
         connection.settle().await;
@@ -155,7 +158,7 @@ async fn play(world: &World, version: u8, steps: &[u8]) {
             }
             11 => {
                 connection.client.send_close_notify();
-                connection.is_intact = false;
+                (connection.is_intact, connection.is_deaf) = (false, true);
             }
             12 if size > 200 => {
                 let _ = connection.socket.shutdown(Shutdown::Write);
@@ -237,7 +240,7 @@ impl Connection {
         let mut part = [0; 16 * 1024];
         while let Ok(count @ 1..) = self.socket.read(&mut part) {
             let mut rest = &part[..count];
-            while !rest.is_empty() {
+            while !rest.is_empty() && !self.is_deaf {
                 let is_taken = self.client.read_tls(&mut rest).is_ok() && self.client.process_new_packets().is_ok();
                 let mut plain = Vec::new();
                 let _ = self.client.reader().read_to_end(&mut plain);
@@ -245,7 +248,7 @@ impl Connection {
                 self.received += plain.len();
                 if !is_taken {
                     assert!(!self.is_intact, "the client did not understand the server");
-                    return;
+                    self.is_deaf = true;
                 }
             }
         }

@@ -43,6 +43,7 @@ mod store;
 mod support;
 mod support_tests;
 mod tls;
+mod tls_interop;
 mod upgrade;
 mod upstream;
 mod upstream_failure;
