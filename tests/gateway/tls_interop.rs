@@ -4,6 +4,7 @@
 //! Further peers: curl in `tls.rs`, Chromium in `tests/browser`, the clients of `clients.rs`.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -18,11 +19,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::certificates::Authority;
-use crate::support::client::{Client, Protocol};
-use crate::support::figures::{lines_with, metric, watch_for};
+use crate::support::client::Client;
+use crate::support::figures::metric;
 use crate::support::network::Network;
 use crate::support::origin::{Emission, Origin};
-use crate::support::place::reserve;
 use crate::support::process::Process;
 use crate::support::script::Answer;
 use crate::support::server::Rillgate;
@@ -32,16 +32,16 @@ use crate::support::wait::{DEADLINE, eventually, within};
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// `openssl s_client` with a line to its standard input: there it also takes commands, a letter at the start of a line.
-struct Openssl {
-    process: Process,
+pub struct Openssl {
+    pub process: Process,
     input: UnixStream,
 }
 
 impl Openssl {
-    fn connect(port: u16, authority: &Authority, arguments: &[&str]) -> Self {
+    pub fn connect(address: SocketAddr, authority: &Authority, arguments: &[&str]) -> Self {
         let (input, theirs) = UnixStream::pair().unwrap();
         let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &format!("localhost:{port}"), "-4", "-servername", "localhost"]);
+        command.args(["s_client", "-connect", &address.to_string(), "-servername", "localhost"]);
         command.arg("-CAfile").arg(authority.file()).args(["-verify_return_error", "-alpn", "http/1.1"]);
         command.args(arguments);
         let process = Process::start_with_input(&mut command, OwnedFd::from(theirs).into());
@@ -52,11 +52,11 @@ impl Openssl {
         self.input.write_all(text.as_bytes()).expect("openssl reads");
     }
 
-    fn ask(&mut self, path: &str) {
+    pub fn ask(&mut self, path: &str) {
         self.say(&format!("GET {path} HTTP/1.1\nHost: localhost\nAccept: text/event-stream\n\n"));
     }
 
-    async fn hear(&self, line: &str) {
+    pub async fn hear(&self, line: &str) {
         self.process.wait_line(line, DEADLINE).await;
     }
 
@@ -66,7 +66,7 @@ impl Openssl {
     }
 
     /// Says goodbye, as TLS has it.
-    async fn leave(mut self) {
+    pub async fn leave(mut self) {
         self.say("Q\n");
         self.process.wait_exit(DEADLINE).await;
     }
@@ -99,7 +99,7 @@ async fn openssl_reads_a_stream_in_each_version_with_each_cipher_and_in_fragment
         &["-tls1_3", "-record_padding", "4096"],
         &["-tls1_3", "-read_buf", "64000"],
     ] {
-        let mut openssl = Openssl::connect(gateway.address().port(), &authority, arguments);
+        let mut openssl = Openssl::connect(gateway.address(), &authority, arguments);
         openssl.ask(&path);
         openssl.hear("data: two").await;
         assert_eq!(openssl.data(), ["one", "two"], "{arguments:?}");
@@ -117,7 +117,7 @@ async fn a_stream_goes_on_through_updates_of_its_keys() {
     let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;
     let messages = gateway.folder().join("messages");
     let arguments = ["-tls1_3", "-msg", "-msgfile", messages.to_str().unwrap()];
-    let mut openssl = Openssl::connect(gateway.address().port(), &authority, &arguments);
+    let mut openssl = Openssl::connect(gateway.address(), &authority, &arguments);
     openssl.ask("/prices");
     origin.wait_open(1).await;
     eventually(DEADLINE, || async { subscribers(&gateway).await == 1.0 }).await;
@@ -161,7 +161,7 @@ struct Bare {
 impl Bare {
     /// Shakes hands and asks; each write of `piece` bytes becomes a record of its own.
     async fn ask(
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         authority: &Authority,
         version: &'static SupportedProtocolVersion,
         piece: usize,
@@ -237,7 +237,7 @@ async fn records_and_segments_of_one_byte_are_put_together() {
         }
     }
     network.slice(1);
-    let mut openssl = Openssl::connect(network.address().port(), &authority, &["-tls1_3"]);
+    let mut openssl = Openssl::connect(network.address(), &authority, &["-tls1_3"]);
     openssl.ask("/prices");
     let mut http2 = Client::http2(network.address()).tls(&authority).subscribe("/prices", &[]).await;
     eventually(DEADLINE, || async { subscribers(&gateway).await == readers.len() as f64 + 2.0 }).await;
