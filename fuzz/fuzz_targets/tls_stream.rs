@@ -71,7 +71,8 @@ impl World {
         server.ticketer = aws_lc_rs::Ticketer::new().unwrap();
         // Kept between inputs, so that later handshakes are resumptions too.
         let clients = [&TLS12, &TLS13].map(|version| {
-            let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]).unwrap();
+            let client =
+                ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]).unwrap();
             Arc::new(client.with_root_certificates(roots.clone()).with_no_client_auth())
         });
         Self { runtime: Builder::new_current_thread().enable_io().build().unwrap(), server: Arc::new(server), clients }

@@ -105,6 +105,11 @@ impl TlsStream {
         self.tls.alpn_protocol()
     }
 
+    /// Bytes of buffers that are held for it now.
+    pub fn held(&self) -> usize {
+        self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
+    }
+
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.is_handshaking() {
             if self.is_ended {
@@ -360,14 +365,6 @@ fn append(
             Err(Some(more)) => outgoing.resize(start + more.required_size, 0),
             Err(None) => return Err(io::ErrorKind::InvalidData.into()),
         }
-    }
-}
-
-#[cfg(any(test, fuzzing))]
-impl TlsStream {
-    /// Bytes held for this connection.
-    pub fn held(&self) -> usize {
-        self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
     }
 }
 
