@@ -1,7 +1,7 @@
 //! A storm of connects while others read: what it does to their latency, and how long it takes.
 //!
 //! The storm is a process of the lowest priority beside the readers', so that its own work is not taken for the
-//! gateway's. Figures are printed and not kept: benches/README.md has those of a run.
+//! gateway's. Figures are printed and not kept: those of a run stand in benches/README.md.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
