@@ -87,6 +87,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn each_gets_as_much_as_the_others() {
+        let (workers, threads) = Workers::start(4).expect("threads");
+        let name = || std::thread::current().name().map(str::to_owned);
+        let mut counts = std::collections::BTreeMap::new();
+
+        for _ in 0..100 {
+            *counts.entry(workers.clone().next().spawn(async move { name() }).await.expect("no panic")).or_insert(0) +=
+                1;
+        }
+
+        assert_eq!(counts.into_values().collect::<Vec<_>>(), [25; 4]);
+        workers.stop();
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    }
+
+    #[tokio::test]
     async fn one_worker_that_is_stuck_is_noticed() {
         const SOON: Duration = Duration::from_secs(20);
         let (workers, threads) = Workers::start(3).expect("threads");

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: the modules under test, and the reference that judges one of them.
 //!
-//! The modules are compiled from their own sources, not through the gateway, because they depend on three crates and
-//! the gateway on a hundred and fifty: a fuzz build takes seconds. Run a target with `cargo +nightly fuzz run parser`.
+//! The modules are compiled from their own sources, not through the gateway, because they depend on a few crates and
+//! the gateway on a hundred and fifty. Run a target with `cargo +nightly fuzz run parser`.
 
 #[path = "../../src/listen/proxy_header.rs"]
 pub mod proxy_header;
@@ -9,6 +9,8 @@ pub mod proxy_header;
 pub mod reference;
 #[path = "../../src/sse/mod.rs"]
 pub mod sse;
+#[path = "../../src/listen/tls_stream.rs"]
+pub mod tls_stream;
 
 use sse::{Item, Parser, TooLarge};
 

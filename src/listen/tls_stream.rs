@@ -105,6 +105,11 @@ impl TlsStream {
         self.tls.alpn_protocol()
     }
 
+    /// Bytes of buffers that are held for it now.
+    pub fn held(&self) -> usize {
+        self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
+    }
+
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.is_handshaking() {
             if self.is_ended {
@@ -127,7 +132,10 @@ impl TlsStream {
             scratch.received.resize(READ_BYTES, 0);
             let mut buffer = ReadBuf::new(&mut scratch.received);
             ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
-            self.incoming.extend_from_slice(buffer.filled());
+            // Behind our own end nobody listens, and rustls must find no error any more: it cannot say so a second time.
+            if !self.is_closing {
+                self.incoming.extend_from_slice(buffer.filled());
+            }
             Poll::Ready(io::Result::Ok(buffer.filled().len()))
         });
         if ready!(received)? == 0 {

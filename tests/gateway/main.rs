@@ -43,6 +43,8 @@ mod store;
 mod support;
 mod support_tests;
 mod tls;
+mod tls_interop;
+mod tls_workers;
 mod upgrade;
 mod upstream;
 mod upstream_failure;

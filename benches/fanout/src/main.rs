@@ -20,6 +20,7 @@ mod producer;
 mod report;
 mod scan;
 mod server;
+mod storm;
 mod table;
 
 use std::path::Path;
@@ -34,6 +35,7 @@ fn main() -> Outcome<()> {
             let folder = arguments.next();
             ceiling::serve(folder.as_deref().map(Path::new))
         }
+        Some("storming") => storm::come(arguments.collect()),
         Some("producer") => producer::serve(arguments.next().as_deref()),
         first => plan::run(first.map(str::to_owned).into_iter().chain(arguments).collect()),
     }

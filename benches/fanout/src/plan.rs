@@ -9,7 +9,7 @@ use crate::control::Order;
 use crate::load::{Ask, Load};
 use crate::report::{Report, Row};
 use crate::server::{Kind, Scene, Server};
-use crate::{Outcome, certificate, picture, process, table};
+use crate::{Outcome, certificate, picture, process, storm, table};
 
 /// How big a run is.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,7 @@ scenarios, about two minutes each; without any, all of them:
   replay    clients come back with Last-Event-ID: rillgate, nchan
   proxies   nginx, haproxy, caddy with a connection to the producer for each client
   growth    clients x streams, long logs, many routes: rillgate
+  storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
   table     no run: what the kept figures come to
   --only SERVER one of them alone; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
@@ -66,7 +67,9 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--seconds" => size.window = Duration::from_secs(number()? as u64),
             "--scratch" => is_kept = false,
             "--only" => only = arguments.next(),
-            "tls" | "plain" | "h2" | "overload" | "replay" | "proxies" | "growth" | "table" => scenarios.push(argument),
+            "tls" | "plain" | "h2" | "overload" | "replay" | "proxies" | "growth" | "storm" | "table" => {
+                scenarios.push(argument)
+            }
             _ => return Err(USAGE.into()),
         }
     }
@@ -129,6 +132,7 @@ impl Run {
                 outcome?;
             }
             "growth" => self.growth()?,
+            "storm" => return storm::measure(&self.scene, self.size.window),
             "table" => {
                 let folder = Path::new("benches/results");
                 table::print(folder)?;

@@ -99,10 +99,6 @@ impl Ends {
         let (heard, ()) = timeout(DEADLINE, async { tokio::join!(hearing, saying) }).await.expect("in time");
         assert_eq!(heard, text);
     }
-
-    fn buffered(&self) -> usize {
-        self.server.incoming.capacity() + self.server.plain.capacity() + self.server.outgoing.capacity()
-    }
 }
 
 async fn send(client: &mut ClientConnection, tcp: &mut TcpStream, piece: usize) {
@@ -148,7 +144,7 @@ async fn an_idle_connection_holds_no_buffer() {
     ends.say(b"hello", 3).await;
     ends.answer(&[7; 100_000]).await;
 
-    assert_eq!(ends.buffered(), 0);
+    assert_eq!(ends.server.held(), 0);
 }
 
 #[tokio::test]
@@ -195,7 +191,39 @@ async fn an_end_is_told_by_both_sides() {
 
     ends.client.send_close_notify();
     send(&mut ends.client, &mut ends.tcp, 4096).await;
+    ends.tcp.shutdown().await.unwrap();
     assert_eq!(ends.server.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_end_told_by_the_client_alone_is_one() {
+    for version in [&TLS12, &TLS13] {
+        let mut ends = Ends::meet(version, 4096).await;
+
+        ends.client.send_close_notify();
+        send(&mut ends.client, &mut ends.tcp, 4096).await;
+
+        // Its connection stays open, as that of one that waits for our end does.
+        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        assert_eq!(read.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_behind_our_own_end_is_thrown_away_whatever_it_is() {
+    for version in [&TLS12, &TLS13] {
+        let mut ends = Ends::meet(version, 4096).await;
+        ends.server.shutdown().await.unwrap();
+
+        ends.client.writer().write_all(&[7; 10_000]).unwrap();
+        send(&mut ends.client, &mut ends.tcp, 4096).await;
+        ends.tcp.write_all(&[0xfa; 100]).await.unwrap();
+        ends.tcp.shutdown().await.unwrap();
+
+        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        assert_eq!(read.unwrap(), 0);
+        assert_eq!(ends.server.held(), 0);
+    }
 }
 
 #[tokio::test]
@@ -234,7 +262,7 @@ async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
         let _ = timeout(Duration::ZERO, ends.server.read(&mut [0; 16])).await;
     }
 
-    assert!(ends.buffered() < 2 * OUTGOING_BYTES, "{}", ends.buffered());
+    assert!(ends.server.held() < 2 * OUTGOING_BYTES, "{}", ends.server.held());
 }
 
 #[derive(Clone, Debug)]
@@ -269,7 +297,7 @@ proptest! {
                     Act::UpdateKeys => ends.client.refresh_traffic_keys().unwrap(),
                 }
             }
-            assert_eq!(ends.buffered(), 0);
+            assert_eq!(ends.server.held(), 0);
         });
     }
 }

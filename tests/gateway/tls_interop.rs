@@ -1,0 +1,338 @@
+//! TLS as others speak it: OpenSSL with its options, clients that cut what they say as small as it comes, that renew
+//! keys, that leave in every way there is, and that come back with a ticket.
+//!
+//! Further peers: curl in `tls.rs`, Chromium in `tests/browser`, the clients of `clients.rs`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{AlertDescription, ClientConnection, SupportedProtocolVersion};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::certificates::Authority;
+use crate::support::client::Client;
+use crate::support::figures::metric;
+use crate::support::network::Network;
+use crate::support::origin::{Emission, Origin};
+use crate::support::process::Process;
+use crate::support::script::Answer;
+use crate::support::server::Rillgate;
+use crate::support::setup::Setup;
+use crate::support::wait::{DEADLINE, eventually, within};
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+
+/// `openssl s_client` with a line to its standard input: there it also takes commands, a letter at the start of a line.
+pub struct Openssl {
+    pub process: Process,
+    input: UnixStream,
+}
+
+impl Openssl {
+    pub fn connect(address: SocketAddr, authority: &Authority, arguments: &[&str]) -> Self {
+        let (input, theirs) = UnixStream::pair().unwrap();
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", &address.to_string(), "-servername", "localhost"]);
+        command.arg("-CAfile").arg(authority.file()).args(["-verify_return_error", "-alpn", "http/1.1"]);
+        command.args(arguments);
+        let process = Process::start_with_input(&mut command, OwnedFd::from(theirs).into());
+        Self { process, input }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.input.write_all(text.as_bytes()).expect("openssl reads");
+    }
+
+    pub fn ask(&mut self, path: &str) {
+        self.say(&format!("GET {path} HTTP/1.1\nHost: localhost\nAccept: text/event-stream\n\n"));
+    }
+
+    pub async fn hear(&self, line: &str) {
+        self.process.wait_line(line, DEADLINE).await;
+    }
+
+    /// The data of all events so far.
+    fn data(&self) -> Vec<String> {
+        self.process.log().iter().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+    }
+
+    /// Says goodbye, as TLS has it.
+    pub async fn leave(mut self) {
+        self.say("Q\n");
+        self.process.wait_exit(DEADLINE).await;
+    }
+}
+
+async fn subscribers(gateway: &Rillgate) -> f64 {
+    metric(gateway, "subscribers", &[]).await
+}
+
+#[tokio::test]
+async fn openssl_reads_a_stream_in_each_version_with_each_cipher_and_in_fragments() {
+    let authority = Authority::new();
+    let origin = Origin::start_with(|_| Answer::stream().then("id: 1\ndata: one\n\nid: 2\ndata: two\n\n")).await;
+    let gateway = Setup::for_origin(&origin.url()).replay("start = \"oldest\"").tls(&authority.server()).start().await;
+    // Longer than a fragment, and than what is read at once.
+    let path = format!("/prices?{}", "x".repeat(3000));
+
+    for arguments in [
+        &["-tls1_3"][..],
+        &["-tls1_2"],
+        &["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"],
+        &["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+        &["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256", "-no_ticket"],
+        // The first group is one that the gateway does not have: a hello that is asked for again (RFC 8446, 4.1.4).
+        &["-tls1_3", "-groups", "P-521:P-384"],
+        &["-tls1_2", "-groups", "P-384:P-256"],
+        &["-tls1_3", "-max_send_frag", "512", "-crlf"],
+        &["-tls1_2", "-max_send_frag", "512", "-maxfraglen", "512"],
+        &["-tls1_3", "-record_padding", "4096"],
+        &["-tls1_3", "-read_buf", "64000"],
+    ] {
+        let mut openssl = Openssl::connect(gateway.address(), &authority, arguments);
+        openssl.ask(&path);
+        openssl.hear("data: two").await;
+        assert_eq!(openssl.data(), ["one", "two"], "{arguments:?}");
+        openssl.leave().await;
+        eventually(DEADLINE, || async { subscribers(&gateway).await == 0.0 }).await;
+    }
+    assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_through_updates_of_its_keys() {
+    const ROUNDS: usize = 6;
+    let authority = Authority::new();
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;
+    let messages = gateway.folder().join("messages");
+    let arguments = ["-tls1_3", "-msg", "-msgfile", messages.to_str().unwrap()];
+    let mut openssl = Openssl::connect(gateway.address(), &authority, &arguments);
+    openssl.ask("/prices");
+    origin.wait_open(1).await;
+    eventually(DEADLINE, || async { subscribers(&gateway).await == 1.0 }).await;
+
+    // More than a record holds.
+    let data = |round: usize, half: usize| format!("{round}.{half} {}", "x".repeat(20_000));
+    let mut expected = Vec::new();
+    for round in 0..ROUNDS {
+        // One in which the client renews its own keys, and one in which it asks for ours too.
+        for (half, command) in ["k\n", "K\n"].into_iter().enumerate() {
+            openssl.say(command);
+            origin.emit(Emission::event(&format!("{round}.{half}"), "", &data(round, half)));
+            expected.push(data(round, half));
+            openssl.hear(&format!("id: {round}.{half}")).await;
+        }
+        eventually(DEADLINE, || async { updates(&messages, "<<<") == round + 1 }).await;
+    }
+
+    eventually(DEADLINE, || async { openssl.data().len() == expected.len() }).await;
+    assert_eq!(openssl.data(), expected);
+    assert_eq!(updates(&messages, ">>>"), 2 * ROUNDS);
+    openssl.leave().await;
+    eventually(DEADLINE, || async { subscribers(&gateway).await == 0.0 }).await;
+}
+
+/// How many key updates openssl has sent (`>>>`) or got (`<<<`), as its file of messages says.
+fn updates(messages: &Path, direction: &str) -> usize {
+    let log = std::fs::read_to_string(messages).unwrap();
+    log.lines().filter(|line| line.contains(direction) && line.contains("KeyUpdate")).count()
+}
+
+/// A client whose TLS is in the test's hands.
+struct Bare {
+    tcp: TcpStream,
+    tls: ClientConnection,
+    heard: Vec<u8>,
+    /// The alert that the server sent, or nothing at its end.
+    end: Option<Option<AlertDescription>>,
+}
+
+impl Bare {
+    /// Shakes hands and asks; each write of `piece` bytes becomes a record of its own.
+    async fn ask(
+        address: SocketAddr,
+        authority: &Authority,
+        version: &'static SupportedProtocolVersion,
+        piece: usize,
+    ) -> Self {
+        let mut config = authority.client_config_of(&[version]);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tcp = TcpStream::connect(address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut bare = Self { tcp, tls, heard: Vec::new(), end: None };
+        while bare.tls.is_handshaking() {
+            bare.send().await;
+            if bare.tls.wants_read() {
+                bare.receive().await;
+            }
+        }
+        let request = b"GET /prices HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
+        for part in request.chunks(piece) {
+            bare.tls.writer().write_all(part).unwrap();
+        }
+        bare.send().await;
+        bare.hear("\r\n\r\n").await;
+        bare
+    }
+
+    async fn send(&mut self) {
+        let mut bytes = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut bytes).unwrap();
+        }
+        self.tcp.write_all(&bytes).await.unwrap();
+    }
+
+    async fn receive(&mut self) {
+        let mut part = [0; 4096];
+        let count = within(DEADLINE, "a word of the gateway", self.tcp.read(&mut part)).await.unwrap_or(0);
+        let mut received = &part[..count];
+        if received.is_empty() {
+            self.end.get_or_insert(None);
+        }
+        while !received.is_empty() && self.end.is_none() {
+            self.tls.read_tls(&mut received).unwrap();
+            match self.tls.process_new_packets() {
+                Ok(state) if state.peer_has_closed() => self.end = Some(Some(AlertDescription::CloseNotify)),
+                Ok(_) => {}
+                Err(rustls::Error::AlertReceived(alert)) => self.end = Some(Some(alert)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let _ = std::io::Read::read_to_end(&mut self.tls.reader(), &mut self.heard);
+    }
+
+    async fn hear(&mut self, text: &str) {
+        while !String::from_utf8_lossy(&self.heard).contains(text) {
+            assert_eq!(self.end, None, "no {text:?}");
+            self.receive().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn records_and_segments_of_one_byte_are_put_together() {
+    let authority = Authority::new();
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;
+    let network = Network::to(gateway.address()).await;
+    let mut readers = Vec::new();
+
+    for (slice, piece) in [(0, 1), (1, 1), (1, 10_000)] {
+        network.slice(slice);
+        for version in VERSIONS {
+            readers.push(Bare::ask(network.address(), &authority, version, piece).await);
+        }
+    }
+    network.slice(1);
+    let mut openssl = Openssl::connect(network.address(), &authority, &["-tls1_3"]);
+    openssl.ask("/prices");
+    let mut http2 = Client::http2(network.address()).tls(&authority).subscribe("/prices", &[]).await;
+    eventually(DEADLINE, || async { subscribers(&gateway).await == readers.len() as f64 + 2.0 }).await;
+    origin.emit(Emission::event("1", "", "whole"));
+
+    for reader in &mut readers {
+        reader.hear("data: whole\n").await;
+    }
+    openssl.hear("data: whole").await;
+    assert_eq!(http2.next_event(DEADLINE).await.data, "whole");
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug)]
+enum Leave {
+    /// It says so and leaves the connection open, as one that waits for the answer does.
+    CloseNotify,
+    /// A fatal alert, for something that it did not understand.
+    FatalAlert,
+    /// What is no TLS at all; then the gateway has to say so.
+    Garbage,
+    /// A record that nobody encrypted for this connection.
+    Forgery,
+    /// The end of the connection without a word.
+    Cut,
+    Reset,
+}
+
+impl Leave {
+    async fn with(self, reader: &mut Bare) {
+        match self {
+            Self::CloseNotify => {
+                reader.tls.send_close_notify();
+                reader.send().await;
+            }
+            Self::FatalAlert => {
+                let forged = [&[23, 3, 3, 0, 32][..], &[0; 32]].concat();
+                reader.tls.read_tls(&mut &forged[..]).unwrap();
+                reader.tls.process_new_packets().unwrap_err();
+                reader.send().await;
+            }
+            Self::Garbage => reader.tcp.write_all(b"GET /again HTTP/1.1\r\n\r\n").await.unwrap(),
+            Self::Forgery => {
+                let forged = [&[23, 3, 3, 0, 32][..], &[7; 32]].concat();
+                reader.tcp.write_all(&forged).await.unwrap();
+            }
+            Self::Cut => reader.tcp.shutdown().await.unwrap(),
+            Self::Reset => socket2::SockRef::from(&reader.tcp).set_linger(Some(Duration::ZERO)).unwrap(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_departure_is_noticed_at_once_however_the_client_leaves() {
+    let authority = Authority::new();
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;
+    let mut bystander = Client::http1(gateway.address()).tls(&authority).subscribe("/prices", &[]).await;
+    origin.wait_open(1).await;
+
+    let ways = [Leave::CloseNotify, Leave::FatalAlert, Leave::Garbage, Leave::Forgery, Leave::Cut, Leave::Reset];
+    for version in VERSIONS {
+        for leave in ways {
+            let mut reader = Bare::ask(gateway.address(), &authority, version, 1000).await;
+            eventually(DEADLINE, || async { subscribers(&gateway).await == 2.0 }).await;
+
+            leave.with(&mut reader).await;
+            if matches!(leave, Leave::Reset) {
+                drop(reader);
+            } else {
+                while reader.end.is_none() {
+                    reader.receive().await;
+                }
+                match leave {
+                    Leave::Garbage => assert!(matches!(
+                        reader.end,
+                        Some(Some(
+                            AlertDescription::DecodeError
+                                | AlertDescription::ProtocolVersion
+                                | AlertDescription::RecordOverflow
+                                | AlertDescription::UnexpectedMessage
+                        ))
+                    )),
+                    Leave::Forgery => assert_eq!(reader.end, Some(Some(AlertDescription::BadRecordMac))),
+                    _ => {}
+                }
+            }
+            eventually(DEADLINE, || async { subscribers(&gateway).await == 1.0 }).await;
+        }
+    }
+
+    origin.emit(Emission::event("1", "", "still"));
+    assert_eq!(bystander.next_event(DEADLINE).await.data, "still");
+    let left = metric(&gateway, "subscriptions_ended_total", &["reason=\"client\""]).await;
+    assert_eq!(left, (VERSIONS.len() * ways.len()) as f64);
+    drop(bystander);
+    eventually(DEADLINE, || async { metric(&gateway, "connections", &["protocol"]).await == 0.0 }).await;
+}

@@ -1,0 +1,126 @@
+//! What the workers have to do with connections: each gets as many as the others, and a session's ticket is good on all of
+//! them, through a reload too.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+
+use futures_util::future::join_all;
+
+use crate::support::certificates::{Authority, Identity};
+use crate::support::client::Client;
+use crate::support::figures::{lines_with, metric};
+use crate::support::origin::Origin;
+use crate::support::place::reserve;
+use crate::support::script::Answer;
+use crate::support::server::Rillgate;
+use crate::support::setup::Setup;
+use crate::support::wait::{DEADLINE, eventually};
+use crate::tls_interop::Openssl;
+
+/// The descriptors that each of a process' event queues (epoll) watches. Each worker has one queue, and what it serves is
+/// registered there and nowhere else.
+fn watched(gateway: &Rillgate) -> HashSet<BTreeSet<u32>> {
+    let folder = format!("/proc/{}/fdinfo", gateway.id());
+    let queues = std::fs::read_dir(folder).unwrap().filter_map(|file| {
+        // A descriptor may be gone by now.
+        let text = std::fs::read_to_string(file.ok()?.path()).ok()?;
+        let targets =
+            text.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok());
+        let targets: BTreeSet<u32> = targets.collect();
+        (!targets.is_empty()).then_some(targets)
+    });
+    // A queue has a descriptor and a copy of it.
+    queues.collect()
+}
+
+/// How many more descriptors each queue watches that was not in `before`; those that have got none are left out.
+fn grown(gateway: &Rillgate, before: &HashSet<BTreeSet<u32>>) -> Vec<usize> {
+    let old: BTreeSet<u32> = before.iter().flatten().copied().collect();
+    let now = watched(gateway);
+    let mut grown: Vec<_> = now.iter().map(|queue| queue.difference(&old).count()).filter(|&more| more > 0).collect();
+    grown.sort_unstable();
+    grown
+}
+
+#[tokio::test]
+async fn each_worker_gets_as_many_connections_as_the_others_and_their_streams() {
+    const CLIENTS: usize = 40;
+    let authority = Authority::new();
+    let origin = Origin::start().await;
+    for workers in [2, 4] {
+        let setup = Setup::for_origin(&origin.url()).server(&format!("workers = {workers}"));
+        let gateway = setup.tls(&authority.server()).start().await;
+        let client = Client::http1(gateway.address()).tls(&authority);
+        let before = watched(&gateway);
+
+        let quiet = join_all((0..CLIENTS).map(|_| client.dial())).await;
+        assert!(quiet.iter().all(Result::is_ok));
+        eventually(DEADLINE, || async { grown(&gateway, &before) == vec![CLIENTS / workers; workers] }).await;
+
+        let before = watched(&gateway);
+        let paths: Vec<_> = (0..CLIENTS).map(|number| format!("/own-{number}")).collect();
+        let readers = join_all(paths.iter().map(|path| client.subscribe(path, &[]))).await;
+        assert!(readers.iter().all(|reader| reader.status == 200));
+        // With the connection upstream of the stream that each has opened.
+        eventually(DEADLINE, || async { grown(&gateway, &before) == vec![2 * CLIENTS / workers; workers] }).await;
+    }
+}
+
+fn install(folder: &Path, identity: &Identity) {
+    std::fs::write(folder.join("tls.key"), &identity.key_pem).unwrap();
+    std::fs::write(folder.join("tls.crt"), &identity.chain_pem).unwrap();
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_on_every_worker_and_after_a_reload_and_forgotten_with_the_process() {
+    let authority = Authority::new();
+    let origin = Origin::start_with(|_| Answer::stream().then("data: one\n\n")).await;
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let flag = if version == "TLSv1.2" { "-tls1_2" } else { "-tls1_3" };
+        let (new, reused) = (format!("New, {version}"), format!("Reused, {version}"));
+        let folder = tempfile::tempdir().unwrap();
+        install(folder.path(), &authority.server());
+        let (chain, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+        let tls =
+            format!("tls = {{ certificates = [{{ chain = \"{}\", key = \"{}\" }}] }}", chain.display(), key.display());
+        let setup = Setup::for_origin(&origin.url()).server("workers = 2").replay("start = \"oldest\"").listener(&tls);
+        // The address stays through a restart.
+        let public = "name = \"public\"\naddress = ";
+        let toml = setup.toml().replace(&format!("{public}\"127.0.0.1:0\""), &format!("{public}\"{}\"", reserve()));
+        let mut gateway = Rillgate::start(&toml).await;
+        let ticket = folder.path().join("ticket").display().to_string();
+        let come_back = || Openssl::connect(gateway.address(), &authority, &[flag, "-sess_in", &ticket]);
+
+        let before = watched(&gateway);
+        let first = Openssl::connect(gateway.address(), &authority, &[flag, "-sess_out", &ticket]);
+        first.hear(&new).await;
+        let is_whole = |text: String| text.contains("END SSL SESSION");
+        eventually(DEADLINE, || async { std::fs::read_to_string(&ticket).is_ok_and(is_whole) }).await;
+        let second = come_back();
+        second.hear(&reused).await;
+        assert_eq!(grown(&gateway, &before), [1, 1], "one on each worker");
+        first.leave().await;
+        second.leave().await;
+
+        gateway.signal("HUP");
+        eventually(DEADLINE, || async { lines_with(&gateway, &["configuration reloaded"]) == 1 }).await;
+        install(folder.path(), &authority.server_for("next", &["localhost"]));
+        eventually(DEADLINE, || async { lines_with(&gateway, &["certificates reloaded"]) > 0 }).await;
+        for _ in 0..2 {
+            let mut third = come_back();
+            third.hear(&reused).await;
+            third.ask("/prices");
+            third.hear("data: one").await;
+            third.leave().await;
+        }
+
+        gateway.restart().await;
+        let mut later = Openssl::connect(gateway.address(), &authority, &[flag, "-sess_in", &ticket]);
+        later.hear(&new).await;
+        later.ask("/prices");
+        later.hear("data: one").await;
+        later.leave().await;
+        assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"ok\""]).await, 1.0);
+        assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]).await, 0.0);
+    }
+}
