@@ -16,6 +16,7 @@ mod http1;
 mod http2;
 mod load;
 mod measure;
+mod micro;
 mod pages;
 mod picture;
 mod plan;

@@ -35,6 +35,7 @@ fn renewed(page: &str, results: &Path) -> Outcome<String> {
             "growth" => growth(results),
             "sizes" => example::sizes(results),
             "gather" => gather(results),
+            "parts" => parts(results),
             "example" => example::example(results),
             _ => return Err(format!("there is no table {name}").into()),
         };
@@ -61,12 +62,14 @@ fn figures(folder: &Path) -> String {
         let kept = Kept::read(folder, scenario);
         let Some(machine) = kept.machine() else { continue };
         let rounds = kept.rounds();
+        let disturbed = kept.all().iter().filter(|row| row["other_share"].as_f64() > Some(0.08)).count();
         let _ = writeln!(
             text,
-            "**{title}** ({machine}; {rounds} round{})\n\n\
+            "**{title}** ({machine}; {rounds} round{}; {disturbed} of {} rows disturbed)\n\n\
              | server | connections | CPU seconds per million deliveries | x ceiling | deliveries a second | one core's \
              worth of them | p50 / p99 ms | KiB idle / live | CPU µs a connection | wrong |\n|---|---|---|---|---|---|---|---|---|---|",
-            if rounds == 1 { "" } else { "s" }
+            if rounds == 1 { "" } else { "s" },
+            kept.all().len(),
         );
         for (name, server, h2_streams) in kept.servers() {
             let of = |figure: &str| kept.figure(&server, h2_streams, figure);
@@ -108,20 +111,37 @@ fn figures(folder: &Path) -> String {
     text
 }
 
+/// The micro-benches, in Markdown.
+fn parts(results: &Path) -> String {
+    let kept = Kept::read(results, "micro");
+    let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
+    let mut text = format!("({machine})\n\n| what | time |\n|---|---|\n");
+    for row in kept.all() {
+        let nanoseconds = row["nanoseconds"].as_f64().unwrap_or(0.0);
+        let time = match nanoseconds {
+            _ if nanoseconds >= 1000.0 => format!("{} µs", short(nanoseconds / 1000.0)),
+            _ => format!("{} ns", short(nanoseconds)),
+        };
+        let _ = writeln!(text, "| {} | {time} |", row["what"].as_str().unwrap_or_default());
+    }
+    text
+}
+
 /// What grows, in Markdown.
 fn growth(results: &Path) -> String {
     let kept = Kept::read(results, "growth");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!(
-        "({machine}; one round)\n\n| clients | streams open | most events in the log | other routes | writes a second | CPU seconds per \
-         million deliveries | p50 / p99 ms | CPU µs a connection | KiB idle |\n|---|---|---|---|---|---|---|---|---|\n"
+        "({machine}; one round)\n\n| server | clients | streams open | most events in the log | other routes | writes a second | CPU seconds per \
+         million deliveries | p50 / p99 ms | CPU µs a connection | KiB idle |\n|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for row in kept.all() {
         let of = |name: &str| row[name].as_f64().unwrap_or(0.0);
         let filled = if of("in_log") > 0.0 { ", full" } else { "" };
         let _ = writeln!(
             text,
-            "| {} | {} | {}{filled} | {} | {} | {} | {:.0} / {:.0} | {:.0} | {:.1} |",
+            "| {} | {} | {} | {}{filled} | {} | {} | {} | {:.0} / {:.0} | {:.0} | {:.1} |",
+            row["server"].as_str().unwrap_or_default(),
             thousands(of("clients")),
             thousands(of("streams")),
             thousands(of("log")),

@@ -36,8 +36,8 @@ pub struct Run {
 }
 
 /// In the order in which all of them are run.
-const SCENARIOS: [&str; 10] =
-    ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "sizes", "table"];
+const SCENARIOS: [&str; 11] =
+    ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "sizes", "micro", "table"];
 
 /// Where figures are kept.
 pub const RESULTS: &str = "benches/results";
@@ -54,6 +54,7 @@ scenarios, about two minutes each; without any, all of them:
   growth    clients x streams, rates, long logs, many routes: rillgate, one round
   gather    a producer in trains of events, with and without delivery.gather: rillgate
   sizes     memory and descriptors of idle clients, streams, events, routes: rillgate, one round
+  micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
   --only SERVER one of them alone; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
@@ -157,6 +158,7 @@ impl Run {
             "growth" => self.growth()?,
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,
+            "micro" => self.micro()?,
             "table" => {
                 let folder = Path::new(RESULTS);
                 println!("\n{}", table::goals(folder));

@@ -2,7 +2,7 @@
 //! descriptors.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -67,6 +67,9 @@ impl Run {
         let before = (server.pss_kib()?, kernel_kib()?, server.descriptors());
         load.connect(&ask, count, Duration::from_secs(60))?;
         load.receive(Duration::from_millis(500))?;
+        let (cpu, start) = (process::cpu_seconds(&server.processes()), Instant::now());
+        load.receive(self.size.window.min(Duration::from_secs(2)))?;
+        let idle_cpu = (process::cpu_seconds(&server.processes()) - cpu) / start.elapsed().as_secs_f64();
         let number = count as f64;
         let idle = (server.pss_kib()? - before.0) / number;
         // Both ends of each connection are in this kernel.
@@ -85,10 +88,14 @@ impl Run {
             streams => format!("HTTP/2, {streams} streams"),
         };
         let what = format!("{protocol}, {}", if is_tls { "TLS" } else { "in the clear" });
-        println!("{what:<34} {count:>8} {idle:>10.2} {live:>10.2} {kernel:>10.2} {descriptors:>6.1}");
+        println!(
+            "{what:<34} {count:>8} {idle:>10.2} {live:>10.2} {kernel:>10.2} {descriptors:>6.1}   {:.1} % of a core",
+            idle_cpu * 100.0
+        );
         Ok(json!({
             "what": what, "number": count, "h2_streams": h2_streams, "tls": is_tls, "kib": rounded(idle),
             "live_kib": rounded(live), "kernel_kib": rounded(kernel), "descriptors": rounded(descriptors),
+            "idle_core_share": rounded(idle_cpu),
         }))
     }
 
@@ -107,7 +114,7 @@ impl Run {
 /// What the kernel holds in small objects, as sockets are, and in sockets' queues.
 fn kernel_kib() -> Outcome<f64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    let slab = text.lines().find_map(|line| line.strip_prefix("SUnreclaim:")).ok_or("no SUnreclaim")?;
+    let slab = text.lines().find_map(|line| line.strip_prefix("Slab:")).ok_or("no Slab")?;
     let slab: f64 = slab.trim().trim_end_matches("kB").trim().parse()?;
     let text = fs::read_to_string("/proc/net/sockstat")?;
     let line = text.lines().find(|line| line.starts_with("TCP:")).ok_or("no TCP")?;
