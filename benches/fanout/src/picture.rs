@@ -11,11 +11,11 @@ use crate::table::{CPU, Kept, short};
 
 const ROW: f64 = 34.0;
 const TOP: f64 = 64.0;
-const LEFT: f64 = 196.0;
-const WIDTH: f64 = 270.0;
+const LEFT: f64 = 160.0;
+const WIDTH: f64 = 190.0;
 
-const STYLE: &str = "text { font: 16px system-ui, sans-serif; fill: #1f2328 } .title { font-weight: 600 } \
-                     .small { font-size: 13px; fill: #59636e } .ours { fill: #2f7d4f } .other { fill: #9aa4af } \
+const STYLE: &str = "text { font: 15px system-ui, sans-serif; fill: #1f2328 } .title { font-weight: 600 } \
+                     .small { font-size: 12px; fill: #59636e } .ours { fill: #2f7d4f } .other { fill: #9aa4af } \
                      .line { fill: #c9cfd6 } .paper { fill: #ffffff } \
                      @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .small { fill: #9da7b1 } \
                      .ours { fill: #4fb37a } .other { fill: #6b7682 } .line { fill: #4a535d } .paper { fill: #0d1117 } }";
@@ -41,24 +41,20 @@ pub fn draw(folder: &Path) -> Outcome<()> {
         return Ok(());
     }
     let has_proxies = bars.iter().any(|(name, _, _, _)| name.ends_with('*'));
-    let mut notes =
-        vec!["One core. 10,000 clients, one stream, 10 events of 200 bytes a second; every id checked.".to_owned()];
+    let mut notes = vec!["One core; 10,000 clients, one stream, 10 events of 200 bytes a second.".to_owned()];
     if has_proxies {
-        notes.push(
-            "* 5,000 clients, a producer's connection for each; what that costs the producer is not in it.".to_owned(),
-        );
+        notes.push("* 5,000 clients; what a connection for each costs the producer is left out.".to_owned());
     }
     let rounds = hub.rounds();
-    notes.push(format!("Medians of {rounds} round{}. {machine}.", if rounds == 1 { "" } else { "s" }));
+    notes.push(format!("{machine}; median{0} of {rounds} round{0}", if rounds == 1 { "" } else { "s" }));
     let foot = ROW.mul_add(bars.len() as f64, TOP) + 14.0;
     let height = 20.0_f64.mul_add(notes.len() as f64, foot) + 4.0;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 {height}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"480\" height=\"{height}\" viewBox=\"0 0 480 {height}\" role=\"img\" \
          aria-label=\"CPU microseconds for one delivery over TLS\">\n<style>{STYLE}</style>\n\
-         <rect class=\"paper\" width=\"640\" height=\"{height}\" rx=\"6\"/>\n\
+         <rect class=\"paper\" width=\"480\" height=\"{height}\" rx=\"6\"/>\n\
          <text class=\"title\" x=\"16\" y=\"30\">CPU for one delivery over TLS, in microseconds</text>\n\
-         <text class=\"small\" x=\"16\" y=\"50\">shorter is better; beside it, how many times rillgate's in the same \
-         round</text>\n"
+         <text class=\"small\" x=\"16\" y=\"50\">shorter is better; in brackets, how many times rillgate's in the same round</text>\n"
     );
     for (index, (name, class, figure, ratio)) in bars.iter().enumerate() {
         let y = ROW.mul_add(index as f64, TOP);
