@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::Outcome;
 use crate::example;
 use crate::table::{CPU, Kept, goals, short, thousands};
@@ -132,22 +134,30 @@ fn growth(results: &Path) -> String {
     let kept = Kept::read(results, "growth");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!(
-        "({machine}; one round)\n\n| server | clients | streams open | most events in the log | other routes | writes a second | CPU seconds per \
-         million deliveries | p50 / p99 ms | CPU µs a connection | KiB idle |\n|---|---|---|---|---|---|---|---|---|---|\n"
+        "({machine}; one round)\n\n| clients | streams open | most events in the log | other routes | writes a second | CPU seconds per \
+         million deliveries | x ceiling | p50 / p99 ms | CPU µs a connection | KiB idle |\n|---|---|---|---|---|---|---|---|---|---|\n"
     );
+    let mut ceilings: Vec<&Value> = Vec::new();
     for row in kept.all() {
         let of = |name: &str| row[name].as_f64().unwrap_or(0.0);
+        if row["server"] == "ceiling" {
+            ceilings.push(row);
+            continue;
+        }
+        let ceiling =
+            ceilings.iter().rev().find(|ceiling| ["clients", "rate"].iter().all(|name| ceiling[*name] == row[*name]));
+        let ratio = ceiling.and_then(|ceiling| Some(of(CPU) / ceiling[CPU].as_f64()?)).map_or("-".to_owned(), short);
         let filled = if of("in_log") > 0.0 { ", full" } else { "" };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {}{filled} | {} | {} | {} | {:.0} / {:.0} | {:.0} | {:.1} |",
-            row["server"].as_str().unwrap_or_default(),
+            "| {} | {} | {}{filled} | {} | {} | {} | {} | {:.0} / {:.0} | {:.0} | {:.1} |",
             thousands(of("clients")),
             thousands(of("streams")),
             thousands(of("log")),
             thousands(of("routes")),
             thousands(of("deliveries_per_second")),
             short(of(CPU)),
+            ratio,
             of("p50_ms"),
             of("p99_ms"),
             of("connect_micros"),
