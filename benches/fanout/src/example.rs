@@ -18,8 +18,47 @@ pub fn sizes(results: &Path) -> String {
         let what = row["what"].as_str().unwrap_or_default();
         let number = thousands(row["number"].as_f64().unwrap_or(0.0));
         let descriptors = row["descriptors"].as_f64().unwrap_or(0.0);
-        let (kib, live, kernel) = (of("kib"), of("live_kib"), of("kernel_kib"));
+        let (kib, live) = (of("kib"), of("live_kib"));
+        // What else goes on in the kernel is not small beside a few connections.
+        let kernel = if row["number"].as_f64() >= Some(1000.0) { of("kernel_kib") } else { "-".to_owned() };
         let _ = writeln!(text, "| {what} | {number} | {kib} | {live} | {kernel} | {descriptors:.0} |");
+    }
+    text
+}
+
+/// What of a client's memory belongs to what, by differences, in Markdown.
+pub fn client(results: &Path) -> String {
+    let sizes = Kept::read(results, "sizes");
+    let size = |what: &str, name: &str| sizes.all().iter().find(|row| row["what"] == what)?[name].as_f64();
+    let figures = || {
+        Some((
+            size("HTTP/1.1, in the clear", "kib")?,
+            size("HTTP/1.1, TLS", "kib")?,
+            size("HTTP/2, 1 stream, TLS", "kib")?,
+            size("HTTP/2, 6 streams, TLS", "kib")?,
+            size("HTTP/2, 100 streams, TLS", "kib")?,
+            size("HTTP/1.1, TLS", "kernel_kib")?,
+        ))
+    };
+    let Some((clear, tls, one, six, hundred, kernel)) = figures() else { return "Not measured yet.".to_owned() };
+    let mut text = "| what | KiB | known from |\n|---|---|---|\n".to_owned();
+    for (what, kib, from) in [
+        (
+            "an HTTP/1.1 client: its task, its subscription with the token's claims, its socket's place",
+            clear,
+            "in the clear",
+        ),
+        ("TLS: session, keys, what was agreed", tls - clear, "over TLS, less that"),
+        (
+            "HTTP/2 instead of HTTP/1.1: buffers, header tables, a task more",
+            one - tls,
+            "HTTP/2 with one stream, less HTTP/1.1 over TLS",
+        ),
+        ("each stream after the first on an HTTP/2 connection", (six - one) / 5.0, "six streams, less one, by five"),
+        ("the same with many streams", (hundred - one) / 99.0, "a hundred streams, less one, by 99"),
+        ("the kernel's socket", kernel, "over TLS; half of both ends"),
+    ] {
+        let _ = writeln!(text, "| {what} | {} | {from} |", short(kib));
     }
     text
 }

@@ -19,7 +19,7 @@ impl Run {
         let is_small = most < 1000;
         let (streams, logs, rates, routes): (&[usize], &[usize], &[f64], usize) = match is_small {
             true => (&[60], &[100], &[], 20),
-            false => (&[1, 10, 1000], &[10, 10_000, 1_000_000], &[0.1, 0.3, 4.0], 1000),
+            false => (&[1, 10, 1000], &[10, 10_000, 1_000_000], &[0.1, 4.0], 1000),
         };
         let sizes = if is_small { vec![most] } else { vec![most / 100, most / 10, most] };
         let writes = if is_small { 200.0 } else { WRITES };
@@ -45,11 +45,11 @@ impl Run {
                 h2_streams: 0,
                 pace: Order::Rate(writes / clients as f64),
                 filled,
-                window: self.size.window.min(Duration::from_secs(2)),
+                window: self.size.window.min(Duration::from_millis(1500)),
             };
             // What the kernel, its caches and the machine's mood make of it is in the ceiling as well.
             if is_one_stream {
-                self.row(Kind::Ceiling, &scene, 1, &crowd)?;
+                self.row(Kind::Ceiling, &scene, 1, &Crowd { filled: 0, ..crowd })?;
             }
             self.row(Kind::Rillgate, &scene, 1, &crowd)?;
         }

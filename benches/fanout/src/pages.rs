@@ -36,12 +36,13 @@ fn renewed(page: &str, results: &Path) -> Outcome<String> {
             "figures" => figures(results),
             "growth" => growth(results),
             "sizes" => example::sizes(results),
+            "client" => example::client(results),
             "gather" => gather(results),
             "parts" => parts(results),
             "example" => example::example(results),
             _ => return Err(format!("there is no table {name}").into()),
         };
-        write!(text, "{before}{name} -->\n{}\n{END}", table.trim_end())?;
+        write!(text, "{before}{name} -->\n\n{}\n\n{END}", table.trim_end())?;
         rest = after;
     }
     Ok(text + rest)

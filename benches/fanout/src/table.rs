@@ -147,11 +147,18 @@ pub fn goals(folder: &Path) -> String {
         };
         let _ = writeln!(text, "| {what} | {figure} | {range} | {must} | {aim} | {verdict} |");
     }
+    if let Some(machine) = tls.machine() {
+        let rounds = tls.rounds();
+        let _ = writeln!(
+            text,
+            "\nThe first two: {machine}, {rounds} rounds; what the others are of stands with their figures."
+        );
+    }
     if let Some(rate) = overload.figure("rillgate", 0, "deliveries_per_second") {
         let share = overload.figure("rillgate", 0, "core_share").unwrap_or(0.0) * 100.0;
         let _ = writeln!(
             text,
-            "\nUnder overload {} deliveries a second arrived, with {share:.0} % of the core.",
+            "Under overload {} deliveries a second arrived, with {share:.0} % of the core.",
             thousands(rate)
         );
     }
