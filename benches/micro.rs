@@ -210,8 +210,19 @@ fn store(criterion: &mut Criterion) {
 /// How long the store's thread has run on a processor.
 fn time_of_the_store() -> Duration {
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let mut threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|thread| thread.path());
-    let thread = threads.find(|thread| read(thread.join("comm")).contains("store")).expect("the store's thread");
+    // A thread has its name only once it has run.
+    let find = || {
+        let mut threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|thread| thread.path());
+        threads.find(|thread| read(thread.join("comm")).contains("store"))
+    };
+    let thread = (0..1000).find_map(|_| {
+        let found = find();
+        if found.is_none() {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        found
+    });
+    let thread = thread.expect("the store's thread");
     let ran = read(thread.join("schedstat")).split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok());
     Duration::from_nanos(ran.expect("the kernel keeps account"))
 }
