@@ -51,7 +51,7 @@ impl Crowd {
         row.idle_kib = (process::pss_kib(&processes)? - before.1) / connections as f64;
 
         server.tell(self.pace)?;
-        load.receive(self.window.min(Duration::from_secs(1)))?;
+        load.receive((self.window / 2).min(Duration::from_secs(1)))?;
         load.tally.restart();
         let core = server.core();
         let (cpu, busy, start) = (process::cpu_seconds(&processes), process::core_seconds(core)?, Instant::now());
