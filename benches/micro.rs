@@ -1,10 +1,16 @@
 //! What one event and one subscription cost, without sockets. Method and last figures: benches/README.md.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use jsonwebtoken::Algorithm;
 use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::auth::{
+    Authority, Authorizer, Issuer, IssuerSettings, Issuers, KeySource, Presented, RuleSettings, TokenSource, Wanted,
+};
+use rillgate::secret::Secret;
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
 use rillgate::store::{Settings, Store};
 use rillgate::stream::{Entry, EntryKind, EventLog, EventStream, LogStore, Policy, Retention, StreamKey};
@@ -79,21 +85,91 @@ fn log(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A token of one issuer with one key, checked as a request's is: found in the head, taken apart, its signature, times,
+/// audience and streams looked at, and whether it was revoked.
 fn token(criterion: &mut Criterion) {
     rillgate::auth::install_provider();
-    let key = SigningKey::read(&[7; 32], None).expect("a secret");
-    let order = Order {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("token");
+    for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256] {
+        let (key, source) = keys(algorithm, folder.path());
+        let now = SystemTime::now();
+        let token = mint(&key, &order(), now).expect("a token");
+        if algorithm == Algorithm::HS256 {
+            group
+                .bench_function("mint (HS256)", |bencher| bencher.iter(|| mint(&key, &order(), now).expect("a token")));
+        }
+        let authorizer = authorizer(source, algorithm);
+        let mut headers = http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().expect("a header value"));
+        group.bench_function(format!("check ({algorithm:?})"), |bencher| {
+            bencher.iter(|| {
+                let request = Presented { headers: black_box(&headers), query: None, is_trusted_origin: &|_| false };
+                let wanted = Wanted { path: "/prices/EURUSD", captures: &[] };
+                runtime.block_on(authorizer.authorize(request, wanted, now)).expect("a good token")
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A key to sign with, and where the gateway reads the one to verify with.
+fn keys(algorithm: Algorithm, folder: &std::path::Path) -> (SigningKey, KeySource) {
+    let kind = match algorithm {
+        Algorithm::ES256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        Algorithm::EdDSA => &rcgen::PKCS_ED25519,
+        Algorithm::RS256 => &rcgen::PKCS_RSA_SHA256,
+        _ => {
+            let key = SigningKey::read(&[7; 32], Some(algorithm)).expect("a secret");
+            return (key, KeySource::Secret { secret: Secret::new(vec![7; 32]), algorithm, kid: None });
+        }
+    };
+    let pair = rcgen::KeyPair::generate_for(kind).expect("a key");
+    let path = folder.join(format!("{algorithm:?}.pem"));
+    std::fs::write(&path, pair.public_key_pem()).expect("a file");
+    let key = SigningKey::read(pair.serialize_pem().as_bytes(), Some(algorithm)).expect("a private key");
+    (key, KeySource::PemFile { path, algorithm, kid: None })
+}
+
+fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
+    let authority = Authority::new(1000);
+    let settings = IssuerSettings {
+        name: "main".to_owned(),
+        issuer: order().issuer,
+        audience: order().audience,
+        algorithms: vec![algorithm],
+        keys: vec![source],
+        leeway: Duration::from_secs(5),
+        typ: None,
+    };
+    let issuer = Issuer::load(settings, authority.changes(), Arc::new(|_, _| {})).expect("an issuer");
+    authority.replace_issuers(Issuers::from([("main".to_owned(), Arc::new(issuer))]));
+    let rules = RuleSettings {
+        issuers: vec!["main".to_owned()],
+        token_from: vec![TokenSource::Header],
+        streams_claim: Some("streams".to_owned()),
+        require: vec![],
+        bind: vec![],
+        shared: vec![],
+        enforce: true,
+        tickets: false,
+        ticket_ttl: Duration::from_secs(30),
+    };
+    let authority = Arc::new(authority);
+    Authorizer::new(rules, &authority.issuers(), authority.clone()).expect("an authorizer")
+}
+
+fn order() -> Order {
+    Order {
         issuer: "https://id.example.com/".to_owned(),
         audience: vec!["rillgate".to_owned()],
         subject: Some("someone".to_owned()),
         ttl: Duration::from_secs(3600),
-        claims: serde_json::Map::new(),
+        claims: serde_json::Map::from_iter([("streams".to_owned(), serde_json::json!(["/prices/*"]))]),
         kid: None,
         typ: None,
-    };
-    criterion.bench_function("mint a token (HS256)", |bencher| {
-        bencher.iter(|| mint(&key, &order, SystemTime::now()).expect("a token"));
-    });
+    }
 }
 
 /// Time on a processor, and not on the clock: the disk is waited for by a thread of its own.
@@ -134,8 +210,19 @@ fn store(criterion: &mut Criterion) {
 /// How long the store's thread has run on a processor.
 fn time_of_the_store() -> Duration {
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let mut threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|thread| thread.path());
-    let thread = threads.find(|thread| read(thread.join("comm")).contains("store")).expect("the store's thread");
+    // A thread has its name only once it has run.
+    let find = || {
+        let mut threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|thread| thread.path());
+        threads.find(|thread| read(thread.join("comm")).contains("store"))
+    };
+    let thread = (0..1000).find_map(|_| {
+        let found = find();
+        if found.is_none() {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        found
+    });
+    let thread = thread.expect("the store's thread");
     let ran = read(thread.join("schedstat")).split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok());
     Duration::from_nanos(ran.expect("the kernel keeps account"))
 }

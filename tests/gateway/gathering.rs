@@ -1,6 +1,7 @@
 //! Routes that wait for more before they write, or that hand laggards the newest only.
 
 use crate::support::client::Client;
+use crate::support::figures::{metric, wait_metric};
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::{DEADLINE, eventually};
@@ -24,6 +25,29 @@ async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
     .await;
     drop(keeper);
     (origin, gateway)
+}
+
+#[tokio::test]
+async fn what_the_upstream_has_ready_goes_out_in_one_write_without_gathering() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).start().await;
+    for client in both_protocols(&gateway, None) {
+        let mut subscription = client.subscribe("/prices", &[]).await;
+        origin.wait_open(1).await;
+        let (writes, events) = (|| metric(&gateway, "delivery_seconds_count", &[]), "events_delivered_total");
+        let before = (writes().await, metric(&gateway, events, &[]).await);
+
+        // Each is a chunk of its own. Nothing of it is sent before all are there: this task and the origin's share a thread.
+        for number in 0..EVENTS {
+            origin.emit(Emission::event(&number.to_string(), "", "x"));
+        }
+        subscription.next_events(EVENTS).await;
+
+        wait_metric(&gateway, events, &[], before.1 + EVENTS as f64).await;
+        let written = writes().await - before.0;
+        assert!(written >= 1.0, "writes are not counted");
+        assert!(written <= 6.0, "{EVENTS} events took {written} writes");
+    }
 }
 
 #[tokio::test]

@@ -87,6 +87,14 @@ impl Client {
         }
     }
 
+    /// Calls `see` with the number that each stream is to bring next.
+    pub fn expected(&self, mut see: impl FnMut(u64)) {
+        match &self.reading {
+            Reading::Http1(response) => see(response.scan.expected()),
+            Reading::Http2(connection) => connection.expected().for_each(see),
+        }
+    }
+
     /// The response, where there is one alone.
     pub fn response(&self) -> Option<&Response> {
         match &self.reading {

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use crate::Outcome;
 
@@ -13,6 +14,8 @@ pub enum Order {
     Rate(f64),
     /// So many events at once.
     Burst(u64),
+    /// Trains of so many events, `spacing` apart from each other; a train begins `period` after the one before began.
+    Trains { events: u64, spacing: Duration, period: Duration },
 }
 
 /// A child's side: orders as they come. Ends the process when the parent is gone.
@@ -21,9 +24,16 @@ pub fn orders() -> Receiver<Order> {
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             let mut words = line.split_whitespace();
-            let order = match (words.next(), words.next().and_then(|word| word.parse::<f64>().ok())) {
-                (Some("rate"), Some(rate)) => Order::Rate(rate),
-                (Some("burst"), Some(events)) => Order::Burst(events as u64),
+            let word = words.next();
+            let numbers: Vec<f64> = words.filter_map(|word| word.parse().ok()).collect();
+            let order = match (word, numbers.as_slice()) {
+                (Some("rate"), &[rate]) => Order::Rate(rate),
+                (Some("burst"), &[events]) => Order::Burst(events as u64),
+                (Some("trains"), &[events, spacing, period]) => Order::Trains {
+                    events: events as u64,
+                    spacing: Duration::from_secs_f64(spacing),
+                    period: Duration::from_secs_f64(period),
+                },
                 _ => continue,
             };
             if sender.send(order).is_err() {
@@ -65,6 +75,9 @@ impl Control {
         match order {
             Order::Rate(rate) => writeln!(self.input, "rate {rate}")?,
             Order::Burst(events) => writeln!(self.input, "burst {events}")?,
+            Order::Trains { events, spacing, period } => {
+                writeln!(self.input, "trains {events} {} {}", spacing.as_secs_f64(), period.as_secs_f64())?;
+            }
         }
         Ok(())
     }

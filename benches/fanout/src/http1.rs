@@ -6,7 +6,6 @@ use crate::measure::Tally;
 use crate::scan::Scan;
 
 /// One response being read.
-#[derive(Default)]
 pub struct Response {
     state: State,
     /// The body.
@@ -41,6 +40,11 @@ pub enum Became {
 }
 
 impl Response {
+    /// Nothing has come yet of a body that is to be looked at by `scan`.
+    pub fn new(scan: Scan) -> Self {
+        Self { state: State::default(), scan }
+    }
+
     /// Whether a good head has come.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Awaited | State::Head(_))

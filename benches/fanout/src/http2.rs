@@ -14,7 +14,6 @@ pub struct Connection {
     received: usize,
 }
 
-#[derive(Default)]
 struct Stream {
     is_open: bool,
     scan: Scan,
@@ -36,8 +35,8 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 impl Connection {
-    /// A connection that asks for `paths`; its first bytes are appended to `out`.
-    pub fn open(paths: &[&str], fields: &[(&str, &str)], out: &mut Vec<u8>) -> Self {
+    /// A connection that asks for `paths`; its first bytes are appended to `out`. Each body is looked at by a `scan`.
+    pub fn open(paths: &[&str], fields: &[(&str, &str)], scan: impl Fn() -> Scan, out: &mut Vec<u8>) -> Self {
         out.extend_from_slice(PREFACE);
         // SETTINGS_INITIAL_WINDOW_SIZE (4).
         let mut setting = vec![0, 4];
@@ -47,13 +46,18 @@ impl Connection {
         for (index, path) in paths.iter().enumerate() {
             frame(out, HEADERS, END_HEADERS | END_STREAM, 2 * index as u32 + 1, &block(path, fields));
         }
-        let streams = paths.iter().map(|_| Stream::default()).collect();
+        let streams = paths.iter().map(|_| Stream { is_open: false, scan: scan() }).collect();
         Self { streams, cut: Vec::new(), received: 0 }
     }
 
     /// How many streams have a good head.
     pub fn open_streams(&self) -> usize {
         self.streams.iter().filter(|stream| stream.is_open).count()
+    }
+
+    /// The number that each stream is to bring next.
+    pub fn expected(&self) -> impl Iterator<Item = u64> {
+        self.streams.iter().map(|stream| stream.scan.expected())
     }
 
     /// Takes the next bytes; answers go to `out`.

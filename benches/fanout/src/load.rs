@@ -1,5 +1,6 @@
 //! The load generator: thousands of clients in one event loop on one core.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::client::{Buffers, Client, Reading};
 use crate::http1::{self, Became, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
+use crate::scan::{Ids, Scan};
 
 /// What clients ask for and how.
 #[derive(Clone)]
@@ -26,6 +28,10 @@ pub struct Ask {
     pub paths: Vec<String>,
     /// More fields of the request.
     pub fields: Vec<(String, String)>,
+    /// The rule of the server's ids.
+    pub ids: Ids,
+    /// The number of the first event that each stream is to bring.
+    pub first: u64,
 }
 
 /// The clients.
@@ -46,6 +52,9 @@ pub struct Load {
 
 /// Connections that are being made at the same time.
 const AT_ONCE: usize = 500;
+
+/// Silence after which nothing is under way any more.
+const QUIET: Duration = Duration::from_millis(250);
 
 impl Load {
     /// Nobody yet.
@@ -86,14 +95,15 @@ impl Load {
     fn begin(&mut self, ask: &Ask) -> Outcome<()> {
         let index = self.clients.len();
         let fields: Vec<_> = ask.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let scan = || Scan::new(ask.ids, ask.first);
         let path = |index: usize| ask.paths[index % ask.paths.len()].as_str();
         let (request, reading) = if ask.h2_streams > 0 {
             let mut out = Vec::new();
             let paths: Vec<_> = (0..ask.h2_streams).map(|stream| path(index * ask.h2_streams + stream)).collect();
-            let connection = Connection::open(&paths, &fields, &mut out);
+            let connection = Connection::open(&paths, &fields, scan, &mut out);
             (out, Reading::Http2(Box::new(connection)))
         } else {
-            (http1::request(path(index), &fields), Reading::Http1(Box::<Response>::default()))
+            (http1::request(path(index), &fields), Reading::Http1(Box::new(Response::new(scan()))))
         };
         let mut client = Client::connect(ask.to, index, ask.tls.as_ref(), request, reading)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -126,6 +136,53 @@ impl Load {
         Ok(())
     }
 
+    /// Receives until everything that was sent has come, which is when nothing comes any more; then counts the streams
+    /// that lack what others have got. The producer has to be silent.
+    pub fn settle(&mut self, patience: Duration) -> Outcome<()> {
+        let until = Instant::now() + patience;
+        let mut seen = (self.tally.events, Instant::now());
+        loop {
+            self.turn(Duration::from_millis(20))?;
+            if self.tally.events != seen.0 {
+                seen = (self.tally.events, Instant::now());
+            }
+            let quiet = seen.1.elapsed();
+            if Instant::now() > until || (quiet > QUIET && (self.short() == 0 || quiet > 8 * QUIET)) {
+                self.tally.faults.short = self.short();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Streams that are behind those that got the most.
+    fn short(&self) -> u64 {
+        let (mut most, mut count, mut all) = (0, 0, 0);
+        for client in self.clients.iter().flatten() {
+            client.expected(|expected| {
+                all += 1;
+                match expected.cmp(&most) {
+                    Ordering::Greater => (most, count) = (expected, 1),
+                    Ordering::Equal => count += 1,
+                    Ordering::Less => {}
+                }
+            });
+        }
+        all - count
+    }
+
+    /// Whether all that came was right and nobody was left out.
+    pub fn verdict(&self) -> Outcome<()> {
+        let mut wrong = Vec::new();
+        if !self.tally.faults.is_none() {
+            wrong.push(self.tally.faults.to_string());
+        }
+        if self.lost > 0 {
+            let trouble = self.trouble.as_deref().unwrap_or("?");
+            wrong.push(format!("{} connections lost, the first: {trouble}", self.lost));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ").into()) }
+    }
+
     /// The first client's response.
     pub fn first(&mut self) -> Option<&Response> {
         self.clients.first()?.as_ref()?.response()
@@ -135,7 +192,7 @@ impl Load {
     pub fn connect_probe(&mut self, ask: &Ask) -> Outcome<()> {
         let index = self.clients.len();
         let fields: Vec<_> = ask.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut response = Box::<Response>::default();
+        let mut response = Box::new(Response::new(Scan::new(ask.ids, ask.first)));
         response.scan.is_probe = true;
         let request = http1::request(&ask.paths[0], &fields);
         let mut client = Client::connect(ask.to, index, ask.tls.as_ref(), request, Reading::Http1(response))?;

@@ -1,17 +1,32 @@
-//! What is counted while clients receive.
+//! What is counted while clients receive: deliveries, their latency, and everything that was wrong with them.
+
+use std::fmt;
 
 use hdrhistogram::Histogram;
 
 use crate::scan::now_micros;
 
+/// What clients were given and should not have been, or the reverse. All of it together has to be nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Events left out.
+    pub missing: u64,
+    /// Events that came twice in a row.
+    pub repeated: u64,
+    /// Events older than the one before.
+    pub disordered: u64,
+    /// Events whose `id` was not the one that was next.
+    pub wrong_ids: u64,
+    /// Streams that did not get what others of the same run got in the end.
+    pub short: u64,
+}
+
 /// Deliveries, and whether they were what they had to be.
 pub struct Tally {
     /// Events received.
     pub events: u64,
-    /// Places where numbers were left out.
-    pub gaps: u64,
-    /// Events that had come already.
-    pub repeats: u64,
+    /// What was wrong.
+    pub faults: Faults,
     /// Microseconds from an event's stamp to its arrival.
     pub latency: Histogram<u64>,
     /// The time of this round of reading: one look at the clock for many events.
@@ -21,7 +36,7 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds");
-        Self { events: 0, gaps: 0, repeats: 0, latency, now: 0 }
+        Self { events: 0, faults: Faults::default(), latency, now: 0 }
     }
 }
 
@@ -32,13 +47,15 @@ impl Tally {
     }
 
     /// An event came where `expected` should.
-    pub fn event(&mut self, expected: Option<u64>, number: u64, stamp: u64) {
+    pub fn event(&mut self, expected: u64, number: u64, stamp: u64, has_next_id: bool) {
         self.events += 1;
-        match expected {
-            Some(expected) if number > expected => self.gaps += 1,
-            Some(expected) if number < expected => self.repeats += 1,
+        match number {
+            _ if number > expected => self.faults.missing += number - expected,
+            _ if number + 1 == expected => self.faults.repeated += 1,
+            _ if number < expected => self.faults.disordered += 1,
             _ => {}
         }
+        self.faults.wrong_ids += u64::from(!has_next_id);
         self.latency.saturating_record(self.now.saturating_sub(stamp));
     }
 
@@ -51,5 +68,30 @@ impl Tally {
     /// A quantile of the latency in milliseconds.
     pub fn milliseconds(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+impl Faults {
+    /// Whether everything was right.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            (self.missing, "events missing"),
+            (self.repeated, "events repeated"),
+            (self.disordered, "events out of order"),
+            (self.wrong_ids, "ids not the expected next one"),
+            (self.short, "streams without the first or the last events"),
+        ];
+        let mut is_first = true;
+        for (count, what) in named.into_iter().filter(|(count, _)| *count > 0) {
+            write!(out, "{}{count} {what}", if is_first { "" } else { ", " })?;
+            is_first = false;
+        }
+        if is_first { out.write_str("nothing wrong") } else { Ok(()) }
     }
 }

@@ -20,13 +20,21 @@ pub struct Pacing {
     burst: u64,
     interval: Option<Duration>,
     next: Option<Instant>,
+    /// How many events a train has, how many of the present one are still to come, and the pause after the last.
+    train: Option<(u64, u64, Duration)>,
 }
 
 impl Pacing {
     /// Does as told.
     pub fn obey(&mut self, order: Order) {
         match order {
+            Order::Trains { events, spacing, period } => {
+                self.interval = Some(spacing);
+                self.next = Some(Instant::now() + spacing);
+                self.train = Some((events, events, period.saturating_sub(spacing * events as u32)));
+            }
             Order::Rate(rate) => {
+                self.train = None;
                 self.interval = (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate));
                 self.next = self.interval.map(|interval| Instant::now() + interval);
             }
@@ -51,7 +59,14 @@ impl Pacing {
         }
         let (next, interval) = (self.next?, self.interval?);
         let late = now.checked_duration_since(next)?;
-        self.next = Some(next + interval);
+        let mut next = next + interval;
+        if let Some((events, left, pause)) = &mut self.train {
+            *left -= 1;
+            if *left == 0 {
+                (*left, next) = (*events, next + *pause);
+            }
+        }
+        self.next = Some(next);
         self.number += 1;
         Some((self.number, now_micros().saturating_sub(late.as_micros() as u64)))
     }
@@ -71,9 +86,12 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
             announce(listener.local_addr()?.port());
             let readers = readers.clone();
             std::thread::spawn(move || {
+                let mut held = Vec::new();
                 for socket in listener.incoming().flatten() {
-                    if let Some(socket) = answer(socket) {
-                        readers.lock().expect("a thread that does not panic").push(socket);
+                    match answer(socket) {
+                        Some((socket, true)) => held.push(socket),
+                        Some((socket, false)) => readers.lock().expect("a thread that does not panic").push(socket),
+                        None => {}
                     }
                 }
             });
@@ -112,7 +130,11 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
     }
 }
 
-fn answer(mut socket: TcpStream) -> Option<TcpStream> {
+/// The path of a stream that is open and has nothing to say begins so.
+pub const QUIET: &str = "/feed/quiet-";
+
+/// The socket of a response that has begun, and whether it is one to be kept quiet.
+fn answer(mut socket: TcpStream) -> Option<(TcpStream, bool)> {
     let mut head = Vec::new();
     let mut part = [0; 1024];
     while !head.ends_with(b"\r\n\r\n") {
@@ -123,7 +145,8 @@ fn answer(mut socket: TcpStream) -> Option<TcpStream> {
     let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
                   transfer-encoding: chunked\r\n\r\n6\r\n: hi\n\n\r\n";
     socket.write_all(answer.as_bytes()).ok()?;
-    Some(socket)
+    let is_quiet = memchr::memmem::find(&head, QUIET.as_bytes()).is_some();
+    Some((socket, is_quiet))
 }
 
 fn post(socket: &mut TcpStream, path: &str, data: &str) -> Outcome<()> {

@@ -1,4 +1,4 @@
-//! Tables for people, JSON for later, a picture for the README.
+//! Rows for people as they come, JSON for later.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::Outcome;
 use crate::load::Load;
+use crate::plan::RESULTS;
+use crate::table::{Kept, median};
 
 /// One server in one round.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +19,13 @@ pub struct Row {
     pub clients: usize,
     pub h2_streams: usize,
     pub streams: usize,
+    /// Most events in the log, and how many were in it before the clients came, if it was filled.
     pub log: usize,
+    pub in_log: usize,
+    /// Memory of the process for each of those, in bytes.
+    pub event_bytes: f64,
     pub routes: usize,
+    pub gather_ms: u64,
     pub rate: f64,
     pub cpu_per_million: f64,
     pub deliveries_per_second: f64,
@@ -31,9 +38,8 @@ pub struct Row {
     pub active_kib: f64,
     pub connect_micros: f64,
     pub connect_seconds: f64,
-    pub gaps: u64,
-    pub repeats: u64,
-    pub lost: usize,
+    /// What was wrong: its figures are shown and count for nothing.
+    pub failed: Option<String>,
 }
 
 impl Row {
@@ -45,7 +51,11 @@ impl Row {
     /// What the clients saw.
     pub fn received(&mut self, load: &Load) {
         (self.p50_ms, self.p99_ms) = (load.tally.milliseconds(0.5), load.tally.milliseconds(0.99));
-        (self.gaps, self.repeats, self.lost) = (load.tally.gaps, load.tally.repeats, load.lost);
+    }
+
+    /// Deliveries that a second of one core's time is enough for.
+    fn per_core_second(&self) -> f64 {
+        if self.cpu_per_million > 0.0 { 1e6 / self.cpu_per_million } else { 0.0 }
     }
 
     /// What it is called in tables.
@@ -59,33 +69,62 @@ impl Row {
     fn json(&self) -> Value {
         json!({
             "server": self.server, "round": self.round, "clients": self.clients, "h2_streams": self.h2_streams,
-            "streams": self.streams, "log": self.log, "routes": self.routes, "rate": rounded(self.rate),
+            "streams": self.streams, "log": self.log, "in_log": self.in_log, "event_bytes": rounded(self.event_bytes),
+            "routes": self.routes, "gather_ms": self.gather_ms, "rate": rounded(self.rate),
             "cpu_seconds_per_million": rounded(self.cpu_per_million),
             "deliveries_per_second": self.deliveries_per_second.round(),
+            "deliveries_per_core_second": self.per_core_second().round(),
             "core_share": rounded(self.core_share), "other_share": rounded(self.other_share),
             "p50_ms": rounded(self.p50_ms), "p99_ms": rounded(self.p99_ms),
             "idle_kib": rounded(self.idle_kib), "active_kib": rounded(self.active_kib),
             "connect_micros": rounded(self.connect_micros), "connect_seconds": rounded(self.connect_seconds),
-            "gaps": self.gaps, "repeats": self.repeats, "lost": self.lost,
+            "failed": self.failed,
         })
+    }
+
+    fn print(&self) {
+        print!(
+            "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7.2} {:>8.0} {:>8.0} {:>4.0}% {:>4.0}% {:>7.1} {:>7.1} {:>7.1} \
+             {:>7.1} {:>6.0} ",
+            self.name(),
+            self.round,
+            self.clients,
+            self.streams,
+            self.log,
+            self.routes,
+            self.gather_ms,
+            self.cpu_per_million,
+            self.deliveries_per_second,
+            self.per_core_second(),
+            self.core_share * 100.0,
+            self.other_share * 100.0,
+            self.p50_ms,
+            self.p99_ms,
+            self.idle_kib,
+            self.active_kib,
+            self.connect_micros,
+        );
+        match &self.failed {
+            None => println!(" all right"),
+            Some(why) => println!(" failed: {why}"),
+        }
     }
 }
 
-/// All rows of a scenario.
+/// All that a scenario has brought.
 pub struct Report {
     scenario: String,
-    rows: Vec<Row>,
-    folder: Option<PathBuf>,
+    rows: Vec<Value>,
+    is_kept: bool,
 }
 
 impl Report {
-    /// Kept in `benches/results`, or only printed.
+    /// Kept in [`RESULTS`], or only printed.
     pub fn new(is_kept: bool) -> Outcome<Self> {
-        let folder = is_kept.then(|| PathBuf::from("benches/results"));
-        if let Some(folder) = &folder {
-            fs::create_dir_all(folder)?;
+        if is_kept {
+            fs::create_dir_all(RESULTS)?;
         }
-        Ok(Self { scenario: String::new(), rows: Vec::new(), folder })
+        Ok(Self { scenario: String::new(), rows: Vec::new(), is_kept })
     }
 
     /// Another scenario.
@@ -94,121 +133,88 @@ impl Report {
         self.rows.clear();
         if scenario != "table" {
             println!("\n== {scenario}");
+        }
+        if !matches!(scenario, "table" | "sizes" | "micro") {
             println!(
-                "{:<16} {:>6} {:>7} {:>8} {:>9} {:>6} {:>6} {:>7} {:>7} {:>8} {:>8} {:>9}  wrong",
+                "{:<14} {:>2} {:>6} {:>5} {:>8} {:>6} {:>4} {:>7} {:>8} {:>8} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7} {:>6}",
                 "server",
-                "round",
-                "clients",
+                "",
+                "conns",
+                "strms",
+                "log",
+                "routes",
+                "gath",
                 "CPU-s/M",
-                "per s",
+                "/s",
+                "/s/core",
                 "core",
                 "other",
                 "p50 ms",
                 "p99 ms",
-                "idle KiB",
-                "live KiB",
-                "connect µs"
+                "idleKiB",
+                "liveKiB",
+                "µs/con",
             );
         }
     }
 
-    /// A row is complete. What a client missed or got twice ends the run: figures of a wrong server are worth nothing.
-    pub fn add(&mut self, row: Row) -> Outcome<()> {
-        println!(
-            "{:<16} {:>6} {:>7} {:>8.2} {:>9.0} {:>5.0}% {:>5.0}% {:>7.1} {:>7.1} {:>8.1} {:>8.1} {:>9.0}  {}/{}/{}",
-            row.name(),
-            row.round,
-            row.clients,
-            row.cpu_per_million,
-            row.deliveries_per_second,
-            row.core_share * 100.0,
-            row.other_share * 100.0,
-            row.p50_ms,
-            row.p99_ms,
-            row.idle_kib,
-            row.active_kib,
-            row.connect_micros,
-            row.gaps,
-            row.repeats,
-            row.lost,
-        );
-        let is_ours = row.server == "rillgate";
-        let is_wrong = row.gaps + row.repeats > 0 || row.lost > 0 || row.deliveries_per_second == 0.0;
-        self.rows.push(row);
-        match is_ours && is_wrong {
-            true => Err("rillgate lost, repeated or dropped something".into()),
-            false => Ok(()),
-        }
+    /// A row is complete.
+    pub fn add(&mut self, row: &Row) {
+        row.print();
+        self.rows.push(row.json());
     }
 
-    /// Completes the last row.
-    pub fn note(&mut self, note: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.rows.last_mut() {
-            note(row);
-        }
+    /// Something else to keep.
+    pub fn keep(&mut self, row: Value) {
+        self.rows.push(row);
     }
 
     /// The scenario is complete.
     pub fn end(&mut self) -> Outcome<()> {
-        self.summary();
-        let Some(folder) = &self.folder else { return Ok(()) };
-        if !self.rows.is_empty() {
-            let rows: Vec<_> = self.rows.iter().map(Row::json).collect();
-            let kept = json!({ "scenario": self.scenario, "machine": machine(), "rows": rows });
-            fs::write(folder.join(format!("{}.json", self.scenario)), serde_json::to_string_pretty(&kept)? + "\n")?;
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        if !matches!(self.scenario.as_str(), "growth" | "gather" | "sizes" | "micro") {
+            summary(&self.rows);
+        }
+        if self.is_kept {
+            let kept = json!({ "scenario": self.scenario, "machine": machine(), "rows": self.rows });
+            let file = PathBuf::from(RESULTS).join(format!("{}.json", self.scenario));
+            fs::write(file, serde_json::to_string_pretty(&kept)? + "\n")?;
         }
         Ok(())
     }
+}
 
-    fn summary(&self) {
-        let mut names: Vec<String> = Vec::new();
-        for row in &self.rows {
-            if !names.contains(&row.name()) {
-                names.push(row.name());
-            }
+/// The median of each server's rounds.
+fn summary(rows: &[Value]) {
+    println!();
+    let kept = Kept::of(rows.to_vec());
+    for (name, server, h2_streams) in kept.servers() {
+        let of = |figure: &str| kept.figures(&server, h2_streams, figure);
+        let cpu = of("cpu_seconds_per_million");
+        if cpu.is_empty() {
+            println!("{name:<14} failed in every round");
+            continue;
         }
-        if self.scenario == "growth" || self.rows.is_empty() {
-            return;
+        let (least, most) = cpu.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
+        print!("{name:<14} {:>6.2} ({least:.2}..{most:.2}) CPU-s/M", median(cpu));
+        if let Some(ratio) = kept.ratio(&server, h2_streams, "ceiling", "cpu_seconds_per_million") {
+            print!(", {ratio:.2} x ceiling");
         }
-        println!();
-        for name in names {
-            let of = |value: fn(&Row) -> f64| -> Vec<f64> {
-                self.rows.iter().filter(|row| row.name() == name).map(value).collect()
-            };
-            let cpu = of(|row| row.cpu_per_million);
-            let ratios: Vec<f64> = self
-                .rows
-                .iter()
-                .filter(|row| row.name() == name)
-                .filter_map(|row| {
-                    let ceiling =
-                        self.rows.iter().find(|other| other.round == row.round && other.server == "ceiling")?;
-                    Some(row.cpu_per_million / ceiling.cpu_per_million)
-                })
-                .collect();
-            let (least, most) = cpu.iter().fold((f64::MAX, 0.0_f64), |(least, most), &x| (least.min(x), most.max(x)));
-            print!("{name:<16} {:>6.2} ({least:.2}..{most:.2}) CPU-s/M", median(cpu));
-            if !ratios.is_empty() {
-                print!(", {:.2} x ceiling", median(ratios));
-            }
-            println!(
-                ", p50/p99 {:.0}/{:.0} ms, {:.1} KiB idle, {:.0} µs a connect",
-                median(of(|row| row.p50_ms)),
-                median(of(|row| row.p99_ms)),
-                median(of(|row| row.idle_kib)),
-                median(of(|row| row.connect_micros)),
-            );
-        }
+        println!(
+            ", {:.0} deliveries/s/core, p50/p99 {:.0}/{:.0} ms, {:.1} KiB idle, {:.0} µs a connect",
+            median(of("deliveries_per_core_second")),
+            median(of("p50_ms")),
+            median(of("p99_ms")),
+            median(of("idle_kib")),
+            median(of("connect_micros")),
+        );
     }
 }
 
-/// The middle one.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn rounded(value: f64) -> f64 {
+/// To a thousandth.
+pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
@@ -221,6 +227,7 @@ fn machine() -> Value {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let mut machine = Map::new();
     machine.insert("cpu".into(), model.trim_start_matches(['\t', ' ', ':']).into());
+    machine.insert("cores".into(), std::thread::available_parallelism().map_or(0, usize::from).into());
     machine.insert("kernel".into(), output("uname", "-r").into());
     machine.insert("date".into(), output("date", "-I").into());
     machine.insert("rustc".into(), output("rustc", "-V").into());

@@ -1,6 +1,7 @@
 //! The servers that are compared: how each is started on its core, and what clients ask of it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::control::{Control, Order};
 use crate::load::Ask;
-use crate::{Outcome, certificate, process};
+use crate::scan::Ids;
+use crate::{Outcome, certificate, process, settings};
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct Scene {
     pub routes: usize,
     /// How many events its log keeps.
     pub log: usize,
+    /// For how long the gateway gathers before it writes.
+    pub gather: Duration,
 }
 
 /// A server that runs, with what feeds it.
@@ -55,6 +59,8 @@ pub struct Server {
     to: SocketAddr,
     scene: Scene,
     token: Option<String>,
+    /// The gateway's admin port.
+    admin: u16,
     kind: Kind,
 }
 
@@ -71,17 +77,20 @@ impl Kind {
         }
     }
 
+    /// Whether it is somebody else's, whose losses are told and do not end the run.
+    pub fn is_rival(self) -> bool {
+        !matches!(self, Self::Ceiling | Self::Rillgate)
+    }
+
     /// Whether it can be started here.
     pub fn is_installed(self) -> bool {
         match self {
             Self::Ceiling | Self::Rillgate => true,
-            Self::Nchan => find("nginx").is_some() && Path::new(NCHAN).exists(),
+            Self::Nchan => find("nginx").is_some() && Path::new(settings::NCHAN).exists(),
             Self::Nginx | Self::Haproxy | Self::Caddy => find(self.name()).is_some(),
         }
     }
 }
-
-const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
 impl Server {
     /// Starts it and waits until it can be connected to.
@@ -95,25 +104,35 @@ impl Server {
             let mut child = command.spawn()?;
             let feed = Control::of(&mut child)?;
             let to = SocketAddr::from(([127, 0, 0, 1], feed.port));
-            return Ok(Self { child, feed, producer: None, to, scene: scene.clone(), token: None, kind });
+            return Ok(Self { child, feed, producer: None, to, scene: scene.clone(), token: None, admin: 0, kind });
         }
         let to = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         if kind == Kind::Nchan {
             let posts = free_port()?;
-            fs::write(folder.join("nginx.conf"), nchan(scene, to.port(), posts))?;
+            fs::write(folder.join("nginx.conf"), settings::nchan(scene, to.port(), posts))?;
             let child = nginx(scene)?;
             wait_for(to)?;
             let (producer, feed) = produce(Some(format!("127.0.0.1:{posts}/post")))?;
-            return Ok(Self { child, feed, producer: Some(producer), to, scene: scene.clone(), token: None, kind });
+            return Ok(Self {
+                child,
+                feed,
+                producer: Some(producer),
+                to,
+                scene: scene.clone(),
+                token: None,
+                admin: 0,
+                kind,
+            });
         }
         let (producer, feed) = produce(None)?;
         let mut token = None;
+        let admin = free_port()?;
         let child = match kind {
             Kind::Ceiling | Kind::Nchan => unreachable!("started above"),
             Kind::Rillgate => {
                 let secret = folder.join("secret");
                 fs::write(&secret, [b's'; 32])?;
-                fs::write(folder.join("rillgate.toml"), rillgate(scene, to.port(), feed.port))?;
+                fs::write(folder.join("rillgate.toml"), settings::rillgate(scene, to.port(), admin, feed.port))?;
                 token = Some(mint(&scene.rillgate, &secret)?);
                 let log = fs::File::create(folder.join("rillgate.log"))?;
                 let mut command = pinned(scene.core, &scene.rillgate);
@@ -121,17 +140,17 @@ impl Server {
                 command.spawn()?
             }
             Kind::Nginx => {
-                fs::write(folder.join("nginx.conf"), proxy(scene, to.port(), feed.port))?;
+                fs::write(folder.join("nginx.conf"), settings::proxy(scene, to.port(), feed.port))?;
                 nginx(scene)?
             }
             Kind::Haproxy => {
-                fs::write(folder.join("haproxy.cfg"), haproxy(scene, to.port(), feed.port))?;
+                fs::write(folder.join("haproxy.cfg"), settings::haproxy(scene, to.port(), feed.port))?;
                 let log = fs::File::create(folder.join("haproxy.log"))?;
                 let mut command = pinned(scene.core, &find("haproxy").ok_or("no haproxy")?);
                 command.arg("-f").arg(folder.join("haproxy.cfg")).stdout(log.try_clone()?).stderr(log).spawn()?
             }
             Kind::Caddy => {
-                fs::write(folder.join("Caddyfile"), caddy(scene, to.port(), feed.port))?;
+                fs::write(folder.join("Caddyfile"), settings::caddy(scene, to.port(), feed.port))?;
                 let log = fs::File::create(folder.join("caddy.log"))?;
                 let mut command = pinned(scene.core, &find("caddy").ok_or("no caddy")?);
                 command.arg("run").arg("--config").arg(folder.join("Caddyfile")).env("GOMAXPROCS", "1");
@@ -139,7 +158,7 @@ impl Server {
             }
         };
         wait_for(to)?;
-        Ok(Self { child, feed, producer: Some(producer), to, scene: scene.clone(), token, kind })
+        Ok(Self { child, feed, producer: Some(producer), to, scene: scene.clone(), token, admin, kind })
     }
 
     /// What clients ask of it.
@@ -150,17 +169,34 @@ impl Server {
         };
         let fields = self.token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).collect();
         let paths = (0..self.scene.streams).map(|stream| format!("/feed/{stream}")).collect();
-        Ok(Ask { to: self.to, tls, h2_streams, paths, fields })
+        let ids = if self.kind == Kind::Nchan { Ids::Seconds } else { Ids::Producers };
+        Ok(Ask { to: self.to, tls, h2_streams, paths, fields, ids, first: 1 })
     }
 
-    /// Who it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// The sum of one of the gateway's metrics.
+    pub fn metric(&self, name: &str) -> Outcome<f64> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.admin))?;
+        socket.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
+        let mut text = String::new();
+        socket.read_to_string(&mut text)?;
+        let lines =
+            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
     /// Tells what feeds it.
     pub fn tell(&mut self, order: Order) -> Outcome<()> {
         self.feed.tell(order)
+    }
+
+    /// What it serves.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    /// The core that it runs on.
+    pub fn core(&self) -> usize {
+        self.scene.core
     }
 
     /// Its processes.
@@ -238,123 +274,4 @@ fn wait_for(address: SocketAddr) -> Outcome<()> {
     // The connection that was made to look is to be gone before anything is measured.
     std::thread::sleep(Duration::from_millis(200));
     Ok(())
-}
-
-/// All that a production route has: tokens, limits, deadlines, metrics. Only the rates at which clients may come are
-/// raised, so that a run does not wait for them.
-fn rillgate(scene: &Scene, port: u16, producer: u16) -> String {
-    let tls =
-        if scene.is_tls { "tls = { certificates = [{ chain = \"chain.pem\", key = \"key.pem\" }] }\n" } else { "" };
-    let mut text = format!(
-        r#"[[listeners]]
-address = "127.0.0.1:{port}"
-{tls}
-[admin]
-address = "127.0.0.1:0"
-
-[limits]
-accepts_per_second = 50000
-handshakes_per_second = 50000
-connections_per_ip = 1000
-
-[issuers.main]
-issuer = "https://id.example.com/"
-audience = ["bench"]
-keys = [{{ secret = {{ file = "secret" }}, algorithm = "HS256" }}]
-
-[upstreams.producer]
-urls = ["http://127.0.0.1:{producer}"]
-
-[[routes]]
-name = "feed"
-path = "/feed/{{name}}"
-upstream = "producer"
-auth = {{ issuers = ["main"], streams_claim = "streams" }}
-replay = {{ events = {log}, bytes = "4GiB" }}
-delivery = {{ max_age = "1h" }}
-"#,
-        log = scene.log,
-    );
-    for route in 0..scene.routes {
-        text.push_str(&format!(
-            "\n[[routes]]\nname = \"other-{route}\"\npath = \"/other-{route}/{{name}}\"\nupstream = \"producer\"\n\
-             auth = {{ issuers = [\"main\"] }}\n"
-        ));
-    }
-    text
-}
-
-const NGINX: &str = "user root;
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 20000;
-pid nginx.pid;
-error_log stderr error;
-events { worker_connections 19900; }
-";
-
-const NGINX_HTTP: &str = "access_log off;
-client_body_temp_path body;
-proxy_temp_path proxy;
-fastcgi_temp_path fastcgi;
-uwsgi_temp_path uwsgi;
-scgi_temp_path scgi;
-keepalive_requests 1000000000;
-keepalive_timeout 1h;
-";
-
-fn nginx_listen(scene: &Scene, port: u16) -> String {
-    match scene.is_tls {
-        false => format!("listen 127.0.0.1:{port} backlog=4096;\n"),
-        true => format!(
-            "listen 127.0.0.1:{port} ssl backlog=4096;\nssl_certificate chain.pem;\nssl_certificate_key key.pem;\n\
-             ssl_protocols TLSv1.3;\n"
-        ),
-    }
-}
-
-fn nchan(scene: &Scene, port: u16, posts: u16) -> String {
-    let listen = nginx_listen(scene, port);
-    format!(
-        "load_module {NCHAN};\n{NGINX}http {{\n{NGINX_HTTP}nchan_shared_memory_size 512m;\n\
-         server {{\n{listen}location /feed/ {{ nchan_subscriber eventsource; nchan_channel_id bench; \
-         nchan_message_buffer_length 1000; nchan_message_timeout 10m; nchan_subscriber_first_message newest; }}\n}}\n\
-         server {{\nlisten 127.0.0.1:{posts};\nlocation = /post {{ nchan_publisher; nchan_channel_id bench; \
-         nchan_message_buffer_length 1000; nchan_message_timeout 10m; }}\n}}\n}}\n"
-    )
-}
-
-fn proxy(scene: &Scene, port: u16, producer: u16) -> String {
-    let listen = nginx_listen(scene, port);
-    format!(
-        "{NGINX}http {{\n{NGINX_HTTP}server {{\n{listen}location / {{ proxy_pass http://127.0.0.1:{producer}; \
-         proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; proxy_read_timeout 1h; }}\n}}\n}}\n"
-    )
-}
-
-fn haproxy(scene: &Scene, port: u16, producer: u16) -> String {
-    let tls = if scene.is_tls {
-        format!(" ssl crt {} ssl-min-ver TLSv1.3", scene.folder.join("both.pem").display())
-    } else {
-        String::new()
-    };
-    format!(
-        "global\n  maxconn 9500\n  nbthread 1\n\ndefaults\n  mode http\n  timeout connect 10s\n  timeout client 1h\n  \
-         timeout server 1h\n\nfrontend clients\n  bind 127.0.0.1:{port}{tls}\n  default_backend producer\n\n\
-         backend producer\n  server producer 127.0.0.1:{producer}\n"
-    )
-}
-
-fn caddy(scene: &Scene, port: u16, producer: u16) -> String {
-    let (scheme, tls) = match scene.is_tls {
-        true => {
-            let folder = scene.folder.display();
-            ("https", format!("tls {folder}/chain.pem {folder}/key.pem\n"))
-        }
-        false => ("http", String::new()),
-    };
-    format!(
-        "{{\n  admin off\n  auto_https off\n}}\n{scheme}://localhost:{port} {{\n  {tls}  reverse_proxy \
-         127.0.0.1:{producer} {{\n    flush_interval -1\n  }}\n}}\n"
-    )
 }

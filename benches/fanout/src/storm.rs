@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::Order;
 use crate::load::{Ask, Load};
+use crate::scan::Ids;
 use crate::server::{Kind, Scene, Server};
 use crate::{Outcome, certificate};
 
@@ -31,7 +32,7 @@ pub fn come(arguments: Vec<String>) -> Outcome<()> {
         folder => Some(certificate::client(Path::new(folder), false)?),
     };
     let fields = token.iter().map(|token| ("authorization".to_owned(), token.clone())).collect();
-    let ask = Ask { to, tls, h2_streams: 0, paths: vec!["/feed/0".to_owned()], fields };
+    let ask = Ask { to, tls, h2_streams: 0, paths: vec!["/feed/0".to_owned()], fields, ids: Ids::Producers, first: 1 };
     let start = Instant::now();
     std::thread::scope(|scope| {
         let parts: Vec<_> = (0..PARTS)
@@ -94,9 +95,7 @@ pub fn measure(scene: &Scene, window: Duration) -> Outcome<()> {
         print(&readers, "after");
         drop(storm.stdin.take());
         storm.wait()?;
-        if readers.lost > 0 || readers.tally.gaps > 0 {
-            return Err(format!("{} readers lost, {} gaps", readers.lost, readers.tally.gaps).into());
-        }
+        readers.verdict()?;
     }
     Ok(())
 }

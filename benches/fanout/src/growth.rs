@@ -1,0 +1,77 @@
+//! What grows with what: clients, streams, rates, logs, routes, one after the other.
+
+use std::time::Duration;
+
+use crate::Outcome;
+use crate::control::Order;
+use crate::crowd::Crowd;
+use crate::plan::Run;
+use crate::server::{Kind, Scene};
+
+/// As many writes in each cell, where they are not what is varied.
+const WRITES: f64 = 20_000.0;
+
+impl Run {
+    /// Clients x streams; then, with a tenth of the clients: the rate, the log, the routes.
+    pub fn growth(&mut self) -> Outcome<()> {
+        let most = self.size.clients;
+        // A run that is to show only that it works takes a few cells, and builds that are not made for speed.
+        let is_small = most < 1000;
+        let (streams, logs, rates, routes): (&[usize], &[usize], &[f64], usize) = match is_small {
+            true => (&[60], &[100], &[], 20),
+            false => (&[1, 10, 1000], &[10, 10_000, 1_000_000], &[0.1, 4.0], 1000),
+        };
+        let sizes = if is_small { vec![most] } else { vec![most / 100, most / 10, most] };
+        let writes = if is_small { 200.0 } else { WRITES };
+        let base = self.scene.clone();
+        let tenth = (most / 10).max(1);
+        let mut cells = Vec::new();
+        for clients in sizes {
+            for &streams in streams {
+                cells.push((clients, writes, 0, Scene { streams, ..base.clone() }));
+            }
+        }
+        for part in rates {
+            cells.push((tenth, writes * part, 0, base.clone()));
+        }
+        for &log in logs {
+            cells.push((tenth, writes, log, Scene { log, ..base.clone() }));
+        }
+        cells.push((tenth, writes, 0, Scene { routes, ..base.clone() }));
+        for (clients, writes, filled, scene) in cells {
+            let is_one_stream = scene.streams == 1;
+            let crowd = Crowd {
+                connections: clients,
+                h2_streams: 0,
+                pace: Order::Rate(writes / clients as f64),
+                filled,
+                window: self.size.window.min(Duration::from_millis(1500)),
+            };
+            // What the kernel, its caches and the machine's mood make of it is in the ceiling as well.
+            if is_one_stream {
+                self.row(Kind::Ceiling, &scene, 1, &Crowd { filled: 0, ..crowd })?;
+            }
+            self.row(Kind::Rillgate, &scene, 1, &crowd)?;
+        }
+        Ok(())
+    }
+
+    /// A producer whose events come in trains: what gathering saves, and what it costs.
+    pub fn gather(&mut self) -> Outcome<()> {
+        let connections = (self.size.clients / 10).max(1);
+        for round in 1..=self.size.rounds {
+            let gathers: &[u64] = if self.size.clients < 1000 { &[20] } else { &[0, 5, 20, 50] };
+            for &gather in gathers {
+                let scene = Scene { gather: Duration::from_millis(gather), ..self.scene.clone() };
+                let pace = Order::Trains {
+                    events: 10,
+                    spacing: Duration::from_millis(10),
+                    period: Duration::from_millis(500),
+                };
+                let crowd = Crowd { connections, h2_streams: 0, pace, filled: 0, window: self.size.window };
+                self.row(Kind::Rillgate, &scene, round, &crowd)?;
+            }
+        }
+        Ok(())
+    }
+}
