@@ -3,6 +3,7 @@
 //! One future that completes with the reason. It is polled by the delivery and, for responses that hyper carries, by a
 //! guard outside the body as well, so that a client that does not read cannot stop it.
 
+use std::future::pending;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
@@ -31,60 +32,68 @@ impl Life {
 
     /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
     pub fn at_most(&mut self, most: Duration, share: f64) {
-        self.bound(Instant::now() + most.mul_f64(1.0 - 0.1 * share), End::MaxAge);
+        bound(&mut self.deadline, Instant::now() + most.mul_f64(1.0 - 0.1 * share), End::MaxAge);
     }
 
     /// Ends when the permission does.
     pub fn while_permitted(&mut self, permission: Permission) {
         if let Some(expires_at) = permission.expires_at() {
             let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-            self.bound(Instant::now() + left, End::Expired);
+            bound(&mut self.deadline, Instant::now() + left, End::Expired);
         }
         self.permission = Some(permission);
     }
 
-    fn bound(&mut self, at: Instant, end: End) {
-        if self.deadline.is_none_or(|(earliest, _)| at < earliest) {
-            self.deadline = Some((at, end));
-        }
-    }
-
-    /// Completes when it is over.
+    /// Completes when it is over. Cancel-safe.
+    ///
+    /// One timer, whatever bounds the life: every client has such a future for as long as it reads.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
     pub fn over(mut self) -> impl Future<Output = End> + Send {
-        async move { self.end().await }
-    }
-
-    async fn end(&mut self) -> End {
-        let mut draining = self.draining.clone();
-        let mut is_draining = false;
-        loop {
-            let deadline = self.deadline;
-            let passed = async move {
-                match deadline {
-                    Some((at, end)) => {
-                        sleep_until(at).await;
-                        end
+        async move {
+            let mut is_draining = false;
+            loop {
+                let taken_back = match self.permission.as_mut().map(Permission::taken_back) {
+                    None => None,
+                    Some(Ok(taken_back)) => taken_back,
+                    Some(Err(end)) => return end,
+                };
+                let first = self.deadline.into_iter().chain(taken_back).min_by_key(|(at, _)| *at);
+                tokio::select! {
+                    end = at(first) => return end,
+                    since = self.draining.since(), if !is_draining => {
+                        is_draining = true;
+                        bound(&mut self.deadline, since + self.departure, End::Drain);
                     }
-                    None => std::future::pending().await,
+                    changed = changed(&mut self.permission) => if let Err(end) = changed {
+                        return end;
+                    },
                 }
-            };
-            tokio::select! {
-                end = passed => return end,
-                since = draining.since(), if !is_draining => {
-                    is_draining = true;
-                    self.bound(since + self.departure, End::Drain);
-                }
-                end = taken_back(&mut self.permission) => return end,
             }
         }
     }
 }
 
-/// Completes when the permission has been taken back.
-async fn taken_back(permission: &mut Option<Permission>) -> End {
+fn bound(deadline: &mut Option<(Instant, End)>, at: Instant, end: End) {
+    if deadline.is_none_or(|(earliest, _)| at < earliest) {
+        *deadline = Some((at, end));
+    }
+}
+
+/// Completes with the reason when its time has come.
+async fn at(end: Option<(Instant, End)>) -> End {
+    match end {
+        Some((at, end)) => {
+            sleep_until(at).await;
+            end
+        }
+        None => pending().await,
+    }
+}
+
+/// Completes when the permission is to be looked at again.
+async fn changed(permission: &mut Option<Permission>) -> Result<(), End> {
     match permission {
-        Some(permission) => permission.taken_back().await,
-        None => std::future::pending().await,
+        Some(permission) => permission.changed().await,
+        None => pending().await,
     }
 }

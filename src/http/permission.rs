@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::target::Target;
@@ -49,34 +49,40 @@ impl Permission {
         self.grant.as_ref().map(Grant::expires_at)
     }
 
-    /// Completes when it has been taken back, with the reason. Cancel-safe.
-    pub async fn taken_back(&mut self) -> End {
-        loop {
-            // Marked as seen before it is looked at: a change in between is seen in the next round.
-            self.changes.borrow_and_update();
-            let now = SystemTime::now();
-            match self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, now)) {
-                None | Some(Standing::Valid) => {}
-                Some(Standing::Expired) => return End::Expired,
-                Some(Standing::Revoked | Standing::KeyRemoved) => return End::Revoked,
-            }
-            let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
-            let leaves = match self.judge(now) {
-                Judgement::Stays => {
-                    self.leaves_at = None;
-                    self.until.map(|end| (until(end), End::Expired))
-                }
-                Judgement::Moves => {
-                    let departure = self.departure;
-                    Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), End::Drain))
-                }
-                Judgement::Ends(end) => return end,
-            };
-            tokio::select! {
-                changed = self.changes.changed() => if changed.is_err() { return End::Revoked },
-                end = at(leaves) => return end,
-            }
+    /// When it ends and why, as things are now; `None`: not before the grant does. To be asked again when that has
+    /// [changed](Self::changed).
+    ///
+    /// # Errors
+    /// It has been taken back, for this reason.
+    pub fn taken_back(&mut self) -> Result<Option<(Instant, End)>, End> {
+        // Marked as seen before it is looked at: a change in between is seen in the next round.
+        self.changes.borrow_and_update();
+        let now = SystemTime::now();
+        match self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, now)) {
+            None | Some(Standing::Valid) => {}
+            Some(Standing::Expired) => return Err(End::Expired),
+            Some(Standing::Revoked | Standing::KeyRemoved) => return Err(End::Revoked),
         }
+        let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
+        match self.judge(now) {
+            Judgement::Stays => {
+                self.leaves_at = None;
+                Ok(self.until.map(|end| (until(end), End::Expired)))
+            }
+            Judgement::Moves => {
+                let departure = self.departure;
+                Ok(Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), End::Drain)))
+            }
+            Judgement::Ends(end) => Err(end),
+        }
+    }
+
+    /// Completes when it must be looked at again. Cancel-safe.
+    ///
+    /// # Errors
+    /// Nobody is left who could say.
+    pub async fn changed(&mut self) -> Result<(), End> {
+        self.changes.changed().await.map_err(|_| End::Revoked)
     }
 
     /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;
@@ -123,15 +129,4 @@ enum Judgement {
     Moves,
     /// It may not read any longer.
     Ends(End),
-}
-
-/// Completes with the reason when its time has come.
-async fn at(leaves: Option<(Instant, End)>) -> End {
-    match leaves {
-        Some((at, end)) => {
-            sleep_until(at).await;
-            end
-        }
-        None => std::future::pending().await,
-    }
 }
