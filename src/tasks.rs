@@ -4,10 +4,12 @@
 //! a future polled by its owner.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -40,12 +42,15 @@ impl Tasks {
 
     /// Starts a task on the given runtime.
     pub fn spawn_on(&self, runtime: &Handle, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let guard = PanicGuard { name, panics: self.panics.clone() };
-        let task = async move {
-            // Lives as long as the task: dropped during unwinding, it knows that the task panicked.
-            let _guard = guard;
-            task.await;
-        };
+        let panics = self.panics.clone();
+        // By combinators: an `async` block would keep the task twice in the memory of every client.
+        let task = AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+            if let Err(panic) = ended {
+                panics.fetch_add(1, Ordering::Relaxed);
+                error!(task = name, "task panicked");
+                resume_unwind(panic);
+            }
+        });
         runtime.spawn(self.tracker.track_future(task));
     }
 
@@ -97,19 +102,5 @@ impl Draining {
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
         self.0.borrow().is_some()
-    }
-}
-
-struct PanicGuard {
-    name: &'static str,
-    panics: Arc<AtomicU64>,
-}
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.panics.fetch_add(1, Ordering::Relaxed);
-            error!(task = self.name, "task panicked");
-        }
     }
 }
