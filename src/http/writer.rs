@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::delivery::{Delivery, Step};
 use crate::listen::Transport;
 use crate::sse::{Encoder, Frame};
+use crate::stream::Taken;
 use crate::telemetry::End;
 
 /// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
@@ -51,6 +52,26 @@ enum Cut {
     Over(End),
 }
 
+/// What a client's task does beside writing events at once. Small: it is in the memory of every client.
+enum Pause {
+    /// What was taken, of which so many bytes are out.
+    Unsent(Box<(Taken, usize)>),
+    /// A comment is due.
+    Heartbeat,
+    /// Nothing more is to be written.
+    End(End),
+    /// The connection is broken.
+    Broken,
+}
+
+/// What became of a write.
+enum AtOnce {
+    /// All is out.
+    All,
+    /// Only so many bytes are.
+    Only(usize),
+}
+
 impl Writer {
     /// Takes over a connection on which the head and the prelude have been sent. `batch` bounds the bytes held for it.
     pub fn new(transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
@@ -77,24 +98,12 @@ impl Writer {
         }
         let mut thrown_away = 0;
         loop {
-            // One future for everything that can happen: it is polled by thousands for each event.
-            let Self { transport, delivery, batch, .. } = self;
-            let mut left = |cx: &mut Context<'_>| poll_left(transport, cx, &mut thrown_away).map(|()| End::Client);
-            let step = poll_fn(|cx| delivery.poll_next(cx, *batch, &mut left)).await;
-            match step {
-                Step::Frames(taken) => {
-                    self.write(&taken.frames).await?;
-                    // What is counted is the event stream; its framing is this protocol's own.
-                    let bytes = taken.frames.iter().map(Frame::len).sum();
-                    self.delivery.sent(&taken, bytes);
-                }
-                Step::Heartbeat => {
-                    let heartbeat = heartbeat();
-                    Box::pin(self.write_slowly(VecDeque::from([heartbeat.chunk()]))).await?;
-                    self.delivery.sent_heartbeat(heartbeat.len());
-                }
-                Step::End(End::Client) => return Ok(End::Client),
-                Step::End(end) => {
+            match poll_fn(|cx| self.poll_events(cx, &mut thrown_away)).await {
+                Pause::Broken => return Err(Cut::Broken),
+                Pause::Unsent(unsent) => Box::pin(self.write_rest(unsent)).await?,
+                Pause::Heartbeat => Box::pin(self.write_heartbeat()).await?,
+                Pause::End(End::Client) => return Ok(End::Client),
+                Pause::End(end) => {
                     self.delivery.ended(end);
                     // Best effort from here on: the reason is known.
                     Box::pin(self.finish(end)).await;
@@ -102,6 +111,47 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Delivers events for as long as each write goes through at once: thousands of clients do this for each event, so
+    /// it has no timer and no room of its own in any client's task.
+    fn poll_events(&mut self, cx: &mut Context<'_>, thrown_away: &mut usize) -> Poll<Pause> {
+        loop {
+            let Self { transport, delivery, batch, .. } = self;
+            let left = |cx: &mut Context<'_>| poll_left(transport, cx, thrown_away).map(|()| End::Client);
+            let taken = match ready!(delivery.poll_next(cx, *batch, left)) {
+                Step::Frames(taken) => taken,
+                Step::Heartbeat => return Poll::Ready(Pause::Heartbeat),
+                Step::End(end) => return Poll::Ready(Pause::End(end)),
+            };
+            match write_at_once(transport, cx, &taken.frames) {
+                Err(_) => return Poll::Ready(Pause::Broken),
+                Ok(AtOnce::All) => self.sent(&taken),
+                Ok(AtOnce::Only(sent)) => return Poll::Ready(Pause::Unsent(Box::new((taken, sent)))),
+            }
+        }
+    }
+
+    fn sent(&mut self, taken: &Taken) {
+        // What is counted is the event stream; its framing is this protocol's own.
+        let bytes = taken.frames.iter().map(Frame::len).sum();
+        self.delivery.sent(taken, bytes);
+    }
+
+    async fn write_rest(&mut self, unsent: Box<(Taken, usize)>) -> Result<(), Cut> {
+        let (taken, sent) = *unsent;
+        let mut parts = taken.frames.iter().map(|frame| frame.chunk()).collect();
+        advance(&mut parts, sent);
+        self.write_slowly(parts).await?;
+        self.sent(&taken);
+        Ok(())
+    }
+
+    async fn write_heartbeat(&mut self) -> Result<(), Cut> {
+        let heartbeat = heartbeat();
+        self.write_slowly(VecDeque::from([heartbeat.chunk()])).await?;
+        self.delivery.sent_heartbeat(heartbeat.len());
+        Ok(())
     }
 
     /// Ends the response cleanly, and the connection with it, if the client takes it within the grace.
@@ -121,32 +171,6 @@ impl Writer {
     }
 
     /// Writes everything, or gives up when the client stalls or its time is over.
-    async fn write(&mut self, frames: &[Frame]) -> Result<(), Cut> {
-        let bytes = frames.iter().map(|frame| frame.as_chunk().len()).sum();
-        let mut sent = 0;
-        // Most writes go through at once: no timer and no handles for those, and no room for them in every client's task.
-        let at_once = poll_fn(|cx| {
-            loop {
-                let written = match sent < bytes {
-                    true => poll_write_frames(&mut self.transport, cx, frames, sent),
-                    false => Pin::new(&mut self.transport).poll_flush(cx).map_ok(|()| 0),
-                };
-                match written {
-                    Poll::Ready(Ok(0)) if sent == bytes => return Poll::Ready(Ok(true)),
-                    Poll::Ready(Ok(count)) => sent += count,
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Cut::Broken)),
-                    Poll::Pending => return Poll::Ready(Ok(false)),
-                }
-            }
-        });
-        if !at_once.await? {
-            let mut parts = frames.iter().map(|frame| frame.chunk()).collect();
-            advance(&mut parts, sent);
-            Box::pin(self.write_slowly(parts)).await?;
-        }
-        Ok(())
-    }
-
     async fn write_slowly(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
         let mut deadline = Instant::now() + self.stall;
         let mut over = None;
@@ -194,6 +218,22 @@ fn poll_write(transport: &mut Transport, cx: &mut Context<'_>, parts: &VecDeque<
         *slice = IoSlice::new(part);
     }
     Pin::new(transport).poll_write_vectored(cx, &slices[..count])
+}
+
+/// Writes and flushes as much as goes without waiting; the task is woken when more does.
+fn write_at_once(transport: &mut Transport, cx: &mut Context<'_>, frames: &[Frame]) -> io::Result<AtOnce> {
+    let bytes = frames.iter().map(|frame| frame.as_chunk().len()).sum();
+    let mut sent = 0;
+    while sent < bytes {
+        match poll_write_frames(transport, cx, frames, sent) {
+            Poll::Ready(count) => sent += count?,
+            Poll::Pending => return Ok(AtOnce::Only(sent)),
+        }
+    }
+    match Pin::new(transport).poll_flush(cx) {
+        Poll::Ready(flushed) => flushed.map(|()| AtOnce::All),
+        Poll::Pending => Ok(AtOnce::Only(sent)),
+    }
 }
 
 /// As [`poll_write`], for frames of which `sent` bytes are out already.
