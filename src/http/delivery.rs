@@ -144,7 +144,7 @@ impl Delivery {
                 Step::Frames(taken)
             }
             Err(_) if self.lagged == Lagging::Disconnect => Step::End(End::Lagged),
-            Err(_) => Step::Frames(Taken { frames: self.skip(), events: 0, oldest: None }),
+            Err(_) => Step::Frames(Taken { frames: self.skip().into(), events: 0, oldest: None }),
         }
     }
 

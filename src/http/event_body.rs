@@ -130,11 +130,11 @@ impl Body for EventBody {
 /// One piece of many small frames: a frame each would be a DATA frame each, and some HTTP/2 clients close a
 /// connection that brings many tiny ones.
 fn join(taken: &Taken) -> Bytes {
-    if let [frame] = taken.frames.as_slice() {
+    if let [frame] = &*taken.frames {
         return frame.body();
     }
     let mut joined = BytesMut::with_capacity(taken.frames.iter().map(|frame| frame.len()).sum());
-    for frame in &taken.frames {
+    for frame in &*taken.frames {
         joined.extend_from_slice(&frame.body());
     }
     joined.freeze()

@@ -30,6 +30,9 @@ use crate::tasks::Draining;
 /// What a client may send before we read: enough for a ticket request, too little to hurt.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
 
+/// How often a client's silence is looked at within the time that it may be silent.
+const LOOKS: u32 = 4;
+
 /// Reads the preface (RFC 9113, 3.4); what serves the connection from there, unless it ends before. What no service hears
 /// of is told to `unserved`.
 pub(super) async fn open<B: ResponseBody, S: Service<B>>(
@@ -156,6 +159,9 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
         for index in (0..self.exchanges.len()).rev() {
             if self.exchanges[index].poll(cx, self.keepalive.patience).is_ready() {
                 self.exchanges.swap_remove(index);
+                if self.exchanges.is_empty() {
+                    self.tick.as_mut().reset(Instant::now() + self.pace.tick());
+                }
             }
         }
     }
@@ -164,7 +170,9 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
     fn poll_aside(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.tick.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            self.tick.as_mut().reset(now + self.pace.tick());
+            // While something is under way there is only a dead client to look for.
+            let pause = if self.exchanges.is_empty() { self.pace.tick() } else { self.keepalive.patience / LOOKS };
+            self.tick.as_mut().reset(now + pause);
             if self.keepalive.is_over(cx, now) {
                 return Poll::Ready(());
             }

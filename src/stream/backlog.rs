@@ -59,28 +59,28 @@ impl Backlog {
     /// # Errors
     /// [`Lagged`]: the time to read it is over.
     pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
-        let mut taken = Taken::default();
-        let Some(result) = &self.result else { return Ok(taken) };
-        let is_read = {
+        let (mut frames, mut taken) = (Vec::new(), 0);
+        if let Some(result) = &self.result {
             let state = result.borrow();
             let caught_up = caught_up(&state).ok_or(Lagged { missed: 0 })?;
             let mut size = 0;
             for (frame, is_event) in &caught_up.frames[self.next..] {
-                let is_full = !taken.frames.is_empty() && size + frame.len() > bytes;
-                if is_full || taken.events >= events {
+                let is_full = !frames.is_empty() && size + frame.len() > bytes;
+                if is_full || taken >= events {
                     break;
                 }
                 size += frame.len();
-                taken.events += u64::from(*is_event);
-                taken.frames.push(frame.clone());
+                taken += u64::from(*is_event);
+                frames.push(frame.clone());
                 self.next += 1;
             }
-            self.next == caught_up.frames.len()
-        };
-        if is_read {
-            self.result = None;
+            let is_read = self.next == caught_up.frames.len();
+            drop(state);
+            if is_read {
+                self.result = None;
+            }
         }
-        Ok(taken)
+        Ok(Taken { frames: frames.into(), events: taken, oldest: None })
     }
 
     /// How many of the log's next entries have been read already, and how many of those are events.

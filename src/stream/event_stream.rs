@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
@@ -22,10 +23,11 @@ use super::journal::{Journal, Kept, RETURN_PATIENCE};
 use super::key::StreamKey;
 use super::log::{EventLog, Offset, Place};
 use super::minter::Minter;
+use super::news::News;
 use super::policy::Policy;
 use super::read_through::CatchUps;
 use super::source::OpenError;
-use super::subscription::Subscription;
+use super::subscription::{Subscription, Taken};
 
 /// One stream, shared by everyone who reads it.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct EventStream {
     journal: OnceLock<Arc<dyn Journal>>,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
+    /// What was appended last, for the many who lack just that.
+    news: ArcSwapOption<News>,
     progress: watch::Sender<Progress>,
     /// Is woken when there is more to read, or never will be.
     audience: Audience,
@@ -122,6 +126,7 @@ impl EventStream {
             life: RwLock::new(life),
             journal: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, policy.retention)),
+            news: ArcSwapOption::empty(),
             progress: watch::channel(progress).0,
             audience: Audience::default(),
             end: AtomicU64::new(start.0),
@@ -201,18 +206,33 @@ impl EventStream {
 
     /// Evicts what has become too old: a quiet stream appends nothing, and appending is what evicts otherwise.
     pub fn expire(&self, now: Instant) {
-        self.log.write().expire(now);
+        let start = {
+            let mut log = self.log.write();
+            log.expire(now);
+            log.start()
+        };
+        if self.news.load().as_ref().is_some_and(|news| news.start() < start) {
+            self.news.store(None);
+        }
+    }
+
+    /// What a reader at this place lacks, if it is what was published last. Takes no lock.
+    pub(super) fn news(&self, at: Offset, bytes: usize, events: u64) -> Option<Taken> {
+        self.news.load().as_ref()?.taken(at, bytes, events)
     }
 
     /// Appends all entries under one lock and wakes the readers once.
     pub fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
-        let end = {
+        let (end, news) = {
             let mut log = self.log.write();
+            let mut news = News::from(log.end());
             for entry in entries {
+                news.add(&entry);
                 log.append(entry);
             }
-            log.end()
+            (log.end(), news.within(log.start()))
         };
+        self.news.store(news.map(Arc::new));
         let mut is_new = false;
         // Readers are woken by themselves; who watches the progress are a few who wait for something else.
         self.progress.send_if_modified(|progress| {

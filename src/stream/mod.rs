@@ -22,6 +22,7 @@ mod journal;
 mod key;
 mod log;
 mod minter;
+mod news;
 mod policy;
 mod read_through;
 mod registry;

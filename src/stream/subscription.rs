@@ -46,10 +46,10 @@ pub enum Ready {
 }
 
 /// Entries taken from the log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Taken {
     /// Their bytes, in order.
-    pub frames: Vec<Frame>,
+    pub frames: Arc<[Frame]>,
     /// How many of them dispatch an event.
     pub events: u64,
     /// When the oldest of them came.
@@ -279,23 +279,30 @@ impl Subscription {
             }
             return Ok(taken);
         }
-        let log = self.stream.log();
-        let mut taken = Taken::default();
-        let mut size = 0;
-        for entry in log.from(self.next, self.read)? {
-            let is_full = !taken.frames.is_empty() && size + entry.frame.len() > bytes;
-            if is_full || taken.events >= events {
-                break;
-            }
-            size += entry.frame.len();
-            taken.events += u64::from(entry.is_event());
-            taken.oldest.get_or_insert(entry.at);
-            taken.frames.push(entry.frame.clone());
-            self.next.0 += 1;
-        }
+        let taken = match self.stream.news(self.next, bytes, events) {
+            Some(news) => news,
+            None => self.take_from_log(bytes, events)?,
+        };
+        self.next.0 += taken.frames.len() as u64;
         self.read += taken.events;
         self.seat.stands_at(self.next, self.read);
         Ok(taken)
+    }
+
+    fn take_from_log(&self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+        let log = self.stream.log();
+        let (mut frames, mut size, mut taken, mut oldest) = (Vec::new(), 0, 0, None);
+        for entry in log.from(self.next, self.read)? {
+            let is_full = !frames.is_empty() && size + entry.frame.len() > bytes;
+            if is_full || taken >= events {
+                break;
+            }
+            size += entry.frame.len();
+            taken += u64::from(entry.is_event());
+            oldest.get_or_insert(entry.at);
+            frames.push(entry.frame.clone());
+        }
+        Ok(Taken { frames: frames.into(), events: taken, oldest })
     }
 
     /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
@@ -309,15 +316,15 @@ impl Subscription {
         }
         let log = self.stream.log();
         drop(log.from(self.next, self.read)?);
-        let mut taken = Taken::default();
+        let (mut frames, mut oldest) = (Vec::new(), None);
         let newest = log.newest_of_each_type(self.next);
         let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
         for offset in newest.into_iter().skip(too_many) {
             let Some(entry) = log.from(offset, 0)?.next() else { break };
-            taken.events += 1;
-            taken.oldest.get_or_insert(entry.at);
-            taken.frames.push(entry.frame.clone());
+            oldest.get_or_insert(entry.at);
+            frames.push(entry.frame.clone());
         }
+        let taken = frames.len() as u64;
         self.next = log.end();
         self.read = log.events_until(self.next);
         self.seat.stands_at(self.next, self.read);
@@ -326,9 +333,9 @@ impl Subscription {
         if !id.is_empty() {
             let mut encoder = Encoder::new();
             encoder.id(id).blank();
-            taken.frames.push(encoder.finish());
+            frames.push(encoder.finish());
         }
-        Ok(taken)
+        Ok(Taken { frames: frames.into(), events: taken, oldest })
     }
 
     /// After [`Lagged`]: goes on at the oldest entry kept.
