@@ -47,21 +47,19 @@ impl<S: Slate> Aside<S> {
     }
 
     /// The waker to poll with, if it is time: the first time, when word has been left, and when the task has changed.
-    pub fn asked(&mut self, cx: &Context<'_>) -> Option<Waker> {
-        match &self.asking {
-            Some((task, word)) if task.will_wake(cx.waker()) => {
-                let state = self.slate.state();
-                // Looked at first: most of the time there is nothing, and writing is dearer.
-                let is_left = state.load(Ordering::Acquire) != 0 && state.swap(0, Ordering::AcqRel) & LEFT != 0;
-                is_left.then(|| word.clone())
+    pub fn asked(&mut self, cx: &Context<'_>) -> Option<&Waker> {
+        if self.asking.as_ref().is_some_and(|(task, _)| task.will_wake(cx.waker())) {
+            let state = self.slate.state();
+            // Looked at first: most of the time there is nothing, and writing is dearer.
+            if state.load(Ordering::Acquire) == 0 || state.swap(0, Ordering::AcqRel) & LEFT == 0 {
+                return None;
             }
-            _ => {
-                self.slate.state().store(0, Ordering::Release);
-                let word = Waker::from(Arc::new(Note { slate: self.slate.clone(), task: cx.waker().clone() }));
-                self.asking = Some((cx.waker().clone(), word.clone()));
-                Some(word)
-            }
+        } else {
+            self.slate.state().store(0, Ordering::Release);
+            let note = Note { slate: self.slate.clone(), task: cx.waker().clone() };
+            self.asking = Some((cx.waker().clone(), Arc::new(note).into()));
         }
+        self.asking.as_ref().map(|(_, word)| word)
     }
 
     /// Has it be time at the next asking, whether or not word is left.
@@ -107,7 +105,7 @@ mod tests {
         let task = Waker::from(Arc::new(Task::default()));
         let (mut aside, cx): (Aside, _) = (Aside::default(), Context::from_waker(&task));
 
-        let waker = aside.asked(&cx).expect("the first time");
+        let waker = aside.asked(&cx).expect("the first time").clone();
         assert!(aside.asked(&cx).is_none());
         waker.wake_by_ref();
         waker.wake();
@@ -120,7 +118,7 @@ mod tests {
         let task = Arc::new(Task::default());
         let waker = Waker::from(task.clone());
         let (mut aside, cx): (Aside, _) = (Aside::default(), Context::from_waker(&waker));
-        let word = aside.asked(&cx).expect("the first time");
+        let word = aside.asked(&cx).expect("the first time").clone();
 
         aside.mute();
         word.wake_by_ref();

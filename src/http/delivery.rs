@@ -107,7 +107,7 @@ impl Delivery {
         }
         // The end first: a busy stream must not put it off.
         if let Some(waker) = self.aside.asked(cx) {
-            let cx = &mut Context::from_waker(&waker);
+            let cx = &mut Context::from_waker(waker);
             if let Poll::Ready(end) = self.over.as_mut().poll(cx) {
                 return Poll::Ready(Step::End(end));
             }

@@ -5,7 +5,7 @@
 //! (RFC 9113, 5.4.2).
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl<B: ResponseBody> Exchange<B> {
     /// nothing for `stall` while something waits.
     pub(super) fn poll(&mut self, cx: &Context<'_>, stall: Duration) -> Poll<()> {
         let Some(waker) = self.aside.asked(cx) else { return Poll::Pending };
-        let cx = &mut Context::from_waker(&waker);
+        let cx = &mut Context::from_waker(waker);
         if let Stage::Answering(answer, respond) = &mut self.stage {
             // The client has taken its request back, or is gone.
             if respond.poll_reset(cx).is_ready() {
@@ -93,7 +93,8 @@ impl<B: ResponseBody> Sending<B> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<()> {
-        if self.stream.poll_reset(cx).is_ready() {
+        // h2 wakes whoever waits also for what is done here by itself. While it is done, nobody waits.
+        if self.stream.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
             return Poll::Ready(());
         }
         loop {
@@ -113,7 +114,10 @@ impl<B: ResponseBody> Sending<B> {
                     return Poll::Ready(());
                 }
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Poll::Ready(given) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.stream.poll_reset(cx).map(drop);
+            };
+            match given {
                 Some(Ok(frame)) => {
                     // Room is asked for only when there is something to send: what one stream has been given of the
                     // connection's window, no other can have.

@@ -116,7 +116,7 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if let Some(waker) = this.aside.asked(cx)
+        if let Some(waker) = this.aside.asked(cx).cloned()
             && this.poll_aside(&mut Context::from_waker(&waker)).is_ready()
         {
             return Poll::Ready(());
@@ -125,7 +125,7 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
             // What the streams tell the connection is looked at right after them.
             this.inbox.mute();
             this.poll_exchanges(cx);
-            let Some(waker) = this.inbox.asked(cx) else { return Poll::Pending };
+            let Some(waker) = this.inbox.asked(cx).cloned() else { return Poll::Pending };
             let known = this.exchanges.len();
             while let Poll::Ready(request) = this.connection.poll_accept(&mut Context::from_waker(&waker)) {
                 match request {

@@ -69,7 +69,7 @@ impl<F: Future + Unpin> Future for Supervised<F> {
             return Poll::Ready(Some(output));
         }
         let mut held = leash.0.lock();
-        let Some(waker) = held.as_mut().and_then(|guard| guard.aside.asked(cx)) else { return Poll::Pending };
+        let Some(waker) = held.as_mut().and_then(|guard| guard.aside.asked(cx).cloned()) else { return Poll::Pending };
         // Taken out while it is polled: the guard may not be locked while it runs.
         let guard = held.take();
         drop(held);
