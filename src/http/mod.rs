@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  request ─▶ service ─▶ access ─▶ subscribe ─▶ Delivery ─┬─▶ Writer      (HTTP/1.1, takes the connection)
-//!                │                                        └─▶ EventBody   (HTTP/2, HTTP/1.0, finite responses; watched by a guard)
+//!                │                                        └─▶ EventBody   (HTTP/2; HTTP/1.0 and finite responses, watched by a guard)
 //!                └─▶ Rejection
 //! ```
 
