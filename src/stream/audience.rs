@@ -136,13 +136,14 @@ impl Audience {
         // The one that is furthest ahead on top, to make room for whoever is further behind.
         let mut behind: BinaryHeap<(Offset, usize)> = BinaryHeap::with_capacity(most + 1);
         let rows = self.0.lock();
-        for (number, place) in rows.taken().enumerate() {
+        // Looked for once: who comes or leaves meanwhile is seen or not, but never taken for another.
+        let taken: Vec<_> = rows.taken().collect();
+        for (number, place) in taken.iter().enumerate() {
             behind.push((place.next(), number));
             if behind.len() > most {
                 behind.pop();
             }
         }
-        let taken: Vec<_> = rows.taken().collect();
         behind.into_sorted_vec().into_iter().filter_map(|(_, number)| taken[number].reader()).collect()
     }
 }

@@ -40,7 +40,7 @@ pub struct EventStream {
     journal: OnceLock<Arc<dyn Journal>>,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
-    /// What was appended last, for the many who lack just that.
+    /// What was appended last, for the many who lack just that. Changed with the log, under its lock.
     news: ArcSwapOption<News>,
     progress: watch::Sender<Progress>,
     /// Is woken when there is more to read, or never will be.
@@ -206,12 +206,9 @@ impl EventStream {
 
     /// Evicts what has become too old: a quiet stream appends nothing, and appending is what evicts otherwise.
     pub fn expire(&self, now: Instant) {
-        let start = {
-            let mut log = self.log.write();
-            log.expire(now);
-            log.start()
-        };
-        if self.news.load().as_ref().is_some_and(|news| news.start() < start) {
+        let mut log = self.log.write();
+        log.expire(now);
+        if self.news.load().as_ref().is_some_and(|news| news.start() < log.start()) {
             self.news.store(None);
         }
     }
@@ -223,16 +220,16 @@ impl EventStream {
 
     /// Appends all entries under one lock and wakes the readers once.
     pub fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
-        let (end, news) = {
+        let end = {
             let mut log = self.log.write();
             let mut news = News::from(log.end());
             for entry in entries {
                 news.add(&entry);
                 log.append(entry);
             }
-            (log.end(), news.within(log.start()))
+            self.news.store(news.within(log.start()).map(Arc::new));
+            log.end()
         };
-        self.news.store(news.map(Arc::new));
         let mut is_new = false;
         // Readers are woken by themselves; who watches the progress are a few who wait for something else.
         self.progress.send_if_modified(|progress| {
