@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use h2::server::SendResponse;
-use h2::{Reason, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Method, Response};
 use tokio::time::{Sleep, sleep};
 
 use super::connection::ResponseBody;
@@ -28,8 +28,16 @@ pub(super) struct Exchange<B> {
 }
 
 enum Stage<B> {
-    Answering(BoxFuture<'static, Response<B>>, SendResponse<Bytes>),
+    Answering(Answering<B>),
     Sending(Sending<B>),
+}
+
+struct Answering<B> {
+    answer: BoxFuture<'static, Response<B>>,
+    respond: SendResponse<Bytes>,
+    /// Kept, because h2 holds small frames of a body that nobody waits for against the whole connection.
+    _body: RecvStream,
+    is_head: bool,
 }
 
 struct Sending<B> {
@@ -42,56 +50,62 @@ struct Sending<B> {
 }
 
 impl<B: ResponseBody> Exchange<B> {
+    /// `answer` is to the request of this `method`.
     pub(super) fn new(
+        method: &Method,
         answer: BoxFuture<'static, Response<B>>,
         respond: SendResponse<Bytes>,
+        body: RecvStream,
         request: InRequest,
     ) -> Self {
-        Self { stage: Stage::Answering(answer, respond), aside: Aside::default(), _request: request }
+        let answering = Answering { answer, respond, _body: body, is_head: method == Method::HEAD };
+        Self { stage: Stage::Answering(answering), aside: Aside::default(), _request: request }
     }
 
-    /// Completes when there is nothing more to do for it; dropping it before resets its stream. A client may take
-    /// nothing for `stall` while something waits.
-    pub(super) fn poll(&mut self, cx: &Context<'_>, stall: Duration) -> Poll<()> {
-        let Some(waker) = self.aside.asked(cx) else { return Poll::Pending };
+    /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to
+    /// be polled. A client may take nothing for `stall` while something waits.
+    pub(super) fn poll(&mut self, cx: &Context<'_>, stall: Duration) -> Option<Poll<()>> {
+        let waker = self.aside.asked(cx)?;
         let cx = &mut Context::from_waker(waker);
-        if let Stage::Answering(answer, respond) = &mut self.stage {
-            // The client has taken its request back, or is gone.
-            if respond.poll_reset(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            let response = ready!(answer.as_mut().poll(cx));
-            match Sending::begin(respond, response) {
-                Some(sending) => self.stage = Stage::Sending(sending),
-                None => return Poll::Ready(()),
+        if let Stage::Answering(answering) = &mut self.stage {
+            match answering.poll(cx) {
+                Poll::Ready(Some(sending)) => self.stage = Stage::Sending(sending),
+                Poll::Ready(None) => return Some(Poll::Ready(())),
+                Poll::Pending => return Some(Poll::Pending),
             }
         }
         match &mut self.stage {
-            Stage::Sending(sending) => sending.poll(cx, stall),
-            Stage::Answering(..) => unreachable!("it has been answered"),
+            Stage::Sending(sending) => Some(sending.poll(cx, stall)),
+            Stage::Answering(_) => unreachable!("it has been answered"),
         }
     }
 }
 
-impl<B: ResponseBody> Sending<B> {
-    /// Sends the head; `None` when that is all.
-    fn begin(respond: &mut SendResponse<Bytes>, response: Response<B>) -> Option<Self> {
-        let (mut head, body) = response.into_parts();
+impl<B: ResponseBody> Answering<B> {
+    /// Completes when the head has been sent; `None` when that is all.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sending<B>>> {
+        // The client has taken its request back, or is gone.
+        if self.respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        let (mut head, body) = ready!(self.answer.as_mut().poll(cx)).into_parts();
         // An origin with a clock says what time it is (RFC 9110, 6.6.1).
         head.headers.entry(DATE).or_insert_with(date);
-        let is_whole = body.is_end_stream();
-        if let (false, Some(length)) = (is_whole, body.size_hint().exact()) {
+        if let (false, Some(length)) = (body.is_end_stream(), body.size_hint().exact()) {
             head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
         }
-        match respond.send_response(Response::from_parts(head, ()), is_whole) {
-            Ok(stream) => (!is_whole).then_some(Self { stream, body, piece: None, patience: None }),
-            Err(_) => {
-                respond.send_reset(Reason::INTERNAL_ERROR);
-                None
-            }
+        // HEAD is answered without content, whatever the answer is (RFC 9110, 9.3.2).
+        let is_whole = self.is_head || body.is_end_stream();
+        let stream = self.respond.send_response(Response::from_parts(head, ()), is_whole);
+        if stream.is_err() {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
         }
+        let stream = stream.ok().filter(|_| !is_whole);
+        Poll::Ready(stream.map(|stream| Sending { stream, body, piece: None, patience: None }))
     }
+}
 
+impl<B: ResponseBody> Sending<B> {
     fn poll(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<()> {
         // h2 wakes whoever waits also for what is done here by itself. While it is done, nobody waits.
         if self.stream.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {

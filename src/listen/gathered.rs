@@ -1,7 +1,8 @@
 //! Gathers what is written until it is flushed, so that many frames are one write and one TLS record.
 //!
-//! h2 writes each larger DATA frame by itself. What is gathered lies in a buffer that all connections of a thread share;
-//! a connection keeps one of its own only while its socket does not take all. Does not know what is written.
+//! h2 writes and flushes each larger DATA frame by itself; while the wire is held, that does not send it. What is gathered
+//! lies in a buffer that all connections of a thread share; a connection keeps one of its own only while its socket does
+//! not take all. Does not know what is written.
 
 use std::cell::Cell;
 use std::io;
@@ -18,8 +19,26 @@ pub(super) struct Gathered<T> {
     waiting: Vec<u8>,
     /// How much of `waiting` is out.
     sent: usize,
-    /// Set whenever anything has been read.
-    heard: Arc<AtomicBool>,
+    wire: Arc<Wire>,
+}
+
+/// What is known and wanted of a transport that is in other hands.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    is_heard: AtomicBool,
+    is_held: AtomicBool,
+}
+
+impl Wire {
+    /// Whether anything has been read since this was asked last.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// While it is held, flushing sends nothing until there is enough; whoever holds it has it flushed once more afterwards.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Relaxed);
+    }
 }
 
 /// What is gathered before it is written without being flushed: a whole TLS record.
@@ -31,9 +50,8 @@ thread_local! {
 }
 
 impl<T> Gathered<T> {
-    /// Sets `heard` whenever anything has been read.
-    pub(super) fn new(transport: T, heard: Arc<AtomicBool>) -> Self {
-        Self { transport, waiting: Vec::new(), sent: 0, heard }
+    pub(super) fn new(transport: T, wire: Arc<Wire>) -> Self {
+        Self { transport, waiting: Vec::new(), sent: 0, wire }
     }
 }
 
@@ -99,6 +117,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.wire.is_held.load(Ordering::Relaxed) && this.waiting.len() < ENOUGH {
+            return Poll::Ready(Ok(()));
+        }
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.transport).poll_flush(cx)
     }
@@ -115,7 +136,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Gathered<T> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
         if read.is_ready() {
-            this.heard.store(true, Ordering::Relaxed);
+            this.wire.is_heard.store(true, Ordering::Relaxed);
         }
         read
     }
@@ -163,6 +184,23 @@ mod tests {
 
         assert_eq!(gathered.transport.0, [3000]);
         assert_eq!(gathered.waiting.capacity(), 0, "an idle connection has no buffer");
+    }
+
+    #[tokio::test]
+    async fn while_it_is_held_only_whole_records_go_out() {
+        let wire = Arc::new(Wire::default());
+        let mut gathered = Gathered::new(Socket::default(), wire.clone());
+        wire.hold(true);
+        for _ in 0..40 {
+            gathered.write_all(&[0; 1000]).await.expect("it is kept");
+            gathered.flush().await.expect("it is kept");
+        }
+        assert_eq!(gathered.transport.0, [17_000, 17_000]);
+
+        wire.hold(false);
+        gathered.flush().await.expect("the socket takes all");
+
+        assert_eq!(gathered.transport.0, [17_000, 17_000, 6000]);
     }
 
     #[tokio::test]

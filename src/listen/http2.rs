@@ -6,8 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Peer, ResponseBody, Service, Unread, departure};
 use super::exchange::Exchange;
-use super::gathered::Gathered;
+use super::gathered::{Gathered, Wire};
 use super::pace::{Over, Pace};
 use super::transport::Transport;
 use super::unserved::Unserved;
@@ -45,7 +44,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
 ) -> Option<Serving<B, S>> {
     let pace = Arc::new(Pace::of_http2(limits));
     let departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
-    let heard = Arc::new(AtomicBool::new(false));
+    let wire = Arc::new(Wire::default());
     let handshake = server::Builder::new()
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -55,7 +54,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(100))
-        .handshake(Gathered::new(transport, heard.clone()));
+        .handshake(Gathered::new(transport, wire.clone()));
     let connection = tokio::select! {
         connection = handshake => connection,
         over = slow(&pace) => {
@@ -68,6 +67,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
     let patience = limits.stall_timeout;
     Some(Serving {
         connection,
+        wire,
         inbox: Aside::default(),
         exchanges: Vec::new(),
         service,
@@ -76,7 +76,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
         tick: Box::pin(sleep(pace.tick())),
         pace,
         departure,
-        keepalive: Keepalive { pings, heard, patience, since: Instant::now(), is_asked: false },
+        keepalive: Keepalive { pings, patience, since: Instant::now(), is_asked: false },
         is_leaving: false,
         unserved,
     })
@@ -96,6 +96,7 @@ async fn slow(pace: &Pace) -> Over {
 /// keep it twice in the memory of every client.
 pub(super) struct Serving<B, S> {
     connection: Connection<Gathered<Transport>, Bytes>,
+    wire: Arc<Wire>,
     /// Where the connection, and not one of its streams, leaves word.
     inbox: Aside,
     exchanges: Vec<Exchange<B>>,
@@ -124,18 +125,19 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
         loop {
             // What the streams tell the connection is looked at right after them.
             this.inbox.mute();
-            this.poll_exchanges(cx);
+            let due = this.poll_exchanges(cx);
             let Some(waker) = this.inbox.asked(cx).cloned() else { return Poll::Pending };
+            let cx = &mut Context::from_waker(&waker);
             let known = this.exchanges.len();
-            while let Poll::Ready(request) = this.connection.poll_accept(&mut Context::from_waker(&waker)) {
-                match request {
-                    Some(Ok((request, respond))) => this.accept(request, respond),
-                    Some(Err(error)) => {
-                        this.unserved.http2(&error);
-                        return Poll::Ready(());
-                    }
-                    None => return Poll::Ready(()),
-                }
+            // What several streams have to say goes out together.
+            this.wire.hold(due > 1);
+            let mut is_ended = this.poll_connection(cx).is_ready();
+            if due > 1 && !is_ended {
+                this.wire.hold(false);
+                is_ended = this.poll_connection(cx).is_ready();
+            }
+            if is_ended {
+                return Poll::Ready(());
             }
             if this.exchanges.len() == known {
                 return Poll::Pending;
@@ -145,25 +147,46 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
 }
 
 impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
+    /// Has h2 read and write; completes when the connection has ended.
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match ready!(self.connection.poll_accept(cx)) {
+                Some(Ok((request, respond))) => self.accept(request, respond),
+                Some(Err(error)) => {
+                    self.unserved.http2(&error);
+                    return Poll::Ready(());
+                }
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        let request = request.map(|body| Unread { is_empty: body.is_end_stream() });
+        let (head, body) = request.into_parts();
+        let method = head.method.clone();
+        let request = Request::from_parts(head, Unread { is_empty: body.is_end_stream() });
         let under_way = self.pace.request();
         let answer = (self.service)(self.peer.announce(request));
         // One is the rule: no room for more before there are more.
         self.exchanges.reserve_exact(1);
-        self.exchanges.push(Exchange::new(answer, respond, under_way));
+        self.exchanges.push(Exchange::new(&method, answer, respond, body, under_way));
     }
 
-    fn poll_exchanges(&mut self, cx: &Context<'_>) {
+    /// How many had asked for it.
+    fn poll_exchanges(&mut self, cx: &Context<'_>) -> usize {
+        let mut due = 0;
         // From the last one on: what takes the place of one that is done has been polled.
         for index in (0..self.exchanges.len()).rev() {
-            if self.exchanges[index].poll(cx, self.keepalive.patience).is_ready() {
+            let polled = self.exchanges[index].poll(cx, self.keepalive.patience);
+            due += usize::from(polled.is_some());
+            if polled.is_some_and(|polled| polled.is_ready()) {
                 self.exchanges.swap_remove(index);
                 if self.exchanges.is_empty() {
                     self.tick.as_mut().reset(Instant::now() + self.pace.tick());
                 }
             }
         }
+        due
     }
 
     /// Completes when the connection is to be closed at once.
@@ -173,7 +196,7 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
             // While something is under way there is only a dead client to look for.
             let pause = if self.exchanges.is_empty() { self.pace.tick() } else { self.keepalive.patience / LOOKS };
             self.tick.as_mut().reset(now + pause);
-            if self.keepalive.is_over(cx, now) {
+            if self.keepalive.is_over(&self.wire, cx, now) {
                 return Poll::Ready(());
             }
             if let Some(over) = self.pace.over(now) {
@@ -204,7 +227,6 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
 /// one, so that a slow client, for which the question waits behind much else, is not taken for a dead one.
 struct Keepalive {
     pings: PingPong,
-    heard: Arc<AtomicBool>,
     /// For how long it may be silent before it is asked, and then how long it may take to answer.
     patience: Duration,
     since: Instant,
@@ -213,8 +235,8 @@ struct Keepalive {
 
 impl Keepalive {
     /// Whether no answer has come in time.
-    fn is_over(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.heard.swap(false, Ordering::Relaxed) {
+    fn is_over(&mut self, wire: &Wire, cx: &mut Context<'_>, now: Instant) -> bool {
+        if wire.is_heard() {
             (self.is_asked, self.since) = (false, now);
         }
         if now.duration_since(self.since) < self.patience {

@@ -207,6 +207,20 @@ async fn a_refusal_that_is_not_taken_is_reset_in_time() {
 }
 
 #[tokio::test]
+async fn a_refused_head_request_has_no_content() {
+    let mut scene = Scene::new("").await;
+    let mut frames = Frames::connect(&client(&scene), &[]).await;
+    let asked = [(":method", "HEAD"), (":scheme", "http"), (":authority", "localhost"), (":path", "/nothing/here")];
+    let block = asked.map(|(name, value)| field(name, value)).concat();
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block)).await;
+
+    let answer = frames.find(|frame| frame.stream == 1).await.expect("an answer");
+
+    assert_eq!((answer.kind, answer.flags & END_STREAM), (HEADERS, END_STREAM));
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
 async fn silence_at_each_stage_ends_the_connection() {
     let authority = Authority::new();
     let origin = Origin::start().await;
