@@ -82,6 +82,36 @@ pub struct Client {
     pub request_id: Box<str>,
 }
 
+/// How far waking everyone has come, where it is done in parts.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// The row that is next.
+    next: usize,
+    /// How many are to be woken until all have been since there was something new.
+    left: usize,
+    /// Of so many.
+    rows: usize,
+}
+
+impl Round {
+    fn begin(&mut self, rows: usize) {
+        (self.left, self.rows) = (rows, rows);
+        if self.next >= rows {
+            self.next = 0;
+        }
+    }
+
+    /// Whether all have been woken since there was something new.
+    pub fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Whether it is where it once began: all have been woken since it was here before.
+    pub fn is_around(&self) -> bool {
+        self.next == 0
+    }
+}
+
 /// Seats in the first row: most streams have few readers.
 const FIRST_ROW: usize = 4;
 
@@ -108,6 +138,31 @@ impl Audience {
         for number in 0.. {
             // Without the lock: who is woken may come for it at once.
             let Some(row) = self.0.lock().rows.get(number).cloned() else { return };
+            row.iter().filter_map(|place| place.waker.take()).for_each(Waker::wake);
+        }
+    }
+
+    /// There is something new: everyone is to be woken, from where the round is now.
+    pub fn begin(&self, round: &mut Round) {
+        round.begin(self.0.lock().rows.len());
+    }
+
+    /// Goes on with a round: wakes those of the next rows who wait, of about [`ROW`] seats.
+    pub fn ring_on(&self, round: &mut Round) {
+        let mut seats = 0;
+        while seats < ROW && !round.is_over() {
+            let row = {
+                let rows = &self.0.lock().rows;
+                if rows.len() != round.rows {
+                    // Some sit elsewhere by now: around once more.
+                    round.begin(rows.len());
+                    continue;
+                }
+                rows[round.next].clone()
+            };
+            round.next = (round.next + 1) % round.rows;
+            round.left -= 1;
+            seats += row.len();
             row.iter().filter_map(|place| place.waker.take()).for_each(Waker::wake);
         }
     }
@@ -235,6 +290,32 @@ mod tests {
         audience.ring();
 
         assert_eq!(ears.0.load(Ordering::Relaxed), 1000);
+    }
+
+    #[test]
+    fn in_parts_everyone_is_woken_however_many_come_meanwhile() {
+        let (audience, ears) = (Audience::default(), Arc::new(Ears::default()));
+        let wait = |count| {
+            let seats: Vec<_> = (0..count).map(|_| audience.enter(Offset(0), 0)).collect();
+            seats.iter().for_each(|seat| seat.wait(&ears.clone().into()));
+            seats
+        };
+        let mut round = Round::default();
+        audience.begin(&mut round);
+        assert!(round.is_over(), "nobody is there");
+        let early = wait(3000);
+        audience.begin(&mut round);
+        (0..5).for_each(|_| audience.ring_on(&mut round));
+        assert!(ears.0.load(Ordering::Relaxed) < 3000 && !round.is_over());
+
+        // Something new in the middle, and many more readers.
+        audience.begin(&mut round);
+        let late = wait(2000);
+        while !round.is_over() {
+            audience.ring_on(&mut round);
+        }
+
+        assert_eq!(ears.0.load(Ordering::Relaxed), early.len() + late.len());
     }
 
     #[test]

@@ -220,6 +220,13 @@ impl EventStream {
 
     /// Appends all entries under one lock and wakes the readers once.
     pub fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
+        if self.append(entries) {
+            self.audience.ring();
+        }
+    }
+
+    /// Appends all entries under one lock; whether readers are to be woken, which is the caller's to do.
+    pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) -> bool {
         let end = {
             let mut log = self.log.write();
             let mut news = News::from(log.end());
@@ -238,10 +245,8 @@ impl EventStream {
             is_new
         });
         self.end.store(end.0, Ordering::Release);
-        if is_new {
-            self.audience.ring();
-        }
         self.note_change();
+        is_new
     }
 
     fn note_change(&self) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
+use super::audience::Round;
 use super::event_stream::{EventStream, Phase};
 use super::intake::Intake;
 use super::policy::OnEnd;
@@ -48,6 +49,8 @@ pub struct Ingest {
     /// Whether the log has a past that the next connection has to fit to.
     has_past: bool,
     burst: Burst,
+    /// Readers are woken in parts, so that what comes meanwhile is not kept waiting behind all of them.
+    round: Round,
     trouble: Option<String>,
     connected: Connected,
     /// The last connection was short and brought nothing: that the next one opens is no change yet.
@@ -63,11 +66,18 @@ struct Connected {
     has_brought: bool,
 }
 
-/// What has been published since the upstream last made us wait.
-#[derive(Debug, Default)]
+/// What has been published since the upstream last made us wait, or all readers have been woken in parts.
+#[derive(Debug)]
 struct Burst {
+    since: Instant,
     events: usize,
     bytes: usize,
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self { since: Instant::now(), events: 0, bytes: 0 }
+    }
 }
 
 /// How a stream's feeding ended for good.
@@ -96,6 +106,7 @@ impl Ingest {
             was_open: false,
             has_past: false,
             burst,
+            round: Round::default(),
             trouble: None,
             connected,
             is_flapping: false,
@@ -118,6 +129,8 @@ impl Ingest {
                 Ok(opened) => {
                     self.opened(&opened);
                     let copied = self.copy(opened).await;
+                    // Nobody is left out of the round that was under way.
+                    self.stream.audience().ring();
                     let is_short = self.connected.since.elapsed() < self.spec.backoff.max;
                     self.is_flapping = is_short && !self.connected.has_brought;
                     match copied {
@@ -193,6 +206,10 @@ impl Ingest {
         loop {
             let batch = match items.next().now_or_never() {
                 Some(batch) => batch,
+                None if !self.round.is_over() => {
+                    self.ring_on().await;
+                    continue;
+                }
                 None => {
                     self.burst = Burst::default();
                     items.next().await
@@ -258,8 +275,22 @@ impl Ingest {
                 self.burst = Burst::default();
             }
         }
-        if !portion.is_empty() {
-            self.stream.publish(portion);
+        if self.stream.append(portion) {
+            self.stream.audience().begin(&mut self.round);
+            self.ring_on().await;
+        }
+    }
+
+    /// Wakes some readers, and has them run where there are more to be woken.
+    async fn ring_on(&mut self) {
+        self.stream.audience().ring_on(&mut self.round);
+        if self.round.is_over() {
+            return;
+        }
+        tokio::task::yield_now().await;
+        // All have been woken since it was there before, and those who run elsewhere have had the time of a pause.
+        if self.round.is_around() && self.burst.since.elapsed() >= BURST_PAUSE {
+            self.burst = Burst::default();
         }
     }
 
