@@ -147,7 +147,7 @@ impl Audience {
         round.begin(self.0.lock().rows.len());
     }
 
-    /// Goes on with a round: wakes those of the next rows who wait, of about [`ROW`] seats.
+    /// Goes on with a round: wakes those of the next rows who wait, of some 256 seats.
     pub fn ring_on(&self, round: &mut Round) {
         let mut seats = 0;
         while seats < ROW && !round.is_over() {
