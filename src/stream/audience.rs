@@ -135,11 +135,9 @@ impl Audience {
 
     /// Wakes everyone who waits.
     pub fn ring(&self) {
-        for number in 0.. {
-            // Without the lock: who is woken may come for it at once.
-            let Some(row) = self.0.lock().rows.get(number).cloned() else { return };
-            row.iter().filter_map(|place| place.waker.take()).for_each(Waker::wake);
-        }
+        let mut round = Round::default();
+        self.begin(&mut round);
+        self.finish(&mut round);
     }
 
     /// There is something new: everyone is to be woken, from where the round is now.
@@ -147,10 +145,18 @@ impl Audience {
         round.begin(self.0.lock().rows.len());
     }
 
+    /// Wakes at once those whom the round has not come to yet.
+    pub fn finish(&self, round: &mut Round) {
+        while !round.is_over() {
+            self.ring_on(round);
+        }
+    }
+
     /// Goes on with a round: wakes those of the next rows who wait, of some 256 seats.
     pub fn ring_on(&self, round: &mut Round) {
         let mut seats = 0;
         while seats < ROW && !round.is_over() {
+            // Without the lock they are woken: who is may come for it at once.
             let row = {
                 let rows = &self.0.lock().rows;
                 if rows.len() != round.rows {

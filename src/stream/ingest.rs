@@ -130,7 +130,7 @@ impl Ingest {
                     self.opened(&opened);
                     let copied = self.copy(opened).await;
                     // Nobody is left out of the round that was under way.
-                    self.stream.audience().ring();
+                    self.stream.audience().finish(&mut self.round);
                     let is_short = self.connected.since.elapsed() < self.spec.backoff.max;
                     self.is_flapping = is_short && !self.connected.has_brought;
                     match copied {
