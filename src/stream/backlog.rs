@@ -9,7 +9,7 @@ use super::catch_up::{CaughtUp, Overlap};
 use super::entry::{Entry, EntryKind};
 use super::log::{Lagged, Offset};
 use super::read_through::State;
-use super::subscription::Taken;
+use super::taken::{Taken, Taking};
 
 /// One client's reading of what it was caught up with.
 #[derive(Debug)]
@@ -59,19 +59,15 @@ impl Backlog {
     /// # Errors
     /// [`Lagged`]: the time to read it is over.
     pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
-        let (mut frames, mut taken) = (Vec::new(), 0);
+        let mut taking = Taking::default();
         if let Some(result) = &self.result {
             let state = result.borrow();
             let caught_up = caught_up(&state).ok_or(Lagged { missed: 0 })?;
-            let mut size = 0;
             for (frame, is_event) in &caught_up.frames[self.next..] {
-                let is_full = !frames.is_empty() && size + frame.len() > bytes;
-                if is_full || taken >= events {
+                if !taking.has_room(frame, bytes, events) {
                     break;
                 }
-                size += frame.len();
-                taken += u64::from(*is_event);
-                frames.push(frame.clone());
+                taking.add(frame.clone(), *is_event);
                 self.next += 1;
             }
             let is_read = self.next == caught_up.frames.len();
@@ -80,7 +76,7 @@ impl Backlog {
                 self.result = None;
             }
         }
-        Ok(Taken { frames: frames.into(), events: taken, oldest: None })
+        Ok(taking.finish())
     }
 
     /// How many of the log's next entries have been read already, and how many of those are events.

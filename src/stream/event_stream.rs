@@ -27,7 +27,8 @@ use super::news::News;
 use super::policy::Policy;
 use super::read_through::CatchUps;
 use super::source::OpenError;
-use super::subscription::{Subscription, Taken};
+use super::subscription::Subscription;
+use super::taken::{Taken, Taking};
 
 /// One stream, shared by everyone who reads it.
 #[derive(Debug)]
@@ -229,12 +230,14 @@ impl EventStream {
     pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) -> bool {
         let end = {
             let mut log = self.log.write();
-            let mut news = News::from(log.end());
+            let (start, mut published) = (log.end(), Taking::default());
             for entry in entries {
-                news.add(&entry);
+                published.add_entry(&entry);
                 log.append(entry);
             }
-            self.news.store(news.within(log.start()).map(Arc::new));
+            // Of what is evicted already, nothing is given.
+            let news = News::new(start, published).filter(|news| news.start() >= log.start());
+            self.news.store(news.map(Arc::new));
             log.end()
         };
         let mut is_new = false;

@@ -29,6 +29,7 @@ mod registry;
 mod source;
 mod spec;
 mod subscription;
+mod taken;
 mod tap;
 mod verdict;
 
@@ -47,6 +48,7 @@ pub use read_through::ReadThrough;
 pub use registry::{EXPIRY_INTERVAL, Full, Streams};
 pub use source::{Batch, EventSource, Interrupted, OpenError, Opened};
 pub use spec::{Observer, StreamSpec};
-pub use subscription::{Ready, Subscription, Taken};
+pub use subscription::{Ready, Subscription};
+pub use taken::Taken;
 pub use tap::{Tap, Tapped};
 pub use verdict::{Gap, Verdict};

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,8 +17,9 @@ use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
 use super::source::OpenError;
+use super::taken::{Taken, Taking};
 use super::verdict::{Gap, Verdict};
-use crate::sse::{Encoder, EventId, Frame};
+use crate::sse::{Encoder, EventId};
 
 /// One reader.
 #[derive(Debug)]
@@ -43,17 +44,6 @@ pub enum Ready {
     Complete,
     /// The stream was refused after all and is being forgotten: whoever comes back is told why.
     Refused,
-}
-
-/// Entries taken from the log.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// Their bytes, in order.
-    pub frames: Arc<[Frame]>,
-    /// How many of them dispatch an event.
-    pub events: u64,
-    /// When the oldest of them came.
-    pub oldest: Option<Instant>,
 }
 
 impl Subscription {
@@ -291,18 +281,14 @@ impl Subscription {
 
     fn take_from_log(&self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
         let log = self.stream.log();
-        let (mut frames, mut size, mut taken, mut oldest) = (Vec::new(), 0, 0, None);
+        let mut taking = Taking::default();
         for entry in log.from(self.next, self.read)? {
-            let is_full = !frames.is_empty() && size + entry.frame.len() > bytes;
-            if is_full || taken >= events {
+            if !taking.has_room(&entry.frame, bytes, events) {
                 break;
             }
-            size += entry.frame.len();
-            taken += u64::from(entry.is_event());
-            oldest.get_or_insert(entry.at);
-            frames.push(entry.frame.clone());
+            taking.add_entry(entry);
         }
-        Ok(Taken { frames: frames.into(), events: taken, oldest })
+        Ok(taking.finish())
     }
 
     /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
@@ -316,15 +302,13 @@ impl Subscription {
         }
         let log = self.stream.log();
         drop(log.from(self.next, self.read)?);
-        let (mut frames, mut oldest) = (Vec::new(), None);
+        let mut taking = Taking::default();
         let newest = log.newest_of_each_type(self.next);
         let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
         for offset in newest.into_iter().skip(too_many) {
             let Some(entry) = log.from(offset, 0)?.next() else { break };
-            oldest.get_or_insert(entry.at);
-            frames.push(entry.frame.clone());
+            taking.add_entry(entry);
         }
-        let taken = frames.len() as u64;
         self.next = log.end();
         self.read = log.events_until(self.next);
         self.seat.stands_at(self.next, self.read);
@@ -333,9 +317,9 @@ impl Subscription {
         if !id.is_empty() {
             let mut encoder = Encoder::new();
             encoder.id(id).blank();
-            frames.push(encoder.finish());
+            taking.add(encoder.finish(), false);
         }
-        Ok(Taken { frames: frames.into(), events: taken, oldest })
+        Ok(taking.finish())
     }
 
     /// After [`Lagged`]: goes on at the oldest entry kept.
