@@ -9,7 +9,7 @@ pub mod proxy_header;
 pub mod reference;
 #[path = "../../src/sse/mod.rs"]
 pub mod sse;
-#[path = "../../src/listen/tls_stream.rs"]
+#[path = "../../src/listen/tls_stream/mod.rs"]
 pub mod tls_stream;
 
 use sse::{Item, Parser, TooLarge};

@@ -1,19 +1,25 @@
 //! The server's side against rustls' own buffered client, over a socket, with bytes cut as small as they come.
 
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite,
+    Tls13CipherSuite,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
+
+mod manners;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -24,13 +30,14 @@ struct Ends {
     tcp: TcpStream,
 }
 
-fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+/// Both sides' configuration. The server's keys are good for `most` records.
+fn configs(version: &'static SupportedProtocolVersion, most: u64) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut server = ServerConfig::builder_with_provider(provider.clone())
+    let mut server = ServerConfig::builder_with_provider(Arc::new(used_up_after(most)))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
@@ -43,13 +50,40 @@ fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, Ar
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    client.enable_secret_extraction = true;
     (Arc::new(server), Arc::new(client))
+}
+
+/// The usual ciphers, with keys that are good for no more than so many records.
+fn used_up_after(most: u64) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    for suite in &mut provider.cipher_suites {
+        let common = |common: &CipherSuiteCommon| CipherSuiteCommon {
+            confidentiality_limit: most,
+            suite: common.suite,
+            ..*common
+        };
+        *suite = match *suite {
+            SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+                common: common(&suite.common),
+                ..*suite
+            }))),
+            SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+                common: common(&suite.common),
+                ..*suite
+            }))),
+        };
+    }
+    provider
 }
 
 impl Ends {
     /// The client's bytes come in pieces of at most `piece`.
     async fn meet(version: &'static SupportedProtocolVersion, piece: usize) -> Self {
-        let (config, client) = configs(version);
+        Self::meet_with(configs(version, u64::MAX), piece).await
+    }
+
+    async fn meet_with((config, client): (Arc<ServerConfig>, Arc<ClientConfig>), piece: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tcp.set_nodelay(true).unwrap();
@@ -263,6 +297,33 @@ async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
     }
 
     assert!(ends.server.held() < 2 * OUTGOING_BYTES, "{}", ends.server.held());
+}
+
+#[tokio::test]
+async fn our_keys_are_renewed_before_they_have_been_used_too_often() {
+    let mut ends = Ends::meet_with(configs(&TLS13, 3), 4096).await;
+
+    for round in 0..20_u8 {
+        ends.answer(&[round; 100]).await;
+        ends.say(&[round; 10], 4096).await;
+    }
+}
+
+#[tokio::test]
+async fn where_keys_cannot_be_renewed_they_end_the_connection_with_a_word() {
+    let mut ends = Ends::meet_with(configs(&TLS12, 4), 4096).await;
+    // The handshake has taken one.
+    for _ in 0..3 {
+        ends.answer(b"still good").await;
+    }
+
+    let refused = ends.server.write_all(b"one too many").await.unwrap_err();
+
+    assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+    let mut part = [0; 4096];
+    let count = ends.tcp.read(&mut part).await.unwrap();
+    ends.client.read_tls(&mut &part[..count]).unwrap();
+    assert!(ends.client.process_new_packets().unwrap().peer_has_closed());
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,298 @@
+//! TLS records once hands are shaken: numbered, sealed and opened.
+//!
+//! rustls shakes hands and then gives its keys away, by its interface for those who have the kernel encrypt. Its ciphers
+//! do all cryptography, and new keys come from it too. What is left, and done here: records are numbered (RFC 8446, 5.3),
+//! told apart by their type, and keys are renewed when the client asks for it (4.6.3) or ours have been used often enough
+//! (5.5). Does not know about sockets.
+
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
+};
+use rustls::kernel::KernelConnection;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, SupportedCipherSuite};
+
+/// Both directions of one connection.
+pub struct Records {
+    cipher: Box<dyn MessageEncrypter>,
+    /// The number of our next record.
+    next: u64,
+    /// How many records our keys are good for.
+    most: u64,
+    /// Records in a row that brought nothing, since either side last said something.
+    idle: u8,
+    /// What the client's records are opened with, and the number of the next.
+    opening: (Box<dyn MessageDecrypter>, u64),
+    /// A handshake message of which the end has not come yet.
+    started: Vec<u8>,
+    kernel: Box<KernelConnection<ServerConnectionData>>,
+}
+
+/// What a record of the client's brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opened<'a> {
+    /// This.
+    Data(&'a [u8]),
+    /// Nothing for us to read.
+    Nothing,
+    /// That the client will say no more.
+    End,
+}
+
+/// Why a connection cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The client does not speak TLS as it has to. It is told by this alert.
+    #[error("the client broke TLS: {0:?}")]
+    Client(AlertDescription),
+    /// The client has ended it by this alert.
+    #[error("the client gave up: {0:?}")]
+    Told(AlertDescription),
+    /// Our keys have been used up and cannot be renewed, which TLS 1.2 has no way to.
+    #[error("the connection's keys are used up")]
+    UsedUp,
+}
+
+/// Type, version and length (RFC 8446, 5.1).
+const HEADER_BYTES: usize = 5;
+
+/// Most that may follow the header: 16 KiB and what encryption adds (RFC 5246, 6.2.3; RFC 8446, 5.2, has less).
+const SEALED_BYTES: usize = 16 * 1024 + 2048;
+
+/// How often in a row a client may update its keys or warn of something, and say nothing.
+const IDLE_RECORDS: u8 = 32;
+
+/// A message that updates keys, without its last byte: whether the other side is to do so too (RFC 8446, 4.6.3).
+const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
+
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
+
+impl Records {
+    /// Takes over when rustls has shaken hands and has nothing more to say.
+    ///
+    /// # Errors
+    /// rustls does not give its keys.
+    pub fn after(handshake: UnbufferedServerConnection) -> Result<Self, Error> {
+        let (secrets, kernel) = handshake.dangerous_into_kernel_connection()?;
+        let suite = kernel.negotiated_cipher_suite();
+        let (next, sealing) = secrets.tx;
+        let (number, opening) = secrets.rx;
+        Ok(Self {
+            cipher: encrypter(suite, sealing, next)?,
+            next,
+            most: confidentiality_limit(suite),
+            idle: 0,
+            opening: (decrypter(suite, opening)?, number),
+            started: Vec::new(),
+            kernel: Box::new(kernel),
+        })
+    }
+
+    /// How long the first record is, if it is all there.
+    ///
+    /// # Errors
+    /// It is no record that may come now, which its header tells.
+    pub fn whole(&self, received: &[u8]) -> Result<Option<usize>, Fault> {
+        let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
+        let is_expected = match self.is_tls13() {
+            // What is encrypted does not tell its type; the time for what is not is over.
+            true => ContentType::from(typ) == ContentType::ApplicationData,
+            false => !matches!(ContentType::from(typ), ContentType::Unknown(_)),
+        };
+        if !is_expected || major != 3 {
+            return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+        }
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if length > SEALED_BYTES {
+            return Err(Fault::Client(AlertDescription::RecordOverflow));
+        }
+        Ok(Some(HEADER_BYTES + length).filter(|length| *length <= received.len()))
+    }
+
+    /// Opens one record of the client's, [`whole`](Self::whole). What it is to be answered by itself is added to `answers`.
+    ///
+    /// # Errors
+    /// See [`Fault`]; nothing more is to be opened then.
+    pub fn open<'a>(&mut self, record: &'a mut [u8], answers: &mut Vec<u8>) -> Result<Opened<'a>, Fault> {
+        let (header, payload) = record.split_at_mut(HEADER_BYTES);
+        let (typ, version) = (ContentType::from(header[0]), u16::from_be_bytes([header[1], header[2]]));
+        let (cipher, number) = &mut self.opening;
+        let message = InboundOpaqueMessage::new(typ, ProtocolVersion::from(version), payload);
+        let message = cipher.decrypt(message, *number).map_err(|error| {
+            Fault::Client(match error {
+                Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+                Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
+                _ => AlertDescription::BadRecordMac,
+            })
+        })?;
+        *number += 1;
+        // Messages must not be interleaved (RFC 8446, 5.1).
+        if !self.started.is_empty() && message.typ != ContentType::Handshake {
+            return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+        }
+        match message.typ {
+            ContentType::ApplicationData => {
+                self.idle = 0;
+                return Ok(Opened::Data(message.payload));
+            }
+            ContentType::Alert => {
+                if self.is_alert_an_end(message.payload)? {
+                    return Ok(Opened::End);
+                }
+            }
+            ContentType::Handshake => self.follow_handshake(message.payload, answers)?,
+            _ => return Err(Fault::Client(AlertDescription::UnexpectedMessage)),
+        }
+        self.idle += 1;
+        match self.idle {
+            ..=IDLE_RECORDS => Ok(Opened::Nothing),
+            _ => Err(Fault::Client(AlertDescription::UnexpectedMessage)),
+        }
+    }
+
+    /// Whether an alert is the announced end, and no warning (RFC 8446, 6; RFC 5246, 7.2).
+    fn is_alert_an_end(&self, alert: &[u8]) -> Result<bool, Fault> {
+        let &[level, description] = alert else {
+            return Err(Fault::Client(AlertDescription::DecodeError));
+        };
+        match AlertDescription::from(description) {
+            AlertDescription::CloseNotify => Ok(true),
+            AlertDescription::UserCanceled if level == WARNING => Ok(false),
+            _ if level == WARNING && !self.is_tls13() => Ok(false),
+            description => Err(Fault::Told(description)),
+        }
+    }
+
+    /// Of handshakes nothing may come any more but updates of keys.
+    fn follow_handshake(&mut self, part: &[u8], answers: &mut Vec<u8>) -> Result<(), Fault> {
+        if !self.is_tls13() {
+            return Err(Fault::Client(AlertDescription::NoRenegotiation));
+        }
+        if part.is_empty() {
+            return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+        }
+        self.started.extend_from_slice(part);
+        match self.started[..] {
+            [24, 0, 0, 1, is_asked @ (0 | 1)] => {
+                self.started = Vec::new();
+                self.opening = self
+                    .kernel
+                    .update_rx_secret()
+                    .and_then(|(number, secrets)| {
+                        Ok((decrypter(self.kernel.negotiated_cipher_suite(), secrets)?, number))
+                    })
+                    .map_err(|_| Fault::Client(AlertDescription::InternalError))?;
+                if is_asked == 1 { self.renew(answers) } else { Ok(()) }
+            }
+            [24, 0, 0, 1, _] => Err(Fault::Client(AlertDescription::IllegalParameter)),
+            ref part if KEY_UPDATE.starts_with(part) => Ok(()),
+            _ => Err(Fault::Client(AlertDescription::UnexpectedMessage)),
+        }
+    }
+
+    /// Renews our keys. The client is told by a record that is added to `answers`.
+    fn renew(&mut self, answers: &mut Vec<u8>) -> Result<(), Fault> {
+        let [typ, .., length] = KEY_UPDATE;
+        answers.extend(self.record(ContentType::Handshake, &[typ, 0, 0, length, 0])?);
+        let renewed = self
+            .kernel
+            .update_tx_secret()
+            .and_then(|(next, secrets)| Ok((encrypter(self.kernel.negotiated_cipher_suite(), secrets, next)?, next)));
+        (self.cipher, self.next) = renewed.map_err(|_| Fault::UsedUp)?;
+        Ok(())
+    }
+
+    /// Seals data, of at most 16 KiB. What has to go out before is added to `before`.
+    ///
+    /// # Errors
+    /// The keys are used up; the client is to be told of an end.
+    pub fn seal(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, Fault> {
+        if self.next >= self.most {
+            match self.is_tls13() {
+                true => self.renew(before)?,
+                false => return Err(Fault::UsedUp),
+            }
+        }
+        self.idle = 0;
+        self.record(ContentType::ApplicationData, data)
+    }
+
+    /// The record that tells the client of an end: of a fault, or of one in peace.
+    pub fn farewell(&mut self, fault: Option<Fault>) -> Vec<u8> {
+        let alert = match fault {
+            Some(Fault::Client(description)) => [FATAL, description.into()],
+            Some(Fault::Told(_)) => return Vec::new(),
+            Some(Fault::UsedUp) | None => [WARNING, AlertDescription::CloseNotify.into()],
+        };
+        self.record(ContentType::Alert, &alert).unwrap_or_default()
+    }
+
+    fn record(&mut self, typ: ContentType, payload: &[u8]) -> Result<Vec<u8>, Fault> {
+        let message = plain(typ, payload);
+        let sealed = self.cipher.encrypt(message, self.next).map_err(|_| Fault::UsedUp)?;
+        self.next += 1;
+        Ok(sealed.encode())
+    }
+
+    fn is_tls13(&self) -> bool {
+        self.kernel.protocol_version() == ProtocolVersion::TLSv1_3
+    }
+}
+
+/// A record of ours. Both versions call themselves 1.2 there.
+pub(super) fn plain(typ: ContentType, payload: &[u8]) -> OutboundPlainMessage<'_> {
+    OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload: OutboundChunks::Single(payload) }
+}
+
+/// A cipher for records from this number on.
+pub(super) fn encrypter(
+    suite: SupportedCipherSuite,
+    secrets: ConnectionTrafficSecrets,
+    next: u64,
+) -> Result<Box<dyn MessageEncrypter>, Error> {
+    let (key, iv) = key(secrets)?;
+    let mut cipher = match suite {
+        SupportedCipherSuite::Tls13(suite) => suite.aead_alg.encrypter(key, iv),
+        SupportedCipherSuite::Tls12(suite) => {
+            let (fixed, explicit) = iv.as_ref().split_at(suite.aead_alg.key_block_shape().fixed_iv_len);
+            suite.aead_alg.encrypter(key, fixed, explicit)
+        }
+    };
+    if next > 0 {
+        // It takes the first nonce it sees for that of the record 0, and refuses what does not grow from there. Here that
+        // record was another cipher's, so this one is shown it now; nobody gets what comes of it.
+        cipher.encrypt(plain(ContentType::ApplicationData, &[]), 0)?;
+    }
+    Ok(cipher)
+}
+
+fn decrypter(
+    suite: SupportedCipherSuite,
+    secrets: ConnectionTrafficSecrets,
+) -> Result<Box<dyn MessageDecrypter>, Error> {
+    let (key, iv) = key(secrets)?;
+    Ok(match suite {
+        SupportedCipherSuite::Tls13(suite) => suite.aead_alg.decrypter(key, iv),
+        SupportedCipherSuite::Tls12(suite) => {
+            suite.aead_alg.decrypter(key, &iv.as_ref()[..suite.aead_alg.key_block_shape().fixed_iv_len])
+        }
+    })
+}
+
+fn key(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
+    match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
+        _ => Err(Error::General("a cipher that is not known here".to_owned())),
+    }
+}
+
+/// How many records may be encrypted with the same keys (RFC 8446, 5.5).
+fn confidentiality_limit(suite: SupportedCipherSuite) -> u64 {
+    match suite {
+        SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
+        SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
+    }
+}
