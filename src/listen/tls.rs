@@ -1,7 +1,7 @@
 //! TLS for one listener: its configuration, built from files and built again when they change.
 //!
 //! A whole new configuration takes the old one's place or nothing does; connections keep what they were made with.
-//! Session tickets outlive a reload.
+//! Session tickets outlive a reload, unless it changes who signs the clients' certificates: a resumed session shows none.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io;
@@ -23,13 +24,14 @@ use crate::files::Watched;
 /// TLS for one listener. Shared by all its connections.
 pub struct Tls {
     settings: TlsSettings,
-    tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<Built>,
 }
 
 struct Built {
     config: Arc<ServerConfig>,
     expiries: Vec<(PathBuf, SystemTime)>,
+    /// Who signs the clients' certificates, and whose tickets are good for that long.
+    authority: Vec<CertificateDer<'static>>,
 }
 
 /// Why TLS cannot be spoken as configured.
@@ -57,9 +59,8 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
-        let tickets = aws_lc_rs::Ticketer::new()?;
-        let built = build(&settings, &tickets)?;
-        Ok(Self { settings, tickets, current: ArcSwap::from_pointee(built) })
+        let built = build(&settings, None)?;
+        Ok(Self { settings, current: ArcSwap::from_pointee(built) })
     }
 
     /// Reads all files again. On an error everything stays as it was.
@@ -67,7 +68,8 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(Arc::new(build(&self.settings, &self.tickets)?));
+        let built = build(&self.settings, Some(&self.current.load()))?;
+        self.current.store(Arc::new(built));
         Ok(())
     }
 
@@ -92,7 +94,7 @@ impl Tls {
     }
 }
 
-fn build(settings: &TlsSettings, tickets: &Arc<dyn ProducesTickets>) -> Result<Built, TlsError> {
+fn build(settings: &TlsSettings, before: Option<&Built>) -> Result<Built, TlsError> {
     let mut loaded = Vec::new();
     let mut expiries = Vec::new();
     for files in &settings.certificates {
@@ -106,13 +108,15 @@ fn build(settings: &TlsSettings, tickets: &Arc<dyn ProducesTickets>) -> Result<B
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
+    let mut authority = Vec::new();
     let builder = match &settings.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
             let refused = |why: String| TlsError::ClientAuthority { path: path.clone(), why };
+            authority = certificates::read_certificates(path)?;
             let mut roots = RootCertStore::empty();
-            for certificate in certificates::read_certificates(path)? {
-                roots.add(certificate).map_err(|error| refused(error.to_string()))?;
+            for certificate in &authority {
+                roots.add(certificate.clone()).map_err(|error| refused(error.to_string()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
@@ -125,9 +129,12 @@ fn build(settings: &TlsSettings, tickets: &Arc<dyn ProducesTickets>) -> Result<B
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Tickets instead of stored sessions: nothing to keep for clients that are away.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = tickets.clone();
+    config.ticketer = match before.filter(|before| before.authority == authority) {
+        Some(before) => before.config.ticketer.clone(),
+        None => aws_lc_rs::Ticketer::new()?,
+    };
     config.send_tls13_tickets = 1;
     // Early data can be replayed (RFC 8446, 8), and a subscription must not be.
     config.max_early_data_size = 0;
-    Ok(Built { config: Arc::new(config), expiries })
+    Ok(Built { config: Arc::new(config), expiries, authority })
 }

@@ -124,3 +124,43 @@ async fn a_ticket_is_good_on_every_worker_and_after_a_reload_and_forgotten_with_
         assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]).await, 0.0);
     }
 }
+
+#[tokio::test]
+async fn a_ticket_is_worth_nothing_once_others_sign_the_clients_certificates() {
+    let (authority, before, after) = (Authority::new(), Authority::new(), Authority::new());
+    let origin = Origin::start().await;
+    for version in ["-tls1_2", "-tls1_3"] {
+        let folder = tempfile::tempdir().unwrap();
+        install(folder.path(), &authority.server());
+        let [chain, key, clients, ticket] =
+            ["tls.crt", "tls.key", "clients.pem", "ticket"].map(|name| folder.path().join(name).display().to_string());
+        std::fs::copy(before.file(), &clients).unwrap();
+        let tls = format!(
+            "tls = {{ certificates = [{{ chain = \"{chain}\", key = \"{key}\" }}], client_ca = \"{clients}\" }}"
+        );
+        let gateway = Setup::for_origin(&origin.url()).listener(&tls).start().await;
+        let identity = before.client("known");
+        let [cert, cert_key] = [&identity.chain, &identity.key].map(|path| path.display().to_string());
+        let come = |session: &str| {
+            let arguments = [version, "-cert", &cert, "-key", &cert_key, session, &ticket];
+            Openssl::connect(gateway.address(), &authority, &arguments)
+        };
+        let refused = || metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]);
+
+        let first = come("-sess_out");
+        let is_whole = |text: String| text.contains("END SSL SESSION");
+        eventually(DEADLINE, || async { std::fs::read_to_string(&ticket).is_ok_and(is_whole) }).await;
+        first.leave().await;
+        let second = come("-sess_in");
+        second.process.wait_line("Reused, ", DEADLINE).await;
+        second.leave().await;
+        assert_eq!(refused().await, 0.0);
+
+        std::fs::copy(after.file(), &clients).unwrap();
+        eventually(DEADLINE, || async { lines_with(&gateway, &["certificates reloaded"]) > 0 }).await;
+
+        let third = come("-sess_in");
+        third.process.wait_exit(DEADLINE).await;
+        assert_eq!(refused().await, 1.0);
+    }
+}
