@@ -92,10 +92,15 @@ impl Tasks {
 impl Draining {
     /// When it began; waits until it does. Cancel-safe.
     pub async fn since(&mut self) -> Instant {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(since) => since.expect("waited for"),
-            // The sender went away with the gateway: that is leaving as well.
-            Err(_) => Instant::now(),
+        loop {
+            let since = *self.0.borrow_and_update();
+            if let Some(since) = since {
+                return since;
+            }
+            if self.0.changed().await.is_err() {
+                // The sender went away with the gateway: that is leaving as well.
+                return Instant::now();
+            }
         }
     }
 

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderValue;
 use http::request::Parts;
 use tracing::info;
 
@@ -26,8 +25,8 @@ pub struct Caller {
     pub protocol: Protocol,
     /// Its token's subject, where the configuration lets it into the log; shortened.
     pub subject: Option<Arc<str>>,
-    /// The request's id.
-    pub request_id: HeaderValue,
+    /// The request's id. Not the field that brought it, which would keep a connection's whole input buffer.
+    pub request_id: Arc<str>,
     /// The trace it belongs to.
     pub trace_id: u128,
 }
@@ -51,7 +50,7 @@ impl Caller {
                 None => subject.clone(),
                 Some((end, _)) => Arc::from(&subject[..end]),
             }),
-            request_id: trace.request_id().clone(),
+            request_id: trace.request_id().to_str().expect("an id is visible ASCII").into(),
             trace_id: trace.trace_id(),
         }
     }
@@ -62,13 +61,8 @@ impl Caller {
             address: self.client,
             protocol: self.protocol.as_str(),
             subject: self.subject.clone(),
-            request_id: self.request_id().into(),
+            request_id: self.request_id.clone(),
         }
-    }
-
-    /// The request's id as text.
-    pub fn request_id(&self) -> &str {
-        self.request_id.to_str().expect("an id is visible ASCII")
     }
 
     /// The access line of a response that is no subscription.
@@ -82,7 +76,7 @@ impl Caller {
             protocol,
             seconds = since.elapsed().as_secs_f64(),
             reason,
-            request_id = self.request_id(),
+            request_id = &*self.request_id,
             trace_id = %format_args!("{:032x}", self.trace_id),
             "answered"
         );

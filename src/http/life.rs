@@ -3,9 +3,10 @@
 //! One future that completes with the reason. It is polled by the delivery and, for responses that hyper carries, by a
 //! guard outside the body as well, so that a client that does not read cannot stop it.
 
-use std::future::pending;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
 use tokio::time::{Instant, sleep_until};
 
 use super::permission::Permission;
@@ -58,13 +59,15 @@ impl Life {
                     Some(Err(end)) => return end,
                 };
                 let first = self.deadline.into_iter().chain(taken_back).min_by_key(|(at, _)| *at);
+                let first = OptionFuture::from(first.map(|(at, end)| sleep_until(at).map(move |()| end)));
+                let changed = OptionFuture::from(self.permission.as_mut().map(Permission::changed));
                 tokio::select! {
-                    end = at(first) => return end,
+                    Some(end) = first => return end,
                     since = self.draining.since(), if !is_draining => {
                         is_draining = true;
                         bound(&mut self.deadline, since + self.departure, End::Drain);
                     }
-                    changed = changed(&mut self.permission) => if let Err(end) = changed {
+                    Some(changed) = changed => if let Err(end) = changed {
                         return end;
                     },
                 }
@@ -76,24 +79,5 @@ impl Life {
 fn bound(deadline: &mut Option<(Instant, End)>, at: Instant, end: End) {
     if deadline.is_none_or(|(earliest, _)| at < earliest) {
         *deadline = Some((at, end));
-    }
-}
-
-/// Completes with the reason when its time has come.
-async fn at(end: Option<(Instant, End)>) -> End {
-    match end {
-        Some((at, end)) => {
-            sleep_until(at).await;
-            end
-        }
-        None => pending().await,
-    }
-}
-
-/// Completes when the permission is to be looked at again.
-async fn changed(permission: &mut Option<Permission>) -> Result<(), End> {
-    match permission {
-        Some(permission) => permission.changed().await,
-        None => pending().await,
     }
 }

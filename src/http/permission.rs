@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryFutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -81,8 +82,8 @@ impl Permission {
     ///
     /// # Errors
     /// Nobody is left who could say.
-    pub async fn changed(&mut self) -> Result<(), End> {
-        self.changes.changed().await.map_err(|_| End::Revoked)
+    pub fn changed(&mut self) -> impl Future<Output = Result<(), End>> + Send {
+        self.changes.changed().map_err(|_| End::Revoked)
     }
 
     /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;

@@ -127,7 +127,7 @@ impl Drop for Report {
             bytes = self.bytes,
             reason = end.as_str(),
             subject = self.caller.subject.as_deref().map(tracing::field::debug),
-            request_id = self.caller.request_id(),
+            request_id = &*self.caller.request_id,
             trace_id = %format_args!("{:032x}", self.caller.trace_id),
             "subscription ended"
         );

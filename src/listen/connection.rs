@@ -176,12 +176,19 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Completes when the connection is to take no more requests because the gateway leaves: at once, but where another
 /// process takes over nobody is turned away, so that a connection on which nothing has been asked yet still may.
-pub(super) async fn departure(mut draining: Draining, pace: Arc<Pace>, has_successor: bool) {
-    let established = Instant::now();
-    let since = draining.since().await;
-    let end = since.max(established) + FIRST_REQUEST;
-    while has_successor && pace.is_fresh() && Instant::now() < end {
-        sleep(LOOK).await;
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep what it is given twice")]
+pub(super) fn departure(
+    mut draining: Draining,
+    pace: Arc<Pace>,
+    has_successor: bool,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let established = Instant::now();
+        let since = draining.since().await;
+        let end = since.max(established) + FIRST_REQUEST;
+        while has_successor && pace.is_fresh() && Instant::now() < end {
+            sleep(LOOK).await;
+        }
     }
 }
 

@@ -94,6 +94,8 @@ impl<B: ResponseBody> Answering<B> {
         if let (false, Some(length)) = (body.is_end_stream(), body.size_hint().exact()) {
             head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
         }
+        // Out of the connection's header table (RFC 7541, 7.1.3), which would keep for good what is said once or twice.
+        head.headers.values_mut().for_each(|value| value.set_sensitive(true));
         // HEAD is answered without content, whatever the answer is (RFC 9110, 9.3.2).
         let is_whole = self.is_head || body.is_end_stream();
         let stream = self.respond.send_response(Response::from_parts(head, ()), is_whole);

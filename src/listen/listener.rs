@@ -224,10 +224,11 @@ async fn connect<B: ResponseBody>(
             writer(transport, held)
         }
     };
-    // A fresh small task: this one's memory holds a handshake, or a whole HTTP/1 connection.
+    // A fresh small task: this one's memory holds a handshake, or a whole HTTP/1 connection. What counts the connection
+    // stays where it was given: as a variable it would be there twice, and the task in tokio's next larger memory.
     around.tasks.spawn("connection's carrier", async move {
-        let _open = open;
         carrier.await;
+        drop(open);
     });
 }
 

@@ -79,7 +79,7 @@ pub struct Client {
     /// Whom it is for, where that may be told.
     pub subject: Option<Arc<str>>,
     /// Its request's id.
-    pub request_id: Box<str>,
+    pub request_id: Arc<str>,
 }
 
 /// How far waking everyone has come, where it is done in parts.
