@@ -7,6 +7,8 @@
 pub mod proxy_header;
 #[path = "../../tests/corpus/reference.rs"]
 pub mod reference;
+#[path = "../../src/listen/send.rs"]
+pub mod send;
 #[path = "../../src/sse/mod.rs"]
 pub mod sse;
 #[path = "../../src/listen/tls_stream/mod.rs"]

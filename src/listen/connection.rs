@@ -235,7 +235,7 @@ pub(super) async fn establish(tcp: TcpStream, around: &Surroundings, limits: &Li
         Err(_) => ("timeout", None),
     };
     metrics.handshake(result);
-    let transport = Transport::Tls(Box::new(stream?));
+    let transport = Transport::Tls(stream?);
     let protocol = if transport.is_http2_negotiated() { Protocol::Http2 } else { Protocol::Http1 };
     Some((transport, protocol))
 }

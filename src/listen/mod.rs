@@ -17,6 +17,7 @@ mod passed;
 mod proxied;
 mod proxy_header;
 mod rate;
+mod send;
 mod settings;
 mod socket;
 mod supervise;

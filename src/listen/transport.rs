@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::send::{poll_send, poll_send_vectored};
 use super::tls_stream::TlsStream;
 
 /// One client's connection.
@@ -23,7 +24,7 @@ pub enum Transport {
         unread: Bytes,
     },
     /// Over TLS.
-    Tls(Box<TlsStream>),
+    Tls(TlsStream),
 }
 
 impl Transport {
@@ -66,7 +67,7 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain { tcp, .. } => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Plain { tcp, .. } => poll_send(tcp, cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
@@ -77,7 +78,7 @@ impl AsyncWrite for Transport {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain { tcp, .. } => Pin::new(tcp).poll_write_vectored(cx, parts),
+            Self::Plain { tcp, .. } => poll_send_vectored(tcp, cx, parts),
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
         }
     }

@@ -18,22 +18,26 @@ use tokio::net::TcpStream;
 
 use self::handshake::{Shaken, shake};
 use self::records::{Fault, Opened, Records};
+use super::send::poll_send;
 
 mod handshake;
 mod records;
 
 /// A connection over TLS.
+///
+/// In this order: what each write touches lies together, and first.
+#[repr(C)]
 pub struct TlsStream {
     tcp: TcpStream,
-    records: Records,
     /// Encrypted and not yet sent.
     outgoing: Vec<u8>,
     /// How much of `outgoing` has been sent.
     sent: usize,
-    /// The client will send no more.
-    is_ended: bool,
     /// Our side has said that it will send no more.
     is_closing: bool,
+    /// The client will send no more.
+    is_ended: bool,
+    records: Records,
     /// Received and not yet decrypted: less than a record.
     incoming: Vec<u8>,
     /// Decrypted and not yet read.
@@ -173,7 +177,7 @@ impl TlsStream {
             return Poll::Ready(Ok(()));
         }
         while self.sent < self.outgoing.len() {
-            let count = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.outgoing[self.sent..]))?;
+            let count = ready!(poll_send(&mut self.tcp, cx, &self.outgoing[self.sent..]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -192,7 +196,7 @@ impl TlsStream {
         }
         let mut record = sealed.as_deref().unwrap_or_default();
         if self.outgoing.is_empty() {
-            if let Poll::Ready(sent) = Pin::new(&mut self.tcp).poll_write(cx, record) {
+            if let Poll::Ready(sent) = poll_send(&mut self.tcp, cx, record) {
                 record = &record[sent?..];
             }
             if !record.is_empty() {

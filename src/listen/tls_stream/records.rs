@@ -13,6 +13,9 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, SupportedCipherSuite};
 
 /// Both directions of one connection.
+///
+/// In this order, as in [`TlsStream`](super::TlsStream).
+#[repr(C)]
 pub struct Records {
     cipher: Box<dyn MessageEncrypter>,
     /// The number of our next record.
