@@ -19,20 +19,23 @@ use crate::stream::{Gap, Offset, Ready, Seat, Subscription, Taken, TellVerdict, 
 use crate::telemetry::End;
 
 /// One client's reading of one stream.
+///
+/// In this order: what each event touches lies together, and first. Thousands of clients are more than caches hold.
+#[repr(C)]
 pub struct Delivery {
-    subscription: Subscription,
-    over: BoxFuture<'static, End>,
     /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
     aside: Aside<Seat>,
+    subscription: Subscription,
+    until: Until,
+    report: Report,
+    gather: Duration,
+    is_latest_only: bool,
+    lagged: Lagging,
     heartbeat: Heartbeat,
     /// Runs while more events are waited for.
     gathering: Option<Pin<Box<Sleep>>>,
-    lagged: Lagging,
-    is_latest_only: bool,
-    gather: Duration,
+    over: BoxFuture<'static, End>,
     tell: TellVerdict,
-    until: Until,
-    report: Report,
 }
 
 /// How far a response goes.

@@ -15,12 +15,18 @@ use crate::telemetry::{self, ACCESS, End, RouteMetrics};
 /// One subscription's share of the route's metrics.
 pub struct Report {
     metrics: Arc<RouteMetrics>,
-    caller: Caller,
-    verdict: Verdict,
-    ending: Ending,
     since: Instant,
     events: u64,
     bytes: u64,
+    /// Elsewhere, so that what each event counts lies together.
+    known: Box<Known>,
+}
+
+/// What is known from the beginning, and told at the end.
+struct Known {
+    caller: Caller,
+    verdict: Verdict,
+    ending: Ending,
     retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
     share: f64,
@@ -59,18 +65,8 @@ impl Report {
             Verdict::Gap(_) => telemetry::Verdict::Gap,
         };
         metrics.subscribed(caller.protocol, counted);
-        Self {
-            metrics,
-            caller,
-            verdict,
-            ending: Ending::default(),
-            since: Instant::now(),
-            events: 0,
-            bytes: 0,
-            retry,
-            share,
-            _seat: seat,
-        }
+        let known = Known { caller, verdict, ending: Ending::default(), retry, share, _seat: seat };
+        Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) }
     }
 
     /// Frames are in the transport's hands at this time.
@@ -97,38 +93,39 @@ impl Report {
 
     /// Why it ends. The first reason counts.
     pub fn ended(&self, end: End) {
-        self.ending.set(end);
+        self.known.ending.set(end);
     }
 
     /// For a guard that may have to say why.
     pub fn ending(&self) -> Ending {
-        self.ending.clone()
+        self.known.ending.clone()
     }
 
     /// The reconnection time for this client: the upstream's own as it is, the route's with up to a half more.
     pub fn jittered_retry(&self, own: Option<Duration>) -> Duration {
-        own.unwrap_or_else(|| self.retry.mul_f64(1.0 + self.share / 2.0))
+        own.unwrap_or_else(|| self.known.retry.mul_f64(1.0 + self.known.share / 2.0))
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let end = self.ending.get().unwrap_or(End::Client);
-        self.metrics.ended(self.caller.protocol, end);
+        let Known { caller, verdict, ending, .. } = &*self.known;
+        let end = ending.get().unwrap_or(End::Client);
+        self.metrics.ended(caller.protocol, end);
         info!(
             target: ACCESS,
-            client = %self.caller.client,
+            client = %caller.client,
             route = self.metrics.name(),
             status = 200,
-            protocol = self.caller.protocol.as_str(),
-            verdict = %self.verdict,
+            protocol = caller.protocol.as_str(),
+            verdict = %verdict,
             seconds = self.since.elapsed().as_secs_f64(),
             events = self.events,
             bytes = self.bytes,
             reason = end.as_str(),
-            subject = self.caller.subject.as_deref().map(tracing::field::debug),
-            request_id = &*self.caller.request_id,
-            trace_id = %format_args!("{:032x}", self.caller.trace_id),
+            subject = caller.subject.as_deref().map(tracing::field::debug),
+            request_id = &*caller.request_id,
+            trace_id = %format_args!("{:032x}", caller.trace_id),
             "subscription ended"
         );
     }

@@ -115,8 +115,8 @@ pub async fn respond(
     let mut response = match takeover {
         Some(takeover) => {
             let (stall, batch) = (limits.stall_timeout, limits.send_buffer);
-            takeover.claim(Box::new(move |transport, held| {
-                Box::pin(Writer::new(transport, delivery, stall, batch).run(held))
+            takeover.claim(Box::new(move |transport, held, carrier| {
+                carrier.carry(Writer::new(transport, delivery, stall, batch).run(held));
             }));
             let mut response = Response::new(ResponseBody::Opening(Some(prelude.body())));
             // Nothing else can follow on this connection, and a client that knows does not try.

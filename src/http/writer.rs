@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -35,11 +36,25 @@ const SLICES: usize = 64;
 const INPUT_BYTES: usize = 64 * 1024;
 
 /// Writes one client's stream.
+///
+/// In this order, as in [`Delivery`].
+#[repr(C)]
 pub struct Writer {
-    transport: Transport,
     delivery: Delivery,
-    stall: Duration,
     batch: usize,
+    transport: Transport,
+    /// How much of what the client sent has been thrown away.
+    thrown_away: usize,
+    stall: Duration,
+}
+
+/// A writer at work: this is the task, and the memory, of every client.
+#[repr(C)]
+struct Writing {
+    /// Here while each write goes through at once.
+    writer: Option<Writer>,
+    /// Everything else; gives the writer back unless that was the end.
+    slowly: Option<BoxFuture<'static, Option<Writer>>>,
 }
 
 /// Writing was given up.
@@ -52,10 +67,12 @@ enum Cut {
     Over(End),
 }
 
-/// What a client's task does beside writing events at once. Small: it is in the memory of every client.
+/// What a client's task does beside writing events at once.
 enum Pause {
-    /// What was taken, of which so many bytes are out.
-    Unsent(Box<(Taken, usize)>),
+    /// This is to be written first.
+    Held(Vec<u8>),
+    /// This was taken, and so many bytes of it are out.
+    Unsent(Taken, usize),
     /// A comment is due.
     Heartbeat,
     /// Nothing more is to be written.
@@ -75,49 +92,46 @@ enum AtOnce {
 impl Writer {
     /// Takes over a connection on which the head and the prelude have been sent. `batch` bounds the bytes held for it.
     pub fn new(transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
-        Self { transport, delivery, stall, batch }
+        Self { delivery, batch, transport, thrown_away: 0, stall }
     }
 
     /// Writes until the end. `held` is what could not be sent so far.
-    #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
-    pub fn run(mut self, held: Vec<u8>) -> impl Future<Output = ()> + Send {
-        async move {
-            let end = match self.stream(held).await {
-                Ok(end) => end,
-                Err(Cut::Broken) => End::Client,
-                Err(Cut::Stalled) => End::Stalled,
-                Err(Cut::Over(end)) => end,
-            };
-            self.delivery.ended(end);
+    pub fn run(self, held: Vec<u8>) -> impl Future<Output = ()> + Send {
+        match held.is_empty() {
+            true => Writing { writer: Some(self), slowly: None },
+            false => Writing { writer: None, slowly: Some(Box::pin(self.pause(Pause::Held(held)))) },
         }
     }
 
-    async fn stream(&mut self, held: Vec<u8>) -> Result<End, Cut> {
-        if !held.is_empty() {
-            Box::pin(self.write_slowly(VecDeque::from([Bytes::from(held)]))).await?;
-        }
-        let mut thrown_away = 0;
-        loop {
-            match poll_fn(|cx| self.poll_events(cx, &mut thrown_away)).await {
-                Pause::Broken => return Err(Cut::Broken),
-                Pause::Unsent(unsent) => Box::pin(self.write_rest(unsent)).await?,
-                Pause::Heartbeat => Box::pin(self.write_heartbeat()).await?,
-                Pause::End(End::Client) => return Ok(End::Client),
-                Pause::End(end) => {
-                    self.delivery.ended(end);
-                    // Best effort from here on: the reason is known.
-                    Box::pin(self.finish(end)).await;
-                    return Ok(end);
-                }
+    /// Does what takes time. The writer again, if there is more to write.
+    async fn pause(mut self, pause: Pause) -> Option<Self> {
+        let done = match pause {
+            Pause::Held(held) => self.write_slowly(VecDeque::from([Bytes::from(held)])).await,
+            Pause::Unsent(taken, sent) => self.write_rest(taken, sent).await,
+            Pause::Heartbeat => self.write_heartbeat().await,
+            Pause::Broken | Pause::End(End::Client) => Err(Cut::Broken),
+            Pause::End(end) => {
+                // What follows is at its best: the reason is known.
+                self.delivery.ended(end);
+                self.finish(end).await;
+                Err(Cut::Over(end))
             }
-        }
+        };
+        let end = match done {
+            Ok(()) => return Some(self),
+            Err(Cut::Broken) => End::Client,
+            Err(Cut::Stalled) => End::Stalled,
+            Err(Cut::Over(end)) => end,
+        };
+        self.delivery.ended(end);
+        None
     }
 
     /// Delivers events for as long as each write goes through at once: thousands of clients do this for each event, so
     /// it has no timer and no room of its own in any client's task.
-    fn poll_events(&mut self, cx: &mut Context<'_>, thrown_away: &mut usize) -> Poll<Pause> {
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Pause> {
         loop {
-            let Self { transport, delivery, batch, .. } = self;
+            let Self { transport, delivery, batch, thrown_away, .. } = self;
             let left = |cx: &mut Context<'_>| poll_left(transport, cx, thrown_away).map(|()| End::Client);
             let taken = match ready!(delivery.poll_next(cx, *batch, left)) {
                 Step::Frames(taken) => taken,
@@ -127,7 +141,7 @@ impl Writer {
             match write_at_once(transport, cx, &taken.frames) {
                 Err(_) => return Poll::Ready(Pause::Broken),
                 Ok(AtOnce::All) => self.sent(&taken),
-                Ok(AtOnce::Only(sent)) => return Poll::Ready(Pause::Unsent(Box::new((taken, sent)))),
+                Ok(AtOnce::Only(sent)) => return Poll::Ready(Pause::Unsent(taken, sent)),
             }
         }
     }
@@ -138,8 +152,7 @@ impl Writer {
         self.delivery.sent(taken, bytes);
     }
 
-    async fn write_rest(&mut self, unsent: Box<(Taken, usize)>) -> Result<(), Cut> {
-        let (taken, sent) = *unsent;
+    async fn write_rest(&mut self, taken: Taken, sent: usize) -> Result<(), Cut> {
         let mut parts = taken.frames.iter().map(|frame| frame.chunk()).collect();
         advance(&mut parts, sent);
         self.write_slowly(parts).await?;
@@ -203,6 +216,22 @@ impl Writer {
                 self.finish(end).await;
                 Err(Cut::Over(end))
             }
+        }
+    }
+}
+
+impl Future for Writing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(slowly) = &mut self.slowly {
+                self.writer = ready!(slowly.as_mut().poll(cx));
+                self.slowly = None;
+            }
+            let Some(writer) = &mut self.writer else { return Poll::Ready(()) };
+            let pause = ready!(writer.poll_events(cx));
+            self.slowly = self.writer.take().map(|writer| -> BoxFuture<'_, _> { Box::pin(writer.pause(pause)) });
         }
     }
 }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::admission::Admitted;
+use super::carrier::Carrier;
 use super::connection::{self, Peer, ResponseBody, Service};
 use super::doors::Doors;
 use super::handover::Handover;
@@ -200,54 +200,30 @@ async fn connect<B: ResponseBody>(
         (tcp, Origin { address, admitted })
     };
     let Some((transport, protocol)) = connection::establish(tcp, &around, &limits).await else { return };
-    let open = OpenConnection::new(around.metrics.clone(), protocol, origin.admitted);
+    let carrier = Carrier::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.admitted);
     let peer = Peer {
         address: origin.address,
         protocol,
         is_tls: transport.is_tls(),
         server_name: transport.server_name().cloned(),
-        is_over_ip_limit: open.admitted.is_over_ip_limit,
+        is_over_ip_limit: carrier.is_over_ip_limit(),
         trusted_proxies: around.trusted_proxies.clone(),
         has_successor: around.handover.has_successor(),
     };
     let unserved = Unserved::new(around.metrics.clone(), &peer);
     let draining = around.tasks.draining();
-    let carrier: BoxFuture<'static, ()> = match protocol {
+    match protocol {
         Protocol::Http2 => {
             let opening = http2::open(transport, peer, service, &limits, draining, unserved);
-            let Some(serving) = Box::pin(opening).await else { return };
-            Box::pin(serving)
+            if let Some(serving) = Box::pin(opening).await {
+                carrier.carry(serving);
+            }
         }
         Protocol::Http1 => {
             let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
-            let Some((writer, transport, held)) = Box::pin(served).await else { return };
-            writer(transport, held)
+            if let Some((writer, transport, held)) = Box::pin(served).await {
+                writer(transport, held, carrier);
+            }
         }
-    };
-    // A fresh small task: this one's memory holds a handshake, or a whole HTTP/1 connection. What counts the connection
-    // stays where it was given: as a variable it would be there twice, and the task in tokio's next larger memory.
-    around.tasks.spawn("connection's carrier", async move {
-        carrier.await;
-        drop(open);
-    });
-}
-
-/// Counts a connection while it lives.
-struct OpenConnection {
-    metrics: Arc<ListenerMetrics>,
-    protocol: Protocol,
-    admitted: Admitted,
-}
-
-impl OpenConnection {
-    fn new(metrics: Arc<ListenerMetrics>, protocol: Protocol, admitted: Admitted) -> Self {
-        metrics.opened(protocol);
-        Self { metrics, protocol, admitted }
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.metrics.closed(self.protocol);
     }
 }

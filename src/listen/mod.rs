@@ -3,6 +3,7 @@
 //! Generic over the service: nothing here knows what is served.
 
 mod admission;
+mod carrier;
 mod certificates;
 mod connection;
 mod doors;
@@ -29,6 +30,7 @@ mod trusted;
 mod unserved;
 
 pub use admission::{Admission, network};
+pub use carrier::Carrier;
 pub use certificates::{CertificateError, load as load_certificate, read_certificates};
 pub use connection::{Peer, ResponseBody, Service, Unread};
 pub use doors::Doors;

@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::future::BoxFuture;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 
+use super::carrier::Carrier;
 use super::pace::Pace;
 use super::transport::Transport;
 
-/// What becomes of a connection that has been taken over: gets the connection and what could not be written yet.
-pub type Writer = Box<dyn FnOnce(Transport, Vec<u8>) -> BoxFuture<'static, ()> + Send>;
+/// What becomes of a connection that has been taken over: gets the connection, what could not be written yet, and what
+/// starts the task that writes.
+pub type Writer = Box<dyn FnOnce(Transport, Vec<u8>, Carrier) + Send>;
 
 /// Lets a service take the connection after the first chunk of its response. Cheap to clone.
 #[derive(Clone, Default)]
