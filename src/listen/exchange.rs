@@ -114,7 +114,7 @@ impl<B: ResponseBody> Sending<B> {
             return Poll::Ready(());
         }
         loop {
-            if let Some(piece) = self.piece.take() {
+            if let Some(mut piece) = self.piece.take() {
                 match self.poll_room(cx) {
                     Poll::Ready(true) => self.patience = None,
                     Poll::Ready(false) => return Poll::Ready(()),
@@ -125,9 +125,16 @@ impl<B: ResponseBody> Sending<B> {
                         return self.body.poll_cut(cx, is_stalled);
                     }
                 }
-                let is_last = self.body.is_end_stream();
-                if self.stream.send_data(piece, is_last).is_err() || is_last {
+                // Only what there is room for: the rest would wait with h2, where no deadline reaches it.
+                let part = piece.split_to(piece.len().min(self.stream.capacity()));
+                let is_last = piece.is_empty() && self.body.is_end_stream();
+                if self.stream.send_data(part, is_last).is_err() || is_last {
                     return Poll::Ready(());
+                }
+                if !piece.is_empty() {
+                    self.stream.reserve_capacity(piece.len());
+                    self.piece = Some(piece);
+                    continue;
                 }
             }
             let Poll::Ready(given) = Pin::new(&mut self.body).poll_frame(cx) else {

@@ -22,6 +22,7 @@ mod finite;
 mod gathering;
 mod hardening;
 mod hardening_http2;
+mod http2_windows;
 mod kills;
 mod limit_reload;
 mod limits;
