@@ -172,6 +172,9 @@ impl Client {
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                     .initial_stream_window_size(self.window)
                     .initial_connection_window_size(self.window.max(1 << 20).saturating_mul(4).min((1 << 31) - 1))
+                    // A stream that was left and forgotten may still get what was under way. h2 calls that an error of the
+                    // other side, and ends a connection after a thousand of them.
+                    .max_local_error_reset_streams(None)
                     .handshake(transport)
                     .await?;
                 (Sender::Http2(sender), tokio::spawn(async { drop(connection.await) }))

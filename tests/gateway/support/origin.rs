@@ -1,9 +1,9 @@
 //! An origin: a producer of Server-Sent Events that does as it is told, on a port of its own.
 //!
 //! It speaks HTTP/1.1 by hand, so that it can also speak it badly. What is emitted goes to every response that is open at
-//! that moment, each emission as one chunk and one write. Always true: a request is recorded before it is answered; a
-//! response counts as open from before its head is sent, so that a client which has seen the head misses nothing.
-//! It deliberately has no HTTP/2, no pipelining and no request bodies.
+//! that moment, each emission as one chunk, and in a write of its own where the test does not want them together. Always
+//! true: a request is recorded before it is answered; a response counts as open from before its head is sent, so that a
+//! client which has seen the head misses nothing. It deliberately has no HTTP/2, no pipelining and no request bodies.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -165,13 +165,20 @@ impl Origin {
 
     /// Sends to every open response.
     pub fn emit(&self, emission: impl Into<Emission>) {
-        let emission = emission.into();
+        self.emit_together([emission.into()]);
+    }
+
+    /// Sends all of them to every open response in one write, each as a chunk: what a few KiB come to is there for the
+    /// other side all at once or not at all.
+    pub fn emit_together(&self, emissions: impl IntoIterator<Item = Emission>) {
+        let emissions: Vec<Emission> = emissions.into_iter().collect();
+        let pieces: Vec<Bytes> = emissions.iter().map(|emission| emission.bytes.clone()).collect();
         let mut state = self.shared.state.lock();
         for response in state.open.values() {
             // A response that has just ended takes nothing more.
-            let _ = response.send(Step::Body(emission.bytes.clone()));
+            let _ = response.send(Step::Body(pieces.clone()));
         }
-        state.history.push(emission);
+        state.history.extend(emissions);
     }
 
     /// Ends every open response this way; new ones are answered as before.
@@ -255,7 +262,7 @@ async fn respond<T: Transport>(
     socket.flush().await?;
     for step in answer.steps {
         match step {
-            Step::Body(bytes) => write(socket, framing, &bytes).await?,
+            Step::Body(pieces) => write(socket, framing, &pieces).await?,
             Step::Cut(how) => return leave(socket, framing, how).await,
             Step::Silence => {
                 while let Some(step) = next(socket, emitted).await? {
@@ -272,7 +279,7 @@ async fn respond<T: Transport>(
     }
     while let Some(step) = next(socket, emitted).await? {
         match step {
-            Step::Body(bytes) => write(socket, framing, &bytes).await?,
+            Step::Body(pieces) => write(socket, framing, &pieces).await?,
             Step::Cut(how) => return leave(socket, framing, how).await,
             Step::Silence => {}
         }
@@ -294,15 +301,18 @@ async fn next<T: Transport>(
     }
 }
 
-async fn write<T: Transport>(socket: &mut T, framing: Framing, bytes: &[u8]) -> std::io::Result<()> {
-    if framing == Framing::Chunked && !bytes.is_empty() {
-        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
-        chunk.extend_from_slice(bytes);
-        chunk.extend_from_slice(b"\r\n");
-        socket.write_all(&chunk).await?;
-    } else {
-        socket.write_all(bytes).await?;
+async fn write<T: Transport>(socket: &mut T, framing: Framing, pieces: &[Bytes]) -> std::io::Result<()> {
+    let mut framed = Vec::new();
+    for piece in pieces {
+        if framing == Framing::Chunked && !piece.is_empty() {
+            framed.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            framed.extend_from_slice(piece);
+            framed.extend_from_slice(b"\r\n");
+        } else {
+            framed.extend_from_slice(piece);
+        }
     }
+    socket.write_all(&framed).await?;
     socket.flush().await
 }
 
@@ -338,7 +348,8 @@ impl Shared {
             let known =
                 |emission: &Emission| emission.id.is_some() && emission.id.as_deref() == request.last_event_id();
             if let Some(at) = state.history.iter().position(known) {
-                answer.steps.extend(state.history[at + 1..].iter().map(|missed| Step::Body(missed.bytes.clone())));
+                let missed = state.history[at + 1..].iter();
+                answer.steps.extend(missed.map(|missed| Step::Body(vec![missed.bytes.clone()])));
             }
         }
         let (sender, receiver) = mpsc::unbounded_channel();

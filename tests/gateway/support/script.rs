@@ -68,7 +68,8 @@ pub enum Framing {
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Body(Bytes),
+    /// Pieces of the body, each a chunk where there are chunks, in one write.
+    Body(Vec<Bytes>),
     Cut(How),
     /// Nothing more, and nothing that is emitted.
     Silence,
@@ -106,7 +107,7 @@ impl Answer {
 
     /// These bytes instead of a head and a body; then an end.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
-        let steps = vec![Step::Body(bytes.into())];
+        let steps = vec![Step::Body(vec![bytes.into()])];
         Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps, finite: true }
     }
 
@@ -125,7 +126,7 @@ impl Answer {
 
     /// Body bytes, as one chunk; empty bytes are nothing, not the last chunk.
     pub fn then(mut self, bytes: impl Into<Bytes>) -> Self {
-        self.steps.push(Step::Body(bytes.into()));
+        self.steps.push(Step::Body(vec![bytes.into()]));
         self
     }
 

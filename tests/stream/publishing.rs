@@ -1,0 +1,46 @@
+//! What is published together, seen by a reader in the very moment in which it is woken.
+
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rillgate::stream::{Policy, Subscription};
+use tokio::time::sleep;
+
+use super::house::{House, emit};
+
+/// Less than what the ingest takes at most before it publishes.
+const READY: usize = 60;
+
+/// Looks, when woken, at how much there is for a reader that has read nothing.
+struct Look {
+    reader: Subscription,
+    found: Mutex<Vec<u64>>,
+}
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        let found = self.reader.behind();
+        self.found.lock().push(found);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_woken_finds_everything_that_the_upstream_had_ready() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    let mut reader = house.subscribe();
+    reader.opened(false).await.expect("opened");
+    let look = Arc::new(Look { reader: house.subscribe(), found: Mutex::default() });
+    let waker = Waker::from(look.clone());
+    assert!(reader.poll_ready(&mut Context::from_waker(&waker)).is_pending());
+
+    // Each by itself, as chunks of a body come.
+    emit(&upstream, 0..READY);
+    while reader.behind() < READY as u64 {
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    assert_eq!(*look.found.lock(), [READY as u64]);
+}
