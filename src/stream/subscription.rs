@@ -248,6 +248,10 @@ impl Subscription {
         if self.has_backlog() {
             return true;
         }
+        // Nearly always it is just the news, and those tell without a lock.
+        if bytes > 0 && self.stream.news(self.next, bytes - 1, u64::MAX).is_some() {
+            return false;
+        }
         let log = self.stream.log();
         let Ok(mut entries) = log.from(self.next, self.read) else { return true };
         let mut waiting = 0;

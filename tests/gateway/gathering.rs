@@ -1,5 +1,7 @@
 //! Routes that wait for more before they write, or that hand laggards the newest only.
 
+use std::time::{Duration, Instant};
+
 use crate::support::client::Client;
 use crate::support::figures::{metric, wait_metric};
 use crate::support::origin::{Emission, Origin};
@@ -50,6 +52,37 @@ async fn what_the_upstream_has_ready_goes_out_in_one_write_without_gathering() {
     wait_metric(&gateway, events, &[], expected * EVENTS as f64).await;
     wait_metric(&gateway, writes, &[], expected).await;
     assert_eq!(metric(&gateway, writes, &[]).await, expected, "writes of {EVENTS} events to {expected} readers");
+}
+
+#[tokio::test]
+async fn events_of_a_train_go_out_in_one_write_where_a_route_gathers() {
+    const TRAIN: usize = 5;
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).delivery("gather = \"5s\"").start().await;
+    let mut readers = Vec::new();
+    for client in both_protocols(&gateway, None) {
+        readers.push(client.subscribe("/prices", &[]).await);
+    }
+    origin.wait_open(1).await;
+
+    let from = Instant::now();
+    for number in 0..TRAIN {
+        origin.emit(Emission::event(&number.to_string(), "", "x"));
+        // The gateway has it before the next is there.
+        eventually(DEADLINE, || async {
+            let mut all = Client::http1(gateway.address()).subscribe("/prices?follow=false", &[]).await;
+            all.expect_end(DEADLINE).await.len() == number + 1
+        })
+        .await;
+    }
+    let before = metric(&gateway, "delivery_seconds_count", &[]).await;
+    assert!(from.elapsed() < Duration::from_secs(5), "too slow a machine for this train");
+    for reader in &mut readers {
+        assert_eq!(reader.next_events(TRAIN).await.len(), TRAIN);
+    }
+
+    assert!(from.elapsed() >= Duration::from_secs(5));
+    wait_metric(&gateway, "delivery_seconds_count", &[], before + readers.len() as f64).await;
 }
 
 #[tokio::test]
