@@ -1,12 +1,13 @@
-//! One shared stream: its log, and a signal that moves when the log or the phase does.
+//! One shared stream: its log, its readers, and a signal that moves when its phase does.
 //!
 //! ```text
 //!   ingest ── publish ──▶ EventLog ◀── read ── Subscription (an Offset)
 //!                │                                 ▲
-//!                └──── Progress { end, phase } ────┘
+//!                ├───────── Audience: wakes ───────┤
+//!                └───────── Progress { phase } ────┘
 //! ```
 //!
-//! Publishing appends once and wakes once, whatever the audience. Does not know how events are fetched or delivered.
+//! Publishing appends once and wakes each reader once at most. Does not know how events are fetched or delivered.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

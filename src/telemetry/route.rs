@@ -1,7 +1,7 @@
 //! What is counted per route: its requests, its subscribers, its streams.
 //!
-//! Every method may be called from any thread. Those of events are an atomic add and hold no lock; those of requests
-//! may take a read lock. A route that never carried a stream (`-`, for what matched none) shows no stream metrics.
+//! Every method may be called from any thread. Those of events are a few atomic operations and hold no lock, but all
+//! cores do them in the same place; those of requests may take a read lock. A route that never carried a stream (`-`, for what matched none) shows no stream metrics.
 //! Does not know streams or keys: many streams of one route are one set of numbers.
 
 use std::sync::OnceLock;
