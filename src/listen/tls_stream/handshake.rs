@@ -1,27 +1,26 @@
 //! The handshake, by rustls' unbuffered interface: rustls decides what is said, the bytes are ours.
 //!
-//! Ends with nothing of the client's half read, so that its next byte begins a record.
+//! rustls is shown one record more at a time, and none once hands are shaken: what it would read or answer behind that
+//! would be lost with it.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{ContentType, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::records::Records;
+use super::records::{HEADER_BYTES, Records, SEALED_BYTES};
 
 /// What came of a handshake.
 pub struct Shaken {
     /// The keys.
     pub records: Records,
-    /// What the client has said already.
-    pub plain: Vec<u8>,
-    /// Whether it will say no more.
-    pub is_ended: bool,
+    /// What has come from the client behind it, encrypted.
+    pub incoming: Vec<u8>,
     /// The protocol agreed on (RFC 7301).
     pub protocol: Option<Vec<u8>>,
     /// The host name the client asked for (RFC 6066, 3).
@@ -30,6 +29,9 @@ pub struct Shaken {
 
 /// A handshake message may be 64 KiB, in as many records as its sender likes.
 const INCOMING_BYTES: usize = 128 * 1024;
+
+/// Read from the socket at once: a whole ClientHello, as they are today.
+const READ_BYTES: usize = 4096;
 
 /// Shakes hands. The time for it is the caller's to bound.
 ///
@@ -44,9 +46,8 @@ pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<Sha
     let mut hands = Hands {
         tls: UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?,
         incoming: Vec::new(),
+        shown: 0,
         outgoing: Vec::new(),
-        plain: Vec::new(),
-        is_ended: false,
     };
     loop {
         let shaken = hands.process();
@@ -55,9 +56,13 @@ pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<Sha
         if shaken? {
             break;
         }
+        if hands.show() {
+            continue;
+        }
         if hands.incoming.len() > INCOMING_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
+        hands.incoming.reserve(READ_BYTES);
         if tcp.read_buf(&mut hands.incoming).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -65,37 +70,45 @@ pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<Sha
     let protocol = hands.tls.alpn_protocol().map(<[u8]>::to_vec);
     let records = Records::after(hands.tls).map_err(io::Error::other)?;
     let server_name = asked.name.get().cloned();
-    Ok(Shaken { records, plain: hands.plain, is_ended: hands.is_ended, protocol, server_name })
+    Ok(Shaken { records, incoming: hands.incoming, protocol, server_name })
 }
 
 struct Hands {
     tls: UnbufferedServerConnection,
-    /// Received and not yet understood: less than a record, or less than a message.
+    /// Received and not yet understood.
     incoming: Vec<u8>,
+    /// How much of `incoming` rustls may look at.
+    shown: usize,
     /// To be sent.
     outgoing: Vec<u8>,
-    /// Said behind the handshake.
-    plain: Vec<u8>,
-    is_ended: bool,
 }
 
 impl Hands {
-    /// Has rustls look at everything that was received. Whether hands are shaken, and nothing is half read.
+    /// Shows one whole record more, if there is one. What looks like none is for rustls to refuse at once.
+    fn show(&mut self) -> bool {
+        let [typ, major, _, high, low, ..] = self.incoming[self.shown..] else { return false };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let is_record = !matches!(ContentType::from(typ), ContentType::Unknown(_)) && major == 3;
+        let end = match is_record && length <= SEALED_BYTES {
+            true => self.shown + HEADER_BYTES + length,
+            false => self.incoming.len(),
+        };
+        let is_there = end <= self.incoming.len();
+        if is_there {
+            self.shown = end;
+        }
+        is_there
+    }
+
+    /// Has rustls look at what it is shown. Whether hands are shaken.
     fn process(&mut self) -> io::Result<bool> {
         let mut failure = None;
         loop {
-            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(&mut self.incoming);
+            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(&mut self.incoming[..self.shown]);
             let mut shaken = None;
             match state {
                 Ok(ConnectionState::WriteTraffic(_)) => shaken = Some(true),
                 Ok(ConnectionState::BlockedHandshake) => shaken = Some(false),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(io::Error::other)?;
-                        discard += record.discard;
-                        self.plain.extend_from_slice(record.payload);
-                    }
-                }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let start = self.outgoing.len();
                     let mut length = data.encode(&mut []);
@@ -107,16 +120,16 @@ impl Hands {
                 }
                 // From here on it is for us to send.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed) => self.is_ended = true,
-                // Early data is off; whatever else there may be one day was not asked for either.
+                // Early data is off, and data behind the handshake is not shown; an end is none of a handshake.
                 Ok(_) => return Err(io::ErrorKind::Unsupported.into()),
                 Err(error) => {
                     failure.get_or_insert(error);
                 }
             }
             self.incoming.drain(..discard);
+            self.shown -= discard;
             match (shaken, &failure) {
-                (Some(is_shaken), None) => return Ok(is_shaken && self.incoming.is_empty()),
+                (Some(is_shaken), None) => return Ok(is_shaken),
                 // After an error only for the alert that tells the client: rustls does not survive being shown more.
                 (_, Some(_)) if !self.tls.wants_write() => break,
                 _ => {}

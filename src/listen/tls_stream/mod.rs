@@ -1,12 +1,13 @@
 //! TLS over one connection: rustls shakes hands (`handshake`), its ciphers do the rest (`records`), the bytes are ours.
 //!
 //! What waits to be decrypted, read or sent is held only while it waits: an idle connection has no buffer, where rustls'
-//! own keep 4 KiB for input alone. Of the handshake nothing is kept but keys and what makes new ones. What is written is
-//! encrypted and goes to the socket at once.
+//! own keep 4 KiB for input alone. Of the handshake nothing is kept but keys, what makes new ones, and the certificates of a
+//! client that had to show some. What is written is encrypted and goes to the socket at once.
 //!
 //! What it buys is in ARCHITECTURE.md.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,19 +80,24 @@ impl TlsStream {
     /// # Errors
     /// What ended the handshake; the client has been told by an alert where it could be.
     pub async fn accept(config: Arc<ServerConfig>, mut tcp: TcpStream) -> io::Result<Self> {
-        let Shaken { records, plain, is_ended, protocol, server_name } = shake(&config, &mut tcp).await?;
-        Ok(Self {
+        let Shaken { records, incoming, protocol, server_name } = shake(&config, &mut tcp).await?;
+        let mut stream = Self {
             tcp,
             records,
             outgoing: Vec::new(),
             sent: 0,
-            is_ended,
+            is_ended: false,
             is_closing: false,
-            incoming: Vec::new(),
-            plain,
+            incoming,
+            plain: Vec::new(),
             read: 0,
             agreed: Box::new(Agreed { protocol, server_name }),
-        })
+        };
+        // What came behind the handshake is there already: nothing else may wake whoever reads it.
+        let opened = stream.open();
+        poll_fn(|cx| stream.poll_send(cx)).await?;
+        opened.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+        Ok(stream)
     }
 
     /// The host name the client asked for.
@@ -247,7 +253,6 @@ impl AsyncWrite for TlsStream {
         }
         SCRATCH.with_borrow_mut(|Scratch { joined, .. }| {
             let bytes = match parts {
-                [] => return Poll::Ready(Ok(0)),
                 [part] => &part[..part.len().min(RECORD_BYTES)],
                 parts => {
                     joined.clear();
@@ -257,6 +262,9 @@ impl AsyncWrite for TlsStream {
                     &joined[..]
                 }
             };
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
             this.write_record(cx, bytes)?;
             Poll::Ready(Ok(bytes.len()))
         })

@@ -57,16 +57,18 @@ pub enum Fault {
 }
 
 /// Type, version and length (RFC 8446, 5.1).
-const HEADER_BYTES: usize = 5;
+pub const HEADER_BYTES: usize = 5;
 
 /// Most that may follow the header: 16 KiB and what encryption adds (RFC 5246, 6.2.3; RFC 8446, 5.2, has less).
-const SEALED_BYTES: usize = 16 * 1024 + 2048;
+pub const SEALED_BYTES: usize = 16 * 1024 + 2048;
 
-/// How often in a row a client may update its keys or warn of something, and say nothing.
+/// How often in a row a client may update its keys, warn of something or send an empty record, and say nothing.
 const IDLE_RECORDS: u8 = 32;
 
 /// A message that updates keys, without its last byte: whether the other side is to do so too (RFC 8446, 4.6.3).
 const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
+
+const CLIENT_HELLO: u8 = 1;
 
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
@@ -135,10 +137,11 @@ impl Records {
             return Err(Fault::Client(AlertDescription::UnexpectedMessage));
         }
         match message.typ {
-            ContentType::ApplicationData => {
+            ContentType::ApplicationData if !message.payload.is_empty() => {
                 self.idle = 0;
                 return Ok(Opened::Data(message.payload));
             }
+            ContentType::ApplicationData => {}
             ContentType::Alert => {
                 if self.is_alert_an_end(message.payload)? {
                     return Ok(Opened::End);
@@ -167,12 +170,14 @@ impl Records {
         }
     }
 
-    /// Of handshakes nothing may come any more but updates of keys.
+    /// Of handshakes nothing may come any more but updates of keys. TLS 1.2 has none, and a client that wants to begin anew
+    /// is told that it cannot (RFC 5246, 7.2.2).
     fn follow_handshake(&mut self, part: &[u8], answers: &mut Vec<u8>) -> Result<(), Fault> {
-        if !self.is_tls13() {
-            return Err(Fault::Client(AlertDescription::NoRenegotiation));
+        if !self.is_tls13() && part.first() == Some(&CLIENT_HELLO) {
+            answers.extend(self.record(ContentType::Alert, &[WARNING, AlertDescription::NoRenegotiation.into()])?);
+            return Ok(());
         }
-        if part.is_empty() {
+        if !self.is_tls13() || part.is_empty() {
             return Err(Fault::Client(AlertDescription::UnexpectedMessage));
         }
         self.started.extend_from_slice(part);

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::*;
 
+mod eager;
 mod manners;
 
 const DEADLINE: Duration = Duration::from_secs(20);

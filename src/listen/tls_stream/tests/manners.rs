@@ -36,6 +36,7 @@ async fn what_a_client_may_not_say_ends_the_connection_with_its_own_alert() {
     let update: [(Type, &[u8]); 5] =
         [24, 0, 0, 1, 0].map(|byte: u8| (Type::Handshake, &*Box::leak(Box::new([byte])) as &[u8]));
     let warnings = [(Type::Alert, &[1_u8, 90][..]); 33];
+    let empty = [(Type::ApplicationData, &b""[..]); 33];
     let cases: &[Case] = &[
         (&TLS13, &[data, (Type::ApplicationData, b""), data], Ok(b"hellohello")),
         (&TLS13, &[data, (Type::Alert, &[1, 0]), data], Ok(b"hello")),
@@ -50,9 +51,13 @@ async fn what_a_client_may_not_say_ends_the_connection_with_its_own_alert() {
         (&TLS13, &[(Type::Heartbeat, &[1])], Err(Why::UnexpectedMessage)),
         (&TLS13, &[&warnings[..32], &[data]].concat(), Ok(b"hello")),
         (&TLS13, &warnings, Err(Why::UnexpectedMessage)),
+        (&TLS13, &empty, Err(Why::UnexpectedMessage)),
         (&TLS12, &[data, (Type::ApplicationData, b""), data], Ok(b"hellohello")),
         (&TLS12, &[(Type::Alert, &[1, 100]), data], Ok(b"hello")),
-        (&TLS12, &[(Type::Handshake, &[1, 0, 0, 0])], Err(Why::NoRenegotiation)),
+        (&TLS12, &[(Type::Handshake, &[1, 0, 0, 0]), data], Ok(b"hello")),
+        (&TLS12, &[(Type::Handshake, &[1_u8, 0, 0, 0][..]); 33], Err(Why::UnexpectedMessage)),
+        (&TLS12, &[(Type::Handshake, &[0, 0, 0, 0])], Err(Why::UnexpectedMessage)),
+        (&TLS12, &empty, Err(Why::UnexpectedMessage)),
     ];
 
     for (version, records, outcome) in cases {

@@ -1,0 +1,60 @@
+//! Clients that do not wait after the handshake.
+
+use super::*;
+
+/// A server that has shaken hands with a client that went on speaking at once, all but the last bytes of it.
+async fn meet_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usize) -> (Ends, Vec<u8>) {
+    let (config, client) = configs(&TLS13, u64::MAX);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let mut client = ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    let shaking = async {
+        while client.is_handshaking() {
+            send(&mut client, &mut tcp, 4096).await;
+            receive(&mut client, &mut tcp).await;
+        }
+        // In one piece with the end of the handshake.
+        speak(&mut client);
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        tcp.write_all(&bytes[..bytes.len() - held_back]).await.unwrap();
+    };
+    let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), shaking) })
+        .await
+        .expect("a handshake in time");
+    let rest = bytes.split_off(bytes.len() - held_back);
+    (Ends { server: server.unwrap(), client, tcp }, rest)
+}
+
+#[tokio::test]
+async fn what_is_said_right_behind_the_handshake_is_heard_and_answered() {
+    let speak = |client: &mut ClientConnection| {
+        client.refresh_traffic_keys().unwrap();
+        client.writer().write_all(b"early").unwrap();
+    };
+    let (mut ends, _) = meet_eager(speak, 0).await;
+
+    let mut heard = [0; 5];
+    timeout(DEADLINE, ends.server.read_exact(&mut heard)).await.expect("in time").unwrap();
+
+    assert_eq!(&heard, b"early");
+    ends.answer(b"with new keys").await;
+    ends.say(b"and on", 4096).await;
+}
+
+#[tokio::test]
+async fn hands_are_shaken_whatever_is_half_said_behind() {
+    let said = vec![7; 50_000];
+    let (mut ends, rest) = meet_eager(|client| client.writer().write_all(&said).unwrap(), 3).await;
+    assert!(ends.server.held() < 2 * said.len());
+
+    ends.tcp.write_all(&rest).await.unwrap();
+
+    let mut heard = vec![0; said.len()];
+    timeout(DEADLINE, ends.server.read_exact(&mut heard)).await.expect("in time").unwrap();
+    assert_eq!(heard, said);
+    assert_eq!(ends.server.held(), 0);
+}
