@@ -70,7 +70,8 @@ fn figures(folder: &Path) -> String {
             text,
             "**{title}** ({machine}; {rounds} round{}; {disturbed} of {} rows disturbed)\n\n\
              | server | connections | CPU seconds per million deliveries | x ceiling | deliveries a second | one core's \
-             worth of them | p50 / p99 ms | KiB idle / live | CPU µs a connection | wrong |\n|---|---|---|---|---|---|---|---|---|---|",
+             worth of them | p50 / p99 ms | KiB idle / live | CPU µs a connection | all there after s | wrong \
+             |\n|---|---|---|---|---|---|---|---|---|---|---|",
             if rounds == 1 { "" } else { "s" },
             kept.all().len(),
         );
@@ -84,7 +85,8 @@ fn figures(folder: &Path) -> String {
             };
             let connections = all.clone().find_map(|row| row["clients"].as_f64()).unwrap_or(0.0);
             let Some(cpu) = of(CPU) else {
-                let _ = writeln!(text, "| {name} | {} | - | - | - | - | - | - | - | {wrong} |", thousands(connections));
+                let _ =
+                    writeln!(text, "| {name} | {} | - | - | - | - | - | - | - | - | {wrong} |", thousands(connections));
                 continue;
             };
             let spread = kept.figures(&server, h2_streams, CPU);
@@ -97,7 +99,7 @@ fn figures(folder: &Path) -> String {
             };
             let _ = writeln!(
                 text,
-                "| {name} | {} | {} ({}..{}) | {ratio} | {} | {} | {:.0} / {:.0} | {memory} | {:.0} | {wrong} |",
+                "| {name} | {} | {} ({}..{}) | {ratio} | {} | {} | {:.0} / {:.0} | {memory} | {:.0} | {:.1} | {wrong} |",
                 thousands(connections),
                 short(cpu),
                 short(least),
@@ -107,6 +109,7 @@ fn figures(folder: &Path) -> String {
                 of("p50_ms").unwrap_or(0.0),
                 of("p99_ms").unwrap_or(0.0),
                 of("connect_micros").unwrap_or(0.0),
+                of("connect_seconds").unwrap_or(0.0),
             );
         }
         text.push('\n');

@@ -114,7 +114,7 @@ pub fn haproxy(scene: &Scene, port: u16, producer: u16) -> String {
     )
 }
 
-/// Caddy likewise.
+/// Caddy likewise. On every address it would be in the way of the clients, which come from some of them.
 pub fn caddy(scene: &Scene, port: u16, producer: u16) -> String {
     let (scheme, tls) = match scene.is_tls {
         true => {
@@ -124,7 +124,7 @@ pub fn caddy(scene: &Scene, port: u16, producer: u16) -> String {
         false => ("http", String::new()),
     };
     format!(
-        "{{\n  admin off\n  auto_https off\n}}\n{scheme}://localhost:{port} {{\n  {tls}  reverse_proxy \
+        "{{\n  admin off\n  auto_https off\n}}\n{scheme}://localhost:{port} {{\n  bind 127.0.0.1\n  {tls}  reverse_proxy \
          127.0.0.1:{producer} {{\n    flush_interval -1\n  }}\n}}\n"
     )
 }
