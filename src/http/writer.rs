@@ -1,8 +1,8 @@
 //! The way out for HTTP/1.1: a small task per client that writes chunks straight to the connection.
 //!
 //! Everything up to the head of the log, or of a batch (`limits.send_buffer`), goes out in one write, as handles on the
-//! log's own bytes: for a client that takes nothing, at most one batch is held. Deadlines, stalls and departures are branches of this loop. What is written next
-//! is decided by the delivery.
+//! log's own bytes: for a client that takes nothing, at most one batch is held. Deadlines, stalls and departures are
+//! branches of what takes time. What is written next is decided by the delivery.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

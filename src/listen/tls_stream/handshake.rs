@@ -6,14 +6,14 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{ContentType, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::records::{HEADER_BYTES, Records, SEALED_BYTES};
+use super::records::{self, Records};
 
 /// What came of a handshake.
 pub struct Shaken {
@@ -86,18 +86,13 @@ struct Hands {
 impl Hands {
     /// Shows one whole record more, if there is one. What looks like none is for rustls to refuse at once.
     fn show(&mut self) -> bool {
-        let [typ, major, _, high, low, ..] = self.incoming[self.shown..] else { return false };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let is_record = !matches!(ContentType::from(typ), ContentType::Unknown(_)) && major == 3;
-        let end = match is_record && length <= SEALED_BYTES {
-            true => self.shown + HEADER_BYTES + length,
-            false => self.incoming.len(),
+        let rest = &self.incoming[self.shown..];
+        self.shown += match records::whole(rest, records::is_known) {
+            Ok(Some(length)) => length,
+            Ok(None) => return false,
+            Err(_) => rest.len(),
         };
-        let is_there = end <= self.incoming.len();
-        if is_there {
-            self.shown = end;
-        }
-        is_there
+        true
     }
 
     /// Has rustls look at what it is shown. Whether hands are shaken.
@@ -128,17 +123,14 @@ impl Hands {
             }
             self.incoming.drain(..discard);
             self.shown -= discard;
-            match (shaken, &failure) {
-                (Some(is_shaken), None) => return Ok(is_shaken),
-                // After an error only for the alert that tells the client: rustls does not survive being shown more.
-                (_, Some(_)) if !self.tls.wants_write() => break,
-                _ => {}
+            // After an error only for the alert that tells the client: rustls does not survive being shown more.
+            if let Some(error) = failure.take_if(|_| !self.tls.wants_write()) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            if let (Some(is_shaken), None) = (shaken, &failure) {
+                return Ok(is_shaken);
             }
         }
-        Err(failure.map_or_else(
-            || io::ErrorKind::InvalidData.into(),
-            |error| io::Error::new(io::ErrorKind::InvalidData, error),
-        ))
     }
 }
 

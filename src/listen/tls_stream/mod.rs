@@ -96,8 +96,7 @@ impl TlsStream {
         // What came behind the handshake is there already: nothing else may wake whoever reads it.
         let opened = stream.open();
         poll_fn(|cx| stream.poll_send(cx)).await?;
-        opened.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
-        Ok(stream)
+        opened.map(|()| stream)
     }
 
     /// The host name the client asked for.
@@ -141,11 +140,11 @@ impl TlsStream {
             Poll::Ready(sent) => sent,
             Poll::Pending => Ok(()),
         };
-        Poll::Ready(opened.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault)).and(sent))
+        Poll::Ready(opened.and(sent))
     }
 
     /// Opens all records that are there.
-    fn open(&mut self) -> Result<(), Fault> {
+    fn open(&mut self) -> io::Result<()> {
         let mut opened = 0;
         let outcome = loop {
             let rest = &mut self.incoming[opened..];
@@ -174,7 +173,7 @@ impl TlsStream {
         } else {
             self.incoming.drain(..opened);
         }
-        outcome
+        outcome.map_err(|fault: Fault| io::Error::new(io::ErrorKind::InvalidData, fault))
     }
 
     /// Sends what has been encrypted.

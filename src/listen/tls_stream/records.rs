@@ -57,10 +57,10 @@ pub enum Fault {
 }
 
 /// Type, version and length (RFC 8446, 5.1).
-pub const HEADER_BYTES: usize = 5;
+const HEADER_BYTES: usize = 5;
 
 /// Most that may follow the header: 16 KiB and what encryption adds (RFC 5246, 6.2.3; RFC 8446, 5.2, has less).
-pub const SEALED_BYTES: usize = 16 * 1024 + 2048;
+const SEALED_BYTES: usize = 16 * 1024 + 2048;
 
 /// How often in a row a client may update its keys, warn of something or send an empty record, and say nothing.
 const IDLE_RECORDS: u8 = 32;
@@ -99,20 +99,9 @@ impl Records {
     /// # Errors
     /// It is no record that may come now, which its header tells.
     pub fn whole(&self, received: &[u8]) -> Result<Option<usize>, Fault> {
-        let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
-        let is_expected = match self.is_tls13() {
-            // What is encrypted does not tell its type; the time for what is not is over.
-            true => ContentType::from(typ) == ContentType::ApplicationData,
-            false => !matches!(ContentType::from(typ), ContentType::Unknown(_)),
-        };
-        if !is_expected || major != 3 {
-            return Err(Fault::Client(AlertDescription::UnexpectedMessage));
-        }
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if length > SEALED_BYTES {
-            return Err(Fault::Client(AlertDescription::RecordOverflow));
-        }
-        Ok(Some(HEADER_BYTES + length).filter(|length| *length <= received.len()))
+        // What is encrypted in TLS 1.3 does not tell its type; the time for what is not is over.
+        let is_expected = |typ| typ == ContentType::ApplicationData || !self.is_tls13() && is_known(typ);
+        whole(received, is_expected)
     }
 
     /// Opens one record of the client's, [`whole`](Self::whole). What it is to be answered by itself is added to `answers`.
@@ -181,8 +170,8 @@ impl Records {
             return Err(Fault::Client(AlertDescription::UnexpectedMessage));
         }
         self.started.extend_from_slice(part);
-        match self.started[..] {
-            [24, 0, 0, 1, is_asked @ (0 | 1)] => {
+        match self.started.strip_prefix(&KEY_UPDATE) {
+            Some(&[is_asked @ (0 | 1)]) => {
                 self.started = Vec::new();
                 self.opening = self
                     .kernel
@@ -193,16 +182,16 @@ impl Records {
                     .map_err(|_| Fault::Client(AlertDescription::InternalError))?;
                 if is_asked == 1 { self.renew(answers) } else { Ok(()) }
             }
-            [24, 0, 0, 1, _] => Err(Fault::Client(AlertDescription::IllegalParameter)),
-            ref part if KEY_UPDATE.starts_with(part) => Ok(()),
+            Some([_]) => Err(Fault::Client(AlertDescription::IllegalParameter)),
+            _ if KEY_UPDATE.starts_with(&self.started) => Ok(()),
             _ => Err(Fault::Client(AlertDescription::UnexpectedMessage)),
         }
     }
 
     /// Renews our keys. The client is told by a record that is added to `answers`.
     fn renew(&mut self, answers: &mut Vec<u8>) -> Result<(), Fault> {
-        let [typ, .., length] = KEY_UPDATE;
-        answers.extend(self.record(ContentType::Handshake, &[typ, 0, 0, length, 0])?);
+        let [a, b, c, d] = KEY_UPDATE;
+        answers.extend(self.record(ContentType::Handshake, &[a, b, c, d, 0])?);
         let renewed = self
             .kernel
             .update_tx_secret()
@@ -246,6 +235,27 @@ impl Records {
     fn is_tls13(&self) -> bool {
         self.kernel.protocol_version() == ProtocolVersion::TLSv1_3
     }
+}
+
+/// How long the first record is, if it is all there.
+///
+/// # Errors
+/// Its header is that of no record, or of none with an expected type.
+pub fn whole(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, Fault> {
+    let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
+    if !is_expected(ContentType::from(typ)) || major != 3 {
+        return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+    }
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if length > SEALED_BYTES {
+        return Err(Fault::Client(AlertDescription::RecordOverflow));
+    }
+    Ok(Some(HEADER_BYTES + length).filter(|length| *length <= received.len()))
+}
+
+/// Whether records may have this type at all.
+pub fn is_known(typ: ContentType) -> bool {
+    !matches!(typ, ContentType::Unknown(_))
 }
 
 /// A record of ours. Both versions call themselves 1.2 there.
