@@ -199,7 +199,7 @@ fn store(criterion: &mut Criterion) {
                         std::thread::park_timeout(Duration::from_millis(2));
                     }
                 }
-                time_of_the_store() - before
+                time_of_the_store().saturating_sub(before)
             });
         });
     }

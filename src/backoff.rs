@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::arithmetic;
+
 /// How delays grow. The delay before attempt n is uniform in `0..=min(max, initial * 2^n)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
@@ -26,7 +28,7 @@ impl Backoff {
     pub fn delay(&self, failures: u32, random: f64) -> Duration {
         let factor = 1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX);
         let bound = self.initial.saturating_mul(factor).min(self.max);
-        bound.mul_f64(random.clamp(0.1, 1.0))
+        arithmetic::scale(bound, random.max(0.1)).min(bound)
     }
 }
 

@@ -4,6 +4,7 @@
 //! checked, and a bounded event log lets clients resume. ARCHITECTURE.md is the map; start reading at [`Gateway`].
 
 pub mod admin;
+mod arithmetic;
 mod aside;
 pub mod auth;
 pub mod backoff;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use crate::arithmetic;
 use crate::backoff::Backoff;
 
 /// Longest time the gate stays shut, for issuers that are refreshed more seldom than that.
@@ -84,7 +85,7 @@ impl Remote {
     pub async fn due(&self, failures: u32) {
         let delay = match failures.checked_sub(1) {
             // Up to a tenth later: gateways that started together do not ask together, and never more often than told.
-            None => self.refresh.mul_f64(1.0 + 0.1 * random()),
+            None => arithmetic::scale(self.refresh, 1.0 + 0.1 * random()),
             Some(earlier) => {
                 let most = self.refresh.min(Duration::from_secs(60));
                 Backoff { initial: most.min(Duration::from_secs(1)), max: most }.delay(earlier, random())

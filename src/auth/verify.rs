@@ -50,7 +50,7 @@ pub fn claims(
     let (exp, nbf) = types?;
     let leeway = expected.leeway.min(MAX_LEEWAY);
 
-    let expires_at = UNIX_EPOCH + Duration::from_secs_f64(exp) + leeway;
+    let expires_at = instant(exp) + leeway;
     // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
     let lives = expected.now < expires_at;
     trail.step("exp", lives, || format!("exp {exp} is not past, with a leeway of {leeway:?}"));
@@ -58,7 +58,7 @@ pub fn claims(
         return Err(TokenFault::Expired);
     }
     if let Some(nbf) = nbf {
-        let has_begun = UNIX_EPOCH + Duration::from_secs_f64(nbf) <= expected.now + leeway;
+        let has_begun = instant(nbf) <= expected.now + leeway;
         trail.step("nbf", has_begun, || format!("nbf {nbf} has come, with a leeway of {leeway:?}"));
         if !has_begun {
             return Err(TokenFault::NotYetValid);
@@ -102,6 +102,11 @@ fn audience(aud: Option<&Value>) -> Result<Vec<&str>, TokenFault> {
         }
         _ => Err(TokenFault::Claims),
     }
+}
+
+/// The moment of a [`time`]: at most [`MAX_TIME`], which a clock can tell with any leeway added.
+fn instant(time: f64) -> SystemTime {
+    UNIX_EPOCH + Duration::try_from_secs_f64(time).unwrap_or_default()
 }
 
 /// A NumericDate (RFC 7519, 2), fractions allowed.

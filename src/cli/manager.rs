@@ -72,7 +72,7 @@ impl Manager {
         let mut status = interval(STATUS);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Twice as often as it must be.
-        let pause = self.watchdog.map_or(Duration::from_secs(3600), |most| most / 2);
+        let pause = self.watchdog.map_or(Duration::from_secs(3600), |most| most / 2).max(Duration::from_millis(1));
         let mut ping = interval_at(Instant::now() + pause, pause);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::sources::Sources;
+use crate::arithmetic;
 
 /// One mistake in the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,7 +126,7 @@ pub(super) fn did_you_mean(suggestion: Option<impl fmt::Display>) -> String {
 pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given: Vec<char> = given.chars().flat_map(char::to_lowercase).collect();
     // A third of the letters may be wrong: more is another word, less misses "hearbeat_" and its like.
-    let allowed = (given.len() / 3).clamp(1, 4);
+    let allowed = arithmetic::clamp(given.len() / 3, 1, 4);
     known
         .into_iter()
         .map(|name| (distance(&given, &name.chars().flat_map(char::to_lowercase).collect::<Vec<_>>()), name))

@@ -10,6 +10,7 @@ use futures_util::future::OptionFuture;
 use tokio::time::{Instant, sleep_until};
 
 use super::permission::Permission;
+use crate::arithmetic;
 use crate::tasks::Draining;
 use crate::telemetry::End;
 
@@ -28,12 +29,12 @@ impl Life {
     /// A life without bounds but the gateway's. `spread` is over how long a drain spreads departures, `share` where in
     /// it this response leaves, uniform in `0.0..1.0`.
     pub fn new(draining: Draining, spread: Duration, share: f64) -> Self {
-        Self { deadline: None, draining, departure: spread.mul_f64(share), permission: None }
+        Self { deadline: None, draining, departure: arithmetic::scale(spread, share), permission: None }
     }
 
     /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
     pub fn at_most(&mut self, most: Duration, share: f64) {
-        bound(&mut self.deadline, Instant::now() + most.mul_f64(1.0 - 0.1 * share), End::MaxAge);
+        bound(&mut self.deadline, Instant::now() + arithmetic::scale(most, 1.0 - 0.1 * share), End::MaxAge);
     }
 
     /// Ends when the permission does.

@@ -11,6 +11,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::seats::Full;
+use crate::arithmetic;
 use crate::auth::{Denied, TicketError, TokenFault};
 use crate::sse::Encoder;
 use crate::stream::OpenError;
@@ -243,7 +244,7 @@ impl Rejection {
         encoder.comment(&format!("rillgate-refused: {};status={}", self.reason(), self.status().as_u16()));
         // Spread above what is asked for, or those who were refused together would come back together.
         let least = retry.least.max(self.retry_after().unwrap_or_default());
-        encoder.retry(least.mul_f64(1.0 + retry.share));
+        encoder.retry(arithmetic::scale(least, 1.0 + retry.share));
         let mut response = Response::new(ResponseBody::whole(encoder.finish().body()));
         super::subscribe::stream_headers(response.headers_mut());
         response

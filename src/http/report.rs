@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::caller::Caller;
 use super::seats::Seat;
+use crate::arithmetic;
 use crate::stream::{Gap, Taken, Verdict};
 use crate::telemetry::{self, ACCESS, End, RouteMetrics};
 
@@ -103,7 +104,7 @@ impl Report {
 
     /// The reconnection time for this client: the upstream's own as it is, the route's with up to a half more.
     pub fn jittered_retry(&self, own: Option<Duration>) -> Duration {
-        own.unwrap_or_else(|| self.known.retry.mul_f64(1.0 + self.known.share / 2.0))
+        own.unwrap_or_else(|| arithmetic::scale(self.known.retry, 1.0 + self.known.share / 2.0))
     }
 }
 

@@ -21,6 +21,7 @@ use super::target::{Target, parameter};
 use super::trace::Trace;
 use super::verdict::{prelude, teller};
 use super::writer::Writer;
+use crate::arithmetic;
 use crate::auth::Grant;
 use crate::chance;
 use crate::listen::{self, Takeover, Unread};
@@ -88,7 +89,13 @@ pub async fn respond(
     }
     // Where rules are not enforced, nothing about a token ends what it began.
     let binding = grant.filter(|_| route.authorizer.as_ref().is_some_and(|authorizer| authorizer.settings().enforce));
-    life.while_permitted(Permission::new(gate.clone(), route.clone(), target, binding, gate.spread.mul_f64(share)));
+    life.while_permitted(Permission::new(
+        gate.clone(),
+        route.clone(),
+        target,
+        binding,
+        arithmetic::scale(gate.spread, share),
+    ));
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::arithmetic;
 use crate::limits::Limits;
 
 /// What one connection is doing, as seen from its bytes and its requests.
@@ -101,7 +102,8 @@ impl Pace {
 
     /// How often to ask.
     pub fn tick(&self) -> Duration {
-        (self.header_timeout.min(self.idle_timeout) / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+        let shortest = self.header_timeout.min(self.idle_timeout);
+        arithmetic::clamp(shortest / 4, Duration::from_millis(10), Duration::from_secs(1))
     }
 }
 

@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::log::Offset;
+use crate::arithmetic;
 use crate::aside::Slate;
 
 /// See the module.
@@ -212,7 +213,7 @@ impl Audience {
 impl Rows {
     /// Twice the seats, or one more row.
     fn grow(&mut self) {
-        let count = self.seats.clamp(FIRST_ROW, ROW);
+        let count = arithmetic::clamp(self.seats, FIRST_ROW, ROW);
         let row: Arc<Row> = Arc::new((0..count).map(|_| Place::default()).collect());
         // The first one is taken first.
         self.free.extend((0..count).rev().map(|index| Seat { row: row.clone(), index }));

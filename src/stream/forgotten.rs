@@ -5,6 +5,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
+use crate::arithmetic;
 use crate::sse::EventId;
 
 /// See the module.
@@ -19,7 +20,7 @@ pub(super) struct Forgotten {
 impl Forgotten {
     pub(super) fn new(events: usize) -> Self {
         // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
-        let most = events.saturating_mul(4).clamp(1024, 16 * 1024);
+        let most = arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024);
         Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
     }
 

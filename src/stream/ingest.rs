@@ -30,9 +30,6 @@ const BURST_SHARE: usize = 4;
 /// Long enough for readers to be scheduled, short enough to take some 100,000 events a second into a log of 1000.
 const BURST_PAUSE: Duration = Duration::from_millis(1);
 
-/// The longest that an upstream's `Retry-After` is waited for between attempts.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-
 /// How long a refusal at the first open is remembered.
 pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
@@ -149,7 +146,7 @@ impl Ingest {
                     return Finished::Refused(memory);
                 }
                 Err(error) => {
-                    least = error.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
+                    least = error.retry_after().unwrap_or_default();
                     self.troubled(error.to_string());
                     self.stream.enter(Phase::Retrying(Some(Arc::new(error))));
                 }
@@ -176,7 +173,8 @@ impl Ingest {
 
     fn refusal_memory(&self, error: &OpenError) -> Duration {
         match error {
-            OpenError::Busy { retry_after: Some(wanted) } => (*wanted).clamp(REFUSAL_MEMORY, self.spec.backoff.max),
+            // `backoff.max` may be shorter than what any refusal is remembered for.
+            OpenError::Busy { retry_after: Some(wanted) } => (*wanted).min(self.spec.backoff.max).max(REFUSAL_MEMORY),
             _ => REFUSAL_MEMORY,
         }
     }

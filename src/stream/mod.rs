@@ -46,7 +46,7 @@ pub use log::{EventLog, Lagged, Offset, Place};
 pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
 pub use read_through::ReadThrough;
 pub use registry::{EXPIRY_INTERVAL, Full, Streams};
-pub use source::{Batch, EventSource, Interrupted, OpenError, Opened};
+pub use source::{Batch, EventSource, Interrupted, LONGEST_RETRY_AFTER, OpenError, Opened};
 pub use spec::{Observer, StreamSpec};
 pub use subscription::{Ready, Subscription};
 pub use taken::Taken;

@@ -9,6 +9,9 @@ use futures_util::stream::BoxStream;
 
 use crate::sse::{EventId, Item};
 
+/// The longest that an upstream's wish to be left alone counts for.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// Something that can be connected to, again and again, for one stream.
 pub trait EventSource: Send + Sync {
     /// Opens a connection; `after` is the last completed id of the upstream's own, if it ever sent one.
@@ -49,7 +52,7 @@ pub enum OpenError {
     /// The upstream wants fewer requests (429).
     #[error("the upstream answered 429")]
     Busy {
-        /// What its `Retry-After` said.
+        /// What its `Retry-After` said, at most [`LONGEST_RETRY_AFTER`].
         retry_after: Option<Duration>,
     },
     /// The upstream answered what no event source answers.

@@ -21,7 +21,7 @@ use url::Url;
 use super::connection::{ConnectError, Exchange, exchange};
 use super::target::{Origin, Target};
 use crate::sse::{EventId, Parser};
-use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
+use crate::stream::{Batch, EventSource, Interrupted, LONGEST_RETRY_AFTER, OpenError, Opened};
 
 /// Redirects followed for one open, all on the same origin.
 const REDIRECTS: usize = 5;
@@ -189,15 +189,16 @@ fn continuity(answer: &HeaderMap, asked: Option<&EventId>) -> (bool, bool) {
     }
 }
 
-/// Seconds or a date (RFC 9110, 10.2.3); one that has passed is no wait.
+/// Seconds or a date (RFC 9110, 10.2.3); one that has passed is no wait, one that is far off [`LONGEST_RETRY_AFTER`].
 fn retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
-    match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            httpdate::parse_http_date(value).ok().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
-        }
-    }
+    let wanted = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds are still a wish to be left alone.
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()
+    };
+    Some(wanted.min(LONGEST_RETRY_AFTER))
 }
 
 enum Answer {
@@ -247,9 +248,14 @@ mod tests {
     fn a_time_to_be_left_alone_is_seconds_or_a_date() {
         let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
 
+        let in_a_minute = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
+
         assert_eq!(retry_after(" 120"), Some(Duration::from_secs(120)));
-        assert!(retry_after(&in_an_hour).is_some_and(|wait| (3500..=3600).contains(&wait.as_secs())));
+        assert!(retry_after(&in_a_minute).is_some_and(|wait| (55..=60).contains(&wait.as_secs())));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!((retry_after("soon"), retry_after("-1"), retry_after("")), (None, None, None));
+        for far_off in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
+            assert_eq!(retry_after(far_off), Some(LONGEST_RETRY_AFTER), "{far_off}");
+        }
     }
 }

@@ -35,6 +35,7 @@ mod read_through;
 mod reload_storm;
 mod request_ids;
 mod resume;
+mod retry_after;
 mod seam;
 mod service_manager;
 mod slow_reader;

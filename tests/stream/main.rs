@@ -4,6 +4,7 @@
 
 mod house;
 mod publishing;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,26 +78,6 @@ async fn a_stream_survives_an_absence_within_its_linger_and_is_forgotten_after()
 
     assert!(!house.is_open());
     assert!(upstream.is_closed(), "and its upstream connection with it");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_to_all_who_wait_and_remembered_for_a_second() {
-    let house = House::new(Policy::default());
-    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
-    house.upstream.will_refuse(OpenError::NotFound { status: 410 });
-    let mut herd: Vec<_> = (0..100).map(|_| house.subscribe()).collect();
-
-    for refused in join_all(herd.iter_mut().map(|reader| reader.opened(false))).await {
-        assert_eq!(*refused.expect_err("refused"), OpenError::NotFound { status: 404 });
-    }
-    sleep(Duration::from_millis(900)).await;
-    house.subscribe().opened(false).await.expect_err("remembered");
-    assert_eq!(house.upstream.opens(), 1);
-    sleep(Duration::from_millis(200)).await;
-    let refused = house.subscribe().opened(false).await.expect_err("asked again");
-
-    assert_eq!(*refused, OpenError::NotFound { status: 410 });
-    assert_eq!(house.upstream.opens(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,28 +178,6 @@ async fn delays_grow_up_to_the_maximum() {
     for (failures, delay) in delays.into_iter().enumerate() {
         let bound = (0.5 * 2_f64.powi(failures.min(20) as i32)).min(30.0);
         assert!(delay >= bound * 0.099 && delay <= bound + 0.002, "{delay} after {failures} failures");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_upstream_that_wants_to_be_left_alone_is_for_as_long_as_is_reasonable() {
-    let mut house = House::new(Policy::default());
-    house.spec.is_always_open = true;
-    let wanted = [7, 100, 3600].map(Duration::from_secs);
-    for (status, wait) in [429, 503, 503].into_iter().zip(wanted) {
-        let retry_after = Some(wait);
-        house.upstream.will_refuse(match status {
-            429 => OpenError::Busy { retry_after },
-            _ => OpenError::Failing { status, retry_after },
-        });
-    }
-    let _reader = house.subscribe();
-
-    sleep(Duration::from_secs(500)).await;
-
-    let delays = house.upstream.delays();
-    for (delay, wanted) in delays.iter().zip([7.0, 100.0, 300.0]) {
-        assert!((wanted..wanted + 0.01).contains(delay), "{delays:?}");
     }
 }
 

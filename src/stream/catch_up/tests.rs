@@ -126,7 +126,7 @@ proptest! {
         prop_assume!(after < house.next);
         let mut catch_up = house.catch_up(&id);
         // What the producer has said when it is asked: no less than it has said to the stream's own connection.
-        let now = now.clamp(house.next, past.len());
+        let now = now.max(house.next).min(past.len());
         let mut brings = match producer {
             Producer::Resumes => after + 1,
             Producer::Begins => 0,
