@@ -36,6 +36,8 @@ pub struct Limits {
     pub memory: Memory,
     /// Open subscriptions of one token subject.
     pub subscriptions_per_subject: usize,
+    /// HTTP/2 streams of one connection that its client resets in a minute.
+    pub resets_per_connection: u32,
     /// Connections accepted in a second.
     pub accepts_per_second: u32,
     /// TLS handshakes begun in a second.
@@ -68,6 +70,7 @@ impl Default for Limits {
             send_buffer: 16 * 1024,
             memory: Memory::Percent(80),
             subscriptions_per_subject: 100,
+            resets_per_connection: 1000,
             accepts_per_second: 10_000,
             handshakes_per_second: 2000,
         }

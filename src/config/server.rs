@@ -112,6 +112,12 @@ pub(super) const LIMITS: &[Key] = &[
         "Of the control group's or machine's memory, or a size: above it new subscriptions get 503.",
     ),
     Key::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
+    Key::default(
+        "resets_per_connection",
+        MANY,
+        "1000",
+        "HTTP/2 streams of one connection that its client resets, in a minute: more, and it is asked to leave (GOAWAY), and closed when it goes on. Connections of trusted proxies are exempt.",
+    ),
     Key::default("accepts_per_second", Kind::integer(1, 1_000_000), "10000", "Connections accepted in a second."),
     Key::default("handshakes_per_second", Kind::integer(1, 1_000_000), "2000", "TLS handshakes begun in a second."),
 ];
@@ -188,6 +194,7 @@ pub(super) fn limits(table: &Table<'_>) -> Limits {
         send_buffer: table.size("send_buffer"),
         memory: table.memory("memory"),
         subscriptions_per_subject: table.count("subscriptions_per_subject"),
+        resets_per_connection: number("resets_per_connection"),
         accepts_per_second: number("accepts_per_second"),
         handshakes_per_second: number("handshakes_per_second"),
     }

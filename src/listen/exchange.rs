@@ -18,7 +18,17 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection::ResponseBody;
 use super::pace::InRequest;
+use super::send_window::SendWindow;
 use crate::aside::Aside;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// There is nothing more to do for it.
+    Done,
+    /// The client took its request back.
+    Reset,
+}
 
 /// A request that is being answered, or its response while it is sent.
 pub(super) struct Exchange<B> {
@@ -64,29 +74,35 @@ impl<B: ResponseBody> Exchange<B> {
 
     /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to
     /// be polled. A client may take nothing for `stall` while something waits.
-    pub(super) fn poll(&mut self, cx: &Context<'_>, stall: Duration) -> Option<Poll<()>> {
+    pub(super) fn poll(&mut self, cx: &Context<'_>, window: &SendWindow, stall: Duration) -> Option<Poll<Ended>> {
         let waker = self.aside.asked(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let Stage::Answering(answering) = &mut self.stage {
             match answering.poll(cx) {
-                Poll::Ready(Some(sending)) => self.stage = Stage::Sending(sending),
-                Poll::Ready(None) => return Some(Poll::Ready(())),
+                Poll::Ready(Ok(sending)) => self.stage = Stage::Sending(sending),
+                Poll::Ready(Err(ended)) => return Some(Poll::Ready(ended)),
                 Poll::Pending => return Some(Poll::Pending),
             }
         }
         match &mut self.stage {
-            Stage::Sending(sending) => Some(sending.poll(cx, stall)),
+            Stage::Sending(sending) => Some(sending.poll(cx, window, stall)),
             Stage::Answering(_) => unreachable!("it has been answered"),
         }
     }
 }
 
+impl Ended {
+    /// A stream is over without us: the client has reset it, or the connection is gone.
+    fn of(reset: &Result<Reason, h2::Error>) -> Self {
+        if reset.is_ok() { Self::Reset } else { Self::Done }
+    }
+}
+
 impl<B: ResponseBody> Answering<B> {
-    /// Completes when the head has been sent; `None` when that is all.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sending<B>>> {
-        // The client has taken its request back, or is gone.
-        if self.respond.poll_reset(cx).is_ready() {
-            return Poll::Ready(None);
+    /// Completes when the head has been sent, or there is nothing more to do.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending<B>, Ended>> {
+        if let Poll::Ready(reset) = self.respond.poll_reset(cx) {
+            return Poll::Ready(Err(Ended::of(&reset)));
         }
         let (mut head, body) = ready!(self.answer.as_mut().poll(cx)).into_parts();
         // An origin with a clock says what time it is (RFC 9110, 6.6.1).
@@ -102,34 +118,36 @@ impl<B: ResponseBody> Answering<B> {
         if stream.is_err() {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
         }
-        let stream = stream.ok().filter(|_| !is_whole);
+        let stream = stream.ok().filter(|_| !is_whole).ok_or(Ended::Done);
         Poll::Ready(stream.map(|stream| Sending { stream, body, piece: None, patience: None }))
     }
 }
 
 impl<B: ResponseBody> Sending<B> {
-    fn poll(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall: Duration) -> Poll<Ended> {
         // h2 wakes whoever waits also for what is done here by itself. While it is done, nobody waits.
-        if self.stream.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
-            return Poll::Ready(());
+        if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            return Poll::Ready(Ended::of(&reset));
         }
         loop {
             if let Some(mut piece) = self.piece.take() {
                 match self.poll_room(cx) {
                     Poll::Ready(true) => self.patience = None,
-                    Poll::Ready(false) => return Poll::Ready(()),
+                    Poll::Ready(false) => return Poll::Ready(Ended::Done),
                     Poll::Pending => {
+                        window.wait();
                         self.piece = Some(piece);
                         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(stall)));
                         let is_stalled = patience.as_mut().poll(cx).is_ready();
-                        return self.body.poll_cut(cx, is_stalled);
+                        return self.body.poll_cut(cx, is_stalled).map(|()| Ended::Done);
                     }
                 }
                 // Only what there is room for: the rest would wait with h2, where no deadline reaches it.
                 let part = piece.split_to(piece.len().min(self.stream.capacity()));
                 let is_last = piece.is_empty() && self.body.is_end_stream();
+                window.spend(part.len());
                 if self.stream.send_data(part, is_last).is_err() || is_last {
-                    return Poll::Ready(());
+                    return Poll::Ready(Ended::Done);
                 }
                 if !piece.is_empty() {
                     self.stream.reserve_capacity(piece.len());
@@ -138,7 +156,7 @@ impl<B: ResponseBody> Sending<B> {
                 }
             }
             let Poll::Ready(given) = Pin::new(&mut self.body).poll_frame(cx) else {
-                return self.stream.poll_reset(cx).map(drop);
+                return self.stream.poll_reset(cx).map(|reset| Ended::of(&reset));
             };
             match given {
                 Some(Ok(frame)) => {
@@ -149,12 +167,12 @@ impl<B: ResponseBody> Sending<B> {
                 }
                 Some(Err(_)) => {
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(());
+                    return Poll::Ready(Ended::Done);
                 }
                 None => {
                     // Gone already, if it fails.
                     let _ = self.stream.send_data(Bytes::new(), true);
-                    return Poll::Ready(());
+                    return Poll::Ready(Ended::Done);
                 }
             }
         }

@@ -13,12 +13,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::send_window::{FrameReader, SendWindow};
+
 /// A transport whose writes go out when they are flushed, or when there are enough of them.
 pub(super) struct Gathered<T> {
     transport: T,
     waiting: Vec<u8>,
     /// How much of `waiting` is out.
     sent: usize,
+    frames: FrameReader,
     wire: Arc<Wire>,
 }
 
@@ -27,6 +30,8 @@ pub(super) struct Gathered<T> {
 pub(super) struct Wire {
     is_heard: AtomicBool,
     is_held: AtomicBool,
+    /// What the client lets be sent on it.
+    pub(super) window: SendWindow,
 }
 
 impl Wire {
@@ -51,7 +56,7 @@ thread_local! {
 
 impl<T> Gathered<T> {
     pub(super) fn new(transport: T, wire: Arc<Wire>) -> Self {
-        Self { transport, waiting: Vec::new(), sent: 0, wire }
+        Self { transport, waiting: Vec::new(), sent: 0, frames: FrameReader::default(), wire }
     }
 }
 
@@ -134,7 +139,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for Gathered<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let known = buffer.filled().len();
         let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
+        this.frames.read(&buffer.filled()[known..], &this.wire.window);
         if read.is_ready() {
             this.wire.is_heard.store(true, Ordering::Relaxed);
         }

@@ -17,9 +17,11 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Peer, ResponseBody, Service, Unread, departure};
-use super::exchange::Exchange;
+use super::exchange::{Ended, Exchange};
 use super::gathered::{Gathered, Wire};
 use super::pace::{Over, Pace};
+use super::resets::{Budget, Resets};
+use super::send_window::Shut;
 use super::transport::Transport;
 use super::unserved::Unserved;
 use crate::aside::Aside;
@@ -65,6 +67,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
     let mut connection = connection.inspect_err(|error| unserved.http2(error)).ok()?;
     let pings = connection.ping_pong().expect("taken once");
     let patience = limits.stall_timeout;
+    let is_shared = peer.trusted_proxies.contains(peer.address.ip());
     Some(Serving {
         connection,
         wire,
@@ -77,6 +80,8 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
         pace,
         departure,
         keepalive: Keepalive { pings, patience, since: Instant::now(), is_asked: false },
+        shut: Shut::default(),
+        resets: Resets::new((!is_shared).then_some(limits.resets_per_connection)),
         is_leaving: false,
         unserved,
     })
@@ -108,6 +113,8 @@ pub(super) struct Serving<B, S> {
     tick: Pin<Box<Sleep>>,
     departure: BoxFuture<'static, ()>,
     keepalive: Keepalive,
+    shut: Shut,
+    resets: Resets,
     is_leaving: bool,
     unserved: Unserved,
 }
@@ -126,6 +133,9 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
             // What the streams tell the connection is looked at right after them.
             this.inbox.mute();
             let due = this.poll_exchanges(cx);
+            if this.spend().is_ready() {
+                return Poll::Ready(());
+            }
             let Some(waker) = this.inbox.asked(cx).cloned() else { return Poll::Pending };
             let cx = &mut Context::from_waker(&waker);
             let known = this.exchanges.len();
@@ -177,16 +187,35 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
         let mut due = 0;
         // From the last one on: what takes the place of one that is done has been polled.
         for index in (0..self.exchanges.len()).rev() {
-            let polled = self.exchanges[index].poll(cx, self.keepalive.patience);
+            let polled = self.exchanges[index].poll(cx, &self.wire.window, self.keepalive.patience);
             due += usize::from(polled.is_some());
-            if polled.is_some_and(|polled| polled.is_ready()) {
-                self.exchanges.swap_remove(index);
-                if self.exchanges.is_empty() {
-                    self.tick.as_mut().reset(Instant::now() + self.pace.tick());
-                }
+            let Some(Poll::Ready(ended)) = polled else { continue };
+            self.exchanges.swap_remove(index);
+            match ended {
+                Ended::Done => {}
+                Ended::Reset => self.resets.add(Instant::now()),
+            }
+            if self.exchanges.is_empty() {
+                // Never later than it was: else who keeps coming and going would never be looked at.
+                let tick = self.tick.deadline().min(Instant::now() + self.pace.tick());
+                self.tick.as_mut().reset(tick);
             }
         }
         due
+    }
+
+    /// Has a client leave that takes back more than it may; completes when it does not.
+    fn spend(&mut self) -> Poll<()> {
+        match self.resets.budget() {
+            Budget::Kept => {}
+            Budget::Spent if self.is_leaving => {}
+            Budget::Spent => {
+                self.unserved.refused("resets_per_connection");
+                self.leave();
+            }
+            Budget::Overdrawn => return Poll::Ready(()),
+        }
+        Poll::Pending
     }
 
     /// Completes when the connection is to be closed at once.
@@ -197,6 +226,10 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
             let pause = if self.exchanges.is_empty() { self.pace.tick() } else { self.keepalive.patience / LOOKS };
             self.tick.as_mut().reset(now + pause);
             if self.keepalive.is_over(&self.wire, cx, now) {
+                return Poll::Ready(());
+            }
+            if self.shut.is_over(&self.wire.window, self.keepalive.patience, now) {
+                self.unserved.refused("connection_window");
                 return Poll::Ready(());
             }
             if let Some(over) = self.pace.over(now) {

@@ -54,6 +54,11 @@ impl Unserved {
         }
     }
 
+    /// The connection is closed, or takes no more requests, for this reason.
+    pub fn refused(&self, reason: &'static str) {
+        self.metrics.refused(reason);
+    }
+
     /// The connection is closed because it took so long. One that is merely idle is refused nothing.
     pub fn slow(&self, over: Over) {
         match over {

@@ -6,10 +6,15 @@ use std::time::Duration;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_metric};
 use crate::support::frames::{
-    DATA, END_STREAM, Frames, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, frame, request,
+    DATA, END_STREAM, Frame, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, frame, request,
 };
-use crate::support::origin::Emission;
+use crate::support::origin::{Emission, Origin};
 use crate::support::scene::Scene;
+use crate::support::setup::Setup;
+use crate::support::wait::DEADLINE;
+
+/// An error code (RFC 9113, 7).
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
 #[tokio::test]
 async fn streams_without_a_window_are_bounded_and_cut() {
@@ -81,4 +86,82 @@ async fn what_is_taken_in_the_smallest_bites_comes_whole() {
     let problem: serde_json::Value = serde_json::from_slice(&content).unwrap();
     assert_eq!(problem["status"], 404);
     scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_own_window_stays_shut_is_closed_and_no_other() {
+    let mut scene = Scene::new("stall_timeout = \"500ms\"").await;
+    let mut shut = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+    let mut open = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+    shut.send(&request(1, "/prices")).await;
+    // As if the client read all of it, and nothing of its one stream.
+    open.send(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await;
+    open.send(&request(1, "/prices")).await;
+    scene.origin.wait_open(2).await;
+
+    for number in 0..2 {
+        scene.origin.emit(Emission::event(&number.to_string(), "big", &"d".repeat(64 * 1024)));
+    }
+    scene.assert_bystander_unharmed().await;
+
+    assert!(open.find(|frame| frame.kind == RST_STREAM && frame.stream == 1).await.is_some());
+    assert!(open.answers_ping().await, "only its stream was stalled");
+    shut.end(DEADLINE).await;
+    wait_metric(&scene.gateway, "rejections_total", &["reason=\"connection_window\""], 1.0).await;
+    scene.assert_bystander_unharmed().await;
+}
+
+/// Makes requests on these streams and resets each when its head has come; false when the connection ends before.
+async fn take_back(frames: &mut Frames, streams: impl Iterator<Item = u32>) -> bool {
+    for stream in streams {
+        frames.send(&request(stream, "/prices")).await;
+        let mut head = None;
+        // PINGs are not answered: h2 then never learns that its GOAWAY has been seen.
+        while head.is_none() {
+            let Some(next) = frames.next().await else { return false };
+            head = Some(next).filter(|next| next.kind == HEADERS && next.stream == stream);
+        }
+        frames.send(&frame(RST_STREAM, 0, stream, &CANCEL)).await;
+    }
+    true
+}
+
+#[tokio::test]
+async fn who_takes_back_more_requests_than_it_may_is_asked_to_leave() {
+    let mut scene = Scene::new("resets_per_connection = 10").await;
+    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+    frames.send(&request(1, "/prices")).await;
+
+    assert!(take_back(&mut frames, (3..).step_by(2).take(11)).await);
+
+    let goaway = frames.find(|frame| frame.kind == GOAWAY).await.expect("it is asked to leave");
+    assert_eq!(goaway.payload[4..8], [0; 4], "no error");
+    assert!(frames.answers_ping().await);
+    wait_metric(&scene.gateway, "rejections_total", &["reason=\"resets_per_connection\""], 1.0).await;
+    scene.origin.emit(Emission::event("1", "tick", "still here"));
+    let event = |frame: &Frame| frame.kind == DATA && frame.payload.ends_with(b"data: still here\n\n");
+    assert!(frames.find(event).await.is_some_and(|frame| frame.stream == 1), "what it has goes on");
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn who_goes_on_taking_back_requests_is_left() {
+    let mut scene = Scene::new("resets_per_connection = 10").await;
+    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+
+    assert!(!take_back(&mut frames, (1..).step_by(2).take(1000)).await);
+
+    scene.assert_bystander_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_takes_back_as_many_requests_as_its_clients_do() {
+    let origin = Origin::start().await;
+    let setup = Setup::for_origin(&origin.url()).limits("resets_per_connection = 10");
+    let gateway = setup.listener("trusted_proxies = [\"127.0.0.0/8\"]").start().await;
+    let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
+
+    assert!(take_back(&mut frames, (1..).step_by(2).take(100)).await);
+
+    assert_eq!(metric(&gateway, "rejections_total", &["reason=\"resets_per_connection\""]).await, 0.0);
 }

@@ -1,0 +1,196 @@
+//! The send window of one HTTP/2 connection (RFC 9113, 5.2.1): what the client lets be sent on it, all streams together.
+//!
+//! h2 keeps it and does not tell, so it is followed from outside: the client's WINDOW_UPDATE frames are seen as they are
+//! read, and what is given to h2 is subtracted. Knows whether somebody waits for it, and says when that has been too long.
+//! Does not know the windows of single streams: a stream that its client does not read is that stream's affair.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The window, shared between who reads frames and who sends.
+#[derive(Debug)]
+pub(super) struct SendWindow {
+    /// What may still be sent.
+    size: AtomicI64,
+    /// Whether the client has opened it since this was asked last.
+    is_opened: AtomicBool,
+    /// Whether something has had to wait for it since it was opened.
+    is_awaited: AtomicBool,
+}
+
+/// Its size before anything is said about it (RFC 9113, 6.9.2).
+const INITIAL: i64 = 65_535;
+
+impl Default for SendWindow {
+    fn default() -> Self {
+        Self { size: AtomicI64::new(INITIAL), is_opened: AtomicBool::default(), is_awaited: AtomicBool::default() }
+    }
+}
+
+impl SendWindow {
+    /// So many bytes of it are used.
+    pub(super) fn spend(&self, bytes: usize) {
+        self.size.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// A stream has to wait. It counts only where that is for the connection's window and not for the stream's own.
+    pub(super) fn wait(&self) {
+        if self.size.load(Ordering::Relaxed) <= 0 {
+            self.is_awaited.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn open(&self, bytes: u32) {
+        self.size.fetch_add(bytes.into(), Ordering::Relaxed);
+        self.is_awaited.store(false, Ordering::Relaxed);
+        self.is_opened.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Measures for how long the window has been shut to somebody who waits.
+#[derive(Debug, Default)]
+pub(super) struct Shut {
+    since: Option<Instant>,
+}
+
+impl Shut {
+    /// Whether that has been at least `most`. Ask now and then.
+    pub(super) fn is_over(&mut self, window: &SendWindow, most: Duration, now: Instant) -> bool {
+        if window.is_opened.swap(false, Ordering::Relaxed) {
+            self.since = None;
+        }
+        // Who has waited and is gone counts: h2 keeps a stream that was reset while it waited until the window opens.
+        if window.is_awaited.load(Ordering::Relaxed) {
+            self.since.get_or_insert(now);
+        }
+        self.since.is_some_and(|since| now.duration_since(since) >= most)
+    }
+}
+
+/// Looks for the frames that open the window among everything that a client sends.
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    /// A frame's head, and the content of one that opens the window.
+    read: [u8; OPENING],
+    length: usize,
+    /// How much of what comes is of no interest.
+    skip: usize,
+}
+
+/// The length of a frame's head (RFC 9113, 4.1).
+const HEAD: usize = 9;
+
+/// The length of a whole WINDOW_UPDATE frame (RFC 9113, 6.9).
+const OPENING: usize = HEAD + 4;
+
+/// The connection's WINDOW_UPDATE: its length, kind, flags (of which it has none) and stream.
+fn is_opening(head: &[u8]) -> bool {
+    head[..4] == [0, 0, 4, 8] && u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]) == 0
+}
+
+/// The length of the client's preface (RFC 9113, 3.4).
+const PREFACE: usize = 24;
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self { read: [0; OPENING], length: 0, skip: PREFACE }
+    }
+}
+
+impl FrameReader {
+    /// These bytes came, split anywhere.
+    pub(super) fn read(&mut self, mut bytes: &[u8], window: &SendWindow) {
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+
+            let wanted = if self.length < HEAD { HEAD } else { OPENING };
+            let taken = if self.skip == 0 { (wanted - self.length).min(bytes.len()) } else { 0 };
+            self.read[self.length..self.length + taken].copy_from_slice(&bytes[..taken]);
+            self.length += taken;
+            bytes = &bytes[taken..];
+
+            match (self.length, &self.read) {
+                (OPENING, [.., a, b, c, d]) => {
+                    window.open(u32::from_be_bytes([a & 0x7f, *b, *c, *d]));
+                    self.length = 0;
+                }
+                (HEAD, head) if !is_opening(head) => {
+                    self.skip = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                    self.length = 0;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+        let mut frame = (content.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, 0]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(content);
+        frame
+    }
+
+    proptest! {
+        #[test]
+        fn the_connection_s_own_updates_count_however_the_bytes_are_split(
+            frames in proptest::collection::vec((0..12_u8, 0..3_u32, 0..40_usize, 0..1_000_000_u32), 0..30),
+            pieces in proptest::collection::vec(1..50_usize, 1..200),
+        ) {
+            let (window, mut reader) = (SendWindow::default(), FrameReader::default());
+            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            let mut size = INITIAL;
+            for (kind, stream, length, increment) in frames {
+                let is_update = kind == 8;
+                let content = if is_update { increment.to_be_bytes().to_vec() } else { vec![8; length] };
+                size += if is_update && stream == 0 { i64::from(increment) } else { 0 };
+                bytes.extend(frame(kind, stream, &content));
+            }
+
+            let mut rest = &bytes[..];
+            for piece in pieces.into_iter().chain(std::iter::repeat(1000)) {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, after) = rest.split_at(piece.min(rest.len()));
+                reader.read(piece, &window);
+                rest = after;
+            }
+
+            prop_assert_eq!(window.size.load(Ordering::Relaxed), size);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_window_that_stays_shut_to_somebody_is_over() {
+        const MOST: Duration = Duration::from_secs(30);
+        let (window, mut shut, begun) = (SendWindow::default(), Shut::default(), Instant::now());
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        // A stream's own window, and not the connection's.
+        window.wait();
+        assert!(!shut.is_over(&window, MOST, after(0)) && !shut.is_over(&window, MOST, after(60)));
+
+        window.spend(65_535);
+        assert!(!shut.is_over(&window, MOST, after(61)), "nobody waits");
+        window.wait();
+        assert!(!shut.is_over(&window, MOST, after(70)) && !shut.is_over(&window, MOST, after(99)));
+        // Opened, used up and waited for again between two looks.
+        window.open(10);
+        window.spend(10);
+        window.wait();
+
+        assert!(!shut.is_over(&window, MOST, after(100)) && !shut.is_over(&window, MOST, after(129)));
+        assert!(shut.is_over(&window, MOST, after(130)));
+    }
+}
