@@ -4,18 +4,18 @@ import { accessSync } from 'node:fs';
 
 import { chromium } from 'playwright-core';
 
-const PROGRAM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** Starts a browser that trusts this identity's key and finds every name under `.test` on this machine. */
+/** What a Chromium is started with that trusts this identity's key and finds every name under `.test` on this machine. */
+export const switches = (identity) => ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--host-resolver-rules=MAP *.test 127.0.0.1',
+  ...(identity ? [`--ignore-certificate-errors-spki-list=${identity.fingerprint}`] : [])];
+
+/** Starts Chromium. */
 export async function launch(identity) {
-  accessSync(PROGRAM);
-  return chromium.launch({
-    executablePath: PROGRAM,
-    headless: true,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.test 127.0.0.1',
-      ...(identity ? [`--ignore-certificate-errors-spki-list=${identity.fingerprint}`] : [])],
-  });
+  accessSync(CHROMIUM);
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: switches(identity) });
 }
 
 /** Opens a page and collects what its console says. */

@@ -1,22 +1,33 @@
 // What most tests need, started once for a file: identity, producer, site, browser; and what is started for one test.
 
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
+import { after, before, describe } from 'node:test';
 
 import { launch, open } from './browser.mjs';
+import { BROWSERS, start } from './browsers.mjs';
 import { Gateway } from './gateway.mjs';
 import { Identity } from './identity.mjs';
 import { Producer } from './producer.mjs';
 import { Site } from './site.mjs';
 
+/** Registers tests once for each browser, under its name, the browsers side by side. They get a world of their own, and the
+ *  browser's own words. */
+export function inEachBrowser(register) {
+  describe('in each browser', { concurrency: true }, () => {
+    for (const [name, browser] of Object.entries(BROWSERS)) {
+      describe(name, { concurrency: false }, () => register(world((identity) => start(browser, identity)), browser));
+    }
+  });
+}
+
 /** Registers the hooks of a test file; the parts are there when its tests run. */
-export function world() {
+export function world(startBrowser = launch) {
   const parts = {};
   before(async () => {
     parts.identity = new Identity();
     parts.producer = await Producer.start();
     parts.site = await Site.start(parts.identity);
-    parts.browser = await launch(parts.identity);
+    parts.browser = await startBrowser(parts.identity);
   });
   after(async () => {
     await parts.browser?.close();
