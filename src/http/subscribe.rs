@@ -75,12 +75,14 @@ pub async fn respond(
         Some(id) => catch_up(gate, route, &mut subscription, id, source).await,
         None => None,
     };
+    // What a client was caught up with stands before the log: the id at its place is its own alone.
+    let own_id = caught_up.is_some().then(|| EventId::new(wish.after.as_deref()?).ok()).flatten();
     let verdict = caught_up.unwrap_or_else(|| position(route, &mut subscription, &wish));
     let end = (!wish.follow).then(|| subscription.stream().progress().end);
     if subscription.stream().progress().phase == Phase::Complete && !subscription.is_behind() {
         return Ok(nothing_follows());
     }
-    let id = wish_id(&verdict, &wish).or_else(|| subscription.id_in_force());
+    let id = own_id.or_else(|| subscription.id_in_force());
 
     let share = chance::share();
     let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
@@ -269,14 +271,6 @@ fn position(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Verd
         route.metrics.gap(gap.reason());
     }
     verdict
-}
-
-/// A resumed client's id is its own, also where the log says it in another entry.
-fn wish_id(verdict: &Verdict, wish: &Wish) -> Option<EventId> {
-    match verdict {
-        Verdict::Resumed { .. } => EventId::new(wish.after.as_deref()?).ok(),
-        Verdict::Live | Verdict::Replay { .. } | Verdict::Gap(_) => None,
-    }
 }
 
 /// Tells an event source to stop (HTML standard, 9.2.5).

@@ -14,10 +14,9 @@ pub fn teller(form: VerdictForm) -> TellVerdict {
     match form {
         VerdictForm::Off => |_, _| None,
         VerdictForm::Comment => |verdict, _| Some(comment(verdict)),
-        // The upstream coming back is a gap that most often is none: an event only where each verdict is one.
-        VerdictForm::Gap => |verdict, id| match verdict {
-            Verdict::Gap(Gap::Upstream) => Some(comment(verdict)),
-            _ => Some(event(verdict, Some(id))),
+        VerdictForm::Gap => |verdict, id| match is_gap_event(verdict) {
+            false => Some(comment(verdict)),
+            true => Some(event(verdict, Some(id))),
         },
         VerdictForm::Event => |verdict, id| Some(event(verdict, Some(id))),
     }
@@ -27,7 +26,7 @@ pub fn teller(form: VerdictForm) -> TellVerdict {
 pub fn prelude(form: VerdictForm, verdict: Verdict, retry: Duration, id: Option<&EventId>) -> Frame {
     let is_event = match form {
         VerdictForm::Off | VerdictForm::Comment => false,
-        VerdictForm::Gap => matches!(verdict, Verdict::Gap(_)),
+        VerdictForm::Gap => is_gap_event(verdict),
         VerdictForm::Event => true,
     };
     let mut encoder = Encoder::new();
@@ -44,6 +43,11 @@ pub fn prelude(form: VerdictForm, verdict: Verdict, retry: Duration, id: Option<
         encoder.id(id).blank();
     }
     encoder.finish()
+}
+
+/// The upstream coming back is a gap that most often is none: an event only where each verdict is one.
+fn is_gap_event(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Gap(gap) if gap != Gap::Upstream)
 }
 
 fn comment(verdict: Verdict) -> Frame {

@@ -5,7 +5,7 @@
 use super::bytes::{Reading, Sheet};
 use super::clock::Moment;
 use crate::sse::{EventId, Frame};
-use crate::stream::{Entry, EntryKind, Past};
+use crate::stream::{Entry, EntryKind, Gap, Past};
 
 /// A segment's entries as bytes. What stands before them is told as in [`Past`].
 pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
@@ -20,6 +20,7 @@ pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
         let (kind, has_own_id) = match entry.kind {
             EntryKind::Event { has_own_id, .. } => (EVENT, has_own_id),
             EntryKind::Aside => (0, false),
+            EntryKind::Gap(gap) => (of_gap(gap), false),
         };
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         let same_id = flag(entry.id == *id, SAME_ID);
@@ -59,7 +60,7 @@ pub fn decode(bytes: &[u8], now: Moment) -> Option<Past> {
         let flags = reading.byte()?;
         let at = now.instant(reading.number()?);
         let kind = match flags & EVENT {
-            0 => EntryKind::Aside,
+            0 => to_gap(flags).map_or(EntryKind::Aside, EntryKind::Gap),
             _ => {
                 let (fingerprint, topic) = (reading.number()?, reading.number()?);
                 EntryKind::Event { fingerprint, has_own_id: flags & OWN_ID != 0, topic }
@@ -85,3 +86,51 @@ const OWN_ID: u8 = 2;
 const SAME_ID: u8 = 4;
 const SAME_SOURCE_ID: u8 = 8;
 const EQUAL_IDS: u8 = 16;
+/// The three highest bits of an entry that is no event say which gap it is, 0: none. Before there were gaps they were 0, and
+/// nobody looked at them.
+const GAP: u8 = 32;
+
+fn of_gap(gap: Gap) -> u8 {
+    GAP * match gap {
+        Gap::Upstream => 1,
+        Gap::Lagged => 2,
+        Gap::Evicted => 3,
+        Gap::Unknown => 4,
+        Gap::Restarted => 5,
+    }
+}
+
+fn to_gap(flags: u8) -> Option<Gap> {
+    [Gap::Upstream, Gap::Lagged, Gap::Evicted, Gap::Unknown, Gap::Restarted]
+        .into_iter()
+        .find(|gap| of_gap(*gap) == flags & !(GAP - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sse::Encoder;
+
+    #[test]
+    fn a_gap_is_still_one_when_it_is_read_again() {
+        let kinds = [
+            EntryKind::Aside,
+            EntryKind::Gap(Gap::Upstream),
+            EntryKind::Event { fingerprint: 1, has_own_id: true, topic: 2 },
+            EntryKind::Gap(Gap::Restarted),
+        ];
+        let entry = |kind| {
+            let (id, source_id) = (EventId::default(), EventId::new("7").expect("an id"));
+            let mut encoder = Encoder::new();
+            encoder.comment("");
+            Entry { frame: encoder.finish(), id, source_id, kind, at: Instant::now() }
+        };
+        let past = Past { entries: kinds.map(entry).into(), ..Past::default() };
+
+        let read = decode(&encode(&past, Moment::now()), Moment::now()).expect("a segment");
+
+        assert_eq!(read.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), kinds);
+    }
+}

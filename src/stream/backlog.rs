@@ -85,7 +85,7 @@ impl Backlog {
         for (index, entry) in (1..).zip(entries) {
             match entry.kind {
                 // Passed over only if a repeated event follows it.
-                EntryKind::Aside => {}
+                EntryKind::Aside | EntryKind::Gap(_) => {}
                 EntryKind::Event { fingerprint, has_own_id, .. } => {
                     if !self.overlap.has(fingerprint, has_own_id) {
                         self.overlap = Overlap::default();

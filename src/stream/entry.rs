@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::verdict::Gap;
 use crate::sse::{EventId, Frame};
 
 /// What is appended: whole SSE lines, encoded once for all clients.
@@ -33,8 +34,11 @@ pub enum EntryKind {
         /// Stands for the event's type: equal for equal types.
         topic: u64,
     },
-    /// Dispatches nothing: an id alone, a reconnection time, a verdict.
+    /// Dispatches nothing: an id alone, a reconnection time.
     Aside,
+    /// Continuity broke here: who reads across it has missed something. Tells it where the route does so in-band; an event
+    /// only where it does so with events.
+    Gap(Gap),
 }
 
 impl Entry {
@@ -47,7 +51,7 @@ impl Entry {
     pub(super) fn own_fingerprint(&self) -> Option<u64> {
         match self.kind {
             EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
-            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside => None,
+            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside | EntryKind::Gap(_) => None,
         }
     }
 }

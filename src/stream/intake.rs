@@ -206,9 +206,7 @@ impl Intake {
             None => {
                 self.overlap = Overlap::None;
                 taken.is_gap = true;
-                if let Some(frame) = (self.tell)(Verdict::Gap(Gap::Upstream), &self.shown_id) {
-                    taken.entries.push(self.aside(frame, now));
-                }
+                taken.entries.push(self.gap(Gap::Upstream, now));
                 false
             }
         }
@@ -218,6 +216,17 @@ impl Intake {
         let (id, source_id) = (self.shown_id.clone(), self.upstream_id.clone());
         Entry { frame, id, source_id, kind: EntryKind::Aside, at: now }
     }
+
+    /// Where the route tells nothing in-band, a comment without a word stands for it: the log knows it all the same.
+    fn gap(&self, gap: Gap, now: Instant) -> Entry {
+        let told = (self.tell)(Verdict::Gap(gap), &self.shown_id);
+        let frame = told.unwrap_or_else(|| {
+            let mut encoder = Encoder::new();
+            encoder.comment("");
+            encoder.finish()
+        });
+        Entry { kind: EntryKind::Gap(gap), ..self.aside(frame, now) }
+    }
 }
 
 /// The first event at or after a place, asides passed over.
@@ -225,7 +234,7 @@ fn next_event(log: &EventLog, from: Offset) -> Option<(Offset, u64)> {
     let entries = log.from(from, 0).ok()?;
     entries.zip(from.0..).find_map(|(entry, offset)| match entry.kind {
         EntryKind::Event { fingerprint, .. } => Some((Offset(offset), fingerprint)),
-        EntryKind::Aside => None,
+        EntryKind::Aside | EntryKind::Gap(_) => None,
     })
 }
 

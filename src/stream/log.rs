@@ -10,6 +10,7 @@ use super::entry::{Entry, EntryKind};
 use super::forgotten::Forgotten;
 use super::journal::Past;
 use super::policy::Retention;
+use super::verdict::Gap;
 use crate::sse::EventId;
 
 /// A place between two entries: everything before it has been read. The first place of a stream is 0.
@@ -57,6 +58,8 @@ pub struct EventLog {
     /// Fingerprint of the newest entry evicted, if it was an event that the upstream named itself.
     event_before: Option<u64>,
     occurrences: HashMap<EventId, Occurrences>,
+    /// Where continuity broke, oldest first.
+    gaps: VecDeque<(u64, Gap)>,
     forgotten: Forgotten,
     /// Fingerprints of evicted events that the upstream named itself.
     forgotten_events: Forgotten,
@@ -100,6 +103,7 @@ impl EventLog {
             is_before_exact: false,
             event_before: None,
             occurrences: HashMap::new(),
+            gaps: VecDeque::new(),
             forgotten: Forgotten::new(retention.events),
             forgotten_events: Forgotten::new(retention.events),
             retention,
@@ -155,6 +159,9 @@ impl EventLog {
                     .insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset, is_repeated: false });
             }
         }
+        if let EntryKind::Gap(gap) = entry.kind {
+            self.gaps.push_back((offset, gap));
+        }
         let now = entry.at;
         self.bytes += entry.frame.len();
         let events_before = self.events_ever;
@@ -197,6 +204,9 @@ impl EventLog {
                     self.forgotten.add_id(&entry.id);
                 }
             }
+        }
+        if let EntryKind::Gap(_) = entry.kind {
+            self.gaps.pop_front();
         }
         self.event_before = entry.own_fingerprint();
         if let Some(fingerprint) = self.event_before {
@@ -277,6 +287,12 @@ impl EventLog {
         self.events_ever - self.events_after(at)
     }
 
+    /// The first break of continuity after a place.
+    pub fn gap_after(&self, at: Offset) -> Option<Gap> {
+        let passed = self.gaps.partition_point(|(offset, _)| *offset < at.0);
+        self.gaps.get(passed).map(|(_, gap)| *gap)
+    }
+
     /// The entries from a place on, oldest first.
     ///
     /// # Errors
@@ -299,7 +315,7 @@ impl EventLog {
             .rev()
             .filter(|&index| match self.kept[index].entry.kind {
                 EntryKind::Event { topic, .. } => seen.insert(topic),
-                EntryKind::Aside => false,
+                EntryKind::Aside | EntryKind::Gap(_) => false,
             })
             .map(|index| Offset(self.start + index as u64))
             .collect();

@@ -141,10 +141,12 @@ impl Subscription {
         self.backlog = Some(Box::new(backlog));
         self.pass_repeated();
         let log = self.stream.log();
-        Verdict::Resumed { missed: events + log.events_until(log.end()).saturating_sub(self.read) }
+        let missed = events + log.events_until(log.end()).saturating_sub(self.read);
+        log.gap_after(self.next).map_or(Verdict::Resumed { missed }, Verdict::Gap)
     }
 
-    /// Goes to where the client with this id stopped, or to where the route sends those who cannot.
+    /// Goes to where the client with this id stopped, or to where the route sends those who cannot. Across a break of
+    /// continuity nobody is resumed, but goes on from its place all the same.
     pub fn resume(&mut self, id: &str, on_gap: OnGap) -> Verdict {
         let log = self.stream.log();
         let gap = match log.place(id) {
@@ -152,7 +154,8 @@ impl Subscription {
                 self.next = at;
                 self.read = log.events_until(at);
                 self.seat.stands_at(self.next, self.read);
-                return Verdict::Resumed { missed: log.events_after(at) };
+                let missed = log.events_after(at);
+                return log.gap_after(at).map_or(Verdict::Resumed { missed }, Verdict::Gap);
             }
             Place::Evicted => Gap::Evicted,
             Place::Unknown if self.stream.minter().is_of_this_life(id) => Gap::Evicted,

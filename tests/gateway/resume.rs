@@ -3,6 +3,7 @@
 use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::{Emission, Origin};
+use crate::support::script::How;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
@@ -128,6 +129,31 @@ async fn a_client_with_an_id_that_was_never_there_is_told_of_the_gap() {
         scene.say(&["1", "2"]).await;
 
         scene.expect("/a", &[("last-event-id", "9")], "gap;reason=unknown", follow).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_before_a_gap_of_the_upstream_s_is_told_it_in_the_header_whatever_is_told_in_band() {
+    for form in ["off", "comment", "gap", "event"] {
+        let mut scene = Scene::new(&format!("[routes.replay]\nverdict = \"{form}\"")).await;
+        scene.say(&["1", "2"]).await;
+        scene.origin.cut(How::Fin);
+        scene.origin.wait_open(1).await;
+        scene.say(&["9"]).await;
+
+        for mut client in scene.two("/a", &[("last-event-id", "1")]).await {
+            assert_eq!(client.header("rillgate-resume"), "gap;reason=upstream", "{form}");
+            for (data, id) in [("2", "2"), ("9", "9")] {
+                let mut event = client.next_event(DEADLINE).await;
+                while event.kind == "rillgate.resume" {
+                    event = client.next_event(DEADLINE).await;
+                }
+                assert_eq!((event.data.as_str(), event.last_event_id.as_str()), (data, id), "{form}");
+            }
+        }
+        for client in scene.two("/a", &[("last-event-id", "9")]).await {
+            assert_eq!(client.header("rillgate-resume"), "resumed;missed=0", "{form}: it came after the gap");
+        }
     }
 }
 
