@@ -5,23 +5,21 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, USER_AGENT,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Empty;
 use tokio::time::timeout;
-use url::Url;
 
+use super::answer::{Answer, continuity, judge};
 use super::connection::{ConnectError, Exchange, exchange};
 use super::target::{Origin, Target};
 use crate::sse::{EventId, Parser};
-use crate::stream::{Batch, EventSource, Interrupted, LONGEST_RETRY_AFTER, OpenError, Opened};
+use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
 
 /// Redirects followed for one open, all on the same origin.
 const REDIRECTS: usize = 5;
@@ -73,7 +71,7 @@ impl HttpEventSource {
                 ConnectError::Closed(why) => OpenError::Dropped(why),
                 ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
             })?;
-            match self.judge(origin, &path, &exchange.response)? {
+            match judge(origin, &path, &exchange.response)? {
                 Answer::Stream => {
                     let (is_continued, is_gap) = continuity(exchange.response.headers(), after);
                     return Ok(Opened { items: self.items(exchange), is_continued, is_gap });
@@ -109,54 +107,6 @@ impl HttpEventSource {
         Ok(request)
     }
 
-    fn judge<B>(&self, origin: &Origin, path: &str, response: &Response<B>) -> Result<Answer, OpenError> {
-        let status = response.status();
-        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-        match status {
-            StatusCode::OK => {}
-            StatusCode::NO_CONTENT => return Err(OpenError::Complete),
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound { status: status.as_u16() }),
-            StatusCode::TOO_MANY_REQUESTS => {
-                return Err(OpenError::Busy { retry_after: header(RETRY_AFTER).and_then(retry_after) });
-            }
-            StatusCode::MOVED_PERMANENTLY
-            | StatusCode::FOUND
-            | StatusCode::SEE_OTHER
-            | StatusCode::TEMPORARY_REDIRECT
-            | StatusCode::PERMANENT_REDIRECT => return self.redirect(origin, path, header(LOCATION)),
-            _ if status.is_server_error() => {
-                // RFC 9110, 15.6.4: of these, 503 is the one that says for how long.
-                let wanted = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-                return Err(OpenError::Failing { status: status.as_u16(), retry_after: wanted.and_then(retry_after) });
-            }
-            _ => return Err(OpenError::Wrong(format!("the upstream answered {}", status.as_u16()))),
-        }
-        let content_type = header(CONTENT_TYPE).unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("text/event-stream") {
-            return Err(OpenError::Wrong(format!("the upstream's content type is {essence:?}, not text/event-stream")));
-        }
-        match header(CONTENT_ENCODING) {
-            Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
-                Err(OpenError::Wrong(format!("the upstream compressed its response ({encoding:?}) unasked")))
-            }
-            _ => Ok(Answer::Stream),
-        }
-    }
-
-    /// Followed only within the origin: the answer of another one would be another one's word for this stream.
-    fn redirect(&self, origin: &Origin, path: &str, location: Option<&str>) -> Result<Answer, OpenError> {
-        let here = Url::parse(&format!("{}://{}{path}", origin.scheme, origin.authority));
-        let next = location.and_then(|location| here.ok().map(|here| (here.join(location), here)));
-        match next {
-            Some((Ok(next), here)) if next.origin() == here.origin() => {
-                let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
-                Ok(Answer::Redirect(format!("{}{query}", next.path())))
-            }
-            _ => Err(OpenError::Wrong("the upstream redirects to another origin".to_owned())),
-        }
-    }
-
     fn items(&self, exchange: Exchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
         let reader = Reader {
             exchange,
@@ -176,34 +126,6 @@ impl EventSource for HttpEventSource {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
         self.open_any(after).boxed()
     }
-}
-
-/// Whether the head of the answer says that the upstream goes on after the id that it was asked for, and whether it says
-/// that it does not: as another rillgate does, or as hubs of the Mercure protocol do, which name the id after which they
-/// begin (draft-dunglas-mercure, "Reconciliation").
-fn continuity(answer: &HeaderMap, asked: Option<&EventId>) -> (bool, bool) {
-    let begins_after = || Some(answer.get("last-event-id")?.as_bytes() == asked?.as_str().as_bytes());
-    match answer.get("rillgate-resume") {
-        Some(verdict) => (verdict.as_bytes().starts_with(b"resumed"), verdict.as_bytes().starts_with(b"gap")),
-        None => begins_after().map_or((false, false), |is_asked| (is_asked, !is_asked)),
-    }
-}
-
-/// Seconds or a date (RFC 9110, 10.2.3); one that has passed is no wait, one that is far off [`LONGEST_RETRY_AFTER`].
-fn retry_after(value: &str) -> Option<Duration> {
-    let value = value.trim();
-    let wanted = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds are still a wish to be left alone.
-        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
-    } else {
-        httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()
-    };
-    Some(wanted.min(LONGEST_RETRY_AFTER))
-}
-
-enum Answer {
-    Stream,
-    Redirect(String),
 }
 
 struct Reader {
@@ -236,26 +158,6 @@ impl Reader {
                 Some(Ok(batch))
             }
             Err(why) => Some(Err(Interrupted::Broken(why))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_to_be_left_alone_is_seconds_or_a_date() {
-        let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
-
-        let in_a_minute = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
-
-        assert_eq!(retry_after(" 120"), Some(Duration::from_secs(120)));
-        assert!(retry_after(&in_a_minute).is_some_and(|wait| (55..=60).contains(&wait.as_secs())));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        assert_eq!((retry_after("soon"), retry_after("-1"), retry_after("")), (None, None, None));
-        for far_off in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
-            assert_eq!(retry_after(far_off), Some(LONGEST_RETRY_AFTER), "{far_off}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The origin side: how an upstream is reached and read.
 
+mod answer;
 mod connection;
 mod event_source;
 mod target;

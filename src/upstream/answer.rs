@@ -1,0 +1,116 @@
+//! What the head of an upstream's response says: an event stream, a way to one, or neither.
+//!
+//! Sees heads alone: follows nothing and reads no body.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
+use url::Url;
+
+use super::target::Origin;
+use crate::sse::EventId;
+use crate::stream::{LONGEST_RETRY_AFTER, OpenError};
+
+/// A response that leads on.
+pub(super) enum Answer {
+    /// It is the event stream.
+    Stream,
+    /// The event stream is at this path and query of the same origin.
+    Redirect(String),
+}
+
+/// Judges a response by its head.
+///
+/// # Errors
+/// Why it is no event stream.
+pub(super) fn judge<B>(origin: &Origin, path: &str, response: &Response<B>) -> Result<Answer, OpenError> {
+    let status = response.status();
+    let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    match status {
+        StatusCode::OK => {}
+        StatusCode::NO_CONTENT => return Err(OpenError::Complete),
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound { status: status.as_u16() }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            return Err(OpenError::Busy { retry_after: header(RETRY_AFTER).and_then(retry_after) });
+        }
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT => return redirect(origin, path, header(LOCATION)),
+        _ if status.is_server_error() => {
+            // RFC 9110, 15.6.4: of these, 503 is the one that says for how long.
+            let wanted = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
+            return Err(OpenError::Failing { status: status.as_u16(), retry_after: wanted.and_then(retry_after) });
+        }
+        _ => return Err(OpenError::Wrong(format!("the upstream answered {}", status.as_u16()))),
+    }
+    let content_type = header(CONTENT_TYPE).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("text/event-stream") {
+        return Err(OpenError::Wrong(format!("the upstream's content type is {essence:?}, not text/event-stream")));
+    }
+    match header(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
+            Err(OpenError::Wrong(format!("the upstream compressed its response ({encoding:?}) unasked")))
+        }
+        _ => Ok(Answer::Stream),
+    }
+}
+
+/// Followed only within the origin: the answer of another one would be another one's word for this stream.
+fn redirect(origin: &Origin, path: &str, location: Option<&str>) -> Result<Answer, OpenError> {
+    let here = Url::parse(&format!("{}://{}{path}", origin.scheme, origin.authority));
+    let next = location.and_then(|location| here.ok().map(|here| (here.join(location), here)));
+    match next {
+        Some((Ok(next), here)) if next.origin() == here.origin() => {
+            let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
+            Ok(Answer::Redirect(format!("{}{query}", next.path())))
+        }
+        _ => Err(OpenError::Wrong("the upstream redirects to another origin".to_owned())),
+    }
+}
+
+/// Whether the head of the answer says that the upstream goes on after the id that it was asked for, and whether it says
+/// that it does not: as another rillgate does, or as hubs of the Mercure protocol do, which name the id after which they
+/// begin (draft-dunglas-mercure, "Reconciliation").
+pub(super) fn continuity(answer: &HeaderMap, asked: Option<&EventId>) -> (bool, bool) {
+    let begins_after = || Some(answer.get("last-event-id")?.as_bytes() == asked?.as_str().as_bytes());
+    match answer.get("rillgate-resume") {
+        Some(verdict) => (verdict.as_bytes().starts_with(b"resumed"), verdict.as_bytes().starts_with(b"gap")),
+        None => begins_after().map_or((false, false), |is_asked| (is_asked, !is_asked)),
+    }
+}
+
+/// Seconds or a date (RFC 9110, 10.2.3); one that has passed is no wait, one that is far off [`LONGEST_RETRY_AFTER`].
+fn retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let wanted = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds are still a wish to be left alone.
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()
+    };
+    Some(wanted.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_be_left_alone_is_seconds_or_a_date() {
+        let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
+
+        let in_a_minute = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
+
+        assert_eq!(retry_after(" 120"), Some(Duration::from_secs(120)));
+        assert!(retry_after(&in_a_minute).is_some_and(|wait| (55..=60).contains(&wait.as_secs())));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!((retry_after("soon"), retry_after("-1"), retry_after("")), (None, None, None));
+        for far_off in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
+            assert_eq!(retry_after(far_off), Some(LONGEST_RETRY_AFTER), "{far_off}");
+        }
+    }
+}
