@@ -4,11 +4,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::Url;
 
+use super::excerpt::quoted;
 use super::target::Origin;
+use super::{coding, content_type};
 use crate::sse::EventId;
 use crate::stream::{LONGEST_RETRY_AFTER, OpenError};
 
@@ -46,16 +48,23 @@ pub(super) fn judge<B>(origin: &Origin, path: &str, response: &Response<B>) -> R
         }
         _ => return Err(OpenError::Wrong(format!("the upstream answered {}", status.as_u16()))),
     }
-    let content_type = header(CONTENT_TYPE).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("text/event-stream") {
-        return Err(OpenError::Wrong(format!("the upstream's content type is {essence:?}, not text/event-stream")));
+    match content_type::essence(response.headers()) {
+        Some(essence) if essence == "text/event-stream" => {}
+        found => return Err(OpenError::Wrong(wrong_type(response.headers(), found))),
     }
-    match header(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
-            Err(OpenError::Wrong(format!("the upstream compressed its response ({encoding:?}) unasked")))
+    match coding::unreadable(response.headers()) {
+        Some((field, coding)) => {
+            Err(OpenError::Wrong(format!("the upstream compressed its response ({field}: {coding})")))
         }
-        _ => Ok(Answer::Stream),
+        None => Ok(Answer::Stream),
+    }
+}
+
+fn wrong_type(headers: &HeaderMap, essence: Option<String>) -> String {
+    let given = essence.as_deref().map(str::as_bytes).or_else(|| headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes));
+    match given {
+        Some(given) => format!("the upstream's content type is {}, not text/event-stream", quoted(given)),
+        None => "the upstream's response has no content type".to_owned(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The origin side: how an upstream is reached and read.
 
 mod answer;
+mod coding;
 mod connection;
+mod content_type;
 mod event_source;
+mod excerpt;
 mod target;
 
 pub use event_source::HttpEventSource;

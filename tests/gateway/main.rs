@@ -50,4 +50,5 @@ mod tls_workers;
 mod upgrade;
 mod upstream;
 mod upstream_failure;
+mod upstream_heads;
 mod watching;

@@ -1,0 +1,80 @@
+//! The codings that an upstream may have compressed its response with, unasked.
+//!
+//! Refused are codings that exist. Producers write other words to keep what stands between from compressing (`none` is
+//! seen most): a client that is connected directly reads such a response as it is, and so does the gateway.
+
+use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName};
+
+/// The field and the coding that make the response unreadable here, if there are any.
+pub(super) fn unreadable(headers: &HeaderMap) -> Option<(HeaderName, &'static str)> {
+    [CONTENT_ENCODING, TRANSFER_ENCODING].into_iter().find_map(|field| {
+        let lines = headers.get_all(&field).into_iter().map(|line| line.as_bytes());
+        let mut codings = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(name);
+        let known = codings.find_map(|name| KNOWN.iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes())))?;
+        Some((field, *known))
+    })
+}
+
+/// Without parameters, which transfer codings may have (RFC 9112, 7), and without white space.
+fn name(coding: &[u8]) -> &[u8] {
+    coding.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// The HTTP Content Coding Registry of IANA without `identity`.
+const KNOWN: &[&str] = &[
+    "aes128gcm",
+    "br",
+    "compress",
+    "dcb",
+    "dcz",
+    "deflate",
+    "exi",
+    "gzip",
+    "pack200-gzip",
+    "x-compress",
+    "x-gzip",
+    "zstd",
+];
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(fields: &[(HeaderName, &'static str)]) -> Option<(HeaderName, &'static str)> {
+        let fields = fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name, value);
+        }
+        unreadable(&headers)
+    }
+
+    #[test]
+    fn words_that_are_no_coding_are_read_as_they_are() {
+        for value in ["", "none", "identity", "IDENTITY", "identity, identity", "utf-8", "chunked", "gzipped", ",,"] {
+            assert_eq!(of(&[(CONTENT_ENCODING, value)]), None, "{value:?}");
+            assert_eq!(of(&[(CONTENT_ENCODING, "identity"), (CONTENT_ENCODING, value)]), None, "{value:?}");
+        }
+        assert_eq!(of(&[(TRANSFER_ENCODING, "chunked")]), None);
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn a_coding_that_exists_is_found_on_any_line_and_in_any_list() {
+        for (value, coding) in [("gzip", "gzip"), ("X-Gzip", "x-gzip"), ("identity, br", "br"), ("\tzstd ,", "zstd")] {
+            assert_eq!(of(&[(CONTENT_ENCODING, value)]), Some((CONTENT_ENCODING, coding)), "{value:?}");
+            let twice = [(CONTENT_ENCODING, "identity"), (CONTENT_ENCODING, value)];
+            assert_eq!(of(&twice), Some((CONTENT_ENCODING, coding)), "{value:?}");
+        }
+        for value in ["gzip, chunked", "gzip;q=1,chunked", "gzip"] {
+            assert_eq!(of(&[(TRANSFER_ENCODING, value)]), Some((TRANSFER_ENCODING, "gzip")), "{value:?}");
+        }
+        assert_eq!(
+            of(&[(TRANSFER_ENCODING, "gzip"), (TRANSFER_ENCODING, "chunked")]).map(|found| found.1),
+            Some("gzip")
+        );
+    }
+}

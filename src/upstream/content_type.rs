@@ -1,0 +1,72 @@
+//! The content type of a response whose field may stand there twice, hold a list, or make no sense.
+//!
+//! As the Fetch standard extracts a MIME type: of all values the last one that is a MIME type counts, and `*/*` is none.
+//! Parameters say nothing to an event source.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+/// Type and subtype in lower case, of the last value that has both.
+pub(super) fn essence(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(CONTENT_TYPE).iter().flat_map(|line| split(line.as_bytes()));
+    values.filter_map(parse).rfind(|essence| essence != "*/*")
+}
+
+/// The values of one line: commas inside a quoted string separate nothing.
+fn split(line: &[u8]) -> Vec<&[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let is_separator = |&byte: &u8| {
+        let is_separator = byte == b',' && !is_quoted;
+        is_quoted ^= byte == b'"' && !is_escaped;
+        is_escaped = is_quoted && byte == b'\\' && !is_escaped;
+        is_separator
+    };
+    line.split(is_separator).collect()
+}
+
+fn parse(value: &[u8]) -> Option<String> {
+    let essence = std::str::from_utf8(value.split(|&byte| byte == b';').next()?).ok()?;
+    let (main, sub) = essence.trim_matches([' ', '\t']).split_once('/')?;
+    (is_token(main) && is_token(sub)).then(|| format!("{main}/{sub}").to_ascii_lowercase())
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(lines: &[&[u8]]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(CONTENT_TYPE, HeaderValue::from_bytes(line).expect("a field value"));
+        }
+        essence(&headers)
+    }
+
+    #[test]
+    fn the_last_value_that_is_a_type_counts() {
+        let stream = Some("text/event-stream".to_owned());
+        for lines in [
+            &[&b"text/event-stream"[..]][..],
+            &[b"text/html", b"text/event-stream"],
+            &[b"text/html, Text/Event-Stream ; charset=utf-8"],
+            &[b"text/event-stream", b"nonsense"],
+            &[b"text/event-stream", b""],
+            &[b"text/event-stream", b"*/*"],
+            &[b"text/event-stream", b"text/\xe9"],
+            &[b"text/html;x=\"a,text/plain\"", b"text/event-stream;x=\"a\\\", text/plain\""],
+            &[b"text/event-stream;", b"text /html"],
+        ] {
+            assert_eq!(of(lines), stream, "{:?}", lines.iter().map(|line| line.escape_ascii()).collect::<Vec<_>>());
+        }
+        assert_eq!(of(&[b"text/event-stream", b"text/html"]).as_deref(), Some("text/html"));
+        assert_eq!(of(&[b"text/event-stream, text/html"]).as_deref(), Some("text/html"));
+        assert_eq!((of(&[]), of(&[b""]), of(&[b"text"]), of(&[b"*/*"])), (None, None, None, None));
+    }
+}
