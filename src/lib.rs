@@ -25,6 +25,7 @@ pub mod memory;
 pub mod route;
 pub mod secret;
 mod serving;
+mod spoken;
 pub mod sse;
 pub mod store;
 pub mod stream;

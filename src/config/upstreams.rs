@@ -28,8 +28,18 @@ pub(super) const UPSTREAM: &[Key] = &[
         "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }.",
     )
     .secret(),
-    Key::default("connect_timeout", Kind::duration("10ms", "5m"), "3s", "TCP and TLS must be established within this."),
-    Key::default("open_timeout", Kind::duration("10ms", "10m"), "10s", "Response headers must have come within this."),
+    Key::default(
+        "connect_timeout",
+        Kind::duration("10ms", "5m"),
+        "3s",
+        "TCP and TLS must be established within this; the addresses of a name share it. Resolving may take as long again.",
+    ),
+    Key::default(
+        "open_timeout",
+        Kind::duration("10ms", "10m"),
+        "10s",
+        "Response headers must have come within this.",
+    ),
     Key::default(
         "idle_timeout",
         Kind::duration_or_zero("10ms", "1d"),

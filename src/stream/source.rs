@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
+use crate::spoken::spoken;
 use crate::sse::{EventId, Item};
 
 /// The longest that an upstream's wish to be left alone counts for.
@@ -66,14 +67,14 @@ pub enum OpenError {
         /// What its `Retry-After` said.
         retry_after: Option<Duration>,
     },
-    /// The upstream could not be reached.
-    #[error("the upstream cannot be reached: {0}")]
+    /// The upstream could not be reached: where, and why.
+    #[error("{0}")]
     Unreachable(String),
     /// The upstream took the connection and closed it without an answer, as what stands in front of one that is down does.
-    #[error("the upstream closed the connection without an answer: {0}")]
+    #[error("{0}")]
     Dropped(String),
     /// The upstream did not answer in time.
-    #[error("the upstream did not answer within {} ms", .0.as_millis())]
+    #[error("the upstream did not answer within {} (open_timeout)", spoken(*.0))]
     Silent(Duration),
 }
 
@@ -121,7 +122,7 @@ pub enum Interrupted {
     #[error("the connection broke: {0}")]
     Broken(String),
     /// No bytes for the configured time.
-    #[error("no bytes for {} ms", .0.as_millis())]
+    #[error("no bytes from the upstream for {} (idle_timeout)", spoken(*.0))]
     Idle(Duration),
     /// A line or an event over the bound.
     #[error("{0}")]

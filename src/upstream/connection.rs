@@ -5,9 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,26 +14,15 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
+use super::connector::{Io, connect, reason};
+use super::excerpt::shortened;
 use super::target::{Origin, Target};
-
-/// Anything that carries bytes both ways.
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 
 /// Most bytes of an upstream's response head: hyper's read buffer.
 const HEAD_BYTES: usize = 64 * 1024;
-
-/// Silence after which the kernel asks whether the upstream's host is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +54,7 @@ pub async fn exchange(
     origin: &Origin,
     request: Request<Empty<Bytes>>,
 ) -> Result<Exchange, ConnectError> {
-    let io = timeout(target.connect_timeout, connect(target, origin))
-        .await
-        .map_err(|_| ConnectError::Unreachable(format!("no connection within {}", millis(target.connect_timeout))))??;
+    let io = connect(target, origin).await.map_err(ConnectError::Unreachable)?;
     let (mut sender, mut driver) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
@@ -118,40 +103,20 @@ impl Exchange {
     }
 }
 
-async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, ConnectError> {
-    let unreachable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
-    let tcp = TcpStream::connect((origin.host(), origin.port())).await.map_err(unreachable)?;
-    tcp.set_nodelay(true).map_err(unreachable)?;
-    // A quiet upstream may be a dead one: without this a stream whose host vanished would wait for ever.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
-    if !origin.is_tls() {
-        return Ok(Box::new(tcp));
-    }
-    let config = target.tls.clone().expect("a target with an https origin has a TLS configuration");
-    let name = ServerName::try_from(origin.host().to_owned())
-        .map_err(|_| ConnectError::Unreachable(format!("{:?} is no server name", origin.host())))?;
-    let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp).await.map_err(unreachable)?;
-    Ok(Box::new(tls))
-}
-
 /// Whether the connection itself failed, and not what came over it.
 fn is_reset(error: &hyper::Error) -> bool {
     use std::error::Error as _;
     error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
-/// An error with its causes: hyper's own text rarely names the reason.
+/// An error with its causes, since hyper's own text rarely names the reason, shortened.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let words = error.downcast_ref::<std::io::Error>().map_or_else(|| error.to_string(), reason);
+        text = format!("{text}: {words}");
         cause = error.source();
     }
-    text
-}
-
-fn millis(duration: Duration) -> String {
-    format!("{} ms", duration.as_millis())
+    shortened(&text)
 }

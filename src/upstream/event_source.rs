@@ -68,7 +68,9 @@ impl HttpEventSource {
             let request = self.request(origin, &path, after)?;
             let exchange = exchange(&self.target, origin, request).await.map_err(|error| match error {
                 ConnectError::Unreachable(why) => OpenError::Unreachable(why),
-                ConnectError::Closed(why) => OpenError::Dropped(why),
+                ConnectError::Closed(why) => {
+                    OpenError::Dropped(format!("{} closed the connection without an answer: {why}", origin.address()))
+                }
                 ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
             })?;
             match judge(origin, &path, &exchange.response)? {

@@ -3,6 +3,7 @@
 mod answer;
 mod coding;
 mod connection;
+mod connector;
 mod content_type;
 mod event_source;
 mod excerpt;

@@ -17,7 +17,8 @@ pub struct Target {
     pub origins: Vec<Origin>,
     /// Sent with every request; values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// TCP and TLS must be established within this. Default 3 s.
+    /// TCP and TLS must be established within this, which several addresses share. A name may take as long again. Default
+    /// 3 s.
     pub connect_timeout: Duration,
     /// Response headers must have come within this, counted from the start of the attempt. Default 10 s.
     pub open_timeout: Duration,
@@ -51,6 +52,11 @@ impl Origin {
     /// Whether the connection is over TLS.
     pub fn is_tls(&self) -> bool {
         self.scheme == Scheme::HTTPS
+    }
+
+    /// Host and port, for people.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.authority.host(), self.port())
     }
 
     /// The host as one connects to it: an IPv6 address without its brackets.

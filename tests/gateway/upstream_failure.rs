@@ -160,6 +160,28 @@ async fn an_upstream_that_is_down_is_refused_at_once_where_the_route_says_so() {
 }
 
 #[tokio::test]
+async fn why_an_upstream_cannot_be_had_is_said_in_plain_words() {
+    let silent = Origin::start_with(|_| Answer::silence()).await;
+    let slamming = Origin::start_with(|_| Answer::raw("")).await;
+    let (closed, hole) = (ClosedPort::new(), BlackHole::new());
+
+    for (url, said) in [
+        (closed.url(), "cannot connect to ADDRESS: connection refused"),
+        (hole.url(), "cannot connect to ADDRESS: timed out after 300 ms"),
+        (silent.url(), "the upstream did not answer within 400 ms (open_timeout)"),
+        (slamming.url(), "ADDRESS closed the connection without an answer"),
+        ("http://producer.invalid".to_owned(), "cannot resolve producer.invalid: "),
+    ] {
+        let gateway = Setup::for_origin(&url).upstream(QUICK).delivery(REFUSING).start().await;
+
+        Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+
+        let said = said.replace("ADDRESS", url.trim_start_matches("http://"));
+        gateway.wait_line(&said, DEADLINE).await;
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_down_is_waited_for_with_heartbeats_and_its_events_come_when_it_returns() {
     let silent = Origin::start_with(|_| Answer::silence()).await;
     let failing = Origin::start_with(|_| Answer::status(503)).await;
