@@ -37,8 +37,8 @@ pub(super) const UPSTREAM: &[Key] = &[
     Key::default(
         "open_timeout",
         Kind::duration("10ms", "10m"),
-        "10s",
-        "Response headers must have come within this.",
+        "60s",
+        "Response headers must have come within this, whether or not clients wait.",
     ),
     Key::default(
         "idle_timeout",

@@ -20,7 +20,8 @@ pub struct Target {
     /// TCP and TLS must be established within this, which several addresses share. A name may take as long again. Default
     /// 3 s.
     pub connect_timeout: Duration,
-    /// Response headers must have come within this, counted from the start of the attempt. Default 10 s.
+    /// Response headers must have come within this, counted from the start of the attempt. Default 60 s: a model
+    /// may think for long before it begins.
     pub open_timeout: Duration,
     /// No bytes, comments included, for this long: reconnect. `None`: off, the default.
     pub idle_timeout: Option<Duration>,
