@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rillgate_fuzz::parse;
+use rillgate_fuzz::{Parsed, parse};
 use rillgate_fuzz::reference::{self, Dispatched, Interpretation};
 use rillgate_fuzz::sse::Item;
 
@@ -14,18 +14,19 @@ fuzz_target!(|input: &[u8]| {
     let (size, limit) = (usize::from(*size) + 1, usize::from(*limit));
 
     // Replacement characters make text three times as long, at most. Ids have a limit of their own, which may be met.
-    let (items, outcome) = parse(body.len() * 3, [body]);
+    let (parsed, outcome) = parse(body.len() * 3, [body]);
     if outcome.is_ok() {
-        assert_eq!(interpret(&items), reference::interpret(body));
+        assert_eq!(interpret(&parsed), reference::interpret(body));
     }
-    assert_eq!(parse(body.len() * 3, body.chunks(size)), (items.clone(), outcome));
-    assert_eq!(parse(body.len() * 3, body.chunks(1)), (items, outcome));
+    assert_eq!(parse(body.len() * 3, body.chunks(size)), (parsed.clone(), outcome));
+    assert_eq!(parse(body.len() * 3, body.chunks(1)), (parsed, outcome));
 
     assert_eq!(parse(limit, body.chunks(size)), parse(limit, [body]));
 });
 
-fn interpret(items: &[Item]) -> Interpretation {
-    let mut seen = Interpretation::default();
+fn interpret((items, comments): &Parsed) -> Interpretation {
+    let comments = usize::try_from(*comments).expect("few");
+    let mut seen = Interpretation { comments, ..Interpretation::default() };
     for item in items {
         match item {
             Item::Event(event) => {
@@ -41,7 +42,6 @@ fn interpret(items: &[Item]) -> Interpretation {
             }
             Item::Id(id) => seen.last_event_id = id.to_string(),
             Item::Retry(time) => seen.retries.push(u32::try_from(time.as_millis()).expect("clamped to 32 bits")),
-            Item::Comment => seen.comments += 1,
         }
     }
     seen

@@ -28,6 +28,7 @@ pub struct Parser {
     at_start: bool,
     block: Block,
     last_event_id: EventId,
+    comments: u64,
     failure: Option<TooLarge>,
 }
 
@@ -40,8 +41,6 @@ pub enum Item {
     Id(EventId),
     /// A new reconnection time, in force from its line on. At most `u32::MAX` milliseconds.
     Retry(Duration),
-    /// A comment, which says no more than that the producer is alive.
-    Comment,
 }
 
 /// More than the parser holds. The stream cannot be followed any further.
@@ -86,6 +85,7 @@ impl Parser {
             at_start: true,
             block: Block::default(),
             last_event_id: EventId::default(),
+            comments: 0,
             failure: None,
         }
     }
@@ -111,6 +111,11 @@ impl Parser {
     /// The last event id in force after the last completed block; empty at the beginning.
     pub fn last_event_id(&self) -> &EventId {
         &self.last_event_id
+    }
+
+    /// How many comments have come. They say no more than that the producer is alive, so they are not kept.
+    pub fn comments(&self) -> u64 {
+        self.comments
     }
 
     fn read(&mut self, mut rest: &[u8], items: &mut Vec<Item>) -> Result<(), TooLarge> {
@@ -175,7 +180,7 @@ impl Parser {
         }
         let (name, value) = match memchr(b':', line) {
             Some(0) => {
-                items.push(Item::Comment);
+                self.comments += 1;
                 return Ok(());
             }
             Some(colon) => {

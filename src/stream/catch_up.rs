@@ -143,7 +143,7 @@ impl CatchUp {
         for item in batch.items {
             match item {
                 // A reconnection time reaches clients by way of the stream's own connection.
-                Item::Comment | Item::Retry(_) => continue,
+                Item::Retry(_) => continue,
                 Item::Id(id) => self.take_id(&id),
                 Item::Event(event) => self.take_event(&event),
             }

@@ -15,11 +15,9 @@ use super::intake::Intake;
 use super::policy::OnEnd;
 use super::source::{Batch, Interrupted, OpenError, Opened};
 use super::spec::StreamSpec;
+use super::turn::Turn;
 use crate::backoff::Backoff;
 use crate::chance;
-
-/// Most batches taken from the upstream before they are published together.
-const GATHERED_BATCHES: usize = 64;
 
 /// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
@@ -201,7 +199,9 @@ impl Ingest {
 
     async fn copy(&mut self, opened: Opened) -> Result<(), Interrupted> {
         let mut items = opened.items;
+        let mut turn = Turn::default();
         loop {
+            turn.give_way().await;
             let batch = match items.next().now_or_never() {
                 Some(batch) => batch,
                 None if !self.round.is_over() => {
@@ -210,19 +210,22 @@ impl Ingest {
                 }
                 None => {
                     self.burst = Burst::default();
+                    turn.has_waited();
                     items.next().await
                 }
             };
             let Some(batch) = batch else { break };
             let mut gathered = batch?;
+            turn.spend(&gathered);
             // Everything that is there already goes out together: readers then take it in one write.
             let mut outcome = Ok(());
             let mut ended = false;
-            for _ in 1..GATHERED_BATCHES {
+            while !turn.is_over() {
                 match items.next().now_or_never() {
-                    Some(Some(Ok(Batch { items, bytes }))) => {
-                        gathered.items.extend(items);
-                        gathered.bytes += bytes;
+                    Some(Some(Ok(batch))) => {
+                        turn.spend(&batch);
+                        gathered.items.extend(batch.items);
+                        gathered.bytes += batch.bytes;
                     }
                     Some(Some(Err(interrupted))) => {
                         outcome = Err(interrupted);

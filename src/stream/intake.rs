@@ -96,7 +96,6 @@ impl Intake {
         let mut taken = Taken::default();
         for item in items {
             match item {
-                Item::Comment => {}
                 Item::Retry(retry) => {
                     taken.retry = Some(retry);
                     let mut encoder = Encoder::new();

@@ -31,6 +31,7 @@ mod spec;
 mod subscription;
 mod taken;
 mod tap;
+mod turn;
 mod verdict;
 
 pub use audience::{Audience, Client, Reader, Seat};

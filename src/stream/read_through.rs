@@ -22,6 +22,7 @@ use super::log::Place;
 use super::policy::OnEnd;
 use super::source::{EventSource, Opened};
 use super::spec::Observer;
+use super::turn::Turn;
 use crate::sse::EventId;
 use crate::tasks::Tasks;
 
@@ -192,10 +193,13 @@ impl Run {
             catch_up.told();
         }
         let mut paused_at = Instant::now() + PAUSE;
+        let mut turn = Turn::default();
         loop {
+            turn.give_way().await;
             let joined = tokio::select! {
                 batch = items.next() => match batch {
                     Some(Ok(batch)) => {
+                        turn.spend(&batch);
                         if !batch.items.is_empty() {
                             paused_at = Instant::now() + PAUSE;
                         }

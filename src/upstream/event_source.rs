@@ -112,6 +112,7 @@ impl HttpEventSource {
     fn items(&self, exchange: Exchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
         let reader = Reader {
             exchange,
+            unread: Bytes::new(),
             parser: Parser::new(self.target.max_event),
             idle_timeout: self.target.idle_timeout,
             failed: None,
@@ -132,6 +133,8 @@ impl EventSource for HttpEventSource {
 
 struct Reader {
     exchange: Exchange,
+    /// Of what was read last, what the parser has not had.
+    unread: Bytes,
     parser: Parser,
     idle_timeout: Option<Duration>,
     /// To be told after the items that came before it.
@@ -143,23 +146,28 @@ impl Reader {
         if let Some(failed) = self.failed.take() {
             return Some(Err(failed));
         }
-        let data = poll_fn(|cx| self.exchange.poll_data(cx));
-        let data = match self.idle_timeout {
-            Some(idle) => match timeout(idle, data).await {
-                Ok(data) => data,
-                Err(_) => return Some(Err(Interrupted::Idle(idle))),
-            },
-            None => data.await,
-        };
-        match data? {
-            Ok(data) => {
-                let mut batch = Batch { items: Vec::new(), bytes: data.len() };
-                if let Err(too_large) = self.parser.push(&data, &mut batch.items) {
-                    self.failed = Some(Interrupted::TooLarge(too_large.to_string()));
-                }
-                Some(Ok(batch))
+        if self.unread.is_empty() {
+            let data = poll_fn(|cx| self.exchange.poll_data(cx));
+            let data = match self.idle_timeout {
+                Some(idle) => match timeout(idle, data).await {
+                    Ok(data) => data,
+                    Err(_) => return Some(Err(Interrupted::Idle(idle))),
+                },
+                None => data.await,
+            };
+            match data? {
+                Ok(data) => self.unread = data,
+                Err(why) => return Some(Err(Interrupted::Broken(why))),
             }
-            Err(why) => Some(Err(Interrupted::Broken(why))),
         }
+        let data = self.unread.split_to(self.unread.len().min(PIECE));
+        let mut batch = Batch { items: Vec::new(), bytes: data.len() };
+        if let Err(too_large) = self.parser.push(&data, &mut batch.items) {
+            self.failed = Some(Interrupted::TooLarge(too_large.to_string()));
+        }
+        Some(Ok(batch))
     }
 }
+
+/// Most bytes that are parsed at once: whoever takes what comes of them can give way in between.
+const PIECE: usize = 16 * 1024;

@@ -9,6 +9,7 @@
 )]
 
 mod auth;
+mod busy_worker;
 mod clients;
 mod compatibility;
 mod conformance;

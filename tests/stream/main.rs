@@ -5,6 +5,7 @@
 mod house;
 mod publishing;
 mod refusals;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

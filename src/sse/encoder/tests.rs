@@ -82,7 +82,7 @@ fn a_prelude_is_comment_retry_id_and_blank_line() {
     let frame = encoder.finish();
 
     assert_eq!(frame.body(), ":\nretry: 2000\nid: 7\n\n");
-    assert_eq!(parsed(&frame), [Item::Comment, Item::Retry(Duration::from_secs(2)), Item::Id(id("7"))]);
+    assert_eq!(parsed(&frame), [Item::Retry(Duration::from_secs(2)), Item::Id(id("7"))]);
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! How much of an upstream's bytes is worked on before everyone else on the same worker has a turn.
+//!
+//! An upstream that sends as fast as it can never has to be waited for. Without a bound its ingest would be all that its
+//! worker does: neither sockets nor timers of other streams would be looked at.
+
+use super::source::Batch;
+
+/// The work done since others last had a turn.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    spent: usize,
+}
+
+impl Turn {
+    /// Counts what has been taken from the upstream.
+    pub(super) fn spend(&mut self, batch: &Batch) {
+        // Each read costs something, however little it brings.
+        self.spent = self.spent.saturating_add(batch.bytes).saturating_add(READ_COST);
+    }
+
+    /// Whether it is for others to go on.
+    pub(super) fn is_over(&self) -> bool {
+        self.spent >= MOST
+    }
+
+    /// The upstream made us wait, in which everyone else had a turn.
+    pub(super) fn has_waited(&mut self) {
+        self.spent = 0;
+    }
+
+    /// Lets others go on, if it is for them.
+    pub(super) async fn give_way(&mut self) {
+        if self.is_over() {
+            // The runtime wakes who yields only after it has looked at sockets and timers. A task that is just woken again,
+            // as by the runtime's own budget of 128 reads, would run some 60 times before that.
+            tokio::task::yield_now().await;
+            self.has_waited();
+        }
+    }
+}
+
+/// Most bytes of a turn: well below a millisecond of parsing and publishing.
+const MOST: usize = 64 * 1024;
+
+/// The bytes that a read counts for beyond its own.
+const READ_COST: usize = 1024;

@@ -1,0 +1,56 @@
+//! Upstreams that never have to be waited for: others on the same worker have their turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+use rillgate::sse::EventId;
+use rillgate::stream::{Batch, EventSource, OnEnd, OpenError, Opened, Phase, Policy};
+use tokio::time::timeout;
+
+use crate::house::House;
+
+/// Says nothing, as fast as it can, in so many reads.
+struct Chatter {
+    reads: u64,
+    bytes: usize,
+}
+
+impl EventSource for Chatter {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        let bytes = self.bytes;
+        let items = stream::iter(0..self.reads).map(move |_| Ok(Batch { items: Vec::new(), bytes })).boxed();
+        std::future::ready(Ok(Opened { items, is_continued: false, is_gap: false })).boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_always_has_more_lets_others_go_on() {
+    for (reads, bytes, turns) in [(10_000, 16 * 1024, 2_000), (10_000, 1, 150)] {
+        let mut house = House::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
+        house.spec.source = Arc::new(Chatter { reads, bytes });
+        let had = Arc::new(AtomicU64::new(0));
+        let counted = had.clone();
+        house.tasks.spawn("sibling", async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+
+        let reader = house.subscribe();
+        let mut progress = reader.stream().progress();
+        let ended = async {
+            while progress.phase != Phase::Complete {
+                tokio::task::yield_now().await;
+                progress = reader.stream().progress();
+            }
+        };
+        timeout(Duration::from_secs(20), ended).await.expect("the upstream ends");
+
+        let had = had.load(Ordering::Relaxed);
+        assert!(had >= turns, "{had} turns beside {reads} reads of {bytes} bytes");
+    }
+}
