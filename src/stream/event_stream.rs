@@ -26,8 +26,8 @@ use super::log::{EventLog, Offset, Place};
 use super::minter::Minter;
 use super::news::News;
 use super::policy::Policy;
+use super::progress::{Phase, Progress};
 use super::read_through::CatchUps;
-use super::source::OpenError;
 use super::subscription::Subscription;
 use super::taken::{Taken, Taking};
 
@@ -70,32 +70,6 @@ struct Life {
     was_cut_off: bool,
     /// When the source was connected for the first time since.
     connected: Option<tokio::time::Instant>,
-}
-
-/// Where the stream is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// The log's end.
-    pub end: Offset,
-    /// What the source is doing.
-    pub phase: Phase,
-    /// The upstream's own reconnection time in milliseconds, once it has said one.
-    pub retry: Option<std::time::Duration>,
-}
-
-/// What the source is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Its first connection is being made.
-    Opening,
-    /// Events come as they happen.
-    Live,
-    /// It is gone and being tried again. `None`: it was connected and broke.
-    Retrying(Option<Arc<OpenError>>),
-    /// It was refused at the first attempt; the stream is about to be forgotten.
-    Refused(Arc<OpenError>),
-    /// It has said all.
-    Complete,
 }
 
 /// What an operator wants to know about a stream.

@@ -10,9 +10,10 @@ use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
 use super::audience::Round;
-use super::event_stream::{EventStream, Phase};
+use super::event_stream::EventStream;
 use super::intake::Intake;
 use super::policy::OnEnd;
+use super::progress::Phase;
 use super::source::{Batch, Interrupted, OpenError, Opened};
 use super::spec::StreamSpec;
 use super::turn::Turn;

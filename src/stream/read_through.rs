@@ -17,9 +17,10 @@ use tracing::debug;
 
 use super::backlog::Backlog;
 use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp};
-use super::event_stream::{EventStream, Phase};
+use super::event_stream::EventStream;
 use super::log::Place;
 use super::policy::OnEnd;
+use super::progress::Phase;
 use super::source::{EventSource, Opened};
 use super::spec::Observer;
 use super::turn::Turn;

@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::debug;
 
-use super::event_stream::{EventStream, Phase};
+use super::event_stream::EventStream;
 use super::ingest::{Finished, Ingest};
 use super::key::StreamKey;
+use super::progress::Phase;
 use super::source::OpenError;
 use super::spec::StreamSpec;
 use super::subscription::Subscription;

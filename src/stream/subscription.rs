@@ -12,10 +12,11 @@ use tokio::sync::watch;
 
 use super::audience::{Client, Seat};
 use super::backlog::{Backlog, Continuation};
-use super::event_stream::{EventStream, Phase, Progress};
+use super::event_stream::EventStream;
 use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
+use super::progress::{Phase, Progress};
 use super::source::OpenError;
 use super::taken::{Taken, Taking};
 use super::verdict::{Gap, Verdict};

@@ -5,8 +5,9 @@
 
 use std::sync::{Arc, Weak};
 
-use super::event_stream::{EventStream, Phase};
+use super::event_stream::EventStream;
 use super::log::Offset;
+use super::progress::Phase;
 use crate::sse::Frame;
 
 /// A look at one stream.

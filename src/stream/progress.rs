@@ -1,0 +1,33 @@
+//! Where a stream is, and what its source is doing: what moves seldom, and is told to all who wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::log::Offset;
+use super::source::OpenError;
+
+/// Where the stream is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The log's end.
+    pub end: Offset,
+    /// What the source is doing.
+    pub phase: Phase,
+    /// The upstream's own reconnection time once it has said one.
+    pub retry: Option<Duration>,
+}
+
+/// What the source is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its first connection is being made.
+    Opening,
+    /// Events come as they happen.
+    Live,
+    /// It is gone and being tried again. `None`: it was connected and broke.
+    Retrying(Option<Arc<OpenError>>),
+    /// It was refused at the first attempt; the stream is about to be forgotten.
+    Refused(Arc<OpenError>),
+    /// It has said all.
+    Complete,
+}
