@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rillgate::admin::{Admin, Introspect, Readiness, Revocations, Tap};
-use rillgate::telemetry::{Metrics, Protocol, Verdict};
+use rillgate::telemetry::{Metrics, Protocol};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -155,7 +155,7 @@ async fn a_draining_gateway_is_alive_and_not_ready() {
 #[tokio::test]
 async fn a_scrape_reads_what_was_counted() {
     let port = Port::open();
-    port.metrics.route("prices").subscribed(Protocol::Http2, Verdict::Resumed);
+    port.metrics.route("prices").subscribed(Protocol::Http2);
 
     let (status, headers, body) = port.get("/metrics").await;
 

@@ -86,6 +86,13 @@ pub(super) const DELIVERY: &[Key] = &[
         "hold",
         "Upstream down when a client comes: 200 with heartbeats and retries, or 502, 503, 504.",
     ),
+    Key::default(
+        "answer_within",
+        Kind::duration_or_zero("1ms", "10m"),
+        "5s",
+        "With when_down = \"hold\" a client has its head, prelude and heartbeats after this long, even if the outcome or the \
+         verdict is not known yet. 0s: it waits.",
+    ),
 ];
 
 pub(super) const CORS: &[Key] = &[
@@ -202,6 +209,7 @@ pub(super) fn delivery(table: &Table<'_>) -> (Delivery, Duration) {
         lagged: table.choice("lagged", &[("disconnect", Lagging::Disconnect), ("skip", Lagging::Skip)]),
         latest: table.flag("latest"),
         gather: table.duration("gather"),
+        answer_within: table.duration_unless_off("answer_within"),
         when_down: table.choice("when_down", &[("hold", WhenDown::Hold), ("refuse", WhenDown::Refuse)]),
     };
     (delivery, table.duration("linger"))

@@ -11,11 +11,14 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::life::Life;
+use super::rejection::Rejection;
 use super::report::Report;
+use super::settling::{Settled, Settling};
+use super::verdict::late;
 use crate::aside::Aside;
 use crate::route::Lagging;
 use crate::sse::{Encoder, EventId, Frame};
-use crate::stream::{Gap, Offset, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
+use crate::stream::{Gap, Offset, Phase, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
 use crate::telemetry::End;
 
 /// One client's reading of one stream.
@@ -36,6 +39,10 @@ pub struct Delivery {
     gathering: Option<Pin<Box<Sleep>>>,
     over: BoxFuture<'static, End>,
     tell: TellVerdict,
+    /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
+    settling: Option<Box<Settling>>,
+    /// What the client was refused with after its head.
+    refusal: Option<Rejection>,
 }
 
 /// How far a response goes.
@@ -77,8 +84,11 @@ pub enum Step {
 }
 
 impl Delivery {
-    /// Reads from where the subscription stands.
-    pub fn new(subscription: Subscription, terms: Terms, report: Report) -> Self {
+    /// Reads from where the subscription stands, or from where it is when it is settled.
+    pub fn new(subscription: Subscription, settling: Option<Box<Settling>>, mut terms: Terms, report: Report) -> Self {
+        if settling.is_some() {
+            terms.until.events = 0;
+        }
         Self {
             aside: Aside::on(subscription.seat().clone()),
             subscription,
@@ -90,6 +100,8 @@ impl Delivery {
             gather: terms.gather,
             tell: terms.tell,
             until: terms.until,
+            settling,
+            refusal: None,
             report,
         }
     }
@@ -103,21 +115,14 @@ impl Delivery {
         other: impl FnOnce(&mut Context<'_>) -> Poll<End>,
     ) -> Poll<Step> {
         if self.until.events == 0 {
-            return Poll::Ready(Step::End(End::Limit));
+            return self.poll_settled(cx, other);
         }
         if self.until.end.is_some_and(|end| self.subscription.has_reached(end)) {
             return Poll::Ready(Step::End(End::Complete));
         }
         // The end first: a busy stream must not put it off.
-        if let Some(waker) = self.aside.asked(cx) {
-            let cx = &mut Context::from_waker(waker);
-            if let Poll::Ready(end) = self.over.as_mut().poll(cx) {
-                return Poll::Ready(Step::End(end));
-            }
-            if let Poll::Ready(end) = other(cx) {
-                return Poll::Ready(Step::End(end));
-            }
-            self.heartbeat.poll(cx);
+        if let Poll::Ready(end) = self.poll_aside(cx, other) {
+            return Poll::Ready(Step::End(end));
         }
         match self.subscription.poll_ready(cx) {
             Poll::Ready(Ready::Complete) => return Poll::Ready(Step::End(End::Complete)),
@@ -134,6 +139,52 @@ impl Delivery {
         }
         self.gathering = None;
         Poll::Ready(self.take(bytes))
+    }
+
+    /// What is waited for beside events, if it has asked for it.
+    #[inline]
+    fn poll_aside(&mut self, cx: &Context<'_>, other: impl FnOnce(&mut Context<'_>) -> Poll<End>) -> Poll<End> {
+        let Some(waker) = self.aside.asked(cx) else { return Poll::Pending };
+        let cx = &mut Context::from_waker(waker);
+        if let Poll::Ready(end) = self.over.as_mut().poll(cx) {
+            return Poll::Ready(end);
+        }
+        if let Poll::Ready(end) = other(cx) {
+            return Poll::Ready(end);
+        }
+        self.heartbeat.poll(cx);
+        Poll::Pending
+    }
+
+    /// As [`Self::poll_next`] while no event is to be taken: because the place is not known, or all that were asked for
+    /// have been.
+    #[cold]
+    fn poll_settled(&mut self, cx: &mut Context<'_>, other: impl FnOnce(&mut Context<'_>) -> Poll<End>) -> Poll<Step> {
+        let Some(settling) = &mut self.settling else { return Poll::Ready(Step::End(End::Limit)) };
+        let settled = settling.poll(cx, &mut self.subscription);
+        if let Poll::Ready(end) = self.poll_aside(cx, other) {
+            return Poll::Ready(Step::End(end));
+        }
+        let step = match settled {
+            Poll::Pending if self.heartbeat.is_due => return Poll::Ready(Step::Heartbeat),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(settled)) => self.settle(settled),
+            Poll::Ready(Err(rejection)) => {
+                self.report.refused(rejection.reason());
+                self.refusal = Some(rejection);
+                Step::End(End::Error)
+            }
+        };
+        Poll::Ready(step)
+    }
+
+    /// The place is known: the client is told, and reads on from there.
+    fn settle(&mut self, Settled { verdict, id }: Settled) -> Step {
+        let settling = self.settling.take().expect("it has just been settled");
+        self.until.events = settling.wish().limit;
+        self.report.settled(verdict);
+        let told = late(settling.route().settings.replay.verdict, verdict, id.as_ref());
+        Step::Frames(Taken { frames: [told].into(), events: 0, oldest: None })
     }
 
     fn take(&mut self, bytes: usize) -> Step {
@@ -196,12 +247,12 @@ impl Delivery {
         self.report.ended(end);
     }
 
-    /// Its reading, for a guard that looks from outside.
+    /// Its reading, for a guard that looks from outside. Nothing waits for who has no place yet.
     pub fn place(&self) -> Offset {
-        self.subscription.place()
+        if self.settling.is_some() { Offset(u64::MAX) } else { self.subscription.place() }
     }
 
-    /// The farewell before an end that the client is to come back from.
+    /// The farewell: when to come back, or why there is no stream after all.
     pub fn farewell(&self, end: End) -> Option<Frame> {
         match end {
             End::Drain | End::MaxAge => {
@@ -209,7 +260,15 @@ impl Delivery {
                 encoder.retry(self.report.jittered_retry(self.subscription.stream().progress().retry));
                 Some(encoder.finish())
             }
-            _ => None,
+            End::Error => {
+                let rejection = self.refusal.clone().or_else(|| match self.subscription.stream().progress().phase {
+                    Phase::Refused(error) => Some(Rejection::Upstream(error)),
+                    Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
+                });
+                let id = self.settling.as_ref().and_then(|settling| settling.wish().id());
+                rejection.map(|rejection| rejection.late(id))
+            }
+            End::Client | End::Expired | End::Revoked | End::Lagged | End::Stalled | End::Complete | End::Limit => None,
         }
     }
 }

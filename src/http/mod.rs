@@ -20,6 +20,7 @@ mod rejection;
 mod report;
 mod seats;
 mod service;
+mod settling;
 mod share;
 mod subscribe;
 mod target;

@@ -13,7 +13,7 @@ use super::body::ResponseBody;
 use super::seats::Full;
 use crate::arithmetic;
 use crate::auth::{Denied, TicketError, TokenFault};
-use crate::sse::Encoder;
+use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::OpenError;
 
 /// A refusal that we chose.
@@ -237,6 +237,13 @@ impl Rejection {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
+    }
+
+    /// What a client is told that has its head already. `id` is the one that it named: a blank line without one would have
+    /// an event source forget it.
+    pub fn late(&self, id: Option<EventId>) -> Frame {
+        let data = format!(r#"{{"status":{},"reason":"{}"}}"#, self.status().as_u16(), self.reason());
+        Frame::from(&Event { kind: "rillgate.error".to_owned(), data, id })
     }
 
     fn soft_response(&self, retry: SoftRetry) -> Response<ResponseBody> {

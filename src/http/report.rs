@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::caller::Caller;
 use super::seats::Seat;
+use super::verdict::PENDING;
 use crate::arithmetic;
 use crate::stream::{Gap, Taken, Verdict};
 use crate::telemetry::{self, ACCESS, End, RouteMetrics};
@@ -26,7 +27,8 @@ pub struct Report {
 /// What is known from the beginning, and told at the end.
 struct Known {
     caller: Caller,
-    verdict: Verdict,
+    /// `None`: it is not known yet.
+    verdict: Option<Verdict>,
     ending: Ending,
     retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
@@ -50,24 +52,38 @@ impl Ending {
 }
 
 impl Report {
-    /// A subscription begins. `retry` is the route's; `share` is uniform in `0.0..1.0`.
+    /// A subscription begins; `None`: its verdict is not known yet. `retry` is the route's; `share` is uniform in `0.0..1.0`.
     pub fn new(
         metrics: Arc<RouteMetrics>,
         caller: Caller,
-        verdict: Verdict,
+        verdict: Option<Verdict>,
         retry: Duration,
         share: f64,
         seat: Seat,
     ) -> Self {
-        let counted = match verdict {
+        metrics.subscribed(caller.protocol);
+        let known = Known { caller, verdict: None, ending: Ending::default(), retry, share, _seat: seat };
+        let mut report = Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) };
+        if let Some(verdict) = verdict {
+            report.settled(verdict);
+        }
+        report
+    }
+
+    /// The verdict is known.
+    pub fn settled(&mut self, verdict: Verdict) {
+        self.known.verdict = Some(verdict);
+        self.metrics.settled(match verdict {
             Verdict::Live => telemetry::Verdict::Live,
             Verdict::Replay { .. } => telemetry::Verdict::Replay,
             Verdict::Resumed { .. } => telemetry::Verdict::Resumed,
             Verdict::Gap(_) => telemetry::Verdict::Gap,
-        };
-        metrics.subscribed(caller.protocol, counted);
-        let known = Known { caller, verdict, ending: Ending::default(), retry, share, _seat: seat };
-        Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) }
+        });
+    }
+
+    /// The client is refused after its head.
+    pub fn refused(&self, reason: &'static str) {
+        self.metrics.rejected(reason);
     }
 
     /// Frames are in the transport's hands at this time.
@@ -112,6 +128,10 @@ impl Drop for Report {
     fn drop(&mut self) {
         let Known { caller, verdict, ending, .. } = &*self.known;
         let end = ending.get().unwrap_or(End::Client);
+        if verdict.is_none() {
+            self.metrics.settled(telemetry::Verdict::Pending);
+        }
+        let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
         self.metrics.ended(caller.protocol, end);
         info!(
             target: ACCESS,
@@ -119,7 +139,7 @@ impl Drop for Report {
             route = self.metrics.name(),
             status = 200,
             protocol = caller.protocol.as_str(),
-            verdict = %verdict,
+            verdict,
             seconds = self.since.elapsed().as_secs_f64(),
             events = self.events,
             bytes = self.bytes,

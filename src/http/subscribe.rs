@@ -1,11 +1,13 @@
 //! A subscription: the stream is found or opened, the client's place in it, and the response that reads on from there.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -16,29 +18,20 @@ use super::life::Life;
 use super::permission::Permission;
 use super::rejection::Rejection;
 use super::report::Report;
+use super::settling::{Settled, Settling, Wish};
 use super::share::{self, Shared};
 use super::target::{Target, parameter};
 use super::trace::Trace;
-use super::verdict::{prelude, teller};
+use super::verdict::{PENDING, pending_prelude, prelude, teller};
 use super::writer::Writer;
 use crate::arithmetic;
 use crate::auth::Grant;
 use crate::chance;
 use crate::listen::{self, Takeover, Unread};
-use crate::route::{Keeping, Route, RouteObserver, Start, WhenDown};
+use crate::route::{Keeping, Route, RouteObserver, WhenDown};
 use crate::sse::EventId;
-use crate::stream::{Phase, StreamKey, StreamSpec, Subscription, Verdict};
+use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
 use crate::upstream::HttpEventSource;
-
-/// What a request asks for besides the stream.
-struct Wish {
-    /// The id to go on after.
-    after: Option<String>,
-    /// `false`: what is buffered, and the end.
-    follow: bool,
-    /// The most events.
-    limit: u64,
-}
 
 /// Answers a request that may read the stream.
 ///
@@ -68,21 +61,15 @@ pub async fn respond(
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
     let mut subscription = open(gate, route, target, key, source)?;
-    wait_for_outcome(route, &mut subscription, &wish).await?;
-
     subscription.is_for(caller.reader());
-    let caught_up = match &wish.after {
-        Some(id) => catch_up(gate, route, &mut subscription, id, source).await,
-        None => None,
-    };
-    // What a client was caught up with stands before the log: the id at its place is its own alone.
-    let own_id = caught_up.is_some().then(|| EventId::new(wish.after.as_deref()?).ok()).flatten();
-    let verdict = caught_up.unwrap_or_else(|| position(route, &mut subscription, &wish));
-    let end = (!wish.follow).then(|| subscription.stream().progress().end);
-    if subscription.stream().progress().phase == Phase::Complete && !subscription.is_behind() {
+    let (is_followed, limit) = (wish.follow, wish.limit);
+    let mut settling = Box::new(Settling::new(gate.clone(), route.clone(), wish, source));
+    let settled = settle_in_time(route, &mut settling, &mut subscription).await?;
+    let end = (!is_followed).then(|| subscription.stream().progress().end);
+    let is_complete = subscription.stream().progress().phase == Phase::Complete;
+    if settled.is_some() && is_complete && !subscription.is_behind() {
         return Ok(nothing_follows());
     }
-    let id = own_id.or_else(|| subscription.id_in_force());
 
     let share = chance::share();
     let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
@@ -98,9 +85,13 @@ pub async fn respond(
         binding,
         arithmetic::scale(gate.spread, share),
     ));
+    let verdict = settled.as_ref().map(|settled| settled.verdict);
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
-    let prelude = prelude(route.settings.replay.verdict, verdict, retry, id.as_ref());
+    let prelude = match &settled {
+        Some(Settled { verdict, id }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
+        None => pending_prelude(retry),
+    };
     let stream = subscription.stream().clone();
     let ending = report.ending();
     let terms = Terms {
@@ -110,16 +101,16 @@ pub async fn respond(
         is_latest_only: route.settings.delivery.latest,
         gather: route.settings.delivery.gather,
         tell: teller(route.settings.replay.verdict),
-        until: Until { end, events: wish.limit },
+        until: Until { end, events: limit },
     };
-    let mut delivery = Delivery::new(subscription, terms, report);
+    let mut delivery = Delivery::new(subscription, settled.is_none().then_some(settling), terms, report);
     delivery.sent_prelude(prelude.len());
 
     let limits = gate.limits.load();
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
     let connection = head.extensions.get::<Takeover>();
     let takeover = connection.filter(|connection| {
-        wish.follow && head.version == Version::HTTP_11 && body.is_empty && connection.is_possible()
+        is_followed && head.version == Version::HTTP_11 && body.is_empty && connection.is_possible()
     });
     let mut response = match takeover {
         Some(takeover) => {
@@ -140,7 +131,7 @@ pub async fn respond(
             }
             let mut response = Response::new(ResponseBody::Events(events));
             // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
-            if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && wish.follow) {
+            if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && is_followed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
@@ -148,7 +139,8 @@ pub async fn respond(
     };
     let headers = response.headers_mut();
     stream_headers(headers);
-    let verdict = HeaderValue::from_str(&verdict.to_string()).expect("a verdict is visible ASCII");
+    let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
+    let verdict = HeaderValue::from_str(&verdict).expect("a verdict is visible ASCII");
     headers.insert(HeaderName::from_static("rillgate-resume"), verdict);
     Ok(response)
 }
@@ -211,25 +203,6 @@ fn open(
     gate.streams.subscribe(&key, || spec(gate, route, source())).map_err(|_| Rejection::StreamsFull)
 }
 
-/// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
-async fn catch_up(
-    gate: &Gate,
-    route: &Route,
-    subscription: &mut Subscription,
-    id: &str,
-    source: impl FnOnce() -> Arc<HttpEventSource>,
-) -> Option<Verdict> {
-    let read_through = route.read_through.as_ref()?;
-    // What a header cannot carry, or not as it is, would be another question.
-    let is_header = HeaderValue::from_bytes(id.as_bytes()).is_ok();
-    if !is_header || id.trim_matches([' ', '\t']) != id || subscription.has(id) {
-        return None;
-    }
-    let (stream, id) = (subscription.stream().clone(), EventId::new(id).ok()?);
-    let backlog = read_through.catch_up(&gate.tasks, &stream, &id, || source()).await?;
-    Some(subscription.catch_up(backlog))
-}
-
 /// How the streams of a route are made.
 pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
     let store = gate.store.clone().filter(|_| route.settings.replay.store == Keeping::Disk);
@@ -244,33 +217,28 @@ pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamS
     }
 }
 
-/// The head of a response that opens a stream tells how that went; it waits for the first outcome, within bounds.
-async fn wait_for_outcome(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Result<(), Rejection> {
-    let is_refused_when_down = route.settings.delivery.when_down == WhenDown::Refuse;
-    let begun = Instant::now();
-    let patience = route.settings.upstream.open_timeout;
-    match timeout(patience, subscription.opened(is_refused_when_down)).await {
-        Ok(outcome) => outcome.map_err(Rejection::Upstream)?,
-        Err(_) if is_refused_when_down => return Err(Rejection::UpstreamSilent),
-        Err(_) => {}
+/// Waits for the client's place as long as its head may: `None` when it is not known then.
+///
+/// A finite read, and a route that refuses when its upstream is down, wait for the outcome itself: once there is a head,
+/// neither a status nor an end that is too early can be taken back.
+async fn settle_in_time(
+    route: &Route,
+    settling: &mut Settling,
+    subscription: &mut Subscription,
+) -> Result<Option<Settled>, Rejection> {
+    let delivery = &route.settings.delivery;
+    let is_held = settling.wish().follow && delivery.when_down == WhenDown::Hold;
+    let settled = poll_fn(|cx| settling.poll(cx, subscription));
+    let Some(answer_within) = delivery.answer_within.filter(|_| is_held) else { return settled.await.map(Some) };
+    if let Ok(settled) = timeout(answer_within, settled).await {
+        return settled.map(Some);
     }
-    if let Some(id) = &wish.after {
-        subscription.may_find(id, patience.saturating_sub(begun.elapsed())).await;
+    subscription.stream().answered_early();
+    // A refusal that came just before that would not be remembered for long enough.
+    match poll_fn(|cx| Poll::Ready(settling.poll(cx, subscription))).await {
+        Poll::Ready(settled) => settled.map(Some),
+        Poll::Pending => Ok(None),
     }
-    Ok(())
-}
-
-fn position(route: &Route, subscription: &mut Subscription, wish: &Wish) -> Verdict {
-    let verdict = match &wish.after {
-        Some(id) => subscription.resume(id, route.settings.replay.on_gap),
-        // A finite read without an id is for everything that is there.
-        None if !wish.follow => subscription.start(Start::Oldest),
-        None => subscription.start(route.settings.replay.start),
-    };
-    if let Verdict::Gap(gap) = verdict {
-        route.metrics.gap(gap.reason());
-    }
-    verdict
 }
 
 /// Tells an event source to stop (HTML standard, 9.2.5).

@@ -1,5 +1,6 @@
 //! How the outcome of a resume is told in the stream itself, in each of the route's forms.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::route::VerdictForm;
@@ -8,6 +9,9 @@ use crate::stream::{Gap, TellVerdict, Verdict};
 
 /// The type of the event that tells a verdict.
 pub const EVENT_TYPE: &str = "rillgate.resume";
+
+/// The verdict of who has none yet.
+pub const PENDING: &str = "pending";
 
 /// How a gap is told to clients that are connected when it opens.
 pub fn teller(form: VerdictForm) -> TellVerdict {
@@ -24,17 +28,44 @@ pub fn teller(form: VerdictForm) -> TellVerdict {
 
 /// What goes out with the head: a comment, the reconnection time, the id in force, and the verdict in the route's form.
 pub fn prelude(form: VerdictForm, verdict: Verdict, retry: Duration, id: Option<&EventId>) -> Frame {
+    let mut encoder = Encoder::new();
+    match form {
+        VerdictForm::Off | VerdictForm::Event => encoder.comment("rillgate"),
+        VerdictForm::Comment | VerdictForm::Gap => encoder.comment(&text(&verdict)),
+    };
+    encoder.retry(retry);
+    place(&mut encoder, form, verdict, id);
+    encoder.finish()
+}
+
+/// What goes out with the head while there is no verdict yet. No blank line: a client keeps the id that it has.
+pub fn pending_prelude(retry: Duration) -> Frame {
+    let mut encoder = Encoder::new();
+    encoder.comment(&text(&PENDING)).retry(retry);
+    encoder.finish()
+}
+
+/// What a client is told for whom there was no verdict when its head went out, in the route's form. The head of a route
+/// that says nothing in-band has not said it either.
+pub fn late(form: VerdictForm, verdict: Verdict, id: Option<&EventId>) -> Frame {
+    let mut encoder = Encoder::new();
+    match form {
+        VerdictForm::Off | VerdictForm::Comment | VerdictForm::Gap => {
+            encoder.comment(&text(&verdict));
+        }
+        VerdictForm::Event => {}
+    }
+    place(&mut encoder, form, verdict, id);
+    encoder.finish()
+}
+
+/// The id in force, and the verdict where it is an event.
+fn place(encoder: &mut Encoder, form: VerdictForm, verdict: Verdict, id: Option<&EventId>) {
     let is_event = match form {
         VerdictForm::Off | VerdictForm::Comment => false,
         VerdictForm::Gap => is_gap_event(verdict),
         VerdictForm::Event => true,
     };
-    let mut encoder = Encoder::new();
-    match form {
-        VerdictForm::Off | VerdictForm::Event => encoder.comment("rillgate"),
-        VerdictForm::Comment | VerdictForm::Gap => encoder.comment(&text(verdict)),
-    };
-    encoder.retry(retry);
     if is_event {
         encoder.event(&as_event(verdict, id));
     } else if let Some(id) = id {
@@ -42,7 +73,6 @@ pub fn prelude(form: VerdictForm, verdict: Verdict, retry: Duration, id: Option<
         // that take every block for one.
         encoder.id(id).blank();
     }
-    encoder.finish()
 }
 
 /// The upstream coming back is a gap that most often is none: an event only where each verdict is one.
@@ -52,7 +82,7 @@ fn is_gap_event(verdict: Verdict) -> bool {
 
 fn comment(verdict: Verdict) -> Frame {
     let mut encoder = Encoder::new();
-    encoder.comment(&text(verdict));
+    encoder.comment(&text(&verdict));
     encoder.finish()
 }
 
@@ -64,7 +94,7 @@ fn as_event(verdict: Verdict, id: Option<&EventId>) -> Event {
     Event { kind: EVENT_TYPE.to_owned(), data: verdict.json(), id: id.cloned() }
 }
 
-fn text(verdict: Verdict) -> String {
+fn text(verdict: &dyn Display) -> String {
     format!("rillgate-resume: {verdict}")
 }
 

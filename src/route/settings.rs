@@ -128,6 +128,8 @@ pub struct Delivery {
     pub gather: Duration,
     /// What a client meets whose upstream is down.
     pub when_down: WhenDown,
+    /// A client that is held has its head after this long, whatever is known by then. `None`: it waits. Default 5 s.
+    pub answer_within: Option<Duration>,
 }
 
 /// What happens to a client that fell off the log.

@@ -51,6 +51,8 @@ pub struct EventStream {
     end: AtomicU64,
     /// Whether nothing more will be appended.
     is_over: AtomicBool,
+    /// Whether a client was answered while nothing was known of the source.
+    is_answered_early: AtomicBool,
     /// Readers that ever came: who waits for there to be none sees that one came and left meanwhile.
     arrivals: AtomicU64,
     /// Set when the stream has to give its place to another.
@@ -66,6 +68,8 @@ pub struct EventStream {
 struct Life {
     fingerprints: Fingerprints,
     minter: Minter,
+    /// The life began earlier, and its past was kept.
+    has_past: bool,
     /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
     was_cut_off: bool,
     /// When the source was connected for the first time since.
@@ -95,7 +99,7 @@ impl EventStream {
     fn at(start: Offset, key: StreamKey, policy: Policy) -> Arc<Self> {
         let progress = Progress { end: start, phase: Phase::Opening, retry: None };
         let (fingerprints, minter) = (Fingerprints::random(), Minter::new(policy.ids));
-        let life = Life { fingerprints, minter, was_cut_off: false, connected: None };
+        let life = Life { fingerprints, minter, has_past: false, was_cut_off: false, connected: None };
         Arc::new(Self {
             key,
             policy,
@@ -107,6 +111,7 @@ impl EventStream {
             audience: Audience::default(),
             end: AtomicU64::new(start.0),
             is_over: AtomicBool::new(false),
+            is_answered_early: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
@@ -156,11 +161,29 @@ impl EventStream {
             false => Minter::after(ids, kept.epoch, events),
         };
         let fingerprints = Fingerprints::seeded(kept.seed);
-        *self.life.write() = Life { fingerprints, minter, was_cut_off: !kept.is_whole, connected: None };
+        *self.life.write() =
+            Life { fingerprints, minter, has_past: true, was_cut_off: !kept.is_whole, connected: None };
         drop(log);
         if let Some(retry) = kept.retry {
             self.advertise_retry(retry);
         }
+    }
+
+    /// Whether its source has ever been connected, in this process or an earlier one.
+    pub fn has_been_live(&self) -> bool {
+        let life = self.life.read();
+        life.has_past || life.connected.is_some()
+    }
+
+    /// A client has been answered before the source's first outcome: should that be a refusal, it is told in-band, and
+    /// the client comes back for the status.
+    pub fn answered_early(&self) {
+        self.is_answered_early.store(true, Ordering::Release);
+    }
+
+    /// Whether a client has been answered before the source's first outcome.
+    pub(super) fn is_answered_early(&self) -> bool {
+        self.is_answered_early.load(Ordering::Acquire)
     }
 
     /// Whether `id` is not in the log, but may have been given to a client before the stream was cut off, so that the
@@ -244,13 +267,17 @@ impl EventStream {
             self.life.write().connected.get_or_insert_with(tokio::time::Instant::now);
         }
         let is_over = is_complete || matches!(phase, Phase::Refused(_));
+        let mut is_first_outcome = false;
         let is_new = self.progress.send_if_modified(|progress| {
             let is_new = progress.phase != phase;
+            is_first_outcome = is_new && progress.phase == Phase::Opening;
             progress.phase = phase;
             is_new
         });
         if is_over {
             self.is_over.store(true, Ordering::Release);
+        }
+        if is_over || is_first_outcome {
             self.audience.ring();
         }
         if is_complete {

@@ -32,6 +32,9 @@ const BURST_PAUSE: Duration = Duration::from_millis(1);
 /// How long a refusal at the first open is remembered.
 pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
+/// The same where a client had been answered before: it has to come back for the status.
+pub const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
+
 /// Feeds one stream.
 pub struct Ingest {
     stream: Arc<EventStream>,
@@ -40,9 +43,7 @@ pub struct Ingest {
     backoff: Backoff,
     /// Attempts since the last event came.
     failures: u32,
-    /// Whether a connection has ever been open.
-    was_open: bool,
-    /// Whether the log has a past that the next connection has to fit to.
+    /// Whether a connection has ever been open, so that the next one has to fit to the log and is tried whatever it meets.
     has_past: bool,
     burst: Burst,
     /// Readers are woken in parts, so that what comes meanwhile is not kept waiting behind all of them.
@@ -99,7 +100,6 @@ impl Ingest {
             intake,
             backoff,
             failures: 0,
-            was_open: false,
             has_past: false,
             burst,
             round: Round::default(),
@@ -138,11 +138,13 @@ impl Ingest {
                     self.stream.enter(Phase::Retrying(None));
                 }
                 Err(OpenError::Complete) => return self.complete(),
-                Err(error) if !self.was_open && !error.is_down() && !self.spec.is_always_open => {
+                Err(error) if !self.has_past && !error.is_down() && !self.spec.is_always_open => {
                     warn!(stream = %self.stream.key(), route = %self.stream.key().route, %error, "stream refused");
                     let memory = self.refusal_memory(&error);
                     self.stream.enter(Phase::Refused(Arc::new(error)));
-                    return Finished::Refused(memory);
+                    // Looked at after: whoever answers early looks at the phase once more.
+                    let is_told_late = self.stream.is_answered_early();
+                    return Finished::Refused(memory.max(if is_told_late { LATE_REFUSAL_MEMORY } else { memory }));
                 }
                 Err(error) => {
                     least = error.retry_after().unwrap_or_default();
@@ -182,7 +184,7 @@ impl Ingest {
         if self.has_past {
             self.intake.reconnected(opened.is_continued);
         }
-        (self.was_open, self.has_past) = (true, true);
+        self.has_past = true;
         self.connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
         debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {

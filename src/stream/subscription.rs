@@ -6,14 +6,12 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::audience::{Client, Seat};
 use super::backlog::{Backlog, Continuation};
 use super::event_stream::EventStream;
-use super::journal::RETURN_PATIENCE;
 use super::log::{Lagged, Offset, Place};
 use super::policy::{OnGap, Start};
 use super::progress::{Phase, Progress};
@@ -72,45 +70,49 @@ impl Subscription {
         &self.stream
     }
 
-    /// Waits for the source's first outcome and returns the phase it led to. Cancel-safe.
+    /// Waits for the source's first outcome. Cancel-safe.
+    ///
+    /// # Errors
+    /// As for [`Self::poll_opened`].
+    pub async fn opened(&mut self, is_refused_when_down: bool) -> Result<(), Arc<OpenError>> {
+        poll_fn(|cx| self.poll_opened(cx, is_refused_when_down)).await
+    }
+
+    /// Completes with the source's first outcome. That a stream is down is a property of the moment: one that has been
+    /// live is down whatever its upstream answers, and only who opens a stream is told that answer.
     ///
     /// # Errors
     /// What refused the stream, or, with `is_refused_when_down`, what keeps it down.
-    pub async fn opened(&mut self, is_refused_when_down: bool) -> Result<(), Arc<OpenError>> {
-        let progress = self
-            .progress
-            .wait_for(|progress| progress.phase != Phase::Opening)
-            .await
-            .expect("the subscription holds the stream and with it the sender");
-        match &progress.phase {
+    pub fn poll_opened(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_refused_when_down: bool,
+    ) -> Poll<Result<(), Arc<OpenError>>> {
+        // Register first, look second.
+        self.seat.wait(cx.waker());
+        let has_been_live = self.stream.has_been_live();
+        let unreachable = |why: String| Err(Arc::new(OpenError::Unreachable(why)));
+        Poll::Ready(match &self.progress.borrow().phase {
+            Phase::Opening => return Poll::Pending,
+            Phase::Live | Phase::Complete => Ok(()),
             Phase::Refused(error) => Err(error.clone()),
-            Phase::Retrying(Some(error)) if is_refused_when_down || !error.is_down() => Err(error.clone()),
-            Phase::Retrying(None) if is_refused_when_down => {
-                Err(Arc::new(OpenError::Unreachable("the connection broke".to_owned())))
-            }
-            Phase::Retrying(_) | Phase::Opening | Phase::Live | Phase::Complete => Ok(()),
-        }
+            Phase::Retrying(Some(error)) if !has_been_live && !error.is_down() => Err(error.clone()),
+            Phase::Retrying(_) if !is_refused_when_down => Ok(()),
+            Phase::Retrying(Some(error)) if error.is_down() => Err(error.clone()),
+            Phase::Retrying(Some(error)) => unreachable(error.to_string()),
+            Phase::Retrying(None) => unreachable("the connection broke".to_owned()),
+        })
     }
 
-    /// Waits until `id` is in the log or nothing speaks for it to turn up, and at most for `patience`.
+    /// Completes when `id` is in the log or nothing speaks for it to turn up: to be asked again now and then, since time
+    /// decides that as well.
     ///
     /// Only of a stream that goes on after it was cut off may an id be unknown that is right: clients may hold ids that
-    /// were not kept, and the upstream, asked to go on after the last one that was, brings them again. Cancel-safe.
-    pub async fn may_find(&mut self, id: &str, patience: Duration) {
-        let stream = self.stream.clone();
-        let is_decided = |progress: &Progress| {
-            matches!(progress.phase, Phase::Complete | Phase::Refused(_)) || !stream.may_return(id)
-        };
-        let patience = tokio::time::Instant::now() + patience;
-        loop {
-            let now = tokio::time::Instant::now();
-            if is_decided(&self.progress.borrow_and_update()) || now >= patience {
-                return;
-            }
-            // Time decides as well, and it moves no signal.
-            let a_while = (now + RETURN_PATIENCE / 8).min(patience);
-            let _ = tokio::time::timeout_at(a_while, self.progress.changed()).await;
-        }
+    /// were not kept, and the upstream, asked to go on after the last one that was, brings them again.
+    pub fn poll_found(&mut self, cx: &mut Context<'_>, id: &str) -> Poll<()> {
+        self.seat.wait(cx.waker());
+        let is_over = self.stream.is_over();
+        if is_over || !self.stream.may_return(id) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Goes to where a client without an id starts. A reader that opened the stream keeps what came since.

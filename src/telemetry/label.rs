@@ -23,6 +23,8 @@ pub enum Verdict {
     Resumed,
     /// Continuity is broken.
     Gap,
+    /// It ended before that was known.
+    Pending,
 }
 
 /// Why a subscription ended; label `reason` of `subscriptions_ended_total`.
@@ -76,7 +78,7 @@ impl Protocol {
 }
 
 impl Verdict {
-    pub(super) const ALL: [Self; 4] = [Self::Live, Self::Replay, Self::Resumed, Self::Gap];
+    pub(super) const ALL: [Self; 5] = [Self::Live, Self::Replay, Self::Resumed, Self::Gap, Self::Pending];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -85,6 +87,7 @@ impl Verdict {
             Self::Replay => "replay",
             Self::Resumed => "resumed",
             Self::Gap => "gap",
+            Self::Pending => "pending",
         }
     }
 }

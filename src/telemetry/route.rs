@@ -58,7 +58,7 @@ pub struct RouteTotals {
 /// The handles of a route that carries streams; all their series exist from the start.
 struct Carried {
     subscribers: [Level; 2],
-    subscriptions: [Tally; 4],
+    subscriptions: [Tally; Verdict::ALL.len()],
     ended: [Tally; 10],
     streams: [Level; 4],
     upstream_events: Tally,
@@ -103,10 +103,13 @@ impl RouteMetrics {
     }
 
     /// A subscription began. Balanced by one [`Self::ended`] with the same protocol.
-    pub fn subscribed(&self, protocol: Protocol, verdict: Verdict) {
-        let carried = self.carried();
-        carried.subscribers[protocol as usize].change(1);
-        carried.subscriptions[verdict as usize].add(1);
+    pub fn subscribed(&self, protocol: Protocol) {
+        self.carried().subscribers[protocol as usize].change(1);
+    }
+
+    /// A subscription's verdict is known, or it ended before. Once for each.
+    pub fn settled(&self, verdict: Verdict) {
+        self.carried().subscriptions[verdict as usize].add(1);
     }
 
     /// A subscription ended.

@@ -82,6 +82,23 @@ async fn a_stream_survives_an_absence_within_its_linger_and_is_forgotten_after()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_a_client_was_answered_before_is_remembered_for_its_next_request() {
+    let house = House::new(Policy::default());
+    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    let mut reader = house.subscribe();
+    reader.stream().answered_early();
+    reader.opened(false).await.expect_err("refused");
+    drop(reader);
+
+    sleep(Duration::from_secs(29)).await;
+    house.subscribe().opened(false).await.expect_err("remembered");
+    sleep(Duration::from_secs(2)).await;
+    assert!(!house.is_open());
+
+    assert_eq!(house.upstream.opens(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_down_holds_its_readers_or_refuses_them() {
     let house = House::new(Policy::default());
 

@@ -12,8 +12,10 @@ fn a_subscription_is_counted_up_and_down() {
     let metrics = Metrics::new("1.2.3");
     let route = metrics.route("prices");
 
-    route.subscribed(Protocol::Http1, Verdict::Live);
-    route.subscribed(Protocol::Http2, Verdict::Gap);
+    route.subscribed(Protocol::Http1);
+    route.settled(Verdict::Live);
+    route.subscribed(Protocol::Http2);
+    route.settled(Verdict::Gap);
     route.gap("evicted");
     route.ended(Protocol::Http1, End::MaxAge);
     let text = metrics.render();

@@ -105,6 +105,11 @@ impl Answer {
         Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps: vec![Step::Silence], finite: false }
     }
 
+    /// Takes the request and says nothing until something is emitted, which goes out as it stands: a head first.
+    pub fn waiting() -> Self {
+        Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps: Vec::new(), finite: false }
+    }
+
     /// These bytes instead of a head and a body; then an end.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
         let steps = vec![Step::Body(vec![bytes.into()])];

@@ -1,0 +1,168 @@
+//! From a new reader to its client's place in the log: what has to be known before, and how long that is waited for.
+//!
+//! Polled by the request while its head waits, and by the delivery when the head went out before. Everything it waits for
+//! ends by itself: the upstream's first outcome and an id that may return within `open_timeout`, a request for the
+//! history likewise. Does not know how a place is told.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
+use tokio::time::{Sleep, sleep};
+
+use super::gate::Gate;
+use super::rejection::Rejection;
+use crate::route::{Route, Start, WhenDown};
+use crate::sse::EventId;
+use crate::stream::{Backlog, RETURN_PATIENCE, Subscription, Verdict};
+use crate::upstream::HttpEventSource;
+
+/// What a request asks for besides the stream.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The id to go on after.
+    pub after: Option<String>,
+    /// `false`: what is buffered, and the end.
+    pub follow: bool,
+    /// The most events.
+    pub limit: u64,
+}
+
+/// Where a client stands, and what is to be told of it.
+#[derive(Debug)]
+pub struct Settled {
+    /// How its wish turned out.
+    pub verdict: Verdict,
+    /// The id in force at its place.
+    pub id: Option<EventId>,
+}
+
+/// A client's place that is not known yet.
+pub struct Settling {
+    gate: Arc<Gate>,
+    route: Arc<Route>,
+    wish: Wish,
+    /// Where the stream's events come from, for who may be caught up.
+    source: Option<Arc<HttpEventSource>>,
+    /// Runs while the first outcome, or an id that may return, is waited for.
+    patience: Pin<Box<Sleep>>,
+    stage: Stage,
+}
+
+/// What is waited for.
+enum Stage {
+    /// The upstream's first outcome.
+    Opening,
+    /// That the upstream brings an id again; the timer is for the next look.
+    Returning(Pin<Box<Sleep>>),
+    /// The upstream's history.
+    CatchingUp(BoxFuture<'static, Option<Backlog>>),
+}
+
+impl Wish {
+    /// The id that the client named.
+    pub fn id(&self) -> Option<EventId> {
+        EventId::new(self.after.as_deref()?).ok()
+    }
+}
+
+impl Settling {
+    /// For a reader that has just been attached. `source` makes the source that its stream has.
+    pub fn new(gate: Arc<Gate>, route: Arc<Route>, wish: Wish, source: impl FnOnce() -> Arc<HttpEventSource>) -> Self {
+        let source = (route.read_through.is_some() && wish.after.is_some()).then(source);
+        let patience = Box::pin(sleep(route.settings.upstream.open_timeout));
+        Self { gate, route, wish, source, patience, stage: Stage::Opening }
+    }
+
+    /// What is asked for.
+    pub fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    /// The client's route.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Takes the reader to its client's place; not to be polled again once it has completed.
+    ///
+    /// # Errors
+    /// What the client is refused with.
+    pub fn poll(&mut self, cx: &mut Context<'_>, reader: &mut Subscription) -> Poll<Result<Settled, Rejection>> {
+        loop {
+            let is_late = self.patience.is_elapsed() || self.patience.as_mut().poll(cx).is_ready();
+            self.stage = match &mut self.stage {
+                Stage::Opening => {
+                    let is_refused_when_down = self.route.settings.delivery.when_down == WhenDown::Refuse;
+                    match reader.poll_opened(cx, is_refused_when_down) {
+                        Poll::Ready(outcome) => outcome.map_err(Rejection::Upstream)?,
+                        Poll::Pending if !is_late => return Poll::Pending,
+                        Poll::Pending if is_refused_when_down => {
+                            return Poll::Ready(Err(Rejection::UpstreamSilent));
+                        }
+                        Poll::Pending => {}
+                    }
+                    Stage::Returning(Box::pin(sleep(LOOK)))
+                }
+                Stage::Returning(look) => {
+                    if let Some(id) = self.wish.after.as_deref().filter(|_| !is_late) {
+                        // Time decides as well, and nobody is woken for that.
+                        while look.as_mut().poll(cx).is_ready() {
+                            look.set(sleep(LOOK));
+                        }
+                        ready!(reader.poll_found(cx, id));
+                    }
+                    match self.catch_up(reader) {
+                        Some(catching_up) => Stage::CatchingUp(catching_up),
+                        None => return Poll::Ready(Ok(self.position(reader))),
+                    }
+                }
+                Stage::CatchingUp(backlog) => {
+                    let settled = match ready!(backlog.as_mut().poll(cx)) {
+                        Some(backlog) => self.caught_up(reader, backlog),
+                        None => self.position(reader),
+                    };
+                    return Poll::Ready(Ok(settled));
+                }
+            };
+        }
+    }
+
+    /// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
+    fn catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
+        let (id, source) = (self.wish.after.as_deref()?, self.source.clone()?);
+        // What a header cannot carry, or not as it is, would be another question.
+        let is_header = HeaderValue::from_bytes(id.as_bytes()).is_ok();
+        if !is_header || id.trim_matches([' ', '\t']) != id || reader.has(id) {
+            return None;
+        }
+        let (stream, id) = (reader.stream().clone(), EventId::new(id).ok()?);
+        let (gate, route) = (self.gate.clone(), self.route.clone());
+        Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&gate.tasks, &stream, &id, || source).await }))
+    }
+
+    /// What a client was caught up with stands before the log: the id at its place is its own alone.
+    fn caught_up(&self, reader: &mut Subscription, backlog: Backlog) -> Settled {
+        Settled { verdict: reader.catch_up(backlog), id: self.wish.id() }
+    }
+
+    fn position(&self, reader: &mut Subscription) -> Settled {
+        let replay = &self.route.settings.replay;
+        let verdict = match &self.wish.after {
+            Some(id) => reader.resume(id, replay.on_gap),
+            // A finite read without an id is for everything that is there.
+            None if !self.wish.follow => reader.start(Start::Oldest),
+            None => reader.start(replay.start),
+        };
+        if let Verdict::Gap(gap) = verdict {
+            self.route.metrics.gap(gap.reason());
+        }
+        Settled { verdict, id: reader.id_in_force() }
+    }
+}
+
+/// How often it is looked whether there is no hope any more for an id to return.
+const LOOK: Duration = RETURN_PATIENCE.checked_div(8).expect("a part of a time");

@@ -1,0 +1,178 @@
+//! Clients that have their head before the upstream has said anything, and what they are told when it does.
+
+use std::time::Duration;
+
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::Origin;
+use crate::support::raw::Raw;
+use crate::support::script::{Answer, How};
+use crate::support::server::Rillgate;
+use crate::support::subscription::Subscription;
+use crate::support::wait::{DEADLINE, eventually};
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+
+/// Seen long before anything is known.
+const SOON: &str = "[routes.delivery]\nanswer_within = \"20ms\"\nheartbeat = \"50ms\"";
+
+/// An upstream that thinks, and clients of both protocols that have been answered meanwhile.
+async fn thinking(route: &str, target: &str, headers: &[(&str, &str)]) -> (Origin, Rillgate, [Subscription; 2]) {
+    let origin = Origin::start_with(|_| Answer::waiting()).await;
+    let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+    let mut clients = [
+        Client::http1(gateway.address()).subscribe(target, headers).await,
+        Client::http2(gateway.address()).subscribe(target, headers).await,
+    ];
+    for client in &mut clients {
+        assert_eq!((client.status.as_u16(), client.header("rillgate-resume")), (200, "pending"));
+        client.next_comment("rillgate-resume: pending", DEADLINE).await;
+        assert_eq!(client.retries().len(), 1);
+        // A heartbeat.
+        client.read_more(DEADLINE).await;
+    }
+    (origin, gateway, clients)
+}
+
+#[tokio::test]
+async fn an_upstream_that_thinks_is_asked_once_and_its_clients_are_answered_meanwhile() {
+    for form in ["off", "comment", "gap", "event"] {
+        let route = format!("[routes.replay]\nverdict = \"{form}\"\n{SOON}");
+        let (origin, _gateway, mut clients) = thinking(&route, "/a", &[]).await;
+
+        origin.emit(format!("{HEAD}id: 1\ndata: one\n\n"));
+
+        for client in &mut clients {
+            match form {
+                "event" => assert_eq!(client.next_event(DEADLINE).await.data, r#"{"resume":"live"}"#),
+                _ => drop(client.next_comment("rillgate-resume: live", DEADLINE).await),
+            }
+            let event = client.next_event(DEADLINE).await;
+            assert_eq!((event.data.as_str(), event.last_event_id.as_str()), ("one", "1"), "{form}");
+        }
+        assert_eq!(origin.requests().len(), 1, "{form}");
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_known_in_time_is_told_in_band() {
+    for form in ["off", "comment", "gap", "event"] {
+        let route = format!("[routes.replay]\nverdict = \"{form}\"\n{SOON}");
+        let (origin, _gateway, mut clients) = thinking(&route, "/a", &[("last-event-id", "7")]).await;
+
+        origin.emit(HEAD);
+
+        for client in &mut clients {
+            match form {
+                "off" | "comment" => drop(client.next_comment("rillgate-resume: gap;reason=unknown", DEADLINE).await),
+                _ => assert_eq!(client.next_event(DEADLINE).await.data, r#"{"resume":"gap","reason":"unknown"}"#),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_head_is_an_event_and_an_end_and_the_next_request_s_status() {
+    let (origin, gateway, clients) = thinking(SOON, "/a", &[("last-event-id", "7")]).await;
+
+    origin.emit(NOT_FOUND);
+
+    for mut client in clients {
+        let event = client.next_event(DEADLINE).await;
+        assert_eq!(event.kind, "rillgate.error");
+        assert_eq!(event.data, r#"{"status":404,"reason":"upstream_not_found"}"#);
+        assert_eq!(event.last_event_id, "7", "an event source does not forget its place");
+        assert_eq!(client.expect_end(DEADLINE).await, []);
+    }
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        assert_eq!(client.subscribe("/a", &[("last-event-id", "7")]).await.status.as_u16(), 404);
+    }
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_turns_out_to_be_complete_ends_cleanly_and_is_204_from_then_on() {
+    for answer in ["HTTP/1.1 204 No Content\r\n\r\n", HEAD] {
+        let (origin, gateway, clients) = thinking(&format!("on_end = \"complete\"\n{SOON}"), "/a", &[]).await;
+
+        origin.emit(answer);
+        origin.cut(How::Fin);
+
+        for mut client in clients {
+            assert_eq!(client.expect_end(DEADLINE).await, [], "{answer}");
+        }
+        assert_eq!(Client::http1(gateway.address()).subscribe("/a", &[]).await.status.as_u16(), 204, "{answer}");
+        assert_eq!(origin.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_counts_from_the_place_that_was_found_late() {
+    let (origin, _gateway, clients) = thinking(SOON, "/a?limit=2", &[]).await;
+
+    origin.emit(format!("{HEAD}data: 1\n\ndata: 2\n\ndata: 3\n\n"));
+
+    for mut client in clients {
+        let data: Vec<_> = client.expect_end(DEADLINE).await.into_iter().map(|event| event.data).collect();
+        assert_eq!(data, ["1", "2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_is_answered_meanwhile_too() {
+    let origin = Origin::start_with(|_| Answer::waiting()).await;
+    let gateway = Rillgate::start(&plain(&origin.url(), SOON)).await;
+    let mut raw = Raw::dial(&Client::http1(gateway.address())).await;
+    raw.send(b"GET /a?limit=1 HTTP/1.0\r\n\r\n").await;
+    assert!(raw.read_until("rillgate-resume: pending\nretry: ", DEADLINE).await);
+    assert!(raw.read_until("\n:\n", DEADLINE).await, "a heartbeat: {}", raw.text());
+
+    origin.emit(format!("{HEAD}data: 1\n\n"));
+
+    assert!(raw.read_to_end(DEADLINE).await.ends_with("data: 1\n\n"));
+}
+
+#[tokio::test]
+async fn a_finite_read_and_a_route_that_refuses_wait_for_the_outcome() {
+    let refuse = format!("{SOON}\nwhen_down = \"refuse\"");
+    for (route, target) in
+        [(SOON, "/a?follow=false"), (refuse.as_str(), "/a"), ("[routes.delivery]\nanswer_within = \"0s\"", "/a")]
+    {
+        for (answer, status) in [(HEAD, 200), (NOT_FOUND, 404)] {
+            let origin = Origin::start_with(|_| Answer::waiting()).await;
+            let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+            let client = Client::http1(gateway.address());
+            let request = tokio::spawn(async move { client.subscribe(target, &[]).await });
+            eventually(DEADLINE, || async { origin.requests().len() == 1 }).await;
+            // Longer than it would take to be answered without an outcome.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(!request.is_finished(), "{target}");
+
+            origin.emit(answer);
+
+            let response = request.await.unwrap();
+            assert_eq!(response.status.as_u16(), status, "{target}");
+            assert_ne!(response.header("rillgate-resume"), "pending", "{target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_takes_too_long_is_waited_for_behind_the_head() {
+    let origin = Origin::start().await;
+    let route = format!("[routes.replay]\nread_through = true\n{SOON}");
+    let config = plain(&origin.url(), &route).replace("backoff =", "open_timeout = \"1s\"\nbackoff =");
+    let gateway = Rillgate::start(&config).await;
+    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit("id: 5\ndata: 5\n\n");
+    keeper.next_event(DEADLINE).await;
+    origin.answer(|_| Answer::silence());
+
+    let mut client = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "3")]).await;
+
+    assert_eq!(client.header("rillgate-resume"), "pending");
+    client.next_comment("rillgate-resume: gap;reason=unknown", DEADLINE).await;
+    assert_eq!(client.next_event(DEADLINE).await.data, "5");
+}

@@ -1,0 +1,69 @@
+//! Clients that come back while the upstream of a stream that has been live says something else.
+
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::{Emission, Origin};
+use crate::support::script::{Answer, How};
+use crate::support::server::Rillgate;
+use crate::support::subscription::Subscription;
+use crate::support::wait::DEADLINE;
+
+type MakeAnswer = fn() -> Answer;
+
+const ANSWERS: [(&str, MakeAnswer); 6] = [
+    ("404", || Answer::status(404)),
+    ("401", || Answer::status(401)),
+    ("403", || Answer::status(403)),
+    ("429", || Answer::status(429)),
+    ("a page", || Answer::status(200).header("content-type", "text/html").then("hi")),
+    ("a redirect", || Answer::status(302).header("location", "https://login.example/")),
+];
+
+/// A stream that has been live, with the event 1 in its log, and whose upstream answers like this now.
+async fn fallen(answer: MakeAnswer, route: &str) -> (Origin, Rillgate, Subscription) {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit(Emission::event("1", "", "1"));
+    keeper.next_event(DEADLINE).await;
+    origin.answer(move |_| answer());
+    origin.cut(How::Fin);
+    // The second request after the cut comes when the answer to the first is known.
+    origin.wait_requests(3).await;
+    (origin, gateway, keeper)
+}
+
+#[tokio::test]
+async fn whoever_comes_while_the_upstream_of_a_live_stream_refuses_is_held() {
+    for (what, answer) in ANSWERS {
+        let (origin, gateway, _keeper) = fallen(answer, "").await;
+
+        let mut returning = Vec::new();
+        for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+            let client = client.subscribe("/a", &[("last-event-id", "1")]).await;
+            assert_eq!(client.status.as_u16(), 200, "{what}");
+            assert_eq!(client.header("rillgate-resume"), "resumed;missed=0", "{what}");
+            returning.push(client);
+        }
+        let first_open = Client::http1(gateway.address()).subscribe("/b", &[]).await.status.as_u16();
+        assert_ne!(first_open, 200, "{what}: who opens a stream is told");
+        origin.welcome();
+        origin.wait_open(1).await;
+        origin.emit(Emission::event("2", "", "2"));
+
+        for client in &mut returning {
+            assert_eq!(client.next_event(DEADLINE).await.data, "2", "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_who_comes_to_a_stream_that_is_down_is_refused_it_is_not_with_the_upstream_s_answer() {
+    for (what, answer) in ANSWERS {
+        let (_origin, gateway, _keeper) = fallen(answer, "[routes.delivery]\nwhen_down = \"refuse\"").await;
+
+        let refused = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
+
+        assert_eq!(refused.status.as_u16(), 503, "{what}");
+    }
+}
