@@ -40,7 +40,12 @@ pub(super) const REPLAY: &[Key] = &[
         "comment",
         "How the outcome of a resume is told in-band; \"gap\": comments, and an event for a gap.",
     ),
-    Key::default("query_id", Kind::Text, "last_event_id", "Query parameter read when Last-Event-ID is absent."),
+    Key::default(
+        "query_id",
+        Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+        r#"["last_event_id", "lastEventId"]"#,
+        "Query parameters read when Last-Event-ID is absent, one name or several; the last value counts.",
+    ),
     Key::default("store", Kind::Choice(&["memory", "disk"]), "memory", "\"disk\": survives a restart; needs [store]."),
     Key::default("read_through", Kind::Flag, "false", "Catch up an id older than the log from the upstream's history."),
     Key::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of one catching up."),
@@ -101,14 +106,19 @@ pub(super) const CORS: &[Key] = &[
 ];
 
 /// `[routes.share]`.
-pub(super) fn share(table: &Table<'_>, access: Option<&Access>, upstream: Option<&Target>, query_id: &str) -> Share {
+pub(super) fn share(
+    table: &Table<'_>,
+    access: Option<&Access>,
+    upstream: Option<&Target>,
+    query_id: &[String],
+) -> Share {
     let mut share = Share::default();
     for value in table.items("query") {
         let Some(name) = value.text().and_then(|name| names::parameter(&value, name)) else { continue };
         if share.query.contains(&name) {
             value.problem("stands there twice");
-        } else if name == query_id {
-            value.problem("is the parameter of the last event id (replay.query_id)");
+        } else if query_id.contains(&name) {
+            value.problem("is a parameter of the last event id (replay.query_id)");
         } else if access.is_some_and(|access| query_names(access).any(|token| token == name)) {
             value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
         }
@@ -156,12 +166,12 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
         ("gap", VerdictForm::Gap),
         ("event", VerdictForm::Event),
     ];
-    let query_id = table.get("query_id").and_then(|value| names::parameter(&value, value.text()?));
+    let query_id = table.texts("query_id", |value, name| names::parameter(value, name));
     let replay = Replay {
         start: table.get("start").and_then(|value| start(&value)).unwrap_or(Start::Live),
         on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
         verdict: table.choice("verdict", &verdicts),
-        query_id: query_id.unwrap_or_else(|| "last_event_id".to_owned()),
+        query_id,
         store: table.choice("store", &[("memory", Keeping::Memory), ("disk", Keeping::Disk)]),
         read_through: read_through(table, ids),
     };

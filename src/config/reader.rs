@@ -230,21 +230,23 @@ impl<'a> Value<'a> {
     /// The one of several declared kinds that stands here.
     pub(super) fn alternative(&self) -> Option<Value<'a>> {
         let Kind::Either(kinds) = self.kind else { unreachable!("declared as one of several") };
-        let wanted = |kind: &&Kind| matches!(self.value, DeValue::Table(_)) == matches!(kind, Kind::Table(_));
-        match self.value {
-            DeValue::String(_) | DeValue::Table(_) => {
-                let kind = kinds.iter().find(wanted)?;
-                Some(Value { kind, ..self.clone() })
-            }
-            DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_) => self.expected(),
+        match kinds.iter().find(|kind| may_be(kind, self.value)) {
+            Some(kind) => Some(Value { kind, ..self.clone() }),
+            None => self.expected(),
         }
     }
 
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
+    }
+}
+
+/// Whether a value of this TOML type may be of the declared kind, where several are declared.
+pub(super) fn may_be(kind: &Kind, value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(_) => matches!(kind, Kind::Table(_)),
+        DeValue::Array(_) => matches!(kind, Kind::List(_)),
+        DeValue::String(_) => !matches!(kind, Kind::Table(_) | Kind::List(_)),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => false,
     }
 }

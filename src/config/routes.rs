@@ -148,8 +148,8 @@ fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTe
 }
 
 /// A query parameter has one meaning.
-fn note_shared_names(table: &Table<'_>, access: Option<&Access>, query_id: &str) {
-    if access.is_some_and(|access| access::query_names(access).any(|name| name == query_id)) {
+fn note_shared_names(table: &Table<'_>, access: Option<&Access>, query_id: &[String]) {
+    if access.is_some_and(|access| access::query_names(access).any(|name| query_id.iter().any(|id| id == name))) {
         table.table("replay").problem("query_id", "is also where the token stands (auth.token_from)");
     }
 }

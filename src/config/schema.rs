@@ -92,7 +92,7 @@ fn default_value(kind: &Kind, text: &str) -> Value {
         | Kind::Text
         | Kind::Choice(_)
         | Kind::Table(_)
-        | Kind::Map(_)
-        | Kind::Either(_) => json!(text),
+        | Kind::Map(_) => json!(text),
+        Kind::Either(_) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
     }
 }

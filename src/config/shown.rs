@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use url::Url;
 
 use super::key::{Key, Kind, Presence};
+use super::reader::may_be;
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -47,8 +48,7 @@ fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
         }
         (Kind::List(kind), DeValue::Array(items)) => items.iter().map(|item| value_of(kind, item.get_ref())).collect(),
         (Kind::Either(kinds), value) => {
-            let is_table = matches!(value, DeValue::Table(_));
-            let kind = kinds.iter().find(|kind| matches!(kind, Kind::Table(_)) == is_table);
+            let kind = kinds.iter().find(|kind| may_be(kind, value));
             kind.map_or(Value::Null, |kind| value_of(kind, value))
         }
         (_, DeValue::Boolean(flag)) => json!(flag),

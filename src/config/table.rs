@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::key::{Key, Presence};
+use super::key::{Key, Kind, Presence};
 use super::problem::{did_you_mean, nearest};
 use super::reader::{Place, Reader, Value};
 use super::value;
@@ -127,6 +127,19 @@ impl<'a> Table<'a> {
     /// A string with a default.
     pub(super) fn text_or_default(&self, name: &str) -> &'a str {
         self.text(name).unwrap_or(self.key(name).default_text())
+    }
+
+    /// What each of one or several strings at `name` is read as; the declared ones if it is absent.
+    pub(super) fn texts(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
+        let Some(given) = self.get(name) else {
+            return serde_json::from_str(self.key(name).default_text()).expect("a declared default is an array");
+        };
+        let Some(given) = given.alternative() else { return Vec::new() };
+        let items = if matches!(given.kind, Kind::List(_)) { given.items() } else { vec![given.clone()] };
+        if items.is_empty() {
+            given.problem("is empty");
+        }
+        items.iter().filter_map(|value| read(value, value.text()?)).collect()
     }
 
     /// The table at `name`, empty if it is absent.

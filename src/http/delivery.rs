@@ -265,7 +265,7 @@ impl Delivery {
                     Phase::Refused(error) => Some(Rejection::Upstream(error)),
                     Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
                 });
-                let id = self.settling.as_ref().and_then(|settling| settling.wish().id());
+                let id = self.settling.as_ref().and_then(|settling| settling.wish().after.id().cloned());
                 rejection.map(|rejection| rejection.late(id))
             }
             End::Client | End::Expired | End::Revoked | End::Lagged | End::Stalled | End::Complete | End::Limit => None,

@@ -14,6 +14,7 @@ mod delivery;
 mod event_body;
 mod forwarded;
 mod gate;
+mod last_event_id;
 mod life;
 mod permission;
 mod rejection;

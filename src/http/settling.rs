@@ -14,17 +14,18 @@ use http::HeaderValue;
 use tokio::time::{Sleep, sleep};
 
 use super::gate::Gate;
+use super::last_event_id::LastEventId;
 use super::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
-use crate::stream::{Backlog, RETURN_PATIENCE, Subscription, Verdict};
+use crate::stream::{Backlog, Gap, RETURN_PATIENCE, Subscription, Verdict};
 use crate::upstream::HttpEventSource;
 
 /// What a request asks for besides the stream.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The id to go on after.
-    pub after: Option<String>,
+    /// The place to go on after.
+    pub after: LastEventId,
     /// `false`: what is buffered, and the end.
     pub follow: bool,
     /// The most events.
@@ -62,17 +63,10 @@ enum Stage {
     CatchingUp(BoxFuture<'static, Option<Backlog>>),
 }
 
-impl Wish {
-    /// The id that the client named.
-    pub fn id(&self) -> Option<EventId> {
-        EventId::new(self.after.as_deref()?).ok()
-    }
-}
-
 impl Settling {
     /// For a reader that has just been attached. `source` makes the source that its stream has.
     pub fn new(gate: Arc<Gate>, route: Arc<Route>, wish: Wish, source: impl FnOnce() -> Arc<HttpEventSource>) -> Self {
-        let source = (route.read_through.is_some() && wish.after.is_some()).then(source);
+        let source = (route.read_through.is_some() && wish.after.id().is_some()).then(source);
         let patience = Box::pin(sleep(route.settings.upstream.open_timeout));
         Self { gate, route, wish, source, patience, stage: Stage::Opening }
     }
@@ -108,12 +102,12 @@ impl Settling {
                     Stage::Returning(Box::pin(sleep(LOOK)))
                 }
                 Stage::Returning(look) => {
-                    if let Some(id) = self.wish.after.as_deref().filter(|_| !is_late) {
+                    if let Some(id) = self.wish.after.id().filter(|_| !is_late) {
                         // Time decides as well, and nobody is woken for that.
                         while look.as_mut().poll(cx).is_ready() {
                             look.set(sleep(LOOK));
                         }
-                        ready!(reader.poll_found(cx, id));
+                        ready!(reader.poll_found(cx, id.as_str()));
                     }
                     match self.catch_up(reader) {
                         Some(catching_up) => Stage::CatchingUp(catching_up),
@@ -133,29 +127,31 @@ impl Settling {
 
     /// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
     fn catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
-        let (id, source) = (self.wish.after.as_deref()?, self.source.clone()?);
+        let (id, source) = (self.wish.after.id()?, self.source.clone()?);
         // What a header cannot carry, or not as it is, would be another question.
-        let is_header = HeaderValue::from_bytes(id.as_bytes()).is_ok();
-        if !is_header || id.trim_matches([' ', '\t']) != id || reader.has(id) {
+        let text = id.as_str();
+        let is_header = HeaderValue::from_bytes(text.as_bytes()).is_ok();
+        if !is_header || text.trim_matches([' ', '\t']) != text || reader.has(text) {
             return None;
         }
-        let (stream, id) = (reader.stream().clone(), EventId::new(id).ok()?);
+        let (stream, id) = (reader.stream().clone(), id.clone());
         let (gate, route) = (self.gate.clone(), self.route.clone());
         Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&gate.tasks, &stream, &id, || source).await }))
     }
 
     /// What a client was caught up with stands before the log: the id at its place is its own alone.
     fn caught_up(&self, reader: &mut Subscription, backlog: Backlog) -> Settled {
-        Settled { verdict: reader.catch_up(backlog), id: self.wish.id() }
+        Settled { verdict: reader.catch_up(backlog), id: self.wish.after.id().cloned() }
     }
 
     fn position(&self, reader: &mut Subscription) -> Settled {
         let replay = &self.route.settings.replay;
         let verdict = match &self.wish.after {
-            Some(id) => reader.resume(id, replay.on_gap),
+            LastEventId::Known(id) => reader.resume(id.as_str(), replay.on_gap),
+            LastEventId::Unreadable => reader.lost(Gap::Unknown, replay.on_gap),
             // A finite read without an id is for everything that is there.
-            None if !self.wish.follow => reader.start(Start::Oldest),
-            None => reader.start(replay.start),
+            LastEventId::None if !self.wish.follow => reader.start(Start::Oldest),
+            LastEventId::None => reader.start(replay.start),
         };
         if let Verdict::Gap(gap) = verdict {
             self.route.metrics.gap(gap.reason());

@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::delivery::{Delivery, Terms, Until};
 use super::event_body::{EventBody, guard};
 use super::gate::Gate;
+use super::last_event_id::LastEventId;
 use super::life::Life;
 use super::permission::Permission;
 use super::rejection::Rejection;
@@ -29,7 +30,6 @@ use crate::auth::Grant;
 use crate::chance;
 use crate::listen::{self, Takeover, Unread};
 use crate::route::{Keeping, Route, RouteObserver, WhenDown};
-use crate::sse::EventId;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
 use crate::upstream::HttpEventSource;
 
@@ -174,17 +174,8 @@ impl Wish {
                 _ => return Err(Rejection::Malformed("limit is a number from 1.")),
             },
         };
-        Ok(Self { after: last_event_id(route, head)?, follow, limit })
+        Ok(Self { after: LastEventId::of(head, &route.settings.replay.query_id), follow, limit })
     }
-}
-
-/// The header, else the parameter. What cannot be an id, or is empty, counts as none, as it does for an event source.
-fn last_event_id(route: &Route, head: &Parts) -> Result<Option<String>, Rejection> {
-    let id = match head.headers.get("last-event-id") {
-        Some(id) => std::str::from_utf8(id.as_bytes()).ok().map(str::to_owned),
-        None => parameter(head, &route.settings.replay.query_id)?,
-    };
-    Ok(id.filter(|id| !id.is_empty() && EventId::new(id.as_str()).is_ok()))
 }
 
 fn open(

@@ -80,8 +80,8 @@ pub struct Replay {
     pub on_gap: OnGap,
     /// How the outcome is told in-band.
     pub verdict: VerdictForm,
-    /// The query parameter read when the `Last-Event-ID` header is absent. Default `last_event_id`.
-    pub query_id: String,
+    /// The query parameters read when the `Last-Event-ID` header is absent. Default `last_event_id` and `lastEventId`.
+    pub query_id: Vec<String>,
     /// Where the log is kept. Default in memory.
     pub store: Keeping,
     /// Bounds of catching up an id that is older than the log from the upstream's own history. `None`, the default: such

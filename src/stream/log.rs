@@ -57,6 +57,7 @@ pub struct EventLog {
     is_before_exact: bool,
     /// Fingerprint of the newest entry evicted, if it was an event that the upstream named itself.
     event_before: Option<u64>,
+    /// By the name that a header can carry.
     occurrences: HashMap<EventId, Occurrences>,
     /// Where continuity broke, oldest first.
     gaps: VecDeque<(u64, Gap)>,
@@ -149,14 +150,14 @@ impl EventLog {
     /// Adds the newest entry, evicts what is over the bounds, and returns the new end.
     pub fn append(&mut self, entry: Entry) -> Offset {
         let offset = self.end().0;
-        if !entry.id.is_empty() {
-            let seen = self.occurrences.get_mut(&entry.id);
+        let name = name_of(&entry.id);
+        if !name.is_empty() {
+            let seen = self.occurrences.get_mut(&name);
             if let Some(seen) = seen {
                 let newest = std::mem::replace(&mut seen.newest, offset);
                 self.kept[usize::try_from(newest - self.start).expect("an occurrence is kept")].again = Some(offset);
             } else {
-                self.occurrences
-                    .insert(entry.id.clone(), Occurrences { oldest: offset, newest: offset, is_repeated: false });
+                self.occurrences.insert(name, Occurrences { oldest: offset, newest: offset, is_repeated: false });
             }
         }
         if let EntryKind::Gap(gap) = entry.kind {
@@ -188,9 +189,10 @@ impl EventLog {
 
     fn evict(&mut self) {
         let Some(Kept { entry, again, .. }) = self.kept.pop_front() else { return };
-        let mut is_repeated = entry.id.is_empty();
-        if !entry.id.is_empty() {
-            let seen = self.occurrences.get_mut(&entry.id).expect("what is kept is indexed");
+        let (name, name_before) = (name_of(&entry.id), name_of(&self.id_before));
+        let mut is_repeated = name.is_empty();
+        if !name.is_empty() {
+            let seen = self.occurrences.get_mut(&name).expect("what is kept is indexed");
             match again {
                 Some(next) => {
                     seen.oldest = next;
@@ -199,9 +201,9 @@ impl EventLog {
                     is_repeated = seen.is_repeated;
                 }
                 None => {
-                    is_repeated = seen.is_repeated || self.forgotten.contains_id(entry.id.as_str());
-                    self.occurrences.remove(&entry.id);
-                    self.forgotten.add_id(&entry.id);
+                    is_repeated = seen.is_repeated || self.forgotten.contains_id(name.as_str());
+                    self.occurrences.remove(&name);
+                    self.forgotten.add_id(&name);
                 }
             }
         }
@@ -214,28 +216,31 @@ impl EventLog {
         }
         // Who has the id of an evicted run has not read all of it for sure, and what was said after it may have been a
         // gap: only the entry that brought the id, and nothing after it, may be missing.
-        self.is_before_exact = entry.id != self.id_before && !is_repeated;
+        self.is_before_exact = name != name_before && !is_repeated;
         self.start += 1;
         self.bytes -= entry.frame.len();
         self.events_before += u64::from(entry.is_event());
-        self.is_run_cut = entry.id == self.id_before && (self.is_run_cut || entry.is_event());
+        self.is_run_cut = name == name_before && (self.is_run_cut || entry.is_event());
         self.id_before = entry.id;
         self.source_id_before = entry.source_id;
     }
 
-    /// Where `id` stands. O(1).
+    /// Where `id` stands. O(1). Spaces and tabs around an id are no part of it here: HTTP takes them away from a header's
+    /// value (RFC 9110, 5.5), and a client that has seen them cannot bring them back.
     ///
     /// Events without an id of their own stand under the last one, so an id may name a run of entries. Who has read the
     /// first of a run that the log's start cuts has not read the others: its place is the start, or gone with them.
     pub fn place(&self, id: &str) -> Place {
+        let id = trimmed(id);
+        let is_before = !id.is_empty() && trimmed(self.id_before.as_str()) == id;
         match self.occurrences.get(id) {
-            Some(seen) if seen.oldest == self.start && self.id_before.as_str() == id => match self.is_run_cut {
+            Some(seen) if seen.oldest == self.start && is_before => match self.is_run_cut {
                 true => Place::Evicted,
                 false => Place::Here(self.start()),
             },
             Some(seen) => Place::Here(Offset(seen.oldest + 1)),
             // The newest of what was evicted: all that came after it is still here.
-            None if self.is_before_exact && self.id_before.as_str() == id => Place::Here(self.start()),
+            None if self.is_before_exact && is_before => Place::Here(self.start()),
             None if self.forgotten.contains_id(id) => Place::Evicted,
             None => Place::Unknown,
         }
@@ -261,7 +266,7 @@ impl EventLog {
     /// Whether who has the id in force at a place lacks exactly what follows it: the entry before the place brought that
     /// id, and none before it did.
     pub fn is_exact_at(&self, at: Offset) -> bool {
-        let id = self.id_at(at).as_str();
+        let id = trimmed(self.id_at(at).as_str());
         let is_first =
             !self.forgotten.contains_id(id) && self.occurrences.get(id).is_some_and(|seen| !seen.is_repeated);
         if at == self.start() { self.is_before_exact } else { is_first && self.place(id) == Place::Here(at) }
@@ -333,7 +338,7 @@ impl EventLog {
     /// under one id, only the oldest are looked at.
     pub fn namesakes(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
         let kept = |offset: u64| &self.kept[usize::try_from(offset - self.start).expect("an occurrence is kept")];
-        let first = self.occurrences.get(id).map(|seen| seen.oldest);
+        let first = self.occurrences.get(trimmed(id)).map(|seen| seen.oldest);
         std::iter::successors(first, move |&offset| kept(offset).again)
             .take(NAMESAKES)
             .filter(move |&offset| kept(offset).entry.own_fingerprint() == Some(wanted))
@@ -364,6 +369,19 @@ impl EventLog {
     /// The oldest and newest id kept.
     pub fn ids(&self) -> Option<(&EventId, &EventId)> {
         Some((&self.kept.front()?.entry.id, &self.kept.back()?.entry.id))
+    }
+}
+
+/// An id without the spaces and tabs around it.
+fn trimmed(id: &str) -> &str {
+    id.trim_matches([' ', '\t'])
+}
+
+/// The same as an id; nearly all are their own.
+fn name_of(id: &EventId) -> EventId {
+    match trimmed(id.as_str()) {
+        name if name.len() == id.as_str().len() => id.clone(),
+        name => EventId::new(name).expect("a part of an id is one"),
     }
 }
 

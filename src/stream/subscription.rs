@@ -165,6 +165,13 @@ impl Subscription {
             Place::Unknown if self.stream.minter().is_own_form(id) => Gap::Restarted,
             Place::Unknown => Gap::Unknown,
         };
+        drop(log);
+        self.lost(gap, on_gap)
+    }
+
+    /// Goes to where the route sends those who cannot go on.
+    pub fn lost(&mut self, gap: Gap, on_gap: OnGap) -> Verdict {
+        let log = self.stream.log();
         if on_gap == OnGap::Oldest {
             self.next = log.start();
         }

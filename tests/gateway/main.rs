@@ -25,6 +25,7 @@ mod hardening;
 mod hardening_http2;
 mod http2_windows;
 mod kills;
+mod last_event_ids;
 mod limit_reload;
 mod limits;
 mod operations;

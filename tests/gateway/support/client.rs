@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
+use hyper::header::HeaderValue;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
@@ -220,6 +221,17 @@ impl Connection {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Subscription, Failure> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        self.try_request_in_bytes(method, path, &headers).await
+    }
+
+    /// The same with values in bytes.
+    pub async fn try_request_in_bytes(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &[u8])],
+    ) -> Result<Subscription, Failure> {
         let uri = match self.sender {
             Sender::Http1(_) => path.to_owned(),
             Sender::Http2(_) => format!("{}://{}{path}", self.scheme, self.authority),
@@ -233,7 +245,7 @@ impl Connection {
             request = request.header("accept", "text/event-stream");
         }
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(*name, HeaderValue::from_bytes(value)?);
         }
         let response = self.send(request.body(Full::default())?).await?;
         Ok(Subscription::new(response, self.driver.clone()))

@@ -1,0 +1,111 @@
+//! The ways in which clients name a place: whoever names one is resumed there or told a gap, and never starts anew.
+
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::Origin;
+use crate::support::server::Rillgate;
+use crate::support::subscription::Subscription;
+use crate::support::wait::DEADLINE;
+
+/// A gateway whose log has an event with this id, and one after it.
+async fn after(id: &str, route: &str) -> (Origin, Rillgate, Subscription) {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit(format!("id:{id}\ndata: named\n\n"));
+    origin.emit("id: next\ndata: next\n\n");
+    keeper.next_events(2).await;
+    (origin, gateway, keeper)
+}
+
+/// Both protocols' answers to this target with this header.
+async fn answers(gateway: &Rillgate, target: &str, header: Option<&[u8]>) -> Vec<Subscription> {
+    let headers: Vec<_> = header.map(|value| ("last-event-id", value)).into_iter().collect();
+    let mut answers = Vec::new();
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let mut connection = client.connect().await.unwrap();
+        answers.push(connection.try_request_in_bytes("GET", target, &headers).await.unwrap());
+    }
+    answers
+}
+
+#[tokio::test]
+async fn an_id_is_found_in_whatever_bytes_it_comes_back() {
+    let long = "x".repeat(4000);
+    for (id, header, parameter) in [
+        (" 42", &b"42"[..], "42"),
+        (" caf\u{e9}", "caf\u{e9}".as_bytes(), "caf%C3%A9"),
+        (" caf\u{e9}", b"caf\xe9", "caf%E9"),
+        (" \u{20ac} 1", "\u{20ac} 1".as_bytes(), "%E2%82%AC+1"),
+        // HTTP takes away what stands around a value.
+        (" 42 ", b"42", "42+"),
+        ("  42", b"42", "+42"),
+        (" \t42", b"42", "%0942"),
+        (&long, long.as_bytes(), &long),
+    ] {
+        let (_origin, gateway, _keeper) = after(id, "").await;
+        let by_parameter = format!("/a?last_event_id={parameter}");
+        let mut clients = answers(&gateway, "/a", Some(header)).await;
+        clients.extend(answers(&gateway, &by_parameter, None).await);
+
+        for client in &mut clients {
+            assert_eq!(client.header("rillgate-resume"), "resumed;missed=1", "{id:?}");
+            // The id in force, as the producer wrote it.
+            client.read_more(DEADLINE).await;
+            while client.last_event_id().is_empty() {
+                client.read_more(DEADLINE).await;
+            }
+            assert_eq!(client.next_event(DEADLINE).await.data, "next", "{id:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_id_is_a_gap_and_never_no_id() {
+    for (start, follow) in [("live", true), ("oldest", true), ("live", false)] {
+        let (_origin, gateway, _keeper) = after(" 1", &format!("[routes.replay]\nstart = \"{start}\"")).await;
+        let long = "x".repeat(7000);
+        let wrong = ["%00", "1%00", "%0A", "1%0D%0A", "%E9", long.as_str()];
+
+        for value in wrong {
+            let target = format!("/a?last_event_id={value}&follow={follow}");
+            for mut client in answers(&gateway, &target, None).await {
+                assert_eq!(client.header("rillgate-resume"), "gap;reason=unknown", "{value}");
+                assert_eq!(client.next_event(DEADLINE).await.data, "named", "{value}: from the oldest, as on_gap says");
+            }
+        }
+        for client in answers(&gateway, "/a", Some(&[b'x'; 7000])).await {
+            assert_eq!(client.header("rillgate-resume"), "gap;reason=unknown");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ids_that_differ_in_outer_spaces_alone_are_one_place_and_nothing_is_left_out() {
+    let (origin, gateway, mut keeper) = after(" 7 ", "").await;
+    origin.emit("id: 7\ndata: again\n\n");
+    keeper.next_events(1).await;
+
+    for mut client in answers(&gateway, "/a", Some(b"7")).await {
+        assert_eq!(client.header("rillgate-resume"), "resumed;missed=2");
+        let data: Vec<_> = client.next_events(2).await.into_iter().map(|event| event.data).collect();
+        assert_eq!(data, ["next", "again"]);
+    }
+}
+
+#[tokio::test]
+async fn the_last_of_several_fields_or_parameters_counts() {
+    let (_origin, gateway, _keeper) = after(" 1", "").await;
+
+    for target in
+        ["/a?last_event_id=9&last_event_id=1", "/a?last_event_id=9&lastEventId=1", "/a?lastEventId=9&last_event_id=1"]
+    {
+        for client in answers(&gateway, target, None).await {
+            assert_eq!(client.header("rillgate-resume"), "resumed;missed=1", "{target}");
+        }
+    }
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let client = client.subscribe("/a", &[("last-event-id", "9"), ("last-event-id", "1")]).await;
+        assert_eq!(client.header("rillgate-resume"), "resumed;missed=1");
+    }
+}
