@@ -12,7 +12,9 @@ use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
-use crate::route::{Access, Cors, Delivery, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown};
+use crate::route::{
+    Access, Cors, Delivery, EndForm, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown,
+};
 use crate::stream::{CatchUpLimit, Ids, Retention};
 use crate::upstream::Target;
 
@@ -90,6 +92,19 @@ pub(super) const DELIVERY: &[Key] = &[
         Kind::Choice(&["hold", "refuse"]),
         "hold",
         "Upstream down when a client comes: 200 with heartbeats and retries, or 502, 503, 504.",
+    ),
+    Key::default(
+        "end",
+        Kind::Choice(&["clean", "cut"]),
+        "clean",
+        "How a response ends that its client should come back from (expired, revoked, max_age, drain, lagged); \"cut\": \
+         without its last chunk, or with a reset of the HTTP/2 stream.",
+    ),
+    Key::default(
+        "incremental",
+        Kind::Flag,
+        "true",
+        "Send `Incremental: ?1` (RFC 10036): proxies pass on each piece at once.",
     ),
     Key::default(
         "answer_within",
@@ -219,6 +234,8 @@ pub(super) fn delivery(table: &Table<'_>) -> (Delivery, Duration) {
         lagged: table.choice("lagged", &[("disconnect", Lagging::Disconnect), ("skip", Lagging::Skip)]),
         latest: table.flag("latest"),
         gather: table.duration("gather"),
+        end: table.choice("end", &[("clean", EndForm::Clean), ("cut", EndForm::Cut)]),
+        incremental: table.flag("incremental"),
         answer_within: table.duration_unless_off("answer_within"),
         when_down: table.choice("when_down", &[("hold", WhenDown::Hold), ("refuse", WhenDown::Refuse)]),
     };

@@ -16,7 +16,7 @@ use super::report::Report;
 use super::settling::{Settled, Settling};
 use super::verdict::late;
 use crate::aside::Aside;
-use crate::route::Lagging;
+use crate::route::{EndForm, Lagging};
 use crate::sse::{Encoder, EventId, Frame};
 use crate::stream::{Gap, Offset, Phase, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
 use crate::telemetry::End;
@@ -39,6 +39,7 @@ pub struct Delivery {
     gathering: Option<Pin<Box<Sleep>>>,
     over: BoxFuture<'static, End>,
     tell: TellVerdict,
+    end: EndForm,
     /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
     settling: Option<Box<Settling>>,
     /// What the client was refused with after its head.
@@ -68,6 +69,8 @@ pub struct Terms {
     pub gather: Duration,
     /// How a gap is told.
     pub tell: TellVerdict,
+    /// How it ends when its client should come back.
+    pub end: EndForm,
     /// How far to go.
     pub until: Until,
 }
@@ -99,6 +102,7 @@ impl Delivery {
             is_latest_only: terms.is_latest_only,
             gather: terms.gather,
             tell: terms.tell,
+            end: terms.end,
             until: terms.until,
             settling,
             refusal: None,
@@ -197,7 +201,8 @@ impl Delivery {
                 self.until.events = self.until.events.saturating_sub(taken.events);
                 Step::Frames(taken)
             }
-            Err(_) if self.lagged == Lagging::Disconnect => Step::End(End::Lagged),
+            // Who gets only the newest of each type is never behind for long, and need not come back for it.
+            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => Step::End(End::Lagged),
             Err(_) => Step::Frames(Taken { frames: self.skip().into(), events: 0, oldest: None }),
         }
     }
@@ -250,6 +255,21 @@ impl Delivery {
     /// Its reading, for a guard that looks from outside. Nothing waits for who has no place yet.
     pub fn place(&self) -> Offset {
         if self.settling.is_some() { Offset(u64::MAX) } else { self.subscription.place() }
+    }
+
+    /// Whether so many events were asked for: then a client may have closed its side, and waits for them all the same.
+    pub fn is_limited(&self) -> bool {
+        let limit = self.settling.as_ref().map_or(self.until.events, |settling| settling.wish().limit);
+        limit < u64::MAX
+    }
+
+    /// Whether the response is to end as if it broke. A clean end is the end of all to some clients.
+    pub fn is_cut(&self, end: End) -> bool {
+        let is_to_come_back = match end {
+            End::Expired | End::Revoked | End::MaxAge | End::Drain | End::Lagged => true,
+            End::Client | End::Stalled | End::Complete | End::Limit | End::Error => false,
+        };
+        self.end == EndForm::Cut && is_to_come_back
     }
 
     /// The farewell: when to come back, or why there is no stream after all.

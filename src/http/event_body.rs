@@ -6,7 +6,6 @@
 //!
 //! [`listen::watch`]: crate::listen::watch
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -32,12 +31,29 @@ pub struct EventBody {
     delivery: Delivery,
     /// What is given next: the prelude, what was too much for one piece, or the farewell.
     waiting: Option<Bytes>,
-    is_over: bool,
+    over: Over,
     /// Runs while the client may still take the rest although its time is over.
     grace: Option<Pin<Box<Sleep>>>,
     /// Where hyper sends it.
     attention: Option<Arc<Attention>>,
 }
+
+/// How far a body's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    NotYet,
+    /// Nothing more comes.
+    Clean,
+    /// It is to end with an error.
+    Cutting,
+    /// It may.
+    Cut,
+}
+
+/// The response ends here, and its client should come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response is cut off")]
+pub struct CutOff;
 
 /// What can be seen of a body from outside.
 #[derive(Debug, Default)]
@@ -49,7 +65,7 @@ pub struct Attention {
 impl EventBody {
     /// The prelude, then what the delivery gives.
     pub fn new(prelude: Bytes, delivery: Delivery) -> Self {
-        Self { delivery, waiting: Some(prelude), is_over: false, grace: None, attention: None }
+        Self { delivery, waiting: Some(prelude), over: Over::NotYet, grace: None, attention: None }
     }
 
     /// Lets a guard look on.
@@ -65,23 +81,31 @@ impl EventBody {
             self.delivery.ended(End::Stalled);
             return Poll::Ready(());
         }
-        if !self.is_over {
+        if self.over == Over::NotYet {
             let end = ready!(self.delivery.poll_over(cx));
             self.end(end);
         }
         self.grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx)
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
         loop {
             if let Some(mut piece) = self.waiting.take() {
                 if piece.len() > PIECE_BYTES {
                     self.waiting = Some(piece.split_off(PIECE_BYTES));
                 }
-                return Poll::Ready(Some(piece));
+                return Poll::Ready(Some(Ok(piece)));
             }
-            if self.is_over {
-                return Poll::Ready(None);
+            match self.over {
+                Over::NotYet => {}
+                Over::Clean => return Poll::Ready(None),
+                Over::Cutting => {
+                    // What was given last is written before: whoever carries a body throws that away with it.
+                    self.over = Over::Cut;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Over::Cut => return Poll::Ready(Some(Err(CutOff))),
             }
             match ready!(self.delivery.poll_next(cx, PIECE_BYTES, |_| Poll::Pending)) {
                 Step::Frames(taken) => {
@@ -104,7 +128,7 @@ impl EventBody {
 
     fn end(&mut self, end: End) {
         self.delivery.ended(end);
-        self.is_over = true;
+        self.over = if self.delivery.is_cut(end) { Over::Cutting } else { Over::Clean };
         if let Some(farewell) = self.delivery.farewell(end) {
             // Behind the rest of a piece that was cut.
             self.waiting = Some(match self.waiting.take() {
@@ -117,13 +141,13 @@ impl EventBody {
 
 impl Body for EventBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         if let Some(attention) = &self.attention {
             attention.polls.fetch_add(1, Ordering::Relaxed);
         }
-        self.poll_piece(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+        self.poll_piece(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
     }
 }
 

@@ -16,7 +16,7 @@ use super::target::Target;
 use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, subscribe};
 use crate::chance;
-use crate::listen::{self, Peer, Unread};
+use crate::listen::{self, Peer, Takeover, Unread};
 use crate::route::Route;
 
 /// What a stream answers.
@@ -27,7 +27,12 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
 /// The service that listeners hand their requests to.
 pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
-    move |request| -> BoxFuture<'static, Response<ResponseBody>> { Box::pin(answer(gate.clone(), request)) }
+    move |request| -> BoxFuture<'static, Response<ResponseBody>> {
+        if let Some(connection) = request.extensions().get::<Takeover>() {
+            connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
+        }
+        Box::pin(answer(gate.clone(), request))
+    }
 }
 
 async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseBody> {
@@ -124,7 +129,7 @@ async fn stream(
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {
-        return Ok(subscribe::head_alone());
+        return Ok(subscribe::head_alone(route));
     }
     subscribe::respond(gate, route, captures, target, head, body, grant).await
 }

@@ -101,6 +101,7 @@ pub async fn respond(
         is_latest_only: route.settings.delivery.latest,
         gather: route.settings.delivery.gather,
         tell: teller(route.settings.replay.verdict),
+        end: route.settings.delivery.end,
         until: Until { end, events: limit },
     };
     let mut delivery = Delivery::new(subscription, settled.is_none().then_some(settling), terms, report);
@@ -139,6 +140,7 @@ pub async fn respond(
     };
     let headers = response.headers_mut();
     stream_headers(headers);
+    incremental(route, headers);
     let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
     let verdict = HeaderValue::from_str(&verdict).expect("a verdict is visible ASCII");
     headers.insert(HeaderName::from_static("rillgate-resume"), verdict);
@@ -146,10 +148,24 @@ pub async fn respond(
 }
 
 /// The head of a stream without the stream.
-pub fn head_alone() -> Response<ResponseBody> {
+pub fn head_alone(route: &Route) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     stream_headers(response.headers_mut());
+    incremental(route, response.headers_mut());
     response
+}
+
+/// Whether a request with this query asks for a response that ends by itself.
+pub fn is_finite(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "limit" || (name == "follow" && value == "false"))
+}
+
+/// Asks whoever stands between to pass on what there is without waiting for more (RFC 10036).
+fn incremental(route: &Route, headers: &mut HeaderMap) {
+    if route.settings.delivery.incremental {
+        headers.insert(HeaderName::from_static("incremental"), HeaderValue::from_static("?1"));
+    }
 }
 
 /// What every event stream says about itself.

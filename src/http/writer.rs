@@ -45,6 +45,8 @@ pub struct Writer {
     transport: Transport,
     /// How much of what the client sent has been thrown away.
     thrown_away: usize,
+    /// What the client does with its side says nothing.
+    is_limited: bool,
     stall: Duration,
 }
 
@@ -92,7 +94,8 @@ enum AtOnce {
 impl Writer {
     /// Takes over a connection on which the head and the prelude have been sent. `batch` bounds the bytes held for it.
     pub fn new(transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
-        Self { delivery, batch, transport, thrown_away: 0, stall }
+        let is_limited = delivery.is_limited();
+        Self { delivery, batch, transport, thrown_away: 0, is_limited, stall }
     }
 
     /// Writes until the end. `held` is what could not be sent so far.
@@ -131,8 +134,11 @@ impl Writer {
     /// it has no timer and no room of its own in any client's task.
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Pause> {
         loop {
-            let Self { transport, delivery, batch, thrown_away, .. } = self;
-            let left = |cx: &mut Context<'_>| poll_left(transport, cx, thrown_away).map(|()| End::Client);
+            let Self { transport, delivery, batch, thrown_away, is_limited, .. } = self;
+            let left = |cx: &mut Context<'_>| match is_limited {
+                true => Poll::Pending,
+                false => poll_left(transport, cx, thrown_away).map(|()| End::Client),
+            };
             let taken = match ready!(delivery.poll_next(cx, *batch, left)) {
                 Step::Frames(taken) => taken,
                 Step::Heartbeat => return Poll::Ready(Pause::Heartbeat),
@@ -167,7 +173,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the response cleanly, and the connection with it, if the client takes it within the grace.
+    /// Ends the response as it is to end, and the connection with it, if the client takes it within the grace.
     async fn finish(&mut self, end: End) {
         let _ = timeout(GRACE, self.close(end)).await;
     }
@@ -176,7 +182,9 @@ impl Writer {
         if let Some(farewell) = self.delivery.farewell(end) {
             self.transport.write_all(&farewell.chunk()).await?;
         }
-        self.transport.write_all(LAST_CHUNK).await?;
+        if !self.delivery.is_cut(end) {
+            self.transport.write_all(LAST_CHUNK).await?;
+        }
         self.transport.shutdown().await?;
         // Closing with unread input would reset the connection and could take the last bytes with it.
         poll_fn(|cx| poll_left(&mut self.transport, cx, &mut 0)).await;

@@ -82,6 +82,11 @@ impl Pace {
         InRequest(self.clone())
     }
 
+    /// Whether a request is being answered.
+    pub fn is_under_way(&self) -> bool {
+        self.state.lock().requests > 0
+    }
+
     /// Whether nothing has been asked on it yet.
     pub fn is_fresh(&self) -> bool {
         self.state.lock().is_fresh

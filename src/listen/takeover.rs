@@ -32,6 +32,7 @@ pub struct Takeover(Arc<Slot>);
 #[derive(Default)]
 struct Slot {
     is_forgone: AtomicBool,
+    is_unread: AtomicBool,
     phase: AtomicU8,
     writer: Mutex<Option<Writer>>,
 }
@@ -55,6 +56,13 @@ impl Takeover {
     /// still has of it could be taken for that.
     pub fn forgo(&self) {
         self.0.is_forgone.store(true, Ordering::Release);
+    }
+
+    /// Says whether nothing is to be read until the request that has just come is answered: a client that waits for a
+    /// finite response may have closed its side, as `nc` and shells do, and hyper takes that for leaving. To be said before
+    /// the request is first polled.
+    pub fn leave_unread(&self, is_unread: bool) {
+        self.0.is_unread.store(is_unread, Ordering::Relaxed);
     }
 
     /// Whether the connection can be claimed.
@@ -114,6 +122,10 @@ impl HeadIo {
 
 impl Read for HeadIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        // Nobody is to be woken: hyper asks again by itself once it has answered.
+        if self.takeover.0.is_unread.load(Ordering::Relaxed) && self.pace.is_under_way() {
+            return Poll::Pending;
+        }
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         if read.is_ready() {
             self.pace.read();

@@ -126,6 +126,10 @@ pub struct Delivery {
     pub latest: bool,
     /// Wait this long for more events before writing. Default 0.
     pub gather: Duration,
+    /// How a response ends that its client should come back from.
+    pub end: EndForm,
+    /// Whether responses ask proxies to pass on each piece at once. Default `true`.
+    pub incremental: bool,
     /// What a client meets whose upstream is down.
     pub when_down: WhenDown,
     /// A client that is held has its head after this long, whatever is known by then. `None`: it waits. Default 5 s.
@@ -139,6 +143,15 @@ pub enum Lagging {
     Disconnect,
     /// It goes on at the oldest event kept, and is told.
     Skip,
+}
+
+/// How a response ends that its client should come back from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndForm {
+    /// As every response does.
+    Clean,
+    /// Without its last chunk, or with a reset: an error to a client that takes a clean end for the end of all.
+    Cut,
 }
 
 /// What a client meets whose upstream is down.

@@ -164,3 +164,44 @@ async fn a_head_request_opens_nothing() {
     eventually(DEADLINE, || async { origin.requests().len() == 1 }).await;
     assert_eq!(origin.requests()[0].target, "/b");
 }
+
+#[tokio::test]
+async fn a_finite_read_answers_a_client_that_has_closed_its_side() {
+    let origin = Origin::start_with(|request| match request.number {
+        0 => Answer::stream(),
+        _ => Answer::waiting(),
+    })
+    .await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit(THREE);
+    keeper.next_events(3).await;
+    let asks = async |target: &str, version: &str| {
+        let mut bare = Client::http1(gateway.address()).dial().await.unwrap();
+        let head = format!("GET {target} HTTP/{version}\r\nhost: x\r\n\r\n");
+        bare.write_all(head.as_bytes()).await.unwrap();
+        // The end of what it sends comes with the request or right behind it.
+        bare.shutdown().await.unwrap();
+        bare
+    };
+    let read_on = async |mut bare: Box<dyn crate::support::transport::Transport>| {
+        let mut answer = String::new();
+        within(DEADLINE, "end", bare.read_to_string(&mut answer)).await.unwrap();
+        answer
+    };
+
+    for version in ["1.1", "1.0"].repeat(10) {
+        for target in ["/a?follow=false", "/a?limit=2&last_event_id=1"] {
+            let answer = read_on(asks(target, version).await).await;
+            assert!(answer.contains(" 200 OK\r\n") && answer.contains("data: 3\n\n"), "{target} {version}: {answer}");
+        }
+    }
+    for (path, version) in [("/b", "1.1"), ("/c", "1.0")] {
+        let asked = origin.requests().len();
+        let waiting = asks(&format!("{path}?limit=1"), version).await;
+        origin.wait_requests(asked + 1).await;
+        origin.emit("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 9\ndata: 9\n\n");
+        let answer = read_on(waiting).await;
+        assert!(answer.contains("data: 9\n\n"), "{path}: {answer}");
+    }
+}

@@ -18,6 +18,7 @@ mod corpus;
 mod dashboard;
 mod doors;
 mod drain;
+mod endings;
 mod fanout;
 mod finite;
 mod gathering;

@@ -1,0 +1,70 @@
+//! How responses end: cleanly, or cut off where a client takes a clean end for the end of all.
+
+use crate::support::client::Client;
+use crate::support::config::plain;
+use crate::support::origin::{Emission, Origin};
+use crate::support::raw::Raw;
+use crate::support::script::{Answer, How};
+use crate::support::server::Rillgate;
+use crate::support::subscription::Ending;
+use crate::support::wait::DEADLINE;
+
+/// So that there is a moment for the events before the end.
+const OLD: &str = "[routes.delivery]\nend = \"cut\"\nmax_age = \"500ms\"";
+
+#[tokio::test]
+async fn an_end_to_come_back_from_is_cut_where_the_route_says_so_and_nothing_before_it_is_lost() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), OLD)).await;
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let mut connection = client.connect().await.unwrap();
+        let mut response = connection.subscribe("/a", &[]).await;
+        origin.emit(Emission::event("1", "", "one"));
+
+        let Ending::Broken(why) = response.ending(DEADLINE).await else { panic!("a clean end") };
+
+        assert_eq!(response.next_event(DEADLINE).await.data, "one");
+        assert_eq!(response.retries().len(), 2, "the farewell");
+        if client.is_http2() {
+            assert!(why.contains("INTERNAL_ERROR"), "{why}");
+            let again = connection.subscribe("/a", &[("last-event-id", "1")]).await;
+            assert_eq!(again.status.as_u16(), 200, "the connection goes on");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_response_of_http_1_1_lacks_its_last_chunk_alone() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), OLD)).await;
+
+    let answer = Raw::exchange(&Client::http1(gateway.address()), b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await;
+
+    assert!(answer.contains("transfer-encoding: chunked"), "{answer}");
+    assert!(answer.ends_with("\n\r\n") && !answer.ends_with("0\r\n\r\n"), "whole chunks, but not the last: {answer}");
+}
+
+#[tokio::test]
+async fn an_end_of_all_that_was_asked_for_stays_clean() {
+    let origin = Origin::start_with(|_| Answer::stream().then("id: 1\ndata: 1\n\n").then_cut(How::End)).await;
+    let route = "on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"\n[routes.delivery]\nend = \"cut\"";
+    let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        for target in ["/a", "/a?limit=1", "/a?follow=false"] {
+            assert_eq!(client.subscribe(target, &[]).await.expect_end(DEADLINE).await.len(), 1, "{target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_ask_to_be_passed_on_at_once_unless_the_route_leaves_it_out() {
+    let origin = Origin::start().await;
+    for (route, said) in [("", "?1"), ("[routes.delivery]\nincremental = false", "")] {
+        let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+        for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+            assert_eq!(client.subscribe("/a", &[]).await.header("incremental"), said);
+            assert_eq!(client.try_request("HEAD", "/a", &[]).await.unwrap().header("incremental"), said);
+        }
+    }
+}
