@@ -101,12 +101,13 @@ impl Gateway {
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone())).transpose();
         let store = store.map_err(BindError::Store)?;
+        let streams = Streams::new(config.limits.streams, tasks.clone());
         let gate = Gate {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
-            streams: Streams::new(config.limits.streams, tasks.clone()),
+            memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
+            streams,
             seats: Seats::new(&config.limits),
-            memory: Watermark::new(config.limits.memory),
             authority,
             tickets: Tickets::new(TICKETS),
             limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),

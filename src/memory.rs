@@ -1,14 +1,18 @@
 //! How much memory the process has, against what it may have.
 //!
-//! Read from the system now and then; between two looks the last answer counts. Does not free anything: it only lets the
-//! gateway refuse new subscriptions before the kernel ends them all.
+//! The event logs are counted exactly, at each append; they give way by themselves (`stream/registry.rs`). The process as a
+//! whole is the second line: read from the system now and then, and between two looks the last answer counts. Pages that
+//! logs have given back and the allocator has kept are left out, or a burst would be held against clients for ever. Does not
+//! free anything: it only lets the gateway refuse new subscriptions before the kernel ends them all.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tracing::{info, warn};
 
 use crate::limits::Memory;
+use crate::stream::LogBytes;
 
 /// Whether memory is short.
 #[derive(Debug)]
@@ -16,18 +20,25 @@ pub struct Watermark {
     /// In bytes; the largest number where there is none.
     limit: AtomicU64,
     is_above: AtomicBool,
+    logs: Arc<LogBytes>,
+    /// How often logs had had to give way at the last look.
+    reliefs: AtomicU64,
 }
 
 impl Watermark {
     /// For a configured bound. Where the system does not say what there is, a share of it bounds nothing, and that is
     /// logged.
-    pub fn new(bound: Memory) -> Self {
-        Self { limit: bytes(bound).into(), is_above: AtomicBool::new(false) }
+    pub fn new(bound: Memory, logs: Arc<LogBytes>) -> Self {
+        let limit = bytes(bound);
+        logs.limit(limit);
+        Self { limit: limit.into(), is_above: AtomicBool::new(false), logs, reliefs: AtomicU64::new(0) }
     }
 
     /// Another bound from the next look on.
     pub fn limit(&self, bound: Memory) {
-        self.limit.store(bytes(bound), Ordering::Relaxed);
+        let limit = bytes(bound);
+        self.limit.store(limit, Ordering::Relaxed);
+        self.logs.limit(limit);
     }
 
     /// Most resident bytes; `None` where nothing bounds them.
@@ -35,17 +46,23 @@ impl Watermark {
         Some(self.limit.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
     }
 
-    /// Whether the process had more than it may at the last look.
+    /// Whether event logs take more than they may, or the process did at the last look.
     pub fn is_above(&self) -> bool {
-        self.is_above.load(Ordering::Relaxed)
+        self.logs.is_above() || self.is_above.load(Ordering::Relaxed)
     }
 
     /// Looks.
     pub fn look(&self) {
         let (limit, Some(resident)) = (self.limit.load(Ordering::Relaxed), resident()) else { return };
+        let reliefs = self.logs.reliefs();
+        if self.reliefs.swap(reliefs, Ordering::Relaxed) != reliefs {
+            let logs = self.logs.held();
+            warn!(logs, limit, "event logs reached limits.memory: unread ones and the oldest events of others went");
+        }
+        let used = resident.saturating_sub(self.logs.given_back());
         // A little below before it ends, so that it does not flicker.
-        let was_above = self.is_above();
-        let is_above = resident > if was_above { limit / 20 * 19 } else { limit };
+        let was_above = self.is_above.load(Ordering::Relaxed);
+        let is_above = used > if was_above { limit / 20 * 19 } else { limit };
         self.is_above.store(is_above, Ordering::Relaxed);
         match (was_above, is_above) {
             (false, true) => warn!(resident, limit, "memory is short: new subscriptions are refused"),
@@ -108,12 +125,27 @@ mod tests {
 
     #[test]
     fn above_its_bound_and_not_below() {
-        let tight = Watermark::new(Memory::Bytes(1));
-        let wide = Watermark::new(Memory::Bytes(u64::MAX));
+        let tight = Watermark::new(Memory::Bytes(1), Arc::default());
+        let wide = Watermark::new(Memory::Bytes(u64::MAX), Arc::default());
 
         tight.look();
         wide.look();
 
         assert!(tight.is_above() && !wide.is_above());
+    }
+
+    #[test]
+    fn logs_count_at_once_and_what_they_gave_back_does_not() {
+        let logs = Arc::new(LogBytes::default());
+        let watermark = Watermark::new(Memory::Bytes(1 << 20), logs.clone());
+
+        logs.change(0, (1 << 20) + 1);
+        assert!(watermark.is_above(), "before any look");
+        // The process of a test is larger than that, and might have been all logs once.
+        logs.change((1 << 20) + 1, 1 << 40);
+        logs.change(1 << 40, 0);
+        watermark.look();
+
+        assert!(!watermark.is_above());
     }
 }

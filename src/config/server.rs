@@ -109,7 +109,7 @@ pub(super) const LIMITS: &[Key] = &[
         "memory",
         Kind::Memory,
         "80%",
-        "Of the control group's or machine's memory, or a size: above it new subscriptions get 503.",
+        "For all event logs, whose oldest events then go, and for the process, which then answers new subscriptions with 503.",
     ),
     Key::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
     Key::default(

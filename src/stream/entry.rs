@@ -47,6 +47,11 @@ impl Entry {
         matches!(self.kind, EntryKind::Event { .. })
     }
 
+    /// About what it takes of memory in a log, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.frame.len() + self.id.as_str().len() + OVERHEAD
+    }
+
     /// The fingerprint of an event that the upstream named itself.
     pub(super) fn own_fingerprint(&self) -> Option<u64> {
         match self.kind {
@@ -55,3 +60,6 @@ impl Entry {
         }
     }
 }
+
+/// What an entry takes beside its bytes and its id: its place in the log and in the index, allocations around it.
+const OVERHEAD: usize = 320;

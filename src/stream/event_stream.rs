@@ -23,6 +23,7 @@ use super::fingerprint::Fingerprints;
 use super::journal::{Journal, Kept, RETURN_PATIENCE};
 use super::key::StreamKey;
 use super::log::{EventLog, Offset, Place};
+use super::log_bytes::LogBytes;
 use super::minter::Minter;
 use super::news::News;
 use super::policy::Policy;
@@ -42,6 +43,10 @@ pub struct EventStream {
     journal: OnceLock<Arc<dyn Journal>>,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
+    /// What of the log is counted in the sum of all logs. Changed with the log, under its lock.
+    counted: AtomicU64,
+    /// The sum of all logs.
+    sum: OnceLock<Arc<LogBytes>>,
     /// What was appended last, for the many who lack just that. Changed with the log, under its lock.
     news: ArcSwapOption<News>,
     progress: watch::Sender<Progress>,
@@ -106,6 +111,8 @@ impl EventStream {
             life: RwLock::new(life),
             journal: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, policy.retention)),
+            counted: AtomicU64::new(0),
+            sum: OnceLock::new(),
             news: ArcSwapOption::empty(),
             progress: watch::channel(progress).0,
             audience: Audience::default(),
@@ -144,6 +151,29 @@ impl EventStream {
         assert!(self.journal.set(journal).is_ok(), "a log is kept in one place");
     }
 
+    /// Has its log counted in this sum. Once, before anything is published.
+    pub(super) fn count_in(&self, sum: Arc<LogBytes>) {
+        assert!(self.sum.set(sum).is_ok(), "a log is counted in one sum");
+    }
+
+    /// To be called whenever the log has changed, under its lock.
+    fn count(&self, log: &EventLog) {
+        if let Some(sum) = self.sum.get() {
+            let now = log.weight() as u64;
+            sum.change(self.counted.swap(now, Ordering::Relaxed), now);
+        }
+    }
+
+    /// What of its log is counted in the sum of all logs.
+    pub(super) fn counted(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    /// Evicts the oldest entries until the log takes no more of memory than this: others need it.
+    pub(super) fn shrink(&self, most: u64) {
+        self.evict_by(|log| log.shrink(usize::try_from(most).unwrap_or(usize::MAX)));
+    }
+
     /// Who keeps the log beyond the process.
     pub fn journal(&self) -> Option<&Arc<dyn Journal>> {
         self.journal.get()
@@ -156,6 +186,7 @@ impl EventStream {
         let mut log = self.log.write();
         log.resume(kept.past, now);
         let events = log.events_until(log.end());
+        self.count(&log);
         let minter = match kept.is_whole {
             true => Minter::continued(ids, kept.epoch),
             false => Minter::after(ids, kept.epoch, events),
@@ -205,8 +236,13 @@ impl EventStream {
 
     /// Evicts what has become too old: a quiet stream appends nothing, and appending is what evicts otherwise.
     pub fn expire(&self, now: Instant) {
+        self.evict_by(|log| log.expire(now));
+    }
+
+    fn evict_by(&self, evict: impl FnOnce(&mut EventLog)) {
         let mut log = self.log.write();
-        log.expire(now);
+        evict(&mut log);
+        self.count(&log);
         if self.news.load().as_ref().is_some_and(|news| news.start() < log.start()) {
             self.news.store(None);
         }
@@ -236,6 +272,7 @@ impl EventStream {
             // Of what is evicted already, nothing is given.
             let news = News::new(start, published).filter(|news| news.start() >= log.start());
             self.news.store(news.map(Arc::new));
+            self.count(&log);
             log.end()
         };
         let mut is_new = false;
@@ -371,6 +408,14 @@ impl EventStream {
     /// Completes when nobody reads the stream. Cancel-safe.
     pub async fn unsubscribed(&self) {
         self.progress.closed().await;
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        if let Some(sum) = self.sum.get() {
+            sum.change(self.counted(), 0);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::event_stream::EventStream;
 use super::intake::Intake;
 use super::policy::OnEnd;
 use super::progress::Phase;
+use super::registry::Streams;
 use super::source::{Batch, Interrupted, OpenError, Opened};
 use super::spec::StreamSpec;
 use super::turn::Turn;
@@ -38,6 +39,8 @@ pub const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
 /// Feeds one stream.
 pub struct Ingest {
     stream: Arc<EventStream>,
+    /// Where it is, with all others.
+    streams: Streams,
     spec: StreamSpec,
     intake: Intake,
     backoff: Backoff,
@@ -91,11 +94,12 @@ pub enum Finished {
 
 impl Ingest {
     /// For a stream that has just been made.
-    pub fn new(stream: Arc<EventStream>, spec: StreamSpec) -> Self {
+    pub fn new(stream: Arc<EventStream>, spec: StreamSpec, streams: Streams) -> Self {
         let (intake, backoff, burst) = (Intake::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
         let connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
         Self {
             stream,
+            streams,
             spec,
             intake,
             backoff,
@@ -275,11 +279,14 @@ impl Ingest {
             // More at once than the log holds would be forgotten before the quickest reader could take it.
             if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
                 self.stream.publish(portion.drain(..));
+                self.streams.relieve();
                 tokio::time::sleep(BURST_PAUSE).await;
                 self.burst = Burst::default();
             }
         }
-        if self.stream.append(portion) {
+        let is_new = self.stream.append(portion);
+        self.streams.relieve();
+        if is_new {
             self.stream.audience().begin(&mut self.round);
             self.ring_on().await;
         }

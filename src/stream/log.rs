@@ -46,6 +46,8 @@ pub struct EventLog {
     /// Events appended in the whole life.
     events_ever: u64,
     bytes: usize,
+    /// About what it takes of memory.
+    weight: usize,
     /// The id in force before the oldest entry kept.
     id_before: EventId,
     /// The upstream's own id in force before the oldest entry kept.
@@ -98,6 +100,7 @@ impl EventLog {
             events_before: 0,
             events_ever: 0,
             bytes: 0,
+            weight: 0,
             id_before: EventId::default(),
             source_id_before: EventId::default(),
             is_run_cut: false,
@@ -147,6 +150,18 @@ impl EventLog {
         self.bytes
     }
 
+    /// About what it takes of memory, in bytes: frames, ids, and what there is around each.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Evicts the oldest entries until it takes no more of memory than this.
+    pub fn shrink(&mut self, most: usize) {
+        while self.weight > most && !self.kept.is_empty() {
+            self.evict();
+        }
+    }
+
     /// Adds the newest entry, evicts what is over the bounds, and returns the new end.
     pub fn append(&mut self, entry: Entry) -> Offset {
         let offset = self.end().0;
@@ -165,6 +180,7 @@ impl EventLog {
         }
         let now = entry.at;
         self.bytes += entry.frame.len();
+        self.weight += entry.weight();
         let events_before = self.events_ever;
         self.events_ever += u64::from(entry.is_event());
         self.kept.push_back(Kept { entry, events_before, again: None });
@@ -219,6 +235,7 @@ impl EventLog {
         self.is_before_exact = name != name_before && !is_repeated;
         self.start += 1;
         self.bytes -= entry.frame.len();
+        self.weight -= entry.weight();
         self.events_before += u64::from(entry.is_event());
         self.is_run_cut = name == name_before && (self.is_run_cut || entry.is_event());
         self.id_before = entry.id;

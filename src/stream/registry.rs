@@ -3,11 +3,12 @@
 //! The only map and the only lock over it. A reader is attached under the lock, and a stream is forgotten under the lock
 //! and only without readers; so nobody is ever attached to a stream that is being forgotten.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use tracing::debug;
 use super::event_stream::EventStream;
 use super::ingest::{Finished, Ingest};
 use super::key::StreamKey;
+use super::log_bytes::LogBytes;
 use super::progress::Phase;
 use super::source::OpenError;
 use super::spec::StreamSpec;
@@ -31,6 +33,10 @@ pub struct Streams {
     /// Keys of streams that are kept without readers.
     always: watch::Sender<HashSet<StreamKey>>,
     most: Arc<AtomicUsize>,
+    /// What all logs take of memory.
+    sum: Arc<LogBytes>,
+    /// Guards the search for logs that can give way; when it last came to too little. Never held across an await.
+    relief: Arc<Mutex<Option<Instant>>>,
     tasks: Tasks,
 }
 
@@ -43,7 +49,54 @@ impl Streams {
     /// No streams, and room for `most`.
     pub fn new(most: usize, tasks: Tasks) -> Self {
         let always = watch::channel(HashSet::new()).0;
-        Self { open: Arc::default(), always, most: Arc::new(most.into()), tasks }
+        Self {
+            open: Arc::default(),
+            always,
+            most: Arc::new(most.into()),
+            sum: Arc::default(),
+            relief: Arc::default(),
+            tasks,
+        }
+    }
+
+    /// What all logs take of memory, and may take.
+    pub fn log_bytes(&self) -> &Arc<LogBytes> {
+        &self.sum
+    }
+
+    /// Has logs give way when all together are above their bound: first those that nobody reads, then the older halves of
+    /// the others, the largest first each time. To be called after each append.
+    pub(super) fn relieve(&self) {
+        if !self.sum.is_above() {
+            return;
+        }
+        let mut fruitless = self.relief.lock();
+        // Others may have done it meanwhile; and where there is nothing to find it is not looked for all the time.
+        if !self.sum.is_above() || fruitless.is_some_and(|at| at.elapsed() < RELIEF_PAUSE) {
+            return;
+        }
+        let mut streams = self.list();
+        streams.sort_by_cached_key(|stream| (stream.subscribers() > 0, Reverse(stream.counted())));
+        let is_relieved = || self.sum.held() <= self.sum.relieved_at();
+        for stream in streams.iter().filter(|stream| stream.subscribers() == 0) {
+            if is_relieved() {
+                break;
+            }
+            stream.shrink(0);
+        }
+        let mut can_shrink = true;
+        while can_shrink && !is_relieved() {
+            can_shrink = false;
+            for stream in &streams {
+                let counted = stream.counted();
+                if counted > 0 && !is_relieved() {
+                    stream.shrink(counted / 2);
+                    can_shrink = true;
+                }
+            }
+        }
+        *fruitless = (!is_relieved()).then(Instant::now);
+        self.sum.relieved();
     }
 
     /// Room for so many from now on; what is open stays.
@@ -85,6 +138,7 @@ impl Streams {
                         stream
                     }
                 };
+                stream.count_in(self.sum.clone());
                 let stream = free.insert(stream).clone();
                 let subscription = stream.subscribe();
                 self.tasks.spawn("ingest", self.clone().keep(stream, spec));
@@ -118,7 +172,7 @@ impl Streams {
     async fn keep(self, stream: Arc<EventStream>, spec: StreamSpec) {
         let _registered = Registered { streams: &self, stream: &stream };
         let finished = tokio::select! {
-            finished = Ingest::new(stream.clone(), spec).run() => finished,
+            finished = Ingest::new(stream.clone(), spec, self.clone()).run() => finished,
             () = self.forgotten_when_unused(&stream) => {
                 debug!(stream = %stream.key(), "stream closed: nobody reads it");
                 return;
@@ -170,7 +224,7 @@ impl Streams {
 
     /// Evicts what has become too old in quiet streams. To be called now and then.
     pub fn expire(&self) {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         for stream in self.list() {
             stream.expire(now);
         }
@@ -211,3 +265,6 @@ impl Drop for Registered<'_> {
 
 /// How often [`Streams::expire`] is to be called.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long logs are left alone when they could not give enough.
+const RELIEF_PAUSE: Duration = Duration::from_millis(10);

@@ -29,6 +29,7 @@ mod kills;
 mod last_event_ids;
 mod limit_reload;
 mod limits;
+mod log_memory;
 mod operations;
 mod operator;
 mod pending;

@@ -3,6 +3,7 @@
 //! Time is paused where time matters: it passes when everyone waits, so hours cost nothing and nothing depends on luck.
 
 mod house;
+mod memory;
 mod publishing;
 mod refusals;
 mod turns;

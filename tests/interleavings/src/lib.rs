@@ -4,6 +4,8 @@
 //! The modules are the gateway's own sources, compiled against a runtime and locks that shuttle schedules. Time does not
 //! pass in it: every delay may be over at any moment, so that a linger or a backoff ends wherever it hurts most.
 
+#[path = "../../../src/arithmetic.rs"]
+pub mod arithmetic;
 #[path = "../../../src/aside.rs"]
 pub mod aside;
 #[path = "../../../src/backoff.rs"]
