@@ -20,14 +20,15 @@ use tokio::sync::{Notify, watch};
 use super::audience::Audience;
 use super::entry::Entry;
 use super::fingerprint::Fingerprints;
-use super::journal::{Journal, Kept, RETURN_PATIENCE};
+use super::journal::{Journal, Kept};
 use super::key::StreamKey;
+use super::life::Life;
 use super::log::{EventLog, Offset, Place};
 use super::log_bytes::LogBytes;
 use super::minter::Minter;
 use super::news::News;
 use super::policy::Policy;
-use super::progress::{Phase, Progress};
+use super::progress::{Condition, Phase, Progress};
 use super::read_through::CatchUps;
 use super::subscription::Subscription;
 use super::taken::{Taken, Taking};
@@ -66,28 +67,6 @@ pub struct EventStream {
     condition: RwLock<Condition>,
     /// Extra requests for the history that run now.
     catch_ups: CatchUps,
-}
-
-/// One life of a stream: what makes two events or two ids the same.
-#[derive(Debug)]
-struct Life {
-    fingerprints: Fingerprints,
-    minter: Minter,
-    /// The life began earlier, and its past was kept.
-    has_past: bool,
-    /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
-    was_cut_off: bool,
-    /// When the source was connected for the first time since.
-    connected: Option<tokio::time::Instant>,
-}
-
-/// What an operator wants to know about a stream.
-#[derive(Clone, Debug)]
-pub struct Condition {
-    /// Since when it has been in its phase.
-    pub since: SystemTime,
-    /// The last thing that went wrong.
-    pub last_error: Option<String>,
 }
 
 impl EventStream {
@@ -220,11 +199,7 @@ impl EventStream {
     /// Whether `id` is not in the log, but may have been given to a client before the stream was cut off, so that the
     /// upstream may bring it again.
     pub fn may_return(&self, id: &str) -> bool {
-        let can_return = {
-            let life = self.life.read();
-            let is_time = life.connected.is_none_or(|connected| connected.elapsed() < RETURN_PATIENCE);
-            life.was_cut_off && is_time && !life.minter.is_own_form(id)
-        };
+        let can_return = self.life.read().may_bring(id);
         // Whoever holds both locks has taken the log's first.
         can_return && self.log.read().place(id) == Place::Unknown
     }

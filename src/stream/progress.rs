@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use super::log::Offset;
 use super::source::OpenError;
@@ -30,4 +31,13 @@ pub enum Phase {
     Refused(Arc<OpenError>),
     /// It has said all.
     Complete,
+}
+
+/// What an operator wants to know about a stream.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Since when it has been in its phase.
+    pub since: SystemTime,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
 }
