@@ -25,6 +25,7 @@ mod log;
 mod log_bytes;
 mod minter;
 mod news;
+mod place;
 mod policy;
 mod progress;
 mod read_through;
