@@ -34,7 +34,7 @@ pub(super) const REPLAY: &[Key] = &[
         "ids",
         Kind::Choice(&["keep", "fill", "replace"]),
         "keep",
-        "The upstream's ids untouched, missing ones filled in, or all of them replaced.",
+        "The upstream's ids untouched; events without one given one; or all of them replaced.",
     ),
     Key::default(
         "verdict",

@@ -305,7 +305,9 @@ impl Ingest {
         }
     }
 
-    fn complete(&self) -> Finished {
+    fn complete(&mut self) -> Finished {
+        let mark = self.intake.end_mark(&self.stream.log(), &self.stream.minter(), Instant::now());
+        self.stream.publish(mark);
         info!(stream = %self.stream.key(), route = %self.stream.key().route, "stream complete");
         self.stream.enter(Phase::Complete);
         Finished::Complete { ago: Duration::ZERO }

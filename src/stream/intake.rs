@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, EntryKind};
 use super::fingerprint::Fingerprints;
-use super::log::{EventLog, Offset};
+use super::log::{EventLog, Offset, Place};
 use super::minter::Minter;
 use super::verdict::{Gap, Verdict};
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
@@ -152,7 +152,7 @@ impl Intake {
             (None, None) => {}
         }
         self.number += 1;
-        if let Some(minted) = minter.mint(self.number, &self.upstream_id) {
+        if let Some(minted) = minter.mint(self.number, has_own_id) {
             event.id = Some(minted);
         }
         if let Some(id) = &event.id {
@@ -209,6 +209,20 @@ impl Intake {
                 false
             }
         }
+    }
+
+    /// Names the end of a stream that is complete, where no client's id does: events without an id of their own stand under
+    /// the last one, and who has that may lack them. Dispatches nothing; who has read all comes back with this id, and is
+    /// told that nothing follows. Where no id was ever given, none is.
+    pub fn end_mark(&mut self, log: &EventLog, minter: &Minter, now: Instant) -> Option<Entry> {
+        let is_named = log.place(self.shown_id.as_str()) == Place::Here(log.end());
+        if self.shown_id.is_empty() || is_named {
+            return None;
+        }
+        self.shown_id = minter.id(self.number + 1);
+        let mut encoder = Encoder::new();
+        encoder.id(&self.shown_id).blank();
+        Some(self.aside(encoder.finish(), now))
     }
 
     fn aside(&self, frame: Frame, now: Instant) -> Entry {

@@ -39,14 +39,19 @@ impl Minter {
         &self.epoch
     }
 
-    /// The id for the event with this number (from 1), if it is ours to name; `in_force` is the upstream's id.
-    pub fn mint(&self, number: u64, in_force: &EventId) -> Option<EventId> {
+    /// The id for the event with this number (from 1), if it is ours to name; `has_own_id`: the upstream has named it.
+    pub fn mint(&self, number: u64, has_own_id: bool) -> Option<EventId> {
         let is_ours = match self.ids {
             Ids::Keep => false,
-            Ids::Fill => in_force.is_empty(),
+            Ids::Fill => !has_own_id,
             Ids::Replace => true,
         };
-        is_ours.then(|| EventId::new(format!("{}-{number}", self.epoch)).expect("hexadecimal digits are an id"))
+        is_ours.then(|| self.id(number))
+    }
+
+    /// The id with this number, whosever ids clients see.
+    pub fn id(&self, number: u64) -> EventId {
+        EventId::new(format!("{}-{number}", self.epoch)).expect("hexadecimal digits are an id")
     }
 
     /// Whether clients are shown an id that the upstream sent without an event.

@@ -31,7 +31,7 @@ pub struct Retention {
 pub enum Ids {
     /// The upstream's, untouched.
     Keep,
-    /// The upstream's; an event whose id in force is empty gets a minted one.
+    /// The upstream's; an event without one gets a minted one.
     Fill,
     /// Minted ones for all events.
     Replace,

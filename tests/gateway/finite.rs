@@ -35,6 +35,36 @@ async fn late_clients_read_a_complete_stream_to_its_end_and_then_get_204() {
 }
 
 #[tokio::test]
+async fn an_event_source_reads_what_follows_the_last_id_and_is_then_told_to_stop() {
+    let done = "data: [DONE]\n\n";
+    for (ids, tail) in
+        [("keep", done), ("fill", done), ("replace", done), ("keep", "retry: 5\n\n"), ("keep", "id: 3\ndata: 3\n\n")]
+    {
+        let origin = Origin::start_with(move |_| Answer::stream().then(THREE).then(tail).then_cut(How::End)).await;
+        let route = format!("on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"\nids = \"{ids}\"");
+        let gateway = Rillgate::start(&plain(&origin.url(), &route)).await;
+        for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+            let mut first = client.subscribe("/a", &[]).await;
+            let events = first.expect_end(DEADLINE).await;
+            assert!(events.len() >= 3, "{ids} {tail}");
+            if ids == "keep" && tail == done {
+                assert_eq!(events[3].last_event_id, "3", "as from the producer itself");
+            }
+
+            let all = client.subscribe("/a", &[("last-event-id", first.last_event_id())]).await;
+            assert_eq!(all.status.as_u16(), 204, "{ids} {tail}: {}", first.last_event_id());
+
+            // One that lost its connection right after the third event has the rest to come.
+            let third = events[2].last_event_id.as_str();
+            let mut rest = client.subscribe("/a", &[("last-event-id", third)]).await;
+            assert_eq!((rest.status.as_u16(), data_to_the_end(&mut rest).await.len()), (200, events.len() - 3));
+            let nothing = client.subscribe("/a", &[("last-event-id", rest.last_event_id())]).await;
+            assert_eq!(nothing.status.as_u16(), 204, "{ids} {tail}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_broken_response_does_not_complete_a_stream() {
     for how in [How::Fin, How::Reset, How::TruncatedChunk] {
         let origin = Origin::start_with(move |request| match request.last_event_id() {

@@ -191,7 +191,8 @@ async fn ids_are_kept_filled_in_or_replaced() {
 
         match ids {
             "keep" => assert_eq!(seen, ["", "7", "7"]),
-            "fill" => assert!(minted(&seen[0]) && seen[1..] == ["7", "7"], "{seen:?}"),
+            // Each event without an id gets one, also behind an id: else nobody could say which of them it has read.
+            "fill" => assert!(minted(&seen[0]) && seen[1] == "7" && minted(&seen[2]), "{seen:?}"),
             _ => assert!(seen.iter().all(|id| minted(id)) && seen[0] != seen[1], "{seen:?}"),
         }
         if ids != "keep" {
