@@ -1,4 +1,4 @@
-// Builds the pages that the tests open: one in React, one in Vue, one with a fetch-based client.
+// Builds the pages that the tests open: one in React, one in Vue, one with a fetch-based client, one that reads while it is shown.
 
 import { join } from 'node:path';
 
@@ -14,6 +14,6 @@ export default defineConfig({
     outDir: '../dist',
     emptyOutDir: true,
     target: 'es2022',
-    rollupOptions: { input: { react: page('react'), vue: page('vue'), fetch: page('fetch') } },
+    rollupOptions: { input: { react: page('react'), vue: page('vue'), fetch: page('fetch'), shown: page('shown') } },
   },
 });

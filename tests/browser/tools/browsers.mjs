@@ -10,11 +10,14 @@ import { HOSTS } from './identity.mjs';
 
 const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 
-/** Each by name, with what its console says of a page's event source that was refused with this status. */
+/** Each by name, with what its console says of a page's event source that was refused with this status, how a
+ *  page goes back, and whether its back/forward cache takes pages with an open event source. */
 export const BROWSERS = {
   Chromium: {
     start: (identity) => puppeteer.launch({ executablePath: CHROMIUM, args: switches(identity) }),
     refused: (status) => `status of ${status}`,
+    back: (page) => page.goBack(),
+    keepsPagesThatRead: true,
   },
   Firefox: {
     start: () => puppeteer.launch({
@@ -27,6 +30,9 @@ export const BROWSERS = {
       },
     }),
     refused: () => 'Firefox can’t establish a connection to the server at',
+    // goBack() waits for the load of a page that is not loaded, but taken from the cache.
+    back: (page) => page.evaluate(() => { history.back(); }),
+    keepsPagesThatRead: false,
   },
 };
 
