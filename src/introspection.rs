@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -186,6 +186,8 @@ fn describe(stream: &EventStream) -> Value {
     let condition = stream.condition();
     let (route, key) = (&*stream.key().route, stream.key().to_string());
     let name = format!("{}/{}", percent_encode(route), percent_encode(&key));
+    let is_over = stream.progress().phase == Phase::Complete;
+    let silent = (!is_over).then(|| stream.heard().silence(Instant::now()));
     let log = stream.log();
     let id = |id: Option<&crate::sse::EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);
     json!({
@@ -193,6 +195,7 @@ fn describe(stream: &EventStream) -> Value {
         "key": key,
         "state": state(&stream.progress().phase).as_str(),
         "since": unix(condition.since),
+        "silent_seconds": silent.map(|silent| silent.as_secs()),
         "subscribers": stream.subscribers(),
         "events": log.events(),
         "bytes": log.bytes(),

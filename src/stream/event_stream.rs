@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use super::audience::Audience;
 use super::entry::Entry;
 use super::fingerprint::Fingerprints;
+use super::heard::Heard;
 use super::journal::{Journal, Kept};
 use super::key::StreamKey;
 use super::life::Life;
@@ -67,6 +68,8 @@ pub struct EventStream {
     condition: RwLock<Condition>,
     /// Extra requests for the history that run now.
     catch_ups: CatchUps,
+    /// When its upstream last said something.
+    heard: Heard,
 }
 
 impl EventStream {
@@ -102,6 +105,7 @@ impl EventStream {
             dismissal: Notify::new(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
             catch_ups: CatchUps::default(),
+            heard: Heard::new(Instant::now()),
         })
     }
 
@@ -270,10 +274,7 @@ impl EventStream {
 
     /// Tells readers what the source is doing.
     pub fn enter(&self, phase: Phase) {
-        let error = match &phase {
-            Phase::Retrying(Some(error)) | Phase::Refused(error) => Some(error.to_string()),
-            Phase::Retrying(None) | Phase::Opening | Phase::Live | Phase::Complete => None,
-        };
+        let error = phase.error();
         let (is_live, is_complete) = (phase == Phase::Live, phase == Phase::Complete);
         if is_live {
             self.life.write().connected.get_or_insert_with(tokio::time::Instant::now);
@@ -295,13 +296,7 @@ impl EventStream {
         if is_complete {
             self.note_change();
         }
-        let mut condition = self.condition.write();
-        if is_new {
-            condition.since = SystemTime::now();
-        }
-        if error.is_some() {
-            condition.last_error = error;
-        }
+        self.condition.write().enter(is_new, error);
     }
 
     /// Notes what broke an open connection.
@@ -358,6 +353,11 @@ impl EventStream {
     /// How many read the stream now.
     pub fn subscribers(&self) -> usize {
         self.progress.receiver_count()
+    }
+
+    /// When its upstream last said something.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// Extra requests for the history that run now.

@@ -190,6 +190,7 @@ impl Ingest {
         }
         self.has_past = true;
         self.connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
+        self.stream.heard().note(Instant::now());
         debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {
             self.recovered();
@@ -255,7 +256,9 @@ impl Ingest {
     }
 
     async fn publish(&mut self, batch: Batch) {
-        let taken = self.intake.take(batch.items, &self.stream.log(), &self.stream.minter(), Instant::now());
+        let now = Instant::now();
+        self.stream.heard().note(now);
+        let taken = self.intake.take(batch.items, &self.stream.log(), &self.stream.minter(), now);
         self.spec.observer.received(taken.events, batch.bytes);
         if taken.is_gap {
             self.spec.observer.gap(super::Gap::Upstream);

@@ -16,6 +16,7 @@ mod entry;
 mod event_stream;
 mod fingerprint;
 mod forgotten;
+mod heard;
 mod ingest;
 mod intake;
 mod journal;

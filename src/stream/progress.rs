@@ -33,6 +33,16 @@ pub enum Phase {
     Complete,
 }
 
+impl Phase {
+    /// What went wrong, where an attempt did.
+    pub fn error(&self) -> Option<String> {
+        match self {
+            Self::Retrying(Some(error)) | Self::Refused(error) => Some(error.to_string()),
+            Self::Retrying(None) | Self::Opening | Self::Live | Self::Complete => None,
+        }
+    }
+}
+
 /// What an operator wants to know about a stream.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -40,4 +50,16 @@ pub struct Condition {
     pub since: SystemTime,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+}
+
+impl Condition {
+    /// Notes the phase that was entered, perhaps once more, and what went wrong.
+    pub(super) fn enter(&mut self, is_new: bool, error: Option<String>) {
+        if is_new {
+            self.since = SystemTime::now();
+        }
+        if error.is_some() {
+            self.last_error = error;
+        }
+    }
 }

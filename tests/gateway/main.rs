@@ -57,4 +57,5 @@ mod upgrade;
 mod upstream;
 mod upstream_failure;
 mod upstream_heads;
+mod upstream_silence;
 mod watching;

@@ -137,6 +137,7 @@ function show(snapshot) {
     cell("Stream", ways(stream), "name"),
     cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? "")),
     cell("Since", since(stream.since, snapshot.time_ms)),
+    cell("Silent for", typeof stream.silent_seconds === "number" ? duration(stream.silent_seconds) : ""),
     cell("Subscribers", number(stream.subscribers), "number"),
     cell("Events kept", number(stream.events), "number"),
     cell("Bytes kept", typeof stream.bytes === "number" ? bytes(stream.bytes) : "", "number"),

@@ -1,0 +1,48 @@
+//! When the upstream was last heard of, for the operator: one store for each batch, no lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The time of the last bytes, or of the last answer.
+#[derive(Debug)]
+pub struct Heard {
+    made: Instant,
+    /// In milliseconds since then.
+    at: AtomicU64,
+}
+
+impl Heard {
+    /// Heard of just now.
+    pub fn new(now: Instant) -> Self {
+        Self { made: now, at: AtomicU64::new(0) }
+    }
+
+    /// Notes that something came.
+    pub fn note(&self, now: Instant) {
+        let at = now.saturating_duration_since(self.made).as_millis();
+        self.at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// For how long nothing has come.
+    pub fn silence(&self, now: Instant) -> Duration {
+        let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.made).saturating_sub(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_begins_anew_with_each_word() {
+        let made = Instant::now();
+        let at = |seconds| made + Duration::from_secs(seconds);
+        let heard = Heard::new(made);
+
+        assert_eq!(heard.silence(at(5)), Duration::from_secs(5));
+        heard.note(at(7));
+        assert_eq!((heard.silence(at(7)), heard.silence(at(10))), (Duration::ZERO, Duration::from_secs(3)));
+        assert_eq!(heard.silence(made), Duration::ZERO);
+    }
+}

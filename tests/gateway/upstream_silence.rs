@@ -1,0 +1,25 @@
+//! How quiet an upstream is, for whoever looks.
+
+use crate::support::client::Client;
+use crate::support::figures::admin;
+use crate::support::origin::Origin;
+use crate::support::setup::Setup;
+use crate::support::wait::{DEADLINE, eventually};
+
+#[tokio::test]
+async fn the_streams_say_for_how_long_an_upstream_has_been_silent() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).start().await;
+    let client = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    assert_eq!(client.status, 200);
+    origin.wait_open(1).await;
+    let silence = || async {
+        let streams: serde_json::Value = serde_json::from_str(&admin(&gateway, "/streams").await.1).unwrap();
+        streams["streams"][0]["silent_seconds"].as_u64().unwrap()
+    };
+
+    eventually(DEADLINE, || async { silence().await >= 2 }).await;
+    origin.emit(": alive\n\n");
+
+    eventually(DEADLINE, || async { silence().await == 0 }).await;
+}
