@@ -16,7 +16,7 @@ use crate::route::{
     Access, Cors, Delivery, EndForm, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown,
 };
 use crate::stream::{CatchUpLimit, Ids, Retention};
-use crate::upstream::Target;
+use crate::upstream::{Resume, Target};
 
 pub(super) const SHARE: &[Key] = &[
     Key::default("query", Kind::List(&Kind::Text), "[]", "Query parameters, in this order."),
@@ -137,10 +137,16 @@ pub(super) fn share(
         } else if access.is_some_and(|access| query_names(access).any(|token| token == name)) {
             value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
         }
+        if upstream.is_some_and(|upstream| upstream.resume == Resume::Query(name.clone())) {
+            value.problem("is where the last event id goes (upstreams.resume)");
+        }
         share.query.push(name);
     }
     let is_configured = |name: &HeaderName| {
-        upstream.is_some_and(|upstream| upstream.headers.iter().any(|(configured, _)| configured == name))
+        upstream.is_some_and(|upstream| {
+            let is_resume = upstream.resume == Resume::Header(name.clone());
+            is_resume || upstream.headers.iter().any(|(configured, _)| configured == name)
+        })
     };
     for value in table.items("headers") {
         let Some(name) = value.text().and_then(|name| names::header(&value, name)) else { continue };
@@ -149,7 +155,7 @@ pub(super) fn share(
         } else if share.headers.contains(&name) {
             value.problem("stands there twice");
         } else if is_configured(&name) {
-            value.problem("is also written by the upstream's own headers");
+            value.problem("is also written by the upstream's own headers or resume");
         }
         share.headers.push(name);
     }
@@ -164,7 +170,7 @@ pub(super) fn share(
         if share.headers.contains(&name) || share.claims.iter().any(|(other, _)| *other == name) {
             value.problem("the same header is shared twice");
         } else if is_configured(&name) {
-            value.problem("is also written by the upstream's own headers");
+            value.problem("is also written by the upstream's own headers or resume");
         }
         share.claims.push((name, claim));
     }

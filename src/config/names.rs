@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use http::HeaderName;
+use http::header::{ACCEPT, HOST};
 use ipnet::IpNet;
 use url::{Host, Url};
 
@@ -102,11 +103,16 @@ pub(super) fn header_objection(name: &HeaderName) -> Option<&'static str> {
         "transfer-encoding",
         "upgrade",
     ];
-    const OWN: &[&str] = &["host", "accept", "accept-encoding", "last-event-id", "content-length", "expect"];
+    const OWN: &[&str] = &["host", "accept"];
     if HOP_BY_HOP.contains(&name.as_str()) {
         return Some("belongs to a single connection (RFC 9110, 7.6.1)");
     }
-    OWN.contains(&name.as_str()).then_some("is written by the gateway itself")
+    match name.as_str() {
+        "content-length" | "expect" => Some("is about a body, and the request has none"),
+        "accept-encoding" => Some("is written by the gateway itself: it reads no compressed response"),
+        "last-event-id" => Some("is written by the gateway itself: upstreams.resume says where the id goes"),
+        _ => OWN.contains(&name.as_str()).then_some("is written by the gateway itself"),
+    }
 }
 
 /// A header name for the upstream request.
@@ -120,6 +126,15 @@ pub(super) fn header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
         return None;
     }
     Some(name)
+}
+
+/// A header name for what an upstream is always sent: two of the gateway's own fields may be replaced.
+pub(super) fn upstream_header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
+    match name.to_ascii_lowercase().as_str() {
+        "host" => Some(HOST),
+        "accept" => Some(ACCEPT),
+        _ => header(value, name),
+    }
 }
 
 /// The name of a query parameter that does not belong to the gateway.

@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,16 +19,17 @@ use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::backoff::Backoff;
-use crate::upstream::{Origin, Target};
+use crate::upstream::{Origin, Resume, Target};
 
 pub(super) const UPSTREAM: &[Key] = &[
     Key::required("urls", Kind::List(&Kind::Text), "Base URLs, tried in order on each connect."),
     Key::optional(
         "headers",
         Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(files::HEADER_SECRET)])),
-        "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }.",
+        "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
     )
     .secret(),
+    Key::optional("resume", Kind::Table(RESUME), "Where the last completed id goes. Absent: in the header Last-Event-ID."),
     Key::default(
         "connect_timeout",
         Kind::duration("10ms", "5m"),
@@ -54,6 +56,11 @@ pub(super) const UPSTREAM: &[Key] = &[
         "A larger event, or line, cuts the upstream connection.",
     ),
     Key::optional("tls", Kind::Table(TLS), "How to speak TLS with https URLs."),
+];
+
+const RESUME: &[Key] = &[
+    Key::optional("header", Kind::Text, "In this header."),
+    Key::optional("query", Kind::Text, "In this query parameter, percent-encoded."),
 ];
 
 const BACKOFF: &[Key] = &[
@@ -95,9 +102,12 @@ fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Ta
     if !is_tls && !origins.is_empty() && table.has("tls") {
         table.problem("tls", "is of no use: no URL begins with https");
     }
+    let (headers, secrets) = headers(table);
     Target {
         name: name.to_owned(),
-        headers: headers(table),
+        resume: resume(table, &headers),
+        headers,
+        secrets,
         connect_timeout: table.duration("connect_timeout"),
         open_timeout: table.duration("open_timeout"),
         idle_timeout: table.duration_unless_off("idle_timeout"),
@@ -134,17 +144,59 @@ fn origin(value: &Value<'_>) -> Option<Origin> {
     None
 }
 
-fn headers(table: &Table<'_>) -> Vec<(HeaderName, HeaderValue)> {
+/// Without `resume` as the standard has it.
+fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
+    let resume = table.table("resume");
+    match (resume.get("header"), resume.get("query")) {
+        (Some(header), None) => {
+            let name = header.text().and_then(|name| match name.eq_ignore_ascii_case("last-event-id") {
+                true => Some(HeaderName::from_static("last-event-id")),
+                false => names::header(&header, name),
+            });
+            if name.as_ref().is_some_and(|name| headers.iter().any(|(other, _)| other == name)) {
+                header.problem("the same header also stands in headers");
+            }
+            name.map(Resume::Header).unwrap_or_default()
+        }
+        (None, Some(query)) => {
+            query.text().and_then(|name| names::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
+        }
+        (Some(_), Some(_)) => {
+            resume.problem("query", "stands beside header: the id goes to one place");
+            Resume::default()
+        }
+        (None, None) if !table.has("resume") => Resume::default(),
+        (None, None) => {
+            table.problem("resume", "says nothing: it is { header = \"…\" } or { query = \"…\" }");
+            Resume::default()
+        }
+    }
+}
+
+/// All headers, and the names of those whose value is a secret.
+fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName>) {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut secrets = Vec::new();
     for (name, value) in table.entries("headers") {
-        let name = names::header(&value, name);
+        let name = names::upstream_header(&value, name);
         let Some((name, content)) = name.zip(header_value(&value)) else { continue };
+        if name == HOST && !is_host(&content) {
+            value.problem("is not a host, perhaps with a port");
+        }
+        if value.alternative().is_some_and(|given| given.is_table()) {
+            secrets.push(name.clone());
+        }
         if headers.iter().any(|(other, _)| *other == name) {
             value.problem("the same header stands there twice, in another spelling");
         }
         headers.push((name, content));
     }
-    headers
+    (headers, secrets)
+}
+
+fn is_host(value: &HeaderValue) -> bool {
+    let authority = value.to_str().ok().and_then(|value| value.parse::<Authority>().ok());
+    authority.is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
 }
 
 fn header_value(value: &Value<'_>) -> Option<HeaderValue> {

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
 use tokio::time::{Sleep, sleep};
 
 use super::gate::Gate;
@@ -128,10 +127,8 @@ impl Settling {
     /// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
     fn catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
         let (id, source) = (self.wish.after.id()?, self.source.clone()?);
-        // What a header cannot carry, or not as it is, would be another question.
-        let text = id.as_str();
-        let is_header = HeaderValue::from_bytes(text.as_bytes()).is_ok();
-        if !is_header || text.trim_matches([' ', '\t']) != text || reader.has(text) {
+        // What does not reach the upstream as it is would be another question.
+        if !self.route.settings.upstream.resume.carries(id) || reader.has(id.as_str()) {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());

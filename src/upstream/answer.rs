@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use url::Url;
+use url::{Position, Url};
 
-use super::excerpt::quoted;
+use super::excerpt::{quoted, shortened};
 use super::target::Origin;
 use super::{coding, content_type};
 use crate::sse::EventId;
@@ -22,11 +22,16 @@ pub(super) enum Answer {
     Redirect(String),
 }
 
-/// Judges a response by its head.
+/// Judges a response by its head; `host` is the `Host` that was asked for, where it is not the origin's own.
 ///
 /// # Errors
 /// Why it is no event stream.
-pub(super) fn judge<B>(origin: &Origin, path: &str, response: &Response<B>) -> Result<Answer, OpenError> {
+pub(super) fn judge<B>(
+    origin: &Origin,
+    host: Option<&str>,
+    path: &str,
+    response: &Response<B>,
+) -> Result<Answer, OpenError> {
     let status = response.status();
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     match status {
@@ -40,7 +45,7 @@ pub(super) fn judge<B>(origin: &Origin, path: &str, response: &Response<B>) -> R
         | StatusCode::FOUND
         | StatusCode::SEE_OTHER
         | StatusCode::TEMPORARY_REDIRECT
-        | StatusCode::PERMANENT_REDIRECT => return redirect(origin, path, header(LOCATION)),
+        | StatusCode::PERMANENT_REDIRECT => return redirect(origin, host, path, response.headers().get(LOCATION)),
         _ if status.is_server_error() => {
             // RFC 9110, 15.6.4: of these, 503 is the one that says for how long.
             let wanted = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
@@ -69,23 +74,41 @@ fn wrong_type(headers: &HeaderMap, essence: Option<String>) -> String {
 }
 
 /// Followed only within the origin: the answer of another one would be another one's word for this stream.
-fn redirect(origin: &Origin, path: &str, location: Option<&str>) -> Result<Answer, OpenError> {
-    let here = Url::parse(&format!("{}://{}{path}", origin.scheme, origin.authority));
-    let next = location.and_then(|location| here.ok().map(|here| (here.join(location), here)));
-    match next {
-        Some((Ok(next), here)) if next.origin() == here.origin() => {
-            let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
-            Ok(Answer::Redirect(format!("{}{query}", next.path())))
-        }
-        _ => Err(OpenError::Wrong("the upstream redirects to another origin".to_owned())),
+fn redirect(
+    origin: &Origin,
+    host: Option<&str>,
+    path: &str,
+    location: Option<&HeaderValue>,
+) -> Result<Answer, OpenError> {
+    let Some(location) = location else {
+        return Err(OpenError::Wrong("the upstream redirects without saying where".to_owned()));
+    };
+    // A virtual host speaks of itself by its name; the origin's own name is the same server.
+    let names = host.into_iter().chain([origin.authority.as_str()]);
+    let here: Vec<_> = names.filter_map(|name| Url::parse(&format!("{}://{name}{path}", origin.scheme)).ok()).collect();
+    let location = std::str::from_utf8(location.as_bytes()).ok();
+    let Some(next) = location.and_then(|location| here.first()?.join(location).ok()) else {
+        return Err(OpenError::Wrong("the upstream redirects to what is not a URL".to_owned()));
+    };
+    if here.iter().any(|here| here.origin() == next.origin()) {
+        let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return Ok(Answer::Redirect(format!("{}{query}", next.path())));
     }
+    Err(OpenError::Wrong(format!("the upstream redirects elsewhere, to {}", shown(&next))))
+}
+
+/// Without user, password, query and fragment, where credentials may stand.
+fn shown(url: &Url) -> String {
+    shortened(&format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath]))
 }
 
 /// Whether the head of the answer says that the upstream goes on after the id that it was asked for, and whether it says
 /// that it does not: as another rillgate does, or as hubs of the Mercure protocol do, which name the id after which they
 /// begin (draft-dunglas-mercure, "Reconciliation").
 pub(super) fn continuity(answer: &HeaderMap, asked: Option<&EventId>) -> (bool, bool) {
-    let begins_after = || Some(answer.get("last-event-id")?.as_bytes() == asked?.as_str().as_bytes());
+    // HTTP has trimmed the id, there and here.
+    let begins_after =
+        || Some(answer.get("last-event-id")?.as_bytes() == asked?.as_str().trim_matches([' ', '\t']).as_bytes());
     match answer.get("rillgate-resume") {
         Some(verdict) => (verdict.as_bytes().starts_with(b"resumed"), verdict.as_bytes().starts_with(b"gap")),
         None => begins_after().map_or((false, false), |is_asked| (is_asked, !is_asked)),
@@ -121,5 +144,40 @@ mod tests {
         for far_off in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
             assert_eq!(retry_after(far_off), Some(LONGEST_RETRY_AFTER), "{far_off}");
         }
+    }
+
+    #[test]
+    fn a_redirect_is_followed_within_the_origin_and_shown_without_credentials() {
+        let origin = Origin {
+            scheme: http::uri::Scheme::HTTP,
+            authority: http::uri::Authority::from_static("10.0.0.5:9000"),
+            base: String::new(),
+        };
+        let to = |host: Option<&str>, location: &'static str| match redirect(
+            &origin,
+            host,
+            "/feed/a?x=1",
+            Some(&HeaderValue::from_static(location)),
+        ) {
+            Ok(Answer::Redirect(path)) => path,
+            Ok(Answer::Stream) => "a stream".to_owned(),
+            Err(error) => error.to_string(),
+        };
+
+        assert_eq!(to(None, "b"), "/feed/b");
+        assert_eq!(to(None, "http://10.0.0.5:9000/c?y=2"), "/c?y=2");
+        assert_eq!(to(Some("api.internal"), "http://api.internal/c"), "/c");
+        assert_eq!(to(Some("api.internal"), "http://10.0.0.5:9000/c"), "/c");
+        assert_eq!(
+            to(None, "https://user:secret@login.example.com/realm?token=secret#secret"),
+            "the upstream redirects elsewhere, to https://login.example.com/realm"
+        );
+        assert_eq!(to(None, "http://["), "the upstream redirects to what is not a URL");
+        assert!(to(None, "//elsewhere").ends_with("to http://elsewhere/"));
+        let long: &'static str = format!("//elsewhere/{}", "x".repeat(5000)).leak();
+        assert!(to(None, long).len() < 300);
+        assert!(
+            redirect(&origin, None, "/", None).is_err_and(|error| error.to_string().ends_with("without saying where"))
+        );
     }
 }

@@ -64,6 +64,9 @@ impl HttpEventSource {
 
     async fn open_at(&self, origin: &Origin, after: Option<&EventId>) -> Result<Opened, OpenError> {
         let mut path = format!("{}{}", origin.base, self.path_and_query);
+        if let Some(id) = after {
+            self.target.resume.add_query(&mut path, id);
+        }
         for _ in 0..=REDIRECTS {
             let request = self.request(origin, &path, after)?;
             let exchange = exchange(&self.target, origin, request).await.map_err(|error| match error {
@@ -73,7 +76,7 @@ impl HttpEventSource {
                 }
                 ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
             })?;
-            match judge(origin, &path, &exchange.response)? {
+            match judge(origin, self.target.header(&HOST), &path, &exchange.response)? {
                 Answer::Stream => {
                     let (is_continued, is_gap) = continuity(exchange.response.headers(), after);
                     return Ok(Opened { items: self.items(exchange), is_continued, is_gap });
@@ -99,9 +102,8 @@ impl HttpEventSource {
             .body(Empty::new())
             .map_err(|error| OpenError::Wrong(format!("the upstream's path cannot be asked for: {error}")))?;
         let headers = request.headers_mut();
-        // An id that no header can carry is left out, never shortened.
-        if let Some(id) = after.and_then(|id| HeaderValue::from_bytes(id.as_str().as_bytes()).ok()) {
-            headers.insert("last-event-id", id);
+        if let Some((name, id)) = after.and_then(|id| self.target.resume.header(id)) {
+            headers.insert(name, id);
         }
         for (name, value) in self.trace.iter().chain(&self.target.headers).chain(&self.headers) {
             headers.insert(name, value.clone());

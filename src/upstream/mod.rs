@@ -7,7 +7,9 @@ mod connector;
 mod content_type;
 mod event_source;
 mod excerpt;
+mod resume;
 mod target;
 
 pub use event_source::HttpEventSource;
+pub use resume::Resume;
 pub use target::{Origin, Target};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue};
 
+use super::resume::Resume;
 use crate::backoff::Backoff;
 
 /// One configured upstream.
@@ -17,6 +18,10 @@ pub struct Target {
     pub origins: Vec<Origin>,
     /// Sent with every request; values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Those of them whose value is a secret: it may change without making the upstream another one.
+    pub secrets: Vec<HeaderName>,
+    /// Where the last completed id goes.
+    pub resume: Resume,
     /// TCP and TLS must be established within this, which several addresses share. A name may take as long again. Default
     /// 3 s.
     pub connect_timeout: Duration,
@@ -31,6 +36,28 @@ pub struct Target {
     pub max_event: usize,
     /// How to speak TLS with `https` origins. Present if there is one.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Target {
+    /// What of the headers makes the upstream another one: the names, and those values that are no secrets.
+    pub fn identifying_headers(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
+        self.headers.iter().map(|(name, value)| (name, Some(value).filter(|_| !self.secrets.contains(name))))
+    }
+
+    /// Whether the secret headers have the values that they have there.
+    pub fn has_same_secrets(&self, other: &Self) -> bool {
+        let secrets = |target: &Self| {
+            let is_secret = |(name, _): &&(HeaderName, HeaderValue)| target.secrets.contains(name);
+            target.headers.iter().filter(is_secret).cloned().collect::<Vec<_>>()
+        };
+        secrets(self) == secrets(other)
+    }
+
+    /// The value of a configured header.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(configured, _)| configured == name)?;
+        value.to_str().ok()
+    }
 }
 
 /// Scheme, host and port of an upstream, and the path in front of every `upstream_path`.

@@ -32,7 +32,7 @@ fn a_secret_is_neither_in_a_problem_nor_in_a_dump() {
         format!("x-a = {{ file = {quoted} }}"),
         "x-a = { file = \"two-lines\" }".to_owned(),
         format!("x-a = [{quoted}]"),
-        format!("host = {quoted}"),
+        format!("host = \"me@{SECRET}\""),
         format!("x-a = {SECRET}"),
     ];
     let wrong_headers = wrong_headers

@@ -57,5 +57,6 @@ mod upgrade;
 mod upstream;
 mod upstream_failure;
 mod upstream_heads;
+mod upstream_requests;
 mod upstream_silence;
 mod watching;
