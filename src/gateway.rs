@@ -30,6 +30,7 @@ use crate::stream::{EXPIRY_INTERVAL, LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
+use crate::upstream::Targets;
 use crate::workers::Workers;
 
 /// A gateway with its sockets bound.
@@ -105,6 +106,7 @@ impl Gateway {
         let gate = Gate {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
+            upstreams: Targets::default(),
             memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
             streams,
             seats: Seats::new(&config.limits),
@@ -118,6 +120,7 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
+        serving::renew_upstreams(&gate);
         tell_limits(&gate);
         gate.metrics.config_loaded();
         let listeners = binding::listeners(&config.listeners)?;
@@ -288,6 +291,7 @@ impl Handle {
         let prepared = serving::prepare(config, &gate.authority, &gate.metrics)?;
         let routes = prepared.install(&gate.authority, &self.0.keeper)?;
         gate.routes.store(Arc::new(routes));
+        serving::renew_upstreams(gate);
         // Only now can open responses ask the new routes whether they are still admitted.
         gate.authority.changes().announce();
         self.0.keeper.start(gate);

@@ -127,7 +127,7 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
     gate.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
         let path = route.settings.upstream_path.fill(&[]);
-        let source = Arc::new(HttpEventSource::new(route.settings.upstream.clone(), path, Vec::new()));
+        let source = Arc::new(HttpEventSource::new(route.upstream.clone(), path, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
         let _on_worker = worker.enter();
@@ -135,6 +135,14 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
     }
+}
+
+/// Gives the routes' upstreams to the streams that earlier routes have opened and that readers still find.
+pub fn renew_upstreams(gate: &Gate) {
+    for route in gate.routes.load().iter() {
+        gate.upstreams.renew(&route.settings.name, route.source, &route.upstream);
+    }
+    gate.upstreams.tidy();
 }
 
 /// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.

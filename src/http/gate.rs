@@ -15,11 +15,14 @@ use crate::route::Routes;
 use crate::stream::{LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
+use crate::upstream::Targets;
 
 /// See the module. One for the life of the gateway.
 pub struct Gate {
     /// What is served. Read once for each request, so that a request sees one whole table.
     pub routes: ArcSwap<Routes>,
+    /// Where open streams read from.
+    pub upstreams: Targets,
     /// All open streams.
     pub streams: Streams,
     /// Who keeps event logs beyond the process, for the routes that want it.

@@ -56,7 +56,7 @@ pub async fn respond(
     // For whoever opens the stream, or is caught up; hardly anyone does.
     let source = || {
         let path = format!("{}{query}", route.settings.upstream_path.fill(captures));
-        let source = HttpEventSource::new(route.settings.upstream.clone(), path, headers.clone());
+        let source = HttpEventSource::new(route.upstream.clone(), path, headers.clone());
         // The request that opens the stream is the one that the upstream is told of.
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };

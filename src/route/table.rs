@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use http::HeaderValue;
 
 use super::observer::RouteObserver;
 use super::pattern::Captures;
@@ -15,6 +16,7 @@ use super::settings::Settings;
 use crate::auth::Authorizer;
 use crate::stream::{Ids, ReadThrough};
 use crate::telemetry::RouteMetrics;
+use crate::upstream::Current;
 
 /// One route as it is served.
 pub struct Route {
@@ -22,6 +24,8 @@ pub struct Route {
     pub settings: Arc<Settings>,
     /// Who may read it. `None`: everyone.
     pub authorizer: Option<Authorizer>,
+    /// Where its streams read from, also after a reload.
+    pub upstream: Arc<Current>,
     /// What is counted.
     pub metrics: Arc<RouteMetrics>,
     /// Fingerprint of where its events come from.
@@ -43,7 +47,8 @@ impl Route {
         let read_through = settings.replay.read_through.map(|limit| {
             ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
         });
-        Self { settings, authorizer, metrics, source, origin, stored_origin, read_through }
+        let upstream = Current::new(settings.upstream.clone());
+        Self { settings, authorizer, upstream, metrics, source, origin, stored_origin, read_through }
     }
 }
 
@@ -79,8 +84,8 @@ fn source(settings: &Settings) -> u64 {
     for origin in &target.origins {
         (origin.scheme.as_str(), origin.authority.as_str(), &origin.base).hash(&mut hasher);
     }
-    for (name, value) in &target.headers {
-        (name.as_str(), value.as_bytes()).hash(&mut hasher);
+    for (name, value) in target.identifying_headers() {
+        (name.as_str(), value.map(HeaderValue::as_bytes)).hash(&mut hasher);
     }
     format!("{:?}", settings.upstream_path).hash(&mut hasher);
     hasher.finish()
@@ -116,10 +121,10 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
     }
     add(settings.upstream_path.fill(&template).as_bytes());
     add(ids.as_bytes());
-    // With other credentials an upstream may say other things.
-    for (name, value) in &target.headers {
+    // A secret is known by its name alone, so that it can be renewed. No other header is empty.
+    for (name, value) in target.identifying_headers() {
         add(name.as_str().as_bytes());
-        add(value.as_bytes());
+        add(value.map(HeaderValue::as_bytes).unwrap_or_default());
     }
     digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

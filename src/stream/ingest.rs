@@ -131,6 +131,12 @@ impl Ingest {
                     let copied = self.copy(opened).await;
                     // Nobody is left out of the round that was under way.
                     self.stream.audience().finish(&mut self.round);
+                    if copied == Err(Interrupted::Renewed) {
+                        let key = self.stream.key();
+                        info!(stream = %key, route = %key.route, "upstream credentials changed, connecting again");
+                        self.stream.enter(Phase::Retrying(None));
+                        continue;
+                    }
                     let is_short = self.connected.since.elapsed() < self.spec.backoff.max;
                     self.is_flapping = is_short && !self.connected.has_brought;
                     match copied {
@@ -159,7 +165,10 @@ impl Ingest {
             let delay = self.backoff.delay(self.failures, chance::share()).max(least);
             self.failures = self.failures.saturating_add(1);
             debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
-            tokio::time::sleep(delay).await;
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.spec.source.renewed() => {}
+            }
         }
     }
 

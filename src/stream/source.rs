@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 
 use crate::spoken::spoken;
@@ -17,6 +17,11 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 pub trait EventSource: Send + Sync {
     /// Opens a connection; `after` is the last completed id of the upstream's own, if it ever sent one.
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>>;
+
+    /// Completes when another attempt would show other credentials than the last one. Cancel-safe.
+    fn renewed(&self) -> BoxFuture<'_, ()> {
+        std::future::pending().boxed()
+    }
 }
 
 /// A source that answered.
@@ -124,6 +129,9 @@ pub enum Interrupted {
     /// No bytes for the configured time.
     #[error("no bytes from the upstream for {} (idle_timeout)", spoken(*.0))]
     Idle(Duration),
+    /// There are other credentials to read with. No failure of the upstream's.
+    #[error("the upstream's credentials have changed")]
+    Renewed,
     /// A line or an event over the bound.
     #[error("{0}")]
     TooLarge(String),

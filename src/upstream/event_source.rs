@@ -5,19 +5,23 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, Fuse, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Empty;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::answer::{Answer, continuity, judge};
 use super::connection::{ConnectError, Exchange, exchange};
+use super::current::Current;
 use super::target::{Origin, Target};
+use crate::aside::Aside;
 use crate::sse::{EventId, Parser};
 use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
 
@@ -27,7 +31,9 @@ const REDIRECTS: usize = 5;
 /// One stream's upstream.
 #[derive(Debug)]
 pub struct HttpEventSource {
-    target: Arc<Target>,
+    upstream: Arc<Current>,
+    /// The target of the last attempt.
+    tried: Mutex<Arc<Target>>,
     /// Path and query asked for, starting with a slash, put behind the origin's base.
     path_and_query: String,
     /// What the route shares of its clients.
@@ -38,8 +44,9 @@ pub struct HttpEventSource {
 
 impl HttpEventSource {
     /// For one stream: where it is, and what is sent besides the target's own headers.
-    pub fn new(target: Arc<Target>, path_and_query: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { target, path_and_query, headers, trace: Vec::new() }
+    pub fn new(upstream: Arc<Current>, path_and_query: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let tried = Mutex::new(upstream.target());
+        Self { upstream, tried, path_and_query, headers, trace: Vec::new() }
     }
 
     /// Tells the upstream with each connect which request opened the stream.
@@ -47,13 +54,25 @@ impl HttpEventSource {
         Self { trace, ..self }
     }
 
+    /// Begins anew when the secrets change meanwhile: an upstream may keep whoever shows old ones waiting.
+    async fn open_current(&self, after: Option<EventId>) -> Result<Opened, OpenError> {
+        loop {
+            let target = self.upstream.target();
+            *self.tried.lock() = target.clone();
+            tokio::select! {
+                outcome = self.open_any(&target, after.as_ref()) => return outcome,
+                () = self.upstream.renewed(&target) => {}
+            }
+        }
+    }
+
     /// Tries the origins in order: the next one when one is down, none further when one has refused.
-    async fn open_any(&self, after: Option<EventId>) -> Result<Opened, OpenError> {
+    async fn open_any(&self, target: &Arc<Target>, after: Option<&EventId>) -> Result<Opened, OpenError> {
         let mut last = None;
-        for origin in &self.target.origins {
-            let wait = self.target.open_timeout;
+        for origin in &target.origins {
+            let wait = target.open_timeout;
             let outcome =
-                timeout(wait, self.open_at(origin, after.as_ref())).await.unwrap_or(Err(OpenError::Silent(wait)));
+                timeout(wait, self.open_at(target, origin, after)).await.unwrap_or(Err(OpenError::Silent(wait)));
             match outcome {
                 Err(error) if error.is_down() => last = Some(error),
                 decided => return decided,
@@ -62,24 +81,29 @@ impl HttpEventSource {
         Err(last.expect("a target has an origin"))
     }
 
-    async fn open_at(&self, origin: &Origin, after: Option<&EventId>) -> Result<Opened, OpenError> {
+    async fn open_at(
+        &self,
+        target: &Arc<Target>,
+        origin: &Origin,
+        after: Option<&EventId>,
+    ) -> Result<Opened, OpenError> {
         let mut path = format!("{}{}", origin.base, self.path_and_query);
         if let Some(id) = after {
-            self.target.resume.add_query(&mut path, id);
+            target.resume.add_query(&mut path, id);
         }
         for _ in 0..=REDIRECTS {
-            let request = self.request(origin, &path, after)?;
-            let exchange = exchange(&self.target, origin, request).await.map_err(|error| match error {
+            let request = self.request(target, origin, &path, after)?;
+            let exchange = exchange(target, origin, request).await.map_err(|error| match error {
                 ConnectError::Unreachable(why) => OpenError::Unreachable(why),
                 ConnectError::Closed(why) => {
                     OpenError::Dropped(format!("{} closed the connection without an answer: {why}", origin.address()))
                 }
                 ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
             })?;
-            match judge(origin, self.target.header(&HOST), &path, &exchange.response)? {
+            match judge(origin, target.header(&HOST), &path, &exchange.response)? {
                 Answer::Stream => {
                     let (is_continued, is_gap) = continuity(exchange.response.headers(), after);
-                    return Ok(Opened { items: self.items(exchange), is_continued, is_gap });
+                    return Ok(Opened { items: self.items(target, exchange), is_continued, is_gap });
                 }
                 Answer::Redirect(next) => path = next,
             }
@@ -89,6 +113,7 @@ impl HttpEventSource {
 
     fn request(
         &self,
+        target: &Target,
         origin: &Origin,
         path: &str,
         after: Option<&EventId>,
@@ -102,21 +127,29 @@ impl HttpEventSource {
             .body(Empty::new())
             .map_err(|error| OpenError::Wrong(format!("the upstream's path cannot be asked for: {error}")))?;
         let headers = request.headers_mut();
-        if let Some((name, id)) = after.and_then(|id| self.target.resume.header(id)) {
+        if let Some((name, id)) = after.and_then(|id| target.resume.header(id)) {
             headers.insert(name, id);
         }
-        for (name, value) in self.trace.iter().chain(&self.target.headers).chain(&self.headers) {
+        for (name, value) in self.trace.iter().chain(&target.headers).chain(&self.headers) {
             headers.insert(name, value.clone());
         }
         Ok(request)
     }
 
-    fn items(&self, exchange: Exchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
+    fn items(
+        &self,
+        target: &Arc<Target>,
+        exchange: Exchange,
+    ) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
+        let (upstream, with) = (self.upstream.clone(), target.clone());
+        let renewal = async move { upstream.renewed(&with).await };
         let reader = Reader {
+            renewal: renewal.boxed().fuse(),
+            aside: Aside::default(),
             exchange,
             unread: Bytes::new(),
-            parser: Parser::new(self.target.max_event),
-            idle_timeout: self.target.idle_timeout,
+            parser: Parser::new(target.max_event),
+            idle_timeout: target.idle_timeout,
             failed: None,
         };
         stream::unfold(reader, |mut reader| async {
@@ -129,11 +162,19 @@ impl HttpEventSource {
 
 impl EventSource for HttpEventSource {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
-        self.open_any(after).boxed()
+        self.open_current(after).boxed()
+    }
+
+    fn renewed(&self) -> BoxFuture<'_, ()> {
+        let tried = self.tried.lock().clone();
+        async move { self.upstream.renewed(&tried).await }.boxed()
     }
 }
 
 struct Reader {
+    /// Completes when there are other secrets than those that it was opened with.
+    renewal: Fuse<BoxFuture<'static, ()>>,
+    aside: Aside,
     exchange: Exchange,
     /// Of what was read last, what the parser has not had.
     unread: Bytes,
@@ -149,7 +190,14 @@ impl Reader {
             return Some(Err(failed));
         }
         if self.unread.is_empty() {
-            let data = poll_fn(|cx| self.exchange.poll_data(cx));
+            let data = poll_fn(|cx| {
+                if let Some(waker) = self.aside.asked(cx)
+                    && self.renewal.poll_unpin(&mut Context::from_waker(waker)).is_ready()
+                {
+                    return Poll::Ready(Some(Err(Interrupted::Renewed)));
+                }
+                self.exchange.poll_data(cx).map_err(Interrupted::Broken)
+            });
             let data = match self.idle_timeout {
                 Some(idle) => match timeout(idle, data).await {
                     Ok(data) => data,
@@ -159,7 +207,7 @@ impl Reader {
             };
             match data? {
                 Ok(data) => self.unread = data,
-                Err(why) => return Some(Err(Interrupted::Broken(why))),
+                Err(interrupted) => return Some(Err(interrupted)),
             }
         }
         let data = self.unread.split_to(self.unread.len().min(PIECE));

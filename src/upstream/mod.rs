@@ -5,11 +5,13 @@ mod coding;
 mod connection;
 mod connector;
 mod content_type;
+mod current;
 mod event_source;
 mod excerpt;
 mod resume;
 mod target;
 
+pub use current::{Current, Targets};
 pub use event_source::HttpEventSource;
 pub use resume::Resume;
 pub use target::{Origin, Target};

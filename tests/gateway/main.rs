@@ -58,5 +58,6 @@ mod upstream;
 mod upstream_failure;
 mod upstream_heads;
 mod upstream_requests;
+mod upstream_secrets;
 mod upstream_silence;
 mod watching;
