@@ -139,7 +139,7 @@ impl Drop for Report {
             route = self.metrics.name(),
             status = 200,
             protocol = caller.protocol.as_str(),
-            verdict,
+            verdict = %verdict,
             seconds = self.since.elapsed().as_secs_f64(),
             events = self.events,
             bytes = self.bytes,

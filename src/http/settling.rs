@@ -57,7 +57,7 @@ enum Stage {
     /// The upstream's first outcome.
     Opening,
     /// That the upstream brings an id again; the timer is for the next look.
-    Returning(Pin<Box<Sleep>>),
+    Returning(Option<Pin<Box<Sleep>>>),
     /// The upstream's history.
     CatchingUp(BoxFuture<'static, Option<Backlog>>),
 }
@@ -86,27 +86,27 @@ impl Settling {
     /// What the client is refused with.
     pub fn poll(&mut self, cx: &mut Context<'_>, reader: &mut Subscription) -> Poll<Result<Settled, Rejection>> {
         loop {
-            let is_late = self.patience.is_elapsed() || self.patience.as_mut().poll(cx).is_ready();
             self.stage = match &mut self.stage {
                 Stage::Opening => {
                     let is_refused_when_down = self.route.settings.delivery.when_down == WhenDown::Refuse;
                     match reader.poll_opened(cx, is_refused_when_down) {
                         Poll::Ready(outcome) => outcome.map_err(Rejection::Upstream)?,
-                        Poll::Pending if !is_late => return Poll::Pending,
+                        Poll::Pending if !is_over(&mut self.patience, cx) => return Poll::Pending,
                         Poll::Pending if is_refused_when_down => {
                             return Poll::Ready(Err(Rejection::UpstreamSilent));
                         }
                         Poll::Pending => {}
                     }
-                    Stage::Returning(Box::pin(sleep(LOOK)))
+                    Stage::Returning(None)
                 }
                 Stage::Returning(look) => {
-                    if let Some(id) = self.wish.after.id().filter(|_| !is_late) {
+                    let is_found = self.wish.after.id().is_none_or(|id| reader.poll_found(cx, id.as_str()).is_ready());
+                    if !is_found && !is_over(&mut self.patience, cx) {
                         // Time decides as well, and nobody is woken for that.
-                        while look.as_mut().poll(cx).is_ready() {
-                            look.set(sleep(LOOK));
-                        }
-                        ready!(reader.poll_found(cx, id.as_str()));
+                        let timer = look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                        ready!(timer.as_mut().poll(cx));
+                        *look = None;
+                        continue;
                     }
                     match self.catch_up(reader) {
                         Some(catching_up) => Stage::CatchingUp(catching_up),
@@ -155,6 +155,11 @@ impl Settling {
         }
         Settled { verdict, id: reader.id_in_force() }
     }
+}
+
+/// Whether its time is over, which may be asked again.
+fn is_over(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> bool {
+    timer.is_elapsed() || timer.as_mut().poll(cx).is_ready()
 }
 
 /// How often it is looked whether there is no hope any more for an id to return.

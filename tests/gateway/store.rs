@@ -109,6 +109,24 @@ async fn clients_of_a_killed_gateway_go_on_exactly() {
 }
 
 #[tokio::test]
+async fn who_returns_to_a_log_on_disk_is_held_whatever_the_upstream_answers_and_who_opens_a_stream_is_told() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let mut gateway = Rillgate::start(&config(&origin, folder.path(), "", "64MiB")).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    say(&origin, &mut reader, 1..=2).await;
+    stored(&gateway).await;
+    origin.refuse(404);
+    gateway.restart().await;
+
+    for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
+        let mut returning = client.subscribe("/a", &[("last-event-id", "1")]).await;
+        assert_eq!(returning.header("rillgate-resume"), "resumed;missed=1");
+        assert_eq!(data(&mut returning, 1).await, [2]);
+    }
+    assert_eq!(Client::http1(gateway.address()).subscribe("/b", &[]).await.status.as_u16(), 404);
+}
+
+#[tokio::test]
 async fn minted_ids_go_on_after_a_clean_end_and_are_never_used_again_after_a_kill() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
