@@ -14,15 +14,15 @@ pub mod sse;
 #[path = "../../src/listen/tls_stream/mod.rs"]
 pub mod tls_stream;
 
-use sse::{Item, Parser, TooLarge};
+use sse::{Item, Parser};
 
 /// Items, and how many comments came beside them.
 pub type Parsed = (Vec<Item>, u64);
 
 /// What a parser with this limit makes of the parts.
-pub fn parse<'a>(limit: usize, parts: impl IntoIterator<Item = &'a [u8]>) -> (Parsed, Result<(), TooLarge>) {
+pub fn parse<'a>(limit: usize, parts: impl IntoIterator<Item = &'a [u8]>) -> Parsed {
     let mut parser = Parser::new(limit);
     let mut items = Vec::new();
-    let outcome = parts.into_iter().try_for_each(|part| parser.push(part, &mut items));
-    ((items, parser.comments()), outcome)
+    parts.into_iter().for_each(|part| parser.push(part, &mut items));
+    (items, parser.comments())
 }

@@ -53,7 +53,7 @@ pub(super) const UPSTREAM: &[Key] = &[
         "max_event",
         Kind::size("64B", "256MiB"),
         "1MiB",
-        "A larger event, or line, cuts the upstream connection.",
+        "A larger event is left out, and told as a gap.",
     ),
     Key::optional("tls", Kind::Table(TLS), "How to speak TLS with https URLs."),
 ];

@@ -6,26 +6,25 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// A last event id: any text without NUL, LF and CR. Cheap to clone. Empty means "none" (the standard's reset).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Arc<str>);
 
 /// A text that cannot be a last event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event id holds no NUL, CR or LF and at most {} bytes", EventId::MAX_BYTES)]
+#[error("an event id holds no NUL, CR or LF")]
 pub struct InvalidEventId;
 
 impl EventId {
-    /// The longest id that is kept, in bytes. A longer one from upstream is an event that is too large.
-    pub const MAX_BYTES: usize = 4096;
-
-    /// Takes a text.
+    /// Takes a text, of any length: what an id may have is bounded with the event that it comes with.
     ///
     /// # Errors
-    /// When it holds NUL, CR or LF, or is longer than [`Self::MAX_BYTES`].
+    /// When it holds NUL, CR or LF.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidEventId> {
         let text = text.into();
-        if text.len() > Self::MAX_BYTES || text.bytes().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
+        if text.bytes().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
             return Err(InvalidEventId);
         }
         Ok(Self(text))
@@ -34,6 +33,11 @@ impl EventId {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text as bytes that are shared, not copied.
+    pub fn bytes(&self) -> Bytes {
+        Bytes::from_owner(self.clone())
     }
 
     /// Whether this is the "none" of the standard.
@@ -45,6 +49,12 @@ impl EventId {
 impl Default for EventId {
     fn default() -> Self {
         Self(Arc::from(""))
+    }
+}
+
+impl AsRef<[u8]> for EventId {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 

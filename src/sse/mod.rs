@@ -7,10 +7,11 @@
 //! What a client dispatches for the bytes that come out is what it would have dispatched for the bytes that went in.
 //! Pure: no runtime, no sockets, no clock.
 
+mod block;
 mod encoder;
 mod event;
 mod parser;
 
 pub use encoder::{Encoder, Frame};
 pub use event::{Event, EventId, InvalidEventId};
-pub use parser::{Item, Oversized, Parser, TooLarge};
+pub use parser::{Item, Parser};

@@ -1,19 +1,20 @@
 //! Bytes to events, as the HTML standard says in 9.2.6, "Interpreting an event stream".
 //!
 //! The items do not depend on how the bytes were split: a line is interpreted when its end arrives, never earlier or
-//! later. Memory is bounded by twice the largest event, whatever is sent. Bytes that are not UTF-8 become U+FFFD
+//! later. Memory is bounded by twice the largest event, whatever is sent: an event that is larger is left out and told,
+//! and of comments and fields that mean nothing not a byte is kept. Bytes that are not UTF-8 become U+FFFD
 //! where the standard's decoder would put them: line ends, the colon and the space are ASCII, so they cut every
 //! ill-formed sequence, and decoding one value alone gives the same text as decoding the whole stream.
 //!
 //! Does not reconnect, keep time or know whether an end of the stream was expected. An unfinished event at the end is
 //! dropped with the parser.
 
-use std::fmt;
 use std::mem;
 use std::time::Duration;
 
 use memchr::{memchr, memchr2};
 
+use super::block::Block;
 use super::{Event, EventId};
 
 /// An incremental parser for one response body.
@@ -22,6 +23,8 @@ pub struct Parser {
     limit: usize,
     /// The beginning of a line whose end has not arrived.
     held: Vec<u8>,
+    /// All that mattered of the present line is known, and what it is: the rest is passed over.
+    passing: Option<Line>,
     /// The last line ended in CR: a line feed that comes next belongs to that end.
     after_carriage_return: bool,
     /// No line is complete yet, so the next one may begin with a byte order mark.
@@ -29,7 +32,8 @@ pub struct Parser {
     block: Block,
     last_event_id: EventId,
     comments: u64,
-    failure: Option<TooLarge>,
+    /// How comments begin that are told.
+    noted: Option<&'static str>,
 }
 
 /// What a stream says.
@@ -41,36 +45,29 @@ pub enum Item {
     Id(EventId),
     /// A new reconnection time, in force from its line on. At most `u32::MAX` milliseconds.
     Retry(Duration),
+    /// A block that is larger than the limit, or whose id is: left out, with the id that it set if that could be read.
+    Skipped(Option<EventId>),
+    /// A comment of the kind asked for by [`Parser::noting`], without its beginning.
+    Comment(Box<str>),
 }
 
-/// More than the parser holds. The stream cannot be followed any further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is larger than {limit} bytes")]
-pub struct TooLarge {
-    /// What was too large.
-    pub what: Oversized,
-    /// The most that it may have, in bytes.
-    pub limit: usize,
-}
-
-/// The part of a stream that a limit is set to.
+/// What a line is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Oversized {
-    /// One line, comments included.
-    Line,
-    /// Data, type and id of one event together.
-    Event,
-    /// One last event id; see [`EventId::MAX_BYTES`].
-    Id,
+enum Line {
+    /// There are too few to say.
+    Unclear,
+    Comment,
+    Field(Name),
+    /// A field that means nothing.
+    Unknown,
 }
 
-/// The fields since the last blank line.
-#[derive(Debug, Default)]
-struct Block {
-    kind: String,
-    /// Absent until the first `data` field: an empty one makes an event, none at all does not.
-    data: Option<String>,
-    id: Option<EventId>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Data,
+    Event,
+    Id,
+    Retry,
 }
 
 impl Parser {
@@ -81,31 +78,44 @@ impl Parser {
         Self {
             limit: max_event_bytes,
             held: Vec::new(),
+            passing: None,
             after_carriage_return: false,
             at_start: true,
             block: Block::default(),
             last_event_id: EventId::default(),
             comments: 0,
-            failure: None,
+            noted: None,
         }
     }
 
-    /// Reads on. Items completed by these bytes are appended to `items`, also when an error is returned; never
-    /// more than one for each byte.
-    ///
-    /// # Errors
-    /// When a line, an id or an event is too large; from then on always, without reading.
-    pub fn push(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<(), TooLarge> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
+    /// Has comments told that begin like this, after the colon and a space, and have at most 64 bytes more.
+    pub fn noting(self, beginning: &'static str) -> Self {
+        Self { noted: Some(beginning), ..self }
+    }
+
+    /// Reads on. Items completed by these bytes are appended to `items`; never more than one for each byte.
+    pub fn push(&mut self, mut rest: &[u8], items: &mut Vec<Item>) {
+        while let Some(&first) = rest.first() {
+            if mem::take(&mut self.after_carriage_return) && first == b'\n' {
+                rest = &rest[1..];
+                continue;
+            }
+            let Some(end) = memchr2(b'\r', b'\n', rest) else {
+                self.hold(rest);
+                return;
+            };
+            self.after_carriage_return = rest[end] == b'\r';
+            if self.held.is_empty() && self.passing.is_none() {
+                self.line(&rest[..end], items);
+            } else {
+                self.hold(&rest[..end]);
+                match self.passing.take() {
+                    Some(passed) => self.comments += u64::from(passed == Line::Comment),
+                    None => self.held_line(items),
+                }
+            }
+            rest = &rest[end + 1..];
         }
-        let outcome = self.read(bytes, items);
-        if let Err(failure) = outcome {
-            self.failure = Some(failure);
-            self.held = Vec::new();
-            self.block = Block::default();
-        }
-        outcome
     }
 
     /// The last event id in force after the last completed block; empty at the beginning.
@@ -118,70 +128,101 @@ impl Parser {
         self.comments
     }
 
-    fn read(&mut self, mut rest: &[u8], items: &mut Vec<Item>) -> Result<(), TooLarge> {
-        while let Some(&first) = rest.first() {
-            if mem::take(&mut self.after_carriage_return) && first == b'\n' {
-                rest = &rest[1..];
-                continue;
-            }
-            let Some(end) = memchr2(b'\r', b'\n', rest) else {
-                return self.hold(rest);
-            };
-            self.after_carriage_return = rest[end] == b'\r';
-            if self.held.is_empty() {
-                self.check_line(end)?;
-                self.line(&rest[..end], items)?;
-            } else {
-                self.hold(&rest[..end])?;
-                let mut held = mem::take(&mut self.held);
-                self.line(&held, items)?;
-                // What a big event made it grow to is given back; what ordinary lines need is kept.
-                if held.capacity() <= KEPT_CAPACITY {
-                    held.clear();
-                    self.held = held;
-                }
-            }
-            rest = &rest[end + 1..];
+    fn held_line(&mut self, items: &mut Vec<Item>) {
+        let mut held = mem::take(&mut self.held);
+        self.line(&held, items);
+        // What a big event made it grow to is given back; what ordinary lines need is kept.
+        if held.capacity() <= KEPT_CAPACITY {
+            held.clear();
+            self.held = held;
         }
-        Ok(())
     }
 
-    fn hold(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
+    /// Keeps a part of a line whose end has not arrived, if it can still matter.
+    fn hold(&mut self, bytes: &[u8]) {
+        if self.passing.is_some() {
+            return;
+        }
         let len = self.held.len() + bytes.len();
-        self.check_line(len)?;
+        let start: Vec<u8> = self.held.iter().chain(bytes).take(LINE_ALLOWANCE).copied().collect();
+        let kind = self.kind(&start);
+        let is_passed = match kind {
+            Line::Unclear => false,
+            Line::Comment => len > self.noted_limit(),
+            Line::Unknown => true,
+            Line::Field(name) => {
+                let is_passed = len > self.line_limit();
+                if is_passed {
+                    self.overlong(name);
+                }
+                is_passed
+            }
+        };
+        if is_passed {
+            (self.passing, self.at_start, self.held) = (Some(kind), false, Vec::new());
+            return;
+        }
         if len > self.held.capacity() {
             // Doubling, but never past the limit: the bound on memory is a promise.
             let capacity = len.max(self.held.capacity() * 2).min(self.line_limit()).max(len);
             self.held.reserve_exact(capacity - self.held.len());
         }
         self.held.extend_from_slice(bytes);
-        Ok(())
     }
 
-    fn check_line(&self, len: usize) -> Result<(), TooLarge> {
-        if len > self.line_limit() {
-            return Err(TooLarge { what: Oversized::Line, limit: self.line_limit() });
+    fn kind(&self, start: &[u8]) -> Line {
+        let line = match start.strip_prefix(BYTE_ORDER_MARK) {
+            Some(line) if self.at_start => line,
+            _ if self.at_start && BYTE_ORDER_MARK.starts_with(start) => return Line::Unclear,
+            _ => start,
+        };
+        match memchr(b':', line) {
+            Some(0) => Line::Comment,
+            Some(colon) => Name::of(&line[..colon]).map_or(Line::Unknown, Line::Field),
+            // No field that means something has a longer name.
+            None if line.len() > LONGEST_NAME => Line::Unknown,
+            None => Line::Unclear,
         }
-        Ok(())
+    }
+
+    /// The value of a field is longer than any event may be.
+    fn overlong(&mut self, name: Name) {
+        match name {
+            Name::Data => self.block.overlong_data(),
+            Name::Event => self.block.overlong_kind(),
+            Name::Id => self.block.overlong_id(),
+            // More digits than any number that counts.
+            Name::Retry => {}
+        }
     }
 
     fn line_limit(&self) -> usize {
         self.limit.saturating_add(LINE_ALLOWANCE)
     }
 
+    fn noted_limit(&self) -> usize {
+        self.noted.map_or(0, |beginning| beginning.len() + NOTED_MORE)
+    }
+
     /// Interprets one line, its end removed.
-    fn line(&mut self, mut line: &[u8], items: &mut Vec<Item>) -> Result<(), TooLarge> {
+    fn line(&mut self, whole: &[u8], items: &mut Vec<Item>) {
+        let mut line = whole;
         if mem::take(&mut self.at_start) {
             line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
         if line.is_empty() {
             items.extend(self.end_block());
-            return Ok(());
+            return;
         }
         let (name, value) = match memchr(b':', line) {
             Some(0) => {
-                self.comments += 1;
-                return Ok(());
+                let noted = self.noted.filter(|_| whole.len() <= self.noted_limit());
+                let value = line[1..].strip_prefix(b" ").unwrap_or(&line[1..]);
+                match noted.and_then(|beginning| value.strip_prefix(beginning.as_bytes())) {
+                    Some(more) => items.push(Item::Comment(String::from_utf8_lossy(more).into_owned().into())),
+                    None => self.comments += 1,
+                }
+                return;
             }
             Some(colon) => {
                 let value = &line[colon + 1..];
@@ -189,108 +230,42 @@ impl Parser {
             }
             None => (line, &line[line.len()..]),
         };
+        let Some(name) = Name::of(name) else { return };
+        if whole.len() > self.line_limit() {
+            return self.overlong(name);
+        }
         match name {
-            b"data" => self.block.add_data(value, self.limit),
-            b"event" => self.block.set_kind(value, self.limit),
-            b"id" => self.block.set_id(value, self.limit),
-            b"retry" => {
-                items.extend(reconnection_time(value).map(Item::Retry));
-                Ok(())
-            }
-            _ => Ok(()),
+            Name::Data => self.block.add_data(value, self.limit),
+            Name::Event => self.block.set_kind(value, self.limit),
+            Name::Id => self.block.set_id(value, self.limit),
+            Name::Retry => items.extend(reconnection_time(value).map(Item::Retry)),
         }
     }
 
     fn end_block(&mut self) -> Option<Item> {
-        let Block { kind, data, id } = mem::take(&mut self.block);
-        if let Some(id) = &id {
+        let item = mem::take(&mut self.block).end()?;
+        let id = match &item {
+            Item::Event(event) => event.id.as_ref(),
+            Item::Id(id) | Item::Skipped(Some(id)) => Some(id),
+            Item::Skipped(None) | Item::Retry(_) | Item::Comment(_) => None,
+        };
+        if let Some(id) = id {
             self.last_event_id = id.clone();
         }
-        match data {
-            Some(data) => Some(Item::Event(Event { kind, data, id })),
-            None => id.map(Item::Id),
-        }
+        Some(item)
     }
 }
 
-impl Block {
-    fn add_data(&mut self, value: &[u8], limit: usize) -> Result<(), TooLarge> {
-        let others = self.kind.len() + self.id_len();
-        let room = limit.saturating_sub(others);
-        match &mut self.data {
-            None => self.data = Some(decode_onto(String::new(), value, room, limit)?),
-            Some(data) => {
-                let mut longer = mem::take(data);
-                push_within(&mut longer, "\n", room, limit)?;
-                *data = decode_onto(longer, value, room, limit)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn set_kind(&mut self, value: &[u8], limit: usize) -> Result<(), TooLarge> {
-        let room = limit.saturating_sub(self.data_len() + self.id_len());
-        self.kind = decode_onto(String::new(), value, room, limit)?;
-        Ok(())
-    }
-
-    fn set_id(&mut self, value: &[u8], limit: usize) -> Result<(), TooLarge> {
-        // An id with NUL is no id at all, so it is not too long either.
-        if memchr(0, value).is_some() {
-            return Ok(());
-        }
-        let too_long = TooLarge { what: Oversized::Id, limit: EventId::MAX_BYTES };
-        if value.len() > EventId::MAX_BYTES {
-            return Err(too_long);
-        }
-        let id = EventId::new(String::from_utf8_lossy(value)).map_err(|_| too_long)?;
-        if self.data_len() + self.kind.len() + id.as_str().len() > limit {
-            return Err(TooLarge { what: Oversized::Event, limit });
-        }
-        self.id = Some(id);
-        Ok(())
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.as_ref().map_or(0, String::len)
-    }
-
-    fn id_len(&self) -> usize {
-        self.id.as_ref().map_or(0, |id| id.as_str().len())
-    }
-}
-
-/// Decodes `value` onto `text`, which may grow to `room` bytes.
-fn decode_onto(mut text: String, value: &[u8], room: usize, limit: usize) -> Result<String, TooLarge> {
-    // Decoding never shortens, so this refuses before anything is allocated.
-    if text.len() + value.len() > room {
-        return Err(TooLarge { what: Oversized::Event, limit });
-    }
-    // Validation alone is several times faster than the search for ill-formed parts, and nearly always enough.
-    if let Ok(value) = str::from_utf8(value) {
-        push_within(&mut text, value, room, limit)?;
-        return Ok(text);
-    }
-    for part in value.utf8_chunks() {
-        push_within(&mut text, part.valid(), room, limit)?;
-        if !part.invalid().is_empty() {
-            push_within(&mut text, "\u{FFFD}", room, limit)?;
+impl Name {
+    fn of(name: &[u8]) -> Option<Self> {
+        match name {
+            b"data" => Some(Self::Data),
+            b"event" => Some(Self::Event),
+            b"id" => Some(Self::Id),
+            b"retry" => Some(Self::Retry),
+            _ => None,
         }
     }
-    Ok(text)
-}
-
-fn push_within(text: &mut String, more: &str, room: usize, limit: usize) -> Result<(), TooLarge> {
-    let len = text.len() + more.len();
-    if len > room {
-        return Err(TooLarge { what: Oversized::Event, limit });
-    }
-    if len > text.capacity() {
-        let capacity = len.max(text.capacity() * 2).min(room).max(len);
-        text.reserve_exact(capacity - text.len());
-    }
-    text.push_str(more);
-    Ok(())
 }
 
 /// The value of a `retry` field. Digits alone count: no sign, no space, not nothing.
@@ -303,21 +278,17 @@ fn reconnection_time(value: &[u8]) -> Option<Duration> {
     Some(Duration::from_millis(milliseconds))
 }
 
-impl fmt::Display for Oversized {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Line => "a line",
-            Self::Event => "an event",
-            Self::Id => "an event id",
-        })
-    }
-}
-
 /// "The BOM is stripped, if any": the decoder's rule, for the first three bytes of the stream alone.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What a line may have beyond the largest event: a byte order mark, the longest field name, a colon and a space.
 const LINE_ALLOWANCE: usize = 16;
+
+/// The length of `event` and `retry`.
+const LONGEST_NAME: usize = 5;
+
+/// What a comment that is told may have beyond its beginning, the colon and the space.
+const NOTED_MORE: usize = 64 + 2;
 
 /// The most capacity that is kept between lines, in bytes.
 const KEPT_CAPACITY: usize = 16 * 1024;

@@ -97,11 +97,12 @@ fn of_gap(gap: Gap) -> u8 {
         Gap::Evicted => 3,
         Gap::Unknown => 4,
         Gap::Restarted => 5,
+        Gap::TooLarge => 6,
     }
 }
 
 fn to_gap(flags: u8) -> Option<Gap> {
-    [Gap::Upstream, Gap::Lagged, Gap::Evicted, Gap::Unknown, Gap::Restarted]
+    [Gap::Upstream, Gap::Lagged, Gap::Evicted, Gap::Unknown, Gap::Restarted, Gap::TooLarge]
         .into_iter()
         .find(|gap| of_gap(*gap) == flags & !(GAP - 1))
 }
@@ -120,6 +121,7 @@ mod tests {
             EntryKind::Gap(Gap::Upstream),
             EntryKind::Event { fingerprint: 1, has_own_id: true, topic: 2 },
             EntryKind::Gap(Gap::Restarted),
+            EntryKind::Gap(Gap::TooLarge),
         ];
         let entry = |kind| {
             let (id, source_id) = (EventId::default(), EventId::new("7").expect("an id"));

@@ -144,6 +144,10 @@ impl CatchUp {
             match item {
                 // A reconnection time reaches clients by way of the stream's own connection.
                 Item::Retry(_) => continue,
+                // The history has a hole.
+                Item::Skipped(_) => return Err(CatchUpError::TooLarge),
+                Item::Comment(verdict) if verdict.starts_with("gap") => return Err(CatchUpError::Unproved),
+                Item::Comment(_) => continue,
                 Item::Id(id) => self.take_id(&id),
                 Item::Event(event) => self.take_event(&event),
             }

@@ -20,6 +20,7 @@ use super::spec::StreamSpec;
 use super::turn::Turn;
 use crate::backoff::Backoff;
 use crate::chance;
+use crate::sse::EventId;
 
 /// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
@@ -57,6 +58,8 @@ pub struct Ingest {
     is_flapping: bool,
     /// Whether it has been said that the upstream ends its responses after some events, as one that is polled does.
     is_polled: bool,
+    /// Whether it has been said that events are too large.
+    has_skipped: bool,
 }
 
 /// What the present connection has come to so far.
@@ -79,6 +82,9 @@ impl Default for Burst {
         Self { since: Instant::now(), events: 0, bytes: 0 }
     }
 }
+
+/// How much of an id stands in the log.
+const LONGEST_LOGGED_ID: usize = 128;
 
 /// How a stream's feeding ended for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +117,7 @@ impl Ingest {
             connected,
             is_flapping: false,
             is_polled: false,
+            has_skipped: false,
         }
     }
 
@@ -269,9 +276,8 @@ impl Ingest {
         self.stream.heard().note(now);
         let taken = self.intake.take(batch.items, &self.stream.log(), &self.stream.minter(), now);
         self.spec.observer.received(taken.events, batch.bytes);
-        if taken.is_gap {
-            self.spec.observer.gap(super::Gap::Upstream);
-        }
+        taken.gaps.iter().for_each(|gap| self.spec.observer.gap(*gap));
+        taken.skipped.iter().for_each(|id| self.skipped(id.as_ref()));
         if let Some(retry) = taken.retry {
             self.backoff.initial = retry.max(SHORTEST_RETRY).min(self.spec.backoff.max);
             self.stream.advertise_retry(retry);
@@ -314,6 +320,16 @@ impl Ingest {
         // All have been woken since it was there before, and those who run elsewhere have had the time of a pause.
         if self.round.is_around() && self.burst.since.elapsed() >= BURST_PAUSE {
             self.burst = Burst::default();
+        }
+    }
+
+    /// Once aloud: it may be each event of the producer's.
+    fn skipped(&mut self, id: Option<&EventId>) {
+        let key = self.stream.key();
+        let id: String = id.map_or("-", EventId::as_str).chars().take(LONGEST_LOGGED_ID).collect();
+        match std::mem::replace(&mut self.has_skipped, true) {
+            false => warn!(stream = %key, route = %key.route, %id, "left out an event that is larger than max_event"),
+            true => debug!(stream = %key, %id, "left out an event that is larger than max_event"),
         }
     }
 

@@ -53,8 +53,10 @@ pub struct Taken {
     pub events: u64,
     /// The upstream's reconnection time, if it said one.
     pub retry: Option<Duration>,
-    /// A gap was told.
-    pub is_gap: bool,
+    /// Gaps that were told.
+    pub gaps: Vec<Gap>,
+    /// Ids of events that were left out because they were too large.
+    pub skipped: Vec<Option<EventId>>,
 }
 
 impl Intake {
@@ -104,9 +106,54 @@ impl Intake {
                 }
                 Item::Id(id) => self.take_id(id, log, minter, now, &mut taken),
                 Item::Event(event) => self.take_event(event, log, minter, now, &mut taken),
+                Item::Skipped(id) => self.skip(id, log, minter, now, &mut taken),
+                Item::Comment(verdict) => self.take_verdict(&verdict, log, now, &mut taken),
             }
         }
         taken
+    }
+
+    /// An upstream that is a rillgate tells what became of its own continuity.
+    fn take_verdict(&mut self, verdict: &str, log: &EventLog, now: Instant, taken: &mut Taken) {
+        // What is being repeated had its gaps told when it came first.
+        let is_repeating = matches!(self.overlap, Overlap::Repeating(next) if next_event(log, next).is_some());
+        if verdict.starts_with("gap") && !is_repeating {
+            self.overlap = Overlap::None;
+            self.tell(Gap::Upstream, now, taken);
+        } else if verdict.starts_with("resumed") && self.overlap == Overlap::Expected {
+            self.overlap = Overlap::None;
+        }
+    }
+
+    /// An event was too large to be read. It counts as completed all the same: who asks for it again gets it again.
+    fn skip(&mut self, id: Option<EventId>, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
+        let is_old = match self.overlap {
+            Overlap::None => false,
+            Overlap::Repeating(next) => next_event(log, next).is_some(),
+            // The place that was asked for: it goes on there.
+            Overlap::Expected if id.as_ref() == Some(&self.upstream_id) && !self.upstream_id.is_empty() => {
+                self.overlap = Overlap::None;
+                return;
+            }
+            // One that was never here is new, one without a name shows no place: the next event decides.
+            Overlap::Expected => id.as_ref().is_none_or(|id| log.place(id.as_str()) != Place::Unknown),
+        };
+        if is_old {
+            self.repeated_id = id.or_else(|| self.repeated_id.take());
+            return;
+        }
+        (self.overlap, self.repeated_id) = (Overlap::None, None);
+        self.tell(Gap::TooLarge, now, taken);
+        if let Some(id) = id.clone() {
+            self.upstream_id = id;
+            self.show_id(minter, now, taken);
+        }
+        taken.skipped.push(id);
+    }
+
+    fn tell(&self, gap: Gap, now: Instant, taken: &mut Taken) {
+        taken.gaps.push(gap);
+        taken.entries.push(self.gap(gap, now));
     }
 
     fn take_id(&mut self, id: EventId, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
@@ -204,8 +251,7 @@ impl Intake {
             }
             None => {
                 self.overlap = Overlap::None;
-                taken.is_gap = true;
-                taken.entries.push(self.gap(Gap::Upstream, now));
+                self.tell(Gap::Upstream, now, taken);
                 false
             }
         }

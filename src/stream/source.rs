@@ -37,7 +37,7 @@ pub struct Opened {
 /// What one read from the upstream completed. May be empty: then it only shows that the upstream is alive.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Items in order.
+    /// Items in order. A comment among them is a verdict of an upstream that is a rillgate: `gap` here, or `resumed`.
     pub items: Vec<Item>,
     /// How many bytes were read for them.
     pub bytes: usize,
@@ -132,7 +132,4 @@ pub enum Interrupted {
     /// There are other credentials to read with. No failure of the upstream's.
     #[error("the upstream's credentials have changed")]
     Renewed,
-    /// A line or an event over the bound.
-    #[error("{0}")]
-    TooLarge(String),
 }

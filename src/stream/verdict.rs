@@ -34,6 +34,8 @@ pub enum Gap {
     Lagged,
     /// The upstream came back without proof that nothing was missed.
     Upstream,
+    /// An event of the upstream's was larger than events may be, and has been left out.
+    TooLarge,
 }
 
 impl Gap {
@@ -45,6 +47,7 @@ impl Gap {
             Self::Restarted => "restarted",
             Self::Lagged => "lagged",
             Self::Upstream => "upstream",
+            Self::TooLarge => "too_large",
         }
     }
 }

@@ -157,7 +157,7 @@ impl RouteMetrics {
         self.auth_failures.increment(reason);
     }
 
-    /// A break of continuity was told to a client: `evicted`, `unknown`, `restarted`, `lagged` or `upstream`.
+    /// A break of continuity was told to a client: `evicted`, `unknown`, `restarted`, `lagged`, `upstream` or `too_large`.
     pub fn gap(&self, reason: &'static str) {
         self.carried().gaps.increment(reason);
     }

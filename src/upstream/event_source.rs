@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::answer::{Answer, continuity, judge};
+use super::chained::Chained;
 use super::connection::{ConnectError, Exchange, exchange};
 use super::current::Current;
 use super::target::{Origin, Target};
@@ -143,14 +144,16 @@ impl HttpEventSource {
     ) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
         let (upstream, with) = (self.upstream.clone(), target.clone());
         let renewal = async move { upstream.renewed(&with).await };
+        let chained = Chained::of(exchange.response.headers());
+        let parser = Parser::new(target.max_event);
         let reader = Reader {
             renewal: renewal.boxed().fuse(),
             aside: Aside::default(),
             exchange,
             unread: Bytes::new(),
-            parser: Parser::new(target.max_event),
+            parser: if chained.is_some() { Chained::parser(parser) } else { parser },
+            chained,
             idle_timeout: target.idle_timeout,
-            failed: None,
         };
         stream::unfold(reader, |mut reader| async {
             let batch = reader.next().await?;
@@ -179,16 +182,12 @@ struct Reader {
     /// Of what was read last, what the parser has not had.
     unread: Bytes,
     parser: Parser,
+    chained: Option<Chained>,
     idle_timeout: Option<Duration>,
-    /// To be told after the items that came before it.
-    failed: Option<Interrupted>,
 }
 
 impl Reader {
     async fn next(&mut self) -> Option<Result<Batch, Interrupted>> {
-        if let Some(failed) = self.failed.take() {
-            return Some(Err(failed));
-        }
         if self.unread.is_empty() {
             let data = poll_fn(|cx| {
                 if let Some(waker) = self.aside.asked(cx)
@@ -212,8 +211,9 @@ impl Reader {
         }
         let data = self.unread.split_to(self.unread.len().min(PIECE));
         let mut batch = Batch { items: Vec::new(), bytes: data.len() };
-        if let Err(too_large) = self.parser.push(&data, &mut batch.items) {
-            self.failed = Some(Interrupted::TooLarge(too_large.to_string()));
+        self.parser.push(&data, &mut batch.items);
+        if let Some(chained) = &mut self.chained {
+            chained.translate(&mut batch.items);
         }
         Some(Ok(batch))
     }

@@ -1,6 +1,7 @@
 //! The origin side: how an upstream is reached and read.
 
 mod answer;
+mod chained;
 mod coding;
 mod connection;
 mod connector;

@@ -10,6 +10,7 @@
 
 mod auth;
 mod busy_worker;
+mod chain;
 mod clients;
 mod compatibility;
 mod conformance;
@@ -53,6 +54,7 @@ mod support_tests;
 mod tls;
 mod tls_interop;
 mod tls_workers;
+mod too_large;
 mod upgrade;
 mod upstream;
 mod upstream_failure;

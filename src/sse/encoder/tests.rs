@@ -11,7 +11,7 @@ fn event(kind: &str, data: &str, own: Option<&str>) -> Event {
 
 fn parsed(frame: &Frame) -> Vec<Item> {
     let mut items = Vec::new();
-    Parser::new(1 << 20).push(&frame.body(), &mut items).expect("small");
+    Parser::new(1 << 20).push(&frame.body(), &mut items);
     items
 }
 

@@ -4,7 +4,7 @@ fn parse(parts: &[&[u8]]) -> Vec<Item> {
     let mut parser = Parser::new(1024);
     let mut items = Vec::new();
     for part in parts {
-        parser.push(part, &mut items).expect("nothing here is large");
+        parser.push(part, &mut items);
     }
     items
 }
@@ -30,7 +30,7 @@ fn a_carriage_return_at_the_end_of_a_chunk_ends_its_line_at_once() {
     let mut parser = Parser::new(1024);
     let mut items = Vec::new();
 
-    parser.push(b"data: x\r\r", &mut items).expect("small");
+    parser.push(b"data: x\r\r", &mut items);
 
     assert_eq!(items, [event("", "x", None)]);
 }
@@ -60,9 +60,9 @@ fn a_block_without_data_that_sets_an_id_is_told() {
     let mut parser = Parser::new(1024);
     let mut items = Vec::new();
 
-    parser.push(b"id: 7\n", &mut items).expect("small");
+    parser.push(b"id: 7\n", &mut items);
     assert!(parser.last_event_id().is_empty());
-    parser.push(b"\n", &mut items).expect("small");
+    parser.push(b"\n", &mut items);
 
     assert_eq!(items, [Item::Id(id("7"))]);
     assert_eq!(parser.last_event_id(), &id("7"));
@@ -90,48 +90,83 @@ fn ill_formed_bytes_become_replacement_characters() {
     );
 }
 
+fn within(limit: usize, parts: &[&[u8]]) -> Vec<Item> {
+    let (mut parser, mut items) = (Parser::new(limit), Vec::new());
+    parts.iter().for_each(|part| parser.push(part, &mut items));
+    items
+}
+
 #[test]
-fn an_event_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
-    let mut items = Vec::new();
+fn an_event_of_exactly_the_limit_passes_and_one_byte_more_is_left_out() {
+    let at_limit = within(8, &[b"id: 1\nevent: ab\ndata: cde\ndata: f\n\n"]);
+    let above = within(8, &[b"id: 1\nevent: ab\ndata: cde\ndata: fg\n\ndata: on\n\n"]);
 
-    let at_limit = Parser::new(8).push(b"id: 1\nevent: ab\ndata: cde\ndata: f\n\n", &mut items);
-    let above = Parser::new(8).push(b"id: 1\nevent: ab\ndata: cde\ndata: fg\n\n", &mut items);
-
-    assert_eq!(at_limit, Ok(()));
-    assert_eq!(above, Err(TooLarge { what: Oversized::Event, limit: 8 }));
-    assert_eq!(items, [event("ab", "cde\nf", Some("1"))]);
+    assert_eq!(at_limit, [event("ab", "cde\nf", Some("1"))]);
+    assert_eq!(above, [Item::Skipped(Some(id("1"))), event("", "on", None)]);
 }
 
 #[test]
 fn replacement_characters_count_by_their_own_size() {
-    let outcome = Parser::new(8).push(b"data: \xFF\xFF\xFF\n\n", &mut Vec::new());
-
-    assert_eq!(outcome, Err(TooLarge { what: Oversized::Event, limit: 8 }));
+    assert_eq!(within(8, &[b"data: \xFF\xFF\xFF\n\n"]), [Item::Skipped(None)]);
+    assert_eq!(within(8, &[b"id: \xFF\xFF\xFF\ndata\n\n"]), [Item::Skipped(None)]);
 }
 
 #[test]
-fn a_line_without_end_is_refused_when_it_passes_the_limit_and_so_is_all_that_follows() {
-    let mut parser = Parser::new(64);
-    let mut items = Vec::new();
-    let expected = Err(TooLarge { what: Oversized::Line, limit: 80 });
+fn the_id_of_what_is_left_out_is_read_before_and_after_it() {
+    let large: &[u8] = b"data: 123456789012345678901234567890\n";
 
-    parser.push(b"data: before\n\n:", &mut items).expect("small");
-    let fed = (0..).find(|_| parser.push(b"x", &mut items) == expected).expect("a bound");
-
-    assert_eq!(fed, 79);
-    assert_eq!(parser.push(b"\n\ndata: after\n\n", &mut items), expected);
-    assert_eq!(items, [event("", "before", None)]);
+    for block in [[b"id: 7\n", large, b"\n"], [large, b"id: 7\n", b"\n"]] {
+        assert_eq!(within(8, &block), [Item::Skipped(Some(id("7")))]);
+    }
+    assert_eq!(within(8, &[b"id: 7\nid: 1234567890123456789012345\ndata\n\n"]), [Item::Skipped(None)]);
+    assert_eq!(within(8, &[b"id: 1234567890123456789012345\nid: 7\ndata\n\n"]), [event("", "", Some("7"))]);
+    assert_eq!(within(8, &[b"event: 1234567890123456789012345\nid: 7\n\n"]), [Item::Id(id("7"))]);
+    assert_eq!(within(8, &[b"event: 1234567890123456789012345\ndata\n\n"]), [Item::Skipped(None)]);
 }
 
 #[test]
-fn an_id_above_its_own_limit_is_refused_unless_it_is_ignored_anyway() {
-    let long = "x".repeat(EventId::MAX_BYTES + 1);
+fn a_line_without_end_is_passed_over_in_little_memory_and_what_follows_is_read() {
+    for (start, expected) in [
+        (&b"data: "[..], &[Item::Skipped(None)][..]),
+        (b":", &[]),
+        (b"what:", &[]),
+        (b"nothing ", &[]),
+        (b"retry:", &[]),
+        (b"\xEF\xBB\xBFdata:", &[Item::Skipped(None)]),
+    ] {
+        let (mut parser, mut items) = (Parser::new(64), Vec::new());
+        parser.push(start, &mut items);
+        for _ in 0..10_000 {
+            parser.push(b"1", &mut items);
+            assert!(parser.held.capacity() <= 80, "{start:?}");
+        }
+        parser.push(b"\n\ndata: after\n\n", &mut items);
 
-    let refused = Parser::new(10_000).push(format!("id: {long}\n").as_bytes(), &mut Vec::new());
-    let ignored = Parser::new(10_000).push(format!("id: {long}\0\n").as_bytes(), &mut Vec::new());
+        assert_eq!(items, [expected, &[event("", "after", None)]].concat(), "{start:?}");
+    }
+}
 
-    assert_eq!(refused, Err(TooLarge { what: Oversized::Id, limit: EventId::MAX_BYTES }));
-    assert_eq!(ignored, Ok(()));
+#[test]
+fn comments_of_a_kind_are_told_when_asked_for_and_counted_else() {
+    let bytes = b": note: gap\n:note: here\n: other\n: note: and this one is far too long for anything that was asked for here\n";
+    let (mut parser, mut items) = (Parser::new(1024).noting("note: "), Vec::new());
+
+    bytes.chunks(3).for_each(|part| parser.push(part, &mut items));
+
+    assert_eq!(items, [Item::Comment("gap".into()), Item::Comment("here".into())]);
+    assert_eq!(parser.comments(), 2);
+}
+
+#[test]
+fn an_id_may_be_as_long_as_an_event() {
+    let long = "x".repeat(100_000);
+
+    let items = within(100_000, &[format!("id: {long}\ndata\n\n").as_bytes()]);
+
+    assert_eq!(items, [event("", "", Some(&long))]);
+    let Item::Event(event) = &items[0] else { unreachable!() };
+    let shared = event.id.as_ref().expect("an id").bytes();
+    assert_eq!(shared.as_ptr(), event.id.as_ref().expect("an id").as_str().as_ptr());
 }
 
 #[test]
@@ -140,12 +175,12 @@ fn memory_stays_within_the_bound_and_is_given_back() {
     let mut parser = Parser::new(limit);
     let mut items = Vec::new();
 
-    parser.push(b"data: ", &mut items).expect("small");
+    parser.push(b"data: ", &mut items);
     for _ in 0..99_999 {
-        parser.push(b"x", &mut items).expect("within the limit");
+        parser.push(b"x", &mut items);
         assert!(parser.held.capacity() <= limit + LINE_ALLOWANCE);
     }
-    parser.push(b"\n\n", &mut items).expect("within the limit");
+    parser.push(b"\n\n", &mut items);
 
     assert_eq!(items.len(), 1);
     assert!(parser.held.capacity() <= KEPT_CAPACITY);

@@ -34,7 +34,7 @@ impl Feed {
     fn take(&mut self, items: Vec<Item>) -> &mut Self {
         for item in items {
             let taken = self.intake.take(vec![item], &self.log, &self.minter, Instant::now());
-            self.gaps += usize::from(taken.is_gap);
+            self.gaps += taken.gaps.len();
             for entry in taken.entries {
                 self.log.append(entry);
             }
