@@ -1,7 +1,12 @@
 //! The ways in which clients name a place: whoever names one is resumed there or told a gap, and never starts anew.
 
+use std::time::Duration;
+
+use crate::clients::{EVENTSOURCE, FETCH_EVENT_SOURCE};
+use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::config::plain;
+use crate::support::figures::watch_for;
 use crate::support::origin::Origin;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
@@ -107,5 +112,31 @@ async fn the_last_of_several_fields_or_parameters_counts() {
     for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
         let client = client.subscribe("/a", &[("last-event-id", "9"), ("last-event-id", "1")]).await;
         assert_eq!(client.header("rillgate-resume"), "resumed;missed=1");
+    }
+}
+
+#[tokio::test]
+async fn a_real_client_misses_nothing_whatever_its_ids_are() {
+    let authority = Authority::new();
+    for client in [&EVENTSOURCE, &FETCH_EVENT_SOURCE] {
+        // Both send an id as Latin-1, and cannot send other characters at all.
+        for form in ["N", "\u{e9} N", " N "] {
+            let origin = Origin::start().await;
+            let route = "[routes.delivery]\nmax_age = \"150ms\"\nretry = \"5ms\"";
+            let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
+            let url = format!("http://{}/a", gateway.address());
+            let following = client.follow(&authority, &url, None, &["message"]);
+            origin.wait_open(1).await;
+
+            // Over several of its connections.
+            for number in 0..60 {
+                origin.emit(format!("id: {}\ndata: {number}\n\n", form.replace('N', &number.to_string())));
+                watch_for(Duration::from_millis(20)).await;
+            }
+
+            let seen = following.wait_events(60).await;
+            let numbers: Vec<usize> = seen.iter().map(|event| event.data.parse().unwrap()).collect();
+            assert_eq!(numbers, (0..60).collect::<Vec<_>>(), "{} with {form:?}", client.name);
+        }
     }
 }
