@@ -2,6 +2,7 @@
 
 mod mistakes;
 mod secrets;
+mod upstreams;
 
 use rillgate::config::{Config, Problems};
 
