@@ -62,4 +62,5 @@ mod upstream_heads;
 mod upstream_requests;
 mod upstream_secrets;
 mod upstream_silence;
+mod upstream_table;
 mod watching;

@@ -102,10 +102,15 @@ pub struct BlackHole {
 
 impl BlackHole {
     pub fn new() -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// One at this address.
+    pub fn at(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.bind(&address.into()).unwrap();
         socket.listen(0).unwrap();
-        let to = address(&socket);
+        let to = self::address(&socket);
         let queued = (0..4).map(|_| {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             client.set_nonblocking(true).unwrap();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -333,6 +334,11 @@ async fn leave<T: Transport>(socket: &mut T, framing: Framing, how: How) -> std:
         How::Reset => {
             socket.reset_on_close();
             Ok(())
+        }
+        How::Vanish => {
+            // Classic BPF, BPF_RET|BPF_K: of each segment nothing is kept.
+            SockRef::from(socket.socket()).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)])?;
+            std::future::pending().await
         }
     }
 }

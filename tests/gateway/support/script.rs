@@ -54,6 +54,8 @@ pub enum How {
     Reset,
     /// A chunk is announced, part of it sent, then FIN.
     TruncatedChunk,
+    /// Not at all: nothing that comes is seen or acknowledged any more, as by a host that has lost its power.
+    Vanish,
 }
 
 /// How the body is framed.

@@ -1,0 +1,135 @@
+//! How often an upstream is asked, and what its clients get, where clients are held and where they are refused.
+//!
+//! | upstream | requests | clients that are held | clients that are refused |
+//! |---|---|---|---|
+//! | its head is late | 1 | answered at once, then every event | wait for the head, then every event |
+//! | its head comes with the first event | 1 | the same | the same |
+//! | vanishes without a word | 2, the second within a minute | the gap or what they missed, then every event | the same |
+//! | the first of its addresses swallows packets | 1 | every event | the same |
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join;
+use tokio::time::Instant;
+
+use crate::support::figures::watch_for;
+use crate::support::flood::BlackHole;
+use crate::support::origin::{Emission, Origin};
+use crate::support::script::{Answer, How};
+use crate::support::server::Rillgate;
+use crate::support::setup::{Setup, both_protocols};
+use crate::support::subscription::Subscription;
+use crate::support::wait::{DEADLINE, within};
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+const EVENT: &str = "id: 1\ndata: one\n\n";
+
+const BOTH: [&str; 2] = ["hold", "refuse"];
+
+fn setup(origin: &Origin, when_down: &str) -> Setup {
+    let delivery = format!("when_down = \"{when_down}\"\nanswer_within = \"50ms\"\nheartbeat = \"50ms\"");
+    Setup::for_origin(&origin.url()).delivery(&delivery)
+}
+
+async fn subscribe(gateway: &Rillgate) -> [Subscription; 2] {
+    let [first, second] = both_protocols(gateway, None);
+    let (first, second) = join(first.subscribe("/a", &[]), second.subscribe("/a", &[])).await;
+    [first, second]
+}
+
+async fn assert_next(subscriptions: &mut [Subscription], data: &str) {
+    for subscription in subscriptions {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, data);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_whose_head_is_late_is_asked_once() {
+    for (when_down, later) in [("hold", EVENT), ("refuse", EVENT), ("hold", ""), ("refuse", "")] {
+        let origin = Origin::start_with(|_| Answer::waiting()).await;
+        let gateway = setup(&origin, when_down).start().await;
+        // What is not later comes with the head.
+        let head = if later.is_empty() { format!("{HEAD}{EVENT}") } else { HEAD.to_owned() };
+        let answer = async {
+            origin.wait_open(1).await;
+            // Longer than a held client waits.
+            watch_for(Duration::from_millis(300)).await;
+            origin.emit(head);
+        };
+
+        let mut clients = match when_down {
+            "hold" => {
+                let clients = within(DEADLINE, "head before the upstream's", subscribe(&gateway)).await;
+                answer.await;
+                clients
+            }
+            _ => join(subscribe(&gateway), answer).await.0,
+        };
+        origin.emit(later);
+
+        for client in &clients {
+            let verdict = client.header("rillgate-resume");
+            assert_eq!(client.status, 200, "{when_down}");
+            assert_eq!(verdict == "pending", when_down == "hold", "{when_down}: {verdict}");
+        }
+        assert_next(&mut clients, "one").await;
+        assert_eq!(origin.requests().len(), 1, "{when_down}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_vanishes_is_asked_again_within_a_minute_and_what_it_sent_meanwhile_is_not_lost() {
+    let vanishing = async |when_down: &str| {
+        let origin = Origin::start().await;
+        origin.honour_last_event_id();
+        let gateway = setup(&origin, when_down).start().await;
+        let mut clients = subscribe(&gateway).await;
+        origin.wait_open(1).await;
+        origin.emit(Emission::event("1", "", "one"));
+        assert_next(&mut clients, "one").await;
+
+        origin.cut(How::Vanish);
+        let vanished = Instant::now();
+        origin.emit(Emission::event("2", "", "two"));
+        within(Duration::from_secs(75), "second request", async {
+            while origin.requests().len() < 2 {
+                watch_for(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        let noticed = vanished.elapsed();
+
+        assert!(noticed <= Duration::from_secs(60), "{when_down}: noticed after {noticed:?}");
+        assert_next(&mut clients, "two").await;
+        assert_eq!(origin.requests()[1].last_event_id(), Some("1"));
+        assert_eq!(origin.requests().len(), 2, "{when_down}");
+    };
+
+    join(vanishing(BOTH[0]), vanishing(BOTH[1])).await;
+}
+
+#[tokio::test]
+async fn an_upstream_whose_first_address_swallows_packets_is_reached_at_the_next() {
+    for when_down in BOTH {
+        let origin = Origin::start().await;
+        let hole = SocketAddr::from(([127, 0, 0, 3], origin.address().port()));
+        let _hole = BlackHole::at(hole);
+        let name = format!("http://producer.test:{}", origin.address().port());
+        let hosts = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&hosts, format!("{} producer.test\n{} producer.test\n", hole.ip(), origin.address().ip()))
+            .unwrap();
+        // A name with two addresses, in a mount namespace of the gateway's own.
+        let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.path().display());
+        let by = ["unshare", "--map-root-user", "--mount", "sh", "-c", &script, "sh"];
+        let config = setup(&origin, when_down).toml().replace(&origin.url(), &name);
+        let gateway = Rillgate::start_by(&by, &config).await;
+
+        let mut clients = subscribe(&gateway).await;
+        origin.wait_open(1).await;
+        origin.emit(EVENT);
+
+        assert_next(&mut clients, "one").await;
+        assert_eq!(origin.requests().len(), 1, "{when_down}");
+    }
+}
