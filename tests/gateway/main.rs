@@ -26,6 +26,7 @@ mod gathering;
 mod hardening;
 mod hardening_http2;
 mod http2_windows;
+mod id_forms;
 mod kills;
 mod last_event_ids;
 mod limit_reload;
