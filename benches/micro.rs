@@ -154,6 +154,7 @@ fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
         shared: vec![],
         enforce: true,
         tickets: false,
+        expiry_spread: Duration::from_secs(10),
         ticket_ttl: Duration::from_secs(30),
     };
     let authority = Arc::new(authority);

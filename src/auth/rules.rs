@@ -121,6 +121,7 @@ mod tests {
             shared: vec![],
             enforce: true,
             tickets: false,
+            expiry_spread: std::time::Duration::from_secs(10),
             ticket_ttl: std::time::Duration::from_secs(30),
         }
     }

@@ -117,6 +117,9 @@ pub struct RuleSettings {
     pub shared: Vec<String>,
     /// False: decide, count and log, but let in.
     pub enforce: bool,
+    /// How long before its token a response may end, so that tokens that expire together do not end their responses
+    /// together. Default 10 s; at most a tenth of what was left at the start.
+    pub expiry_spread: Duration,
     /// Whether `POST PATH?ticket` makes one-time URLs.
     pub tickets: bool,
     /// How long a ticket may wait. Default 30 s.

@@ -4,6 +4,7 @@
 //! a token made for this run, and read from there. The folder is removed at the end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -53,17 +54,19 @@ impl Demo {
             let pages = pages(&url, &token).map_err(|error| failed("no page", &error))?;
             gateway.serve_pages(pages);
             let _ = gateway_handle.set(gateway.handle());
-            introduce(&url, &token, &folder.0.join("rillgate.toml"))?;
+            let admin = gateway.admin_address().ok_or_else(|| Failure::Failed("demo: no admin port".to_owned()))?;
+            introduce(&url, admin, &token, &folder.0.join("rillgate.toml"))?;
             serve::until_signalled(gateway, None).await
         })?
     }
 }
 
-fn introduce(url: &str, token: &str, config: &Path) -> Outcome {
+fn introduce(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcome {
     print(&format!(
         "Open {url}/ in a browser (its certificate was made just now, so the browser will ask).\n\
          Or read a stream here:\n\n  \
          curl -kN -H 'Authorization: Bearer {token}' {url}/prices/EURUSD\n\n\
+         What an operator sees: http://{admin}/ (metrics at http://{admin}/metrics)\n\
          The gateway's configuration: {}\n\
          Ctrl-C ends it.\n",
         config.display()
@@ -122,6 +125,9 @@ subscribers = 2000
 streams = 100
 # The page's clients are all the same visitor.
 subscriptions_per_subject = 1000
+
+[admin]
+address = "127.0.0.1:0"
 
 [[listeners]]
 name = "demo"

@@ -65,6 +65,8 @@ pub enum Failure {
     Config(String),
     /// It could not go on.
     Failed(String),
+    /// The arguments contradict each other.
+    Arguments(String),
 }
 
 type Outcome = Result<(), Failure>;
@@ -94,6 +96,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let (status, text) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),
+        Err(Failure::Arguments(text)) => (2, text),
         Err(Failure::Config(text)) => (78, text),
     };
     eprintln!("{text}");

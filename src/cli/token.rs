@@ -24,10 +24,11 @@ pub struct Token {
     /// `sub`.
     #[arg(long)]
     subject: Option<String>,
-    /// How long it is good for, such as 15m, 1h, 7d.
-    #[arg(long, default_value = "1h", value_parser = duration)]
-    ttl: Duration,
-    /// One more claim; VALUE is JSON, or else a string. May be given more than once.
+    /// How long it is good for, such as 15m, 1h, 7d [default: 1h].
+    #[arg(long, value_parser = duration)]
+    ttl: Option<Duration>,
+    /// One more claim; VALUE is JSON, or else a string. May be given more than once, but not for a claim that another
+    /// option sets.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Value)>,
     /// `kid` in the header.
@@ -43,6 +44,7 @@ pub struct Token {
 
 impl Token {
     pub fn run(self) -> Outcome {
+        self.check_claims()?;
         auth::install_provider();
         let file =
             std::fs::read(&self.key).map_err(|error| Failure::Failed(format!("{}: {error}", self.key.display())))?;
@@ -52,14 +54,36 @@ impl Token {
             issuer: self.issuer,
             audience: self.audience,
             subject: self.subject,
-            ttl: self.ttl,
+            ttl: self.ttl.unwrap_or(DEFAULT_TTL),
             claims: self.claims.into_iter().collect::<Map<_, _>>(),
             kid: self.kid,
             typ: self.typ,
         };
         print(&mint::mint(&key, &order, SystemTime::now()).map_err(failed)?)
     }
+
+    /// Refuses a claim that is given twice, where one of the two would silently lose.
+    fn check_claims(&self) -> Outcome {
+        let set = [
+            ("iss", "--issuer", true),
+            ("aud", "--audience", true),
+            ("sub", "--subject", self.subject.is_some()),
+            ("exp", "--ttl", self.ttl.is_some()),
+        ];
+        for (index, (name, _)) in self.claims.iter().enumerate() {
+            if let Some((_, option, _)) = set.iter().find(|(claim, _, is_given)| claim == name && *is_given) {
+                return Err(Failure::Arguments(format!("--claim {name}=…: duplicate claim, which {option} sets")));
+            }
+            if self.claims[..index].iter().any(|(other, _)| other == name) {
+                return Err(Failure::Arguments(format!("--claim {name}=…: duplicate claim")));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// How long a token is good for that is not told.
+const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 fn duration(text: &str) -> Result<Duration, String> {
     rillgate::config::parse_duration(text).map_err(ToOwned::to_owned)

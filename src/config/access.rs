@@ -33,6 +33,12 @@ pub(super) const AUTH: &[Key] = &[
     ),
     Key::optional("bind", Kind::Map(&Kind::Text), "Captures of the path that must equal a claim."),
     Key::default("enforce", Kind::Flag, "true", "false: decide, count and log, but let in."),
+    Key::default(
+        "expiry_spread",
+        Kind::duration_or_zero("1ms", "1h"),
+        "10s",
+        "A response ends up to this long before its token, at most a tenth of what was left, where 60 s or more were. 0s: with it.",
+    ),
     Key::default("tickets", Kind::Flag, "false", "POST PATH?ticket makes one-time URLs."),
     Key::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
 ];
@@ -83,6 +89,7 @@ fn rules(
         // Known once the route's share has been read.
         shared: Vec::new(),
         enforce: table.flag("enforce"),
+        expiry_spread: table.duration("expiry_spread"),
         tickets: table.flag("tickets"),
         ticket_ttl: table.duration("ticket_ttl"),
     }

@@ -3,16 +3,19 @@
 //! One future that completes with the reason. It is polled by the delivery and, for responses that hyper carries, by a
 //! guard outside the body as well, so that a client that does not read cannot stop it.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use tokio::time::{Instant, sleep_until};
+use tracing::info;
 
 use super::permission::Permission;
 use crate::arithmetic;
 use crate::tasks::Draining;
-use crate::telemetry::End;
+use crate::telemetry::{End, RouteMetrics};
 
 /// What bounds one response's life.
 #[derive(Clone)]
@@ -37,11 +40,11 @@ impl Life {
         bound(&mut self.deadline, Instant::now() + arithmetic::scale(most, 1.0 - 0.1 * share), End::MaxAge);
     }
 
-    /// Ends when the permission does.
-    pub fn while_permitted(&mut self, permission: Permission) {
+    /// Ends when the permission does: at its expiry, or up to `spread` earlier, by [`head_start`].
+    pub fn while_permitted(&mut self, permission: Permission, spread: Duration, share: f64) {
         if let Some(expires_at) = permission.expires_at() {
             let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-            bound(&mut self.deadline, Instant::now() + left, End::Expired);
+            bound(&mut self.deadline, Instant::now() + left - head_start(left, spread, share), End::Expired);
         }
         self.permission = Some(permission);
     }
@@ -77,8 +80,51 @@ impl Life {
     }
 }
 
+/// Returns how long before its token a response ends that has so much of the token's life left. Thousands of tokens that
+/// a login or a rotation made together expire in one second; their clients are to come back one by one.
+fn head_start(left: Duration, spread: Duration, share: f64) -> Duration {
+    match left >= SPREAD_FROM {
+        true => arithmetic::scale(spread.min(left / 10), share),
+        false => Duration::ZERO,
+    }
+}
+
+/// Tokens with less left than this are used to their end: who makes such tokens counts seconds.
+const SPREAD_FROM: Duration = Duration::from_secs(60);
+
+/// Completes as `life` does. If `unenforced`, the life that the response would have if the route enforced its rules, ends
+/// before by the token, that is logged and counted.
+pub async fn noting(life: Life, unenforced: Life, metrics: Arc<RouteMetrics>) -> End {
+    let mut over = pin!(life.over());
+    tokio::select! {
+        end = &mut over => return end,
+        end = unenforced.over() => if matches!(end, End::Expired | End::Revoked) {
+            metrics.auth_failure(end.as_str());
+            info!(route = metrics.name(), reason = end.as_str(), "would end (auth.enforce = false)");
+        },
+    }
+    over.await
+}
+
 fn bound(deadline: &mut Option<(Instant, End)>, at: Instant, end: End) {
     if deadline.is_none_or(|(earliest, _)| at < earliest) {
         *deadline = Some((at, end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_ends_before_its_token_by_a_tenth_at_most_and_not_where_little_is_left() {
+        let head_start =
+            |left, spread, share| head_start(Duration::from_secs(left), Duration::from_secs(spread), share).as_millis();
+
+        assert_eq!(head_start(3600, 10, 0.5), 5_000);
+        assert_eq!(head_start(60, 10, 0.5), 3_000);
+        assert_eq!(head_start(59, 10, 0.5), 0);
+        assert_eq!(head_start(3600, 0, 0.5), 0);
+        assert_eq!(head_start(3600, 10, 0.0), 0);
     }
 }

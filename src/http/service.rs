@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -66,7 +66,9 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     }
     // A body is never read: what stands behind it could be taken for another request by someone in between
     // (RFC 9112, 6.1 and 11.2), so nothing is.
-    let ends_connection = gate.tasks.draining().has_begun() || announces_body(&head);
+    // Nor behind a request that could not be read in one way only.
+    let ends_connection =
+        gate.tasks.draining().has_begun() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

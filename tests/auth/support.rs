@@ -156,6 +156,7 @@ pub fn rules() -> RuleSettings {
         shared: vec![],
         enforce: true,
         tickets: false,
+        expiry_spread: Duration::from_secs(10),
         ticket_ttl: Duration::from_secs(30),
     }
 }

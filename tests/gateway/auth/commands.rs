@@ -66,6 +66,9 @@ async fn a_token_that_cannot_be_minted_is_an_error_without_the_key() {
         (vec!["--key", &ec, "--algorithm", "none"], 2),
         (vec!["--key", &ec, "--ttl", "soon"], 2),
         (vec!["--key", &ec, "--claim", "scope"], 2),
+        (vec!["--key", &ec, "--claim", "iss=evil"], 2),
+        (vec!["--key", &ec, "--subject", "a", "--claim", "sub=b"], 2),
+        (vec!["--key", &ec, "--claim", "a=1", "--claim", "a=2"], 2),
     ] {
         let output = run(&[vec!["token"], arguments.clone(), rest.to_vec()].concat()).await;
         let all = text(&output.stdout) + &text(&output.stderr);

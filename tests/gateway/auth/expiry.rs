@@ -21,7 +21,7 @@ const HTTP1: usize = 200;
 /// How long after its token's end a stream ended, and how.
 async fn ends(mut subscription: Subscription, expiry: f64) -> (f64, Ending) {
     assert_eq!(subscription.status.as_u16(), 200);
-    let ending = subscription.ending(Duration::from_secs(60)).await;
+    let ending = subscription.ending(Duration::from_secs(90)).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     (now - expiry, ending)
 }
@@ -165,5 +165,49 @@ async fn a_route_that_does_not_enforce_lets_its_streams_outlive_their_tokens() {
         world.origin.emit(Emission::event("1", "", "still there"));
 
         assert_eq!(shadow.next_event(DEADLINE).await.data, "still there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_of_tokens_that_expire_together_end_before_and_spread_out() {
+    let world = World::new().await;
+    let rest = route("prices", "/prices/{symbol}", "expiry_spread = \"1h\"");
+    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
+    let expiry = in_seconds(62.0).floor();
+    let token = bearer(&token(&json!({ "exp": expiry })));
+    let mut subscriptions = Vec::new();
+    for protocol in PROTOCOLS {
+        let client = world.client(protocol, &gateway);
+        for _ in 0..10 {
+            subscriptions.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
+        }
+    }
+
+    let ended = join_all(subscriptions.into_iter().map(|subscription| ends(subscription, expiry))).await;
+
+    let early: Vec<f64> = ended.iter().map(|(after, _)| -after).collect();
+    let (first, last) = (early.iter().copied().fold(0.0, f64::max), early.iter().copied().fold(9.0, f64::min));
+    assert!(ended.iter().all(|(_, ending)| *ending == Ending::Clean));
+    assert!(last > -1.0 && first < 6.5, "ended {early:?} s before the token");
+    assert!(first - last > 1.0, "ended together: {early:?} s before the token");
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_enforced_is_counted_and_the_stream_goes_on() {
+    let world = World::new().await;
+    let rest = route("prices", "/prices/{symbol}", "enforce = false");
+    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
+    let token = bearer(&token(&json!({ "exp": in_seconds(2.0) })));
+    let mut subscriptions = Vec::new();
+    for protocol in PROTOCOLS {
+        let client = world.client(protocol, &gateway);
+        subscriptions.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
+    }
+
+    wait_metric(&gateway, "rillgate_auth_failures_total", &[("route", "prices"), ("reason", "expired")], 2.0).await;
+
+    world.origin.emit(Emission::event("1", "", "still here"));
+    for subscription in &mut subscriptions {
+        assert_eq!(subscription.next_event(DEADLINE).await.data, "still here");
     }
 }
