@@ -243,9 +243,25 @@ async fn a_reload_opens_what_is_always_open_now_and_leaves_what_no_longer_is() {
 /// A demo on a port of its own; the last value is the line to paste.
 async fn demo() -> (Process, u16, String) {
     let process = Process::start(Rillgate::command().args(["demo", "--port", "0"]));
-    let listening = wait_listening(&process, 1).await;
+    let listening = wait_listening(&process, 2).await;
     let line = process.wait_line("curl -", DEADLINE).await;
-    (process, listening[0].address.port(), line.trim().to_owned())
+    let demo = listening.iter().find(|listener| listener.tls).expect("the demo's own listener");
+    (process, demo.address.port(), line.trim().to_owned())
+}
+
+#[tokio::test]
+async fn the_demo_shows_an_operator_s_side() {
+    let (process, _port, _line) = demo().await;
+    let told = process.wait_line("http://127.0.0.1:", DEADLINE).await;
+    let status_page = told.split(' ').find(|word| word.starts_with("http://127")).expect("a URL");
+
+    let fetched =
+        tokio::process::Command::new("curl").args(["-sS", "--max-time", "20", status_page]).output().await.unwrap();
+
+    let page = String::from_utf8(fetched.stdout).unwrap();
+    assert!(page.contains("<title>") && page.contains("streams"), "{page}");
+    process.signal("INT");
+    assert_eq!(process.wait_exit(DEADLINE).await.code(), Some(0));
 }
 
 #[tokio::test]
