@@ -310,6 +310,20 @@ impl Handle {
     }
 }
 
+/// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
+fn note_refusals(parts: &Parts) {
+    let (gate, limits) = (&parts.gate, parts.gate.limits.load());
+    let memory = gate.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
+    let full = |most: usize, name: &str, what: &str, open: usize| {
+        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {what} are refused"))
+    };
+    parts.readiness.note("memory", memory);
+    let subscribers = full(limits.subscribers, "subscribers", "subscriptions", gate.seats.count());
+    parts.readiness.note("subscribers", subscribers);
+    let streams = full(limits.streams, "streams", "streams", gate.streams.count());
+    parts.readiness.note("streams", streams.map(|note| format!("{note} unless one has no reader")));
+}
+
 /// What alerts compare gauges with.
 fn tell_limits(gate: &Gate) {
     let limits = gate.limits.load();
@@ -363,6 +377,7 @@ async fn upkeep(parts: Arc<Parts>) {
                 gate.memory.look();
                 parts.introspection().measure();
                 parts.keeper.report(&parts.readiness);
+                note_refusals(&parts);
                 parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
             }
             _ = expiry.tick() => {

@@ -74,6 +74,11 @@ impl Seats {
         self.0.by_address.most.store(limits.connections_per_ip, Ordering::Relaxed);
     }
 
+    /// Returns how many seats are taken.
+    pub fn count(&self) -> usize {
+        self.0.all.load(Ordering::Relaxed)
+    }
+
     /// A seat, if one is free; `forwarded_for` is whom a trusted proxy speaks for.
     ///
     /// # Errors

@@ -152,6 +152,11 @@ impl Streams {
         self.open.lock().values().cloned().collect()
     }
 
+    /// Returns how many streams are open.
+    pub fn count(&self) -> usize {
+        self.open.lock().len()
+    }
+
     /// Whether the stream is open.
     pub fn contains(&self, key: &StreamKey) -> bool {
         self.open.lock().contains_key(key)

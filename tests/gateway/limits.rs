@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::support::client::Client;
-use crate::support::figures::metric;
+use crate::support::figures::{admin, metric};
 use crate::support::frames::{ACK, Frames, MAX_CONCURRENT_STREAMS, SETTINGS};
 use crate::support::origin::Origin;
 use crate::support::raw::Raw;
@@ -175,4 +175,24 @@ async fn the_most_specific_range_of_accept_decides() {
             "{accept}"
         );
     }
+}
+
+#[tokio::test]
+async fn readyz_notes_why_new_subscriptions_are_refused() {
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).limits("subscribers = 1\nstreams = 1").start().await;
+    let noted = |word: &'static str| {
+        let gateway = &gateway;
+        move || async move {
+            let (status, text) = admin(gateway, "/readyz").await;
+            status == 200 && text.contains(word)
+        }
+    };
+
+    let only = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+
+    eventually(DEADLINE, noted("limits.subscribers = 1 is reached: new subscriptions are refused")).await;
+    eventually(DEADLINE, noted("limits.streams = 1 is reached")).await;
+    drop(only);
+    eventually(DEADLINE, || async { !admin(&gateway, "/readyz").await.1.contains("limits.subscribers") }).await;
 }
