@@ -66,7 +66,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     }
     // A body is never read: what stands behind it could be taken for another request by someone in between
     // (RFC 9112, 6.1 and 11.2), so nothing is.
-    // Nor behind a request that could not be read in one way only.
+    // Nor behind a request that was malformed: where it ended may be a matter of opinion.
     let ends_connection =
         gate.tasks.draining().has_begun() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
     if ends_connection && head.version < Version::HTTP_2 {

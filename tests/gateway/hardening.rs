@@ -358,3 +358,16 @@ async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
     assert_eq!(scene.origin.requests().len(), 2);
     scene.assert_bystander_unharmed().await;
 }
+
+#[tokio::test]
+async fn a_bad_request_ends_its_connection_whoever_found_it_bad() {
+    let scene = Scene::new("").await;
+
+    for bad in ["GET /a?limit=none HTTP/1.1\r\nhost: a\r\n\r\n", "GET /a HTTP/1.1\r\nhost : a\r\n\r\n"] {
+        let answer = scene.converse(bad).await;
+
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    }
+}
