@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::life::Life;
 use super::rejection::Rejection;
 use super::report::Report;
 use super::settling::{Settled, Settling};
@@ -57,8 +56,8 @@ pub struct Until {
 
 /// What a route says about delivering, and what is particular to this client.
 pub struct Terms {
-    /// What bounds the response's life.
-    pub life: Life,
+    /// Completes when the response's life is over.
+    pub over: BoxFuture<'static, End>,
     /// A comment after this long without a byte.
     pub heartbeat: Duration,
     /// What happens when the client falls off the log.
@@ -95,7 +94,7 @@ impl Delivery {
         Self {
             aside: Aside::on(subscription.seat().clone()),
             subscription,
-            over: Box::pin(terms.life.over()),
+            over: terms.over,
             heartbeat: Heartbeat::new(terms.heartbeat),
             gathering: None,
             lagged: terms.lagged,

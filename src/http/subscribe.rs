@@ -3,7 +3,9 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
@@ -15,7 +17,7 @@ use super::delivery::{Delivery, Terms, Until};
 use super::event_body::{EventBody, guard};
 use super::gate::Gate;
 use super::last_event_id::LastEventId;
-use super::life::Life;
+use super::life::{self, Life};
 use super::permission::Permission;
 use super::rejection::Rejection;
 use super::report::Report;
@@ -26,11 +28,12 @@ use super::trace::Trace;
 use super::verdict::{PENDING, pending_prelude, prelude, teller};
 use super::writer::Writer;
 use crate::arithmetic;
-use crate::auth::Grant;
+use crate::auth::{Authorizer, Grant};
 use crate::chance;
 use crate::listen::{self, Takeover, Unread};
 use crate::route::{Keeping, Route, RouteObserver, WhenDown};
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
+use crate::telemetry::End;
 use crate::upstream::HttpEventSource;
 
 /// Answers a request that may read the stream.
@@ -76,15 +79,25 @@ pub async fn respond(
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);
     }
+    let rules = route.authorizer.as_ref().map(Authorizer::settings);
     // Where rules are not enforced, nothing about a token ends what it began.
-    let binding = grant.filter(|_| route.authorizer.as_ref().is_some_and(|authorizer| authorizer.settings().enforce));
-    life.while_permitted(Permission::new(
-        gate.clone(),
-        route.clone(),
-        target,
-        binding,
-        arithmetic::scale(gate.spread, share),
-    ));
+    let (binding, unenforced) = match rules.is_some_and(|rules| rules.enforce) {
+        true => (grant, None),
+        false => (None, grant),
+    };
+    let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
+    let departure = arithmetic::scale(gate.spread, share);
+    let permission = |grant| Permission::new(gate.clone(), route.clone(), target, grant, departure);
+    let unenforced = unenforced.map(|grant| {
+        let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
+        life.while_permitted(permission(Some(grant)), expiry_spread, share);
+        life
+    });
+    life.while_permitted(permission(binding), expiry_spread, share);
+    let over: BoxFuture<'static, End> = match unenforced {
+        None => Box::pin(life.clone().over()),
+        Some(unenforced) => Box::pin(life::noting(life.clone(), unenforced, route.metrics.clone())),
+    };
     let verdict = settled.as_ref().map(|settled| settled.verdict);
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
@@ -95,7 +108,7 @@ pub async fn respond(
     let stream = subscription.stream().clone();
     let ending = report.ending();
     let terms = Terms {
-        life: life.clone(),
+        over,
         heartbeat: route.settings.delivery.heartbeat,
         lagged: route.settings.delivery.lagged,
         is_latest_only: route.settings.delivery.latest,
