@@ -41,6 +41,16 @@ async fn an_id_that_no_header_can_carry_is_not_sent_in_one() {
 }
 
 #[tokio::test]
+async fn an_id_over_16_kib_is_not_sent() {
+    let (longest, longer) = ("x".repeat(16 * 1024), "x".repeat(16 * 1024 + 1));
+    let query = "resume = { query = \"since\" }";
+    assert_eq!(asked_after("", &longest).await, ("/prices?page=1".to_owned(), Some(longest.clone())));
+    assert_eq!(asked_after("", &longer).await, ("/prices?page=1".to_owned(), None));
+    assert_eq!(asked_after(query, &longest).await, (format!("/prices?page=1&since={longest}"), None));
+    assert_eq!(asked_after(query, &longer).await, ("/prices?page=1".to_owned(), None));
+}
+
+#[tokio::test]
 async fn a_virtual_host_is_asked_by_its_name_and_may_redirect_within_itself() {
     let origin = Origin::start_with(|request| match request.target.as_str() {
         "/prices" => Answer::status(301).header("location", "http://api.internal/prices/"),
