@@ -35,7 +35,7 @@ impl Introspection {
         let mut waiting = 0;
         for stream in self.gate.streams.list() {
             let sums = routes.entry(stream.key().route.clone()).or_default();
-            sums.by_state[state(&stream.progress().phase) as usize] += 1;
+            sums.by_state[state(&stream) as usize] += 1;
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
@@ -75,7 +75,7 @@ impl Introspection {
 
 #[derive(Default)]
 struct Sums {
-    by_state: [usize; 4],
+    by_state: [usize; 5],
     events: usize,
     bytes: usize,
 }
@@ -193,7 +193,7 @@ fn describe(stream: &EventStream) -> Value {
     json!({
         "route": route,
         "key": key,
-        "state": state(&stream.progress().phase).as_str(),
+        "state": state(stream).as_str(),
         "since": unix(condition.since),
         "silent_seconds": silent.map(|silent| silent.as_secs()),
         "subscribers": stream.subscribers(),
@@ -213,8 +213,9 @@ fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }
 
-fn state(phase: &Phase) -> State {
-    match phase {
+fn state(stream: &EventStream) -> State {
+    match stream.progress().phase {
+        Phase::Retrying(_) if stream.condition().is_stuck => State::Stuck,
         Phase::Opening => State::Opening,
         Phase::Live => State::Live,
         Phase::Retrying(_) | Phase::Refused(_) => State::Retrying,

@@ -21,6 +21,10 @@ impl Observer for RouteObserver {
         self.0.gap(gap.reason());
     }
 
+    fn fruitless_end(&self) {
+        self.0.fruitless_end();
+    }
+
     fn read_through(&self, result: &'static str) {
         self.0.read_through(result);
     }

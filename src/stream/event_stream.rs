@@ -103,7 +103,7 @@ impl EventStream {
             is_answered_early: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
-            condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None }),
+            condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
             catch_ups: CatchUps::default(),
             heard: Heard::new(Instant::now()),
         })
@@ -299,9 +299,11 @@ impl EventStream {
         self.condition.write().enter(is_new, error);
     }
 
-    /// Notes what broke an open connection.
-    pub fn note_error(&self, error: &impl ToString) {
-        self.condition.write().last_error = Some(error.to_string());
+    /// Notes what went wrong with the upstream, or that nothing does, and whether it is stuck.
+    pub(super) fn note_trouble(&self, error: Option<&str>, is_stuck: bool) {
+        let mut condition = self.condition.write();
+        condition.is_stuck = is_stuck;
+        condition.last_error = error.map(ToOwned::to_owned).or(condition.last_error.take());
     }
 
     /// What an operator wants to know.

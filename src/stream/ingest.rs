@@ -10,6 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
 use super::audience::Round;
+use super::connected::{Burst, Connected};
 use super::event_stream::EventStream;
 use super::intake::Intake;
 use super::policy::OnEnd;
@@ -18,6 +19,7 @@ use super::registry::Streams;
 use super::source::{Batch, Interrupted, OpenError, Opened};
 use super::spec::StreamSpec;
 use super::turn::Turn;
+use super::verdict::Gap;
 use crate::backoff::Backoff;
 use crate::chance;
 use crate::sse::EventId;
@@ -60,27 +62,12 @@ pub struct Ingest {
     is_polled: bool,
     /// Whether it has been said that events are too large.
     has_skipped: bool,
-}
-
-/// What the present connection has come to so far.
-#[derive(Debug)]
-struct Connected {
-    since: tokio::time::Instant,
-    has_brought: bool,
-}
-
-/// What has been published since the upstream last made us wait, or all readers have been woken in parts.
-#[derive(Debug)]
-struct Burst {
-    since: Instant,
-    events: usize,
-    bytes: usize,
-}
-
-impl Default for Burst {
-    fn default() -> Self {
-        Self { since: Instant::now(), events: 0, bytes: 0 }
-    }
+    /// Whether it has been said that the upstream ends its responses without a new id.
+    is_fruitless: bool,
+    /// An attempt before the first connection may have had events.
+    may_have_missed: bool,
+    /// The last error, and the upstream's id in force then, if no event has come since.
+    failed: Option<(String, Option<EventId>)>,
 }
 
 /// How much of an id stands in the log.
@@ -102,7 +89,7 @@ impl Ingest {
     /// For a stream that has just been made.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec, streams: Streams) -> Self {
         let (intake, backoff, burst) = (Intake::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
-        let connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
+        let connected = Connected::after(None, 0);
         Self {
             stream,
             streams,
@@ -118,6 +105,9 @@ impl Ingest {
             is_flapping: false,
             is_polled: false,
             has_skipped: false,
+            is_fruitless: false,
+            may_have_missed: false,
+            failed: None,
         }
     }
 
@@ -148,9 +138,8 @@ impl Ingest {
                     self.is_flapping = is_short && !self.connected.has_brought;
                     match copied {
                         Ok(()) if self.stream.policy().on_end == OnEnd::Complete => return self.complete(),
-                        Ok(()) if self.connected.has_brought => self.ended(),
-                        Ok(()) => self.troubled("the upstream ended its response".to_owned()),
-                        Err(interrupted) => self.troubled(interrupted.to_string()),
+                        Ok(()) => self.ended(is_short),
+                        Err(interrupted) => self.troubled(interrupted.to_string(), true),
                     }
                     self.stream.enter(Phase::Retrying(None));
                 }
@@ -165,7 +154,10 @@ impl Ingest {
                 }
                 Err(error) => {
                     least = error.retry_after().unwrap_or_default();
-                    self.troubled(error.to_string());
+                    // Of these the request may have reached the producer, and its answer may have held events.
+                    self.may_have_missed |= matches!(error, OpenError::Silent(_) | OpenError::Dropped(_));
+                    let is_answered = !error.is_down() && !matches!(error, OpenError::Busy { .. });
+                    self.troubled(error.to_string(), is_answered);
                     self.stream.enter(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
@@ -203,9 +195,13 @@ impl Ingest {
     fn opened(&mut self, opened: &Opened) {
         if self.has_past {
             self.intake.reconnected(opened.is_continued);
+        } else if self.may_have_missed {
+            // Who is here by now has been told that it reads live.
+            self.spec.observer.gap(Gap::Upstream);
+            self.stream.publish([self.intake.missed(Instant::now())]);
         }
-        self.has_past = true;
-        self.connected = Connected { since: tokio::time::Instant::now(), has_brought: false };
+        (self.has_past, self.may_have_missed) = (true, false);
+        self.connected = Connected::after(self.intake.upstream_id(), self.failures);
         self.stream.heard().note(Instant::now());
         debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {
@@ -285,6 +281,9 @@ impl Ingest {
         if taken.events > 0 {
             self.failures = 0;
             self.connected.has_brought = true;
+            if self.failed.take().is_some() {
+                self.stream.note_trouble(None, false);
+            }
             self.recovered();
         }
         let retention = self.stream.policy().retention;
@@ -341,9 +340,30 @@ impl Ingest {
         Finished::Complete { ago: Duration::ZERO }
     }
 
-    /// Once: a producer that is polled does it after every few events, and that is how it works.
-    fn ended(&mut self) {
+    /// The upstream ended its response cleanly and is asked again.
+    fn ended(&mut self, is_short: bool) {
         let key = self.stream.key();
+        let is_proved = self.intake.upstream_id().is_some_and(|id| Some(id) != self.connected.after);
+        if !is_proved {
+            self.spec.observer.fruitless_end();
+            if is_short {
+                // It may well have said the same as before: asked at once, it would be asked for ever.
+                self.failures = self.connected.failures;
+            }
+        }
+        if !self.connected.has_brought {
+            return self.troubled("the upstream ended its response".to_owned(), false);
+        }
+        if !is_proved && !std::mem::replace(&mut self.is_fruitless, true) {
+            warn!(
+                stream = %key, route = %key.route,
+                "upstream ends its responses without a new id, asking again after growing delays; \
+                 if its streams have an end, the route wants on_end = \"complete\""
+            );
+            self.is_polled = true;
+            return;
+        }
+        // Once: a producer that is polled does it after every few events, and that is how it works.
         match std::mem::replace(&mut self.is_polled, true) {
             false => {
                 info!(stream = %key, route = %key.route, "upstream ends its responses, connecting again each time")
@@ -352,8 +372,17 @@ impl Ingest {
         }
     }
 
-    fn troubled(&mut self, what: String) {
-        self.stream.note_error(&what);
+    /// `can_be_stuck`: where the upstream is away, or has an end, it is not for what it was asked.
+    fn troubled(&mut self, what: String, can_be_stuck: bool) {
+        let failed = (what.clone(), self.intake.upstream_id());
+        let is_stuck = can_be_stuck && self.failed.as_ref() == Some(&failed);
+        if is_stuck && !self.stream.condition().is_stuck {
+            let (key, after) = (self.stream.key(), failed.1.as_ref().map_or("-", EventId::as_str));
+            let after: String = after.chars().take(LONGEST_LOGGED_ID).collect();
+            warn!(stream = %key, route = %key.route, error = %what, %after, "stream stuck: the same error at the same place");
+        }
+        self.failed = Some(failed);
+        self.stream.note_trouble(Some(&what), is_stuck);
         if self.trouble.as_ref() != Some(&what) {
             let key = self.stream.key();
             warn!(stream = %key, route = %key.route, error = %what, "upstream lost, reconnecting");

@@ -151,6 +151,11 @@ impl Intake {
         taken.skipped.push(id);
     }
 
+    /// Before the first event of all: an earlier attempt may have cost some, and nothing can prove that it did not.
+    pub fn missed(&self, now: Instant) -> Entry {
+        self.gap(Gap::Upstream, now)
+    }
+
     fn tell(&self, gap: Gap, now: Instant, taken: &mut Taken) {
         taken.gaps.push(gap);
         taken.entries.push(self.gap(gap, now));

@@ -12,6 +12,7 @@
 mod audience;
 mod backlog;
 mod catch_up;
+mod connected;
 mod entry;
 mod event_stream;
 mod fingerprint;

@@ -50,6 +50,8 @@ pub struct Condition {
     pub since: SystemTime,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// It failed in the same way at the same place more than once, without an event in between.
+    pub is_stuck: bool,
 }
 
 impl Condition {

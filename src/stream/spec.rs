@@ -36,6 +36,8 @@ pub trait Observer: Send + Sync {
     fn received(&self, events: u64, bytes: usize);
     /// Continuity broke.
     fn gap(&self, gap: Gap);
+    /// The upstream ended its response cleanly without a new id, and is asked again.
+    fn fruitless_end(&self) {}
     /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
     fn read_through(&self, _result: &'static str) {}
 }

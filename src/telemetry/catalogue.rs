@@ -54,6 +54,8 @@ catalogue! {
         "Streams by the state of their upstream connection: opening, live, retrying, complete.";
     UPSTREAM_CONNECTS = Counter "rillgate_upstream_connects_total":
         "Attempts to open an upstream stream, by result: ok, or the kind of error.";
+    FRUITLESS_ENDS = Counter "rillgate_upstream_fruitless_ends_total":
+        "Responses that an upstream ended, for the next to be asked for, without a new id.";
     UPSTREAM_EVENTS = Counter "rillgate_upstream_events_total":
         "Events received from upstreams.";
     UPSTREAM_BYTES = Counter "rillgate_upstream_bytes_total":
@@ -109,7 +111,7 @@ pub(super) const LAG_EVENTS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0];
 
 /// The reasons of a gap; label `reason` of [`GAPS`].
-pub(super) const GAP_REASONS: [&str; 5] = ["evicted", "unknown", "restarted", "lagged", "upstream"];
+pub(super) const GAP_REASONS: [&str; 6] = ["evicted", "unknown", "restarted", "lagged", "upstream", "too_large"];
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,8 @@ pub enum State {
     Retrying,
     /// The stream has said all and is kept for replay.
     Complete,
+    /// Connecting again after the same error at the same place, more than once.
+    Stuck,
 }
 
 impl Protocol {
@@ -124,7 +126,7 @@ impl End {
 }
 
 impl State {
-    pub(super) const ALL: [Self; 4] = [Self::Opening, Self::Live, Self::Retrying, Self::Complete];
+    pub(super) const ALL: [Self; 5] = [Self::Opening, Self::Live, Self::Retrying, Self::Complete, Self::Stuck];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -133,6 +135,7 @@ impl State {
             Self::Live => "live",
             Self::Retrying => "retrying",
             Self::Complete => "complete",
+            Self::Stuck => "stuck",
         }
     }
 }

@@ -60,7 +60,7 @@ struct Carried {
     subscribers: [Level; 2],
     subscriptions: [Tally; Verdict::ALL.len()],
     ended: [Tally; 10],
-    streams: [Level; 4],
+    streams: [Level; State::ALL.len()],
     upstream_events: Tally,
     upstream_bytes: Tally,
     upstream_connects: Family<&'static str>,
@@ -70,6 +70,7 @@ struct Carried {
     event_log_bytes: Level,
     gaps: Family<&'static str>,
     read_throughs: Family<&'static str>,
+    fruitless_ends: Tally,
     delivery: Histogram,
     lag: Histogram,
 }
@@ -162,6 +163,11 @@ impl RouteMetrics {
         self.carried().gaps.increment(reason);
     }
 
+    /// The upstream ended its response without a new id.
+    pub fn fruitless_end(&self) {
+        self.carried().fruitless_ends.add(1);
+    }
+
     /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
     pub fn read_through(&self, result: &'static str) {
         self.carried().read_throughs.increment(result);
@@ -204,7 +210,10 @@ impl RouteMetrics {
             subscribers: level(|carried| carried.subscribers.iter().map(Level::value).sum()),
             streams: level(|carried| carried.streams.iter().map(Level::value).sum()),
             streams_waiting: level(|carried| {
-                [State::Opening, State::Retrying].iter().map(|state| carried.streams[*state as usize].value()).sum()
+                [State::Opening, State::Retrying, State::Stuck]
+                    .iter()
+                    .map(|state| carried.streams[*state as usize].value())
+                    .sum()
             }),
             upstream_events: count(|carried| carried.upstream_events.value()),
             events_delivered: count(|carried| carried.events_delivered.value()),
@@ -253,6 +262,7 @@ impl Carried {
                 .map(|end| Tally::new(registry.counter(catalogue::SUBSCRIPTIONS_ENDED, with("reason", end.as_str())))),
             streams: State::ALL
                 .map(|state| Level::new(registry.gauge(catalogue::STREAMS, with("state", state.as_str())))),
+            fruitless_ends: tally(catalogue::FRUITLESS_ENDS),
             upstream_events: tally(catalogue::UPSTREAM_EVENTS),
             upstream_bytes: tally(catalogue::UPSTREAM_BYTES),
             upstream_connects,
@@ -268,7 +278,13 @@ impl Carried {
     }
 
     fn publish(&self) {
-        let tallies = [&self.upstream_events, &self.upstream_bytes, &self.events_delivered, &self.bytes_sent];
+        let tallies = [
+            &self.fruitless_ends,
+            &self.upstream_events,
+            &self.upstream_bytes,
+            &self.events_delivered,
+            &self.bytes_sent,
+        ];
         tallies.into_iter().chain(&self.subscriptions).chain(&self.ended).for_each(Tally::publish);
         let levels = [&self.event_log_events, &self.event_log_bytes];
         levels.into_iter().chain(&self.subscribers).chain(&self.streams).for_each(Level::publish);

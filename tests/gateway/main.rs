@@ -50,6 +50,7 @@ mod slow_reader;
 mod sockets;
 mod stage;
 mod store;
+mod stuck;
 mod support;
 mod support_tests;
 mod tls;

@@ -4,6 +4,7 @@
 
 mod house;
 mod memory;
+mod progress;
 mod publishing;
 mod refusals;
 mod turns;

@@ -100,7 +100,7 @@ function ways(stream) {
 }
 
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
-const kinds = { live: "good", complete: "good", retrying: "bad" };
+const kinds = { live: "good", complete: "good", retrying: "bad", stuck: "bad" };
 
 function show(snapshot) {
   const { routes, streams, readiness } = snapshot;

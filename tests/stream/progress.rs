@@ -1,0 +1,121 @@
+//! Upstreams that end, fail, or were asked before: what of it is progress, and what clients are told.
+
+use std::time::Duration;
+
+use rillgate::sse::Item;
+use rillgate::stream::{Gap, Interrupted, OpenError, Policy, Verdict};
+use tokio::time::sleep;
+
+use crate::house::{House, batch, emit, event, read, texts, texts_of};
+
+fn house() -> House {
+    let mut house = House::new(Policy::default());
+    house.spec.tell = |verdict: Verdict, _| {
+        let mut encoder = rillgate::sse::Encoder::new();
+        encoder.comment(&verdict.to_string());
+        Some(encoder.finish())
+    };
+    house
+}
+
+fn anonymous() -> Item {
+    Item::Event(rillgate::sse::Event { id: None, ..event(1) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn clean_ends_without_new_ids_are_asked_again_ever_more_seldom() {
+    // Without ids, and with the same ones each time.
+    for item in [anonymous(), Item::Event(event(1))] {
+        let house = house();
+        for _ in 0..200 {
+            house.upstream.will_open().send(batch(vec![item.clone()])).expect("kept until it is opened");
+        }
+        let _reader = house.subscribe();
+
+        sleep(Duration::from_secs(30)).await;
+
+        let opens = house.upstream.opens();
+        assert!((3..=25).contains(&opens), "{opens} requests in 30 s");
+        assert!(house.upstream.delays().last().expect("several") > &0.5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_polled_producer_with_new_ids_is_asked_at_the_same_pace() {
+    let house = house();
+    for number in 0..400 {
+        emit(&house.upstream.will_open(), [number]);
+    }
+    let _reader = house.subscribe();
+
+    sleep(Duration::from_secs(60)).await;
+
+    assert!(house.upstream.delays().iter().all(|delay| *delay <= 0.502), "{:?}", house.upstream.delays());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_error_at_the_same_place_is_stuck_until_an_event_comes() {
+    let house = house();
+    let broken = || Err(Interrupted::Broken("cut".to_owned()));
+    let first = house.upstream.will_open();
+    emit(&first, [1]);
+    first.send(broken()).expect("open");
+    house.upstream.will_open().send(broken()).expect("open");
+    let mut reader = house.subscribe();
+    read(&mut reader, 1).await;
+    let stuck = || reader.stream().condition().is_stuck;
+    assert!(!stuck());
+
+    let good = house.upstream.will_open();
+    sleep(Duration::from_millis(5)).await;
+    while house.upstream.opens() < 3 {
+        assert!(
+            house.upstream.opens() < 2 || stuck() || reader.stream().progress().phase == rillgate::stream::Phase::Live
+        );
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(stuck(), "no event has come yet");
+    emit(&good, [2]);
+    sleep(Duration::from_millis(5)).await;
+
+    assert!(!stuck());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_away_is_not_stuck() {
+    let house = house();
+    let reader = house.subscribe();
+
+    sleep(Duration::from_secs(60)).await;
+
+    assert!(house.upstream.opens() > 5 && !reader.stream().condition().is_stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_before_the_first_answer_may_have_had_is_a_gap() {
+    let silent = OpenError::Silent(Duration::from_secs(60));
+    let dropped = OpenError::Dropped("closed".to_owned());
+    let refused = OpenError::Unreachable("refused".to_owned());
+    for (error, is_gap) in [(silent, true), (dropped, true), (refused, false)] {
+        let house = house();
+        house.upstream.will_refuse(error.clone());
+        let upstream = house.upstream.will_open();
+        let mut held = house.subscribe();
+        held.opened(false).await.expect("held");
+
+        sleep(Duration::from_secs(1)).await;
+        let late = house.subscribe();
+        emit(&upstream, [1]);
+
+        let told = texts(&[{
+            let mut encoder = rillgate::sse::Encoder::new();
+            encoder.comment(&Verdict::Gap(Gap::Upstream).to_string());
+            encoder.finish()
+        }]);
+        let expected = if is_gap { [told, texts_of([1])].concat() } else { texts_of([1]) };
+        assert_eq!(read(&mut held, expected.len()).await, expected, "{error}");
+        // Who came when it was open has missed nothing.
+        let mut late = late;
+        assert_eq!(read(&mut late, 1).await, texts_of([1]), "{error}");
+    }
+}
