@@ -17,7 +17,7 @@ use super::verdict::late;
 use crate::aside::Aside;
 use crate::route::{EndForm, Lagging};
 use crate::sse::{Encoder, EventId, Frame};
-use crate::stream::{Gap, Offset, Phase, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
+use crate::stream::{EventStream, Gap, Offset, Phase, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
 use crate::telemetry::End;
 
 /// One client's reading of one stream.
@@ -41,6 +41,10 @@ pub struct Delivery {
     end: EndForm,
     /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
     settling: Option<Box<Settling>>,
+    /// The id in force at its place, if it is long: told before the first event, `until` has none before.
+    long_id: Option<Frame>,
+    /// The most events in all.
+    limit: u64,
     /// What the client was refused with after its head.
     refusal: Option<Rejection>,
 }
@@ -72,6 +76,8 @@ pub struct Terms {
     pub end: EndForm,
     /// How far to go.
     pub until: Until,
+    /// Told before the first event.
+    pub long_id: Option<Frame>,
 }
 
 /// What to write next.
@@ -88,7 +94,8 @@ pub enum Step {
 impl Delivery {
     /// Reads from where the subscription stands, or from where it is when it is settled.
     pub fn new(subscription: Subscription, settling: Option<Box<Settling>>, mut terms: Terms, report: Report) -> Self {
-        if settling.is_some() {
+        let limit = terms.until.events;
+        if settling.is_some() || terms.long_id.is_some() {
             terms.until.events = 0;
         }
         Self {
@@ -104,6 +111,8 @@ impl Delivery {
             end: terms.end,
             until: terms.until,
             settling,
+            long_id: terms.long_id,
+            limit,
             refusal: None,
             report,
         }
@@ -163,7 +172,15 @@ impl Delivery {
     /// have been.
     #[cold]
     fn poll_settled(&mut self, cx: &mut Context<'_>, other: impl FnOnce(&mut Context<'_>) -> Poll<End>) -> Poll<Step> {
-        let Some(settling) = &mut self.settling else { return Poll::Ready(Step::End(End::Limit)) };
+        let Some(settling) = &mut self.settling else {
+            return Poll::Ready(match self.long_id.take() {
+                None => Step::End(End::Limit),
+                Some(id) => {
+                    self.until.events = self.limit;
+                    told([id])
+                }
+            });
+        };
         let settled = settling.poll(cx, &mut self.subscription);
         if let Poll::Ready(end) = self.poll_aside(cx, other) {
             return Poll::Ready(Step::End(end));
@@ -184,10 +201,13 @@ impl Delivery {
     /// The place is known: the client is told, and reads on from there.
     fn settle(&mut self, Settled { verdict, id }: Settled) -> Step {
         let settling = self.settling.take().expect("it has just been settled");
-        self.until.events = settling.wish().limit;
+        let (id, long_id) = parted(id, self.subscription.stream());
+        if long_id.is_none() {
+            self.until.events = self.limit;
+        }
+        self.long_id = long_id;
         self.report.settled(verdict);
-        let told = late(settling.route().settings.replay.verdict, verdict, id.as_ref());
-        Step::Frames(Taken { frames: [told].into(), events: 0, oldest: None })
+        told([late(settling.route().settings.replay.verdict, verdict, id.as_ref())])
     }
 
     fn take(&mut self, bytes: usize) -> Step {
@@ -202,7 +222,7 @@ impl Delivery {
             }
             // Who gets only the newest of each type is never behind for long, and need not come back for it.
             Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => Step::End(End::Lagged),
-            Err(_) => Step::Frames(Taken { frames: self.skip().into(), events: 0, oldest: None }),
+            Err(_) => told(self.skip()),
         }
     }
 
@@ -213,7 +233,7 @@ impl Delivery {
         let id = self.subscription.id_in_force().unwrap_or_default();
         let told = (self.tell)(Verdict::Gap(Gap::Lagged), &id);
         // The id in force is another one now, whether or not the gap is told and in whatever form.
-        told.into_iter().chain([id_alone(&id)]).collect()
+        told.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
     }
 
     /// The bytes of this step are in the transport's hands.
@@ -258,8 +278,7 @@ impl Delivery {
 
     /// Whether so many events were asked for: then a client may have closed its side, and waits for them all the same.
     pub fn is_limited(&self) -> bool {
-        let limit = self.settling.as_ref().map_or(self.until.events, |settling| settling.wish().limit);
-        limit < u64::MAX
+        self.limit < u64::MAX
     }
 
     /// Whether the response is to end as if it broke. A clean end is the end of all to some clients.
@@ -292,11 +311,20 @@ impl Delivery {
     }
 }
 
-fn id_alone(id: &EventId) -> Frame {
-    let mut encoder = Encoder::new();
-    encoder.id(id).blank();
-    encoder.finish()
+/// An id for the prelude, or what tells it if it is long: a prelude is copied for each client, and goes out with the head.
+pub fn parted(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Option<Frame>) {
+    match id {
+        Some(id) if id.as_str().len() > LONG_ID => (None, Some(stream.id_frame(&id))),
+        id => (id, None),
+    }
 }
+
+fn told(frames: impl IntoIterator<Item = Frame>) -> Step {
+    Step::Frames(Taken { frames: frames.into_iter().collect(), events: 0, oldest: None })
+}
+
+/// The longest id, in bytes, that goes out with the head.
+const LONG_ID: usize = 4096;
 
 /// Due after a time without a byte. The timer is only set anew when it fires, not for every event.
 struct Heartbeat {

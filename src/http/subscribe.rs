@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::body::ResponseBody;
 use super::caller::Caller;
-use super::delivery::{Delivery, Terms, Until};
+use super::delivery::{Delivery, Terms, Until, parted};
 use super::event_body::{EventBody, guard};
 use super::gate::Gate;
 use super::last_event_id::LastEventId;
@@ -101,8 +101,9 @@ pub async fn respond(
     let verdict = settled.as_ref().map(|settled| settled.verdict);
     let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
+    let (id, long_id) = parted(settled.as_ref().and_then(|settled| settled.id.clone()), subscription.stream());
     let prelude = match &settled {
-        Some(Settled { verdict, id }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
+        Some(Settled { verdict, .. }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
     let stream = subscription.stream().clone();
@@ -116,6 +117,7 @@ pub async fn respond(
         tell: teller(route.settings.replay.verdict),
         end: route.settings.delivery.end,
         until: Until { end, events: limit },
+        long_id,
     };
     let mut delivery = Delivery::new(subscription, settled.is_none().then_some(settling), terms, report);
     delivery.sent_prelude(prelude.len());

@@ -1,8 +1,9 @@
 //! One life of a stream: what makes two events, or two ids, the same.
 
-use super::fingerprint::Fingerprints;
+use super::fingerprint::{Fingerprints, Seed};
 use super::journal::RETURN_PATIENCE;
 use super::minter::Minter;
+use super::policy::Ids;
 
 /// One life of a stream: what makes two events or two ids the same.
 #[derive(Debug)]
@@ -18,6 +19,24 @@ pub(super) struct Life {
 }
 
 impl Life {
+    /// A life of its own.
+    pub fn new(ids: Ids) -> Self {
+        let (fingerprints, minter) = (Fingerprints::random(), Minter::new(ids));
+        Self { fingerprints, minter, has_past: false, was_cut_off: false, connected: None }
+    }
+
+    /// One that goes on after so many `events`. `is_whole`: nothing of it is missing.
+    pub fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_whole: bool) -> Self {
+        let minter = if is_whole { Minter::continued(ids, epoch) } else { Minter::after(ids, epoch, events) };
+        let fingerprints = Fingerprints::seeded(seed);
+        Self { fingerprints, minter, has_past: true, was_cut_off: !is_whole, connected: None }
+    }
+
+    /// Whether the source has ever been connected in it.
+    pub fn has_been_live(&self) -> bool {
+        self.has_past || self.connected.is_some()
+    }
+
     /// Whether the upstream may still bring an id that was given to a client before the stream was cut off.
     pub fn may_bring(&self, id: &str) -> bool {
         let is_time = self.connected.is_none_or(|connected| connected.elapsed() < RETURN_PATIENCE);

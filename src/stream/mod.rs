@@ -37,6 +37,7 @@ mod spec;
 mod subscription;
 mod taken;
 mod tap;
+mod told_id;
 mod turn;
 mod verdict;
 

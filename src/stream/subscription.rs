@@ -18,7 +18,7 @@ use super::progress::{Phase, Progress};
 use super::source::OpenError;
 use super::taken::{Taken, Taking};
 use super::verdict::{Gap, Verdict};
-use crate::sse::{Encoder, EventId};
+use crate::sse::EventId;
 
 /// One reader.
 #[derive(Debug)]
@@ -332,9 +332,7 @@ impl Subscription {
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
-            let mut encoder = Encoder::new();
-            encoder.id(id).blank();
-            taking.add(encoder.finish(), false);
+            taking.add(self.stream.id_frame(id), false);
         }
         Ok(taking.finish())
     }

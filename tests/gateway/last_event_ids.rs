@@ -36,7 +36,7 @@ async fn answers(gateway: &Rillgate, target: &str, header: Option<&[u8]>) -> Vec
 
 #[tokio::test]
 async fn an_id_is_found_in_whatever_bytes_it_comes_back() {
-    let long = "x".repeat(4000);
+    let long = "x".repeat(7000);
     for (id, header, parameter) in [
         (" 42", &b"42"[..], "42"),
         (" caf\u{e9}", "caf\u{e9}".as_bytes(), "caf%C3%A9"),
@@ -61,6 +61,33 @@ async fn an_id_is_found_in_whatever_bytes_it_comes_back() {
                 client.read_more(DEADLINE).await;
             }
             assert_eq!(client.next_event(DEADLINE).await.data, "next", "{id:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_too_long_for_any_header_is_told_whole_also_to_a_client_that_takes_little_at_a_time() {
+    let long = "x".repeat(300_000);
+    for form in ["comment", "event"] {
+        let route = format!("[routes.replay]\nverdict = \"{form}\"");
+        let (origin, gateway, _keeper) = after(" 1", &route).await;
+        let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
+        origin.emit(format!("id: {long}\ndata: long\n\n"));
+        while reader.next_event(DEADLINE).await.data != "long" {}
+
+        let clients =
+            [Client::http1(gateway.address()).receive_buffer(4096), Client::http2(gateway.address()).window(16 * 1024)];
+        for client in clients {
+            let mut client = client.subscribe("/a", &[]).await;
+            while client.last_event_id().len() < long.len() {
+                client.read_more(DEADLINE).await;
+            }
+            origin.emit("data: behind it\n\n");
+            let mut event = client.next_event(DEADLINE).await;
+            while event.data != "behind it" {
+                event = client.next_event(DEADLINE).await;
+            }
+            assert_eq!(event.last_event_id.len(), long.len(), "{form}");
         }
     }
 }

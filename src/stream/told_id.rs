@@ -1,0 +1,26 @@
+//! An id that is told without an event, as a block: one piece of memory for all who are told the same in a row.
+//!
+//! Ids are as long as events may be, and many clients stand at one place. Only the last one is kept.
+
+use parking_lot::Mutex;
+
+use crate::sse::{Encoder, EventId, Frame};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct ToldId(Mutex<Option<(EventId, Frame)>>);
+
+impl ToldId {
+    /// The block that sets this id.
+    pub(super) fn frame(&self, id: &EventId) -> Frame {
+        let mut told = self.0.lock();
+        if let Some((_, frame)) = told.as_ref().filter(|(known, _)| known == id) {
+            return frame.clone();
+        }
+        let mut encoder = Encoder::new();
+        encoder.id(id).blank();
+        let frame = encoder.finish();
+        *told = Some((id.clone(), frame.clone()));
+        frame
+    }
+}
