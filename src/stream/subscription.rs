@@ -91,7 +91,6 @@ impl Subscription {
         // Register first, look second.
         self.seat.wait(cx.waker());
         let has_been_live = self.stream.has_been_live();
-        let unreachable = |why: String| Err(Arc::new(OpenError::Unreachable(why)));
         Poll::Ready(match &self.progress.borrow().phase {
             Phase::Opening => return Poll::Pending,
             Phase::Live | Phase::Complete => Ok(()),
@@ -99,8 +98,9 @@ impl Subscription {
             Phase::Retrying(Some(error)) if !has_been_live && !error.is_down() => Err(error.clone()),
             Phase::Retrying(_) if !is_refused_when_down => Ok(()),
             Phase::Retrying(Some(error)) if error.is_down() => Err(error.clone()),
-            Phase::Retrying(Some(error)) => unreachable(error.to_string()),
-            Phase::Retrying(None) => unreachable("the connection broke".to_owned()),
+            Phase::Retrying(Some(error)) => Err(Arc::new(OpenError::Unreachable(error.to_string()))),
+            // It answered when it was asked last, and may have ended its response as it should: that is not down.
+            Phase::Retrying(None) => Ok(()),
         })
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | its head is late | 1 | answered at once, then every event | wait for the head, then every event |
 //! | its head comes with the first event | 1 | the same | the same |
+//! | ends, without ids | fewer and fewer | each answer's events | the same |
 //! | vanishes without a word | 2, the second within a minute | the gap or what they missed, then every event | the same |
 //! | the first of its addresses swallows packets | 1 | every event | the same |
 
@@ -13,7 +14,8 @@ use std::time::Duration;
 use futures_util::future::join;
 use tokio::time::Instant;
 
-use crate::support::figures::watch_for;
+use crate::support::client::Client;
+use crate::support::figures::{lines_with, watch_for};
 use crate::support::flood::BlackHole;
 use crate::support::origin::{Emission, Origin};
 use crate::support::script::{Answer, How};
@@ -75,6 +77,27 @@ async fn an_upstream_whose_head_is_late_is_asked_once() {
         }
         assert_next(&mut clients, "one").await;
         assert_eq!(origin.requests().len(), 1, "{when_down}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_ends_and_has_no_ids_is_asked_less_and_less_often() {
+    for when_down in BOTH {
+        let origin = Origin::start_with(|_| Answer::stream().then("data: x\n\ndata: y\n\n").then_cut(How::End)).await;
+        let backoff = "backoff = { initial = \"100ms\", max = \"10s\" }";
+        let gateway = setup(&origin, when_down).upstream(backoff).start().await;
+        let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+
+        watch_for(Duration::from_secs(4)).await;
+
+        let requests = origin.requests().len();
+        // Doubling delays leave room for about seven, equal ones for eighty.
+        assert!((2..=16).contains(&requests), "{when_down}: {requests} requests in 4 s");
+        for _ in 1..requests {
+            assert_eq!(client.next_event(DEADLINE).await.data, "x", "{when_down}");
+            assert_eq!(client.next_event(DEADLINE).await.data, "y", "{when_down}");
+        }
+        assert_eq!(lines_with(&gateway, &["WARN", "on_end"]), 1, "{when_down}: {:?}", gateway.log());
     }
 }
 
