@@ -128,11 +128,11 @@ async fn try_out(
         is_http2: false,
         preamble: if is_proxied { b"PROXY TCP4 192.0.2.1 192.0.2.2 4242 443\r\n" } else { b"" },
     };
-    let patience = patience(file, stage, answers);
     let mut open = Vec::new();
     for _ in 0..rng.usize(1..=2) {
         let way = Way { is_http2: rng.bool(), ..way.clone() };
         let (target, headers) = request(rng, file, stage);
+        let patience = patience(file, stage, answers, &target);
         match way.ask(&target, headers, patience.map_or(LIFE * 2, |patience| patience + DEADLINE)).await {
             Ok(mut answer) => {
                 outcome.statuses.push(answer.status);
@@ -228,17 +228,22 @@ fn request(rng: &mut fastrand::Rng, file: &Table, stage: &Stage) -> (String, Hea
     (target, headers)
 }
 
-/// How long a client may wait for its head; `None` where that is longer than the test waits.
-fn patience(file: &Table, stage: &Stage, answers: &[Odd]) -> Option<Duration> {
-    if !answers.iter().any(Odd::keeps_waiting) {
+/// How long a client may wait for its head; `None` where that is longer than the test waits. A finite read waits for all of
+/// its answer.
+fn patience(file: &Table, stage: &Stage, answers: &[Odd], target: &str) -> Option<Duration> {
+    let routes = 0..file["routes"].as_array().map_or(0, Vec::len);
+    // A history that is asked for is waited for until it reaches the log.
+    let reads_through =
+        |route| find(file, &format!("routes.{route}.replay.read_through")).is_some_and(|on| on.as_bool() == Some(true));
+    if !answers.iter().any(Odd::keeps_waiting) && !routes.clone().any(reads_through) {
         return Some(Duration::ZERO);
     }
     let open_timeout = setting(file, stage, "upstreams.origin.open_timeout");
-    let routes = 0..file["routes"].as_array().map_or(0, Vec::len);
     let longest = routes.map(|route| {
         let of = |key: &str| format!("routes.{route}.delivery.{key}");
         let answer_within = setting(file, stage, &of("answer_within"));
-        let is_held = text(file, &of("when_down")).is_none_or(|text| text == "hold");
+        let is_finite = target.contains("follow=false");
+        let is_held = !is_finite && text(file, &of("when_down")).is_none_or(|text| text == "hold");
         if is_held && !answer_within.is_zero() { answer_within.min(open_timeout) } else { open_timeout }
     });
     longest.max().filter(|longest| *longest <= PATIENCE)
