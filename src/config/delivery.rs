@@ -118,6 +118,13 @@ pub(super) const DELIVERY: &[Key] = &[
 pub(super) const CORS: &[Key] = &[
     Key::required("origins", Kind::List(&Kind::Text), "Exact origins, or \"*\" alone where there are no credentials."),
     Key::default("credentials", Kind::Flag, "false", "Whether pages may send cookies."),
+    Key::default(
+        "headers",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Request headers that pages may send besides authorization, cache-control, content-type, last-event-id and \
+         share.headers.",
+    ),
 ];
 
 /// `[routes.share]`.
@@ -264,5 +271,15 @@ pub(super) fn cors(table: &Table<'_>) -> Cors {
         }
         origins.push(origin);
     }
-    Cors { origins, credentials }
+    let mut headers: Vec<HeaderName> = Vec::new();
+    for value in table.items("headers") {
+        // Nothing of it goes upstream: any name may stand here.
+        match value.text().map(|name| name.parse()) {
+            Some(Ok(name)) if headers.contains(&name) => value.problem("stands there twice"),
+            Some(Ok(name)) => headers.push(name),
+            Some(Err(_)) => value.problem("is not a header name"),
+            None => {}
+        }
+    }
+    Cors { origins, credentials, headers }
 }

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::body::ResponseBody;
-use crate::route::Cors;
+use crate::route::{Cors, Settings};
 
 /// Whether this is a browser asking what it may ask.
 pub fn is_preflight(head: &Parts) -> bool {
@@ -26,17 +26,21 @@ pub fn allows(cors: &Cors, origin: &str) -> bool {
 }
 
 /// The answer to a preflight. Without permission it says nothing, and the browser refuses.
-pub fn preflight(cors: Option<&Cors>, head: &Parts, methods: &'static str) -> Response<ResponseBody> {
+pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<ResponseBody> {
+    let cors = route.cors.as_ref();
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     if permit(cors, head, headers) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        // An id longer than 128 bytes, and any token, make a browser ask.
+        // An id longer than 128 bytes, and any token, make a browser ask; `*` would not cover a token (Fetch, 3.2.3).
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("authorization, cache-control, last-event-id"),
+            HeaderValue::from_static("authorization, cache-control, content-type, last-event-id"),
         );
+        for name in route.share.headers.iter().chain(cors.into_iter().flat_map(|cors| &cors.headers)) {
+            headers.append(ACCESS_CONTROL_ALLOW_HEADERS, name.clone().into());
+        }
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response

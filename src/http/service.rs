@@ -110,7 +110,7 @@ async fn stream(
     let ticket_office = access::ticket_office(route);
     let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
-        return Ok(cors::preflight(route.settings.cors.as_ref(), head, methods));
+        return Ok(cors::preflight(&route.settings, head, methods));
     }
     if let Some(authorizer) = ticket_office.filter(|_| head.method == Method::POST) {
         if gate.tasks.draining().has_begun() {

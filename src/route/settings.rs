@@ -170,4 +170,6 @@ pub struct Cors {
     pub origins: Vec<String>,
     /// Whether cookies may be sent.
     pub credentials: bool,
+    /// What requests may have besides the fields that the gateway reads and those that the route shares.
+    pub headers: Vec<HeaderName>,
 }

@@ -139,6 +139,26 @@ fn names(answer: &Subscription, header: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_preflight_allows_the_fields_that_the_gateway_reads_and_those_that_the_route_names() {
+    let world = World::new().await;
+    let named = "[routes.cors]\norigins = [\"https://app.example.com\"]\nheaders = [\"Datastar-Request\", \"hx-target\"]\n\
+                 [routes.share]\nheaders = [\"x-tenant\"]";
+    let rest = format!("{}{}", route("named", "/named/{x}", named), route("plain", "/plain/{x}", CORS));
+    let gateway = world.start(&rest).await;
+    let asked = [("origin", APP), ("access-control-request-method", "GET")];
+    let own = ["authorization", "cache-control", "content-type", "last-event-id"];
+    let also = ["x-tenant", "datastar-request", "hx-target"];
+
+    for protocol in PROTOCOLS {
+        let client = world.client(protocol, &gateway);
+        for (path, expected) in [("/plain/x", own.to_vec()), ("/named/x", [&own[..], &also].concat())] {
+            let answer = client.try_request("OPTIONS", path, &asked).await.unwrap();
+            assert_eq!(names(&answer, "access-control-allow-headers"), expected);
+        }
+    }
+}
+
+#[tokio::test]
 async fn pages_of_allowed_origins_may_read_answers_and_refusals_alike() {
     let world = World::new().await;
     let rest = format!(
