@@ -1,4 +1,5 @@
-// Builds the pages that the tests open: one in React, one in Vue, one with a fetch-based client, one that reads while it is shown.
+// Builds the pages that the tests open: one in React, one in Vue, one with a fetch-based client, one that reads while it is
+// shown, one in Datastar, one in htmx.
 
 import { join } from 'node:path';
 
@@ -14,6 +15,7 @@ export default defineConfig({
     outDir: '../dist',
     emptyOutDir: true,
     target: 'es2022',
-    rollupOptions: { input: { react: page('react'), vue: page('vue'), fetch: page('fetch'), shown: page('shown') } },
+    rollupOptions: { input: { react: page('react'), vue: page('vue'), fetch: page('fetch'), shown: page('shown'), datastar: page('datastar'),
+      htmx: page('htmx') } },
   },
 });

@@ -56,11 +56,13 @@ fn the_table_of_clients_is_what_was_tested() {
 const BROWSER: &str = "tests/browser/package-lock.json";
 
 /// What reads in a browser, with what the lock file has of it; the browser itself is the machine's.
-const IN_A_BROWSER: [(&str, &[Locked]); 4] = [
+const IN_A_BROWSER: [(&str, &[Locked]); 6] = [
     ("`EventSource`", &[]),
     ("@microsoft/fetch-event-source", &[Locked { file: BROWSER, name: "@microsoft/fetch-event-source" }]),
     ("a hook in React", &[Locked { file: BROWSER, name: "react" }]),
     ("a composable in Vue", &[Locked { file: BROWSER, name: "vue" }]),
+    ("Datastar", &[Locked { file: BROWSER, name: "@starfederation/datastar" }]),
+    ("htmx, hx-sse", &[Locked { file: BROWSER, name: "htmx.org" }]),
 ];
 
 #[test]

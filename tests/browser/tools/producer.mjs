@@ -33,10 +33,13 @@ export class Producer {
   }
 
   /** Sends an event to whoever reads this path, and remembers it. Returns its id. */
-  emit(path, data, type = undefined) {
+  emit(path, data, type = undefined) { return this.say(path, JSON.stringify(data, null, 1), type); }
+
+  /** The same with this text as data. */
+  say(path, text, type = undefined) {
     const stream = this.stream(path);
     const id = stream.events.length + 1;
-    const lines = JSON.stringify(data, null, 1).split('\n').map((line) => `data: ${line}\n`).join('');
+    const lines = text.split('\n').map((line) => `data: ${line}\n`).join('');
     const event = { id, text: `${type ? `event: ${type}\n` : ''}id: ${id}\n${lines}\n` };
     stream.events.push(event);
     for (const response of stream.open) response.write(event.text);

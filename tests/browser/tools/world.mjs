@@ -35,8 +35,13 @@ export function world(startBrowser = launch) {
     parts.producer?.stop();
   });
 
+  parts.cors = (credentials, headers) => {
+    const asked = headers.length ? `, headers = ${JSON.stringify(headers)}` : '';
+    return `cors = { origins = ["${parts.site.origin}", "${parts.site.plainOrigin}"], credentials = ${credentials}${asked} }`;
+  };
+
   /** The route `/stream/{name}`, read by the application's pages; `route` are further lines and tables of it. */
-  parts.tables = (route = '', { auth = 'auth = "public"', credentials = false, server = '' } = {}) => `
+  parts.tables = (route = '', { auth = 'auth = "public"', credentials = false, headers = [], server = '' } = {}) => `
     [server]
     drain = { notice = "0s", spread = "500ms", deadline = "10s" }
     ${server}
@@ -48,7 +53,7 @@ export function world(startBrowser = launch) {
     path = "/stream/{name}"
     upstream = "producer"
     ${auth}
-    cors = { origins = ["${parts.site.origin}", "${parts.site.plainOrigin}"], credentials = ${credentials} }
+    ${parts.cors(credentials, headers)}
     ${route}
   `;
 
