@@ -11,6 +11,7 @@
 mod auth;
 mod busy_worker;
 mod chain;
+mod client_ids;
 mod clients;
 mod compatibility;
 mod conformance;

@@ -24,7 +24,7 @@ impl Stage {
     pub async fn new(route: &str) -> Self {
         let mut world = World::new().await;
         let address = place::reserve();
-        world.identity = world.authority.server_for("place", &[&address.ip().to_string()]);
+        world.identity = world.authority.server_for("place", &[&address.ip().to_string(), "127.0.0.1"]);
         let config = world.config_with_main(
             "0s",
             &format!(

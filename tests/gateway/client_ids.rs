@@ -1,0 +1,75 @@
+//! Ids as producers write them, and what real clients make of them on their way back.
+//!
+//! Clients of fetch in Node.js send an id in Latin-1, and HTTP takes away what stands around it.
+//! Which bytes they are is tested in `last_event_ids.rs`; here are the libraries that send them.
+
+use crate::clients::{EVENTSOURCE, EVENTSOURCE_PARSER, FETCH_EVENT_SOURCE};
+use crate::stage::Stage;
+use crate::support::adapter::Adapter;
+use crate::support::figures::wait_metric;
+use crate::support::network::Network;
+use crate::support::origin::Emission;
+
+/// How often each client's connection is cut.
+const CUTS: usize = 3;
+
+#[tokio::test]
+async fn eventsource_misses_nothing_at_any_cut_whatever_the_ids_are() {
+    misses_nothing(&EVENTSOURCE, &ids()).await;
+}
+
+#[tokio::test]
+async fn fetch_event_source_misses_nothing_at_any_cut_whatever_the_ids_are() {
+    misses_nothing(&FETCH_EVENT_SOURCE, &ids()).await;
+}
+
+#[tokio::test]
+async fn eventsource_parser_misses_nothing_at_any_cut_whatever_the_ids_are() {
+    misses_nothing(&EVENTSOURCE_PARSER, &ids()).await;
+}
+
+/// What stands before an event's number in its id, and after it.
+fn ids() -> [(String, String); 6] {
+    let form = |before: &str, after: &str| (before.to_owned(), after.to_owned());
+    [
+        form("", ""),
+        form("caf\u{e9}-", ""),
+        form(" ", ""),
+        form("  a b ", " "),
+        (format!("{}-", "k".repeat(8 << 10)), String::new()),
+        (format!("{}-", "k".repeat(20 << 10)), String::new()),
+    ]
+}
+
+/// Cuts the client off between events, again and again: it resumes each time, and gets every event once and in order.
+async fn misses_nothing(client: &Adapter, ids: &[(String, String)]) {
+    for (before, after) in ids {
+        let mut stage = Stage::new("auth = \"public\"").await;
+        stage.config = format!("{}\n[limits]\nheader_bytes = \"64KiB\"", stage.config);
+        let gateway = stage.start().await;
+        let network = Network::to(stage.address).await;
+        stage.address = network.address();
+        let following = stage.follow(client, "", None);
+        wait_metric(&gateway, "subscribers", &[], 1.0).await;
+        stage.world.origin.wait_open(1).await;
+        let say = |number: usize| {
+            let text = format!("id: {before}{number}{after}\ndata: {number}\n\n");
+            stage.world.origin.emit(Emission::from(text.as_str()));
+        };
+        say(0);
+        following.wait_events(1).await;
+
+        for cut in 1..=CUTS {
+            network.cut();
+            say(2 * cut - 1);
+            following.wait_lost(cut).await;
+            wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], cut as f64).await;
+            say(2 * cut);
+            following.wait_events(2 * cut + 1).await;
+        }
+
+        let data: Vec<_> = following.events().into_iter().map(|event| event.data).collect();
+        let expected: Vec<_> = (0..=2 * CUTS).map(|number| number.to_string()).collect();
+        assert_eq!(data, expected, "{} with ids like {:.20}{after}", client.name, before);
+    }
+}
