@@ -7,7 +7,8 @@ use crate::auth::{Authority, Step, Wanted};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::keeper::Keeper;
-use crate::route::pattern;
+use crate::route::path::CanonicalPath;
+use crate::route::pattern::Mismatch;
 use crate::serving::{self, PartsError};
 use crate::telemetry::Metrics;
 
@@ -43,11 +44,16 @@ impl Gateway {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
-        let Ok(path) = pattern::canonical(path) else {
-            return Ok(Explanation::refused("the path is not in a form that has only one reading"));
+        let path = match CanonicalPath::parse(path) {
+            Ok(path) => path,
+            Err(fault) => return Ok(Explanation::refused(&format!("the path is refused: {fault}"))),
         };
-        let Some((route, captures)) = routes.find(host, &path) else {
-            return Ok(Explanation::refused("no route answers this path"));
+        let (route, captures) = match routes.find(host, path.decoded()) {
+            Ok(found) => found,
+            Err(Mismatch::Other) => return Ok(Explanation::refused("no route answers this path")),
+            Err(Mismatch::Capture(fault)) => {
+                return Ok(Explanation::refused(&format!("the path is refused: {fault}")));
+            }
         };
         let mut explanation = Explanation {
             route: Some(route.settings.name.clone()),
@@ -55,7 +61,7 @@ impl Gateway {
             ..Explanation::default()
         };
         if let Some(authorizer) = &route.authorizer {
-            let wanted = Wanted { path: &path, captures: &captures };
+            let wanted = Wanted { path: path.decoded(), captures: &captures };
             let decided = tokio::select! {
                 decided = async {
                     keeper.wait_for_keys(patience).await;

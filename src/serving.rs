@@ -14,6 +14,7 @@ use crate::auth::{
 use crate::config::Config;
 use crate::http::{self, Gate};
 use crate::keeper::Keeper;
+use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
 use crate::stream::StreamKey;
 use crate::telemetry::Metrics;
@@ -126,8 +127,8 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
     gate.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
-        let path = route.settings.upstream_path.fill(&[]);
-        let source = Arc::new(HttpEventSource::new(route.upstream.clone(), path, Vec::new()));
+        let resource = route.settings.upstream_path.fill(&[]);
+        let source = Arc::new(HttpEventSource::new(route.upstream.clone(), resource, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
         let _on_worker = worker.enter();
@@ -156,7 +157,7 @@ pub fn keep_found(gate: &Gate) {
 fn only_key(route: &Route) -> StreamKey {
     StreamKey {
         route: Arc::from(route.settings.name.as_str()),
-        path: route.settings.path.as_str().to_owned(),
+        path: PathTemplate::same_as(&route.settings.path).fill(&[]).path,
         shared: Vec::new(),
         origin: route.origin,
     }

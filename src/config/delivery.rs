@@ -19,7 +19,12 @@ use crate::stream::{CatchUpLimit, Ids, Retention};
 use crate::upstream::{Resume, Target};
 
 pub(super) const SHARE: &[Key] = &[
-    Key::default("query", Kind::List(&Kind::Text), "[]", "Query parameters, in this order."),
+    Key::default(
+        "query",
+        Kind::List(&Kind::Text),
+        "[]",
+        "Query parameters, in this order; every value of one that is repeated.",
+    ),
     Key::default("headers", Kind::List(&Kind::Text), "[]", "Request headers."),
     Key::optional("claims", Kind::Map(&Kind::Text), "HEADER = \"claim\": sent upstream in that header."),
 ];

@@ -3,7 +3,8 @@
 //! Routes are compared with one another here: their names, and the paths that two of them would answer. The tables
 //! inside a route are read beside this file.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::key::{Key, Kind};
@@ -12,17 +13,26 @@ use super::reader::Value;
 use super::table::Table;
 use super::{access, delivery};
 use crate::auth::IssuerSettings;
-use crate::route::pattern::{PathPattern, PathTemplate};
+use crate::route::pattern::PathPattern;
+use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Settings, Share};
 use crate::stream::{OnEnd, Policy};
-use crate::upstream::Target;
+use crate::upstream::{Target, query_names};
 
 pub(super) const ROUTE: &[Key] = &[
     Key::required("name", Kind::Text, "Unique; the metric label."),
-    Key::required("path", Kind::Text, "Which paths it answers. {capture} is one segment of unreserved characters."),
+    Key::required(
+        "path",
+        Kind::Text,
+        "Which paths it answers. {capture} is one segment; a slash at the end is an empty one, compared exactly.",
+    ),
     Key::optional("host", Kind::Text, "Narrows the route to one host name. Absent: all."),
     Key::required("upstream", Kind::Text, "Name of the upstream that the events come from."),
-    Key::optional("upstream_path", Kind::Text, "Path asked of the upstream, with captures. Absent: the same path."),
+    Key::optional(
+        "upstream_path",
+        Kind::Text,
+        "Path asked of the upstream, and perhaps a query, with captures in both. Absent: the same path.",
+    ),
     Key::required(
         "auth",
         Kind::Either(&[Kind::Choice(&["public"]), Kind::Table(access::AUTH)]),
@@ -123,6 +133,7 @@ fn route(
     let soft_refusal = table.flag("soft_refusal");
     let cors = table.optional_table("cors").as_ref().map(delivery::cors);
     note_shared_names(table, access.as_ref(), &replay.query_id);
+    note_query_names(table, upstream.as_deref(), upstream_path.as_ref(), &share);
     Some(Settings {
         name,
         host,
@@ -142,9 +153,28 @@ fn route(
 
 /// Nothing is said about the captures of a path that cannot be read itself.
 fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
-    let Some(value) = table.get("upstream_path") else { return path.map(PathPattern::template) };
+    let Some(value) = table.get("upstream_path") else { return path.map(PathTemplate::same_as) };
     let text = value.text()?;
     PathTemplate::parse(text, path?).map_err(|error| value.problem(error.to_string())).ok()
+}
+
+/// A parameter that the upstream is asked with comes from one place: of two, nobody could say which one counts.
+fn note_query_names(table: &Table<'_>, upstream: Option<&Target>, template: Option<&PathTemplate>, share: &Share) {
+    let names = |query: &str| query_names(query).map(Cow::into_owned).collect::<BTreeSet<_>>();
+    let of_urls = upstream.into_iter().flat_map(|upstream| &upstream.origins).flat_map(|origin| names(&origin.query));
+    // The key of the route that leads there, the words for it, and the names.
+    let places = [
+        ("upstream", "the upstream's urls", of_urls.collect()),
+        ("upstream_path", "upstream_path", template.map(|template| names(&template.query())).unwrap_or_default()),
+        ("share", "share.query", share.query.iter().cloned().collect()),
+    ];
+    for (index, (key, _, names)) in places.iter().enumerate() {
+        for (_, earlier, others) in &places[..index] {
+            for name in names.intersection(others) {
+                table.problem(key, format!("the query parameter {name:?} also comes from {earlier}"));
+            }
+        }
+    }
 }
 
 /// A query parameter has one meaning.

@@ -22,7 +22,11 @@ use crate::backoff::Backoff;
 use crate::upstream::{Origin, Resume, Target};
 
 pub(super) const UPSTREAM: &[Key] = &[
-    Key::required("urls", Kind::List(&Kind::Text), "Base URLs, tried in order on each connect."),
+    Key::required(
+        "urls",
+        Kind::List(&Kind::Text),
+        "Base URLs, perhaps with a path and a query, tried in order on each connect.",
+    ),
     Key::optional(
         "headers",
         Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(files::HEADER_SECRET)])),
@@ -126,15 +130,17 @@ fn origin(value: &Value<'_>) -> Option<Origin> {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             "must not hold a user name or password: use headers"
         }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => "must not have a query or a fragment",
+        Ok(url) if url.fragment().is_some() => "must not have a fragment",
         Ok(url) if url.port() == Some(0) => "has port 0, which cannot be connected to",
         Ok(url) => {
             let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
             match authority.parse::<Authority>() {
                 Ok(authority) => {
                     let scheme = if url.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP };
-                    let base = url.path().trim_end_matches('/').to_owned();
-                    return Some(Origin { scheme, authority, base });
+                    // The slash at its end is the one that every path begins with.
+                    let base = url.path().strip_suffix('/').unwrap_or(url.path()).to_owned();
+                    let query = url.query().unwrap_or_default().to_owned();
+                    return Some(Origin { scheme, authority, base, query });
                 }
                 Err(_) => "has no host that can be connected to",
             }

@@ -39,7 +39,7 @@ pub async fn admit(
     head: &Parts,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
-    let wanted = Wanted { path: &target.path, captures };
+    let wanted = Wanted { path: target.path.decoded(), captures };
     let ticket = if authorizer.settings().tickets { parameter(head, TICKET)? } else { None };
     let decision = match ticket {
         None => by_token(authorizer, route, wanted, target, head).await,
@@ -75,15 +75,15 @@ pub async fn issue_ticket(
         Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
         None => return Err(Rejection::Malformed("POST makes a ticket, which the query has to ask for: ?ticket")),
     }
-    let wanted = Wanted { path: &target.path, captures };
+    let wanted = Wanted { path: target.path.decoded(), captures };
     let grant = by_token(authorizer, route, wanted, target, head)
         .await
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
     let now = SystemTime::now();
     let ttl = authorizer.settings().ticket_ttl.min(grant.expires_at().duration_since(now).unwrap_or_default());
-    let ticket = gate.tickets.issue(grant, route.metrics.name(), &target.path, ttl, now)?;
+    let ticket = gate.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
     // Relative to the origin: behind a proxy only the client knows by which name it came.
-    let url = format!("{}?{TICKET}={}", target.path, ticket.reveal());
+    let url = format!("{}?{TICKET}={}", target.path.encoded(), ticket.reveal());
     let answer = serde_json::json!({ "url": url, "expires_in": ttl.as_secs() });
     let mut response = Response::new(ResponseBody::whole(answer.to_string()));
     let headers = response.headers_mut();
@@ -124,7 +124,7 @@ fn by_ticket(
     }
     let grant = gate
         .tickets
-        .redeem(ticket, route.metrics.name(), &target.path, &gate.authority, SystemTime::now())
+        .redeem(ticket, route.metrics.name(), target.path.decoded(), &gate.authority, SystemTime::now())
         .ok_or(TokenFault::Ticket)?;
     // The configuration may have been reloaded since the ticket was made.
     authorizer.recheck(&grant, wanted, SystemTime::now())?;

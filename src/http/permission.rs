@@ -28,6 +28,7 @@ pub struct Permission {
     /// When the routes of this moment would end it, if that is before the grant's own end.
     until: Option<SystemTime>,
     host: Box<str>,
+    /// Decoded.
     path: Box<str>,
     /// How long after its route began to read from elsewhere the response leaves.
     departure: Duration,
@@ -40,7 +41,7 @@ impl Permission {
     /// The permission of a request that `route` admitted, by the `grant` if it has one. `departure` is this response's
     /// share of the time over which those leave whose route reads from elsewhere after a reload.
     pub fn new(gate: Arc<Gate>, route: Arc<Route>, target: &Target, grant: Option<Grant>, departure: Duration) -> Self {
-        let (host, path) = (target.host().into(), target.path.as_str().into());
+        let (host, path) = (target.host().into(), target.path.decoded().into());
         let changes = gate.authority.watch();
         Self { gate, route, grant, until: None, host, path, departure, leaves_at: None, changes }
     }
@@ -90,7 +91,7 @@ impl Permission {
     /// what everyone could read goes on.
     fn judge(&mut self, now: SystemTime) -> Judgement {
         let routes = self.gate.routes.load();
-        let Some((route, captures)) = routes.find(&self.host, &self.path) else {
+        let Ok((route, captures)) = routes.find(&self.host, &self.path) else {
             return if self.grant.is_none() { Judgement::Stays } else { Judgement::Ends(End::Revoked) };
         };
         // The usual case: whatever has changed, the configuration has not.

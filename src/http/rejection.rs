@@ -13,6 +13,8 @@ use super::body::ResponseBody;
 use super::seats::Full;
 use crate::arithmetic;
 use crate::auth::{Denied, TicketError, TokenFault};
+use crate::route::path::PathFault;
+use crate::route::pattern::{CaptureFault, Mismatch};
 use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::OpenError;
 
@@ -21,8 +23,10 @@ use crate::stream::OpenError;
 pub enum Rejection {
     /// The request does not make sense; the words say why.
     Malformed(&'static str),
-    /// The path has more than one reading.
-    AmbiguousPath,
+    /// The path has more than one reading, or none.
+    Path(PathFault),
+    /// A segment of the path is not what the route captures.
+    Capture(CaptureFault),
     /// The token is missing, not good, or does not cover the stream.
     Denied(Denied),
     /// No route answers this path.
@@ -38,6 +42,11 @@ pub enum Rejection {
     UriTooLong,
     /// Too many header fields.
     TooManyHeaders,
+    /// The values that the route shares are too long.
+    SharedTooLong {
+        /// The most bytes of all of them together.
+        most: usize,
+    },
     /// The client's address has too many connections, or behind a proxy subscriptions.
     TooManyConnections,
     /// As many clients are connected as may be.
@@ -74,14 +83,17 @@ impl Rejection {
     /// The status code.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::AmbiguousPath | Self::Denied(Denied::Ambiguous) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_)
+            | Self::Path(_)
+            | Self::Capture(CaptureFault::Character(..))
+            | Self::Denied(Denied::Ambiguous) => StatusCode::BAD_REQUEST,
             Self::Denied(Denied::Missing | Denied::Invalid(_)) => StatusCode::UNAUTHORIZED,
             Self::Denied(Denied::Forbidden(_) | Denied::Origin) => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriTooLong | Self::Capture(CaptureFault::Length(_)) => StatusCode::URI_TOO_LONG,
+            Self::TooManyHeaders | Self::SharedTooLong { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooManyConnections | Self::SubjectFull | Self::Ticket(TicketError::SubjectFull) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -107,7 +119,7 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
-            Self::AmbiguousPath => "path",
+            Self::Path(_) | Self::Capture(CaptureFault::Character(..)) => "path",
             Self::Denied(denied) => match denied {
                 Denied::Missing => "no_token",
                 Denied::Ambiguous => "two_tokens",
@@ -119,8 +131,8 @@ impl Rejection {
             Self::NoRoute => "no_route",
             Self::Method { .. } => "method",
             Self::NotAcceptable => "not_acceptable",
-            Self::UriTooLong => "uri_too_long",
-            Self::TooManyHeaders => "headers",
+            Self::UriTooLong | Self::Capture(CaptureFault::Length(_)) => "uri_too_long",
+            Self::TooManyHeaders | Self::SharedTooLong { .. } => "headers",
             Self::TooManyConnections => "connections_per_ip",
             Self::SubscribersFull => "subscribers",
             Self::SubjectFull => "subscriptions_per_subject",
@@ -146,7 +158,8 @@ impl Rejection {
     fn detail(&self) -> String {
         match self {
             Self::Malformed(why) => (*why).to_owned(),
-            Self::AmbiguousPath => "The path is not in a form that has only one reading.".to_owned(),
+            Self::Path(fault) => format!("The path is refused: {fault}."),
+            Self::Capture(fault) => format!("The path is refused: {fault}."),
             Self::Denied(Denied::Missing) => "A token is needed.".to_owned(),
             Self::Denied(Denied::Ambiguous) => "There is more than one token in the request.".to_owned(),
             Self::Denied(Denied::Invalid(TokenFault::Ticket)) => {
@@ -161,6 +174,9 @@ impl Rejection {
             Self::NotAcceptable => "This is an event stream, which the request does not accept.".to_owned(),
             Self::UriTooLong => "The URI is too long.".to_owned(),
             Self::TooManyHeaders => "There are too many header fields.".to_owned(),
+            Self::SharedTooLong { most } => {
+                format!("The parameters and fields that this stream shares are longer than {most} bytes together.")
+            }
             Self::TooManyConnections => "There are too many connections from this address.".to_owned(),
             Self::SubscribersFull | Self::StreamsFull | Self::Memory => "The gateway is full.".to_owned(),
             Self::SubjectFull => "There are too many subscriptions with this subject.".to_owned(),
@@ -255,6 +271,15 @@ impl Rejection {
         let mut response = Response::new(ResponseBody::whole(encoder.finish().body()));
         super::subscribe::stream_headers(response.headers_mut());
         response
+    }
+}
+
+impl From<Mismatch> for Rejection {
+    fn from(mismatch: Mismatch) -> Self {
+        match mismatch {
+            Mismatch::Other => Self::NoRoute,
+            Mismatch::Capture(fault) => Self::Capture(fault),
+        }
     }
 }
 

@@ -44,14 +44,15 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     // One snapshot for the whole request.
     let routes = gate.routes.load_full();
     let target = Target::of(&head).and_then(|target| admit(&gate, &head).map(|()| target));
-    let found = target.as_ref().ok().and_then(|target| routes.find(target.host(), &target.path));
-    let route = found.as_ref().map(|(route, _)| *route);
+    let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
+    let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&gate.unrouted, |route| &route.metrics);
 
     let outcome = match (&target, &found) {
         (Err(rejection), _) => Err(rejection.clone()),
-        (Ok(target), None) => page(&gate, &head, target).ok_or(Rejection::NoRoute),
-        (Ok(target), Some((route, captures))) => stream(&gate, route, captures, target, &head, body).await,
+        (Ok(target), Some(Ok((route, captures)))) => stream(&gate, route, captures, target, &head, body).await,
+        (Ok(target), Some(Err(mismatch))) => page(&gate, &head, target).ok_or_else(|| mismatch.clone().into()),
+        (Ok(_), None) => unreachable!("a target has been looked for"),
     };
     let refused = outcome.as_ref().err().map(Rejection::reason);
     let mut response = outcome.unwrap_or_else(|rejection| {
@@ -138,7 +139,7 @@ async fn stream(
 
 fn page(gate: &Gate, head: &Parts, target: &Target) -> Option<Response<ResponseBody>> {
     let pages = gate.pages.load();
-    let page = pages.iter().find(|page| page.path == target.path)?;
+    let page = pages.iter().find(|page| page.path == target.path.decoded())?;
     let is_head = head.method == Method::HEAD;
     if head.method != Method::GET && !is_head {
         return None;

@@ -5,45 +5,38 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
-use url::form_urlencoded;
 
 use super::rejection::Rejection;
-use super::target::parameter;
+use super::target::parameters;
 use crate::auth::{ClaimPath, Grant};
-use crate::route::Share;
-
-/// Longest shared value.
-const VALUE_BYTES: usize = 256;
+use crate::route::{Share, percent};
 
 /// The shared values of one request, for the key and for the upstream.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// Name and value, in the route's order. A header's name ends with a colon, which no query parameter's holds: else
+    /// Name and value, in the route's order, and within one name in the request's. A header's name ends with a colon, which no query parameter's holds: else
     /// a parameter could stand for the header of the same name, and for the claim that goes into it.
     pub key: Vec<(String, String)>,
-    /// The upstream's query with its question mark, or nothing.
+    /// What is put behind the upstream's query.
     pub query: String,
     /// What is sent upstream.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How many bytes of values there may still be.
+    room: usize,
+    /// How many there may be in all.
+    most: usize,
 }
 
-/// Takes the values from a request and its grant.
+/// Takes the values from a request and its grant, `most` bytes of them together.
 ///
 /// # Errors
-/// 400 for a value that is too long or holds what a header cannot.
-pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>) -> Result<Shared, Rejection> {
-    let mut shared = Shared::default();
-    let mut query = form_urlencoded::Serializer::new(String::new());
+/// 431 for more, 400 for a value that holds control characters or what a header cannot.
+pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>, most: usize) -> Result<Shared, Rejection> {
+    let mut shared = Shared { room: most, most, ..Shared::default() };
     for name in &share.query {
-        if let Some(value) = parameter(head, name)? {
-            let value = bounded(value)?;
-            query.append_pair(name, &value);
-            shared.key.push((name.clone(), value));
+        for value in parameters(head, name)? {
+            shared.add_parameter(name, value)?;
         }
-    }
-    let query = query.finish();
-    if !query.is_empty() {
-        shared.query = format!("?{query}");
     }
     for name in &share.headers {
         let mut given = head.headers.get_all(name).iter();
@@ -65,28 +58,50 @@ pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>) -> Result<Shar
 }
 
 impl Shared {
+    fn add_parameter(&mut self, name: &str, value: String) -> Result<(), Rejection> {
+        self.admit(&value)?;
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        self.query.extend(percent::query(name));
+        self.query.push('=');
+        self.query.extend(percent::query(&value));
+        self.key.push((name.to_owned(), value));
+        Ok(())
+    }
+
     fn add_header(&mut self, name: &HeaderName, value: String) -> Result<(), Rejection> {
-        let value = bounded(value)?;
+        self.admit(&value)?;
         let header = HeaderValue::from_str(&value)
             .map_err(|_| Rejection::Malformed("A shared value cannot be sent in a header."))?;
         self.headers.push((name.clone(), header));
         self.key.push((format!("{name}:"), value));
         Ok(())
     }
-}
 
-fn bounded(value: String) -> Result<String, Rejection> {
-    if value.len() > VALUE_BYTES || value.chars().any(char::is_control) {
-        return Err(Rejection::Malformed("A shared value is too long or holds control characters."));
+    fn admit(&mut self, value: &str) -> Result<(), Rejection> {
+        if value.chars().any(char::is_control) {
+            return Err(Rejection::Malformed("A shared value holds control characters."));
+        }
+        self.room = self.room.checked_sub(value.len()).ok_or(Rejection::SharedTooLong { most: self.most })?;
+        Ok(())
     }
-    Ok(value)
 }
 
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use proptest::prelude::*;
 
     use super::*;
+
+    fn shared_query(share: &Share, query: &str) -> Result<Shared, Rejection> {
+        values(share, &Request::get(format!("/a?{query}")).body(()).expect("a request").into_parts().0, None, 100)
+    }
+
+    fn topics() -> Share {
+        Share { query: vec!["topic".to_owned(), "x[]".to_owned()], ..Share::default() }
+    }
 
     #[test]
     fn a_parameter_never_stands_for_a_header_of_the_same_name() {
@@ -96,14 +111,53 @@ mod tests {
             ..Share::default()
         };
         let shared = |request: http::request::Builder| {
-            values(&share, &request.body(()).expect("a request").into_parts().0, None).expect("values")
+            values(&share, &request.body(()).expect("a request").into_parts().0, None, 100).expect("values")
         };
 
         let by_query = shared(Request::get("/a?x-tenant=acme"));
         let by_header = shared(Request::get("/a").header("x-tenant", "acme"));
 
-        assert_eq!((by_query.query.as_str(), by_query.headers.len()), ("?x-tenant=acme", 0));
+        assert_eq!((by_query.query.as_str(), by_query.headers.len()), ("x-tenant=acme", 0));
         assert_eq!((by_header.query.as_str(), by_header.headers.len()), ("", 1));
         assert_ne!(by_query.key, by_header.key);
+    }
+
+    #[test]
+    fn every_value_of_a_repeated_name_is_shared_in_order() {
+        let shared = |query: &str| shared_query(&topics(), query).expect("values");
+
+        let both = shared("x[]=3&topic=a+b&other=1&t%6Fpic=%2Fc%26d&&topic&topic=");
+
+        assert_eq!(both.query, "topic=a%20b&topic=%2Fc%26d&topic=&topic=&x%5B%5D=3");
+        assert_ne!(shared("topic=a&topic=b").key, shared("topic=b&topic=a").key);
+        assert_ne!(shared("topic=a&topic=b").key, shared("topic=a%26topic%3Db").key);
+        assert_ne!(shared("topic=a").key, shared("topic=a&topic=a").key);
+        assert_ne!(shared("topic=").key, shared("").key);
+    }
+
+    #[test]
+    fn shared_values_are_bounded_together() {
+        let halves = |length: usize| format!("topic={}&topic={}", "x".repeat(50), "y".repeat(length));
+
+        assert!(shared_query(&topics(), &halves(50)).is_ok());
+        let fault = shared_query(&topics(), &halves(51)).expect_err("too long");
+        assert!(matches!(fault, Rejection::SharedTooLong { most: 100 }), "{fault:?}");
+        for bad in ["topic=%0a", "topic=a%00", "topic=%FF"] {
+            assert!(matches!(shared_query(&topics(), bad), Err(Rejection::Malformed(_))), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_upstream_reads_as_the_key_says(given in prop::collection::vec("[ -~\u{e0}-\u{ff}]{0,12}", 0..4)) {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            given.iter().for_each(|value| { query.append_pair("topic", value); });
+
+            let shared = shared_query(&topics(), &query.finish()).expect("values");
+
+            let read: Vec<_> = url::form_urlencoded::parse(shared.query.as_bytes()).into_owned().collect();
+            prop_assert_eq!(&read, &shared.key);
+            prop_assert_eq!(read.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), given);
+        }
     }
 }

@@ -51,15 +51,17 @@ pub async fn respond(
 ) -> Result<Response<ResponseBody>, Rejection> {
     let wish = Wish::of(route, head)?;
     let caller = Caller::of(gate, head, grant.as_ref());
-    let Shared { key, query, headers } = share::values(&route.settings.share, head, grant.as_ref())?;
+    let most = gate.limits.load().header_bytes;
+    let Shared { key, query, headers, .. } = share::values(&route.settings.share, head, grant.as_ref(), most)?;
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
     let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for)?;
     // For whoever opens the stream, or is caught up; hardly anyone does.
     let source = || {
-        let path = format!("{}{query}", route.settings.upstream_path.fill(captures));
-        let source = HttpEventSource::new(route.upstream.clone(), path, headers.clone());
+        let mut resource = route.settings.upstream_path.fill(captures);
+        resource.add_query(&query);
+        let source = HttpEventSource::new(route.upstream.clone(), resource, headers.clone());
         // The request that opens the stream is the one that the upstream is told of.
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
@@ -218,7 +220,7 @@ fn open(
 ) -> Result<Subscription, Rejection> {
     let key = StreamKey {
         route: Arc::from(route.settings.name.as_str()),
-        path: target.path.clone(),
+        path: target.path.encoded().to_owned(),
         shared,
         origin: route.origin,
     };

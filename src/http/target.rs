@@ -6,9 +6,10 @@
 use http::header::HOST;
 use http::request::Parts;
 use http::{Version, uri::Authority};
+use percent_encoding::percent_decode_str;
 
 use super::rejection::Rejection;
-use crate::route::pattern;
+use crate::route::path::CanonicalPath;
 
 /// Longest path and query together.
 const URI_BYTES: usize = 8 * 1024;
@@ -18,8 +19,8 @@ const URI_BYTES: usize = 8 * 1024;
 pub struct Target {
     /// Host and port as the client wrote them; empty for an HTTP/1.0 request that names none.
     pub authority: String,
-    /// The canonical path.
-    pub path: String,
+    /// The path in its one form.
+    pub path: CanonicalPath,
 }
 
 impl Target {
@@ -32,7 +33,7 @@ impl Target {
             return Err(Rejection::UriTooLong);
         }
         let authority = authority(head)?;
-        let path = pattern::canonical(head.uri.path()).map_err(|_| Rejection::AmbiguousPath)?.into_owned();
+        let path = CanonicalPath::parse(head.uri.path()).map_err(Rejection::Path)?;
         Ok(Self { authority, path })
     }
 
@@ -86,6 +87,23 @@ fn is_authority(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let port = text.get(authority.host().len()..).unwrap_or_default();
     !text.contains('@') && port.bytes().skip(1).all(|byte| byte.is_ascii_digit())
+}
+
+/// Every value of the query parameter `name`, decoded, in the order in which they stand there.
+///
+/// # Errors
+/// 400 for a value that is not UTF-8: what it would be replaced by is not what was meant.
+pub fn parameters(head: &Parts, name: &str) -> Result<Vec<String>, Rejection> {
+    let pairs = head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let spaced = |text: &str| text.replace('+', " ");
+    let named = pairs.filter(|(key, _)| percent_decode_str(&spaced(key)).decode_utf8().is_ok_and(|key| key == name));
+    named
+        .map(|(_, value)| match percent_decode_str(&spaced(value)).decode_utf8() {
+            Ok(value) => Ok(value.into_owned()),
+            Err(_) => Err(Rejection::Malformed("A query parameter is not UTF-8.")),
+        })
+        .collect()
 }
 
 /// The value of the query parameter `name`, decoded; `None` if it is absent.

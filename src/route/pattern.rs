@@ -1,10 +1,11 @@
-//! Paths: the canonical form of a request's path, patterns with captures, and templates filled from them.
+//! Patterns with captures, and which paths match them.
 //!
-//! The canonical path is what is matched, what a token must cover, what the stream key holds and what the upstream is
-//! asked for, so that two spellings of one path cannot be two things (RFC 3986, 6.2.2). Pure. Does not know routes.
+//! A pattern is compared with the decoded segments of a canonical path, so that no spelling of a path can match what
+//! another spelling does not. Pure. Does not know routes.
 
-use std::borrow::Cow;
 use std::fmt;
+
+use super::path::{self, PathFault};
 
 /// A path with captures, such as `/prices/{symbol}`. A capture is one whole segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,18 +14,17 @@ pub struct PathPattern {
     segments: Vec<Segment>,
 }
 
+/// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
+    /// As it is decoded. Empty only at the end: a slash there.
     Literal(String),
+    /// By its name.
     Capture(String),
 }
 
-/// The captured segments of a path, in the pattern's order.
+/// The captured segments of a path by name, decoded, in the pattern's order.
 pub type Captures = Vec<(String, String)>;
-
-/// A path to be filled with captures, such as `/feed/{symbol}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathTemplate(Vec<Segment>);
 
 /// Why a pattern or a template is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,12 +32,21 @@ pub enum PatternError {
     /// Patterns begin at the root.
     #[error("a path starts with \"/\"")]
     NotAbsolute,
-    /// `//`, or a slash at the end, or a `.` or `..` segment.
+    /// `//`, or a `.` or `..` segment.
     #[error("the segment {0:?} is empty or a dot segment")]
     EmptyOrDot(String),
     /// A character that a literal segment cannot hold.
     #[error("{0:?} is not allowed in a path; a capture is one whole segment, like /{{name}}/")]
     Character(char),
+    /// An encoding that no path of a request could have.
+    #[error("no request has such a path: {0}")]
+    Path(PathFault),
+    /// `*`, which is a wildcard elsewhere, and in tokens.
+    #[error("{0:?} would match nothing but itself: {{name}} is any one segment, and nothing matches several")]
+    Wildcard(String),
+    /// `:id`, which is a capture elsewhere.
+    #[error("{0:?} would match nothing but itself: a capture is written {{name}}, a literal \":\" at the start %3A")]
+    Colon(String),
     /// `{}` or `{a-b}`.
     #[error("{0:?} is no name for a capture (letters, digits and _)")]
     Name(String),
@@ -47,61 +56,33 @@ pub enum PatternError {
     /// A template names what the pattern does not capture.
     #[error("{0:?} is not captured by the route's path")]
     Unknown(String),
+    /// A query in a template that no URL could have.
+    #[error("the query cannot hold {0:?}: it is NAME=VALUE&…, where a value may hold {{name}}; encode others as %XX")]
+    Query(char),
 }
 
-/// A request path that has no canonical form: dot or empty segments, or characters that would have to stay encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path is not in a form that has only one reading")]
-pub struct AmbiguousPath;
-
-/// The canonical form of `raw`: percent-encoded unreserved characters decoded, everything ambiguous refused.
-///
-/// # Errors
-/// Dot segments, empty segments, other percent-encodings and characters outside RFC 3986's `pchar`.
-pub fn canonical(raw: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
-    let path = if raw.contains('%') { Cow::Owned(decode_unreserved(raw)?) } else { Cow::Borrowed(raw) };
-    let Some(rest) = path.strip_prefix('/') else { return Err(AmbiguousPath) };
-    if rest.is_empty() {
-        return Ok(path);
-    }
-    for segment in rest.split('/') {
-        if segment.is_empty() || segment == "." || segment == ".." || !segment.chars().all(is_literal) {
-            return Err(AmbiguousPath);
-        }
-    }
-    Ok(path)
+/// Why a path is not one of a pattern's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It has other segments.
+    Other,
+    /// It would match but for what stands where a capture is.
+    Capture(CaptureFault),
 }
 
-fn decode_unreserved(raw: &str) -> Result<String, AmbiguousPath> {
-    let mut decoded = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find('%') {
-        decoded.push_str(&rest[..at]);
-        let digits = rest.as_bytes().get(at + 1..at + 3).ok_or(AmbiguousPath)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(AmbiguousPath);
-        let code = digit(digits[0])? * 16 + digit(digits[1])?;
-        let character = char::from_u32(code).filter(|&c| is_unreserved(c)).ok_or(AmbiguousPath)?;
-        decoded.push(character);
-        rest = &rest[at + 3..];
-    }
-    decoded.push_str(rest);
-    Ok(decoded)
+/// Why a segment is not captured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CaptureFault {
+    /// More than [`CAPTURE_BYTES`].
+    #[error("its segment for {{{0}}} is longer than {CAPTURE_BYTES} bytes")]
+    Length(String),
+    /// A character that no capture takes.
+    #[error("its segment for {{{0}}} holds {1:?}, which is not taken there")]
+    Character(String, char),
 }
 
-/// RFC 3986, 2.3.
-fn is_unreserved(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
-}
-
-/// RFC 3986, 3.3: `pchar` without percent-encoding.
-fn is_literal(c: char) -> bool {
-    is_unreserved(c) || matches!(c, '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@')
-}
-
-/// Whether `segment` may be captured: 1 to 128 unreserved characters, no dot segment.
-pub fn is_capturable(segment: &str) -> bool {
-    (1..=128).contains(&segment.len()) && segment.chars().all(is_unreserved) && segment != "." && segment != ".."
-}
+/// Most bytes of a captured segment, decoded. It becomes a part of a stream's key.
+pub const CAPTURE_BYTES: usize = 1024;
 
 impl PathPattern {
     /// Reads a pattern.
@@ -109,7 +90,7 @@ impl PathPattern {
     /// # Errors
     /// See [`PatternError`].
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let segments = parse_segments(text)?;
+        let segments = segments(text, literal)?;
         let mut seen = Vec::new();
         for segment in &segments {
             if let Segment::Capture(name) = segment {
@@ -135,29 +116,34 @@ impl PathPattern {
         })
     }
 
-    /// The captures of a canonical `path`, if it matches.
-    pub fn matches(&self, path: &str) -> Option<Captures> {
+    /// The captures of a canonical path, given decoded.
+    ///
+    /// # Errors
+    /// Why it does not match.
+    pub fn matches(&self, path: &str) -> Result<Captures, Mismatch> {
         let mut captures = Captures::new();
-        let mut given = path.strip_prefix('/')?.split('/');
+        let mut fault = None;
+        let mut given = path.strip_prefix('/').ok_or(Mismatch::Other)?.split('/');
         for segment in &self.segments {
-            let value = given.next()?;
+            let value = given.next().ok_or(Mismatch::Other)?;
             match segment {
                 Segment::Literal(literal) if literal == value => {}
-                Segment::Capture(name) if is_capturable(value) => captures.push((name.clone(), value.to_owned())),
-                Segment::Literal(_) | Segment::Capture(_) => return None,
+                Segment::Capture(name) if !value.is_empty() => {
+                    fault = fault.or_else(|| objection(name, value));
+                    captures.push((name.clone(), value.to_owned()));
+                }
+                Segment::Literal(_) | Segment::Capture(_) => return Err(Mismatch::Other),
             }
         }
-        // "/" splits into one empty segment, which no pattern but the root's has.
-        match given.next() {
-            None => Some(captures),
-            Some("") if self.segments.is_empty() && path == "/" => Some(captures),
-            Some(_) => None,
+        match (given.next(), fault) {
+            (Some(_), _) => Err(Mismatch::Other),
+            (None, Some(fault)) => Err(Mismatch::Capture(fault)),
+            (None, None) => Ok(captures),
         }
     }
 
-    /// The pattern itself as a template, for routes that ask the upstream for the same path.
-    pub fn template(&self) -> PathTemplate {
-        PathTemplate(self.segments.clone())
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// Orders patterns so that the first match is the most specific: a literal segment before a capture.
@@ -182,120 +168,178 @@ impl fmt::Display for PathPattern {
     }
 }
 
-impl PathTemplate {
-    /// Reads a template whose captures are all in `pattern`.
-    ///
-    /// # Errors
-    /// See [`PatternError`].
-    pub fn parse(text: &str, pattern: &PathPattern) -> Result<Self, PatternError> {
-        let segments = parse_segments(text)?;
-        for segment in &segments {
-            if let Segment::Capture(name) = segment
-                && !pattern.captures().any(|known| known == name)
-            {
-                return Err(PatternError::Unknown(name.clone()));
-            }
-        }
-        Ok(Self(segments))
+/// Why `value`, a decoded segment, is not captured. A `*` is not: tokens would take it for any segment.
+fn objection(name: &str, value: &str) -> Option<CaptureFault> {
+    if value.len() > CAPTURE_BYTES {
+        return Some(CaptureFault::Length(name.to_owned()));
     }
-
-    /// The path for these captures.
-    pub fn fill(&self, captures: &[(String, String)]) -> String {
-        if self.0.is_empty() {
-            return "/".to_owned();
-        }
-        let mut path = String::new();
-        for segment in &self.0 {
-            path.push('/');
-            path.push_str(match segment {
-                Segment::Literal(literal) => literal,
-                Segment::Capture(name) => captures
-                    .iter()
-                    .find(|(known, _)| known == name)
-                    .map(|(_, value)| value)
-                    .expect("a template only names what its pattern captures"),
-            });
-        }
-        path
-    }
+    let refused = value.chars().find(|&c| !is_capturable(c))?;
+    Some(CaptureFault::Character(name.to_owned(), refused))
 }
 
-fn parse_segments(text: &str) -> Result<Vec<Segment>, PatternError> {
-    let rest = text.strip_prefix('/').ok_or(PatternError::NotAbsolute)?;
-    if rest.is_empty() {
-        return Ok(Vec::new());
-    }
-    rest.split('/').map(parse_segment).collect()
+/// Control characters have been refused with the path.
+fn is_capturable(c: char) -> bool {
+    !c.is_ascii() || is_unreserved(c) || matches!(c, ',' | '@' | ':' | '!' | '+' | '$' | '\'' | '(' | ')' | '=')
 }
 
-fn parse_segment(segment: &str) -> Result<Segment, PatternError> {
-    if segment.is_empty() || segment == "." || segment == ".." {
-        return Err(PatternError::EmptyOrDot(segment.to_owned()));
+/// RFC 3986, 2.3.
+fn is_unreserved(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
+}
+
+/// RFC 3986, 3.3: `pchar`, percent-encodings by their parts. What is not ASCII is encoded for its writer.
+pub(super) fn is_written(c: char) -> bool {
+    is_capturable(c) || matches!(c, '&' | '*' | ';' | '%')
+}
+
+/// The segments of a pattern or a template, whose literals `literal` reads.
+pub(super) fn segments(
+    text: &str,
+    literal: impl Fn(&str) -> Result<String, PatternError>,
+) -> Result<Vec<Segment>, PatternError> {
+    let mut rest = text.strip_prefix('/').ok_or(PatternError::NotAbsolute)?.split('/').peekable();
+    let mut segments = Vec::new();
+    while let Some(segment) = rest.next() {
+        segments.push(match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) => Segment::Capture(capture_name(name)?),
+            None if segment.is_empty() && rest.peek().is_some() => return Err(PatternError::EmptyOrDot(String::new())),
+            None => Segment::Literal(literal(segment)?),
+        });
     }
-    if let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(PatternError::Name(name.to_owned()));
-        }
-        return Ok(Segment::Capture(name.to_owned()));
+    Ok(segments)
+}
+
+pub(super) fn capture_name(name: &str) -> Result<String, PatternError> {
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(PatternError::Name(name.to_owned()));
     }
-    match segment.chars().find(|&c| !is_literal(c)) {
-        Some(c) => Err(PatternError::Character(c)),
-        None => Ok(Segment::Literal(segment.to_owned())),
+    Ok(name.to_owned())
+}
+
+/// Refuses what cannot be written in a segment, and what other programs take for a pattern.
+pub(super) fn check_literal(segment: &str) -> Result<(), PatternError> {
+    if let Some(character) = segment.chars().find(|&c| !is_written(c)) {
+        return Err(PatternError::Character(character));
+    }
+    if segment.contains('*') {
+        return Err(PatternError::Wildcard(segment.to_owned()));
+    }
+    if segment.strip_prefix(':').is_some_and(|name| capture_name(name).is_ok()) {
+        return Err(PatternError::Colon(segment.to_owned()));
+    }
+    Ok(())
+}
+
+/// A literal segment in the form that requests are compared in.
+fn literal(segment: &str) -> Result<String, PatternError> {
+    check_literal(segment)?;
+    match path::decode(segment) {
+        Ok(value) if value.contains('*') => Err(PatternError::Wildcard(segment.to_owned())),
+        Ok(value) => Ok(value),
+        Err(PathFault::Dot) => Err(PatternError::EmptyOrDot(segment.to_owned())),
+        Err(fault) => Err(PatternError::Path(fault)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::route::path::CanonicalPath;
+
+    fn pattern(text: &str) -> PathPattern {
+        PathPattern::parse(text).expect("a pattern")
+    }
 
     #[test]
-    fn a_capture_is_one_segment_of_unreserved_characters() {
-        let pattern = PathPattern::parse("/prices/{symbol}").expect("a pattern");
+    fn a_capture_is_one_segment() {
+        let prices = pattern("/prices/{symbol}");
 
-        assert_eq!(pattern.matches("/prices/EUR-USD"), Some(vec![("symbol".into(), "EUR-USD".into())]));
-        for other in ["/prices", "/prices/", "/prices/a/b", "/prices/a:b", "/Prices/a", "/prices/..", "prices/a"] {
-            assert_eq!(pattern.matches(other), None, "{other}");
+        for symbol in ["EUR-USD", "a:b", "a@b.example", "a+b", "zürich", ",@:!+$'()=", "...", "€", "日本"] {
+            assert_eq!(prices.matches(&format!("/prices/{symbol}")), Ok(vec![("symbol".into(), symbol.into())]));
+        }
+        for other in ["/prices", "/prices/", "/prices/a/b", "/prices/a/", "/Prices/a", "prices/a", ""] {
+            assert_eq!(prices.matches(other), Err(Mismatch::Other), "{other}");
         }
     }
 
     #[test]
-    fn spellings_of_one_path_become_one_or_are_refused() {
-        assert_eq!(canonical("/prices/%45UR").as_deref(), Ok("/prices/EUR"));
-        assert_eq!(canonical("/%7euser").as_deref(), Ok("/~user"));
-        for bad in [
-            "/a/../b",
-            "/./a",
-            "//a",
-            "/a/",
-            "/a%2Fb",
-            "/a%00",
-            "/a%",
-            "/a%4",
-            "/%252e",
-            "/%2e%2e/a",
-            "/a\\b",
-            "/ü",
-            "",
-            "a",
-        ] {
-            assert_eq!(canonical(bad), Err(AmbiguousPath), "{bad}");
+    fn a_segment_that_is_not_captured_is_named_where_all_else_matches() {
+        let prices = pattern("/prices/{symbol}/{field}");
+        let fault = |path: &str| prices.matches(path).expect_err("no match");
+
+        for refused in ['*', ';', '&', ' ', '"', '?', '#', '<', '{', '|', '^', '`', '['] {
+            let expected = CaptureFault::Character("symbol".to_owned(), refused);
+            assert_eq!(fault(&format!("/prices/a{refused}/b")), Mismatch::Capture(expected));
         }
+        assert!(prices.matches(&format!("/prices/{}/b", "x".repeat(CAPTURE_BYTES))).is_ok());
+        let long = fault(&format!("/prices/b/{}", "x".repeat(CAPTURE_BYTES + 1)));
+        assert_eq!(long, Mismatch::Capture(CaptureFault::Length("field".to_owned())));
+        assert_eq!(fault("/prices/*/b/c"), Mismatch::Other);
+        assert_eq!(fault("/other/*/b"), Mismatch::Other);
     }
 
     #[test]
-    fn a_template_is_filled_with_the_captures() {
-        let pattern = PathPattern::parse("/{tenant}/prices/{symbol}").expect("a pattern");
-        let template = PathTemplate::parse("/feed/{symbol}/{tenant}", &pattern).expect("a template");
+    fn a_slash_at_the_end_is_compared_exactly() {
+        let (with, without, root) = (pattern("/events/"), pattern("/events"), pattern("/"));
 
-        assert_eq!(template.fill(&pattern.matches("/acme/prices/EUR").expect("a match")), "/feed/EUR/acme");
-        assert_eq!(PathTemplate::parse("/{nobody}", &pattern), Err(PatternError::Unknown("nobody".into())));
+        assert_eq!((with.matches("/events/"), with.matches("/events")), (Ok(vec![]), Err(Mismatch::Other)));
+        assert_eq!((without.matches("/events"), without.matches("/events/")), (Ok(vec![]), Err(Mismatch::Other)));
+        assert_eq!((root.matches("/"), root.matches("/events")), (Ok(vec![]), Err(Mismatch::Other)));
+        assert!(!with.conflicts_with(&without));
+        let captured = pattern("/{topic}/");
+        assert_eq!(captured.matches("/a/"), Ok(vec![("topic".into(), "a".into())]));
+        assert_eq!((captured.matches("/a"), captured.matches("/")), (Err(Mismatch::Other), Err(Mismatch::Other)));
+    }
+
+    #[test]
+    fn a_literal_is_written_in_any_spelling() {
+        for spelling in ["/städte/a:b", "/st%c3%a4dte/a%3Ab", "/%73tädte/a%3ab"] {
+            assert_eq!(pattern(spelling).matches("/städte/a:b"), Ok(vec![]), "{spelling}");
+            assert!(pattern(spelling).conflicts_with(&pattern("/städte/a:b")), "{spelling}");
+        }
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for bad in ["", "a", "//", "/a/", "/{}", "/{a b}", "/a{b}", "/{a}/{a}", "/a?b", "/%41", "/.."] {
-            assert!(PathPattern::parse(bad).is_err(), "{bad}");
+        for (bad, error) in [
+            ("", PatternError::NotAbsolute),
+            ("a", PatternError::NotAbsolute),
+            ("//", PatternError::EmptyOrDot(String::new())),
+            ("/a//b", PatternError::EmptyOrDot(String::new())),
+            ("/..", PatternError::EmptyOrDot("..".into())),
+            ("/%2e", PatternError::EmptyOrDot("%2e".into())),
+            ("/{}", PatternError::Name(String::new())),
+            ("/{a b}", PatternError::Name("a b".into())),
+            ("/{*rest}", PatternError::Name("*rest".into())),
+            ("/a{b}", PatternError::Character('{')),
+            ("/<id>", PatternError::Character('<')),
+            ("/a?b", PatternError::Character('?')),
+            ("/{a}/{a}", PatternError::Twice("a".into())),
+            ("/a%2fb", PatternError::Path(PathFault::Delimiter('/'))),
+            ("/a%", PatternError::Path(PathFault::Encoding)),
+            ("/w/*", PatternError::Wildcard("*".into())),
+            ("/w/**", PatternError::Wildcard("**".into())),
+            ("/w/a*", PatternError::Wildcard("a*".into())),
+            ("/w/%2A", PatternError::Wildcard("%2A".into())),
+            ("/w/:id", PatternError::Colon(":id".into())),
+        ] {
+            assert_eq!(PathPattern::parse(bad), Err(error), "{bad}");
         }
-        assert_eq!(PathPattern::parse("/").map(|root| root.matches("/")), Ok(Some(vec![])));
+        assert!(pattern("/w/%3Aid").matches("/w/:id").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_captured_is_the_segment_and_no_wildcard(raw in "/[ -~\u{80}-\u{2ff}]{1,30}") {
+            let Ok(path) = CanonicalPath::parse(&raw) else { return Ok(()) };
+            if let Ok(captures) = pattern("/{name}").matches(path.decoded()) {
+                let [(_, value)] = captures.as_slice() else { panic!("one capture: {captures:?}") };
+                prop_assert_eq!(format!("/{value}"), path.decoded());
+                prop_assert!(!value.is_empty() && value != "." && value != "..");
+                prop_assert!(!value.chars().any(|c| "/\\;*%?#&\" ".contains(c) || c.is_control()), "{value:?}");
+            }
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::pattern::{PathPattern, PathTemplate};
+use super::pattern::PathPattern;
+use super::template::PathTemplate;
 use crate::auth::RuleSettings;
 use crate::stream::{CatchUpLimit, Policy};
 pub use crate::stream::{OnGap, Start};
@@ -22,7 +23,7 @@ pub struct Settings {
     pub path: PathPattern,
     /// Where its events come from.
     pub upstream: Arc<Target>,
-    /// The path asked of the upstream, filled with the captures.
+    /// What is asked of the upstream, filled with the captures.
     pub upstream_path: PathTemplate,
     /// Who may read it.
     pub access: Access,

@@ -11,12 +11,12 @@ use aws_lc_rs::digest::{Context, SHA256};
 use http::HeaderValue;
 
 use super::observer::RouteObserver;
-use super::pattern::Captures;
+use super::pattern::{Captures, Mismatch};
 use super::settings::Settings;
 use crate::auth::Authorizer;
 use crate::stream::{Ids, ReadThrough};
 use crate::telemetry::RouteMetrics;
-use crate::upstream::Current;
+use crate::upstream::{Current, Resource};
 
 /// One route as it is served.
 pub struct Route {
@@ -63,12 +63,23 @@ impl Routes {
         Self(routes)
     }
 
-    /// The route for a host (without port, in any case) and a canonical path, with what the path captures.
-    pub fn find(&self, host: &str, path: &str) -> Option<(&Arc<Route>, Captures)> {
-        self.0
-            .iter()
-            .filter(|route| route.settings.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host)))
-            .find_map(|route| Some((route, route.settings.path.matches(path)?)))
+    /// The route for a host (without port, in any case) and a canonical path, given decoded, with what the path captures.
+    ///
+    /// # Errors
+    /// No route matches. Where one would but for what stands at a capture, that is said.
+    pub fn find(&self, host: &str, path: &str) -> Result<(&Arc<Route>, Captures), Mismatch> {
+        let mut mismatch = Mismatch::Other;
+        for route in &self.0 {
+            if route.settings.host.as_ref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(host)) {
+                continue;
+            }
+            match route.settings.path.matches(path) {
+                Ok(captures) => return Ok((route, captures)),
+                Err(fault) if mismatch == Mismatch::Other => mismatch = fault,
+                Err(_) => {}
+            }
+        }
+        Err(mismatch)
     }
 
     /// All of them.
@@ -82,7 +93,7 @@ fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     let target = &settings.upstream;
     for origin in &target.origins {
-        (origin.scheme.as_str(), origin.authority.as_str(), &origin.base).hash(&mut hasher);
+        (origin.scheme.as_str(), origin.authority.as_str(), &origin.base, &origin.query).hash(&mut hasher);
     }
     for (name, value) in target.identifying_headers() {
         (name.as_str(), value.map(HeaderValue::as_bytes)).hash(&mut hasher);
@@ -103,7 +114,6 @@ fn origin(settings: &Settings, source: u64) -> u64 {
 /// Where the events come from and whose ids they bear. How much is kept and how it is told may change meanwhile.
 fn stored_origin(settings: &Settings) -> [u8; 32] {
     let target = &settings.upstream;
-    let template: Vec<_> = settings.path.captures().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
     let ids = match settings.stream.ids {
         Ids::Keep => "keep",
         Ids::Fill => "fill",
@@ -115,11 +125,13 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
         digest.update(value);
     };
     for origin in &target.origins {
-        for part in [origin.scheme.as_str(), origin.authority.as_str(), &origin.base] {
+        // As a request's target: a query is what no base can hold, and adds nothing where there is none.
+        let base = Resource::default().at(origin);
+        for part in [origin.scheme.as_str(), origin.authority.as_str(), &base] {
             add(part.as_bytes());
         }
     }
-    add(settings.upstream_path.fill(&template).as_bytes());
+    add(settings.upstream_path.to_string().as_bytes());
     add(ids.as_bytes());
     // A secret is known by its name alone, so that it can be renewed. No other header is empty.
     for (name, value) in target.identifying_headers() {

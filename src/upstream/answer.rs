@@ -152,6 +152,7 @@ mod tests {
             scheme: http::uri::Scheme::HTTP,
             authority: http::uri::Authority::from_static("10.0.0.5:9000"),
             base: String::new(),
+            query: String::new(),
         };
         let to = |host: Option<&str>, location: &'static str| match redirect(
             &origin,

@@ -161,7 +161,7 @@ mod tests {
     fn origin(url: &str) -> Origin {
         let uri: Uri = url.parse().expect("a URL");
         let (scheme, authority) = (uri.scheme().expect("a scheme"), uri.authority().expect("an authority"));
-        Origin { scheme: scheme.clone(), authority: authority.clone(), base: String::new() }
+        Origin { scheme: scheme.clone(), authority: authority.clone(), base: String::new(), query: String::new() }
     }
 
     #[tokio::test]

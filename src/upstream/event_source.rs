@@ -21,6 +21,7 @@ use super::answer::{Answer, continuity, judge};
 use super::chained::Chained;
 use super::connection::{ConnectError, Exchange, exchange};
 use super::current::Current;
+use super::resource::Resource;
 use super::target::{Origin, Target};
 use crate::aside::Aside;
 use crate::sse::{EventId, Parser};
@@ -35,8 +36,7 @@ pub struct HttpEventSource {
     upstream: Arc<Current>,
     /// The target of the last attempt.
     tried: Mutex<Arc<Target>>,
-    /// Path and query asked for, starting with a slash, put behind the origin's base.
-    path_and_query: String,
+    resource: Resource,
     /// What the route shares of its clients.
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Which request opened it. Weaker than the others: a configured header of the same name is sent in its place.
@@ -45,9 +45,9 @@ pub struct HttpEventSource {
 
 impl HttpEventSource {
     /// For one stream: where it is, and what is sent besides the target's own headers.
-    pub fn new(upstream: Arc<Current>, path_and_query: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+    pub fn new(upstream: Arc<Current>, resource: Resource, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
         let tried = Mutex::new(upstream.target());
-        Self { upstream, tried, path_and_query, headers, trace: Vec::new() }
+        Self { upstream, tried, resource, headers, trace: Vec::new() }
     }
 
     /// Tells the upstream with each connect which request opened the stream.
@@ -88,7 +88,7 @@ impl HttpEventSource {
         origin: &Origin,
         after: Option<&EventId>,
     ) -> Result<Opened, OpenError> {
-        let mut path = format!("{}{}", origin.base, self.path_and_query);
+        let mut path = self.resource.at(origin);
         if let Some(id) = after {
             target.resume.add_query(&mut path, id);
         }

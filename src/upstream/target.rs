@@ -67,8 +67,10 @@ pub struct Origin {
     pub scheme: Scheme,
     /// Host and, where it is not the scheme's own, port. Without user information.
     pub authority: Authority,
-    /// Prefix of every path, without a trailing slash: usually empty.
+    /// Prefix of every path, without the slash at its end: usually empty.
     pub base: String,
+    /// In front of every query, without its question mark: usually empty.
+    pub query: String,
 }
 
 impl Origin {

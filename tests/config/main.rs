@@ -1,6 +1,7 @@
 //! What is wrong in a configuration file is said all at once, in the right place, and without its secrets.
 
 mod mistakes;
+mod queries;
 mod secrets;
 mod upstreams;
 

@@ -306,7 +306,6 @@ async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
         "/prices/.",
         "/prices/..",
         "//prices",
-        "/prices/",
         "/prices//",
         "///",
         "/\\prices",
@@ -328,11 +327,14 @@ async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
         "/prices%2",
         "/prices%zz",
         "/%c0%ae%c0%ae/prices",
-        "/prices%c3%a9",
         "/prices%ff",
         "/%252e%252e/prices",
         "/prices%3fx",
         "/prices%23",
+        "/prices;v=1",
+        "/prices%3bv=1",
+        "/prices*",
+        "/%2A",
         "/pri{ces}",
         "/pri|ces",
         "/pri\"ces",
@@ -344,7 +346,8 @@ async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
         let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 400, "{path}: {text}");
     }
-    for path in ["/prices;v=1", "/pri:ces", "/prices,x", "/", "/a/b", &format!("/{}", "a".repeat(129))] {
+    // A slash at the end is a segment of its own: another path, which no route has.
+    for path in ["/prices/", "/", "/a/b"] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         assert_eq!(status(&Raw::exchange(&scene.http1(), request.as_bytes()).await), 404, "{path}");
     }

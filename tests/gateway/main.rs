@@ -35,6 +35,7 @@ mod limits;
 mod log_memory;
 mod operations;
 mod operator;
+mod paths;
 mod pending;
 mod producers;
 mod prometheus;
