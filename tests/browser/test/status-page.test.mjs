@@ -11,6 +11,9 @@ import { Watched } from '../tools/watched.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** The column “Events kept”. */
+const KEPT = 5;
+
 let watched;
 let browser;
 before(async () => {
@@ -47,7 +50,7 @@ test('it shows streams, subscribers, rates, upstream states and gaps, and change
   const stream = (key) => page.locator('#streams tr', { hasText: key });
   assert.match(await stream('/news/today').innerText(), /live[\s\S]*41/);
   assert.match(await stream('/orders/open').innerText(), /(opening|retrying)/);
-  const kept = () => stream('/news/today').locator('td').nth(4).textContent();
+  const kept = () => stream('/news/today').locator('td').nth(KEPT).textContent();
   const before = await kept();
   await eventually('more events are kept', async () => await kept() !== before);
   assert.deepEqual(page.errors, []);
@@ -59,7 +62,7 @@ test('a link keeps the focus while its row changes, and leads to the stream', as
   const link = row.getByRole('link', { name: '/news/today' });
 
   await link.focus();
-  const kept = () => row.locator('td').nth(4).textContent();
+  const kept = () => row.locator('td').nth(KEPT).textContent();
   for (let change = 0; change < 2; change += 1) {
     const before = await kept();
     await eventually('the row changes', async () => await kept() !== before);
