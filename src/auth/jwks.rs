@@ -48,6 +48,8 @@ pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentEr
     if bytes.len() > MAX_DOCUMENT {
         return Err(DocumentError::NotAKeySet);
     }
+    // Some tools put one there, against RFC 8259, 8.1.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let document = json::object(bytes).map_err(|_| DocumentError::NotAKeySet)?;
     let Some(Value::Array(entries)) = document.get("keys") else { return Err(DocumentError::NotAKeySet) };
     let keys: Vec<Key> = entries.iter().filter_map(|entry| key(entry.as_object()?, allowed)).take(MAX_KEYS).collect();
@@ -56,6 +58,11 @@ pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentEr
     }
     let skipped = entries.len() - keys.len();
     Ok(Document { keys, skipped })
+}
+
+/// Whether this is a JWK Set, whatever its keys can be used for.
+pub fn is_key_set(bytes: &[u8]) -> bool {
+    !matches!(parse(bytes, &[]), Err(DocumentError::NotAKeySet))
 }
 
 fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Key> {
@@ -130,8 +137,15 @@ fn coordinate(jwk: &Map<String, Value>, name: &str, size: usize) -> Option<Vec<u
     bytes(jwk, name).filter(|bytes| bytes.len() == size)
 }
 
+/// Base64url without padding (RFC 7515, 2). Padding and the other alphabet, which some issuers use, leave no doubt
+/// about the key: unlike a token's, its spelling is nobody's to choose.
 fn bytes(jwk: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text(jwk, name)?).ok()
+    let given = text(jwk, name)?;
+    let bare = given.trim_end_matches('=');
+    if given.len() - bare.len() > 2 {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(bare.replace('+', "-").replace('/', "_")).ok()
 }
 
 fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Option<&'j str> {

@@ -20,7 +20,7 @@ use super::pem;
 /// Shortest shared secret, in bytes (RFC 7518, 3.2, for HS256).
 pub const MIN_SECRET: usize = 32;
 
-/// Most keys that one token is tried with, if several have its `kid`.
+/// Most keys that one token is tried with.
 const MAX_TRIES: usize = 4;
 
 /// Names a key by what it is made of, so that a stream can ask later whether the key is still trusted.
@@ -224,28 +224,38 @@ impl KeySet {
 
     /// The key that signed `token`.
     ///
-    /// A `kid` selects the keys that have it. Without one, the keys without a `kid` are tried, or else the only key
-    /// there is for the algorithm.
+    /// A `kid` selects the keys that have it, or else those without one. Without a `kid`, the keys without one are tried
+    /// first and then the others: their signature decides. At most four keys are tried in all.
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`], [`TokenFault::Signature`].
     pub fn verify(&self, token: &Unverified<'_>) -> Result<&Key, TokenFault> {
         let usable = |key: &&Key| key.allows(token.algorithm);
-        let named: Vec<&Key> = self.0.iter().filter(|key| key.kid == token.kid).collect();
-        let mut candidates: Vec<&Key> = named.iter().copied().filter(usable).collect();
-        match &token.kid {
-            Some(_) if named.is_empty() => return Err(TokenFault::UnknownKey),
-            Some(_) if candidates.is_empty() => return Err(TokenFault::Algorithm),
-            None if candidates.is_empty() => {
-                candidates = self.0.iter().filter(usable).collect();
-                if candidates.len() != 1 {
-                    return Err(TokenFault::UnknownKey);
-                }
-            }
-            Some(_) | None => {}
+        let unnamed = || self.0.iter().filter(|key| key.kid.is_none()).filter(usable);
+        let Some(kid) = token.kid.as_deref() else {
+            let named = self.0.iter().filter(|key| key.kid.is_some()).filter(usable);
+            return first_that_verifies(token, unnamed().chain(named)).unwrap_or(Err(TokenFault::UnknownKey));
+        };
+        let mut named = self.0.iter().filter(|key| key.kid() == Some(kid)).peekable();
+        if named.peek().is_some() {
+            return first_that_verifies(token, named.filter(usable)).unwrap_or(Err(TokenFault::Algorithm));
         }
-        candidates.into_iter().take(MAX_TRIES).find(|key| key.verifies(token)).ok_or(TokenFault::Signature)
+        // What none of them signed may be another key's, which has not been fetched yet.
+        match first_that_verifies(token, unnamed()) {
+            Some(Ok(key)) => Ok(key),
+            Some(Err(_)) | None => Err(TokenFault::UnknownKey),
+        }
     }
+}
+
+/// The first of the keys whose signature it is. `None`: there is no key.
+fn first_that_verifies<'k>(
+    token: &Unverified<'_>,
+    keys: impl Iterator<Item = &'k Key>,
+) -> Option<Result<&'k Key, TokenFault>> {
+    let mut keys = keys.take(MAX_TRIES).peekable();
+    keys.peek()?;
+    Some(keys.find(|key| key.verifies(token)).ok_or(TokenFault::Signature))
 }
 
 #[cfg(test)]

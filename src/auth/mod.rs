@@ -41,6 +41,7 @@ pub use denied::{Denied, ScopeFault, TokenFault};
 pub use explain::{Outcome, Step};
 pub use grant::Grant;
 pub use issuer::{Issuer, KeysState, RefreshObserver};
+pub use jwks::is_key_set;
 pub use jws::algorithm;
 pub use keys::{KeyError, MIN_SECRET};
 pub use revocation::{

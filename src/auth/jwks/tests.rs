@@ -110,3 +110,42 @@ fn a_document_is_bounded_and_an_empty_one_is_taken_at_its_word() {
     let large = format!("{{\"keys\":[]{}}}", " ".repeat(MAX_DOCUMENT));
     assert_eq!(parse(large.as_bytes(), &ALL).map(|_| ()), Err(DocumentError::NotAKeySet));
 }
+
+#[test]
+fn a_byte_order_mark_padding_and_the_other_alphabet_are_no_obstacle() {
+    let padded = |mut key: Value, names: &[&str], other_alphabet: bool| {
+        for name in names {
+            let mut text = key[*name].as_str().expect("a text").to_owned();
+            text.push_str(&"=".repeat((4 - text.len() % 4) % 4));
+            if other_alphabet {
+                text = text.replace('-', "+").replace('_', "/");
+            }
+            key[*name] = json!(text);
+        }
+        key
+    };
+    let fingerprints = |document: &[u8]| {
+        let keys = parse(document, &ALL).expect("a document").keys;
+        keys.iter().map(Key::fingerprint).collect::<Vec<_>>()
+    };
+    let keys = [ec(), ed(), rsa()];
+    let plain = fingerprints(json!({ "keys": keys }).to_string().as_bytes());
+    let [ec, ed, rsa] = keys;
+
+    for other_alphabet in [false, true] {
+        let keys = [
+            padded(ec.clone(), &["x", "y"], other_alphabet),
+            padded(ed.clone(), &["x"], other_alphabet),
+            padded(rsa.clone(), &["n", "e"], other_alphabet),
+        ];
+        let document = json!({ "keys": keys }).to_string();
+        let marked = [b"\xef\xbb\xbf", document.as_bytes()].concat();
+
+        assert!(document.contains('='));
+        assert_eq!(fingerprints(document.as_bytes()), plain);
+        assert_eq!(fingerprints(&marked), plain);
+        assert!(is_key_set(&marked));
+    }
+    assert_eq!(read(&[with(ed, "x", json!("AAA===="))], &ALL), Err(DocumentError::NoUsableKey));
+    assert!(!is_key_set(b"\xef\xbb\xbf") && !is_key_set(b"{}") && is_key_set(br#"{"keys":[{"kty":"AKP"}]}"#));
+}

@@ -83,7 +83,7 @@ fn a_secret_is_long_and_only_for_hmac() {
 }
 
 #[test]
-fn the_kid_selects_and_without_one_there_must_be_no_choice() {
+fn the_kid_selects_and_without_one_the_signature_does() {
     let verify = |keys: Vec<Key>, token: &str| {
         KeySet::new(keys).verify(&jws::parse(token).expect("a token")).map(Key::fingerprint)
     };
@@ -92,10 +92,18 @@ fn the_kid_selects_and_without_one_there_must_be_no_choice() {
     assert_eq!(verify(vec![a(), b()], &token(Some("b"), 2)), Ok(b().fingerprint()));
     assert_eq!(verify(vec![a(), b()], &token(Some("a"), 2)), Err(TokenFault::Signature), "the wrong one is not tried");
     assert_eq!(verify(vec![a(), b()], &token(Some("c"), 2)), Err(TokenFault::UnknownKey));
-    assert_eq!(verify(vec![a(), b()], &token(None, 2)), Err(TokenFault::UnknownKey), "two to choose from");
+    assert_eq!(verify(vec![a(), b()], &token(None, 2)), Ok(b().fingerprint()), "two to choose from");
+    assert_eq!(verify(vec![a(), b()], &token(None, 9)), Err(TokenFault::Signature));
     assert_eq!(verify(vec![b()], &token(None, 2)), Ok(b().fingerprint()), "only one");
     assert_eq!(verify(vec![a(), secret(None, 2)], &token(None, 2)), Ok(secret(None, 2).fingerprint()));
-    assert_eq!(verify(vec![secret(None, 2)], &token(Some("b"), 2)), Err(TokenFault::UnknownKey));
+    assert_eq!(verify(vec![secret(None, 2)], &token(Some("b"), 2)), Ok(secret(None, 2).fingerprint()));
+    assert_eq!(verify(vec![a(), secret(None, 2)], &token(Some("b"), 2)), Ok(secret(None, 2).fingerprint()));
+    assert_eq!(
+        verify(vec![secret(None, 2)], &token(Some("b"), 9)),
+        Err(TokenFault::UnknownKey),
+        "a newer key's, perhaps"
+    );
+    assert_eq!(verify(vec![a(), secret(None, 1)], &token(Some("a"), 2)), Err(TokenFault::Signature));
     assert_eq!(verify(vec![], &token(None, 2)), Err(TokenFault::UnknownKey));
 }
 
@@ -106,4 +114,8 @@ fn keys_of_one_kid_are_tried_but_not_without_end() {
 
     assert!(verify(vec![same(1), same(2), same(3), same(9)]));
     assert!(!verify(vec![same(1), same(2), same(3), same(4), same(9)]));
+    let other = |byte| secret(Some("b"), byte);
+    let verify = |keys: Vec<Key>| KeySet::new(keys).verify(&jws::parse(&token(None, 9)).expect("a token")).is_ok();
+    assert!(verify(vec![other(1), other(2), other(3), other(9)]));
+    assert!(!verify(vec![other(1), other(2), other(3), other(4), other(9)]));
 }

@@ -119,7 +119,6 @@ pub fn issuers_of_others(table: &mut Table) {
         claims_of_second(&format!(r#"{{"alg":"ES384","typ":{typ}}}"#), &second, "typ");
     }
     claims_of_second(r#"{"alg":"ES384"}"#, &second, "typ");
-    claims_of_second(r#"{"alg":"ES384","typ":"at+jwt","kid":"second"}"#, &second, "unknown_key");
     second["aud"] = json!("rillgate");
     claims_of_second(r#"{"alg":"ES384","typ":"at+jwt"}"#, &second, "audience");
 }
