@@ -135,6 +135,7 @@ fn keys(algorithm: Algorithm, folder: &std::path::Path) -> (SigningKey, KeySourc
 fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
     let authority = Authority::new(1000);
     let settings = IssuerSettings {
+        audience_claim: None,
         name: "main".to_owned(),
         issuer: order().issuer,
         audience: order().audience,
@@ -148,6 +149,7 @@ fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
     let rules = RuleSettings {
         issuers: vec!["main".to_owned()],
         token_from: vec![TokenSource::Header],
+        token_bytes: 16 * 1024,
         streams_claim: Some("streams".to_owned()),
         require: vec![],
         bind: vec![],

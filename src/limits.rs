@@ -26,6 +26,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Most bytes in a request head.
     pub header_bytes: usize,
+    /// Longest token.
+    pub token_bytes: usize,
     /// Most fields in a request head.
     pub headers: usize,
     /// A client that takes no bytes for this long, while some are waiting, is cut off.
@@ -64,7 +66,8 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
-            header_bytes: 16 * 1024,
+            header_bytes: 32 * 1024,
+            token_bytes: 16 * 1024,
             headers: 100,
             stall_timeout: Duration::from_secs(30),
             send_buffer: 16 * 1024,

@@ -18,11 +18,11 @@ use super::denied::{Denied, TokenFault};
 use super::explain::{Step, Trail};
 use super::grant::{Grant, Verified};
 use super::issuer::Issuer;
-use super::jws;
+use super::jws::{self, Unverified};
 use super::rules::{Rules, Wanted};
 use super::settings::{RuleSettings, TokenSource};
 use super::token::{self, Found};
-use super::verify::{self, Expected};
+use super::verify;
 
 /// What a request brings that can be a credential.
 #[derive(Clone, Copy)]
@@ -34,6 +34,9 @@ pub struct Presented<'r> {
     /// Whether an `Origin` is the gateway's own for this request, or one of the route's `cors.origins`.
     pub is_trusted_origin: &'r (dyn Fn(&str) -> bool + Sync),
 }
+
+/// Most tokens of one request that are verified: browsers send as many cookies of a name as there are domains and paths.
+const MAX_TRIED: usize = 4;
 
 /// Who may read one route.
 pub struct Authorizer {
@@ -86,7 +89,7 @@ impl Authorizer {
         now: SystemTime,
     ) -> Result<Grant, Denied> {
         let found = token::find(&self.settings.token_from, request.headers, request.query)?;
-        if matches!(found.from(), TokenSource::Cookie(_)) && is_foreign(request) {
+        if found.from().is_ambient() && is_foreign(request) {
             return Err(Denied::Origin);
         }
         self.decide(&found, wanted, now, &mut Trail::off()).await
@@ -119,8 +122,7 @@ impl Authorizer {
         if !issuer.uses(grant.key().1) {
             return Err(TokenFault::Algorithm.into());
         }
-        let expected = Expected { audience: &settings.audience, leeway: settings.leeway, now };
-        let expires_at = verify::claims(claims.members(), expected, &mut Trail::off())?;
+        let expires_at = verify::claims(claims.members(), issuer.expected(now), &mut Trail::off())?;
         self.rules.check(&claims, wanted, &mut Trail::off()).map_err(Denied::Forbidden)?;
         Ok(expires_at)
     }
@@ -144,24 +146,71 @@ impl Authorizer {
         now: SystemTime,
         trail: &mut Trail,
     ) -> Result<Grant, Denied> {
-        let verified = self.verify(found.reveal(), now, trail).await?;
-        let (grant, claims) = Grant::new(verified, found.from().clone());
+        let (grant, claims) = self.first_good(found, now, trail).await?;
+        self.rules.check(&claims, wanted, trail).map_err(Denied::Forbidden)?;
+        Ok(grant)
+    }
+
+    /// The first of the tokens that is good. If none is, the reason is the one that says most: of a token whose keys
+    /// are missing nothing is known, and what is no token at all may be another application's.
+    async fn first_good(&self, found: &Found, now: SystemTime, trail: &mut Trail) -> Result<(Grant, Claims), Denied> {
+        let weight = |denied: &Denied| match denied {
+            Denied::Unavailable => 2,
+            Denied::Invalid(TokenFault::Malformed) => 0,
+            _ => 1,
+        };
+        let mut reason = Denied::Invalid(TokenFault::Malformed);
+        let mut tried = 0;
+        for token in found.reveal() {
+            let outcome = match self.parse(token, trail) {
+                Err(fault) => Err(fault.into()),
+                Ok(_) if tried == MAX_TRIED => break,
+                Ok(parsed) => {
+                    tried += 1;
+                    self.grant(parsed, found.from(), now, trail).await
+                }
+            };
+            match outcome {
+                Ok(good) => return Ok(good),
+                Err(denied) if weight(&denied) > weight(&reason) => reason = denied,
+                Err(_) => {}
+            }
+        }
+        Err(reason)
+    }
+
+    fn parse<'t>(&self, token: &'t str, trail: &mut Trail) -> Result<Unverified<'t>, TokenFault> {
+        let is_short = token.len() <= self.settings.token_bytes;
+        if !is_short {
+            let most = self.settings.token_bytes;
+            trail.step("token", false, || format!("the token has {} bytes, at most {most} are allowed", token.len()));
+            return Err(TokenFault::TooLarge);
+        }
+        let parsed = jws::parse(token);
+        trail.step("token", parsed.is_ok(), || match &parsed {
+            Ok(token) => token.to_string(),
+            Err(fault) => format!("three parts of base64url with JSON, nothing odd in the header: {fault}"),
+        });
+        parsed
+    }
+
+    async fn grant(
+        &self,
+        token: Unverified<'_>,
+        from: &TokenSource,
+        now: SystemTime,
+        trail: &mut Trail,
+    ) -> Result<(Grant, Claims), Denied> {
+        let (grant, claims) = Grant::new(self.verify(token, now, trail).await?, from.clone());
         let is_revoked = self.authority.revocations().covers(&grant, now);
         trail.step("revocation", !is_revoked, || "no revocation covers the token".to_owned());
         if is_revoked {
             return Err(TokenFault::Revoked.into());
         }
-        self.rules.check(&claims, wanted, trail).map_err(Denied::Forbidden)?;
-        Ok(grant)
+        Ok((grant, claims))
     }
 
-    async fn verify(&self, token: &str, now: SystemTime, trail: &mut Trail) -> Result<Verified, Denied> {
-        let parsed = jws::parse(token);
-        trail.step("token", parsed.is_ok(), || match &parsed {
-            Ok(token) => format!("three parts, alg {:?}, kid {:?}, typ {:?}", token.algorithm, token.kid, token.typ),
-            Err(fault) => format!("three parts of base64url with JSON, nothing odd in the header: {fault}"),
-        });
-        let token = parsed?;
+    async fn verify(&self, token: Unverified<'_>, now: SystemTime, trail: &mut Trail) -> Result<Verified, Denied> {
         let iss =
             verify::issuer(&token.claims).inspect_err(|_| trail.step("iss", false, || "iss is a string".to_owned()))?;
         let issuers: Vec<_> = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).collect();

@@ -58,6 +58,12 @@ impl ClaimPath {
         Ok(Self { text: text.to_owned(), steps })
     }
 
+    /// The member of `claims` that it leads to.
+    pub(super) fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
+        let (first, rest) = self.steps.split_first()?;
+        rest.iter().try_fold(claims.get(first)?, |value, step| value.as_object()?.get(step))
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -102,8 +108,7 @@ impl Claims {
 
     /// The claim at `path`. Only objects are descended into: an array's elements have no names.
     pub fn at(&self, path: &ClaimPath) -> Option<&Value> {
-        let (first, rest) = path.steps.split_first()?;
-        rest.iter().try_fold(self.0.get(first)?, |value, step| value.as_object()?.get(step))
+        path.find(&self.0)
     }
 
     /// The claim at `path` as one text, if it is a string, a number or a boolean.

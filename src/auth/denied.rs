@@ -9,31 +9,34 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// There is no token at all. 401 without an error code (RFC 6750, 3.1).
-    #[error("there is no token")]
+    #[error("no token")]
     Missing,
     /// Two tokens by two methods (RFC 6750, 2). 400, `invalid_request`.
-    #[error("there is more than one token")]
+    #[error("more than one token")]
     Ambiguous,
     /// A token that is not good. 401, `invalid_token`.
-    #[error("the token is not good: {0}")]
+    #[error("invalid token: {0}")]
     Invalid(TokenFault),
     /// A good token that does not cover this stream. 403, `insufficient_scope`.
     #[error("the token does not cover this stream: {0}")]
     Forbidden(ScopeFault),
-    /// A cookie as credential, sent by a page of a foreign origin. 403.
-    #[error("a cookie from a foreign origin")]
+    /// A credential that the page does not have itself (a cookie, an access proxy's field), sent by a page of a foreign
+    /// origin. 403.
+    #[error("a credential that a browser adds by itself, from a page of a foreign origin")]
     Origin,
     /// The issuer's keys could not be had yet. 503.
-    #[error("the issuer's keys are not to be had yet")]
+    #[error("the issuer's keys could not be fetched yet")]
     Unavailable,
 }
 
 /// What is wrong with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// Not three parts of canonical base64url with JSON objects in them; duplicate members; too long; an
-    /// `Authorization` header that is none.
+    /// Not three parts of canonical base64url with JSON objects in them; duplicate members; an `Authorization` header
+    /// that is none.
     Malformed,
+    /// Longer than `limits.token_bytes`.
+    TooLarge,
     /// A header that brings a key or demands something that is not understood (`crit`, `jwk`, `jku`, `x5c`…).
     Header,
     /// An algorithm that no key is configured for, or not the one of the key that it names.
@@ -65,6 +68,7 @@ impl TokenFault {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
             Self::Header => "header",
             Self::Algorithm => "algorithm",
             Self::UnknownIssuer => "unknown_issuer",
@@ -83,7 +87,22 @@ impl TokenFault {
 
 impl fmt::Display for TokenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
+        f.write_str(match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too large",
+            Self::Header => "its header asks for something that is not supported",
+            Self::Algorithm => "its algorithm is not allowed",
+            Self::UnknownIssuer => "unknown issuer",
+            Self::UnknownKey => "signed with an unknown key",
+            Self::Signature => "wrong signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not valid yet",
+            Self::Audience => "issued for another audience",
+            Self::Typ => "wrong type (typ)",
+            Self::Claims => "a registered claim is missing or has the wrong type",
+            Self::Revoked => "revoked",
+            Self::Ticket => "the ticket has been used, has expired, or is for another stream",
+        })
     }
 }
 
@@ -114,18 +133,24 @@ impl ScopeFault {
 
 impl fmt::Display for ScopeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
+        f.write_str(match self {
+            Self::Streams => "none of its path patterns covers the path (streams_claim)",
+            Self::Require => "a claim does not have the required value (require)",
+            Self::Bind => "a claim does not hold a value of the request (bind)",
+            Self::Share => "a claim that goes upstream is missing (share.claims)",
+        })
     }
 }
 
 impl Denied {
     /// Every label there is.
-    pub const LABELS: [&'static str; 21] = [
+    pub const LABELS: [&'static str; 22] = [
         "missing",
         "ambiguous",
         "origin",
         "keys_unavailable",
         "malformed",
+        "too_large",
         "header",
         "algorithm",
         "unknown_issuer",

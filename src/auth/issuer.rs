@@ -246,9 +246,14 @@ impl Issuer {
             trail.step("signature", key.is_ok(), || "the signature is that key's".to_owned());
         }
         let key = key?;
-        let expected = Expected { audience: &self.settings.audience, leeway: self.settings.leeway, now };
-        let expires_at = verify::claims(&token.claims, expected, trail)?;
+        let expires_at = verify::claims(&token.claims, self.expected(now), trail)?;
         Ok(Vouched { expires_at, key: (key, token.algorithm) })
+    }
+
+    /// What its tokens are held to.
+    pub(super) fn expected(&self, now: SystemTime) -> Expected<'_> {
+        let IssuerSettings { audience, audience_claim, leeway, .. } = &self.settings;
+        Expected { audience, audience_claim: audience_claim.as_ref(), leeway: *leeway, now }
     }
 
     async fn key_of(&self, token: &Unverified<'_>) -> Result<Fingerprint, Denied> {

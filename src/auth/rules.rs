@@ -115,6 +115,7 @@ mod tests {
         RuleSettings {
             issuers: vec!["main".into()],
             token_from: vec![],
+            token_bytes: 16 * 1024,
             streams_claim: None,
             require: vec![],
             bind: vec![],

@@ -7,6 +7,7 @@ use jsonwebtoken::Algorithm;
 use subtle::ConstantTimeEq;
 use url::Url;
 
+use super::claims::ClaimPath;
 use crate::secret::Secret;
 
 /// One `[issuers.NAME]` table: who signs tokens, and with what.
@@ -18,6 +19,8 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// `aud` must contain one of these. Never empty.
     pub audience: Vec<String>,
+    /// A claim that is read in the place of an absent `aud`; an `aud` that is there must match. None: `aud` is required.
+    pub audience_claim: Option<ClaimPath>,
     /// What keys from a JWKS may be used with. Never HMAC.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys are. Never empty.
@@ -31,10 +34,11 @@ pub struct IssuerSettings {
 impl IssuerSettings {
     /// Whether both say the same, so that a reload of the configuration can keep what was loaded for one of them.
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { name, issuer, audience, algorithms, keys, leeway, typ } = self;
+        let Self { name, issuer, audience, audience_claim, algorithms, keys, leeway, typ } = self;
         *name == other.name
             && *issuer == other.issuer
             && *audience == other.audience
+            && *audience_claim == other.audience_claim
             && *algorithms == other.algorithms
             && *leeway == other.leeway
             && *typ == other.typ
@@ -106,6 +110,8 @@ pub struct RuleSettings {
     pub issuers: Vec<String>,
     /// Where a token may stand in a request. Default: the header alone.
     pub token_from: Vec<TokenSource>,
+    /// Longest token, in bytes. Default 16 KiB.
+    pub token_bytes: usize,
     /// A claim that lists path patterns, one of which must cover the stream.
     pub streams_claim: Option<String>,
     /// Claims (by path) that must equal, list or contain (space-separated) the value.
@@ -131,8 +137,20 @@ pub struct RuleSettings {
 pub enum TokenSource {
     /// `Authorization: Bearer …` (RFC 6750, 2.1).
     Header,
+    /// The field of this name, in lower case, that something in front of the gateway writes, such as an access proxy.
+    Field(String),
     /// The cookie of this name.
     Cookie(String),
     /// The query parameter of this name (RFC 6750, 2.3; off unless named).
     Query(String),
+}
+
+impl TokenSource {
+    /// Whether a browser's request gets the token without the page having it, so that any page could send it.
+    pub fn is_ambient(&self) -> bool {
+        match self {
+            Self::Cookie(_) | Self::Field(_) => true,
+            Self::Header | Self::Query(_) => false,
+        }
+    }
 }

@@ -1,7 +1,8 @@
-//! Finding the token in a request: header, cookie, query.
+//! Finding the token in a request: header, cookie, query, or a field that something in front writes.
 //!
-//! Only the configured places count. At most one token comes out, and one that stands in two places is an error rather
-//! than a choice, since another reader of the same request could choose differently. Does not look into the token.
+//! Only the configured places count, and one of them: a token that stands in two places is an error rather than a
+//! choice, since another reader of the same request could choose differently. Only of a cookie there may be several, as
+//! browsers send one of the host and one of its parent domain under one name (RFC 6265, 5.4). Does not look into tokens.
 
 use std::fmt;
 
@@ -9,25 +10,25 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::denied::{Denied, TokenFault};
-use super::jws::MAX_TOKEN;
 use super::settings::TokenSource;
 
-/// A token as a client sent it. Prints as `[redacted]`.
+/// The token as a client sent it, or several of one name, in the order of the request. Prints as `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Found {
-    token: String,
+    /// Never empty.
+    tokens: Vec<String>,
     from: TokenSource,
 }
 
 impl Found {
     /// A token that did not come in a request.
     pub fn new(token: impl Into<String>, from: TokenSource) -> Self {
-        Self { token: token.into(), from }
+        Self { tokens: vec![token.into()], from }
     }
 
-    /// The token, for the one place that verifies it.
-    pub fn reveal(&self) -> &str {
-        &self.token
+    /// The tokens, for the one place that verifies them. No two are the same.
+    pub fn reveal(&self) -> impl Iterator<Item = &str> {
+        self.tokens.iter().map(String::as_str)
     }
 
     /// Where it stood.
@@ -38,33 +39,45 @@ impl Found {
 
 impl fmt::Debug for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found").field("token", &"[redacted]").field("from", &self.from).finish()
+        f.debug_struct("Found").field("tokens", &"[redacted]").field("from", &self.from).finish()
     }
 }
 
-/// The one token of a request, from `headers` and the raw `query`, looking only at `places`.
+/// The token of a request, from `headers` and the raw `query`, looking only at `places`. Where a field is present that
+/// something in front writes, the other places are not looked at: it has said who asks.
 ///
 /// # Errors
 /// [`Denied::Missing`], [`Denied::Ambiguous`], or [`TokenFault::Malformed`] for a header, cookie or parameter that
 /// should be a token and cannot be one.
 pub fn find(places: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<Found, Denied> {
+    let is_written = |place: &&TokenSource| matches!(place, TokenSource::Field(name) if headers.contains_key(name));
+    if places.iter().any(|place| is_written(&place)) {
+        return only(places.iter().filter(is_written), headers, query);
+    }
+    only(places.iter(), headers, query)
+}
+
+fn only<'p>(
+    places: impl Iterator<Item = &'p TokenSource>,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<Found, Denied> {
     let mut found = None;
     for place in places {
-        let here = match place {
-            TokenSource::Header => in_header(headers)?.map(str::to_owned),
-            TokenSource::Cookie(name) => in_cookie(headers, name)?.map(str::to_owned),
-            TokenSource::Query(name) => in_query(query, name)?,
+        let tokens = match place {
+            TokenSource::Header => in_header(headers)?.into_iter().map(str::to_owned).collect(),
+            TokenSource::Field(name) => in_field(headers, name)?.into_iter().map(str::to_owned).collect(),
+            TokenSource::Cookie(name) => in_cookies(headers, name)?.into_iter().map(str::to_owned).collect(),
+            TokenSource::Query(name) => in_query(query, name)?.into_iter().collect::<Vec<_>>(),
         };
-        let here = here.map(|token| Found::new(token, place.clone()));
-        if here.is_some() && std::mem::replace(&mut found, here).is_some() {
+        if tokens.is_empty() {
+            continue;
+        }
+        if found.replace(Found { tokens, from: place.clone() }).is_some() {
             return Err(Denied::Ambiguous);
         }
     }
-    let found = found.ok_or(Denied::Missing)?;
-    if found.token.is_empty() || found.token.len() > MAX_TOKEN {
-        return Err(TokenFault::Malformed.into());
-    }
-    Ok(found)
+    found.ok_or(Denied::Missing)
 }
 
 /// `Authorization: Bearer b64token` (RFC 6750, 2.1). Another scheme is no token of ours: nothing is said about it.
@@ -86,11 +99,29 @@ fn in_header(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     }
     let Some(rest) = rest.strip_prefix(' ') else { return Err(TokenFault::Malformed.into()) };
     // 1*SP (RFC 9110, 11.4).
-    let token = rest.trim_start_matches(' ');
+    whole(rest.trim_start_matches(' ')).map(Some)
+}
+
+/// The field of this name: the bare token, or after `Bearer `.
+fn in_field<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(TokenFault::Malformed.into());
+    }
+    let value = value.to_str().map_err(|_| TokenFault::Malformed)?;
+    let bare = match value.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start_matches(' '),
+        _ => value,
+    };
+    whole(bare).map(Some)
+}
+
+fn whole(token: &str) -> Result<&str, Denied> {
     if token.is_empty() || !token.bytes().all(is_b64token) {
         return Err(TokenFault::Malformed.into());
     }
-    Ok(Some(token))
+    Ok(token)
 }
 
 /// RFC 9110, 5.6.2: `tchar`.
@@ -103,31 +134,33 @@ fn is_b64token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
 }
 
-/// The cookie of this name over all `Cookie` fields (HTTP/2 sends them apart: RFC 9113, 8.2.3).
-fn in_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
-    let mut found = None;
+/// The cookies of this name over all `Cookie` fields (HTTP/2 sends them apart: RFC 9113, 8.2.3), each value once. One
+/// that cannot be a token, as another application may have set it for a parent domain, only counts where it is alone.
+fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Vec<&'h str>, Denied> {
+    let mut found = Vec::new();
+    let mut is_malformed = false;
     for field in headers.get_all(COOKIE) {
         for pair in field.as_bytes().split(|&byte| byte == b';') {
-            let pair = pair.trim_ascii();
             let Some((this, value)) = pair.split_once_byte(b'=') else { continue };
             // A cookie's name is case-sensitive (RFC 6265, 5.3).
-            if this.trim_ascii_end() != name.as_bytes() {
+            if this.trim_ascii() != name.as_bytes() {
                 continue;
             }
-            if found.is_some() {
-                return Err(Denied::Ambiguous);
-            }
-            let value = std::str::from_utf8(value.trim_ascii()).map_err(|_| TokenFault::Malformed)?;
+            let value = std::str::from_utf8(value.trim_ascii()).unwrap_or("not UTF-8");
             // RFC 6265, 4.1.1: a value may stand in quotes.
             let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
-            if !bare.bytes().all(is_b64token) {
-                return Err(TokenFault::Malformed.into());
+            match whole(bare) {
+                Ok(token) if found.contains(&token) => {}
+                Ok(token) => found.push(token),
+                // An emptied cookie is how a logout is often written.
+                Err(_) => is_malformed |= !bare.is_empty(),
             }
-            found = Some(bare);
         }
     }
-    // An emptied cookie is how a logout is often written.
-    Ok(found.filter(|token| !token.is_empty()))
+    if found.is_empty() && is_malformed {
+        return Err(TokenFault::Malformed.into());
+    }
+    Ok(found)
 }
 
 /// The query parameter of this name (RFC 6750, 2.3), percent-decoded.

@@ -1,6 +1,6 @@
 //! What a token's claims must be, once its signature is known to be good.
 //!
-//! `iss`, `aud` and `exp` are required, and every claim that has a meaning here has the right type or the token is
+//! `iss`, `aud` (or what an issuer has in its place) and `exp` are required, and every claim that has a meaning here has the right type or the token is
 //! refused: a claim of the wrong type is never the same as none (CVE-2026-25537). Time comes in as an argument. Does not
 //! know keys or routes.
 
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use super::claims::ClaimPath;
 use super::denied::TokenFault;
 use super::explain::Trail;
 
@@ -22,6 +23,8 @@ const MAX_TIME: f64 = 253_402_300_799.0;
 pub struct Expected<'i> {
     /// One of these must be in `aud`.
     pub audience: &'i [String],
+    /// Read in the place of an absent `aud`.
+    pub audience_claim: Option<&'i ClaimPath>,
     /// Tolerance for clocks; more than [`MAX_LEEWAY`] counts as that.
     pub leeway: Duration,
     /// The time.
@@ -45,8 +48,13 @@ pub fn claims(
     expected: Expected<'_>,
     trail: &mut Trail,
 ) -> Result<SystemTime, TokenFault> {
-    let types = types(claims);
-    trail.step("claims", types.is_ok(), || "exp, aud are there; exp, nbf, iat, sub, jti have their types".to_owned());
+    // An `aud` that is there is the audience, whatever it is.
+    let aud = claims.get("aud").or_else(|| expected.audience_claim?.find(claims));
+    let types = types(claims, aud);
+    trail.step("claims", types.is_ok(), || {
+        let name = expected.audience_claim.map_or("aud", ClaimPath::as_str);
+        format!("exp and {name} are present; exp, nbf, iat, sub, jti have the right types")
+    });
     let (exp, nbf) = types?;
     let leeway = expected.leeway.min(MAX_LEEWAY);
 
@@ -64,7 +72,7 @@ pub fn claims(
             return Err(TokenFault::NotYetValid);
         }
     }
-    let is_for_us = is_for(claims.get("aud"), expected.audience);
+    let is_for_us = is_for(aud, expected.audience);
     trail.step("aud", is_for_us, || format!("aud contains one of {:?}", expected.audience));
     if !is_for_us {
         return Err(TokenFault::Audience);
@@ -80,7 +88,7 @@ fn is_for(aud: Option<&Value>, ours: &[String]) -> bool {
 /// The required ones, typed: `exp`, `nbf`.
 type Times = (f64, Option<f64>);
 
-fn types(claims: &Map<String, Value>) -> Result<Times, TokenFault> {
+fn types(claims: &Map<String, Value>, aud: Option<&Value>) -> Result<Times, TokenFault> {
     let exp = time(claims, "exp")?.ok_or(TokenFault::Claims)?;
     let nbf = time(claims, "nbf")?;
     time(claims, "iat")?;
@@ -89,7 +97,7 @@ fn types(claims: &Map<String, Value>) -> Result<Times, TokenFault> {
             return Err(TokenFault::Claims);
         }
     }
-    audience(claims.get("aud"))?;
+    audience(aud)?;
     Ok((exp, nbf))
 }
 

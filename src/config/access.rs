@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
+use super::routes::Known;
 use super::table::Table;
 use crate::auth::{IssuerSettings, RuleSettings, TokenSource};
 use crate::route::Access;
@@ -19,7 +22,7 @@ pub(super) const AUTH: &[Key] = &[
         "token_from",
         Kind::List(&Kind::Text),
         "[\"header\"]",
-        "Where a token may stand: \"header\", \"cookie:NAME\", \"query:NAME\". URLs end up in logs: off unless named.",
+        "Where a token may stand: \"header\" (Authorization: Bearer), \"header:NAME\" (a field that a proxy in front writes), \"cookie:NAME\", \"query:NAME\". URLs end up in logs: off unless named.",
     ),
     Key::optional(
         "streams_claim",
@@ -44,11 +47,7 @@ pub(super) const AUTH: &[Key] = &[
 ];
 
 /// Who may read the route. `None`: noted.
-pub(super) fn access(
-    route: &Table<'_>,
-    issuers: &BTreeMap<String, Arc<IssuerSettings>>,
-    path: Option<&PathPattern>,
-) -> Option<Access> {
+pub(super) fn access(route: &Table<'_>, known: Known<'_>, path: Option<&PathPattern>) -> Option<Access> {
     if !route.has("auth") {
         route.problem(
             "auth",
@@ -60,7 +59,7 @@ pub(super) fn access(
     if !given.is_table() {
         return given.choice().map(|_| Access::Public);
     }
-    given.table().map(|table| Access::Token(rules(&table, issuers, path)))
+    given.table().map(|table| Access::Token(rules(&table, known, path)))
 }
 
 /// The query parameters that may hold a token.
@@ -71,18 +70,25 @@ pub(super) fn query_names(access: &Access) -> impl Iterator<Item = &str> {
     };
     sources.iter().filter_map(|source| match source {
         TokenSource::Query(name) => Some(name.as_str()),
-        TokenSource::Header | TokenSource::Cookie(_) => None,
+        TokenSource::Header | TokenSource::Field(_) | TokenSource::Cookie(_) => None,
     })
 }
 
-fn rules(
-    table: &Table<'_>,
-    issuers: &BTreeMap<String, Arc<IssuerSettings>>,
-    path: Option<&PathPattern>,
-) -> RuleSettings {
+/// Whether the field of this name may hold a token.
+pub(super) fn is_token_field(access: Option<&Access>, name: &HeaderName) -> bool {
+    match access {
+        Some(Access::Token(rules)) => {
+            rules.token_from.iter().any(|source| matches!(source, TokenSource::Field(field) if name == field.as_str()))
+        }
+        Some(Access::Public) | None => false,
+    }
+}
+
+fn rules(table: &Table<'_>, known: Known<'_>, path: Option<&PathPattern>) -> RuleSettings {
     RuleSettings {
-        issuers: issuer_names(table, issuers),
+        issuers: issuer_names(table, known.issuers),
         token_from: token_from(table),
+        token_bytes: known.token_bytes,
         streams_claim: table.get("streams_claim").and_then(|value| names::claim(&value, value.text()?)),
         require: require(table),
         bind: bind(table, path),
@@ -129,16 +135,29 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
     let text = value.text()?;
     match text.split_once(':') {
         None if text == "header" => Some(TokenSource::Header),
+        Some(("header", name)) => field(value, name),
         Some(("query", name)) => names::parameter(value, name).map(TokenSource::Query),
         // RFC 6265, 4.1.1: a cookie's name is a token, as a header's is.
-        Some(("cookie", name)) if name.parse::<http::HeaderName>().is_ok() => {
-            Some(TokenSource::Cookie(name.to_owned()))
-        }
+        Some(("cookie", name)) if name.parse::<HeaderName>().is_ok() => Some(TokenSource::Cookie(name.to_owned())),
         _ => {
-            value.problem("expected \"header\", \"cookie:NAME\" or \"query:NAME\"");
+            value.problem("expected \"header\", \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"");
             None
         }
     }
+}
+
+/// A field that something in front writes, and that is nothing else.
+fn field(value: &Value<'_>, name: &str) -> Option<TokenSource> {
+    let name = names::header(value, name)?;
+    match name.as_str() {
+        "authorization" => value.problem("is \"header\" without a name"),
+        "cookie" => value.problem("a cookie's token is \"cookie:NAME\""),
+        "origin" | "sec-fetch-site" | "forwarded" | "x-forwarded-for" => {
+            value.problem("this header means something else")
+        }
+        _ => return Some(TokenSource::Field(name.as_str().to_owned())),
+    }
+    None
 }
 
 fn require(table: &Table<'_>) -> Vec<(String, String)> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::access::query_names;
+use super::access::{is_token_field, query_names};
 use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
@@ -164,6 +164,8 @@ pub(super) fn share(
         let Some(name) = value.text().and_then(|name| names::header(&value, name)) else { continue };
         if matches!(name.as_str(), "authorization" | "cookie") {
             value.problem("tokens and cookies do not go upstream");
+        } else if is_token_field(access, &name) {
+            value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
         } else if share.headers.contains(&name) {
             value.problem("stands there twice");
         } else if is_configured(&name) {
@@ -181,6 +183,8 @@ pub(super) fn share(
         let Some((name, claim)) = name.zip(claim) else { continue };
         if share.headers.contains(&name) || share.claims.iter().any(|(other, _)| *other == name) {
             value.problem("the same header is shared twice");
+        } else if is_token_field(access, &name) {
+            value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
         } else if is_configured(&name) {
             value.problem("is also written by the upstream's own headers or resume");
         }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -17,11 +16,17 @@ use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
-use crate::auth::{IssuerSettings, KeySource};
+use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
 
 pub(super) const ISSUER: &[Key] = &[
     Key::required("issuer", Kind::Text, "The token's iss must equal this."),
     Key::required("audience", Kind::List(&Kind::Text), "The token's aud must contain one of these."),
+    Key::default(
+        "audience_claim",
+        Kind::Text,
+        "aud",
+        "A claim that is read where a token has no aud, as \"client_id\" of Amazon Cognito. An aud that is there must match.",
+    ),
     Key::default(
         "algorithms",
         Kind::List(&Kind::Choice(NAMES)),
@@ -44,7 +49,11 @@ const KEY: &[Key] = &[
         Kind::Choice(NAMES),
         "With pem_file or secret: the one algorithm that the key is used with.",
     ),
-    Key::optional("kid", Kind::Text, "With pem_file or secret: the kid that tokens name. Absent: for those without."),
+    Key::optional(
+        "kid",
+        Kind::Text,
+        "With pem_file or secret: the kid that tokens name. Absent: for those without, or with one that no other key has.",
+    ),
 ];
 
 const NAMES: &[&str] =
@@ -68,6 +77,9 @@ pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<I
 fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
     let issuer = table.text("issuer").unwrap_or_default().to_owned();
     let audience = table.some_items("audience").iter().filter_map(Value::text).map(str::to_owned).collect();
+    let audience_claim = table
+        .get("audience_claim")
+        .and_then(|value| ClaimPath::parse(value.text()?).map_err(|error| value.problem(error.to_string())).ok());
     let mut keys = Vec::new();
     let mut names: Vec<(Algorithm, Option<String>)> = Vec::new();
     for value in table.some_items("keys") {
@@ -88,6 +100,7 @@ fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
         name: name.to_owned(),
         issuer,
         audience,
+        audience_claim: audience_claim.filter(|claim| claim.as_str() != "aud"),
         algorithms: algorithms(table, has_jwks),
         keys,
         leeway: table.duration("leeway"),
@@ -153,7 +166,7 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
     }
     if let Some(value) = jwks_file {
         let (path, content) = files::content(&value)?;
-        if serde_json::from_slice::<JwkSet>(&content).is_err() {
+        if !auth::is_key_set(&content) {
             value.problem("the file is not a JWKS (RFC 7517, 5)");
         }
         return Some(KeySource::JwksFile(path));

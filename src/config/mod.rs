@@ -240,7 +240,12 @@ fn config(root: &Table<'_>) -> Config {
     let limits = server::limits(&root.table("limits"));
     let issuers = issuers::issuers(root.entries("issuers"));
     let upstreams = upstreams::upstreams(root.entries("upstreams"));
-    let known = routes::Known { issuers: &issuers, upstreams: &upstreams, has_store: root.has("store") };
+    let known = routes::Known {
+        issuers: &issuers,
+        upstreams: &upstreams,
+        has_store: root.has("store"),
+        token_bytes: limits.token_bytes,
+    };
     let routes = routes::routes(&root.items("routes"), known);
     Config {
         workers,

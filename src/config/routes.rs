@@ -69,6 +69,8 @@ pub(super) struct Known<'a> {
     pub(super) upstreams: &'a BTreeMap<String, Arc<Target>>,
     /// Whether there is a `[store]`.
     pub(super) has_store: bool,
+    /// Longest token.
+    pub(super) token_bytes: usize,
 }
 
 /// All routes, in the order of the file.
@@ -115,7 +117,7 @@ fn route(
         .and_then(|value| names::reference(&value, "upstream", known.upstreams.iter()))
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
-    let mut access = access::access(table, known.issuers, path.as_ref());
+    let mut access = access::access(table, known, path.as_ref());
     let replay = table.table("replay");
     let (retention, ids, replay) = delivery::replay(&replay, known.has_store);
     let (delivery, linger) = delivery::delivery(&table.table("delivery"));
@@ -134,6 +136,15 @@ fn route(
     let cors = table.optional_table("cors").as_ref().map(delivery::cors);
     note_shared_names(table, access.as_ref(), &replay.query_id);
     note_query_names(table, upstream.as_deref(), upstream_path.as_ref(), &share);
+    let is_sent = upstream
+        .as_ref()
+        .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| access::is_token_field(access.as_ref(), name)));
+    if is_sent {
+        table.problem(
+            "upstream",
+            "writes a header in which tokens stand here (auth.token_from): they do not go upstream",
+        );
+    }
     Some(Settings {
         name,
         host,

@@ -91,7 +91,13 @@ pub(super) const LIMITS: &[Key] = &[
         "A kept-alive connection without a request is closed after this.",
     ),
     // hyper has no smaller buffer for a head.
-    Key::default("header_bytes", Kind::size("8KiB", "1MiB"), "16KiB", "Most bytes in a request head."),
+    Key::default("header_bytes", Kind::size("8KiB", "1MiB"), "32KiB", "Most bytes in a request head."),
+    Key::default(
+        "token_bytes",
+        Kind::size("1KiB", "512KiB"),
+        "16KiB",
+        "Longest token; a longer one is refused with 401. Where header_bytes is smaller and this is absent: half of that.",
+    ),
     Key::default("headers", Kind::integer(8, 1000), "100", "Most fields in a request head."),
     Key::default(
         "stall_timeout",
@@ -177,6 +183,13 @@ pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
 
 /// `[limits]`.
 pub(super) fn limits(table: &Table<'_>) -> Limits {
+    let header_bytes = table.size("header_bytes");
+    let mut token_bytes = table.size("token_bytes");
+    if token_bytes >= header_bytes && table.has("token_bytes") {
+        table.problem("token_bytes", "does not fit into limits.header_bytes");
+    } else if token_bytes >= header_bytes {
+        token_bytes = header_bytes / 2;
+    }
     // The declared bounds are far below 2^32.
     let number = |name: &str| u32::try_from(table.integer(name)).unwrap_or(u32::MAX);
     Limits {
@@ -188,7 +201,8 @@ pub(super) fn limits(table: &Table<'_>) -> Limits {
         handshake_timeout: table.duration("handshake_timeout"),
         header_timeout: table.duration("header_timeout"),
         idle_timeout: table.duration("idle_timeout"),
-        header_bytes: table.size("header_bytes"),
+        header_bytes,
+        token_bytes,
         headers: table.count("headers"),
         stall_timeout: table.duration("stall_timeout"),
         send_buffer: table.size("send_buffer"),

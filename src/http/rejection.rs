@@ -123,6 +123,7 @@ impl Rejection {
             Self::Denied(denied) => match denied {
                 Denied::Missing => "no_token",
                 Denied::Ambiguous => "two_tokens",
+                Denied::Invalid(TokenFault::TooLarge) => "too_large",
                 Denied::Invalid(_) => "invalid_token",
                 Denied::Forbidden(_) => "insufficient_scope",
                 Denied::Origin => "origin",
@@ -163,11 +164,16 @@ impl Rejection {
             Self::Denied(Denied::Missing) => "A token is needed.".to_owned(),
             Self::Denied(Denied::Ambiguous) => "There is more than one token in the request.".to_owned(),
             Self::Denied(Denied::Invalid(TokenFault::Ticket)) => {
-                "The ticket has been used, is over, or is for another stream.".to_owned()
+                "The ticket has been used, has expired, or is for another stream.".to_owned()
             }
-            Self::Denied(Denied::Invalid(fault)) => format!("The token is not good: {fault}."),
+            Self::Denied(Denied::Invalid(TokenFault::TooLarge)) => {
+                "Invalid token: too large (limits.token_bytes).".to_owned()
+            }
+            Self::Denied(Denied::Invalid(fault)) => format!("Invalid token: {fault}."),
             Self::Denied(Denied::Forbidden(_)) => "The token does not cover this stream.".to_owned(),
-            Self::Denied(Denied::Origin) => "A cookie is no credential for a page of this origin.".to_owned(),
+            Self::Denied(Denied::Origin) => {
+                "A cookie, or a token that a proxy adds, is not accepted from a page of this origin.".to_owned()
+            }
             Self::Denied(Denied::Unavailable) => "The token cannot be checked yet.".to_owned(),
             Self::NoRoute => "There is no stream here.".to_owned(),
             Self::Method { allow } => format!("Only {allow} can be used here."),

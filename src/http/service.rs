@@ -43,7 +43,8 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     head.extensions.insert(trace);
     // One snapshot for the whole request.
     let routes = gate.routes.load_full();
-    let target = Target::of(&head).and_then(|target| admit(&gate, &head).map(|()| target));
+    let token_bytes = gate.limits.load().token_bytes;
+    let target = Target::of(&head, token_bytes).and_then(|target| admit(&gate, &head).map(|()| target));
     let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&gate.unrouted, |route| &route.metrics);

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::rejection::Rejection;
 use crate::route::path::CanonicalPath;
 
-/// Longest path and query together.
+/// Longest path and query together, a token apart.
 const URI_BYTES: usize = 8 * 1024;
 
 /// What a request is about.
@@ -24,12 +24,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads it from a request's head.
+    /// Reads it from a request's head. The query may hold a token of `token_bytes`.
     ///
     /// # Errors
     /// 400 or 414.
-    pub fn of(head: &Parts) -> Result<Self, Rejection> {
-        if head.uri.path_and_query().is_some_and(|whole| whole.as_str().len() > URI_BYTES) {
+    pub fn of(head: &Parts, token_bytes: usize) -> Result<Self, Rejection> {
+        let length = head.uri.path_and_query().map_or(0, |whole| whole.as_str().len());
+        if head.uri.path().len() > URI_BYTES || length > URI_BYTES + token_bytes {
             return Err(Rejection::UriTooLong);
         }
         let authority = authority(head)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::Algorithm;
 use rillgate::auth::{
-    Authorizer, Denied, Grant, Issuer, Outcome, Presented, Revocation, RevocationError, RuleSettings, ScopeFault,
-    Standing, TicketError, Tickets, TokenFault, TokenSource, Wanted, revocation_from_json,
+    Authorizer, ClaimPath, Denied, Grant, Issuer, Outcome, Presented, Revocation, RevocationError, RuleSettings,
+    ScopeFault, Standing, TicketError, Tickets, TokenFault, TokenSource, Wanted, revocation_from_json,
 };
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
@@ -339,10 +339,11 @@ fn settings_are_the_same_only_if_all_of_them_are() {
     let settings = || issuers(directory.path()).remove(0);
     assert!(settings().is_same(&settings()));
 
-    let changes: [fn(&mut rillgate::auth::IssuerSettings); 8] = [
+    let changes: [fn(&mut rillgate::auth::IssuerSettings); 9] = [
         |other| other.name.push('x'),
         |other| other.issuer.push('x'),
         |other| other.audience.push("x".to_owned()),
+        |other| other.audience_claim = Some(ClaimPath::parse("client_id").expect("a claim")),
         |other| other.algorithms.clear(),
         |other| other.keys.truncate(2),
         |other| other.keys.swap(0, 1),

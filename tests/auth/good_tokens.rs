@@ -1,8 +1,8 @@
 //! What must be let in.
 
 use jsonwebtoken::Algorithm;
-use rillgate::auth::KeySource;
 use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::auth::{ClaimPath, Denied, KeySource, TokenFault};
 use rillgate::secret::Secret;
 use serde_json::{Map, Value, json};
 use tempfile::tempdir;
@@ -99,6 +99,7 @@ async fn every_allowed_shape_of_a_good_token_is_let_in() {
         ("any typ where none is required", header(r#"{"alg":"ES256","kid":"ec","typ":"anything"}"#)),
         ("a thumbprint", header(r#"{"alg":"ES256","kid":"ec","x5t":"abc","x5t#S256":"abc"}"#)),
         ("an unknown header member", header(r#"{"alg":"ES256","kid":"ec","nonce":"abc"}"#)),
+        ("a kid, where the only key has none", second(r#"{"alg":"ES384","typ":"at+jwt","kid":"second"}"#)),
         ("the required typ", second(r#"{"alg":"ES384","typ":"at+jwt"}"#)),
         ("the required typ in full", second(r#"{"alg":"ES384","typ":"application/AT+JWT"}"#)),
     ] {
@@ -106,4 +107,39 @@ async fn every_allowed_shape_of_a_good_token_is_let_in() {
 
         assert!(decision.is_ok(), "{what}: {decision:?}");
     }
+}
+
+#[tokio::test]
+async fn another_claim_is_the_audience_only_where_there_is_no_aud() {
+    let directory = tempdir().expect("a directory");
+    let mut settings = issuers(directory.path());
+    settings[0].audience_claim = Some(ClaimPath::parse("client_id").expect("a claim"));
+    let authorizer = authorizer(&authority(settings), rules());
+    let ec = signing(&keys().ec, Algorithm::ES256);
+    let decide = async |aud: Option<Value>, client_id: Option<Value>| {
+        let mut claims = without("aud");
+        claims.as_object_mut().expect("an object").extend(
+            [("aud", aud), ("client_id", client_id)]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?))),
+        );
+        let token = ec.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token");
+        let granted = authorize(&authorizer, &bearer(&token), now()).await?;
+        // What lets in lets stay after a reload.
+        authorizer.recheck(&granted, wanted(), now()).map(|_| ())
+    };
+
+    assert_eq!(decide(None, Some(json!("rillgate"))).await, Ok(()));
+    assert_eq!(decide(None, Some(json!(["x", "rillgate"]))).await, Ok(()));
+    assert_eq!(decide(Some(json!("rillgate")), None).await, Ok(()));
+    assert_eq!(decide(Some(json!("rillgate")), Some(json!("other"))).await, Ok(()));
+    let audience = Err(Denied::Invalid(TokenFault::Audience));
+    assert_eq!(decide(Some(json!("other")), Some(json!("rillgate"))).await, audience);
+    assert_eq!(decide(Some(json!([])), Some(json!("rillgate"))).await, audience);
+    assert_eq!(decide(None, Some(json!("other"))).await, audience);
+    let claims = Err(Denied::Invalid(TokenFault::Claims));
+    assert_eq!(decide(Some(json!(null)), Some(json!("rillgate"))).await, claims);
+    assert_eq!(decide(Some(json!(7)), Some(json!("rillgate"))).await, claims);
+    assert_eq!(decide(None, Some(json!({ "rillgate": true }))).await, claims);
+    assert_eq!(decide(None, None).await, claims);
 }

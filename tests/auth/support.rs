@@ -102,6 +102,7 @@ pub fn issuer_settings(name: &str, issuer: &str, keys: Vec<KeySource>) -> Issuer
         name: name.to_owned(),
         issuer: issuer.to_owned(),
         audience: vec!["rillgate".to_owned()],
+        audience_claim: None,
         algorithms: vec![Algorithm::ES256, Algorithm::RS256],
         keys,
         leeway: Duration::from_secs(5),
@@ -150,6 +151,7 @@ pub fn rules() -> RuleSettings {
     RuleSettings {
         issuers: vec!["main".to_owned(), "second".to_owned()],
         token_from: vec![TokenSource::Header],
+        token_bytes: 16 * 1024,
         streams_claim: None,
         require: vec![],
         bind: vec![],

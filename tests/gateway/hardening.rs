@@ -273,13 +273,13 @@ async fn an_idle_connection_is_closed_while_a_quiet_stream_lives_on() {
 
 #[tokio::test]
 async fn too_much_head_is_refused_by_its_name() {
-    let mut scene = Scene::new("headers = 20\nheader_bytes = \"12KiB\"").await;
+    let mut scene = Scene::new("headers = 20\nheader_bytes = \"12KiB\"\ntoken_bytes = \"1KiB\"").await;
     let many: Vec<_> = (0..40).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = many.iter().map(|name| (name.as_str(), "1")).collect();
     let large = "a".repeat(11 * 1024);
     let large =
         [("x-large", large.as_str()), ("x-too", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), ("x-more", large.as_str())];
-    let long = format!("/prices?x={}", "a".repeat(9 * 1024));
+    let long = format!("/prices?x={}", "a".repeat(9 * 1024 + 100));
     let huge = format!("/prices?x={}", "a".repeat(60 * 1024));
 
     for client in both_protocols(&scene.gateway, None) {

@@ -58,9 +58,13 @@ pub fn encodings(table: &mut Table) {
     let json = json!({ "payload": payload, "protected": header, "signature": signature });
     add("the JSON serialisation", json.to_string());
     add("two tokens", format!("{good},{good}"));
-    add("more than 8 KiB", rs(&rs256(), &with("x", json!("x".repeat(8 * 1024)))));
     add("8 KiB of dots", ".".repeat(8 * 1024));
-    add("a megabyte", "a".repeat(1024 * 1024));
+}
+
+pub fn sizes(table: &mut Table) {
+    table.add("more than 16 KiB", rs(&rs256(), &with("x", json!("x".repeat(12 * 1024)))), "too_large");
+    table.add("16 KiB and a dot", ".".repeat(16 * 1024 + 1), "too_large");
+    table.add("a megabyte", "a".repeat(1024 * 1024), "too_large");
 }
 
 /// The base64url letter whose value is `by` more.

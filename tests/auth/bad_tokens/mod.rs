@@ -57,6 +57,7 @@ pub fn all() -> Vec<Crafted> {
         signature::signatures,
         form::kids,
         form::encodings,
+        form::sizes,
         form::json_forms,
         form::headers,
         claims::registered_claims,

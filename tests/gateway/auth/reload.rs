@@ -12,7 +12,7 @@ use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// Puts another configuration in place.
-async fn reload(gateway: &Rillgate, config: &str) {
+pub async fn reload(gateway: &Rillgate, config: &str) {
     let ok = [("result", "ok")];
     let before = Metrics::of(gateway).await.sum("rillgate_config_reloads_total", &ok);
     gateway.rewrite(config);

@@ -1,0 +1,158 @@
+//! Where a token may stand and how long it may be: cookies of one name, a field of an access proxy, sixteen KiB.
+
+use serde_json::json;
+
+use super::reload::reload;
+use super::world::{Metrics, PROTOCOLS, World, bearer, in_seconds, route, token};
+use crate::support::client::Protocol;
+use crate::support::server::Rillgate;
+
+const APP: &str = "https://app.example.com";
+
+#[tokio::test]
+async fn of_several_cookies_of_one_name_the_first_that_is_good_counts() {
+    let world = World::new().await;
+    let auth = "token_from = [\"cookie:session\"]\nstreams_claim = \"streams\"";
+    let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
+    let good = token(&json!({ "streams": ["/prices/*"] }));
+    let expired = token(&json!({ "streams": ["/prices/*"], "exp": in_seconds(-600.0) }));
+    let narrow = token(&json!({ "streams": ["/news"] }));
+    let foreign = "s%3Aabc.def%2Bghi";
+    let cases: [(Vec<&str>, u16); 10] = [
+        (vec![&good, &good], 200),
+        (vec![&expired, &good], 200),
+        (vec![&good, &expired], 200),
+        (vec![foreign, &good], 200),
+        (vec!["", &good], 200),
+        (vec!["a", "b", "c", "d", "e", "f", &good], 200),
+        (vec![&narrow, &good], 403),
+        (vec![foreign, &expired], 401),
+        (vec![&expired, &expired], 401),
+        (vec!["", ""], 401),
+    ];
+
+    for protocol in PROTOCOLS {
+        for (values, status) in &cases {
+            let pairs: Vec<_> = values.iter().map(|value| format!("session={value}")).collect();
+            let one_field = pairs.join("; ");
+            let fields: Vec<_> = pairs.iter().map(|pair| ("cookie", pair.as_str())).collect();
+            for headers in [vec![("cookie", one_field.as_str())], fields] {
+                let mut answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+                assert_eq!(answer.status.as_u16(), *status, "{protocol:?} {values:?}");
+                if *status != 200 {
+                    answer.text().await;
+                }
+            }
+        }
+    }
+    let counted = Metrics::of(&gateway).await;
+    assert_eq!(counted.by("rillgate_auth_failures_total", "reason")["expired"], 8.0, "not the other application's");
+}
+
+#[tokio::test]
+async fn more_good_looking_cookies_than_browsers_send_are_not_all_verified() {
+    let world = World::new().await;
+    let gateway = world.start(&route("prices", "/prices/{symbol}", "token_from = [\"cookie:session\"]")).await;
+    let expired: Vec<_> = (0..4).map(|number| token(&json!({ "exp": 1000 + number }))).collect();
+    let good = token(&json!({}));
+    let ask = async |tokens: &[&str]| {
+        let pairs: Vec<_> = tokens.iter().map(|token| format!("session={token}")).collect();
+        let cookie = pairs.join("; ");
+        world.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("cookie", &cookie)]).await.status.as_u16()
+    };
+
+    assert_eq!(ask(&[&expired[0], &expired[1], &expired[2], &good]).await, 200);
+    assert_eq!(ask(&[&expired[0], &expired[1], &expired[2], &expired[3], &good]).await, 401);
+}
+
+#[tokio::test]
+async fn a_field_of_an_access_proxy_is_a_credential_like_a_cookie() {
+    let world = World::new().await;
+    let auth = format!(
+        "token_from = [\"header\", \"header:Cf-Access-Jwt-Assertion\", \"cookie:session\"]\n[routes.cors]\norigins = [\"{APP}\"]"
+    );
+    let gateway = world.start(&route("prices", "/prices/{symbol}", &auth)).await;
+    let good = token(&json!({}));
+    let (field, cookie, broken) = (bearer(&good), format!("session={good}"), "x.y.z".to_owned());
+    let assertion = "cf-access-jwt-assertion";
+    let cases: [(Vec<(&str, &str)>, u16); 12] = [
+        (vec![(assertion, &good)], 200),
+        (vec![(assertion, &field)], 200),
+        // Present, it alone counts: for better and for worse.
+        (vec![(assertion, &good), ("authorization", "Bearer x"), ("cookie", &cookie)], 200),
+        (vec![(assertion, &broken), ("authorization", &field)], 401),
+        (vec![(assertion, ""), ("authorization", &field)], 401),
+        (vec![(assertion, &good), (assertion, &good)], 401),
+        (vec![("authorization", &field)], 200),
+        (vec![("authorization", &field), ("cookie", &cookie)], 400),
+        // The browser's proxy adds it to any page's request.
+        (vec![(assertion, &good), ("origin", APP)], 200),
+        (vec![(assertion, &good), ("origin", "https://evil.example.com")], 403),
+        (vec![(assertion, &good), ("sec-fetch-site", "cross-site")], 403),
+        (vec![(assertion, &good), ("sec-fetch-site", "same-origin")], 200),
+    ];
+
+    for protocol in PROTOCOLS {
+        for (headers, status) in &cases {
+            let answer = world.client(protocol, &gateway).subscribe("/prices/x", headers).await;
+            assert_eq!(answer.status.as_u16(), *status, "{protocol:?} {headers:?}");
+        }
+    }
+    assert!(world.origin.requests().iter().all(|request| request.header(assertion).is_none()));
+}
+
+#[tokio::test]
+async fn a_token_of_sixteen_kib_is_let_in_wherever_it_stands() {
+    let world = World::new().await;
+    let auth = "token_from = [\"header\", \"header:x-jwt\", \"cookie:session\", \"query:access_token\"]";
+    let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
+    let padded = |bytes: usize| token(&json!({ "groups": "x".repeat(bytes) }));
+    let bare = padded(0).len();
+    let large = padded((16 * 1024 - bare) / 4 * 3 - 3);
+    let larger = padded((16 * 1024 - bare) / 4 * 3 + 3);
+    assert!((16_370..=16_384).contains(&large.len()) && (16_385..16_400).contains(&larger.len()));
+
+    for protocol in PROTOCOLS {
+        for (token, status) in [(&large, 200), (&larger, 401)] {
+            let (field, cookie) = (bearer(token), format!("theme=dark; session={token}"));
+            let in_query = format!("/prices/x?access_token={token}");
+            for (target, headers) in [
+                ("/prices/x", vec![("authorization", field.as_str())]),
+                ("/prices/x", vec![("x-jwt", token.as_str())]),
+                ("/prices/x", vec![("cookie", cookie.as_str())]),
+                (in_query.as_str(), vec![]),
+            ] {
+                let mut answer = world.client(protocol, &gateway).subscribe(target, &headers).await;
+                let place = headers.first().map_or("query", |(name, _)| name);
+                assert_eq!(answer.status.as_u16(), status, "{protocol:?} {place}");
+                if status == 401 {
+                    let text = answer.text().await;
+                    assert!(text.contains("\"reason\":\"too_large\"") && text.contains("token_bytes"), "{text}");
+                    assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""));
+                }
+            }
+        }
+    }
+    let counted = Metrics::of(&gateway).await;
+    assert_eq!(counted.by("rillgate_auth_failures_total", "reason")["too_large"], 8.0);
+    assert_eq!(counted.sum("rillgate_rejections_total", &[("reason", "too_large")]), 8.0);
+}
+
+#[tokio::test]
+async fn the_bound_of_a_token_is_configured_and_reloaded() {
+    let world = World::new().await;
+    let config = |bytes: &str| {
+        let prices = route("prices", "/prices/{symbol}", "");
+        world.config_with_main("5s", &format!("{prices}\n[limits]\ntoken_bytes = \"{bytes}\""))
+    };
+    let gateway = Rillgate::start(&config("1KiB")).await;
+    let field = bearer(&token(&json!({ "groups": "x".repeat(2000) })));
+    let ask = async || {
+        let client = world.client(Protocol::Http1, &gateway);
+        client.subscribe("/prices/x", &[("authorization", &field)]).await.status.as_u16()
+    };
+
+    assert_eq!(ask().await, 401);
+    reload(&gateway, &config("4KiB")).await;
+    assert_eq!(ask().await, 200);
+}
