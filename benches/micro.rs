@@ -10,6 +10,7 @@ use rillgate::auth::mint::{Order, SigningKey, mint};
 use rillgate::auth::{
     Authority, Authorizer, Issuer, IssuerSettings, Issuers, KeySource, Presented, RuleSettings, TokenSource, Wanted,
 };
+use rillgate::panics::Panics;
 use rillgate::secret::Secret;
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
 use rillgate::store::{Settings, Store};
@@ -179,7 +180,7 @@ fn order() -> Order {
 fn store(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = Settings { path: folder.path().to_owned(), bytes: 1 << 30 };
-    let store = Store::start(settings, Metrics::new("0").store().clone()).expect("a thread");
+    let store = Store::start(settings, Metrics::new("0").store().clone(), Panics::default()).expect("a thread");
     let key = StreamKey { route: "prices".into(), path: "/prices".to_owned(), shared: Vec::new(), origin: 0 };
     let stream = EventStream::with_room_for_a_past(key, Policy::default());
     let journal = store.keep(&stream, [0; 32]);

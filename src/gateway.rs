@@ -24,6 +24,7 @@ use crate::keeper::{self, Keeper};
 use crate::limits::Limits;
 use crate::listen::{Doors, Handover, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
+use crate::panics::Panics;
 use crate::serving::{self, PartsError};
 use crate::store::Store;
 use crate::stream::{EXPIRY_INTERVAL, LogStore, Streams};
@@ -31,7 +32,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
-use crate::workers::Workers;
+use crate::workers::{Workers, blocking};
 
 /// A gateway with its sockets bound.
 pub struct Gateway {
@@ -96,11 +97,15 @@ impl Gateway {
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         crate::auth::install_provider();
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let tasks = Tasks::default();
+        let panics = Panics::new({
+            let metrics = metrics.clone();
+            move |task| metrics.task_panicked(task)
+        });
+        let tasks = Tasks::new(panics.clone());
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
-        let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone())).transpose();
+        let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
         let streams = Streams::new(config.limits.streams, tasks.clone());
         let gate = Gate {
@@ -187,14 +192,15 @@ impl Gateway {
         let gate = &parts.gate;
         let tasks = gate.tasks.clone();
         // Apart from the other tasks: they end first, and then nothing comes to us any more.
-        let accepting = Tasks::default();
+        let accepting = Tasks::new(tasks.panics().clone());
         let mut certificates: Vec<Arc<Tls>> = Vec::new();
         for listener in self.listeners {
             let metrics = gate.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
             if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
                 certificates.push(tls.clone());
-                tasks.spawn("certificates", keeper::keep_certificates(tls.clone(), gate.clone()));
+                let (tls, gate) = (tls.clone(), gate.clone());
+                tasks.keep("certificates", "", move || keeper::keep_certificates(tls.clone(), gate.clone()));
             }
             let around = Surroundings {
                 doors: parts.doors.clone(),
@@ -213,11 +219,14 @@ impl Gateway {
         serving::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
         parts.keeper.report(&parts.readiness);
         parts.keeper.start(gate);
-        tasks.spawn("upkeep", upkeep(parts.clone()));
+        tasks.keep("upkeep", "", {
+            let parts = parts.clone();
+            move || upkeep(parts.clone())
+        });
 
         // The operator's port outlives the drain: it is where the drain is watched.
         let stop_admin = CancellationToken::new();
-        let admin_tasks = Tasks::default();
+        let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
             let introspection = Arc::new(parts.introspection());
             let desk = Arc::new(RevocationDesk(gate.authority.clone()));
@@ -384,7 +393,7 @@ async fn upkeep(parts: Arc<Parts>) {
                 gate.streams.expire();
                 let (introspection, metrics) = (parts.introspection(), gate.metrics.clone());
                 // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare.
-                let _ = tokio::task::spawn_blocking(move || {
+                blocking(move || {
                     introspection.sample_lag();
                     metrics.upkeep();
                 })

@@ -3,6 +3,7 @@
 //! One task for each of them, for what the authority knows from [`Keeper::start`] on. What a reloaded configuration leaves as it was is left running;
 //! what it no longer names is stopped. Does not decide what there is: the configuration does.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -68,12 +69,16 @@ impl Keeper {
                 false => fetch::tls_trusting(RootCertStore::empty()),
             };
             let (what, stop, authority) = (kept.what.clone(), kept.stop.clone(), gate.authority.clone());
-            let mut draining = gate.tasks.draining();
-            gate.tasks.spawn("keeper", async move {
-                tokio::select! {
-                    () = what.keep(&authority, tls) => {}
-                    () = stop.cancelled() => {}
-                    _ = draining.since() => {}
+            let (draining, doing) = (gate.tasks.draining(), what.to_string());
+            gate.tasks.keep("keeper", &doing, move || {
+                let (what, stop, authority) = (what.clone(), stop.clone(), authority.clone());
+                let (tls, mut draining) = (tls.clone(), draining.clone());
+                async move {
+                    tokio::select! {
+                        () = what.keep(&authority, tls) => {}
+                        () = stop.cancelled() => {}
+                        _ = draining.since() => {}
+                    }
                 }
             });
         }
@@ -148,6 +153,15 @@ impl What {
         match self {
             Self::Issuer(issuer) => issuer.run(tls).await,
             Self::Revocations(file) => authority.revocations().follow(file).await,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issuer(issuer) => f.write_str(&latch(issuer.name())),
+            Self::Revocations(file) => write!(f, "revocations of {}", file.display()),
         }
     }
 }

@@ -22,6 +22,7 @@ mod keeper;
 pub mod limits;
 pub mod listen;
 pub mod memory;
+pub mod panics;
 pub mod route;
 pub mod secret;
 mod serving;

@@ -1,57 +1,79 @@
 //! The only place that starts tasks, so that a drain knows them all and a panic in one is counted and not lost.
 //!
-//! Four kinds of task exist: services, connections (and what carries them on), ingests and catch-ups. Everything else is
-//! a future polled by its owner.
+//! What serves somebody ends with its panic: connections and what carries them on, ingests, catch-ups. What the whole
+//! gateway rests on is begun anew. Everything else is a future polled by its owner.
 
+use std::fmt::Display;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
-use tracing::error;
+
+use crate::panics::Panics;
 
 /// Starts tasks and waits for them.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     tracker: TaskTracker,
     draining: watch::Sender<Option<Instant>>,
-    panics: Arc<AtomicU64>,
+    panics: Panics,
 }
 
 /// Tells when the gateway began to leave. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Draining(watch::Receiver<Option<Instant>>);
 
+/// Between a panic and the next attempt: what panics at once, and always, must not take a core.
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Default for Tasks {
     fn default() -> Self {
-        Self { tracker: TaskTracker::new(), draining: watch::channel(None).0, panics: Arc::default() }
+        Self::new(Panics::default())
     }
 }
 
 impl Tasks {
-    /// Starts a task on the current runtime. The name is for the log.
-    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_on(&Handle::current(), name, task);
+    /// No tasks; their panics are told to `panics`.
+    pub fn new(panics: Panics) -> Self {
+        Self { tracker: TaskTracker::new(), draining: watch::channel(None).0, panics }
     }
 
-    /// Starts a task on the given runtime.
-    pub fn spawn_on(&self, runtime: &Handle, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let panics = self.panics.clone();
-        // By combinators: an `async` block would keep the task twice in the memory of every client.
-        let task = AssertUnwindSafe(task).catch_unwind().map(move |ended| {
-            if let Err(panic) = ended {
-                panics.fetch_add(1, Ordering::Relaxed);
-                error!(task = name, "task panicked");
-                resume_unwind(panic);
+    /// Starts a task on the current runtime. The name is for the log and the metrics.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_for(&Handle::current(), name, "", Box::pin(task));
+    }
+
+    /// Starts a task on the given runtime; what it is doing is for the log, if it panics.
+    pub fn spawn_for<D, F>(&self, runtime: &Handle, name: &'static str, doing: D, task: F)
+    where
+        D: Display + Send + Unpin + 'static,
+        F: Future<Output = ()> + Send + Unpin + 'static,
+    {
+        // The panic goes on into the runtime, so that what the task owns is dropped by somebody who panics.
+        runtime.spawn(self.tracker.track_future(self.panics.watched(name, doing, task)));
+    }
+
+    /// Starts a task that is made anew, after a pause, each time it panics.
+    pub fn keep<F>(&self, name: &'static str, doing: &str, make: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (panics, doing) = (self.panics.clone(), Arc::<str>::from(doing));
+        self.spawn(name, async move {
+            loop {
+                let begun = panics.watched(name, doing.clone(), Box::pin(make()));
+                if AssertUnwindSafe(begun).catch_unwind().await.is_ok() {
+                    return;
+                }
+                sleep(PAUSE).await;
             }
         });
-        runtime.spawn(self.tracker.track_future(task));
     }
 
     /// The signal that the gateway is leaving.
@@ -83,9 +105,9 @@ impl Tasks {
         self.tracker.len()
     }
 
-    /// How many tasks have panicked.
-    pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+    /// Where panics of tasks, and of what they look after, are told.
+    pub fn panics(&self) -> &Panics {
+        &self.panics
     }
 }
 
@@ -107,5 +129,28 @@ impl Draining {
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
         self.0.borrow().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_is_made_anew_when_it_panics() {
+        let (tasks, begun) = (Tasks::default(), Arc::new(AtomicU64::new(0)));
+        let count = begun.clone();
+
+        tasks.keep("kept", "counting", move || {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                assert!(number > 2, "for the test");
+            }
+        });
+
+        assert_eq!(tasks.wait(Duration::from_secs(60)).await, 0, "its end is its end");
+        assert_eq!((begun.load(Ordering::Relaxed), tasks.panics().count()), (4, 3));
     }
 }

@@ -14,12 +14,25 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use crate::panics;
+
 /// Starts a thread that is none of the workers.
 ///
 /// # Errors
 /// When the system has no room for one.
 pub fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// Runs what waits for a disk or takes its time, on a thread that may. A panic there goes on here. Cancel-safe, but what has
+/// begun is done.
+pub async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(move || panics::elsewhere(run)).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(panic)) => panic.resume(),
+        // The runtime ends, and this task with it.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// The workers. Cheap to clone.

@@ -118,6 +118,27 @@ async fn snapshot(body: &mut Incoming) -> Value {
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// A callback with a defect.
+struct Panics;
+
+impl Revocations for Panics {
+    fn revoke(&self, _: Bytes) -> (StatusCode, Value) {
+        panic!("for the test")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_with_500_and_counted_and_the_port_serves_on() {
+    let port = Port::with(Some(Arc::new(Panics)));
+
+    let request = Request::post("/revocations").header("host", "admin").body(Full::from("{}")).unwrap();
+    let (status, _, _) = read(port.send(request).await).await;
+
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let (_, _, metrics) = port.get("/metrics").await;
+    assert!(metrics.contains("rillgate_task_panics_total{task=\"admin\"} 1\n"), "{metrics}");
+}
+
 #[tokio::test]
 async fn a_live_process_says_so() {
     let port = Port::open();

@@ -27,6 +27,7 @@ use super::health::Readiness;
 use super::service::Service;
 use super::snapshot::Snapshots;
 use super::{Introspect, Revocations};
+use crate::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 
@@ -46,8 +47,13 @@ impl Admin {
         revocations: Option<Arc<dyn Revocations>>,
     ) -> Self {
         let snapshots = Snapshots::new(version.to_owned(), metrics.clone(), readiness.clone(), introspect.clone());
+        let panics = Panics::new({
+            let metrics = metrics.clone();
+            move |task| metrics.task_panicked(task)
+        });
         let service = Service {
             metrics,
+            panics,
             readiness,
             introspect,
             revocations,

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited, StreamBody};
 use percent_encoding::percent_decode_str;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -24,12 +24,14 @@ use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
 use super::{Introspect, Revocations, guard, page, tap};
+use crate::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 
 /// What all connections of the admin port share.
 pub(super) struct Service {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) panics: Panics,
     pub(super) readiness: Arc<Readiness>,
     pub(super) introspect: Arc<dyn Introspect>,
     pub(super) revocations: Option<Arc<dyn Revocations>>,
@@ -55,7 +57,7 @@ impl Service {
         let path = request.uri().path();
         if let Some(revocations) = self.revocations.as_ref().filter(|_| path == "/revocations") {
             return match *request.method() {
-                Method::POST => revoke(revocations.clone(), request).await,
+                Method::POST => revoke(&self.panics, revocations.clone(), request).await,
                 _ => wrong_method("POST"),
             };
         }
@@ -100,22 +102,22 @@ impl Service {
 
     async fn metrics(&self) -> Response<Body> {
         let metrics = self.metrics.clone();
-        match spawn_blocking(move || metrics.render()).await {
-            Ok(text) => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
-            Err(_) => failed(),
+        match blocking(&self.panics, "/metrics", move || metrics.render()).await {
+            Some(text) => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+            None => failed(),
         }
     }
 
     async fn streams(&self) -> Response<Body> {
         let introspect = self.introspect.clone();
-        let made = spawn_blocking(move || json(StatusCode::OK, &introspect.streams())).await;
-        made.unwrap_or_else(|_| failed())
+        let made = blocking(&self.panics, "/streams", move || json(StatusCode::OK, &introspect.streams())).await;
+        made.unwrap_or_else(failed)
     }
 
     async fn stream(&self, one: OneStream) -> Response<Body> {
         let introspect = self.introspect.clone();
-        let found = spawn_blocking(move || introspect.stream(&one.route, &one.key)).await;
-        found.map_or_else(|_| failed(), |found| found.map_or_else(no_stream, |stream| json(StatusCode::OK, &stream)))
+        let found = blocking(&self.panics, "/streams/", move || introspect.stream(&one.route, &one.key)).await;
+        found.map_or_else(failed, |found| found.map_or_else(no_stream, |stream| json(StatusCode::OK, &stream)))
     }
 
     async fn tap(&self, one: OneStream, method: &Method, leave: CancellationToken) -> Response<Body> {
@@ -123,8 +125,8 @@ impl Service {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages and taps are open");
         };
         let introspect = self.introspect.clone();
-        let found = spawn_blocking(move || introspect.tap(&one.route, &one.key)).await;
-        let Ok(found) = found else { return failed() };
+        let found = blocking(&self.panics, "/tap/", move || introspect.tap(&one.route, &one.key)).await;
+        let Some(found) = found else { return failed() };
         let Some(tap) = found else { return no_stream() };
         let body = match *method {
             Method::HEAD => Body::default(),
@@ -139,7 +141,7 @@ impl Service {
         };
         let body = match *method {
             Method::HEAD => Body::default(),
-            _ => viewer(self.snapshots.clone(), permit, leave),
+            _ => viewer(self.panics.clone(), self.snapshots.clone(), permit, leave),
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }
@@ -161,7 +163,7 @@ impl OneStream {
 }
 
 /// Hands the body to the gateway.
-async fn revoke<B>(revocations: Arc<dyn Revocations>, request: Request<B>) -> Response<Body>
+async fn revoke<B>(panics: &Panics, revocations: Arc<dyn Revocations>, request: Request<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -170,8 +172,8 @@ where
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let answer = spawn_blocking(move || revocations.revoke(body)).await;
-    answer.map_or_else(|_| failed(), |(status, value)| json(status, &value))
+    let answer = blocking(panics, "/revocations", move || revocations.revoke(body)).await;
+    answer.map_or_else(failed, |(status, value)| json(status, &value))
 }
 
 /// Replaces the log's filter by the body.
@@ -225,21 +227,33 @@ fn no_stream() -> Response<Body> {
 }
 
 /// One snapshot per second until the client or `leave` ends it.
-fn viewer(snapshots: Arc<Snapshots>, permit: OwnedSemaphorePermit, leave: CancellationToken) -> Body {
+fn viewer(
+    panics: Panics,
+    snapshots: Arc<Snapshots>,
+    permit: OwnedSemaphorePermit,
+    leave: CancellationToken,
+) -> Body {
     let mut seconds = interval(PERIOD);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state = (snapshots, seconds, leave, permit);
-    StreamBody::new(stream::unfold(state, async |(snapshots, mut seconds, leave, permit)| {
-        let event = next(&snapshots, &mut seconds, &leave).await?;
-        Some((Ok::<_, Infallible>(Frame::data(event)), (snapshots, seconds, leave, permit)))
+    let state = (panics, snapshots, seconds, leave, permit);
+    StreamBody::new(stream::unfold(state, async |(panics, snapshots, mut seconds, leave, permit)| {
+        leave.run_until_cancelled(seconds.tick()).await?;
+        let made = snapshots.clone();
+        let event = blocking(&panics, "/events", move || made.event()).await?;
+        Some((Ok::<_, Infallible>(Frame::data(event)), (panics, snapshots, seconds, leave, permit)))
     }))
     .boxed_unsync()
 }
 
-async fn next(snapshots: &Arc<Snapshots>, seconds: &mut Interval, leave: &CancellationToken) -> Option<Bytes> {
-    leave.run_until_cancelled(seconds.tick()).await?;
-    let snapshots = snapshots.clone();
-    spawn_blocking(move || snapshots.event()).await.ok()
+/// Runs what takes long off the runtime's workers. `None`: it panicked.
+async fn blocking<T: Send + 'static>(
+    panics: &Panics,
+    doing: &'static str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let panics = panics.clone();
+    // No other error than that the runtime ends, and this with it.
+    spawn_blocking(move || panics.catch("admin", &doing, run)).await.ok().flatten()
 }
 
 /// A callback panicked: a defect of ours, which the connection survives.

@@ -26,6 +26,7 @@ use super::remote::Remote;
 use super::settings::{IssuerSettings, KeySource};
 use super::source::{Source, SourceError};
 use super::verify::{self, Expected};
+use crate::workers::blocking;
 
 /// Told of every refresh of a JWKS URL: the issuer's name, and `ok` or the kind of failure (both are metric labels).
 pub type RefreshObserver = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
@@ -184,10 +185,8 @@ impl Issuer {
             *source.stamp.lock() = stamp;
             let (path, settings) = (path.to_owned(), settings.clone());
             let allowed = self.settings.algorithms.clone();
-            let read = tokio::task::spawn_blocking(move || keyfile::load(&path, &settings, &allowed)).await;
-            if let Ok(result) = read {
-                self.settle(source, result);
-            }
+            let read = blocking(move || keyfile::load(&path, &settings, &allowed)).await;
+            self.settle(source, read);
         }
     }
 

@@ -16,6 +16,7 @@ use super::grant::Grant;
 use super::keyfile;
 use super::revocation::{self, Revocation, RevocationError};
 use crate::files::Stamp;
+use crate::workers::blocking;
 
 /// Most different claims that revocations are about: each costs a look-up per check.
 pub const MAX_CLAIMS: usize = 16;
@@ -111,8 +112,7 @@ impl Revocations {
             if stamp.is_some() && stamp != last {
                 // A hundred thousand entries take longer to read than a stream may wait.
                 let file = path.to_owned();
-                let read = tokio::task::spawn_blocking(move || revocation::read(&file)).await;
-                let Ok(read) = read else { continue };
+                let read = blocking(move || revocation::read(&file)).await;
                 match read.and_then(|revocations| self.replace_filed(revocations, SystemTime::now())) {
                     Ok(()) => tracing::info!(entries = self.len(), "revocations loaded"),
                     Err(error) => tracing::warn!(%error, "revocations not loaded, the earlier ones stay"),

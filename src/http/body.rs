@@ -41,6 +41,13 @@ impl listen::ResponseBody for ResponseBody {
             Self::Whole(_) | Self::Opening(_) => Poll::Pending,
         }
     }
+
+    fn fail(&mut self) {
+        match self {
+            Self::Events(events) => events.fail(),
+            Self::Whole(_) | Self::Opening(_) => {}
+        }
+    }
 }
 
 impl Body for ResponseBody {

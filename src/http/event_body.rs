@@ -88,6 +88,11 @@ impl EventBody {
         self.grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx)
     }
 
+    /// It has panicked, and goes no further.
+    pub fn fail(&mut self) {
+        self.delivery.ended(End::Error);
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
         loop {
             if let Some(mut piece) = self.waiting.take() {

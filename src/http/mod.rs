@@ -23,6 +23,7 @@ mod seats;
 mod service;
 mod settling;
 mod share;
+mod shown;
 mod subscribe;
 mod target;
 mod trace;

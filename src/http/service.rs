@@ -14,7 +14,7 @@ use super::gate::Gate;
 use super::rejection::{Rejection, SoftRetry};
 use super::target::Target;
 use super::trace::{REQUEST_ID, Trace};
-use super::{access, cors, subscribe};
+use super::{access, cors, shown, subscribe};
 use crate::chance;
 use crate::listen::{self, Peer, Takeover, Unread};
 use crate::route::Route;
@@ -31,7 +31,10 @@ pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
         if let Some(connection) = request.extensions().get::<Takeover>() {
             connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
         }
-        Box::pin(answer(gate.clone(), request))
+        let gate = gate.clone();
+        let doing = format!("{} {}", request.method(), shown::path(request.uri().path()));
+        let panics = gate.tasks.panics().clone();
+        Box::pin(panics.watched("request", doing, Box::pin(answer(gate, request))))
     }
 }
 
@@ -79,7 +82,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     metrics.request(status);
     // A subscription's line is written when it ends.
     if !matches!(response.body(), ResponseBody::Opening(_) | ResponseBody::Events(_)) {
-        Caller::of(&gate, &head, None).answered(metrics.name(), status, refused, since);
+        Caller::of(&gate, &head, None).answered(metrics.name(), &shown::path(head.uri.path()), status, refused, since);
     }
     response
 }

@@ -99,7 +99,7 @@ impl Writer {
     }
 
     /// Writes until the end. `held` is what could not be sent so far.
-    pub fn run(self, held: Vec<u8>) -> impl Future<Output = ()> + Send {
+    pub fn run(self, held: Vec<u8>) -> impl Future<Output = ()> + Send + Unpin {
         match held.is_empty() {
             true => Writing { writer: Some(self), slowly: None },
             false => Writing { writer: None, slowly: Some(Box::pin(self.pause(Pause::Held(held)))) },

@@ -1,8 +1,10 @@
 //! What carries a connection on when its protocol is known: a task of its own, and what counts the connection.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
 use super::admission::Admitted;
 use crate::tasks::Tasks;
@@ -11,6 +13,7 @@ use crate::telemetry::{ListenerMetrics, Protocol};
 /// Starts the task that carries a connection on. The connection counts as open until that ends, or is never started.
 pub struct Carrier {
     tasks: Tasks,
+    client: SocketAddr,
     open: Open,
 }
 
@@ -22,9 +25,15 @@ struct Open {
 }
 
 impl Carrier {
-    pub(super) fn new(tasks: Tasks, metrics: Arc<ListenerMetrics>, protocol: Protocol, admitted: Admitted) -> Self {
+    pub(super) fn new(
+        tasks: Tasks,
+        metrics: Arc<ListenerMetrics>,
+        protocol: Protocol,
+        client: SocketAddr,
+        admitted: Admitted,
+    ) -> Self {
         metrics.opened(protocol);
-        Self { tasks, open: Open { metrics, protocol, admitted } }
+        Self { tasks, client, open: Open { metrics, protocol, admitted } }
     }
 
     /// Whether the client's address has more connections than it may.
@@ -33,10 +42,14 @@ impl Carrier {
     }
 
     /// Starts it. It is small and fresh: the one before holds a handshake, or a whole HTTP/1 connection.
-    pub fn carry(self, connection: impl Future<Output = ()> + Send + 'static) {
-        let Self { tasks, open } = self;
-        // Not an `async` block: that would keep the connection twice.
-        tasks.spawn("connection's carrier", connection.map(move |()| drop(open)));
+    pub fn carry(self, connection: impl Future<Output = ()> + Send + Unpin + 'static) {
+        let Self { tasks, client, open } = self;
+        let name = match open.protocol {
+            Protocol::Http1 => "writer",
+            Protocol::Http2 => "connection",
+        };
+        // Neither an `async` block, which would keep the connection twice, nor a box, which would be one more place to look.
+        tasks.spawn_for(&Handle::current(), name, client, connection.map(move |()| drop(open)));
     }
 }
 

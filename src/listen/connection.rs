@@ -78,6 +78,9 @@ pub trait ResponseBody:
     /// Polled while what it gave last waits for the client to take it. Completes when the client has had its time and is
     /// to be cut off. `is_stalled`: it has taken nothing for as long as a client may.
     fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()>;
+
+    /// It has panicked on HTTP/2, and is dropped next.
+    fn fail(&mut self);
 }
 
 impl Peer {

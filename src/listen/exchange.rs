@@ -91,6 +91,19 @@ impl<B: ResponseBody> Exchange<B> {
     }
 }
 
+impl<B: ResponseBody> Exchange<B> {
+    /// Ends it after it has panicked: for this client only, and as our fault (RFC 9113, 5.4.2).
+    pub(super) fn fail(self) {
+        match self.stage {
+            Stage::Answering(mut answering) => answering.respond.send_reset(Reason::INTERNAL_ERROR),
+            Stage::Sending(mut sending) => {
+                sending.body.fail();
+                sending.stream.send_reset(Reason::INTERNAL_ERROR);
+            }
+        }
+    }
+}
+
 impl Ended {
     /// A stream is over without us: the client has reset it, or the connection is gone.
     fn of(reset: &Result<Reason, h2::Error>) -> Self {

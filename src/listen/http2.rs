@@ -4,6 +4,7 @@
 //! goes out in one write. Where many responses do little each, a task for each would cost more than they do. Does not
 //! know what is served; what a connection may take its time over is told by `pace`.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use h2::server::{self, Connection, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -26,7 +27,8 @@ use super::transport::Transport;
 use super::unserved::Unserved;
 use crate::aside::Aside;
 use crate::limits::Limits;
-use crate::tasks::Draining;
+use crate::panics::Panics;
+use crate::tasks::Tasks;
 
 /// What a client may send before we read: enough for a ticket request, too little to hurt.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
@@ -41,11 +43,11 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
     peer: Peer,
     service: S,
     limits: &Limits,
-    draining: Draining,
+    tasks: &Tasks,
     unserved: Unserved,
 ) -> Option<Serving<B, S>> {
     let pace = Arc::new(Pace::of_http2(limits));
-    let departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
+    let departure = Box::pin(departure(tasks.draining(), pace.clone(), peer.has_successor));
     let wire = Arc::new(Wire::default());
     let handshake = server::Builder::new()
         .max_concurrent_streams(limits.h2_streams)
@@ -83,6 +85,8 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
         shut: Shut::default(),
         resets: Resets::new((!is_shared).then_some(limits.resets_per_connection)),
         is_leaving: false,
+        is_broken: false,
+        panics: tasks.panics().clone(),
         unserved,
     })
 }
@@ -116,6 +120,9 @@ pub(super) struct Serving<B, S> {
     shut: Shut,
     resets: Resets,
     is_leaving: bool,
+    /// Whether a panic has left h2 in a state that nothing can be done with.
+    is_broken: bool,
+    panics: Panics,
     unserved: Unserved,
 }
 
@@ -133,7 +140,7 @@ impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
             // What the streams tell the connection is looked at right after them.
             this.inbox.mute();
             let due = this.poll_exchanges(cx);
-            if this.spend().is_ready() {
+            if this.is_broken || this.spend().is_ready() {
                 return Poll::Ready(());
             }
             let Some(waker) = this.inbox.asked(cx).cloned() else { return Poll::Pending };
@@ -171,35 +178,53 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
         }
     }
 
-    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let request = Request::from_parts(head, Unread { is_empty: body.is_end_stream() });
         let under_way = self.pace.request();
-        let answer = (self.service)(self.peer.announce(request));
+        let asked = || (self.service)(self.peer.announce(request));
+        let Some(answer) = self.panics.catch("request", &self.peer.address, asked) else {
+            return respond.send_reset(Reason::INTERNAL_ERROR);
+        };
         // One is the rule: no room for more before there are more.
         self.exchanges.reserve_exact(1);
         self.exchanges.push(Exchange::new(&method, answer, respond, body, under_way));
     }
 
-    /// How many had asked for it.
+    /// How many had asked for it. One that panics is reset, and its siblings go on.
     fn poll_exchanges(&mut self, cx: &Context<'_>) -> usize {
         let mut due = 0;
         // From the last one on: what takes the place of one that is done has been polled.
-        for index in (0..self.exchanges.len()).rev() {
-            let polled = self.exchanges[index].poll(cx, &self.wire.window, self.keepalive.patience);
-            due += usize::from(polled.is_some());
-            let Some(Poll::Ready(ended)) = polled else { continue };
-            self.exchanges.swap_remove(index);
-            match ended {
-                Ended::Done => {}
-                Ended::Reset => self.resets.add(Instant::now()),
+        let mut left = self.exchanges.len();
+        let is_polled = Cell::new(false);
+        while left > 0 {
+            let Self { panics, exchanges, wire, keepalive, resets, peer, .. } = self;
+            let polled = panics.catch("exchange", &peer.address, || {
+                while left > 0 {
+                    left -= 1;
+                    is_polled.set(true);
+                    let polled = exchanges[left].poll(cx, &wire.window, keepalive.patience);
+                    is_polled.set(false);
+                    due += usize::from(polled.is_some());
+                    let Some(Poll::Ready(ended)) = polled else { continue };
+                    match ended {
+                        Ended::Done => {}
+                        Ended::Reset => resets.add(Instant::now()),
+                    }
+                    drop(exchanges.swap_remove(left));
+                }
+            });
+            // Else it was gone already, and what it left panicked.
+            if polled.is_none() && is_polled.get() {
+                let failed = exchanges.swap_remove(left);
+                self.is_broken |= panics.catch("exchange", &peer.address, || failed.fail()).is_none();
             }
-            if self.exchanges.is_empty() {
-                // Never later than it was: else who keeps coming and going would never be looked at.
-                let tick = self.tick.deadline().min(Instant::now() + self.pace.tick());
-                self.tick.as_mut().reset(tick);
-            }
+        }
+        if self.exchanges.is_empty() && due > 0 {
+            // Never later than it was: else who keeps coming and going would never be looked at.
+            let tick = self.tick.deadline().min(Instant::now() + self.pace.tick());
+            self.tick.as_mut().reset(tick);
         }
         due
     }

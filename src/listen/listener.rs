@@ -122,7 +122,8 @@ impl Listener {
                         trouble = None;
                         // Taken off this runtime: it is about to be registered with a worker's.
                         if let Ok(tcp) = tcp.into_std() {
-                            deal(tcp, address, &around, service.clone());
+                            let panics = around.tasks.panics();
+                            panics.catch("accept", &address, || deal(tcp, address, &around, service.clone()));
                         }
                     }
                     // The client was gone before we looked: not our trouble.
@@ -152,7 +153,9 @@ impl Listener {
 fn empty<B: ResponseBody>(socket: &TcpListener, around: &Surroundings, service: &impl Service<B>) {
     for _ in 0..socket::BACKLOG {
         match socket.accept() {
-            Ok((tcp, address)) => deal(tcp, address, around, service.clone()),
+            Ok((tcp, address)) => {
+                around.tasks.panics().catch("accept", &address, || deal(tcp, address, around, service.clone()));
+            }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => return,
         }
@@ -178,7 +181,7 @@ fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundi
     }
     let worker = around.workers.next();
     let (tasks, around) = (around.tasks.clone(), around.clone());
-    tasks.spawn_on(&worker, "connection", Box::pin(connect(tcp, address, around, limits, service, admitted)));
+    tasks.spawn_for(&worker, "connection", address, Box::pin(connect(tcp, address, around, limits, service, admitted)));
 }
 
 async fn connect<B: ResponseBody>(
@@ -200,7 +203,7 @@ async fn connect<B: ResponseBody>(
         (tcp, Origin { address, admitted })
     };
     let Some((transport, protocol)) = connection::establish(tcp, &around, &limits).await else { return };
-    let carrier = Carrier::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.admitted);
+    let carrier = Carrier::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.address, origin.admitted);
     let peer = Peer {
         address: origin.address,
         protocol,
@@ -211,15 +214,15 @@ async fn connect<B: ResponseBody>(
         has_successor: around.handover.has_successor(),
     };
     let unserved = Unserved::new(around.metrics.clone(), &peer);
-    let draining = around.tasks.draining();
     match protocol {
         Protocol::Http2 => {
-            let opening = http2::open(transport, peer, service, &limits, draining, unserved);
+            let opening = http2::open(transport, peer, service, &limits, &around.tasks, unserved);
             if let Some(serving) = Box::pin(opening).await {
                 carrier.carry(serving);
             }
         }
         Protocol::Http1 => {
+            let draining = around.tasks.draining();
             let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
             if let Some((writer, transport, held)) = Box::pin(served).await {
                 writer(transport, held, carrier);

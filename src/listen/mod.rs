@@ -47,3 +47,6 @@ pub use takeover::{Takeover, Writer};
 pub use tls::{Tls, TlsError};
 pub use transport::Transport;
 pub use trusted::TrustedProxies;
+
+#[cfg(test)]
+mod panics_tests;

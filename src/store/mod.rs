@@ -37,6 +37,7 @@ pub use self::folder::examine;
 use self::inbox::{Inbox, Opening, Stored};
 use self::record::StoreKey;
 use self::writer::Writer;
+use crate::panics::Panics;
 use crate::stream::{EventStream, Journal, Kept, LogStore, Offset};
 use crate::telemetry::StoreMetrics;
 use crate::workers;
@@ -70,9 +71,9 @@ impl Store {
     ///
     /// # Errors
     /// When the system has no room for a thread.
-    pub fn start(settings: Settings, metrics: Arc<StoreMetrics>) -> std::io::Result<Self> {
+    pub fn start(settings: Settings, metrics: Arc<StoreMetrics>, panics: Panics) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
-        let writer = Writer::new(settings, inbox.clone(), metrics.clone());
+        let writer = Writer::new(settings, inbox.clone(), metrics.clone(), panics);
         let thread = workers::thread("store", move || writer.run())?;
         Ok(Self { inbox, metrics, thread: Arc::new(Mutex::new(Some(thread))) })
     }

@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::folder::Folder;
 use super::ledger::{Ledger, Page};
 use super::record::{Record, StoreKey};
+use crate::panics::Panics;
 
 /// A store that can be used.
 #[derive(Debug)]
@@ -47,20 +48,20 @@ impl Shelf {
     ///
     /// # Errors
     /// See [`Fault`]; never that it is corrupt, unless the new one is as well.
-    pub fn open(settings: &Settings) -> Result<Self, Fault> {
+    pub fn open(settings: &Settings, panics: &Panics) -> Result<Self, Fault> {
         let folder = Folder::take(&settings.path)?;
-        match Self::within(folder) {
+        match Self::within(folder, panics) {
             Ok(shelf) => Ok(shelf),
             Err((folder, Fault::Corrupt(what))) => {
                 set_aside(&folder, &what)?;
-                Self::within(folder).map_err(|(_, fault)| fault)
+                Self::within(folder, panics).map_err(|(_, fault)| fault)
             }
             Err((_, fault)) => Err(fault),
         }
     }
 
-    fn within(folder: Folder) -> Result<Self, (Folder, Fault)> {
-        let opened = guarded(|| {
+    fn within(folder: Folder, panics: &Panics) -> Result<Self, (Folder, Fault)> {
+        let opened = guarded(panics, || {
             let ledger = Ledger::open(folder.file()?)?;
             let mut books = Books::default();
             ledger.records(|key, record| books.note(key, &record))?;
@@ -76,9 +77,9 @@ impl Shelf {
     ///
     /// # Errors
     /// What the system says.
-    pub fn condemn(self, what: &str) -> Result<PathBuf, Fault> {
+    pub fn condemn(self, what: &str, panics: &Panics) -> Result<PathBuf, Fault> {
         let Self { ledger, folder, .. } = self;
-        let _ = guarded(|| {
+        let _ = guarded(panics, || {
             drop(ledger);
             Ok(())
         });
@@ -96,11 +97,9 @@ fn set_aside(folder: &Folder, what: &str) -> Result<PathBuf, Fault> {
 ///
 /// # Errors
 /// See [`Fault`].
-pub fn guarded<T>(act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Fault::Corrupt("its reader failed".to_owned())),
-    }
+pub fn guarded<T>(panics: &Panics, act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    let outcome = panics.catch("store", &"using the file", act);
+    outcome.unwrap_or_else(|| Err(Fault::Corrupt("its reader failed".to_owned())))
 }
 
 impl Books {

@@ -19,6 +19,7 @@ use super::ledger::Page;
 use super::record::StoreKey;
 use super::shelf::{Books, Shelf, guarded};
 use super::{COMMIT_INTERVAL, Settings};
+use crate::panics::Panics;
 use crate::stream::Kept;
 use crate::telemetry::StoreMetrics;
 
@@ -27,6 +28,9 @@ pub struct Writer {
     settings: Settings,
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
+    panics: Panics,
+    /// Whether the last work has come.
+    is_over: bool,
     /// The open file. `None`: it cannot be used, and is tried again.
     shelf: Option<Shelf>,
     desk: Desk,
@@ -63,37 +67,65 @@ type Answer = (tokio::sync::oneshot::Sender<Option<Kept>>, Option<Kept>);
 
 impl Writer {
     /// A writer that has not begun.
-    pub fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>) -> Self {
+    pub fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>, panics: Panics) -> Self {
         inbox.say(Some("is being opened".to_owned()));
         let now = Instant::now();
         let desk = Desk::default();
         let (next_try, next_upkeep, next_commit) = (now, now, now);
         let (shelf, retry, is_on_trial) = (None, FIRST_RETRY, false);
-        Self { settings, inbox, metrics, shelf, desk, next_try, retry, is_on_trial, next_upkeep, next_commit }
+        Self {
+            settings,
+            inbox,
+            metrics,
+            panics,
+            is_over: false,
+            shelf,
+            desk,
+            next_try,
+            retry,
+            is_on_trial,
+            next_upkeep,
+            next_commit,
+        }
     }
 
     /// Works until there is no more work to come.
     pub fn run(mut self) {
-        loop {
-            if self.shelf.is_none() && Instant::now() >= self.next_try {
-                self.open();
-            }
-            let deadline = match self.shelf {
-                Some(_) if self.desk.unfinished.is_empty() => self.next_upkeep,
-                Some(_) => Instant::now(),
-                None => self.next_try,
-            };
-            let work = self.inbox.take(self.next_commit, deadline);
-            let is_last = work.is_last;
-            self.serve(work);
-            if is_last {
-                return;
+        let panics = self.panics.clone();
+        while !self.is_over {
+            if panics.catch("store", &"writing event logs", || self.turn()).is_none() {
+                self.next_try = Instant::now() + FIRST_RETRY;
+                // What is believed about the file may be half of the truth.
+                panics.catch("store", &"giving up the file", || self.give_up());
             }
         }
     }
 
+    fn turn(&mut self) {
+        if self.shelf.is_none() && Instant::now() >= self.next_try {
+            self.open();
+        }
+        let deadline = match self.shelf {
+            Some(_) if self.desk.unfinished.is_empty() => self.next_upkeep,
+            Some(_) => Instant::now(),
+            None => self.next_try,
+        };
+        let work = self.inbox.take(self.next_commit, deadline);
+        self.is_over = work.is_last;
+        self.serve(work);
+    }
+
+    /// The writer failed, and not the file.
+    fn give_up(&mut self) {
+        let fault = Fault::Unusable("its writer failed".to_owned());
+        match self.shelf {
+            Some(_) => self.lose(&fault),
+            None => self.failed(&fault),
+        }
+    }
+
     fn open(&mut self) {
-        match Shelf::open(&self.settings) {
+        match Shelf::open(&self.settings, &self.panics) {
             Ok(shelf) => {
                 self.metrics.bytes(shelf.books.bytes());
                 // What the open streams lack.
@@ -151,7 +183,7 @@ impl Writer {
             let (ledger, books, desk) = (&shelf.ledger, &mut shelf.books, &mut self.desk);
             let (most_bytes, metrics) = (self.settings.bytes, &*self.metrics);
             let round = Round { requests: &mut requests, changed: &changed, most_bytes, is_upkeep, metrics };
-            match guarded(|| ledger.write(|page| desk.work(page, books, round))) {
+            match guarded(&self.panics, || ledger.write(|page| desk.work(page, books, round))) {
                 Ok(answers) => {
                     self.metrics.bytes(shelf.books.bytes());
                     for (asker, kept) in answers {
@@ -175,12 +207,12 @@ impl Writer {
         let shelf = self.shelf.take().expect("it has just failed");
         self.failed(fault);
         if let Fault::Corrupt(what) = fault {
-            match shelf.condemn(what) {
+            match shelf.condemn(what, &self.panics) {
                 Ok(_) => self.next_try = Instant::now(),
                 Err(fault) => self.failed(&fault),
             }
         } else {
-            let _ = guarded(|| {
+            let _ = guarded(&self.panics, || {
                 drop(shelf);
                 Ok(())
             });

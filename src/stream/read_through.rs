@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
@@ -111,7 +112,8 @@ impl ReadThrough {
             result: sender,
         };
         let (turns, observer, source) = (self.turns.clone(), self.observer.clone(), source());
-        tasks.spawn("catch-up", run.run(turns, observer, source));
+        let (here, doing) = (Handle::current(), stream.key().clone());
+        tasks.spawn_for(&here, "catch-up", doing, Box::pin(run.run(turns, observer, source)));
         receiver
     }
 }

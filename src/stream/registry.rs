@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::debug;
@@ -141,7 +142,8 @@ impl Streams {
                 stream.count_in(self.sum.clone());
                 let stream = free.insert(stream).clone();
                 let subscription = stream.subscribe();
-                self.tasks.spawn("ingest", self.clone().keep(stream, spec));
+                let (here, doing, task) = (Handle::current(), key.clone(), Box::pin(self.clone().keep(stream, spec)));
+                self.tasks.spawn_for(&here, "ingest", doing, task);
                 Ok(subscription)
             }
         }

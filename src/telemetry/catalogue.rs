@@ -113,6 +113,24 @@ pub(super) const LAG_EVENTS_BUCKETS: &[f64] =
 /// The reasons of a gap; label `reason` of [`GAPS`].
 pub(super) const GAP_REASONS: [&str; 6] = ["evicted", "unknown", "restarted", "lagged", "upstream", "too_large"];
 
+/// The tasks that may panic; label `task` of [`TASK_PANICS`]. They exist at zero, so that an increase over them sees the
+/// first.
+pub(super) const TASKS: [&str; 13] = [
+    "accept",
+    "admin",
+    "admin connection",
+    "catch-up",
+    "certificates",
+    "connection",
+    "exchange",
+    "ingest",
+    "keeper",
+    "request",
+    "store",
+    "upkeep",
+    "writer",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +180,7 @@ mod tests {
             (STREAMS, states),
             (SUBSCRIBERS, protocols),
             (GAPS, GAP_REASONS.to_vec()),
+            (TASK_PANICS, TASKS.to_vec()),
         ] {
             let row = page.lines().find(|line| line.starts_with(&format!("| `{metric}`"))).expect("tested above");
             for word in words {

@@ -36,6 +36,9 @@ impl Metrics {
         let registry = Registry::new();
         registry.gauge(catalogue::BUILD_INFO, vec![Label::new("version", version.to_owned())]).set(1.0);
         let unrouted = Arc::new(RouteMetrics::new(&registry, RouteMetrics::NONE));
+        for task in catalogue::TASKS {
+            registry.counter(catalogue::TASK_PANICS, labels([("task", task.into())])).increment(0);
+        }
         Arc::new(Self {
             handle: registry.handle(),
             accepted: Arc::new(Accepted::new(&registry, unrouted.clone())),

@@ -109,7 +109,7 @@ impl House {
 
 fn writer(folder: &TempDir, bytes: u64) -> Writer {
     let settings = Settings { path: folder.path().join("store"), bytes };
-    let mut writer = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone());
+    let mut writer = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
     writer.open();
     assert!(writer.shelf.is_some(), "{:?}", writer.inbox.trouble());
     writer
@@ -378,7 +378,7 @@ fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
 fn a_second_writer_waits_for_the_first() {
     let mut house = House::new(10, 1 << 20);
     let settings = Settings { path: house.folder.path().join("store"), bytes: 1 << 20 };
-    let mut second = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone());
+    let mut second = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
 
     second.open();
     assert_eq!(second.inbox.trouble().unwrap(), "degraded: another process has the store open");

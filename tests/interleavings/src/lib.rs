@@ -12,6 +12,8 @@ pub mod aside;
 pub mod backoff;
 #[path = "../../../src/chance.rs"]
 pub mod chance;
+#[path = "../../../src/panics.rs"]
+pub mod panics;
 #[path = "../../../src/spoken.rs"]
 pub mod spoken;
 #[path = "../../../src/sse/mod.rs"]

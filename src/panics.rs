@@ -1,0 +1,231 @@
+//! Panics: each is a defect of rillgate's. It is counted, logged once with what was being done, and ends no more than
+//! what it happened in.
+//!
+//! Whoever runs something for somebody (a task, a response, a look at the disk) watches it. A panic is reported by the
+//! innermost who watches, and unwinds on to whoever owns what it has broken. Decides nothing about what happens then.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Display};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tracing::error;
+
+/// Counts and logs panics. Cheap to clone.
+#[derive(Clone)]
+pub struct Panics(Arc<Reports>);
+
+struct Reports {
+    count: AtomicU64,
+    observer: Box<dyn Fn(&'static str) + Send + Sync>,
+}
+
+/// A panic that has been reported, on its way out.
+struct Reported;
+
+/// A panic of another thread, with its words, on its way to whoever waits for what that thread does.
+#[derive(Debug)]
+pub struct Elsewhere(String);
+
+impl Panics {
+    /// `observer` is told the task's name, for each panic once.
+    pub fn new(observer: impl Fn(&'static str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Reports { count: AtomicU64::new(0), observer: Box::new(observer) }))
+    }
+
+    /// How many there have been.
+    pub fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Runs it. A panic is reported, and goes on.
+    pub fn watch<T>(&self, task: &'static str, doing: &dyn Display, run: impl FnOnce() -> T) -> T {
+        guarded(run).unwrap_or_else(|panic| {
+            self.report(task, doing, &*panic);
+            resume_unwind(Box::new(Reported))
+        })
+    }
+
+    /// Runs it. A panic is reported, and ends here; what it may have left half done is the caller's to put away.
+    pub fn catch<T>(&self, task: &'static str, doing: &dyn Display, run: impl FnOnce() -> T) -> Option<T> {
+        guarded(run).inspect_err(|panic| self.report(task, doing, &**panic)).ok()
+    }
+
+    /// The same as [`Self::watch`] for a future, its end included.
+    pub fn watched<F, D: Display>(&self, task: &'static str, doing: D, future: F) -> Watched<F, D> {
+        Watched { future: Some(future), panics: self.clone(), task, doing }
+    }
+
+    fn report(&self, task: &'static str, doing: &dyn Display, panic: &(dyn Any + Send)) {
+        if panic.is::<Reported>() {
+            return;
+        }
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        (self.0.observer)(task);
+        let cause = cause(panic);
+        error!(task, %doing, cause, "task panicked: a defect of rillgate, please report it");
+    }
+}
+
+impl Default for Panics {
+    /// Tells nobody.
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panics").field(&self.count()).finish()
+    }
+}
+
+/// See [`Panics::watched`].
+pub struct Watched<F, D> {
+    future: Option<F>,
+    panics: Panics,
+    task: &'static str,
+    doing: D,
+}
+
+impl<F: Future + Unpin, D: Display + Unpin> Future for Watched<F, D> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { future, panics, task, doing } = self.get_mut();
+        panics.watch(task, doing, || {
+            let running = future.as_mut().expect("a future is not polled after its end");
+            let output = ready!(Pin::new(running).poll(cx));
+            // What it leaves behind can panic as well.
+            *future = None;
+            Poll::Ready(output)
+        })
+    }
+}
+
+/// Runs it for another thread, which is watched.
+///
+/// # Errors
+/// It panicked.
+pub fn elsewhere<T>(run: impl FnOnce() -> T) -> Result<T, Elsewhere> {
+    guarded(run).map_err(|panic| Elsewhere(cause(&*panic)))
+}
+
+impl Elsewhere {
+    /// Has it go on here.
+    pub fn resume(self) -> ! {
+        resume_unwind(Box::new(self))
+    }
+}
+
+thread_local! {
+    /// How many watch what this thread is doing.
+    static WATCHERS: Cell<usize> = const { Cell::new(0) };
+    /// The words of the last panic that was watched, until it is reported.
+    static CAUSE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Has the words of watched panics, and where they happened, kept for the log in place of being written to standard
+/// error beside it. For a process that is rillgate's own, once.
+pub fn keep_for_the_log() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| match WATCHERS.get() {
+        0 => others(info),
+        _ => CAUSE.set(Some(words(info))),
+    }));
+}
+
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    WATCHERS.set(WATCHERS.get() + 1);
+    let ran = catch_unwind(AssertUnwindSafe(run));
+    WATCHERS.set(WATCHERS.get() - 1);
+    ran
+}
+
+fn words(info: &PanicHookInfo<'_>) -> String {
+    let message = message(info.payload());
+    let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => format!("panicked at {place}: {message}\n{backtrace}"),
+        _ => format!("panicked at {place}: {message}"),
+    }
+}
+
+fn cause(panic: &(dyn Any + Send)) -> String {
+    match panic.downcast_ref::<Elsewhere>() {
+        Some(Elsewhere(cause)) => cause.clone(),
+        None => CAUSE.take().unwrap_or_else(|| format!("panicked: {}", message(panic))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    fn noted() -> (Panics, Arc<Mutex<Vec<&'static str>>>) {
+        let noted = Arc::new(Mutex::new(Vec::new()));
+        let panics = Panics::new({
+            let noted = noted.clone();
+            move |task| noted.lock().push(task)
+        });
+        (panics, noted)
+    }
+
+    #[test]
+    fn the_innermost_who_watches_reports_and_nobody_else() {
+        let (panics, noted) = noted();
+
+        let caught = panics.catch("outer", &"", || panics.watch("inner", &"", || panic!("for the test")));
+
+        assert_eq!(caught, None::<()>);
+        assert_eq!((panics.count(), noted.lock().as_slice()), (1, ["inner"].as_slice()));
+        assert_eq!(panics.catch("outer", &"", || 7), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_future_is_watched_to_the_end_of_its_parts() {
+        struct Last;
+        impl Drop for Last {
+            fn drop(&mut self) {
+                panic!("for the test");
+            }
+        }
+        impl Future for Last {
+            type Output = ();
+            fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+                Poll::Ready(())
+            }
+        }
+        let (panics, noted) = noted();
+
+        let ended = tokio::spawn(panics.watched("task", "ending", Last)).await;
+
+        assert!(ended.is_err_and(|error| error.is_panic()));
+        assert_eq!(noted.lock().as_slice(), ["task"]);
+    }
+
+    #[test]
+    fn a_panic_of_another_thread_is_reported_with_its_words_where_it_is_waited_for() {
+        let (panics, noted) = noted();
+        let ran = std::thread::spawn(|| elsewhere(|| panic!("for the {}", "test"))).join().expect("it is caught");
+        let elsewhere = ran.map(|()| ()).expect_err("it panicked");
+        assert!(elsewhere.0.ends_with("for the test"), "{}", elsewhere.0);
+
+        assert_eq!(panics.catch("task", &"", || elsewhere.resume()), None::<()>);
+
+        assert_eq!(noted.lock().as_slice(), ["task"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Upstreams that panic: a stand-in for any defect in the task that feeds a stream, or that catches its clients up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rillgate::sse::EventId;
+use rillgate::stream::{
+    CatchUpError, CatchUpLimit, EventSource, Observer, OpenError, Opened, Phase, Policy, ReadThrough, Start,
+};
+
+use super::house::{House, emit, read, texts_of};
+
+struct Panics;
+
+impl EventSource for Panics {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        Box::pin(async { panic!("for the test") })
+    }
+}
+
+struct Unheard;
+
+impl Observer for Unheard {
+    fn connected(&self, _: Result<(), &OpenError>) {}
+    fn received(&self, _: u64, _: usize) {}
+    fn gap(&self, _: rillgate::stream::Gap) {}
+    fn read_through(&self, result: &'static str) {
+        assert_ne!(result, CatchUpError::Ended.label());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_an_ingest_ends_its_readers_and_the_next_one_begins_anew() {
+    let mut house = House::new(Policy::default());
+    let good = std::mem::replace(&mut house.spec.source, Arc::new(Panics));
+    let mut reader = house.subscribe();
+
+    let refused = reader.opened(false).await.expect_err("it is told");
+
+    assert_eq!(*refused, OpenError::Wrong("the gateway failed".to_owned()));
+    assert!(matches!(reader.stream().progress().phase, Phase::Refused(_)));
+    assert_eq!(house.tasks.panics().count(), 1);
+
+    house.spec.source = good;
+    let upstream = house.upstream.will_open();
+    let mut next = house.subscribe();
+    next.opened(false).await.expect("opened");
+    next.start(Start::Oldest);
+    emit(&upstream, [1]);
+    assert_eq!(read(&mut next, 1).await, texts_of([1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_catch_up_costs_its_clients_only_what_came_before() {
+    let house = House::new(Policy::default());
+    let upstream = house.upstream.will_open();
+    let mut reader = house.subscribe();
+    emit(&upstream, 5..=6);
+    read(&mut reader, 2).await;
+    let limit = CatchUpLimit { events: 10, bytes: 1000, concurrent: 1 };
+    let read_through = ReadThrough::new(limit, Duration::from_secs(10), Arc::new(Unheard));
+    let id = EventId::new("1").expect("an id");
+
+    for panics in 1..=3 {
+        let caught_up = read_through.catch_up(&house.tasks, reader.stream(), &id, || Arc::new(Panics)).await;
+
+        assert!(caught_up.is_none());
+        assert_eq!(house.tasks.panics().count(), panics, "its turn is given back");
+    }
+    emit(&upstream, [7]);
+    assert_eq!(read(&mut reader, 1).await, texts_of([7]));
+}
