@@ -105,7 +105,8 @@ impl Gateway {
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
-        let store = config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
+        let store =
+            config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
         let streams = Streams::new(config.limits.streams, tasks.clone());
         let gate = Gate {

@@ -227,12 +227,7 @@ fn no_stream() -> Response<Body> {
 }
 
 /// One snapshot per second until the client or `leave` ends it.
-fn viewer(
-    panics: Panics,
-    snapshots: Arc<Snapshots>,
-    permit: OwnedSemaphorePermit,
-    leave: CancellationToken,
-) -> Body {
+fn viewer(panics: Panics, snapshots: Arc<Snapshots>, permit: OwnedSemaphorePermit, leave: CancellationToken) -> Body {
     let mut seconds = interval(PERIOD);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = (panics, snapshots, seconds, leave, permit);

@@ -10,6 +10,7 @@ use tracing::info;
 use super::forwarded;
 use super::gate::Gate;
 use super::service::peer;
+use super::shown;
 use super::trace::Trace;
 use crate::auth::Grant;
 use crate::telemetry::{ACCESS, Protocol};
@@ -25,6 +26,8 @@ pub struct Caller {
     pub protocol: Protocol,
     /// Its token's subject, where the configuration lets it into the log; shortened.
     pub subject: Option<Arc<str>>,
+    /// The program that it says it is; shortened.
+    pub user_agent: Option<Box<str>>,
     /// The request's id. Not the field that brought it, which would keep a connection's whole input buffer.
     pub request_id: Arc<str>,
     /// The trace it belongs to.
@@ -50,6 +53,7 @@ impl Caller {
                 None => subject.clone(),
                 Some((end, _)) => Arc::from(&subject[..end]),
             }),
+            user_agent: shown::user_agent(&head.headers),
             request_id: trace.request_id().to_str().expect("an id is visible ASCII").into(),
             trace_id: trace.trace_id(),
         }
@@ -66,16 +70,18 @@ impl Caller {
     }
 
     /// The access line of a response that is no subscription.
-    pub fn answered(&self, route: &str, status: u16, reason: Option<&'static str>, since: Instant) {
+    pub fn answered(&self, route: &str, path: &str, status: u16, reason: Option<&'static str>, since: Instant) {
         let protocol = self.protocol.as_str();
         info!(
             target: ACCESS,
             client = %self.client,
             route,
+            path,
             status,
             protocol,
             seconds = since.elapsed().as_secs_f64(),
             reason,
+            user_agent = self.user_agent.as_deref(),
             request_id = &*self.request_id,
             trace_id = %format_args!("{:032x}", self.trace_id),
             "answered"

@@ -9,9 +9,10 @@ use tracing::info;
 
 use super::caller::Caller;
 use super::seats::Seat;
+use super::shown;
 use super::verdict::PENDING;
 use crate::arithmetic;
-use crate::stream::{Gap, Taken, Verdict};
+use crate::stream::{EventStream, Gap, Taken, Verdict};
 use crate::telemetry::{self, ACCESS, End, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
@@ -33,6 +34,8 @@ struct Known {
     retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
     share: f64,
+    /// Whose key says what was read.
+    stream: Arc<EventStream>,
     _seat: Seat,
 }
 
@@ -59,10 +62,11 @@ impl Report {
         verdict: Option<Verdict>,
         retry: Duration,
         share: f64,
+        stream: Arc<EventStream>,
         seat: Seat,
     ) -> Self {
         metrics.subscribed(caller.protocol);
-        let known = Known { caller, verdict: None, ending: Ending::default(), retry, share, _seat: seat };
+        let known = Known { caller, verdict: None, ending: Ending::default(), retry, share, stream, _seat: seat };
         let mut report = Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) };
         if let Some(verdict) = verdict {
             report.settled(verdict);
@@ -126,8 +130,10 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let Known { caller, verdict, ending, .. } = &*self.known;
-        let end = ending.get().unwrap_or(End::Client);
+        let Known { caller, verdict, ending, stream, .. } = &*self.known;
+        // What ends with a panic was not ended by its client.
+        let unsaid = if std::thread::panicking() { End::Error } else { End::Client };
+        let end = ending.get().unwrap_or(unsaid);
         if verdict.is_none() {
             self.metrics.settled(telemetry::Verdict::Pending);
         }
@@ -137,6 +143,7 @@ impl Drop for Report {
             target: ACCESS,
             client = %caller.client,
             route = self.metrics.name(),
+            path = &*shown::path(&stream.key().path),
             status = 200,
             protocol = caller.protocol.as_str(),
             verdict = %verdict,
@@ -145,6 +152,7 @@ impl Drop for Report {
             bytes = self.bytes,
             reason = end.as_str(),
             subject = caller.subject.as_deref().map(tracing::field::debug),
+            user_agent = caller.user_agent.as_deref(),
             request_id = &*caller.request_id,
             trace_id = %format_args!("{:032x}", caller.trace_id),
             "subscription ended"

@@ -101,14 +101,15 @@ pub async fn respond(
         Some(unenforced) => Box::pin(life::noting(life.clone(), unenforced, route.metrics.clone())),
     };
     let verdict = settled.as_ref().map(|settled| settled.verdict);
-    let report = Report::new(route.metrics.clone(), caller, verdict, route.settings.delivery.retry, share, seat);
+    let stream = subscription.stream().clone();
+    let retry = route.settings.delivery.retry;
+    let report = Report::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let (id, long_id) = parted(settled.as_ref().and_then(|settled| settled.id.clone()), subscription.stream());
     let prelude = match &settled {
         Some(Settled { verdict, .. }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
-    let stream = subscription.stream().clone();
     let ending = report.ending();
     let terms = Terms {
         over,

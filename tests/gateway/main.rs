@@ -8,6 +8,7 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod access_lines;
 mod auth;
 mod busy_worker;
 mod chain;

@@ -1,0 +1,181 @@
+//! A gateway whose tasks panic, each once: through a subscriber of its log that fails at a line, since every task has one.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests run tasks of their own, and a failed assumption is a failed test"
+)]
+
+use std::fmt::{Debug, Write as _};
+use std::net::SocketAddr;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use rillgate::config::Config;
+use rillgate::{Gateway, Handle};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Fails once at a line that has all words of a trap.
+struct Trapped;
+
+static TRAPS: Mutex<Vec<Vec<String>>> = Mutex::new(Vec::new());
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, " {field}={value:?}");
+    }
+}
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Trapped {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        let sprung = {
+            let mut traps = TRAPS.lock().unwrap();
+            let found = traps.iter().position(|words| words.iter().all(|word| line.0.contains(word)));
+            found.map(|at| traps.remove(at))
+        };
+        assert!(sprung.is_none(), "for the test");
+    }
+}
+
+fn trap(words: &[&str]) {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| tracing_subscriber::registry().with(Trapped).init());
+    TRAPS.lock().unwrap().push(words.iter().map(|&word| word.to_owned()).collect());
+}
+
+struct House {
+    folder: TempDir,
+    address: SocketAddr,
+    handle: Handle,
+}
+
+impl House {
+    /// One route of this name and path `/NAME/{key}`, kept on disk.
+    async fn open(name: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("revocations.toml"), "").unwrap();
+        let toml = format!(
+            "[store]\npath = \"{store}\"\n[revocations]\nfile = \"revocations.toml\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+             [upstreams.producer]\nurls = [\"http://{producer}\"]\n[[routes]]\nname = \"{name}\"\npath = \"/{name}/{{key}}\"\n\
+             upstream = \"producer\"\nauth = \"public\"\n[routes.replay]\nstore = \"disk\"\n",
+            store = folder.path().join("store").display(),
+            producer = produce().await,
+        );
+        let file = folder.path().join("rillgate.toml");
+        std::fs::write(&file, toml).unwrap();
+        let gateway = Gateway::bind(&Config::load(&file).unwrap()).unwrap();
+        let (address, handle) = (gateway.addresses()[0], gateway.handle());
+        tokio::spawn(gateway.run(std::future::pending()));
+        Self { folder, address, handle }
+    }
+
+    /// Asks, and reads until it has this, or to the end; then leaves.
+    async fn ask(&self, path: &str, wanted: &str) -> String {
+        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        let mut said = String::new();
+        let mut piece = [0; 1024];
+        while !said.contains(wanted) {
+            let count = timeout(DEADLINE, tcp.read(&mut piece)).await.expect("an answer in time").unwrap_or(0);
+            if count == 0 {
+                break;
+            }
+            said += std::str::from_utf8(&piece[..count]).unwrap();
+        }
+        said
+    }
+
+    async fn reads(&self, path: &str) -> bool {
+        self.ask(path, "data: hello").await.contains("data: hello")
+    }
+
+    async fn panicked(&self, task: &str, times: u64) {
+        let wanted = format!("rillgate_task_panics_total{{task=\"{task}\"}} {times}\n");
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let metrics = self.handle.gate().metrics.render();
+            if metrics.contains(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < end, "no {wanted}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// A producer that says hello.
+async fn produce() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 1\ndata: hello\n\n";
+                tcp.write_all(head).await.unwrap();
+                let _ = tcp.read_to_end(&mut Vec::new()).await;
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_and_a_writer_that_panic_end_their_own_client_and_no_other() {
+    let house = House::open("clients").await;
+    trap(&["answered", "/nothing/request"]);
+
+    assert_eq!(house.ask("/nothing/request", "404").await, "", "the connection ends without an answer");
+
+    house.panicked("request", 1).await;
+    assert!(house.ask("/nothing/request", "404").await.contains("404"));
+
+    trap(&["subscription ended", "/clients/writer"]);
+    assert!(house.ask("/clients/writer?follow=true", "rillgate-resume").await.contains("200 OK"));
+    house.panicked("writer", 1).await;
+    assert!(house.reads("/clients/writer").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_panics_is_opened_again() {
+    trap(&["store in use"]);
+
+    let house = House::open("stored").await;
+
+    house.panicked("store", 1).await;
+
+    let end = Instant::now() + DEADLINE;
+    while !house.handle.gate().metrics.render().contains("rillgate_store_state 1\n") {
+        assert!(Instant::now() < end, "the store is not in use again");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(house.reads("/stored/a").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_revocations_fresh_begins_anew() {
+    let house = House::open("kept").await;
+    let file = house.folder.path().join("revocations.toml");
+    trap(&["revocations loaded", "entries=1"]);
+
+    std::fs::write(&file, "[[revocations]]\nsub = \"mallory\"\nuntil = 2099-01-01T00:00:00Z\n").unwrap();
+    house.panicked("keeper", 1).await;
+    trap(&["revocations loaded", "entries=2"]);
+    let two = "[[revocations]]\nsub = \"mallory\"\nuntil = 2099-01-01T00:00:00Z\n[[revocations]]\njti = \"7\"\nuntil = 2099-01-01T00:00:00Z\n";
+    std::fs::write(&file, two).unwrap();
+
+    // It follows the file again, or it could not fail again.
+    house.panicked("keeper", 2).await;
+}
