@@ -171,6 +171,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use parking_lot::Mutex;
 
     use super::*;
@@ -211,17 +212,17 @@ mod tests {
         }
         let (panics, noted) = noted();
 
-        let ended = tokio::spawn(panics.watched("task", "ending", Last)).await;
+        let ended = AssertUnwindSafe(panics.watched("task", "ending", Last)).catch_unwind().await;
 
-        assert!(ended.is_err_and(|error| error.is_panic()));
+        assert!(ended.is_err_and(|panic| panic.is::<Reported>()));
         assert_eq!(noted.lock().as_slice(), ["task"]);
     }
 
     #[test]
     fn a_panic_of_another_thread_is_reported_with_its_words_where_it_is_waited_for() {
         let (panics, noted) = noted();
-        let ran = std::thread::spawn(|| elsewhere(|| panic!("for the {}", "test"))).join().expect("it is caught");
-        let elsewhere = ran.map(|()| ()).expect_err("it panicked");
+        let ran = std::thread::spawn(|| elsewhere::<()>(|| panic!("for the {}", "test"))).join().expect("it is caught");
+        let elsewhere = ran.expect_err("it panicked");
         assert!(elsewhere.0.ends_with("for the test"), "{}", elsewhere.0);
 
         assert_eq!(panics.catch("task", &"", || elsewhere.resume()), None::<()>);

@@ -35,7 +35,8 @@ pub fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
 
 /// As many whole characters as fit.
 pub fn shortened(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }
 
 #[cfg(test)]
