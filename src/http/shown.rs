@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 
-use crate::route::pattern;
+use crate::route::path::CanonicalPath;
 
 /// Longest path in a line, in bytes.
 const PATH_BYTES: usize = 256;
@@ -15,14 +15,10 @@ const PATH_BYTES: usize = 256;
 /// Longest name of a program in a line, in bytes.
 const USER_AGENT_BYTES: usize = 128;
 
-/// A request's path, canonical if it can be.
+/// Returns a request's path in its one form, or as it was sent where it has none.
 pub fn path(path: &str) -> Cow<'_, str> {
-    match pattern::canonical(path) {
-        Ok(Cow::Borrowed(canonical)) => Cow::Borrowed(shortened(canonical, PATH_BYTES)),
-        Ok(Cow::Owned(mut canonical)) => {
-            canonical.truncate(shortened(&canonical, PATH_BYTES).len());
-            Cow::Owned(canonical)
-        }
+    match CanonicalPath::parse(path) {
+        Ok(canonical) => Cow::Owned(shortened(canonical.encoded(), PATH_BYTES).to_owned()),
         Err(_) => Cow::Borrowed(shortened(path, PATH_BYTES)),
     }
 }
