@@ -169,7 +169,8 @@ fn several_gateways_in_one_process_do_not_mix() {
     second.task_panicked("ingest");
 
     assert!(!second.render().contains("reason=\"full\""));
-    assert!(!first.render().contains("rillgate_task_panics_total{"));
+    assert!(second.render().contains("rillgate_task_panics_total{task=\"ingest\"} 1"));
+    assert!(!first.render().contains("rillgate_task_panics_total{task=\"ingest\"} 1"));
 }
 
 #[test]
