@@ -3,6 +3,8 @@
 //! [`Gateway::bind`] does everything that can fail: sockets are bound and files read, nothing is accepted yet.
 //! [`Gateway::run`] serves until it is told to leave, and leaves well. The parts do not know each other; they meet here.
 
+mod maintenance;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -27,12 +29,12 @@ use crate::memory::Watermark;
 use crate::panics::Panics;
 use crate::serving::{self, PartsError};
 use crate::store::Store;
-use crate::stream::{EXPIRY_INTERVAL, LogStore, Streams};
+use crate::stream::{LogStore, Streams};
 use crate::tasks::Tasks;
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
-use crate::workers::{Workers, blocking};
+use crate::workers::Workers;
 
 /// A gateway with its sockets bound.
 pub struct Gateway {
@@ -222,7 +224,7 @@ impl Gateway {
         parts.keeper.start(gate);
         tasks.keep("upkeep", "", {
             let parts = parts.clone();
-            move || upkeep(parts.clone())
+            move || maintenance::run(parts.clone())
         });
 
         // The operator's port outlives the drain: it is where the drain is watched.
@@ -320,20 +322,6 @@ impl Handle {
     }
 }
 
-/// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
-fn note_refusals(parts: &Parts) {
-    let (gate, limits) = (&parts.gate, parts.gate.limits.load());
-    let memory = gate.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
-    let full = |most: usize, name: &str, what: &str, open: usize| {
-        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {what} are refused"))
-    };
-    parts.readiness.note("memory", memory);
-    let subscribers = full(limits.subscribers, "subscribers", "subscriptions", gate.seats.count());
-    parts.readiness.note("subscribers", subscribers);
-    let streams = full(limits.streams, "streams", "streams", gate.streams.count());
-    parts.readiness.note("streams", streams.map(|note| format!("{note} unless one has no reader")));
-}
-
 /// What alerts compare gauges with.
 fn tell_limits(gate: &Gate) {
     let limits = gate.limits.load();
@@ -370,37 +358,3 @@ async fn leave(parts: &Parts, drain: Drain, accepting: &Tasks) -> Drained {
 
 /// Most one-time tickets that wait for their use at the same time; one takes less than a kilobyte besides its claims.
 const TICKETS: usize = 10_000;
-
-/// How often gauges are set from what they measure.
-const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
-
-async fn upkeep(parts: Arc<Parts>) {
-    let mut gauges = interval(GAUGE_INTERVAL);
-    let mut expiry = interval(EXPIRY_INTERVAL);
-    gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let gate = &parts.gate;
-    let mut draining = gate.tasks.draining();
-    loop {
-        tokio::select! {
-            _ = gauges.tick() => {
-                gate.memory.look();
-                parts.introspection().measure();
-                parts.keeper.report(&parts.readiness);
-                note_refusals(&parts);
-                parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
-            }
-            _ = expiry.tick() => {
-                gate.streams.expire();
-                let (introspection, metrics) = (parts.introspection(), gate.metrics.clone());
-                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare.
-                blocking(move || {
-                    introspection.sample_lag();
-                    metrics.upkeep();
-                })
-                .await;
-            }
-            _ = draining.since() => return,
-        }
-    }
-}

@@ -1,0 +1,61 @@
+//! What is done now and then while the gateway runs: gauges are set, notes taken, old events evicted.
+//!
+//! Nothing here waits for a client or an upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Parts;
+use crate::stream::EXPIRY_INTERVAL;
+use crate::workers::blocking;
+
+/// How often gauges are set from what they measure.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs until the gateway leaves.
+pub(super) async fn run(parts: Arc<Parts>) {
+    let mut gauges = interval(GAUGE_INTERVAL);
+    let mut expiry = interval(EXPIRY_INTERVAL);
+    gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let gate = &parts.gate;
+    let mut draining = gate.tasks.draining();
+    loop {
+        tokio::select! {
+            _ = gauges.tick() => {
+                gate.memory.look();
+                parts.introspection().measure();
+                parts.keeper.report(&parts.readiness);
+                note_refusals(&parts);
+                parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
+            }
+            _ = expiry.tick() => {
+                gate.streams.expire();
+                let (introspection, metrics) = (parts.introspection(), gate.metrics.clone());
+                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare.
+                blocking(move || {
+                    introspection.sample_lag();
+                    metrics.upkeep();
+                })
+                .await;
+            }
+            _ = draining.since() => return,
+        }
+    }
+}
+
+/// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
+fn note_refusals(parts: &Parts) {
+    let (gate, limits) = (&parts.gate, parts.gate.limits.load());
+    let memory = gate.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
+    let full = |most: usize, name: &str, what: &str, open: usize| {
+        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {what} are refused"))
+    };
+    parts.readiness.note("memory", memory);
+    let subscribers = full(limits.subscribers, "subscribers", "subscriptions", gate.seats.count());
+    parts.readiness.note("subscribers", subscribers);
+    let streams = full(limits.streams, "streams", "streams", gate.streams.count());
+    parts.readiness.note("streams", streams.map(|note| format!("{note} unless one has no reader")));
+}
