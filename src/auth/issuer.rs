@@ -142,7 +142,9 @@ impl Issuer {
         let tls = &tls;
         let watching = self.settings.keys.iter().zip(&self.sources).map(|(settings, source)| async move {
             match (settings, &source.remote) {
-                (KeySource::JwksUrl { .. }, Some(remote)) => self.follow_url(source, remote, tls).await,
+                (KeySource::JwksUrl { .. }, Some(remote)) => {
+                    self.follow_url(source, remote, source.tls.as_ref().unwrap_or(tls)).await;
+                }
                 (KeySource::JwksFile(path) | KeySource::PemFile { path, .. }, _) => {
                     self.follow_file(source, settings, path).await;
                 }

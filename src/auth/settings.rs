@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use rustls_pki_types::CertificateDer;
 use subtle::ConstantTimeEq;
 use url::Url;
 
@@ -50,9 +51,10 @@ impl IssuerSettings {
 impl KeySource {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::JwksUrl { url, refresh }, Self::JwksUrl { url: other, refresh: others }) => {
-                url == other && refresh == others
-            }
+            (
+                Self::JwksUrl { url, refresh, authorities },
+                Self::JwksUrl { url: other_url, refresh: other_refresh, authorities: other_authorities },
+            ) => url == other_url && refresh == other_refresh && authorities == other_authorities,
             (Self::JwksFile(path), Self::JwksFile(other)) => path == other,
             (
                 Self::PemFile { path, algorithm, kid },
@@ -80,6 +82,8 @@ pub enum KeySource {
         url: Url,
         /// Time between two fetches.
         refresh: Duration,
+        /// Certificates of authorities that its server is trusted by. Empty: the system's.
+        authorities: Vec<CertificateDer<'static>>,
     },
     /// A JWKS document in a file, read again when it changes.
     JwksFile(PathBuf),

@@ -3,9 +3,11 @@
 //! It holds the last good set that it gave. Does not refresh itself: the issuer does.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::fetch::{self, FetchError};
 use super::jwks::DocumentError;
@@ -23,6 +25,8 @@ pub struct Source {
     pub stamp: Mutex<Option<Stamp>>,
     /// When the URL is asked, if it is one.
     pub remote: Option<Remote>,
+    /// How the URL is asked, where its server is trusted by authorities of its own.
+    pub tls: Option<Arc<ClientConfig>>,
     /// Whether the last attempt to read it anew failed.
     pub is_stale: Mutex<bool>,
 }
@@ -34,7 +38,7 @@ impl Source {
     /// See [`SourceError`].
     pub fn load(settings: &KeySource, allowed: &[Algorithm]) -> Result<Self, SourceError> {
         let (held, stamp, remote) = match settings {
-            KeySource::JwksUrl { url, refresh } => {
+            KeySource::JwksUrl { url, refresh, .. } => {
                 if !fetch::is_allowed(url) {
                     return Err(FetchError::Scheme.into());
                 }
@@ -48,7 +52,19 @@ impl Source {
                 (Some(vec![Key::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
             }
         };
-        Ok(Self { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, is_stale: Mutex::new(false) })
+        let tls = match settings {
+            KeySource::JwksUrl { authorities, .. } if !authorities.is_empty() => {
+                let mut roots = RootCertStore::empty();
+                // The configuration has looked at each of them.
+                roots.add_parsable_certificates(authorities.iter().cloned());
+                Some(fetch::tls_trusting(roots))
+            }
+            KeySource::JwksUrl { .. }
+            | KeySource::JwksFile(_)
+            | KeySource::PemFile { .. }
+            | KeySource::Secret { .. } => None,
+        };
+        Ok(Self { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, tls, is_stale: Mutex::new(false) })
     }
 }
 

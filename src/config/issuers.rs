@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
@@ -41,6 +42,11 @@ pub(super) const ISSUER: &[Key] = &[
 const KEY: &[Key] = &[
     Key::optional("jwks_url", Kind::Text, "URL of a JWKS: https, or http to a loopback address."),
     Key::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
+    Key::optional(
+        "ca_file",
+        Kind::Text,
+        "With jwks_url: certificates in PEM that are trusted instead of the system's.",
+    ),
     Key::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
     Key::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
     Key::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.").secret(),
@@ -135,6 +141,7 @@ const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "pem_file", "secret"];
 fn key_source(table: &Table<'_>) -> Option<KeySource> {
     let [jwks_url, jwks_file, pem_file, secret] = SOURCES.map(|name| table.get(name));
     let refresh = table.duration("refresh");
+    let authorities = authorities(table);
     let algorithm = table.get("algorithm");
     let kid = table.text("kid").map(str::to_owned);
 
@@ -156,13 +163,18 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
     if source != "jwks_url" && table.has("refresh") {
         table.problem("refresh", "is for jwks_url: files are read again when they change");
     }
+    if source != "jwks_url" && table.has("ca_file") {
+        table.problem("ca_file", "is for jwks_url: nothing else is fetched");
+    }
     if is_single && algorithm.is_none() {
         table.problem("algorithm", "is missing: a single key is used with one algorithm");
     }
     let algorithm = algorithm.as_ref().and_then(Value::choice).and_then(|name| name.parse::<Algorithm>().ok());
 
     if let Some(value) = jwks_url {
-        return url(&value).map(|url| KeySource::JwksUrl { url, refresh });
+        let url = url(&value);
+        let authorities = authorities?;
+        return url.map(|url| KeySource::JwksUrl { url, refresh, authorities });
     }
     if let Some(value) = jwks_file {
         let (path, content) = files::content(&value)?;
@@ -197,6 +209,17 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
         return None;
     }
     Some(KeySource::Secret { secret: bytes, algorithm, kid })
+}
+
+/// The certificates that the server of a JWKS is trusted by; none: the system's. `None`: noted.
+fn authorities(table: &Table<'_>) -> Option<Vec<CertificateDer<'static>>> {
+    let Some(value) = table.get("ca_file") else { return Some(Vec::new()) };
+    let (_, certificates) = files::fixed_certificates(&value)?;
+    let mut roots = RootCertStore::empty();
+    if roots.add_parsable_certificates(certificates.iter().cloned()).1 > 0 {
+        value.problem("the file holds a certificate that cannot be read");
+    }
+    Some(certificates)
 }
 
 /// Where a JWKS is fetched: over TLS, or without leaving this machine.

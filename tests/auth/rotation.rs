@@ -138,7 +138,7 @@ impl Gateway {
 
     fn following(url: url::Url, refresh: Duration) -> Self {
         keys();
-        Self::start(KeySource::JwksUrl { url, refresh }, RootCertStore::empty())
+        Self::start(KeySource::JwksUrl { url, refresh, authorities: Vec::new() }, RootCertStore::empty())
     }
 
     async fn decide(&self, token: &str) -> Result<rillgate::auth::Grant, Denied> {
@@ -317,23 +317,28 @@ async fn over_tls_the_server_must_be_trusted() {
     let answer = ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]));
     let server = Server::listen(answer, Some(Arc::new(tls).into())).await;
     let url: url::Url = format!("https://localhost:{}/jwks.json?x=1", server.address.port()).parse().expect("a URL");
-    let source = KeySource::JwksUrl { url, refresh: SELDOM };
+    let source = KeySource::JwksUrl { url, refresh: SELDOM, authorities: Vec::new() };
     let mut roots = RootCertStore::empty();
     roots.add(certified.cert.der().clone()).expect("a root");
     let good = token("one", &keys().ec, Algorithm::ES256);
 
+    let authorities = vec![certified.cert.der().clone()];
+    let KeySource::JwksUrl { url, refresh, .. } = source.clone() else { unreachable!("made above") };
+
     let trusting = Gateway::start(source.clone(), roots);
+    let trusting_its_own = Gateway::start(KeySource::JwksUrl { url, refresh, authorities }, RootCertStore::empty());
     let distrusting = Gateway::start(source, RootCertStore::empty());
 
     assert!(trusting.decide(&good).await.is_ok());
+    assert!(trusting_its_own.decide(&good).await.is_ok());
     assert_eq!(distrusting.decide(&good).await.map(|_| ()), Err(Denied::Unavailable));
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.asked(), 2);
 }
 
 #[tokio::test]
 async fn only_https_or_loopback_is_asked_for_keys() {
     for url in ["http://id.example.com/jwks.json", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://10.0.0.1/x"] {
-        let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM };
+        let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM, authorities: Vec::new() };
         let settings = issuer_settings("main", ISSUER, vec![source]);
 
         let loaded = Issuer::load(settings, Authority::new(1).changes(), nobody_listens());
