@@ -25,7 +25,7 @@ async fn a_hundred_thousand_returns_lose_and_repeat_nothing() {
     let cycles = setting("RILLGATE_CYCLES", 100_000);
     let chronicle = Arc::new(Chronicle::start(seed).await);
     let gateway = Setup::for_origin(&chronicle.url())
-        .limits("connections_per_ip = 10000")
+        .limits("connections_per_ip = 10000\nresets_per_connection = 1000000")
         .replay("events = 1000000\nbytes = \"512MiB\"\nverdict = \"event\"")
         .start()
         .await;

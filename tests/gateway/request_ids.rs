@@ -10,7 +10,12 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 #[tokio::test]
 async fn a_trusted_proxys_ids_go_upstream_to_the_client_and_into_the_log() {
     let origin = Origin::start().await;
-    let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
+    // A client of a limited response that leaves is noticed when something is written to it.
+    let gateway = Setup::for_origin(&origin.url())
+        .listener("trusted_proxies = [\"127.0.0.2/32\"]")
+        .delivery("heartbeat = \"100ms\"")
+        .start()
+        .await;
     let proxy = Client::http1(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
     let parent = format!("00-{TRACE}-b7ad6b7169203331-00");
     let fields = [("x-request-id", "from-the-edge"), ("traceparent", parent.as_str()), ("tracestate", "a=1")];
