@@ -24,7 +24,7 @@ use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::keeper::{self, Keeper};
 use crate::limits::Limits;
-use crate::listen::{Doors, Handover, Listener, Surroundings, Tls};
+use crate::listen::{Doors, Handover, HandshakeLog, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
 use crate::panics::Panics;
 use crate::serving::{self, PartsError};
@@ -213,6 +213,7 @@ impl Gateway {
                 leaving: accepting.draining(),
                 metrics,
                 tls: listener.tls().cloned(),
+                handshake_log: Arc::new(HandshakeLog::new(&*listener.settings().name)),
                 trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
                 proxy_protocol: listener.settings().proxy_protocol,
                 handover: Handover::of(listener.settings()),

@@ -221,7 +221,12 @@ fn hyper_service<B: ResponseBody>(
 }
 
 /// Shakes hands or looks at the first bytes, within the handshake timeout.
-pub(super) async fn establish(tcp: TcpStream, around: &Surroundings, limits: &Limits) -> Option<(Transport, Protocol)> {
+pub(super) async fn establish(
+    tcp: TcpStream,
+    client: SocketAddr,
+    around: &Surroundings,
+    limits: &Limits,
+) -> Option<(Transport, Protocol)> {
     let metrics = &around.metrics;
     let Some(tls) = &around.tls else {
         let sniffed = timeout(limits.header_timeout, sniff(tcp)).await;
@@ -234,8 +239,15 @@ pub(super) async fn establish(tcp: TcpStream, around: &Surroundings, limits: &Li
     });
     let (result, stream) = match handshake.await {
         Ok(Ok(stream)) => ("ok", Some(stream)),
-        Ok(Err(_)) => ("refused", None),
-        Err(_) => ("timeout", None),
+        Ok(Err(error)) => {
+            around.handshake_log.refused(client, &error);
+            ("refused", None)
+        }
+        Err(_) => {
+            let after = limits.handshake_timeout.as_secs_f64();
+            around.handshake_log.refused(client, &format_args!("timed out after {after} s (limits.handshake_timeout)"));
+            ("timeout", None)
+        }
     };
     metrics.handshake(result);
     let transport = Transport::Tls(stream?);

@@ -18,6 +18,7 @@ use super::carrier::Carrier;
 use super::connection::{self, Peer, ResponseBody, Service};
 use super::doors::Doors;
 use super::handover::Handover;
+use super::handshake_log::HandshakeLog;
 use super::http2;
 use super::proxied::{self, Origin};
 use super::settings::Settings;
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub metrics: Arc<ListenerMetrics>,
     /// The listener's TLS, if it has any.
     pub tls: Option<Arc<Tls>>,
+    /// Where its refused handshakes are told.
+    pub handshake_log: Arc<HandshakeLog>,
     /// Peers whose word about the client's address is believed. They are not limited by address: many clients come
     /// through each.
     pub trusted_proxies: TrustedProxies,
@@ -202,7 +205,9 @@ async fn connect<B: ResponseBody>(
     } else {
         (tcp, Origin { address, admitted })
     };
-    let Some((transport, protocol)) = connection::establish(tcp, &around, &limits).await else { return };
+    let Some((transport, protocol)) = connection::establish(tcp, origin.address, &around, &limits).await else {
+        return;
+    };
     let carrier = Carrier::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.address, origin.admitted);
     let peer = Peer {
         address: origin.address,

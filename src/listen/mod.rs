@@ -11,6 +11,7 @@ mod exchange;
 mod gathered;
 mod guarded;
 mod handover;
+mod handshake_log;
 mod http2;
 mod listener;
 mod pace;
@@ -37,6 +38,7 @@ pub use certificates::{CertificateError, load as load_certificate, read_certific
 pub use connection::{Peer, ResponseBody, Service, Unread};
 pub use doors::Doors;
 pub use handover::Handover;
+pub use handshake_log::HandshakeLog;
 pub use listener::{Listener, Surroundings};
 pub use passed::Passed;
 pub use rate::Rate;

@@ -122,6 +122,7 @@ impl House {
             leaving: accepting.draining(),
             metrics: Metrics::new("0").listener("test"),
             tls: None,
+            handshake_log: Arc::new(HandshakeLog::new("test")),
             trusted_proxies: [].as_slice().into(),
             proxy_protocol: false,
             handover: Handover::of(&settings),

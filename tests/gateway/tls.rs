@@ -80,6 +80,8 @@ async fn tls_1_2_and_1_3_are_spoken_and_older_ones_refused() {
         assert_eq!(refused.status.code(), Some(35), "{}", String::from_utf8_lossy(&refused.stderr));
     }
     assert!(metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]).await >= 2.0);
+    let told = gateway.wait_line("TLS handshake refused", DEADLINE).await;
+    assert!(told.contains("client=127.0.0.1") && told.contains("error="), "{told}");
 }
 
 #[tokio::test]
