@@ -121,7 +121,11 @@ pub(super) const DELIVERY: &[Key] = &[
 ];
 
 pub(super) const CORS: &[Key] = &[
-    Key::required("origins", Kind::List(&Kind::Text), "Exact origins, or \"*\" alone where there are no credentials."),
+    Key::required(
+        "origins",
+        Kind::List(&Kind::Text),
+        "Exact origins, of apps too (capacitor://localhost), or \"*\" alone where there are no credentials.",
+    ),
     Key::default("credentials", Kind::Flag, "false", "Whether pages may send cookies."),
     Key::default(
         "headers",

@@ -163,10 +163,28 @@ pub(super) fn claim(value: &Value<'_>, path: &str) -> Option<String> {
     None
 }
 
-/// A web origin as browsers send it (RFC 6454, 6.2), or `*`.
+/// Whether `text` is the origin of an app or an extension, such as `capacitor://localhost`: a scheme that is none of the
+/// web's, and a host. Web views send it as it is.
+fn is_app_origin(text: &str) -> bool {
+    const WEB: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte));
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+    is_scheme && !WEB.contains(&scheme) && !host.is_empty() && host.bytes().all(is_host)
+}
+
+/// An origin as browsers send it (RFC 6454, 6.2), of a web page or an app, or `*`.
 pub(super) fn origin(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     if text == "*" {
+        return Some(text.to_owned());
+    }
+    if text.contains('*') {
+        value.problem("is a pattern, which no origin matches: origins are compared literally");
+        return None;
+    }
+    if is_app_origin(text) {
         return Some(text.to_owned());
     }
     let origin = Url::parse(text).ok().filter(|url| url.username().is_empty() && url.password().is_none());

@@ -17,7 +17,7 @@ use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Settings, Share};
 use crate::stream::{OnEnd, Policy};
-use crate::upstream::{Target, query_names};
+use crate::upstream::{Resume, Target, query_names};
 
 pub(super) const ROUTE: &[Key] = &[
     Key::required("name", Kind::Text, "Unique; the metric label."),
@@ -173,8 +173,14 @@ fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTe
 fn note_query_names(table: &Table<'_>, upstream: Option<&Target>, template: Option<&PathTemplate>, share: &Share) {
     let names = |query: &str| query_names(query).map(Cow::into_owned).collect::<BTreeSet<_>>();
     let of_urls = upstream.into_iter().flat_map(|upstream| &upstream.origins).flat_map(|origin| names(&origin.query));
+    let of_resume = upstream.into_iter().filter_map(|upstream| match &upstream.resume {
+        // What is shared has been looked at where it stands.
+        Resume::Query(name) if !share.query.contains(name) => Some(name.clone()),
+        Resume::Query(_) | Resume::Header(_) => None,
+    });
     // The key of the route that leads there, the words for it, and the names.
     let places = [
+        ("upstream", "the upstream's resume.query", of_resume.collect()),
         ("upstream", "the upstream's urls", of_urls.collect()),
         ("upstream_path", "upstream_path", template.map(|template| names(&template.query())).unwrap_or_default()),
         ("share", "share.query", share.query.iter().cloned().collect()),

@@ -163,14 +163,17 @@ pub(super) fn peer(head: &Parts) -> &Peer {
 
 /// RFC 9110, 12.5.1: no `Accept` accepts everything; of the ranges that cover us, the most specific one decides.
 fn accepts_event_stream(head: &Parts) -> bool {
-    let mut fields = head.headers.get_all(ACCEPT).iter().peekable();
-    if fields.peek().is_none() {
+    let fields = head.headers.get_all(ACCEPT).iter();
+    let ranges = fields.flat_map(|field| field.to_str().unwrap_or("unreadable").split(',')).map(str::trim);
+    let mut ranges = ranges.filter(|range| !range.is_empty()).peekable();
+    // An empty list asks for nothing in particular (RFC 9110, 5.6.1), like a field that is absent.
+    if ranges.peek().is_none() {
         return true;
     }
-    let ranges = fields.filter_map(|field| field.to_str().ok()).flat_map(|field| field.split(','));
     let decisive = ranges.filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
+        // Java's URLConnection has `*` among what it accepts.
+        let name = parts.next().map_or("", |name| if name == "*" { "*/*" } else { name });
         let specificity =
             ["*/*", "text/*", "text/event-stream"].iter().position(|ours| name.eq_ignore_ascii_case(ours))?;
         let is_excluded = parts

@@ -317,16 +317,13 @@ async fn over_tls_the_server_must_be_trusted() {
     let answer = ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]));
     let server = Server::listen(answer, Some(Arc::new(tls).into())).await;
     let url: url::Url = format!("https://localhost:{}/jwks.json?x=1", server.address.port()).parse().expect("a URL");
-    let source = KeySource::JwksUrl { url, refresh: SELDOM, authorities: Vec::new() };
-    let mut roots = RootCertStore::empty();
+    let (mut roots, good) = (RootCertStore::empty(), token("one", &keys().ec, Algorithm::ES256));
     roots.add(certified.cert.der().clone()).expect("a root");
-    let good = token("one", &keys().ec, Algorithm::ES256);
-
     let authorities = vec![certified.cert.der().clone()];
-    let KeySource::JwksUrl { url, refresh, .. } = source.clone() else { unreachable!("made above") };
-
+    let own = KeySource::JwksUrl { url: url.clone(), refresh: SELDOM, authorities };
+    let source = KeySource::JwksUrl { url, refresh: SELDOM, authorities: Vec::new() };
     let trusting = Gateway::start(source.clone(), roots);
-    let trusting_its_own = Gateway::start(KeySource::JwksUrl { url, refresh, authorities }, RootCertStore::empty());
+    let trusting_its_own = Gateway::start(own, RootCertStore::empty());
     let distrusting = Gateway::start(source, RootCertStore::empty());
 
     assert!(trusting.decide(&good).await.is_ok());

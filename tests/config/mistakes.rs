@@ -94,6 +94,9 @@ const CASES: &[Case] = &[
     // Contradictions
     ("always open with captures", "# end", "open = \"always\"", "15:8: routes[0].open: ", "captures"),
     ("always open and shared", "path = \"/events/{topic}\"", "path = \"/events\"\nopen = \"always\"\nshare.query = [\"a\"]", "13:8: routes[0].open: ", "share"),
+    ("origins by a pattern", "# end", "cors.origins = [\"https://*.example.com\"]", "15:17: routes[0].cors.origins[0]: ", "compared literally"),
+    ("origin of no page", "# end", "cors.origins = [\"null\"]", "15:17: routes[0].cors.origins[0]: ", "is not an origin"),
+    ("origin of an app with a path", "# end", "cors.origins = [\"capacitor://localhost/\"]", "15:17: routes[0].cors.origins[0]: ", "is not an origin"),
     ("any origin with credentials", "# end", "cors = { origins = [\"*\"], credentials = true }", "15:21: routes[0].cors.origins[0]: ", "credentials"),
     ("any origin and another", "# end", "cors.origins = [\"*\", \"https://a.example\"]", "15:17: routes[0].cors.origins[0]: ", "alone"),
     ("the gateway's own parameter", "# end", "share.query = [\"limit\"]", "15:16: routes[0].share.query[0]: ", "own"),

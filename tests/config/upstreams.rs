@@ -12,6 +12,7 @@ fn the_last_id_goes_where_nothing_shared_goes() {
 
     for (upstream, route, key) in [
         ("resume.query = \"since\"", "share.query = [\"page\", \"since\"]", "routes[0].share.query[1]"),
+        ("resume.query = \"since\"", "upstream_path = \"/f?since=1\"", "routes[0].upstream_path"),
         ("resume.header = \"x-since\"", "share.headers = [\"X-Since\"]", "routes[0].share.headers[0]"),
     ] {
         let problems = folder.problems(&with(upstream, route));

@@ -168,6 +168,10 @@ async fn the_most_specific_range_of_accept_decides() {
         ("text/*;q=0, text/event-stream", 200),
         ("text/html, */*;q=0.1", 200),
         ("application/json", 406),
+        ("", 200),
+        (" , ", 200),
+        ("*", 200),
+        ("text/html, *; q=.2", 200),
     ] {
         assert_eq!(
             client.try_request("HEAD", "/prices", &[("accept", accept)]).await.unwrap().status,
