@@ -38,6 +38,8 @@ pub struct Limits {
     pub memory: Memory,
     /// Open subscriptions of one token subject.
     pub subscriptions_per_subject: usize,
+    /// What happens to one more.
+    pub subject_overflow: SubjectOverflow,
     /// HTTP/2 streams of one connection that its client resets in a minute.
     pub resets_per_connection: u32,
     /// Connections accepted in a second.
@@ -53,6 +55,15 @@ pub enum Memory {
     Bytes(u64),
     /// This share (1 to 100) of the control group's limit, or of the machine's memory where there is none.
     Percent(u8),
+}
+
+/// What a subject at its limit gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectOverflow {
+    /// 429.
+    Refuse,
+    /// The place of an older subscription of its own.
+    Replace,
 }
 
 impl Default for Limits {
@@ -73,6 +84,7 @@ impl Default for Limits {
             send_buffer: 16 * 1024,
             memory: Memory::Percent(80),
             subscriptions_per_subject: 100,
+            subject_overflow: SubjectOverflow::Refuse,
             resets_per_connection: 1000,
             accepts_per_second: 10_000,
             handshakes_per_second: 2000,

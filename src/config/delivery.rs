@@ -102,7 +102,7 @@ pub(super) const DELIVERY: &[Key] = &[
         "end",
         Kind::Choice(&["clean", "cut"]),
         "clean",
-        "How a response ends that its client should come back from (expired, revoked, max_age, drain, lagged); \"cut\": \
+        "How a response ends that its client should come back from (expired, revoked, max_age, drain, lagged, replaced); \"cut\": \
          without its last chunk, or with a reset of the HTTP/2 stream.",
     ),
     Key::default(

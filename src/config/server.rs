@@ -10,7 +10,7 @@ use super::names;
 use super::table::Table;
 use super::{Drain, Revocations};
 use crate::admin;
-use crate::limits::Limits;
+use crate::limits::{Limits, SubjectOverflow};
 use crate::store;
 
 pub(super) const SERVER: &[Key] = &[
@@ -119,6 +119,12 @@ pub(super) const LIMITS: &[Key] = &[
     ),
     Key::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
     Key::default(
+        "subject_overflow",
+        Kind::Choice(&["refuse", "replace"]),
+        "refuse",
+        "One subscription more of a subject at its limit: 429, or it gets the place of its oldest that has bytes waiting for its client, else of its oldest of the same stream.",
+    ),
+    Key::default(
         "resets_per_connection",
         MANY,
         "1000",
@@ -208,6 +214,8 @@ pub(super) fn limits(table: &Table<'_>) -> Limits {
         send_buffer: table.size("send_buffer"),
         memory: table.memory("memory"),
         subscriptions_per_subject: table.count("subscriptions_per_subject"),
+        subject_overflow: table
+            .choice("subject_overflow", &[("refuse", SubjectOverflow::Refuse), ("replace", SubjectOverflow::Replace)]),
         resets_per_connection: number("resets_per_connection"),
         accepts_per_second: number("accepts_per_second"),
         handshakes_per_second: number("handshakes_per_second"),

@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::rejection::Rejection;
 use super::report::Report;
+use super::seats::Place;
 use super::settling::{Settled, Settling};
 use super::verdict::late;
 use crate::aside::Aside;
@@ -276,6 +278,11 @@ impl Delivery {
         if self.settling.is_some() { Offset(u64::MAX) } else { self.subscription.place() }
     }
 
+    /// Its place among those of its subject, if it has one.
+    pub fn place_of_subject(&self) -> Option<Arc<Place>> {
+        self.report.place_of_subject()
+    }
+
     /// Whether so many events were asked for: then a client may have closed its side, and waits for them all the same.
     pub fn is_limited(&self) -> bool {
         self.limit < u64::MAX
@@ -284,7 +291,7 @@ impl Delivery {
     /// Whether the response is to end as if it broke. A clean end is the end of all to some clients.
     pub fn is_cut(&self, end: End) -> bool {
         let is_to_come_back = match end {
-            End::Expired | End::Revoked | End::MaxAge | End::Drain | End::Lagged => true,
+            End::Expired | End::Revoked | End::MaxAge | End::Drain | End::Lagged | End::Replaced => true,
             End::Client | End::Stalled | End::Complete | End::Limit | End::Error => false,
         };
         self.end == EndForm::Cut && is_to_come_back
@@ -293,7 +300,7 @@ impl Delivery {
     /// The farewell: when to come back, or why there is no stream after all.
     pub fn farewell(&self, end: End) -> Option<Frame> {
         match end {
-            End::Drain | End::MaxAge => {
+            End::Drain | End::MaxAge | End::Replaced => {
                 let mut encoder = Encoder::new();
                 encoder.retry(self.report.jittered_retry(self.subscription.stream().progress().retry));
                 Some(encoder.finish())

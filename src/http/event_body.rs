@@ -36,6 +36,8 @@ pub struct EventBody {
     grace: Option<Pin<Box<Sleep>>>,
     /// Where hyper sends it.
     attention: Option<Arc<Attention>>,
+    /// What it gave last waits for its client.
+    is_waiting: bool,
 }
 
 /// How far a body's end has come.
@@ -65,7 +67,7 @@ pub struct Attention {
 impl EventBody {
     /// The prelude, then what the delivery gives.
     pub fn new(prelude: Bytes, delivery: Delivery) -> Self {
-        Self { delivery, waiting: Some(prelude), over: Over::NotYet, grace: None, attention: None }
+        Self { delivery, waiting: Some(prelude), over: Over::NotYet, grace: None, attention: None, is_waiting: false }
     }
 
     /// Lets a guard look on.
@@ -81,6 +83,7 @@ impl EventBody {
             self.delivery.ended(End::Stalled);
             return Poll::Ready(());
         }
+        self.waits_for_client(true);
         if self.over == Over::NotYet {
             let end = ready!(self.delivery.poll_over(cx));
             self.end(end);
@@ -91,6 +94,13 @@ impl EventBody {
     /// It has panicked, and goes no further.
     pub fn fail(&mut self) {
         self.delivery.ended(End::Error);
+    }
+
+    fn waits_for_client(&mut self, is_waiting: bool) {
+        if self.is_waiting != is_waiting {
+            self.is_waiting = is_waiting;
+            self.delivery.place_of_subject().iter().for_each(|place| place.waits_for_client(is_waiting));
+        }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
@@ -152,6 +162,7 @@ impl Body for EventBody {
         if let Some(attention) = &self.attention {
             attention.polls.fetch_add(1, Ordering::Relaxed);
         }
+        self.waits_for_client(false);
         self.poll_piece(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::permission::Permission;
@@ -26,18 +27,24 @@ pub struct Life {
     /// How long after the drain began this response leaves.
     departure: Duration,
     permission: Option<Permission>,
+    replaced: Option<CancellationToken>,
 }
 
 impl Life {
     /// A life without bounds but the gateway's. `spread` is over how long a drain spreads departures, `share` where in
     /// it this response leaves, uniform in `0.0..1.0`.
     pub fn new(draining: Draining, spread: Duration, share: f64) -> Self {
-        Self { deadline: None, draining, departure: arithmetic::scale(spread, share), permission: None }
+        Self { deadline: None, draining, departure: arithmetic::scale(spread, share), permission: None, replaced: None }
     }
 
     /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
     pub fn at_most(&mut self, most: Duration, share: f64) {
         bound(&mut self.deadline, Instant::now() + arithmetic::scale(most, 1.0 - 0.1 * share), End::MaxAge);
+    }
+
+    /// Ends when another gets its place.
+    pub fn until_replaced(&mut self, replaced: CancellationToken) {
+        self.replaced = Some(replaced);
     }
 
     /// Ends when the permission does: at its expiry, or up to `spread` earlier, by [`head_start`].
@@ -65,7 +72,9 @@ impl Life {
                 let first = self.deadline.into_iter().chain(taken_back).min_by_key(|(at, _)| *at);
                 let first = OptionFuture::from(first.map(|(at, end)| sleep_until(at).map(move |()| end)));
                 let changed = OptionFuture::from(self.permission.as_mut().map(Permission::changed));
+                let replaced = OptionFuture::from(self.replaced.as_ref().map(CancellationToken::cancelled));
                 tokio::select! {
+                    Some(()) = replaced => return End::Replaced,
                     Some(end) = first => return end,
                     since = self.draining.since(), if !is_draining => {
                         is_draining = true;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::caller::Caller;
-use super::seats::Seat;
+use super::seats::{Place, Seat};
 use super::shown;
 use super::verdict::PENDING;
 use crate::arithmetic;
@@ -36,7 +36,7 @@ struct Known {
     share: f64,
     /// Whose key says what was read.
     stream: Arc<EventStream>,
-    _seat: Seat,
+    seat: Seat,
 }
 
 /// Why a response ends, said once by whoever knows first. Cheap to clone.
@@ -66,7 +66,7 @@ impl Report {
         seat: Seat,
     ) -> Self {
         metrics.subscribed(caller.protocol);
-        let known = Known { caller, verdict: None, ending: Ending::default(), retry, share, stream, _seat: seat };
+        let known = Known { caller, verdict: None, ending: Ending::default(), retry, share, stream, seat };
         let mut report = Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) };
         if let Some(verdict) = verdict {
             report.settled(verdict);
@@ -120,6 +120,11 @@ impl Report {
     /// For a guard that may have to say why.
     pub fn ending(&self) -> Ending {
         self.known.ending.clone()
+    }
+
+    /// The place among those of its subject, if it has one.
+    pub fn place_of_subject(&self) -> Option<Arc<Place>> {
+        self.known.seat.place().cloned()
     }
 
     /// The reconnection time for this client: the upstream's own as it is, the route's with up to a half more.

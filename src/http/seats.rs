@@ -4,18 +4,26 @@
 //! A subject means nothing without its issuer, so both together are counted. A grant without a subject, and no grant,
 //! count over all routes only. Addresses are those that trusted proxies forward for: of other clients, connections are
 //! counted where they come in.
+//!
+//! A subject at its limit may get in by ending one of its own (`limits.subject_overflow`): that its client does not read
+//! is seen by bytes that the connection did not take. How much of what it took was acknowledged is the kernel's alone.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Grant;
-use crate::limits::Limits;
+use crate::limits::{Limits, SubjectOverflow};
 use crate::listen;
+use crate::stream::StreamKey;
 
 /// Counts seats. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,7 +33,7 @@ pub struct Seats(Arc<Taken>);
 struct Taken {
     all: AtomicUsize,
     most: AtomicUsize,
-    by_subject: Shares<Subject>,
+    by_subject: Subjects,
     by_address: Shares<IpAddr>,
 }
 
@@ -37,6 +45,43 @@ struct Shares<Owner> {
     counts: Mutex<HashMap<Owner, usize>>,
 }
 
+/// The places of each subject.
+#[derive(Debug)]
+struct Subjects {
+    most: AtomicUsize,
+    is_replacing: AtomicBool,
+    /// Tells the streams of one subject apart at little memory.
+    hasher: RandomState,
+    /// As with [`Shares`], the last place of a subject takes its entry along.
+    places: Mutex<HashMap<Subject, Places>>,
+}
+
+/// Oldest first.
+#[derive(Debug, Default)]
+struct Places {
+    open: BTreeMap<u64, Arc<Place>>,
+    next: u64,
+    replaced_at: Option<Instant>,
+}
+
+/// One of the places that a subject has.
+#[derive(Debug)]
+pub struct Place {
+    number: u64,
+    stream: u64,
+    /// Until then it is ended only if bytes wait for its client.
+    kept_until: Option<Instant>,
+    is_waiting: AtomicBool,
+    replaced: CancellationToken,
+}
+
+/// Between two replacements of one subject.
+const REPLACE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a subscription that got the place of a client that seemed well keeps it: as long as the kernel takes to
+/// notice a client that vanished, so that two devices do not throw each other out in turn.
+const KEPT: Duration = Duration::from_secs(45);
+
 /// An issuer's name and its subject.
 type Subject = (Arc<str>, Arc<str>);
 
@@ -44,7 +89,7 @@ type Subject = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 pub struct Seat {
     taken: Arc<Taken>,
-    subject: Option<Subject>,
+    subject: Option<(Subject, Arc<Place>)>,
     address: Option<IpAddr>,
 }
 
@@ -62,7 +107,12 @@ pub enum Full {
 impl Seats {
     /// As much room as the limits say.
     pub fn new(limits: &Limits) -> Self {
-        let by_subject = Shares { most: limits.subscriptions_per_subject.into(), counts: Mutex::default() };
+        let by_subject = Subjects {
+            most: limits.subscriptions_per_subject.into(),
+            is_replacing: (limits.subject_overflow == SubjectOverflow::Replace).into(),
+            hasher: RandomState::new(),
+            places: Mutex::default(),
+        };
         let by_address = Shares { most: limits.connections_per_ip.into(), counts: Mutex::default() };
         Self(Arc::new(Taken { all: AtomicUsize::new(0), most: limits.subscribers.into(), by_subject, by_address }))
     }
@@ -71,6 +121,8 @@ impl Seats {
     pub fn limit(&self, limits: &Limits) {
         self.0.most.store(limits.subscribers, Ordering::Relaxed);
         self.0.by_subject.most.store(limits.subscriptions_per_subject, Ordering::Relaxed);
+        let is_replacing = limits.subject_overflow == SubjectOverflow::Replace;
+        self.0.by_subject.is_replacing.store(is_replacing, Ordering::Relaxed);
         self.0.by_address.most.store(limits.connections_per_ip, Ordering::Relaxed);
     }
 
@@ -83,7 +135,7 @@ impl Seats {
     ///
     /// # Errors
     /// See [`Full`].
-    pub fn take(&self, grant: Option<&Grant>, forwarded_for: Option<IpAddr>) -> Result<Seat, Full> {
+    pub fn take(&self, grant: Option<&Grant>, forwarded_for: Option<IpAddr>, stream: &StreamKey) -> Result<Seat, Full> {
         let taken = &self.0;
         let most = taken.most.load(Ordering::Relaxed);
         taken
@@ -92,13 +144,87 @@ impl Seats {
             .map_err(|_| Full::All)?;
         // From here on dropping the seat gives it back.
         let mut seat = Seat { taken: taken.clone(), subject: None, address: None };
-        if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
-            seat.subject = Some(taken.by_subject.take(subject).ok_or(Full::Subject)?);
-        }
         if let Some(address) = forwarded_for.map(listen::network) {
             seat.address = Some(taken.by_address.take(address).ok_or(Full::Address)?);
         }
+        // Last: nobody is ended for who does not get in.
+        if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
+            let place = taken.by_subject.take(&subject, stream).ok_or(Full::Subject)?;
+            seat.subject = Some((subject, place));
+        }
         Ok(seat)
+    }
+}
+
+impl Seat {
+    /// Its place among those of its subject, if it has one.
+    pub fn place(&self) -> Option<&Arc<Place>> {
+        self.subject.as_ref().map(|(_, place)| place)
+    }
+}
+
+impl Place {
+    /// Says whether bytes wait for the client.
+    pub fn waits_for_client(&self, is_waiting: bool) {
+        self.is_waiting.store(is_waiting, Ordering::Relaxed);
+    }
+
+    /// Cancelled when another got it.
+    pub fn replaced(&self) -> &CancellationToken {
+        &self.replaced
+    }
+}
+
+impl Subjects {
+    /// A place, if one is free or can be made so.
+    fn take(&self, subject: &Subject, stream: &StreamKey) -> Option<Arc<Place>> {
+        let stream = self.hasher.hash_one(stream);
+        let mut places = self.places.lock();
+        let count = places.get(subject).map_or(0, |places| places.open.len());
+        let mut kept_until = None;
+        if count >= self.most.load(Ordering::Relaxed) {
+            if !self.is_replacing.load(Ordering::Relaxed) {
+                return None;
+            }
+            kept_until = places.get_mut(subject)?.replace(stream)?;
+        }
+        let places = places.entry(subject.clone()).or_default();
+        let (number, replaced) = (places.next, CancellationToken::new());
+        let place = Arc::new(Place { number, stream, kept_until, is_waiting: AtomicBool::new(false), replaced });
+        places.next += 1;
+        places.open.insert(number, place.clone());
+        Some(place)
+    }
+
+    fn give_back(&self, subject: &Subject, place: &Place) {
+        let mut places = self.places.lock();
+        if let Some(of_subject) = places.get_mut(subject)
+            // A place that another got may be given back when its subject has begun anew.
+            && !place.replaced.is_cancelled()
+        {
+            of_subject.open.remove(&place.number);
+            if of_subject.open.is_empty() {
+                places.remove(subject);
+            }
+        }
+    }
+}
+
+impl Places {
+    /// Ends a subscription, if one may be ended; until when who comes for it keeps its place.
+    fn replace(&mut self, stream: u64) -> Option<Option<Instant>> {
+        let now = Instant::now();
+        if self.replaced_at.is_some_and(|at| now.duration_since(at) < REPLACE_EVERY) {
+            return None;
+        }
+        let waiting = self.open.values().find(|place| place.is_waiting.load(Ordering::Relaxed));
+        let is_kept = |place: &Place| place.kept_until.is_some_and(|until| now < until);
+        let of_stream = || self.open.values().find(|place| place.stream == stream && !is_kept(place));
+        let kept_until = waiting.is_none().then(|| now + KEPT);
+        let number = waiting.or_else(of_stream)?.number;
+        self.open.remove(&number)?.replaced.cancel();
+        self.replaced_at = Some(now);
+        Some(kept_until)
     }
 }
 
@@ -128,11 +254,63 @@ impl<Owner: Clone + Eq + Hash> Shares<Owner> {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.taken.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(subject) = &self.subject {
-            self.taken.by_subject.give_back(subject);
+        if let Some((subject, place)) = &self.subject {
+            self.taken.by_subject.give_back(subject, place);
         }
         if let Some(address) = &self.address {
             self.taken.by_address.give_back(address);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subjects(most: usize) -> Subjects {
+        let is_replacing = true.into();
+        Subjects { most: most.into(), is_replacing, hasher: RandomState::new(), places: Mutex::default() }
+    }
+
+    fn alice() -> Subject {
+        ("main".into(), "alice".into())
+    }
+
+    fn stream(path: &str) -> StreamKey {
+        StreamKey { route: "prices".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_that_does_not_read_is_replaced_else_the_oldest_of_the_stream() {
+        let subjects = subjects(3);
+        let [a, b, c] = ["/a", "/b", "/a"].map(|path| subjects.take(&alice(), &stream(path)).unwrap());
+        b.waits_for_client(true);
+
+        assert!(subjects.take(&alice(), &stream("/a")).is_some());
+        assert!([&a, &c].iter().all(|place| !place.replaced().is_cancelled()) && b.replaced().is_cancelled());
+        assert!(subjects.take(&alice(), &stream("/a")).is_none(), "one a second");
+        tokio::time::advance(REPLACE_EVERY).await;
+        assert!(subjects.take(&alice(), &stream("/b")).is_none(), "healthy ones of another stream");
+        assert!(subjects.take(&alice(), &stream("/a")).is_some());
+        assert!(a.replaced().is_cancelled() && !c.replaced().is_cancelled());
+        subjects.give_back(&alice(), &a);
+        assert_eq!(subjects.places.lock()[&alice()].open.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_devices_do_not_replace_each_other_in_turn() {
+        let subjects = subjects(1);
+        let one = subjects.take(&alice(), &stream("/a")).unwrap();
+        let other = subjects.take(&alice(), &stream("/a")).unwrap();
+        assert!(one.replaced().is_cancelled());
+
+        tokio::time::advance(KEPT / 2).await;
+        assert!(subjects.take(&alice(), &stream("/a")).is_none());
+        other.waits_for_client(true);
+        let one = subjects.take(&alice(), &stream("/a")).unwrap();
+        assert!(other.replaced().is_cancelled());
+        subjects.give_back(&alice(), &other);
+        subjects.give_back(&alice(), &one);
+        assert!(subjects.places.lock().is_empty());
     }
 }

@@ -56,7 +56,8 @@ pub async fn respond(
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
-    let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for)?;
+    let key = stream_key(route, target, key);
+    let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for, &key)?;
     // For whoever opens the stream, or is caught up; hardly anyone does.
     let source = || {
         let mut resource = route.settings.upstream_path.fill(captures);
@@ -65,7 +66,7 @@ pub async fn respond(
         // The request that opens the stream is the one that the upstream is told of.
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
-    let mut subscription = open(gate, route, target, key, source)?;
+    let mut subscription = open(gate, route, &key, source)?;
     subscription.is_for(caller.reader());
     let (is_followed, limit) = (wish.follow, wish.limit);
     let mut settling = Box::new(Settling::new(gate.clone(), route.clone(), wish, source));
@@ -80,6 +81,9 @@ pub async fn respond(
     let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);
+    }
+    if let Some(place) = seat.place() {
+        life.until_replaced(place.replaced().clone());
     }
     let rules = route.authorizer.as_ref().map(Authorizer::settings);
     // Where rules are not enforced, nothing about a token ends what it began.
@@ -212,20 +216,22 @@ impl Wish {
     }
 }
 
-fn open(
-    gate: &Gate,
-    route: &Arc<Route>,
-    target: &Target,
-    shared: Vec<(String, String)>,
-    source: impl FnOnce() -> Arc<HttpEventSource>,
-) -> Result<Subscription, Rejection> {
-    let key = StreamKey {
+fn stream_key(route: &Route, target: &Target, shared: Vec<(String, String)>) -> StreamKey {
+    StreamKey {
         route: Arc::from(route.settings.name.as_str()),
         path: target.path.encoded().to_owned(),
         shared,
         origin: route.origin,
-    };
-    gate.streams.subscribe(&key, || spec(gate, route, source())).map_err(|_| Rejection::StreamsFull)
+    }
+}
+
+fn open(
+    gate: &Gate,
+    route: &Arc<Route>,
+    key: &StreamKey,
+    source: impl FnOnce() -> Arc<HttpEventSource>,
+) -> Result<Subscription, Rejection> {
+    gate.streams.subscribe(key, || spec(gate, route, source())).map_err(|_| Rejection::StreamsFull)
 }
 
 /// How the streams of a route are made.

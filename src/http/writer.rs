@@ -195,10 +195,17 @@ impl Writer {
     async fn write_slowly(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
         let mut deadline = Instant::now() + self.stall;
         let mut over = None;
+        let place = self.delivery.place_of_subject();
+        let is_waiting = |is_waiting| place.iter().for_each(|place| place.waits_for_client(is_waiting));
         loop {
             let transport = &mut self.transport;
+            let write = |cx: &mut Context<'_>| {
+                let progress = poll_write(transport, cx, &parts);
+                is_waiting(progress.is_pending());
+                progress
+            };
             let progress = tokio::select! {
-                progress = poll_fn(|cx| poll_write(transport, cx, &parts)) => progress,
+                progress = poll_fn(write) => progress,
                 end = self.delivery.over(), if over.is_none() => {
                     over = Some((end, Instant::now() + GRACE));
                     continue;

@@ -42,6 +42,8 @@ pub enum End {
     Drain,
     /// The client fell off the event log.
     Lagged,
+    /// Another subscription of the same subject got its place.
+    Replaced,
     /// The client took no bytes for the stall timeout.
     Stalled,
     /// The stream has said all.
@@ -95,13 +97,14 @@ impl Verdict {
 }
 
 impl End {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Client,
         Self::Expired,
         Self::Revoked,
         Self::MaxAge,
         Self::Drain,
         Self::Lagged,
+        Self::Replaced,
         Self::Stalled,
         Self::Complete,
         Self::Limit,
@@ -117,6 +120,7 @@ impl End {
             Self::MaxAge => "max_age",
             Self::Drain => "drain",
             Self::Lagged => "lagged",
+            Self::Replaced => "replaced",
             Self::Stalled => "stalled",
             Self::Complete => "complete",
             Self::Limit => "limit",

@@ -59,7 +59,7 @@ pub struct RouteTotals {
 struct Carried {
     subscribers: [Level; 2],
     subscriptions: [Tally; Verdict::ALL.len()],
-    ended: [Tally; 10],
+    ended: [Tally; 11],
     streams: [Level; State::ALL.len()],
     upstream_events: Tally,
     upstream_bytes: Tally,

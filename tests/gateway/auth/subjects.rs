@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use crate::support::origin::Emission;
+use crate::support::wait::DEADLINE;
+
 use super::support::ISSUER;
 use super::world::{PROTOCOLS, World, bearer, claims, route, token, wait_metric, without_subject};
 use crate::support::client::Protocol;
@@ -83,5 +86,56 @@ async fn the_same_subject_of_another_issuer_is_another_subject() {
         let client = world.client(Protocol::Http2, &gateway);
         open.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
         assert_eq!(open.last().unwrap().status.as_u16(), 200);
+    }
+}
+
+const REPLACED: &[(&str, &str)] = &[("reason", "replaced")];
+
+#[tokio::test]
+async fn a_client_that_stops_reading_gives_its_place_to_the_next_of_its_subject() {
+    for protocol in PROTOCOLS {
+        let world = World::new().await;
+        let limits = "[limits]\nsubscriptions_per_subject = 2\nsubject_overflow = \"replace\"";
+        let gateway = world.start(&format!("{}\n{limits}", route("prices", "/prices/{symbol}", ""))).await;
+        let alice = bearer(&token(&json!({})));
+        let alice = [("authorization", alice.as_str())];
+        let client = world.client(protocol, &gateway);
+        let mut healthy = client.subscribe("/prices/a", &alice).await;
+        let _stopped = client.clone().receive_buffer(4096).window(16 * 1024).subscribe("/prices/b", &alice).await;
+        assert_eq!(client.subscribe("/prices/c", &alice).await.status.as_u16(), 429, "both read");
+
+        world.origin.wait_open(2).await;
+        for number in 0..1000 {
+            world.origin.emit(Emission::event(&number.to_string(), "", &"d".repeat(8 * 1024)));
+        }
+        assert_eq!(healthy.next_events(1000).await.len(), 1000);
+        let next = client.subscribe("/prices/c", &alice).await;
+        assert_eq!(next.status.as_u16(), 200, "{protocol:?}");
+        wait_metric(&gateway, "rillgate_subscriptions_ended_total", REPLACED, 1.0).await;
+        world.origin.emit(Emission::event("last", "", "d"));
+        assert_eq!(healthy.next_event(DEADLINE).await.last_event_id, "last");
+    }
+}
+
+#[tokio::test]
+async fn two_devices_at_the_limit_do_not_end_each_other_in_turn() {
+    for protocol in PROTOCOLS {
+        let world = World::new().await;
+        let limits = "[limits]\nsubscriptions_per_subject = 1\nsubject_overflow = \"replace\"";
+        let gateway = world.start(&format!("{}\n{limits}", route("prices", "/prices/{symbol}", ""))).await;
+        let alice = bearer(&token(&json!({})));
+        let alice = [("authorization", alice.as_str())];
+        let client = world.client(protocol, &gateway);
+        let mut one = client.subscribe("/prices/a", &alice).await;
+        let other = client.subscribe("/prices/a", &alice).await;
+        assert_eq!(other.status.as_u16(), 200);
+
+        one.expect_end(DEADLINE).await;
+        assert_eq!(one.retries().len(), 2, "the prelude's and the farewell's");
+        let began = std::time::Instant::now();
+        while began.elapsed().as_millis() < 1500 {
+            assert_eq!(client.subscribe("/prices/a", &alice).await.status.as_u16(), 429, "{protocol:?}");
+        }
+        wait_metric(&gateway, "rillgate_subscriptions_ended_total", REPLACED, 1.0).await;
     }
 }
