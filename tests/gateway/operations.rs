@@ -19,7 +19,7 @@ async fn each_subscription_and_each_refusal_has_an_access_line() {
 
         let line = gateway
             .wait_line(
-                &format!("subscription ended client=127.0.0.1 route=\"all\" status=200 protocol=\"{protocol}\""),
+                &format!("subscription ended client=127.0.0.1 route=\"all\" path=\"/prices\" status=200 protocol=\"{protocol}\""),
                 DEADLINE,
             )
             .await;
@@ -28,7 +28,10 @@ async fn each_subscription_and_each_refusal_has_an_access_line() {
             "{line}"
         );
         let line = gateway
-            .wait_line(&format!("answered client=127.0.0.1 route=\"all\" status=405 protocol=\"{protocol}\""), DEADLINE)
+            .wait_line(
+                &format!("answered client=127.0.0.1 route=\"all\" path=\"/prices\" status=405 protocol=\"{protocol}\""),
+                DEADLINE,
+            )
             .await;
         assert!(line.contains("reason=\"method\""), "{line}");
     }
