@@ -12,6 +12,36 @@ const EVIL: &str = "https://evil.example.com";
 const CORS: &str = "[routes.cors]\norigins = [\"https://app.example.com\"]\ncredentials = true";
 
 #[tokio::test]
+async fn pages_of_apps_and_extensions_may_be_named_by_the_origin_that_they_send() {
+    let apps = [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "http://tauri.localhost",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://0b1c-2d",
+        "vscode-webview://abc",
+    ];
+    let world = World::new().await;
+    let auth = format!("token_from = [\"cookie:session\"]\n[routes.cors]\norigins = {apps:?}\ncredentials = true");
+    let gateway = world.start(&route("prices", "/prices/{symbol}", &auth)).await;
+    let cookie = format!("session={}", token(&json!({})));
+
+    for protocol in PROTOCOLS {
+        for origin in apps {
+            let headers = [("cookie", cookie.as_str()), ("origin", origin)];
+            let answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+            assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, origin));
+        }
+        for origin in ["capacitor://otherhost", "tauri://localhost:1", "null"] {
+            let headers = [("cookie", cookie.as_str()), ("origin", origin)];
+            let answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+            assert_eq!(answer.status.as_u16(), 403, "{origin}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_cookie_counts_for_our_own_pages_and_those_allowed() {
     let world = World::new().await;
     let auth = format!("token_from = [\"header\", \"cookie:session\"]\n{CORS}");
