@@ -91,7 +91,7 @@ async fn explain_tells_each_rule_and_never_the_token() {
         ("/prices/x", json!({ "streams": streams, "scope": "read", "exp": 1 }), 1, "expired"),
         ("/prices/x", json!({ "streams": streams, "scope": "read", "aud": "other" }), 1, "audience"),
         ("/nowhere", json!({}), 1, "no route"),
-        ("/prices/../x", json!({}), 1, "one reading"),
+        ("/prices/../x", json!({}), 1, "dot segment"),
     ];
 
     for (path, claims, status, words) in cases {

@@ -175,7 +175,7 @@ async fn a_claim_with_control_characters_does_not_reach_the_origin() {
     let auth = "[routes.share]\nclaims = { x-tenant = \"tenant\" }";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
 
-    for tenant in ["a\r\nx-admin: yes", "a\nb", "a\0b", "\u{7f}", &"x".repeat(300)] {
+    for tenant in ["a\r\nx-admin: yes", "a\nb", "a\0b", "\u{7f}"] {
         let token = bearer(&token(&json!({ "tenant": tenant })));
         let answer = world.client(Protocol::Http1, &gateway).subscribe("/prices/x", &[("authorization", &token)]).await;
         assert_eq!(answer.status.as_u16(), 400, "{tenant:?}");
