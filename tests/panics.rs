@@ -15,7 +15,7 @@ use rillgate::{Gateway, Handle};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -69,8 +69,8 @@ impl House {
         let toml = format!(
             "[store]\npath = \"{store}\"\n[revocations]\nfile = \"revocations.toml\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
              [upstreams.producer]\nurls = [\"http://{producer}\"]\n[[routes]]\nname = \"{name}\"\npath = \"/{name}/{{key}}\"\n\
-             upstream = \"producer\"\nauth = \"public\"\n[routes.replay]\nstore = \"disk\"\n",
-            store = folder.path().join("store").display(),
+             upstream = \"producer\"\nauth = \"public\"\n[routes.replay]\nstore = \"disk\"\nstart = \"oldest\"\n",
+            store = folder.path().join(name).display(),
             producer = produce().await,
         );
         let file = folder.path().join("rillgate.toml");
@@ -87,8 +87,9 @@ impl House {
         tcp.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
         let mut said = String::new();
         let mut piece = [0; 1024];
+        let end = Instant::now() + DEADLINE;
         while !said.contains(wanted) {
-            let count = timeout(DEADLINE, tcp.read(&mut piece)).await.expect("an answer in time").unwrap_or(0);
+            let count = timeout_at(end, tcp.read(&mut piece)).await.expect("an answer in time").unwrap_or(0);
             if count == 0 {
                 break;
             }
@@ -150,7 +151,7 @@ async fn a_request_and_a_writer_that_panic_end_their_own_client_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_panics_is_opened_again() {
-    trap(&["store in use"]);
+    trap(&["store in use", "/stored"]);
 
     let house = House::open("stored").await;
 
