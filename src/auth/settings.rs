@@ -1,10 +1,11 @@
 //! What the configuration says about issuers and about who may read a route. Values only: believed, not yet loaded.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use rustls_pki_types::CertificateDer;
+use rustls::RootCertStore;
 use subtle::ConstantTimeEq;
 use url::Url;
 
@@ -54,7 +55,11 @@ impl KeySource {
             (
                 Self::JwksUrl { url, refresh, authorities },
                 Self::JwksUrl { url: other_url, refresh: other_refresh, authorities: other_authorities },
-            ) => url == other_url && refresh == other_refresh && authorities == other_authorities,
+            ) => {
+                let roots =
+                    |authorities: &Option<Arc<RootCertStore>>| authorities.as_ref().map(|store| store.roots.clone());
+                url == other_url && refresh == other_refresh && roots(authorities) == roots(other_authorities)
+            }
             (Self::JwksFile(path), Self::JwksFile(other)) => path == other,
             (
                 Self::PemFile { path, algorithm, kid },
@@ -82,8 +87,8 @@ pub enum KeySource {
         url: Url,
         /// Time between two fetches.
         refresh: Duration,
-        /// Certificates of authorities that its server is trusted by. Empty: the system's.
-        authorities: Vec<CertificateDer<'static>>,
+        /// Authorities that its server is trusted by. `None`: the system's.
+        authorities: Option<Arc<RootCertStore>>,
     },
     /// A JWKS document in a file, read again when it changes.
     JwksFile(PathBuf),
@@ -127,8 +132,8 @@ pub struct RuleSettings {
     pub shared: Vec<String>,
     /// False: decide, count and log, but let in.
     pub enforce: bool,
-    /// How long before its token a response may end, so that tokens that expire together do not end their responses
-    /// together. Default 10 s; at most a tenth of what was left at the start.
+    /// The most by which a response ends before its token, so that tokens that expire together do not end their
+    /// responses together. Default 10 s; at most a tenth of what was left at the start.
     pub expiry_spread: Duration,
     /// Whether `POST PATH?ticket` makes one-time URLs.
     pub tickets: bool,

@@ -25,7 +25,7 @@ pub struct Source {
     pub stamp: Mutex<Option<Stamp>>,
     /// When the URL is asked, if it is one.
     pub remote: Option<Remote>,
-    /// How the URL is asked, where its server is trusted by authorities of its own.
+    /// The TLS client for the URL, where its server is trusted by authorities of its own.
     pub tls: Option<Arc<ClientConfig>>,
     /// Whether the last attempt to read it anew failed.
     pub is_stale: Mutex<bool>,
@@ -37,11 +37,13 @@ impl Source {
     /// # Errors
     /// See [`SourceError`].
     pub fn load(settings: &KeySource, allowed: &[Algorithm]) -> Result<Self, SourceError> {
+        let mut tls = None;
         let (held, stamp, remote) = match settings {
-            KeySource::JwksUrl { url, refresh, .. } => {
+            KeySource::JwksUrl { url, refresh, authorities } => {
                 if !fetch::is_allowed(url) {
                     return Err(FetchError::Scheme.into());
                 }
+                tls = authorities.as_ref().map(|roots| fetch::tls_trusting(RootCertStore::clone(roots)));
                 (None, None, Some(Remote::new(url.clone(), *refresh)))
             }
             KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
@@ -51,18 +53,6 @@ impl Source {
             KeySource::Secret { secret, algorithm, kid } => {
                 (Some(vec![Key::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
             }
-        };
-        let tls = match settings {
-            KeySource::JwksUrl { authorities, .. } if !authorities.is_empty() => {
-                let mut roots = RootCertStore::empty();
-                // The configuration has looked at each of them.
-                roots.add_parsable_certificates(authorities.iter().cloned());
-                Some(fetch::tls_trusting(roots))
-            }
-            KeySource::JwksUrl { .. }
-            | KeySource::JwksFile(_)
-            | KeySource::PemFile { .. }
-            | KeySource::Secret { .. } => None,
         };
         Ok(Self { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, tls, is_stale: Mutex::new(false) })
     }

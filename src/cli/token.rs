@@ -82,7 +82,7 @@ impl Token {
     }
 }
 
-/// How long a token is good for that is not told.
+/// Life of a token without `--ttl`.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 fn duration(text: &str) -> Result<Duration, String> {

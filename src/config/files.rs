@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -138,7 +139,7 @@ pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<Certificat
 }
 
 /// The same for a file whose changes nobody follows.
-pub(super) fn fixed_certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+fn fixed_certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
     chain(value, false)
 }
 
@@ -151,6 +152,16 @@ fn chain(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<Certifica
         Err(_) => value.problem("the file is not PEM"),
     }
     None
+}
+
+/// Reads the authorities that a value names as trusted instead of the system's. Their changes are followed by nobody.
+pub(super) fn authorities(value: &Value<'_>) -> Option<RootCertStore> {
+    let (_, certificates) = fixed_certificates(value)?;
+    let mut roots = RootCertStore::empty();
+    if roots.add_parsable_certificates(certificates).1 > 0 {
+        value.problem("the file holds a certificate that cannot be read");
+    }
+    Some(roots)
 }
 
 /// A chain and its key, which must belong together.

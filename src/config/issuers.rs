@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey};
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
@@ -141,7 +140,7 @@ const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "pem_file", "secret"];
 fn key_source(table: &Table<'_>) -> Option<KeySource> {
     let [jwks_url, jwks_file, pem_file, secret] = SOURCES.map(|name| table.get(name));
     let refresh = table.duration("refresh");
-    let authorities = authorities(table);
+    let authorities = table.get("ca_file").map(|value| files::authorities(&value));
     let algorithm = table.get("algorithm");
     let kid = table.text("kid").map(str::to_owned);
 
@@ -173,7 +172,10 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
 
     if let Some(value) = jwks_url {
         let url = url(&value);
-        let authorities = authorities?;
+        let authorities = match authorities {
+            Some(authorities) => Some(Arc::new(authorities?)),
+            None => None,
+        };
         return url.map(|url| KeySource::JwksUrl { url, refresh, authorities });
     }
     if let Some(value) = jwks_file {
@@ -209,17 +211,6 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
         return None;
     }
     Some(KeySource::Secret { secret: bytes, algorithm, kid })
-}
-
-/// The certificates that the server of a JWKS is trusted by; none: the system's. `None`: noted.
-fn authorities(table: &Table<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let Some(value) = table.get("ca_file") else { return Some(Vec::new()) };
-    let (_, certificates) = files::fixed_certificates(&value)?;
-    let mut roots = RootCertStore::empty();
-    if roots.add_parsable_certificates(certificates.iter().cloned()).1 > 0 {
-        value.problem("the file holds a certificate that cannot be read");
-    }
-    Some(certificates)
 }
 
 /// Where a JWKS is fetched: over TLS, or without leaving this machine.

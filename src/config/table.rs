@@ -129,7 +129,7 @@ impl<'a> Table<'a> {
         self.text(name).unwrap_or(self.key(name).default_text())
     }
 
-    /// What each of one or several strings at `name` is read as; the declared ones if it is absent.
+    /// Reads one or several strings at `name`; returns the declared ones if it is absent.
     pub(super) fn texts(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
         let Some(given) = self.get(name) else {
             return serde_json::from_str(self.key(name).default_text()).expect("a declared default is an array");

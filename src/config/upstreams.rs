@@ -229,14 +229,7 @@ fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
 
 fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Option<Arc<ClientConfig>> {
     let tls = table.table("tls");
-    let authorities = tls.get("ca_file").map(|value| {
-        let mut roots = RootCertStore::empty();
-        let (_, certificates) = files::fixed_certificates(&value)?;
-        if roots.add_parsable_certificates(certificates).1 > 0 {
-            value.problem("the file holds a certificate that cannot be read");
-        }
-        Some(roots)
-    });
+    let authorities = tls.get("ca_file").map(|value| files::authorities(&value));
     let client = tls.optional_table("client_certificate").map(|table| files::fixed_certified_key(&table));
     if !is_tls {
         return None;

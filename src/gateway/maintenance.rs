@@ -1,4 +1,4 @@
-//! What is done now and then while the gateway runs: gauges are set, notes taken, old events evicted.
+//! Periodic work while the gateway runs: sets gauges, notes what is refused, evicts old events.
 //!
 //! Nothing here waits for a client or an upstream.
 

@@ -1,12 +1,13 @@
 //! From request to response, in reading order: where to, who, then act; or reject.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::body::ResponseBody;
 use super::caller::Caller;
@@ -32,9 +33,21 @@ pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
             connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
         }
         let gate = gate.clone();
-        let doing = format!("{} {}", request.method(), shown::path(request.uri().path()));
+        let doing = Doing { method: request.method().clone(), uri: request.uri().clone() };
         let panics = gate.tasks.panics().clone();
         Box::pin(panics.watched("request", doing, Box::pin(answer(gate, request))))
+    }
+}
+
+/// A request in the words of the log, which are needed only if answering it panics.
+struct Doing {
+    method: Method,
+    uri: Uri,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, shown::path(self.uri.path()))
     }
 }
 

@@ -149,8 +149,10 @@ impl Ingest {
                     let memory = self.refusal_memory(&error);
                     self.stream.enter(Phase::Refused(Arc::new(error)));
                     // Looked at after: whoever answers early looks at the phase once more.
-                    let is_told_late = self.stream.is_answered_early();
-                    return Finished::Refused(memory.max(if is_told_late { LATE_REFUSAL_MEMORY } else { memory }));
+                    return Finished::Refused(match self.stream.is_answered_early() {
+                        true => memory.max(LATE_REFUSAL_MEMORY),
+                        false => memory,
+                    });
                 }
                 Err(error) => {
                     least = error.retry_after().unwrap_or_default();

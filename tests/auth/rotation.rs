@@ -138,7 +138,7 @@ impl Gateway {
 
     fn following(url: url::Url, refresh: Duration) -> Self {
         keys();
-        Self::start(KeySource::JwksUrl { url, refresh, authorities: Vec::new() }, RootCertStore::empty())
+        Self::start(KeySource::JwksUrl { url, refresh, authorities: None }, RootCertStore::empty())
     }
 
     async fn decide(&self, token: &str) -> Result<rillgate::auth::Grant, Denied> {
@@ -319,9 +319,8 @@ async fn over_tls_the_server_must_be_trusted() {
     let url: url::Url = format!("https://localhost:{}/jwks.json?x=1", server.address.port()).parse().expect("a URL");
     let (mut roots, good) = (RootCertStore::empty(), token("one", &keys().ec, Algorithm::ES256));
     roots.add(certified.cert.der().clone()).expect("a root");
-    let authorities = vec![certified.cert.der().clone()];
-    let own = KeySource::JwksUrl { url: url.clone(), refresh: SELDOM, authorities };
-    let source = KeySource::JwksUrl { url, refresh: SELDOM, authorities: Vec::new() };
+    let own = KeySource::JwksUrl { url: url.clone(), refresh: SELDOM, authorities: Some(Arc::new(roots.clone())) };
+    let source = KeySource::JwksUrl { url, refresh: SELDOM, authorities: None };
     let trusting = Gateway::start(source.clone(), roots);
     let trusting_its_own = Gateway::start(own, RootCertStore::empty());
     let distrusting = Gateway::start(source, RootCertStore::empty());
@@ -335,7 +334,7 @@ async fn over_tls_the_server_must_be_trusted() {
 #[tokio::test]
 async fn only_https_or_loopback_is_asked_for_keys() {
     for url in ["http://id.example.com/jwks.json", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://10.0.0.1/x"] {
-        let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM, authorities: Vec::new() };
+        let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM, authorities: None };
         let settings = issuer_settings("main", ISSUER, vec![source]);
 
         let loaded = Issuer::load(settings, Authority::new(1).changes(), nobody_listens());
