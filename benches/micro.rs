@@ -107,7 +107,7 @@ fn token(criterion: &mut Criterion) {
         group.bench_function(format!("check ({algorithm:?})"), |bencher| {
             bencher.iter(|| {
                 let request = Presented { headers: black_box(&headers), query: None, is_trusted_origin: &|_| false };
-                let wanted = Wanted { path: "/prices/EURUSD", captures: &[] };
+                let wanted = Wanted { path: "/prices/EURUSD", captures: &[], shared: None };
                 runtime.block_on(authorizer.authorize(request, wanted, now)).expect("a good token")
             });
         });

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::auth::{Authority, Step, Wanted};
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::http;
 use crate::keeper::Keeper;
 use crate::route::path::CanonicalPath;
 use crate::route::pattern::Mismatch;
@@ -44,6 +45,7 @@ impl Gateway {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let keeper = Keeper::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,
             Err(fault) => return Ok(Explanation::refused(&format!("the path is refused: {fault}"))),
@@ -61,7 +63,10 @@ impl Gateway {
             ..Explanation::default()
         };
         if let Some(authorizer) = &route.authorizer {
-            let wanted = Wanted { path: path.decoded(), captures: &captures };
+            let Ok(shared) = http::query_parameters(&route.settings.share, query) else {
+                return Ok(Explanation::refused("the query is refused: a value is not UTF-8"));
+            };
+            let wanted = Wanted { path: path.decoded(), captures: &captures, shared: Some(&shared) };
             let decided = tokio::select! {
                 decided = async {
                     keeper.wait_for_keys(patience).await;

@@ -128,12 +128,17 @@ impl Claims {
 
     /// Whether the claim at `path` equals `wanted`, lists it, or contains it as a space-separated word.
     ///
-    /// Only a single string is split at spaces (RFC 8693, 4.2): an element of a list is one value.
-    pub fn has(&self, path: &ClaimPath, wanted: &str) -> bool {
-        match self.at(path) {
-            Some(Value::String(string)) => string == wanted || string.split(' ').any(|word| word == wanted),
-            Some(_) => self.texts(path).any(|text| text == wanted),
-            None => false,
+    /// Only a single string is split at spaces (RFC 8693, 4.2): an element of a list is one value. A wanted string is
+    /// compared with the text of a number or a boolean; a wanted number or boolean is equal only to its like.
+    pub fn has(&self, path: &ClaimPath, wanted: &Value) -> bool {
+        match (self.at(path), wanted) {
+            (None, _) => false,
+            (Some(Value::String(string)), Value::String(wanted)) => {
+                string == wanted || string.split(' ').any(|word| word == wanted)
+            }
+            (Some(_), Value::String(wanted)) => self.texts(path).any(|text| text == *wanted),
+            (Some(Value::Array(elements)), _) => elements.contains(wanted),
+            (Some(value), _) => value == wanted,
         }
     }
 }
@@ -208,7 +213,7 @@ mod tests {
             ("n", "7"),
             ("yes", "true"),
         ] {
-            assert!(claims.has(&path(name), wanted), "{name} {wanted}");
+            assert!(claims.has(&path(name), &json!(wanted)), "{name} {wanted}");
         }
         for (name, wanted) in [
             ("scope", "prices"),
@@ -219,7 +224,30 @@ mod tests {
             ("no", "null"),
             ("absent", ""),
         ] {
-            assert!(!claims.has(&path(name), wanted), "{name} {wanted}");
+            assert!(!claims.has(&path(name), &json!(wanted)), "{name} {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_wanted_number_or_boolean_is_equal_to_its_like_alone() {
+        let claims = claims(json!({
+            "level": 3, "text": "3", "levels": [1, 3], "texts": ["3"], "words": "1 3", "staff": true, "true": "true",
+        }));
+
+        for (name, wanted) in [("level", json!(3)), ("levels", json!(3)), ("staff", json!(true))] {
+            assert!(claims.has(&path(name), &wanted), "{name} {wanted}");
+        }
+        for (name, wanted) in [
+            ("level", json!(4)),
+            ("level", json!(-3)),
+            ("text", json!(3)),
+            ("texts", json!(3)),
+            ("words", json!(3)),
+            ("staff", json!(false)),
+            ("true", json!(true)),
+            ("absent", json!(3)),
+        ] {
+            assert!(!claims.has(&path(name), &wanted), "{name} {wanted}");
         }
     }
 }

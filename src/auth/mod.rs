@@ -49,7 +49,7 @@ pub use revocation::{
 };
 pub use revocations::Revocations;
 pub use rules::Wanted;
-pub use settings::{IssuerSettings, KeySource, RuleSettings, TokenSource};
+pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings, TokenSource};
 pub use source::SourceError;
 pub use tickets::{Ticket, TicketError, Tickets};
 pub use verify::MAX_LEEWAY;

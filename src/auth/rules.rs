@@ -3,17 +3,21 @@
 //! All rules must hold, and a rule about a claim that is not there does not hold. Pure. Does not verify tokens, does not
 //! know what a path means: it must be the canonical one, the same that is the stream's key and the upstream's path.
 
+use std::fmt;
+
+use serde_json::Value;
+
 use super::claims::{ClaimPath, ClaimPathError, Claims};
 use super::denied::ScopeFault;
 use super::explain::Trail;
-use super::settings::RuleSettings;
+use super::settings::{Bound, RuleSettings};
 
 /// The rules of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     streams: Option<ClaimPath>,
-    require: Vec<(ClaimPath, String)>,
-    bind: Vec<(String, ClaimPath)>,
+    require: Vec<(ClaimPath, Vec<Value>)>,
+    bind: Vec<(Bound, ClaimPath)>,
     shared: Vec<ClaimPath>,
 }
 
@@ -24,6 +28,9 @@ pub struct Wanted<'r> {
     pub path: &'r str,
     /// What the route's pattern captured of it.
     pub captures: &'r [(String, String)],
+    /// The query parameters that the route shares, as the request has them. `None`: not known yet, as when a ticket is
+    /// made; rules about them are then checked when it is redeemed.
+    pub shared: Option<&'r [(String, String)]>,
 }
 
 /// Most patterns of a token that are compared.
@@ -37,8 +44,8 @@ impl Rules {
     pub fn new(settings: &RuleSettings) -> Result<Self, (String, ClaimPathError)> {
         let path = |name: &String| ClaimPath::parse(name).map_err(|error| (name.clone(), error));
         let streams = settings.streams_claim.as_ref().map(path).transpose()?;
-        let require = settings.require.iter().map(|(name, value)| Ok((path(name)?, value.clone())));
-        let bind = settings.bind.iter().map(|(capture, name)| Ok((capture.clone(), path(name)?)));
+        let require = settings.require.iter().map(|(name, values)| Ok((path(name)?, values.clone())));
+        let bind = settings.bind.iter().map(|(bound, name)| Ok((bound.clone(), path(name)?)));
         let shared = settings.shared.iter().map(path).collect::<Result<_, _>>()?;
         Ok(Self { streams, require: require.collect::<Result<_, _>>()?, bind: bind.collect::<Result<_, _>>()?, shared })
     }
@@ -50,34 +57,57 @@ impl Rules {
     pub fn check(&self, claims: &Claims, wanted: Wanted<'_>, trail: &mut Trail) -> Result<(), ScopeFault> {
         if let Some(name) = &self.streams {
             let covered = claims.texts(name).take(MAX_PATTERNS).any(|pattern| covers(&pattern, wanted.path));
-            trail.step("streams_claim", covered, || format!("a pattern in {name} covers {}", wanted.path));
+            trail.step("streams_claim", covered, || format!("a pattern in the claim {name} covers {}", wanted.path));
             if !covered {
                 return Err(ScopeFault::Streams);
             }
         }
-        for (name, value) in &self.require {
-            let holds = claims.has(name, value);
-            trail.step("require", holds, || format!("{name} has {value:?}"));
+        for (name, values) in &self.require {
+            let holds = values.iter().any(|value| claims.has(name, value));
+            trail.step("require", holds, || format!("the claim {name} has {}", Alternatives(values)));
             if !holds {
                 return Err(ScopeFault::Require);
             }
         }
-        for (capture, name) in &self.bind {
-            let captured = wanted.captures.iter().find(|(known, _)| known == capture);
-            let holds = captured.is_some_and(|(_, value)| claims.text(name).is_some_and(|text| text == *value));
-            trail.step("bind", holds, || format!("the capture {capture} equals {name}"));
+        for (bound, name) in &self.bind {
+            let Some(holds) = is_bound(bound, claims, name, wanted) else { continue };
+            trail.step("bind", holds, || format!("the claim {name} has every value of the {bound}"));
             if !holds {
                 return Err(ScopeFault::Bind);
             }
         }
         for name in &self.shared {
             let holds = claims.text(name).is_some_and(|text| !text.is_empty());
-            trail.step("share", holds, || format!("{name}, which goes upstream, is there"));
+            trail.step("share", holds, || format!("the claim {name}, which goes upstream, is there"));
             if !holds {
                 return Err(ScopeFault::Share);
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the claim has every value of that part of the request, and there is one. `None`: it is not known yet.
+///
+/// A parameter that is absent is no way around the rule: an upstream may take that for all of them.
+fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, wanted: Wanted<'_>) -> Option<bool> {
+    let (name, values) = match bound {
+        Bound::Capture(name) => (name, wanted.captures),
+        Bound::Parameter(name) => (name, wanted.shared?),
+    };
+    let mut given = values.iter().filter(|(known, _)| known == name).map(|(_, value)| value).peekable();
+    Some(given.peek().is_some() && given.all(|value| claims.texts(claim).any(|text| text == *value)))
+}
+
+/// Values, one of which is enough.
+struct Alternatives<'v>(&'v [Value]);
+
+impl fmt::Display for Alternatives<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, value)| match index {
+            0 => write!(f, "{value}"),
+            _ => write!(f, " or {value}"),
+        })
     }
 }
 
@@ -104,10 +134,22 @@ mod tests {
 
     use super::*;
 
-    fn check(settings: &RuleSettings, claims: serde_json::Value, captures: &[(&str, &str)]) -> Result<(), ScopeFault> {
+    fn check(settings: &RuleSettings, claims: Value, captures: &[(&str, &str)]) -> Result<(), ScopeFault> {
+        check_shared(settings, claims, captures, Some(&[]))
+    }
+
+    fn check_shared(
+        settings: &RuleSettings,
+        claims: Value,
+        captures: &[(&str, &str)],
+        shared: Option<&[(&str, &str)]>,
+    ) -> Result<(), ScopeFault> {
         let claims = Claims::new(claims.as_object().expect("an object").clone());
-        let captures: Vec<_> = captures.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let wanted = Wanted { path: "/prices/EURUSD", captures: &captures };
+        let owned = |pairs: &[(&str, &str)]| -> Vec<_> {
+            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let (captures, shared) = (owned(captures), shared.map(owned));
+        let wanted = Wanted { path: "/prices/EURUSD", captures: &captures, shared: shared.as_deref() };
         Rules::new(settings).expect("rules").check(&claims, wanted, &mut Trail::off())
     }
 
@@ -198,8 +240,8 @@ mod tests {
     #[test]
     fn every_rule_must_hold() {
         let settings = RuleSettings {
-            require: vec![("scope".into(), "read".into()), ("org.id".into(), "7".into())],
-            bind: vec![("symbol".into(), "instrument".into())],
+            require: vec![("scope".into(), vec!["read".into()]), ("org.id".into(), vec!["7".into()])],
+            bind: vec![(Bound::Capture("symbol".into()), "instrument".into())],
             ..no_rules()
         };
         let good = json!({ "scope": "read", "org": { "id": 7 }, "instrument": "EURUSD" });
@@ -208,16 +250,58 @@ mod tests {
         assert_eq!(check(&settings, good.clone(), &symbol), Ok(()));
         assert_eq!(check(&settings, good.clone(), &[]), Err(ScopeFault::Bind), "no such capture");
         assert_eq!(check(&settings, json!({ "scope": "read" }), &symbol), Err(ScopeFault::Require));
-        for instrument in [json!("EUR"), json!(["EURUSD"]), json!("EURUSD GBPUSD"), json!(null), json!({})] {
+        for instrument in [json!("EUR"), json!(["EUR"]), json!([]), json!("EURUSD GBPUSD"), json!(null), json!({})] {
             let mut claims = good.clone();
             claims["instrument"] = instrument;
             assert_eq!(check(&settings, claims, &symbol), Err(ScopeFault::Bind));
         }
+        // A list admits to each of its elements.
+        let listed = json!({ "scope": "read", "org": { "id": 7 }, "instrument": ["GBPUSD", "EURUSD"] });
+        assert_eq!(check(&settings, listed, &symbol), Ok(()));
+    }
+
+    #[test]
+    fn one_of_several_required_values_is_enough() {
+        let require = vec![
+            ("role".to_owned(), vec!["reader".into(), "admin".into()]),
+            ("level".to_owned(), vec![3.into()]),
+            ("staff".to_owned(), vec![true.into()]),
+        ];
+        let settings = RuleSettings { require, ..no_rules() };
+
+        for role in [json!("admin"), json!("writer reader"), json!(["reader"])] {
+            let claims = json!({ "role": role, "level": 3, "staff": true });
+            assert_eq!(check(&settings, claims, &[]), Ok(()));
+        }
+        for claims in [
+            json!({ "role": "writer", "level": 3, "staff": true }),
+            json!({ "role": "admin", "level": "3", "staff": true }),
+            json!({ "role": "admin", "level": 3, "staff": "true" }),
+            json!({ "role": "admin", "level": 3 }),
+        ] {
+            assert_eq!(check(&settings, claims.clone(), &[]), Err(ScopeFault::Require), "{claims}");
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_bound_parameter_must_be_in_the_claim() {
+        let bind = vec![(Bound::Parameter("topic".into()), "topics".into())];
+        let settings = RuleSettings { bind, ..no_rules() };
+        let claims = json!({ "topics": ["a", "b", 7] });
+        let check = |shared| check_shared(&settings, claims.clone(), &[("topic", "z")], shared);
+
+        for good in [&[("topic", "a")][..], &[("topic", "b"), ("other", "z"), ("topic", "a")], &[("topic", "7")]] {
+            assert_eq!(check(Some(good)), Ok(()), "{good:?}");
+        }
+        for bad in [&[][..], &[("other", "a")], &[("topic", "")], &[("topic", "a"), ("topic", "z")]] {
+            assert_eq!(check(Some(bad)), Err(ScopeFault::Bind), "{bad:?}");
+        }
+        assert_eq!(check(None), Ok(()), "not known yet");
     }
 
     #[test]
     fn a_claim_name_that_is_none_is_told() {
-        let settings = RuleSettings { require: vec![("a..b".into(), "x".into())], ..no_rules() };
+        let settings = RuleSettings { require: vec![("a..b".into(), vec!["x".into()])], ..no_rules() };
 
         assert_eq!(Rules::new(&settings), Err(("a..b".into(), ClaimPathError::Empty)));
     }

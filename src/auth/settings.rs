@@ -1,11 +1,13 @@
 //! What the configuration says about issuers and about who may read a route. Values only: believed, not yet loaded.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use rustls::RootCertStore;
+use serde_json::Value;
 use subtle::ConstantTimeEq;
 use url::Url;
 
@@ -123,10 +125,11 @@ pub struct RuleSettings {
     pub token_bytes: usize,
     /// A claim that lists path patterns, one of which must cover the stream.
     pub streams_claim: Option<String>,
-    /// Claims (by path) that must equal, list or contain (space-separated) the value.
-    pub require: Vec<(String, String)>,
-    /// Captures (first) that must equal a claim (second).
-    pub bind: Vec<(String, String)>,
+    /// Claims (by path) that must equal, list or contain (space-separated) one of the values: strings, whole numbers or
+    /// booleans.
+    pub require: Vec<(String, Vec<Value>)>,
+    /// Parts of the request, and the claim that must equal or list every value of each.
+    pub bind: Vec<(Bound, String)>,
     /// Claims that go upstream, each of which must be a string, a number or a boolean, and not empty: without its
     /// header a request would ask the upstream for something else.
     pub shared: Vec<String>,
@@ -139,6 +142,24 @@ pub struct RuleSettings {
     pub tickets: bool,
     /// How long a ticket may wait. Default 30 s.
     pub ticket_ttl: Duration,
+}
+
+/// A part of a request whose values a token may be bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The capture of this name in the route's path.
+    Capture(String),
+    /// The shared query parameter of this name.
+    Parameter(String),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capture(name) => write!(f, "capture {name}"),
+            Self::Parameter(name) => write!(f, "query parameter {name}"),
+        }
+    }
 }
 
 /// A place where a token may stand.

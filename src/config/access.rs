@@ -9,10 +9,11 @@ use http::HeaderName;
 
 use super::key::{Key, Kind};
 use super::names;
+use super::problem;
 use super::reader::Value;
 use super::routes::Known;
 use super::table::Table;
-use crate::auth::{IssuerSettings, RuleSettings, TokenSource};
+use crate::auth::{Bound, IssuerSettings, RuleSettings, TokenSource};
 use crate::route::Access;
 use crate::route::pattern::PathPattern;
 
@@ -31,10 +32,14 @@ pub(super) const AUTH: &[Key] = &[
     ),
     Key::optional(
         "require",
-        Kind::Map(&Kind::Text),
-        "Claims that must equal, list or contain (space-separated) the value.",
+        Kind::Map(&Kind::Either(&[Kind::Scalar, Kind::List(&Kind::Scalar)])),
+        "Claims that must equal, list or contain (space-separated) the value, or one of several. A number or a boolean is equal to its like alone.",
     ),
-    Key::optional("bind", Kind::Map(&Kind::Text), "Captures of the path that must equal a claim."),
+    Key::optional(
+        "bind",
+        Kind::Map(&Kind::Text),
+        "Captures and shared query parameters, and the claim that must equal or list every value of each. A parameter that is absent is refused.",
+    ),
     Key::default("enforce", Kind::Flag, "true", "false: decide, count and log, but let in."),
     Key::default(
         "expiry_spread",
@@ -46,8 +51,8 @@ pub(super) const AUTH: &[Key] = &[
     Key::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
 ];
 
-/// Who may read the route. `None`: noted.
-pub(super) fn access(route: &Table<'_>, known: Known<'_>, path: Option<&PathPattern>) -> Option<Access> {
+/// Who may read the route, without what [`bind`] adds, and the entries that it reads. `None`: noted.
+pub(super) fn access<'a>(route: &Table<'a>, known: Known<'_>) -> Option<(Access, Entries<'a>)> {
     if !route.has("auth") {
         route.problem(
             "auth",
@@ -57,9 +62,38 @@ pub(super) fn access(route: &Table<'_>, known: Known<'_>, path: Option<&PathPatt
     }
     let given = route.get("auth")?.alternative()?;
     if !given.is_table() {
-        return given.choice().map(|_| Access::Public);
+        return given.choice().map(|_| (Access::Public, Vec::new()));
     }
-    given.table().map(|table| Access::Token(rules(&table, known, path)))
+    given.table().map(|table| (Access::Token(rules(&table, known)), table.entries("bind")))
+}
+
+/// The names of a table that the user chose, and what stands there.
+pub(super) type Entries<'a> = Vec<(&'a str, Value<'a>)>;
+
+/// Reads which captures of `path` and which `shared` query parameters are bound to a claim.
+pub(super) fn bind(entries: Entries<'_>, path: Option<&PathPattern>, shared: &[String]) -> Vec<(Bound, String)> {
+    let read = |(name, value): (&str, Value<'_>)| {
+        let is_capture = path.is_some_and(|path| path.captures().any(|known| known == name));
+        let is_parameter = shared.iter().any(|known| known == name);
+        let bound = match (is_capture, is_parameter) {
+            (true, true) => {
+                value.problem("both the path and share.query have this name");
+                return None;
+            }
+            (true, false) => Bound::Capture(name.to_owned()),
+            (false, true) => Bound::Parameter(name.to_owned()),
+            // Of a path that cannot be read nothing is known.
+            (false, false) => {
+                let path = path?;
+                let meant = problem::nearest(name, path.captures().chain(shared.iter().map(String::as_str)));
+                let hint = problem::did_you_mean(meant);
+                value.problem(format!("is neither a capture of the path nor a name in share.query{hint}"));
+                return None;
+            }
+        };
+        Some((bound, names::claim(&value, value.text()?)?))
+    };
+    entries.into_iter().filter_map(read).collect()
 }
 
 /// The query parameters that may hold a token.
@@ -84,15 +118,15 @@ pub(super) fn is_token_field(access: Option<&Access>, name: &HeaderName) -> bool
     }
 }
 
-fn rules(table: &Table<'_>, known: Known<'_>, path: Option<&PathPattern>) -> RuleSettings {
+fn rules(table: &Table<'_>, known: Known<'_>) -> RuleSettings {
     RuleSettings {
         issuers: issuer_names(table, known.issuers),
         token_from: token_from(table),
         token_bytes: known.token_bytes,
         streams_claim: table.get("streams_claim").and_then(|value| names::claim(&value, value.text()?)),
         require: require(table),
-        bind: bind(table, path),
-        // Known once the route's share has been read.
+        // Both are known once the route's share has been read.
+        bind: Vec::new(),
         shared: Vec::new(),
         enforce: table.flag("enforce"),
         expiry_spread: table.duration("expiry_spread"),
@@ -160,23 +194,15 @@ fn field(value: &Value<'_>, name: &str) -> Option<TokenSource> {
     None
 }
 
-fn require(table: &Table<'_>) -> Vec<(String, String)> {
+fn require(table: &Table<'_>) -> Vec<(String, Vec<serde_json::Value>)> {
     let read = |(path, value): (&str, Value<'_>)| {
         let path = names::claim(&value, path);
-        Some((path?, value.text()?.to_owned()))
+        let given = value.alternative()?;
+        let values = if given.is_list() { given.items() } else { vec![given.clone()] };
+        if values.is_empty() {
+            given.problem("is empty: no token would be good enough");
+        }
+        Some((path?, values.iter().filter_map(Value::scalar).collect()))
     };
     table.entries("require").into_iter().filter_map(read).collect()
-}
-
-fn bind(table: &Table<'_>, path: Option<&PathPattern>) -> Vec<(String, String)> {
-    let read = |(capture, value): (&str, Value<'_>)| {
-        if let Some(path) = path
-            && !path.captures().any(|known| known == capture)
-        {
-            let meant = super::problem::nearest(capture, path.captures());
-            value.problem(format!("the path has no such capture{}", super::problem::did_you_mean(meant)));
-        }
-        Some((capture.to_owned(), names::claim(&value, value.text()?)?))
-    };
-    table.entries("bind").into_iter().filter_map(read).collect()
 }

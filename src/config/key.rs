@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Memory,
     /// A string. Its form is checked by the code that reads it.
     Text,
+    /// A string, a whole number, or `true` or `false`.
+    Scalar,
     /// One of these strings.
     Choice(&'static [&'static str]),
     /// A table with these keys and no others.
@@ -106,6 +108,7 @@ impl Kind {
             Self::Size { .. } => "a size such as \"64KiB\"".to_owned(),
             Self::Memory => "a share such as \"80%\" or a size such as \"512MiB\"".to_owned(),
             Self::Text => "a string".to_owned(),
+            Self::Scalar => "a string, a whole number, true or false".to_owned(),
             Self::Choice([one]) => format!("{one:?}"),
             Self::Choice(several) => {
                 let quoted: Vec<_> = several.iter().map(|one| format!("{one:?}")).collect();
@@ -129,6 +132,7 @@ impl Kind {
             | Self::Size { .. }
             | Self::Memory
             | Self::Text
+            | Self::Scalar
             | Self::Choice(_) => &[],
         }
     }

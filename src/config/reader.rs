@@ -179,6 +179,21 @@ impl<'a> Value<'a> {
         Some(text)
     }
 
+    pub(super) fn scalar(&self) -> Option<serde_json::Value> {
+        match self.value {
+            DeValue::Boolean(flag) => Some((*flag).into()),
+            DeValue::Integer(integer) => {
+                let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+                if number.is_none() {
+                    self.problem("is too large a number");
+                }
+                number.map(serde_json::Value::from)
+            }
+            DeValue::String(_) => self.text().map(serde_json::Value::from),
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => self.expected(),
+        }
+    }
+
     pub(super) fn choice(&self) -> Option<&'static str> {
         let Kind::Choice(choices) = self.kind else { unreachable!("declared as a choice") };
         let DeValue::String(text) = self.value else { return self.expected() };
@@ -239,6 +254,10 @@ impl<'a> Value<'a> {
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
     }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
 }
 
 /// Whether a value of this TOML type may be of the declared kind, where several are declared.
@@ -247,6 +266,8 @@ pub(super) fn may_be(kind: &Kind, value: &DeValue<'_>) -> bool {
         DeValue::Table(_) => matches!(kind, Kind::Table(_)),
         DeValue::Array(_) => matches!(kind, Kind::List(_)),
         DeValue::String(_) => !matches!(kind, Kind::Table(_) | Kind::List(_)),
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => false,
+        DeValue::Integer(_) => matches!(kind, Kind::Integer { .. } | Kind::Scalar),
+        DeValue::Boolean(_) => matches!(kind, Kind::Flag | Kind::Scalar),
+        DeValue::Float(_) | DeValue::Datetime(_) => false,
     }
 }

@@ -117,13 +117,14 @@ fn route(
         .and_then(|value| names::reference(&value, "upstream", known.upstreams.iter()))
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
-    let mut access = access::access(table, known, path.as_ref());
+    let (mut access, bound) = access::access(table, known).unzip();
     let replay = table.table("replay");
     let (retention, ids, replay) = delivery::replay(&replay, known.has_store);
     let (delivery, linger) = delivery::delivery(&table.table("delivery"));
     let share = delivery::share(&table.table("share"), access.as_ref(), upstream.as_deref(), &replay.query_id);
     if let Some(Access::Token(rules)) = &mut access {
         rules.shared = share.claims.iter().map(|(_, claim)| claim.clone()).collect();
+        rules.bind = access::bind(bound.unwrap_or_default(), path.as_ref(), &share.query);
     }
     let open = table.choice("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
     if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {

@@ -51,6 +51,7 @@ fn kind(kind: &Kind) -> Value {
             json!({ "type": "string", "pattern": "^([0-9]{1,3}%|[0-9]+(\\.[0-9]{1,9})?(B|KiB|MiB|GiB))$" })
         }
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Scalar => json!({ "anyOf": [self::kind(&Kind::Text), { "type": "integer" }, self::kind(&Kind::Flag)] }),
         Kind::Choice(choices) => json!({ "enum": choices }),
         Kind::Table(keys) => table(keys),
         Kind::List(item) => json!({ "type": "array", "items": self::kind(item) }),
@@ -73,6 +74,7 @@ fn bounds(kind: &Kind) -> Option<String> {
         Kind::Flag
         | Kind::Integer { .. }
         | Kind::Text
+        | Kind::Scalar
         | Kind::Choice(_)
         | Kind::Table(_)
         | Kind::List(_)
@@ -90,6 +92,7 @@ fn default_value(kind: &Kind, text: &str) -> Value {
         | Kind::Size { .. }
         | Kind::Memory
         | Kind::Text
+        | Kind::Scalar
         | Kind::Choice(_)
         | Kind::Table(_)
         | Kind::Map(_) => json!(text),

@@ -14,9 +14,10 @@ use super::body::ResponseBody;
 use super::gate::Gate;
 use super::rejection::Rejection;
 use super::service::peer;
+use super::share;
 use super::target::{Target, parameter};
 use crate::auth::{Authorizer, Denied, Grant, Presented, TokenFault, Wanted};
-use crate::route::Route;
+use crate::route::{Route, percent};
 
 /// The query parameter that asks for a ticket (`POST`) or is one (`GET`). Cannot be shared, so it never goes upstream.
 const TICKET: &str = "ticket";
@@ -39,7 +40,8 @@ pub async fn admit(
     head: &Parts,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
-    let wanted = Wanted { path: target.path.decoded(), captures };
+    let shared = share::query_parameters(&route.settings.share, head.uri.query())?;
+    let wanted = Wanted { path: target.path.decoded(), captures, shared: Some(&shared) };
     let ticket = if authorizer.settings().tickets { parameter(head, TICKET)? } else { None };
     let decision = match ticket {
         None => by_token(authorizer, route, wanted, target, head).await,
@@ -75,7 +77,10 @@ pub async fn issue_ticket(
         Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
         None => return Err(Rejection::Malformed("POST makes a ticket, which the query has to ask for: ?ticket")),
     }
-    let wanted = Wanted { path: target.path.decoded(), captures };
+    let shared = share::query_parameters(&route.settings.share, head.uri.query())?;
+    // They may come with the ticket instead, and are judged when it is redeemed in any case.
+    let known = Some(&*shared).filter(|shared| !shared.is_empty());
+    let wanted = Wanted { path: target.path.decoded(), captures, shared: known };
     let grant = by_token(authorizer, route, wanted, target, head)
         .await
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
@@ -83,7 +88,11 @@ pub async fn issue_ticket(
     let ttl = authorizer.settings().ticket_ttl.min(grant.expires_at().duration_since(now).unwrap_or_default());
     let ticket = gate.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
     // Relative to the origin: behind a proxy only the client knows by which name it came.
-    let url = format!("{}?{TICKET}={}", target.path.encoded(), ticket.reveal());
+    let mut url = format!("{}?", target.path.encoded());
+    for (name, value) in &shared {
+        url.extend(percent::query(name).chain(["="]).chain(percent::query(value)).chain(["&"]));
+    }
+    url.extend([TICKET, "=", ticket.reveal()]);
     let answer = serde_json::json!({ "url": url, "expires_in": ttl.as_secs() });
     let mut response = Response::new(ResponseBody::whole(answer.to_string()));
     let headers = response.headers_mut();

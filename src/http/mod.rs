@@ -34,5 +34,6 @@ pub use body::ResponseBody;
 pub use gate::{Gate, Page};
 pub use seats::{Full, Seats};
 pub use service::service;
+pub use share::query_parameters;
 pub use subscribe::spec;
 pub use verdict::EVENT_TYPE;

@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::target::Target;
 use crate::auth::{Denied, Grant, Standing, TokenFault, Wanted};
 use crate::route::Route;
+use crate::stream::EventStream;
 use crate::telemetry::End;
 
 /// See the module.
@@ -30,6 +31,8 @@ pub struct Permission {
     host: Box<str>,
     /// Decoded.
     path: Box<str>,
+    /// What it reads: its key has what the request shared.
+    stream: Arc<EventStream>,
     /// How long after its route began to read from elsewhere the response leaves.
     departure: Duration,
     /// When it leaves for that reason.
@@ -38,12 +41,19 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// The permission of a request that `route` admitted, by the `grant` if it has one. `departure` is this response's
-    /// share of the time over which those leave whose route reads from elsewhere after a reload.
-    pub fn new(gate: Arc<Gate>, route: Arc<Route>, target: &Target, grant: Option<Grant>, departure: Duration) -> Self {
+    /// The permission of a request for the `stream` that `route` admitted, by the `grant` if it has one. `departure` is
+    /// this response's share of the time over which those leave whose route reads from elsewhere after a reload.
+    pub fn new(
+        gate: Arc<Gate>,
+        route: Arc<Route>,
+        target: &Target,
+        stream: Arc<EventStream>,
+        grant: Option<Grant>,
+        departure: Duration,
+    ) -> Self {
         let (host, path) = (target.host().into(), target.path.decoded().into());
         let changes = gate.authority.watch();
-        Self { gate, route, grant, until: None, host, path, departure, leaves_at: None, changes }
+        Self { gate, route, grant, until: None, host, path, stream, departure, leaves_at: None, changes }
     }
 
     /// When it ends by itself.
@@ -107,7 +117,8 @@ impl Permission {
             (None, _) => {}
             (Some(authorizer), _) if !authorizer.settings().enforce => {}
             (Some(authorizer), Some(grant)) => {
-                match authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures }, now) {
+                let shared = Some(&*self.stream.key().shared);
+                match authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures, shared }, now) {
                     Ok(until) => self.until = Some(until).filter(|until| *until < grant.expires_at()),
                     Err(Denied::Invalid(TokenFault::Expired)) => return Judgement::Ends(End::Expired),
                     Err(_) => return Judgement::Ends(End::Revoked),

@@ -33,10 +33,8 @@ pub struct Shared {
 /// 431 for more, 400 for a value that holds control characters or what a header cannot.
 pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>, most: usize) -> Result<Shared, Rejection> {
     let mut shared = Shared { room: most, most, ..Shared::default() };
-    for name in &share.query {
-        for value in parameters(head, name)? {
-            shared.add_parameter(name, value)?;
-        }
+    for (name, value) in query_parameters(share, head.uri.query())? {
+        shared.add_parameter(name, value)?;
     }
     for name in &share.headers {
         let mut given = head.headers.get_all(name).iter();
@@ -57,16 +55,29 @@ pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>, most: usize) -
     Ok(shared)
 }
 
+/// Takes the shared parameters from a query: names and decoded values, in the route's order, and within one name in the
+/// query's.
+///
+/// # Errors
+/// 400 for a value that is not UTF-8.
+pub fn query_parameters(share: &Share, query: Option<&str>) -> Result<Vec<(String, String)>, Rejection> {
+    let mut pairs = Vec::new();
+    for name in &share.query {
+        pairs.extend(parameters(query, name)?.into_iter().map(|value| (name.clone(), value)));
+    }
+    Ok(pairs)
+}
+
 impl Shared {
-    fn add_parameter(&mut self, name: &str, value: String) -> Result<(), Rejection> {
+    fn add_parameter(&mut self, name: String, value: String) -> Result<(), Rejection> {
         self.admit(&value)?;
         if !self.query.is_empty() {
             self.query.push('&');
         }
-        self.query.extend(percent::query(name));
+        self.query.extend(percent::query(&name));
         self.query.push('=');
         self.query.extend(percent::query(&value));
-        self.key.push((name.to_owned(), value));
+        self.key.push((name, value));
         Ok(())
     }
 

@@ -93,7 +93,8 @@ pub async fn respond(
     };
     let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
     let departure = arithmetic::scale(gate.spread, share);
-    let permission = |grant| Permission::new(gate.clone(), route.clone(), target, grant, departure);
+    let stream = subscription.stream().clone();
+    let permission = |grant| Permission::new(gate.clone(), route.clone(), target, stream.clone(), grant, departure);
     let unenforced = unenforced.map(|grant| {
         let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
         life.while_permitted(permission(Some(grant)), expiry_spread, share);
@@ -105,7 +106,6 @@ pub async fn respond(
         Some(unenforced) => Box::pin(life::noting(life.clone(), unenforced, route.metrics.clone())),
     };
     let verdict = settled.as_ref().map(|settled| settled.verdict);
-    let stream = subscription.stream().clone();
     let retry = route.settings.delivery.retry;
     let report = Report::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);

@@ -94,8 +94,8 @@ fn is_authority(text: &str) -> bool {
 ///
 /// # Errors
 /// 400 for a value that is not UTF-8: what it would be replaced by is not what was meant.
-pub fn parameters(head: &Parts, name: &str) -> Result<Vec<String>, Rejection> {
-    let pairs = head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+pub fn parameters(query: Option<&str>, name: &str) -> Result<Vec<String>, Rejection> {
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let spaced = |text: &str| text.replace('+', " ");
     let named = pairs.filter(|(key, _)| percent_decode_str(&spaced(key)).decode_utf8().is_ok_and(|key| key == name));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::Algorithm;
 use rillgate::auth::{
-    Authorizer, ClaimPath, Denied, Grant, Issuer, Outcome, Presented, Revocation, RevocationError, RuleSettings,
+    Authorizer, Bound, ClaimPath, Denied, Grant, Issuer, Outcome, Presented, Revocation, RevocationError, RuleSettings,
     ScopeFault, Standing, TicketError, Tickets, TokenFault, TokenSource, Wanted, revocation_from_json,
 };
 use serde_json::{Value, json};
@@ -37,8 +37,8 @@ fn posted(body: Value) -> Revocation {
 async fn a_good_token_that_does_not_cover_the_stream_is_forbidden() {
     let rules = RuleSettings {
         streams_claim: Some("streams".to_owned()),
-        require: vec![("scope".to_owned(), "prices:read".to_owned())],
-        bind: vec![("symbol".to_owned(), "instrument".to_owned())],
+        require: vec![("scope".to_owned(), vec!["prices:read".into()])],
+        bind: vec![(Bound::Capture("symbol".to_owned()), "instrument".to_owned())],
         ..rules()
     };
     let (_directory, _authority, authorizer) = set_up(rules);
@@ -46,7 +46,7 @@ async fn a_good_token_that_does_not_cover_the_stream_is_forbidden() {
     good["scope"] = json!("news:read prices:read");
     good["instrument"] = json!("EURUSD");
     let captures = [("symbol".to_owned(), "EURUSD".to_owned())];
-    let wanted = Wanted { path: "/prices/EURUSD", captures: &captures };
+    let wanted = Wanted { path: "/prices/EURUSD", captures: &captures, shared: None };
     let decide = async |name: &str, value: Value| {
         let mut claims = good.clone();
         claims[name] = value;
@@ -236,7 +236,7 @@ async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
     assert_eq!(stricter(|_| {}), Ok(granted.expires_at()));
     assert_eq!(stricter(|rules| rules.issuers = vec!["second".to_owned()]), Err(TokenFault::UnknownIssuer.into()));
     assert_eq!(
-        stricter(|rules| rules.require = vec![("scope".to_owned(), "x".to_owned())]),
+        stricter(|rules| rules.require = vec![("scope".to_owned(), vec!["x".into()])]),
         Err(Denied::Forbidden(ScopeFault::Require))
     );
     let mut settings = issuers(directory.path());

@@ -182,7 +182,7 @@ pub fn authorizer(authority: &Arc<Authority>, rules: RuleSettings) -> Authorizer
 
 /// The route of the tests.
 pub fn wanted() -> Wanted<'static> {
-    Wanted { path: "/prices/EURUSD", captures: &[] }
+    Wanted { path: "/prices/EURUSD", captures: &[], shared: None }
 }
 
 pub fn bearer(token: &str) -> HeaderMap {

@@ -74,7 +74,10 @@ const CASES: &[Case] = &[
     // References
     ("unknown upstream", "upstream = \"events\"", "upstream = \"event\"", "13:12: routes[0].upstream: ", "(did you mean \"events\"?)"),
     ("unknown issuer", ROUTE_AUTH, "auth = { issuers = [\"mian\"] }", "14:21: routes[0].auth.issuers[0]: ", "(did you mean \"main\"?)"),
+    ("no required value", ROUTE_AUTH, "auth = { issuers = [\"main\"], require = { role = [] } }", "14:49: routes[0].auth.require.role: ", "is empty"),
+    ("a float required", ROUTE_AUTH, "auth = { issuers = [\"main\"], require = { role = 1.5 } }", "14:49: routes[0].auth.require.role: ", "expected a string, a whole number, true or false or an array, found a float"),
     ("bound to nothing", ROUTE_AUTH, "auth = { issuers = [\"main\"], bind = { topics = \"t\" } }", "14:48: routes[0].auth.bind.topics: ", "(did you mean \"topic\"?)"),
+    ("bound to two things", ROUTE_AUTH, "auth = { issuers = [\"main\"], bind = { topic = \"t\" } }\nshare.query = [\"topic\"]", "14:47: routes[0].auth.bind.topic: ", "both the path and share.query"),
     ("bad claim path", ROUTE_AUTH, "auth = { issuers = [\"main\"], streams_claim = \"a..b\" }", "14:46: routes[0].auth.streams_claim: ", "claim"),
     ("token from elsewhere", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"body\"] }", "14:44: routes[0].auth.token_from[0]: ", "query:NAME"),
     ("a field that is Authorization", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"header:Authorization\"] }", "14:44: routes[0].auth.token_from[0]: ", "without a name"),

@@ -141,6 +141,11 @@ fn kind(value: &Value) -> String {
     if let Some(several) = value["anyOf"].as_array() {
         let mut kinds: Vec<_> = several.iter().map(kind).collect();
         kinds.dedup();
+        let is_list_of_the_others =
+            kinds.split_last().is_some_and(|(last, others)| *last == format!("array of {}", others.join(" or ")));
+        if is_list_of_the_others {
+            *kinds.last_mut().unwrap() = "an array of them".to_owned();
+        }
         return kinds.join(" or ");
     }
     let pattern = value["pattern"].as_str().unwrap_or_default();

@@ -10,6 +10,7 @@ mod crafted;
 mod decisions;
 mod expiry;
 mod keys;
+mod parameters;
 mod places;
 mod reload;
 mod revocations;

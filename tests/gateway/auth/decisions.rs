@@ -218,6 +218,29 @@ async fn a_route_that_does_not_enforce_lets_in_counts_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_claim_has_one_of_several_values_or_that_number_or_boolean() {
+    let world = World::new().await;
+    let auth = "require = { role = [\"reader\", \"admin\"], level = 3, staff = true }";
+    let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
+    let cases = [
+        (json!({ "role": "admin", "level": 3, "staff": true }), 200),
+        (json!({ "role": ["x", "reader"], "level": [1, 3], "staff": true }), 200),
+        (json!({ "role": "writer", "level": 3, "staff": true }), 403),
+        (json!({ "role": "admin", "level": 4, "staff": true }), 403),
+        (json!({ "role": "admin", "level": "3", "staff": true }), 403),
+        (json!({ "role": "admin", "level": 3, "staff": false }), 403),
+        (json!({ "role": "admin", "level": 3 }), 403),
+    ];
+
+    for (changed, status) in cases {
+        let token = bearer(&token(&changed));
+        let client = world.client(Protocol::Http2, &gateway);
+        let answer = client.subscribe("/prices/x", &[("authorization", &token)]).await;
+        assert_eq!(answer.status.as_u16(), status, "{changed}");
+    }
+}
+
+#[tokio::test]
 async fn captures_and_claims_must_agree_where_the_route_says_so() {
     let world = World::new().await;
     let auth = "require = { scope = \"read\" }\nbind = { user = \"sub\" }";
