@@ -15,7 +15,7 @@ use http::header::ORIGIN;
 use super::authority::Authority;
 use super::claims::{ClaimPathError, Claims};
 use super::denied::{Denied, TokenFault};
-use super::explain::{Step, Trail};
+use super::explain::{Step, Trail, one_of};
 use super::grant::{Grant, Verified};
 use super::issuer::Issuer;
 use super::jws::{self, Unverified};
@@ -189,7 +189,7 @@ impl Authorizer {
         let parsed = jws::parse(token);
         trail.step("token", parsed.is_ok(), || match &parsed {
             Ok(token) => token.to_string(),
-            Err(fault) => format!("three parts of base64url with JSON, nothing odd in the header: {fault}"),
+            Err(fault) => format!("not a token in three parts that can be read: {fault}"),
         });
         parsed
     }
@@ -203,7 +203,10 @@ impl Authorizer {
     ) -> Result<(Grant, Claims), Denied> {
         let (grant, claims) = Grant::new(self.verify(token, now, trail).await?, from.clone());
         let is_revoked = self.authority.revocations().covers(&grant, now);
-        trail.step("revocation", !is_revoked, || "no revocation covers the token".to_owned());
+        trail.step("revocation", !is_revoked, || match is_revoked {
+            true => "the token is revoked".to_owned(),
+            false => "no revocation that is known here covers the token".to_owned(),
+        });
         if is_revoked {
             return Err(TokenFault::Revoked.into());
         }
@@ -211,12 +214,15 @@ impl Authorizer {
     }
 
     async fn verify(&self, token: Unverified<'_>, now: SystemTime, trail: &mut Trail) -> Result<Verified, Denied> {
-        let iss =
-            verify::issuer(&token.claims).inspect_err(|_| trail.step("iss", false, || "iss is a string".to_owned()))?;
+        let iss = verify::issuer(&token.claims)
+            .inspect_err(|_| trail.step("iss", false, || "iss is not a string".to_owned()))?;
         let issuers: Vec<_> = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).collect();
         trail.step("iss", !issuers.is_empty(), || {
-            let names: Vec<_> = self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()).collect();
-            format!("iss {iss:?} is one of {names:?}")
+            let expected = || one_of(self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()));
+            match issuers.is_empty() {
+                false => format!("issued by {iss:?}"),
+                true => format!("issued by {iss:?}, not by {}", expected()),
+            }
         });
         // Two tables may be about the same issuer, with keys or audiences of their own. The first reason is told.
         let mut reason = None;

@@ -11,7 +11,7 @@ pub struct Step {
     pub rule: &'static str,
     /// What came of it.
     pub outcome: Outcome,
-    /// In words: what was wanted, and never a secret; it may hold values of the token's claims.
+    /// What was found, in words; never a secret, but it may hold values of the token's claims.
     pub detail: String,
 }
 
@@ -22,6 +22,11 @@ pub enum Outcome {
     Holds,
     /// It does not, and the request is refused.
     Fails,
+}
+
+/// Texts as alternatives, each in quotes: `"a" or "b"`.
+pub fn one_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    texts.into_iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ")
 }
 
 /// Where steps are written to, or nowhere.

@@ -232,7 +232,11 @@ impl Issuer {
     ) -> Result<Vouched, Denied> {
         if let Some(wanted) = &self.settings.typ {
             let is_wanted = self.takes_type(token.typ.as_deref());
-            trail.step("typ", is_wanted, || format!("typ is {wanted}"));
+            trail.step("typ", is_wanted, || match (is_wanted, &token.typ) {
+                (true, _) => format!("typ is {wanted:?}"),
+                (false, Some(typ)) => format!("typ is {typ:?}, not {wanted:?}"),
+                (false, None) => format!("there is no typ; it must be {wanted:?}"),
+            });
             if !is_wanted {
                 return Err(TokenFault::Typ.into());
             }
@@ -240,11 +244,19 @@ impl Issuer {
         let key = self.key_of(token).await;
         let is_known = matches!(key, Ok(_) | Err(Denied::Invalid(TokenFault::Signature)));
         trail.step("key", is_known, || {
-            let kid = token.kid.as_deref().unwrap_or("(none)");
-            format!("a key with kid {kid:?} for {:?} is known", token.algorithm)
+            let (issuer, algorithm) = (self.name(), token.algorithm);
+            let kid = token.kid.as_ref().map(|kid| format!(" with kid {kid:?}")).unwrap_or_default();
+            match (&key, is_known) {
+                (Err(Denied::Unavailable), _) => format!("the keys of issuer {issuer} could not be fetched yet"),
+                (_, true) => format!("issuer {issuer} has a key{kid} for {algorithm:?}"),
+                (_, false) => format!("issuer {issuer} has no key{kid} for {algorithm:?}"),
+            }
         });
         if is_known {
-            trail.step("signature", key.is_ok(), || "the signature is that key's".to_owned());
+            trail.step("signature", key.is_ok(), || match key {
+                Ok(_) => "the signature matches".to_owned(),
+                Err(_) => "the signature does not match: another key made it, or the token was changed".to_owned(),
+            });
         }
         let key = key?;
         let expires_at = verify::claims(&token.claims, self.expected(now), trail)?;

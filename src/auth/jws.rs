@@ -40,11 +40,11 @@ impl fmt::Display for Unverified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "signed with {:?}", self.algorithm)?;
         match &self.kid {
-            Some(kid) => write!(f, ", key id {kid:?}")?,
-            None => write!(f, ", without a key id")?,
+            Some(kid) => write!(f, ", kid {kid:?}")?,
+            None => write!(f, ", without a kid")?,
         }
         match &self.typ {
-            Some(typ) => write!(f, ", type {typ:?}"),
+            Some(typ) => write!(f, ", typ {typ:?}"),
             None => Ok(()),
         }
     }

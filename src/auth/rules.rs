@@ -3,8 +3,6 @@
 //! All rules must hold, and a rule about a claim that is not there does not hold. Pure. Does not verify tokens, does not
 //! know what a path means: it must be the canonical one, the same that is the stream's key and the upstream's path.
 
-use std::fmt;
-
 use serde_json::Value;
 
 use super::claims::{ClaimPath, ClaimPathError, Claims};
@@ -57,28 +55,43 @@ impl Rules {
     pub fn check(&self, claims: &Claims, wanted: Wanted<'_>, trail: &mut Trail) -> Result<(), ScopeFault> {
         if let Some(name) = &self.streams {
             let covered = claims.texts(name).take(MAX_PATTERNS).any(|pattern| covers(&pattern, wanted.path));
-            trail.step("streams_claim", covered, || format!("a pattern in the claim {name} covers {}", wanted.path));
+            trail.step("streams_claim", covered, || match covered {
+                true => format!("a pattern in the claim {name} covers {}", wanted.path),
+                false => format!("no pattern in the claim {name} covers {}", wanted.path),
+            });
             if !covered {
                 return Err(ScopeFault::Streams);
             }
         }
         for (name, values) in &self.require {
             let holds = values.iter().any(|value| claims.has(name, value));
-            trail.step("require", holds, || format!("the claim {name} has {}", Alternatives(values)));
+            trail.step("require", holds, || {
+                let values = values.iter().map(Value::to_string).collect::<Vec<_>>().join(" or ");
+                match holds {
+                    true => format!("the claim {name} has {values}"),
+                    false => format!("the claim {name} does not have {values}"),
+                }
+            });
             if !holds {
                 return Err(ScopeFault::Require);
             }
         }
         for (bound, name) in &self.bind {
             let Some(holds) = is_bound(bound, claims, name, wanted) else { continue };
-            trail.step("bind", holds, || format!("the claim {name} has every value of the {bound}"));
+            trail.step("bind", holds, || match holds {
+                true => format!("the claim {name} has every value of the {bound}"),
+                false => format!("the {bound} is absent, or the claim {name} does not have every value of it"),
+            });
             if !holds {
                 return Err(ScopeFault::Bind);
             }
         }
         for name in &self.shared {
             let holds = claims.text(name).is_some_and(|text| !text.is_empty());
-            trail.step("share", holds, || format!("the claim {name}, which goes upstream, is there"));
+            trail.step("share", holds, || match holds {
+                true => format!("the claim {name}, which goes upstream, is there"),
+                false => format!("the claim {name}, which goes upstream, is missing, empty or not a single value"),
+            });
             if !holds {
                 return Err(ScopeFault::Share);
             }
@@ -97,18 +110,6 @@ fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, wanted: Wanted<'_
     };
     let mut given = values.iter().filter(|(known, _)| known == name).map(|(_, value)| value).peekable();
     Some(given.peek().is_some() && given.all(|value| claims.texts(claim).any(|text| text == *value)))
-}
-
-/// Values, one of which is enough.
-struct Alternatives<'v>(&'v [Value]);
-
-impl fmt::Display for Alternatives<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(index, value)| match index {
-            0 => write!(f, "{value}"),
-            _ => write!(f, " or {value}"),
-        })
-    }
 }
 
 /// Whether a token's `pattern` covers `path`: equal segment by segment, `*` being any one segment.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::claims::ClaimPath;
 use super::denied::TokenFault;
-use super::explain::Trail;
+use super::explain::{Trail, one_of};
 
 /// Longest tolerance for clocks (`leeway`).
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
@@ -53,7 +53,10 @@ pub fn claims(
     let types = types(claims, aud);
     trail.step("claims", types.is_ok(), || {
         let name = expected.audience_claim.map_or("aud", ClaimPath::as_str);
-        format!("exp and {name} are present; exp, nbf, iat, sub, jti have the right types")
+        match types {
+            Ok(_) => format!("exp and {name} are there, and all registered claims have the right type"),
+            Err(_) => format!("exp or {name} is missing, or one of exp, nbf, iat, aud, sub and jti has the wrong type"),
+        }
     });
     let (exp, nbf) = types?;
     let leeway = expected.leeway.min(MAX_LEEWAY);
@@ -61,19 +64,36 @@ pub fn claims(
     let expires_at = instant(exp) + leeway;
     // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
     let lives = expected.now < expires_at;
-    trail.step("exp", lives, || format!("exp {exp} is not past, with a leeway of {leeway:?}"));
+    trail.step("exp", lives, || match expires_at.duration_since(expected.now) {
+        Ok(left) => format!("expires in {} s, a leeway of {leeway:?} included", left.as_secs()),
+        Err(past) => {
+            format!("expired {} s ago, a leeway of {leeway:?} included", past.duration().as_secs())
+        }
+    });
     if !lives {
         return Err(TokenFault::Expired);
     }
     if let Some(nbf) = nbf {
         let has_begun = instant(nbf) <= expected.now + leeway;
-        trail.step("nbf", has_begun, || format!("nbf {nbf} has come, with a leeway of {leeway:?}"));
+        trail.step("nbf", has_begun, || match instant(nbf).duration_since(expected.now) {
+            Ok(ahead) if !has_begun => {
+                format!("valid only in {} s, which is more than the leeway of {leeway:?}", ahead.as_secs())
+            }
+            Ok(_) => format!("valid soon, within the leeway of {leeway:?}"),
+            Err(past) => format!("valid since {} s", past.duration().as_secs()),
+        });
         if !has_begun {
             return Err(TokenFault::NotYetValid);
         }
     }
     let is_for_us = is_for(aud, expected.audience);
-    trail.step("aud", is_for_us, || format!("aud contains one of {:?}", expected.audience));
+    trail.step("aud", is_for_us, || {
+        let ours = one_of(expected.audience.iter().map(String::as_str));
+        match is_for_us {
+            true => format!("the audience has {ours}"),
+            false => format!("the audience does not have {ours}"),
+        }
+    });
     if !is_for_us {
         return Err(TokenFault::Audience);
     }

@@ -77,7 +77,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
-    let filter = std::env::var("RILLGATE_LOG").ok();
+    // An explanation is the answer; beside it stands only why keys could not be had.
+    let quiet = matches!(arguments.command, Command::Explain(_)).then(|| "off,rillgate::auth=warn".to_owned());
+    let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
     let filter = match logging::init(format, filter.as_deref()) {
         Ok(filter) => filter,
         Err(error) => {
