@@ -27,6 +27,7 @@ mod pem;
 mod remote;
 mod revocation;
 mod revocations;
+pub mod rfc3339;
 mod rules;
 mod settings;
 mod source;
@@ -46,6 +47,7 @@ pub use jws::algorithm;
 pub use keys::{KeyError, MIN_SECRET};
 pub use revocation::{
     Revocation, RevocationError, from_json as revocation_from_json, from_toml as revocations_from_toml,
+    read as revocations_from_file,
 };
 pub use revocations::Revocations;
 pub use rules::Wanted;

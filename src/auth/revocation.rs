@@ -2,20 +2,17 @@
 //!
 //! Both say the same: `claim` and `value`, or the short forms `jti = …` and `sub = …`. A posted one may end after a
 //! `ttl` ("1h"), a filed one at `until` (a TOML date-time with offset, RFC 3339). Unknown members are refused, so that a
-//! misspelt one does not revoke more or less than was meant. Does not
-//! hold revocations.
+//! misspelt one does not revoke more or less than was meant. Ends are whole seconds. Does not hold revocations.
 
-use std::path::Path;
+mod file;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
-use toml::value::{Datetime, Offset};
 
 use super::claims::{ClaimPath, ClaimPathError};
-use super::keyfile;
 
-/// Largest file, in bytes.
-const MAX_FILE: usize = 64 * 1024 * 1024;
+pub use file::{from_toml, read};
 
 /// Tokens whose claim has this value are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +38,18 @@ pub enum RevocationError {
     #[error("revocations can be about 16 different claims at most")]
     Claims,
     /// The file cannot be read.
-    #[error("cannot read the file: {0}")]
+    #[error("the file cannot be read: {0}")]
     File(#[source] std::io::Error),
-    /// The file is not what it should be.
-    #[error("{0}")]
-    NotToml(String),
+    /// The file is not what it should be. Quotes nothing of it.
+    #[error("line {line}, column {column} of the file: {fault}")]
+    InFile {
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+        /// What is wrong there.
+        fault: String,
+    },
     /// The body is not what it should be.
     #[error("{0}")]
     NotJson(String),
@@ -61,9 +65,6 @@ pub enum RevocationError {
     /// A `ttl` that is none.
     #[error("a ttl is a number with a unit (s, m, h, d), and not 0")]
     Ttl,
-    /// An `until` without an offset, or out of range.
-    #[error("until is a date-time with an offset, like 2030-01-31T12:00:00Z")]
-    Until,
 }
 
 #[derive(Deserialize)]
@@ -74,23 +75,6 @@ struct Posted {
     jti: Option<String>,
     sub: Option<String>,
     ttl: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filed {
-    claim: Option<String>,
-    value: Option<Scalar>,
-    jti: Option<String>,
-    sub: Option<String>,
-    until: Option<Datetime>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FiledAll {
-    #[serde(default)]
-    revocations: Vec<Filed>,
 }
 
 #[derive(Deserialize)]
@@ -109,43 +93,20 @@ pub fn from_json(body: &[u8], now: SystemTime) -> Result<Revocation, RevocationE
     let posted: Posted = serde_json::from_slice(body).map_err(|error| RevocationError::NotJson(error.to_string()))?;
     let until = match posted.ttl {
         None => None,
-        Some(ttl) => Some(now.checked_add(duration(&ttl).ok_or(RevocationError::Ttl)?).ok_or(RevocationError::Ttl)?),
+        Some(ttl) => Some(end(now, &ttl).ok_or(RevocationError::Ttl)?),
     };
-    one(posted.claim, posted.value, posted.jti, posted.sub, until)
-}
-
-/// Reads a file of revocations.
-///
-/// # Errors
-/// See [`RevocationError`]. The text never shows a line of the file.
-pub fn from_toml(text: &str) -> Result<Vec<Revocation>, RevocationError> {
-    let all: FiledAll = toml::from_str(text).map_err(|error| RevocationError::NotToml(error.message().to_owned()))?;
-    let read = |filed: Filed| {
-        let until = filed.until.map(|until| instant(&until).ok_or(RevocationError::Until)).transpose()?;
-        one(filed.claim, filed.value, filed.jti, filed.sub, until)
-    };
-    all.revocations.into_iter().map(read).collect()
-}
-
-/// Reads the file at `path`, at most 64 MiB.
-///
-/// # Errors
-/// See [`RevocationError`].
-pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
-    let bytes = keyfile::read(path, MAX_FILE).map_err(RevocationError::File)?;
-    let text = String::from_utf8(bytes).map_err(|_| RevocationError::NotToml("it is not UTF-8".to_owned()))?;
-    from_toml(&text)
+    one(posted.claim, posted.value.map(Scalar::into_text), posted.jti, posted.sub, until)
 }
 
 fn one(
     claim: Option<String>,
-    value: Option<Scalar>,
+    value: Option<String>,
     jti: Option<String>,
     sub: Option<String>,
     until: Option<SystemTime>,
 ) -> Result<Revocation, RevocationError> {
     let (claim, value) = match (claim, value, jti, sub) {
-        (Some(claim), Some(value), None, None) => (claim, value.into_text()),
+        (Some(claim), Some(value), None, None) => (claim, value),
         (None, None, Some(jti), None) => ("jti".to_owned(), jti),
         (None, None, None, Some(sub)) => ("sub".to_owned(), sub),
         (_, _, _, _) => return Err(RevocationError::Form),
@@ -182,20 +143,11 @@ fn duration(text: &str) -> Option<Duration> {
     (1..=100 * 366 * 24 * 60 * 60).contains(&seconds).then_some(Duration::from_secs(seconds))
 }
 
-fn instant(at: &Datetime) -> Option<SystemTime> {
-    let (date, time) = (at.date?, at.time?);
-    let offset = match at.offset? {
-        Offset::Z => 0,
-        Offset::Custom { minutes } => i64::from(minutes),
-    };
-    // Days since 1970 of a date in the Gregorian calendar, whose years here begin in March.
-    let (month, day) = (i64::from(date.month), i64::from(date.day));
-    let year = i64::from(date.year) - i64::from(month <= 2);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
-    let minutes = (days * 24 + i64::from(time.hour)) * 60 + i64::from(time.minute) - offset;
-    let seconds = minutes * 60 + i64::from(time.second.unwrap_or_default());
-    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+/// After `ttl`, at the next whole second.
+fn end(now: SystemTime, ttl: &str) -> Option<SystemTime> {
+    let end = now.checked_add(duration(ttl)?)?.duration_since(UNIX_EPOCH).ok()?;
+    let seconds = end.as_secs() + u64::from(end.subsec_nanos() > 0);
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

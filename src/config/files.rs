@@ -24,7 +24,7 @@ use crate::secret::Secret;
 /// The process's variables, or what a test says they are.
 pub type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
-/// Most bytes of any file that is named. The largest bundles of certificates are below 1 MiB.
+/// Most bytes of any file that is read here. The largest bundles of certificates are below 1 MiB.
 const LARGEST: u64 = 4 << 20;
 
 /// `{ chain = "…", key = "…" }`.
@@ -66,11 +66,21 @@ fn fixed_content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
     content_of(value, false)
 }
 
-fn content_of(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)> {
+/// Notes how a file that a value names looks now, for somebody else who reads it and follows its changes.
+pub(super) fn followed(value: &Value<'_>) -> Option<PathBuf> {
+    noted(value, true)
+}
+
+fn noted(value: &Value<'_>, is_followed: bool) -> Option<PathBuf> {
     let path = path(value)?;
-    // Looked at before it is read: a change in between is seen later.
     let source = Source { path: path.clone(), stamp: Stamp::of(&path), is_followed };
     value.reader.read.borrow_mut().push(source);
+    Some(path)
+}
+
+fn content_of(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)> {
+    // Looked at before it is read: a change in between is seen later.
+    let path = noted(value, is_followed)?;
     match read(&path) {
         Ok(content) => Some((path, content)),
         Err(reason) => {

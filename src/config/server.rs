@@ -10,6 +10,7 @@ use super::names;
 use super::table::Table;
 use super::{Drain, Revocations};
 use crate::admin;
+use crate::auth;
 use crate::limits::{Limits, SubjectOverflow};
 use crate::store;
 
@@ -167,10 +168,9 @@ pub(super) fn store(table: &Table<'_>) -> store::Settings {
 /// `[revocations]`.
 pub(super) fn revocations(table: &Table<'_>) -> Revocations {
     let file = table.get("file").and_then(|value| {
-        let (path, content) = files::content(&value)?;
-        let is_toml = str::from_utf8(&content).is_ok_and(|text| toml::de::DeTable::parse(text).is_ok());
-        if !is_toml {
-            value.problem("the file is not TOML");
+        let path = files::followed(&value)?;
+        if let Err(error) = auth::revocations_from_file(&path) {
+            value.problem(error.to_string());
         }
         Some(path)
     });

@@ -293,3 +293,18 @@ fn a_summary_names_what_is_open_and_warns() {
     ];
     assert_eq!(summary.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn a_file_of_revocations_may_be_large_and_its_mistakes_are_told_with_their_place_in_it() {
+    let folder = Folder::new();
+    let text = "revocations.file = \"revocations.toml\"\n".to_owned() + include_str!("../../config/minimal.toml");
+    let comments = "# four mebibytes are the bound of other files\n".repeat(100_000);
+
+    folder.write("revocations.toml", comments.as_bytes());
+    assert_eq!(folder.config(&text).revocations.file, Some(folder.join("revocations.toml")));
+
+    folder.write("revocations.toml", b"[[revocations]]\nsubject = \"hush\"\n");
+    let problems = folder.read(&text).0.expect_err("a key that there is not").to_string();
+    let words = "1:20: revocations.file: line 2, column 1 of the file: this is not a key of a revocation";
+    assert!(problems.contains(words) && !problems.contains("hush"), "{problems}");
+}

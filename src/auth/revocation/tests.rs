@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn now() -> SystemTime {
@@ -65,31 +67,80 @@ fn a_file_lists_revocations_with_their_ends() {
     let ends: Vec<_> = all.iter().map(|one| one.until).collect();
     assert_eq!(ends, [Some(now()), Some(now()), None]);
     assert_eq!(from_toml("").expect("nothing is revoked"), []);
-    let day =
-        |text: &str| from_toml(&format!("[[revocations]]\nsub = \"a\"\nuntil = {text}\n")).map(|all| all[0].until);
-    for (text, seconds) in [
-        ("1970-01-01T00:00:00Z", 0),
-        ("2000-02-29T23:59:59Z", 951_868_799),
-        ("2000-03-01T00:00:00Z", 951_868_800),
-        ("2100-03-01T00:00:00Z", 4_107_542_400),
+}
+
+#[test]
+fn an_end_is_a_whole_second_and_never_early() {
+    let late = now() + Duration::from_millis(1);
+
+    let posted = from_json(br#"{"jti":"t1","ttl":"1s"}"#, late).expect("a revocation");
+    let filed = from_toml("[[revocations]]\njti = \"t1\"\nuntil = 2027-01-15T08:00:01.5Z\n").expect("a revocation");
+
+    assert_eq!(posted.until, Some(now() + Duration::from_secs(2)));
+    assert_eq!(filed[0].until, Some(now() + Duration::from_secs(2)));
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_with_its_place_and_never_quoted() {
+    for (text, place, words) in [
+        ("[[revocations]]\nsub = \"hush\"\nuntil = 2027-01-15\n", (3, 9), "an offset"),
+        ("[[revocations]]\nsub = \"hush\"\nuntil = 2027-01-15T08:00:00\n", (3, 9), "an offset"),
+        ("[[revocations]]\nsub = \"hush\"\nuntil = 1969-01-15T08:00:00Z\n", (3, 9), "an offset"),
+        ("[[revocations]]\nsub = \"hush\"\nuntil = \"hush\"\n", (3, 9), "an offset"),
+        ("[[revocations]]\nsub = \"hush\"\nhush = 2027-01-15T08:00:00Z\n", (3, 1), "not a key of a revocation"),
+        (
+            "[[revocations]]\nsub = \"a\"\n\n[[revocations]]\nsub = \"hush\"\njti = \"hush\"\n",
+            (4, 1),
+            "\"jti\", or \"sub\"",
+        ),
+        ("[[revocations]]\nsub = \"\"\n", (1, 1), "1 to 1024 bytes"),
+        ("[[revocations]]\nclaim = \"hush..hush\"\nvalue = \"hush\"\n", (1, 1), "name is empty"),
+        ("[[revocations]]\nclaim = \"hush\"\nvalue = [\"hush\"]\n", (3, 9), "a whole number"),
+        ("[[revocations]]\nclaim = \"hush\"\nvalue = 1.5\n", (3, 9), "a whole number"),
+        ("[[revocations]]\nclaim = \"hush\"\nvalue = 99999999999999999999\n", (3, 9), "a whole number"),
+        ("[[revocations]]\njti = 48151623\n", (2, 7), "a string"),
+        ("# é\n[[hush]]\nsub = \"hush\"\n", (2, 3), "[[revocations]] and nothing else"),
+        ("sub = \"hush\"", (1, 1), "[[revocations]] and nothing else"),
+        ("revocations = [\"é\", { sub = \"hush\" }]", (1, 16), "[[revocations]] and nothing else"),
+        ("revocations = \"hush\"", (1, 1), "[[revocations]] and nothing else"),
+        ("[revocations]\nsub = \"hush\"", (1, 2), "[[revocations]] and nothing else"),
+        ("[[revocations]]\nsub = \"hush", (2, 12), "not TOML"),
+        ("[[revocations]]\nsub = hush\n", (2, 7), "not TOML"),
+        ("[[revocations]]\nsub = \"hush\"\nsub = \"hush\"\n", (3, 1), "not TOML"),
+        ("[[revocations]]\n\"hush\" \"hush\"\n", (2, 8), "not TOML"),
+        ("[[revocations]\nsub = \"hush\"\n", (1, 15), "not TOML"),
     ] {
-        assert_eq!(day(text).expect("an end"), Some(UNIX_EPOCH + Duration::from_secs(seconds)), "{text}");
+        let error = from_toml(text).expect_err(text);
+
+        let RevocationError::InFile { line, column, fault } = &error else { panic!("{text}: {error}") };
+        assert_eq!((*line, *column), place, "{text}: {error}");
+        assert!(fault.contains(words), "{text}: {error}");
+        assert!(!error.to_string().contains("hush") && !error.to_string().contains("4815"), "{error}");
     }
 }
 
 #[test]
-fn a_file_that_is_none_is_refused_and_never_quoted() {
-    for text in [
-        "[[revocations]]\nsub = \"hush\"\nuntil = 2027-01-15\n",
-        "[[revocations]]\nsub = \"hush\"\nuntil = 2027-01-15T08:00:00\n",
-        "[[revocations]]\nsub = \"hush\"\nuntil = 1969-01-15T08:00:00Z\n",
-        "[[revocations]]\nsub = \"hush\"\nuntill = 2027-01-15T08:00:00Z\n",
-        "[[revocations]]\nsub = \"hush\"\njti = \"hush\"\n",
-        "[[revocation]]\nsub = \"hush\"\n",
-        "sub = \"hush\"",
-        "[[revocations]]\nsub = \"hush",
-    ] {
-        let error = from_toml(text).expect_err(text);
-        assert!(!error.to_string().contains("hush"), "{error}");
+fn a_file_of_other_bytes_is_refused_at_the_first_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("revocations.toml");
+    std::fs::write(&path, b"[[revocations]]\nsub = \"\xff\"\n").expect("a file");
+
+    let error = read(&path).expect_err("no UTF-8").to_string();
+
+    assert_eq!(error, "line 2, column 8 of the file: this is not UTF-8");
+    let gone = read(&folder.path().join("gone.toml")).expect_err("no file").to_string();
+    assert!(gone.starts_with("the file cannot be read: "), "{gone}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_wrong_with_a_file_is_told_without_its_values(at in 0..100usize, character in any::<char>(), cut in 0..3usize) {
+        let file = "[[revocations]]\nsub = \"hushhush\"\nuntil = 2027-01-15T08:00:00Z\n[[revocations]]\njti = \"hushhush\"\n";
+        let mut text = file.to_owned();
+        text.replace_range(at.min(file.len())..(at + cut).min(file.len()), &character.to_string());
+
+        if let Err(error) = from_toml(&text) {
+            prop_assert!(!error.to_string().contains("hush"), "{}", error);
+        }
     }
 }

@@ -1,0 +1,125 @@
+//! The file of revocations: TOML, one `[[revocations]]` for each entry.
+//!
+//! What is wrong with it is told with line and column and never quoted: the values are personal data. Does not watch the
+//! file.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Revocation, RevocationError, one};
+use crate::auth::{keyfile, rfc3339};
+
+/// Largest file, in bytes.
+const MAX_FILE: usize = 64 * 1024 * 1024;
+
+/// Reads the file at `path`, at most 64 MiB.
+///
+/// # Errors
+/// It cannot be read, or see [`from_toml`].
+pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
+    let bytes = keyfile::read(path, MAX_FILE).map_err(RevocationError::File)?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+        Fault { at: valid.len(), words: "this is not UTF-8".to_owned() }.locate(valid)
+    })?;
+    from_toml(text)
+}
+
+/// Reads the text of a file of revocations.
+///
+/// # Errors
+/// [`RevocationError::InFile`] for the first thing that is wrong.
+pub fn from_toml(text: &str) -> Result<Vec<Revocation>, RevocationError> {
+    let document = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        Fault { at, words: format!("this is not TOML: {}", error.message()) }.locate(text)
+    })?;
+    all(document.get_ref()).map_err(|fault| fault.locate(text))
+}
+
+/// What is wrong, and at which byte.
+struct Fault {
+    at: usize,
+    words: String,
+}
+
+fn all(document: &DeTable<'_>) -> Result<Vec<Revocation>, Fault> {
+    let mut all = Vec::new();
+    for (name, value) in document {
+        let DeValue::Array(entries) = value.get_ref() else {
+            return Err(Fault::new(name.span().start, LIST));
+        };
+        if name.get_ref() != "revocations" {
+            return Err(Fault::new(name.span().start, LIST));
+        }
+        all.reserve(entries.len());
+        for entry in entries {
+            let DeValue::Table(table) = entry.get_ref() else {
+                return Err(Fault::new(entry.span().start, LIST));
+            };
+            all.push(entry_of(table, entry.span().start)?);
+        }
+    }
+    Ok(all)
+}
+
+fn entry_of(table: &DeTable<'_>, at: usize) -> Result<Revocation, Fault> {
+    let known = ["jti", "sub", "claim", "value", "until"];
+    if let Some(name) = table.keys().find(|name| !known.contains(&&**name.get_ref())) {
+        return Err(Fault::new(name.span().start, KEY));
+    }
+    let claim = table.get("claim").map(string).transpose()?;
+    let value = table.get("value").map(scalar).transpose()?;
+    let jti = table.get("jti").map(string).transpose()?;
+    let sub = table.get("sub").map(string).transpose()?;
+    let until = table.get("until").map(end).transpose()?;
+    // What is wrong with them together stands where the entry begins.
+    one(claim, value, jti, sub, until).map_err(|error| Fault { at, words: error.to_string() })
+}
+
+fn string(given: &Spanned<DeValue<'_>>) -> Result<String, Fault> {
+    match given.get_ref() {
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        _ => Err(Fault::new(given.span().start, "this has to be a string")),
+    }
+}
+
+fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, Fault> {
+    match given.get_ref() {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Boolean(truth) => Some(truth.to_string()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
+        }
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+    .ok_or_else(|| Fault::new(given.span().start, "a value is a string, a whole number, true or false"))
+}
+
+fn end(given: &Spanned<DeValue<'_>>) -> Result<SystemTime, Fault> {
+    let at = match given.get_ref() {
+        DeValue::Datetime(at) => rfc3339::instant(at),
+        _ => None,
+    };
+    at.ok_or_else(|| Fault::new(given.span().start, "until is a date-time with an offset, like 2030-01-31T12:00:00Z"))
+}
+
+impl Fault {
+    fn new(at: usize, words: &str) -> Self {
+        Self { at, words: words.to_owned() }
+    }
+
+    /// Counts lines, and characters in the line, from 1.
+    fn locate(self, text: &str) -> RevocationError {
+        let before = text.get(..self.at).unwrap_or(text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        RevocationError::InFile { line, column, fault: self.words }
+    }
+}
+
+const LIST: &str = "the file has tables [[revocations]] and nothing else";
+const KEY: &str = "this is not a key of a revocation: it has jti, or sub, or claim and value, and may have until";
