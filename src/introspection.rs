@@ -232,7 +232,7 @@ impl Revocations for RevocationDesk {
         let outcome =
             revocation_from_json(&body, now).and_then(|revocation| self.0.revocations().revoke(revocation, now));
         match outcome {
-            Ok(()) => (StatusCode::OK, json!({ "revoked": true })),
+            Ok(_) => (StatusCode::OK, json!({ "revoked": true })),
             Err(error) => (StatusCode::BAD_REQUEST, json!({ "revoked": false, "detail": error.to_string() })),
         }
     }

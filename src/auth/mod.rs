@@ -49,7 +49,9 @@ pub use revocation::{
     Revocation, RevocationError, from_json as revocation_from_json, from_toml as revocations_from_toml,
     read as revocations_from_file,
 };
-pub use revocations::Revocations;
+pub use revocations::{
+    RestoreError, RevocationCounts, RevocationId, RevocationOrigin, RevocationPage, RevocationRow, Revocations,
+};
 pub use rules::Wanted;
 pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings, TokenSource};
 pub use source::SourceError;

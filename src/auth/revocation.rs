@@ -34,7 +34,7 @@ pub enum RevocationError {
         /// How many there may be.
         capacity: usize,
     },
-    /// Too many different claims.
+    /// Too many different claims, posted or filed.
     #[error("revocations can be about 16 different claims at most")]
     Claims,
     /// The file cannot be read.

@@ -4,12 +4,17 @@
 //! An entry without an end stays as long as the process (posted) or as the file says (filed). Expiry, signatures and
 //! rules are others' business.
 
-use std::collections::HashMap;
+mod entries;
+mod id;
+mod page;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::RwLock;
 
+use self::entries::Entries;
 use super::authority::Changes;
 use super::claims::ClaimPath;
 use super::grant::Grant;
@@ -18,14 +23,14 @@ use super::revocation::{self, Revocation, RevocationError};
 use crate::files::Stamp;
 use crate::workers::blocking;
 
-/// Most different claims that revocations are about: each costs a look-up per check.
-pub const MAX_CLAIMS: usize = 16;
+pub use self::id::RevocationId;
+pub use self::page::{RevocationOrigin, RevocationPage, RevocationRow};
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. Cheap to clone; clones are the same table.
+#[derive(Clone, Debug)]
 pub struct Revocations {
-    /// Never held across an await.
-    table: RwLock<Table>,
+    /// Never held across an await, nor for longer than a part of a large table.
+    table: Arc<RwLock<Table>>,
     capacity: usize,
     changes: Changes,
 }
@@ -36,41 +41,110 @@ struct Table {
     filed: Entries,
 }
 
-/// For each claim its revoked values and until when.
-#[derive(Debug, Default)]
-struct Entries(Vec<(ClaimPath, HashMap<String, Option<SystemTime>>)>);
+/// How many entries there are. What was both posted and filed is two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationCounts {
+    /// Those that were posted.
+    pub posted: usize,
+    /// Those of the file.
+    pub filed: usize,
+}
+
+/// Why a token that was revoked is not admitted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// Nothing of that id is in force.
+    #[error("no revocation in force has this id")]
+    Unknown,
+    /// Only the file has it.
+    #[error("this revocation comes from the file of revocations: take it out there")]
+    Filed,
+    /// The posted one is taken back, and the file still has it.
+    #[error("the posted revocation is taken back, but the file of revocations has it too: take it out there")]
+    StillFiled,
+}
 
 impl Revocations {
     /// Room for `capacity` entries.
     pub fn new(capacity: usize, changes: Changes) -> Self {
-        Self { table: RwLock::default(), capacity, changes }
+        Self { table: Arc::default(), capacity, changes }
+    }
+
+    /// How many entries there may be.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Revokes. What is revoked already is so until the later of both ends.
     ///
     /// # Errors
     /// [`RevocationError::Full`], [`RevocationError::Claims`].
-    pub fn revoke(&self, revocation: Revocation, now: SystemTime) -> Result<(), RevocationError> {
-        {
-            let mut table = self.table.write();
-            let is_tight = table.len() >= self.capacity || table.posted.0.len() >= MAX_CLAIMS;
-            if is_tight && !table.posted.holds(&revocation) {
-                table.posted.forget_past(now);
-                if table.len() >= self.capacity {
-                    return Err(RevocationError::Full { capacity: self.capacity });
-                }
+    pub fn revoke(&self, revocation: Revocation, now: SystemTime) -> Result<RevocationId, RevocationError> {
+        let id = match self.post(revocation.clone()) {
+            Ok(id) => id,
+            Err(_) => {
+                // What has ended makes room.
+                self.forget_ended(now);
+                self.post(revocation)?
             }
-            table.posted.insert(revocation)?;
-        }
+        };
         self.changes.announce();
-        Ok(())
+        Ok(id)
     }
 
-    /// Takes a posted revocation back. Returns whether there was one.
-    pub fn restore(&self, claim: &ClaimPath, value: &str) -> bool {
+    fn post(&self, revocation: Revocation) -> Result<RevocationId, RevocationError> {
+        let id = RevocationId::of(&revocation.claim, &revocation.value);
         let mut table = self.table.write();
-        let values = table.posted.0.iter_mut().find(|(known, _)| known == claim);
-        values.is_some_and(|(_, values)| values.remove(value).is_some())
+        if table.len() >= self.capacity && !table.posted.holds(&id) {
+            return Err(RevocationError::Full { capacity: self.capacity });
+        }
+        table.posted.insert(revocation)
+    }
+
+    /// Takes a posted revocation back.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn restore(&self, id: &RevocationId, now: SystemTime) -> Result<(), RestoreError> {
+        let (was_posted, is_filed) = {
+            let mut table = self.table.write();
+            let posted = table.posted.remove(id);
+            (posted.is_some_and(|entry| entry.is_in_force(now)), table.filed.is_in_force(id, now))
+        };
+        if was_posted {
+            self.changes.announce();
+        }
+        match (was_posted, is_filed) {
+            (true, false) => Ok(()),
+            (true, true) => Err(RestoreError::StillFiled),
+            (false, true) => Err(RestoreError::Filed),
+            (false, false) => Err(RestoreError::Unknown),
+        }
+    }
+
+    /// The revocations in force after that id, or from the first one on. At most 1000.
+    pub fn list(&self, after: Option<RevocationId>, now: SystemTime) -> RevocationPage {
+        self.page(after, page::MOST_ROWS, AT_ONCE, now)
+    }
+
+    /// A page of `most` rows, `at_once` entries under each lock: requests must not wait for an operator.
+    fn page(&self, after: Option<RevocationId>, most: usize, at_once: usize, now: SystemTime) -> RevocationPage {
+        let (mut rows, mut after): (Vec<RevocationRow>, _) = (Vec::new(), after);
+        loop {
+            let table = self.table.read();
+            let mut seen = 0;
+            for pair in page::merged(&table.posted, &table.filed, after).take(at_once) {
+                (seen, after) = (seen + 1, Some(pair.0));
+                let Some(row) = page::row(pair, now) else { continue };
+                if rows.len() == most {
+                    return RevocationPage { next: rows.last().map(|row| row.id), rows };
+                }
+                rows.push(row);
+            }
+            if seen < at_once {
+                return RevocationPage { rows, next: None };
+            }
+        }
     }
 
     /// Puts these in the place of all that came from the file before.
@@ -78,21 +152,18 @@ impl Revocations {
     /// # Errors
     /// [`RevocationError::Full`], [`RevocationError::Claims`]; then what was there stays.
     pub fn replace_filed(&self, revocations: Vec<Revocation>, now: SystemTime) -> Result<(), RevocationError> {
-        let mut filed = Entries::default();
-        for revocation in revocations {
-            if revocation.until.is_none_or(|until| until > now) {
-                filed.insert(revocation)?;
-            }
-        }
-        {
+        let filed = Entries::of(revocations, now)?;
+        self.forget_ended(now);
+        let earlier = {
             let mut table = self.table.write();
-            table.posted.forget_past(now);
             if table.posted.len() + filed.len() > self.capacity {
                 return Err(RevocationError::Full { capacity: self.capacity });
             }
-            table.filed = filed;
-        }
+            std::mem::replace(&mut table.filed, filed)
+        };
         self.changes.announce();
+        // Without the lock: this takes a while for many.
+        drop(earlier);
         Ok(())
     }
 
@@ -110,10 +181,9 @@ impl Revocations {
         loop {
             let stamp = keyfile::stamp(path).await;
             if stamp.is_some() && stamp != last {
-                // A hundred thousand entries take longer to read than a stream may wait.
-                let file = path.to_owned();
-                let read = blocking(move || revocation::read(&file)).await;
-                match read.and_then(|revocations| self.replace_filed(revocations, SystemTime::now())) {
+                // A hundred thousand entries take longer than a stream may wait.
+                let (revocations, file) = (self.clone(), path.to_owned());
+                match blocking(move || revocations.load(&file, SystemTime::now())).await {
                     Ok(()) => tracing::info!(entries = self.len(), "revocations loaded"),
                     Err(error) => tracing::warn!(%error, "revocations not loaded, the earlier ones stay"),
                 }
@@ -123,7 +193,27 @@ impl Revocations {
         }
     }
 
-    /// How many entries there are, those that have ended but are not yet cleared included.
+    /// Forgets what has ended. Looks at every entry, a part of them under each lock: call it off the runtime's workers.
+    pub fn forget_ended(&self, now: SystemTime) {
+        let origins: [fn(&mut Table) -> &mut Entries; 2] = [|table| &mut table.posted, |table| &mut table.filed];
+        for origin in origins {
+            let mut after = None;
+            loop {
+                after = origin(&mut self.table.write()).forget_ended(after, AT_ONCE, now);
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// How many entries there are, those that have ended but are not yet forgotten included.
+    pub fn counts(&self) -> RevocationCounts {
+        let table = self.table.read();
+        RevocationCounts { posted: table.posted.len(), filed: table.filed.len() }
+    }
+
+    /// The sum of [`counts`](Self::counts).
     pub fn len(&self) -> usize {
         self.table.read().len()
     }
@@ -136,23 +226,16 @@ impl Revocations {
     /// Whether the grant's token has been revoked.
     pub fn covers(&self, grant: &Grant, now: SystemTime) -> bool {
         let table = self.table.read();
-        if table.len() == 0 {
-            return false;
-        }
         let mut claims = None;
-        for (claim, values) in table.posted.0.iter().chain(&table.filed.0).filter(|(_, values)| !values.is_empty()) {
-            let is_listed = |value: &str| values.get(value).is_some_and(|until| until.is_none_or(|until| now < until));
+        table.claims().any(|claim| {
+            let is_listed = |value: &str| table.is_in_force(&RevocationId::of(claim, value), now);
             // The two usual ones are at hand without reading the claims anew.
-            let covers = match claim.as_str() {
+            match claim.as_str() {
                 "jti" => grant.token_id().is_some_and(is_listed),
                 "sub" => grant.subject().is_some_and(|subject| is_listed(subject)),
                 _ => claims.get_or_insert_with(|| grant.claims()).texts(claim).any(|value| is_listed(&value)),
-            };
-            if covers {
-                return true;
             }
-        }
-        false
+        })
     }
 }
 
@@ -160,42 +243,20 @@ impl Table {
     fn len(&self) -> usize {
         self.posted.len() + self.filed.len()
     }
-}
 
-impl Entries {
-    fn len(&self) -> usize {
-        self.0.iter().map(|(_, values)| values.len()).sum()
+    /// Each claim that an entry is about, once.
+    fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        let is_posted = |claim: &ClaimPath| self.posted.claims().any(|posted| posted == claim);
+        self.posted.claims().chain(self.filed.claims().filter(move |claim| !is_posted(claim)))
     }
 
-    fn holds(&self, revocation: &Revocation) -> bool {
-        self.0.iter().any(|(claim, values)| *claim == revocation.claim && values.contains_key(&revocation.value))
-    }
-
-    fn insert(&mut self, revocation: Revocation) -> Result<(), RevocationError> {
-        let Revocation { claim, value, until } = revocation;
-        let at = match self.0.iter().position(|(known, _)| *known == claim) {
-            Some(at) => at,
-            None if self.0.len() >= MAX_CLAIMS => return Err(RevocationError::Claims),
-            None => {
-                self.0.push((claim, HashMap::new()));
-                self.0.len() - 1
-            }
-        };
-        self.0[at]
-            .1
-            .entry(value)
-            .and_modify(|known| *known = known.zip(until).map(|(one, other)| one.max(other)))
-            .or_insert(until);
-        Ok(())
-    }
-
-    fn forget_past(&mut self, now: SystemTime) {
-        for (_, values) in &mut self.0 {
-            values.retain(|_, until| until.is_none_or(|until| now < until));
-        }
-        self.0.retain(|(_, values)| !values.is_empty());
+    fn is_in_force(&self, id: &RevocationId, now: SystemTime) -> bool {
+        self.posted.is_in_force(id, now) || self.filed.is_in_force(id, now)
     }
 }
+
+/// Entries that are looked at under one lock; some tens of microseconds.
+const AT_ONCE: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,136 @@
+//! Revocations of one origin, in the order of their ids.
+//!
+//! One map answers both questions: whether a claim's value is revoked, whose id is a digest of the two, and which entry
+//! comes next. Does not lock, and does not know how many there may be.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::id::RevocationId;
+use crate::auth::claims::ClaimPath;
+use crate::auth::revocation::{Revocation, RevocationError};
+
+/// Most different claims that the revocations of one origin are about: each costs a look-up per check.
+pub const MAX_CLAIMS: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    by_id: BTreeMap<RevocationId, Entry>,
+    /// How many entries are about each claim; never 0.
+    claims: Vec<(Arc<ClaimPath>, usize)>,
+}
+
+/// What is revoked, and until when. A hundred thousand of them are held, so it is small.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) claim: Arc<ClaimPath>,
+    pub(super) value: Box<str>,
+    /// None: for good.
+    pub(super) until: Option<SystemTime>,
+}
+
+impl Entries {
+    /// Those that have not ended.
+    pub(super) fn of(revocations: Vec<Revocation>, now: SystemTime) -> Result<Self, RevocationError> {
+        let mut entries = Self::default();
+        for revocation in revocations.into_iter().filter(|revocation| is_ahead(revocation.until, now)) {
+            entries.insert(revocation)?;
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn holds(&self, id: &RevocationId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    pub(super) fn is_in_force(&self, id: &RevocationId, now: SystemTime) -> bool {
+        self.by_id.get(id).is_some_and(|entry| entry.is_in_force(now))
+    }
+
+    /// The claims that the entries are about.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.claims.iter().map(|(claim, _)| &**claim)
+    }
+
+    /// Adds one. What is there already stays until the later of both ends.
+    pub(super) fn insert(&mut self, revocation: Revocation) -> Result<RevocationId, RevocationError> {
+        let Revocation { claim, value, until } = revocation;
+        let id = RevocationId::of(&claim, &value);
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.until = later(entry.until, until);
+            return Ok(id);
+        }
+        let place = match self.claims.iter().position(|(known, _)| **known == claim) {
+            Some(place) => place,
+            None if self.claims.len() >= MAX_CLAIMS => return Err(RevocationError::Claims),
+            None => {
+                self.claims.push((Arc::new(claim), 0));
+                self.claims.len() - 1
+            }
+        };
+        let (claim, entries) = &mut self.claims[place];
+        *entries += 1;
+        let claim = claim.clone();
+        self.by_id.insert(id, Entry { claim, value: value.into_boxed_str(), until });
+        Ok(id)
+    }
+
+    pub(super) fn remove(&mut self, id: &RevocationId) -> Option<Entry> {
+        let entry = self.by_id.remove(id)?;
+        let place =
+            self.claims.iter().position(|(claim, _)| *claim == entry.claim).expect("an entry's claim is counted");
+        self.claims[place].1 -= 1;
+        if self.claims[place].1 == 0 {
+            self.claims.swap_remove(place);
+        }
+        Some(entry)
+    }
+
+    /// The entries after that id, or all of them.
+    pub(super) fn after(&self, id: Option<RevocationId>) -> impl Iterator<Item = (RevocationId, &Entry)> {
+        let from = id.map_or(Unbounded, Excluded);
+        self.by_id.range((from, Unbounded)).map(|(id, entry)| (*id, entry))
+    }
+
+    /// Removes what has ended of the next `count` entries after that id. The id to go on after; `None`: there are no more.
+    pub(super) fn forget_ended(
+        &mut self,
+        after: Option<RevocationId>,
+        count: usize,
+        now: SystemTime,
+    ) -> Option<RevocationId> {
+        let (mut last, mut seen, mut ended) = (None, 0, Vec::new());
+        for (id, entry) in self.after(after).take(count) {
+            (last, seen) = (Some(id), seen + 1);
+            if !entry.is_in_force(now) {
+                ended.push(id);
+            }
+        }
+        for id in ended {
+            self.remove(&id);
+        }
+        last.filter(|_| seen == count)
+    }
+}
+
+impl Entry {
+    pub(super) fn is_in_force(&self, now: SystemTime) -> bool {
+        is_ahead(self.until, now)
+    }
+}
+
+/// The later of two ends; none is later than any.
+pub(super) fn later(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
+    one.zip(other).map(|(one, other)| one.max(other))
+}
+
+fn is_ahead(until: Option<SystemTime>, now: SystemTime) -> bool {
+    until.is_none_or(|until| now < until)
+}
