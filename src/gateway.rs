@@ -330,6 +330,7 @@ fn tell_limits(gate: &Gate) {
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
         gate.metrics.limit(limit, most as f64);
     }
+    gate.metrics.limit("revocations", gate.authority.revocations().capacity() as f64);
     if let Some(bytes) = gate.memory.bound() {
         gate.metrics.limit("memory_bytes", bytes as f64);
     }

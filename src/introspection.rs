@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::admin::{self, Introspect, Revocations};
-use crate::auth::{Authority, revocation_from_json};
+use crate::auth::{Authority, RevocationOrigin, revocation_from_json};
 use crate::http::Gate;
 use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, Reader, Tap};
@@ -45,6 +45,12 @@ impl Introspection {
         }
         if self.gate.store.is_some() {
             self.gate.metrics.store().queue(waiting);
+        }
+        let revocations = self.gate.authority.revocations().counts();
+        for (from, entries) in
+            [(RevocationOrigin::Posted, revocations.posted), (RevocationOrigin::File, revocations.filed)]
+        {
+            self.gate.metrics.revocations(from.as_str(), entries);
         }
         for (route, sums) in routes {
             let metrics = self.gate.metrics.route(&route);

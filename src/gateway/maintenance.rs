@@ -1,9 +1,9 @@
-//! Periodic work while the gateway runs: sets gauges, notes what is refused, evicts old events.
+//! Periodic work while the gateway runs: sets gauges, notes what is refused, evicts old events and revocations.
 //!
 //! Nothing here waits for a client or an upstream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -33,11 +33,14 @@ pub(super) async fn run(parts: Arc<Parts>) {
             }
             _ = expiry.tick() => {
                 gate.streams.expire();
-                let (introspection, metrics) = (parts.introspection(), gate.metrics.clone());
-                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare.
+                let (introspection, metrics, authority) =
+                    (parts.introspection(), gate.metrics.clone(), gate.authority.clone());
+                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare, and
+                // so does a look at every revocation.
                 blocking(move || {
                     introspection.sample_lag();
                     metrics.upkeep();
+                    authority.revocations().forget_ended(SystemTime::now());
                 })
                 .await;
             }

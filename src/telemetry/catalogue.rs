@@ -29,7 +29,7 @@ catalogue! {
     BUILD_INFO = Gauge "rillgate_build_info":
         "Always 1; the labels say what is running.";
     LIMIT = Gauge "rillgate_limit":
-        "Configured bounds, in the unit of what they bound: connections, subscribers, streams, memory_bytes.";
+        "Configured bounds, in the unit of what they bound: connections, subscribers, streams, memory_bytes, revocations.";
     CONNECTIONS = Gauge "rillgate_connections":
         "Open client connections past their handshake, by listener and protocol (h1, h2).";
     CONNECTIONS_TOTAL = Counter "rillgate_connections_total":
@@ -50,6 +50,8 @@ catalogue! {
         "Requests refused, and connections closed before any request, by reason.";
     AUTH_FAILURES = Counter "rillgate_auth_failures_total":
         "Tokens that were missing, bad or insufficient, by reason; also where the route does not enforce.";
+    REVOCATIONS = Gauge "rillgate_revocations":
+        "Entries of the table of revocations, by where they are from: posted, file.";
     STREAMS = Gauge "rillgate_streams":
         "Streams by the state of their upstream connection: opening, live, retrying, complete.";
     UPSTREAM_CONNECTS = Counter "rillgate_upstream_connects_total":

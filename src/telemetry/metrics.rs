@@ -110,6 +110,11 @@ impl Metrics {
         self.registry.gauge(catalogue::LIMIT, labels([("limit", limit.into())])).set(most);
     }
 
+    /// So many entries of the table of revocations are from there: `posted` or `file`.
+    pub fn revocations(&self, from: &'static str, entries: usize) {
+        self.registry.gauge(catalogue::REVOCATIONS, labels([("from", from.into())])).set(entries as f64);
+    }
+
     /// The certificate now in use under this name expires at that Unix time.
     pub fn certificate_expiry(&self, name: &str, unix_seconds: f64) {
         let labels = labels([("name", name.to_owned().into())]);

@@ -187,6 +187,7 @@ fn every_rendered_metric_is_described_and_stands_once() {
     metrics.store().given_up("stream");
     metrics.config_reload("ok");
     metrics.limit("connections", 5.0);
+    metrics.revocations("posted", 1);
     metrics.certificate_expiry("public", 1.0);
     metrics.jwks_refresh("main", "ok");
     metrics.task_panicked("ingest");
