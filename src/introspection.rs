@@ -1,21 +1,24 @@
 //! What the admin port may ask of a running gateway, and what it may tell it.
 
+mod revocations;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::admin::{self, Introspect, Revocations};
-use crate::auth::{Authority, RevocationOrigin, revocation_from_json};
+use crate::admin::{self, Introspect};
+use crate::auth::RevocationOrigin;
 use crate::http::Gate;
 use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, Reader, Tap};
 use crate::telemetry::State;
+
+pub use revocations::RevocationDesk;
 
 /// A gateway, for looking at.
 pub struct Introspection {
@@ -226,20 +229,5 @@ fn state(stream: &EventStream) -> State {
         Phase::Live => State::Live,
         Phase::Retrying(_) | Phase::Refused(_) => State::Retrying,
         Phase::Complete => State::Complete,
-    }
-}
-
-/// Takes revocations from the operator.
-pub struct RevocationDesk(pub Arc<Authority>);
-
-impl Revocations for RevocationDesk {
-    fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
-        let now = SystemTime::now();
-        let outcome =
-            revocation_from_json(&body, now).and_then(|revocation| self.0.revocations().revoke(revocation, now));
-        match outcome {
-            Ok(_) => (StatusCode::OK, json!({ "revoked": true })),
-            Err(error) => (StatusCode::BAD_REQUEST, json!({ "revoked": false, "detail": error.to_string() })),
-        }
     }
 }

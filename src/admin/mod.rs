@@ -10,7 +10,9 @@
 //! | `/tap/ROUTE/KEY` | one of them as it flows, as an event stream; no subscriber |
 //! | `/config` | JSON, the running configuration without its secrets |
 //! | `GET`, `PUT /log-level` | the filter of the log, at most 4 KiB |
-//! | `POST /revocations` | handed to the gateway, at most 64 KiB |
+//! | `GET /revocations?after=ID` | JSON, what is revoked, a page of it |
+//! | `POST /revocations` | revokes: handed to the gateway, at most 64 KiB |
+//! | `DELETE /revocations/ID` | takes a revocation back |
 //! | `/` | a status page, fed by `/events`, an event stream of one JSON snapshot per second |
 //!
 //! Everything here is bounded: connections, their age, request heads and bodies, viewers of the page. Nobody is
@@ -21,6 +23,7 @@ mod guard;
 mod health;
 mod page;
 mod reply;
+mod revocations;
 mod server;
 mod service;
 mod snapshot;
@@ -77,8 +80,20 @@ pub trait Tap: Send {
     fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>>;
 }
 
-/// What takes revocations.
+/// What revokes permissions and takes that back. Everything is called off the runtime's workers.
 pub trait Revocations: Send + Sync {
     /// Judges and applies a posted body, at most 64 KiB; the status and the JSON are the answer.
     fn revoke(&self, body: Bytes) -> (StatusCode, serde_json::Value);
+
+    /// A page of what is revoked: that after the id `after`, or the first one.
+    ///
+    /// # Errors
+    /// A status and a sentence.
+    fn list(&self, after: Option<&str>) -> Result<serde_json::Value, (StatusCode, String)>;
+
+    /// Takes the revocation of this id back.
+    ///
+    /// # Errors
+    /// A status and a sentence.
+    fn restore(&self, id: &str) -> Result<(), (StatusCode, String)>;
 }

@@ -21,10 +21,20 @@ pub(super) fn reply(status: StatusCode, content_type: &'static str, body: impl I
 }
 
 pub(super) fn stream(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = with_body(status, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// An answer without a body, and so without a type of one.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    with_body(status, Body::default())
+}
+
+fn with_body(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -23,7 +23,7 @@ use tracing::warn;
 use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
-use super::{Introspect, Revocations, guard, page, tap};
+use super::{Introspect, Revocations, guard, page, revocations, tap};
 use crate::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
@@ -55,11 +55,8 @@ impl Service {
             return problem(status, words);
         }
         let path = request.uri().path();
-        if let Some(revocations) = self.revocations.as_ref().filter(|_| path == "/revocations") {
-            return match *request.method() {
-                Method::POST => revoke(&self.panics, revocations.clone(), request).await,
-                _ => wrong_method("POST"),
-            };
+        if let Some(revocations) = self.revocations.as_ref().filter(|_| revocations::answers(path)) {
+            return revocations::respond(&self.panics, revocations.clone(), request).await;
         }
         if let Some(filter) = self.filter.as_ref().filter(|_| path == "/log-level") {
             return match *request.method() {
@@ -162,20 +159,6 @@ impl OneStream {
     }
 }
 
-/// Hands the body to the gateway.
-async fn revoke<B>(panics: &Panics, revocations: Arc<dyn Revocations>, request: Request<B>) -> Response<Body>
-where
-    B: HttpBody<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let body = match whole(request, BODY_BYTES).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
-    };
-    let answer = blocking(panics, "/revocations", move || revocations.revoke(body)).await;
-    answer.map_or_else(failed, |(status, value)| json(status, &value))
-}
-
 /// Replaces the log's filter by the body.
 async fn set_filter<B>(filter: &FilterHandle, request: Request<B>) -> Response<Body>
 where
@@ -202,7 +185,7 @@ where
 }
 
 /// A request's body, of at most `most` bytes.
-async fn whole<B>(request: Request<B>, most: usize) -> Result<Bytes, Response<Body>>
+pub(super) async fn whole<B>(request: Request<B>, most: usize) -> Result<Bytes, Response<Body>>
 where
     B: HttpBody<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -241,7 +224,7 @@ fn viewer(panics: Panics, snapshots: Arc<Snapshots>, permit: OwnedSemaphorePermi
 }
 
 /// Runs what takes long off the runtime's workers. `None`: it panicked.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     panics: &Panics,
     doing: &'static str,
     run: impl FnOnce() -> T + Send + 'static,
@@ -252,7 +235,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A callback panicked: a defect of ours, which the connection survives.
-fn failed() -> Response<Body> {
+pub(super) fn failed() -> Response<Body> {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
 }
 
@@ -261,5 +244,4 @@ const FILTER_BYTES: usize = 4 * 1024;
 const FILTER_HELP: &str = "write a level (error, warn, info, debug, trace, off) or directives such as \
                            warn,rillgate=debug,rillgate::access=off";
 const PERIOD: Duration = Duration::from_secs(1);
-const BODY_BYTES: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);

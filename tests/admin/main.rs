@@ -1,6 +1,8 @@
 //! The admin port over TCP, as probes, scrapers and browsers meet it.
 #![expect(clippy::unwrap_used, reason = "a failed assumption in a test is a failed test")]
 
+mod revocations;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,14 +42,6 @@ impl Introspect for OneStream {
     }
 }
 
-struct Echo;
-
-impl Revocations for Echo {
-    fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
-        (StatusCode::ACCEPTED, json!({ "bytes": body.len() }))
-    }
-}
-
 struct Port {
     address: SocketAddr,
     metrics: Arc<Metrics>,
@@ -58,7 +52,7 @@ struct Port {
 
 impl Port {
     fn open() -> Self {
-        Self::with(Some(Arc::new(Echo)))
+        Self::with(Some(Arc::new(revocations::Echo)))
     }
 
     fn with(revocations: Option<Arc<dyn Revocations>>) -> Self {
@@ -117,27 +111,6 @@ async fn snapshot(body: &mut Incoming) -> Value {
 }
 
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// A callback with a defect.
-struct Panics;
-
-impl Revocations for Panics {
-    fn revoke(&self, _: Bytes) -> (StatusCode, Value) {
-        panic!("for the test")
-    }
-}
-
-#[tokio::test]
-async fn a_panic_is_answered_with_500_and_counted_and_the_port_serves_on() {
-    let port = Port::with(Some(Arc::new(Panics)));
-
-    let request = Request::post("/revocations").header("host", "admin").body(Full::from("{}")).unwrap();
-    let (status, _, _) = read(port.send(request).await).await;
-
-    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    let (_, _, metrics) = port.get("/metrics").await;
-    assert!(metrics.contains("rillgate_task_panics_total{task=\"admin\"} 1\n"), "{metrics}");
-}
 
 #[tokio::test]
 async fn a_live_process_says_so() {
@@ -300,41 +273,6 @@ async fn what_does_not_exist_or_is_not_meant_is_refused() {
 
     let (status, headers, _) = port.ask(Method::POST, "/metrics").await;
     assert_eq!((status, headers["allow"].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
-
-    let (status, headers, _) = port.get("/revocations").await;
-    assert_eq!((status, headers["allow"].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
-}
-
-#[tokio::test]
-async fn revocations_reach_the_gateway() {
-    let port = Port::open();
-
-    let request = Request::post("/revocations").header("host", "admin").body(Full::from("{\"jti\":\"a\"}")).unwrap();
-    let (status, _, body) = read(port.send(request).await).await;
-
-    assert_eq!((status, body.as_str()), (StatusCode::ACCEPTED, "{\"bytes\":11}"));
-}
-
-#[tokio::test]
-async fn revocations_are_bounded_and_not_taken_from_web_pages() {
-    let port = Port::open();
-
-    let large = Request::post("/revocations").header("host", "admin").body(Full::from(vec![b'a'; 65 * 1024])).unwrap();
-    let page = Request::post("/revocations")
-        .header("host", "admin")
-        .header("origin", "https://evil.example")
-        .body(Full::from("{}"))
-        .unwrap();
-
-    assert_eq!(read(port.send(large).await).await.0, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(read(port.send(page).await).await.0, StatusCode::FORBIDDEN);
-}
-
-#[tokio::test]
-async fn without_revocations_there_is_no_such_resource() {
-    let port = Port::with(None);
-
-    assert_eq!(port.ask(Method::POST, "/revocations").await.0, StatusCode::NOT_FOUND);
 }
 
 /// CWE-400: a head that never ends holds its connection for the header timeout and no longer.

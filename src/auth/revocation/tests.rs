@@ -70,6 +70,17 @@ fn a_file_lists_revocations_with_their_ends() {
 }
 
 #[test]
+fn the_file_that_the_documentation_shows_is_one() {
+    let page = include_str!("../../../docs/admin.md");
+    let (_, rest) = page.split_once("```toml revocations.toml\n").expect("the example");
+
+    let all = from_toml(rest.split("```").next().expect("its text")).expect("revocations");
+
+    let shown: Vec<_> = all.iter().map(|one| (one.claim.as_str(), one.value.as_str(), one.until.is_some())).collect();
+    assert_eq!(shown, [("jti", "4f9c2a", true), ("sub", "mallory", false), ("org.id", "7", false)]);
+}
+
+#[test]
 fn an_end_is_a_whole_second_and_never_early() {
     let late = now() + Duration::from_millis(1);
 

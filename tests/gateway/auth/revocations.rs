@@ -1,5 +1,6 @@
 //! Permissions that an operator takes back: posted, or in a file.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -94,10 +95,102 @@ async fn what_is_no_revocation_is_refused_and_changes_nothing() {
     // Full: nothing is forgotten to make room.
     let (status, text) = admin(&gateway, "POST", "/revocations", r#"{ "sub": "alice" }"#).await;
 
-    assert!(status >= 400 && text.contains("full"), "{status} {text}");
+    assert!(status == 507 && text.contains("the table of revocations is full (1 entries)"), "{status} {text}");
     let token = bearer(&token(&json!({})));
     let client = world.client(Protocol::Http2, &gateway);
     assert_eq!(client.subscribe("/prices/x", &[("authorization", &token)]).await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn what_is_posted_is_listed_and_taken_back_and_then_its_tokens_are_good_again() {
+    let world = World::new().await;
+    let gateway = world.start(&route("prices", "/prices/{symbol}", "")).await;
+    let mallory = bearer(&token(&json!({ "sub": "mallory" })));
+    let client = world.client(Protocol::Http2, &gateway);
+    let status = async || client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16();
+    let mut open = client.subscribe("/prices/x", &[("authorization", &mallory)]).await;
+    assert_eq!(open.status.as_u16(), 200);
+
+    let id = revoke(&gateway, &json!({ "sub": "mallory" })).await;
+    assert!(open.expect_end(DEADLINE).await.is_empty());
+    assert_eq!(status().await, 401);
+    let ending = revoke(&gateway, &json!({ "claim": "org.id", "value": 7, "ttl": "1h" })).await;
+    wait_metric(&gateway, "rillgate_revocations", &[("from", "posted")], 2.0).await;
+
+    let (rows, next) = list(&gateway, None).await;
+    assert!(next.is_null() && rows.len() == 2, "{rows:?}");
+    let row = |id: &str| rows.iter().find(|row| row["id"] == id).expect("a row");
+    let subject = json!({ "id": id, "sub": "mallory", "value": "mallory", "until": null, "from": "posted" });
+    assert_eq!(*row(&id), subject);
+    let until = row(&ending)["until"].as_str().expect("an end").to_owned();
+    assert!(until.len() == 20 && until.starts_with("20") && until.ends_with('Z'), "{until}");
+    let claim = json!({ "id": ending, "claim": "org.id", "value": "7", "until": until, "from": "posted" });
+    assert_eq!(*row(&ending), claim);
+
+    assert_eq!(admin(&gateway, "DELETE", &format!("/revocations/{id}"), "").await, (204, String::new()));
+    assert_eq!(status().await, 200);
+    for unknown in [id.as_str(), "x", &"0".repeat(64)] {
+        assert_eq!(admin(&gateway, "DELETE", &format!("/revocations/{unknown}"), "").await.0, 404, "{unknown}");
+    }
+    wait_metric(&gateway, "rillgate_revocations", &[("from", "posted")], 1.0).await;
+    let limit = Metrics::of(&gateway).await.sum("rillgate_limit", &[("limit", "revocations")]);
+    assert_eq!(limit, 100_000.0);
+}
+
+#[tokio::test]
+async fn what_the_file_has_is_listed_page_by_page_and_taken_back_there_alone() {
+    let world = World::new().await;
+    let file = world.file("revocations.toml");
+    let entries: String = (0..2_500).map(|number| format!("[[revocations]]\njti = \"t{number}\"\n")).collect();
+    std::fs::write(&file, entries + "[[revocations]]\nsub = \"mallory\"\n").unwrap();
+    let rest = format!("{}\n[revocations]\nfile = \"{file}\"", route("prices", "/prices/{symbol}", ""));
+    let gateway = world.start(&rest).await;
+    let both = revoke(&gateway, &json!({ "sub": "mallory" })).await;
+    revoke(&gateway, &json!({ "jti": "posted" })).await;
+
+    let (mut rows, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let (page, next) = list(&gateway, after.as_deref()).await;
+        sizes.push(page.len());
+        rows.extend(page);
+        match next.as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => break,
+        }
+    }
+
+    assert_eq!(sizes, [1000, 1000, 502]);
+    let values: BTreeSet<_> = rows.iter().map(|row| row["value"].as_str().unwrap()).collect();
+    assert_eq!(values.len(), 2_502);
+    let from = |from: &str| rows.iter().filter(|row| row["from"] == from).count();
+    assert_eq!((from("file"), from("both"), from("posted")), (2_500, 1, 1));
+    assert_eq!(admin(&gateway, "GET", "/revocations?after=t1", "").await.0, 400);
+
+    let filed = rows.iter().find(|row| row["value"] == "t1").unwrap();
+    for id in [filed["id"].as_str().unwrap(), &both] {
+        let (status, text) = admin(&gateway, "DELETE", &format!("/revocations/{id}"), "").await;
+        assert!(status == 409 && text.contains("take it out there"), "{status} {text}");
+    }
+    let mallory = bearer(&token(&json!({ "sub": "mallory" })));
+    let client = world.client(Protocol::Http1, &gateway);
+    assert_eq!(client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16(), 401);
+    wait_metric(&gateway, "rillgate_revocations", &[("from", "file")], 2_501.0).await;
+    wait_metric(&gateway, "rillgate_revocations", &[("from", "posted")], 1.0).await;
+}
+
+#[tokio::test]
+async fn what_has_ended_is_neither_listed_nor_counted_and_gives_its_room_back() {
+    let world = World::new().await;
+    let rest = format!("{}\n[revocations]\nentries = 2", route("prices", "/prices/{symbol}", ""));
+    let gateway = world.start(&rest).await;
+    revoke(&gateway, &json!({ "jti": "short", "ttl": "1s" })).await;
+    revoke(&gateway, &json!({ "jti": "for good" })).await;
+
+    eventually(DEADLINE, || async { list(&gateway, None).await.0.len() == 1 }).await;
+    wait_metric(&gateway, "rillgate_revocations", &[("from", "posted")], 1.0).await;
+
+    revoke(&gateway, &json!({ "jti": "next" })).await;
+    assert_eq!(admin(&gateway, "POST", "/revocations", r#"{ "jti": "one more" }"#).await.0, 507);
 }
 
 #[tokio::test]
@@ -157,9 +250,12 @@ async fn a_file_that_is_none_refuses_the_start() {
     let world = World::new().await;
     for (content, words) in [
         (None, "revocations.file"),
-        (Some("[[revocations]]\nsubject = \"x\"\n"), "revocations.file"),
-        (Some("[[revocations]]\nsub = \"x\"\nuntil = 2030-01-31\n"), "revocations.file"),
-        (Some("no toml at all"), "revocations.file"),
+        (Some("[[revocations]]\nsubject = \"x\"\n"), "revocations.file: line 2, column 1 of the file: "),
+        (
+            Some("[[revocations]]\nsub = \"x\"\nuntil = 2030-01-31\n"),
+            "revocations.file: line 3, column 9 of the file: ",
+        ),
+        (Some("no toml at all"), "revocations.file: line 1, column 4 of the file: this is not TOML"),
         (Some("[[revocations]]\nsub = \"a\"\n[[revocations]]\nsub = \"b\"\n"), "full"),
     ] {
         let file = world.file("bad.toml");
@@ -182,4 +278,23 @@ async fn a_file_that_is_none_refuses_the_start() {
         assert!(texts[0].contains(words), "{}", texts[0]);
         assert_eq!(texts[0], texts[1]);
     }
+}
+
+/// Posts one and returns its id.
+async fn revoke(gateway: &Rillgate, posted: &Value) -> String {
+    let (status, text) = admin(gateway, "POST", "/revocations", &posted.to_string()).await;
+    assert_eq!(status, 200, "{text}");
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["revoked"], true);
+    answer["id"].as_str().expect("an id").to_owned()
+}
+
+/// A page's rows, and its `next`.
+async fn list(gateway: &Rillgate, after: Option<&str>) -> (Vec<Value>, Value) {
+    let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
+    let (status, text) = admin(gateway, "GET", &format!("/revocations{query}"), "").await;
+    assert_eq!(status, 200, "{text}");
+    let mut page: Value = serde_json::from_str(&text).unwrap();
+    let Value::Array(rows) = page["revocations"].take() else { panic!("{text}") };
+    (rows, page["next"].take())
 }
