@@ -38,10 +38,21 @@ pub enum Rejection {
     },
     /// The client does not take event streams.
     NotAcceptable,
-    /// The URI is too long.
-    UriTooLong,
+    /// The path is too long.
+    PathTooLong {
+        /// Its most bytes.
+        most: usize,
+    },
+    /// Path and query are too long together.
+    UriTooLong {
+        /// Their most bytes.
+        most: usize,
+    },
     /// Too many header fields.
-    TooManyHeaders,
+    TooManyHeaders {
+        /// How many there may be.
+        most: usize,
+    },
     /// The values that the route shares are too long.
     SharedTooLong {
         /// The most bytes of all of them together.
@@ -92,8 +103,10 @@ impl Rejection {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::UriTooLong | Self::Capture(CaptureFault::Length(_)) => StatusCode::URI_TOO_LONG,
-            Self::TooManyHeaders | Self::SharedTooLong { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::PathTooLong { .. } | Self::UriTooLong { .. } | Self::Capture(CaptureFault::Length(_)) => {
+                StatusCode::URI_TOO_LONG
+            }
+            Self::TooManyHeaders { .. } | Self::SharedTooLong { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooManyConnections | Self::SubjectFull | Self::Ticket(TicketError::SubjectFull) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -132,8 +145,10 @@ impl Rejection {
             Self::NoRoute => "no_route",
             Self::Method { .. } => "method",
             Self::NotAcceptable => "not_acceptable",
-            Self::UriTooLong | Self::Capture(CaptureFault::Length(_)) => "uri_too_long",
-            Self::TooManyHeaders | Self::SharedTooLong { .. } => "headers",
+            Self::PathTooLong { .. } | Self::UriTooLong { .. } | Self::Capture(CaptureFault::Length(_)) => {
+                "uri_too_long"
+            }
+            Self::TooManyHeaders { .. } | Self::SharedTooLong { .. } => "headers",
             Self::TooManyConnections => "connections_per_ip",
             Self::SubscribersFull => "subscribers",
             Self::SubjectFull => "subscriptions_per_subject",
@@ -178,11 +193,15 @@ impl Rejection {
             Self::NoRoute => "There is no stream here.".to_owned(),
             Self::Method { allow } => format!("Only {allow} can be used here."),
             Self::NotAcceptable => "This is an event stream, which the request does not accept.".to_owned(),
-            Self::UriTooLong => "The URI is too long.".to_owned(),
-            Self::TooManyHeaders => "There are too many header fields.".to_owned(),
-            Self::SharedTooLong { most } => {
-                format!("The parameters and fields that this stream shares are longer than {most} bytes together.")
+            Self::PathTooLong { most } => format!("The path has more than {}.", size(*most)),
+            Self::UriTooLong { most } => {
+                format!("Path and query have more than {} together (limits.token_bytes is part of it).", size(*most))
             }
+            Self::TooManyHeaders { most } => format!("The request head has more than {most} fields (limits.headers)."),
+            Self::SharedTooLong { most } => format!(
+                "The parameters and fields that this stream shares have more than {} together (limits.header_bytes).",
+                size(*most)
+            ),
             Self::TooManyConnections => "There are too many connections from this address.".to_owned(),
             Self::SubscribersFull | Self::StreamsFull | Self::Memory => "The gateway is full.".to_owned(),
             Self::SubjectFull => "There are too many subscriptions with this subject.".to_owned(),
@@ -278,6 +297,11 @@ impl Rejection {
         super::subscribe::stream_headers(response.headers_mut());
         response
     }
+}
+
+/// Bytes as people say them.
+fn size(bytes: usize) -> String {
+    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
 }
 
 impl From<Mismatch> for Rejection {

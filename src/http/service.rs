@@ -107,8 +107,9 @@ fn announces_body(head: &Parts) -> bool {
 
 /// What is refused whatever it is about.
 fn admit(gate: &Gate, head: &Parts) -> Result<(), Rejection> {
-    if head.headers.len() > gate.limits.load().headers {
-        return Err(Rejection::TooManyHeaders);
+    let most = gate.limits.load().headers;
+    if head.headers.len() > most {
+        return Err(Rejection::TooManyHeaders { most });
     }
     if peer(head).is_over_ip_limit {
         return Err(Rejection::TooManyConnections);

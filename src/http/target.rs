@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::rejection::Rejection;
 use crate::route::path::CanonicalPath;
 
-/// Longest path and query together, a token apart.
+/// Most bytes of a path, and of path and query together besides a token.
 const URI_BYTES: usize = 8 * 1024;
 
 /// What a request is about.
@@ -29,9 +29,12 @@ impl Target {
     /// # Errors
     /// 400 or 414.
     pub fn of(head: &Parts, token_bytes: usize) -> Result<Self, Rejection> {
-        let length = head.uri.path_and_query().map_or(0, |whole| whole.as_str().len());
-        if head.uri.path().len() > URI_BYTES || length > URI_BYTES + token_bytes {
-            return Err(Rejection::UriTooLong);
+        if head.uri.path().len() > URI_BYTES {
+            return Err(Rejection::PathTooLong { most: URI_BYTES });
+        }
+        let most = URI_BYTES + token_bytes;
+        if head.uri.path_and_query().is_some_and(|whole| whole.as_str().len() > most) {
+            return Err(Rejection::UriTooLong { most });
         }
         let authority = authority(head)?;
         let path = CanonicalPath::parse(head.uri.path()).map_err(Rejection::Path)?;

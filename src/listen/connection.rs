@@ -132,7 +132,8 @@ pub async fn serve_http1<B: ResponseBody>(
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_header_size(limits.header_bytes)
-        .max_headers(limits.headers)
+        // The service refuses what is over the limit, and says so; hyper could only refuse without a word.
+        .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
             HeadIo::new(transport, takeover.clone(), pace.clone()),
             hyper_service(service, peer, pace.clone(), takeover.clone()),
