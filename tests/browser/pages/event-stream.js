@@ -1,4 +1,4 @@
-// One connection for each URL, however many components of a page read it: the core of useEventStream in React and Vue.
+// One connection for each URL, with or without cookies, however many components of a page read it: the core of useEventStream in React and Vue.
 //
 // The browser's EventSource reconnects by itself and then names the last event that it saw, but a closed one forgets it.
 // This keeps the id, also across `close` and `restart`, and gives it to the gateway in the parameter `last_event_id`.
@@ -10,31 +10,36 @@ const streams = new Map();
 /** The state of a stream that nobody has read yet. */
 export const INITIAL = Object.freeze({ status: 'closed', last: null });
 
-/** Prepares to read `url`. A reader has any of the functions `changed(state)`, `event(event)`, `gap({ reason })` and
- *  `error(event)`. It is stopped at first: `setStopped(false)` begins, `detach()` is for ever. */
-export function attach(url, types, reader) {
-  const stream = streams.get(url) ?? new EventStream(url);
-  streams.set(url, stream);
+const keyOf = (url, withCredentials) => `${withCredentials} ${url}`;
+
+/** Prepares to read `url`, with the browser's cookies for it if `withCredentials` (which the route must allow to pages of
+ *  another origin: `cors.credentials`). A reader has any of the functions `changed(state)`, `event(event)`,
+ *  `gap({ reason })` and `error(event)`. It is stopped at first: `setStopped(false)` begins, `detach()` is for ever. */
+export function attach(url, types, reader, { withCredentials = false } = {}) {
+  const key = keyOf(url, withCredentials);
+  const stream = streams.get(key) ?? new EventStream(url, withCredentials);
+  streams.set(key, stream);
   stream.add(reader, types);
   return {
     setStopped: (stopped) => stream.setStopped(reader, stopped),
     detach: () => {
       stream.setStopped(reader, true);
       stream.readers.delete(reader);
-      if (stream.readers.size === 0 && streams.get(url) === stream) streams.delete(url);
+      if (stream.readers.size === 0 && streams.get(key) === stream) streams.delete(key);
     },
   };
 }
 
 /** Ends the connection for every reader of the URL; what was read stays. */
-export function close(url) { streams.get(url)?.close(); }
+export function close(url, { withCredentials = false } = {}) { streams.get(keyOf(url, withCredentials))?.close(); }
 
 /** Connects again and goes on after the last event that was seen. */
-export function restart(url) { streams.get(url)?.restart(); }
+export function restart(url, { withCredentials = false } = {}) { streams.get(keyOf(url, withCredentials))?.restart(); }
 
 class EventStream {
-  constructor(url) {
+  constructor(url, withCredentials) {
     this.url = url;
+    this.withCredentials = withCredentials;
     this.state = INITIAL;
     this.lastEventId = '';
     this.source = null;
@@ -80,7 +85,7 @@ class EventStream {
     this.source?.close();
     const url = new URL(this.url, document.baseURI);
     if (this.lastEventId) url.searchParams.set('last_event_id', this.lastEventId);
-    const source = new EventSource(url, { withCredentials: true });
+    const source = new EventSource(url, { withCredentials: this.withCredentials });
     this.source = source;
     this.change({ status: 'connecting' });
     source.addEventListener('open', () => this.change({ status: 'open' }));

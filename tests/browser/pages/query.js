@@ -3,6 +3,7 @@
 //   url              the stream                        hook   `useEventStream` or `useEventSource`
 //   types            further event types, with commas  close-on-error   the application's own handler calls `close`
 //   prices           the component that docs/browser.md shows, instead of the readers
+//   credentials      the hook is asked to send cookies
 
 const query = new URLSearchParams(location.search);
 
@@ -12,4 +13,5 @@ export const asked = {
   types: query.get('types')?.split(',') ?? [],
   closesOnError: query.has('close-on-error'),
   prices: query.has('prices'),
+  credentials: query.has('credentials'),
 };

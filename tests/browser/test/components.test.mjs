@@ -16,7 +16,7 @@ const w = world();
 const tables = (linger) => w.tables(`
   delivery = { retry = "100ms", linger = "${linger}" }
   replay = { verdict = "event" }
-`, { credentials: true });
+`);
 
 let made = 0;
 
@@ -221,6 +221,25 @@ for (const [framework, name, component] of [['react', 'React', 'Prices.jsx'], ['
       await becomes([...before, 'meanwhile'], () => scene.received());
     });
   }
+
+  test(`${name}: useEventStream: cookies go along where they are asked for, and only there`, async (t) => {
+    const auth = 'auth = { issuers = ["tests"], token_from = ["cookie:session"], streams_claim = "streams" }';
+    const gateway = await w.gateway(t, w.tables('', { auth, credentials: true }));
+    const path = `/stream/cookie-${framework}`;
+    const page = await w.page(t);
+    const token = gateway.token({ claims: { streams: [path] } });
+    await page.evaluate((authorization) => fetch('/login', { headers: { authorization } }), `Bearer ${token}`);
+    const shows = (status) => becomes(status, () => page.locator('.status').textContent());
+    const built = `${w.site.origin}/${framework}/index.html?url=${encodeURIComponent(gateway.origin + path)}`;
+
+    await page.goto(built);
+    await shows('refused');
+    await page.goto(`${built}&credentials`);
+    await shows('open');
+
+    w.producer.emit(path, 'for those with a cookie');
+    await becomes('["for those with a cookie"]', () => page.locator('.received').textContent());
+  });
 
   test(`${name}: useEventStream: a gap makes the page fetch how things stand`, async (t) => {
     const scene = await Scene.open(t, framework);

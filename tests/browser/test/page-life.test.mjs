@@ -23,7 +23,7 @@ test('the code in the documentation is the code that is tested here', () => {
 inEachBrowser((w, browser) => {
   /** A page that reads a stream while it is shown, with its first event received. */
   async function reading(t, path, hidden) {
-    const gateway = await w.gateway(t, w.tables('replay = { verdict = "event" }', { credentials: true }));
+    const gateway = await w.gateway(t, w.tables('replay = { verdict = "event" }'));
     const url = encodeURIComponent(`${gateway.origin}${path}`);
     const page = await w.page(t, `${w.site.origin}/shown/index.html?hidden=${hidden}&url=${url}`);
     const scene = {

@@ -18,6 +18,7 @@ function Reader({ url }) {
   const { status, last, close, restart } = useHook(url, {
     types: asked.types,
     stopped,
+    withCredentials: asked.credentials,
     onEvent: (event) => setReceived((received) => [...received, event.data]),
     // After a gap the events alone no longer tell how things stand: the application's own interface does.
     onGap: () => fetch('/state').then((answer) => answer.json()).then(setFetched),

@@ -17,7 +17,7 @@ export function useEventSource(url, { stopped = false, onEvent, onError } = {}) 
 
   useEffect(() => {
     if (stopped) return undefined;
-    const opened = new EventSource(url, { withCredentials: true });
+    const opened = new EventSource(url);
     source.current = opened;
     opened.onopen = () => setState((state) => ({ ...state, status: 'open' }));
     opened.onmessage = (event) => {

@@ -5,8 +5,9 @@ import { INITIAL, attach, close, restart } from '../event-stream.js';
 /** Reads an event stream for as long as the component is there and not `stopped`.
  *
  *  `types` are the event types besides `message`. `onEvent` gets every event: `last` is state, and React may render once
- *  for several events. `onGap` is called where continuity is broken: fetch there what the events stand for. */
-export function useEventStream(url, { types = [], stopped = false, onEvent, onGap, onError } = {}) {
+ *  for several events. `onGap` is called where continuity is broken: fetch there what the events stand for.
+ *  `withCredentials` has the browser send its cookies, which a route must allow to pages of another origin. */
+export function useEventStream(url, { types = [], stopped = false, withCredentials = false, onEvent, onGap, onError } = {}) {
   const [state, setState] = useState(INITIAL);
   // The newest handlers, without connecting anew whenever a render makes new ones.
   const handlers = useRef({});
@@ -20,11 +21,15 @@ export function useEventStream(url, { types = [], stopped = false, onEvent, onGa
       event: (event) => handlers.current.onEvent?.(event),
       gap: (verdict) => handlers.current.onGap?.(verdict),
       error: (event) => handlers.current.onError?.(event),
-    });
+    }, { withCredentials });
     attached.current = reader;
     return () => reader.detach();
-  }, [url, listed]);
-  useEffect(() => attached.current.setStopped(stopped), [url, listed, stopped]);
+  }, [url, listed, withCredentials]);
+  useEffect(() => attached.current.setStopped(stopped), [url, listed, withCredentials, stopped]);
 
-  return { ...state, close: useCallback(() => close(url), [url]), restart: useCallback(() => restart(url), [url]) };
+  return {
+    ...state,
+    close: useCallback(() => close(url, { withCredentials }), [url, withCredentials]),
+    restart: useCallback(() => restart(url, { withCredentials }), [url, withCredentials]),
+  };
 }

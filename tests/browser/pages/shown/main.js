@@ -10,4 +10,4 @@ window.shown = [];
 window.addEventListener('pageshow', ({ persisted }) => window.shown.push(persisted ? 'restored' : 'loaded'));
 
 const heard = ({ data }) => window.received.push(JSON.parse(data));
-window.stop = readWhileShown(query.get('url'), { message: heard, 'rillgate.resume': heard }, Number(query.get('hidden')));
+window.stop = readWhileShown(query.get('url'), { message: heard, 'rillgate.resume': heard }, { hiddenFor: Number(query.get('hidden')) });

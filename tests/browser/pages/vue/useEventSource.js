@@ -14,7 +14,7 @@ export function useEventSource(url, { stopped = false, onEvent, onError } = {}) 
 
   function restart() {
     close();
-    source = new EventSource(toValue(url), { withCredentials: true });
+    source = new EventSource(toValue(url));
     source.onopen = () => { state.value = { ...state.value, status: 'open' }; };
     source.onmessage = (event) => {
       const last = { type: event.type, data: JSON.parse(event.data), id: event.lastEventId };
