@@ -28,6 +28,13 @@ inEachBrowser((w, browser) => {
     const page = await w.page(t, `${w.site.origin}/shown/index.html?hidden=${hidden}&url=${url}`);
     const scene = {
       page,
+      /** Emits an event while nobody looks, and waits until the gateway has it. */
+      emitUnseen: async (data) => {
+        const events = () => gateway.metric('upstream_events_total');
+        const before = await events();
+        w.producer.emit(path, data);
+        await becomes(before + 1, events);
+      },
       subscribers: () => gateway.metric('subscribers'),
       subscriptions: (verdict) => gateway.metric('subscriptions_total', verdict && { verdict }),
       received: () => page.evaluate(() => window.received),
@@ -47,11 +54,11 @@ inEachBrowser((w, browser) => {
   }
 
   test('a tab that is hidden for long gives up its subscription, and misses nothing when it is shown again', async (t) => {
-    const { page, subscribers, subscriptions, received } = await reading(t, '/stream/hidden', 200);
+    const { page, emitUnseen, subscribers, subscriptions, received } = await reading(t, '/stream/hidden', 200);
 
     await hide(page);
     await becomes(0, subscribers);
-    w.producer.emit('/stream/hidden', 2);
+    await emitUnseen(2);
     await page.bringToFront();
 
     await becomes([{ resume: 'live' }, 1, { resume: 'resumed', missed: 1 }, 2], received);
@@ -71,11 +78,11 @@ inEachBrowser((w, browser) => {
   });
 
   test('a page that was left holds no subscription, and goes on where it was if the browser kept it', async (t) => {
-    const { page, subscribers, received, shown } = await reading(t, '/stream/left', LONG);
+    const { page, emitUnseen, subscribers, received, shown } = await reading(t, '/stream/left', LONG);
 
     await page.goto(`${w.site.origin}/`);
     await becomes(0, subscribers);
-    w.producer.emit('/stream/left', 2);
+    await emitUnseen(2);
     await browser.back(page);
 
     if (browser.keepsPagesThatRead) {
@@ -88,12 +95,12 @@ inEachBrowser((w, browser) => {
   });
 
   test('a page that had stopped reading before it was left is kept by the browser, and goes on when it is shown', async (t) => {
-    const { page, subscribers, received, shown } = await reading(t, '/stream/restored', 200);
+    const { page, emitUnseen, subscribers, received, shown } = await reading(t, '/stream/restored', 200);
     await hide(page);
     await becomes(0, subscribers);
 
     await page.goto(`${w.site.origin}/`);
-    w.producer.emit('/stream/restored', 2);
+    await emitUnseen(2);
     await browser.back(page);
     await becomes(['loaded', 'restored'], shown);
     assert.equal(await subscribers(), 0, 'nobody looks at it yet');
