@@ -1,7 +1,7 @@
 //! What the status page shows, as JSON, made at most once a second whoever watches.
 //!
-//! Holds the sums of the routes, the readiness, and the streams with most subscribers: a page that lists ten thousand
-//! helps nobody. The whole list is at `/streams`.
+//! Holds the sums of the routes, the readiness, and a hundred streams, those in trouble and those with most subscribers: a
+//! page that lists ten thousand helps nobody. The whole list is at `/streams`.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Snapshots {
     }
 
     fn make(&self) -> Value {
-        let (streams, total) = busiest(self.introspect.streams());
+        let (streams, total) = foremost(self.introspect.streams());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         json!({
             "version": self.version,
@@ -63,15 +63,20 @@ impl Snapshots {
     }
 }
 
-/// The streams with most subscribers, those first, and how many there are in all.
-fn busiest(streams: Value) -> (Vec<Value>, usize) {
+/// The streams that matter most, in an order that does not change by itself, and how many there are in all: first those in
+/// trouble, then those with most subscribers, then by name.
+fn foremost(streams: Value) -> (Vec<Value>, usize) {
     let streams = match streams {
         Value::Object(mut object) => object.remove("streams").unwrap_or_default(),
         other => other,
     };
     let Value::Array(mut streams) = streams else { return (Vec::new(), 0) };
     let total = streams.len();
-    streams.sort_by_key(|stream| Reverse(stream["subscribers"].as_u64().unwrap_or(0)));
+    streams.sort_by_cached_key(|stream| {
+        let text = |member: &str| stream[member].as_str().unwrap_or_default().to_owned();
+        let is_well = !matches!(stream["state"].as_str(), Some("retrying" | "stuck"));
+        (is_well, Reverse(stream["subscribers"].as_u64()), text("route"), text("key"))
+    });
     streams.truncate(SHOWN);
     (streams, total)
 }
@@ -87,13 +92,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_streams_come_first_and_the_rest_is_only_counted() {
+    fn streams_in_trouble_come_first_then_those_with_most_subscribers_then_by_name() {
+        let stream = |key: &str, state: &str, subscribers: u64| {
+            json!({ "route": "a", "key": key, "state": state, "subscribers": subscribers })
+        };
+        let streams = json!([
+            stream("/quiet", "live", 1),
+            stream("/away", "retrying", 0),
+            stream("/b", "live", 5),
+            stream("/a", "opening", 5),
+            stream("/stuck", "stuck", 3),
+            stream("/done", "complete", 9),
+        ]);
+
+        let (shown, _) = foremost(json!({ "streams": streams }));
+
+        let keys: Vec<_> = shown.iter().map(|stream| stream["key"].as_str().expect("a key")).collect();
+        assert_eq!(keys, ["/stuck", "/away", "/done", "/a", "/b", "/quiet"]);
+    }
+
+    #[test]
+    fn of_many_streams_the_rest_is_only_counted() {
         let streams: Vec<Value> = (0..250).map(|number| json!({ "subscribers": number })).collect();
 
-        let (shown, total) = busiest(json!({ "streams": streams }));
+        let (shown, total) = foremost(json!({ "streams": streams }));
 
         assert_eq!((shown.len(), total), (SHOWN, 250));
         assert_eq!(shown[0]["subscribers"], 249);
-        assert_eq!(busiest(json!("nonsense")), (Vec::new(), 0));
+        assert_eq!(foremost(json!("nonsense")), (Vec::new(), 0));
     }
 }

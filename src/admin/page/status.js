@@ -60,21 +60,27 @@ function cell(label, text, kind) {
   return td;
 }
 
-function row(cells) {
+function row(name, cells) {
   const tr = document.createElement("tr");
+  tr.dataset.name = name;
   tr.append(...cells);
   return tr;
 }
 
-// Puts rows in place of those that are there. A cell that says the same stays the same element, or a link in it would lose
-// the focus, and a click that a second falls into, each time.
+// Puts rows in place of those that are there. What has a row keeps it, and a cell that says the same stays the same element:
+// else a link would lose the focus, and a click that a second falls into, each time.
 function put(body, rows) {
-  while (body.rows.length > rows.length) body.deleteRow(-1);
+  const focused = document.activeElement;
+  const known = new Map([...body.rows].map((tr) => [tr.dataset.name, tr]));
   rows.forEach((tr, index) => {
-    const old = body.rows[index];
-    if (old === undefined) body.append(tr);
-    else [...tr.cells].forEach((td, at) => old.cells[at].isEqualNode(td) || old.cells[at].replaceWith(td));
+    const old = known.get(tr.dataset.name);
+    known.delete(tr.dataset.name);
+    if (old) [...tr.cells].forEach((td, at) => old.cells[at].isEqualNode(td) || old.cells[at].replaceWith(td));
+    if (body.rows[index] !== (old ?? tr)) body.insertBefore(old ?? tr, body.rows[index] ?? null);
   });
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  // A row that has another place now has been away for a moment.
+  if (document.activeElement !== focused && body.contains(focused)) focused.focus({ preventScroll: true });
 }
 
 function badge(text, kind) {
@@ -102,8 +108,23 @@ function ways(stream) {
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
 const kinds = { live: "good", complete: "good", retrying: "bad", stuck: "bad" };
 
+// The streams that the filter lets through, in the order in which they came: in trouble, then busy, then by name.
+function matching(streams) {
+  const wanted = byId("filter").value.trim().toLowerCase();
+  return streams.filter(({ route, key }) => `${route} ${key}`.toLowerCase().includes(wanted));
+}
+
+// How many streams are shown, and why not all of them.
+function counted(shown, { streams, streams_total: all }) {
+  const parts = [];
+  if (shown < streams.length) parts.push(`${whole.format(shown)} of`);
+  if (all > streams.length) parts.push(`the first ${whole.format(streams.length)} of`);
+  return `${[...parts, whole.format(all)].join(" ")}; in trouble first, then by subscribers`;
+}
+
 function show(snapshot) {
-  const { routes, streams, readiness } = snapshot;
+  const { routes, readiness } = snapshot;
+  const streams = matching(snapshot.streams);
   byId("version").textContent = snapshot.version;
   byId("uptime").textContent = `up ${duration(snapshot.uptime_ms / 1000)}`;
   byId("health").textContent = readiness.status;
@@ -120,7 +141,7 @@ function show(snapshot) {
   byId("gaps").textContent = whole.format(total(routes, "gaps"));
 
   byId("no-routes").hidden = routes.length > 0;
-  put(byId("routes"), routes.map((route) => row([
+  put(byId("routes"), routes.map((route) => row(route.route, [
     cell("Route", route.route === "-" ? "(no route)" : route.route, "name"),
     cell("Subscribers", number(route.subscribers), "number"),
     cell("Streams", route.streams_waiting > 0 ? `${number(route.streams)} (${number(route.streams_waiting)} waiting)` : number(route.streams), alarm(route.streams_waiting)),
@@ -132,17 +153,18 @@ function show(snapshot) {
   ])));
 
   byId("no-streams").hidden = streams.length > 0;
-  byId("shown").textContent = snapshot.streams_total > streams.length ? `the busiest ${streams.length} of ${whole.format(snapshot.streams_total)}` : "";
-  put(byId("streams"), streams.map((stream) => row([
+  byId("no-streams").textContent = snapshot.streams_total > 0 ? "No stream matches." : "No stream is open.";
+  byId("shown").textContent = snapshot.streams_total > 0 ? counted(streams.length, snapshot) : "";
+  put(byId("streams"), streams.map((stream) => row(`${stream.route} ${stream.key}`, [
     cell("Stream", ways(stream), "name"),
-    cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? "")),
+    cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? ""), "state"),
     cell("Since", since(stream.since, snapshot.time_ms)),
     cell("Silent for", typeof stream.silent_seconds === "number" ? duration(stream.silent_seconds) : ""),
     cell("Subscribers", number(stream.subscribers), "number"),
     cell("Events kept", number(stream.events), "number"),
     cell("Bytes kept", typeof stream.bytes === "number" ? bytes(stream.bytes) : "", "number"),
     cell("Newest id", stream.newest_id),
-    cell("Last error", stream.last_error),
+    cell("Last error", stream.last_error, "error"),
   ])));
 }
 
@@ -155,6 +177,9 @@ source.onmessage = (message) => {
   if (past.length > SLIDING + 1) past.shift();
   show(snapshot);
 };
+byId("filter").addEventListener("input", () => {
+  if (past.length > 0) show(past[past.length - 1]);
+});
 source.onerror = () => {
   byId("health").textContent = source.readyState === EventSource.CLOSED ? "not connected" : "reconnecting";
   byId("health").className = "badge bad";

@@ -26,14 +26,14 @@ after(async () => {
 });
 
 /** The page with its streams and rates. */
-async function open(t, options = {}) {
+async function open(t, options = {}, url = watched.url) {
   const context = await browser.newContext(options);
   t.after(() => context.close());
   const page = await context.newPage();
   page.errors = [];
   page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
   page.on('pageerror', (error) => page.errors.push(String(error)));
-  await page.goto(watched.url);
+  await page.goto(url);
   await page.locator('#streams tr').nth(2).waitFor();
   await eventually('there are rates', async () => /^\d/.test(await page.locator('#rate-out').textContent()));
   return page;
@@ -78,6 +78,50 @@ test('a link keeps the focus while its row changes, and leads to the stream', as
   await other.goto(watched.url);
   const way = await other.locator('#streams tr', { hasText: '/news/today' }).getByRole('link', { name: 'tap' }).getAttribute('href');
   assert.match(way, /^tap\/news\//);
+});
+
+test('streams in trouble come first, then those with most subscribers', async (t) => {
+  const page = await open(t);
+
+  await eventually('the third is retrying', () => page.locator('#streams tr', { hasText: 'retrying' }).count());
+
+  const names = await page.locator('#streams td.name').allInnerTexts();
+  assert.deepEqual(names.map((name) => name.split(' ')[0]), ['/orders/open', '/news/today', '/prices/EURUSD']);
+  assert.equal(await page.locator('#shown').textContent(), '3; in trouble first, then by subscribers');
+});
+
+test('the filter shows the streams whose route or key has its text', async (t) => {
+  const page = await open(t);
+  const filter = page.getByLabel('Filter');
+  const names = () => page.locator('#streams td.name').allInnerTexts();
+
+  await filter.fill('eurusd');
+  assert.deepEqual((await names()).map((name) => name.split(' ')[0]), ['/prices/EURUSD']);
+  assert.match(await page.locator('#shown').textContent(), /^1 of 3/);
+  await filter.fill('news /today');
+  assert.deepEqual(await names(), []);
+  assert.equal(await page.locator('#no-streams').innerText(), 'No stream matches.');
+  await filter.fill('news');
+  const kept = () => page.locator('#streams tr').first().locator('td').nth(KEPT).textContent();
+  const before = await kept();
+  await eventually('what is filtered goes on changing', async () => await kept() !== before);
+
+  assert.equal((await names()).length, 1);
+  assert.equal(await filter.inputValue(), 'news');
+  assert.deepEqual(page.errors, []);
+});
+
+test('on a narrow screen thirty streams are a list to look through, and not a page for each', async (t) => {
+  const crowd = await Watched.start(4, 27);
+  t.after(() => crowd.stop());
+
+  const page = await open(t, { viewport: { width: 400, height: 900 } }, crowd.url);
+  await page.locator('#streams tr').nth(29).waitFor();
+
+  const heights = await page.locator('#streams tr').evaluateAll((rows) => rows.map((row) => row.offsetHeight));
+  assert.ok(Math.max(...heights) <= 130, `rows are ${heights} pixels high`);
+  assert.ok(heights.reduce((sum, height) => sum + height) <= 2500, `together ${heights.reduce((a, b) => a + b)}`);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 400);
 });
 
 for (const colorScheme of ['light', 'dark']) {

@@ -36,6 +36,7 @@ try {
       const status = await browser.newPage({ colorScheme, viewport: { width, height: 400 } });
       await status.goto(watched.url);
       await eventually('there are rates', async () => /^[1-9]/.test(await status.locator('#rate-out').textContent()));
+      await eventually('one is in trouble', () => status.locator('#streams tr', { hasText: 'retrying' }).count());
       await status.screenshot({ path: join(folder, `status-${width}-${colorScheme}.png`), fullPage: true });
       await status.close();
     }

@@ -8,8 +8,8 @@ import { Producer } from './producer.mjs';
 import { eventually } from './wait.mjs';
 
 export class Watched {
-  /** With so many readers of the first stream, and half as many of the second. */
-  static async start(readers = 40) {
+  /** With so many readers of the first stream, half as many of the second, and so many further streams with one each. */
+  static async start(readers = 40, more = 0) {
     const watched = new Watched();
     watched.producer = await Producer.start();
     const route = (name, upstream) => `
@@ -29,6 +29,7 @@ export class Watched {
     watched.url = `http://127.0.0.1:${watched.gateway.ports.admin}/`;
     for (let reader = 0; reader < readers; reader += 1) watched.read('/news/today');
     for (let reader = 0; reader < readers / 2; reader += 1) watched.read('/prices/EURUSD');
+    for (let number = 1; number <= more; number += 1) watched.read(`/prices/symbol-${String(number).padStart(2, '0')}`);
     watched.read('/news/today', { 'last-event-id': 'from-long-ago' });
     watched.read('/orders/open');
     watched.read('/nothing/here/at-all');
@@ -37,7 +38,7 @@ export class Watched {
       watched.producer.emit('/prices/EURUSD', { price: 1.08, at: new Date().toISOString() });
     }, 50);
     const open = () => watched.gateway.metric('subscribers');
-    await eventually('all read', async () => await open() === readers * 1.5 + 2);
+    await eventually('all read', async () => await open() === readers * 1.5 + 2 + more);
     return watched;
   }
 
