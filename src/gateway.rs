@@ -189,7 +189,7 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        crate::descriptors::raise(&self.parts.gate.limits.load());
+        crate::descriptors::raise(&self.parts.gate.limits.load(), self.parts.started.files_asked);
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;

@@ -93,9 +93,7 @@ mod tests {
 
     #[test]
     fn streams_in_trouble_come_first_then_those_with_most_subscribers_then_by_name() {
-        let stream = |key: &str, state: &str, subscribers: u64| {
-            json!({ "route": "a", "key": key, "state": state, "subscribers": subscribers })
-        };
+        let stream = |key: &str, state: &str, subscribers: u64| json!({ "route": "a", "key": key, "state": state, "subscribers": subscribers });
         let streams = json!([
             stream("/quiet", "live", 1),
             stream("/away", "retrying", 0),

@@ -72,6 +72,8 @@ pub struct Config {
     pub admin: Option<admin::Settings>,
     /// How much of each thing is let in.
     pub limits: Limits,
+    /// Connections and streams together that the file itself asks room for, those of absent keys not among them.
+    pub files_asked: usize,
     /// Who signs tokens, by name.
     pub issuers: BTreeMap<String, Arc<IssuerSettings>>,
     /// Where events come from, by name.
@@ -237,7 +239,7 @@ fn config(root: &Table<'_>) -> Config {
         }
         Some(settings)
     });
-    let limits = server::limits(&root.table("limits"));
+    let (limits, files_asked) = server::limits(&root.table("limits"));
     let issuers = issuers::issuers(root.entries("issuers"));
     let upstreams = upstreams::upstreams(root.entries("upstreams"));
     let known = routes::Known {
@@ -257,6 +259,7 @@ fn config(root: &Table<'_>) -> Config {
         listeners,
         admin,
         limits,
+        files_asked,
         issuers,
         upstreams,
         routes,

@@ -187,8 +187,8 @@ pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
     Some(admin::Settings { address: address?, hosts })
 }
 
-/// `[limits]`.
-pub(super) fn limits(table: &Table<'_>) -> Limits {
+/// `[limits]`, and how many connections and streams together it asks for itself.
+pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let header_bytes = table.size("header_bytes");
     let mut token_bytes = table.size("token_bytes");
     if token_bytes >= header_bytes && table.has("token_bytes") {
@@ -198,7 +198,7 @@ pub(super) fn limits(table: &Table<'_>) -> Limits {
     }
     // The declared bounds are far below 2^32.
     let number = |name: &str| u32::try_from(table.integer(name)).unwrap_or(u32::MAX);
-    Limits {
+    let limits = Limits {
         connections: table.count("connections"),
         connections_per_ip: table.count("connections_per_ip"),
         subscribers: table.count("subscribers"),
@@ -219,5 +219,8 @@ pub(super) fn limits(table: &Table<'_>) -> Limits {
         resets_per_connection: number("resets_per_connection"),
         accepts_per_second: number("accepts_per_second"),
         handshakes_per_second: number("handshakes_per_second"),
-    }
+    };
+    let files = [("connections", limits.connections), ("streams", limits.streams)];
+    let asked = files.iter().filter(|(name, _)| table.has(name)).map(|(_, count)| count).sum();
+    (limits, asked)
 }

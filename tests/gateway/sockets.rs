@@ -42,7 +42,9 @@ async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
     let process = Process::start(&mut shell);
     let listening = wait_listening(&process, 2).await;
     let (address, admin) = (listening[0].address, listening[1].address);
-    process.wait_line("may open fewer files", DEADLINE).await;
+    // Nobody has asked for the defaults.
+    let line = process.wait_line("bounded by the open files", DEADLINE).await;
+    assert!(line.contains("INFO") && line.contains("open_files=64"), "{line}");
     let mut first = Client::http1(address).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
 
@@ -64,6 +66,24 @@ async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
     assert!(metrics.contains("\nprocess_max_fds 64\n"), "raised to the hard limit");
     let waits = metrics.lines().find_map(|line| line.strip_prefix("rillgate_rate_waits_total{limit=\"open_files\"} "));
     assert!(waits.is_some_and(|waits| waits != "0"), "{waits:?}");
+}
+
+#[tokio::test]
+async fn limits_that_the_operator_set_and_the_system_does_not_allow_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rillgate.toml");
+    let setup = Setup::for_origin("http://127.0.0.1:9").server("workers = 1");
+    std::fs::write(&path, setup.limits("connections = 100\nstreams = 200").toml()).unwrap();
+    let rillgate = Rillgate::command();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 256 && exec \"$0\" serve --config \"$1\""]).arg(rillgate.get_program()).arg(&path);
+    shell.env("RILLGATE_LOG", "info").env("NO_COLOR", "1");
+    let process = Process::start(&mut shell);
+
+    let line = process.wait_line("ask for more open files than the process may have", DEADLINE).await;
+
+    assert!(line.contains("WARN"), "{line}");
+    assert!(line.contains("open_files=256 asked=300 room=192"), "{line}");
 }
 
 #[tokio::test]
