@@ -31,8 +31,8 @@ pub(super) const SHARE: &[Key] = &[
 
 pub(super) const REPLAY: &[Key] = &[
     Key::default("events", Kind::integer(1, 10_000_000), "1000", "Most events kept."),
-    Key::default("bytes", Kind::size("1KiB", "64GiB"), "8MiB", "Most bytes kept; the newest event whatever its size."),
-    Key::default("age", Kind::duration("10ms", "30d"), "10m", "Oldest age of an event that is kept."),
+    Key::default("bytes", Kind::size("1KiB", "64GiB"), "8MiB", "Most bytes kept; the newest event whatever its size, until it is too old."),
+    Key::default("age", Kind::duration("10ms", "30d"), "10m", "Oldest age of an event that is kept; what is older goes within 5 s, the newest event too."),
     Key::default("start", Kind::Text, "live", "Where a client without an id starts: \"live\", \"oldest\", \"last:N\"."),
     Key::default("on_gap", Kind::Choice(&["oldest", "live"]), "oldest", "Where a client starts whose id is unknown."),
     Key::default(

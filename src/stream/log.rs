@@ -167,7 +167,7 @@ impl EventLog {
         self.end()
     }
 
-    /// Evicts what is over the bounds at this time. The newest entry is never evicted for its size or count.
+    /// Evicts what is over the bounds at this time. The newest entry is evicted for its age alone.
     pub fn expire(&mut self, now: Instant) {
         while let Some(oldest) = self.kept.front() {
             let too_old = now.saturating_duration_since(oldest.entry.at) > self.retention.age;

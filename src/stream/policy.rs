@@ -20,9 +20,9 @@ pub struct Policy {
 pub struct Retention {
     /// Most events. Default 1000, at least 1.
     pub events: usize,
-    /// Most encoded bytes. Default 8 MiB. The newest event is kept whatever its size.
+    /// Most encoded bytes. Default 8 MiB. The newest event is kept whatever its size, until it is too old.
     pub bytes: usize,
-    /// Oldest age. Default 10 min.
+    /// Oldest age, also of the newest event. Default 10 min.
     pub age: Duration,
 }
 
