@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::distinct::Distinct;
 use super::key::{Key, Kind};
 use super::names;
 use super::problem;
@@ -137,11 +138,13 @@ fn rules(table: &Table<'_>, known: Known<'_>) -> RuleSettings {
 
 fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings>>) -> Vec<String> {
     let mut found: Vec<(&str, &Arc<IssuerSettings>)> = Vec::new();
+    let mut distinct = Distinct::new();
     for value in table.some_items("issuers") {
         let Some((name, settings)) = names::reference(&value, "issuer", issuers.iter()) else { continue };
-        if found.iter().any(|(other, _)| *other == name) {
-            value.problem("stands there twice");
-        } else if found.iter().any(|(_, other)| other.issuer == settings.issuer && !other.issuer.is_empty()) {
+        if !distinct.insert(&value, name) {
+            continue;
+        }
+        if found.iter().any(|(_, other)| other.issuer == settings.issuer && !other.issuer.is_empty()) {
             value.problem("has the same `issuer` as another one here: a token could not choose");
         }
         found.push((name, settings));
@@ -154,13 +157,12 @@ fn token_from(table: &Table<'_>) -> Vec<TokenSource> {
         table.items("token_from");
         return vec![TokenSource::Header];
     }
-    let mut found = Vec::new();
+    let (mut found, mut distinct) = (Vec::new(), Distinct::new());
     for value in table.some_items("token_from") {
         let Some(source) = token_source(&value) else { continue };
-        if found.contains(&source) {
-            value.problem("stands there twice");
+        if distinct.insert(&value, source.clone()) {
+            found.push(source);
         }
-        found.push(source);
     }
     found
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::access::{is_token_field, query_names};
+use super::distinct::Distinct;
 use super::key::{Key, Kind};
 use super::names;
 use super::reader::Value;
@@ -31,8 +32,18 @@ pub(super) const SHARE: &[Key] = &[
 
 pub(super) const REPLAY: &[Key] = &[
     Key::default("events", Kind::integer(1, 10_000_000), "1000", "Most events kept."),
-    Key::default("bytes", Kind::size("1KiB", "64GiB"), "8MiB", "Most bytes kept; the newest event whatever its size, until it is too old."),
-    Key::default("age", Kind::duration("10ms", "30d"), "10m", "Oldest age of an event that is kept; what is older goes within 5 s, the newest event too."),
+    Key::default(
+        "bytes",
+        Kind::size("1KiB", "64GiB"),
+        "8MiB",
+        "Most bytes kept; the newest event whatever its size, until it is too old.",
+    ),
+    Key::default(
+        "age",
+        Kind::duration("10ms", "30d"),
+        "10m",
+        "Oldest age of an event that is kept; what is older goes within 5 s, the newest event too.",
+    ),
     Key::default("start", Kind::Text, "live", "Where a client without an id starts: \"live\", \"oldest\", \"last:N\"."),
     Key::default("on_gap", Kind::Choice(&["oldest", "live"]), "oldest", "Where a client starts whose id is unknown."),
     Key::default(
@@ -144,11 +155,13 @@ pub(super) fn share(
     query_id: &[String],
 ) -> Share {
     let mut share = Share::default();
+    let (mut parameters, mut fields) = (Distinct::new(), Distinct::new());
     for value in table.items("query") {
         let Some(name) = value.text().and_then(|name| names::parameter(&value, name)) else { continue };
-        if share.query.contains(&name) {
-            value.problem("stands there twice");
-        } else if query_id.contains(&name) {
+        if !parameters.insert(&value, name.clone()) {
+            continue;
+        }
+        if query_id.contains(&name) {
             value.problem("is a parameter of the last event id (replay.query_id)");
         } else if access.is_some_and(|access| query_names(access).any(|token| token == name)) {
             value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
@@ -170,9 +183,7 @@ pub(super) fn share(
             value.problem("tokens and cookies do not go upstream");
         } else if is_token_field(access, &name) {
             value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
-        } else if share.headers.contains(&name) {
-            value.problem("stands there twice");
-        } else if is_configured(&name) {
+        } else if fields.insert(&value, name.clone()) && is_configured(&name) {
             value.problem("is also written by the upstream's own headers or resume");
         }
         share.headers.push(name);
@@ -185,9 +196,10 @@ pub(super) fn share(
         let name = names::header(&value, name);
         let claim = value.text().and_then(|claim| names::claim(&value, claim));
         let Some((name, claim)) = name.zip(claim) else { continue };
-        if share.headers.contains(&name) || share.claims.iter().any(|(other, _)| *other == name) {
-            value.problem("the same header is shared twice");
-        } else if is_token_field(access, &name) {
+        if !fields.insert(&value, name.clone()) {
+            continue;
+        }
+        if is_token_field(access, &name) {
             value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
         } else if is_configured(&name) {
             value.problem("is also written by the upstream's own headers or resume");
@@ -271,7 +283,7 @@ pub(super) fn delivery(table: &Table<'_>) -> (Delivery, Duration) {
 /// `[routes.cors]`.
 pub(super) fn cors(table: &Table<'_>) -> Cors {
     let values = table.some_items("origins");
-    let mut origins: Vec<String> = Vec::new();
+    let (mut origins, mut distinct) = (Vec::new(), Distinct::new());
     let credentials = table.flag("credentials");
     for value in &values {
         let Some(origin) = names::origin(value) else { continue };
@@ -279,17 +291,16 @@ pub(super) fn cors(table: &Table<'_>) -> Cors {
             value.problem("\"*\" cannot stand with credentials = true: any page could read with the user's cookies");
         } else if origin == "*" && values.len() > 1 {
             value.problem("\"*\" stands alone: it is every origin");
-        } else if origins.contains(&origin) {
-            value.problem("stands there twice");
+        } else {
+            distinct.insert(value, origin.clone());
         }
         origins.push(origin);
     }
-    let mut headers: Vec<HeaderName> = Vec::new();
+    let (mut headers, mut distinct) = (Vec::new(), Distinct::new());
     for value in table.items("headers") {
         // Nothing of it goes upstream: any name may stand here.
-        match value.text().map(|name| name.parse()) {
-            Some(Ok(name)) if headers.contains(&name) => value.problem("stands there twice"),
-            Some(Ok(name)) => headers.push(name),
+        match value.text().map(str::parse::<HeaderName>) {
+            Some(Ok(name)) => headers.extend(distinct.insert(&value, name.clone()).then_some(name)),
             Some(Err(_)) => value.problem("is not a header name"),
             None => {}
         }

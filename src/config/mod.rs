@@ -9,6 +9,7 @@
 
 mod access;
 mod delivery;
+mod distinct;
 mod files;
 mod issuers;
 mod key;

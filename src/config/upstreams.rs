@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
+use super::distinct::Distinct;
 use super::files;
 use super::key::{Key, Kind};
 use super::names;
@@ -183,6 +184,8 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
 fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName>) {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let mut secrets = Vec::new();
+    // TOML tells apart what differs in case alone; HTTP does not.
+    let mut distinct = Distinct::new();
     for (name, value) in table.entries("headers") {
         let name = names::upstream_header(&value, name);
         let Some((name, content)) = name.zip(header_value(&value)) else { continue };
@@ -192,9 +195,7 @@ fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName
         if value.alternative().is_some_and(|given| given.is_table()) {
             secrets.push(name.clone());
         }
-        if headers.iter().any(|(other, _)| *other == name) {
-            value.problem("the same header stands there twice, in another spelling");
-        }
+        distinct.insert(&value, name.clone());
         headers.push((name, content));
     }
     (headers, secrets)

@@ -51,7 +51,7 @@ pub enum PatternError {
     #[error("{0:?} is no name for a capture (letters, digits and _)")]
     Name(String),
     /// The same name twice.
-    #[error("the capture {0:?} stands there twice")]
+    #[error("duplicate capture {0:?}")]
     Twice(String),
     /// A template names what the pattern does not capture.
     #[error("{0:?} is not captured by the route's path")]

@@ -1,0 +1,24 @@
+//! Values that must differ from each other, such as the entries of a list.
+//!
+//! A duplicate is noted at its own place, with the key of the first one. Does not know what the values mean.
+
+use super::reader::Value;
+
+/// What has been given so far, and the key of each.
+pub(super) struct Distinct<T>(Vec<(T, String)>);
+
+impl<T: PartialEq> Distinct<T> {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds what `value` means. `false`: an earlier value means the same, which is noted.
+    pub(super) fn insert(&mut self, value: &Value<'_>, meaning: T) -> bool {
+        if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == meaning) {
+            value.problem(format!("duplicate of {first}"));
+            return false;
+        }
+        self.0.push((meaning, value.place.key.clone()));
+        true
+    }
+}
