@@ -31,7 +31,7 @@ const DRAIN: &[Key] = &[
         "spread",
         Kind::duration_or_zero("1ms", "1h"),
         "5s",
-        "How slowly may clients leave? 0s: all at once. Where deadline is shorter and this is absent: the deadline.",
+        "How slowly may clients leave? Each at its own moment within this, also a single one. 0s: all at once. Where deadline is shorter and this is absent: the deadline.",
     ),
     Key::default(
         "deadline",
@@ -46,7 +46,7 @@ pub(super) const LOG: &[Key] =
 
 pub(super) const STORE: &[Key] = &[
     Key::default("path", Kind::Text, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
-    Key::default("bytes", Kind::size("1MiB", "1024GiB"), "1GiB", "Most bytes kept there."),
+    Key::default("bytes", Kind::size("1MiB", "1024GiB"), "1GiB", "Most bytes of events kept there. The file may take twice that, and up to four times replay.bytes of a busy stream besides."),
 ];
 
 pub(super) const REVOCATIONS: &[Key] = &[
