@@ -10,26 +10,26 @@ use std::task::{Context, Wake, Waker};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Aside<S: Slate = Arc<AtomicU8>> {
+pub struct SideWaker<S: WakeFlag = Arc<AtomicU8>> {
     slate: S,
     /// The task that was told of, and the waker that leaves word for it.
     asking: Option<(Waker, Waker)>,
 }
 
 /// Where word is left. A slate may be shared, at the price of looking for nothing now and then.
-pub trait Slate: Clone + Send + Sync + 'static {
+pub trait WakeFlag: Clone + Send + Sync + 'static {
     /// What is on it; nothing at first.
     fn state(&self) -> &AtomicU8;
 }
 
-impl Slate for Arc<AtomicU8> {
+impl WakeFlag for Arc<AtomicU8> {
     fn state(&self) -> &AtomicU8 {
         self
     }
 }
 
 #[derive(Debug)]
-struct Note<S> {
+struct FlagWaker<S> {
     slate: S,
     task: Waker,
 }
@@ -40,7 +40,7 @@ const LEFT: u8 = 1;
 /// The task is about to ask by itself.
 const MUTE: u8 = 2;
 
-impl<S: Slate> Aside<S> {
+impl<S: WakeFlag> SideWaker<S> {
     /// Word is left on this slate.
     pub fn on(slate: S) -> Self {
         Self { slate, asking: None }
@@ -56,7 +56,7 @@ impl<S: Slate> Aside<S> {
             }
         } else {
             self.slate.state().store(0, Ordering::Release);
-            let note = Note { slate: self.slate.clone(), task: cx.waker().clone() };
+            let note = FlagWaker { slate: self.slate.clone(), task: cx.waker().clone() };
             self.asking = Some((cx.waker().clone(), Arc::new(note).into()));
         }
         self.asking.as_ref().map(|(_, word)| word)
@@ -73,7 +73,7 @@ impl<S: Slate> Aside<S> {
     }
 }
 
-impl<S: Slate> Wake for Note<S> {
+impl<S: WakeFlag> Wake for FlagWaker<S> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn it_is_time_at_first_and_whenever_word_has_been_left() {
         let task = Waker::from(Arc::new(Task::default()));
-        let (mut aside, cx): (Aside, _) = (Aside::default(), Context::from_waker(&task));
+        let (mut aside, cx): (SideWaker, _) = (SideWaker::default(), Context::from_waker(&task));
 
         let waker = aside.asked(&cx).expect("the first time").clone();
         assert!(aside.asked(&cx).is_none());
@@ -117,7 +117,7 @@ mod tests {
     fn word_left_while_it_is_mute_wakes_nobody_and_is_found() {
         let task = Arc::new(Task::default());
         let waker = Waker::from(task.clone());
-        let (mut aside, cx): (Aside, _) = (Aside::default(), Context::from_waker(&waker));
+        let (mut aside, cx): (SideWaker, _) = (SideWaker::default(), Context::from_waker(&waker));
         let word = aside.asked(&cx).expect("the first time").clone();
 
         aside.mute();

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::listen::{self, Address, Handover, Listener, Passed, Tls, TlsError};
-use crate::serving::PartsError;
+use crate::serving::BuildError;
 
 /// Why a gateway cannot start although its configuration can be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum BindError {
     Store(#[source] io::Error),
     /// A part cannot be made.
     #[error(transparent)]
-    Parts(#[from] PartsError),
+    Parts(#[from] BuildError),
 }
 
 /// Binds the listeners, or takes the sockets that systemd passed; of these one listener may have several.

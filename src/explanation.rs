@@ -7,10 +7,10 @@ use crate::auth::{Authority, Step, Wanted};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::http;
-use crate::keeper::Keeper;
+use crate::keeper::Refresher;
 use crate::route::path::CanonicalPath;
 use crate::route::pattern::Mismatch;
-use crate::serving::{self, PartsError};
+use crate::serving::{self, BuildError};
 use crate::telemetry::Metrics;
 
 /// A decision and how it came about.
@@ -39,11 +39,11 @@ impl Gateway {
         token: &str,
         now: SystemTime,
         patience: Duration,
-    ) -> Result<Explanation, PartsError> {
+    ) -> Result<Explanation, BuildError> {
         crate::auth::install_provider();
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let keeper = Keeper::default();
+        let keeper = Refresher::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let path = match CanonicalPath::parse(path) {

@@ -13,20 +13,20 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     inode: (u64, u64),
     size: u64,
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp of the file that `path` leads to; none if it is not there.
     pub fn of(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(Self::from)
     }
 }
 
-impl From<Metadata> for Stamp {
+impl From<Metadata> for FileStamp {
     fn from(found: Metadata) -> Self {
         Self { inode: (found.dev(), found.ino()), size: found.size(), changed: (found.mtime(), found.mtime_nsec()) }
     }
@@ -34,14 +34,14 @@ impl From<Metadata> for Stamp {
 
 /// Some files, and how they looked last.
 #[derive(Debug)]
-pub struct Watched {
+pub struct FilePoller {
     paths: Vec<PathBuf>,
-    seen: Vec<Option<Stamp>>,
+    seen: Vec<Option<FileStamp>>,
 }
 
-impl Watched {
+impl FilePoller {
     /// Files whose first look is in the past: what has changed since then counts as changed at the next one.
-    pub fn since(looks: impl IntoIterator<Item = (PathBuf, Option<Stamp>)>) -> Self {
+    pub fn since(looks: impl IntoIterator<Item = (PathBuf, Option<FileStamp>)>) -> Self {
         let (paths, seen) = looks.into_iter().unzip();
         Self { paths, seen }
     }
@@ -49,13 +49,13 @@ impl Watched {
     /// Looks at the files for the first time.
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<_> = paths.into_iter().collect();
-        let seen = paths.iter().map(|path| Stamp::of(path)).collect();
+        let seen = paths.iter().map(|path| FileStamp::of(path)).collect();
         Self { paths, seen }
     }
 
     /// Whether any looks different from last time.
     pub fn have_changed(&mut self) -> bool {
-        let now: Vec<_> = self.paths.iter().map(|path| Stamp::of(path)).collect();
+        let now: Vec<_> = self.paths.iter().map(|path| FileStamp::of(path)).collect();
         let have_changed = now != self.seen;
         self.seen = now;
         have_changed

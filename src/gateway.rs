@@ -22,12 +22,12 @@ use crate::binding::{self, AdminSocket, BindError};
 use crate::config::{Config, Drain};
 use crate::http::{self, Gate, Page, Seats};
 use crate::introspection::{Introspection, RevocationDesk};
-use crate::keeper::{self, Keeper};
+use crate::keeper::{self, Refresher};
 use crate::limits::Limits;
 use crate::listen::{Doors, Handover, HandshakeLog, Listener, Surroundings, Tls};
 use crate::memory::Watermark;
 use crate::panics::Panics;
-use crate::serving::{self, PartsError};
+use crate::serving::{self, BuildError};
 use crate::store::Store;
 use crate::stream::{LogStore, Streams};
 use crate::tasks::Tasks;
@@ -40,17 +40,17 @@ use crate::workers::Workers;
 pub struct Gateway {
     listeners: Vec<Listener>,
     admin: Option<AdminSocket>,
-    parts: Arc<Parts>,
+    parts: Arc<GatewayState>,
     drain: Drain,
     workers: usize,
     filter: Option<FilterHandle>,
 }
 
 /// What lives as long as the gateway.
-pub(crate) struct Parts {
+pub(crate) struct GatewayState {
     pub gate: Arc<Gate>,
     pub readiness: Arc<Readiness>,
-    pub keeper: Keeper,
+    pub keeper: Refresher,
     pub store: Option<Store>,
     /// What the gateway was started with.
     pub started: Config,
@@ -62,7 +62,7 @@ pub(crate) struct Parts {
     shown: Arc<ArcSwap<serde_json::Value>>,
 }
 
-impl Parts {
+impl GatewayState {
     fn introspection(&self) -> Introspection {
         Introspection { gate: self.gate.clone(), config: self.shown.clone() }
     }
@@ -105,7 +105,7 @@ impl Gateway {
         });
         let tasks = Tasks::new(panics.clone());
         let authority = Arc::new(Authority::new(config.revocations.entries));
-        let keeper = Keeper::default();
+        let keeper = Refresher::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
@@ -133,7 +133,7 @@ impl Gateway {
         gate.metrics.config_loaded();
         let listeners = binding::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
-        let parts = Parts {
+        let parts = GatewayState {
             gate: Arc::new(gate),
             readiness: Arc::new(Readiness::new()),
             keeper,
@@ -151,12 +151,12 @@ impl Gateway {
     /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
     ///
     /// # Errors
-    /// See [`PartsError`].
-    pub fn check(config: &Config) -> Result<(), PartsError> {
+    /// See [`BuildError`].
+    pub fn check(config: &Config) -> Result<(), BuildError> {
         crate::auth::install_provider();
         let authority = Arc::new(Authority::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        serving::prepare(config, &authority, &metrics)?.install(&authority, &Keeper::default()).map(drop)
+        serving::prepare(config, &authority, &metrics)?.install(&authority, &Refresher::default()).map(drop)
     }
 
     /// Serves these pages beside the streams, to everyone.
@@ -274,7 +274,7 @@ impl Gateway {
 
 /// A running gateway, from outside.
 #[derive(Clone)]
-pub struct Handle(Arc<Parts>);
+pub struct Handle(Arc<GatewayState>);
 
 impl Handle {
     /// What is shared by all requests.
@@ -299,7 +299,7 @@ impl Handle {
     ///
     /// # Errors
     /// What cannot be made; everything stays as it was.
-    pub fn reload(&self, config: &Config) -> Result<(), PartsError> {
+    pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
         let gate = &self.0.gate;
         let prepared = serving::prepare(config, &gate.authority, &gate.metrics)?;
         let routes = prepared.install(&gate.authority, &self.0.keeper)?;
@@ -336,7 +336,7 @@ fn tell_limits(gate: &Gate) {
     }
 }
 
-async fn leave(parts: &Parts, drain: Drain, accepting: &Tasks) -> Drained {
+async fn leave(parts: &GatewayState, drain: Drain, accepting: &Tasks) -> Drained {
     parts.readiness.drain();
     info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
     sleep(drain.notice).await;

@@ -16,7 +16,7 @@ use crate::auth::RevocationOrigin;
 use crate::http::Gate;
 use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, Reader, Tap};
-use crate::telemetry::State;
+use crate::telemetry::StreamState;
 
 pub use revocations::RevocationDesk;
 
@@ -103,7 +103,7 @@ impl Introspect for Introspection {
     }
 
     fn tap(&self, route: &str, key: &str) -> Option<Box<dyn admin::Tap>> {
-        Some(Box::new(Look(Tap::new(&self.find(route, key)?))))
+        Some(Box::new(TapReader(Tap::new(&self.find(route, key)?))))
     }
 
     fn config(&self) -> Value {
@@ -170,9 +170,9 @@ fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize
 }
 
 /// A look at a stream, in pieces for the admin port.
-struct Look(Tap);
+struct TapReader(Tap);
 
-impl admin::Tap for Look {
+impl admin::Tap for TapReader {
     fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>> {
         let tapped = self.0.take(bytes)?;
         let told = (tapped.missed > 0).then(|| Bytes::from(format!(": rillgate-tap: missed={}\n", tapped.missed)));
@@ -222,12 +222,12 @@ fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
 }
 
-fn state(stream: &EventStream) -> State {
+fn state(stream: &EventStream) -> StreamState {
     match stream.progress().phase {
-        Phase::Retrying(_) if stream.condition().is_stuck => State::Stuck,
-        Phase::Opening => State::Opening,
-        Phase::Live => State::Live,
-        Phase::Retrying(_) | Phase::Refused(_) => State::Retrying,
-        Phase::Complete => State::Complete,
+        Phase::Retrying(_) if stream.condition().is_stuck => StreamState::Stuck,
+        Phase::Opening => StreamState::Opening,
+        Phase::Live => StreamState::Live,
+        Phase::Retrying(_) | Phase::Refused(_) => StreamState::Retrying,
+        Phase::Complete => StreamState::Complete,
     }
 }

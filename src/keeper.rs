@@ -1,6 +1,6 @@
 //! Keeps fresh what comes from files and issuers: keys, revocations, listeners' certificates.
 //!
-//! One task for each of them, for what the authority knows from [`Keeper::start`] on. What a reloaded configuration leaves as it was is left running;
+//! One task for each of them, for what the authority knows from [`Refresher::start`] on. What a reloaded configuration leaves as it was is left running;
 //! what it no longer names is stopped. Does not decide what there is: the configuration does.
 
 use std::fmt;
@@ -22,36 +22,37 @@ use crate::listen::Tls;
 
 /// See the module.
 #[derive(Default)]
-pub struct Keeper {
+pub struct Refresher {
     /// Never held across an await.
-    kept: Mutex<Vec<Kept>>,
+    kept: Mutex<Vec<RefreshTask>>,
     /// Issuers that readiness has been told of, so that one that is no longer configured does not hold it back.
     reported: Mutex<Vec<Arc<str>>>,
 }
 
-struct Kept {
-    what: What,
+struct RefreshTask {
+    what: RefreshTarget,
     stop: CancellationToken,
     has_started: bool,
 }
 
 #[derive(Clone)]
-enum What {
+enum RefreshTarget {
     Issuer(Arc<Issuer>),
     Revocations(PathBuf),
 }
 
-impl Keeper {
+impl Refresher {
     /// Names what is to be kept fresh from now on; everything else is stopped.
     pub fn keep(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
-        let named = issuers.values().cloned().map(What::Issuer).chain(revocations.map(What::Revocations));
+        let named =
+            issuers.values().cloned().map(RefreshTarget::Issuer).chain(revocations.map(RefreshTarget::Revocations));
         let mut kept = self.kept.lock();
         let mut earlier = std::mem::take(&mut *kept);
         for what in named {
             let same = earlier.iter().position(|kept| kept.what.is_same(&what));
             kept.push(match same {
                 Some(at) => earlier.swap_remove(at),
-                None => Kept { what, stop: CancellationToken::new(), has_started: false },
+                None => RefreshTask { what, stop: CancellationToken::new(), has_started: false },
             });
         }
         earlier.into_iter().for_each(|kept| kept.stop.cancel());
@@ -128,7 +129,7 @@ impl Keeper {
     }
 }
 
-impl What {
+impl RefreshTarget {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Issuer(one), Self::Issuer(other)) => Arc::ptr_eq(one, other),
@@ -157,7 +158,7 @@ impl What {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for RefreshTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Issuer(issuer) => f.write_str(&latch(issuer.name())),

@@ -39,4 +39,4 @@ pub use binding::BindError;
 pub use explanation::Explanation;
 pub use gateway::{Drained, Gateway, Handle, Stage};
 pub use http::Page;
-pub use serving::PartsError;
+pub use serving::BuildError;

@@ -30,7 +30,7 @@ struct Reported;
 
 /// A panic of another thread, with its words, on its way to whoever waits for what that thread does.
 #[derive(Debug)]
-pub struct Elsewhere(String);
+pub struct RemotePanic(String);
 
 impl Panics {
     /// `observer` is told the task's name, for each panic once.
@@ -57,8 +57,8 @@ impl Panics {
     }
 
     /// The same as [`Self::watch`] for a future, its end included.
-    pub fn watched<F, D: Display>(&self, task: &'static str, doing: D, future: F) -> Watched<F, D> {
-        Watched { future: Some(future), panics: self.clone(), task, doing }
+    pub fn watched<F, D: Display>(&self, task: &'static str, doing: D, future: F) -> CaughtFuture<F, D> {
+        CaughtFuture { future: Some(future), panics: self.clone(), task, doing }
     }
 
     fn report(&self, task: &'static str, doing: &dyn Display, panic: &(dyn Any + Send)) {
@@ -86,14 +86,14 @@ impl fmt::Debug for Panics {
 }
 
 /// See [`Panics::watched`].
-pub struct Watched<F, D> {
+pub struct CaughtFuture<F, D> {
     future: Option<F>,
     panics: Panics,
     task: &'static str,
     doing: D,
 }
 
-impl<F: Future + Unpin, D: Display + Unpin> Future for Watched<F, D> {
+impl<F: Future + Unpin, D: Display + Unpin> Future for CaughtFuture<F, D> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -112,11 +112,11 @@ impl<F: Future + Unpin, D: Display + Unpin> Future for Watched<F, D> {
 ///
 /// # Errors
 /// It panicked.
-pub fn elsewhere<T>(run: impl FnOnce() -> T) -> Result<T, Elsewhere> {
-    guarded(run).map_err(|panic| Elsewhere(cause(&*panic)))
+pub fn elsewhere<T>(run: impl FnOnce() -> T) -> Result<T, RemotePanic> {
+    guarded(run).map_err(|panic| RemotePanic(cause(&*panic)))
 }
 
-impl Elsewhere {
+impl RemotePanic {
     /// Has it go on here.
     pub fn resume(self) -> ! {
         resume_unwind(Box::new(self))
@@ -158,8 +158,8 @@ fn words(info: &PanicHookInfo<'_>) -> String {
 }
 
 fn cause(panic: &(dyn Any + Send)) -> String {
-    match panic.downcast_ref::<Elsewhere>() {
-        Some(Elsewhere(cause)) => cause.clone(),
+    match panic.downcast_ref::<RemotePanic>() {
+        Some(RemotePanic(cause)) => cause.clone(),
         None => CAUSE.take().unwrap_or_else(|| format!("panicked: {}", message(panic))),
     }
 }

@@ -13,7 +13,7 @@ use crate::auth::{
 };
 use crate::config::Config;
 use crate::http::{self, Gate};
-use crate::keeper::Keeper;
+use crate::keeper::Refresher;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
 use crate::stream::StreamKey;
@@ -23,7 +23,7 @@ use crate::workers::Workers;
 
 /// Why a part cannot be made from the configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum PartsError {
+pub enum BuildError {
     /// An issuer's key source is broken.
     #[error("issuers.{issuer}.keys[{index}]: {source}")]
     Issuer {
@@ -48,7 +48,7 @@ pub enum PartsError {
 }
 
 /// What a configuration becomes, not yet in place.
-pub struct Prepared {
+pub struct Candidate {
     routes: Routes,
     issuers: Issuers,
     revocations: Option<PathBuf>,
@@ -57,8 +57,8 @@ pub struct Prepared {
 /// Makes issuers and routes. Issuers that a configuration leaves as they were stay the same ones.
 ///
 /// # Errors
-/// See [`PartsError`].
-pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metrics>) -> Result<Prepared, PartsError> {
+/// See [`BuildError`].
+pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metrics>) -> Result<Candidate, BuildError> {
     let earlier = authority.issuers();
     let mut issuers = Issuers::new();
     for (name, settings) in &config.issuers {
@@ -82,7 +82,7 @@ pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metric
                 Access::Public => None,
                 Access::Token(rules) => Some(
                     Authorizer::new(rules.clone(), &issuers, authority.clone())
-                        .map_err(|source| PartsError::Route { route: settings.name.clone(), source })?,
+                        .map_err(|source| BuildError::Route { route: settings.name.clone(), source })?,
                 ),
             };
             if authorizer.as_ref().is_some_and(|authorizer| !authorizer.settings().enforce) {
@@ -91,29 +91,29 @@ pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metric
             Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.route(&settings.name))))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Prepared { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
+    Ok(Candidate { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
 }
 
-fn load(settings: &IssuerSettings, authority: &Authority, metrics: &Arc<Metrics>) -> Result<Issuer, PartsError> {
+fn load(settings: &IssuerSettings, authority: &Authority, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
     let counted = metrics.clone();
     let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
     Issuer::load(settings.clone(), authority.changes(), observer).map_err(|broken| {
         let (index, source) = broken.into_iter().next().expect("a refusal has a reason");
-        PartsError::Issuer { issuer: settings.name.clone(), index, source }
+        BuildError::Issuer { issuer: settings.name.clone(), index, source }
     })
 }
 
-impl Prepared {
+impl Candidate {
     /// Puts issuers and revocations in place and returns the routes. Whoever puts those in place announces it.
     ///
     /// # Errors
     /// The file of revocations is broken; then nothing has changed.
-    pub fn install(self, authority: &Authority, keeper: &Keeper) -> Result<Routes, PartsError> {
+    pub fn install(self, authority: &Authority, keeper: &Refresher) -> Result<Routes, BuildError> {
         let outcome = match &self.revocations {
             Some(file) => authority.revocations().load(file, SystemTime::now()),
             None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),
         };
-        outcome.map_err(PartsError::Revocations)?;
+        outcome.map_err(BuildError::Revocations)?;
         keeper.keep(&self.issuers, self.revocations);
         authority.replace_issuers(self.issuers);
         Ok(self.routes)

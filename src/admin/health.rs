@@ -24,7 +24,7 @@ struct State {
 
 /// The readiness of one moment.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Report {
+pub struct ReadinessReport {
     /// `ready`, `unready` or `draining`.
     pub status: &'static str,
     /// What is wrong, by latch.
@@ -65,18 +65,18 @@ impl Readiness {
     }
 
     /// The readiness now.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ReadinessReport {
         let state = self.state.read();
         let status = match (state.draining, state.reasons.is_empty()) {
             (true, _) => "draining",
             (false, true) => "ready",
             (false, false) => "unready",
         };
-        Report { status, reasons: state.reasons.clone(), notes: state.notes.clone() }
+        ReadinessReport { status, reasons: state.reasons.clone(), notes: state.notes.clone() }
     }
 }
 
-impl Report {
+impl ReadinessReport {
     /// Whether traffic is wanted.
     pub fn is_ready(&self) -> bool {
         self.status == "ready"

@@ -29,7 +29,7 @@ mod service;
 mod snapshot;
 mod tap;
 
-pub use health::{Readiness, Report};
+pub use health::{Readiness, ReadinessReport};
 pub use server::Admin;
 
 use std::net::SocketAddr;

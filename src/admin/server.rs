@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::health::Readiness;
-use super::service::Service;
+use super::service::AdminService;
 use super::snapshot::Snapshots;
 use super::{Introspect, Revocations};
 use crate::panics::Panics;
@@ -33,7 +33,7 @@ use crate::telemetry::logging::FilterHandle;
 
 /// The admin port, ready to serve.
 pub struct Admin {
-    service: Service,
+    service: AdminService,
 }
 
 impl Admin {
@@ -51,7 +51,7 @@ impl Admin {
             let metrics = metrics.clone();
             move |task| metrics.task_panicked(task)
         });
-        let service = Service {
+        let service = AdminService {
             metrics,
             panics,
             readiness,
@@ -122,7 +122,7 @@ impl Admin {
 }
 
 /// Serves one connection until its end, its age, or `leave`.
-async fn connection(stream: TcpStream, service: Arc<Service>, leave: CancellationToken) {
+async fn connection(stream: TcpStream, service: Arc<AdminService>, leave: CancellationToken) {
     // Small answers that somebody waits for; without the option they would merely come later.
     let _ = stream.set_nodelay(true);
     let respond = {

@@ -29,7 +29,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 
 /// What all connections of the admin port share.
-pub(super) struct Service {
+pub(super) struct AdminService {
     pub(super) metrics: Arc<Metrics>,
     pub(super) panics: Panics,
     pub(super) readiness: Arc<Readiness>,
@@ -44,7 +44,7 @@ pub(super) struct Service {
     pub(super) filter: Option<FilterHandle>,
 }
 
-impl Service {
+impl AdminService {
     /// Answers one request. `leave` ends event streams.
     pub(super) async fn respond<B>(&self, request: Request<B>, leave: CancellationToken) -> Response<Body>
     where

@@ -10,11 +10,11 @@ use super::jwks::{self, MAX_DOCUMENT};
 use super::keys::Key;
 use super::settings::KeySource;
 use super::source::SourceError;
-use crate::files::Stamp;
+use crate::files::FileStamp;
 
 /// The file's stamp; none if it is not there.
-pub async fn stamp(path: &Path) -> Option<Stamp> {
-    tokio::fs::metadata(path).await.ok().map(Stamp::from)
+pub async fn stamp(path: &Path) -> Option<FileStamp> {
+    tokio::fs::metadata(path).await.ok().map(FileStamp::from)
 }
 
 /// The bytes of the file, if they are not more than `most`.

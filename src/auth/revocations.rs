@@ -20,7 +20,7 @@ use super::claims::ClaimPath;
 use super::grant::Grant;
 use super::keyfile;
 use super::revocation::{self, Revocation, RevocationError};
-use crate::files::Stamp;
+use crate::files::FileStamp;
 use crate::workers::blocking;
 
 pub use self::id::RevocationId;
@@ -177,7 +177,7 @@ impl Revocations {
 
     /// Reads the file whenever it has become another, for ever. A file that is gone or broken changes nothing.
     pub async fn follow(&self, path: &Path) {
-        let mut last: Option<Stamp> = None;
+        let mut last: Option<FileStamp> = None;
         loop {
             let stamp = keyfile::stamp(path).await;
             if stamp.is_some() && stamp != last {

@@ -15,14 +15,14 @@ use super::keyfile;
 use super::keys::{Key, KeyError};
 use super::remote::Remote;
 use super::settings::KeySource;
-use crate::files::Stamp;
+use crate::files::FileStamp;
 
 /// One entry of `issuers.NAME.keys`, and what it has given so far.
 pub struct Source {
     /// The last good set; none as long as there was none. Never held across an await.
     pub held: Mutex<Option<Vec<Key>>>,
     /// The file's state when it was last read.
-    pub stamp: Mutex<Option<Stamp>>,
+    pub stamp: Mutex<Option<FileStamp>>,
     /// When the URL is asked, if it is one.
     pub remote: Option<Remote>,
     /// The TLS client for the URL, where its server is trusted by authorities of its own.
@@ -47,7 +47,7 @@ impl Source {
                 (None, None, Some(Remote::new(url.clone(), *refresh)))
             }
             KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
-                let stamp = Stamp::of(path);
+                let stamp = FileStamp::of(path);
                 (Some(keyfile::load(path, settings, allowed)?), stamp, None)
             }
             KeySource::Secret { secret, algorithm, kid } => {

@@ -21,14 +21,14 @@ const STATUS: Duration = Duration::from_secs(5);
 const EXTENSION: Duration = Duration::from_secs(4 * STATUS.as_secs());
 
 /// The service manager.
-pub struct Manager {
+pub struct ServiceManager {
     /// Absent where there is none.
     socket: Option<UnixDatagram>,
     /// How often it must hear from us.
     watchdog: Option<Duration>,
 }
 
-impl Manager {
+impl ServiceManager {
     /// The one named in the environment, if there is one.
     pub fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| match connect(&address) {

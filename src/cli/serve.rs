@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use super::manager::Manager;
+use super::manager::ServiceManager;
 use super::watch::Watch;
 use super::{ConfigFile, Failure, Outcome, block_on};
 
@@ -40,7 +40,7 @@ pub async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'
     rillgate::panics::keep_for_the_log();
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
-    let manager = Manager::from_environment();
+    let manager = ServiceManager::from_environment();
     let leave = Notify::new();
     let listening = async {
         let mut is_leaving = false;

@@ -4,13 +4,13 @@
 //! written is not read half; a reader who does so all the same refuses it whole. Reads nothing itself.
 
 use rillgate::config::{Config, Problems};
-use rillgate::files::{INTERVAL, Watched};
+use rillgate::files::{FilePoller, INTERVAL};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// See the module.
 pub struct Watch {
     looks: Interval,
-    watched: Watched,
+    watched: FilePoller,
     is_on: bool,
     /// Something has changed, and may be changing still.
     is_unsettled: bool,
@@ -49,7 +49,7 @@ impl Watch {
         self.look_from(problems.sources().watch());
     }
 
-    fn look_from(&mut self, watched: Watched) {
+    fn look_from(&mut self, watched: FilePoller) {
         self.watched = watched;
         self.is_unsettled = false;
     }

@@ -14,10 +14,11 @@ use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::route::{
-    Access, Cors, Delivery, EndForm, Keeping, Lagging, OnGap, Replay, Share, Start, VerdictForm, WhenDown,
+    Access, Cors, DeliverySettings, EndForm, Lagging, LogStorage, OnGap, ReplaySettings, ShareSettings, Start,
+    VerdictForm, WhenDown,
 };
 use crate::stream::{CatchUpLimit, Ids, Retention};
-use crate::upstream::{Resume, Target};
+use crate::upstream::{Resume, UpstreamSettings};
 
 pub(super) const SHARE: &[Key] = &[
     Key::default(
@@ -151,10 +152,10 @@ pub(super) const CORS: &[Key] = &[
 pub(super) fn share(
     table: &Table<'_>,
     access: Option<&Access>,
-    upstream: Option<&Target>,
+    upstream: Option<&UpstreamSettings>,
     query_id: &[String],
-) -> Share {
-    let mut share = Share::default();
+) -> ShareSettings {
+    let mut share = ShareSettings::default();
     let (mut parameters, mut fields) = (Distinct::new(), Distinct::new());
     for value in table.items("query") {
         let Some(name) = value.text().and_then(|name| names::parameter(&value, name)) else { continue };
@@ -210,7 +211,7 @@ pub(super) fn share(
 }
 
 /// `[routes.replay]`: what is kept, whose ids, and what one client gets.
-pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Replay) {
+pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, ReplaySettings) {
     let retention = Retention { events: table.count("events"), bytes: table.size("bytes"), age: table.duration("age") };
     let ids = table.choice("ids", &[("keep", Ids::Keep), ("fill", Ids::Fill), ("replace", Ids::Replace)]);
     let verdicts = [
@@ -220,15 +221,15 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
         ("event", VerdictForm::Event),
     ];
     let query_id = table.texts("query_id", |value, name| names::parameter(value, name));
-    let replay = Replay {
+    let replay = ReplaySettings {
         start: table.get("start").and_then(|value| start(&value)).unwrap_or(Start::Live),
         on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
         verdict: table.choice("verdict", &verdicts),
         query_id,
-        store: table.choice("store", &[("memory", Keeping::Memory), ("disk", Keeping::Disk)]),
+        store: table.choice("store", &[("memory", LogStorage::Memory), ("disk", LogStorage::Disk)]),
         read_through: read_through(table, ids),
     };
-    if replay.store == Keeping::Disk && !has_store {
+    if replay.store == LogStorage::Disk && !has_store {
         table.problem("store", "\"disk\" needs a [store] table");
     }
     (retention, ids, replay)
@@ -264,8 +265,8 @@ fn start(value: &Value<'_>) -> Option<Start> {
 }
 
 /// `[routes.delivery]`, and how long the upstream is kept without subscribers.
-pub(super) fn delivery(table: &Table<'_>) -> (Delivery, Duration) {
-    let delivery = Delivery {
+pub(super) fn delivery(table: &Table<'_>) -> (DeliverySettings, Duration) {
+    let delivery = DeliverySettings {
         heartbeat: table.duration("heartbeat"),
         retry: table.duration("retry"),
         max_age: table.duration_unless_off("max_age"),

@@ -17,7 +17,7 @@ use rustls::sign::CertifiedKey;
 use super::key::{Key, Kind};
 use super::reader::{Source, Value};
 use super::table::Table;
-use crate::files::Stamp;
+use crate::files::FileStamp;
 use crate::listen::CertificateFiles;
 use crate::secret::Secret;
 
@@ -73,7 +73,7 @@ pub(super) fn followed(value: &Value<'_>) -> Option<PathBuf> {
 
 fn noted(value: &Value<'_>, is_followed: bool) -> Option<PathBuf> {
     let path = path(value)?;
-    let source = Source { path: path.clone(), stamp: Stamp::of(&path), is_followed };
+    let source = Source { path: path.clone(), stamp: FileStamp::of(&path), is_followed };
     value.reader.read.borrow_mut().push(source);
     Some(path)
 }

@@ -46,9 +46,9 @@ use self::table::Table;
 pub use self::value::parse_duration;
 use crate::admin;
 use crate::auth::IssuerSettings;
-use crate::files::Stamp;
+use crate::files::FileStamp;
 use crate::limits::Limits;
-use crate::upstream::Target;
+use crate::upstream::UpstreamSettings;
 use crate::{listen, route, store};
 
 /// A configuration that can be run.
@@ -78,7 +78,7 @@ pub struct Config {
     /// Who signs tokens, by name.
     pub issuers: BTreeMap<String, Arc<IssuerSettings>>,
     /// Where events come from, by name.
-    pub upstreams: BTreeMap<String, Arc<Target>>,
+    pub upstreams: BTreeMap<String, Arc<UpstreamSettings>>,
     /// What is served.
     pub routes: Vec<Arc<route::Settings>>,
     /// What is refused although its token is good.
@@ -140,7 +140,7 @@ impl Config {
     /// All [`Problems`] of the file, or the one that it cannot be read.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         // Looked at before it is read: a change in between is seen later.
-        let own = Stamp::of(path);
+        let own = FileStamp::of(path);
         let content = files::read(path).map_err(|reason| {
             Problems::of_file(path, format!("cannot be read: {reason}"))
                 .from([(path.to_owned(), own)].into_iter().collect())

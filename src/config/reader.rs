@@ -15,7 +15,7 @@ use super::key::{Key, Kind};
 use super::problem::{Found, did_you_mean, nearest};
 use super::table::Table;
 use super::value;
-use crate::files::Stamp;
+use crate::files::FileStamp;
 use crate::limits::Memory;
 
 /// What all tables of one file share.
@@ -35,7 +35,7 @@ pub(super) struct Reader<'a> {
 pub(super) struct Source {
     pub(super) path: PathBuf,
     /// How it looked just before it was read.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
     /// Whether something else follows its changes while the gateway runs.
     pub(super) is_followed: bool,
 }

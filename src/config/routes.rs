@@ -15,9 +15,9 @@ use super::{access, delivery};
 use crate::auth::IssuerSettings;
 use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
-use crate::route::{Access, Open, Settings, Share};
+use crate::route::{Access, Open, Settings, ShareSettings};
 use crate::stream::{OnEnd, Policy};
-use crate::upstream::{Resume, Target, query_names};
+use crate::upstream::{Resume, UpstreamSettings, query_names};
 
 pub(super) const ROUTE: &[Key] = &[
     Key::required("name", Kind::Text, "Unique; the metric label."),
@@ -66,7 +66,7 @@ pub(super) const ROUTE: &[Key] = &[
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) issuers: &'a BTreeMap<String, Arc<IssuerSettings>>,
-    pub(super) upstreams: &'a BTreeMap<String, Arc<Target>>,
+    pub(super) upstreams: &'a BTreeMap<String, Arc<UpstreamSettings>>,
     /// Whether there is a `[store]`.
     pub(super) has_store: bool,
     /// Longest token.
@@ -129,7 +129,7 @@ fn route(
     let open = table.choice("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
     if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {
         table.problem("open", "\"always\" is for a single stream, but the path has captures");
-    } else if open == Open::Always && share != Share::default() {
+    } else if open == Open::Always && share != ShareSettings::default() {
         table.problem("open", "\"always\" is for a single stream, but share makes many");
     }
     let on_end = table.choice("on_end", &[("reconnect", OnEnd::Reconnect), ("complete", OnEnd::Complete)]);
@@ -171,7 +171,12 @@ fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTe
 }
 
 /// A parameter that the upstream is asked with comes from one place: of two, nobody could say which one counts.
-fn note_query_names(table: &Table<'_>, upstream: Option<&Target>, template: Option<&PathTemplate>, share: &Share) {
+fn note_query_names(
+    table: &Table<'_>,
+    upstream: Option<&UpstreamSettings>,
+    template: Option<&PathTemplate>,
+    share: &ShareSettings,
+) {
     let names = |query: &str| query_names(query).map(Cow::into_owned).collect::<BTreeSet<_>>();
     let of_urls = upstream.into_iter().flat_map(|upstream| &upstream.origins).flat_map(|origin| names(&origin.query));
     let of_resume = upstream.into_iter().filter_map(|upstream| match &upstream.resume {

@@ -46,7 +46,12 @@ pub(super) const LOG: &[Key] =
 
 pub(super) const STORE: &[Key] = &[
     Key::default("path", Kind::Text, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
-    Key::default("bytes", Kind::size("1MiB", "1024GiB"), "1GiB", "Most bytes of events kept there. The file may take twice that, and up to four times replay.bytes of a busy stream besides."),
+    Key::default(
+        "bytes",
+        Kind::size("1MiB", "1024GiB"),
+        "1GiB",
+        "Most bytes of events kept there. The file may take twice that, and up to four times replay.bytes of a busy stream besides.",
+    ),
 ];
 
 pub(super) const REVOCATIONS: &[Key] = &[

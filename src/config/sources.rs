@@ -5,25 +5,25 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::files::{Stamp, Watched};
+use crate::files::{FilePoller, FileStamp};
 
 /// See the module.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Sources(Vec<(PathBuf, Option<Stamp>)>);
+pub struct Sources(Vec<(PathBuf, Option<FileStamp>)>);
 
 impl Sources {
-    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<Stamp>) {
+    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<FileStamp>) {
         self.0.push((path, stamp));
     }
 
     /// Watches them from how they looked then.
-    pub fn watch(&self) -> Watched {
-        Watched::since(self.0.iter().cloned())
+    pub fn watch(&self) -> FilePoller {
+        FilePoller::since(self.0.iter().cloned())
     }
 }
 
-impl FromIterator<(PathBuf, Option<Stamp>)> for Sources {
-    fn from_iter<T: IntoIterator<Item = (PathBuf, Option<Stamp>)>>(files: T) -> Self {
+impl FromIterator<(PathBuf, Option<FileStamp>)> for Sources {
+    fn from_iter<T: IntoIterator<Item = (PathBuf, Option<FileStamp>)>>(files: T) -> Self {
         Self(files.into_iter().collect())
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::Config;
 use crate::listen::Address;
-use crate::route::{Access, Keeping, Open, Settings};
+use crate::route::{Access, LogStorage, Open, Settings};
 
 impl Config {
     /// A few lines for people: listeners, upstreams, routes, and warnings.
@@ -92,8 +92,8 @@ fn line(route: &Settings) -> String {
         Access::Token(rules) => format!("tokens of {}", rules.issuers.join(", ")),
     };
     let keeping = match route.replay.store {
-        Keeping::Memory => "in memory",
-        Keeping::Disk => "on disk",
+        LogStorage::Memory => "in memory",
+        LogStorage::Disk => "on disk",
     };
     let retention = &route.stream.retention;
     let mut line = format!("route {}: ", route.name);

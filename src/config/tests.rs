@@ -106,7 +106,7 @@ fn declared_defaults_are_those_of_the_types() {
     assert_eq!(config.drain, Drain::default());
     assert_eq!(config.revocations, Revocations::default());
     assert_eq!(route.stream, crate::stream::Policy::default());
-    assert_eq!(route.share, route::Share::default());
+    assert_eq!(route.share, route::ShareSettings::default());
     assert_eq!(route.upstream.backoff, crate::backoff::Backoff::default());
     assert_eq!(config.admin, None);
     assert!(config.workers > 0);

@@ -20,7 +20,7 @@ use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::backoff::Backoff;
-use crate::upstream::{Origin, Resume, Target};
+use crate::upstream::{Origin, Resume, UpstreamSettings};
 
 pub(super) const UPSTREAM: &[Key] = &[
     Key::required(
@@ -84,7 +84,7 @@ const TLS: &[Key] = &[
 ];
 
 /// All upstreams by name. An upstream with mistakes is there too, so that routes are not blamed for it.
-pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<Target>> {
+pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<UpstreamSettings>> {
     let native = OnceCell::new();
     let read = |(name, value): (&str, Value<'_>)| {
         if !names::is_label(name) {
@@ -95,7 +95,7 @@ pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc
     entries.into_iter().map(read).collect()
 }
 
-fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Target {
+fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> UpstreamSettings {
     let origins: Vec<_> = table.some_items("urls").iter().filter_map(origin).collect();
     let backoff = table.table("backoff");
     let max = backoff.duration("max");
@@ -108,7 +108,7 @@ fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Ta
         table.problem("tls", "is of no use: no URL begins with https");
     }
     let (headers, secrets) = headers(table);
-    Target {
+    UpstreamSettings {
         name: name.to_owned(),
         resume: resume(table, &headers),
         headers,

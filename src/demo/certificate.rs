@@ -20,7 +20,7 @@ pub struct Certificate {
 /// A certificate could not be made. The gateway's fault: the input is fixed.
 #[derive(Debug, thiserror::Error)]
 #[error("making a certificate for localhost")]
-pub struct CertificateError(#[from] rcgen::Error);
+pub struct GenerateError(#[from] rcgen::Error);
 
 impl Certificate {
     /// The names and addresses that it is valid for.
@@ -33,7 +33,7 @@ impl Certificate {
     ///
     /// # Errors
     /// When the key cannot be made or the certificate not signed.
-    pub fn for_localhost(now: SystemTime) -> Result<Self, CertificateError> {
+    pub fn for_localhost(now: SystemTime) -> Result<Self, GenerateError> {
         let mut parameters = CertificateParams::new(Self::NAMES.map(str::to_owned))?;
         parameters.not_before = (now - Duration::from_secs(24 * 60 * 60)).into();
         parameters.not_after = (now + Self::LIFETIME).into();

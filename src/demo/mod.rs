@@ -13,6 +13,6 @@ mod producer;
 mod random;
 mod topic;
 
-pub use certificate::{Certificate, CertificateError};
-pub use page::{COOKIE, Page, pages};
+pub use certificate::{Certificate, GenerateError};
+pub use page::{COOKIE, DemoPage, pages};
 pub use producer::{Producer, Status};

@@ -11,7 +11,7 @@ use serde_json::json;
 
 /// One file, answered to `GET` and `HEAD` with 200.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct DemoPage {
     /// The whole path, to be matched exactly.
     pub path: &'static str,
     /// The value of `content-type`.
@@ -29,7 +29,7 @@ pub const COOKIE: &str = "rillgate_demo";
 ///
 /// # Errors
 /// When `cookie` holds bytes that a header cannot.
-pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<Page>, InvalidHeaderValue> {
+pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<DemoPage>, InvalidHeaderValue> {
     // Lasts until the browser closes: the token in it is the one limit in time.
     let mut cookie = HeaderValue::try_from(format!("{COOKIE}={cookie}; Path=/; HttpOnly; Secure; SameSite=Strict"))?;
     cookie.set_sensitive(true);
@@ -47,7 +47,7 @@ pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<Page>, InvalidHeaderVa
     Ok(pages)
 }
 
-fn page(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+fn page(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> DemoPage {
     // Changes with the binary and is small: not worth a cache that could show an old one.
     let headers = [
         (header::CACHE_CONTROL, "no-store"),
@@ -56,7 +56,7 @@ fn page(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) 
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value))).into();
-    Page { path, content_type, headers, body: body.into() }
+    DemoPage { path, content_type, headers, body: body.into() }
 }
 
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -65,11 +65,11 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; f
 mod tests {
     use super::*;
 
-    fn of<'a>(pages: &'a [Page], path: &str) -> &'a Page {
+    fn of<'a>(pages: &'a [DemoPage], path: &str) -> &'a DemoPage {
         pages.iter().find(|page| page.path == path).expect(path)
     }
 
-    fn text(page: &Page) -> &str {
+    fn text(page: &DemoPage) -> &str {
         std::str::from_utf8(&page.body).unwrap()
     }
 

@@ -66,14 +66,14 @@ impl Topic {
     }
 
     /// Starts a reader after the given id: live without one, at the oldest message with one that is not known.
-    pub(super) fn read(self: Arc<Self>, last_event_id: Option<&str>) -> Reader {
+    pub(super) fn read(self: Arc<Self>, last_event_id: Option<&str>) -> TopicReader {
         let end = self.memory.lock().next;
         let next = match last_event_id {
             None => end,
             Some(id) => self.number(id).filter(|number| *number < end).map_or(0, |number| number + 1),
         };
         self.readers.fetch_add(1, Ordering::Relaxed);
-        Reader { progress: self.end.subscribe(), topic: self, next }
+        TopicReader { progress: self.end.subscribe(), topic: self, next }
     }
 
     fn number(&self, id: &str) -> Option<u64> {
@@ -82,14 +82,14 @@ impl Topic {
 }
 
 /// One reader's position.
-pub(super) struct Reader {
+pub(super) struct TopicReader {
     topic: Arc<Topic>,
     progress: watch::Receiver<u64>,
     /// The number of the message to read next.
     next: u64,
 }
 
-impl Reader {
+impl TopicReader {
     /// Most messages taken at once.
     const BATCH: usize = 64;
 
@@ -118,7 +118,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for TopicReader {
     fn drop(&mut self) {
         self.topic.readers.fetch_sub(1, Ordering::Relaxed);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Parts;
+use super::GatewayState;
 use crate::stream::EXPIRY_INTERVAL;
 use crate::workers::blocking;
 
@@ -15,7 +15,7 @@ use crate::workers::blocking;
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until the gateway leaves.
-pub(super) async fn run(parts: Arc<Parts>) {
+pub(super) async fn run(parts: Arc<GatewayState>) {
     let mut gauges = interval(GAUGE_INTERVAL);
     let mut expiry = interval(EXPIRY_INTERVAL);
     gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,7 +50,7 @@ pub(super) async fn run(parts: Arc<Parts>) {
 }
 
 /// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
-fn note_refusals(parts: &Parts) {
+fn note_refusals(parts: &GatewayState) {
     let (gate, limits) = (&parts.gate, parts.gate.limits.load());
     let memory = gate.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
     let full = |most: usize, name: &str, what: &str, open: usize| {

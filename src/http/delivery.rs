@@ -16,11 +16,11 @@ use super::report::Report;
 use super::seats::Place;
 use super::settling::{Settled, Settling};
 use super::verdict::late;
-use crate::aside::Aside;
+use crate::aside::SideWaker;
 use crate::route::{EndForm, Lagging};
 use crate::sse::{Encoder, EventId, Frame};
 use crate::stream::{EventStream, Gap, Offset, Phase, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
-use crate::telemetry::End;
+use crate::telemetry::EndReason;
 
 /// One client's reading of one stream.
 ///
@@ -28,7 +28,7 @@ use crate::telemetry::End;
 #[repr(C)]
 pub struct Delivery {
     /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
-    aside: Aside<Seat>,
+    aside: SideWaker<Seat>,
     subscription: Subscription,
     until: Until,
     report: Report,
@@ -38,7 +38,7 @@ pub struct Delivery {
     heartbeat: Heartbeat,
     /// Runs while more events are waited for.
     gathering: Option<Pin<Box<Sleep>>>,
-    over: BoxFuture<'static, End>,
+    over: BoxFuture<'static, EndReason>,
     tell: TellVerdict,
     end: EndForm,
     /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
@@ -63,7 +63,7 @@ pub struct Until {
 /// What a route says about delivering, and what is particular to this client.
 pub struct Terms {
     /// Completes when the response's life is over.
-    pub over: BoxFuture<'static, End>,
+    pub over: BoxFuture<'static, EndReason>,
     /// A comment after this long without a byte.
     pub heartbeat: Duration,
     /// What happens when the client falls off the log.
@@ -90,7 +90,7 @@ pub enum Step {
     /// A comment, to show that the connection lives.
     Heartbeat,
     /// Nothing more, for this reason.
-    End(End),
+    EndReason(EndReason),
 }
 
 impl Delivery {
@@ -101,7 +101,7 @@ impl Delivery {
             terms.until.events = 0;
         }
         Self {
-            aside: Aside::on(subscription.seat().clone()),
+            aside: SideWaker::on(subscription.seat().clone()),
             subscription,
             over: terms.over,
             heartbeat: Heartbeat::new(terms.heartbeat),
@@ -126,21 +126,21 @@ impl Delivery {
         &mut self,
         cx: &mut Context<'_>,
         bytes: usize,
-        other: impl FnOnce(&mut Context<'_>) -> Poll<End>,
+        other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
     ) -> Poll<Step> {
         if self.until.events == 0 {
             return self.poll_settled(cx, other);
         }
         if self.until.end.is_some_and(|end| self.subscription.has_reached(end)) {
-            return Poll::Ready(Step::End(End::Complete));
+            return Poll::Ready(Step::EndReason(EndReason::Complete));
         }
         // The end first: a busy stream must not put it off.
         if let Poll::Ready(end) = self.poll_aside(cx, other) {
-            return Poll::Ready(Step::End(end));
+            return Poll::Ready(Step::EndReason(end));
         }
         match self.subscription.poll_ready(cx) {
-            Poll::Ready(Ready::Complete) => return Poll::Ready(Step::End(End::Complete)),
-            Poll::Ready(Ready::Refused) => return Poll::Ready(Step::End(End::Error)),
+            Poll::Ready(Ready::Complete) => return Poll::Ready(Step::EndReason(EndReason::Complete)),
+            Poll::Ready(Ready::Refused) => return Poll::Ready(Step::EndReason(EndReason::Error)),
             Poll::Ready(Ready::Entries) => {}
             Poll::Pending if self.heartbeat.is_due => return Poll::Ready(Step::Heartbeat),
             Poll::Pending => return Poll::Pending,
@@ -157,7 +157,11 @@ impl Delivery {
 
     /// What is waited for beside events, if it has asked for it.
     #[inline]
-    fn poll_aside(&mut self, cx: &Context<'_>, other: impl FnOnce(&mut Context<'_>) -> Poll<End>) -> Poll<End> {
+    fn poll_aside(
+        &mut self,
+        cx: &Context<'_>,
+        other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
+    ) -> Poll<EndReason> {
         let Some(waker) = self.aside.asked(cx) else { return Poll::Pending };
         let cx = &mut Context::from_waker(waker);
         if let Poll::Ready(end) = self.over.as_mut().poll(cx) {
@@ -173,10 +177,14 @@ impl Delivery {
     /// As [`Self::poll_next`] while no event is to be taken: because the place is not known, or all that were asked for
     /// have been.
     #[cold]
-    fn poll_settled(&mut self, cx: &mut Context<'_>, other: impl FnOnce(&mut Context<'_>) -> Poll<End>) -> Poll<Step> {
+    fn poll_settled(
+        &mut self,
+        cx: &mut Context<'_>,
+        other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
+    ) -> Poll<Step> {
         let Some(settling) = &mut self.settling else {
             return Poll::Ready(match self.long_id.take() {
-                None => Step::End(End::Limit),
+                None => Step::EndReason(EndReason::Limit),
                 Some(id) => {
                     self.until.events = self.limit;
                     told([id])
@@ -185,7 +193,7 @@ impl Delivery {
         };
         let settled = settling.poll(cx, &mut self.subscription);
         if let Poll::Ready(end) = self.poll_aside(cx, other) {
-            return Poll::Ready(Step::End(end));
+            return Poll::Ready(Step::EndReason(end));
         }
         let step = match settled {
             Poll::Pending if self.heartbeat.is_due => return Poll::Ready(Step::Heartbeat),
@@ -194,7 +202,7 @@ impl Delivery {
             Poll::Ready(Err(rejection)) => {
                 self.report.refused(rejection.reason());
                 self.refusal = Some(rejection);
-                Step::End(End::Error)
+                Step::EndReason(EndReason::Error)
             }
         };
         Poll::Ready(step)
@@ -223,7 +231,7 @@ impl Delivery {
                 Step::Frames(taken)
             }
             // Who gets only the newest of each type is never behind for long, and need not come back for it.
-            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => Step::End(End::Lagged),
+            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => Step::EndReason(EndReason::Lagged),
             Err(_) => told(self.skip()),
         }
     }
@@ -257,19 +265,19 @@ impl Delivery {
     }
 
     /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
-    pub async fn over(&mut self) -> End {
+    pub async fn over(&mut self) -> EndReason {
         poll_fn(|cx| self.poll_over(cx)).await
     }
 
     /// As [`Self::over`]; not to be polled again once it has completed, and neither is [`Self::poll_next`].
-    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
         // It will wake whoever polled it last: what is waited for aside is to be asked again afterwards.
         self.aside.renew();
         self.over.as_mut().poll(cx)
     }
 
     /// Why it ended; to be said once.
-    pub fn ended(&self, end: End) {
+    pub fn ended(&self, end: EndReason) {
         self.report.ended(end);
     }
 
@@ -289,23 +297,28 @@ impl Delivery {
     }
 
     /// Whether the response is to end as if it broke. A clean end is the end of all to some clients.
-    pub fn is_cut(&self, end: End) -> bool {
+    pub fn is_cut(&self, end: EndReason) -> bool {
         let is_to_come_back = match end {
-            End::Expired | End::Revoked | End::MaxAge | End::Drain | End::Lagged | End::Replaced => true,
-            End::Client | End::Stalled | End::Complete | End::Limit | End::Error => false,
+            EndReason::Expired
+            | EndReason::Revoked
+            | EndReason::MaxAge
+            | EndReason::Drain
+            | EndReason::Lagged
+            | EndReason::Replaced => true,
+            EndReason::Client | EndReason::Stalled | EndReason::Complete | EndReason::Limit | EndReason::Error => false,
         };
         self.end == EndForm::Cut && is_to_come_back
     }
 
     /// The farewell: when to come back, or why there is no stream after all.
-    pub fn farewell(&self, end: End) -> Option<Frame> {
+    pub fn farewell(&self, end: EndReason) -> Option<Frame> {
         match end {
-            End::Drain | End::MaxAge | End::Replaced => {
+            EndReason::Drain | EndReason::MaxAge | EndReason::Replaced => {
                 let mut encoder = Encoder::new();
                 encoder.retry(self.report.jittered_retry(self.subscription.stream().progress().retry));
                 Some(encoder.finish())
             }
-            End::Error => {
+            EndReason::Error => {
                 let rejection = self.refusal.clone().or_else(|| match self.subscription.stream().progress().phase {
                     Phase::Refused(error) => Some(Rejection::Upstream(error)),
                     Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
@@ -313,7 +326,13 @@ impl Delivery {
                 let id = self.settling.as_ref().and_then(|settling| settling.wish().after.id().cloned());
                 rejection.map(|rejection| rejection.late(id))
             }
-            End::Client | End::Expired | End::Revoked | End::Lagged | End::Stalled | End::Complete | End::Limit => None,
+            EndReason::Client
+            | EndReason::Expired
+            | EndReason::Revoked
+            | EndReason::Lagged
+            | EndReason::Stalled
+            | EndReason::Complete
+            | EndReason::Limit => None,
         }
     }
 }

@@ -21,7 +21,7 @@ use super::life::Life;
 use super::report::Ending;
 use super::writer::{GRACE, heartbeat};
 use crate::stream::{EventStream, Offset, Taken};
-use crate::telemetry::End;
+use crate::telemetry::EndReason;
 
 /// Largest piece handed out: what is in other hands no longer counts as unsent here.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -80,7 +80,7 @@ impl EventBody {
     /// Polled while what it gave last waits for the client; completes when the client is to be cut off.
     pub fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
         if is_stalled {
-            self.delivery.ended(End::Stalled);
+            self.delivery.ended(EndReason::Stalled);
             return Poll::Ready(());
         }
         self.waits_for_client(true);
@@ -93,7 +93,7 @@ impl EventBody {
 
     /// It has panicked, and goes no further.
     pub fn fail(&mut self) {
-        self.delivery.ended(End::Error);
+        self.delivery.ended(EndReason::Error);
     }
 
     fn waits_for_client(&mut self, is_waiting: bool) {
@@ -136,12 +136,12 @@ impl EventBody {
                     self.delivery.sent_heartbeat(bytes.len());
                     self.waiting = Some(bytes);
                 }
-                Step::End(end) => self.end(end),
+                Step::EndReason(end) => self.end(end),
             }
         }
     }
 
-    fn end(&mut self, end: End) {
+    fn end(&mut self, end: EndReason) {
         self.delivery.ended(end);
         self.over = if self.delivery.is_cut(end) { Over::Cutting } else { Over::Clean };
         if let Some(farewell) = self.delivery.farewell(end) {
@@ -189,7 +189,7 @@ pub async fn guard(life: Life, attention: Weak<Attention>, stream: Arc<EventStre
             sleep(GRACE).await;
             (attention.strong_count() > 0).then_some(end)
         }
-        is_stalled = stalled(&attention, &stream, stall) => is_stalled.then_some(End::Stalled),
+        is_stalled = stalled(&attention, &stream, stall) => is_stalled.then_some(EndReason::Stalled),
     };
     // The log must not be held for a connection that has other things to do.
     drop(stream);

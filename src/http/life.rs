@@ -16,13 +16,13 @@ use tracing::info;
 use super::permission::Permission;
 use crate::arithmetic;
 use crate::tasks::Draining;
-use crate::telemetry::{End, RouteMetrics};
+use crate::telemetry::{EndReason, RouteMetrics};
 
 /// What bounds one response's life.
 #[derive(Clone)]
 pub struct Life {
     /// The earliest moment that is known in advance.
-    deadline: Option<(Instant, End)>,
+    deadline: Option<(Instant, EndReason)>,
     draining: Draining,
     /// How long after the drain began this response leaves.
     departure: Duration,
@@ -39,7 +39,7 @@ impl Life {
 
     /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
     pub fn at_most(&mut self, most: Duration, share: f64) {
-        bound(&mut self.deadline, Instant::now() + arithmetic::scale(most, 1.0 - 0.1 * share), End::MaxAge);
+        bound(&mut self.deadline, Instant::now() + arithmetic::scale(most, 1.0 - 0.1 * share), EndReason::MaxAge);
     }
 
     /// Ends when another gets its place.
@@ -51,7 +51,7 @@ impl Life {
     pub fn while_permitted(&mut self, permission: Permission, spread: Duration, share: f64) {
         if let Some(expires_at) = permission.expires_at() {
             let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-            bound(&mut self.deadline, Instant::now() + left - head_start(left, spread, share), End::Expired);
+            bound(&mut self.deadline, Instant::now() + left - head_start(left, spread, share), EndReason::Expired);
         }
         self.permission = Some(permission);
     }
@@ -60,7 +60,7 @@ impl Life {
     ///
     /// One timer, whatever bounds the life: every client has such a future for as long as it reads.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
-    pub fn over(mut self) -> impl Future<Output = End> + Send {
+    pub fn over(mut self) -> impl Future<Output = EndReason> + Send {
         async move {
             let mut is_draining = false;
             loop {
@@ -74,11 +74,11 @@ impl Life {
                 let changed = OptionFuture::from(self.permission.as_mut().map(Permission::changed));
                 let replaced = OptionFuture::from(self.replaced.as_ref().map(CancellationToken::cancelled));
                 tokio::select! {
-                    Some(()) = replaced => return End::Replaced,
+                    Some(()) = replaced => return EndReason::Replaced,
                     Some(end) = first => return end,
                     since = self.draining.since(), if !is_draining => {
                         is_draining = true;
-                        bound(&mut self.deadline, since + self.departure, End::Drain);
+                        bound(&mut self.deadline, since + self.departure, EndReason::Drain);
                     }
                     Some(changed) = changed => if let Err(end) = changed {
                         return end;
@@ -103,11 +103,11 @@ const SPREAD_FROM: Duration = Duration::from_secs(60);
 
 /// Completes as `life` does. If `unenforced`, the life that the response would have if the route enforced its rules, ends
 /// before by the token, that is logged and counted.
-pub async fn noting(life: Life, unenforced: Life, metrics: Arc<RouteMetrics>) -> End {
+pub async fn noting(life: Life, unenforced: Life, metrics: Arc<RouteMetrics>) -> EndReason {
     let mut over = pin!(life.over());
     tokio::select! {
         end = &mut over => return end,
-        end = unenforced.over() => if matches!(end, End::Expired | End::Revoked) {
+        end = unenforced.over() => if matches!(end, EndReason::Expired | EndReason::Revoked) {
             metrics.auth_failure(end.as_str());
             info!(route = metrics.name(), reason = end.as_str(), "would end (auth.enforce = false)");
         },
@@ -115,7 +115,7 @@ pub async fn noting(life: Life, unenforced: Life, metrics: Arc<RouteMetrics>) ->
     over.await
 }
 
-fn bound(deadline: &mut Option<(Instant, End)>, at: Instant, end: End) {
+fn bound(deadline: &mut Option<(Instant, EndReason)>, at: Instant, end: EndReason) {
     if deadline.is_none_or(|(earliest, _)| at < earliest) {
         *deadline = Some((at, end));
     }

@@ -17,7 +17,7 @@ use super::target::Target;
 use crate::auth::{Denied, Grant, Standing, TokenFault, Wanted};
 use crate::route::Route;
 use crate::stream::EventStream;
-use crate::telemetry::End;
+use crate::telemetry::EndReason;
 
 /// See the module.
 #[derive(Clone)]
@@ -66,24 +66,24 @@ impl Permission {
     ///
     /// # Errors
     /// It has been taken back, for this reason.
-    pub fn taken_back(&mut self) -> Result<Option<(Instant, End)>, End> {
+    pub fn taken_back(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
         // Marked as seen before it is looked at: a change in between is seen in the next round.
         self.changes.borrow_and_update();
         let now = SystemTime::now();
         match self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, now)) {
             None | Some(Standing::Valid) => {}
-            Some(Standing::Expired) => return Err(End::Expired),
-            Some(Standing::Revoked | Standing::KeyRemoved) => return Err(End::Revoked),
+            Some(Standing::Expired) => return Err(EndReason::Expired),
+            Some(Standing::Revoked | Standing::KeyRemoved) => return Err(EndReason::Revoked),
         }
         let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
         match self.judge(now) {
             Judgement::Stays => {
                 self.leaves_at = None;
-                Ok(self.until.map(|end| (until(end), End::Expired)))
+                Ok(self.until.map(|end| (until(end), EndReason::Expired)))
             }
             Judgement::Moves => {
                 let departure = self.departure;
-                Ok(Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), End::Drain)))
+                Ok(Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), EndReason::Drain)))
             }
             Judgement::Ends(end) => Err(end),
         }
@@ -93,8 +93,8 @@ impl Permission {
     ///
     /// # Errors
     /// Nobody is left who could say.
-    pub fn changed(&mut self) -> impl Future<Output = Result<(), End>> + Send {
-        self.changes.changed().map_err(|_| End::Revoked)
+    pub fn changed(&mut self) -> impl Future<Output = Result<(), EndReason>> + Send {
+        self.changes.changed().map_err(|_| EndReason::Revoked)
     }
 
     /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;
@@ -102,7 +102,7 @@ impl Permission {
     fn judge(&mut self, now: SystemTime) -> Judgement {
         let routes = self.gate.routes.load();
         let Ok((route, captures)) = routes.find(&self.host, &self.path) else {
-            return if self.grant.is_none() { Judgement::Stays } else { Judgement::Ends(End::Revoked) };
+            return if self.grant.is_none() { Judgement::Stays } else { Judgement::Ends(EndReason::Revoked) };
         };
         // The usual case: whatever has changed, the configuration has not.
         if Arc::ptr_eq(route, &self.route) {
@@ -110,7 +110,7 @@ impl Permission {
         }
         // What a client shares parts it from others: without its request nobody can say on which side it would be.
         if route.settings.share != self.route.settings.share {
-            return Judgement::Ends(End::Revoked);
+            return Judgement::Ends(EndReason::Revoked);
         }
         self.until = None;
         match (&route.authorizer, &self.grant) {
@@ -120,11 +120,11 @@ impl Permission {
                 let shared = Some(&*self.stream.key().shared);
                 match authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures, shared }, now) {
                     Ok(until) => self.until = Some(until).filter(|until| *until < grant.expires_at()),
-                    Err(Denied::Invalid(TokenFault::Expired)) => return Judgement::Ends(End::Expired),
-                    Err(_) => return Judgement::Ends(End::Revoked),
+                    Err(Denied::Invalid(TokenFault::Expired)) => return Judgement::Ends(EndReason::Expired),
+                    Err(_) => return Judgement::Ends(EndReason::Revoked),
                 }
             }
-            (Some(_), None) => return Judgement::Ends(End::Revoked),
+            (Some(_), None) => return Judgement::Ends(EndReason::Revoked),
         }
         // Compared with the route that opened the stream, which is the one it was last found the same as.
         if route.source != self.route.source {
@@ -141,5 +141,5 @@ enum Judgement {
     /// It may read, but what it reads is elsewhere now.
     Moves,
     /// It may not read any longer.
-    Ends(End),
+    Ends(EndReason),
 }

@@ -13,7 +13,7 @@ use super::shown;
 use super::verdict::PENDING;
 use crate::arithmetic;
 use crate::stream::{EventStream, Gap, Taken, Verdict};
-use crate::telemetry::{self, ACCESS, End, RouteMetrics};
+use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
 pub struct Report {
@@ -41,15 +41,15 @@ struct Known {
 
 /// Why a response ends, said once by whoever knows first. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Ending(Arc<OnceLock<End>>);
+pub struct Ending(Arc<OnceLock<EndReason>>);
 
 impl Ending {
     /// Says why, unless it has been said.
-    pub fn set(&self, end: End) {
+    pub fn set(&self, end: EndReason) {
         self.0.get_or_init(|| end);
     }
 
-    fn get(&self) -> Option<End> {
+    fn get(&self) -> Option<EndReason> {
         self.0.get().copied()
     }
 }
@@ -78,10 +78,10 @@ impl Report {
     pub fn settled(&mut self, verdict: Verdict) {
         self.known.verdict = Some(verdict);
         self.metrics.settled(match verdict {
-            Verdict::Live => telemetry::Verdict::Live,
-            Verdict::Replay { .. } => telemetry::Verdict::Replay,
-            Verdict::Resumed { .. } => telemetry::Verdict::Resumed,
-            Verdict::Gap(_) => telemetry::Verdict::Gap,
+            Verdict::Live => telemetry::VerdictLabel::Live,
+            Verdict::Replay { .. } => telemetry::VerdictLabel::Replay,
+            Verdict::Resumed { .. } => telemetry::VerdictLabel::Resumed,
+            Verdict::Gap(_) => telemetry::VerdictLabel::Gap,
         });
     }
 
@@ -113,7 +113,7 @@ impl Report {
     }
 
     /// Why it ends. The first reason counts.
-    pub fn ended(&self, end: End) {
+    pub fn ended(&self, end: EndReason) {
         self.known.ending.set(end);
     }
 
@@ -137,10 +137,10 @@ impl Drop for Report {
     fn drop(&mut self) {
         let Known { caller, verdict, ending, stream, .. } = &*self.known;
         // What ends with a panic was not ended by its client.
-        let unsaid = if std::thread::panicking() { End::Error } else { End::Client };
+        let unsaid = if std::thread::panicking() { EndReason::Error } else { EndReason::Client };
         let end = ending.get().unwrap_or(unsaid);
         if verdict.is_none() {
-            self.metrics.settled(telemetry::Verdict::Pending);
+            self.metrics.settled(telemetry::VerdictLabel::Pending);
         }
         let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
         self.metrics.ended(caller.protocol, end);

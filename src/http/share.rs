@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::rejection::Rejection;
 use super::target::parameters;
 use crate::auth::{ClaimPath, Grant};
-use crate::route::{Share, percent};
+use crate::route::{ShareSettings, percent};
 
 /// The shared values of one request, for the key and for the upstream.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Shared {
 ///
 /// # Errors
 /// 431 for more, 400 for a value that holds control characters or what a header cannot.
-pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>, most: usize) -> Result<Shared, Rejection> {
+pub fn values(share: &ShareSettings, head: &Parts, grant: Option<&Grant>, most: usize) -> Result<Shared, Rejection> {
     let mut shared = Shared { room: most, most, ..Shared::default() };
     for (name, value) in query_parameters(share, head.uri.query())? {
         shared.add_parameter(name, value)?;
@@ -60,7 +60,7 @@ pub fn values(share: &Share, head: &Parts, grant: Option<&Grant>, most: usize) -
 ///
 /// # Errors
 /// 400 for a value that is not UTF-8.
-pub fn query_parameters(share: &Share, query: Option<&str>) -> Result<Vec<(String, String)>, Rejection> {
+pub fn query_parameters(share: &ShareSettings, query: Option<&str>) -> Result<Vec<(String, String)>, Rejection> {
     let mut pairs = Vec::new();
     for name in &share.query {
         pairs.extend(parameters(query, name)?.into_iter().map(|value| (name.clone(), value)));
@@ -106,20 +106,20 @@ mod tests {
 
     use super::*;
 
-    fn shared_query(share: &Share, query: &str) -> Result<Shared, Rejection> {
+    fn shared_query(share: &ShareSettings, query: &str) -> Result<Shared, Rejection> {
         values(share, &Request::get(format!("/a?{query}")).body(()).expect("a request").into_parts().0, None, 100)
     }
 
-    fn topics() -> Share {
-        Share { query: vec!["topic".to_owned(), "x[]".to_owned()], ..Share::default() }
+    fn topics() -> ShareSettings {
+        ShareSettings { query: vec!["topic".to_owned(), "x[]".to_owned()], ..ShareSettings::default() }
     }
 
     #[test]
     fn a_parameter_never_stands_for_a_header_of_the_same_name() {
-        let share = Share {
+        let share = ShareSettings {
             query: vec!["x-tenant".to_owned()],
             headers: vec![HeaderName::from_static("x-tenant")],
-            ..Share::default()
+            ..ShareSettings::default()
         };
         let shared = |request: http::request::Builder| {
             values(&share, &request.body(()).expect("a request").into_parts().0, None, 100).expect("values")

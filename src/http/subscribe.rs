@@ -31,9 +31,9 @@ use crate::arithmetic;
 use crate::auth::{Authorizer, Grant};
 use crate::chance;
 use crate::listen::{self, Takeover, Unread};
-use crate::route::{Keeping, Route, RouteObserver, WhenDown};
+use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
-use crate::telemetry::End;
+use crate::telemetry::EndReason;
 use crate::upstream::HttpEventSource;
 
 /// Answers a request that may read the stream.
@@ -101,7 +101,7 @@ pub async fn respond(
         life
     });
     life.while_permitted(permission(binding), expiry_spread, share);
-    let over: BoxFuture<'static, End> = match unenforced {
+    let over: BoxFuture<'static, EndReason> = match unenforced {
         None => Box::pin(life.clone().over()),
         Some(unenforced) => Box::pin(life::noting(life.clone(), unenforced, route.metrics.clone())),
     };
@@ -236,7 +236,7 @@ fn open(
 
 /// How the streams of a route are made.
 pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
-    let store = gate.store.clone().filter(|_| route.settings.replay.store == Keeping::Disk);
+    let store = gate.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
     StreamSpec {
         policy: route.settings.stream,
         source,

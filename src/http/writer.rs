@@ -21,7 +21,7 @@ use super::delivery::{Delivery, Step};
 use crate::listen::Transport;
 use crate::sse::{Encoder, Frame};
 use crate::stream::Taken;
-use crate::telemetry::End;
+use crate::telemetry::EndReason;
 
 /// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
 pub const GRACE: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ enum Cut {
     /// The client took nothing for too long.
     Stalled,
     /// The response's life was over and the client did not take the rest within the grace.
-    Over(End),
+    Over(EndReason),
 }
 
 /// What a client's task does beside writing events at once.
@@ -78,7 +78,7 @@ enum Pause {
     /// A comment is due.
     Heartbeat,
     /// Nothing more is to be written.
-    End(End),
+    EndReason(EndReason),
     /// The connection is broken.
     Broken,
 }
@@ -112,8 +112,8 @@ impl Writer {
             Pause::Held(held) => self.write_slowly(VecDeque::from([Bytes::from(held)])).await,
             Pause::Unsent(taken, sent) => self.write_rest(taken, sent).await,
             Pause::Heartbeat => self.write_heartbeat().await,
-            Pause::Broken | Pause::End(End::Client) => Err(Cut::Broken),
-            Pause::End(end) => {
+            Pause::Broken | Pause::EndReason(EndReason::Client) => Err(Cut::Broken),
+            Pause::EndReason(end) => {
                 // What follows is at its best: the reason is known.
                 self.delivery.ended(end);
                 self.finish(end).await;
@@ -122,8 +122,8 @@ impl Writer {
         };
         let end = match done {
             Ok(()) => return Some(self),
-            Err(Cut::Broken) => End::Client,
-            Err(Cut::Stalled) => End::Stalled,
+            Err(Cut::Broken) => EndReason::Client,
+            Err(Cut::Stalled) => EndReason::Stalled,
             Err(Cut::Over(end)) => end,
         };
         self.delivery.ended(end);
@@ -137,12 +137,12 @@ impl Writer {
             let Self { transport, delivery, batch, thrown_away, is_limited, .. } = self;
             let left = |cx: &mut Context<'_>| match is_limited {
                 true => Poll::Pending,
-                false => poll_left(transport, cx, thrown_away).map(|()| End::Client),
+                false => poll_left(transport, cx, thrown_away).map(|()| EndReason::Client),
             };
             let taken = match ready!(delivery.poll_next(cx, *batch, left)) {
                 Step::Frames(taken) => taken,
                 Step::Heartbeat => return Poll::Ready(Pause::Heartbeat),
-                Step::End(end) => return Poll::Ready(Pause::End(end)),
+                Step::EndReason(end) => return Poll::Ready(Pause::EndReason(end)),
             };
             match write_at_once(transport, cx, &taken.frames) {
                 Err(_) => return Poll::Ready(Pause::Broken),
@@ -174,11 +174,11 @@ impl Writer {
     }
 
     /// Ends the response as it is to end, and the connection with it, if the client takes it within the grace.
-    async fn finish(&mut self, end: End) {
+    async fn finish(&mut self, end: EndReason) {
         let _ = timeout(GRACE, self.close(end)).await;
     }
 
-    async fn close(&mut self, end: End) -> io::Result<()> {
+    async fn close(&mut self, end: EndReason) -> io::Result<()> {
         if let Some(farewell) = self.delivery.farewell(end) {
             self.transport.write_all(&farewell.chunk()).await?;
         }

@@ -19,7 +19,7 @@ use tokio::time::{Sleep, sleep};
 use super::connection::ResponseBody;
 use super::pace::InRequest;
 use super::send_window::SendWindow;
-use crate::aside::Aside;
+use crate::aside::SideWaker;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) enum Ended {
 /// A request that is being answered, or its response while it is sent.
 pub(super) struct Exchange<B> {
     stage: Stage<B>,
-    aside: Aside,
+    aside: SideWaker,
     _request: InRequest,
 }
 
@@ -69,7 +69,7 @@ impl<B: ResponseBody> Exchange<B> {
         request: InRequest,
     ) -> Self {
         let answering = Answering { answer, respond, _body: body, is_head: method == Method::HEAD };
-        Self { stage: Stage::Answering(answering), aside: Aside::default(), _request: request }
+        Self { stage: Stage::Answering(answering), aside: SideWaker::default(), _request: request }
     }
 
     /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to

@@ -25,7 +25,7 @@ use super::resets::{Budget, Resets};
 use super::send_window::Shut;
 use super::transport::Transport;
 use super::unserved::Unserved;
-use crate::aside::Aside;
+use crate::aside::SideWaker;
 use crate::limits::Limits;
 use crate::panics::Panics;
 use crate::tasks::Tasks;
@@ -73,11 +73,11 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
     Some(Serving {
         connection,
         wire,
-        inbox: Aside::default(),
+        inbox: SideWaker::default(),
         exchanges: Vec::new(),
         service,
         peer,
-        aside: Aside::default(),
+        aside: SideWaker::default(),
         tick: Box::pin(sleep(pace.tick())),
         pace,
         departure,
@@ -107,13 +107,13 @@ pub(super) struct Serving<B, S> {
     connection: Connection<Gathered<Transport>, Bytes>,
     wire: Arc<Wire>,
     /// Where the connection, and not one of its streams, leaves word.
-    inbox: Aside,
+    inbox: SideWaker,
     exchanges: Vec<Exchange<B>>,
     service: S,
     peer: Peer,
     pace: Arc<Pace>,
     /// For what is neither the connection nor its streams: time, and the gateway's leaving.
-    aside: Aside,
+    aside: SideWaker,
     tick: Pin<Box<Sleep>>,
     departure: BoxFuture<'static, ()>,
     keepalive: Keepalive,

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::aside::Aside;
+use crate::aside::SideWaker;
 
 tokio::task_local! {
     static LEASH: Leash;
@@ -25,7 +25,7 @@ struct Leash(Arc<Mutex<Option<Guard>>>);
 struct Guard {
     guard: BoxFuture<'static, ()>,
     /// It is not polled for every piece that the response sends.
-    aside: Aside,
+    aside: SideWaker,
 }
 
 /// Wraps `carrier` so that what runs inside it can be watched.
@@ -36,7 +36,7 @@ pub fn supervise<F: Future + Unpin>(carrier: F) -> Supervised<F> {
 /// Has the surrounding supervised future dropped when `guard` completes. A later guard takes an earlier one's place.
 pub fn watch(guard: impl Future<Output = ()> + Send + 'static) {
     let is_supervised = LEASH.try_with(|leash| {
-        *leash.0.lock() = Some(Guard { guard: Box::pin(guard), aside: Aside::default() });
+        *leash.0.lock() = Some(Guard { guard: Box::pin(guard), aside: SideWaker::default() });
     });
     debug_assert!(is_supervised.is_ok(), "every response is carried by a supervised future");
 }

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use super::certificates::{self, CertificateError, Certificates};
 use super::settings::{TlsSettings, TlsVersion};
 use super::tls_stream::TlsStream;
-use crate::files::Watched;
+use crate::files::FilePoller;
 
 /// TLS for one listener. Shared by all its connections.
 pub struct Tls {
@@ -74,9 +74,9 @@ impl Tls {
     }
 
     /// The files it was built from.
-    pub fn files(&self) -> Watched {
+    pub fn files(&self) -> FilePoller {
         let pairs = self.settings.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
-        Watched::new(pairs.chain(self.settings.client_ca.clone()))
+        FilePoller::new(pairs.chain(self.settings.client_ca.clone()))
     }
 
     /// When each certificate ends, with its file.

@@ -10,7 +10,7 @@ use super::template::PathTemplate;
 use crate::auth::RuleSettings;
 use crate::stream::{CatchUpLimit, Policy};
 pub use crate::stream::{OnGap, Start};
-use crate::upstream::Target;
+use crate::upstream::UpstreamSettings;
 
 /// One configured route.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Settings {
     /// Which paths it answers.
     pub path: PathPattern,
     /// Where its events come from.
-    pub upstream: Arc<Target>,
+    pub upstream: Arc<UpstreamSettings>,
     /// What is asked of the upstream, filled with the captures.
     pub upstream_path: PathTemplate,
     /// Who may read it.
@@ -32,11 +32,11 @@ pub struct Settings {
     /// Answer 429 and 503 to an event-stream request as a short 200.
     pub soft_refusal: bool,
     /// What besides the path makes two clients different streams.
-    pub share: Share,
+    pub share: ShareSettings,
     /// How clients resume.
-    pub replay: Replay,
+    pub replay: ReplaySettings,
     /// How events reach clients.
-    pub delivery: Delivery,
+    pub delivery: DeliverySettings,
     /// How the stream itself is kept.
     pub stream: Policy,
     /// Which pages of other origins may read it.
@@ -63,7 +63,7 @@ pub enum Open {
 
 /// `[routes.share]`: parts of the stream key that also go upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Share {
+pub struct ShareSettings {
     /// Query parameters, in this order.
     pub query: Vec<String>,
     /// Request headers.
@@ -74,7 +74,7 @@ pub struct Share {
 
 /// `[routes.replay]`, as far as it is about one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replay {
+pub struct ReplaySettings {
     /// Where a client without an id starts.
     pub start: Start,
     /// Where a client starts whose id is not in the log.
@@ -84,7 +84,7 @@ pub struct Replay {
     /// The query parameters read when the `Last-Event-ID` header is absent. Default `last_event_id` and `lastEventId`.
     pub query_id: Vec<String>,
     /// Where the log is kept. Default in memory.
-    pub store: Keeping,
+    pub store: LogStorage,
     /// Bounds of catching up an id that is older than the log from the upstream's own history. `None`, the default: such
     /// an id is a gap.
     pub read_through: Option<CatchUpLimit>,
@@ -105,7 +105,7 @@ pub enum VerdictForm {
 
 /// Where the event logs of a route's streams are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Keeping {
+pub enum LogStorage {
     /// In memory alone.
     Memory,
     /// On disk as well: they survive a restart.
@@ -114,7 +114,7 @@ pub enum Keeping {
 
 /// `[routes.delivery]`: how events reach clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct DeliverySettings {
     /// A comment after this long without an event. Default 15 s.
     pub heartbeat: Duration,
     /// Advertised reconnection time while the upstream has not said its own. Default 2 s.

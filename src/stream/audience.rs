@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::log::Offset;
 use crate::arithmetic;
-use crate::aside::Slate;
+use crate::aside::WakeFlag;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -265,7 +265,7 @@ impl Seat {
 
 /// What its reader's task is told lies with what the reader touches anyway. Word for who has left reaches who came after
 /// and makes it look once for nothing.
-impl Slate for Seat {
+impl WakeFlag for Seat {
     fn state(&self) -> &AtomicU8 {
         &self.place().slate
     }

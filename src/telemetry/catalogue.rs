@@ -3,7 +3,7 @@
 //! Every metric that is recorded anywhere stands in [`ALL`] with its help text. Units are base units and part of
 //! the name; a counter's name ends in `_total`. The `process_*` metrics are rendered apart: see the process module.
 
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -11,7 +11,7 @@ pub(super) enum Kind {
 
 pub(super) struct Description {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: MetricKind,
     pub(super) help: &'static str,
 }
 
@@ -21,7 +21,7 @@ macro_rules! catalogue {
 
         /// All metrics of the catalogue.
         pub(super) const ALL: &[Description] =
-            &[$(Description { name: $name, kind: Kind::$kind, help: $help }),*];
+            &[$(Description { name: $name, kind: MetricKind::$kind, help: $help }),*];
     };
 }
 
@@ -142,7 +142,7 @@ mod tests {
         assert!(ALL.len() > 20);
         for Description { name, kind, help } in ALL {
             assert!(name.starts_with("rillgate_"), "{name}");
-            assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
+            assert_eq!(name.ends_with("_total"), matches!(kind, MetricKind::Counter), "{name}");
             assert!(help.ends_with('.'), "{name}");
         }
     }
@@ -154,9 +154,9 @@ mod tests {
         let types = process.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let mut metrics: Vec<(&str, &str)> = types.collect();
         metrics.extend(ALL.iter().map(|metric| match metric.kind {
-            Kind::Counter => (metric.name, "counter"),
-            Kind::Gauge => (metric.name, "gauge"),
-            Kind::Histogram => (metric.name, "histogram"),
+            MetricKind::Counter => (metric.name, "counter"),
+            MetricKind::Gauge => (metric.name, "gauge"),
+            MetricKind::Histogram => (metric.name, "histogram"),
         }));
         for (name, kind) in &metrics {
             let row = format!("| `{name}` | {kind} |");
@@ -170,11 +170,11 @@ mod tests {
 
     #[test]
     fn the_page_of_the_metrics_has_every_word_of_the_fixed_labels() {
-        use crate::telemetry::label::{End, Protocol, State, Verdict};
+        use crate::telemetry::label::{EndReason, Protocol, StreamState, VerdictLabel};
         let page = include_str!("../../docs/metrics.md");
-        let ends = End::ALL.map(End::as_str).to_vec();
-        let verdicts = Verdict::ALL.map(Verdict::as_str).to_vec();
-        let states = State::ALL.map(State::as_str).to_vec();
+        let ends = EndReason::ALL.map(EndReason::as_str).to_vec();
+        let verdicts = VerdictLabel::ALL.map(VerdictLabel::as_str).to_vec();
+        let states = StreamState::ALL.map(StreamState::as_str).to_vec();
         let protocols = Protocol::ALL.map(Protocol::as_str).to_vec();
         for (metric, words) in [
             (SUBSCRIPTIONS_ENDED, ends),

@@ -14,7 +14,7 @@ pub enum Protocol {
 
 /// How a subscription began; label `verdict`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum VerdictLabel {
     /// No id was sent and the route starts live.
     Live,
     /// No id was sent and the route starts from history.
@@ -29,7 +29,7 @@ pub enum Verdict {
 
 /// Why a subscription ended; label `reason` of `subscriptions_ended_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum End {
+pub enum EndReason {
     /// The client left.
     Client,
     /// The token expired.
@@ -56,7 +56,7 @@ pub enum End {
 
 /// What a stream's upstream connection is doing; label `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum StreamState {
     /// The first connect is under way.
     Opening,
     /// Connected.
@@ -81,7 +81,7 @@ impl Protocol {
     }
 }
 
-impl Verdict {
+impl VerdictLabel {
     pub(super) const ALL: [Self; 5] = [Self::Live, Self::Replay, Self::Resumed, Self::Gap, Self::Pending];
 
     /// The label's value.
@@ -96,7 +96,7 @@ impl Verdict {
     }
 }
 
-impl End {
+impl EndReason {
     pub(super) const ALL: [Self; 11] = [
         Self::Client,
         Self::Expired,
@@ -129,7 +129,7 @@ impl End {
     }
 }
 
-impl State {
+impl StreamState {
     pub(super) const ALL: [Self; 5] = [Self::Opening, Self::Live, Self::Retrying, Self::Complete, Self::Stuck];
 
     /// The label's value.
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn a_variant_stands_at_its_own_index() {
         assert!(Protocol::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
-        assert!(Verdict::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
-        assert!(End::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
-        assert!(State::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(VerdictLabel::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(EndReason::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(StreamState::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
     }
 }

@@ -13,17 +13,17 @@ use super::family::Family;
 use super::label::Protocol;
 use super::registry::Registry;
 use super::route::RouteMetrics;
-use super::tally::{Level, Tally};
+use super::tally::{BufferedCounter, BufferedGauge};
 
 /// The numbers of one listener.
 pub struct ListenerMetrics {
-    connections: [Level; 2],
+    connections: [BufferedGauge; 2],
     shared: Arc<Accepted>,
 }
 
 /// What all listeners count together.
 pub(super) struct Accepted {
-    connections: Tally,
+    connections: BufferedCounter,
     handshakes: Family<&'static str>,
     waits: Family<&'static str>,
     unrouted: Arc<RouteMetrics>,
@@ -33,7 +33,7 @@ impl ListenerMetrics {
     pub(super) fn new(registry: &Registry, name: &str, shared: &Arc<Accepted>) -> Self {
         let gauge = |protocol: Protocol| {
             let labels = vec![Label::new("listener", name.to_owned()), Label::new("protocol", protocol.as_str())];
-            Level::new(registry.gauge(catalogue::CONNECTIONS, labels))
+            BufferedGauge::new(registry.gauge(catalogue::CONNECTIONS, labels))
         };
         Self { connections: Protocol::ALL.map(gauge), shared: shared.clone() }
     }
@@ -76,7 +76,7 @@ impl ListenerMetrics {
     }
 
     pub(super) fn publish(&self) {
-        self.connections.iter().for_each(Level::publish);
+        self.connections.iter().for_each(BufferedGauge::publish);
     }
 }
 
@@ -87,7 +87,7 @@ impl Accepted {
         handshakes.prepare(&["ok"]);
         let waits = Family::new(registry, catalogue::RATE_WAITS, Vec::new(), "limit");
         waits.prepare(&["accepts_per_second", "handshakes_per_second", "open_files"]);
-        let connections = Tally::new(registry.counter(catalogue::CONNECTIONS_TOTAL, Vec::new()));
+        let connections = BufferedCounter::new(registry.counter(catalogue::CONNECTIONS_TOTAL, Vec::new()));
         Self { connections, handshakes, waits, unrouted }
     }
 

@@ -16,7 +16,7 @@ mod route;
 mod store;
 mod tally;
 
-pub use label::{End, Protocol, State, Verdict};
+pub use label::{EndReason, Protocol, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;
 pub use logging::ACCESS;
 pub use metrics::Metrics;

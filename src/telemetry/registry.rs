@@ -8,7 +8,7 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::catalogue::{self, Kind};
+use super::catalogue::{self, MetricKind};
 
 /// A shared recorder with every metric described.
 #[derive(Clone)]
@@ -31,9 +31,13 @@ impl Registry {
         for description in catalogue::ALL {
             // No unit: the names carry it already, and the exporter would spell it again.
             match description.kind {
-                Kind::Counter => recorder.describe_counter(description.name.into(), None, description.help.into()),
-                Kind::Gauge => recorder.describe_gauge(description.name.into(), None, description.help.into()),
-                Kind::Histogram => recorder.describe_histogram(description.name.into(), None, description.help.into()),
+                MetricKind::Counter => {
+                    recorder.describe_counter(description.name.into(), None, description.help.into())
+                }
+                MetricKind::Gauge => recorder.describe_gauge(description.name.into(), None, description.help.into()),
+                MetricKind::Histogram => {
+                    recorder.describe_histogram(description.name.into(), None, description.help.into())
+                }
             }
         }
         Self { recorder: Arc::new(recorder) }

@@ -11,9 +11,9 @@ use metrics::{Histogram, Label};
 
 use super::catalogue::{self, GAP_REASONS};
 use super::family::Family;
-use super::label::{End, Protocol, State, Verdict};
+use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
 use super::registry::Registry;
-use super::tally::{Level, Tally};
+use super::tally::{BufferedCounter, BufferedGauge};
 
 /// Refusals that alerts watch for. They exist at zero, so that an increase over them sees the first one.
 const FULL: [&str; 6] =
@@ -29,7 +29,7 @@ pub struct RouteMetrics {
     requests: Family<u16>,
     rejections: Family<&'static str>,
     auth_failures: Family<&'static str>,
-    carried: OnceLock<Carried>,
+    carried: OnceLock<StreamMetrics>,
 }
 
 /// Sums of a route for the status page, each since the start of the process unless it says otherwise.
@@ -56,21 +56,21 @@ pub struct RouteTotals {
 }
 
 /// The handles of a route that carries streams; all their series exist from the start.
-struct Carried {
-    subscribers: [Level; 2],
-    subscriptions: [Tally; Verdict::ALL.len()],
-    ended: [Tally; 11],
-    streams: [Level; State::ALL.len()],
-    upstream_events: Tally,
-    upstream_bytes: Tally,
+struct StreamMetrics {
+    subscribers: [BufferedGauge; 2],
+    subscriptions: [BufferedCounter; VerdictLabel::ALL.len()],
+    ended: [BufferedCounter; 11],
+    streams: [BufferedGauge; StreamState::ALL.len()],
+    upstream_events: BufferedCounter,
+    upstream_bytes: BufferedCounter,
     upstream_connects: Family<&'static str>,
-    events_delivered: Tally,
-    bytes_sent: Tally,
-    event_log_events: Level,
-    event_log_bytes: Level,
+    events_delivered: BufferedCounter,
+    bytes_sent: BufferedCounter,
+    event_log_events: BufferedGauge,
+    event_log_bytes: BufferedGauge,
     gaps: Family<&'static str>,
     read_throughs: Family<&'static str>,
-    fruitless_ends: Tally,
+    fruitless_ends: BufferedCounter,
     delivery: Histogram,
     lag: Histogram,
 }
@@ -109,12 +109,12 @@ impl RouteMetrics {
     }
 
     /// A subscription's verdict is known, or it ended before. Once for each.
-    pub fn settled(&self, verdict: Verdict) {
+    pub fn settled(&self, verdict: VerdictLabel) {
         self.carried().subscriptions[verdict as usize].add(1);
     }
 
     /// A subscription ended.
-    pub fn ended(&self, protocol: Protocol, end: End) {
+    pub fn ended(&self, protocol: Protocol, end: EndReason) {
         let carried = self.carried();
         carried.subscribers[protocol as usize].change(-1);
         carried.ended[end as usize].add(1);
@@ -185,8 +185,8 @@ impl RouteMetrics {
         carried.upstream_bytes.add(bytes);
     }
 
-    /// How many streams are in each state now, in the order of [`State`].
-    pub fn streams(&self, by_state: [usize; State::ALL.len()]) {
+    /// How many streams are in each state now, in the order of [`StreamState`].
+    pub fn streams(&self, by_state: [usize; StreamState::ALL.len()]) {
         let carried = self.carried();
         for (level, count) in carried.streams.iter().zip(by_state) {
             level.set(count);
@@ -203,14 +203,14 @@ impl RouteMetrics {
     /// The sums of this moment; zeros where the route never carried a stream.
     pub fn totals(&self) -> RouteTotals {
         let carried = self.carried.get();
-        let count = |tally: fn(&Carried) -> u64| carried.map_or(0, tally);
-        let level = |level: fn(&Carried) -> i64| carried.map_or(0, level);
+        let count = |tally: fn(&StreamMetrics) -> u64| carried.map_or(0, tally);
+        let level = |level: fn(&StreamMetrics) -> i64| carried.map_or(0, level);
         RouteTotals {
             route: self.name.clone(),
-            subscribers: level(|carried| carried.subscribers.iter().map(Level::value).sum()),
-            streams: level(|carried| carried.streams.iter().map(Level::value).sum()),
+            subscribers: level(|carried| carried.subscribers.iter().map(BufferedGauge::value).sum()),
+            streams: level(|carried| carried.streams.iter().map(BufferedGauge::value).sum()),
             streams_waiting: level(|carried| {
-                [State::Opening, State::Retrying, State::Stuck]
+                [StreamState::Opening, StreamState::Retrying, StreamState::Stuck]
                     .iter()
                     .map(|state| carried.streams[*state as usize].value())
                     .sum()
@@ -230,12 +230,12 @@ impl RouteMetrics {
         }
     }
 
-    fn carried(&self) -> &Carried {
-        self.carried.get_or_init(|| Carried::new(&self.registry, &self.name))
+    fn carried(&self) -> &StreamMetrics {
+        self.carried.get_or_init(|| StreamMetrics::new(&self.registry, &self.name))
     }
 }
 
-impl Carried {
+impl StreamMetrics {
     fn new(registry: &Registry, route: &str) -> Self {
         let labels = || vec![Label::new("route", route.to_owned())];
         let with = |label: &'static str, value: &'static str| {
@@ -243,8 +243,8 @@ impl Carried {
             labels.push(Label::new(label, value));
             labels
         };
-        let tally = |name| Tally::new(registry.counter(name, labels()));
-        let level = |name| Level::new(registry.gauge(name, labels()));
+        let tally = |name| BufferedCounter::new(registry.counter(name, labels()));
+        let level = |name| BufferedGauge::new(registry.gauge(name, labels()));
         let gaps = Family::new(registry, catalogue::GAPS, labels(), "reason");
         gaps.prepare(&GAP_REASONS);
         let upstream_connects = Family::new(registry, catalogue::UPSTREAM_CONNECTS, labels(), "result");
@@ -253,15 +253,16 @@ impl Carried {
         read_throughs.prepare(&["ok"]);
         Self {
             subscribers: Protocol::ALL.map(|protocol| {
-                Level::new(registry.gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str())))
+                BufferedGauge::new(registry.gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str())))
             }),
-            subscriptions: Verdict::ALL.map(|verdict| {
-                Tally::new(registry.counter(catalogue::SUBSCRIPTIONS, with("verdict", verdict.as_str())))
+            subscriptions: VerdictLabel::ALL.map(|verdict| {
+                BufferedCounter::new(registry.counter(catalogue::SUBSCRIPTIONS, with("verdict", verdict.as_str())))
             }),
-            ended: End::ALL
-                .map(|end| Tally::new(registry.counter(catalogue::SUBSCRIPTIONS_ENDED, with("reason", end.as_str())))),
-            streams: State::ALL
-                .map(|state| Level::new(registry.gauge(catalogue::STREAMS, with("state", state.as_str())))),
+            ended: EndReason::ALL.map(|end| {
+                BufferedCounter::new(registry.counter(catalogue::SUBSCRIPTIONS_ENDED, with("reason", end.as_str())))
+            }),
+            streams: StreamState::ALL
+                .map(|state| BufferedGauge::new(registry.gauge(catalogue::STREAMS, with("state", state.as_str())))),
             fruitless_ends: tally(catalogue::FRUITLESS_ENDS),
             upstream_events: tally(catalogue::UPSTREAM_EVENTS),
             upstream_bytes: tally(catalogue::UPSTREAM_BYTES),
@@ -285,8 +286,8 @@ impl Carried {
             &self.events_delivered,
             &self.bytes_sent,
         ];
-        tallies.into_iter().chain(&self.subscriptions).chain(&self.ended).for_each(Tally::publish);
+        tallies.into_iter().chain(&self.subscriptions).chain(&self.ended).for_each(BufferedCounter::publish);
         let levels = [&self.event_log_events, &self.event_log_bytes];
-        levels.into_iter().chain(&self.subscribers).chain(&self.streams).for_each(Level::publish);
+        levels.into_iter().chain(&self.subscribers).chain(&self.streams).for_each(BufferedGauge::publish);
     }
 }

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use metrics::{Counter, Gauge};
 
 /// A number that only grows.
-pub(super) struct Tally {
+pub(super) struct BufferedCounter {
     value: AtomicU64,
     counter: Counter,
 }
 
-impl Tally {
+impl BufferedCounter {
     pub(super) fn new(counter: Counter) -> Self {
         Self { value: AtomicU64::new(0), counter }
     }
@@ -33,12 +33,12 @@ impl Tally {
 }
 
 /// A number that goes up and down.
-pub(super) struct Level {
+pub(super) struct BufferedGauge {
     value: AtomicI64,
     gauge: Gauge,
 }
 
-impl Level {
+impl BufferedGauge {
     pub(super) fn new(gauge: Gauge) -> Self {
         Self { value: AtomicI64::new(0), gauge }
     }

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 
 use super::connector::{Io, connect, reason};
 use super::excerpt::shortened;
-use super::target::{Origin, Target};
+use super::target::{Origin, UpstreamSettings};
 
 type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 
@@ -39,7 +39,7 @@ pub enum ConnectError {
 }
 
 /// A response whose body is read together with its connection.
-pub struct Exchange {
+pub struct UpstreamExchange {
     driver: Option<Driver>,
     /// Status and head; the body is inside.
     pub response: Response<Incoming>,
@@ -50,10 +50,10 @@ pub struct Exchange {
 /// # Errors
 /// [`ConnectError`]. The time for the connection is bounded by the target; the time for the response is the caller's.
 pub async fn exchange(
-    target: &Target,
+    target: &UpstreamSettings,
     origin: &Origin,
     request: Request<Empty<Bytes>>,
-) -> Result<Exchange, ConnectError> {
+) -> Result<UpstreamExchange, ConnectError> {
     let io = connect(target, origin).await.map_err(ConnectError::Unreachable)?;
     let (mut sender, mut driver) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES)
@@ -74,10 +74,10 @@ pub async fn exchange(
         let is_closed = error.is_incomplete_message() || error.is_canceled() || is_reset(&error);
         if is_closed { ConnectError::Closed(chain(&error)) } else { ConnectError::Broken(chain(&error)) }
     })?;
-    Ok(Exchange { driver: (!is_closed).then_some(driver), response })
+    Ok(UpstreamExchange { driver: (!is_closed).then_some(driver), response })
 }
 
-impl Exchange {
+impl UpstreamExchange {
     /// The next bytes of the body; `None` at its clean end. Cancel-safe.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::excerpt::shortened;
-use super::target::{Origin, Target};
+use super::target::{Origin, UpstreamSettings};
 use crate::spoken::spoken;
 
 /// Anything that carries bytes both ways.
@@ -34,7 +34,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 ///
 /// # Errors
 /// Where there is no connection, and why, in words.
-pub(super) async fn connect(target: &Target, origin: &Origin) -> Result<Box<dyn Io>, String> {
+pub(super) async fn connect(target: &UpstreamSettings, origin: &Origin) -> Result<Box<dyn Io>, String> {
     let within = target.connect_timeout;
     let addresses = resolve(origin, within).await?;
     let connected = timeout(within, establish(target, origin, addresses)).await;
@@ -51,7 +51,11 @@ async fn resolve(origin: &Origin, within: Duration) -> Result<Vec<SocketAddr>, S
     }
 }
 
-async fn establish(target: &Target, origin: &Origin, addresses: Vec<SocketAddr>) -> Result<Box<dyn Io>, String> {
+async fn establish(
+    target: &UpstreamSettings,
+    origin: &Origin,
+    addresses: Vec<SocketAddr>,
+) -> Result<Box<dyn Io>, String> {
     let uri = Uri::builder().scheme(origin.scheme.clone()).authority(origin.authority.clone()).path_and_query("/");
     let uri = uri.build().expect("an origin is the beginning of a URL");
     let tcp = connector(addresses, target.connect_timeout).call(uri).await;

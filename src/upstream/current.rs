@@ -9,25 +9,25 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::target::Target;
+use super::target::UpstreamSettings;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Current(watch::Sender<Arc<Target>>);
+pub struct Current(watch::Sender<Arc<UpstreamSettings>>);
 
 impl Current {
     /// Of a route that has just been made.
-    pub fn new(target: Arc<Target>) -> Arc<Self> {
+    pub fn new(target: Arc<UpstreamSettings>) -> Arc<Self> {
         Arc::new(Self(watch::Sender::new(target)))
     }
 
     /// The target of this moment.
-    pub fn target(&self) -> Arc<Target> {
+    pub fn target(&self) -> Arc<UpstreamSettings> {
         self.0.borrow().clone()
     }
 
     /// Completes when there are other secrets than this target's. Cancel-safe.
-    pub async fn renewed(&self, than: &Target) {
+    pub async fn renewed(&self, than: &UpstreamSettings) {
         let mut current = self.0.subscribe();
         if current.wait_for(|target| !target.has_same_secrets(than)).await.is_err() {
             // Without whoever replaces it, it stays what it is.

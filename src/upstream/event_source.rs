@@ -19,11 +19,11 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, continuity, judge};
 use super::chained::Chained;
-use super::connection::{ConnectError, Exchange, exchange};
+use super::connection::{ConnectError, UpstreamExchange, exchange};
 use super::current::Current;
 use super::resource::Resource;
-use super::target::{Origin, Target};
-use crate::aside::Aside;
+use super::target::{Origin, UpstreamSettings};
+use crate::aside::SideWaker;
 use crate::sse::{EventId, Parser};
 use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
 
@@ -35,7 +35,7 @@ const REDIRECTS: usize = 5;
 pub struct HttpEventSource {
     upstream: Arc<Current>,
     /// The target of the last attempt.
-    tried: Mutex<Arc<Target>>,
+    tried: Mutex<Arc<UpstreamSettings>>,
     resource: Resource,
     /// What the route shares of its clients.
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -68,7 +68,7 @@ impl HttpEventSource {
     }
 
     /// Tries the origins in order: the next one when one is down, none further when one has refused.
-    async fn open_any(&self, target: &Arc<Target>, after: Option<&EventId>) -> Result<Opened, OpenError> {
+    async fn open_any(&self, target: &Arc<UpstreamSettings>, after: Option<&EventId>) -> Result<Opened, OpenError> {
         let mut last = None;
         for origin in &target.origins {
             let wait = target.open_timeout;
@@ -84,7 +84,7 @@ impl HttpEventSource {
 
     async fn open_at(
         &self,
-        target: &Arc<Target>,
+        target: &Arc<UpstreamSettings>,
         origin: &Origin,
         after: Option<&EventId>,
     ) -> Result<Opened, OpenError> {
@@ -114,7 +114,7 @@ impl HttpEventSource {
 
     fn request(
         &self,
-        target: &Target,
+        target: &UpstreamSettings,
         origin: &Origin,
         path: &str,
         after: Option<&EventId>,
@@ -139,8 +139,8 @@ impl HttpEventSource {
 
     fn items(
         &self,
-        target: &Arc<Target>,
-        exchange: Exchange,
+        target: &Arc<UpstreamSettings>,
+        exchange: UpstreamExchange,
     ) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
         let (upstream, with) = (self.upstream.clone(), target.clone());
         let renewal = async move { upstream.renewed(&with).await };
@@ -148,7 +148,7 @@ impl HttpEventSource {
         let parser = Parser::new(target.max_event);
         let reader = Reader {
             renewal: renewal.boxed().fuse(),
-            aside: Aside::default(),
+            aside: SideWaker::default(),
             exchange,
             unread: Bytes::new(),
             parser: if chained.is_some() { Chained::parser(parser) } else { parser },
@@ -177,8 +177,8 @@ impl EventSource for HttpEventSource {
 struct Reader {
     /// Completes when there are other secrets than those that it was opened with.
     renewal: Fuse<BoxFuture<'static, ()>>,
-    aside: Aside,
-    exchange: Exchange,
+    aside: SideWaker,
+    exchange: UpstreamExchange,
     /// Of what was read last, what the parser has not had.
     unread: Bytes,
     parser: Parser,

@@ -17,4 +17,4 @@ pub use current::{Current, Targets};
 pub use event_source::HttpEventSource;
 pub use resource::{Resource, query_names};
 pub use resume::Resume;
-pub use target::{Origin, Target};
+pub use target::{Origin, UpstreamSettings};

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 
 /// One configured upstream.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct UpstreamSettings {
     /// The table's name.
     pub name: String,
     /// Origins, tried in order on each connect. Never empty.
@@ -38,7 +38,7 @@ pub struct Target {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
-impl Target {
+impl UpstreamSettings {
     /// What of the headers makes the upstream another one: the names, and those values that are no secrets.
     pub fn identifying_headers(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
         self.headers.iter().map(|(name, value)| (name, Some(value).filter(|_| !self.secrets.contains(name))))

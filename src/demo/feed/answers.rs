@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::{Batch, Feed, Message, Random};
+use super::{Feed, FeedBatch, Message, Random};
 
 /// The answer that is being given.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Answers {
 }
 
 impl Feed for Answers {
-    fn next(&mut self, random: &mut Random) -> Batch {
+    fn next(&mut self, random: &mut Random) -> FeedBatch {
         let (question, answer) = Self::PAIRS[self.pair % Self::PAIRS.len()];
         let (wait, kind, data) = match self.state {
             State::Question => {
@@ -72,7 +72,7 @@ impl Feed for Answers {
                 (random.pause(200, 300), "done", json!({ "tokens": tokens }))
             }
         };
-        Batch { wait, messages: vec![Message { kind, data }] }
+        FeedBatch { wait, messages: vec![Message { kind, data }] }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::{Batch, Feed, Message, Random};
+use super::{Feed, FeedBatch, Message, Random};
 
 /// The deployment in progress.
 pub(in crate::demo) struct Deploys {
@@ -35,7 +35,7 @@ impl Default for Deploys {
 }
 
 impl Feed for Deploys {
-    fn next(&mut self, random: &mut Random) -> Batch {
+    fn next(&mut self, random: &mut Random) -> FeedBatch {
         // The first one soon: somebody is looking at an empty panel.
         let wait = if self.service.is_empty() { random.pause(300, 900) } else { random.pause(7_000, 9_000) };
         let (kind, text) = match Self::STAGES.get(self.stage) {
@@ -51,7 +51,7 @@ impl Feed for Deploys {
         };
         self.stage = (self.stage + 1) % (Self::STAGES.len() + 1);
         let data = json!({ "service": self.service, "build": self.build, "text": text });
-        Batch { wait, messages: vec![Message { kind, data }] }
+        FeedBatch { wait, messages: vec![Message { kind, data }] }
     }
 }
 

@@ -23,11 +23,11 @@ use super::random::Random;
 /// A source of messages without end.
 pub(super) trait Feed: Send {
     /// What comes next.
-    fn next(&mut self, random: &mut Random) -> Batch;
+    fn next(&mut self, random: &mut Random) -> FeedBatch;
 }
 
 /// Messages that come together, after a pause.
-pub(super) struct Batch {
+pub(super) struct FeedBatch {
     /// How long after the previous batch.
     pub(super) wait: Duration,
     /// In order; at least one.

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::{Batch, Feed, Message, Random};
+use super::{Feed, FeedBatch, Message, Random};
 
 /// What is quoted.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +48,12 @@ impl Prices {
 }
 
 impl Feed for Prices {
-    fn next(&mut self, random: &mut Random) -> Batch {
+    fn next(&mut self, random: &mut Random) -> FeedBatch {
         let Instrument { base, step, .. } = self.instrument;
         self.middle += random.bell() * step + (base - self.middle) * 0.002;
         let spread = step * (0.6 + 0.6 * random.uniform());
         let data = json!({ "bid": self.rounded(self.middle - spread), "ask": self.rounded(self.middle + spread) });
-        Batch { wait: random.pause(150, 550), messages: vec![Message { kind: "", data }] }
+        FeedBatch { wait: random.pause(150, 550), messages: vec![Message { kind: "", data }] }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::{Batch, Feed, Message, Random};
+use super::{Feed, FeedBatch, Message, Random};
 
 /// The bursts.
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Trades {
 }
 
 impl Feed for Trades {
-    fn next(&mut self, random: &mut Random) -> Batch {
+    fn next(&mut self, random: &mut Random) -> FeedBatch {
         // The first one soon: somebody is looking at an empty panel.
         let wait = if self.bursts == 0 { random.pause(800, 1_500) } else { random.pause(4_000, 9_000) };
         self.bursts += 1;
@@ -43,7 +43,7 @@ impl Feed for Trades {
                 Message { kind: "", data }
             })
             .collect();
-        Batch { wait, messages }
+        FeedBatch { wait, messages }
     }
 }
 

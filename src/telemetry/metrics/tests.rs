@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::telemetry::{End, Protocol, Verdict};
+use crate::telemetry::{EndReason, Protocol, VerdictLabel};
 
 fn assert_line(text: &str, line: &str) {
     assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
@@ -13,11 +13,11 @@ fn a_subscription_is_counted_up_and_down() {
     let route = metrics.route("prices");
 
     route.subscribed(Protocol::Http1);
-    route.settled(Verdict::Live);
+    route.settled(VerdictLabel::Live);
     route.subscribed(Protocol::Http2);
-    route.settled(Verdict::Gap);
+    route.settled(VerdictLabel::Gap);
     route.gap("evicted");
-    route.ended(Protocol::Http1, End::MaxAge);
+    route.ended(Protocol::Http1, EndReason::MaxAge);
     let text = metrics.render();
 
     assert_line(&text, r#"rillgate_build_info{version="1.2.3"} 1"#);

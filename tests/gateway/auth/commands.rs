@@ -91,7 +91,12 @@ async fn explain_tells_each_rule_and_never_the_token() {
         ("/prices/x", json!({ "streams": streams, "scope": "read" }), 0, "admitted"),
         // It knows the file of revocations alone, and says so.
         ("/prices/x", json!({ "streams": streams, "scope": "read" }), 0, "posted to a running gateway are not known"),
-        ("/prices/x", json!({ "streams": ["/orders/*"], "scope": "read" }), 1, "no pattern in the claim streams covers"),
+        (
+            "/prices/x",
+            json!({ "streams": ["/orders/*"], "scope": "read" }),
+            1,
+            "no pattern in the claim streams covers",
+        ),
         ("/prices/x", json!({ "streams": streams }), 1, "the claim scope does not have \"read\""),
         ("/prices/x", json!({ "streams": streams, "scope": "read", "exp": 1 }), 1, "expired"),
         ("/prices/x", json!({ "streams": streams, "scope": "read", "aud": "other" }), 1, "does not have \"rillgate\""),
