@@ -15,7 +15,7 @@ use crate::admin::{self, Introspect};
 use crate::auth::RevocationOrigin;
 use crate::http::Gate;
 use crate::sse::Frame;
-use crate::stream::{EventStream, Offset, Phase, Reader, Tap};
+use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Tap};
 use crate::telemetry::StreamState;
 
 pub use revocations::RevocationDesk;
@@ -130,7 +130,7 @@ fn slowest(stream: &EventStream) -> Vec<Value> {
     described
 }
 
-fn describe_reader(stream: &EventStream, reader: &Reader, bytes: usize) -> Value {
+fn describe_reader(stream: &EventStream, reader: &ReaderInfo, bytes: usize) -> Value {
     let (events, is_off_the_log) = {
         let log = stream.log();
         (log.events_until(log.end()).saturating_sub(reader.read), reader.next < log.start())

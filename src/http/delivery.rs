@@ -19,7 +19,9 @@ use super::verdict::late;
 use crate::aside::SideWaker;
 use crate::route::{EndForm, Lagging};
 use crate::sse::{Encoder, EventId, Frame};
-use crate::stream::{EventStream, Gap, Offset, Phase, Ready, Seat, Subscription, Taken, TellVerdict, Verdict};
+use crate::stream::{
+    EventStream, Gap, GapNotice, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle,
+};
 use crate::telemetry::EndReason;
 
 /// One client's reading of one stream.
@@ -28,7 +30,7 @@ use crate::telemetry::EndReason;
 #[repr(C)]
 pub struct Delivery {
     /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
-    aside: SideWaker<Seat>,
+    aside: SideWaker<WaiterHandle>,
     subscription: Subscription,
     until: Until,
     report: Report,
@@ -39,7 +41,7 @@ pub struct Delivery {
     /// Runs while more events are waited for.
     gathering: Option<Pin<Box<Sleep>>>,
     over: BoxFuture<'static, EndReason>,
-    tell: TellVerdict,
+    tell: GapNotice,
     end: EndForm,
     /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
     settling: Option<Box<Settling>>,
@@ -73,7 +75,7 @@ pub struct Terms {
     /// How long to wait for more events before writing.
     pub gather: Duration,
     /// How a gap is told.
-    pub tell: TellVerdict,
+    pub tell: GapNotice,
     /// How it ends when its client should come back.
     pub end: EndForm,
     /// How far to go.
@@ -86,7 +88,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub enum Step {
     /// These frames.
-    Frames(Taken),
+    Frames(ReadBatch),
     /// A comment, to show that the connection lives.
     Heartbeat,
     /// Nothing more, for this reason.
@@ -241,13 +243,13 @@ impl Delivery {
         self.subscription.skip();
         self.report.gap(Gap::Lagged);
         let id = self.subscription.id_in_force().unwrap_or_default();
-        let told = (self.tell)(Verdict::Gap(Gap::Lagged), &id);
+        let told = (self.tell)(ResumeVerdict::Gap(Gap::Lagged), &id);
         // The id in force is another one now, whether or not the gap is told and in whatever form.
         told.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
     }
 
     /// The bytes of this step are in the transport's hands.
-    pub fn sent(&mut self, taken: &Taken, bytes: usize) {
+    pub fn sent(&mut self, taken: &ReadBatch, bytes: usize) {
         let now = Instant::now();
         self.heartbeat.put_off(now);
         self.report.delivered(taken, bytes, now.into_std());
@@ -346,7 +348,7 @@ pub fn parted(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Op
 }
 
 fn told(frames: impl IntoIterator<Item = Frame>) -> Step {
-    Step::Frames(Taken { frames: frames.into_iter().collect(), events: 0, oldest: None })
+    Step::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None })
 }
 
 /// The longest id, in bytes, that goes out with the head.

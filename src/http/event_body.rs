@@ -20,7 +20,7 @@ use super::delivery::{Delivery, Step};
 use super::life::Life;
 use super::report::Ending;
 use super::writer::{GRACE, heartbeat};
-use crate::stream::{EventStream, Offset, Taken};
+use crate::stream::{EventStream, Offset, ReadBatch};
 use crate::telemetry::EndReason;
 
 /// Largest piece handed out: what is in other hands no longer counts as unsent here.
@@ -169,7 +169,7 @@ impl Body for EventBody {
 
 /// One piece of many small frames: a frame each would be a DATA frame each, and some HTTP/2 clients close a
 /// connection that brings many tiny ones.
-fn join(taken: &Taken) -> Bytes {
+fn join(taken: &ReadBatch) -> Bytes {
     if let [frame] = &*taken.frames {
         return frame.body();
     }

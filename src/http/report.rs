@@ -12,7 +12,7 @@ use super::seats::{Place, Seat};
 use super::shown;
 use super::verdict::PENDING;
 use crate::arithmetic;
-use crate::stream::{EventStream, Gap, Taken, Verdict};
+use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
@@ -29,7 +29,7 @@ pub struct Report {
 struct Known {
     caller: Caller,
     /// `None`: it is not known yet.
-    verdict: Option<Verdict>,
+    verdict: Option<ResumeVerdict>,
     ending: Ending,
     retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
@@ -59,7 +59,7 @@ impl Report {
     pub fn new(
         metrics: Arc<RouteMetrics>,
         caller: Caller,
-        verdict: Option<Verdict>,
+        verdict: Option<ResumeVerdict>,
         retry: Duration,
         share: f64,
         stream: Arc<EventStream>,
@@ -75,13 +75,13 @@ impl Report {
     }
 
     /// The verdict is known.
-    pub fn settled(&mut self, verdict: Verdict) {
+    pub fn settled(&mut self, verdict: ResumeVerdict) {
         self.known.verdict = Some(verdict);
         self.metrics.settled(match verdict {
-            Verdict::Live => telemetry::VerdictLabel::Live,
-            Verdict::Replay { .. } => telemetry::VerdictLabel::Replay,
-            Verdict::Resumed { .. } => telemetry::VerdictLabel::Resumed,
-            Verdict::Gap(_) => telemetry::VerdictLabel::Gap,
+            ResumeVerdict::Live => telemetry::VerdictLabel::Live,
+            ResumeVerdict::Replay { .. } => telemetry::VerdictLabel::Replay,
+            ResumeVerdict::Resumed { .. } => telemetry::VerdictLabel::Resumed,
+            ResumeVerdict::Gap(_) => telemetry::VerdictLabel::Gap,
         });
     }
 
@@ -91,7 +91,7 @@ impl Report {
     }
 
     /// Frames are in the transport's hands at this time.
-    pub fn delivered(&mut self, taken: &Taken, bytes: usize, now: Instant) {
+    pub fn delivered(&mut self, taken: &ReadBatch, bytes: usize, now: Instant) {
         self.events += taken.events;
         self.bytes += bytes as u64;
         self.metrics.delivered(taken.events, bytes as u64);

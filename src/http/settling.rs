@@ -17,7 +17,7 @@ use super::last_event_id::LastEventId;
 use super::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
-use crate::stream::{Backlog, Gap, RETURN_PATIENCE, Subscription, Verdict};
+use crate::stream::{Backlog, Gap, RETURN_PATIENCE, ResumeVerdict, Subscription};
 use crate::upstream::HttpEventSource;
 
 /// What a request asks for besides the stream.
@@ -35,7 +35,7 @@ pub struct Wish {
 #[derive(Debug)]
 pub struct Settled {
     /// How its wish turned out.
-    pub verdict: Verdict,
+    pub verdict: ResumeVerdict,
     /// The id in force at its place.
     pub id: Option<EventId>,
 }
@@ -150,7 +150,7 @@ impl Settling {
             LastEventId::None if !self.wish.follow => reader.start(Start::Oldest),
             LastEventId::None => reader.start(replay.start),
         };
-        if let Verdict::Gap(gap) = verdict {
+        if let ResumeVerdict::Gap(gap) = verdict {
             self.route.metrics.gap(gap.reason());
         }
         Settled { verdict, id: reader.id_in_force() }

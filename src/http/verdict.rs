@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::route::VerdictForm;
 use crate::sse::{Encoder, Event, EventId, Frame};
-use crate::stream::{Gap, TellVerdict, Verdict};
+use crate::stream::{Gap, GapNotice, ResumeVerdict};
 
 /// The type of the event that tells a verdict.
 pub const EVENT_TYPE: &str = "rillgate.resume";
@@ -14,7 +14,7 @@ pub const EVENT_TYPE: &str = "rillgate.resume";
 pub const PENDING: &str = "pending";
 
 /// How a gap is told to clients that are connected when it opens.
-pub fn teller(form: VerdictForm) -> TellVerdict {
+pub fn teller(form: VerdictForm) -> GapNotice {
     match form {
         VerdictForm::Off => |_, _| None,
         VerdictForm::Comment => |verdict, _| Some(comment(verdict)),
@@ -27,7 +27,7 @@ pub fn teller(form: VerdictForm) -> TellVerdict {
 }
 
 /// What goes out with the head: a comment, the reconnection time, the id in force, and the verdict in the route's form.
-pub fn prelude(form: VerdictForm, verdict: Verdict, retry: Duration, id: Option<&EventId>) -> Frame {
+pub fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
     match form {
         VerdictForm::Off | VerdictForm::Event => encoder.comment("rillgate"),
@@ -47,7 +47,7 @@ pub fn pending_prelude(retry: Duration) -> Frame {
 
 /// What a client is told for whom there was no verdict when its head went out, in the route's form. The head of a route
 /// that says nothing in-band has not said it either.
-pub fn late(form: VerdictForm, verdict: Verdict, id: Option<&EventId>) -> Frame {
+pub fn late(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
     match form {
         VerdictForm::Off | VerdictForm::Comment | VerdictForm::Gap => {
@@ -60,7 +60,7 @@ pub fn late(form: VerdictForm, verdict: Verdict, id: Option<&EventId>) -> Frame 
 }
 
 /// The id in force, and the verdict where it is an event.
-fn place(encoder: &mut Encoder, form: VerdictForm, verdict: Verdict, id: Option<&EventId>) {
+fn place(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) {
     let is_event = match form {
         VerdictForm::Off | VerdictForm::Comment => false,
         VerdictForm::Gap => is_gap_event(verdict),
@@ -76,21 +76,21 @@ fn place(encoder: &mut Encoder, form: VerdictForm, verdict: Verdict, id: Option<
 }
 
 /// The upstream coming back is a gap that most often is none: an event only where each verdict is one.
-fn is_gap_event(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Gap(gap) if gap != Gap::Upstream)
+fn is_gap_event(verdict: ResumeVerdict) -> bool {
+    matches!(verdict, ResumeVerdict::Gap(gap) if gap != Gap::Upstream)
 }
 
-fn comment(verdict: Verdict) -> Frame {
+fn comment(verdict: ResumeVerdict) -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment(&text(&verdict));
     encoder.finish()
 }
 
-fn event(verdict: Verdict, id: Option<&EventId>) -> Frame {
+fn event(verdict: ResumeVerdict, id: Option<&EventId>) -> Frame {
     Frame::from(&as_event(verdict, id.filter(|id| !id.is_empty())))
 }
 
-fn as_event(verdict: Verdict, id: Option<&EventId>) -> Event {
+fn as_event(verdict: ResumeVerdict, id: Option<&EventId>) -> Event {
     Event { kind: EVENT_TYPE.to_owned(), data: verdict.json(), id: id.cloned() }
 }
 
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_prelude_tells_verdict_time_and_id() {
         let id = EventId::new("41").expect("an id");
-        let resumed = Verdict::Resumed { missed: 2 };
+        let resumed = ResumeVerdict::Resumed { missed: 2 };
         let two_seconds = Duration::from_secs(2);
 
         let comment = prelude(VerdictForm::Comment, resumed, two_seconds, Some(&id));
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_an_event_where_the_route_says_so() {
-        let gap = Verdict::Gap(Gap::Evicted);
+        let gap = ResumeVerdict::Gap(Gap::Evicted);
         let told = |form| text_of(&prelude(form, gap, Duration::ZERO, None)).contains("event: rillgate.resume");
 
         assert!(told(VerdictForm::Gap) && told(VerdictForm::Event));

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::delivery::{Delivery, Step};
 use crate::listen::Transport;
 use crate::sse::{Encoder, Frame};
-use crate::stream::Taken;
+use crate::stream::ReadBatch;
 use crate::telemetry::EndReason;
 
 /// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
@@ -74,7 +74,7 @@ enum Pause {
     /// This is to be written first.
     Held(Vec<u8>),
     /// This was taken, and so many bytes of it are out.
-    Unsent(Taken, usize),
+    Unsent(ReadBatch, usize),
     /// A comment is due.
     Heartbeat,
     /// Nothing more is to be written.
@@ -152,13 +152,13 @@ impl Writer {
         }
     }
 
-    fn sent(&mut self, taken: &Taken) {
+    fn sent(&mut self, taken: &ReadBatch) {
         // What is counted is the event stream; its framing is this protocol's own.
         let bytes = taken.frames.iter().map(Frame::len).sum();
         self.delivery.sent(taken, bytes);
     }
 
-    async fn write_rest(&mut self, taken: Taken, sent: usize) -> Result<(), Cut> {
+    async fn write_rest(&mut self, taken: ReadBatch, sent: usize) -> Result<(), Cut> {
         let mut parts = taken.frames.iter().map(|frame| frame.chunk()).collect();
         advance(&mut parts, sent);
         self.write_slowly(parts).await?;

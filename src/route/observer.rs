@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::stream::{Gap, Observer, OpenError};
+use crate::stream::{Gap, OpenError, StreamObserver};
 use crate::telemetry::RouteMetrics;
 
 /// Counts what happens to the streams of one route.
 pub struct RouteObserver(pub Arc<RouteMetrics>);
 
-impl Observer for RouteObserver {
+impl StreamObserver for RouteObserver {
     fn connected(&self, outcome: Result<(), &OpenError>) {
         self.0.upstream_connect(outcome.err().map_or("ok", OpenError::label));
     }

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use super::record::StoreKey;
-use crate::stream::{EventStream, Kept, Offset};
+use crate::stream::{EventStream, Offset, StoredStream};
 
 /// A stream whose log is kept, as both sides know it.
 pub struct Stored {
@@ -33,7 +33,7 @@ pub struct Opening {
     /// Of which stream.
     pub stored: Arc<Stored>,
     /// For what there is.
-    pub answer: oneshot::Sender<Option<Kept>>,
+    pub answer: oneshot::Sender<Option<StoredStream>>,
 }
 
 /// What must be done in order.

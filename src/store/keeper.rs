@@ -13,7 +13,7 @@ use super::ledger::Page;
 use super::record::Record;
 use super::segment;
 use super::shelf::Books;
-use crate::stream::{EventStream, Kept, Offset, Past, Phase};
+use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// One open stream.
 #[derive(Debug)]
@@ -57,7 +57,12 @@ impl Keeper {
     }
 
     /// Takes up what is stored under the stream's key, if it is still to be kept. From then on it is not whole.
-    pub fn restore(&mut self, page: &mut Page<'_>, books: &mut Books, now: Moment) -> Result<Option<Kept>, Fault> {
+    pub fn restore(
+        &mut self,
+        page: &mut Page<'_>,
+        books: &mut Books,
+        now: Moment,
+    ) -> Result<Option<StoredStream>, Fault> {
         let key = self.stored.key;
         let Some(mut record) = page.record(&key)? else { return Ok(None) };
         if record.is_over(now.wall) {
@@ -66,7 +71,7 @@ impl Keeper {
         }
         let (past, segments) = read(page, &record, now)?;
         let was_whole = record.is_whole;
-        let kept = Kept {
+        let kept = StoredStream {
             past,
             seed: record.seed,
             epoch: record.epoch.clone(),
@@ -237,10 +242,10 @@ fn bytes_of(segments: &VecDeque<Segment>) -> u64 {
 
 /// A part of the log, about as large as a segment.
 struct Piece {
-    past: Past,
+    past: LogSnapshot,
     first: Offset,
     end: Offset,
-    /// See [`Past::is_exact`], at its end.
+    /// See [`LogSnapshot::is_exact`], at its end.
     is_end_exact: bool,
 }
 
@@ -263,7 +268,7 @@ fn piece(stream: &EventStream, next: Offset) -> (Option<Piece>, Offset) {
         return (None, start);
     }
     let end = Offset(first.0 + entries.len() as u64);
-    let past = Past {
+    let past = LogSnapshot {
         entries,
         events_before: log.events_until(first),
         id_before: log.id_at(first).clone(),
@@ -274,10 +279,10 @@ fn piece(stream: &EventStream, next: Offset) -> (Option<Piece>, Offset) {
 }
 
 /// All that is stored of a stream, which must be one piece.
-fn read(page: &Page<'_>, record: &Record, now: Moment) -> Result<(Past, VecDeque<Segment>), Fault> {
+fn read(page: &Page<'_>, record: &Record, now: Moment) -> Result<(LogSnapshot, VecDeque<Segment>), Fault> {
     let corrupt = |what: &str| Fault::Corrupt(what.to_owned());
     let mut segments = VecDeque::new();
-    let mut whole: Option<Past> = None;
+    let mut whole: Option<LogSnapshot> = None;
     for (first, bytes) in page.segments(record.number)? {
         let piece = segment::decode(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
         if segments.back().is_some_and(|before: &Segment| before.end != first) {
@@ -291,7 +296,7 @@ fn read(page: &Page<'_>, record: &Record, now: Moment) -> Result<(Past, VecDeque
             None => whole = Some(piece),
         }
     }
-    let nothing = || Past {
+    let nothing = || LogSnapshot {
         entries: Vec::new(),
         events_before: record.events,
         id_before: record.id.clone(),

@@ -38,7 +38,7 @@ use self::inbox::{Inbox, Opening, Stored};
 use self::record::StoreKey;
 use self::writer::Writer;
 use crate::panics::Panics;
-use crate::stream::{EventStream, Journal, Kept, LogStore, Offset};
+use crate::stream::{EventStream, LogPersister, LogStore, Offset, StoredStream};
 use crate::telemetry::StoreMetrics;
 use crate::workers;
 
@@ -98,7 +98,7 @@ impl Store {
 }
 
 impl LogStore for Store {
-    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn Journal> {
+    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
         let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
         let stored = Arc::new(Stored::new(key, Arc::downgrade(stream), stream.log().end()));
         let (answer, past) = tokio::sync::oneshot::channel();
@@ -114,7 +114,7 @@ struct Handle {
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
     stored: Arc<Stored>,
-    past: Mutex<Option<tokio::sync::oneshot::Receiver<Option<Kept>>>>,
+    past: Mutex<Option<tokio::sync::oneshot::Receiver<Option<StoredStream>>>>,
 }
 
 impl fmt::Debug for Handle {
@@ -123,8 +123,8 @@ impl fmt::Debug for Handle {
     }
 }
 
-impl Journal for Handle {
-    fn past(&self) -> BoxFuture<'_, Option<Kept>> {
+impl LogPersister for Handle {
+    fn past(&self) -> BoxFuture<'_, Option<StoredStream>> {
         let past = self.past.lock().take();
         Box::pin(async move {
             let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {

@@ -18,9 +18,9 @@ pub struct StoreKey(pub [u8; 32]);
 pub struct Record {
     /// Names its segments. Never given twice in one file.
     pub number: u64,
-    /// See [`crate::stream::Kept`].
+    /// See [`crate::stream::StoredStream`].
     pub seed: Seed,
-    /// See [`crate::stream::Kept`].
+    /// See [`crate::stream::StoredStream`].
     pub epoch: String,
     /// Entries ever stored, which is where the next segment begins.
     pub end: u64,
@@ -30,7 +30,7 @@ pub struct Record {
     pub id: EventId,
     /// The id in force there, for the upstream.
     pub source_id: EventId,
-    /// Whether a client that has `id` has everything up to there: see [`crate::stream::Past`].
+    /// Whether a client that has `id` has everything up to there: see [`crate::stream::LogSnapshot`].
     pub is_exact: bool,
     /// The upstream's reconnection time, in milliseconds.
     pub retry: Option<u64>,

@@ -5,10 +5,10 @@
 use super::bytes::{Reading, Sheet};
 use super::clock::Moment;
 use crate::sse::{EventId, Frame};
-use crate::stream::{Entry, EntryKind, Gap, Past};
+use crate::stream::{Entry, EntryKind, Gap, LogSnapshot};
 
-/// A segment's entries as bytes. What stands before them is told as in [`Past`].
-pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
+/// A segment's entries as bytes. What stands before them is told as in [`LogSnapshot`].
+pub fn encode(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
     let mut sheet = Sheet::default();
     sheet
         .byte(if piece.is_exact { EXACT_FORMAT } else { FORMAT })
@@ -44,7 +44,7 @@ pub fn encode(piece: &Past, now: Moment) -> Vec<u8> {
 }
 
 /// What [`encode`] made. `None`: it is damaged, or of a format that is not known.
-pub fn decode(bytes: &[u8], now: Moment) -> Option<Past> {
+pub fn decode(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
     let mut reading = Reading::of(bytes)?;
     let is_exact = match reading.byte()? {
         FORMAT => false,
@@ -75,7 +75,7 @@ pub fn decode(bytes: &[u8], now: Moment) -> Option<Past> {
         let frame = Frame::of_lines(reading.bytes()?);
         entries.push(Entry { frame, id: id.clone(), source_id: source_id.clone(), kind, at });
     }
-    reading.is_at_end().then_some(Past { entries, events_before, id_before, source_id_before, is_exact })
+    reading.is_at_end().then_some(LogSnapshot { entries, events_before, id_before, source_id_before, is_exact })
 }
 
 const FORMAT: u8 = 1;
@@ -129,7 +129,7 @@ mod tests {
             encoder.comment("");
             Entry { frame: encoder.finish(), id, source_id, kind, at: Instant::now() }
         };
-        let past = Past { entries: kinds.map(entry).into(), ..Past::default() };
+        let past = LogSnapshot { entries: kinds.map(entry).into(), ..LogSnapshot::default() };
 
         let read = decode(&encode(&past, Moment::now()), Moment::now()).expect("a segment");
 

@@ -20,7 +20,7 @@ use super::record::StoreKey;
 use super::shelf::{Books, Shelf, guarded};
 use super::{COMMIT_INTERVAL, Settings};
 use crate::panics::Panics;
-use crate::stream::Kept;
+use crate::stream::StoredStream;
 use crate::telemetry::StoreMetrics;
 
 /// The thread's state.
@@ -63,7 +63,7 @@ struct Round<'r> {
 }
 
 /// Whoever waits for a stream's past, and what it is.
-type Answer = (tokio::sync::oneshot::Sender<Option<Kept>>, Option<Kept>);
+type Answer = (tokio::sync::oneshot::Sender<Option<StoredStream>>, Option<StoredStream>);
 
 impl Writer {
     /// A writer that has not begun.

@@ -20,46 +20,46 @@ use crate::aside::WakeFlag;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Audience(Mutex<Rows>);
+pub struct WaiterSet(Mutex<Chunks>);
 
 #[derive(Debug, Default)]
-struct Rows {
-    rows: Vec<Arc<Row>>,
+struct Chunks {
+    rows: Vec<Arc<Chunk>>,
     /// Seats that are nobody's.
-    free: Vec<Seat>,
+    free: Vec<WaiterHandle>,
     seats: usize,
 }
 
-type Row = Box<[Place]>;
+type Chunk = Box<[Slot]>;
 
 /// A place in a row, as large as what a processor fetches at once.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Place {
+struct Slot {
     waker: AtomicWaker,
     next: AtomicU64,
     read: AtomicU64,
     slate: AtomicU8,
     /// Who sits there. Touched when one comes or leaves, and when an operator asks.
-    reader: Mutex<Option<Box<Known>>>,
+    reader: Mutex<Option<Box<ReaderDetails>>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct ReaderDetails {
     since: SystemTime,
     client: Option<Client>,
 }
 
 /// A reader's seat; to be given back to the audience that it came from.
 #[derive(Clone, Debug)]
-pub struct Seat {
-    row: Arc<Row>,
+pub struct WaiterHandle {
+    row: Arc<Chunk>,
     index: usize,
 }
 
 /// One reader, seen from outside.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct ReaderInfo {
     /// Where it stands.
     pub next: Offset,
     /// How many events of the stream's life are behind it.
@@ -85,7 +85,7 @@ pub struct Client {
 
 /// How far waking everyone has come, where it is done in parts.
 #[derive(Debug, Default)]
-pub struct Round {
+pub struct WakeSweep {
     /// The row that is next.
     next: usize,
     /// How many are to be woken until all have been since there was something new.
@@ -94,7 +94,7 @@ pub struct Round {
     rows: usize,
 }
 
-impl Round {
+impl WakeSweep {
     fn begin(&mut self, rows: usize) {
         (self.left, self.rows) = (rows, rows);
         if self.next >= rows {
@@ -119,9 +119,9 @@ const FIRST_ROW: usize = 4;
 /// Seats in a row at most.
 const ROW: usize = 256;
 
-impl Audience {
+impl WaiterSet {
     /// A seat for a reader that stands there.
-    pub fn enter(&self, next: Offset, read: u64) -> Seat {
+    pub fn enter(&self, next: Offset, read: u64) -> WaiterHandle {
         let seat = {
             let mut rows = self.0.lock();
             if rows.free.is_empty() {
@@ -130,31 +130,31 @@ impl Audience {
             rows.free.pop().expect("there are seats now")
         };
         seat.stands_at(next, read);
-        *seat.place().reader.lock() = Some(Box::new(Known { since: SystemTime::now(), client: None }));
+        *seat.place().reader.lock() = Some(Box::new(ReaderDetails { since: SystemTime::now(), client: None }));
         seat
     }
 
     /// Wakes everyone who waits.
     pub fn ring(&self) {
-        let mut round = Round::default();
+        let mut round = WakeSweep::default();
         self.begin(&mut round);
         self.finish(&mut round);
     }
 
     /// There is something new: everyone is to be woken, from where the round is now.
-    pub fn begin(&self, round: &mut Round) {
+    pub fn begin(&self, round: &mut WakeSweep) {
         round.begin(self.0.lock().rows.len());
     }
 
     /// Wakes at once those whom the round has not come to yet.
-    pub fn finish(&self, round: &mut Round) {
+    pub fn finish(&self, round: &mut WakeSweep) {
         while !round.is_over() {
             self.ring_on(round);
         }
     }
 
     /// Goes on with a round: wakes those of the next rows who wait, of some 256 seats.
-    pub fn ring_on(&self, round: &mut Round) {
+    pub fn ring_on(&self, round: &mut WakeSweep) {
         let mut seats = 0;
         while seats < ROW && !round.is_over() {
             // Without the lock they are woken: who is may come for it at once.
@@ -175,13 +175,13 @@ impl Audience {
     }
 
     /// Gives a seat back.
-    pub fn leave(&self, seat: &Seat) {
+    pub fn leave(&self, seat: &WaiterHandle) {
         drop((seat.place().waker.take(), seat.place().reader.lock().take()));
         let mut rows = self.0.lock();
         rows.free.push(seat.clone());
         // The last one out leaves no memory behind.
         if rows.free.len() == rows.seats {
-            *rows = Rows::default();
+            *rows = Chunks::default();
         }
     }
 
@@ -194,7 +194,7 @@ impl Audience {
     }
 
     /// The `most` readers that are furthest behind, those first.
-    pub fn furthest_behind(&self, most: usize) -> Vec<Reader> {
+    pub fn furthest_behind(&self, most: usize) -> Vec<ReaderInfo> {
         // The one that is furthest ahead on top, to make room for whoever is further behind.
         let mut behind: BinaryHeap<(Offset, usize)> = BinaryHeap::with_capacity(most + 1);
         let rows = self.0.lock();
@@ -210,37 +210,37 @@ impl Audience {
     }
 }
 
-impl Rows {
+impl Chunks {
     /// Twice the seats, or one more row.
     fn grow(&mut self) {
         let count = arithmetic::clamp(self.seats, FIRST_ROW, ROW);
-        let row: Arc<Row> = Arc::new((0..count).map(|_| Place::default()).collect());
+        let row: Arc<Chunk> = Arc::new((0..count).map(|_| Slot::default()).collect());
         // The first one is taken first.
-        self.free.extend((0..count).rev().map(|index| Seat { row: row.clone(), index }));
+        self.free.extend((0..count).rev().map(|index| WaiterHandle { row: row.clone(), index }));
         self.rows.push(row);
         self.seats += count;
     }
 
-    fn taken(&self) -> impl Iterator<Item = &Place> {
+    fn taken(&self) -> impl Iterator<Item = &Slot> {
         self.rows.iter().flat_map(|row| row.iter()).filter(|place| place.reader.lock().is_some())
     }
 }
 
-impl Place {
+impl Slot {
     fn next(&self) -> Offset {
         Offset(self.next.load(Ordering::Relaxed))
     }
 
-    fn reader(&self) -> Option<Reader> {
+    fn reader(&self) -> Option<ReaderInfo> {
         let reader = self.reader.lock();
-        let Known { since, client } = reader.as_deref()?;
+        let ReaderDetails { since, client } = reader.as_deref()?;
         let read = self.read.load(Ordering::Relaxed);
-        Some(Reader { next: self.next(), read, since: *since, client: client.clone() })
+        Some(ReaderInfo { next: self.next(), read, since: *since, client: client.clone() })
     }
 }
 
-impl Seat {
-    fn place(&self) -> &Place {
+impl WaiterHandle {
+    fn place(&self) -> &Slot {
         &self.row[self.index]
     }
 
@@ -265,7 +265,7 @@ impl Seat {
 
 /// What its reader's task is told lies with what the reader touches anyway. Word for who has left reaches who came after
 /// and makes it look once for nothing.
-impl WakeFlag for Seat {
+impl WakeFlag for WaiterHandle {
     fn state(&self) -> &AtomicU8 {
         &self.place().slate
     }
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_once() {
-        let (audience, ears) = (Audience::default(), Arc::new(Ears::default()));
+        let (audience, ears) = (WaiterSet::default(), Arc::new(Ears::default()));
         let seats: Vec<_> = (0..1000).map(|_| audience.enter(Offset(0), 0)).collect();
         seats.iter().for_each(|seat| seat.wait(&ears.clone().into()));
 
@@ -301,13 +301,13 @@ mod tests {
 
     #[test]
     fn in_parts_everyone_is_woken_however_many_come_meanwhile() {
-        let (audience, ears) = (Audience::default(), Arc::new(Ears::default()));
+        let (audience, ears) = (WaiterSet::default(), Arc::new(Ears::default()));
         let wait = |count| {
             let seats: Vec<_> = (0..count).map(|_| audience.enter(Offset(0), 0)).collect();
             seats.iter().for_each(|seat| seat.wait(&ears.clone().into()));
             seats
         };
-        let mut round = Round::default();
+        let mut round = WakeSweep::default();
         audience.begin(&mut round);
         assert!(round.is_over(), "nobody is there");
         let early = wait(3000);
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn who_has_left_is_not_woken_and_leaves_nothing_behind() {
-        let (audience, ears) = (Audience::default(), Arc::new(Ears::default()));
+        let (audience, ears) = (WaiterSet::default(), Arc::new(Ears::default()));
         let (first, second) = (audience.enter(Offset(0), 0), audience.enter(Offset(0), 0));
         first.wait(&ears.clone().into());
 
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn those_furthest_behind_come_first_and_the_rest_is_left_out() {
-        let audience = Audience::default();
+        let audience = WaiterSet::default();
         let all: Vec<_> = (0..100).map(|number| audience.enter(Offset((number * 37) % 100), 0)).collect();
         audience.leave(&all[0]);
 

@@ -5,19 +5,19 @@
 
 use tokio::sync::watch;
 
-use super::catch_up::{CaughtUp, Overlap};
+use super::catch_up::{CaughtUp, ReplayCheck};
 use super::entry::{Entry, EntryKind};
 use super::log::{Lagged, Offset};
-use super::read_through::State;
-use super::taken::{Taken, Taking};
+use super::read_through::CatchUpState;
+use super::taken::{ReadBatch, ReadBatchBuilder};
 
 /// One client's reading of what it was caught up with.
 #[derive(Debug)]
 pub struct Backlog {
     /// `None`: all is read.
-    result: Option<watch::Receiver<State>>,
+    result: Option<watch::Receiver<CatchUpState>>,
     next: usize,
-    overlap: Overlap,
+    overlap: ReplayCheck,
     continuation: Continuation,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Continuation {
 
 impl Backlog {
     /// Reads from the beginning; `None` if its time is over.
-    pub(super) fn new(result: watch::Receiver<State>) -> Option<Self> {
+    pub(super) fn new(result: watch::Receiver<CatchUpState>) -> Option<Self> {
         let (overlap, continuation, is_read) = {
             let state = result.borrow();
             let CaughtUp { frames, events, place, read, overlap } = caught_up(&state)?;
@@ -58,8 +58,8 @@ impl Backlog {
     ///
     /// # Errors
     /// [`Lagged`]: the time to read it is over.
-    pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
-        let mut taking = Taking::default();
+    pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
+        let mut taking = ReadBatchBuilder::default();
         if let Some(result) = &self.result {
             let state = result.borrow();
             let caught_up = caught_up(&state).ok_or(Lagged { missed: 0 })?;
@@ -88,7 +88,7 @@ impl Backlog {
                 EntryKind::Aside | EntryKind::Gap(_) => {}
                 EntryKind::Event { fingerprint, has_own_id, .. } => {
                     if !self.overlap.has(fingerprint, has_own_id) {
-                        self.overlap = Overlap::default();
+                        self.overlap = ReplayCheck::default();
                         break;
                     }
                     passed = index;
@@ -105,9 +105,9 @@ impl Backlog {
     }
 }
 
-fn caught_up(state: &State) -> Option<&CaughtUp> {
+fn caught_up(state: &CatchUpState) -> Option<&CaughtUp> {
     match state {
-        State::Done(caught_up) => Some(caught_up),
-        State::Running | State::Over => None,
+        CatchUpState::Done(caught_up) => Some(caught_up),
+        CatchUpState::Running | CatchUpState::Over => None,
     }
 }

@@ -42,7 +42,7 @@ pub struct CatchUp {
     opened_at: Offset,
     limit: CatchUpLimit,
     fingerprints: Fingerprints,
-    caught: Vec<Caught>,
+    caught: Vec<HistoryEntry>,
     events: usize,
     bytes: usize,
     /// The upstream itself showed that it goes on after the id: it said so, or it named the id.
@@ -51,7 +51,7 @@ pub struct CatchUp {
 }
 
 #[derive(Debug)]
-struct Caught {
+struct HistoryEntry {
     frame: Frame,
     /// The fingerprint; `None`: dispatches nothing.
     event: Option<u64>,
@@ -71,13 +71,13 @@ pub struct CaughtUp {
     /// Events before that place in the stream's life.
     pub read: u64,
     /// What the log may still bring although it has been caught.
-    pub overlap: Overlap,
+    pub overlap: ReplayCheck,
 }
 
 /// Events, the newest of those caught, that a log without events may bring once more: the stream's own connection can be
 /// slower than the extra one.
 #[derive(Clone, Debug, Default)]
-pub struct Overlap {
+pub struct ReplayCheck {
     /// Fingerprints in order, and whether the event has a name.
     newest: Arc<[(u64, bool)]>,
     /// Which of them comes next, once the first has come.
@@ -169,7 +169,7 @@ impl CatchUp {
         }
         let mut encoder = Encoder::new();
         encoder.id(id).blank();
-        self.caught.push(Caught { frame: encoder.finish(), event: None, name: None });
+        self.caught.push(HistoryEntry { frame: encoder.finish(), event: None, name: None });
     }
 
     fn take_event(&mut self, event: &Event) {
@@ -177,13 +177,13 @@ impl CatchUp {
             return;
         }
         let name = event.id.clone().filter(|id| !id.is_empty());
-        self.caught.push(Caught { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), name });
+        self.caught.push(HistoryEntry { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), name });
     }
 
     /// What the log has forgotten of the time before the request shows at once that the upstream went back. Later, when
     /// the log has moved on, it could not be told from what came since.
     fn note_first(&mut self, log: &EventLog) {
-        if let (1, Some(Caught { event: Some(fingerprint), name: Some(_), .. })) =
+        if let (1, Some(HistoryEntry { event: Some(fingerprint), name: Some(_), .. })) =
             (self.caught.len(), self.caught.last())
         {
             self.is_told |= self.was_evicted && log.start() <= self.opened_at && log.has_forgotten(*fingerprint);
@@ -213,7 +213,7 @@ impl CatchUp {
     pub fn look(&mut self, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
         let newest = self.caught.iter().rposition(|caught| caught.name.is_some());
         let place = newest.and_then(|newest| {
-            let Caught { event, name, .. } = &self.caught[newest];
+            let HistoryEntry { event, name, .. } = &self.caught[newest];
             log.place_after(name.as_ref()?.as_str(), (*event)?)
         });
         let (Some(newest), Some(place)) = (newest, place) else { return Ok(None) };
@@ -221,7 +221,7 @@ impl CatchUp {
             return Err(CatchUpError::Unproved);
         }
         self.caught.truncate(newest + 1);
-        Ok(Some(self.caught_up(log, place, Overlap::default())))
+        Ok(Some(self.caught_up(log, place, ReplayCheck::default())))
     }
 
     /// Whether nothing more can be expected and the stream has no events to join to: see [`Self::settle`].
@@ -240,7 +240,7 @@ impl CatchUp {
         let events: Vec<_> =
             self.caught.iter().filter_map(|caught| Some((caught.event?, caught.name.is_some()))).collect();
         let newest = events[events.len().saturating_sub(OVERLAP)..].into();
-        Ok(self.caught_up(log, log.end(), Overlap { newest, next: None }))
+        Ok(self.caught_up(log, log.end(), ReplayCheck { newest, next: None }))
     }
 
     /// Whether the upstream has shown that it went back to the id: by saying so, by naming the id, or by bringing, as
@@ -258,7 +258,7 @@ impl CatchUp {
         }
     }
 
-    fn caught_up(&mut self, log: &EventLog, place: Offset, overlap: Overlap) -> CaughtUp {
+    fn caught_up(&mut self, log: &EventLog, place: Offset, overlap: ReplayCheck) -> CaughtUp {
         let caught = std::mem::take(&mut self.caught);
         let frames: Vec<_> = caught.into_iter().map(|caught| (caught.frame, caught.event.is_some())).collect();
         let events = frames.iter().filter(|(_, is_event)| *is_event).count() as u64;
@@ -266,7 +266,7 @@ impl CatchUp {
     }
 }
 
-impl Overlap {
+impl ReplayCheck {
     /// Whether this event of the log is one that has been caught. To be asked for each in order, until one is not.
     pub fn has(&mut self, fingerprint: u64, has_own_id: bool) -> bool {
         let at = match self.next {

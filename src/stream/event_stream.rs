@@ -17,23 +17,23 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
-use super::audience::Audience;
+use super::audience::WaiterSet;
 use super::entry::Entry;
 use super::fingerprint::Fingerprints;
-use super::heard::Heard;
-use super::journal::{Journal, Kept};
+use super::heard::LastActivity;
+use super::journal::{LogPersister, StoredStream};
 use super::key::StreamKey;
-use super::life::Life;
-use super::log::{EventLog, Offset, Place};
+use super::life::Incarnation;
+use super::log::{EventLog, IdLookup, Offset};
 use super::log_bytes::LogBytes;
-use super::minter::Minter;
-use super::news::News;
+use super::minter::IdMinter;
+use super::news::LatestBatch;
 use super::policy::Policy;
 use super::progress::{Condition, Phase, Progress};
 use super::read_through::CatchUps;
 use super::subscription::Subscription;
-use super::taken::{Taken, Taking};
-use super::told_id::ToldId;
+use super::taken::{ReadBatch, ReadBatchBuilder};
+use super::told_id::LongIdFrame;
 use crate::sse::{EventId, Frame};
 
 /// One stream, shared by everyone who reads it.
@@ -42,9 +42,9 @@ pub struct EventStream {
     key: StreamKey,
     policy: Policy,
     /// Who its fingerprints and minted ids belong to. Held for a lookup or, before anything is published, a change.
-    life: RwLock<Life>,
+    life: RwLock<Incarnation>,
     /// Who keeps the log beyond the process.
-    journal: OnceLock<Arc<dyn Journal>>,
+    journal: OnceLock<Arc<dyn LogPersister>>,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
     /// What of the log is counted in the sum of all logs. Changed with the log, under its lock.
@@ -52,10 +52,10 @@ pub struct EventStream {
     /// The sum of all logs.
     sum: OnceLock<Arc<LogBytes>>,
     /// What was appended last, for the many who lack just that. Changed with the log, under its lock.
-    news: ArcSwapOption<News>,
+    news: ArcSwapOption<LatestBatch>,
     progress: watch::Sender<Progress>,
     /// Is woken when there is more to read, or never will be.
-    audience: Audience,
+    audience: WaiterSet,
     /// The log's end, to be looked at without a lock.
     end: AtomicU64,
     /// Whether nothing more will be appended.
@@ -67,13 +67,13 @@ pub struct EventStream {
     /// Set when the stream has to give its place to another.
     dismissal: Notify,
     /// The id that was told last by itself.
-    told_id: ToldId,
+    told_id: LongIdFrame,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
     /// Extra requests for the history that run now.
     catch_ups: CatchUps,
     /// When its upstream last said something.
-    heard: Heard,
+    heard: LastActivity,
 }
 
 impl EventStream {
@@ -92,23 +92,23 @@ impl EventStream {
         Arc::new(Self {
             key,
             policy,
-            life: RwLock::new(Life::new(policy.ids)),
+            life: RwLock::new(Incarnation::new(policy.ids)),
             journal: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, policy.retention)),
             counted: AtomicU64::new(0),
             sum: OnceLock::new(),
             news: ArcSwapOption::empty(),
             progress: watch::channel(progress).0,
-            audience: Audience::default(),
+            audience: WaiterSet::default(),
             end: AtomicU64::new(start.0),
             is_over: AtomicBool::new(false),
             is_answered_early: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             dismissal: Notify::new(),
-            told_id: ToldId::default(),
+            told_id: LongIdFrame::default(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
             catch_ups: CatchUps::default(),
-            heard: Heard::new(Instant::now()),
+            heard: LastActivity::new(Instant::now()),
         })
     }
 
@@ -123,7 +123,7 @@ impl EventStream {
     }
 
     /// Whose ids its clients see.
-    pub fn minter(&self) -> MappedRwLockReadGuard<'_, Minter> {
+    pub fn minter(&self) -> MappedRwLockReadGuard<'_, IdMinter> {
         RwLockReadGuard::map(self.life.read(), |life| &life.minter)
     }
 
@@ -133,7 +133,7 @@ impl EventStream {
     }
 
     /// Has its log kept beyond the process from now on. Once, before anything is published.
-    pub fn keep_in(&self, journal: Arc<dyn Journal>) {
+    pub fn keep_in(&self, journal: Arc<dyn LogPersister>) {
         assert!(self.journal.set(journal).is_ok(), "a log is kept in one place");
     }
 
@@ -161,18 +161,18 @@ impl EventStream {
     }
 
     /// Who keeps the log beyond the process.
-    pub fn journal(&self) -> Option<&Arc<dyn Journal>> {
+    pub fn journal(&self) -> Option<&Arc<dyn LogPersister>> {
         self.journal.get()
     }
 
     /// Goes on with what was kept, before anything is published.
-    pub fn resume(&self, kept: Kept, now: Instant) {
+    pub fn resume(&self, kept: StoredStream, now: Instant) {
         // Held to the end: whoever keeps the log must not see one half of this.
         let mut log = self.log.write();
         log.resume(kept.past, now);
         let events = log.events_until(log.end());
         self.count(&log);
-        *self.life.write() = Life::continued(self.policy.ids, kept.epoch, kept.seed, events, kept.is_whole);
+        *self.life.write() = Incarnation::continued(self.policy.ids, kept.epoch, kept.seed, events, kept.is_whole);
         drop(log);
         if let Some(retry) = kept.retry {
             self.advertise_retry(retry);
@@ -200,7 +200,7 @@ impl EventStream {
     pub fn may_return(&self, id: &str) -> bool {
         let can_return = self.life.read().may_bring(id);
         // Whoever holds both locks has taken the log's first.
-        can_return && self.log.read().place(id) == Place::Unknown
+        can_return && self.log.read().place(id) == IdLookup::Unknown
     }
 
     /// The past, for reading.
@@ -223,7 +223,7 @@ impl EventStream {
     }
 
     /// What a reader at this place lacks, if it is what was published last. Takes no lock.
-    pub(super) fn news(&self, at: Offset, bytes: usize, events: u64) -> Option<Taken> {
+    pub(super) fn news(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
         self.news.load().as_ref()?.taken(at, bytes, events)
     }
 
@@ -238,13 +238,13 @@ impl EventStream {
     pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) -> bool {
         let end = {
             let mut log = self.log.write();
-            let (start, mut published) = (log.end(), Taking::default());
+            let (start, mut published) = (log.end(), ReadBatchBuilder::default());
             for entry in entries {
                 published.add_entry(&entry);
                 log.append(entry);
             }
             // Of what is evicted already, nothing is given.
-            let news = News::new(start, published).filter(|news| news.start() >= log.start());
+            let news = LatestBatch::new(start, published).filter(|news| news.start() >= log.start());
             self.news.store(news.map(Arc::new));
             self.count(&log);
             log.end()
@@ -333,7 +333,7 @@ impl EventStream {
     }
 
     /// Who reads the stream now.
-    pub fn audience(&self) -> &Audience {
+    pub fn audience(&self) -> &WaiterSet {
         &self.audience
     }
 
@@ -358,7 +358,7 @@ impl EventStream {
     }
 
     /// When its upstream last said something.
-    pub fn heard(&self) -> &Heard {
+    pub fn heard(&self) -> &LastActivity {
         &self.heard
     }
 

@@ -10,14 +10,14 @@ use crate::sse::EventId;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Forgotten {
+pub(super) struct RecentHashes {
     order: VecDeque<u64>,
     pub(super) hashes: HashSet<u64>,
     most: usize,
     hasher: RandomState,
 }
 
-impl Forgotten {
+impl RecentHashes {
     pub(super) fn new(events: usize) -> Self {
         // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
         let most = arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024);

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// The time of the last bytes, or of the last answer.
 #[derive(Debug)]
-pub struct Heard {
+pub struct LastActivity {
     made: Instant,
     /// In milliseconds since then.
     at: AtomicU64,
 }
 
-impl Heard {
+impl LastActivity {
     /// Heard of just now.
     pub fn new(now: Instant) -> Self {
         Self { made: now, at: AtomicU64::new(0) }
@@ -38,7 +38,7 @@ mod tests {
     fn silence_begins_anew_with_each_word() {
         let made = Instant::now();
         let at = |seconds| made + Duration::from_secs(seconds);
-        let heard = Heard::new(made);
+        let heard = LastActivity::new(made);
 
         assert_eq!(heard.silence(at(5)), Duration::from_secs(5));
         heard.note(at(7));

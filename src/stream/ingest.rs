@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
-use super::audience::Round;
+use super::audience::WakeSweep;
 use super::connected::{Burst, Connected};
 use super::event_stream::EventStream;
-use super::intake::Intake;
+use super::intake::ReconnectDedup;
 use super::policy::OnEnd;
 use super::progress::Phase;
 use super::registry::Streams;
 use super::source::{Batch, Interrupted, OpenError, Opened};
 use super::spec::StreamSpec;
-use super::turn::Turn;
+use super::turn::TurnBudget;
 use super::verdict::Gap;
 use crate::backoff::Backoff;
 use crate::chance;
@@ -45,7 +45,7 @@ pub struct Ingest {
     /// Where it is, with all others.
     streams: Streams,
     spec: StreamSpec,
-    intake: Intake,
+    intake: ReconnectDedup,
     backoff: Backoff,
     /// Attempts since the last event came.
     failures: u32,
@@ -53,7 +53,7 @@ pub struct Ingest {
     has_past: bool,
     burst: Burst,
     /// Readers are woken in parts, so that what comes meanwhile is not kept waiting behind all of them.
-    round: Round,
+    round: WakeSweep,
     trouble: Option<String>,
     connected: Connected,
     /// The last connection was short and brought nothing: that the next one opens is no change yet.
@@ -88,7 +88,8 @@ pub enum Finished {
 impl Ingest {
     /// For a stream that has just been made.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec, streams: Streams) -> Self {
-        let (intake, backoff, burst) = (Intake::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
+        let (intake, backoff, burst) =
+            (ReconnectDedup::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
         let connected = Connected::after(None, 0);
         Self {
             stream,
@@ -99,7 +100,7 @@ impl Ingest {
             failures: 0,
             has_past: false,
             burst,
-            round: Round::default(),
+            round: WakeSweep::default(),
             trouble: None,
             connected,
             is_flapping: false,
@@ -179,7 +180,7 @@ impl Ingest {
         let complete_for = kept.complete_for;
         self.stream.resume(kept, Instant::now());
         let log = self.stream.log();
-        self.intake = Intake::after(&log, self.spec.tell, self.stream.fingerprints());
+        self.intake = ReconnectDedup::after(&log, self.spec.tell, self.stream.fingerprints());
         self.has_past = true;
         let (key, events) = (self.stream.key(), log.events());
         info!(stream = %key, route = %key.route, events, "stream goes on from the store");
@@ -221,7 +222,7 @@ impl Ingest {
 
     async fn copy(&mut self, opened: Opened) -> Result<(), Interrupted> {
         let mut items = opened.items;
-        let mut turn = Turn::default();
+        let mut turn = TurnBudget::default();
         loop {
             turn.give_way().await;
             let batch = match items.next().now_or_never() {

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, EntryKind};
 use super::fingerprint::Fingerprints;
-use super::log::{EventLog, Offset, Place};
-use super::minter::Minter;
-use super::verdict::{Gap, Verdict};
+use super::log::{EventLog, IdLookup, Offset};
+use super::minter::IdMinter;
+use super::verdict::{Gap, ResumeVerdict};
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
 
 /// Writes a verdict the way the route's clients are told it; `None` for routes that say nothing in-band.
-pub type TellVerdict = fn(Verdict, &EventId) -> Option<Frame>;
+pub type GapNotice = fn(ResumeVerdict, &EventId) -> Option<Frame>;
 
 /// The state of one stream's intake, across upstream connections.
 #[derive(Debug)]
-pub struct Intake {
+pub struct ReconnectDedup {
     /// The upstream's own id in force: all that it is ever asked to go on after.
     upstream_id: EventId,
     /// The id in force for clients.
@@ -26,16 +26,16 @@ pub struct Intake {
     /// Events so far: what minted ids count.
     number: u64,
     fingerprints: Fingerprints,
-    overlap: Overlap,
+    overlap: RepeatCheck,
     /// What this connection has said its id is while it may be repeating the log. Not asked for and not shown: both stand
     /// at the log's end until something new comes.
     repeated_id: Option<EventId>,
-    tell: TellVerdict,
+    tell: GapNotice,
 }
 
 /// What is known about the seam between the last upstream connection and this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Overlap {
+enum RepeatCheck {
     /// Nothing to prove, or it has been proved.
     None,
     /// The next event decides.
@@ -46,7 +46,7 @@ enum Overlap {
 
 /// What a batch of items comes to.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct AcceptedItems {
     /// To be published.
     pub entries: Vec<Entry>,
     /// Events among the entries.
@@ -59,22 +59,22 @@ pub struct Taken {
     pub skipped: Vec<Option<EventId>>,
 }
 
-impl Intake {
+impl ReconnectDedup {
     /// For a stream without a past. `fingerprints` are the stream's.
-    pub fn new(tell: TellVerdict, fingerprints: Fingerprints) -> Self {
+    pub fn new(tell: GapNotice, fingerprints: Fingerprints) -> Self {
         Self {
             upstream_id: EventId::default(),
             shown_id: EventId::default(),
             number: 0,
             fingerprints,
-            overlap: Overlap::None,
+            overlap: RepeatCheck::None,
             repeated_id: None,
             tell,
         }
     }
 
     /// For a stream with a past: as if this intake had taken what is in the log.
-    pub fn after(log: &EventLog, tell: TellVerdict, fingerprints: Fingerprints) -> Self {
+    pub fn after(log: &EventLog, tell: GapNotice, fingerprints: Fingerprints) -> Self {
         let mut intake = Self::new(tell, fingerprints);
         intake.upstream_id = log.source_id_at(log.end()).clone();
         intake.shown_id = log.id_at(log.end()).clone();
@@ -89,13 +89,13 @@ impl Intake {
 
     /// A new connection after an earlier one; `is_continued`: the upstream has said that it goes on without a gap.
     pub fn reconnected(&mut self, is_continued: bool) {
-        self.overlap = if is_continued { Overlap::None } else { Overlap::Expected };
+        self.overlap = if is_continued { RepeatCheck::None } else { RepeatCheck::Expected };
         self.repeated_id = None;
     }
 
     /// Takes what the upstream said, in order. `log` is the stream's, without these items.
-    pub fn take(&mut self, items: Vec<Item>, log: &EventLog, minter: &Minter, now: Instant) -> Taken {
-        let mut taken = Taken::default();
+    pub fn take(&mut self, items: Vec<Item>, log: &EventLog, minter: &IdMinter, now: Instant) -> AcceptedItems {
+        let mut taken = AcceptedItems::default();
         for item in items {
             match item {
                 Item::Retry(retry) => {
@@ -114,35 +114,42 @@ impl Intake {
     }
 
     /// An upstream that is a rillgate tells what became of its own continuity.
-    fn take_verdict(&mut self, verdict: &str, log: &EventLog, now: Instant, taken: &mut Taken) {
+    fn take_verdict(&mut self, verdict: &str, log: &EventLog, now: Instant, taken: &mut AcceptedItems) {
         // What is being repeated had its gaps told when it came first.
-        let is_repeating = matches!(self.overlap, Overlap::Repeating(next) if next_event(log, next).is_some());
+        let is_repeating = matches!(self.overlap, RepeatCheck::Repeating(next) if next_event(log, next).is_some());
         if verdict.starts_with("gap") && !is_repeating {
-            self.overlap = Overlap::None;
+            self.overlap = RepeatCheck::None;
             self.tell(Gap::Upstream, now, taken);
-        } else if verdict.starts_with("resumed") && self.overlap == Overlap::Expected {
-            self.overlap = Overlap::None;
+        } else if verdict.starts_with("resumed") && self.overlap == RepeatCheck::Expected {
+            self.overlap = RepeatCheck::None;
         }
     }
 
     /// An event was too large to be read. It counts as completed all the same: who asks for it again gets it again.
-    fn skip(&mut self, id: Option<EventId>, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
+    fn skip(
+        &mut self,
+        id: Option<EventId>,
+        log: &EventLog,
+        minter: &IdMinter,
+        now: Instant,
+        taken: &mut AcceptedItems,
+    ) {
         let is_old = match self.overlap {
-            Overlap::None => false,
-            Overlap::Repeating(next) => next_event(log, next).is_some(),
+            RepeatCheck::None => false,
+            RepeatCheck::Repeating(next) => next_event(log, next).is_some(),
             // The place that was asked for: it goes on there.
-            Overlap::Expected if id.as_ref() == Some(&self.upstream_id) && !self.upstream_id.is_empty() => {
-                self.overlap = Overlap::None;
+            RepeatCheck::Expected if id.as_ref() == Some(&self.upstream_id) && !self.upstream_id.is_empty() => {
+                self.overlap = RepeatCheck::None;
                 return;
             }
             // One that was never here is new, one without a name shows no place: the next event decides.
-            Overlap::Expected => id.as_ref().is_none_or(|id| log.place(id.as_str()) != Place::Unknown),
+            RepeatCheck::Expected => id.as_ref().is_none_or(|id| log.place(id.as_str()) != IdLookup::Unknown),
         };
         if is_old {
             self.repeated_id = id.or_else(|| self.repeated_id.take());
             return;
         }
-        (self.overlap, self.repeated_id) = (Overlap::None, None);
+        (self.overlap, self.repeated_id) = (RepeatCheck::None, None);
         self.tell(Gap::TooLarge, now, taken);
         if let Some(id) = id.clone() {
             self.upstream_id = id;
@@ -156,21 +163,21 @@ impl Intake {
         self.gap(Gap::Upstream, now)
     }
 
-    fn tell(&self, gap: Gap, now: Instant, taken: &mut Taken) {
+    fn tell(&self, gap: Gap, now: Instant, taken: &mut AcceptedItems) {
         taken.gaps.push(gap);
         taken.entries.push(self.gap(gap, now));
     }
 
-    fn take_id(&mut self, id: EventId, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
+    fn take_id(&mut self, id: EventId, log: &EventLog, minter: &IdMinter, now: Instant, taken: &mut AcceptedItems) {
         match self.overlap {
             // The upstream names the place we asked for before anything else: it goes on there.
-            Overlap::Expected if self.repeated_id.is_none() && id == self.upstream_id && !id.is_empty() => {
-                self.overlap = Overlap::None;
+            RepeatCheck::Expected if self.repeated_id.is_none() && id == self.upstream_id && !id.is_empty() => {
+                self.overlap = RepeatCheck::None;
             }
-            Overlap::Expected => self.repeated_id = Some(id),
-            Overlap::Repeating(next) if next_event(log, next).is_some() => self.repeated_id = Some(id),
-            Overlap::Repeating(_) | Overlap::None => {
-                self.overlap = Overlap::None;
+            RepeatCheck::Expected => self.repeated_id = Some(id),
+            RepeatCheck::Repeating(next) if next_event(log, next).is_some() => self.repeated_id = Some(id),
+            RepeatCheck::Repeating(_) | RepeatCheck::None => {
+                self.overlap = RepeatCheck::None;
                 self.repeated_id = None;
                 self.upstream_id = id;
                 self.show_id(minter, now, taken);
@@ -178,7 +185,7 @@ impl Intake {
         }
     }
 
-    fn show_id(&mut self, minter: &Minter, now: Instant, taken: &mut Taken) {
+    fn show_id(&mut self, minter: &IdMinter, now: Instant, taken: &mut AcceptedItems) {
         // Where events without an id are given one, there is always an id in force and it is not to be taken back.
         if minter.shows(&self.upstream_id) && self.shown_id != self.upstream_id {
             self.shown_id = self.upstream_id.clone();
@@ -188,7 +195,14 @@ impl Intake {
         }
     }
 
-    fn take_event(&mut self, mut event: Event, log: &EventLog, minter: &Minter, now: Instant, taken: &mut Taken) {
+    fn take_event(
+        &mut self,
+        mut event: Event,
+        log: &EventLog,
+        minter: &IdMinter,
+        now: Instant,
+        taken: &mut AcceptedItems,
+    ) {
         let has_own_id = event.id.as_ref().is_some_and(|id| !id.is_empty());
         let fingerprint = self.fingerprints.event(&event);
         if self.is_repeated(fingerprint, has_own_id, log, now, taken) {
@@ -227,12 +241,12 @@ impl Intake {
         has_own_id: bool,
         log: &EventLog,
         now: Instant,
-        taken: &mut Taken,
+        taken: &mut AcceptedItems,
     ) -> bool {
         let expected = match self.overlap {
-            Overlap::None => return false,
+            RepeatCheck::None => return false,
             // An event without an id of its own may well happen twice: only a named one shows where we are.
-            Overlap::Expected => {
+            RepeatCheck::Expected => {
                 let known = has_own_id.then(|| log.find(fingerprint)).flatten();
                 if known.is_none() && has_own_id && log.has_forgotten(fingerprint) {
                     // The repetition begins before the log; it has still to show that it reaches it.
@@ -240,10 +254,10 @@ impl Intake {
                 }
                 known
             }
-            Overlap::Repeating(next) => match next_event(log, next) {
+            RepeatCheck::Repeating(next) => match next_event(log, next) {
                 // The repetition reached the log's end: what comes now is new, and nothing was missed.
                 None => {
-                    self.overlap = Overlap::None;
+                    self.overlap = RepeatCheck::None;
                     return false;
                 }
                 Some((offset, known)) => (known == fingerprint).then_some(offset),
@@ -251,11 +265,11 @@ impl Intake {
         };
         match expected {
             Some(offset) => {
-                self.overlap = Overlap::Repeating(Offset(offset.0 + 1));
+                self.overlap = RepeatCheck::Repeating(Offset(offset.0 + 1));
                 true
             }
             None => {
-                self.overlap = Overlap::None;
+                self.overlap = RepeatCheck::None;
                 self.tell(Gap::Upstream, now, taken);
                 false
             }
@@ -265,8 +279,8 @@ impl Intake {
     /// Names the end of a stream that is complete, where no client's id does: events without an id of their own stand under
     /// the last one, and who has that may lack them. Dispatches nothing; who has read all comes back with this id, and is
     /// told that nothing follows. Where no id was ever given, none is.
-    pub fn end_mark(&mut self, log: &EventLog, minter: &Minter, now: Instant) -> Option<Entry> {
-        let is_named = log.place(self.shown_id.as_str()) == Place::Here(log.end());
+    pub fn end_mark(&mut self, log: &EventLog, minter: &IdMinter, now: Instant) -> Option<Entry> {
+        let is_named = log.place(self.shown_id.as_str()) == IdLookup::Here(log.end());
         if self.shown_id.is_empty() || is_named {
             return None;
         }
@@ -283,7 +297,7 @@ impl Intake {
 
     /// Where the route tells nothing in-band, a comment without a word stands for it: the log knows it all the same.
     fn gap(&self, gap: Gap, now: Instant) -> Entry {
-        let told = (self.tell)(Verdict::Gap(gap), &self.shown_id);
+        let told = (self.tell)(ResumeVerdict::Gap(gap), &self.shown_id);
         let frame = told.unwrap_or_else(|| {
             let mut encoder = Encoder::new();
             encoder.comment("");

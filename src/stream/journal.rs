@@ -19,14 +19,14 @@ use crate::sse::EventId;
 pub trait LogStore: Send + Sync {
     /// Begins to keep the log of a stream that has just been made. `origin` is a digest of where its events come
     /// from: what is kept is given back only to a stream with an equal key (but for the key's own fingerprint) and origin. Must not block.
-    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn Journal>;
+    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister>;
 }
 
 /// One stream's kept log. No method but [`Self::past`] waits.
-pub trait Journal: Send + Sync + std::fmt::Debug {
+pub trait LogPersister: Send + Sync + std::fmt::Debug {
     /// What was kept of the stream. Asked for once, before anything is published. `None`: nothing, or nothing that can be
     /// had in time; the stream then begins anew, and so does what is kept of it.
-    fn past(&self) -> BoxFuture<'_, Option<Kept>>;
+    fn past(&self) -> BoxFuture<'_, Option<StoredStream>>;
 
     /// The stream has changed.
     fn changed(&self);
@@ -44,9 +44,9 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
 
 /// What was kept of a stream.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredStream {
     /// Its newest entries.
-    pub past: Past,
+    pub past: LogSnapshot,
     /// What their fingerprints are keyed with.
     pub seed: Seed,
     /// The epoch of ids that were minted last.
@@ -62,7 +62,7 @@ pub struct Kept {
 
 /// The past of a stream as it was kept beyond the process: the newest entries of an earlier log.
 #[derive(Clone, Debug, Default)]
-pub struct Past {
+pub struct LogSnapshot {
     /// The entries, oldest first, without a hole.
     pub entries: Vec<Entry>,
     /// Events that came before them, in the stream's whole life.

@@ -2,14 +2,14 @@
 
 use super::fingerprint::{Fingerprints, Seed};
 use super::journal::RETURN_PATIENCE;
-use super::minter::Minter;
+use super::minter::IdMinter;
 use super::policy::Ids;
 
 /// One life of a stream: what makes two events or two ids the same.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Incarnation {
     pub fingerprints: Fingerprints,
-    pub minter: Minter,
+    pub minter: IdMinter,
     /// The life began earlier, and its past was kept.
     pub has_past: bool,
     /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
@@ -18,16 +18,16 @@ pub(super) struct Life {
     pub connected: Option<tokio::time::Instant>,
 }
 
-impl Life {
+impl Incarnation {
     /// A life of its own.
     pub fn new(ids: Ids) -> Self {
-        let (fingerprints, minter) = (Fingerprints::random(), Minter::new(ids));
+        let (fingerprints, minter) = (Fingerprints::random(), IdMinter::new(ids));
         Self { fingerprints, minter, has_past: false, was_cut_off: false, connected: None }
     }
 
     /// One that goes on after so many `events`. `is_whole`: nothing of it is missing.
     pub fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_whole: bool) -> Self {
-        let minter = if is_whole { Minter::continued(ids, epoch) } else { Minter::after(ids, epoch, events) };
+        let minter = if is_whole { IdMinter::continued(ids, epoch) } else { IdMinter::after(ids, epoch, events) };
         let fingerprints = Fingerprints::seeded(seed);
         Self { fingerprints, minter, has_past: true, was_cut_off: !is_whole, connected: None }
     }

@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::entry::{Entry, EntryKind};
-use super::forgotten::Forgotten;
-use super::journal::Past;
-pub use super::place::{Lagged, Offset, Place};
+use super::forgotten::RecentHashes;
+use super::journal::LogSnapshot;
+pub use super::place::{IdLookup, Lagged, Offset};
 use super::policy::Retention;
 use super::verdict::Gap;
 use crate::sse::EventId;
@@ -17,7 +17,7 @@ use crate::sse::EventId;
 /// The bounded recent past of one stream.
 #[derive(Debug)]
 pub struct EventLog {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<LogSlot>,
     /// Offset of the oldest entry kept; the end if there is none.
     start: u64,
     /// Events (not entries) before the oldest entry kept.
@@ -42,14 +42,14 @@ pub struct EventLog {
     occurrences: HashMap<EventId, Occurrences>,
     /// Where continuity broke, oldest first.
     gaps: VecDeque<(u64, Gap)>,
-    forgotten: Forgotten,
+    forgotten: RecentHashes,
     /// Fingerprints of evicted events that the upstream named itself.
-    forgotten_events: Forgotten,
+    forgotten_events: RecentHashes,
     retention: Retention,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct LogSlot {
     entry: Entry,
     /// Events appended before this entry.
     events_before: u64,
@@ -87,15 +87,15 @@ impl EventLog {
             event_before: None,
             occurrences: HashMap::new(),
             gaps: VecDeque::new(),
-            forgotten: Forgotten::new(retention.events),
-            forgotten_events: Forgotten::new(retention.events),
+            forgotten: RecentHashes::new(retention.events),
+            forgotten_events: RecentHashes::new(retention.events),
             retention,
         }
     }
 
     /// Puts the past before everything that is to come: it ends where the empty log began, so that a reader who came
     /// before it stands after it. What the bounds do not allow is evicted.
-    pub fn resume(&mut self, past: Past, now: Instant) {
+    pub fn resume(&mut self, past: LogSnapshot, now: Instant) {
         assert!(self.kept.is_empty() && self.events_ever == 0, "a past is put before a log that has none");
         self.start = self.start.checked_sub(past.entries.len() as u64).expect("a log with a past begins high");
         (self.events_before, self.events_ever) = (past.events_before, past.events_before);
@@ -162,7 +162,7 @@ impl EventLog {
         self.weight += entry.weight();
         let events_before = self.events_ever;
         self.events_ever += u64::from(entry.is_event());
-        self.kept.push_back(Kept { entry, events_before, again: None });
+        self.kept.push_back(LogSlot { entry, events_before, again: None });
         self.expire(now);
         self.end()
     }
@@ -183,7 +183,7 @@ impl EventLog {
     }
 
     fn evict(&mut self) {
-        let Some(Kept { entry, again, .. }) = self.kept.pop_front() else { return };
+        let Some(LogSlot { entry, again, .. }) = self.kept.pop_front() else { return };
         let (name, name_before) = (name_of(&entry.id), name_of(&self.id_before));
         let mut is_repeated = name.is_empty();
         if !name.is_empty() {
@@ -226,19 +226,19 @@ impl EventLog {
     ///
     /// Events without an id of their own stand under the last one, so an id may name a run of entries. Who has read the
     /// first of a run that the log's start cuts has not read the others: its place is the start, or gone with them.
-    pub fn place(&self, id: &str) -> Place {
+    pub fn place(&self, id: &str) -> IdLookup {
         let id = trimmed(id);
         let is_before = !id.is_empty() && trimmed(self.id_before.as_str()) == id;
         match self.occurrences.get(id) {
             Some(seen) if seen.oldest == self.start && is_before => match self.is_run_cut {
-                true => Place::Evicted,
-                false => Place::Here(self.start()),
+                true => IdLookup::Evicted,
+                false => IdLookup::Here(self.start()),
             },
-            Some(seen) => Place::Here(Offset(seen.oldest + 1)),
+            Some(seen) => IdLookup::Here(Offset(seen.oldest + 1)),
             // The newest of what was evicted: all that came after it is still here.
-            None if self.is_before_exact && is_before => Place::Here(self.start()),
-            None if self.forgotten.contains_id(id) => Place::Evicted,
-            None => Place::Unknown,
+            None if self.is_before_exact && is_before => IdLookup::Here(self.start()),
+            None if self.forgotten.contains_id(id) => IdLookup::Evicted,
+            None => IdLookup::Unknown,
         }
     }
 
@@ -265,7 +265,7 @@ impl EventLog {
         let id = trimmed(self.id_at(at).as_str());
         let is_first =
             !self.forgotten.contains_id(id) && self.occurrences.get(id).is_some_and(|seen| !seen.is_repeated);
-        if at == self.start() { self.is_before_exact } else { is_first && self.place(id) == Place::Here(at) }
+        if at == self.start() { self.is_before_exact } else { is_first && self.place(id) == IdLookup::Here(at) }
     }
 
     /// The entry that ends at a place.

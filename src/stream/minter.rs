@@ -9,7 +9,7 @@ use crate::sse::EventId;
 
 /// Mints ids for one life of one stream.
 #[derive(Debug)]
-pub struct Minter {
+pub struct IdMinter {
     ids: Ids,
     /// 64 random bits, in hexadecimal.
     epoch: String,
@@ -17,7 +17,7 @@ pub struct Minter {
     earlier: Option<(String, u64)>,
 }
 
-impl Minter {
+impl IdMinter {
     /// A minter with an epoch of its own.
     pub fn new(ids: Ids) -> Self {
         let random = getrandom::u64().expect("the system has random numbers");

@@ -4,19 +4,19 @@
 //! own; everyone else reads the log. Never holds what the log has evicted for longer than until the next look.
 
 use super::log::Offset;
-use super::taken::{Taken, Taking};
+use super::taken::{ReadBatch, ReadBatchBuilder};
 
 /// See the module.
 #[derive(Debug)]
-pub struct News {
+pub struct LatestBatch {
     start: Offset,
     bytes: usize,
-    taken: Taken,
+    taken: ReadBatch,
 }
 
-impl News {
+impl LatestBatch {
     /// What was published from `start` on, if it is anything.
-    pub fn new(start: Offset, published: Taking) -> Option<Self> {
+    pub fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
         let bytes = published.bytes();
         let taken = published.finish();
         (!taken.frames.is_empty()).then_some(Self { start, bytes, taken })
@@ -28,7 +28,7 @@ impl News {
     }
 
     /// All of it for a reader that stands where they begin, if it takes so many bytes and fewer than so many events.
-    pub fn taken(&self, at: Offset, bytes: usize, events: u64) -> Option<Taken> {
+    pub fn taken(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
         let is_all = self.start == at && self.bytes <= bytes && self.taken.events < events;
         is_all.then(|| self.taken.clone())
     }

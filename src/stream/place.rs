@@ -13,7 +13,7 @@ pub struct Lagged {
 
 /// Where an id stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum IdLookup {
     /// Its oldest occurrence ends here: what follows comes after it.
     Here(Offset),
     /// It was here and has been evicted.

@@ -19,12 +19,12 @@ use tracing::debug;
 use super::backlog::Backlog;
 use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp};
 use super::event_stream::EventStream;
-use super::log::Place;
+use super::log::IdLookup;
 use super::policy::OnEnd;
 use super::progress::Phase;
 use super::source::{EventSource, Opened};
-use super::spec::Observer;
-use super::turn::Turn;
+use super::spec::StreamObserver;
+use super::turn::TurnBudget;
 use crate::sse::EventId;
 use crate::tasks::Tasks;
 
@@ -42,16 +42,16 @@ pub struct ReadThrough {
     /// From the request to its end: a turn, the upstream's answer, and its history.
     patience: Duration,
     turns: Arc<Semaphore>,
-    observer: Arc<dyn Observer>,
+    observer: Arc<dyn StreamObserver>,
 }
 
 /// What runs for one stream, by the id that was asked for.
 #[derive(Debug, Default)]
-pub(super) struct CatchUps(Mutex<HashMap<EventId, Arc<watch::Sender<State>>>>);
+pub(super) struct CatchUps(Mutex<HashMap<EventId, Arc<watch::Sender<CatchUpState>>>>);
 
 /// What those who wait see.
 #[derive(Clone, Debug)]
-pub(super) enum State {
+pub(super) enum CatchUpState {
     /// Not known yet.
     Running,
     /// To be read.
@@ -62,7 +62,7 @@ pub(super) enum State {
 
 impl ReadThrough {
     /// For one route. `patience` bounds the whole of a request; waiting for its turn takes at most half of it.
-    pub fn new(limit: CatchUpLimit, patience: Duration, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(limit: CatchUpLimit, patience: Duration, observer: Arc<dyn StreamObserver>) -> Self {
         Self { limit, patience, turns: Arc::new(Semaphore::new(limit.concurrent)), observer }
     }
 
@@ -81,9 +81,9 @@ impl ReadThrough {
             return None;
         }
         let mut result = self.join_or_start(tasks, stream, after, source);
-        let is_done = match &*result.wait_for(|state| !matches!(state, State::Running)).await.ok()? {
-            State::Done(_) => true,
-            State::Running | State::Over => false,
+        let is_done = match &*result.wait_for(|state| !matches!(state, CatchUpState::Running)).await.ok()? {
+            CatchUpState::Done(_) => true,
+            CatchUpState::Running | CatchUpState::Over => false,
         };
         if is_done { Backlog::new(result) } else { None }
     }
@@ -94,18 +94,18 @@ impl ReadThrough {
         stream: &Arc<EventStream>,
         after: &EventId,
         source: impl FnOnce() -> Arc<dyn EventSource>,
-    ) -> watch::Receiver<State> {
+    ) -> watch::Receiver<CatchUpState> {
         let mut running = stream.catch_ups().0.lock();
         if let Some(result) = running.get(after) {
             return result.subscribe();
         }
-        let (sender, receiver) = watch::channel(State::Running);
+        let (sender, receiver) = watch::channel(CatchUpState::Running);
         let sender = Arc::new(sender);
         running.insert(after.clone(), sender.clone());
         let run = Run {
             stream: stream.clone(),
             after: after.clone(),
-            was_evicted: stream.log().place(after.as_str()) == Place::Evicted,
+            was_evicted: stream.log().place(after.as_str()) == IdLookup::Evicted,
             limit: self.limit,
             turn_by: Instant::now() + self.patience / 2,
             deadline: Instant::now() + self.patience,
@@ -127,11 +127,11 @@ struct Run {
     /// A turn that comes later would leave no time to use it.
     turn_by: Instant,
     deadline: Instant,
-    result: Arc<watch::Sender<State>>,
+    result: Arc<watch::Sender<CatchUpState>>,
 }
 
 impl Run {
-    async fn run(self, turns: Arc<Semaphore>, observer: Arc<dyn Observer>, source: Arc<dyn EventSource>) {
+    async fn run(self, turns: Arc<Semaphore>, observer: Arc<dyn StreamObserver>, source: Arc<dyn EventSource>) {
         // However this task ends, nobody finds it after.
         let listed = Listed(&self);
         let outcome = tokio::select! {
@@ -144,17 +144,17 @@ impl Run {
             Ok((caught_up, turn)) => (caught_up, turn),
             Err(error) => {
                 debug!(stream = %self.stream.key(), reason = error.label(), "not caught up");
-                self.result.send_replace(State::Over);
+                self.result.send_replace(CatchUpState::Over);
                 return;
             }
         };
         debug!(stream = %self.stream.key(), events = caught_up.events, "caught up");
-        self.result.send_replace(State::Done(Arc::new(caught_up)));
+        self.result.send_replace(CatchUpState::Done(Arc::new(caught_up)));
         tokio::select! {
             () = self.result.closed() => {}
             () = sleep(READING) => {}
         }
-        self.result.send_replace(State::Over);
+        self.result.send_replace(CatchUpState::Over);
         drop(turn);
     }
 
@@ -196,7 +196,7 @@ impl Run {
             catch_up.told();
         }
         let mut paused_at = Instant::now() + PAUSE;
-        let mut turn = Turn::default();
+        let mut turn = TurnBudget::default();
         loop {
             turn.give_way().await;
             let joined = tokio::select! {

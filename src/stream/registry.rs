@@ -44,7 +44,7 @@ pub struct Streams {
 /// As many streams are open as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("as many streams are open as may be")]
-pub struct Full;
+pub struct TooManyStreams;
 
 impl Streams {
     /// No streams, and room for `most`.
@@ -108,8 +108,12 @@ impl Streams {
     /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
     ///
     /// # Errors
-    /// [`Full`] when it would be one stream too many.
-    pub fn subscribe(&self, key: &StreamKey, spec: impl FnOnce() -> StreamSpec) -> Result<Subscription, Full> {
+    /// [`TooManyStreams`] when it would be one stream too many.
+    pub fn subscribe(
+        &self,
+        key: &StreamKey,
+        spec: impl FnOnce() -> StreamSpec,
+    ) -> Result<Subscription, TooManyStreams> {
         let mut open = self.open.lock();
         if open.len() >= self.most.load(Ordering::Relaxed) && !open.contains_key(key) {
             // Whoever wants to read goes before what nobody reads: else made-up paths, asked for and left, could fill
@@ -117,8 +121,11 @@ impl Streams {
             let always = self.always.borrow();
             let unread = open.values().filter(|stream| stream.subscribers() == 0 && !always.contains(stream.key()));
             let is_live = |stream: &EventStream| stream.progress().phase != Phase::Complete;
-            let first =
-                unread.min_by_key(|stream| (is_live(stream), stream.condition().since)).ok_or(Full)?.key().clone();
+            let first = unread
+                .min_by_key(|stream| (is_live(stream), stream.condition().since))
+                .ok_or(TooManyStreams)?
+                .key()
+                .clone();
             if let Some(dismissed) = open.remove(&first) {
                 dismissed.dismiss();
             }
@@ -177,7 +184,7 @@ impl Streams {
     }
 
     async fn keep(self, stream: Arc<EventStream>, spec: StreamSpec) {
-        let _registered = Registered { streams: &self, stream: &stream };
+        let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec, self.clone()).run() => finished,
             () = self.forgotten_when_unused(&stream) => {
@@ -253,12 +260,12 @@ fn forget(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<EventStr
 
 /// A stream in the registry for as long as it is fed. Dropped however its task ends: a stream that nobody feeds any more
 /// must not be found, and its readers must not wait for it.
-struct Registered<'s> {
+struct DeregisterOnDrop<'s> {
     streams: &'s Streams,
     stream: &'s Arc<EventStream>,
 }
 
-impl Drop for Registered<'_> {
+impl Drop for DeregisterOnDrop<'_> {
     fn drop(&mut self) {
         forget(&mut self.streams.open.lock(), self.stream);
         if let Some(journal) = self.stream.journal() {

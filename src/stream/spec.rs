@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::intake::TellVerdict;
+use super::intake::GapNotice;
 use super::journal::LogStore;
 use super::policy::Policy;
 use super::source::{EventSource, OpenError};
@@ -19,17 +19,17 @@ pub struct StreamSpec {
     /// Delays between attempts.
     pub backoff: Backoff,
     /// How a gap is told to its clients.
-    pub tell: TellVerdict,
+    pub tell: GapNotice,
     /// Tried again whatever the upstream answers. That it is kept without readers is said by `Streams::keep_open`.
     pub is_always_open: bool,
     /// Who keeps its log beyond the process, and a digest of where the events come from.
     pub store: Option<(Arc<dyn LogStore>, [u8; 32])>,
     /// Who counts.
-    pub observer: Arc<dyn Observer>,
+    pub observer: Arc<dyn StreamObserver>,
 }
 
 /// Hears what happens to a stream, for counting.
-pub trait Observer: Send + Sync {
+pub trait StreamObserver: Send + Sync {
     /// An attempt to connect ended.
     fn connected(&self, outcome: Result<(), &OpenError>);
     /// Events came.

@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
-use super::audience::{Client, Seat};
+use super::audience::{Client, WaiterHandle};
 use super::backlog::{Backlog, Continuation};
 use super::event_stream::EventStream;
-use super::log::{Lagged, Offset, Place};
+use super::log::{IdLookup, Lagged, Offset};
 use super::policy::{OnGap, Start};
 use super::progress::{Phase, Progress};
 use super::source::OpenError;
-use super::taken::{Taken, Taking};
-use super::verdict::{Gap, Verdict};
+use super::taken::{ReadBatch, ReadBatchBuilder};
+use super::verdict::{Gap, ResumeVerdict};
 use crate::sse::EventId;
 
 /// One reader.
@@ -26,7 +26,7 @@ pub struct Subscription {
     stream: Arc<EventStream>,
     progress: watch::Receiver<Progress>,
     /// Where it waits, and is seen from outside.
-    seat: Seat,
+    seat: WaiterHandle,
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
     read: u64,
@@ -61,7 +61,7 @@ impl Subscription {
     }
 
     /// Where it sits: word for its reader can be left there.
-    pub fn seat(&self) -> &Seat {
+    pub fn seat(&self) -> &WaiterHandle {
         &self.seat
     }
 
@@ -116,12 +116,12 @@ impl Subscription {
     }
 
     /// Goes to where a client without an id starts. A reader that opened the stream keeps what came since.
-    pub fn start(&mut self, start: Start) -> Verdict {
+    pub fn start(&mut self, start: Start) -> ResumeVerdict {
         let log = self.stream.log();
         let at = match start {
             Start::Live => {
                 self.read = log.events_until(self.next);
-                return Verdict::Live;
+                return ResumeVerdict::Live;
             }
             Start::Oldest => log.start(),
             Start::Last(count) => log.newest(count),
@@ -129,54 +129,54 @@ impl Subscription {
         self.next = at;
         self.read = log.events_until(at);
         self.seat.stands_at(self.next, self.read);
-        Verdict::Replay { missed: log.events_after(at) }
+        ResumeVerdict::Replay { missed: log.events_after(at) }
     }
 
     /// Whether the log has what follows this id.
     pub fn has(&self, id: &str) -> bool {
-        matches!(self.stream.log().place(id), Place::Here(_))
+        matches!(self.stream.log().place(id), IdLookup::Here(_))
     }
 
     /// Reads what the client was caught up with, and then the log from where it goes on.
-    pub fn catch_up(&mut self, backlog: Backlog) -> Verdict {
+    pub fn catch_up(&mut self, backlog: Backlog) -> ResumeVerdict {
         let Continuation { events, place, read } = backlog.continuation();
         (self.next, self.read) = (place, read);
         self.backlog = Some(Box::new(backlog));
         self.pass_repeated();
         let log = self.stream.log();
         let missed = events + log.events_until(log.end()).saturating_sub(self.read);
-        log.gap_after(self.next).map_or(Verdict::Resumed { missed }, Verdict::Gap)
+        log.gap_after(self.next).map_or(ResumeVerdict::Resumed { missed }, ResumeVerdict::Gap)
     }
 
     /// Goes to where the client with this id stopped, or to where the route sends those who cannot. Across a break of
     /// continuity nobody is resumed, but goes on from its place all the same.
-    pub fn resume(&mut self, id: &str, on_gap: OnGap) -> Verdict {
+    pub fn resume(&mut self, id: &str, on_gap: OnGap) -> ResumeVerdict {
         let log = self.stream.log();
         let gap = match log.place(id) {
-            Place::Here(at) => {
+            IdLookup::Here(at) => {
                 self.next = at;
                 self.read = log.events_until(at);
                 self.seat.stands_at(self.next, self.read);
                 let missed = log.events_after(at);
-                return log.gap_after(at).map_or(Verdict::Resumed { missed }, Verdict::Gap);
+                return log.gap_after(at).map_or(ResumeVerdict::Resumed { missed }, ResumeVerdict::Gap);
             }
-            Place::Evicted => Gap::Evicted,
-            Place::Unknown if self.stream.minter().is_of_this_life(id) => Gap::Evicted,
-            Place::Unknown if self.stream.minter().is_own_form(id) => Gap::Restarted,
-            Place::Unknown => Gap::Unknown,
+            IdLookup::Evicted => Gap::Evicted,
+            IdLookup::Unknown if self.stream.minter().is_of_this_life(id) => Gap::Evicted,
+            IdLookup::Unknown if self.stream.minter().is_own_form(id) => Gap::Restarted,
+            IdLookup::Unknown => Gap::Unknown,
         };
         drop(log);
         self.lost(gap, on_gap)
     }
 
     /// Goes to where the route sends those who cannot go on.
-    pub fn lost(&mut self, gap: Gap, on_gap: OnGap) -> Verdict {
+    pub fn lost(&mut self, gap: Gap, on_gap: OnGap) -> ResumeVerdict {
         let log = self.stream.log();
         if on_gap == OnGap::Oldest {
             self.next = log.start();
         }
         self.read = log.events_until(self.next);
-        Verdict::Gap(gap)
+        ResumeVerdict::Gap(gap)
     }
 
     /// The id in force at the reader's place. `None`: there is none, or the place is gone.
@@ -278,7 +278,7 @@ impl Subscription {
     ///
     /// # Errors
     /// [`Lagged`] when the place is no longer in the log; nothing is taken then.
-    pub fn take(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+    pub fn take(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has_more()) {
             let taken = backlog.take(bytes, events)?;
             if backlog.is_over() {
@@ -296,9 +296,9 @@ impl Subscription {
         Ok(taken)
     }
 
-    fn take_from_log(&self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+    fn take_from_log(&self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         let log = self.stream.log();
-        let mut taking = Taking::default();
+        let mut taking = ReadBatchBuilder::default();
         for entry in log.from(self.next, self.read)? {
             if !taking.has_room(&entry.frame, bytes, events) {
                 break;
@@ -313,13 +313,13 @@ impl Subscription {
     ///
     /// # Errors
     /// [`Lagged`], as for [`Self::take`].
-    pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<Taken, Lagged> {
+    pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         if self.has_backlog() || !self.has_waiting(bytes) {
             return self.take(bytes, events);
         }
         let log = self.stream.log();
         drop(log.from(self.next, self.read)?);
-        let mut taking = Taking::default();
+        let mut taking = ReadBatchBuilder::default();
         let newest = log.newest_of_each_type(self.next);
         let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
         for offset in newest.into_iter().skip(too_many) {

@@ -8,7 +8,7 @@ use crate::sse::Frame;
 
 /// Entries taken from the log.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct ReadBatch {
     /// Their bytes, in order.
     pub frames: Arc<[Frame]>,
     /// How many of them dispatch an event.
@@ -19,14 +19,14 @@ pub struct Taken {
 
 /// Entries that are being taken.
 #[derive(Debug, Default)]
-pub(super) struct Taking {
+pub(super) struct ReadBatchBuilder {
     frames: Vec<Frame>,
     bytes: usize,
     events: u64,
     oldest: Option<Instant>,
 }
 
-impl Taking {
+impl ReadBatchBuilder {
     /// Whether one more may be taken: of at most `bytes` together, or a single larger one, and at most `events` events.
     pub fn has_room(&self, frame: &Frame, bytes: usize, events: u64) -> bool {
         (self.frames.is_empty() || self.bytes + frame.len() <= bytes) && self.events < events
@@ -51,7 +51,7 @@ impl Taking {
     }
 
     /// All of them.
-    pub fn finish(self) -> Taken {
-        Taken { frames: self.frames.into(), events: self.events, oldest: self.oldest }
+    pub fn finish(self) -> ReadBatch {
+        ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest }
     }
 }

@@ -8,9 +8,9 @@ use crate::sse::{Encoder, EventId, Frame};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct ToldId(Mutex<Option<(EventId, Frame)>>);
+pub(super) struct LongIdFrame(Mutex<Option<(EventId, Frame)>>);
 
-impl ToldId {
+impl LongIdFrame {
     /// The block that sets this id.
     pub(super) fn frame(&self, id: &EventId) -> Frame {
         let mut told = self.0.lock();

@@ -7,11 +7,11 @@ use super::source::Batch;
 
 /// The work done since others last had a turn.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct TurnBudget {
     spent: usize,
 }
 
-impl Turn {
+impl TurnBudget {
     /// Counts what has been taken from the upstream.
     pub(super) fn spend(&mut self, batch: &Batch) {
         // Each read costs something, however little it brings.

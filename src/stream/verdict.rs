@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The outcome of starting to read a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ResumeVerdict {
     /// No id was sent; only what comes from now on follows.
     Live,
     /// No id was sent; so many events of the past follow.
@@ -52,7 +52,7 @@ impl Gap {
     }
 }
 
-impl Verdict {
+impl ResumeVerdict {
     /// The data of a `rillgate.resume` event.
     pub fn json(self) -> String {
         match self {
@@ -65,7 +65,7 @@ impl Verdict {
 }
 
 /// The form of the `rillgate-resume` header and comment.
-impl fmt::Display for Verdict {
+impl fmt::Display for ResumeVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use rillgate::backoff::Backoff;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, EventSource, Gap, Interrupted, Observer, OpenError, Opened, Policy, Ready, StreamKey, StreamSpec, Streams,
-    Subscription,
+    Batch, EventSource, Gap, Interrupted, OpenError, Opened, Policy, Ready, StreamKey, StreamObserver, StreamSpec,
+    Streams, Subscription,
 };
 use rillgate::tasks::Tasks;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -72,7 +72,7 @@ impl EventSource for Upstream {
 
 struct Uncounted;
 
-impl Observer for Uncounted {
+impl StreamObserver for Uncounted {
     fn connected(&self, _: Result<(), &OpenError>) {}
     fn received(&self, _: u64, _: usize) {}
     fn gap(&self, _: Gap) {}

@@ -18,7 +18,8 @@ use futures_util::stream::StreamExt;
 use house::{House, batch, emit, event, key_of, read, texts_of};
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    EventSource, Full, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, Retention, Start, Verdict,
+    EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, ResumeVerdict, Retention, Start,
+    TooManyStreams,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -59,9 +60,9 @@ async fn a_reader_goes_on_after_its_id_and_into_what_is_live() {
     let verdict = second.resume("3", OnGap::Oldest);
     emit(&upstream, 6..=7);
 
-    assert_eq!(verdict, Verdict::Resumed { missed: 2 });
+    assert_eq!(verdict, ResumeVerdict::Resumed { missed: 2 });
     assert_eq!(read(&mut second, 4).await, texts_of(4..=7));
-    assert_eq!(second.resume("never", OnGap::Live), Verdict::Gap(Gap::Unknown));
+    assert_eq!(second.resume("never", OnGap::Live), ResumeVerdict::Gap(Gap::Unknown));
     assert!(!second.is_behind());
 }
 
@@ -264,7 +265,7 @@ async fn a_complete_stream_is_kept_for_the_age_of_its_events() {
     sleep(Duration::from_secs(599)).await;
     let mut late = house.subscribe();
     assert_eq!(late.stream().progress().phase, Phase::Complete);
-    assert_eq!(late.start(Start::Oldest), Verdict::Replay { missed: 2 });
+    assert_eq!(late.start(Start::Oldest), ResumeVerdict::Replay { missed: 2 });
     assert_eq!(read(&mut late, 2).await, texts_of([1, 2]));
     sleep(Duration::from_secs(2)).await;
 
@@ -312,7 +313,7 @@ async fn no_more_streams_are_opened_than_may_be() {
     let open = |path: &str| house.streams.subscribe(&key_of(path), || house.spec.clone());
     let held: Vec<_> = (0..10).map(|number| open(&format!("/{number}")).expect("room")).collect();
 
-    assert_eq!(open("/one-more").err(), Some(Full));
+    assert_eq!(open("/one-more").err(), Some(TooManyStreams));
     assert!(open("/0").is_ok(), "one that is open has room for any number");
     drop(held);
 }

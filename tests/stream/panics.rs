@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    CatchUpError, CatchUpLimit, EventSource, Observer, OpenError, Opened, Phase, Policy, ReadThrough, Start,
+    CatchUpError, CatchUpLimit, EventSource, OpenError, Opened, Phase, Policy, ReadThrough, Start, StreamObserver,
 };
 
 use super::house::{House, emit, read, texts_of};
@@ -21,7 +21,7 @@ impl EventSource for Panics {
 
 struct Unheard;
 
-impl Observer for Unheard {
+impl StreamObserver for Unheard {
     fn connected(&self, _: Result<(), &OpenError>) {}
     fn received(&self, _: u64, _: usize) {}
     fn gap(&self, _: rillgate::stream::Gap) {}

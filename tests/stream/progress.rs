@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use rillgate::sse::Item;
-use rillgate::stream::{Gap, Interrupted, OpenError, Policy, Verdict};
+use rillgate::stream::{Gap, Interrupted, OpenError, Policy, ResumeVerdict};
 use tokio::time::sleep;
 
 use crate::house::{House, batch, emit, event, read, texts, texts_of};
 
 fn house() -> House {
     let mut house = House::new(Policy::default());
-    house.spec.tell = |verdict: Verdict, _| {
+    house.spec.tell = |verdict: ResumeVerdict, _| {
         let mut encoder = rillgate::sse::Encoder::new();
         encoder.comment(&verdict.to_string());
         Some(encoder.finish())
@@ -109,7 +109,7 @@ async fn what_an_attempt_before_the_first_answer_may_have_had_is_a_gap() {
 
         let told = texts(&[{
             let mut encoder = rillgate::sse::Encoder::new();
-            encoder.comment(&Verdict::Gap(Gap::Upstream).to_string());
+            encoder.comment(&ResumeVerdict::Gap(Gap::Upstream).to_string());
             encoder.finish()
         }]);
         let expected = if is_gap { [told, texts_of([1])].concat() } else { texts_of([1]) };

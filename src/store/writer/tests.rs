@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::sse::{Event, EventId, Frame};
-use crate::stream::{Entry, EntryKind, EventStream, Ids, Phase, Place, Policy, Retention, StreamKey};
+use crate::stream::{Entry, EntryKind, EventStream, IdLookup, Ids, Phase, Policy, Retention, StreamKey};
 use crate::telemetry::Metrics;
 
 /// A writer that is told when to write, and the one stream that it keeps.
@@ -58,7 +58,7 @@ impl House {
     }
 
     /// A new stream under the same key, and what it is given.
-    fn open(&mut self) -> Option<Kept> {
+    fn open(&mut self) -> Option<StoredStream> {
         self.stream = stream(self.policy);
         let (answer, mut past) = oneshot::channel();
         let end = self.stream.log().end();
@@ -76,14 +76,14 @@ impl House {
     }
 
     /// As if the process had ended here, with or without having put the stream away.
-    fn restart(&mut self) -> Option<Kept> {
+    fn restart(&mut self) -> Option<StoredStream> {
         self.writer.shelf = None;
         self.writer = writer(&self.folder, self.bytes);
         self.open()
     }
 
     /// Checks what was restored and goes on with it.
-    fn resume(&mut self, kept: Option<Kept>, is_whole: bool) {
+    fn resume(&mut self, kept: Option<StoredStream>, is_whole: bool) {
         let Some(kept) = kept else {
             // A store at its bound gives up closed streams whole.
             assert!(self.committed == 0 || self.bytes < 1 << 20, "what was stored is gone");
@@ -329,7 +329,7 @@ fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing(
         house.stream.resume(kept, Instant::now());
 
         let log = house.stream.log();
-        assert_eq!((log.place("1"), log.place("0")), (Place::Here(log.end()), Place::Unknown));
+        assert_eq!((log.place("1"), log.place("0")), (IdLookup::Here(log.end()), IdLookup::Unknown));
     }
 }
 
@@ -345,7 +345,7 @@ fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
     house.stream.resume(kept, Instant::now());
 
     let log = house.stream.log();
-    assert_eq!((log.place("1"), log.place("0")), (Place::Here(log.start()), Place::Unknown));
+    assert_eq!((log.place("1"), log.place("0")), (IdLookup::Here(log.start()), IdLookup::Unknown));
     assert_eq!(log.events(), 2);
 }
 

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::log::Place;
+use crate::stream::log::IdLookup;
 use crate::stream::policy::Retention;
 use crate::stream::{Entry, EntryKind};
 
@@ -63,7 +63,7 @@ impl House {
     }
 
     fn catch_up(&self, after: &str) -> CatchUp {
-        let was_evicted = self.log.place(after) == Place::Evicted;
+        let was_evicted = self.log.place(after) == IdLookup::Evicted;
         let after = EventId::new(after).unwrap();
         CatchUp::new(after, was_evicted, self.log.end(), LIMIT, self.fingerprints)
     }
@@ -121,7 +121,7 @@ proptest! {
         let mut house = House::new(past.clone(), connected_at, keeps);
         house.ingest(had);
         let id = after.to_string();
-        prop_assume!(!matches!(house.log.place(&id), Place::Here(_)));
+        prop_assume!(!matches!(house.log.place(&id), IdLookup::Here(_)));
         // An id that the log has still to see is no old one.
         prop_assume!(after < house.next);
         let mut catch_up = house.catch_up(&id);
@@ -251,7 +251,7 @@ fn a_log_that_has_forgotten_everything_is_joined_at_its_start() {
     house.log.expire(Instant::now() + Duration::from_secs(700));
     assert_eq!(house.log.events(), 0);
 
-    assert_eq!(house.log.place("19"), Place::Here(house.log.start()), "nothing came after it");
+    assert_eq!(house.log.place("19"), IdLookup::Here(house.log.start()), "nothing came after it");
     assert_eq!(take(&mut house.catch_up("15"), &house, 16..20), Ok(true));
 }
 

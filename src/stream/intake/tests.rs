@@ -8,16 +8,16 @@ use crate::stream::{Ids, Retention};
 
 /// A log, what feeds it, and what a client has read.
 struct Feed {
-    intake: Intake,
+    intake: ReconnectDedup,
     log: EventLog,
-    minter: Minter,
+    minter: IdMinter,
     gaps: usize,
 }
 
 impl Feed {
     fn new(ids: Ids) -> Self {
         Self {
-            intake: Intake::new(
+            intake: ReconnectDedup::new(
                 |verdict, _| {
                     let mut encoder = Encoder::new();
                     encoder.comment(&verdict.to_string());
@@ -26,7 +26,7 @@ impl Feed {
                 Fingerprints::random(),
             ),
             log: EventLog::new(Retention::default()),
-            minter: Minter::new(ids),
+            minter: IdMinter::new(ids),
             gaps: 0,
         }
     }

@@ -43,34 +43,34 @@ fn ids_from(log: &EventLog, at: Offset) -> Vec<String> {
 fn a_reader_gets_what_follows_its_id() {
     let log = filled(log_of(10), &["1", "2", "3"]);
 
-    assert_eq!(log.place("1"), Place::Here(Offset(1)));
+    assert_eq!(log.place("1"), IdLookup::Here(Offset(1)));
     assert_eq!(ids_from(&log, Offset(1)), ["2", "3"]);
     assert_eq!(log.events_after(Offset(1)), 2);
     assert_eq!(log.events_until(Offset(1)), 1);
-    assert_eq!(log.place("3"), Place::Here(log.end()));
+    assert_eq!(log.place("3"), IdLookup::Here(log.end()));
 }
 
 #[test]
 fn an_id_that_stands_twice_means_its_oldest_occurrence() {
     let mut log = filled(log_of(4), &["a", "b", "a", "c"]);
-    assert_eq!(log.place("a"), Place::Here(Offset(1)));
+    assert_eq!(log.place("a"), IdLookup::Here(Offset(1)));
 
     log.append(event("d"));
 
-    assert_eq!(log.place("a"), Place::Here(Offset(3)), "the first has been evicted");
+    assert_eq!(log.place("a"), IdLookup::Here(Offset(3)), "the first has been evicted");
     log.append(event("a"));
     log.append(event("e"));
-    assert_eq!(log.place("a"), Place::Here(Offset(6)), "and the second");
+    assert_eq!(log.place("a"), IdLookup::Here(Offset(6)), "and the second");
 }
 
 #[test]
 fn nothing_is_left_out_when_the_start_cuts_a_run_under_one_id() {
     let mut log = filled(log_of(3), &["a", "a", "a", "b"]);
-    assert_eq!(log.place("a"), Place::Here(Offset(1)), "who read the first has missed nothing that is gone");
+    assert_eq!(log.place("a"), IdLookup::Here(Offset(1)), "who read the first has missed nothing that is gone");
 
     log.append(event("b"));
 
-    assert_eq!(log.place("a"), Place::Evicted, "the second is gone, and who read the first has not read it");
+    assert_eq!(log.place("a"), IdLookup::Evicted, "the second is gone, and who read the first has not read it");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn an_aside_that_is_evicted_from_a_run_is_not_missed() {
     }
 
     assert_eq!(log.start(), Offset(2));
-    assert_eq!(log.place("a"), Place::Here(Offset(2)));
+    assert_eq!(log.place("a"), IdLookup::Here(Offset(2)));
 }
 
 #[test]
@@ -114,27 +114,27 @@ fn age_empties_a_quiet_log() {
 
     assert_eq!((log.events(), log.bytes(), log.start()), (0, 0, log.end()));
     assert_eq!(log.id_at(log.end()).as_str(), "2", "a place has an id even then");
-    assert_eq!(log.place("1"), Place::Evicted);
+    assert_eq!(log.place("1"), IdLookup::Evicted);
 }
 
 #[test]
 fn evicted_and_never_seen_are_told_apart() {
     let log = filled(log_of(1), &["1", "2", "3"]);
 
-    assert_eq!(log.place("1"), Place::Evicted);
-    assert_eq!(log.place("0"), Place::Unknown);
+    assert_eq!(log.place("1"), IdLookup::Evicted);
+    assert_eq!(log.place("0"), IdLookup::Unknown);
 }
 
 #[test]
 fn who_has_the_newest_of_what_is_gone_has_missed_nothing_of_it() {
     let mut log = filled(log_of(2), &["1", "2", "3", "4"]);
-    assert_eq!(log.place("2"), Place::Here(log.start()));
+    assert_eq!(log.place("2"), IdLookup::Here(log.start()));
 
     log.expire(Instant::now() + Duration::from_secs(61));
-    assert_eq!((log.place("4"), log.place("3")), (Place::Here(log.end()), Place::Evicted));
+    assert_eq!((log.place("4"), log.place("3")), (IdLookup::Here(log.end()), IdLookup::Evicted));
 
     let log = filled(log_of(1), &["1", "2", "1", "3"]);
-    assert_eq!(log.place("1"), Place::Evicted, "it may be the first of the two");
+    assert_eq!(log.place("1"), IdLookup::Evicted, "it may be the first of the two");
 }
 
 #[test]
@@ -146,8 +146,8 @@ fn what_is_forgotten_is_bounded() {
 
     assert_eq!(log.forgotten.hashes.len(), 1024);
     assert_eq!(log.occurrences.len(), 1);
-    assert_eq!(log.place("0"), Place::Unknown);
-    assert_eq!(log.place("4997"), Place::Evicted);
+    assert_eq!(log.place("0"), IdLookup::Unknown);
+    assert_eq!(log.place("4997"), IdLookup::Evicted);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn asides_count_neither_as_missed_nor_as_read() {
     }
 
     assert_eq!(log.events(), 2);
-    assert_eq!(log.place("1"), Place::Here(Offset(1)));
+    assert_eq!(log.place("1"), IdLookup::Here(Offset(1)));
     assert_eq!(log.events_after(Offset(1)), 1);
     assert_eq!(log.newest(1), Offset(1));
     assert_eq!(log.newest(9), Offset(0));
@@ -247,11 +247,11 @@ proptest! {
                 let gone = all[..start].iter().filter(|entry| entry.id.as_str() == id).count();
                 let is_newest_gone = start > 0 && all[start - 1].id.as_str() == id;
                 if !is_kept && gone == 1 && is_newest_gone {
-                    prop_assert_eq!(log.place(id), Place::Here(Offset(start as u64)));
+                    prop_assert_eq!(log.place(id), IdLookup::Here(Offset(start as u64)));
                     continue;
                 }
                 match log.place(id) {
-                    Place::Here(place) => {
+                    IdLookup::Here(place) => {
                         let oldest = start + all[start..].iter().position(|entry| entry.id.as_str() == id).unwrap();
                         let is_cut = oldest == start && start > 0 && all[start - 1].id.as_str() == id;
                         if is_cut {
@@ -263,10 +263,10 @@ proptest! {
                             prop_assert_eq!(place, Offset(oldest as u64 + 1));
                         }
                     }
-                    Place::Evicted => {
+                    IdLookup::Evicted => {
                         prop_assert!(all[..start].iter().any(|entry| entry.id.as_str() == id));
                     }
-                    Place::Unknown => prop_assert!(all.iter().all(|entry| entry.id.as_str() != id)),
+                    IdLookup::Unknown => prop_assert!(all.iter().all(|entry| entry.id.as_str() != id)),
                 }
             }
         }
