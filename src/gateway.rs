@@ -20,7 +20,7 @@ use crate::admin::{Admin, Readiness};
 use crate::auth::{Authority, Tickets};
 use crate::binding::{self, AdminSocket, BindError};
 use crate::config::{Config, Drain};
-use crate::http::{self, Gate, Page, Seats};
+use crate::http::{self, App, StaticPage, SubscriptionLimits};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::keeper::{self, Refresher};
 use crate::limits::Limits;
@@ -48,7 +48,7 @@ pub struct Gateway {
 
 /// What lives as long as the gateway.
 pub(crate) struct GatewayState {
-    pub gate: Arc<Gate>,
+    pub gate: Arc<App>,
     pub readiness: Arc<Readiness>,
     pub keeper: Refresher,
     pub store: Option<Store>,
@@ -111,13 +111,13 @@ impl Gateway {
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
         let streams = Streams::new(config.limits.streams, tasks.clone());
-        let gate = Gate {
+        let gate = App {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             upstreams: Targets::default(),
             memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
             streams,
-            seats: Seats::new(&config.limits),
+            seats: SubscriptionLimits::new(&config.limits),
             authority,
             tickets: Tickets::new(TICKETS),
             limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
@@ -160,7 +160,7 @@ impl Gateway {
     }
 
     /// Serves these pages beside the streams, to everyone.
-    pub fn serve_pages(&self, pages: Vec<Page>) {
+    pub fn serve_pages(&self, pages: Vec<StaticPage>) {
         self.parts.gate.pages.store(Arc::new(pages));
     }
 
@@ -278,7 +278,7 @@ pub struct Handle(Arc<GatewayState>);
 
 impl Handle {
     /// What is shared by all requests.
-    pub fn gate(&self) -> &Arc<Gate> {
+    pub fn gate(&self) -> &Arc<App> {
         &self.0.gate
     }
 
@@ -324,7 +324,7 @@ impl Handle {
 }
 
 /// What alerts compare gauges with.
-fn tell_limits(gate: &Gate) {
+fn tell_limits(gate: &App) {
     let limits = gate.limits.load();
     let Limits { connections, subscribers, streams, .. } = **limits;
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{self, Introspect};
 use crate::auth::RevocationOrigin;
-use crate::http::Gate;
+use crate::http::App;
 use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Tap};
 use crate::telemetry::StreamState;
@@ -23,7 +23,7 @@ pub use revocations::RevocationDesk;
 /// A gateway, for looking at.
 pub struct Introspection {
     /// Its streams.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<App>,
     /// What is shown of its configuration.
     pub config: Arc<ArcSwap<Value>>,
 }

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::admin::Readiness;
 use crate::auth::{Authority, Issuer, Issuers, KeySource, KeysState, fetch};
 use crate::files;
-use crate::http::Gate;
+use crate::http::App;
 use crate::listen::Tls;
 
 /// See the module.
@@ -59,7 +59,7 @@ impl Refresher {
     }
 
     /// Starts the tasks of what is not being kept fresh yet.
-    pub fn start(&self, gate: &Gate) {
+    pub fn start(&self, gate: &App) {
         let mut kept = self.kept.lock();
         let mut trust = None;
         for kept in kept.iter_mut().filter(|kept| !kept.has_started) {
@@ -180,7 +180,7 @@ fn system_trust() -> Arc<ClientConfig> {
 }
 
 /// Reloads certificates when their files change; a bad file leaves the old ones in use.
-pub async fn keep_certificates(tls: Arc<Tls>, gate: Arc<Gate>) {
+pub async fn keep_certificates(tls: Arc<Tls>, gate: Arc<App>) {
     let mut files = tls.files();
     let mut draining = gate.tasks.draining();
     loop {

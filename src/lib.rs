@@ -38,5 +38,5 @@ pub mod workers;
 pub use binding::BindError;
 pub use explanation::Explanation;
 pub use gateway::{Drained, Gateway, Handle, Stage};
-pub use http::Page;
+pub use http::StaticPage;
 pub use serving::BuildError;

@@ -12,7 +12,7 @@ use crate::auth::{
     Authority, Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RevocationError, SourceError,
 };
 use crate::config::Config;
-use crate::http::{self, Gate};
+use crate::http::{self, App};
 use crate::keeper::Refresher;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
@@ -121,7 +121,7 @@ impl Candidate {
 }
 
 /// Opens the streams of routes that are always open.
-pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
+pub fn open_always(gate: &Arc<App>, workers: &Workers) {
     let routes = gate.routes.load();
     let always = routes.iter().filter(|route| route.settings.open == Open::Always);
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
@@ -139,7 +139,7 @@ pub fn open_always(gate: &Arc<Gate>, workers: &Workers) {
 }
 
 /// Gives the routes' upstreams to the streams that earlier routes have opened and that readers still find.
-pub fn renew_upstreams(gate: &Gate) {
+pub fn renew_upstreams(gate: &App) {
     for route in gate.routes.load().iter() {
         gate.upstreams.renew(&route.settings.name, route.source, &route.upstream);
     }
@@ -147,7 +147,7 @@ pub fn renew_upstreams(gate: &Gate) {
 }
 
 /// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.
-pub fn keep_found(gate: &Gate) {
+pub fn keep_found(gate: &App) {
     let routes = gate.routes.load();
     gate.streams
         .claim(|key| routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route));

@@ -14,7 +14,7 @@ use rillgate::auth::mint::{Order, SigningKey, mint};
 use rillgate::config::Config;
 use rillgate::demo::{self, Certificate, Producer};
 use rillgate::tasks::Tasks;
-use rillgate::{Gateway, Handle, Page};
+use rillgate::{Gateway, Handle, StaticPage};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Outcome, block_on, print, serve};
@@ -73,13 +73,13 @@ fn introduce(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcom
     ))
 }
 
-fn pages(url: &str, token: &str) -> Result<Vec<Page>, http::header::InvalidHeaderValue> {
+fn pages(url: &str, token: &str) -> Result<Vec<StaticPage>, http::header::InvalidHeaderValue> {
     // The page's line gets its token as a browser does: what the page can read must not hold one.
     let curl = format!("curl -sk -c jar -o /dev/null {url}/ && curl -kN -b jar {url}/prices/EURUSD");
     let pages = demo::pages(&curl, token)?.into_iter().map(|page| {
         let mut headers = page.headers;
         headers.push((http::header::CONTENT_TYPE, http::HeaderValue::from_static(page.content_type)));
-        Page { path: page.path, headers, body: page.body }
+        StaticPage { path: page.path, headers, body: page.body }
     });
     Ok(pages.collect())
 }

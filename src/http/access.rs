@@ -10,12 +10,12 @@ use http::request::Parts;
 use http::{HeaderValue, Response};
 use tracing::info;
 
-use super::body::ResponseBody;
-use super::gate::Gate;
+use super::body::AppBody;
+use super::gate::App;
 use super::rejection::Rejection;
 use super::service::peer;
 use super::share;
-use super::target::{Target, parameter};
+use super::target::{RequestTarget, parameter};
 use crate::auth::{Authorizer, Denied, Grant, Presented, TokenFault, Wanted};
 use crate::route::{Route, percent};
 
@@ -33,10 +33,10 @@ pub fn ticket_office(route: &Route) -> Option<&Authorizer> {
 /// # Errors
 /// Why not.
 pub async fn admit(
-    gate: &Gate,
+    gate: &App,
     route: &Route,
     captures: &[(String, String)],
-    target: &Target,
+    target: &RequestTarget,
     head: &Parts,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
@@ -65,13 +65,13 @@ pub async fn admit(
 /// # Errors
 /// Why not. A route that does not enforce refuses here too: there is nothing that a ticket could stand for.
 pub async fn issue_ticket(
-    gate: &Gate,
+    gate: &App,
     authorizer: &Authorizer,
     route: &Route,
     captures: &[(String, String)],
-    target: &Target,
+    target: &RequestTarget,
     head: &Parts,
-) -> Result<Response<ResponseBody>, Rejection> {
+) -> Result<Response<AppBody>, Rejection> {
     match parameter(head, TICKET)?.as_deref() {
         Some("") => {}
         Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
@@ -94,7 +94,7 @@ pub async fn issue_ticket(
     }
     url.extend([TICKET, "=", ticket.reveal()]);
     let answer = serde_json::json!({ "url": url, "expires_in": ttl.as_secs() });
-    let mut response = Response::new(ResponseBody::whole(answer.to_string()));
+    let mut response = Response::new(AppBody::whole(answer.to_string()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -106,7 +106,7 @@ async fn by_token(
     authorizer: &Authorizer,
     route: &Route,
     wanted: Wanted<'_>,
-    target: &Target,
+    target: &RequestTarget,
     head: &Parts,
 ) -> Result<Grant, Denied> {
     let is_tls = peer(head).is_tls;
@@ -119,11 +119,11 @@ async fn by_token(
 }
 
 fn by_ticket(
-    gate: &Gate,
+    gate: &App,
     authorizer: &Authorizer,
     route: &Route,
     wanted: Wanted<'_>,
-    target: &Target,
+    target: &RequestTarget,
     head: &Parts,
     ticket: &str,
 ) -> Result<Grant, Denied> {

@@ -10,7 +10,7 @@ use super::event_body::{CutOff, EventBody};
 use crate::listen;
 
 /// A response's body.
-pub enum ResponseBody {
+pub enum AppBody {
     /// Known whole; `None` when it is empty or has been given.
     Whole(Option<Bytes>),
     /// One chunk and then nothing, for ever: the connection is taken over before more is due.
@@ -19,7 +19,7 @@ pub enum ResponseBody {
     Events(Box<EventBody>),
 }
 
-impl ResponseBody {
+impl AppBody {
     /// Nothing.
     pub fn empty() -> Self {
         Self::Whole(None)
@@ -32,7 +32,7 @@ impl ResponseBody {
     }
 }
 
-impl listen::ResponseBody for ResponseBody {
+impl listen::ResponseBody for AppBody {
     fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
         match self {
             Self::Events(events) => events.poll_cut(cx, is_stalled),
@@ -50,7 +50,7 @@ impl listen::ResponseBody for ResponseBody {
     }
 }
 
-impl Body for ResponseBody {
+impl Body for AppBody {
     type Data = Bytes;
     type Error = CutOff;
 

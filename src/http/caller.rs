@@ -8,7 +8,7 @@ use http::request::Parts;
 use tracing::info;
 
 use super::forwarded;
-use super::gate::Gate;
+use super::gate::App;
 use super::service::peer;
 use super::shown;
 use super::trace::Trace;
@@ -17,7 +17,7 @@ use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, for the log.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct ClientInfo {
     /// Its address, as trusted proxies tell it.
     pub client: IpAddr,
     /// The same, where a trusted proxy told it: the connection is the proxy's, and only its word limits the client.
@@ -37,9 +37,9 @@ pub struct Caller {
 /// Longest subject in a line, in characters.
 const SUBJECT_CHARACTERS: usize = 128;
 
-impl Caller {
+impl ClientInfo {
     /// Who sent this request.
-    pub fn of(gate: &Gate, head: &Parts, grant: Option<&Grant>) -> Self {
+    pub fn of(gate: &App, head: &Parts, grant: Option<&Grant>) -> Self {
         let peer = peer(head);
         let trace: &Trace = head.extensions.get().expect("the service says which request it is");
         let subject = grant.filter(|_| gate.log_subject).and_then(Grant::subject);

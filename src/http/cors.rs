@@ -10,7 +10,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::body::ResponseBody;
+use super::body::AppBody;
 use crate::route::{Cors, Settings};
 
 /// Whether this is a browser asking what it may ask.
@@ -26,9 +26,9 @@ pub fn allows(cors: &Cors, origin: &str) -> bool {
 }
 
 /// The answer to a preflight. Without permission it says nothing, and the browser refuses.
-pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<ResponseBody> {
+pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<AppBody> {
     let cors = route.cors.as_ref();
-    let mut response = Response::new(ResponseBody::empty());
+    let mut response = Response::new(AppBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     if permit(cors, head, headers) {

@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::rejection::Rejection;
-use super::report::Report;
-use super::seats::Place;
-use super::settling::{Settled, Settling};
+use super::report::SubscriptionRecord;
+use super::seats::SubjectPermit;
+use super::settling::{PendingResume, ResumeOutcome};
 use super::verdict::late;
 use crate::aside::SideWaker;
 use crate::route::{EndForm, Lagging};
@@ -32,8 +32,8 @@ pub struct Delivery {
     /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
     aside: SideWaker<WaiterHandle>,
     subscription: Subscription,
-    until: Until,
-    report: Report,
+    until: ReadLimit,
+    report: SubscriptionRecord,
     gather: Duration,
     is_latest_only: bool,
     lagged: Lagging,
@@ -44,7 +44,7 @@ pub struct Delivery {
     tell: GapNotice,
     end: EndForm,
     /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
-    settling: Option<Box<Settling>>,
+    settling: Option<Box<PendingResume>>,
     /// The id in force at its place, if it is long: told before the first event, `until` has none before.
     long_id: Option<Frame>,
     /// The most events in all.
@@ -55,7 +55,7 @@ pub struct Delivery {
 
 /// How far a response goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Until {
+pub struct ReadLimit {
     /// Up to this place, `follow=false`. `None`: for ever.
     pub end: Option<Offset>,
     /// So many more events, `limit=N`.
@@ -63,7 +63,7 @@ pub struct Until {
 }
 
 /// What a route says about delivering, and what is particular to this client.
-pub struct Terms {
+pub struct DeliveryOptions {
     /// Completes when the response's life is over.
     pub over: BoxFuture<'static, EndReason>,
     /// A comment after this long without a byte.
@@ -79,14 +79,14 @@ pub struct Terms {
     /// How it ends when its client should come back.
     pub end: EndForm,
     /// How far to go.
-    pub until: Until,
+    pub until: ReadLimit,
     /// Told before the first event.
     pub long_id: Option<Frame>,
 }
 
 /// What to write next.
 #[derive(Debug)]
-pub enum Step {
+pub enum NextWrite {
     /// These frames.
     Frames(ReadBatch),
     /// A comment, to show that the connection lives.
@@ -97,7 +97,12 @@ pub enum Step {
 
 impl Delivery {
     /// Reads from where the subscription stands, or from where it is when it is settled.
-    pub fn new(subscription: Subscription, settling: Option<Box<Settling>>, mut terms: Terms, report: Report) -> Self {
+    pub fn new(
+        subscription: Subscription,
+        settling: Option<Box<PendingResume>>,
+        mut terms: DeliveryOptions,
+        report: SubscriptionRecord,
+    ) -> Self {
         let limit = terms.until.events;
         if settling.is_some() || terms.long_id.is_some() {
             terms.until.events = 0;
@@ -129,22 +134,22 @@ impl Delivery {
         cx: &mut Context<'_>,
         bytes: usize,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
-    ) -> Poll<Step> {
+    ) -> Poll<NextWrite> {
         if self.until.events == 0 {
             return self.poll_settled(cx, other);
         }
         if self.until.end.is_some_and(|end| self.subscription.has_reached(end)) {
-            return Poll::Ready(Step::EndReason(EndReason::Complete));
+            return Poll::Ready(NextWrite::EndReason(EndReason::Complete));
         }
         // The end first: a busy stream must not put it off.
         if let Poll::Ready(end) = self.poll_aside(cx, other) {
-            return Poll::Ready(Step::EndReason(end));
+            return Poll::Ready(NextWrite::EndReason(end));
         }
         match self.subscription.poll_ready(cx) {
-            Poll::Ready(Ready::Complete) => return Poll::Ready(Step::EndReason(EndReason::Complete)),
-            Poll::Ready(Ready::Refused) => return Poll::Ready(Step::EndReason(EndReason::Error)),
+            Poll::Ready(Ready::Complete) => return Poll::Ready(NextWrite::EndReason(EndReason::Complete)),
+            Poll::Ready(Ready::Refused) => return Poll::Ready(NextWrite::EndReason(EndReason::Error)),
             Poll::Ready(Ready::Entries) => {}
-            Poll::Pending if self.heartbeat.is_due => return Poll::Ready(Step::Heartbeat),
+            Poll::Pending if self.heartbeat.is_due => return Poll::Ready(NextWrite::Heartbeat),
             Poll::Pending => return Poll::Pending,
         }
         // What fills a write already gains nothing by waiting: a replay would take a wait for each piece, and a fast
@@ -183,10 +188,10 @@ impl Delivery {
         &mut self,
         cx: &mut Context<'_>,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
-    ) -> Poll<Step> {
+    ) -> Poll<NextWrite> {
         let Some(settling) = &mut self.settling else {
             return Poll::Ready(match self.long_id.take() {
-                None => Step::EndReason(EndReason::Limit),
+                None => NextWrite::EndReason(EndReason::Limit),
                 Some(id) => {
                     self.until.events = self.limit;
                     told([id])
@@ -195,23 +200,23 @@ impl Delivery {
         };
         let settled = settling.poll(cx, &mut self.subscription);
         if let Poll::Ready(end) = self.poll_aside(cx, other) {
-            return Poll::Ready(Step::EndReason(end));
+            return Poll::Ready(NextWrite::EndReason(end));
         }
         let step = match settled {
-            Poll::Pending if self.heartbeat.is_due => return Poll::Ready(Step::Heartbeat),
+            Poll::Pending if self.heartbeat.is_due => return Poll::Ready(NextWrite::Heartbeat),
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(settled)) => self.settle(settled),
             Poll::Ready(Err(rejection)) => {
                 self.report.refused(rejection.reason());
                 self.refusal = Some(rejection);
-                Step::EndReason(EndReason::Error)
+                NextWrite::EndReason(EndReason::Error)
             }
         };
         Poll::Ready(step)
     }
 
     /// The place is known: the client is told, and reads on from there.
-    fn settle(&mut self, Settled { verdict, id }: Settled) -> Step {
+    fn settle(&mut self, ResumeOutcome { verdict, id }: ResumeOutcome) -> NextWrite {
         let settling = self.settling.take().expect("it has just been settled");
         let (id, long_id) = parted(id, self.subscription.stream());
         if long_id.is_none() {
@@ -222,7 +227,7 @@ impl Delivery {
         told([late(settling.route().settings.replay.verdict, verdict, id.as_ref())])
     }
 
-    fn take(&mut self, bytes: usize) -> Step {
+    fn take(&mut self, bytes: usize) -> NextWrite {
         let taken = match self.is_latest_only {
             true => self.subscription.take_latest(bytes, self.until.events),
             false => self.subscription.take(bytes, self.until.events),
@@ -230,10 +235,12 @@ impl Delivery {
         match taken {
             Ok(taken) => {
                 self.until.events = self.until.events.saturating_sub(taken.events);
-                Step::Frames(taken)
+                NextWrite::Frames(taken)
             }
             // Who gets only the newest of each type is never behind for long, and need not come back for it.
-            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => Step::EndReason(EndReason::Lagged),
+            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => {
+                NextWrite::EndReason(EndReason::Lagged)
+            }
             Err(_) => told(self.skip()),
         }
     }
@@ -289,7 +296,7 @@ impl Delivery {
     }
 
     /// Its place among those of its subject, if it has one.
-    pub fn place_of_subject(&self) -> Option<Arc<Place>> {
+    pub fn place_of_subject(&self) -> Option<Arc<SubjectPermit>> {
         self.report.place_of_subject()
     }
 
@@ -347,8 +354,8 @@ pub fn parted(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Op
     }
 }
 
-fn told(frames: impl IntoIterator<Item = Frame>) -> Step {
-    Step::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None })
+fn told(frames: impl IntoIterator<Item = Frame>) -> NextWrite {
+    NextWrite::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None })
 }
 
 /// The longest id, in bytes, that goes out with the head.

@@ -16,9 +16,9 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::delivery::{Delivery, Step};
-use super::life::Life;
-use super::report::Ending;
+use super::delivery::{Delivery, NextWrite};
+use super::life::Lifetime;
+use super::report::EndReasonCell;
 use super::writer::{GRACE, heartbeat};
 use crate::stream::{EventStream, Offset, ReadBatch};
 use crate::telemetry::EndReason;
@@ -35,7 +35,7 @@ pub struct EventBody {
     /// Runs while the client may still take the rest although its time is over.
     grace: Option<Pin<Box<Sleep>>>,
     /// Where hyper sends it.
-    attention: Option<Arc<Attention>>,
+    attention: Option<Arc<BodyProgress>>,
     /// What it gave last waits for its client.
     is_waiting: bool,
 }
@@ -59,7 +59,7 @@ pub struct CutOff;
 
 /// What can be seen of a body from outside.
 #[derive(Debug, Default)]
-pub struct Attention {
+pub struct BodyProgress {
     polls: AtomicU64,
     place: AtomicU64,
 }
@@ -71,7 +71,7 @@ impl EventBody {
     }
 
     /// Lets a guard look on.
-    pub fn watched(&mut self) -> Weak<Attention> {
+    pub fn watched(&mut self) -> Weak<BodyProgress> {
         let attention = self.attention.get_or_insert_default();
         attention.place.store(self.delivery.place().0, Ordering::Relaxed);
         Arc::downgrade(attention)
@@ -123,7 +123,7 @@ impl EventBody {
                 Over::Cut => return Poll::Ready(Some(Err(CutOff))),
             }
             match ready!(self.delivery.poll_next(cx, PIECE_BYTES, |_| Poll::Pending)) {
-                Step::Frames(taken) => {
+                NextWrite::Frames(taken) => {
                     let bytes = join(&taken);
                     self.delivery.sent(&taken, bytes.len());
                     if let Some(attention) = &self.attention {
@@ -131,12 +131,12 @@ impl EventBody {
                     }
                     self.waiting = Some(bytes);
                 }
-                Step::Heartbeat => {
+                NextWrite::Heartbeat => {
                     let bytes = heartbeat().body();
                     self.delivery.sent_heartbeat(bytes.len());
                     self.waiting = Some(bytes);
                 }
-                Step::EndReason(end) => self.end(end),
+                NextWrite::EndReason(end) => self.end(end),
             }
         }
     }
@@ -182,7 +182,13 @@ fn join(taken: &ReadBatch) -> Bytes {
 
 /// Completes when the response must be dropped because its client does not let it end; never once the body is gone: a
 /// finite response leaves its connection to the next request, and the guard with it.
-pub async fn guard(life: Life, attention: Weak<Attention>, stream: Arc<EventStream>, stall: Duration, ending: Ending) {
+pub async fn guard(
+    life: Lifetime,
+    attention: Weak<BodyProgress>,
+    stream: Arc<EventStream>,
+    stall: Duration,
+    ending: EndReasonCell,
+) {
     let end = tokio::select! {
         end = life.over() => {
             // The body has been woken by the same; if the client takes the rest, it ends by itself.
@@ -200,7 +206,7 @@ pub async fn guard(life: Life, attention: Weak<Attention>, stream: Arc<EventStre
 }
 
 /// Completes when events have been waiting for `stall` without the body being asked for them; `false`: it is gone.
-async fn stalled(attention: &Weak<Attention>, stream: &EventStream, stall: Duration) -> bool {
+async fn stalled(attention: &Weak<BodyProgress>, stream: &EventStream, stall: Duration) -> bool {
     let mut waiting: Option<(u64, Instant)> = None;
     loop {
         sleep(stall / 4).await;

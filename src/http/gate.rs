@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::seats::Seats;
+use super::seats::SubscriptionLimits;
 use crate::auth::{Authority, Tickets};
 use crate::limits::Limits;
 use crate::memory::Watermark;
@@ -18,7 +18,7 @@ use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
 
 /// See the module. One for the life of the gateway.
-pub struct Gate {
+pub struct App {
     /// What is served. Read once for each request, so that a request sees one whole table.
     pub routes: ArcSwap<Routes>,
     /// Where open streams read from.
@@ -28,7 +28,7 @@ pub struct Gate {
     /// Who keeps event logs beyond the process, for the routes that want it.
     pub store: Option<Arc<dyn LogStore>>,
     /// Room for subscriptions.
-    pub seats: Seats,
+    pub seats: SubscriptionLimits,
     /// Whether memory is short.
     pub memory: Watermark,
     /// Issuers and revocations.
@@ -48,10 +48,10 @@ pub struct Gate {
     /// What is counted where no route matches.
     pub unrouted: Arc<RouteMetrics>,
     /// Pages served beside the streams: the demo's.
-    pub pages: ArcSwap<Vec<Page>>,
+    pub pages: ArcSwap<Vec<StaticPage>>,
 }
 
-impl Gate {
+impl App {
     /// Other limits for what comes after; what is there goes on.
     pub fn limit(&self, limits: &Limits) {
         self.streams.limit(limits.streams);
@@ -63,7 +63,7 @@ impl Gate {
 
 /// A fixed answer at an exact path, for everyone.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct StaticPage {
     /// The path.
     pub path: &'static str,
     /// Its headers, the content type among them.

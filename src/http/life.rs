@@ -20,7 +20,7 @@ use crate::telemetry::{EndReason, RouteMetrics};
 
 /// What bounds one response's life.
 #[derive(Clone)]
-pub struct Life {
+pub struct Lifetime {
     /// The earliest moment that is known in advance.
     deadline: Option<(Instant, EndReason)>,
     draining: Draining,
@@ -30,7 +30,7 @@ pub struct Life {
     replaced: Option<CancellationToken>,
 }
 
-impl Life {
+impl Lifetime {
     /// A life without bounds but the gateway's. `spread` is over how long a drain spreads departures, `share` where in
     /// it this response leaves, uniform in `0.0..1.0`.
     pub fn new(draining: Draining, spread: Duration, share: f64) -> Self {
@@ -103,7 +103,7 @@ const SPREAD_FROM: Duration = Duration::from_secs(60);
 
 /// Completes as `life` does. If `unenforced`, the life that the response would have if the route enforced its rules, ends
 /// before by the token, that is logged and counted.
-pub async fn noting(life: Life, unenforced: Life, metrics: Arc<RouteMetrics>) -> EndReason {
+pub async fn noting(life: Lifetime, unenforced: Lifetime, metrics: Arc<RouteMetrics>) -> EndReason {
     let mut over = pin!(life.over());
     tokio::select! {
         end = &mut over => return end,

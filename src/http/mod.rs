@@ -30,9 +30,9 @@ mod trace;
 mod verdict;
 mod writer;
 
-pub use body::ResponseBody;
-pub use gate::{Gate, Page};
-pub use seats::{Full, Seats};
+pub use body::AppBody;
+pub use gate::{App, StaticPage};
+pub use seats::{LimitExceeded, SubscriptionLimits};
 pub use service::service;
 pub use share::query_parameters;
 pub use subscribe::spec;

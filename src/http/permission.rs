@@ -12,8 +12,8 @@ use futures_util::TryFutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::gate::Gate;
-use super::target::Target;
+use super::gate::App;
+use super::target::RequestTarget;
 use crate::auth::{Denied, Grant, Standing, TokenFault, Wanted};
 use crate::route::Route;
 use crate::stream::EventStream;
@@ -22,7 +22,7 @@ use crate::telemetry::EndReason;
 /// See the module.
 #[derive(Clone)]
 pub struct Permission {
-    gate: Arc<Gate>,
+    gate: Arc<App>,
     /// The route that admitted the request, at first or after a reload.
     route: Arc<Route>,
     grant: Option<Grant>,
@@ -44,9 +44,9 @@ impl Permission {
     /// The permission of a request for the `stream` that `route` admitted, by the `grant` if it has one. `departure` is
     /// this response's share of the time over which those leave whose route reads from elsewhere after a reload.
     pub fn new(
-        gate: Arc<Gate>,
+        gate: Arc<App>,
         route: Arc<Route>,
-        target: &Target,
+        target: &RequestTarget,
         stream: Arc<EventStream>,
         grant: Option<Grant>,
         departure: Duration,
@@ -77,15 +77,15 @@ impl Permission {
         }
         let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
         match self.judge(now) {
-            Judgement::Stays => {
+            Reevaluation::Stays => {
                 self.leaves_at = None;
                 Ok(self.until.map(|end| (until(end), EndReason::Expired)))
             }
-            Judgement::Moves => {
+            Reevaluation::Moves => {
                 let departure = self.departure;
                 Ok(Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), EndReason::Drain)))
             }
-            Judgement::Ends(end) => Err(end),
+            Reevaluation::Ends(end) => Err(end),
         }
     }
 
@@ -99,18 +99,18 @@ impl Permission {
 
     /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;
     /// what everyone could read goes on.
-    fn judge(&mut self, now: SystemTime) -> Judgement {
+    fn judge(&mut self, now: SystemTime) -> Reevaluation {
         let routes = self.gate.routes.load();
         let Ok((route, captures)) = routes.find(&self.host, &self.path) else {
-            return if self.grant.is_none() { Judgement::Stays } else { Judgement::Ends(EndReason::Revoked) };
+            return if self.grant.is_none() { Reevaluation::Stays } else { Reevaluation::Ends(EndReason::Revoked) };
         };
         // The usual case: whatever has changed, the configuration has not.
         if Arc::ptr_eq(route, &self.route) {
-            return Judgement::Stays;
+            return Reevaluation::Stays;
         }
         // What a client shares parts it from others: without its request nobody can say on which side it would be.
         if route.settings.share != self.route.settings.share {
-            return Judgement::Ends(EndReason::Revoked);
+            return Reevaluation::Ends(EndReason::Revoked);
         }
         self.until = None;
         match (&route.authorizer, &self.grant) {
@@ -120,22 +120,22 @@ impl Permission {
                 let shared = Some(&*self.stream.key().shared);
                 match authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures, shared }, now) {
                     Ok(until) => self.until = Some(until).filter(|until| *until < grant.expires_at()),
-                    Err(Denied::Invalid(TokenFault::Expired)) => return Judgement::Ends(EndReason::Expired),
-                    Err(_) => return Judgement::Ends(EndReason::Revoked),
+                    Err(Denied::Invalid(TokenFault::Expired)) => return Reevaluation::Ends(EndReason::Expired),
+                    Err(_) => return Reevaluation::Ends(EndReason::Revoked),
                 }
             }
-            (Some(_), None) => return Judgement::Ends(EndReason::Revoked),
+            (Some(_), None) => return Reevaluation::Ends(EndReason::Revoked),
         }
         // Compared with the route that opened the stream, which is the one it was last found the same as.
         if route.source != self.route.source {
-            return Judgement::Moves;
+            return Reevaluation::Moves;
         }
         self.route = route.clone();
-        Judgement::Stays
+        Reevaluation::Stays
     }
 }
 
-enum Judgement {
+enum Reevaluation {
     /// It goes on.
     Stays,
     /// It may read, but what it reads is elsewhere now.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::body::ResponseBody;
-use super::seats::Full;
+use super::body::AppBody;
+use super::seats::LimitExceeded;
 use crate::arithmetic;
 use crate::auth::{Denied, TicketError, TokenFault};
 use crate::route::path::PathFault;
@@ -250,7 +250,7 @@ impl Rejection {
 
     /// The response. With `soft_retry`, a refusal that passes is a short event stream instead: a browser's event source
     /// never comes back after any other status (HTML standard, "fail the connection").
-    pub fn response(&self, soft_retry: Option<SoftRetry>) -> Response<ResponseBody> {
+    pub fn response(&self, soft_retry: Option<SoftRetry>) -> Response<AppBody> {
         if let Some(retry) = soft_retry.filter(|_| self.is_temporary()) {
             return self.soft_response(retry);
         }
@@ -262,7 +262,7 @@ impl Rejection {
             "detail": self.detail(),
             "reason": self.reason(),
         });
-        let mut response = Response::new(ResponseBody::whole(problem.to_string()));
+        let mut response = Response::new(AppBody::whole(problem.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -287,13 +287,13 @@ impl Rejection {
         Frame::from(&Event { kind: "rillgate.error".to_owned(), data, id })
     }
 
-    fn soft_response(&self, retry: SoftRetry) -> Response<ResponseBody> {
+    fn soft_response(&self, retry: SoftRetry) -> Response<AppBody> {
         let mut encoder = Encoder::new();
         encoder.comment(&format!("rillgate-refused: {};status={}", self.reason(), self.status().as_u16()));
         // Spread above what is asked for, or those who were refused together would come back together.
         let least = retry.least.max(self.retry_after().unwrap_or_default());
         encoder.retry(arithmetic::scale(least, 1.0 + retry.share));
-        let mut response = Response::new(ResponseBody::whole(encoder.finish().body()));
+        let mut response = Response::new(AppBody::whole(encoder.finish().body()));
         super::subscribe::stream_headers(response.headers_mut());
         response
     }
@@ -313,12 +313,12 @@ impl From<Mismatch> for Rejection {
     }
 }
 
-impl From<Full> for Rejection {
-    fn from(full: Full) -> Self {
+impl From<LimitExceeded> for Rejection {
+    fn from(full: LimitExceeded) -> Self {
         match full {
-            Full::All => Self::SubscribersFull,
-            Full::Subject => Self::SubjectFull,
-            Full::Address => Self::TooManyConnections,
+            LimitExceeded::All => Self::SubscribersFull,
+            LimitExceeded::Subject => Self::SubjectFull,
+            LimitExceeded::Address => Self::TooManyConnections,
         }
     }
 }

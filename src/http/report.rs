@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::caller::Caller;
-use super::seats::{Place, Seat};
+use super::caller::ClientInfo;
+use super::seats::{SubjectPermit, SubscriptionPermit};
 use super::shown;
 use super::verdict::PENDING;
 use crate::arithmetic;
@@ -16,7 +16,7 @@ use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
 
 /// One subscription's share of the route's metrics.
-pub struct Report {
+pub struct SubscriptionRecord {
     metrics: Arc<RouteMetrics>,
     since: Instant,
     events: u64,
@@ -27,23 +27,23 @@ pub struct Report {
 
 /// What is known from the beginning, and told at the end.
 struct Known {
-    caller: Caller,
+    caller: ClientInfo,
     /// `None`: it is not known yet.
     verdict: Option<ResumeVerdict>,
-    ending: Ending,
+    ending: EndReasonCell,
     retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
     share: f64,
     /// Whose key says what was read.
     stream: Arc<EventStream>,
-    seat: Seat,
+    seat: SubscriptionPermit,
 }
 
 /// Why a response ends, said once by whoever knows first. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Ending(Arc<OnceLock<EndReason>>);
+pub struct EndReasonCell(Arc<OnceLock<EndReason>>);
 
-impl Ending {
+impl EndReasonCell {
     /// Says why, unless it has been said.
     pub fn set(&self, end: EndReason) {
         self.0.get_or_init(|| end);
@@ -54,19 +54,19 @@ impl Ending {
     }
 }
 
-impl Report {
+impl SubscriptionRecord {
     /// A subscription begins; `None`: its verdict is not known yet. `retry` is the route's; `share` is uniform in `0.0..1.0`.
     pub fn new(
         metrics: Arc<RouteMetrics>,
-        caller: Caller,
+        caller: ClientInfo,
         verdict: Option<ResumeVerdict>,
         retry: Duration,
         share: f64,
         stream: Arc<EventStream>,
-        seat: Seat,
+        seat: SubscriptionPermit,
     ) -> Self {
         metrics.subscribed(caller.protocol);
-        let known = Known { caller, verdict: None, ending: Ending::default(), retry, share, stream, seat };
+        let known = Known { caller, verdict: None, ending: EndReasonCell::default(), retry, share, stream, seat };
         let mut report = Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) };
         if let Some(verdict) = verdict {
             report.settled(verdict);
@@ -118,12 +118,12 @@ impl Report {
     }
 
     /// For a guard that may have to say why.
-    pub fn ending(&self) -> Ending {
+    pub fn ending(&self) -> EndReasonCell {
         self.known.ending.clone()
     }
 
     /// The place among those of its subject, if it has one.
-    pub fn place_of_subject(&self) -> Option<Arc<Place>> {
+    pub fn place_of_subject(&self) -> Option<Arc<SubjectPermit>> {
         self.known.seat.place().cloned()
     }
 
@@ -133,7 +133,7 @@ impl Report {
     }
 }
 
-impl Drop for Report {
+impl Drop for SubscriptionRecord {
     fn drop(&mut self) {
         let Known { caller, verdict, ending, stream, .. } = &*self.known;
         // What ends with a panic was not ended by its client.

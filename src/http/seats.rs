@@ -27,19 +27,19 @@ use crate::stream::StreamKey;
 
 /// Counts seats. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Seats(Arc<Taken>);
+pub struct SubscriptionLimits(Arc<Counts>);
 
 #[derive(Debug)]
-struct Taken {
+struct Counts {
     all: AtomicUsize,
     most: AtomicUsize,
     by_subject: Subjects,
-    by_address: Shares<IpAddr>,
+    by_address: KeyedCounter<IpAddr>,
 }
 
 /// How many seats each has, of those that it may have.
 #[derive(Debug)]
-struct Shares<Owner> {
+struct KeyedCounter<Owner> {
     most: AtomicUsize,
     /// Never more entries than seats, since the last seat of an owner takes its entry along. Never held across an await.
     counts: Mutex<HashMap<Owner, usize>>,
@@ -52,21 +52,21 @@ struct Subjects {
     is_replacing: AtomicBool,
     /// Tells the streams of one subject apart at little memory.
     hasher: RandomState,
-    /// As with [`Shares`], the last place of a subject takes its entry along.
-    places: Mutex<HashMap<Subject, Places>>,
+    /// As with [`KeyedCounter`], the last place of a subject takes its entry along.
+    places: Mutex<HashMap<Subject, SubjectPermits>>,
 }
 
 /// Oldest first.
 #[derive(Debug, Default)]
-struct Places {
-    open: BTreeMap<u64, Arc<Place>>,
+struct SubjectPermits {
+    open: BTreeMap<u64, Arc<SubjectPermit>>,
     next: u64,
     replaced_at: Option<Instant>,
 }
 
 /// One of the places that a subject has.
 #[derive(Debug)]
-pub struct Place {
+pub struct SubjectPermit {
     number: u64,
     stream: u64,
     /// Until then it is ended only if bytes wait for its client.
@@ -87,15 +87,15 @@ type Subject = (Arc<str>, Arc<str>);
 
 /// One subscription's seat; leaving is dropping it.
 #[derive(Debug)]
-pub struct Seat {
-    taken: Arc<Taken>,
-    subject: Option<(Subject, Arc<Place>)>,
+pub struct SubscriptionPermit {
+    taken: Arc<Counts>,
+    subject: Option<(Subject, Arc<SubjectPermit>)>,
     address: Option<IpAddr>,
 }
 
 /// Why there is no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum LimitExceeded {
     /// As many clients are there as may be.
     All,
     /// As many of this subject are there as may be.
@@ -104,7 +104,7 @@ pub enum Full {
     Address,
 }
 
-impl Seats {
+impl SubscriptionLimits {
     /// As much room as the limits say.
     pub fn new(limits: &Limits) -> Self {
         let by_subject = Subjects {
@@ -113,8 +113,8 @@ impl Seats {
             hasher: RandomState::new(),
             places: Mutex::default(),
         };
-        let by_address = Shares { most: limits.connections_per_ip.into(), counts: Mutex::default() };
-        Self(Arc::new(Taken { all: AtomicUsize::new(0), most: limits.subscribers.into(), by_subject, by_address }))
+        let by_address = KeyedCounter { most: limits.connections_per_ip.into(), counts: Mutex::default() };
+        Self(Arc::new(Counts { all: AtomicUsize::new(0), most: limits.subscribers.into(), by_subject, by_address }))
     }
 
     /// Another room for those who come from now on.
@@ -134,36 +134,41 @@ impl Seats {
     /// A seat, if one is free; `forwarded_for` is whom a trusted proxy speaks for.
     ///
     /// # Errors
-    /// See [`Full`].
-    pub fn take(&self, grant: Option<&Grant>, forwarded_for: Option<IpAddr>, stream: &StreamKey) -> Result<Seat, Full> {
+    /// See [`LimitExceeded`].
+    pub fn take(
+        &self,
+        grant: Option<&Grant>,
+        forwarded_for: Option<IpAddr>,
+        stream: &StreamKey,
+    ) -> Result<SubscriptionPermit, LimitExceeded> {
         let taken = &self.0;
         let most = taken.most.load(Ordering::Relaxed);
         taken
             .all
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < most).then_some(all + 1))
-            .map_err(|_| Full::All)?;
+            .map_err(|_| LimitExceeded::All)?;
         // From here on dropping the seat gives it back.
-        let mut seat = Seat { taken: taken.clone(), subject: None, address: None };
+        let mut seat = SubscriptionPermit { taken: taken.clone(), subject: None, address: None };
         if let Some(address) = forwarded_for.map(listen::network) {
-            seat.address = Some(taken.by_address.take(address).ok_or(Full::Address)?);
+            seat.address = Some(taken.by_address.take(address).ok_or(LimitExceeded::Address)?);
         }
         // Last: nobody is ended for who does not get in.
         if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
-            let place = taken.by_subject.take(&subject, stream).ok_or(Full::Subject)?;
+            let place = taken.by_subject.take(&subject, stream).ok_or(LimitExceeded::Subject)?;
             seat.subject = Some((subject, place));
         }
         Ok(seat)
     }
 }
 
-impl Seat {
+impl SubscriptionPermit {
     /// Its place among those of its subject, if it has one.
-    pub fn place(&self) -> Option<&Arc<Place>> {
+    pub fn place(&self) -> Option<&Arc<SubjectPermit>> {
         self.subject.as_ref().map(|(_, place)| place)
     }
 }
 
-impl Place {
+impl SubjectPermit {
     /// Says whether bytes wait for the client.
     pub fn waits_for_client(&self, is_waiting: bool) {
         self.is_waiting.store(is_waiting, Ordering::Relaxed);
@@ -177,7 +182,7 @@ impl Place {
 
 impl Subjects {
     /// A place, if one is free or can be made so.
-    fn take(&self, subject: &Subject, stream: &StreamKey) -> Option<Arc<Place>> {
+    fn take(&self, subject: &Subject, stream: &StreamKey) -> Option<Arc<SubjectPermit>> {
         let stream = self.hasher.hash_one(stream);
         let mut places = self.places.lock();
         let count = places.get(subject).map_or(0, |places| places.open.len());
@@ -190,13 +195,14 @@ impl Subjects {
         }
         let places = places.entry(subject.clone()).or_default();
         let (number, replaced) = (places.next, CancellationToken::new());
-        let place = Arc::new(Place { number, stream, kept_until, is_waiting: AtomicBool::new(false), replaced });
+        let place =
+            Arc::new(SubjectPermit { number, stream, kept_until, is_waiting: AtomicBool::new(false), replaced });
         places.next += 1;
         places.open.insert(number, place.clone());
         Some(place)
     }
 
-    fn give_back(&self, subject: &Subject, place: &Place) {
+    fn give_back(&self, subject: &Subject, place: &SubjectPermit) {
         let mut places = self.places.lock();
         if let Some(of_subject) = places.get_mut(subject)
             // A place that another got may be given back when its subject has begun anew.
@@ -210,7 +216,7 @@ impl Subjects {
     }
 }
 
-impl Places {
+impl SubjectPermits {
     /// Ends a subscription, if one may be ended; until when who comes for it keeps its place.
     fn replace(&mut self, stream: u64) -> Option<Option<Instant>> {
         let now = Instant::now();
@@ -218,7 +224,7 @@ impl Places {
             return None;
         }
         let waiting = self.open.values().find(|place| place.is_waiting.load(Ordering::Relaxed));
-        let is_kept = |place: &Place| place.kept_until.is_some_and(|until| now < until);
+        let is_kept = |place: &SubjectPermit| place.kept_until.is_some_and(|until| now < until);
         let of_stream = || self.open.values().find(|place| place.stream == stream && !is_kept(place));
         let kept_until = waiting.is_none().then(|| now + KEPT);
         let number = waiting.or_else(of_stream)?.number;
@@ -228,7 +234,7 @@ impl Places {
     }
 }
 
-impl<Owner: Clone + Eq + Hash> Shares<Owner> {
+impl<Owner: Clone + Eq + Hash> KeyedCounter<Owner> {
     /// One more, if the owner may have one.
     fn take(&self, owner: Owner) -> Option<Owner> {
         let mut counts = self.counts.lock();
@@ -251,7 +257,7 @@ impl<Owner: Clone + Eq + Hash> Shares<Owner> {
     }
 }
 
-impl Drop for Seat {
+impl Drop for SubscriptionPermit {
     fn drop(&mut self) {
         self.taken.all.fetch_sub(1, Ordering::Relaxed);
         if let Some((subject, place)) = &self.subject {

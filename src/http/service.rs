@@ -9,11 +9,11 @@ use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
-use super::body::ResponseBody;
-use super::caller::Caller;
-use super::gate::Gate;
+use super::body::AppBody;
+use super::caller::ClientInfo;
+use super::gate::App;
 use super::rejection::{Rejection, SoftRetry};
-use super::target::Target;
+use super::target::RequestTarget;
 use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, shown, subscribe};
 use crate::chance;
@@ -27,8 +27,8 @@ const METHODS: &str = "GET, HEAD";
 const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
 /// The service that listeners hand their requests to.
-pub fn service(gate: Arc<Gate>) -> impl listen::Service<ResponseBody> {
-    move |request| -> BoxFuture<'static, Response<ResponseBody>> {
+pub fn service(gate: Arc<App>) -> impl listen::Service<AppBody> {
+    move |request| -> BoxFuture<'static, Response<AppBody>> {
         if let Some(connection) = request.extensions().get::<Takeover>() {
             connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
         }
@@ -51,7 +51,7 @@ impl fmt::Display for Doing {
     }
 }
 
-async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseBody> {
+async fn answer(gate: Arc<App>, request: Request<Unread>) -> Response<AppBody> {
     let since = Instant::now();
     let (mut head, body) = request.into_parts();
     let trace = Trace::of(&head);
@@ -60,7 +60,7 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     // One snapshot for the whole request.
     let routes = gate.routes.load_full();
     let token_bytes = gate.limits.load().token_bytes;
-    let target = Target::of(&head, token_bytes).and_then(|target| admit(&gate, &head).map(|()| target));
+    let target = RequestTarget::of(&head, token_bytes).and_then(|target| admit(&gate, &head).map(|()| target));
     let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&gate.unrouted, |route| &route.metrics);
@@ -94,8 +94,14 @@ async fn answer(gate: Arc<Gate>, request: Request<Unread>) -> Response<ResponseB
     let status = response.status().as_u16();
     metrics.request(status);
     // A subscription's line is written when it ends.
-    if !matches!(response.body(), ResponseBody::Opening(_) | ResponseBody::Events(_)) {
-        Caller::of(&gate, &head, None).answered(metrics.name(), &shown::path(head.uri.path()), status, refused, since);
+    if !matches!(response.body(), AppBody::Opening(_) | AppBody::Events(_)) {
+        ClientInfo::of(&gate, &head, None).answered(
+            metrics.name(),
+            &shown::path(head.uri.path()),
+            status,
+            refused,
+            since,
+        );
     }
     response
 }
@@ -106,7 +112,7 @@ fn announces_body(head: &Parts) -> bool {
 }
 
 /// What is refused whatever it is about.
-fn admit(gate: &Gate, head: &Parts) -> Result<(), Rejection> {
+fn admit(gate: &App, head: &Parts) -> Result<(), Rejection> {
     let most = gate.limits.load().headers;
     if head.headers.len() > most {
         return Err(Rejection::TooManyHeaders { most });
@@ -119,13 +125,13 @@ fn admit(gate: &Gate, head: &Parts) -> Result<(), Rejection> {
 
 /// A request on a route.
 async fn stream(
-    gate: &Arc<Gate>,
+    gate: &Arc<App>,
     route: &Arc<Route>,
     captures: &[(String, String)],
-    target: &Target,
+    target: &RequestTarget,
     head: &Parts,
     body: Unread,
-) -> Result<Response<ResponseBody>, Rejection> {
+) -> Result<Response<AppBody>, Rejection> {
     let ticket_office = access::ticket_office(route);
     let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
@@ -155,14 +161,14 @@ async fn stream(
     subscribe::respond(gate, route, captures, target, head, body, grant).await
 }
 
-fn page(gate: &Gate, head: &Parts, target: &Target) -> Option<Response<ResponseBody>> {
+fn page(gate: &App, head: &Parts, target: &RequestTarget) -> Option<Response<AppBody>> {
     let pages = gate.pages.load();
     let page = pages.iter().find(|page| page.path == target.path.decoded())?;
     let is_head = head.method == Method::HEAD;
     if head.method != Method::GET && !is_head {
         return None;
     }
-    let body = if is_head { ResponseBody::empty() } else { ResponseBody::whole(page.body.clone()) };
+    let body = if is_head { AppBody::empty() } else { AppBody::whole(page.body.clone()) };
     let mut response = Response::new(body);
     for (name, value) in &page.headers {
         response.headers_mut().append(name, value.clone());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Sleep, sleep};
 
-use super::gate::Gate;
+use super::gate::App;
 use super::last_event_id::LastEventId;
 use super::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
@@ -22,7 +22,7 @@ use crate::upstream::HttpEventSource;
 
 /// What a request asks for besides the stream.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct SubscribeParams {
     /// The place to go on after.
     pub after: LastEventId,
     /// `false`: what is buffered, and the end.
@@ -33,7 +33,7 @@ pub struct Wish {
 
 /// Where a client stands, and what is to be told of it.
 #[derive(Debug)]
-pub struct Settled {
+pub struct ResumeOutcome {
     /// How its wish turned out.
     pub verdict: ResumeVerdict,
     /// The id in force at its place.
@@ -41,10 +41,10 @@ pub struct Settled {
 }
 
 /// A client's place that is not known yet.
-pub struct Settling {
-    gate: Arc<Gate>,
+pub struct PendingResume {
+    gate: Arc<App>,
     route: Arc<Route>,
-    wish: Wish,
+    wish: SubscribeParams,
     /// Where the stream's events come from, for who may be caught up.
     source: Option<Arc<HttpEventSource>>,
     /// Runs while the first outcome, or an id that may return, is waited for.
@@ -62,16 +62,21 @@ enum Stage {
     CatchingUp(BoxFuture<'static, Option<Backlog>>),
 }
 
-impl Settling {
+impl PendingResume {
     /// For a reader that has just been attached. `source` makes the source that its stream has.
-    pub fn new(gate: Arc<Gate>, route: Arc<Route>, wish: Wish, source: impl FnOnce() -> Arc<HttpEventSource>) -> Self {
+    pub fn new(
+        gate: Arc<App>,
+        route: Arc<Route>,
+        wish: SubscribeParams,
+        source: impl FnOnce() -> Arc<HttpEventSource>,
+    ) -> Self {
         let source = (route.read_through.is_some() && wish.after.id().is_some()).then(source);
         let patience = Box::pin(sleep(route.settings.upstream.open_timeout));
         Self { gate, route, wish, source, patience, stage: Stage::Opening }
     }
 
     /// What is asked for.
-    pub fn wish(&self) -> &Wish {
+    pub fn wish(&self) -> &SubscribeParams {
         &self.wish
     }
 
@@ -84,7 +89,7 @@ impl Settling {
     ///
     /// # Errors
     /// What the client is refused with.
-    pub fn poll(&mut self, cx: &mut Context<'_>, reader: &mut Subscription) -> Poll<Result<Settled, Rejection>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, reader: &mut Subscription) -> Poll<Result<ResumeOutcome, Rejection>> {
         loop {
             self.stage = match &mut self.stage {
                 Stage::Opening => {
@@ -137,11 +142,11 @@ impl Settling {
     }
 
     /// What a client was caught up with stands before the log: the id at its place is its own alone.
-    fn caught_up(&self, reader: &mut Subscription, backlog: Backlog) -> Settled {
-        Settled { verdict: reader.catch_up(backlog), id: self.wish.after.id().cloned() }
+    fn caught_up(&self, reader: &mut Subscription, backlog: Backlog) -> ResumeOutcome {
+        ResumeOutcome { verdict: reader.catch_up(backlog), id: self.wish.after.id().cloned() }
     }
 
-    fn position(&self, reader: &mut Subscription) -> Settled {
+    fn position(&self, reader: &mut Subscription) -> ResumeOutcome {
         let replay = &self.route.settings.replay;
         let verdict = match &self.wish.after {
             LastEventId::Known(id) => reader.resume(id.as_str(), replay.on_gap),
@@ -153,7 +158,7 @@ impl Settling {
         if let ResumeVerdict::Gap(gap) = verdict {
             self.route.metrics.gap(gap.reason());
         }
-        Settled { verdict, id: reader.id_in_force() }
+        ResumeOutcome { verdict, id: reader.id_in_force() }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::route::{ShareSettings, percent};
 
 /// The shared values of one request, for the key and for the upstream.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct SharedValues {
     /// Name and value, in the route's order, and within one name in the request's. A header's name ends with a colon, which no query parameter's holds: else
     /// a parameter could stand for the header of the same name, and for the claim that goes into it.
     pub key: Vec<(String, String)>,
@@ -31,8 +31,13 @@ pub struct Shared {
 ///
 /// # Errors
 /// 431 for more, 400 for a value that holds control characters or what a header cannot.
-pub fn values(share: &ShareSettings, head: &Parts, grant: Option<&Grant>, most: usize) -> Result<Shared, Rejection> {
-    let mut shared = Shared { room: most, most, ..Shared::default() };
+pub fn values(
+    share: &ShareSettings,
+    head: &Parts,
+    grant: Option<&Grant>,
+    most: usize,
+) -> Result<SharedValues, Rejection> {
+    let mut shared = SharedValues { room: most, most, ..SharedValues::default() };
     for (name, value) in query_parameters(share, head.uri.query())? {
         shared.add_parameter(name, value)?;
     }
@@ -68,7 +73,7 @@ pub fn query_parameters(share: &ShareSettings, query: Option<&str>) -> Result<Ve
     Ok(pairs)
 }
 
-impl Shared {
+impl SharedValues {
     fn add_parameter(&mut self, name: String, value: String) -> Result<(), Rejection> {
         self.admit(&value)?;
         if !self.query.is_empty() {
@@ -106,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn shared_query(share: &ShareSettings, query: &str) -> Result<Shared, Rejection> {
+    fn shared_query(share: &ShareSettings, query: &str) -> Result<SharedValues, Rejection> {
         values(share, &Request::get(format!("/a?{query}")).body(()).expect("a request").into_parts().0, None, 100)
     }
 

@@ -11,22 +11,22 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
-use super::body::ResponseBody;
-use super::caller::Caller;
-use super::delivery::{Delivery, Terms, Until, parted};
+use super::body::AppBody;
+use super::caller::ClientInfo;
+use super::delivery::{Delivery, DeliveryOptions, ReadLimit, parted};
 use super::event_body::{EventBody, guard};
-use super::gate::Gate;
+use super::gate::App;
 use super::last_event_id::LastEventId;
-use super::life::{self, Life};
+use super::life::{self, Lifetime};
 use super::permission::Permission;
 use super::rejection::Rejection;
-use super::report::Report;
-use super::settling::{Settled, Settling, Wish};
-use super::share::{self, Shared};
-use super::target::{Target, parameter};
+use super::report::SubscriptionRecord;
+use super::settling::{PendingResume, ResumeOutcome, SubscribeParams};
+use super::share::{self, SharedValues};
+use super::target::{RequestTarget, parameter};
 use super::trace::Trace;
 use super::verdict::{PENDING, pending_prelude, prelude, teller};
-use super::writer::Writer;
+use super::writer::Http1Writer;
 use crate::arithmetic;
 use crate::auth::{Authorizer, Grant};
 use crate::chance;
@@ -41,18 +41,18 @@ use crate::upstream::HttpEventSource;
 /// # Errors
 /// Why it is not answered with a stream after all.
 pub async fn respond(
-    gate: &Arc<Gate>,
+    gate: &Arc<App>,
     route: &Arc<Route>,
     captures: &[(String, String)],
-    target: &Target,
+    target: &RequestTarget,
     head: &Parts,
     body: Unread,
     grant: Option<Grant>,
-) -> Result<Response<ResponseBody>, Rejection> {
-    let wish = Wish::of(route, head)?;
-    let caller = Caller::of(gate, head, grant.as_ref());
+) -> Result<Response<AppBody>, Rejection> {
+    let wish = SubscribeParams::of(route, head)?;
+    let caller = ClientInfo::of(gate, head, grant.as_ref());
     let most = gate.limits.load().header_bytes;
-    let Shared { key, query, headers, .. } = share::values(&route.settings.share, head, grant.as_ref(), most)?;
+    let SharedValues { key, query, headers, .. } = share::values(&route.settings.share, head, grant.as_ref(), most)?;
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
@@ -69,7 +69,7 @@ pub async fn respond(
     let mut subscription = open(gate, route, &key, source)?;
     subscription.is_for(caller.reader());
     let (is_followed, limit) = (wish.follow, wish.limit);
-    let mut settling = Box::new(Settling::new(gate.clone(), route.clone(), wish, source));
+    let mut settling = Box::new(PendingResume::new(gate.clone(), route.clone(), wish, source));
     let settled = settle_in_time(route, &mut settling, &mut subscription).await?;
     let end = (!is_followed).then(|| subscription.stream().progress().end);
     let is_complete = subscription.stream().progress().phase == Phase::Complete;
@@ -78,7 +78,7 @@ pub async fn respond(
     }
 
     let share = chance::share();
-    let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
+    let mut life = Lifetime::new(gate.tasks.draining(), gate.spread, share);
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);
     }
@@ -96,7 +96,7 @@ pub async fn respond(
     let stream = subscription.stream().clone();
     let permission = |grant| Permission::new(gate.clone(), route.clone(), target, stream.clone(), grant, departure);
     let unenforced = unenforced.map(|grant| {
-        let mut life = Life::new(gate.tasks.draining(), gate.spread, share);
+        let mut life = Lifetime::new(gate.tasks.draining(), gate.spread, share);
         life.while_permitted(permission(Some(grant)), expiry_spread, share);
         life
     });
@@ -107,15 +107,15 @@ pub async fn respond(
     };
     let verdict = settled.as_ref().map(|settled| settled.verdict);
     let retry = route.settings.delivery.retry;
-    let report = Report::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), seat);
+    let report = SubscriptionRecord::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), seat);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let (id, long_id) = parted(settled.as_ref().and_then(|settled| settled.id.clone()), subscription.stream());
     let prelude = match &settled {
-        Some(Settled { verdict, .. }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
+        Some(ResumeOutcome { verdict, .. }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
     let ending = report.ending();
-    let terms = Terms {
+    let terms = DeliveryOptions {
         over,
         heartbeat: route.settings.delivery.heartbeat,
         lagged: route.settings.delivery.lagged,
@@ -123,7 +123,7 @@ pub async fn respond(
         gather: route.settings.delivery.gather,
         tell: teller(route.settings.replay.verdict),
         end: route.settings.delivery.end,
-        until: Until { end, events: limit },
+        until: ReadLimit { end, events: limit },
         long_id,
     };
     let mut delivery = Delivery::new(subscription, settled.is_none().then_some(settling), terms, report);
@@ -139,9 +139,9 @@ pub async fn respond(
         Some(takeover) => {
             let (stall, batch) = (limits.stall_timeout, limits.send_buffer);
             takeover.claim(Box::new(move |transport, held, carrier| {
-                carrier.carry(Writer::new(transport, delivery, stall, batch).run(held));
+                carrier.carry(Http1Writer::new(transport, delivery, stall, batch).run(held));
             }));
-            let mut response = Response::new(ResponseBody::Opening(Some(prelude.body())));
+            let mut response = Response::new(AppBody::Opening(Some(prelude.body())));
             // Nothing else can follow on this connection, and a client that knows does not try.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
@@ -152,7 +152,7 @@ pub async fn respond(
                 connection.forgo();
                 listen::watch(guard(life, events.watched(), stream, limits.stall_timeout, ending));
             }
-            let mut response = Response::new(ResponseBody::Events(events));
+            let mut response = Response::new(AppBody::Events(events));
             // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
             if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && is_followed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -170,8 +170,8 @@ pub async fn respond(
 }
 
 /// The head of a stream without the stream.
-pub fn head_alone(route: &Route) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::empty());
+pub fn head_alone(route: &Route) -> Response<AppBody> {
+    let mut response = Response::new(AppBody::empty());
     stream_headers(response.headers_mut());
     incremental(route, response.headers_mut());
     response
@@ -198,7 +198,7 @@ pub fn stream_headers(headers: &mut HeaderMap) {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }
 
-impl Wish {
+impl SubscribeParams {
     fn of(route: &Route, head: &Parts) -> Result<Self, Rejection> {
         let follow = match parameter(head, "follow")?.as_deref() {
             None | Some("true") => true,
@@ -216,7 +216,7 @@ impl Wish {
     }
 }
 
-fn stream_key(route: &Route, target: &Target, shared: Vec<(String, String)>) -> StreamKey {
+fn stream_key(route: &Route, target: &RequestTarget, shared: Vec<(String, String)>) -> StreamKey {
     StreamKey {
         route: Arc::from(route.settings.name.as_str()),
         path: target.path.encoded().to_owned(),
@@ -226,7 +226,7 @@ fn stream_key(route: &Route, target: &Target, shared: Vec<(String, String)>) -> 
 }
 
 fn open(
-    gate: &Gate,
+    gate: &App,
     route: &Arc<Route>,
     key: &StreamKey,
     source: impl FnOnce() -> Arc<HttpEventSource>,
@@ -235,7 +235,7 @@ fn open(
 }
 
 /// How the streams of a route are made.
-pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+pub fn spec(gate: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
     let store = gate.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
     StreamSpec {
         policy: route.settings.stream,
@@ -254,9 +254,9 @@ pub fn spec(gate: &Gate, route: &Route, source: Arc<HttpEventSource>) -> StreamS
 /// neither a status nor an end that is too early can be taken back.
 async fn settle_in_time(
     route: &Route,
-    settling: &mut Settling,
+    settling: &mut PendingResume,
     subscription: &mut Subscription,
-) -> Result<Option<Settled>, Rejection> {
+) -> Result<Option<ResumeOutcome>, Rejection> {
     let delivery = &route.settings.delivery;
     let is_held = settling.wish().follow && delivery.when_down == WhenDown::Hold;
     let settled = poll_fn(|cx| settling.poll(cx, subscription));
@@ -273,8 +273,8 @@ async fn settle_in_time(
 }
 
 /// Tells an event source to stop (HTML standard, 9.2.5).
-fn nothing_follows() -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::empty());
+fn nothing_follows() -> Response<AppBody> {
+    let mut response = Response::new(AppBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -16,14 +16,14 @@ const URI_BYTES: usize = 8 * 1024;
 
 /// What a request is about.
 #[derive(Debug)]
-pub struct Target {
+pub struct RequestTarget {
     /// Host and port as the client wrote them; empty for an HTTP/1.0 request that names none.
     pub authority: String,
     /// The path in its one form.
     pub path: CanonicalPath,
 }
 
-impl Target {
+impl RequestTarget {
     /// Reads it from a request's head. The query may hold a token of `token_bytes`.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::delivery::{Delivery, Step};
+use super::delivery::{Delivery, NextWrite};
 use crate::listen::Transport;
 use crate::sse::{Encoder, Frame};
 use crate::stream::ReadBatch;
@@ -39,7 +39,7 @@ const INPUT_BYTES: usize = 64 * 1024;
 ///
 /// In this order, as in [`Delivery`].
 #[repr(C)]
-pub struct Writer {
+pub struct Http1Writer {
     delivery: Delivery,
     batch: usize,
     transport: Transport,
@@ -54,9 +54,9 @@ pub struct Writer {
 #[repr(C)]
 struct Writing {
     /// Here while each write goes through at once.
-    writer: Option<Writer>,
+    writer: Option<Http1Writer>,
     /// Everything else; gives the writer back unless that was the end.
-    slowly: Option<BoxFuture<'static, Option<Writer>>>,
+    slowly: Option<BoxFuture<'static, Option<Http1Writer>>>,
 }
 
 /// Writing was given up.
@@ -91,7 +91,7 @@ enum AtOnce {
     Only(usize),
 }
 
-impl Writer {
+impl Http1Writer {
     /// Takes over a connection on which the head and the prelude have been sent. `batch` bounds the bytes held for it.
     pub fn new(transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
         let is_limited = delivery.is_limited();
@@ -140,9 +140,9 @@ impl Writer {
                 false => poll_left(transport, cx, thrown_away).map(|()| EndReason::Client),
             };
             let taken = match ready!(delivery.poll_next(cx, *batch, left)) {
-                Step::Frames(taken) => taken,
-                Step::Heartbeat => return Poll::Ready(Pause::Heartbeat),
-                Step::EndReason(end) => return Poll::Ready(Pause::EndReason(end)),
+                NextWrite::Frames(taken) => taken,
+                NextWrite::Heartbeat => return Poll::Ready(Pause::Heartbeat),
+                NextWrite::EndReason(end) => return Poll::Ready(Pause::EndReason(end)),
             };
             match write_at_once(transport, cx, &taken.frames) {
                 Err(_) => return Poll::Ready(Pause::Broken),

@@ -21,14 +21,18 @@ fn stream() -> Arc<EventStream> {
     stream
 }
 
-fn guarding(attention: &Arc<Attention>, stream: Arc<EventStream>, tasks: &Tasks) -> impl Future<Output = ()> + use<> {
-    let life = Life::new(tasks.draining(), Duration::ZERO, 0.0);
-    guard(life, Arc::downgrade(attention), stream, STALL, Ending::default())
+fn guarding(
+    attention: &Arc<BodyProgress>,
+    stream: Arc<EventStream>,
+    tasks: &Tasks,
+) -> impl Future<Output = ()> + use<> {
+    let life = Lifetime::new(tasks.draining(), Duration::ZERO, 0.0);
+    guard(life, Arc::downgrade(attention), stream, STALL, EndReasonCell::default())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_asked_for_waiting_events_is_ended() {
-    let attention = Arc::new(Attention::default());
+    let attention = Arc::new(BodyProgress::default());
     let since = Instant::now();
 
     guarding(&attention, stream(), &Tasks::default()).await;
@@ -38,7 +42,7 @@ async fn a_body_that_is_not_asked_for_waiting_events_is_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_has_read_all_may_wait_for_ever() {
-    let attention = Arc::new(Attention::default());
+    let attention = Arc::new(BodyProgress::default());
     attention.place.store(1, Ordering::Relaxed);
 
     let guarded = timeout(100 * STALL, guarding(&attention, stream(), &Tasks::default())).await;
@@ -48,7 +52,7 @@ async fn a_body_that_has_read_all_may_wait_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_whose_life_is_over_is_ended_after_the_grace() {
-    let (attention, tasks) = (Arc::new(Attention::default()), Tasks::default());
+    let (attention, tasks) = (Arc::new(BodyProgress::default()), Tasks::default());
     let since = Instant::now();
     tasks.drain();
 
@@ -60,7 +64,7 @@ async fn a_body_whose_life_is_over_is_ended_after_the_grace() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_body_is_not_ended_again_and_its_stream_not_held() {
     for is_draining in [false, true] {
-        let (attention, stream, tasks) = (Arc::new(Attention::default()), stream(), Tasks::default());
+        let (attention, stream, tasks) = (Arc::new(BodyProgress::default()), stream(), Tasks::default());
         let held = Arc::downgrade(&stream);
         let mut guarding = Box::pin(guarding(&attention, stream, &tasks));
         drop(attention);
