@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::listen::{self, Address, Handover, Listener, Passed, Tls, TlsError};
+use crate::listen::{self, Address, Handover, InheritedSockets, Listener, Tls, TlsError};
 use crate::serving::BuildError;
 
 /// Why a gateway cannot start although its configuration can be read.
@@ -55,7 +55,7 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
             }
             Address::Systemd(name) => {
                 // Looked for only where they are wanted: taking them changes the environment.
-                let passed = passed.get_or_insert_with(Passed::from_environment);
+                let passed = passed.get_or_insert_with(InheritedSockets::from_environment);
                 (format!("socket {name:?} of systemd"), passed.take(name))
             }
         };
@@ -67,7 +67,7 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
             listeners.push(Listener::new(settings.clone(), socket, tls.clone()).map_err(refused)?);
         }
     }
-    for name in passed.iter().flat_map(Passed::left) {
+    for name in passed.iter().flat_map(InheritedSockets::left) {
         warn!(name, "systemd passed a socket that no listener asks for");
     }
     Ok(listeners)

@@ -24,7 +24,7 @@ use crate::http::{self, App, StaticPage, SubscriptionLimits};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::keeper::{self, Refresher};
 use crate::limits::Limits;
-use crate::listen::{Doors, Handover, HandshakeLog, Listener, Surroundings, Tls};
+use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
 use crate::memory::Watermark;
 use crate::panics::Panics;
 use crate::serving::{self, BuildError};
@@ -57,7 +57,7 @@ pub(crate) struct GatewayState {
     /// Where tasks of streams run, once it runs.
     workers: OnceLock<Workers>,
     stage: watch::Sender<Stage>,
-    doors: Doors,
+    doors: AcceptLimits,
     /// What is shown of the running configuration.
     shown: Arc<ArcSwap<serde_json::Value>>,
 }
@@ -141,7 +141,7 @@ impl Gateway {
             started: config.clone(),
             workers: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
-            doors: Doors::new(&config.limits),
+            doors: AcceptLimits::new(&config.limits),
             shown: Arc::new(ArcSwap::from_pointee(config.shown.clone())),
         };
         let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
@@ -205,7 +205,7 @@ impl Gateway {
                 let (tls, gate) = (tls.clone(), gate.clone());
                 tasks.keep("certificates", "", move || keeper::keep_certificates(tls.clone(), gate.clone()));
             }
-            let around = Surroundings {
+            let around = ListenerContext {
                 doors: parts.doors.clone(),
                 limits: gate.limits.clone(),
                 workers: workers.clone(),

@@ -17,7 +17,7 @@ use super::target::RequestTarget;
 use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, shown, subscribe};
 use crate::chance;
-use crate::listen::{self, Peer, Takeover, Unread};
+use crate::listen::{self, Handoff, Peer, RequestBodyInfo};
 use crate::route::Route;
 
 /// What a stream answers.
@@ -29,7 +29,7 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 /// The service that listeners hand their requests to.
 pub fn service(gate: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
-        if let Some(connection) = request.extensions().get::<Takeover>() {
+        if let Some(connection) = request.extensions().get::<Handoff>() {
             connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
         }
         let gate = gate.clone();
@@ -51,7 +51,7 @@ impl fmt::Display for Doing {
     }
 }
 
-async fn answer(gate: Arc<App>, request: Request<Unread>) -> Response<AppBody> {
+async fn answer(gate: Arc<App>, request: Request<RequestBodyInfo>) -> Response<AppBody> {
     let since = Instant::now();
     let (mut head, body) = request.into_parts();
     let trace = Trace::of(&head);
@@ -130,7 +130,7 @@ async fn stream(
     captures: &[(String, String)],
     target: &RequestTarget,
     head: &Parts,
-    body: Unread,
+    body: RequestBodyInfo,
 ) -> Result<Response<AppBody>, Rejection> {
     let ticket_office = access::ticket_office(route);
     let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };

@@ -30,7 +30,7 @@ use super::writer::Http1Writer;
 use crate::arithmetic;
 use crate::auth::{Authorizer, Grant};
 use crate::chance;
-use crate::listen::{self, Takeover, Unread};
+use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
 use crate::telemetry::EndReason;
@@ -46,7 +46,7 @@ pub async fn respond(
     captures: &[(String, String)],
     target: &RequestTarget,
     head: &Parts,
-    body: Unread,
+    body: RequestBodyInfo,
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
     let wish = SubscribeParams::of(route, head)?;
@@ -131,7 +131,7 @@ pub async fn respond(
 
     let limits = gate.limits.load();
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
-    let connection = head.extensions.get::<Takeover>();
+    let connection = head.extensions.get::<Handoff>();
     let takeover = connection.filter(|connection| {
         is_followed && head.version == Version::HTTP_11 && body.is_empty && connection.is_possible()
     });

@@ -11,20 +11,20 @@ use crate::tasks::Tasks;
 use crate::telemetry::{ListenerMetrics, Protocol};
 
 /// Starts the task that carries a connection on. The connection counts as open until that ends, or is never started.
-pub struct Carrier {
+pub struct ConnectionTask {
     tasks: Tasks,
     client: SocketAddr,
-    open: Open,
+    open: OpenConnection,
 }
 
 /// Counts a connection while it lives.
-struct Open {
+struct OpenConnection {
     metrics: Arc<ListenerMetrics>,
     protocol: Protocol,
     admitted: Admitted,
 }
 
-impl Carrier {
+impl ConnectionTask {
     pub(super) fn new(
         tasks: Tasks,
         metrics: Arc<ListenerMetrics>,
@@ -33,7 +33,7 @@ impl Carrier {
         admitted: Admitted,
     ) -> Self {
         metrics.opened(protocol);
-        Self { tasks, client, open: Open { metrics, protocol, admitted } }
+        Self { tasks, client, open: OpenConnection { metrics, protocol, admitted } }
     }
 
     /// Whether the client's address has more connections than it may.
@@ -53,7 +53,7 @@ impl Carrier {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.metrics.closed(self.protocol);
     }

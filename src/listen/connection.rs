@@ -22,14 +22,14 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::guarded::Guarded;
-use super::listener::Surroundings;
-use super::pace::Pace;
+use super::guarded::TrackedBody;
+use super::listener::ListenerContext;
+use super::pace::ConnectionTimeouts;
 use super::supervise::supervise;
-use super::takeover::{HeadIo, Takeover, Writer};
+use super::takeover::{Handoff, HandoffFn, HandoffIo};
 use super::transport::Transport;
 use super::trusted::TrustedProxies;
-use super::unserved::Unserved;
+use super::unserved::ProtocolErrors;
 use crate::limits::Limits;
 use crate::tasks::Draining;
 use crate::telemetry::Protocol;
@@ -55,18 +55,18 @@ pub struct Peer {
 
 /// Answers requests; must not fail.
 pub trait Service<B>:
-    Fn(Request<Unread>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+    Fn(Request<RequestBodyInfo>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
 }
 
 impl<B, F> Service<B> for F where
-    F: Fn(Request<Unread>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+    F: Fn(Request<RequestBodyInfo>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
 }
 
 /// A request's body, which nobody reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Unread {
+pub struct RequestBodyInfo {
     /// Whether there is none.
     pub is_empty: bool,
 }
@@ -85,7 +85,7 @@ pub trait ResponseBody:
 
 impl Peer {
     /// Has the service know who asks.
-    pub(super) fn announce(&self, mut request: Request<Unread>) -> Request<Unread> {
+    pub(super) fn announce(&self, mut request: Request<RequestBodyInfo>) -> Request<RequestBodyInfo> {
         request.extensions_mut().insert(self.clone());
         request
     }
@@ -121,11 +121,11 @@ pub async fn serve_http1<B: ResponseBody>(
     service: impl Service<B>,
     limits: &Limits,
     draining: Draining,
-    unserved: &Unserved,
-) -> Option<(Writer, Transport, Vec<u8>)> {
-    let pace = Arc::new(Pace::new(limits));
+    unserved: &ProtocolErrors,
+) -> Option<(HandoffFn, Transport, Vec<u8>)> {
+    let pace = Arc::new(ConnectionTimeouts::new(limits));
     let mut departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
-    let takeover = Takeover::default();
+    let takeover = Handoff::default();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The pace below tells a slow head from an idle connection; hyper cannot.
@@ -135,7 +135,7 @@ pub async fn serve_http1<B: ResponseBody>(
         // The service refuses what is over the limit, and says so; hyper could only refuse without a word.
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
-            HeadIo::new(transport, takeover.clone(), pace.clone()),
+            HandoffIo::new(transport, takeover.clone(), pace.clone()),
             hyper_service(service, peer, pace.clone(), takeover.clone()),
         );
     let mut carried = supervise(connection);
@@ -183,7 +183,7 @@ const LOOK: Duration = Duration::from_millis(10);
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep what it is given twice")]
 pub(super) fn departure(
     mut draining: Draining,
-    pace: Arc<Pace>,
+    pace: Arc<ConnectionTimeouts>,
     has_successor: bool,
 ) -> impl Future<Output = ()> + Send {
     async move {
@@ -196,24 +196,28 @@ pub(super) fn departure(
     }
 }
 
-type Answer<B> = BoxFuture<'static, Result<Response<Guarded<B>>, Infallible>>;
+type Answer<B> = BoxFuture<'static, Result<Response<TrackedBody<B>>, Infallible>>;
 
 fn hyper_service<B: ResponseBody>(
     service: impl Service<B>,
     peer: Peer,
-    pace: Arc<Pace>,
-    takeover: Takeover,
-) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Guarded<B>>, Error = Infallible, Future = Answer<B>>
-+ Unpin {
+    pace: Arc<ConnectionTimeouts>,
+    takeover: Handoff,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<TrackedBody<B>>,
+    Error = Infallible,
+    Future = Answer<B>,
+> + Unpin {
     hyper::service::service_fn(move |request: Request<Incoming>| -> Answer<B> {
         let in_request = pace.request();
         let (head, body) = request.into_parts();
-        let unread = Unread { is_empty: body.is_end_stream() };
+        let unread = RequestBodyInfo { is_empty: body.is_end_stream() };
         let mut request = peer.announce(Request::from_parts(head, unread));
         request.extensions_mut().insert(takeover.clone());
         let response = service(request);
         Box::pin(async move {
-            let response = response.await.map(|body| Guarded::new(body, in_request));
+            let response = response.await.map(|body| TrackedBody::new(body, in_request));
             // Not before: hyper stops reading for a body that nobody wants.
             drop(body);
             Ok(response)
@@ -225,7 +229,7 @@ fn hyper_service<B: ResponseBody>(
 pub(super) async fn establish(
     tcp: TcpStream,
     client: SocketAddr,
-    around: &Surroundings,
+    around: &ListenerContext,
     limits: &Limits,
 ) -> Option<(Transport, Protocol)> {
     let metrics = &around.metrics;

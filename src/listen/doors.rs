@@ -5,27 +5,27 @@
 use std::sync::Arc;
 
 use super::admission::Admission;
-use super::rate::Rate;
+use super::rate::RateLimiter;
 use crate::limits::Limits;
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Doors {
+pub struct AcceptLimits {
     /// Counts connections over all listeners.
     pub admission: Admission,
     /// How fast connections are accepted.
-    pub accepts: Arc<Rate>,
+    pub accepts: Arc<RateLimiter>,
     /// How fast TLS handshakes are begun.
-    pub handshakes: Arc<Rate>,
+    pub handshakes: Arc<RateLimiter>,
 }
 
-impl Doors {
+impl AcceptLimits {
     /// As wide as the limits say.
     pub fn new(limits: &Limits) -> Self {
         Self {
             admission: Admission::new(limits.connections, limits.connections_per_ip),
-            accepts: Arc::new(Rate::new(limits.accepts_per_second)),
-            handshakes: Arc::new(Rate::new(limits.handshakes_per_second)),
+            accepts: Arc::new(RateLimiter::new(limits.accepts_per_second)),
+            handshakes: Arc::new(RateLimiter::new(limits.handshakes_per_second)),
         }
     }
 

@@ -17,13 +17,13 @@ use http::{HeaderValue, Method, Response};
 use tokio::time::{Sleep, sleep};
 
 use super::connection::ResponseBody;
-use super::pace::InRequest;
+use super::pace::RequestGuard;
 use super::send_window::SendWindow;
 use crate::aside::SideWaker;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum StreamEnd {
     /// There is nothing more to do for it.
     Done,
     /// The client took its request back.
@@ -31,10 +31,10 @@ pub(super) enum Ended {
 }
 
 /// A request that is being answered, or its response while it is sent.
-pub(super) struct Exchange<B> {
+pub(super) struct H2Stream<B> {
     stage: Stage<B>,
     aside: SideWaker,
-    _request: InRequest,
+    _request: RequestGuard,
 }
 
 enum Stage<B> {
@@ -59,14 +59,14 @@ struct Sending<B> {
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B: ResponseBody> Exchange<B> {
+impl<B: ResponseBody> H2Stream<B> {
     /// `answer` is to the request of this `method`.
     pub(super) fn new(
         method: &Method,
         answer: BoxFuture<'static, Response<B>>,
         respond: SendResponse<Bytes>,
         body: RecvStream,
-        request: InRequest,
+        request: RequestGuard,
     ) -> Self {
         let answering = Answering { answer, respond, _body: body, is_head: method == Method::HEAD };
         Self { stage: Stage::Answering(answering), aside: SideWaker::default(), _request: request }
@@ -74,7 +74,7 @@ impl<B: ResponseBody> Exchange<B> {
 
     /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to
     /// be polled. A client may take nothing for `stall` while something waits.
-    pub(super) fn poll(&mut self, cx: &Context<'_>, window: &SendWindow, stall: Duration) -> Option<Poll<Ended>> {
+    pub(super) fn poll(&mut self, cx: &Context<'_>, window: &SendWindow, stall: Duration) -> Option<Poll<StreamEnd>> {
         let waker = self.aside.asked(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let Stage::Answering(answering) = &mut self.stage {
@@ -91,7 +91,7 @@ impl<B: ResponseBody> Exchange<B> {
     }
 }
 
-impl<B: ResponseBody> Exchange<B> {
+impl<B: ResponseBody> H2Stream<B> {
     /// Ends it after it has panicked: for this client only, and as our fault (RFC 9113, 5.4.2).
     pub(super) fn fail(self) {
         match self.stage {
@@ -104,7 +104,7 @@ impl<B: ResponseBody> Exchange<B> {
     }
 }
 
-impl Ended {
+impl StreamEnd {
     /// A stream is over without us: the client has reset it, or the connection is gone.
     fn of(reset: &Result<Reason, h2::Error>) -> Self {
         if reset.is_ok() { Self::Reset } else { Self::Done }
@@ -113,9 +113,9 @@ impl Ended {
 
 impl<B: ResponseBody> Answering<B> {
     /// Completes when the head has been sent, or there is nothing more to do.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending<B>, Ended>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending<B>, StreamEnd>> {
         if let Poll::Ready(reset) = self.respond.poll_reset(cx) {
-            return Poll::Ready(Err(Ended::of(&reset)));
+            return Poll::Ready(Err(StreamEnd::of(&reset)));
         }
         let (mut head, body) = ready!(self.answer.as_mut().poll(cx)).into_parts();
         // An origin with a clock says what time it is (RFC 9110, 6.6.1).
@@ -131,28 +131,28 @@ impl<B: ResponseBody> Answering<B> {
         if stream.is_err() {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
         }
-        let stream = stream.ok().filter(|_| !is_whole).ok_or(Ended::Done);
+        let stream = stream.ok().filter(|_| !is_whole).ok_or(StreamEnd::Done);
         Poll::Ready(stream.map(|stream| Sending { stream, body, piece: None, patience: None }))
     }
 }
 
 impl<B: ResponseBody> Sending<B> {
-    fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall: Duration) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall: Duration) -> Poll<StreamEnd> {
         // h2 wakes whoever waits also for what is done here by itself. While it is done, nobody waits.
         if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
-            return Poll::Ready(Ended::of(&reset));
+            return Poll::Ready(StreamEnd::of(&reset));
         }
         loop {
             if let Some(mut piece) = self.piece.take() {
                 match self.poll_room(cx) {
                     Poll::Ready(true) => self.patience = None,
-                    Poll::Ready(false) => return Poll::Ready(Ended::Done),
+                    Poll::Ready(false) => return Poll::Ready(StreamEnd::Done),
                     Poll::Pending => {
                         window.wait();
                         self.piece = Some(piece);
                         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(stall)));
                         let is_stalled = patience.as_mut().poll(cx).is_ready();
-                        return self.body.poll_cut(cx, is_stalled).map(|()| Ended::Done);
+                        return self.body.poll_cut(cx, is_stalled).map(|()| StreamEnd::Done);
                     }
                 }
                 // Only what there is room for: the rest would wait with h2, where no deadline reaches it.
@@ -160,7 +160,7 @@ impl<B: ResponseBody> Sending<B> {
                 let is_last = piece.is_empty() && self.body.is_end_stream();
                 window.spend(part.len());
                 if self.stream.send_data(part, is_last).is_err() || is_last {
-                    return Poll::Ready(Ended::Done);
+                    return Poll::Ready(StreamEnd::Done);
                 }
                 if !piece.is_empty() {
                     self.stream.reserve_capacity(piece.len());
@@ -169,7 +169,7 @@ impl<B: ResponseBody> Sending<B> {
                 }
             }
             let Poll::Ready(given) = Pin::new(&mut self.body).poll_frame(cx) else {
-                return self.stream.poll_reset(cx).map(|reset| Ended::of(&reset));
+                return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
             };
             match given {
                 Some(Ok(frame)) => {
@@ -180,12 +180,12 @@ impl<B: ResponseBody> Sending<B> {
                 }
                 Some(Err(_)) => {
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(Ended::Done);
+                    return Poll::Ready(StreamEnd::Done);
                 }
                 None => {
                     // Gone already, if it fails.
                     let _ = self.stream.send_data(Bytes::new(), true);
-                    return Poll::Ready(Ended::Done);
+                    return Poll::Ready(StreamEnd::Done);
                 }
             }
         }

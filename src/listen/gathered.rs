@@ -16,25 +16,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::send_window::{FrameReader, SendWindow};
 
 /// A transport whose writes go out when they are flushed, or when there are enough of them.
-pub(super) struct Gathered<T> {
+pub(super) struct CorkedWriter<T> {
     transport: T,
     waiting: Vec<u8>,
     /// How much of `waiting` is out.
     sent: usize,
     frames: FrameReader,
-    wire: Arc<Wire>,
+    wire: Arc<Cork>,
 }
 
 /// What is known and wanted of a transport that is in other hands.
 #[derive(Debug, Default)]
-pub(super) struct Wire {
+pub(super) struct Cork {
     is_heard: AtomicBool,
     is_held: AtomicBool,
     /// What the client lets be sent on it.
     pub(super) window: SendWindow,
 }
 
-impl Wire {
+impl Cork {
     /// Whether anything has been read since this was asked last.
     pub(super) fn is_heard(&self) -> bool {
         self.is_heard.swap(false, Ordering::Relaxed)
@@ -54,13 +54,13 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-impl<T> Gathered<T> {
-    pub(super) fn new(transport: T, wire: Arc<Wire>) -> Self {
+impl<T> CorkedWriter<T> {
+    pub(super) fn new(transport: T, wire: Arc<Cork>) -> Self {
         Self { transport, waiting: Vec::new(), sent: 0, frames: FrameReader::default(), wire }
     }
 }
 
-impl<T: AsyncWrite + Unpin> Gathered<T> {
+impl<T: AsyncWrite + Unpin> CorkedWriter<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.waiting.len() {
             let count = ready!(Pin::new(&mut self.transport).poll_write(cx, &self.waiting[self.sent..]))?;
@@ -81,7 +81,7 @@ impl<T: AsyncWrite + Unpin> Gathered<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.waiting.len() >= ENOUGH {
@@ -136,7 +136,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gathered<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Gathered<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let known = buffer.filled().len();
@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_goes_out_at_once_when_it_is_flushed() {
-        let mut gathered = Gathered::new(Socket::default(), Arc::default());
+        let mut gathered = CorkedWriter::new(Socket::default(), Arc::default());
         for _ in 0..10 {
             gathered.write_all(&[0; 300]).await.expect("it is kept");
         }
@@ -195,8 +195,8 @@ mod tests {
 
     #[tokio::test]
     async fn while_it_is_held_only_whole_records_go_out() {
-        let wire = Arc::new(Wire::default());
-        let mut gathered = Gathered::new(Socket::default(), wire.clone());
+        let wire = Arc::new(Cork::default());
+        let mut gathered = CorkedWriter::new(Socket::default(), wire.clone());
         wire.hold(true);
         for _ in 0..40 {
             gathered.write_all(&[0; 1000]).await.expect("it is kept");
@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_held_no_more_than_two_records_for() {
         let (socket, _client) = tokio::io::duplex(1);
-        let mut gathered = Gathered::new(socket, Arc::default());
+        let mut gathered = CorkedWriter::new(socket, Arc::default());
         let mut held = 0;
 
         while let Poll::Ready(written) =
@@ -233,7 +233,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(async {
                 let (socket, mut client) = tokio::io::duplex(room);
-                let mut gathered = Gathered::new(socket, Arc::default());
+                let mut gathered = CorkedWriter::new(socket, Arc::default());
                 let mut sent = Vec::new();
                 let bytes: Vec<u8> = (0..40_000u32).map(|number| (number % 251) as u8).collect();
                 let writing = async {

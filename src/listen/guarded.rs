@@ -5,21 +5,21 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
-use super::pace::InRequest;
+use super::pace::RequestGuard;
 
 /// A body and the request it answers.
-pub struct Guarded<B> {
+pub struct TrackedBody<B> {
     body: B,
-    _request: InRequest,
+    _request: RequestGuard,
 }
 
-impl<B> Guarded<B> {
-    pub(super) fn new(body: B, request: InRequest) -> Self {
+impl<B> TrackedBody<B> {
+    pub(super) fn new(body: B, request: RequestGuard) -> Self {
         Self { body, _request: request }
     }
 }
 
-impl<B: Body + Unpin> Body for Guarded<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

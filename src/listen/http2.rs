@@ -17,14 +17,14 @@ use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connection::{Peer, ResponseBody, Service, Unread, departure};
-use super::exchange::{Ended, Exchange};
-use super::gathered::{Gathered, Wire};
-use super::pace::{Over, Pace};
+use super::connection::{Peer, RequestBodyInfo, ResponseBody, Service, departure};
+use super::exchange::{H2Stream, StreamEnd};
+use super::gathered::{Cork, CorkedWriter};
+use super::pace::{ConnectionTimeouts, TimedOut};
 use super::resets::{Budget, Resets};
 use super::send_window::Shut;
 use super::transport::Transport;
-use super::unserved::Unserved;
+use super::unserved::ProtocolErrors;
 use crate::aside::SideWaker;
 use crate::limits::Limits;
 use crate::panics::Panics;
@@ -44,11 +44,11 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
     service: S,
     limits: &Limits,
     tasks: &Tasks,
-    unserved: Unserved,
+    unserved: ProtocolErrors,
 ) -> Option<Serving<B, S>> {
-    let pace = Arc::new(Pace::of_http2(limits));
+    let pace = Arc::new(ConnectionTimeouts::of_http2(limits));
     let departure = Box::pin(departure(tasks.draining(), pace.clone(), peer.has_successor));
-    let wire = Arc::new(Wire::default());
+    let wire = Arc::new(Cork::default());
     let handshake = server::Builder::new()
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -58,7 +58,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(100))
-        .handshake(Gathered::new(transport, wire.clone()));
+        .handshake(CorkedWriter::new(transport, wire.clone()));
     let connection = tokio::select! {
         connection = handshake => connection,
         over = slow(&pace) => {
@@ -92,7 +92,7 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
 }
 
 /// Completes when the connection has taken too long over its beginning.
-async fn slow(pace: &Pace) -> Over {
+async fn slow(pace: &ConnectionTimeouts) -> TimedOut {
     loop {
         sleep(pace.tick()).await;
         if let Some(over) = pace.over(Instant::now()) {
@@ -104,14 +104,14 @@ async fn slow(pace: &Pace) -> Over {
 /// A connection and what is under way on it: completes when it has ended. A future by hand, because an `async fn` would
 /// keep it twice in the memory of every client.
 pub(super) struct Serving<B, S> {
-    connection: Connection<Gathered<Transport>, Bytes>,
-    wire: Arc<Wire>,
+    connection: Connection<CorkedWriter<Transport>, Bytes>,
+    wire: Arc<Cork>,
     /// Where the connection, and not one of its streams, leaves word.
     inbox: SideWaker,
-    exchanges: Vec<Exchange<B>>,
+    exchanges: Vec<H2Stream<B>>,
     service: S,
     peer: Peer,
-    pace: Arc<Pace>,
+    pace: Arc<ConnectionTimeouts>,
     /// For what is neither the connection nor its streams: time, and the gateway's leaving.
     aside: SideWaker,
     tick: Pin<Box<Sleep>>,
@@ -123,7 +123,7 @@ pub(super) struct Serving<B, S> {
     /// Whether a panic has left h2 in a state that nothing can be done with.
     is_broken: bool,
     panics: Panics,
-    unserved: Unserved,
+    unserved: ProtocolErrors,
 }
 
 impl<B: ResponseBody, S: Service<B>> Future for Serving<B, S> {
@@ -181,7 +181,7 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
-        let request = Request::from_parts(head, Unread { is_empty: body.is_end_stream() });
+        let request = Request::from_parts(head, RequestBodyInfo { is_empty: body.is_end_stream() });
         let under_way = self.pace.request();
         let asked = || (self.service)(self.peer.announce(request));
         let Some(answer) = self.panics.catch("request", &self.peer.address, asked) else {
@@ -189,7 +189,7 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
         };
         // One is the rule: no room for more before there are more.
         self.exchanges.reserve_exact(1);
-        self.exchanges.push(Exchange::new(&method, answer, respond, body, under_way));
+        self.exchanges.push(H2Stream::new(&method, answer, respond, body, under_way));
     }
 
     /// How many had asked for it. One that panics is reset, and its siblings go on.
@@ -209,8 +209,8 @@ impl<B: ResponseBody, S: Service<B>> Serving<B, S> {
                     due += usize::from(polled.is_some());
                     let Some(Poll::Ready(ended)) = polled else { continue };
                     match ended {
-                        Ended::Done => {}
-                        Ended::Reset => resets.add(Instant::now()),
+                        StreamEnd::Done => {}
+                        StreamEnd::Reset => resets.add(Instant::now()),
                     }
                     drop(exchanges.swap_remove(left));
                 }
@@ -293,7 +293,7 @@ struct Keepalive {
 
 impl Keepalive {
     /// Whether no answer has come in time.
-    fn is_over(&mut self, wire: &Wire, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn is_over(&mut self, wire: &Cork, cx: &mut Context<'_>, now: Instant) -> bool {
         if wire.is_heard() {
             (self.is_asked, self.since) = (false, now);
         }

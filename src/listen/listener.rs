@@ -14,18 +14,18 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::admission::Admitted;
-use super::carrier::Carrier;
+use super::carrier::ConnectionTask;
 use super::connection::{self, Peer, ResponseBody, Service};
-use super::doors::Doors;
+use super::doors::AcceptLimits;
 use super::handover::Handover;
 use super::handshake_log::HandshakeLog;
 use super::http2;
-use super::proxied::{self, Origin};
+use super::proxied::{self, ProxiedPeer};
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
 use super::trusted::TrustedProxies;
-use super::unserved::Unserved;
+use super::unserved::ProtocolErrors;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
 use crate::telemetry::{ListenerMetrics, Protocol};
@@ -47,9 +47,9 @@ pub struct Listener {
 
 /// What a listener shares with the rest of the gateway.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct ListenerContext {
     /// How many connections come in, and how fast, all listeners together.
-    pub doors: Doors,
+    pub doors: AcceptLimits,
     /// The gateway's limits. A connection keeps those that it was accepted with.
     pub limits: Arc<ArcSwap<Limits>>,
     /// Where connections run.
@@ -100,7 +100,7 @@ impl Listener {
     }
 
     /// Accepts until the gateway leaves, and then what has come until then.
-    pub async fn run<B: ResponseBody>(self, around: Surroundings, service: impl Service<B>) {
+    pub async fn run<B: ResponseBody>(self, around: ListenerContext, service: impl Service<B>) {
         let socket = match tokio::net::TcpListener::from_std(self.socket) {
             Ok(socket) => socket,
             Err(error) => return warn!(address = %self.address, %error, "cannot wait for connections"),
@@ -153,7 +153,7 @@ impl Listener {
 }
 
 /// Takes what is in the queue: closing the socket would reset it.
-fn empty<B: ResponseBody>(socket: &TcpListener, around: &Surroundings, service: &impl Service<B>) {
+fn empty<B: ResponseBody>(socket: &TcpListener, around: &ListenerContext, service: &impl Service<B>) {
     for _ in 0..socket::BACKLOG {
         match socket.accept() {
             Ok((tcp, address)) => {
@@ -165,7 +165,7 @@ fn empty<B: ResponseBody>(socket: &TcpListener, around: &Surroundings, service: 
     }
 }
 
-fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundings, service: impl Service<B>) {
+fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &ListenerContext, service: impl Service<B>) {
     around.metrics.accepted();
     let is_trusted = around.trusted_proxies.contains(address.ip());
     if around.proxy_protocol && !is_trusted {
@@ -190,7 +190,7 @@ fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &Surroundi
 async fn connect<B: ResponseBody>(
     tcp: TcpStream,
     address: SocketAddr,
-    around: Surroundings,
+    around: ListenerContext,
     limits: Arc<Limits>,
     service: impl Service<B>,
     admitted: Admitted,
@@ -203,12 +203,13 @@ async fn connect<B: ResponseBody>(
             Err(why) => return around.metrics.refused(why),
         }
     } else {
-        (tcp, Origin { address, admitted })
+        (tcp, ProxiedPeer { address, admitted })
     };
     let Some((transport, protocol)) = connection::establish(tcp, origin.address, &around, &limits).await else {
         return;
     };
-    let carrier = Carrier::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.address, origin.admitted);
+    let carrier =
+        ConnectionTask::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.address, origin.admitted);
     let peer = Peer {
         address: origin.address,
         protocol,
@@ -218,7 +219,7 @@ async fn connect<B: ResponseBody>(
         trusted_proxies: around.trusted_proxies.clone(),
         has_successor: around.handover.has_successor(),
     };
-    let unserved = Unserved::new(around.metrics.clone(), &peer);
+    let unserved = ProtocolErrors::new(around.metrics.clone(), &peer);
     match protocol {
         Protocol::Http2 => {
             let opening = http2::open(transport, peer, service, &limits, &around.tasks, unserved);

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 
 /// What one connection is doing, as seen from its bytes and its requests.
 #[derive(Debug)]
-pub struct Pace {
+pub struct ConnectionTimeouts {
     header_timeout: Duration,
     idle_timeout: Duration,
     /// Whose time a head takes: the configuration's key.
@@ -23,7 +23,7 @@ pub struct Pace {
 
 /// What a connection has taken too long over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum TimedOut {
     /// A head that it owed; the name of the limit.
     Head(&'static str),
     /// A pause between requests.
@@ -41,7 +41,7 @@ struct State {
     head_since: Option<Instant>,
 }
 
-impl Pace {
+impl ConnectionTimeouts {
     /// For a connection that starts now.
     pub fn new(limits: &Limits) -> Self {
         Self::within(limits, limits.header_timeout, "header_timeout")
@@ -74,12 +74,12 @@ impl Pace {
     }
 
     /// A request's head is complete. It is over when the returned value is dropped.
-    pub fn request(self: &std::sync::Arc<Self>) -> InRequest {
+    pub fn request(self: &std::sync::Arc<Self>) -> RequestGuard {
         let mut state = self.state.lock();
         state.requests += 1;
         state.is_fresh = false;
         state.head_since = None;
-        InRequest(self.clone())
+        RequestGuard(self.clone())
     }
 
     /// Whether a request is being answered.
@@ -93,15 +93,15 @@ impl Pace {
     }
 
     /// What the connection has taken too long over, if it has.
-    pub fn over(&self, now: Instant) -> Option<Over> {
+    pub fn over(&self, now: Instant) -> Option<TimedOut> {
         let state = self.state.lock();
         let has_passed = |since: Instant, most: Duration| now.saturating_duration_since(since) > most;
         if state.requests > 0 {
             None
         } else if state.head_since.is_some_and(|since| has_passed(since, self.header_timeout)) {
-            Some(Over::Head(self.limit))
+            Some(TimedOut::Head(self.limit))
         } else {
-            has_passed(state.idle_since, self.idle_timeout).then_some(Over::Idle)
+            has_passed(state.idle_since, self.idle_timeout).then_some(TimedOut::Idle)
         }
     }
 
@@ -114,9 +114,9 @@ impl Pace {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub struct InRequest(std::sync::Arc<Pace>);
+pub struct RequestGuard(std::sync::Arc<ConnectionTimeouts>);
 
-impl Drop for InRequest {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.requests -= 1;

@@ -114,8 +114,8 @@ impl House {
         };
         let (workers, _) = Workers::start(1).expect("a thread");
         let limits = Limits::default();
-        let around = Surroundings {
-            doors: Doors::new(&limits),
+        let around = ListenerContext {
+            doors: AcceptLimits::new(&limits),
             limits: Arc::new(ArcSwap::from_pointee(limits)),
             workers: workers.clone(),
             tasks,
@@ -129,7 +129,7 @@ impl House {
         };
         let listener = Listener::new(settings, socket, None).expect("bound");
         let fragile = Fragile((), Arc::new(Mutex::new(is_fragile)));
-        let service = move |request: Request<Unread>| -> BoxFuture<'static, Response<Letters>> {
+        let service = move |request: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<Letters>> {
             let _ = &fragile;
             let path = request.uri().path().to_owned();
             assert_ne!(path, "/call", "for the test");

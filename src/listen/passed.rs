@@ -16,13 +16,13 @@ const NAMES: &str = "LISTEN_FDNAMES";
 const NAMELESS: &str = "unknown";
 
 /// The sockets that have been passed and not been taken yet.
-pub struct Passed {
+pub struct InheritedSockets {
     sockets: ListenFd,
     /// The name of each, in order; absent once it has been taken.
     names: Vec<Option<String>>,
 }
 
-impl Passed {
+impl InheritedSockets {
     /// Those named in the environment, for this process (`LISTEN_PID`). To be called while the process has one thread:
     /// the environment is cleared of them.
     pub fn from_environment() -> Self {

@@ -16,7 +16,7 @@ use super::proxy_header::Header;
 use super::trusted::TrustedProxies;
 
 /// Where a connection comes from, and its place there.
-pub struct Origin {
+pub struct ProxiedPeer {
     /// The client's address.
     pub address: SocketAddr,
     /// Counted for that address.
@@ -34,12 +34,12 @@ pub async fn client(
     admitted: Admitted,
     trusted: &TrustedProxies,
     patience: Duration,
-) -> Result<(TcpStream, Origin), &'static str> {
+) -> Result<(TcpStream, ProxiedPeer), &'static str> {
     match timeout(patience, read(&mut tcp)).await {
-        Ok(Ok(None)) => Ok((tcp, Origin { address: peer, admitted })),
+        Ok(Ok(None)) => Ok((tcp, ProxiedPeer { address: peer, admitted })),
         Ok(Ok(Some(address))) => {
             let admitted = admitted.on_behalf_of(address.ip(), !trusted.contains(address.ip()))?;
-            Ok((tcp, Origin { address, admitted }))
+            Ok((tcp, ProxiedPeer { address, admitted }))
         }
         Ok(Err(_)) => Err("proxy_header"),
         Err(_) => Err("handshake_timeout"),

@@ -33,21 +33,21 @@ pub enum Header {
 /// These bytes begin no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no PROXY protocol header")]
-pub struct Malformed;
+pub struct MalformedHeader;
 
 impl Header {
     /// Reads what has come, which must hold no more than [`Self::Needs`] asked for.
     ///
     /// # Errors
     /// When it cannot become a header.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, MalformedHeader> {
         if begins(bytes, PROXY) {
             return line(bytes);
         }
         if begins(bytes, SIGNATURE) {
             return binary(bytes);
         }
-        Err(Malformed)
+        Err(MalformedHeader)
     }
 }
 
@@ -58,7 +58,7 @@ fn begins(bytes: &[u8], mark: &[u8]) -> bool {
 }
 
 /// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, in ASCII.
-fn line(bytes: &[u8]) -> Result<Header, Malformed> {
+fn line(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     if bytes.len() < LEAST_BYTES {
         return Ok(Header::Needs(LEAST_BYTES - bytes.len()));
     }
@@ -68,10 +68,10 @@ fn line(bytes: &[u8]) -> Result<Header, Malformed> {
         let least = if bytes.ends_with(b"\r") { 1 } else { 2 };
         return match is_open && bytes.len() + least <= MOST_LINE_BYTES {
             true => Ok(Header::Needs(least)),
-            false => Err(Malformed),
+            false => Err(MalformedHeader),
         };
     };
-    let line = str::from_utf8(line).map_err(|_| Malformed)?;
+    let line = str::from_utf8(line).map_err(|_| MalformedHeader)?;
     let mut words = line.split(' ').skip(1);
     let family = words.next().unwrap_or_default();
     if family == "UNKNOWN" {
@@ -79,14 +79,14 @@ fn line(bytes: &[u8]) -> Result<Header, Malformed> {
         return Ok(Header::Complete(None));
     }
     let rest: Vec<&str> = words.collect();
-    let [source, destination, source_port, destination_port] = rest[..] else { return Err(Malformed) };
+    let [source, destination, source_port, destination_port] = rest[..] else { return Err(MalformedHeader) };
     let address: fn(&str) -> Option<IpAddr> = match family {
         "TCP4" => |text| text.parse().ok().map(IpAddr::V4),
         "TCP6" => |text| text.parse().ok().map(IpAddr::V6),
-        _ => return Err(Malformed),
+        _ => return Err(MalformedHeader),
     };
-    address(destination).zip(port(destination_port)).ok_or(Malformed)?;
-    let source = address(source).zip(port(source_port)).ok_or(Malformed)?;
+    address(destination).zip(port(destination_port)).ok_or(MalformedHeader)?;
+    let source = address(source).zip(port(source_port)).ok_or(MalformedHeader)?;
     Ok(Header::Complete(Some(source.into())))
 }
 
@@ -97,7 +97,7 @@ fn port(text: &str) -> Option<u16> {
 }
 
 /// Version 2: signature, command, family, length, addresses, and additional fields.
-fn binary(bytes: &[u8]) -> Result<Header, Malformed> {
+fn binary(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     if bytes.len() < LEAST_BYTES {
         return Ok(Header::Needs(LEAST_BYTES - bytes.len()));
     }
@@ -108,18 +108,18 @@ fn binary(bytes: &[u8]) -> Result<Header, Malformed> {
     let is_local = match fixed[12] {
         0x20 => true,
         0x21 => false,
-        _ => return Err(Malformed),
+        _ => return Err(MalformedHeader),
     };
     let addresses = match fixed[13] {
         0x00..=0x02 => 0,
         0x10..=0x12 => 12,
         0x20..=0x22 => 36,
         0x30..=0x32 => 216,
-        _ => return Err(Malformed),
+        _ => return Err(MalformedHeader),
     };
     // A health check need not say any address.
     if FIXED_BYTES + length > MOST_BYTES || (!is_local && length < addresses) {
-        return Err(Malformed);
+        return Err(MalformedHeader);
     }
     if rest.len() < length {
         return Ok(Header::Needs(length - rest.len()));

@@ -14,7 +14,7 @@ const BURST: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug)]
-pub struct Rate {
+pub struct RateLimiter {
     pace: Mutex<Pace>,
 }
 
@@ -26,7 +26,7 @@ struct Pace {
     due: Instant,
 }
 
-impl Rate {
+impl RateLimiter {
     /// At most `per_second`, which is at least 1.
     pub fn new(per_second: u32) -> Self {
         let (interval, burst) = spacing(per_second);
@@ -59,7 +59,7 @@ impl Rate {
 }
 
 /// A turn that is being waited for.
-struct Reserved<'r>(&'r Rate, Duration);
+struct Reserved<'r>(&'r RateLimiter, Duration);
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
@@ -83,7 +83,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_storm_passes_at_the_rate_after_a_burst() {
-        let rate = Rate::new(1000);
+        let rate = RateLimiter::new(1000);
         let start = Instant::now();
         let mut at_once = 0;
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_waiting_keeps_nobody_waiting() {
-        let rate = Rate::new(100);
+        let rate = RateLimiter::new(100);
         let patience = Duration::from_secs(1);
         let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn(|| ())));
         let waited = futures_util::future::join_all(storm).await.into_iter().filter(Result::is_ok).count();
@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_changed_rate_is_that_of_what_comes_after() {
-        let rate = Rate::new(1);
+        let rate = RateLimiter::new(1);
         rate.turn(|| ()).await;
         rate.limit(100);
         let start = Instant::now();
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_time_is_not_saved_up() {
-        let rate = Rate::new(1000);
+        let rate = RateLimiter::new(1000);
         tokio::time::advance(Duration::from_secs(60)).await;
         let start = Instant::now();
 

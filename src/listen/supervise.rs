@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use crate::aside::SideWaker;
 
 tokio::task_local! {
-    static LEASH: Leash;
+    static LEASH: AbortSlot;
 }
 
 #[derive(Clone, Default)]
-struct Leash(Arc<Mutex<Option<Guard>>>);
+struct AbortSlot(Arc<Mutex<Option<Guard>>>);
 
 struct Guard {
     guard: BoxFuture<'static, ()>,
@@ -29,8 +29,8 @@ struct Guard {
 }
 
 /// Wraps `carrier` so that what runs inside it can be watched.
-pub fn supervise<F: Future + Unpin>(carrier: F) -> Supervised<F> {
-    Supervised { carrier, leash: Leash::default() }
+pub fn supervise<F: Future + Unpin>(carrier: F) -> Abortable<F> {
+    Abortable { carrier, leash: AbortSlot::default() }
 }
 
 /// Has the surrounding supervised future dropped when `guard` completes. A later guard takes an earlier one's place.
@@ -42,12 +42,12 @@ pub fn watch(guard: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// See [`supervise`]. Completes with `None` when the guard ended it.
-pub struct Supervised<F> {
+pub struct Abortable<F> {
     carrier: F,
-    leash: Leash,
+    leash: AbortSlot,
 }
 
-impl<F: Future + Unpin> Supervised<F> {
+impl<F: Future + Unpin> Abortable<F> {
     /// What is carried, to be taken apart.
     pub fn into_inner(self) -> F {
         self.carrier
@@ -59,7 +59,7 @@ impl<F: Future + Unpin> Supervised<F> {
     }
 }
 
-impl<F: Future + Unpin> Future for Supervised<F> {
+impl<F: Future + Unpin> Future for Abortable<F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,8 +1,8 @@
 //! How a streaming response leaves hyper on HTTP/1.1.
 //!
 //! hyper parses the request and writes head and first chunk; then the connection is taken from it, its buffers are freed,
-//! and a small task of its own writes the rest. A service claims a connection through the [`Takeover`] in the request's
-//! extensions; [`HeadIo`] watches hyper's output for the end of the first chunk.
+//! and a small task of its own writes the rest. A service claims a connection through the [`Handoff`] in the request's
+//! extensions; [`HandoffIo`] watches hyper's output for the end of the first chunk.
 //!
 //! The first chunk must end with a line feed that no carriage return precedes: `x LF CR LF` then ends the response so far
 //! and nothing else that hyper writes does, neither a head (`CR LF CR LF`) nor one of our other bodies.
@@ -17,24 +17,24 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 
-use super::carrier::Carrier;
-use super::pace::Pace;
+use super::carrier::ConnectionTask;
+use super::pace::ConnectionTimeouts;
 use super::transport::Transport;
 
 /// What becomes of a connection that has been taken over: gets the connection, what could not be written yet, and what
 /// starts the task that writes.
-pub type Writer = Box<dyn FnOnce(Transport, Vec<u8>, Carrier) + Send>;
+pub type HandoffFn = Box<dyn FnOnce(Transport, Vec<u8>, ConnectionTask) + Send>;
 
 /// Lets a service take the connection after the first chunk of its response. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Takeover(Arc<Slot>);
+pub struct Handoff(Arc<Slot>);
 
 #[derive(Default)]
 struct Slot {
     is_forgone: AtomicBool,
     is_unread: AtomicBool,
     phase: AtomicU8,
-    writer: Mutex<Option<Writer>>,
+    writer: Mutex<Option<HandoffFn>>,
 }
 
 /// hyper writes as always.
@@ -44,10 +44,10 @@ const CLAIMED: u8 = 1;
 /// The first chunk is out of hyper.
 const READY: u8 = 2;
 
-impl Takeover {
+impl Handoff {
     /// Claims the connection for `writer`. The response must then have a body of one chunk that ends with a line feed and
     /// never ends by itself.
-    pub fn claim(&self, writer: Writer) {
+    pub fn claim(&self, writer: HandoffFn) {
         *self.0.writer.lock() = Some(writer);
         self.0.phase.store(CLAIMED, Ordering::Release);
     }
@@ -71,7 +71,7 @@ impl Takeover {
     }
 
     /// The writer, once the first chunk is out.
-    pub(super) fn ready(&self) -> Option<Writer> {
+    pub(super) fn ready(&self) -> Option<HandoffFn> {
         if self.0.phase.load(Ordering::Acquire) != READY {
             return None;
         }
@@ -84,10 +84,10 @@ impl Takeover {
 }
 
 /// hyper's view of a connection that may be taken over.
-pub(super) struct HeadIo {
+pub(super) struct HandoffIo {
     io: TokioIo<Transport>,
-    takeover: Takeover,
-    pace: Arc<Pace>,
+    takeover: Handoff,
+    pace: Arc<ConnectionTimeouts>,
     /// What the socket refused after the claim; handed over with the connection.
     held: Vec<u8>,
     /// The last bytes hyper wrote since the claim.
@@ -97,8 +97,8 @@ pub(super) struct HeadIo {
 /// Most that is held for hyper: a head and a first chunk are far smaller.
 const HELD_BYTES: usize = 32 * 1024;
 
-impl HeadIo {
-    pub(super) fn new(transport: Transport, takeover: Takeover, pace: Arc<Pace>) -> Self {
+impl HandoffIo {
+    pub(super) fn new(transport: Transport, takeover: Handoff, pace: Arc<ConnectionTimeouts>) -> Self {
         Self { io: TokioIo::new(transport), takeover, pace, held: Vec::new(), tail: [0; 4] }
     }
 
@@ -120,7 +120,7 @@ impl HeadIo {
     }
 }
 
-impl Read for HeadIo {
+impl Read for HandoffIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         // Nobody is to be woken: hyper asks again by itself once it has answered.
         if self.takeover.0.is_unread.load(Ordering::Relaxed) && self.pace.is_under_way() {
@@ -134,7 +134,7 @@ impl Read for HeadIo {
     }
 }
 
-impl Write for HeadIo {
+impl Write for HandoffIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.held.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, bytes) {

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::connection::Peer;
-use super::pace::Over;
+use super::pace::TimedOut;
 use crate::telemetry::{ACCESS, ListenerMetrics, Protocol};
 
 /// Speaks for one connection.
-pub struct Unserved {
+pub struct ProtocolErrors {
     metrics: Arc<ListenerMetrics>,
     client: IpAddr,
     protocol: Protocol,
 }
 
-impl Unserved {
+impl ProtocolErrors {
     /// For a connection of this peer.
     pub fn new(metrics: Arc<ListenerMetrics>, peer: &Peer) -> Self {
         Self { metrics, client: peer.address.ip().to_canonical(), protocol: peer.protocol }
@@ -60,10 +60,10 @@ impl Unserved {
     }
 
     /// The connection is closed because it took so long. One that is merely idle is refused nothing.
-    pub fn slow(&self, over: Over) {
+    pub fn slow(&self, over: TimedOut) {
         match over {
-            Over::Head(limit) => self.metrics.refused(limit),
-            Over::Idle => {}
+            TimedOut::Head(limit) => self.metrics.refused(limit),
+            TimedOut::Idle => {}
         }
     }
 }

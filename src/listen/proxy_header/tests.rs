@@ -1,12 +1,12 @@
 use super::*;
 
 /// Reads a header as it comes, in pieces of at most `size`; returns what was left behind it.
-fn read(mut input: &[u8], size: usize) -> Result<(Option<SocketAddr>, &[u8]), Malformed> {
+fn read(mut input: &[u8], size: usize) -> Result<(Option<SocketAddr>, &[u8]), MalformedHeader> {
     let mut taken = Vec::new();
     loop {
         match Header::parse(&taken)? {
             Header::Complete(source) => return Ok((source, input)),
-            Header::Needs(_) if input.is_empty() => return Err(Malformed),
+            Header::Needs(_) if input.is_empty() => return Err(MalformedHeader),
             Header::Needs(least) => {
                 assert!((1..=MOST_BYTES).contains(&least));
                 let (piece, rest) = input.split_at(least.min(size).min(input.len()));
@@ -17,7 +17,7 @@ fn read(mut input: &[u8], size: usize) -> Result<(Option<SocketAddr>, &[u8]), Ma
     }
 }
 
-fn in_every_split(header: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
+fn in_every_split(header: &[u8]) -> Result<Option<SocketAddr>, MalformedHeader> {
     let input = [header, b"what follows"].concat();
     let whole = read(&input, usize::MAX);
     for size in 1..=header.len() {
@@ -68,10 +68,10 @@ fn a_line_that_is_anything_else_is_refused() {
         "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\r\n",
         "PROXY UNKNOWNLY\r\n",
     ] {
-        assert_eq!(in_every_split(line.as_bytes()), Err(Malformed), "{line:?}");
+        assert_eq!(in_every_split(line.as_bytes()), Err(MalformedHeader), "{line:?}");
     }
     let endless = format!("PROXY UNKNOWN {}", "x".repeat(MOST_BYTES));
-    assert_eq!(in_every_split(endless.as_bytes()), Err(Malformed));
+    assert_eq!(in_every_split(endless.as_bytes()), Err(MalformedHeader));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_binary_header_names_the_client_and_its_other_fields_are_skipped() {
 
 #[test]
 fn a_binary_header_that_is_anything_else_is_refused() {
-    let refused = |bytes: &[u8]| assert_eq!(in_every_split(bytes), Err(Malformed), "{bytes:?}");
+    let refused = |bytes: &[u8]| assert_eq!(in_every_split(bytes), Err(MalformedHeader), "{bytes:?}");
     let ipv4 = [192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 0x04, 1, 0xbb];
 
     for command in [0x00, 0x01, 0x11, 0x22, 0x2f, 0x31, 0xff] {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::records::{self, Records};
 
 /// What came of a handshake.
-pub struct Shaken {
+pub struct HandshakeOutput {
     /// The keys.
     pub records: Records,
     /// What has come from the client behind it, encrypted.
@@ -37,13 +37,13 @@ const READ_BYTES: usize = 4096;
 ///
 /// # Errors
 /// What ended the handshake; the client has been told by an alert where it could be.
-pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<Shaken> {
+pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
     // This interface does not tell the name; whoever chooses the certificate is told.
-    let asked = Arc::new(Asked { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
+    let asked = Arc::new(SniCapture { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
     let mut config = ServerConfig::clone(config);
     config.cert_resolver = asked.clone();
     config.enable_secret_extraction = true;
-    let mut hands = Hands {
+    let mut hands = HandshakeDriver {
         tls: UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?,
         incoming: Vec::new(),
         shown: 0,
@@ -70,10 +70,10 @@ pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<Sha
     let protocol = hands.tls.alpn_protocol().map(<[u8]>::to_vec);
     let records = Records::after(hands.tls).map_err(io::Error::other)?;
     let server_name = asked.name.get().cloned();
-    Ok(Shaken { records, incoming: hands.incoming, protocol, server_name })
+    Ok(HandshakeOutput { records, incoming: hands.incoming, protocol, server_name })
 }
 
-struct Hands {
+struct HandshakeDriver {
     tls: UnbufferedServerConnection,
     /// Received and not yet understood.
     incoming: Vec<u8>,
@@ -83,7 +83,7 @@ struct Hands {
     outgoing: Vec<u8>,
 }
 
-impl Hands {
+impl HandshakeDriver {
     /// Shows one whole record more, if there is one. What looks like none is for rustls to refuse at once.
     fn show(&mut self) -> bool {
         let rest = &self.incoming[self.shown..];
@@ -136,12 +136,12 @@ impl Hands {
 
 /// Notes the name that one client asks for.
 #[derive(Debug)]
-struct Asked {
+struct SniCapture {
     name: OnceLock<Arc<str>>,
     resolver: Arc<dyn ResolvesServerCert>,
 }
 
-impl ResolvesServerCert for Asked {
+impl ResolvesServerCert for SniCapture {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if let Some(name) = hello.server_name() {
             self.name.get_or_init(|| name.into());

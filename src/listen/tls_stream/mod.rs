@@ -17,8 +17,8 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use self::handshake::{Shaken, shake};
-use self::records::{Fault, Opened, Records};
+use self::handshake::{HandshakeOutput, shake};
+use self::records::{OpenedRecord, RecordError, Records};
 use super::send::poll_send;
 
 mod handshake;
@@ -80,7 +80,7 @@ impl TlsStream {
     /// # Errors
     /// What ended the handshake; the client has been told by an alert where it could be.
     pub async fn accept(config: Arc<ServerConfig>, mut tcp: TcpStream) -> io::Result<Self> {
-        let Shaken { records, incoming, protocol, server_name } = shake(&config, &mut tcp).await?;
+        let HandshakeOutput { records, incoming, protocol, server_name } = shake(&config, &mut tcp).await?;
         let mut stream = Self {
             tcp,
             records,
@@ -155,9 +155,9 @@ impl TlsStream {
             };
             opened += length;
             match self.records.open(&mut rest[..length], &mut self.outgoing) {
-                Ok(Opened::Data(data)) => self.plain.extend_from_slice(data),
-                Ok(Opened::Nothing) => {}
-                Ok(Opened::End) => {
+                Ok(OpenedRecord::Data(data)) => self.plain.extend_from_slice(data),
+                Ok(OpenedRecord::Nothing) => {}
+                Ok(OpenedRecord::End) => {
                     self.is_ended = true;
                     break Ok(());
                 }
@@ -173,7 +173,7 @@ impl TlsStream {
         } else {
             self.incoming.drain(..opened);
         }
-        outcome.map_err(|fault: Fault| io::Error::new(io::ErrorKind::InvalidData, fault))
+        outcome.map_err(|fault: RecordError| io::Error::new(io::ErrorKind::InvalidData, fault))
     }
 
     /// Sends what has been encrypted.

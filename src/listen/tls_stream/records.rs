@@ -33,7 +33,7 @@ pub struct Records {
 
 /// What a record of the client's brought.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Opened<'a> {
+pub enum OpenedRecord<'a> {
     /// This.
     Data(&'a [u8]),
     /// Nothing for us to read.
@@ -44,7 +44,7 @@ pub enum Opened<'a> {
 
 /// Why a connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum RecordError {
     /// The client does not speak TLS as it has to. It is told by this alert.
     #[error("the client broke TLS: {0:?}")]
     Client(AlertDescription),
@@ -98,7 +98,7 @@ impl Records {
     ///
     /// # Errors
     /// It is no record that may come now, which its header tells.
-    pub fn whole(&self, received: &[u8]) -> Result<Option<usize>, Fault> {
+    pub fn whole(&self, received: &[u8]) -> Result<Option<usize>, RecordError> {
         // What is encrypted in TLS 1.3 does not tell its type; the time for what is not is over.
         let is_expected = |typ| typ == ContentType::ApplicationData || !self.is_tls13() && is_known(typ);
         whole(received, is_expected)
@@ -107,14 +107,14 @@ impl Records {
     /// Opens one record of the client's, [`whole`](Self::whole). What it is to be answered by itself is added to `answers`.
     ///
     /// # Errors
-    /// See [`Fault`]; nothing more is to be opened then.
-    pub fn open<'a>(&mut self, record: &'a mut [u8], answers: &mut Vec<u8>) -> Result<Opened<'a>, Fault> {
+    /// See [`RecordError`]; nothing more is to be opened then.
+    pub fn open<'a>(&mut self, record: &'a mut [u8], answers: &mut Vec<u8>) -> Result<OpenedRecord<'a>, RecordError> {
         let (header, payload) = record.split_at_mut(HEADER_BYTES);
         let (typ, version) = (ContentType::from(header[0]), u16::from_be_bytes([header[1], header[2]]));
         let (cipher, number) = &mut self.opening;
         let message = InboundOpaqueMessage::new(typ, ProtocolVersion::from(version), payload);
         let message = cipher.decrypt(message, *number).map_err(|error| {
-            Fault::Client(match error {
+            RecordError::Client(match error {
                 Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
                 Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
                 _ => AlertDescription::BadRecordMac,
@@ -123,51 +123,51 @@ impl Records {
         *number += 1;
         // Messages must not be interleaved (RFC 8446, 5.1).
         if !self.started.is_empty() && message.typ != ContentType::Handshake {
-            return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+            return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
         }
         match message.typ {
             ContentType::ApplicationData if !message.payload.is_empty() => {
                 self.idle = 0;
-                return Ok(Opened::Data(message.payload));
+                return Ok(OpenedRecord::Data(message.payload));
             }
             ContentType::ApplicationData => {}
             ContentType::Alert => {
                 if self.is_alert_an_end(message.payload)? {
-                    return Ok(Opened::End);
+                    return Ok(OpenedRecord::End);
                 }
             }
             ContentType::Handshake => self.follow_handshake(message.payload, answers)?,
-            _ => return Err(Fault::Client(AlertDescription::UnexpectedMessage)),
+            _ => return Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
         }
         self.idle += 1;
         match self.idle {
-            ..=IDLE_RECORDS => Ok(Opened::Nothing),
-            _ => Err(Fault::Client(AlertDescription::UnexpectedMessage)),
+            ..=IDLE_RECORDS => Ok(OpenedRecord::Nothing),
+            _ => Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
         }
     }
 
     /// Whether an alert is the announced end, and no warning (RFC 8446, 6; RFC 5246, 7.2).
-    fn is_alert_an_end(&self, alert: &[u8]) -> Result<bool, Fault> {
+    fn is_alert_an_end(&self, alert: &[u8]) -> Result<bool, RecordError> {
         let &[level, description] = alert else {
-            return Err(Fault::Client(AlertDescription::DecodeError));
+            return Err(RecordError::Client(AlertDescription::DecodeError));
         };
         match AlertDescription::from(description) {
             AlertDescription::CloseNotify => Ok(true),
             AlertDescription::UserCanceled if level == WARNING => Ok(false),
             _ if level == WARNING && !self.is_tls13() => Ok(false),
-            description => Err(Fault::Told(description)),
+            description => Err(RecordError::Told(description)),
         }
     }
 
     /// Of handshakes nothing may come any more but updates of keys. TLS 1.2 has none, and a client that wants to begin anew
     /// is told that it cannot (RFC 5246, 7.2.2).
-    fn follow_handshake(&mut self, part: &[u8], answers: &mut Vec<u8>) -> Result<(), Fault> {
+    fn follow_handshake(&mut self, part: &[u8], answers: &mut Vec<u8>) -> Result<(), RecordError> {
         if !self.is_tls13() && part.first() == Some(&CLIENT_HELLO) {
             answers.extend(self.record(ContentType::Alert, &[WARNING, AlertDescription::NoRenegotiation.into()])?);
             return Ok(());
         }
         if !self.is_tls13() || part.is_empty() {
-            return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+            return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
         }
         self.started.extend_from_slice(part);
         match self.started.strip_prefix(&KEY_UPDATE) {
@@ -179,24 +179,24 @@ impl Records {
                     .and_then(|(number, secrets)| {
                         Ok((decrypter(self.kernel.negotiated_cipher_suite(), secrets)?, number))
                     })
-                    .map_err(|_| Fault::Client(AlertDescription::InternalError))?;
+                    .map_err(|_| RecordError::Client(AlertDescription::InternalError))?;
                 if is_asked == 1 { self.renew(answers) } else { Ok(()) }
             }
-            Some([_]) => Err(Fault::Client(AlertDescription::IllegalParameter)),
+            Some([_]) => Err(RecordError::Client(AlertDescription::IllegalParameter)),
             _ if KEY_UPDATE.starts_with(&self.started) => Ok(()),
-            _ => Err(Fault::Client(AlertDescription::UnexpectedMessage)),
+            _ => Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
         }
     }
 
     /// Renews our keys. The client is told by a record that is added to `answers`.
-    fn renew(&mut self, answers: &mut Vec<u8>) -> Result<(), Fault> {
+    fn renew(&mut self, answers: &mut Vec<u8>) -> Result<(), RecordError> {
         let [a, b, c, d] = KEY_UPDATE;
         answers.extend(self.record(ContentType::Handshake, &[a, b, c, d, 0])?);
         let renewed = self
             .kernel
             .update_tx_secret()
             .and_then(|(next, secrets)| Ok((encrypter(self.kernel.negotiated_cipher_suite(), secrets, next)?, next)));
-        (self.cipher, self.next) = renewed.map_err(|_| Fault::UsedUp)?;
+        (self.cipher, self.next) = renewed.map_err(|_| RecordError::UsedUp)?;
         Ok(())
     }
 
@@ -204,11 +204,11 @@ impl Records {
     ///
     /// # Errors
     /// The keys are used up; the client is to be told of an end.
-    pub fn seal(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, Fault> {
+    pub fn seal(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, RecordError> {
         if self.next >= self.most {
             match self.is_tls13() {
                 true => self.renew(before)?,
-                false => return Err(Fault::UsedUp),
+                false => return Err(RecordError::UsedUp),
             }
         }
         self.idle = 0;
@@ -216,18 +216,18 @@ impl Records {
     }
 
     /// The record that tells the client of an end: of a fault, or of one in peace.
-    pub fn farewell(&mut self, fault: Option<Fault>) -> Vec<u8> {
+    pub fn farewell(&mut self, fault: Option<RecordError>) -> Vec<u8> {
         let alert = match fault {
-            Some(Fault::Client(description)) => [FATAL, description.into()],
-            Some(Fault::Told(_)) => return Vec::new(),
-            Some(Fault::UsedUp) | None => [WARNING, AlertDescription::CloseNotify.into()],
+            Some(RecordError::Client(description)) => [FATAL, description.into()],
+            Some(RecordError::Told(_)) => return Vec::new(),
+            Some(RecordError::UsedUp) | None => [WARNING, AlertDescription::CloseNotify.into()],
         };
         self.record(ContentType::Alert, &alert).unwrap_or_default()
     }
 
-    fn record(&mut self, typ: ContentType, payload: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn record(&mut self, typ: ContentType, payload: &[u8]) -> Result<Vec<u8>, RecordError> {
         let message = plain(typ, payload);
-        let sealed = self.cipher.encrypt(message, self.next).map_err(|_| Fault::UsedUp)?;
+        let sealed = self.cipher.encrypt(message, self.next).map_err(|_| RecordError::UsedUp)?;
         self.next += 1;
         Ok(sealed.encode())
     }
@@ -241,14 +241,14 @@ impl Records {
 ///
 /// # Errors
 /// Its header is that of no record, or of none with an expected type.
-pub fn whole(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, Fault> {
+pub fn whole(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, RecordError> {
     let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
     if !is_expected(ContentType::from(typ)) || major != 3 {
-        return Err(Fault::Client(AlertDescription::UnexpectedMessage));
+        return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
     }
     let length = usize::from(u16::from_be_bytes([high, low]));
     if length > SEALED_BYTES {
-        return Err(Fault::Client(AlertDescription::RecordOverflow));
+        return Err(RecordError::Client(AlertDescription::RecordOverflow));
     }
     Ok(Some(HEADER_BYTES + length).filter(|length| *length <= received.len()))
 }

@@ -10,7 +10,7 @@ type Case<'a> = (&'static SupportedProtocolVersion, &'a [(ContentType, &'a [u8])
 async fn say_crafted(
     version: &'static SupportedProtocolVersion,
     records: &[(ContentType, &[u8])],
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Vec<u8>, RecordError> {
     let Ends { mut server, client, mut tcp } = Ends::meet(version, 4096).await;
     let suite = client.negotiated_cipher_suite().unwrap();
     let (first, secrets) = client.dangerous_extract_secrets().unwrap().tx;
@@ -25,7 +25,7 @@ async fn say_crafted(
     let mut heard = Vec::new();
     match timeout(DEADLINE, server.read_to_end(&mut heard)).await.expect("in time") {
         Ok(_) => Ok(heard),
-        Err(error) => Err(*error.into_inner().unwrap().downcast::<Fault>().unwrap()),
+        Err(error) => Err(*error.into_inner().unwrap().downcast::<RecordError>().unwrap()),
     }
 }
 
@@ -61,14 +61,14 @@ async fn what_a_client_may_not_say_ends_the_connection_with_its_own_alert() {
     ];
 
     for (version, records, outcome) in cases {
-        let outcome = outcome.map(<[u8]>::to_vec).map_err(Fault::Client);
+        let outcome = outcome.map(<[u8]>::to_vec).map_err(RecordError::Client);
 
         assert_eq!(say_crafted(version, records).await, outcome, "{:?}: {records:?}", version.version);
     }
     for (version, told) in [(&TLS13, [2, 80]), (&TLS13, [1, 80]), (&TLS12, [2, 80])] {
         let outcome = say_crafted(version, &[data, (Type::Alert, &told)]).await;
 
-        assert_eq!(outcome, Err(Fault::Told(Why::InternalError)));
+        assert_eq!(outcome, Err(RecordError::Told(Why::InternalError)));
     }
 }
 
@@ -88,7 +88,7 @@ async fn a_header_of_no_record_is_refused_before_the_rest_has_come() {
         ends.tcp.write_all(header).await.unwrap();
 
         let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
-        let fault = *read.unwrap_err().into_inner().unwrap().downcast::<Fault>().unwrap();
-        assert_eq!(fault, Fault::Client(why));
+        let fault = *read.unwrap_err().into_inner().unwrap().downcast::<RecordError>().unwrap();
+        assert_eq!(fault, RecordError::Client(why));
     }
 }
