@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use jsonwebtoken::Algorithm;
-use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
 use rillgate::auth::{
-    Authority, Authorizer, Issuer, IssuerSettings, Issuers, KeySource, Presented, RuleSettings, TokenSource, Wanted,
+    Authorizer, Credentials, Issuer, IssuerSettings, Issuers, KeySource, Requested, RuleSettings, TokenSource,
+    TrustStore,
 };
 use rillgate::panics::Panics;
 use rillgate::secret::Secret;
@@ -106,8 +107,8 @@ fn token(criterion: &mut Criterion) {
         headers.insert("authorization", format!("Bearer {token}").parse().expect("a header value"));
         group.bench_function(format!("check ({algorithm:?})"), |bencher| {
             bencher.iter(|| {
-                let request = Presented { headers: black_box(&headers), query: None, is_trusted_origin: &|_| false };
-                let wanted = Wanted { path: "/prices/EURUSD", captures: &[], shared: None };
+                let request = Credentials { headers: black_box(&headers), query: None, is_trusted_origin: &|_| false };
+                let wanted = Requested { path: "/prices/EURUSD", captures: &[], shared: None };
                 runtime.block_on(authorizer.authorize(request, wanted, now)).expect("a good token")
             });
         });
@@ -134,7 +135,7 @@ fn keys(algorithm: Algorithm, folder: &std::path::Path) -> (SigningKey, KeySourc
 }
 
 fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
-    let authority = Authority::new(1000);
+    let authority = TrustStore::new(1000);
     let settings = IssuerSettings {
         audience_claim: None,
         name: "main".to_owned(),
@@ -164,8 +165,8 @@ fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
     Authorizer::new(rules, &authority.issuers(), authority.clone()).expect("an authorizer")
 }
 
-fn order() -> Order {
-    Order {
+fn order() -> TokenSpec {
+    TokenSpec {
         issuer: "https://id.example.com/".to_owned(),
         audience: vec!["rillgate".to_owned()],
         subject: Some("someone".to_owned()),

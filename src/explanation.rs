@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::auth::{Authority, Step, Wanted};
+use crate::auth::{DecisionStep, Requested, TrustStore};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::http;
@@ -21,7 +21,7 @@ pub struct Explanation {
     /// Its pattern.
     pub pattern: String,
     /// What was checked, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<DecisionStep>,
     /// Why the token may not; `None`: it may.
     pub refused: Option<String>,
 }
@@ -41,7 +41,7 @@ impl Gateway {
         patience: Duration,
     ) -> Result<Explanation, BuildError> {
         crate::auth::install_provider();
-        let authority = Arc::new(Authority::new(config.revocations.entries));
+        let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let keeper = Refresher::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
@@ -66,7 +66,7 @@ impl Gateway {
             let Ok(shared) = http::query_parameters(&route.settings.share, query) else {
                 return Ok(Explanation::refused("the query is refused: a value is not UTF-8"));
             };
-            let wanted = Wanted { path: path.decoded(), captures: &captures, shared: Some(&shared) };
+            let wanted = Requested { path: path.decoded(), captures: &captures, shared: Some(&shared) };
             let decided = tokio::select! {
                 decided = async {
                     keeper.wait_for_keys(patience).await;

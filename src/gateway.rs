@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Readiness};
-use crate::auth::{Authority, Tickets};
+use crate::auth::{Tickets, TrustStore};
 use crate::binding::{self, AdminSocket, BindError};
 use crate::config::{Config, Drain};
 use crate::http::{self, App, StaticPage, SubscriptionLimits};
@@ -104,7 +104,7 @@ impl Gateway {
             move |task| metrics.task_panicked(task)
         });
         let tasks = Tasks::new(panics.clone());
-        let authority = Arc::new(Authority::new(config.revocations.entries));
+        let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let keeper = Refresher::default();
         let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let store =
@@ -154,7 +154,7 @@ impl Gateway {
     /// See [`BuildError`].
     pub fn check(config: &Config) -> Result<(), BuildError> {
         crate::auth::install_provider();
-        let authority = Arc::new(Authority::new(config.revocations.entries));
+        let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         serving::prepare(config, &authority, &metrics)?.install(&authority, &Refresher::default()).map(drop)
     }

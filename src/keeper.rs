@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::Readiness;
-use crate::auth::{Authority, Issuer, Issuers, KeySource, KeysState, fetch};
+use crate::auth::{Issuer, Issuers, KeySource, KeysState, TrustStore, fetch};
 use crate::files;
 use crate::http::App;
 use crate::listen::Tls;
@@ -150,7 +150,7 @@ impl RefreshTarget {
         self.issuer().is_some_and(|issuer| issuer.settings().keys.iter().any(is_url))
     }
 
-    async fn keep(&self, authority: &Authority, tls: Arc<ClientConfig>) {
+    async fn keep(&self, authority: &TrustStore, tls: Arc<ClientConfig>) {
         match self {
             Self::Issuer(issuer) => issuer.run(tls).await,
             Self::Revocations(file) => authority.revocations().follow(file).await,

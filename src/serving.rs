@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tracing::warn;
 
 use crate::auth::{
-    Authority, Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RevocationError, SourceError,
+    Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RevocationError, SourceError, TrustStore,
 };
 use crate::config::Config;
 use crate::http::{self, App};
@@ -58,7 +58,7 @@ pub struct Candidate {
 ///
 /// # Errors
 /// See [`BuildError`].
-pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metrics>) -> Result<Candidate, BuildError> {
+pub fn prepare(config: &Config, authority: &Arc<TrustStore>, metrics: &Arc<Metrics>) -> Result<Candidate, BuildError> {
     let earlier = authority.issuers();
     let mut issuers = Issuers::new();
     for (name, settings) in &config.issuers {
@@ -94,7 +94,7 @@ pub fn prepare(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metric
     Ok(Candidate { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
 }
 
-fn load(settings: &IssuerSettings, authority: &Authority, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
+fn load(settings: &IssuerSettings, authority: &TrustStore, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
     let counted = metrics.clone();
     let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
     Issuer::load(settings.clone(), authority.changes(), observer).map_err(|broken| {
@@ -108,7 +108,7 @@ impl Candidate {
     ///
     /// # Errors
     /// The file of revocations is broken; then nothing has changed.
-    pub fn install(self, authority: &Authority, keeper: &Refresher) -> Result<Routes, BuildError> {
+    pub fn install(self, authority: &TrustStore, keeper: &Refresher) -> Result<Routes, BuildError> {
         let outcome = match &self.revocations {
             Some(file) => authority.revocations().load(file, SystemTime::now()),
             None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),

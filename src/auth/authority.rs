@@ -19,15 +19,15 @@ pub type Issuers = BTreeMap<String, Arc<Issuer>>;
 
 /// The number that goes up when a permission may have been taken back.
 #[derive(Clone, Debug)]
-pub struct Changes(watch::Sender<u64>);
+pub struct ChangeSignal(watch::Sender<u64>);
 
-impl Default for Changes {
+impl Default for ChangeSignal {
     fn default() -> Self {
         Self(watch::Sender::new(0))
     }
 }
 
-impl Changes {
+impl ChangeSignal {
     /// Something may have been taken back.
     pub fn announce(&self) {
         self.0.send_modify(|number| *number += 1);
@@ -41,7 +41,7 @@ impl Changes {
 
 /// Whether a grant still stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum GrantStatus {
     /// It does.
     Valid,
     /// Its token has expired.
@@ -54,22 +54,22 @@ pub enum Standing {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Authority {
+pub struct TrustStore {
     issuers: ArcSwap<Issuers>,
     revocations: Revocations,
-    changes: Changes,
+    changes: ChangeSignal,
 }
 
-impl Authority {
+impl TrustStore {
     /// Without issuers yet, with room for `entries` revocations.
     pub fn new(entries: usize) -> Self {
-        let changes = Changes::default();
+        let changes = ChangeSignal::default();
         let revocations = Revocations::new(entries, changes.clone());
         Self { issuers: ArcSwap::default(), revocations, changes }
     }
 
     /// What issuers are to be given when they are loaded.
-    pub fn changes(&self) -> Changes {
+    pub fn changes(&self) -> ChangeSignal {
         self.changes.clone()
     }
 
@@ -94,17 +94,17 @@ impl Authority {
         &self.revocations
     }
 
-    pub(super) fn standing(&self, grant: &Grant, now: SystemTime) -> Standing {
+    pub(super) fn standing(&self, grant: &Grant, now: SystemTime) -> GrantStatus {
         if now >= grant.expires_at() {
-            return Standing::Expired;
+            return GrantStatus::Expired;
         }
         let issuers = self.issuers.load();
         let (key, algorithm) = grant.key();
         // An issuer whose keys could not be had yet, as after a reload, has not taken any away.
         let stands_behind = |issuer: &Arc<Issuer>| issuer.keys().trusts(key, algorithm) || !issuer.is_loaded();
         if !issuers.get(&**grant.issuer()).is_some_and(stands_behind) {
-            return Standing::KeyRemoved;
+            return GrantStatus::KeyRemoved;
         }
-        if self.revocations.covers(grant, now) { Standing::Revoked } else { Standing::Valid }
+        if self.revocations.covers(grant, now) { GrantStatus::Revoked } else { GrantStatus::Valid }
     }
 }

@@ -12,21 +12,21 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use super::authority::Authority;
+use super::authority::TrustStore;
 use super::claims::{ClaimPathError, Claims};
 use super::denied::{Denied, TokenFault};
-use super::explain::{Step, Trail, one_of};
+use super::explain::{DecisionStep, DecisionTrace, one_of};
 use super::grant::{Grant, Verified};
 use super::issuer::Issuer;
 use super::jws::{self, Unverified};
-use super::rules::{Rules, Wanted};
+use super::rules::{Requested, Rules};
 use super::settings::{RuleSettings, TokenSource};
-use super::token::{self, Found};
+use super::token::{self, PresentedTokens};
 use super::verify;
 
 /// What a request brings that can be a credential.
 #[derive(Clone, Copy)]
-pub struct Presented<'r> {
+pub struct Credentials<'r> {
     /// All its header fields.
     pub headers: &'r HeaderMap,
     /// Its raw query, without the question mark.
@@ -43,7 +43,7 @@ pub struct Authorizer {
     settings: RuleSettings,
     rules: Rules,
     issuers: Vec<Arc<Issuer>>,
-    authority: Arc<Authority>,
+    authority: Arc<TrustStore>,
 }
 
 /// Why there is no authorizer for these settings.
@@ -65,7 +65,7 @@ impl Authorizer {
     pub fn new(
         settings: RuleSettings,
         issuers: &BTreeMap<String, Arc<Issuer>>,
-        authority: Arc<Authority>,
+        authority: Arc<TrustStore>,
     ) -> Result<Self, AuthorizerError> {
         let named = |name: &String| issuers.get(name).cloned().ok_or_else(|| AuthorizerError::NoIssuer(name.clone()));
         let issuers = settings.issuers.iter().map(named).collect::<Result<_, _>>()?;
@@ -84,19 +84,19 @@ impl Authorizer {
     /// The reason why not.
     pub async fn authorize(
         &self,
-        request: Presented<'_>,
-        wanted: Wanted<'_>,
+        request: Credentials<'_>,
+        wanted: Requested<'_>,
         now: SystemTime,
     ) -> Result<Grant, Denied> {
         let found = token::find(&self.settings.token_from, request.headers, request.query)?;
         if found.from().is_ambient() && is_foreign(request) {
             return Err(Denied::Origin);
         }
-        self.decide(&found, wanted, now, &mut Trail::off()).await
+        self.decide(&found, wanted, now, &mut DecisionTrace::off()).await
     }
 
     /// Whether the request holds anything in the places of a token, good or not.
-    pub fn is_token_presented(&self, request: Presented<'_>) -> bool {
+    pub fn is_token_presented(&self, request: Credentials<'_>) -> bool {
         !matches!(token::find(&self.settings.token_from, request.headers, request.query), Err(Denied::Missing))
     }
 
@@ -105,7 +105,7 @@ impl Authorizer {
     ///
     /// # Errors
     /// The reason why it would not be made at all.
-    pub fn recheck(&self, grant: &Grant, wanted: Wanted<'_>, now: SystemTime) -> Result<SystemTime, Denied> {
+    pub fn recheck(&self, grant: &Grant, wanted: Requested<'_>, now: SystemTime) -> Result<SystemTime, Denied> {
         if !self.settings.token_from.contains(grant.from()) {
             return Err(Denied::Missing);
         }
@@ -122,8 +122,8 @@ impl Authorizer {
         if !issuer.uses(grant.key().1) {
             return Err(TokenFault::Algorithm.into());
         }
-        let expires_at = verify::claims(claims.members(), issuer.expected(now), &mut Trail::off())?;
-        self.rules.check(&claims, wanted, &mut Trail::off()).map_err(Denied::Forbidden)?;
+        let expires_at = verify::claims(claims.members(), issuer.expected(now), &mut DecisionTrace::off())?;
+        self.rules.check(&claims, wanted, &mut DecisionTrace::off()).map_err(Denied::Forbidden)?;
         Ok(expires_at)
     }
 
@@ -131,20 +131,20 @@ impl Authorizer {
     pub async fn explain(
         &self,
         token: &str,
-        wanted: Wanted<'_>,
+        wanted: Requested<'_>,
         now: SystemTime,
-    ) -> (Vec<Step>, Result<Grant, Denied>) {
-        let mut trail = Trail::on();
-        let decision = self.decide(&Found::new(token, TokenSource::Header), wanted, now, &mut trail).await;
+    ) -> (Vec<DecisionStep>, Result<Grant, Denied>) {
+        let mut trail = DecisionTrace::on();
+        let decision = self.decide(&PresentedTokens::new(token, TokenSource::Header), wanted, now, &mut trail).await;
         (trail.into_steps(), decision)
     }
 
     async fn decide(
         &self,
-        found: &Found,
-        wanted: Wanted<'_>,
+        found: &PresentedTokens,
+        wanted: Requested<'_>,
         now: SystemTime,
-        trail: &mut Trail,
+        trail: &mut DecisionTrace,
     ) -> Result<Grant, Denied> {
         let (grant, claims) = self.first_good(found, now, trail).await?;
         self.rules.check(&claims, wanted, trail).map_err(Denied::Forbidden)?;
@@ -153,7 +153,12 @@ impl Authorizer {
 
     /// The first of the tokens that is good. If none is, the reason is the one that says most: of a token whose keys
     /// are missing nothing is known, and what is no token at all may be another application's.
-    async fn first_good(&self, found: &Found, now: SystemTime, trail: &mut Trail) -> Result<(Grant, Claims), Denied> {
+    async fn first_good(
+        &self,
+        found: &PresentedTokens,
+        now: SystemTime,
+        trail: &mut DecisionTrace,
+    ) -> Result<(Grant, Claims), Denied> {
         let weight = |denied: &Denied| match denied {
             Denied::Unavailable => 2,
             Denied::Invalid(TokenFault::Malformed) => 0,
@@ -179,7 +184,7 @@ impl Authorizer {
         Err(reason)
     }
 
-    fn parse<'t>(&self, token: &'t str, trail: &mut Trail) -> Result<Unverified<'t>, TokenFault> {
+    fn parse<'t>(&self, token: &'t str, trail: &mut DecisionTrace) -> Result<Unverified<'t>, TokenFault> {
         let is_short = token.len() <= self.settings.token_bytes;
         if !is_short {
             let most = self.settings.token_bytes;
@@ -199,7 +204,7 @@ impl Authorizer {
         token: Unverified<'_>,
         from: &TokenSource,
         now: SystemTime,
-        trail: &mut Trail,
+        trail: &mut DecisionTrace,
     ) -> Result<(Grant, Claims), Denied> {
         let (grant, claims) = Grant::new(self.verify(token, now, trail).await?, from.clone());
         let is_revoked = self.authority.revocations().covers(&grant, now);
@@ -213,7 +218,12 @@ impl Authorizer {
         Ok((grant, claims))
     }
 
-    async fn verify(&self, token: Unverified<'_>, now: SystemTime, trail: &mut Trail) -> Result<Verified, Denied> {
+    async fn verify(
+        &self,
+        token: Unverified<'_>,
+        now: SystemTime,
+        trail: &mut DecisionTrace,
+    ) -> Result<Verified, Denied> {
         let iss = verify::issuer(&token.claims)
             .inspect_err(|_| trail.step("iss", false, || "iss is not a string".to_owned()))?;
         let issuers: Vec<_> = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).collect();
@@ -251,7 +261,7 @@ impl Authorizer {
 /// it names none, `Sec-Fetch-Site` must say that the page is of this origin, or that there is none (an address typed in):
 /// a page of a sibling subdomain (`same-site`) gets the user's cookies sent along, but is not ours. What sends neither
 /// field is no browser, or one on a plain connection to another host. `null` is nobody's origin.
-fn is_foreign(request: Presented<'_>) -> bool {
+fn is_foreign(request: Credentials<'_>) -> bool {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (None, _) => {

@@ -1,23 +1,23 @@
 //! The steps of a decision, written down while it is made.
 //!
-//! A [`Trail`] goes through the same code that decides, so that an explanation cannot differ from the decision. It is
+//! A [`DecisionTrace`] goes through the same code that decides, so that an explanation cannot differ from the decision. It is
 //! off, and costs nothing, unless someone asked for it.
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct DecisionStep {
     /// What: `token`, `header`, `iss`, `typ`, `key`, `signature`, `exp`, `nbf`, `aud`, `claims`, `revocation`,
     /// `streams_claim`, `require`, `bind`.
     pub rule: &'static str,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// What was found, in words; never a secret, but it may hold values of the token's claims.
     pub detail: String,
 }
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     /// It holds.
     Holds,
     /// It does not, and the request is refused.
@@ -31,9 +31,9 @@ pub fn one_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
 
 /// Where steps are written to, or nowhere.
 #[derive(Debug)]
-pub struct Trail(Option<Vec<Step>>);
+pub struct DecisionTrace(Option<Vec<DecisionStep>>);
 
-impl Trail {
+impl DecisionTrace {
     /// Keeps nothing.
     pub fn off() -> Self {
         Self(None)
@@ -47,13 +47,13 @@ impl Trail {
     /// Notes a step. `detail` is only made if someone wants it.
     pub fn step(&mut self, rule: &'static str, holds: bool, detail: impl FnOnce() -> String) {
         if let Some(steps) = &mut self.0 {
-            let outcome = if holds { Outcome::Holds } else { Outcome::Fails };
-            steps.push(Step { rule, outcome, detail: detail() });
+            let outcome = if holds { StepOutcome::Holds } else { StepOutcome::Fails };
+            steps.push(DecisionStep { rule, outcome, detail: detail() });
         }
     }
 
     /// What was kept.
-    pub fn into_steps(self) -> Vec<Step> {
+    pub fn into_steps(self) -> Vec<DecisionStep> {
         self.0.unwrap_or_default()
     }
 }

@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
-use super::authority::{Authority, Standing};
+use super::authority::{GrantStatus, TrustStore};
 use super::claims::{ClaimPath, Claims};
 use super::json;
-use super::keys::Fingerprint;
+use super::keys::KeyFingerprint;
 use super::settings::TokenSource;
 
 /// See the module.
@@ -25,7 +25,7 @@ struct Inner {
     subject: Option<Arc<str>>,
     id: Option<Box<str>>,
     expires_at: SystemTime,
-    key: (Fingerprint, Algorithm),
+    key: (KeyFingerprint, Algorithm),
     payload: Box<[u8]>,
     typ: Option<Box<str>>,
     from: TokenSource,
@@ -35,7 +35,7 @@ struct Inner {
 pub(super) struct Verified {
     pub issuer: Arc<str>,
     pub expires_at: SystemTime,
-    pub key: (Fingerprint, Algorithm),
+    pub key: (KeyFingerprint, Algorithm),
     pub payload: Vec<u8>,
     pub typ: Option<String>,
     pub claims: Claims,
@@ -99,7 +99,7 @@ impl Grant {
     }
 
     /// Whether it still stands: not expired, not revoked, its key still trusted.
-    pub fn standing(&self, authority: &Authority, now: SystemTime) -> Standing {
+    pub fn standing(&self, authority: &TrustStore, now: SystemTime) -> GrantStatus {
         authority.standing(self, now)
     }
 
@@ -107,7 +107,7 @@ impl Grant {
         &self.0.payload
     }
 
-    pub(super) fn key(&self) -> (Fingerprint, Algorithm) {
+    pub(super) fn key(&self) -> (KeyFingerprint, Algorithm) {
         self.0.key
     }
 }

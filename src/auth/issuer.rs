@@ -14,17 +14,17 @@ use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use super::authority::Changes;
+use super::authority::ChangeSignal;
 use super::denied::{Denied, TokenFault};
-use super::explain::Trail;
+use super::explain::DecisionTrace;
 use super::fetch;
 use super::jwks;
 use super::jws::Unverified;
 use super::keyfile;
-use super::keys::{Fingerprint, Key, KeySet};
-use super::remote::Remote;
+use super::keys::{KeyFingerprint, KeySet, VerificationKey};
+use super::remote::RefreshSchedule;
 use super::settings::{IssuerSettings, KeySource};
-use super::source::{Source, SourceError};
+use super::source::{LoadedKeySource, SourceError};
 use super::verify::{self, Expected};
 use crate::workers::blocking;
 
@@ -38,11 +38,11 @@ pub const FILE_POLL: Duration = Duration::from_secs(2);
 pub struct Issuer {
     settings: IssuerSettings,
     name: Arc<str>,
-    sources: Vec<Source>,
+    sources: Vec<LoadedKeySource>,
     keys: ArcSwap<KeySet>,
     /// Guards putting together `keys`. Never held across an await.
     assembling: Mutex<()>,
-    changes: Changes,
+    changes: ChangeSignal,
     observer: RefreshObserver,
 }
 
@@ -58,9 +58,9 @@ pub enum KeysState {
 }
 
 /// What an issuer found to be true of a token.
-pub(super) struct Vouched {
+pub(super) struct VerifiedToken {
     pub expires_at: SystemTime,
-    pub key: (Fingerprint, Algorithm),
+    pub key: (KeyFingerprint, Algorithm),
 }
 
 impl Issuer {
@@ -70,13 +70,13 @@ impl Issuer {
     /// Every source that is broken, with its place in `settings.keys`.
     pub fn load(
         settings: IssuerSettings,
-        changes: Changes,
+        changes: ChangeSignal,
         observer: RefreshObserver,
     ) -> Result<Self, Vec<(usize, SourceError)>> {
         let mut sources = Vec::new();
         let mut broken = Vec::new();
         for (at, source) in settings.keys.iter().enumerate() {
-            match Source::load(source, &settings.algorithms) {
+            match LoadedKeySource::load(source, &settings.algorithms) {
                 Ok(loaded) => sources.push(loaded),
                 Err(error) => broken.push((at, error)),
             }
@@ -128,7 +128,7 @@ impl Issuer {
             return;
         }
         for source in &self.sources {
-            let Some(url) = source.remote.as_ref().map(Remote::url) else { continue };
+            let Some(url) = source.remote.as_ref().map(RefreshSchedule::url) else { continue };
             let same = earlier.sources.iter().find(|other| other.remote.as_ref().is_some_and(|it| it.url() == url));
             if let Some(same) = same {
                 *source.held.lock() = same.held.lock().clone();
@@ -156,7 +156,7 @@ impl Issuer {
         std::future::pending().await
     }
 
-    async fn follow_url(&self, source: &Source, remote: &Remote, tls: &Arc<ClientConfig>) {
+    async fn follow_url(&self, source: &LoadedKeySource, remote: &RefreshSchedule, tls: &Arc<ClientConfig>) {
         let mut failures = 0;
         loop {
             remote.begin();
@@ -168,7 +168,11 @@ impl Issuer {
         }
     }
 
-    async fn fetch(&self, remote: &Remote, tls: &Arc<ClientConfig>) -> Result<Vec<Key>, SourceError> {
+    async fn fetch(
+        &self,
+        remote: &RefreshSchedule,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Vec<VerificationKey>, SourceError> {
         let bytes = fetch::get(remote.url(), tls).await?;
         let document = jwks::parse(&bytes, &self.settings.algorithms)?;
         if document.skipped > 0 {
@@ -177,7 +181,7 @@ impl Issuer {
         Ok(document.keys)
     }
 
-    async fn follow_file(&self, source: &Source, settings: &KeySource, path: &Path) {
+    async fn follow_file(&self, source: &LoadedKeySource, settings: &KeySource, path: &Path) {
         loop {
             tokio::time::sleep(FILE_POLL).await;
             let stamp = keyfile::stamp(path).await;
@@ -194,7 +198,7 @@ impl Issuer {
 
     /// Puts keys in place, or keeps the last good ones. Told once per change: files change seldom, and URLs are asked
     /// seldom.
-    fn settle(&self, source: &Source, result: Result<Vec<Key>, SourceError>) {
+    fn settle(&self, source: &LoadedKeySource, result: Result<Vec<VerificationKey>, SourceError>) {
         *source.is_stale.lock() = result.is_err();
         if source.remote.is_some() {
             (self.observer)(&self.name, result.as_ref().err().map_or("ok", SourceError::kind));
@@ -216,7 +220,8 @@ impl Issuer {
     /// Makes one set of what the sources hold. Returns whether a key is no longer among them.
     fn assemble(&self) -> bool {
         let _one_at_a_time = self.assembling.lock();
-        let all: Vec<Key> = self.sources.iter().filter_map(|source| source.held.lock().clone()).flatten().collect();
+        let all: Vec<VerificationKey> =
+            self.sources.iter().filter_map(|source| source.held.lock().clone()).flatten().collect();
         let next = KeySet::new(all);
         let takes_away = !self.keys.load().is_subset_of(&next);
         self.keys.store(Arc::new(next));
@@ -228,8 +233,8 @@ impl Issuer {
         &self,
         token: &Unverified<'_>,
         now: SystemTime,
-        trail: &mut Trail,
-    ) -> Result<Vouched, Denied> {
+        trail: &mut DecisionTrace,
+    ) -> Result<VerifiedToken, Denied> {
         if let Some(wanted) = &self.settings.typ {
             let is_wanted = self.takes_type(token.typ.as_deref());
             trail.step("typ", is_wanted, || match (is_wanted, &token.typ) {
@@ -260,7 +265,7 @@ impl Issuer {
         }
         let key = key?;
         let expires_at = verify::claims(&token.claims, self.expected(now), trail)?;
-        Ok(Vouched { expires_at, key: (key, token.algorithm) })
+        Ok(VerifiedToken { expires_at, key: (key, token.algorithm) })
     }
 
     /// What its tokens are held to.
@@ -269,7 +274,7 @@ impl Issuer {
         Expected { audience, audience_claim: audience_claim.as_ref(), leeway: *leeway, now }
     }
 
-    async fn key_of(&self, token: &Unverified<'_>) -> Result<Fingerprint, Denied> {
+    async fn key_of(&self, token: &Unverified<'_>) -> Result<KeyFingerprint, Denied> {
         if !self.uses(token.algorithm) {
             return Err(TokenFault::Algorithm.into());
         }
@@ -285,7 +290,11 @@ impl Issuer {
             Some(async move { Some((remote, remote.ask(is_loaded).await?)) })
         });
         let rounds: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
-        let again = if rounds.is_empty() { Err(fault) } else { self.keys.load().verify(token).map(Key::fingerprint) };
+        let again = if rounds.is_empty() {
+            Err(fault)
+        } else {
+            self.keys.load().verify(token).map(VerificationKey::fingerprint)
+        };
         match again {
             Ok(key) => {
                 rounds.into_iter().for_each(|(remote, round)| remote.bore_fruit(round));

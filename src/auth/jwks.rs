@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::json;
 use super::jws::{self, MAX_KID};
-use super::keys::Key;
+use super::keys::VerificationKey;
 
 /// Largest document, in bytes.
 pub const MAX_DOCUMENT: usize = 1024 * 1024;
@@ -24,7 +24,7 @@ pub const MAX_KEYS: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The keys that can be used.
-    pub keys: Vec<Key>,
+    pub keys: Vec<VerificationKey>,
     /// How many others there were.
     pub skipped: usize,
 }
@@ -52,7 +52,8 @@ pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentEr
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let document = json::object(bytes).map_err(|_| DocumentError::NotAKeySet)?;
     let Some(Value::Array(entries)) = document.get("keys") else { return Err(DocumentError::NotAKeySet) };
-    let keys: Vec<Key> = entries.iter().filter_map(|entry| key(entry.as_object()?, allowed)).take(MAX_KEYS).collect();
+    let keys: Vec<VerificationKey> =
+        entries.iter().filter_map(|entry| key(entry.as_object()?, allowed)).take(MAX_KEYS).collect();
     if keys.is_empty() && !entries.is_empty() {
         return Err(DocumentError::NoUsableKey);
     }
@@ -65,7 +66,7 @@ pub fn is_key_set(bytes: &[u8]) -> bool {
     !matches!(parse(bytes, &[]), Err(DocumentError::NotAKeySet))
 }
 
-fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Key> {
+fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<VerificationKey> {
     // "d" and "k" are a private key and a secret.
     let is_for_signatures = match jwk.get("use") {
         None => true,
@@ -105,7 +106,7 @@ fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Key> {
         .copied()
         .filter(|&algorithm| suited(algorithm) && own.is_none_or(|own| own == algorithm))
         .collect();
-    Key::from_der(&der, algorithms, kid).ok()
+    VerificationKey::from_der(&der, algorithms, kid).ok()
 }
 
 /// `n` and `e` (RFC 7518, 6.3.1) as SubjectPublicKeyInfo.

@@ -7,7 +7,7 @@ use std::path::Path;
 use jsonwebtoken::Algorithm;
 
 use super::jwks::{self, MAX_DOCUMENT};
-use super::keys::Key;
+use super::keys::VerificationKey;
 use super::settings::KeySource;
 use super::source::SourceError;
 use crate::files::FileStamp;
@@ -34,11 +34,13 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// It cannot be read, or holds no keys.
-pub fn load(path: &Path, settings: &KeySource, allowed: &[Algorithm]) -> Result<Vec<Key>, SourceError> {
+pub fn load(path: &Path, settings: &KeySource, allowed: &[Algorithm]) -> Result<Vec<VerificationKey>, SourceError> {
     let bytes =
         read(path, MAX_DOCUMENT).map_err(|source| SourceError::File { path: path.display().to_string(), source })?;
     match settings {
-        KeySource::PemFile { algorithm, kid, .. } => Ok(vec![Key::from_pem(&bytes, *algorithm, kid.clone())?]),
+        KeySource::PemFile { algorithm, kid, .. } => {
+            Ok(vec![VerificationKey::from_pem(&bytes, *algorithm, kid.clone())?])
+        }
         KeySource::JwksFile(_) | KeySource::JwksUrl { .. } | KeySource::Secret { .. } => {
             Ok(jwks::parse(&bytes, allowed)?.keys)
         }

@@ -25,15 +25,15 @@ const MAX_TRIES: usize = 4;
 
 /// Names a key by what it is made of, so that a stream can ask later whether the key is still trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct KeyFingerprint([u8; 32]);
 
 /// A key that signatures are checked with.
 #[derive(Clone)]
-pub struct Key {
+pub struct VerificationKey {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
     material: DecodingKey,
-    fingerprint: Fingerprint,
+    fingerprint: KeyFingerprint,
 }
 
 /// Why something is no key of ours.
@@ -65,7 +65,7 @@ pub enum KeyError {
     ShortSecret,
 }
 
-impl Key {
+impl VerificationKey {
     /// The public key, or the certificate's, in a PEM file.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Key {
         if secret.len() < MIN_SECRET {
             return Err(KeyError::ShortSecret);
         }
-        let fingerprint = Fingerprint::of("secret", secret);
+        let fingerprint = KeyFingerprint::of("secret", secret);
         Ok(Self { kid, algorithms: vec![algorithm], material: DecodingKey::from_secret(secret), fingerprint })
     }
 
@@ -145,7 +145,7 @@ impl Key {
             AlgorithmFamily::Ed => DecodingKey::from_ed_der(der),
             AlgorithmFamily::Hmac => return Err(KeyError::Family(first)),
         };
-        Ok(Self { kid, algorithms, material, fingerprint: Fingerprint::of("public", der) })
+        Ok(Self { kid, algorithms, material, fingerprint: KeyFingerprint::of("public", der) })
     }
 
     /// The `kid` a token must name.
@@ -154,7 +154,7 @@ impl Key {
     }
 
     /// What it is made of.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub fn fingerprint(&self) -> KeyFingerprint {
         self.fingerprint
     }
 
@@ -170,7 +170,7 @@ impl Key {
     }
 }
 
-impl Fingerprint {
+impl KeyFingerprint {
     fn of(kind: &str, bytes: &[u8]) -> Self {
         let mut message = Vec::with_capacity(kind.len() + 1 + bytes.len());
         message.extend_from_slice(kind.as_bytes());
@@ -180,25 +180,28 @@ impl Fingerprint {
     }
 }
 
-impl fmt::Debug for Fingerprint {
+impl fmt::Debug for KeyFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}{:02x}{:02x}{:02x}…", self.0[0], self.0[1], self.0[2], self.0[3])
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("kid", &self.kid).field("algorithms", &self.algorithms).finish_non_exhaustive()
+        f.debug_struct("VerificationKey")
+            .field("kid", &self.kid)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
     }
 }
 
 /// The keys of one issuer at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct KeySet(Vec<Key>);
+pub struct KeySet(Vec<VerificationKey>);
 
 impl KeySet {
     /// These keys.
-    pub fn new(keys: Vec<Key>) -> Self {
+    pub fn new(keys: Vec<VerificationKey>) -> Self {
         Self(keys)
     }
 
@@ -213,7 +216,7 @@ impl KeySet {
     }
 
     /// Whether the key of this fingerprint is in it and still used with `algorithm`.
-    pub fn trusts(&self, fingerprint: Fingerprint, algorithm: Algorithm) -> bool {
+    pub fn trusts(&self, fingerprint: KeyFingerprint, algorithm: Algorithm) -> bool {
         self.0.iter().any(|key| key.fingerprint == fingerprint && key.allows(algorithm))
     }
 
@@ -229,8 +232,8 @@ impl KeySet {
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`], [`TokenFault::Signature`].
-    pub fn verify(&self, token: &Unverified<'_>) -> Result<&Key, TokenFault> {
-        let usable = |key: &&Key| key.allows(token.algorithm);
+    pub fn verify(&self, token: &Unverified<'_>) -> Result<&VerificationKey, TokenFault> {
+        let usable = |key: &&VerificationKey| key.allows(token.algorithm);
         let unnamed = || self.0.iter().filter(|key| key.kid.is_none()).filter(usable);
         let Some(kid) = token.kid.as_deref() else {
             let named = self.0.iter().filter(|key| key.kid.is_some()).filter(usable);
@@ -251,8 +254,8 @@ impl KeySet {
 /// The first of the keys whose signature it is. `None`: there is no key.
 fn first_that_verifies<'k>(
     token: &Unverified<'_>,
-    keys: impl Iterator<Item = &'k Key>,
-) -> Option<Result<&'k Key, TokenFault>> {
+    keys: impl Iterator<Item = &'k VerificationKey>,
+) -> Option<Result<&'k VerificationKey, TokenFault>> {
     let mut keys = keys.take(MAX_TRIES).peekable();
     keys.peek()?;
     Some(keys.find(|key| key.verifies(token)).ok_or(TokenFault::Signature))

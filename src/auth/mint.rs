@@ -24,7 +24,7 @@ pub struct SigningKey {
 
 /// What a token shall say.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct TokenSpec {
     /// `iss`.
     pub issuer: String,
     /// `aud`: a string if it is one, else an array.
@@ -151,7 +151,7 @@ fn elliptic(label: &str, der: &[u8]) -> Option<(EncodingKey, Algorithm)> {
 ///
 /// # Errors
 /// See [`MintError`].
-pub fn mint(key: &SigningKey, order: &Order, now: SystemTime) -> Result<String, MintError> {
+pub fn mint(key: &SigningKey, order: &TokenSpec, now: SystemTime) -> Result<String, MintError> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let expires_at = now.checked_add(order.ttl.as_secs()).ok_or(MintError::Ttl)?;
     let mut id = [0; 16];

@@ -5,7 +5,7 @@
 //!            where?   form?  whose, and good?          taken back?    covers?
 //! ```
 //!
-//! An [`Authorizer`] makes the decision for one route; the [`Authority`] is everything that can take it back later.
+//! An [`Authorizer`] makes the decision for one route; the [`TrustStore`] is everything that can take it back later.
 //! Algorithms belong to keys and keys to issuers, so nothing in a token chooses how it is verified. Nothing here knows
 //! status codes, sockets of clients, or the configuration file, and nothing here spawns.
 
@@ -35,11 +35,11 @@ mod tickets;
 mod token;
 mod verify;
 
-pub use authority::{Authority, Changes, Issuers, Standing};
-pub use authorizer::{Authorizer, AuthorizerError, Presented};
+pub use authority::{ChangeSignal, GrantStatus, Issuers, TrustStore};
+pub use authorizer::{Authorizer, AuthorizerError, Credentials};
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use denied::{Denied, ScopeFault, TokenFault};
-pub use explain::{Outcome, Step};
+pub use explain::{DecisionStep, StepOutcome};
 pub use grant::Grant;
 pub use issuer::{Issuer, KeysState, RefreshObserver};
 pub use jwks::is_key_set;
@@ -52,7 +52,7 @@ pub use revocation::{
 pub use revocations::{
     RestoreError, RevocationCounts, RevocationId, RevocationOrigin, RevocationPage, RevocationRow, Revocations,
 };
-pub use rules::Wanted;
+pub use rules::Requested;
 pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings, TokenSource};
 pub use source::SourceError;
 pub use tickets::{Ticket, TicketError, Tickets};

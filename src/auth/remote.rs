@@ -2,7 +2,7 @@
 //!
 //! On a schedule, and when a token names a key that is not known. The second kind is in the hands of whoever sends
 //! tokens, so it passes a gate: a fetch that did not bring the key that was asked for shuts the gate for
-//! [`Remote::spacing`]. One that did bring it leaves the gate open, since only the issuer can cause that. Thus a flood
+//! [`RefreshSchedule::spacing`]. One that did bring it leaves the gate open, since only the issuer can cause that. Thus a flood
 //! of made-up `kid`s causes one fetch in that time, whatever its size, and a rotation is noticed at its first token.
 //! Does not fetch and does not hold keys: the issuer does.
 
@@ -27,17 +27,17 @@ const MIN_REFRESH: Duration = Duration::from_millis(100);
 
 /// The schedule of one document.
 #[derive(Debug)]
-pub struct Remote {
+pub struct RefreshSchedule {
     url: Url,
     refresh: Duration,
     /// Never held across an await.
-    gate: Mutex<Gate>,
+    gate: Mutex<Cooldown>,
     wanted: Notify,
-    rounds: watch::Sender<Rounds>,
+    rounds: watch::Sender<FetchGenerations>,
 }
 
 #[derive(Debug, Default)]
-struct Gate {
+struct Cooldown {
     /// Someone asked for a fetch that has not begun.
     wanted: bool,
     shut_until: Option<Instant>,
@@ -47,15 +47,15 @@ struct Gate {
 
 /// How many fetches have begun, and how many of them are over.
 #[derive(Clone, Copy, Debug, Default)]
-struct Rounds {
+struct FetchGenerations {
     begun: u64,
     over: u64,
 }
 
-impl Remote {
+impl RefreshSchedule {
     /// A document at `url`, fetched every `refresh`.
     pub fn new(url: Url, refresh: Duration) -> Self {
-        let rounds = watch::Sender::new(Rounds::default());
+        let rounds = watch::Sender::new(FetchGenerations::default());
         Self { url, refresh: refresh.max(MIN_REFRESH), gate: Mutex::default(), wanted: Notify::new(), rounds }
     }
 

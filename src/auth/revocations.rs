@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use parking_lot::RwLock;
 
 use self::entries::Entries;
-use super::authority::Changes;
+use super::authority::ChangeSignal;
 use super::claims::ClaimPath;
 use super::grant::Grant;
 use super::keyfile;
@@ -32,7 +32,7 @@ pub struct Revocations {
     /// Never held across an await, nor for longer than a part of a large table.
     table: Arc<RwLock<Table>>,
     capacity: usize,
-    changes: Changes,
+    changes: ChangeSignal,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ pub enum RestoreError {
 
 impl Revocations {
     /// Room for `capacity` entries.
-    pub fn new(capacity: usize, changes: Changes) -> Self {
+    pub fn new(capacity: usize, changes: ChangeSignal) -> Self {
         Self { table: Arc::default(), capacity, changes }
     }
 

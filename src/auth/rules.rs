@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::claims::{ClaimPath, ClaimPathError, Claims};
 use super::denied::ScopeFault;
-use super::explain::Trail;
+use super::explain::DecisionTrace;
 use super::settings::{Bound, RuleSettings};
 
 /// The rules of one route.
@@ -21,7 +21,7 @@ pub struct Rules {
 
 /// The stream that is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'r> {
+pub struct Requested<'r> {
     /// The request's path in canonical form.
     pub path: &'r str,
     /// What the route's pattern captured of it.
@@ -52,7 +52,7 @@ impl Rules {
     ///
     /// # Errors
     /// The first rule that does not hold.
-    pub fn check(&self, claims: &Claims, wanted: Wanted<'_>, trail: &mut Trail) -> Result<(), ScopeFault> {
+    pub fn check(&self, claims: &Claims, wanted: Requested<'_>, trail: &mut DecisionTrace) -> Result<(), ScopeFault> {
         if let Some(name) = &self.streams {
             let covered = claims.texts(name).take(MAX_PATTERNS).any(|pattern| covers(&pattern, wanted.path));
             trail.step("streams_claim", covered, || match covered {
@@ -103,7 +103,7 @@ impl Rules {
 /// Whether the claim has every value of that part of the request, and there is one. `None`: it is not known yet.
 ///
 /// A parameter that is absent is no way around the rule: an upstream may take that for all of them.
-fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, wanted: Wanted<'_>) -> Option<bool> {
+fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, wanted: Requested<'_>) -> Option<bool> {
     let (name, values) = match bound {
         Bound::Capture(name) => (name, wanted.captures),
         Bound::Parameter(name) => (name, wanted.shared?),
@@ -150,8 +150,8 @@ mod tests {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
         let (captures, shared) = (owned(captures), shared.map(owned));
-        let wanted = Wanted { path: "/prices/EURUSD", captures: &captures, shared: shared.as_deref() };
-        Rules::new(settings).expect("rules").check(&claims, wanted, &mut Trail::off())
+        let wanted = Requested { path: "/prices/EURUSD", captures: &captures, shared: shared.as_deref() };
+        Rules::new(settings).expect("rules").check(&claims, wanted, &mut DecisionTrace::off())
     }
 
     fn no_rules() -> RuleSettings {

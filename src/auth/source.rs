@@ -12,26 +12,26 @@ use rustls::{ClientConfig, RootCertStore};
 use super::fetch::{self, FetchError};
 use super::jwks::DocumentError;
 use super::keyfile;
-use super::keys::{Key, KeyError};
-use super::remote::Remote;
+use super::keys::{KeyError, VerificationKey};
+use super::remote::RefreshSchedule;
 use super::settings::KeySource;
 use crate::files::FileStamp;
 
 /// One entry of `issuers.NAME.keys`, and what it has given so far.
-pub struct Source {
+pub struct LoadedKeySource {
     /// The last good set; none as long as there was none. Never held across an await.
-    pub held: Mutex<Option<Vec<Key>>>,
+    pub held: Mutex<Option<Vec<VerificationKey>>>,
     /// The file's state when it was last read.
     pub stamp: Mutex<Option<FileStamp>>,
     /// When the URL is asked, if it is one.
-    pub remote: Option<Remote>,
+    pub remote: Option<RefreshSchedule>,
     /// The TLS client for the URL, where its server is trusted by authorities of its own.
     pub tls: Option<Arc<ClientConfig>>,
     /// Whether the last attempt to read it anew failed.
     pub is_stale: Mutex<bool>,
 }
 
-impl Source {
+impl LoadedKeySource {
     /// Reads what can be read at once: a file, a secret. A URL has given nothing yet.
     ///
     /// # Errors
@@ -44,14 +44,14 @@ impl Source {
                     return Err(FetchError::Scheme.into());
                 }
                 tls = authorities.as_ref().map(|roots| fetch::tls_trusting(RootCertStore::clone(roots)));
-                (None, None, Some(Remote::new(url.clone(), *refresh)))
+                (None, None, Some(RefreshSchedule::new(url.clone(), *refresh)))
             }
             KeySource::JwksFile(path) | KeySource::PemFile { path, .. } => {
                 let stamp = FileStamp::of(path);
                 (Some(keyfile::load(path, settings, allowed)?), stamp, None)
             }
             KeySource::Secret { secret, algorithm, kid } => {
-                (Some(vec![Key::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
+                (Some(vec![VerificationKey::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
             }
         };
         Ok(Self { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, tls, is_stale: Mutex::new(false) })

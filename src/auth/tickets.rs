@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
-use super::authority::{Authority, Standing};
+use super::authority::{GrantStatus, TrustStore};
 use super::grant::Grant;
 
 /// Most tickets of one subject, or of one token without a subject, that wait at the same time.
@@ -128,7 +128,7 @@ impl Tickets {
         ticket: &str,
         route: &str,
         path: &str,
-        authority: &Authority,
+        authority: &TrustStore,
         now: SystemTime,
     ) -> Option<Grant> {
         // 256 bits in base64url.
@@ -139,7 +139,7 @@ impl Tickets {
         let is_good = *entry.route == *route
             && *entry.path == *path
             && now < entry.until
-            && entry.grant.standing(authority, now) == Standing::Valid;
+            && entry.grant.standing(authority, now) == GrantStatus::Valid;
         is_good.then_some(entry.grant)
     }
 

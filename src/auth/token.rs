@@ -14,13 +14,13 @@ use super::settings::TokenSource;
 
 /// The token as a client sent it, or several of one name, in the order of the request. Prints as `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct PresentedTokens {
     /// Never empty.
     tokens: Vec<String>,
     from: TokenSource,
 }
 
-impl Found {
+impl PresentedTokens {
     /// A token that did not come in a request.
     pub fn new(token: impl Into<String>, from: TokenSource) -> Self {
         Self { tokens: vec![token.into()], from }
@@ -37,9 +37,9 @@ impl Found {
     }
 }
 
-impl fmt::Debug for Found {
+impl fmt::Debug for PresentedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found").field("tokens", &"[redacted]").field("from", &self.from).finish()
+        f.debug_struct("PresentedTokens").field("tokens", &"[redacted]").field("from", &self.from).finish()
     }
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for Found {
 /// # Errors
 /// [`Denied::Missing`], [`Denied::Ambiguous`], or [`TokenFault::Malformed`] for a header, cookie or parameter that
 /// should be a token and cannot be one.
-pub fn find(places: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<Found, Denied> {
+pub fn find(places: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<PresentedTokens, Denied> {
     let is_written = |place: &&TokenSource| matches!(place, TokenSource::Field(name) if headers.contains_key(name));
     if places.iter().any(|place| is_written(&place)) {
         return only(places.iter().filter(is_written), headers, query);
@@ -61,7 +61,7 @@ fn only<'p>(
     places: impl Iterator<Item = &'p TokenSource>,
     headers: &HeaderMap,
     query: Option<&str>,
-) -> Result<Found, Denied> {
+) -> Result<PresentedTokens, Denied> {
     let mut found = None;
     for place in places {
         let tokens = match place {
@@ -73,7 +73,7 @@ fn only<'p>(
         if tokens.is_empty() {
             continue;
         }
-        if found.replace(Found { tokens, from: place.clone() }).is_some() {
+        if found.replace(PresentedTokens { tokens, from: place.clone() }).is_some() {
             return Err(Denied::Ambiguous);
         }
     }

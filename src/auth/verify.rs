@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::claims::ClaimPath;
 use super::denied::TokenFault;
-use super::explain::{Trail, one_of};
+use super::explain::{DecisionTrace, one_of};
 
 /// Longest tolerance for clocks (`leeway`).
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ pub fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
 pub fn claims(
     claims: &Map<String, Value>,
     expected: Expected<'_>,
-    trail: &mut Trail,
+    trail: &mut DecisionTrace,
 ) -> Result<SystemTime, TokenFault> {
     // An `aud` that is there is the audience, whatever it is.
     let aud = claims.get("aud").or_else(|| expected.audience_claim?.find(claims));

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
 use rillgate::config::Config;
 use rillgate::demo::{self, Certificate, Producer};
 use rillgate::tasks::Tasks;
@@ -104,7 +104,7 @@ fn prepare(folder: &Folder, port: u16, producer: &Producer) -> Result<String, Bo
     folder.write("key.pem", certificate.key.as_bytes())?;
     folder.write("secret", &secret)?;
     folder.write("rillgate.toml", configuration(port, producer).as_bytes())?;
-    let order = Order {
+    let order = TokenSpec {
         issuer: ISSUER.to_owned(),
         audience: vec![AUDIENCE.to_owned()],
         subject: Some("visitor".to_owned()),

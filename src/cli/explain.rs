@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use rillgate::Gateway;
-use rillgate::auth::Outcome as Held;
+use rillgate::auth::StepOutcome as Held;
 
 use super::{ConfigFile, Failure, Outcome, block_on, print};
 

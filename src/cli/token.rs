@@ -50,7 +50,7 @@ impl Token {
             std::fs::read(&self.key).map_err(|error| Failure::Failed(format!("{}: {error}", self.key.display())))?;
         let failed = |error: mint::MintError| Failure::Failed(format!("{}: {error}", self.key.display()));
         let key = mint::SigningKey::read(&file, self.algorithm).map_err(failed)?;
-        let order = mint::Order {
+        let order = mint::TokenSpec {
             issuer: self.issuer,
             audience: self.audience,
             subject: self.subject,

@@ -16,7 +16,7 @@ use super::rejection::Rejection;
 use super::service::peer;
 use super::share;
 use super::target::{RequestTarget, parameter};
-use crate::auth::{Authorizer, Denied, Grant, Presented, TokenFault, Wanted};
+use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::route::{Route, percent};
 
 /// The query parameter that asks for a ticket (`POST`) or is one (`GET`). Cannot be shared, so it never goes upstream.
@@ -41,7 +41,7 @@ pub async fn admit(
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
     let shared = share::query_parameters(&route.settings.share, head.uri.query())?;
-    let wanted = Wanted { path: target.path.decoded(), captures, shared: Some(&shared) };
+    let wanted = Requested { path: target.path.decoded(), captures, shared: Some(&shared) };
     let ticket = if authorizer.settings().tickets { parameter(head, TICKET)? } else { None };
     let decision = match ticket {
         None => by_token(authorizer, route, wanted, target, head).await,
@@ -80,7 +80,7 @@ pub async fn issue_ticket(
     let shared = share::query_parameters(&route.settings.share, head.uri.query())?;
     // They may come with the ticket instead, and are judged when it is redeemed in any case.
     let known = Some(&*shared).filter(|shared| !shared.is_empty());
-    let wanted = Wanted { path: target.path.decoded(), captures, shared: known };
+    let wanted = Requested { path: target.path.decoded(), captures, shared: known };
     let grant = by_token(authorizer, route, wanted, target, head)
         .await
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
@@ -105,7 +105,7 @@ pub async fn issue_ticket(
 async fn by_token(
     authorizer: &Authorizer,
     route: &Route,
-    wanted: Wanted<'_>,
+    wanted: Requested<'_>,
     target: &RequestTarget,
     head: &Parts,
 ) -> Result<Grant, Denied> {
@@ -114,7 +114,7 @@ async fn by_token(
         target.is_own_origin(origin, is_tls)
             || route.settings.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|allowed| allowed == origin))
     };
-    let presented = Presented { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
+    let presented = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
     authorizer.authorize(presented, wanted, SystemTime::now()).await
 }
 
@@ -122,12 +122,12 @@ fn by_ticket(
     gate: &App,
     authorizer: &Authorizer,
     route: &Route,
-    wanted: Wanted<'_>,
+    wanted: Requested<'_>,
     target: &RequestTarget,
     head: &Parts,
     ticket: &str,
 ) -> Result<Grant, Denied> {
-    let presented = Presented { headers: &head.headers, query: head.uri.query(), is_trusted_origin: &|_| false };
+    let presented = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin: &|_| false };
     if authorizer.is_token_presented(presented) {
         return Err(Denied::Ambiguous);
     }

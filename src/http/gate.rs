@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::seats::SubscriptionLimits;
-use crate::auth::{Authority, Tickets};
+use crate::auth::{Tickets, TrustStore};
 use crate::limits::Limits;
 use crate::memory::Watermark;
 use crate::route::Routes;
@@ -32,7 +32,7 @@ pub struct App {
     /// Whether memory is short.
     pub memory: Watermark,
     /// Issuers and revocations.
-    pub authority: Arc<Authority>,
+    pub authority: Arc<TrustStore>,
     /// One-time tickets that wait for their use.
     pub tickets: Tickets,
     /// How much of each thing is let in.

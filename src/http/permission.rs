@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::gate::App;
 use super::target::RequestTarget;
-use crate::auth::{Denied, Grant, Standing, TokenFault, Wanted};
+use crate::auth::{Denied, Grant, GrantStatus, Requested, TokenFault};
 use crate::route::Route;
 use crate::stream::EventStream;
 use crate::telemetry::EndReason;
@@ -71,9 +71,9 @@ impl Permission {
         self.changes.borrow_and_update();
         let now = SystemTime::now();
         match self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, now)) {
-            None | Some(Standing::Valid) => {}
-            Some(Standing::Expired) => return Err(EndReason::Expired),
-            Some(Standing::Revoked | Standing::KeyRemoved) => return Err(EndReason::Revoked),
+            None | Some(GrantStatus::Valid) => {}
+            Some(GrantStatus::Expired) => return Err(EndReason::Expired),
+            Some(GrantStatus::Revoked | GrantStatus::KeyRemoved) => return Err(EndReason::Revoked),
         }
         let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
         match self.judge(now) {
@@ -118,7 +118,7 @@ impl Permission {
             (Some(authorizer), _) if !authorizer.settings().enforce => {}
             (Some(authorizer), Some(grant)) => {
                 let shared = Some(&*self.stream.key().shared);
-                match authorizer.recheck(grant, Wanted { path: &self.path, captures: &captures, shared }, now) {
+                match authorizer.recheck(grant, Requested { path: &self.path, captures: &captures, shared }, now) {
                     Ok(until) => self.until = Some(until).filter(|until| *until < grant.expires_at()),
                     Err(Denied::Invalid(TokenFault::Expired)) => return Reevaluation::Ends(EndReason::Expired),
                     Err(_) => return Reevaluation::Ends(EndReason::Revoked),

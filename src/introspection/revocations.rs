@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::admin::Revocations;
 use crate::auth::{
-    Authority, RestoreError, RevocationError, RevocationId, RevocationRow, revocation_from_json, rfc3339,
+    RestoreError, RevocationError, RevocationId, RevocationRow, TrustStore, revocation_from_json, rfc3339,
 };
 
 /// Takes revocations from the operator, lists them, and takes them back.
-pub struct RevocationDesk(pub Arc<Authority>);
+pub struct RevocationDesk(pub Arc<TrustStore>);
 
 impl Revocations for RevocationDesk {
     fn revoke(&self, body: Bytes) -> (StatusCode, Value) {

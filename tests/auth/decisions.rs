@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::Algorithm;
 use rillgate::auth::{
-    Authorizer, Bound, ClaimPath, Denied, Grant, Issuer, Outcome, Presented, Revocation, RevocationError, RuleSettings,
-    ScopeFault, Standing, TicketError, Tickets, TokenFault, TokenSource, Wanted, revocation_from_json,
+    Authorizer, Bound, ClaimPath, Credentials, Denied, Grant, GrantStatus, Issuer, Requested, Revocation,
+    RevocationError, RuleSettings, ScopeFault, StepOutcome, TicketError, Tickets, TokenFault, TokenSource,
+    revocation_from_json,
 };
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
@@ -18,7 +19,7 @@ fn token(claims: &Value) -> String {
     key.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token")
 }
 
-fn set_up(rules: RuleSettings) -> (TempDir, std::sync::Arc<rillgate::auth::Authority>, Authorizer) {
+fn set_up(rules: RuleSettings) -> (TempDir, std::sync::Arc<rillgate::auth::TrustStore>, Authorizer) {
     let directory = tempdir().expect("a directory");
     let authority = authority(issuers(directory.path()));
     let authorizer = authorizer(&authority, rules);
@@ -46,7 +47,7 @@ async fn a_good_token_that_does_not_cover_the_stream_is_forbidden() {
     good["scope"] = json!("news:read prices:read");
     good["instrument"] = json!("EURUSD");
     let captures = [("symbol".to_owned(), "EURUSD".to_owned())];
-    let wanted = Wanted { path: "/prices/EURUSD", captures: &captures, shared: None };
+    let wanted = Requested { path: "/prices/EURUSD", captures: &captures, shared: None };
     let decide = async |name: &str, value: Value| {
         let mut claims = good.clone();
         claims[name] = value;
@@ -67,7 +68,7 @@ async fn an_explanation_names_the_step_that_decided() {
         set_up(RuleSettings { streams_claim: Some("streams".to_owned()), ..rules() });
 
     let (steps, decision) = authorizer.explain(&token(&claims()), wanted(), now()).await;
-    assert!(decision.is_ok() && steps.iter().all(|step| step.outcome == Outcome::Holds), "{steps:?}");
+    assert!(decision.is_ok() && steps.iter().all(|step| step.outcome == StepOutcome::Holds), "{steps:?}");
     let rules: Vec<_> = steps.iter().map(|step| step.rule).collect();
     assert_eq!(rules, ["token", "iss", "key", "signature", "claims", "exp", "aud", "revocation", "streams_claim"]);
 
@@ -83,7 +84,7 @@ async fn an_explanation_names_the_step_that_decided() {
         let (steps, decision) = authorizer.explain(&token(&claims), wanted(), now()).await;
         let last = steps.last().expect("a step");
         assert!(decision.is_err());
-        assert_eq!((last.rule, last.outcome), (rule, Outcome::Fails), "{steps:?}");
+        assert_eq!((last.rule, last.outcome), (rule, StepOutcome::Fails), "{steps:?}");
     }
 }
 
@@ -136,7 +137,7 @@ async fn no_token_two_tokens_and_an_odd_header_differ() {
     let token = token(&claims());
     let query = format!("a=b&access_token={token}");
     let decide = async |headers: &HeaderMap, query: Option<&str>| {
-        let request = Presented { headers, query, is_trusted_origin: &|_| false };
+        let request = Credentials { headers, query, is_trusted_origin: &|_| false };
         authorizer.authorize(request, wanted(), now()).await.map(|grant| grant.from().clone())
     };
 
@@ -154,8 +155,8 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
     let token = token(&claims);
     let granted = authorize(&authorizer, &bearer(&token), now()).await.expect("a grant");
 
-    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(604)), Standing::Valid);
-    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(605)), Standing::Expired);
+    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(604)), GrantStatus::Valid);
+    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(605)), GrantStatus::Expired);
     for (body, covers) in [
         (json!({ "jti": "t2" }), false),
         (json!({ "claim": "session.id", "value": 8 }), false),
@@ -170,7 +171,7 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
         let id = authority.revocations().revoke(posted(body.clone()), now()).expect("room");
 
         assert!(changed.has_changed().expect("a sender"), "streams are told");
-        let standing = if covers { Standing::Revoked } else { Standing::Valid };
+        let standing = if covers { GrantStatus::Revoked } else { GrantStatus::Valid };
         assert_eq!(granted.standing(&authority, now()), standing, "{body}");
         let decision = authorize(&authorizer, &bearer(&token), now()).await.map(|_| ());
         assert_eq!(decision.is_err(), covers, "{body}");
@@ -178,7 +179,7 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
 
         assert_eq!(authority.revocations().restore(&id, now()), Ok(()));
         assert!(changed.has_changed().expect("a sender"), "streams are told");
-        assert_eq!(granted.standing(&authority, now()), Standing::Valid, "{body}");
+        assert_eq!(granted.standing(&authority, now()), GrantStatus::Valid, "{body}");
     }
 }
 
@@ -190,8 +191,8 @@ async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_fo
     let later = |seconds| now() + Duration::from_secs(seconds);
 
     revocations.revoke(posted(json!({ "sub": "alice", "ttl": "30s" })), now()).expect("room");
-    assert_eq!(granted.standing(&authority, later(29)), Standing::Revoked);
-    assert_eq!(granted.standing(&authority, later(30)), Standing::Valid);
+    assert_eq!(granted.standing(&authority, later(29)), GrantStatus::Revoked);
+    assert_eq!(granted.standing(&authority, later(30)), GrantStatus::Valid);
 
     for number in 1..1000 {
         revocations.revoke(posted(json!({ "jti": format!("x{number}") })), now()).expect("room");
@@ -214,13 +215,13 @@ async fn a_removed_issuer_or_key_ends_its_grants_and_an_unrelated_change_does_no
     let only = |settings| [("main".to_owned(), load(settings))].into_iter().collect();
 
     authority.replace_issuers(only(main()));
-    assert_eq!(granted.standing(&authority, now()), Standing::Valid, "loaded anew, the same keys");
+    assert_eq!(granted.standing(&authority, now()), GrantStatus::Valid, "loaded anew, the same keys");
     let mut without_ec = main();
     without_ec.keys.remove(1);
     authority.replace_issuers(only(without_ec));
-    assert_eq!(granted.standing(&authority, now()), Standing::KeyRemoved);
+    assert_eq!(granted.standing(&authority, now()), GrantStatus::KeyRemoved);
     authority.replace_issuers(Default::default());
-    assert_eq!(granted.standing(&authority, now()), Standing::KeyRemoved);
+    assert_eq!(granted.standing(&authority, now()), GrantStatus::KeyRemoved);
 }
 
 #[tokio::test]
@@ -315,7 +316,7 @@ async fn ten_thousand_streams_look_at_their_grants_in_no_time() {
 
     let begun = std::time::Instant::now();
     for _ in 0..10_000 {
-        assert_eq!(granted.standing(&authority, now()), Standing::Valid);
+        assert_eq!(granted.standing(&authority, now()), GrantStatus::Valid);
     }
 
     // Well below, even unoptimised; the bound only catches a scan over all revocations or streams.
@@ -327,7 +328,7 @@ fn a_decision_can_be_made_on_any_thread() {
     fn sent<T: Send>(_: T) {}
     let (_directory, _authority, authorizer) = set_up(rules());
     let headers = bearer("x");
-    let request = Presented { headers: &headers, query: None, is_trusted_origin: &|_| false };
+    let request = Credentials { headers: &headers, query: None, is_trusted_origin: &|_| false };
 
     sent(authorizer.authorize(request, wanted(), now()));
     sent(authorizer.explain("x", wanted(), now()));

@@ -1,7 +1,7 @@
 //! What must be let in.
 
 use jsonwebtoken::Algorithm;
-use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
 use rillgate::auth::{ClaimPath, Denied, KeySource, TokenFault};
 use rillgate::secret::Secret;
 use serde_json::{Map, Value, json};
@@ -42,7 +42,7 @@ async fn every_algorithm_with_its_own_key_is_let_in() {
         let mut rules = rules();
         rules.issuers = vec!["main".to_owned()];
         let authorizer = authorizer(&authority, rules);
-        let order = Order {
+        let order = TokenSpec {
             issuer: ISSUER.to_owned(),
             audience: vec!["rillgate".to_owned()],
             subject: Some("alice".to_owned()),

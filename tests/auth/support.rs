@@ -11,8 +11,8 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::KeyPair;
 use rillgate::auth::mint::SigningKey;
 use rillgate::auth::{
-    Authority, Authorizer, Denied, Grant, Issuer, IssuerSettings, Issuers, KeySource, Presented, RefreshObserver,
-    RuleSettings, TokenSource, Wanted,
+    Authorizer, Credentials, Denied, Grant, Issuer, IssuerSettings, Issuers, KeySource, RefreshObserver, Requested,
+    RuleSettings, TokenSource, TrustStore,
 };
 use rillgate::secret::Secret;
 use serde_json::{Value, json};
@@ -164,8 +164,8 @@ pub fn rules() -> RuleSettings {
 }
 
 /// A gateway's authority over the issuers of `settings`.
-pub fn authority(settings: Vec<IssuerSettings>) -> Arc<Authority> {
-    let authority = Authority::new(1000);
+pub fn authority(settings: Vec<IssuerSettings>) -> Arc<TrustStore> {
+    let authority = TrustStore::new(1000);
     let load = |settings: IssuerSettings| {
         let name = settings.name.clone();
         let issuer = Issuer::load(settings, authority.changes(), nobody_listens()).expect("an issuer");
@@ -176,13 +176,13 @@ pub fn authority(settings: Vec<IssuerSettings>) -> Arc<Authority> {
     Arc::new(authority)
 }
 
-pub fn authorizer(authority: &Arc<Authority>, rules: RuleSettings) -> Authorizer {
+pub fn authorizer(authority: &Arc<TrustStore>, rules: RuleSettings) -> Authorizer {
     Authorizer::new(rules, &authority.issuers(), Arc::clone(authority)).expect("an authorizer")
 }
 
 /// The route of the tests.
-pub fn wanted() -> Wanted<'static> {
-    Wanted { path: "/prices/EURUSD", captures: &[], shared: None }
+pub fn wanted() -> Requested<'static> {
+    Requested { path: "/prices/EURUSD", captures: &[], shared: None }
 }
 
 pub fn bearer(token: &str) -> HeaderMap {
@@ -192,6 +192,7 @@ pub fn bearer(token: &str) -> HeaderMap {
 }
 
 pub async fn authorize(authorizer: &Authorizer, headers: &HeaderMap, at: SystemTime) -> Result<Grant, Denied> {
-    let request = Presented { headers, query: None, is_trusted_origin: &|origin| origin == "https://app.example.com" };
+    let request =
+        Credentials { headers, query: None, is_trusted_origin: &|origin| origin == "https://app.example.com" };
     authorizer.authorize(request, wanted(), at).await
 }

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use rillgate::auth::mint::{Order, SigningKey, mint};
+use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
 use tracing_subscriber::EnvFilter;
 
 use crate::odd::Upstream;
@@ -145,7 +145,7 @@ fn stage() -> Stage {
         std::fs::write(files.path().join(name), content).unwrap();
     }
     let claims = serde_json::json!({ "scope": "read write", "level": 3, "name": "a", "streams": ["/*", "/x/*", "/w"] });
-    let order = Order {
+    let order = TokenSpec {
         issuer: "https://id.test/".into(),
         audience: vec!["rillgate".into()],
         subject: Some("somebody".into()),

@@ -126,7 +126,7 @@ fn a_byte_order_mark_padding_and_the_other_alphabet_are_no_obstacle() {
     };
     let fingerprints = |document: &[u8]| {
         let keys = parse(document, &ALL).expect("a document").keys;
-        keys.iter().map(Key::fingerprint).collect::<Vec<_>>()
+        keys.iter().map(VerificationKey::fingerprint).collect::<Vec<_>>()
     };
     let keys = [ec(), ed(), rsa()];
     let plain = fingerprints(json!({ "keys": keys }).to_string().as_bytes());

@@ -7,8 +7,8 @@ fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> KeyPair {
     KeyPair::generate_for(algorithm).expect("a key")
 }
 
-fn secret(kid: Option<&str>, byte: u8) -> Key {
-    Key::from_secret(&[byte; 32], Algorithm::HS256, kid.map(str::to_owned)).expect("a secret")
+fn secret(kid: Option<&str>, byte: u8) -> VerificationKey {
+    VerificationKey::from_secret(&[byte; 32], Algorithm::HS256, kid.map(str::to_owned)).expect("a secret")
 }
 
 fn token(kid: Option<&str>, byte: u8) -> String {
@@ -22,7 +22,7 @@ fn token(kid: Option<&str>, byte: u8) -> String {
 fn a_pem_key_must_be_public_and_of_its_algorithm() {
     let (p256, p384) = (pair(&rcgen::PKCS_ECDSA_P256_SHA256), pair(&rcgen::PKCS_ECDSA_P384_SHA384));
     let ed = pair(&rcgen::PKCS_ED25519);
-    let read = |text: &str, algorithm| Key::from_pem(text.as_bytes(), algorithm, None).map(|_| ());
+    let read = |text: &str, algorithm| VerificationKey::from_pem(text.as_bytes(), algorithm, None).map(|_| ());
 
     assert_eq!(read(&p256.public_key_pem(), Algorithm::ES256), Ok(()));
     assert_eq!(read(&p384.public_key_pem(), Algorithm::ES384), Ok(()));
@@ -47,7 +47,8 @@ fn a_pem_key_must_be_public_and_of_its_algorithm() {
 #[test]
 fn a_certificate_gives_its_public_key() {
     let certified = rcgen::generate_simple_self_signed(vec!["id.example.com".to_owned()]).expect("a certificate");
-    let of = |text: String| Key::from_pem(text.as_bytes(), Algorithm::ES256, None).expect("a key").fingerprint();
+    let of =
+        |text: String| VerificationKey::from_pem(text.as_bytes(), Algorithm::ES256, None).expect("a key").fingerprint();
 
     assert_eq!(of(certified.cert.pem()), of(certified.signing_key.public_key_pem()));
 }
@@ -57,7 +58,7 @@ fn an_rsa_key_has_at_least_2048_bits_and_may_be_pkcs1() {
     let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("a key");
     let pkcs1 = aws_lc_rs::signature::KeyPair::public_key(&pair).as_ref().to_vec();
     let text = pem::encode("RSA PUBLIC KEY", &pkcs1);
-    assert!(Key::from_pem(&text, Algorithm::PS256, None).is_ok());
+    assert!(VerificationKey::from_pem(&text, Algorithm::PS256, None).is_ok());
 
     // 2048 bits become 1024: a modulus of half the length, with the lengths in front of it changed.
     let mut short = vec![0x30, 0x81, 0x89, 0x02, 0x81, 0x81, 0x00];
@@ -65,27 +66,27 @@ fn an_rsa_key_has_at_least_2048_bits_and_may_be_pkcs1() {
     short.extend_from_slice(&modulus[128..]);
     short[7] |= 0x80;
     short.extend_from_slice(&[0x02, 0x03, 0x01, 0x00, 0x01]);
-    let refused = Key::from_pem(&pem::encode("RSA PUBLIC KEY", &short), Algorithm::RS256, None).map(|_| ());
+    let refused = VerificationKey::from_pem(&pem::encode("RSA PUBLIC KEY", &short), Algorithm::RS256, None).map(|_| ());
     assert_eq!(refused, Err(KeyError::Unsuited(Algorithm::RS256)));
 }
 
 #[test]
 fn a_secret_is_long_and_only_for_hmac() {
-    let read = |length: usize, algorithm| Key::from_secret(&vec![1; length], algorithm, None).map(|_| ());
+    let read = |length: usize, algorithm| VerificationKey::from_secret(&vec![1; length], algorithm, None).map(|_| ());
 
     assert_eq!(read(31, Algorithm::HS256), Err(KeyError::ShortSecret));
     assert_eq!(read(32, Algorithm::HS256), Ok(()));
     assert_eq!(read(32, Algorithm::RS256), Err(KeyError::Family(Algorithm::RS256)));
     let published = pair(&rcgen::PKCS_ECDSA_P256_SHA256).public_key_pem();
-    let refused = Key::from_secret(published.as_bytes(), Algorithm::HS256, None).map(|_| ());
+    let refused = VerificationKey::from_secret(published.as_bytes(), Algorithm::HS256, None).map(|_| ());
     assert_eq!(refused, Err(KeyError::SecretIsPem));
     assert!(!format!("{:?}", secret(None, 1)).contains("1, 1"));
 }
 
 #[test]
 fn the_kid_selects_and_without_one_the_signature_does() {
-    let verify = |keys: Vec<Key>, token: &str| {
-        KeySet::new(keys).verify(&jws::parse(token).expect("a token")).map(Key::fingerprint)
+    let verify = |keys: Vec<VerificationKey>, token: &str| {
+        KeySet::new(keys).verify(&jws::parse(token).expect("a token")).map(VerificationKey::fingerprint)
     };
     let (a, b) = (|| secret(Some("a"), 1), || secret(Some("b"), 2));
 
@@ -110,12 +111,15 @@ fn the_kid_selects_and_without_one_the_signature_does() {
 #[test]
 fn keys_of_one_kid_are_tried_but_not_without_end() {
     let same = |byte| secret(Some("a"), byte);
-    let verify = |keys: Vec<Key>| KeySet::new(keys).verify(&jws::parse(&token(Some("a"), 9)).expect("a token")).is_ok();
+    let verify = |keys: Vec<VerificationKey>| {
+        KeySet::new(keys).verify(&jws::parse(&token(Some("a"), 9)).expect("a token")).is_ok()
+    };
 
     assert!(verify(vec![same(1), same(2), same(3), same(9)]));
     assert!(!verify(vec![same(1), same(2), same(3), same(4), same(9)]));
     let other = |byte| secret(Some("b"), byte);
-    let verify = |keys: Vec<Key>| KeySet::new(keys).verify(&jws::parse(&token(None, 9)).expect("a token")).is_ok();
+    let verify =
+        |keys: Vec<VerificationKey>| KeySet::new(keys).verify(&jws::parse(&token(None, 9)).expect("a token")).is_ok();
     assert!(verify(vec![other(1), other(2), other(3), other(9)]));
     assert!(!verify(vec![other(1), other(2), other(3), other(4), other(9)]));
 }

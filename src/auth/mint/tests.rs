@@ -3,8 +3,8 @@ use rcgen::KeyPair;
 use super::*;
 use crate::auth::jws;
 
-fn order() -> Order {
-    Order {
+fn order() -> TokenSpec {
+    TokenSpec {
         issuer: "https://id.example.com/".to_owned(),
         audience: vec!["rillgate".to_owned()],
         subject: None,
@@ -73,7 +73,7 @@ fn an_algorithm_of_another_kind_of_key_is_refused() {
 fn a_token_says_what_was_ordered() {
     let key = SigningKey::read(&[7; 32], Some(Algorithm::HS512)).expect("a secret");
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let mut order = Order { subject: Some("alice".to_owned()), kid: Some("k".to_owned()), ..order() };
+    let mut order = TokenSpec { subject: Some("alice".to_owned()), kid: Some("k".to_owned()), ..order() };
     order.claims.insert("streams".to_owned(), json!(["/prices/*"]));
     order.audience.push("other".to_owned());
     let text = mint(&key, &order, now).expect("a token");
@@ -93,6 +93,6 @@ fn a_token_says_what_was_ordered() {
             "iat": 1_800_000_000, "exp": 1_800_000_060, "streams": ["/prices/*"],
         })
     );
-    let endless = Order { ttl: Duration::MAX, ..order };
+    let endless = TokenSpec { ttl: Duration::MAX, ..order };
     assert_eq!(mint(&key, &endless, now), Err(MintError::Ttl));
 }

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use super::*;
 
-fn remote(refresh: u64) -> Remote {
-    Remote::new("https://id.example.com/jwks.json".parse().expect("a URL"), Duration::from_secs(refresh))
+fn remote(refresh: u64) -> RefreshSchedule {
+    RefreshSchedule::new("https://id.example.com/jwks.json".parse().expect("a URL"), Duration::from_secs(refresh))
 }
 
 /// Plays the issuer: every fetch takes `takes`. Counts nothing; the rounds do.
-async fn fetching(remote: Arc<Remote>, takes: Duration) {
+async fn fetching(remote: Arc<RefreshSchedule>, takes: Duration) {
     loop {
         remote.begin();
         tokio::time::sleep(takes).await;
@@ -16,7 +16,7 @@ async fn fetching(remote: Arc<Remote>, takes: Duration) {
     }
 }
 
-fn begun(remote: &Remote) -> u64 {
+fn begun(remote: &RefreshSchedule) -> u64 {
     remote.rounds.borrow().begun
 }
 

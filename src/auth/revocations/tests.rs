@@ -19,7 +19,7 @@ fn revocation(claim: &str, value: &str, ttl: Option<u64>) -> Revocation {
 }
 
 fn table(capacity: usize) -> Revocations {
-    Revocations::new(capacity, Changes::default())
+    Revocations::new(capacity, ChangeSignal::default())
 }
 
 /// Every row, page by page.
@@ -99,7 +99,7 @@ fn a_claim_gives_its_place_back_with_its_last_entry() {
 
 #[test]
 fn a_posted_revocation_is_taken_back_and_announced() {
-    let changes = Changes::default();
+    let changes = ChangeSignal::default();
     let table = Revocations::new(10, changes.clone());
     let id = table.revoke(revocation("jti", "a", None), now()).expect("room");
     let watch = changes.watch();

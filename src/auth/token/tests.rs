@@ -14,7 +14,7 @@ fn everywhere() -> Vec<TokenSource> {
     vec![TokenSource::Header, TokenSource::Cookie("session".into()), TokenSource::Query("access_token".into())]
 }
 
-fn tokens(found: &Found) -> Vec<&str> {
+fn tokens(found: &PresentedTokens) -> Vec<&str> {
     found.reveal().collect()
 }
 
@@ -111,5 +111,5 @@ fn where_a_field_is_present_that_something_in_front_writes_nothing_else_counts()
 
 #[test]
 fn no_token_is_ever_printed() {
-    assert!(!format!("{:?}", Found::new("a.b.c", TokenSource::Header)).contains("a.b.c"));
+    assert!(!format!("{:?}", PresentedTokens::new("a.b.c", TokenSource::Header)).contains("a.b.c"));
 }
