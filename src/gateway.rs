@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use crate::admin::{Admin, Readiness};
 use crate::auth::{Tickets, TrustStore};
 use crate::binding::{self, AdminSocket, BindError};
-use crate::config::{Config, Drain};
+use crate::config::{Config, DrainSettings};
 use crate::http::{self, App, StaticPage, SubscriptionLimits};
 use crate::introspection::{Introspection, RevocationDesk};
 use crate::keeper::{self, Refresher};
@@ -41,7 +41,7 @@ pub struct Gateway {
     listeners: Vec<Listener>,
     admin: Option<AdminSocket>,
     parts: Arc<GatewayState>,
-    drain: Drain,
+    drain: DrainSettings,
     workers: usize,
     filter: Option<FilterHandle>,
 }
@@ -336,7 +336,7 @@ fn tell_limits(gate: &App) {
     }
 }
 
-async fn leave(parts: &GatewayState, drain: Drain, accepting: &Tasks) -> Drained {
+async fn leave(parts: &GatewayState, drain: DrainSettings, accepting: &Tasks) -> Drained {
     parts.readiness.drain();
     info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
     sleep(drain.notice).await;

@@ -8,52 +8,52 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::distinct::Distinct;
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::problem;
 use super::reader::Value;
-use super::routes::Known;
+use super::routes::References;
 use super::table::Table;
 use crate::auth::{Bound, IssuerSettings, RuleSettings, TokenSource};
 use crate::route::Access;
 use crate::route::pattern::PathPattern;
 
-pub(super) const AUTH: &[Key] = &[
-    Key::required("issuers", Kind::List(&Kind::Text), "Names of the issuers whose tokens are believed."),
-    Key::default(
+pub(super) const AUTH: &[KeySpec] = &[
+    KeySpec::required("issuers", Kind::List(&Kind::Text), "Names of the issuers whose tokens are believed."),
+    KeySpec::default(
         "token_from",
         Kind::List(&Kind::Text),
         "[\"header\"]",
         "Where a token may stand: \"header\" (Authorization: Bearer), \"header:NAME\" (a field that a proxy in front writes), \"cookie:NAME\", \"query:NAME\". URLs end up in logs: off unless named.",
     ),
-    Key::optional(
+    KeySpec::optional(
         "streams_claim",
         Kind::Text,
         "Claim that lists path patterns, one of which must cover the stream. Absent: no such rule.",
     ),
-    Key::optional(
+    KeySpec::optional(
         "require",
         Kind::Map(&Kind::Either(&[Kind::Scalar, Kind::List(&Kind::Scalar)])),
         "Claims that must equal, list or contain (space-separated) the value, or one of several. A number or a boolean is equal to its like alone.",
     ),
-    Key::optional(
+    KeySpec::optional(
         "bind",
         Kind::Map(&Kind::Text),
         "Captures and shared query parameters, and the claim that must equal or list every value of each. A parameter that is absent is refused.",
     ),
-    Key::default("enforce", Kind::Flag, "true", "false: decide, count and log, but let in."),
-    Key::default(
+    KeySpec::default("enforce", Kind::Flag, "true", "false: decide, count and log, but let in."),
+    KeySpec::default(
         "expiry_spread",
         Kind::duration_or_zero("1ms", "1h"),
         "10s",
         "A response ends up to this long before its token, at most a tenth of what was left, where 60 s or more were. 0s: with it.",
     ),
-    Key::default("tickets", Kind::Flag, "false", "POST PATH?ticket makes one-time URLs."),
-    Key::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
+    KeySpec::default("tickets", Kind::Flag, "false", "POST PATH?ticket makes one-time URLs."),
+    KeySpec::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
 ];
 
 /// Who may read the route, without what [`bind`] adds, and the entries that it reads. `None`: noted.
-pub(super) fn access<'a>(route: &Table<'a>, known: Known<'_>) -> Option<(Access, Entries<'a>)> {
+pub(super) fn access<'a>(route: &Table<'a>, known: References<'_>) -> Option<(Access, Entries<'a>)> {
     if !route.has("auth") {
         route.problem(
             "auth",
@@ -119,7 +119,7 @@ pub(super) fn is_token_field(access: Option<&Access>, name: &HeaderName) -> bool
     }
 }
 
-fn rules(table: &Table<'_>, known: Known<'_>) -> RuleSettings {
+fn rules(table: &Table<'_>, known: References<'_>) -> RuleSettings {
     RuleSettings {
         issuers: issuer_names(table, known.issuers),
         token_from: token_from(table),

@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use super::access::{is_token_field, query_names};
 use super::distinct::Distinct;
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
@@ -20,110 +20,130 @@ use crate::route::{
 use crate::stream::{CatchUpLimit, Ids, Retention};
 use crate::upstream::{Resume, UpstreamSettings};
 
-pub(super) const SHARE: &[Key] = &[
-    Key::default(
+pub(super) const SHARE: &[KeySpec] = &[
+    KeySpec::default(
         "query",
         Kind::List(&Kind::Text),
         "[]",
         "Query parameters, in this order; every value of one that is repeated.",
     ),
-    Key::default("headers", Kind::List(&Kind::Text), "[]", "Request headers."),
-    Key::optional("claims", Kind::Map(&Kind::Text), "HEADER = \"claim\": sent upstream in that header."),
+    KeySpec::default("headers", Kind::List(&Kind::Text), "[]", "Request headers."),
+    KeySpec::optional("claims", Kind::Map(&Kind::Text), "HEADER = \"claim\": sent upstream in that header."),
 ];
 
-pub(super) const REPLAY: &[Key] = &[
-    Key::default("events", Kind::integer(1, 10_000_000), "1000", "Most events kept."),
-    Key::default(
+pub(super) const REPLAY: &[KeySpec] = &[
+    KeySpec::default("events", Kind::integer(1, 10_000_000), "1000", "Most events kept."),
+    KeySpec::default(
         "bytes",
         Kind::size("1KiB", "64GiB"),
         "8MiB",
         "Most bytes kept; the newest event whatever its size, until it is too old.",
     ),
-    Key::default(
+    KeySpec::default(
         "age",
         Kind::duration("10ms", "30d"),
         "10m",
         "Oldest age of an event that is kept; what is older goes within 5 s, the newest event too.",
     ),
-    Key::default("start", Kind::Text, "live", "Where a client without an id starts: \"live\", \"oldest\", \"last:N\"."),
-    Key::default("on_gap", Kind::Choice(&["oldest", "live"]), "oldest", "Where a client starts whose id is unknown."),
-    Key::default(
+    KeySpec::default(
+        "start",
+        Kind::Text,
+        "live",
+        "Where a client without an id starts: \"live\", \"oldest\", \"last:N\".",
+    ),
+    KeySpec::default(
+        "on_gap",
+        Kind::Choice(&["oldest", "live"]),
+        "oldest",
+        "Where a client starts whose id is unknown.",
+    ),
+    KeySpec::default(
         "ids",
         Kind::Choice(&["keep", "fill", "replace"]),
         "keep",
         "The upstream's ids untouched; events without one given one; or all of them replaced.",
     ),
-    Key::default(
+    KeySpec::default(
         "verdict",
         Kind::Choice(&["off", "comment", "gap", "event"]),
         "comment",
         "How the outcome of a resume is told in-band; \"gap\": comments, and an event for a gap.",
     ),
-    Key::default(
+    KeySpec::default(
         "query_id",
         Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
         r#"["last_event_id", "lastEventId"]"#,
         "Query parameters read when Last-Event-ID is absent, one name or several; the last value counts.",
     ),
-    Key::default("store", Kind::Choice(&["memory", "disk"]), "memory", "\"disk\": survives a restart; needs [store]."),
-    Key::default("read_through", Kind::Flag, "false", "Catch up an id older than the log from the upstream's history."),
-    Key::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of one catching up."),
+    KeySpec::default(
+        "store",
+        Kind::Choice(&["memory", "disk"]),
+        "memory",
+        "\"disk\": survives a restart; needs [store].",
+    ),
+    KeySpec::default(
+        "read_through",
+        Kind::Flag,
+        "false",
+        "Catch up an id older than the log from the upstream's history.",
+    ),
+    KeySpec::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of one catching up."),
 ];
 
-const READ_THROUGH: &[Key] = &[
-    Key::default("events", Kind::integer(1, 10_000_000), "10000", "Most events."),
-    Key::default("bytes", Kind::size("1KiB", "1GiB"), "8MiB", "Most bytes."),
-    Key::default("concurrent", Kind::integer(1, 10_000), "16", "How many at a time."),
+const READ_THROUGH: &[KeySpec] = &[
+    KeySpec::default("events", Kind::integer(1, 10_000_000), "10000", "Most events."),
+    KeySpec::default("bytes", Kind::size("1KiB", "1GiB"), "8MiB", "Most bytes."),
+    KeySpec::default("concurrent", Kind::integer(1, 10_000), "16", "How many at a time."),
 ];
 
-pub(super) const DELIVERY: &[Key] = &[
-    Key::default("heartbeat", Kind::duration("50ms", "10m"), "15s", "A comment after this long without an event."),
-    Key::default(
+pub(super) const DELIVERY: &[KeySpec] = &[
+    KeySpec::default("heartbeat", Kind::duration("50ms", "10m"), "15s", "A comment after this long without an event."),
+    KeySpec::default(
         "retry",
         Kind::duration("1ms", "1h"),
         "2s",
         "Advertised reconnection time while the upstream has not said its own, jittered for each client.",
     ),
-    Key::default("max_age", Kind::duration_or_zero("50ms", "30d"), "0s", "Longest life of one response. 0s: off."),
-    Key::default(
+    KeySpec::default("max_age", Kind::duration_or_zero("50ms", "30d"), "0s", "Longest life of one response. 0s: off."),
+    KeySpec::default(
         "lagged",
         Kind::Choice(&["disconnect", "skip"]),
         "disconnect",
         "A client that fell off the event log: end its response, or go on with a gap verdict.",
     ),
-    Key::default("latest", Kind::Flag, "false", "A lagging client gets only the newest event of each type."),
-    Key::default(
+    KeySpec::default("latest", Kind::Flag, "false", "A lagging client gets only the newest event of each type."),
+    KeySpec::default(
         "gather",
         Kind::duration_or_zero("1ms", "10s"),
         "0ms",
         "Wait this long for more events before writing: less work, more latency. 0ms: off.",
     ),
-    Key::default(
+    KeySpec::default(
         "linger",
         Kind::duration_or_zero("1ms", "1d"),
         "30s",
         "Upstream kept after the last subscriber left. 0s: closed at once.",
     ),
-    Key::default(
+    KeySpec::default(
         "when_down",
         Kind::Choice(&["hold", "refuse"]),
         "hold",
         "Upstream down when a client comes: 200 with heartbeats and retries, or 502, 503, 504.",
     ),
-    Key::default(
+    KeySpec::default(
         "end",
         Kind::Choice(&["clean", "cut"]),
         "clean",
         "How a response ends that its client should come back from (expired, revoked, max_age, drain, lagged, replaced); \"cut\": \
          without its last chunk, or with a reset of the HTTP/2 stream.",
     ),
-    Key::default(
+    KeySpec::default(
         "incremental",
         Kind::Flag,
         "true",
         "Send `Incremental: ?1` (RFC 10036): proxies pass on each piece at once.",
     ),
-    Key::default(
+    KeySpec::default(
         "answer_within",
         Kind::duration_or_zero("1ms", "10m"),
         "5s",
@@ -132,14 +152,14 @@ pub(super) const DELIVERY: &[Key] = &[
     ),
 ];
 
-pub(super) const CORS: &[Key] = &[
-    Key::required(
+pub(super) const CORS: &[KeySpec] = &[
+    KeySpec::required(
         "origins",
         Kind::List(&Kind::Text),
         "Exact origins, of apps too (capacitor://localhost), or \"*\" alone where there are no credentials.",
     ),
-    Key::default("credentials", Kind::Flag, "false", "Whether pages may send cookies."),
-    Key::default(
+    KeySpec::default("credentials", Kind::Flag, "false", "Whether pages may send cookies."),
+    KeySpec::default(
         "headers",
         Kind::List(&Kind::Text),
         "[]",

@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::key::{Key, Kind};
-use super::reader::{Source, Value};
+use super::key::{KeySpec, Kind};
+use super::reader::{ReferencedFile, Value};
 use super::table::Table;
 use crate::files::FileStamp;
 use crate::listen::CertificateFiles;
@@ -28,22 +28,22 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 const LARGEST: u64 = 4 << 20;
 
 /// `{ chain = "…", key = "…" }`.
-pub(super) const CERTIFICATE: &[Key] = &[
-    Key::required("chain", Kind::Text, "File of certificates in PEM, the server's or client's own first."),
-    Key::required("key", Kind::Text, "File of the private key in PEM: PKCS#8, PKCS#1 or SEC1."),
+pub(super) const CERTIFICATE: &[KeySpec] = &[
+    KeySpec::required("chain", Kind::Text, "File of certificates in PEM, the server's or client's own first."),
+    KeySpec::required("key", Kind::Text, "File of the private key in PEM: PKCS#8, PKCS#1 or SEC1."),
 ];
 
 /// `{ file = "…" }` or `{ env = "…" }`, of a header's value.
-pub(super) const HEADER_SECRET: &[Key] = &[
-    Key::optional("file", Kind::Text, "File whose content is the value, without the newline at its end."),
-    Key::optional("env", Kind::Text, "Environment variable whose content is the value, likewise."),
+pub(super) const HEADER_SECRET: &[KeySpec] = &[
+    KeySpec::optional("file", Kind::Text, "File whose content is the value, without the newline at its end."),
+    KeySpec::optional("env", Kind::Text, "Environment variable whose content is the value, likewise."),
 ];
 
 /// `{ file = "…" }` or `{ env = "…" }`, of a shared key.
-pub(super) const KEY_SECRET: &[Key] = &[
-    Key::optional("file", Kind::Text, "File whose bytes are the secret, untrimmed."),
-    Key::optional("env", Kind::Text, "Environment variable whose bytes are the secret."),
-    Key::default("encoding", Kind::Choice(&["raw", "base64"]), "raw", "How the bytes are written."),
+pub(super) const KEY_SECRET: &[KeySpec] = &[
+    KeySpec::optional("file", Kind::Text, "File whose bytes are the secret, untrimmed."),
+    KeySpec::optional("env", Kind::Text, "Environment variable whose bytes are the secret."),
+    KeySpec::default("encoding", Kind::Choice(&["raw", "base64"]), "raw", "How the bytes are written."),
 ];
 
 /// The provider of all cryptography. Named explicitly: there is no process-wide default.
@@ -73,7 +73,7 @@ pub(super) fn followed(value: &Value<'_>) -> Option<PathBuf> {
 
 fn noted(value: &Value<'_>, is_followed: bool) -> Option<PathBuf> {
     let path = path(value)?;
-    let source = Source { path: path.clone(), stamp: FileStamp::of(&path), is_followed };
+    let source = ReferencedFile { path: path.clone(), stamp: FileStamp::of(&path), is_followed };
     value.reader.read.borrow_mut().push(source);
     Some(path)
 }

@@ -12,49 +12,50 @@ use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
 
 use super::files;
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
 
-pub(super) const ISSUER: &[Key] = &[
-    Key::required("issuer", Kind::Text, "The token's iss must equal this."),
-    Key::required("audience", Kind::List(&Kind::Text), "The token's aud must contain one of these."),
-    Key::default(
+pub(super) const ISSUER: &[KeySpec] = &[
+    KeySpec::required("issuer", Kind::Text, "The token's iss must equal this."),
+    KeySpec::required("audience", Kind::List(&Kind::Text), "The token's aud must contain one of these."),
+    KeySpec::default(
         "audience_claim",
         Kind::Text,
         "aud",
         "A claim that is read where a token has no aud, as \"client_id\" of Amazon Cognito. An aud that is there must match.",
     ),
-    Key::default(
+    KeySpec::default(
         "algorithms",
         Kind::List(&Kind::Choice(NAMES)),
         "[\"ES256\", \"RS256\"]",
         "What keys from a JWKS may be used with. Never HMAC: a public key is no shared secret.",
     ),
-    Key::required("keys", Kind::List(&Kind::Table(KEY)), "Where the keys are; each table names one source."),
-    Key::default("leeway", Kind::duration_or_zero("1ms", "60s"), "5s", "Tolerance for clocks that disagree."),
-    Key::optional("typ", Kind::Text, "Required typ of the token's header, such as \"at+jwt\". Absent: any."),
+    KeySpec::required("keys", Kind::List(&Kind::Table(KEY)), "Where the keys are; each table names one source."),
+    KeySpec::default("leeway", Kind::duration_or_zero("1ms", "60s"), "5s", "Tolerance for clocks that disagree."),
+    KeySpec::optional("typ", Kind::Text, "Required typ of the token's header, such as \"at+jwt\". Absent: any."),
 ];
 
-const KEY: &[Key] = &[
-    Key::optional("jwks_url", Kind::Text, "URL of a JWKS: https, or http to a loopback address."),
-    Key::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
-    Key::optional(
+const KEY: &[KeySpec] = &[
+    KeySpec::optional("jwks_url", Kind::Text, "URL of a JWKS: https, or http to a loopback address."),
+    KeySpec::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
+    KeySpec::optional(
         "ca_file",
         Kind::Text,
         "With jwks_url: certificates in PEM that are trusted instead of the system's.",
     ),
-    Key::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
-    Key::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
-    Key::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.").secret(),
-    Key::optional(
+    KeySpec::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
+    KeySpec::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
+    KeySpec::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.")
+        .secret(),
+    KeySpec::optional(
         "algorithm",
         Kind::Choice(NAMES),
         "With pem_file or secret: the one algorithm that the key is used with.",
     ),
-    Key::optional(
+    KeySpec::optional(
         "kid",
         Kind::Text,
         "With pem_file or secret: the kid that tokens name. Absent: for those without, or with one that no other key has.",

@@ -5,7 +5,7 @@
 
 /// One key of the file.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct KeySpec {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) presence: Presence,
@@ -46,7 +46,7 @@ pub(super) enum Kind {
     /// One of these strings.
     Choice(&'static [&'static str]),
     /// A table with these keys and no others.
-    Table(&'static [Key]),
+    Table(&'static [KeySpec]),
     /// An array.
     List(&'static Kind),
     /// A table whose keys are names chosen by the user.
@@ -55,7 +55,7 @@ pub(super) enum Kind {
     Either(&'static [Kind]),
 }
 
-impl Key {
+impl KeySpec {
     pub(super) const fn required(name: &'static str, kind: Kind, words: &'static str) -> Self {
         Self { name, kind, presence: Presence::Required, words, is_secret: false }
     }
@@ -121,7 +121,7 @@ impl Kind {
     }
 
     /// The keys of the table that may stand there, directly or as items.
-    pub(super) fn keys(&self) -> &'static [Key] {
+    pub(super) fn keys(&self) -> &'static [KeySpec] {
         match self {
             Self::Table(keys) => keys,
             Self::List(kind) | Self::Map(kind) => kind.keys(),

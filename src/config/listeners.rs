@@ -3,49 +3,49 @@
 //! Certificates and keys have been read and belong together when a listener is believed. Binds nothing.
 
 use super::files;
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
 
-pub(super) const LISTENER: &[Key] = &[
-    Key::optional("name", Kind::Text, "Metric label, unique. Absent: the address."),
-    Key::optional("address", Kind::Text, "IP address and port. Port 0: the system chooses."),
-    Key::optional("systemd", Kind::Text, "Instead of an address: the name of a socket that systemd passes."),
-    Key::default(
+pub(super) const LISTENER: &[KeySpec] = &[
+    KeySpec::optional("name", Kind::Text, "Metric label, unique. Absent: the address."),
+    KeySpec::optional("address", Kind::Text, "IP address and port. Port 0: the system chooses."),
+    KeySpec::optional("systemd", Kind::Text, "Instead of an address: the name of a socket that systemd passes."),
+    KeySpec::default(
         "reuse_port",
         Kind::Flag,
         "false",
         "Let another process listen on the same address. Off, so that a second gateway fails to start.",
     ),
-    Key::default(
+    KeySpec::default(
         "proxy_protocol",
         Kind::Flag,
         "false",
         "Expect a PROXY protocol header (v1 or v2) from trusted_proxies, which must then not be empty.",
     ),
-    Key::default(
+    KeySpec::default(
         "trusted_proxies",
         Kind::List(&Kind::Text),
         "[]",
         "Networks (CIDR) whose Forwarded and X-Forwarded-For are believed.",
     ),
-    Key::optional(
+    KeySpec::optional(
         "tls",
         Kind::Table(TLS),
         "Absent: plain HTTP/1.1, and HTTP/2 with prior knowledge, for use behind a balancer.",
     ),
 ];
 
-const TLS: &[Key] = &[
-    Key::required(
+const TLS: &[KeySpec] = &[
+    KeySpec::required(
         "certificates",
         Kind::List(&Kind::Table(files::CERTIFICATE)),
         "Chosen by SNI, the first where none fits; read again when the files change.",
     ),
-    Key::default("min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "The lowest version of TLS spoken."),
-    Key::optional("client_ca", Kind::Text, "File of certificates in PEM that sign the clients': mutual TLS."),
+    KeySpec::default("min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "The lowest version of TLS spoken."),
+    KeySpec::optional("client_ca", Kind::Text, "File of certificates in PEM that sign the clients': mutual TLS."),
 ];
 
 /// All listeners, no two of one name or address.

@@ -4,7 +4,7 @@
 //! Each module owns its settings type; this one only knows how to make them from TOML. Nothing below the gateway
 //! mentions this module. All mistakes are found at once, and nothing is half-configured.
 //!
-//! Every key is declared once, in a list of `Key`s beside the code that reads it. [`schema`](schema()) and the
+//! Every key is declared once, in a list of `KeySpec`s beside the code that reads it. [`schema`](schema()) and the
 //! reader both work from these lists.
 
 mod access;
@@ -36,12 +36,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 pub use self::files::Environment;
-use self::key::{Key, Kind};
-use self::problem::Found;
+use self::key::{KeySpec, Kind};
+use self::problem::Finding;
 pub use self::problem::{Problem, Problems};
-use self::reader::{Reader, Source};
+use self::reader::{Reader, ReferencedFile};
 pub use self::schema::schema;
-pub use self::sources::Sources;
+pub use self::sources::WatchedFiles;
 use self::table::Table;
 pub use self::value::parse_duration;
 use crate::admin;
@@ -60,9 +60,9 @@ pub struct Config {
     pub watch: bool,
     /// The files whose changes only reading it again takes in, as they looked just before they were read: its own, those
     /// of secrets, and those of the upstreams' TLS.
-    pub sources: Sources,
+    pub sources: WatchedFiles,
     /// How the gateway leaves.
-    pub drain: Drain,
+    pub drain: DrainSettings,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
     /// Where the event logs of routes with `replay.store = "disk"` are kept. `None`: there are none such.
@@ -82,14 +82,14 @@ pub struct Config {
     /// What is served.
     pub routes: Vec<Arc<route::Settings>>,
     /// What is refused although its token is good.
-    pub revocations: Revocations,
+    pub revocations: RevocationSettings,
     /// All of it as it was written, defaults included and secrets not, to be shown.
     pub shown: serde_json::Value,
 }
 
 /// Three durations, three questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
+pub struct DrainSettings {
     /// Has the balancer looked away? Time between "not ready" and the first response ended. Default 0.
     pub notice: Duration,
     /// How slowly may clients leave? Default 5 s.
@@ -98,7 +98,7 @@ pub struct Drain {
     pub deadline: Duration,
 }
 
-impl Default for Drain {
+impl Default for DrainSettings {
     fn default() -> Self {
         Self { notice: Duration::ZERO, spread: Duration::from_secs(5), deadline: Duration::from_secs(30) }
     }
@@ -106,31 +106,39 @@ impl Default for Drain {
 
 /// `[revocations]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revocations {
+pub struct RevocationSettings {
     /// A file of revocations, read at start and when it changes.
     pub file: Option<PathBuf>,
     /// Most entries held. Default 100 000.
     pub entries: usize,
 }
 
-impl Default for Revocations {
+impl Default for RevocationSettings {
     fn default() -> Self {
         Self { file: None, entries: 100_000 }
     }
 }
 
 /// The whole file.
-const FILE: &[Key] = &[
-    Key::optional("server", Kind::Table(server::SERVER), "The gateway as a process."),
-    Key::optional("log", Kind::Table(server::LOG), "What is logged. The level comes from RILLGATE_LOG."),
-    Key::optional("store", Kind::Table(server::STORE), "Where event logs go with replay.store = \"disk\"."),
-    Key::optional("revocations", Kind::Table(server::REVOCATIONS), "What is refused although its token is good."),
-    Key::required("listeners", Kind::List(&Kind::Table(listeners::LISTENER)), "Where clients come in; at least one."),
-    Key::optional("admin", Kind::Table(server::ADMIN), "The operator's port. Absent: there is none."),
-    Key::optional("limits", Kind::Table(server::LIMITS), "How much of each thing is let in. None is unlimited."),
-    Key::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Who signs tokens, by name."),
-    Key::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Where events come from, by name."),
-    Key::optional("routes", Kind::List(&Kind::Table(routes::ROUTE)), "What is served; the most specific path wins."),
+const FILE: &[KeySpec] = &[
+    KeySpec::optional("server", Kind::Table(server::SERVER), "The gateway as a process."),
+    KeySpec::optional("log", Kind::Table(server::LOG), "What is logged. The level comes from RILLGATE_LOG."),
+    KeySpec::optional("store", Kind::Table(server::STORE), "Where event logs go with replay.store = \"disk\"."),
+    KeySpec::optional("revocations", Kind::Table(server::REVOCATIONS), "What is refused although its token is good."),
+    KeySpec::required(
+        "listeners",
+        Kind::List(&Kind::Table(listeners::LISTENER)),
+        "Where clients come in; at least one.",
+    ),
+    KeySpec::optional("admin", Kind::Table(server::ADMIN), "The operator's port. Absent: there is none."),
+    KeySpec::optional("limits", Kind::Table(server::LIMITS), "How much of each thing is let in. None is unlimited."),
+    KeySpec::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Who signs tokens, by name."),
+    KeySpec::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Where events come from, by name."),
+    KeySpec::optional(
+        "routes",
+        Kind::List(&Kind::Table(routes::ROUTE)),
+        "What is served; the most specific path wins.",
+    ),
 ];
 
 impl Config {
@@ -149,7 +157,7 @@ impl Config {
             Ok(text) => Self::parse(text, path),
             Err(error) => {
                 let message = "is not UTF-8".to_owned();
-                let found = Found { at: error.valid_up_to(), key: "file".to_owned(), message };
+                let found = Finding { at: error.valid_up_to(), key: "file".to_owned(), message };
                 Err(Problems::locate(path, &content, vec![found]))
             }
         };
@@ -193,7 +201,7 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     let folder = file.parent().unwrap_or(Path::new(""));
     let reader = Reader::new(folder, environment);
     let config = config(&reader.root(FILE, document.get_ref()));
-    let sources = |of: fn(&Source) -> bool| {
+    let sources = |of: fn(&ReferencedFile) -> bool| {
         reader.read.borrow().iter().filter(|source| of(source)).map(|it| (it.path.clone(), it.stamp)).collect()
     };
     let (found, asked) = reader.finish();
@@ -207,7 +215,7 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
 }
 
 /// Mistakes of syntax, without those that only follow from the one before: the parser stumbles from line to line.
-fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
+fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
     /// After an unclosed bracket every line looks wrong.
     const MOST: usize = 10;
     let mut errors: Vec<_> =
@@ -218,7 +226,7 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
     for (at, message) in errors {
         let follows = |end| text.get(end..at).is_some_and(|between| between.matches('\n').count() <= 1);
         if !end.replace(at).is_some_and(follows) {
-            found.push(Found { at, key: "syntax".to_owned(), message: message.to_owned() });
+            found.push(Finding { at, key: "syntax".to_owned(), message: message.to_owned() });
         }
     }
     found.truncate(MOST);
@@ -243,7 +251,7 @@ fn config(root: &Table<'_>) -> Config {
     let (limits, files_asked) = server::limits(&root.table("limits"));
     let issuers = issuers::issuers(root.entries("issuers"));
     let upstreams = upstreams::upstreams(root.entries("upstreams"));
-    let known = routes::Known {
+    let known = routes::References {
         issuers: &issuers,
         upstreams: &upstreams,
         has_store: root.has("store"),
@@ -253,7 +261,7 @@ fn config(root: &Table<'_>) -> Config {
     Config {
         workers,
         watch,
-        sources: Sources::default(),
+        sources: WatchedFiles::default(),
         drain,
         log_subject,
         store,

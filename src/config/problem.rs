@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::sources::Sources;
+use super::sources::WatchedFiles;
 use crate::arithmetic;
 
 /// One mistake in the file.
@@ -28,12 +28,12 @@ pub struct Problem {
 pub struct Problems {
     file: PathBuf,
     problems: Vec<Problem>,
-    sources: Sources,
+    sources: WatchedFiles,
 }
 
 /// A mistake whose position is still a byte offset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Found {
+pub(super) struct Finding {
     pub(super) at: usize,
     pub(super) key: String,
     pub(super) message: String,
@@ -41,33 +41,33 @@ pub(super) struct Found {
 
 impl Problems {
     /// Turns offsets into lines and columns.
-    pub(super) fn locate(file: &Path, content: &[u8], mut found: Vec<Found>) -> Self {
+    pub(super) fn locate(file: &Path, content: &[u8], mut found: Vec<Finding>) -> Self {
         found.sort();
         found.dedup();
         let problems = found
             .into_iter()
-            .map(|Found { at, key, message }| {
+            .map(|Finding { at, key, message }| {
                 let (line, column) = position(content, at);
                 Problem { line, column, key, message }
             })
             .collect();
-        Self { file: file.to_owned(), problems, sources: Sources::default() }
+        Self { file: file.to_owned(), problems, sources: WatchedFiles::default() }
     }
 
     /// With the files that were read, any of which may be the one to be mended.
-    pub(super) fn from(mut self, sources: Sources) -> Self {
+    pub(super) fn from(mut self, sources: WatchedFiles) -> Self {
         self.sources = sources;
         self
     }
 
     /// The files that were read, or could not be, as they looked just before.
-    pub fn sources(&self) -> &Sources {
+    pub fn sources(&self) -> &WatchedFiles {
         &self.sources
     }
 
     /// A problem of the file as a whole.
     pub(super) fn of_file(file: &Path, message: String) -> Self {
-        Self::locate(file, &[], vec![Found { at: 0, key: "file".to_owned(), message }])
+        Self::locate(file, &[], vec![Finding { at: 0, key: "file".to_owned(), message }])
     }
 
     /// The file they are in, as it was named.

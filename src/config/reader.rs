@@ -11,8 +11,8 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::files::Environment;
-use super::key::{Key, Kind};
-use super::problem::{Found, did_you_mean, nearest};
+use super::key::{KeySpec, Kind};
+use super::problem::{Finding, did_you_mean, nearest};
 use super::table::Table;
 use super::value;
 use crate::files::FileStamp;
@@ -23,16 +23,16 @@ pub(super) struct Reader<'a> {
     /// The folder that relative paths start from.
     pub(super) folder: &'a Path,
     pub(super) environment: &'a Environment<'a>,
-    problems: RefCell<Vec<Found>>,
+    problems: RefCell<Vec<Finding>>,
     /// Every file that was read, as it looked just before.
-    pub(super) read: RefCell<Vec<Source>>,
+    pub(super) read: RefCell<Vec<ReferencedFile>>,
     /// Every key that was asked for, so that a test can compare them with the declared ones.
     pub(super) asked: RefCell<BTreeSet<String>>,
 }
 
 /// A file that the configuration was made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct ReferencedFile {
     pub(super) path: PathBuf,
     /// How it looked just before it was read.
     pub(super) stamp: Option<FileStamp>,
@@ -42,7 +42,7 @@ pub(super) struct Source {
 
 /// Where a value stands.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub(super) at: usize,
     /// As a problem names it: `routes[2].auth`.
     pub(super) key: String,
@@ -54,7 +54,7 @@ pub(super) struct Place {
 #[derive(Clone)]
 pub(super) struct Value<'a> {
     pub(super) reader: &'a Reader<'a>,
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) kind: &'static Kind,
     pub(super) value: &'a DeValue<'a>,
 }
@@ -65,22 +65,22 @@ impl<'a> Reader<'a> {
     }
 
     /// The document itself.
-    pub(super) fn root(&'a self, keys: &'static [Key], entries: &'a DeTable<'a>) -> Table<'a> {
-        let place = Place { at: 0, key: String::new(), pattern: String::new() };
+    pub(super) fn root(&'a self, keys: &'static [KeySpec], entries: &'a DeTable<'a>) -> Table<'a> {
+        let place = Location { at: 0, key: String::new(), pattern: String::new() };
         Table::open(self, place, keys, entries)
     }
 
     /// Everything found so far, and the keys that were asked for.
-    pub(super) fn finish(&self) -> (Vec<Found>, BTreeSet<String>) {
+    pub(super) fn finish(&self) -> (Vec<Finding>, BTreeSet<String>) {
         (self.problems.take(), self.asked.take())
     }
 
-    pub(super) fn note(&self, place: &Place, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Found { at: place.at, key: place.key.clone(), message: message.into() });
+    pub(super) fn note(&self, place: &Location, message: impl Into<String>) {
+        self.problems.borrow_mut().push(Finding { at: place.at, key: place.key.clone(), message: message.into() });
     }
 }
 
-impl Place {
+impl Location {
     pub(super) fn child(&self, at: usize, name: &str, pattern: &str) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
         let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
@@ -129,7 +129,7 @@ impl<'a> Value<'a> {
     }
 
     /// The text of a value that is written as a string, after `parse`.
-    fn parsed<T>(&self, parse: impl Fn(&str) -> Result<T, value::Malformed>) -> Option<T> {
+    fn parsed<T>(&self, parse: impl Fn(&str) -> Result<T, value::MalformedValue>) -> Option<T> {
         let DeValue::String(text) = self.value else { return self.expected() };
         parse(text)
             .map_err(|malformed| self.problem(format!("{}{}", malformed.message, did_you_mean(malformed.suggestion))))

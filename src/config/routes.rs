@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
@@ -19,52 +19,52 @@ use crate::route::{Access, Open, Settings, ShareSettings};
 use crate::stream::{OnEnd, Policy};
 use crate::upstream::{Resume, UpstreamSettings, query_names};
 
-pub(super) const ROUTE: &[Key] = &[
-    Key::required("name", Kind::Text, "Unique; the metric label."),
-    Key::required(
+pub(super) const ROUTE: &[KeySpec] = &[
+    KeySpec::required("name", Kind::Text, "Unique; the metric label."),
+    KeySpec::required(
         "path",
         Kind::Text,
         "Which paths it answers. {capture} is one segment; a slash at the end is an empty one, compared exactly.",
     ),
-    Key::optional("host", Kind::Text, "Narrows the route to one host name. Absent: all."),
-    Key::required("upstream", Kind::Text, "Name of the upstream that the events come from."),
-    Key::optional(
+    KeySpec::optional("host", Kind::Text, "Narrows the route to one host name. Absent: all."),
+    KeySpec::required("upstream", Kind::Text, "Name of the upstream that the events come from."),
+    KeySpec::optional(
         "upstream_path",
         Kind::Text,
         "Path asked of the upstream, and perhaps a query, with captures in both. Absent: the same path.",
     ),
-    Key::required(
+    KeySpec::required(
         "auth",
         Kind::Either(&[Kind::Choice(&["public"]), Kind::Table(access::AUTH)]),
         "\"public\": everyone. Else a table of rules that a token must satisfy.",
     ),
-    Key::default(
+    KeySpec::default(
         "open",
         Kind::Choice(&["on-demand", "always"]),
         "on-demand",
         "Whether the stream is open without subscribers. \"always\" is for routes that are a single stream.",
     ),
-    Key::default(
+    KeySpec::default(
         "on_end",
         Kind::Choice(&["reconnect", "complete"]),
         "reconnect",
         "What it means that the upstream ends its response: an interruption, or that all is said.",
     ),
-    Key::default(
+    KeySpec::default(
         "soft_refusal",
         Kind::Flag,
         "false",
         "Answer 429 and 503 to an event-stream request as 200 with a jittered retry, a reason and an end.",
     ),
-    Key::optional("share", Kind::Table(delivery::SHARE), "What else makes two clients different streams."),
-    Key::optional("replay", Kind::Table(delivery::REPLAY), "How much is kept, and how clients resume."),
-    Key::optional("delivery", Kind::Table(delivery::DELIVERY), "How events reach clients."),
-    Key::optional("cors", Kind::Table(delivery::CORS), "Which pages of other origins may read the route."),
+    KeySpec::optional("share", Kind::Table(delivery::SHARE), "What else makes two clients different streams."),
+    KeySpec::optional("replay", Kind::Table(delivery::REPLAY), "How much is kept, and how clients resume."),
+    KeySpec::optional("delivery", Kind::Table(delivery::DELIVERY), "How events reach clients."),
+    KeySpec::optional("cors", Kind::Table(delivery::CORS), "Which pages of other origins may read the route."),
 ];
 
 /// What routes refer to.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct References<'a> {
     pub(super) issuers: &'a BTreeMap<String, Arc<IssuerSettings>>,
     pub(super) upstreams: &'a BTreeMap<String, Arc<UpstreamSettings>>,
     /// Whether there is a `[store]`.
@@ -74,7 +74,7 @@ pub(super) struct Known<'a> {
 }
 
 /// All routes, in the order of the file.
-pub(super) fn routes(values: &[Value<'_>], known: Known<'_>) -> Vec<Arc<Settings>> {
+pub(super) fn routes(values: &[Value<'_>], known: References<'_>) -> Vec<Arc<Settings>> {
     let mut found = Vec::new();
     let mut seen: Vec<(Option<String>, Option<String>, Option<PathPattern>)> = Vec::new();
     for value in values {
@@ -107,7 +107,7 @@ fn pattern(value: &Value<'_>) -> Option<PathPattern> {
 
 fn route(
     table: &Table<'_>,
-    known: Known<'_>,
+    known: References<'_>,
     name: String,
     host: Option<String>,
     path: Option<PathPattern>,

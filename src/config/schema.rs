@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::FILE;
-use super::key::{Key, Kind, Presence};
+use super::key::{KeySpec, Kind, Presence};
 
 /// The JSON Schema of the configuration file.
 pub fn schema() -> Value {
@@ -17,7 +17,7 @@ pub fn schema() -> Value {
     schema
 }
 
-fn table(keys: &[Key]) -> Value {
+fn table(keys: &[KeySpec]) -> Value {
     let properties: Map<_, _> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let required = keys.iter().filter(|key| key.presence == Presence::Required).map(|key| key.name);
     let required: Vec<_> = required.collect();
@@ -28,7 +28,7 @@ fn table(keys: &[Key]) -> Value {
     schema
 }
 
-fn property(key: &Key) -> Value {
+fn property(key: &KeySpec) -> Value {
     let mut schema = kind(&key.kind);
     let mut words = key.words.to_owned();
     if let Some(bounds) = bounds(&key.kind) {

@@ -5,35 +5,40 @@
 use std::thread::available_parallelism;
 
 use super::files;
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::table::Table;
-use super::{Drain, Revocations};
+use super::{DrainSettings, RevocationSettings};
 use crate::admin;
 use crate::auth;
 use crate::limits::{Limits, SubjectOverflow};
 use crate::store;
 
-pub(super) const SERVER: &[Key] = &[
-    Key::default("workers", Kind::integer(0, 1024), "0", "Threads, each with its own runtime. 0: one for each core."),
-    Key::default("watch", Kind::Flag, "true", "Reload when this file, or a file it names, has changed."),
-    Key::optional("drain", Kind::Table(DRAIN), "How the gateway leaves: three durations, three questions."),
+pub(super) const SERVER: &[KeySpec] = &[
+    KeySpec::default(
+        "workers",
+        Kind::integer(0, 1024),
+        "0",
+        "Threads, each with its own runtime. 0: one for each core.",
+    ),
+    KeySpec::default("watch", Kind::Flag, "true", "Reload when this file, or a file it names, has changed."),
+    KeySpec::optional("drain", Kind::Table(DRAIN), "How the gateway leaves: three durations, three questions."),
 ];
 
-const DRAIN: &[Key] = &[
-    Key::default(
+const DRAIN: &[KeySpec] = &[
+    KeySpec::default(
         "notice",
         Kind::duration_or_zero("1ms", "1h"),
         "0s",
         "Has the balancer looked away? Between being unready and the first response ended. 0s: no wait.",
     ),
-    Key::default(
+    KeySpec::default(
         "spread",
         Kind::duration_or_zero("1ms", "1h"),
         "5s",
         "How slowly may clients leave? Each at its own moment within this, also a single one. 0s: all at once. Where deadline is shorter and this is absent: the deadline.",
     ),
-    Key::default(
+    KeySpec::default(
         "deadline",
         Kind::duration("10ms", "1h"),
         "30s",
@@ -41,12 +46,12 @@ const DRAIN: &[Key] = &[
     ),
 ];
 
-pub(super) const LOG: &[Key] =
-    &[Key::default("subject", Kind::Flag, "false", "Write the token's subject into access lines.")];
+pub(super) const LOG: &[KeySpec] =
+    &[KeySpec::default("subject", Kind::Flag, "false", "Write the token's subject into access lines.")];
 
-pub(super) const STORE: &[Key] = &[
-    Key::default("path", Kind::Text, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
-    Key::default(
+pub(super) const STORE: &[KeySpec] = &[
+    KeySpec::default("path", Kind::Text, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
+    KeySpec::default(
         "bytes",
         Kind::size("1MiB", "1024GiB"),
         "1GiB",
@@ -54,19 +59,23 @@ pub(super) const STORE: &[Key] = &[
     ),
 ];
 
-pub(super) const REVOCATIONS: &[Key] = &[
-    Key::optional("file", Kind::Text, "File of revocations, read again when it changes. Absent: only those posted."),
-    Key::default("entries", Kind::integer(1, 10_000_000), "100000", "Most entries held."),
+pub(super) const REVOCATIONS: &[KeySpec] = &[
+    KeySpec::optional(
+        "file",
+        Kind::Text,
+        "File of revocations, read again when it changes. Absent: only those posted.",
+    ),
+    KeySpec::default("entries", Kind::integer(1, 10_000_000), "100000", "Most entries held."),
 ];
 
-pub(super) const ADMIN: &[Key] = &[
-    Key::default(
+pub(super) const ADMIN: &[KeySpec] = &[
+    KeySpec::default(
         "address",
         Kind::Text,
         "127.0.0.1:9464",
         "Address and port of the operator's port: never a listener's.",
     ),
-    Key::default(
+    KeySpec::default(
         "hosts",
         Kind::List(&Kind::Text),
         "[]",
@@ -77,71 +86,71 @@ pub(super) const ADMIN: &[Key] = &[
 const MANY: Kind = Kind::integer(1, 10_000_000);
 const PATIENCE: Kind = Kind::duration("100ms", "10m");
 
-pub(super) const LIMITS: &[Key] = &[
-    Key::default("connections", MANY, "100000", "Open client connections, all listeners together."),
-    Key::default(
+pub(super) const LIMITS: &[KeySpec] = &[
+    KeySpec::default("connections", MANY, "100000", "Open client connections, all listeners together."),
+    KeySpec::default(
         "connections_per_ip",
         MANY,
         "1000",
         "Open client connections from one address (IPv6: one /64), and subscriptions of one address that a trusted proxy forwards for.",
     ),
-    Key::default("subscribers", MANY, "100000", "Open subscriptions, all streams together."),
-    Key::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
-    Key::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),
-    Key::default("handshake_timeout", PATIENCE, "10s", "For a TLS handshake, and for the HTTP/2 preface."),
-    Key::default("header_timeout", PATIENCE, "10s", "For a complete request head."),
-    Key::default(
+    KeySpec::default("subscribers", MANY, "100000", "Open subscriptions, all streams together."),
+    KeySpec::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
+    KeySpec::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),
+    KeySpec::default("handshake_timeout", PATIENCE, "10s", "For a TLS handshake, and for the HTTP/2 preface."),
+    KeySpec::default("header_timeout", PATIENCE, "10s", "For a complete request head."),
+    KeySpec::default(
         "idle_timeout",
         Kind::duration("100ms", "1h"),
         "60s",
         "A kept-alive connection without a request is closed after this.",
     ),
     // hyper has no smaller buffer for a head.
-    Key::default("header_bytes", Kind::size("8KiB", "1MiB"), "32KiB", "Most bytes in a request head."),
-    Key::default(
+    KeySpec::default("header_bytes", Kind::size("8KiB", "1MiB"), "32KiB", "Most bytes in a request head."),
+    KeySpec::default(
         "token_bytes",
         Kind::size("1KiB", "512KiB"),
         "16KiB",
         "Longest token; a longer one is refused with 401. Where header_bytes is smaller and this is absent: half of that.",
     ),
-    Key::default("headers", Kind::integer(8, 1000), "100", "Most fields in a request head."),
-    Key::default(
+    KeySpec::default("headers", Kind::integer(8, 1000), "100", "Most fields in a request head."),
+    KeySpec::default(
         "stall_timeout",
         Kind::duration("100ms", "1h"),
         "30s",
         "A client that takes no bytes for this long, while some are waiting, is cut off.",
     ),
-    Key::default(
+    KeySpec::default(
         "send_buffer",
         Kind::size("4KiB", "16MiB"),
         "16KiB",
         "Most unsent bytes held for one client outside the shared event log.",
     ),
-    Key::default(
+    KeySpec::default(
         "memory",
         Kind::Memory,
         "80%",
         "For all event logs, whose oldest events then go, and for the process, which then answers new subscriptions with 503.",
     ),
-    Key::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
-    Key::default(
+    KeySpec::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
+    KeySpec::default(
         "subject_overflow",
         Kind::Choice(&["refuse", "replace"]),
         "refuse",
         "One subscription more of a subject at its limit: 429, or it gets the place of its oldest that has bytes waiting for its client, else of its oldest of the same stream.",
     ),
-    Key::default(
+    KeySpec::default(
         "resets_per_connection",
         MANY,
         "1000",
         "HTTP/2 streams of one connection that its client resets, in a minute: more, and it is asked to leave (GOAWAY), and closed when it goes on. Connections of trusted proxies are exempt.",
     ),
-    Key::default("accepts_per_second", Kind::integer(1, 1_000_000), "10000", "Connections accepted in a second."),
-    Key::default("handshakes_per_second", Kind::integer(1, 1_000_000), "2000", "TLS handshakes begun in a second."),
+    KeySpec::default("accepts_per_second", Kind::integer(1, 1_000_000), "10000", "Connections accepted in a second."),
+    KeySpec::default("handshakes_per_second", Kind::integer(1, 1_000_000), "2000", "TLS handshakes begun in a second."),
 ];
 
 /// `[server]`.
-pub(super) fn server(table: &Table<'_>) -> (usize, bool, Drain) {
+pub(super) fn server(table: &Table<'_>) -> (usize, bool, DrainSettings) {
     let workers = match table.count("workers") {
         0 => available_parallelism().map_or(1, usize::from),
         workers => workers,
@@ -153,7 +162,7 @@ pub(super) fn server(table: &Table<'_>) -> (usize, bool, Drain) {
         drain.problem("deadline", "is shorter than spread: clients would be cut off while they are asked to leave");
     }
     spread = spread.min(deadline);
-    (workers, table.flag("watch"), Drain { notice: drain.duration("notice"), spread, deadline })
+    (workers, table.flag("watch"), DrainSettings { notice: drain.duration("notice"), spread, deadline })
 }
 
 /// `[store]`.
@@ -171,7 +180,7 @@ pub(super) fn store(table: &Table<'_>) -> store::Settings {
 }
 
 /// `[revocations]`.
-pub(super) fn revocations(table: &Table<'_>) -> Revocations {
+pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
     let file = table.get("file").and_then(|value| {
         let path = files::followed(&value)?;
         if let Err(error) = auth::revocations_from_file(&path) {
@@ -179,7 +188,7 @@ pub(super) fn revocations(table: &Table<'_>) -> Revocations {
         }
         Some(path)
     });
-    Revocations { file, entries: table.count("entries") }
+    RevocationSettings { file, entries: table.count("entries") }
 }
 
 /// `[admin]`.

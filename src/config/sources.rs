@@ -9,9 +9,9 @@ use crate::files::{FilePoller, FileStamp};
 
 /// See the module.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Sources(Vec<(PathBuf, Option<FileStamp>)>);
+pub struct WatchedFiles(Vec<(PathBuf, Option<FileStamp>)>);
 
-impl Sources {
+impl WatchedFiles {
     pub(super) fn add(&mut self, path: PathBuf, stamp: Option<FileStamp>) {
         self.0.push((path, stamp));
     }
@@ -22,13 +22,13 @@ impl Sources {
     }
 }
 
-impl FromIterator<(PathBuf, Option<FileStamp>)> for Sources {
+impl FromIterator<(PathBuf, Option<FileStamp>)> for WatchedFiles {
     fn from_iter<T: IntoIterator<Item = (PathBuf, Option<FileStamp>)>>(files: T) -> Self {
         Self(files.into_iter().collect())
     }
 }
 
-impl fmt::Debug for Sources {
+impl fmt::Debug for WatchedFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} files", self.0.len())
     }

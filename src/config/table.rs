@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::key::{Key, Kind, Presence};
+use super::key::{KeySpec, Kind, Presence};
 use super::problem::{did_you_mean, nearest};
-use super::reader::{Place, Reader, Value};
+use super::reader::{Location, Reader, Value};
 use super::value;
 use crate::limits::Memory;
 
@@ -17,20 +17,25 @@ use crate::limits::Memory;
 #[derive(Clone)]
 pub(super) struct Table<'a> {
     pub(super) reader: &'a Reader<'a>,
-    place: Place,
-    keys: &'static [Key],
+    place: Location,
+    keys: &'static [KeySpec],
     entries: Option<&'a DeTable<'a>>,
     /// Something else stands in its place: what is missing in it is nobody's concern.
     is_wrong: bool,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn open(reader: &'a Reader<'a>, place: Place, keys: &'static [Key], entries: &'a DeTable<'a>) -> Self {
+    pub(super) fn open(
+        reader: &'a Reader<'a>,
+        place: Location,
+        keys: &'static [KeySpec],
+        entries: &'a DeTable<'a>,
+    ) -> Self {
         for name in entries.keys() {
             if keys.iter().any(|key| key.name == name.get_ref()) {
                 continue;
             }
-            let inside = |key: &&Key| key.kind.keys().iter().any(|inner| inner.name == name.get_ref());
+            let inside = |key: &&KeySpec| key.kind.keys().iter().any(|inner| inner.name == name.get_ref());
             let meant = nearest(name.get_ref(), keys.iter().map(|key| key.name)).map(str::to_owned);
             let meant =
                 meant.or_else(|| keys.iter().find(inside).map(|key| format!("{}.{}", key.name, name.get_ref())));
@@ -41,11 +46,11 @@ impl<'a> Table<'a> {
     }
 
     /// What goes on in place of a table that is none: every key at its default, nothing said to be missing.
-    pub(super) fn wrong(reader: &'a Reader<'a>, place: Place, keys: &'static [Key]) -> Self {
+    pub(super) fn wrong(reader: &'a Reader<'a>, place: Location, keys: &'static [KeySpec]) -> Self {
         Self { reader, place, keys, entries: None, is_wrong: true }
     }
 
-    fn key(&self, name: &str) -> &'static Key {
+    fn key(&self, name: &str) -> &'static KeySpec {
         let declared = self.keys.iter().find(|key| key.name == name);
         declared.unwrap_or_else(|| panic!("{name} is read but not declared in {:?}", self.place.pattern))
     }
@@ -61,7 +66,7 @@ impl<'a> Table<'a> {
             }
             return None;
         };
-        let place = Place { at: spanned.span().start, ..asked };
+        let place = Location { at: spanned.span().start, ..asked };
         Some(Value { reader: self.reader, place, kind: &key.kind, value: spanned.get_ref() })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::key::{Key, Kind, Presence};
+use super::key::{KeySpec, Kind, Presence};
 use super::*;
 
 /// A folder with every file that the texts here and those in `config/` name.
@@ -103,8 +103,8 @@ fn declared_defaults_are_those_of_the_types() {
     let route = &config.routes[0];
 
     assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.drain, Drain::default());
-    assert_eq!(config.revocations, Revocations::default());
+    assert_eq!(config.drain, DrainSettings::default());
+    assert_eq!(config.revocations, RevocationSettings::default());
     assert_eq!(route.stream, crate::stream::Policy::default());
     assert_eq!(route.share, route::ShareSettings::default());
     assert_eq!(route.upstream.backoff, crate::backoff::Backoff::default());
@@ -113,7 +113,7 @@ fn declared_defaults_are_those_of_the_types() {
 }
 
 /// Paths of all declared keys, with `[]` for items and `*` for chosen names.
-fn declared(keys: &'static [Key], path: &str, found: &mut BTreeSet<String>) {
+fn declared(keys: &'static [KeySpec], path: &str, found: &mut BTreeSet<String>) {
     fn inside(kind: &'static Kind, path: &str, found: &mut BTreeSet<String>) {
         match kind {
             Kind::Table(keys) => declared(keys, path, found),
@@ -230,7 +230,7 @@ fn the_reference_explains_every_key() {
 
 #[test]
 fn the_reference_names_the_bounds_that_are_declared() {
-    fn bounded(keys: &'static [Key], found: &mut Vec<(&'static str, String)>) {
+    fn bounded(keys: &'static [KeySpec], found: &mut Vec<(&'static str, String)>) {
         for key in keys {
             match key.kind {
                 Kind::Integer { least, most } => found.push((key.name, format!("{least} to {most}"))),

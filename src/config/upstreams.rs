@@ -15,72 +15,72 @@ use url::Url;
 
 use super::distinct::Distinct;
 use super::files;
-use super::key::{Key, Kind};
+use super::key::{KeySpec, Kind};
 use super::names;
 use super::reader::Value;
 use super::table::Table;
 use crate::backoff::Backoff;
 use crate::upstream::{Origin, Resume, UpstreamSettings};
 
-pub(super) const UPSTREAM: &[Key] = &[
-    Key::required(
+pub(super) const UPSTREAM: &[KeySpec] = &[
+    KeySpec::required(
         "urls",
         Kind::List(&Kind::Text),
         "Base URLs, perhaps with a path and a query, tried in order on each connect.",
     ),
-    Key::optional(
+    KeySpec::optional(
         "headers",
         Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(files::HEADER_SECRET)])),
         "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
     )
     .secret(),
-    Key::optional("resume", Kind::Table(RESUME), "Where the last completed id goes. Absent: in the header Last-Event-ID."),
-    Key::default(
+    KeySpec::optional("resume", Kind::Table(RESUME), "Where the last completed id goes. Absent: in the header Last-Event-ID."),
+    KeySpec::default(
         "connect_timeout",
         Kind::duration("10ms", "5m"),
         "3s",
         "TCP and TLS must be established within this; the addresses of a name share it. Resolving may take as long again.",
     ),
-    Key::default(
+    KeySpec::default(
         "open_timeout",
         Kind::duration("10ms", "10m"),
         "60s",
         "Response headers must have come within this, whether or not clients wait.",
     ),
-    Key::default(
+    KeySpec::default(
         "idle_timeout",
         Kind::duration_or_zero("10ms", "1d"),
         "0s",
         "No bytes, comments included, for this long: reconnect. 0s: off.",
     ),
-    Key::optional("backoff", Kind::Table(BACKOFF), "Delays between attempts, with full jitter."),
-    Key::default(
+    KeySpec::optional("backoff", Kind::Table(BACKOFF), "Delays between attempts, with full jitter."),
+    KeySpec::default(
         "max_event",
         Kind::size("64B", "256MiB"),
         "1MiB",
         "A larger event is left out, and told as a gap.",
     ),
-    Key::optional("tls", Kind::Table(TLS), "How to speak TLS with https URLs."),
+    KeySpec::optional("tls", Kind::Table(TLS), "How to speak TLS with https URLs."),
 ];
 
-const RESUME: &[Key] = &[
-    Key::optional("header", Kind::Text, "In this header."),
-    Key::optional("query", Kind::Text, "In this query parameter, percent-encoded."),
+const RESUME: &[KeySpec] = &[
+    KeySpec::optional("header", Kind::Text, "In this header."),
+    KeySpec::optional("query", Kind::Text, "In this query parameter, percent-encoded."),
 ];
 
-const BACKOFF: &[Key] = &[
-    Key::default(
+const BACKOFF: &[KeySpec] = &[
+    KeySpec::default(
         "initial",
         Kind::duration("1ms", "1h"),
         "500ms",
         "Upper bound of the first delay; the upstream's own retry takes its place. Where max is shorter and this is absent: max.",
     ),
-    Key::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay; not below initial."),
+    KeySpec::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay; not below initial."),
 ];
 
-const TLS: &[Key] = &[
-    Key::optional("ca_file", Kind::Text, "File of certificates in PEM that are trusted instead of the system's."),
-    Key::optional("client_certificate", Kind::Table(files::CERTIFICATE), "Shown to upstreams that ask for one."),
+const TLS: &[KeySpec] = &[
+    KeySpec::optional("ca_file", Kind::Text, "File of certificates in PEM that are trusted instead of the system's."),
+    KeySpec::optional("client_certificate", Kind::Table(files::CERTIFICATE), "Shown to upstreams that ask for one."),
 ];
 
 /// All upstreams by name. An upstream with mistakes is there too, so that routes are not blamed for it.

@@ -8,7 +8,7 @@ use crate::limits::Memory;
 
 /// Why a text is no value, and what was probably meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub(super) struct MalformedValue {
     pub(super) message: &'static str,
     pub(super) suggestion: Option<String>,
 }
@@ -66,34 +66,34 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Reads `500ms`, `1.5s`, `10m`, `2h`, `1d`.
-pub(super) fn duration(text: &str) -> Result<Duration, Malformed> {
+pub(super) fn duration(text: &str) -> Result<Duration, MalformedValue> {
     const MESSAGE: &str = "is not a duration: a number and a unit among ms, s, m, h and d, such as \"15s\"";
     let nanoseconds = scaled(text, TIME_UNITS, MESSAGE)?;
     let seconds = u64::try_from(nanoseconds / SECOND);
-    let seconds = seconds.map_err(|_| Malformed { message: "is too long a duration", suggestion: None })?;
+    let seconds = seconds.map_err(|_| MalformedValue { message: "is too long a duration", suggestion: None })?;
     Ok(Duration::new(seconds, (nanoseconds % SECOND) as u32))
 }
 
 /// Reads `100B`, `64KiB`, `1.5MiB`, `1GiB`.
-pub(super) fn size(text: &str) -> Result<u64, Malformed> {
+pub(super) fn size(text: &str) -> Result<u64, MalformedValue> {
     const MESSAGE: &str = "is not a size: a number and a unit among B, KiB, MiB and GiB, such as \"64KiB\"";
     let bytes = scaled(text, SIZE_UNITS, MESSAGE)? / FINE;
-    u64::try_from(bytes).map_err(|_| Malformed { message: "is too large a size", suggestion: None })
+    u64::try_from(bytes).map_err(|_| MalformedValue { message: "is too large a size", suggestion: None })
 }
 
 /// Reads `80%` or a size.
-pub(super) fn memory(text: &str) -> Result<Memory, Malformed> {
+pub(super) fn memory(text: &str) -> Result<Memory, MalformedValue> {
     let Some(percent) = text.strip_suffix('%') else { return size(text).map(Memory::Bytes) };
     match percent.parse() {
         Ok(percent @ 1..=100) if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Memory::Percent(percent)),
-        _ => Err(Malformed { message: "is not a share: 1% to 100%", suggestion: None }),
+        _ => Err(MalformedValue { message: "is not a share: 1% to 100%", suggestion: None }),
     }
 }
 
-fn scaled(text: &str, units: &[(&str, u128)], message: &'static str) -> Result<u128, Malformed> {
+fn scaled(text: &str, units: &[(&str, u128)], message: &'static str) -> Result<u128, MalformedValue> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let malformed = |suggestion| Malformed { message, suggestion };
+    let malformed = |suggestion| MalformedValue { message, suggestion };
     let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(decimals) || decimals.len() > 9 {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_slip_has_a_suggestion() {
-        let suggestion = |result: Result<u64, Malformed>| result.expect_err("a slip").suggestion;
+        let suggestion = |result: Result<u64, MalformedValue>| result.expect_err("a slip").suggestion;
 
         assert_eq!(suggestion(size("8MB")).as_deref(), Some("8MiB"));
         assert_eq!(suggestion(size("64k")).as_deref(), Some("64KiB"));
