@@ -11,9 +11,9 @@ use crate::sse::EventId;
 
 /// Bytes in the making.
 #[derive(Debug, Default)]
-pub struct Sheet(Vec<u8>);
+pub struct RecordEncoder(Vec<u8>);
 
-impl Sheet {
+impl RecordEncoder {
     /// Writes one byte.
     pub fn byte(&mut self, value: u8) -> &mut Self {
         self.0.push(value);
@@ -48,9 +48,9 @@ impl Sheet {
 
 /// Bytes being read.
 #[derive(Debug)]
-pub struct Reading<'a>(&'a [u8]);
+pub struct RecordDecoder<'a>(&'a [u8]);
 
-impl<'a> Reading<'a> {
+impl<'a> RecordDecoder<'a> {
     /// Begins, if the checksum is right.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;

@@ -4,7 +4,7 @@ use std::io;
 
 /// Why the file cannot be used, or not now.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum StoreFault {
     /// Another process has it.
     #[error("another process has the store open")]
     Locked,
@@ -19,7 +19,7 @@ pub enum Fault {
     Unusable(String),
 }
 
-impl Fault {
+impl StoreFault {
     /// A short name for metrics.
     pub fn label(&self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Fault {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for StoreFault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
@@ -41,7 +41,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-impl From<redb::Error> for Fault {
+impl From<redb::Error> for StoreFault {
     fn from(error: redb::Error) -> Self {
         match error {
             redb::Error::Io(error) => error.into(),
@@ -59,7 +59,7 @@ impl From<redb::Error> for Fault {
 
 macro_rules! from_redb {
     ($($error:ident),*) => {
-        $(impl From<redb::$error> for Fault {
+        $(impl From<redb::$error> for StoreFault {
             fn from(error: redb::$error) -> Self {
                 redb::Error::from(error).into()
             }

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::fault::Fault;
+use super::fault::StoreFault;
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
@@ -46,13 +46,13 @@ impl Folder {
     /// Makes the folder if it is not there, and takes it.
     ///
     /// # Errors
-    /// [`Fault::Locked`] while another process has it; else what the system says.
-    pub fn take(path: &Path) -> Result<Self, Fault> {
+    /// [`StoreFault::Locked`] while another process has it; else what the system says.
+    pub fn take(path: &Path) -> Result<Self, StoreFault> {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
         let lock = open(&path.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Fault::Locked),
+            Err(TryLockError::WouldBlock) => Err(StoreFault::Locked),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }

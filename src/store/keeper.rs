@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::{Moment, milliseconds};
-use super::fault::Fault;
+use super::fault::StoreFault;
 use super::inbox::Stored;
-use super::ledger::Page;
+use super::ledger::WriteTxn;
 use super::record::Record;
 use super::segment;
-use super::shelf::Books;
+use super::shelf::StoreIndex;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// One open stream.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct StreamPersister {
     /// What both sides know.
     pub stored: Arc<Stored>,
     /// Added to an offset in the log it makes the entry's number in the file. Wraps.
@@ -45,7 +45,7 @@ struct Segment {
     newest: u64,
 }
 
-impl Keeper {
+impl StreamPersister {
     /// For a stream of whose past nothing is known yet.
     pub fn new(stored: Arc<Stored>) -> Self {
         Self { stored, shift: 0, number: None, place: None }
@@ -59,10 +59,10 @@ impl Keeper {
     /// Takes up what is stored under the stream's key, if it is still to be kept. From then on it is not whole.
     pub fn restore(
         &mut self,
-        page: &mut Page<'_>,
-        books: &mut Books,
+        page: &mut WriteTxn<'_>,
+        books: &mut StoreIndex,
         now: Moment,
-    ) -> Result<Option<StoredStream>, Fault> {
+    ) -> Result<Option<StoredStream>, StoreFault> {
         let key = self.stored.key;
         let Some(mut record) = page.record(&key)? else { return Ok(None) };
         if record.is_over(now.wall) {
@@ -93,13 +93,13 @@ impl Keeper {
     /// more. The last write has no such bound, and leaves the stream whole.
     pub fn write(
         &mut self,
-        page: &mut Page<'_>,
-        books: &mut Books,
+        page: &mut WriteTxn<'_>,
+        books: &mut StoreIndex,
         stream: &EventStream,
         is_last: bool,
         room: &mut usize,
         now: Moment,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, StoreFault> {
         self.stored.look();
         let key = self.stored.key;
         let progress = stream.progress();
@@ -161,7 +161,7 @@ impl Keeper {
     }
 
     /// For a stream that has not gone on with what is stored, and may never: that stays as it was found.
-    fn leave(&mut self, page: &mut Page<'_>, books: &mut Books, is_last: bool) -> Result<(), Fault> {
+    fn leave(&mut self, page: &mut WriteTxn<'_>, books: &mut StoreIndex, is_last: bool) -> Result<(), StoreFault> {
         let Some(place) = self.place.as_mut().filter(|_| is_last) else { return Ok(()) };
         place.record.is_whole = place.was_whole;
         books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
@@ -171,11 +171,11 @@ impl Keeper {
     /// has gone on with the same one.
     fn find_place(
         &mut self,
-        page: &mut Page<'_>,
-        books: &mut Books,
+        page: &mut WriteTxn<'_>,
+        books: &mut StoreIndex,
         stream: &EventStream,
         now: Moment,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), StoreFault> {
         let key = self.stored.key;
         let seed = stream.fingerprints().seed();
         let is_own = |record: &Record| self.number == Some(record.number) && record.seed == seed;
@@ -220,7 +220,7 @@ impl Keeper {
     }
 
     /// Gives up the oldest segment.
-    pub fn give_up_oldest(&mut self, page: &mut Page<'_>, books: &mut Books) -> Result<(), Fault> {
+    pub fn give_up_oldest(&mut self, page: &mut WriteTxn<'_>, books: &mut StoreIndex) -> Result<(), StoreFault> {
         let Some(place) = self.place.as_mut() else { return Ok(()) };
         place.drop_oldest(page)?;
         books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
@@ -228,7 +228,7 @@ impl Keeper {
 }
 
 impl Place {
-    fn drop_oldest(&mut self, page: &mut Page<'_>) -> Result<(), Fault> {
+    fn drop_oldest(&mut self, page: &mut WriteTxn<'_>) -> Result<(), StoreFault> {
         match self.segments.pop_front() {
             Some(oldest) => page.remove_segment(self.record.number, oldest.first),
             None => Ok(()),
@@ -279,8 +279,8 @@ fn piece(stream: &EventStream, next: Offset) -> (Option<Piece>, Offset) {
 }
 
 /// All that is stored of a stream, which must be one piece.
-fn read(page: &Page<'_>, record: &Record, now: Moment) -> Result<(LogSnapshot, VecDeque<Segment>), Fault> {
-    let corrupt = |what: &str| Fault::Corrupt(what.to_owned());
+fn read(page: &WriteTxn<'_>, record: &Record, now: Moment) -> Result<(LogSnapshot, VecDeque<Segment>), StoreFault> {
+    let corrupt = |what: &str| StoreFault::Corrupt(what.to_owned());
     let mut segments = VecDeque::new();
     let mut whole: Option<LogSnapshot> = None;
     for (first, bytes) in page.segments(record.number)? {

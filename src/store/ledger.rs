@@ -8,25 +8,25 @@ use std::fs::File;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 
-use super::fault::Fault;
+use super::fault::StoreFault;
 use super::record::{Record, StoreKey};
 
 /// The open file.
 #[derive(Debug)]
-pub struct Ledger(Database);
+pub struct Db(Database);
 
 /// The tables within a transaction.
-pub struct Page<'t> {
+pub struct WriteTxn<'t> {
     streams: Table<'t, &'static [u8; 32], &'static [u8]>,
     segments: Table<'t, (u64, u64), &'static [u8]>,
 }
 
-impl Ledger {
+impl Db {
     /// Opens the file, or makes it of an empty one. Repairs what a killed process left.
     ///
     /// # Errors
-    /// See [`Fault`].
-    pub fn open(file: File) -> Result<Self, Fault> {
+    /// See [`StoreFault`].
+    pub fn open(file: File) -> Result<Self, StoreFault> {
         let mut builder = Database::builder();
         // A page that was damaged makes later readers panic: better found now, for the price of reading the file once.
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
@@ -39,8 +39,8 @@ impl Ledger {
     /// Shows every record.
     ///
     /// # Errors
-    /// See [`Fault`].
-    pub fn records(&self, mut show: impl FnMut(StoreKey, Record)) -> Result<(), Fault> {
+    /// See [`StoreFault`].
+    pub fn records(&self, mut show: impl FnMut(StoreKey, Record)) -> Result<(), StoreFault> {
         let reading = self.0.begin_read()?;
         for row in reading.open_table(STREAMS)?.iter()? {
             let (key, bytes) = row?;
@@ -52,12 +52,12 @@ impl Ledger {
     /// Does all of `act` or nothing, and returns when it is on disk.
     ///
     /// # Errors
-    /// See [`Fault`]; whether it was done is then not known.
-    pub fn write<T>(&self, act: impl FnOnce(&mut Page<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+    /// See [`StoreFault`]; whether it was done is then not known.
+    pub fn write<T>(&self, act: impl FnOnce(&mut WriteTxn<'_>) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
         let transaction = self.0.begin_write()?;
         let outcome = {
             let mut page =
-                Page { streams: transaction.open_table(STREAMS)?, segments: transaction.open_table(SEGMENTS)? };
+                WriteTxn { streams: transaction.open_table(STREAMS)?, segments: transaction.open_table(SEGMENTS)? };
             act(&mut page)?
         };
         transaction.commit()?;
@@ -65,39 +65,40 @@ impl Ledger {
     }
 }
 
-impl Page<'_> {
+impl WriteTxn<'_> {
     /// The record of a stream.
-    pub fn record(&self, key: &StoreKey) -> Result<Option<Record>, Fault> {
+    pub fn record(&self, key: &StoreKey) -> Result<Option<Record>, StoreFault> {
         self.streams.get(&key.0)?.map(|bytes| record(bytes.value())).transpose()
     }
 
     /// Puts a stream's record in place.
-    pub fn put_record(&mut self, key: &StoreKey, record: &Record) -> Result<(), Fault> {
+    pub fn put_record(&mut self, key: &StoreKey, record: &Record) -> Result<(), StoreFault> {
         self.streams.insert(&key.0, record.encode().as_slice())?;
         Ok(())
     }
 
     /// Forgets a stream and its segments.
-    pub fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), Fault> {
+    pub fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), StoreFault> {
         self.streams.remove(&key.0)?;
         self.segments.retain_in(every(number), |_, _| false)?;
         Ok(())
     }
 
     /// Where each segment of a stream begins, and its bytes, the oldest first.
-    pub fn segments(&self, number: u64) -> Result<Vec<(u64, Vec<u8>)>, Fault> {
+    pub fn segments(&self, number: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
         let rows = self.segments.range(every(number))?;
-        rows.map(|row| row.map(|(key, bytes)| (key.value().1, bytes.value().to_vec())).map_err(Fault::from)).collect()
+        rows.map(|row| row.map(|(key, bytes)| (key.value().1, bytes.value().to_vec())).map_err(StoreFault::from))
+            .collect()
     }
 
     /// Adds a segment.
-    pub fn put_segment(&mut self, number: u64, first: u64, bytes: &[u8]) -> Result<(), Fault> {
+    pub fn put_segment(&mut self, number: u64, first: u64, bytes: &[u8]) -> Result<(), StoreFault> {
         self.segments.insert((number, first), bytes)?;
         Ok(())
     }
 
     /// Forgets a segment.
-    pub fn remove_segment(&mut self, number: u64, first: u64) -> Result<(), Fault> {
+    pub fn remove_segment(&mut self, number: u64, first: u64) -> Result<(), StoreFault> {
         self.segments.remove((number, first))?;
         Ok(())
     }
@@ -107,8 +108,8 @@ fn every(number: u64) -> std::ops::RangeInclusive<(u64, u64)> {
     (number, 0)..=(number, u64::MAX)
 }
 
-fn record(bytes: &[u8]) -> Result<Record, Fault> {
-    Record::decode(bytes).ok_or_else(|| Fault::Corrupt("a record does not have its checksum".to_owned()))
+fn record(bytes: &[u8]) -> Result<Record, StoreFault> {
+    Record::decode(bytes).ok_or_else(|| StoreFault::Corrupt("a record does not have its checksum".to_owned()))
 }
 
 const STREAMS: TableDefinition<'_, &'static [u8; 32], &'static [u8]> = TableDefinition::new("streams");

@@ -36,7 +36,7 @@ use tracing::warn;
 pub use self::folder::examine;
 use self::inbox::{Inbox, Opening, Stored};
 use self::record::StoreKey;
-use self::writer::Writer;
+use self::writer::StoreWriter;
 use crate::panics::Panics;
 use crate::stream::{EventStream, LogPersister, LogStore, Offset, StoredStream};
 use crate::telemetry::StoreMetrics;
@@ -73,7 +73,7 @@ impl Store {
     /// When the system has no room for a thread.
     pub fn start(settings: Settings, metrics: Arc<StoreMetrics>, panics: Panics) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
-        let writer = Writer::new(settings, inbox.clone(), metrics.clone(), panics);
+        let writer = StoreWriter::new(settings, inbox.clone(), metrics.clone(), panics);
         let thread = workers::thread("store", move || writer.run())?;
         Ok(Self { inbox, metrics, thread: Arc::new(Mutex::new(Some(thread))) })
     }

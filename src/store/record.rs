@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::bytes::{Reading, Sheet};
+use super::bytes::{RecordDecoder, RecordEncoder};
 use crate::sse::EventId;
 use crate::stream::{Seed, StreamKey};
 
@@ -75,7 +75,7 @@ impl fmt::Debug for StoreKey {
 impl Record {
     /// The record as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut sheet = Sheet::default();
+        let mut sheet = RecordEncoder::default();
         sheet.byte(FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
         sheet.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
         sheet.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
@@ -87,7 +87,7 @@ impl Record {
 
     /// What [`Self::encode`] made. `None`: it is damaged, or of a format that is not known.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reading = Reading::of(bytes)?;
+        let mut reading = RecordDecoder::of(bytes)?;
         if reading.byte()? != FORMAT {
             return None;
         }

@@ -2,14 +2,14 @@
 //!
 //! It says what came before it, so that a log can begin with any segment: older ones are simply not there.
 
-use super::bytes::{Reading, Sheet};
+use super::bytes::{RecordDecoder, RecordEncoder};
 use super::clock::Moment;
 use crate::sse::{EventId, Frame};
 use crate::stream::{Entry, EntryKind, Gap, LogSnapshot};
 
 /// A segment's entries as bytes. What stands before them is told as in [`LogSnapshot`].
 pub fn encode(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
-    let mut sheet = Sheet::default();
+    let mut sheet = RecordEncoder::default();
     sheet
         .byte(if piece.is_exact { EXACT_FORMAT } else { FORMAT })
         .number(piece.events_before)
@@ -45,7 +45,7 @@ pub fn encode(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
 
 /// What [`encode`] made. `None`: it is damaged, or of a format that is not known.
 pub fn decode(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
-    let mut reading = Reading::of(bytes)?;
+    let mut reading = RecordDecoder::of(bytes)?;
     let is_exact = match reading.byte()? {
         FORMAT => false,
         EXACT_FORMAT => true,

@@ -9,25 +9,25 @@ use std::path::PathBuf;
 use tracing::error;
 
 use super::Settings;
-use super::fault::Fault;
+use super::fault::StoreFault;
 use super::folder::Folder;
-use super::ledger::{Ledger, Page};
+use super::ledger::{Db, WriteTxn};
 use super::record::{Record, StoreKey};
 use crate::panics::Panics;
 
 /// A store that can be used.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct OpenStore {
     /// The file.
-    pub ledger: Ledger,
+    pub ledger: Db,
     /// What is in it.
-    pub books: Books,
+    pub books: StoreIndex,
     folder: Folder,
 }
 
 /// What is in the file, in numbers.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct StoreIndex {
     streams: HashMap<StoreKey, Line>,
     bytes: u64,
     last_number: u64,
@@ -43,16 +43,16 @@ struct Line {
     over: u64,
 }
 
-impl Shelf {
+impl OpenStore {
     /// Takes the folder and opens the file. A file that cannot be believed is set aside and another begun.
     ///
     /// # Errors
-    /// See [`Fault`]; never that it is corrupt, unless the new one is as well.
-    pub fn open(settings: &Settings, panics: &Panics) -> Result<Self, Fault> {
+    /// See [`StoreFault`]; never that it is corrupt, unless the new one is as well.
+    pub fn open(settings: &Settings, panics: &Panics) -> Result<Self, StoreFault> {
         let folder = Folder::take(&settings.path)?;
         match Self::within(folder, panics) {
             Ok(shelf) => Ok(shelf),
-            Err((folder, Fault::Corrupt(what))) => {
+            Err((folder, StoreFault::Corrupt(what))) => {
                 set_aside(&folder, &what)?;
                 Self::within(folder, panics).map_err(|(_, fault)| fault)
             }
@@ -60,10 +60,10 @@ impl Shelf {
         }
     }
 
-    fn within(folder: Folder, panics: &Panics) -> Result<Self, (Folder, Fault)> {
+    fn within(folder: Folder, panics: &Panics) -> Result<Self, (Folder, StoreFault)> {
         let opened = guarded(panics, || {
-            let ledger = Ledger::open(folder.file()?)?;
-            let mut books = Books::default();
+            let ledger = Db::open(folder.file()?)?;
+            let mut books = StoreIndex::default();
             ledger.records(|key, record| books.note(key, &record))?;
             Ok((ledger, books))
         });
@@ -77,7 +77,7 @@ impl Shelf {
     ///
     /// # Errors
     /// What the system says.
-    pub fn condemn(self, what: &str, panics: &Panics) -> Result<PathBuf, Fault> {
+    pub fn condemn(self, what: &str, panics: &Panics) -> Result<PathBuf, StoreFault> {
         let Self { ledger, folder, .. } = self;
         let _ = guarded(panics, || {
             drop(ledger);
@@ -87,7 +87,7 @@ impl Shelf {
     }
 }
 
-fn set_aside(folder: &Folder, what: &str) -> Result<PathBuf, Fault> {
+fn set_aside(folder: &Folder, what: &str) -> Result<PathBuf, StoreFault> {
     let kept = folder.set_aside()?;
     error!(what, kept = %kept.display(), "store corrupt: what was stored is lost, the file is kept aside and another begun");
     Ok(kept)
@@ -96,13 +96,13 @@ fn set_aside(folder: &Folder, what: &str) -> Result<PathBuf, Fault> {
 /// Does what touches the file; a file that makes its reader panic is corrupt.
 ///
 /// # Errors
-/// See [`Fault`].
-pub fn guarded<T>(panics: &Panics, act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+/// See [`StoreFault`].
+pub fn guarded<T>(panics: &Panics, act: impl FnOnce() -> Result<T, StoreFault>) -> Result<T, StoreFault> {
     let outcome = panics.catch("store", &"using the file", act);
-    outcome.unwrap_or_else(|| Err(Fault::Corrupt("its reader failed".to_owned())))
+    outcome.unwrap_or_else(|| Err(StoreFault::Corrupt("its reader failed".to_owned())))
 }
 
-impl Books {
+impl StoreIndex {
     fn note(&mut self, key: StoreKey, record: &Record) {
         let bytes = record.bytes + STREAM_COST;
         let over = record.complete_at.unwrap_or(record.touched).saturating_add(record.age);
@@ -117,8 +117,14 @@ impl Books {
     /// Puts a record in place whose segments are so large together.
     ///
     /// # Errors
-    /// See [`Fault`].
-    pub fn put(&mut self, page: &mut Page<'_>, key: &StoreKey, record: &Record, bytes: u64) -> Result<(), Fault> {
+    /// See [`StoreFault`].
+    pub fn put(
+        &mut self,
+        page: &mut WriteTxn<'_>,
+        key: &StoreKey,
+        record: &Record,
+        bytes: u64,
+    ) -> Result<(), StoreFault> {
         let record = Record { bytes, ..record.clone() };
         page.put_record(key, &record)?;
         self.note(*key, &record);
@@ -128,8 +134,8 @@ impl Books {
     /// Forgets a stream, if it is there.
     ///
     /// # Errors
-    /// See [`Fault`].
-    pub fn forget(&mut self, page: &mut Page<'_>, key: &StoreKey) -> Result<(), Fault> {
+    /// See [`StoreFault`].
+    pub fn forget(&mut self, page: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
         if let Some(line) = self.streams.remove(key) {
             self.bytes -= line.bytes;
             page.remove(key, line.number)?;

@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::clock::Moment;
-use super::fault::Fault;
+use super::fault::StoreFault;
 use super::inbox::{Inbox, Opening, Request, Stored, Work};
-use super::keeper::Keeper;
-use super::ledger::Page;
+use super::keeper::StreamPersister;
+use super::ledger::WriteTxn;
 use super::record::StoreKey;
-use super::shelf::{Books, Shelf, guarded};
+use super::shelf::{OpenStore, StoreIndex, guarded};
 use super::{COMMIT_INTERVAL, Settings};
 use crate::panics::Panics;
 use crate::stream::StoredStream;
 use crate::telemetry::StoreMetrics;
 
 /// The thread's state.
-pub struct Writer {
+pub struct StoreWriter {
     settings: Settings,
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
@@ -32,7 +32,7 @@ pub struct Writer {
     /// Whether the last work has come.
     is_over: bool,
     /// The open file. `None`: it cannot be used, and is tried again.
-    shelf: Option<Shelf>,
+    shelf: Option<OpenStore>,
     desk: Desk,
     next_try: Instant,
     retry: Duration,
@@ -46,7 +46,7 @@ pub struct Writer {
 /// The open streams.
 #[derive(Default)]
 struct Desk {
-    keepers: HashMap<StoreKey, Keeper>,
+    keepers: HashMap<StoreKey, StreamPersister>,
     /// Streams that were not written to their end.
     unfinished: Vec<Arc<Stored>>,
     /// Whether the store was at its bound the last time.
@@ -65,7 +65,7 @@ struct Round<'r> {
 /// Whoever waits for a stream's past, and what it is.
 type Answer = (tokio::sync::oneshot::Sender<Option<StoredStream>>, Option<StoredStream>);
 
-impl Writer {
+impl StoreWriter {
     /// A writer that has not begun.
     pub fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>, panics: Panics) -> Self {
         inbox.say(Some("is being opened".to_owned()));
@@ -117,7 +117,7 @@ impl Writer {
 
     /// The writer failed, and not the file.
     fn give_up(&mut self) {
-        let fault = Fault::Unusable("its writer failed".to_owned());
+        let fault = StoreFault::Unusable("its writer failed".to_owned());
         match self.shelf {
             Some(_) => self.lose(&fault),
             None => self.failed(&fault),
@@ -125,7 +125,7 @@ impl Writer {
     }
 
     fn open(&mut self) {
-        match Shelf::open(&self.settings, &self.panics) {
+        match OpenStore::open(&self.settings, &self.panics) {
             Ok(shelf) => {
                 self.metrics.bytes(shelf.books.bytes());
                 // What the open streams lack.
@@ -151,7 +151,7 @@ impl Writer {
         self.inbox.say(None);
     }
 
-    fn failed(&mut self, fault: &Fault) {
+    fn failed(&mut self, fault: &StoreFault) {
         self.metrics.error(fault.label());
         self.metrics.usable(false);
         if self.inbox.say(Some(format!("degraded: {fault}"))) {
@@ -163,7 +163,7 @@ impl Writer {
         }
         self.desk.unfinished.clear();
         // Whoever holds the lock may let go of it at any moment, and looking costs nothing.
-        let pause = if matches!(fault, Fault::Locked) { FIRST_RETRY } else { self.retry };
+        let pause = if matches!(fault, StoreFault::Locked) { FIRST_RETRY } else { self.retry };
         self.retry = (self.retry * 2).min(LONGEST_RETRY);
         self.next_try = Instant::now() + pause;
     }
@@ -203,10 +203,10 @@ impl Writer {
     }
 
     /// The file failed.
-    fn lose(&mut self, fault: &Fault) {
+    fn lose(&mut self, fault: &StoreFault) {
         let shelf = self.shelf.take().expect("it has just failed");
         self.failed(fault);
-        if let Fault::Corrupt(what) = fault {
+        if let StoreFault::Corrupt(what) = fault {
             match shelf.condemn(what, &self.panics) {
                 Ok(_) => self.next_try = Instant::now(),
                 Err(fault) => self.failed(&fault),
@@ -222,7 +222,12 @@ impl Writer {
 
 impl Desk {
     /// Does everything in order. What is left of the requests when it fails was not looked at.
-    fn work(&mut self, page: &mut Page<'_>, books: &mut Books, round: Round<'_>) -> Result<Vec<Answer>, Fault> {
+    fn work(
+        &mut self,
+        page: &mut WriteTxn<'_>,
+        books: &mut StoreIndex,
+        round: Round<'_>,
+    ) -> Result<Vec<Answer>, StoreFault> {
         let now = Moment::now();
         let mut answers = Vec::new();
         let mut room = ROUND_BYTES;
@@ -230,7 +235,7 @@ impl Desk {
             match request {
                 Request::Open(Opening { stored, answer }) => {
                     let key = stored.key;
-                    if let Some(mut before) = self.keepers.insert(key, Keeper::new(stored))
+                    if let Some(mut before) = self.keepers.insert(key, StreamPersister::new(stored))
                         && let Some(stream) = before.stored.stream.upgrade()
                     {
                         // Its end is still to be told, but its place has been taken: it counts as cut off.
@@ -286,7 +291,7 @@ impl Desk {
     /// left: so nothing is known of a place, and one that is not known is not gone on with.
     fn adopt(&mut self, stored: Arc<Stored>) {
         self.unfinished.push(stored.clone());
-        self.keepers.insert(stored.key, Keeper::new(stored));
+        self.keepers.insert(stored.key, StreamPersister::new(stored));
     }
 
     fn is_current(&self, stored: &Arc<Stored>) -> bool {
@@ -295,7 +300,12 @@ impl Desk {
 
     /// Makes room: streams that are not open go first, the longest untouched before others; then the oldest events of
     /// those that are. A little more than is needed, so that it is not done for each event.
-    fn give_up(&mut self, page: &mut Page<'_>, books: &mut Books, round: &Round<'_>) -> Result<(), Fault> {
+    fn give_up(
+        &mut self,
+        page: &mut WriteTxn<'_>,
+        books: &mut StoreIndex,
+        round: &Round<'_>,
+    ) -> Result<(), StoreFault> {
         let enough = round.most_bytes / 16 * 15;
         if !self.is_full {
             self.is_full = true;
@@ -326,7 +336,7 @@ impl Desk {
         for request in requests {
             match request {
                 Request::Open(Opening { stored, answer }) => {
-                    self.keepers.insert(stored.key, Keeper::new(stored));
+                    self.keepers.insert(stored.key, StreamPersister::new(stored));
                     let _ = answer.send(None);
                 }
                 Request::Adopt(stored) => self.adopt(stored),

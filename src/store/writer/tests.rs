@@ -17,7 +17,7 @@ struct House {
     folder: TempDir,
     bytes: u64,
     policy: Policy,
-    writer: Writer,
+    writer: StoreWriter,
     stream: Arc<EventStream>,
     stored: Arc<Stored>,
     /// Everything published in the stream's life, as far as it is still known to have been.
@@ -107,9 +107,9 @@ impl House {
     }
 }
 
-fn writer(folder: &TempDir, bytes: u64) -> Writer {
+fn writer(folder: &TempDir, bytes: u64) -> StoreWriter {
     let settings = Settings { path: folder.path().join("store"), bytes };
-    let mut writer = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
+    let mut writer = StoreWriter::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
     writer.open();
     assert!(writer.shelf.is_some(), "{:?}", writer.inbox.trouble());
     writer
@@ -378,7 +378,7 @@ fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
 fn a_second_writer_waits_for_the_first() {
     let mut house = House::new(10, 1 << 20);
     let settings = Settings { path: house.folder.path().join("store"), bytes: 1 << 20 };
-    let mut second = Writer::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
+    let mut second = StoreWriter::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
 
     second.open();
     assert_eq!(second.inbox.trouble().unwrap(), "degraded: another process has the store open");
