@@ -12,16 +12,16 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use super::authority::TrustStore;
+use super::trust_store::TrustStore;
 use super::claims::{ClaimPathError, Claims};
 use super::denied::{Denied, TokenFault};
-use super::explain::{DecisionStep, DecisionTrace, one_of};
+use super::decision_trace::{DecisionStep, DecisionTrace, one_of};
 use super::grant::{Grant, Verified};
 use super::issuer::Issuer;
 use super::jws::{self, Unverified};
 use super::rules::{Requested, Rules};
 use super::settings::{RuleSettings, TokenSource};
-use super::token::{self, PresentedTokens};
+use super::extract::{self, PresentedTokens};
 use super::verify;
 
 /// What a request brings that can be a credential.
@@ -88,7 +88,7 @@ impl Authorizer {
         wanted: Requested<'_>,
         now: SystemTime,
     ) -> Result<Grant, Denied> {
-        let found = token::find(&self.settings.token_from, request.headers, request.query)?;
+        let found = extract::find(&self.settings.token_from, request.headers, request.query)?;
         if found.from().is_ambient() && is_foreign(request) {
             return Err(Denied::Origin);
         }
@@ -97,7 +97,7 @@ impl Authorizer {
 
     /// Whether the request holds anything in the places of a token, good or not.
     pub fn is_token_presented(&self, request: Credentials<'_>) -> bool {
-        !matches!(token::find(&self.settings.token_from, request.headers, request.query), Err(Denied::Missing))
+        !matches!(extract::find(&self.settings.token_from, request.headers, request.query), Err(Denied::Missing))
     }
 
     /// Until when a grant, made earlier or by a ticket, would stand if its token came anew in the same place: for a

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
-use super::authority::{GrantStatus, TrustStore};
+use super::trust_store::{GrantStatus, TrustStore};
 use super::claims::{ClaimPath, Claims};
 use super::json;
 use super::keys::KeyFingerprint;

@@ -14,17 +14,17 @@ use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use super::authority::ChangeSignal;
+use super::trust_store::ChangeSignal;
 use super::denied::{Denied, TokenFault};
-use super::explain::DecisionTrace;
+use super::decision_trace::DecisionTrace;
 use super::fetch;
 use super::jwks;
 use super::jws::Unverified;
 use super::keyfile;
 use super::keys::{KeyFingerprint, KeySet, VerificationKey};
-use super::remote::RefreshSchedule;
+use super::refresh_schedule::RefreshSchedule;
 use super::settings::{IssuerSettings, KeySource};
-use super::source::{LoadedKeySource, SourceError};
+use super::key_source::{LoadedKeySource, SourceError};
 use super::verify::{self, Expected};
 use crate::workers::blocking;
 

@@ -9,11 +9,11 @@
 //! Algorithms belong to keys and keys to issuers, so nothing in a token chooses how it is verified. Nothing here knows
 //! status codes, sockets of clients, or the configuration file, and nothing here spawns.
 
-mod authority;
+mod trust_store;
 mod authorizer;
 mod claims;
 mod denied;
-mod explain;
+mod decision_trace;
 pub mod fetch;
 mod grant;
 mod issuer;
@@ -24,22 +24,22 @@ mod keyfile;
 mod keys;
 pub mod mint;
 mod pem;
-mod remote;
+mod refresh_schedule;
 mod revocation;
 mod revocations;
 pub mod rfc3339;
 mod rules;
 mod settings;
-mod source;
+mod key_source;
 mod tickets;
-mod token;
+mod extract;
 mod verify;
 
-pub use authority::{ChangeSignal, GrantStatus, Issuers, TrustStore};
+pub use trust_store::{ChangeSignal, GrantStatus, Issuers, TrustStore};
 pub use authorizer::{Authorizer, AuthorizerError, Credentials};
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use denied::{Denied, ScopeFault, TokenFault};
-pub use explain::{DecisionStep, StepOutcome};
+pub use decision_trace::{DecisionStep, StepOutcome};
 pub use grant::Grant;
 pub use issuer::{Issuer, KeysState, RefreshObserver};
 pub use jwks::is_key_set;
@@ -54,7 +54,7 @@ pub use revocations::{
 };
 pub use rules::Requested;
 pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings, TokenSource};
-pub use source::SourceError;
+pub use key_source::SourceError;
 pub use tickets::{Ticket, TicketError, Tickets};
 pub use verify::MAX_LEEWAY;
 

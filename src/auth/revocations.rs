@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use parking_lot::RwLock;
 
 use self::entries::Entries;
-use super::authority::ChangeSignal;
+use super::trust_store::ChangeSignal;
 use super::claims::ClaimPath;
 use super::grant::Grant;
 use super::keyfile;

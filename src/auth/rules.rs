@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::claims::{ClaimPath, ClaimPathError, Claims};
 use super::denied::ScopeFault;
-use super::explain::DecisionTrace;
+use super::decision_trace::DecisionTrace;
 use super::settings::{Bound, RuleSettings};
 
 /// The rules of one route.

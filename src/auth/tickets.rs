@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
-use super::authority::{GrantStatus, TrustStore};
+use super::trust_store::{GrantStatus, TrustStore};
 use super::grant::Grant;
 
 /// Most tickets of one subject, or of one token without a subject, that wait at the same time.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::claims::ClaimPath;
 use super::denied::TokenFault;
-use super::explain::{DecisionTrace, one_of};
+use super::decision_trace::{DecisionTrace, one_of};
 
 /// Longest tolerance for clocks (`leeway`).
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@
 mod check;
 mod demo;
 mod explain;
-mod manager;
+mod sd_notify;
 mod serve;
 mod token;
 mod watch;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use super::manager::ServiceManager;
+use super::sd_notify::ServiceManager;
 use super::watch::Watch;
 use super::{ConfigFile, Failure, Outcome, block_on};
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::access::{is_token_field, query_names};
+use super::auth::{is_token_field, query_names};
 use super::distinct::Distinct;
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::reader::Value;
 use super::table::Table;
 use crate::route::{
@@ -178,7 +178,7 @@ pub(super) fn share(
     let mut share = ShareSettings::default();
     let (mut parameters, mut fields) = (Distinct::new(), Distinct::new());
     for value in table.items("query") {
-        let Some(name) = value.text().and_then(|name| names::parameter(&value, name)) else { continue };
+        let Some(name) = value.text().and_then(|name| parsers::parameter(&value, name)) else { continue };
         if !parameters.insert(&value, name.clone()) {
             continue;
         }
@@ -199,7 +199,7 @@ pub(super) fn share(
         })
     };
     for value in table.items("headers") {
-        let Some(name) = value.text().and_then(|name| names::header(&value, name)) else { continue };
+        let Some(name) = value.text().and_then(|name| parsers::header(&value, name)) else { continue };
         if matches!(name.as_str(), "authorization" | "cookie") {
             value.problem("tokens and cookies do not go upstream");
         } else if is_token_field(access, &name) {
@@ -214,8 +214,8 @@ pub(super) fn share(
         table.problem("claims", "the route is public: there are no claims");
     }
     for (name, value) in claims {
-        let name = names::header(&value, name);
-        let claim = value.text().and_then(|claim| names::claim(&value, claim));
+        let name = parsers::header(&value, name);
+        let claim = value.text().and_then(|claim| parsers::claim(&value, claim));
         let Some((name, claim)) = name.zip(claim) else { continue };
         if !fields.insert(&value, name.clone()) {
             continue;
@@ -240,7 +240,7 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
         ("gap", VerdictForm::Gap),
         ("event", VerdictForm::Event),
     ];
-    let query_id = table.texts("query_id", |value, name| names::parameter(value, name));
+    let query_id = table.texts("query_id", |value, name| parsers::parameter(value, name));
     let replay = ReplaySettings {
         start: table.get("start").and_then(|value| start(&value)).unwrap_or(Start::Live),
         on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
@@ -307,7 +307,7 @@ pub(super) fn cors(table: &Table<'_>) -> Cors {
     let (mut origins, mut distinct) = (Vec::new(), Distinct::new());
     let credentials = table.flag("credentials");
     for value in &values {
-        let Some(origin) = names::origin(value) else { continue };
+        let Some(origin) = parsers::origin(value) else { continue };
         if origin == "*" && credentials {
             value.problem("\"*\" cannot stand with credentials = true: any page could read with the user's cookies");
         } else if origin == "*" && values.len() > 1 {

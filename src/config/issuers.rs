@@ -11,9 +11,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
 
-use super::files;
+use super::referenced_files;
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::reader::Value;
 use super::table::Table;
 use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
@@ -48,7 +48,7 @@ const KEY: &[KeySpec] = &[
     ),
     KeySpec::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
     KeySpec::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
-    KeySpec::optional("secret", Kind::Table(files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.")
+    KeySpec::optional("secret", Kind::Table(referenced_files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.")
         .secret(),
     KeySpec::optional(
         "algorithm",
@@ -71,8 +71,8 @@ const LEAST_SECRET: usize = 32;
 /// All issuers by name.
 pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<IssuerSettings>> {
     let read = |(name, value): (&str, Value<'_>)| {
-        if !names::is_label(name) {
-            value.problem(names::NO_LABEL);
+        if !parsers::is_label(name) {
+            value.problem(parsers::NO_LABEL);
         }
         (name.to_owned(), Arc::new(issuer(name, &value.table_or_wrong())))
     };
@@ -141,7 +141,7 @@ const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "pem_file", "secret"];
 fn key_source(table: &Table<'_>) -> Option<KeySource> {
     let [jwks_url, jwks_file, pem_file, secret] = SOURCES.map(|name| table.get(name));
     let refresh = table.duration("refresh");
-    let authorities = table.get("ca_file").map(|value| files::authorities(&value));
+    let authorities = table.get("ca_file").map(|value| referenced_files::authorities(&value));
     let algorithm = table.get("algorithm");
     let kid = table.text("kid").map(str::to_owned);
 
@@ -180,14 +180,14 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
         return url.map(|url| KeySource::JwksUrl { url, refresh, authorities });
     }
     if let Some(value) = jwks_file {
-        let (path, content) = files::content(&value)?;
+        let (path, content) = referenced_files::content(&value)?;
         if !auth::is_key_set(&content) {
             value.problem("the file is not a JWKS (RFC 7517, 5)");
         }
         return Some(KeySource::JwksFile(path));
     }
     if let Some(value) = pem_file {
-        let file = files::content(&value);
+        let file = referenced_files::content(&value);
         let algorithm = algorithm?;
         if is_hmac(algorithm) {
             table.problem("algorithm", "is HMAC: a public key is no shared secret");
@@ -200,7 +200,7 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
         return Some(KeySource::PemFile { path, algorithm, kid });
     }
     let secret = secret?.table()?;
-    let bytes = files::key_secret(&secret);
+    let bytes = referenced_files::key_secret(&secret);
     let algorithm = algorithm?;
     if !is_hmac(algorithm) {
         table.problem("algorithm", "is for a public key: a secret is used with HS256, HS384 or HS512");

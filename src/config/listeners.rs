@@ -2,9 +2,9 @@
 //!
 //! Certificates and keys have been read and belong together when a listener is believed. Binds nothing.
 
-use super::files;
+use super::referenced_files;
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::reader::Value;
 use super::table::Table;
 use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
@@ -41,7 +41,7 @@ pub(super) const LISTENER: &[KeySpec] = &[
 const TLS: &[KeySpec] = &[
     KeySpec::required(
         "certificates",
-        Kind::List(&Kind::Table(files::CERTIFICATE)),
+        Kind::List(&Kind::Table(referenced_files::CERTIFICATE)),
         "Chosen by SNI, the first where none fits; read again when the files change.",
     ),
     KeySpec::default("min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "The lowest version of TLS spoken."),
@@ -66,9 +66,9 @@ pub(super) fn listeners(values: &[Value<'_>]) -> Vec<Settings> {
 }
 
 fn listener(table: &Table<'_>) -> Option<Settings> {
-    let name = table.get("name").and_then(|value| names::label(&value));
+    let name = table.get("name").and_then(|value| parsers::label(&value));
     let address = address(table);
-    let trusted_proxies = table.items("trusted_proxies").iter().filter_map(names::network).collect::<Vec<_>>();
+    let trusted_proxies = table.items("trusted_proxies").iter().filter_map(parsers::network).collect::<Vec<_>>();
     let proxy_protocol = table.flag("proxy_protocol");
     if proxy_protocol && !table.has("trusted_proxies") {
         table.problem("proxy_protocol", "needs trusted_proxies: from anyone else the header would be a forgery");
@@ -87,8 +87,8 @@ fn listener(table: &Table<'_>) -> Option<Settings> {
 
 fn address(table: &Table<'_>) -> Option<Address> {
     match (table.get("address"), table.get("systemd")) {
-        (Some(address), None) => names::address(&address).map(Address::Socket),
-        (None, Some(socket)) => names::label(&socket).map(Address::Systemd),
+        (Some(address), None) => parsers::address(&address).map(Address::Socket),
+        (None, Some(socket)) => parsers::label(&socket).map(Address::Systemd),
         (Some(_), Some(_)) => {
             table.problem("systemd", "stands beside address: a listener has one of the two");
             None
@@ -103,10 +103,10 @@ fn address(table: &Table<'_>) -> Option<Address> {
 fn tls(table: &Table<'_>) -> TlsSettings {
     let certificates = table.some_items("certificates");
     let certificates =
-        certificates.iter().filter_map(|value| files::certified_key(&value.table()?)).map(|(files, _)| files).collect();
+        certificates.iter().filter_map(|value| referenced_files::certified_key(&value.table()?)).map(|(files, _)| files).collect();
     let min_version = table.choice("min_version", &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)]);
     let client_ca = table.get("client_ca").and_then(|value| {
-        let (path, authorities) = files::certificates(&value)?;
+        let (path, authorities) = referenced_files::certificates(&value)?;
         let mut roots = rustls::RootCertStore::empty();
         if roots.add_parsable_certificates(authorities).1 > 0 {
             value.problem("the file holds a certificate that cannot be read");

@@ -7,22 +7,22 @@
 //! Every key is declared once, in a list of `KeySpec`s beside the code that reads it. [`schema`](schema()) and the
 //! reader both work from these lists.
 
-mod access;
+mod auth;
 mod delivery;
 mod distinct;
-mod files;
+mod referenced_files;
 mod issuers;
 mod key;
 mod listeners;
-mod names;
+mod parsers;
 mod problem;
 mod reader;
-mod restart;
+mod reload_diff;
 mod routes;
 mod schema;
 mod server;
-mod shown;
-mod sources;
+mod effective;
+mod watched_files;
 mod summary;
 mod table;
 mod upstreams;
@@ -35,13 +35,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-pub use self::files::Environment;
+pub use self::referenced_files::Environment;
 use self::key::{KeySpec, Kind};
 use self::problem::Finding;
 pub use self::problem::{Problem, Problems};
 use self::reader::{Reader, ReferencedFile};
 pub use self::schema::schema;
-pub use self::sources::WatchedFiles;
+pub use self::watched_files::WatchedFiles;
 use self::table::Table;
 pub use self::value::parse_duration;
 use crate::admin;
@@ -149,7 +149,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Problems> {
         // Looked at before it is read: a change in between is seen later.
         let own = FileStamp::of(path);
-        let content = files::read(path).map_err(|reason| {
+        let content = referenced_files::read(path).map_err(|reason| {
             Problems::of_file(path, format!("cannot be read: {reason}"))
                 .from([(path.to_owned(), own)].into_iter().collect())
         })?;
@@ -207,7 +207,7 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     let (found, asked) = reader.finish();
     match found.is_empty() {
         true => {
-            let shown = shown::shown(FILE, Some(document.get_ref()));
+            let shown = effective::shown(FILE, Some(document.get_ref()));
             (Ok(Config { sources: sources(|source| !source.is_followed), shown, ..config }), asked)
         }
         false => (Err(Problems::locate(file, text.as_bytes(), found).from(sources(|_| true))), asked),

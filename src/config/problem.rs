@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::sources::WatchedFiles;
+use super::watched_files::WatchedFiles;
 use crate::arithmetic;
 
 /// One mistake in the file.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::files::Environment;
+use super::referenced_files::Environment;
 use super::key::{KeySpec, Kind};
 use super::problem::{Finding, did_you_mean, nearest};
 use super::table::Table;

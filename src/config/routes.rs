@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::reader::Value;
 use super::table::Table;
-use super::{access, delivery};
+use super::{auth, delivery};
 use crate::auth::IssuerSettings;
 use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
@@ -35,7 +35,7 @@ pub(super) const ROUTE: &[KeySpec] = &[
     ),
     KeySpec::required(
         "auth",
-        Kind::Either(&[Kind::Choice(&["public"]), Kind::Table(access::AUTH)]),
+        Kind::Either(&[Kind::Choice(&["public"]), Kind::Table(auth::AUTH)]),
         "\"public\": everyone. Else a table of rules that a token must satisfy.",
     ),
     KeySpec::default(
@@ -79,8 +79,8 @@ pub(super) fn routes(values: &[Value<'_>], known: References<'_>) -> Vec<Arc<Set
     let mut seen: Vec<(Option<String>, Option<String>, Option<PathPattern>)> = Vec::new();
     for value in values {
         let Some(table) = value.table() else { continue };
-        let name = table.get("name").and_then(|value| names::label(&value));
-        let host = table.get("host").and_then(|value| names::host(&value));
+        let name = table.get("name").and_then(|value| parsers::label(&value));
+        let host = table.get("host").and_then(|value| parsers::host(&value));
         let path = table.get("path").and_then(|value| pattern(&value));
         // Compared before the rest is believed: a route with another mistake may still be in the way.
         for (other_name, other_host, other_path) in &seen {
@@ -114,17 +114,17 @@ fn route(
 ) -> Option<Settings> {
     let upstream = table
         .get("upstream")
-        .and_then(|value| names::reference(&value, "upstream", known.upstreams.iter()))
+        .and_then(|value| parsers::reference(&value, "upstream", known.upstreams.iter()))
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
-    let (mut access, bound) = access::access(table, known).unzip();
+    let (mut access, bound) = auth::access(table, known).unzip();
     let replay = table.table("replay");
     let (retention, ids, replay) = delivery::replay(&replay, known.has_store);
     let (delivery, linger) = delivery::delivery(&table.table("delivery"));
     let share = delivery::share(&table.table("share"), access.as_ref(), upstream.as_deref(), &replay.query_id);
     if let Some(Access::Token(rules)) = &mut access {
         rules.shared = share.claims.iter().map(|(_, claim)| claim.clone()).collect();
-        rules.bind = access::bind(bound.unwrap_or_default(), path.as_ref(), &share.query);
+        rules.bind = auth::bind(bound.unwrap_or_default(), path.as_ref(), &share.query);
     }
     let open = table.choice("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
     if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {
@@ -139,7 +139,7 @@ fn route(
     note_query_names(table, upstream.as_deref(), upstream_path.as_ref(), &share);
     let is_sent = upstream
         .as_ref()
-        .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| access::is_token_field(access.as_ref(), name)));
+        .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| auth::is_token_field(access.as_ref(), name)));
     if is_sent {
         table.problem(
             "upstream",
@@ -202,7 +202,7 @@ fn note_query_names(
 
 /// A query parameter has one meaning.
 fn note_shared_names(table: &Table<'_>, access: Option<&Access>, query_id: &[String]) {
-    if access.is_some_and(|access| access::query_names(access).any(|name| query_id.iter().any(|id| id == name))) {
+    if access.is_some_and(|access| auth::query_names(access).any(|name| query_id.iter().any(|id| id == name))) {
         table.table("replay").problem("query_id", "is also where the token stands (auth.token_from)");
     }
 }

@@ -4,9 +4,9 @@
 
 use std::thread::available_parallelism;
 
-use super::files;
+use super::referenced_files;
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::table::Table;
 use super::{DrainSettings, RevocationSettings};
 use crate::admin;
@@ -168,7 +168,7 @@ pub(super) fn server(table: &Table<'_>) -> (usize, bool, DrainSettings) {
 /// `[store]`.
 pub(super) fn store(table: &Table<'_>) -> store::Settings {
     let path = match table.get("path") {
-        Some(value) => files::path(&value).unwrap_or_default(),
+        Some(value) => referenced_files::path(&value).unwrap_or_default(),
         None => table.reader.folder.join(table.text_or_default("path")),
     };
     if let Err(reason) = store::examine(&path)
@@ -182,7 +182,7 @@ pub(super) fn store(table: &Table<'_>) -> store::Settings {
 /// `[revocations]`.
 pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
     let file = table.get("file").and_then(|value| {
-        let path = files::followed(&value)?;
+        let path = referenced_files::followed(&value)?;
         if let Err(error) = auth::revocations_from_file(&path) {
             value.problem(error.to_string());
         }
@@ -194,10 +194,10 @@ pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
 /// `[admin]`.
 pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
     let address = match table.get("address") {
-        Some(value) => names::address(&value),
+        Some(value) => parsers::address(&value),
         None => table.text_or_default("address").parse().ok(),
     };
-    let hosts = table.items("hosts").iter().filter_map(names::host).collect();
+    let hosts = table.items("hosts").iter().filter_map(parsers::host).collect();
     Some(admin::Settings { address: address?, hosts })
 }
 

@@ -14,9 +14,9 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::distinct::Distinct;
-use super::files;
+use super::referenced_files;
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::reader::Value;
 use super::table::Table;
 use crate::backoff::Backoff;
@@ -30,7 +30,7 @@ pub(super) const UPSTREAM: &[KeySpec] = &[
     ),
     KeySpec::optional(
         "headers",
-        Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(files::HEADER_SECRET)])),
+        Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(referenced_files::HEADER_SECRET)])),
         "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
     )
     .secret(),
@@ -80,15 +80,15 @@ const BACKOFF: &[KeySpec] = &[
 
 const TLS: &[KeySpec] = &[
     KeySpec::optional("ca_file", Kind::Text, "File of certificates in PEM that are trusted instead of the system's."),
-    KeySpec::optional("client_certificate", Kind::Table(files::CERTIFICATE), "Shown to upstreams that ask for one."),
+    KeySpec::optional("client_certificate", Kind::Table(referenced_files::CERTIFICATE), "Shown to upstreams that ask for one."),
 ];
 
 /// All upstreams by name. An upstream with mistakes is there too, so that routes are not blamed for it.
 pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<UpstreamSettings>> {
     let native = OnceCell::new();
     let read = |(name, value): (&str, Value<'_>)| {
-        if !names::is_label(name) {
-            value.problem(names::NO_LABEL);
+        if !parsers::is_label(name) {
+            value.problem(parsers::NO_LABEL);
         }
         (name.to_owned(), Arc::new(target(name, &value.table_or_wrong(), &native)))
     };
@@ -158,7 +158,7 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
         (Some(header), None) => {
             let name = header.text().and_then(|name| match name.eq_ignore_ascii_case("last-event-id") {
                 true => Some(HeaderName::from_static("last-event-id")),
-                false => names::header(&header, name),
+                false => parsers::header(&header, name),
             });
             if name.as_ref().is_some_and(|name| headers.iter().any(|(other, _)| other == name)) {
                 header.problem("the same header also stands in headers");
@@ -166,7 +166,7 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
             name.map(Resume::Header).unwrap_or_default()
         }
         (None, Some(query)) => {
-            query.text().and_then(|name| names::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
+            query.text().and_then(|name| parsers::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
         }
         (Some(_), Some(_)) => {
             resume.problem("query", "stands beside header: the id goes to one place");
@@ -187,7 +187,7 @@ fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName
     // TOML tells apart what differs in case alone; HTTP does not.
     let mut distinct = Distinct::new();
     for (name, value) in table.entries("headers") {
-        let name = names::upstream_header(&value, name);
+        let name = parsers::upstream_header(&value, name);
         let Some((name, content)) = name.zip(header_value(&value)) else { continue };
         if name == HOST && !is_host(&content) {
             value.problem("is not a host, perhaps with a port");
@@ -209,7 +209,7 @@ fn is_host(value: &HeaderValue) -> bool {
 fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
     let given = value.alternative()?;
     let mut bytes = match given.is_table() {
-        true => files::secret_bytes(&given.table()?)?,
+        true => referenced_files::secret_bytes(&given.table()?)?,
         false => given.text()?.as_bytes().to_vec(),
     };
     if given.is_table() && bytes.ends_with(b"\n") {
@@ -230,8 +230,8 @@ fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
 
 fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Option<Arc<ClientConfig>> {
     let tls = table.table("tls");
-    let authorities = tls.get("ca_file").map(|value| files::authorities(&value));
-    let client = tls.optional_table("client_certificate").map(|table| files::fixed_certified_key(&table));
+    let authorities = tls.get("ca_file").map(|value| referenced_files::authorities(&value));
+    let client = tls.optional_table("client_certificate").map(|table| referenced_files::fixed_certified_key(&table));
     if !is_tls {
         return None;
     }
@@ -249,7 +249,7 @@ fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Opt
             native.clone()
         }
     };
-    let builder = ClientConfig::builder_with_provider(Arc::new(files::provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::new(referenced_files::provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider's cipher suites cover TLS 1.2 and 1.3")
         .with_root_certificates(roots);

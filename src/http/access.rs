@@ -11,11 +11,11 @@ use http::{HeaderValue, Response};
 use tracing::info;
 
 use super::body::AppBody;
-use super::gate::App;
+use super::app::App;
 use super::rejection::Rejection;
 use super::service::peer;
-use super::share;
-use super::target::{RequestTarget, parameter};
+use super::shared_values;
+use super::request_target::{RequestTarget, parameter};
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::route::{Route, percent};
 
@@ -40,7 +40,7 @@ pub async fn admit(
     head: &Parts,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
-    let shared = share::query_parameters(&route.settings.share, head.uri.query())?;
+    let shared = shared_values::query_parameters(&route.settings.share, head.uri.query())?;
     let wanted = Requested { path: target.path.decoded(), captures, shared: Some(&shared) };
     let ticket = if authorizer.settings().tickets { parameter(head, TICKET)? } else { None };
     let decision = match ticket {
@@ -77,7 +77,7 @@ pub async fn issue_ticket(
         Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
         None => return Err(Rejection::Malformed("POST makes a ticket, which the query has to ask for: ?ticket")),
     }
-    let shared = share::query_parameters(&route.settings.share, head.uri.query())?;
+    let shared = shared_values::query_parameters(&route.settings.share, head.uri.query())?;
     // They may come with the ticket instead, and are judged when it is redeemed in any case.
     let known = Some(&*shared).filter(|shared| !shared.is_empty());
     let wanted = Requested { path: target.path.decoded(), captures, shared: known };

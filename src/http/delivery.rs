@@ -12,10 +12,10 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::rejection::Rejection;
-use super::report::SubscriptionRecord;
-use super::seats::SubjectPermit;
-use super::settling::{PendingResume, ResumeOutcome};
-use super::verdict::late;
+use super::record::SubscriptionRecord;
+use super::subscription_limits::SubjectPermit;
+use super::pending_resume::{PendingResume, ResumeOutcome};
+use super::notice::late;
 use crate::aside::SideWaker;
 use crate::route::{EndForm, Lagging};
 use crate::sse::{Encoder, EventId, Frame};

@@ -12,8 +12,8 @@ use futures_util::TryFutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::gate::App;
-use super::target::RequestTarget;
+use super::app::App;
+use super::request_target::RequestTarget;
 use crate::auth::{Denied, Grant, GrantStatus, Requested, TokenFault};
 use crate::route::Route;
 use crate::stream::EventStream;

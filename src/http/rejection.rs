@@ -10,7 +10,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::AppBody;
-use super::seats::LimitExceeded;
+use super::subscription_limits::LimitExceeded;
 use crate::arithmetic;
 use crate::auth::{Denied, TicketError, TokenFault};
 use crate::route::path::PathFault;

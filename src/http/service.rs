@@ -10,12 +10,12 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::body::AppBody;
-use super::caller::ClientInfo;
-use super::gate::App;
+use super::client_info::ClientInfo;
+use super::app::App;
 use super::rejection::{Rejection, SoftRetry};
-use super::target::RequestTarget;
+use super::request_target::RequestTarget;
 use super::trace::{REQUEST_ID, Trace};
-use super::{access, cors, shown, subscribe};
+use super::{access, cors, redact, subscribe};
 use crate::chance;
 use crate::listen::{self, Handoff, Peer, RequestBodyInfo};
 use crate::route::Route;
@@ -47,7 +47,7 @@ struct Doing {
 
 impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, shown::path(self.uri.path()))
+        write!(f, "{} {}", self.method, redact::path(self.uri.path()))
     }
 }
 
@@ -97,7 +97,7 @@ async fn answer(gate: Arc<App>, request: Request<RequestBodyInfo>) -> Response<A
     if !matches!(response.body(), AppBody::Opening(_) | AppBody::Events(_)) {
         ClientInfo::of(&gate, &head, None).answered(
             metrics.name(),
-            &shown::path(head.uri.path()),
+            &redact::path(head.uri.path()),
             status,
             refused,
             since,

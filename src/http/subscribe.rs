@@ -12,21 +12,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
 use super::body::AppBody;
-use super::caller::ClientInfo;
+use super::client_info::ClientInfo;
 use super::delivery::{Delivery, DeliveryOptions, ReadLimit, parted};
 use super::event_body::{EventBody, guard};
-use super::gate::App;
+use super::app::App;
 use super::last_event_id::LastEventId;
-use super::life::{self, Lifetime};
+use super::lifetime::{self, Lifetime};
 use super::permission::Permission;
 use super::rejection::Rejection;
-use super::report::SubscriptionRecord;
-use super::settling::{PendingResume, ResumeOutcome, SubscribeParams};
-use super::share::{self, SharedValues};
-use super::target::{RequestTarget, parameter};
+use super::record::SubscriptionRecord;
+use super::pending_resume::{PendingResume, ResumeOutcome, SubscribeParams};
+use super::shared_values::{self, SharedValues};
+use super::request_target::{RequestTarget, parameter};
 use super::trace::Trace;
-use super::verdict::{PENDING, pending_prelude, prelude, teller};
-use super::writer::Http1Writer;
+use super::notice::{PENDING, pending_prelude, prelude, teller};
+use super::http1_writer::Http1Writer;
 use crate::arithmetic;
 use crate::auth::{Authorizer, Grant};
 use crate::chance;
@@ -52,7 +52,7 @@ pub async fn respond(
     let wish = SubscribeParams::of(route, head)?;
     let caller = ClientInfo::of(gate, head, grant.as_ref());
     let most = gate.limits.load().header_bytes;
-    let SharedValues { key, query, headers, .. } = share::values(&route.settings.share, head, grant.as_ref(), most)?;
+    let SharedValues { key, query, headers, .. } = shared_values::values(&route.settings.share, head, grant.as_ref(), most)?;
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }
@@ -103,7 +103,7 @@ pub async fn respond(
     life.while_permitted(permission(binding), expiry_spread, share);
     let over: BoxFuture<'static, EndReason> = match unenforced {
         None => Box::pin(life.clone().over()),
-        Some(unenforced) => Box::pin(life::noting(life.clone(), unenforced, route.metrics.clone())),
+        Some(unenforced) => Box::pin(lifetime::noting(life.clone(), unenforced, route.metrics.clone())),
     };
     let verdict = settled.as_ref().map(|settled| settled.verdict);
     let retry = route.settings.delivery.retry;

@@ -18,13 +18,13 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Peer, RequestBodyInfo, ResponseBody, Service, departure};
-use super::exchange::{H2Stream, StreamEnd};
-use super::gathered::{Cork, CorkedWriter};
-use super::pace::{ConnectionTimeouts, TimedOut};
+use super::h2_stream::{H2Stream, StreamEnd};
+use super::cork::{Cork, CorkedWriter};
+use super::timeouts::{ConnectionTimeouts, TimedOut};
 use super::resets::{Budget, Resets};
 use super::send_window::Shut;
 use super::transport::Transport;
-use super::unserved::ProtocolErrors;
+use super::protocol_errors::ProtocolErrors;
 use crate::aside::SideWaker;
 use crate::limits::Limits;
 use crate::panics::Panics;

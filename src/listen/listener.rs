@@ -14,18 +14,18 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::admission::Admitted;
-use super::carrier::ConnectionTask;
+use super::connection_task::ConnectionTask;
 use super::connection::{self, Peer, ResponseBody, Service};
-use super::doors::AcceptLimits;
+use super::accept_limits::AcceptLimits;
 use super::handover::Handover;
 use super::handshake_log::HandshakeLog;
 use super::http2;
-use super::proxied::{self, ProxiedPeer};
+use super::proxy_reader::{self, ProxiedPeer};
 use super::settings::Settings;
 use super::socket;
 use super::tls::Tls;
 use super::trusted::TrustedProxies;
-use super::unserved::ProtocolErrors;
+use super::protocol_errors::ProtocolErrors;
 use crate::limits::Limits;
 use crate::tasks::{Draining, Tasks};
 use crate::telemetry::{ListenerMetrics, Protocol};
@@ -197,7 +197,7 @@ async fn connect<B: ResponseBody>(
 ) {
     let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
     let (tcp, origin) = if around.proxy_protocol {
-        let told = proxied::client(tcp, address, admitted, &around.trusted_proxies, limits.handshake_timeout);
+        let told = proxy_reader::client(tcp, address, admitted, &around.trusted_proxies, limits.handshake_timeout);
         match told.await {
             Ok(told) => told,
             Err(why) => return around.metrics.refused(why),

@@ -11,16 +11,16 @@
 //! stream is always one piece of its log without a hole, up to the last commit. Nothing here knows where events come
 //! from or who reads them.
 
-mod bytes;
+mod codec;
 mod clock;
 mod fault;
 mod folder;
 mod inbox;
-mod keeper;
-mod ledger;
+mod persister;
+mod db;
 mod record;
 mod segment;
-mod shelf;
+mod open_store;
 mod writer;
 
 use std::fmt;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::bytes::{RecordDecoder, RecordEncoder};
+use super::codec::{RecordDecoder, RecordEncoder};
 use crate::sse::EventId;
 use crate::stream::{Seed, StreamKey};
 

@@ -9,7 +9,7 @@ use super::catch_up::{CaughtUp, ReplayCheck};
 use super::entry::{Entry, EntryKind};
 use super::log::{Lagged, Offset};
 use super::read_through::CatchUpState;
-use super::taken::{ReadBatch, ReadBatchBuilder};
+use super::read_batch::{ReadBatch, ReadBatchBuilder};
 
 /// One client's reading of what it was caught up with.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::entry::{Entry, EntryKind};
-use super::forgotten::RecentHashes;
-use super::journal::LogSnapshot;
-pub use super::place::{IdLookup, Lagged, Offset};
+use super::recent_hashes::RecentHashes;
+use super::persistence::LogSnapshot;
+pub use super::offset::{IdLookup, Lagged, Offset};
 use super::policy::Retention;
 use super::verdict::Gap;
 use crate::sse::EventId;

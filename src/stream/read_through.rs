@@ -24,7 +24,7 @@ use super::policy::OnEnd;
 use super::progress::Phase;
 use super::source::{EventSource, Opened};
 use super::spec::StreamObserver;
-use super::turn::TurnBudget;
+use super::turn_budget::TurnBudget;
 use crate::sse::EventId;
 use crate::tasks::Tasks;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::intake::GapNotice;
-use super::journal::LogStore;
+use super::dedup::GapNotice;
+use super::persistence::LogStore;
 use super::policy::Policy;
 use super::source::{EventSource, OpenError};
 use super::verdict::Gap;

@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
-use super::audience::{Client, WaiterHandle};
+use super::waiters::{Client, WaiterHandle};
 use super::backlog::{Backlog, Continuation};
 use super::event_stream::EventStream;
 use super::log::{IdLookup, Lagged, Offset};
 use super::policy::{OnGap, Start};
 use super::progress::{Phase, Progress};
 use super::source::OpenError;
-use super::taken::{ReadBatch, ReadBatchBuilder};
+use super::read_batch::{ReadBatch, ReadBatchBuilder};
 use super::verdict::{Gap, ResumeVerdict};
 use crate::sse::EventId;
 

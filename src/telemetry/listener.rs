@@ -13,7 +13,7 @@ use super::family::Family;
 use super::label::Protocol;
 use super::registry::Registry;
 use super::route::RouteMetrics;
-use super::tally::{BufferedCounter, BufferedGauge};
+use super::buffered::{BufferedCounter, BufferedGauge};
 
 /// The numbers of one listener.
 pub struct ListenerMetrics {

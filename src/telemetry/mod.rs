@@ -14,7 +14,7 @@ mod process;
 mod registry;
 mod route;
 mod store;
-mod tally;
+mod buffered;
 
 pub use label::{EndReason, Protocol, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;

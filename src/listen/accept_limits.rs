@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::admission::Admission;
-use super::rate::RateLimiter;
+use super::rate_limiter::RateLimiter;
 use crate::limits::Limits;
 
 /// See the module. Cheap to clone.

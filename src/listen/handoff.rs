@@ -17,8 +17,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 
-use super::carrier::ConnectionTask;
-use super::pace::ConnectionTimeouts;
+use super::connection_task::ConnectionTask;
+use super::timeouts::ConnectionTimeouts;
 use super::transport::Transport;
 
 /// What becomes of a connection that has been taken over: gets the connection, what could not be written yet, and what

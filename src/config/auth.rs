@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use super::distinct::Distinct;
 use super::key::{KeySpec, Kind};
-use super::names;
+use super::parsers;
 use super::problem;
 use super::reader::Value;
 use super::routes::References;
@@ -92,7 +92,7 @@ pub(super) fn bind(entries: Entries<'_>, path: Option<&PathPattern>, shared: &[S
                 return None;
             }
         };
-        Some((bound, names::claim(&value, value.text()?)?))
+        Some((bound, parsers::claim(&value, value.text()?)?))
     };
     entries.into_iter().filter_map(read).collect()
 }
@@ -124,7 +124,7 @@ fn rules(table: &Table<'_>, known: References<'_>) -> RuleSettings {
         issuers: issuer_names(table, known.issuers),
         token_from: token_from(table),
         token_bytes: known.token_bytes,
-        streams_claim: table.get("streams_claim").and_then(|value| names::claim(&value, value.text()?)),
+        streams_claim: table.get("streams_claim").and_then(|value| parsers::claim(&value, value.text()?)),
         require: require(table),
         // Both are known once the route's share has been read.
         bind: Vec::new(),
@@ -140,7 +140,7 @@ fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings
     let mut found: Vec<(&str, &Arc<IssuerSettings>)> = Vec::new();
     let mut distinct = Distinct::new();
     for value in table.some_items("issuers") {
-        let Some((name, settings)) = names::reference(&value, "issuer", issuers.iter()) else { continue };
+        let Some((name, settings)) = parsers::reference(&value, "issuer", issuers.iter()) else { continue };
         if !distinct.insert(&value, name) {
             continue;
         }
@@ -172,7 +172,7 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
     match text.split_once(':') {
         None if text == "header" => Some(TokenSource::Header),
         Some(("header", name)) => field(value, name),
-        Some(("query", name)) => names::parameter(value, name).map(TokenSource::Query),
+        Some(("query", name)) => parsers::parameter(value, name).map(TokenSource::Query),
         // RFC 6265, 4.1.1: a cookie's name is a token, as a header's is.
         Some(("cookie", name)) if name.parse::<HeaderName>().is_ok() => Some(TokenSource::Cookie(name.to_owned())),
         _ => {
@@ -184,7 +184,7 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
 
 /// A field that something in front writes, and that is nothing else.
 fn field(value: &Value<'_>, name: &str) -> Option<TokenSource> {
-    let name = names::header(value, name)?;
+    let name = parsers::header(value, name)?;
     match name.as_str() {
         "authorization" => value.problem("is \"header\" without a name"),
         "cookie" => value.problem("a cookie's token is \"cookie:NAME\""),
@@ -198,7 +198,7 @@ fn field(value: &Value<'_>, name: &str) -> Option<TokenSource> {
 
 fn require(table: &Table<'_>) -> Vec<(String, Vec<serde_json::Value>)> {
     let read = |(path, value): (&str, Value<'_>)| {
-        let path = names::claim(&value, path);
+        let path = parsers::claim(&value, path);
         let given = value.alternative()?;
         let values = if given.is_list() { given.items() } else { vec![given.clone()] };
         if values.is_empty() {

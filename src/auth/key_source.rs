@@ -13,7 +13,7 @@ use super::fetch::{self, FetchError};
 use super::jwks::DocumentError;
 use super::keyfile;
 use super::keys::{KeyError, VerificationKey};
-use super::remote::RefreshSchedule;
+use super::refresh_schedule::RefreshSchedule;
 use super::settings::KeySource;
 use crate::files::FileStamp;
 

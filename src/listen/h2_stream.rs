@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Response};
 use tokio::time::{Sleep, sleep};
 
 use super::connection::ResponseBody;
-use super::pace::RequestGuard;
+use super::timeouts::RequestGuard;
 use super::send_window::SendWindow;
 use crate::aside::SideWaker;
 

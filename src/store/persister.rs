@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::clock::{Moment, milliseconds};
 use super::fault::StoreFault;
 use super::inbox::Stored;
-use super::ledger::WriteTxn;
+use super::db::WriteTxn;
 use super::record::Record;
 use super::segment;
-use super::shelf::StoreIndex;
+use super::open_store::StoreIndex;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// One open stream.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
-use super::pace::RequestGuard;
+use super::timeouts::RequestGuard;
 
 /// A body and the request it answers.
 pub struct TrackedBody<B> {

@@ -11,7 +11,7 @@ use tracing::error;
 use super::Settings;
 use super::fault::StoreFault;
 use super::folder::Folder;
-use super::ledger::{Db, WriteTxn};
+use super::db::{Db, WriteTxn};
 use super::record::{Record, StoreKey};
 use crate::panics::Panics;
 

@@ -8,9 +8,9 @@ use http::request::Parts;
 use tracing::info;
 
 use super::forwarded;
-use super::gate::App;
+use super::app::App;
 use super::service::peer;
-use super::shown;
+use super::redact;
 use super::trace::Trace;
 use crate::auth::Grant;
 use crate::telemetry::{ACCESS, Protocol};
@@ -53,7 +53,7 @@ impl ClientInfo {
                 None => subject.clone(),
                 Some((end, _)) => Arc::from(&subject[..end]),
             }),
-            user_agent: shown::user_agent(&head.headers),
+            user_agent: redact::user_agent(&head.headers),
             request_id: trace.request_id().to_str().expect("an id is visible ASCII").into(),
             trace_id: trace.trace_id(),
         }

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use super::rejection::Rejection;
-use super::target::parameters;
+use super::request_target::parameters;
 use crate::auth::{ClaimPath, Grant};
 use crate::route::{ShareSettings, percent};
 

@@ -4,7 +4,7 @@
 //! own; everyone else reads the log. Never holds what the log has evicted for longer than until the next look.
 
 use super::log::Offset;
-use super::taken::{ReadBatch, ReadBatchBuilder};
+use super::read_batch::{ReadBatch, ReadBatchBuilder};
 
 /// See the module.
 #[derive(Debug)]

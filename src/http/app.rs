@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::seats::SubscriptionLimits;
+use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
 use crate::limits::Limits;
 use crate::memory::Watermark;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::connection::Peer;
-use super::pace::TimedOut;
+use super::timeouts::TimedOut;
 use crate::telemetry::{ACCESS, ListenerMetrics, Protocol};
 
 /// Speaks for one connection.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Sleep, sleep};
 
-use super::gate::App;
+use super::app::App;
 use super::last_event_id::LastEventId;
 use super::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};

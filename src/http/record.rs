@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::caller::ClientInfo;
-use super::seats::{SubjectPermit, SubscriptionPermit};
-use super::shown;
-use super::verdict::PENDING;
+use super::client_info::ClientInfo;
+use super::subscription_limits::{SubjectPermit, SubscriptionPermit};
+use super::redact;
+use super::notice::PENDING;
 use crate::arithmetic;
 use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
@@ -148,7 +148,7 @@ impl Drop for SubscriptionRecord {
             target: ACCESS,
             client = %caller.client,
             route = self.metrics.name(),
-            path = &*shown::path(&stream.key().path),
+            path = &*redact::path(&stream.key().path),
             status = 200,
             protocol = caller.protocol.as_str(),
             verdict = %verdict,
