@@ -12,16 +12,16 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use super::trust_store::TrustStore;
 use super::claims::{ClaimPathError, Claims};
-use super::denied::{Denied, TokenFault};
 use super::decision_trace::{DecisionStep, DecisionTrace, one_of};
+use super::denied::{Denied, TokenFault};
+use super::extract::{self, PresentedTokens};
 use super::grant::{Grant, Verified};
 use super::issuer::Issuer;
 use super::jws::{self, Unverified};
 use super::rules::{Requested, Rules};
 use super::settings::{RuleSettings, TokenSource};
-use super::extract::{self, PresentedTokens};
+use super::trust_store::TrustStore;
 use super::verify;
 
 /// What a request brings that can be a credential.

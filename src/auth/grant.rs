@@ -10,11 +10,11 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
-use super::trust_store::{GrantStatus, TrustStore};
 use super::claims::{ClaimPath, Claims};
 use super::json;
 use super::keys::KeyFingerprint;
 use super::settings::TokenSource;
+use super::trust_store::{GrantStatus, TrustStore};
 
 /// See the module.
 #[derive(Clone)]

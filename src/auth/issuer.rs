@@ -14,17 +14,17 @@ use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use super::trust_store::ChangeSignal;
-use super::denied::{Denied, TokenFault};
 use super::decision_trace::DecisionTrace;
+use super::denied::{Denied, TokenFault};
 use super::fetch;
 use super::jwks;
 use super::jws::Unverified;
+use super::key_source::{LoadedKeySource, SourceError};
 use super::keyfile;
 use super::keys::{KeyFingerprint, KeySet, VerificationKey};
 use super::refresh_schedule::RefreshSchedule;
 use super::settings::{IssuerSettings, KeySource};
-use super::key_source::{LoadedKeySource, SourceError};
+use super::trust_store::ChangeSignal;
 use super::verify::{self, Expected};
 use crate::workers::blocking;
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use jsonwebtoken::Algorithm;
 
 use super::jwks::{self, MAX_DOCUMENT};
+use super::key_source::SourceError;
 use super::keys::VerificationKey;
 use super::settings::KeySource;
-use super::key_source::SourceError;
 use crate::files::FileStamp;
 
 /// The file's stamp; none if it is not there.

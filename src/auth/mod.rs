@@ -9,17 +9,18 @@
 //! Algorithms belong to keys and keys to issuers, so nothing in a token chooses how it is verified. Nothing here knows
 //! status codes, sockets of clients, or the configuration file, and nothing here spawns.
 
-mod trust_store;
 mod authorizer;
 mod claims;
-mod denied;
 mod decision_trace;
+mod denied;
+mod extract;
 pub mod fetch;
 mod grant;
 mod issuer;
 mod json;
 mod jwks;
 mod jws;
+mod key_source;
 mod keyfile;
 mod keys;
 pub mod mint;
@@ -30,20 +31,19 @@ mod revocations;
 pub mod rfc3339;
 mod rules;
 mod settings;
-mod key_source;
 mod tickets;
-mod extract;
+mod trust_store;
 mod verify;
 
-pub use trust_store::{ChangeSignal, GrantStatus, Issuers, TrustStore};
 pub use authorizer::{Authorizer, AuthorizerError, Credentials};
 pub use claims::{ClaimPath, ClaimPathError, Claims};
-pub use denied::{Denied, ScopeFault, TokenFault};
 pub use decision_trace::{DecisionStep, StepOutcome};
+pub use denied::{Denied, ScopeFault, TokenFault};
 pub use grant::Grant;
 pub use issuer::{Issuer, KeysState, RefreshObserver};
 pub use jwks::is_key_set;
 pub use jws::algorithm;
+pub use key_source::SourceError;
 pub use keys::{KeyError, MIN_SECRET};
 pub use revocation::{
     Revocation, RevocationError, from_json as revocation_from_json, from_toml as revocations_from_toml,
@@ -54,8 +54,8 @@ pub use revocations::{
 };
 pub use rules::Requested;
 pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings, TokenSource};
-pub use key_source::SourceError;
 pub use tickets::{Ticket, TicketError, Tickets};
+pub use trust_store::{ChangeSignal, GrantStatus, Issuers, TrustStore};
 pub use verify::MAX_LEEWAY;
 
 /// Chooses the cryptography that signatures are checked with. Idempotent; call it before the first token.

@@ -14,12 +14,12 @@ use std::time::SystemTime;
 
 use parking_lot::RwLock;
 
-use self::entries::Entries;
-use super::trust_store::ChangeSignal;
+use self::entries::RevocationEntries;
 use super::claims::ClaimPath;
 use super::grant::Grant;
 use super::keyfile;
 use super::revocation::{self, Revocation, RevocationError};
+use super::trust_store::ChangeSignal;
 use crate::files::FileStamp;
 use crate::workers::blocking;
 
@@ -37,8 +37,8 @@ pub struct Revocations {
 
 #[derive(Debug, Default)]
 struct Table {
-    posted: Entries,
-    filed: Entries,
+    posted: RevocationEntries,
+    filed: RevocationEntries,
 }
 
 /// How many entries there are. What was both posted and filed is two.
@@ -152,7 +152,7 @@ impl Revocations {
     /// # Errors
     /// [`RevocationError::Full`], [`RevocationError::Claims`]; then what was there stays.
     pub fn replace_filed(&self, revocations: Vec<Revocation>, now: SystemTime) -> Result<(), RevocationError> {
-        let filed = Entries::of(revocations, now)?;
+        let filed = RevocationEntries::of(revocations, now)?;
         self.forget_ended(now);
         let earlier = {
             let mut table = self.table.write();
@@ -195,7 +195,8 @@ impl Revocations {
 
     /// Forgets what has ended. Looks at every entry, a part of them under each lock: call it off the runtime's workers.
     pub fn forget_ended(&self, now: SystemTime) {
-        let origins: [fn(&mut Table) -> &mut Entries; 2] = [|table| &mut table.posted, |table| &mut table.filed];
+        let origins: [fn(&mut Table) -> &mut RevocationEntries; 2] =
+            [|table| &mut table.posted, |table| &mut table.filed];
         for origin in origins {
             let mut after = None;
             loop {

@@ -6,8 +6,8 @@
 use serde_json::Value;
 
 use super::claims::{ClaimPath, ClaimPathError, Claims};
-use super::denied::ScopeFault;
 use super::decision_trace::DecisionTrace;
+use super::denied::ScopeFault;
 use super::settings::{Bound, RuleSettings};
 
 /// The rules of one route.

@@ -14,8 +14,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
-use super::trust_store::{GrantStatus, TrustStore};
 use super::grant::Grant;
+use super::trust_store::{GrantStatus, TrustStore};
 
 /// Most tickets of one subject, or of one token without a subject, that wait at the same time.
 pub const MAX_PER_SUBJECT: usize = 32;

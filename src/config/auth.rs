@@ -53,7 +53,7 @@ pub(super) const AUTH: &[KeySpec] = &[
 ];
 
 /// Who may read the route, without what [`bind`] adds, and the entries that it reads. `None`: noted.
-pub(super) fn access<'a>(route: &Table<'a>, known: References<'_>) -> Option<(Access, Entries<'a>)> {
+pub(super) fn access<'a>(route: &Table<'a>, known: References<'_>) -> Option<(Access, NamedValues<'a>)> {
     if !route.has("auth") {
         route.problem(
             "auth",
@@ -69,10 +69,10 @@ pub(super) fn access<'a>(route: &Table<'a>, known: References<'_>) -> Option<(Ac
 }
 
 /// The names of a table that the user chose, and what stands there.
-pub(super) type Entries<'a> = Vec<(&'a str, Value<'a>)>;
+pub(super) type NamedValues<'a> = Vec<(&'a str, Value<'a>)>;
 
 /// Reads which captures of `path` and which `shared` query parameters are bound to a claim.
-pub(super) fn bind(entries: Entries<'_>, path: Option<&PathPattern>, shared: &[String]) -> Vec<(Bound, String)> {
+pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared: &[String]) -> Vec<(Bound, String)> {
     let read = |(name, value): (&str, Value<'_>)| {
         let is_capture = path.is_some_and(|path| path.captures().any(|known| known == name));
         let is_parameter = shared.iter().any(|known| known == name);

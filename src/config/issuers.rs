@@ -11,10 +11,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
 
-use super::referenced_files;
 use super::key::{KeySpec, Kind};
 use super::parsers;
 use super::reader::Value;
+use super::referenced_files;
 use super::table::Table;
 use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
 
@@ -48,8 +48,12 @@ const KEY: &[KeySpec] = &[
     ),
     KeySpec::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
     KeySpec::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
-    KeySpec::optional("secret", Kind::Table(referenced_files::KEY_SECRET), "A shared secret (HMAC) of at least 32 bytes.")
-        .secret(),
+    KeySpec::optional(
+        "secret",
+        Kind::Table(referenced_files::KEY_SECRET),
+        "A shared secret (HMAC) of at least 32 bytes.",
+    )
+    .secret(),
     KeySpec::optional(
         "algorithm",
         Kind::Choice(NAMES),

@@ -2,10 +2,10 @@
 //!
 //! Certificates and keys have been read and belong together when a listener is believed. Binds nothing.
 
-use super::referenced_files;
 use super::key::{KeySpec, Kind};
 use super::parsers;
 use super::reader::Value;
+use super::referenced_files;
 use super::table::Table;
 use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
 
@@ -102,8 +102,11 @@ fn address(table: &Table<'_>) -> Option<Address> {
 
 fn tls(table: &Table<'_>) -> TlsSettings {
     let certificates = table.some_items("certificates");
-    let certificates =
-        certificates.iter().filter_map(|value| referenced_files::certified_key(&value.table()?)).map(|(files, _)| files).collect();
+    let certificates = certificates
+        .iter()
+        .filter_map(|value| referenced_files::certified_key(&value.table()?))
+        .map(|(files, _)| files)
+        .collect();
     let min_version = table.choice("min_version", &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)]);
     let client_ca = table.get("client_ca").and_then(|value| {
         let (path, authorities) = referenced_files::certificates(&value)?;

@@ -10,23 +10,23 @@
 mod auth;
 mod delivery;
 mod distinct;
-mod referenced_files;
+mod effective;
 mod issuers;
 mod key;
 mod listeners;
 mod parsers;
 mod problem;
 mod reader;
+mod referenced_files;
 mod reload_diff;
 mod routes;
 mod schema;
 mod server;
-mod effective;
-mod watched_files;
 mod summary;
 mod table;
 mod upstreams;
 mod value;
+mod watched_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,15 +35,15 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-pub use self::referenced_files::Environment;
 use self::key::{KeySpec, Kind};
 use self::problem::Finding;
 pub use self::problem::{Problem, Problems};
 use self::reader::{Reader, ReferencedFile};
+pub use self::referenced_files::Environment;
 pub use self::schema::schema;
-pub use self::watched_files::WatchedFiles;
 use self::table::Table;
 pub use self::value::parse_duration;
+pub use self::watched_files::WatchedFiles;
 use crate::admin;
 use crate::auth::IssuerSettings;
 use crate::files::FileStamp;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::referenced_files::Environment;
 use super::key::{KeySpec, Kind};
 use super::problem::{Finding, did_you_mean, nearest};
+use super::referenced_files::Environment;
 use super::table::Table;
 use super::value;
 use crate::files::FileStamp;

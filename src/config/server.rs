@@ -4,9 +4,9 @@
 
 use std::thread::available_parallelism;
 
-use super::referenced_files;
 use super::key::{KeySpec, Kind};
 use super::parsers;
+use super::referenced_files;
 use super::table::Table;
 use super::{DrainSettings, RevocationSettings};
 use crate::admin;

@@ -14,10 +14,10 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::distinct::Distinct;
-use super::referenced_files;
 use super::key::{KeySpec, Kind};
 use super::parsers;
 use super::reader::Value;
+use super::referenced_files;
 use super::table::Table;
 use crate::backoff::Backoff;
 use crate::upstream::{Origin, Resume, UpstreamSettings};
@@ -80,7 +80,11 @@ const BACKOFF: &[KeySpec] = &[
 
 const TLS: &[KeySpec] = &[
     KeySpec::optional("ca_file", Kind::Text, "File of certificates in PEM that are trusted instead of the system's."),
-    KeySpec::optional("client_certificate", Kind::Table(referenced_files::CERTIFICATE), "Shown to upstreams that ask for one."),
+    KeySpec::optional(
+        "client_certificate",
+        Kind::Table(referenced_files::CERTIFICATE),
+        "Shown to upstreams that ask for one.",
+    ),
 ];
 
 /// All upstreams by name. An upstream with mistakes is there too, so that routes are not blamed for it.

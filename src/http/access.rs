@@ -10,12 +10,12 @@ use http::request::Parts;
 use http::{HeaderValue, Response};
 use tracing::info;
 
-use super::body::AppBody;
 use super::app::App;
+use super::body::AppBody;
 use super::rejection::Rejection;
+use super::request_target::{RequestTarget, parameter};
 use super::service::peer;
 use super::shared_values;
-use super::request_target::{RequestTarget, parameter};
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::route::{Route, percent};
 

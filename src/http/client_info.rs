@@ -7,10 +7,10 @@ use std::time::Instant;
 use http::request::Parts;
 use tracing::info;
 
-use super::forwarded;
 use super::app::App;
-use super::service::peer;
+use super::forwarded;
 use super::redact;
+use super::service::peer;
 use super::trace::Trace;
 use crate::auth::Grant;
 use crate::telemetry::{ACCESS, Protocol};

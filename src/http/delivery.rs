@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::rejection::Rejection;
-use super::record::SubscriptionRecord;
-use super::subscription_limits::SubjectPermit;
-use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::notice::late;
+use super::pending_resume::{PendingResume, ResumeOutcome};
+use super::record::SubscriptionRecord;
+use super::rejection::Rejection;
+use super::subscription_limits::SubjectPermit;
 use crate::aside::SideWaker;
 use crate::route::{EndForm, Lagging};
 use crate::sse::{Encoder, EventId, Frame};

@@ -17,9 +17,9 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::delivery::{Delivery, NextWrite};
+use super::http1_writer::{GRACE, heartbeat};
 use super::lifetime::Lifetime;
 use super::record::EndReasonCell;
-use super::http1_writer::{GRACE, heartbeat};
 use crate::stream::{EventStream, Offset, ReadBatch};
 use crate::telemetry::EndReason;
 

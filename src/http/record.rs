@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::client_info::ClientInfo;
-use super::subscription_limits::{SubjectPermit, SubscriptionPermit};
-use super::redact;
 use super::notice::PENDING;
+use super::redact;
+use super::subscription_limits::{SubjectPermit, SubscriptionPermit};
 use crate::arithmetic;
 use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};

@@ -9,9 +9,9 @@ use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
+use super::app::App;
 use super::body::AppBody;
 use super::client_info::ClientInfo;
-use super::app::App;
 use super::rejection::{Rejection, SoftRetry};
 use super::request_target::RequestTarget;
 use super::trace::{REQUEST_ID, Trace};

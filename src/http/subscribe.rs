@@ -11,22 +11,22 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
+use super::app::App;
 use super::body::AppBody;
 use super::client_info::ClientInfo;
 use super::delivery::{Delivery, DeliveryOptions, ReadLimit, parted};
 use super::event_body::{EventBody, guard};
-use super::app::App;
+use super::http1_writer::Http1Writer;
 use super::last_event_id::LastEventId;
 use super::lifetime::{self, Lifetime};
-use super::permission::Permission;
-use super::rejection::Rejection;
-use super::record::SubscriptionRecord;
-use super::pending_resume::{PendingResume, ResumeOutcome, SubscribeParams};
-use super::shared_values::{self, SharedValues};
-use super::request_target::{RequestTarget, parameter};
-use super::trace::Trace;
 use super::notice::{PENDING, pending_prelude, prelude, teller};
-use super::http1_writer::Http1Writer;
+use super::pending_resume::{PendingResume, ResumeOutcome, SubscribeParams};
+use super::permission::Permission;
+use super::record::SubscriptionRecord;
+use super::rejection::Rejection;
+use super::request_target::{RequestTarget, parameter};
+use super::shared_values::{self, SharedValues};
+use super::trace::Trace;
 use crate::arithmetic;
 use crate::auth::{Authorizer, Grant};
 use crate::chance;
@@ -52,7 +52,8 @@ pub async fn respond(
     let wish = SubscribeParams::of(route, head)?;
     let caller = ClientInfo::of(gate, head, grant.as_ref());
     let most = gate.limits.load().header_bytes;
-    let SharedValues { key, query, headers, .. } = shared_values::values(&route.settings.share, head, grant.as_ref(), most)?;
+    let SharedValues { key, query, headers, .. } =
+        shared_values::values(&route.settings.share, head, grant.as_ref(), most)?;
     if gate.memory.is_above() {
         return Err(Rejection::Memory);
     }

@@ -22,14 +22,14 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::tracked_body::TrackedBody;
-use super::listener::ListenerContext;
-use super::timeouts::ConnectionTimeouts;
 use super::abort::supervise;
 use super::handoff::{Handoff, HandoffFn, HandoffIo};
+use super::listener::ListenerContext;
+use super::protocol_errors::ProtocolErrors;
+use super::timeouts::ConnectionTimeouts;
+use super::tracked_body::TrackedBody;
 use super::transport::Transport;
 use super::trusted::TrustedProxies;
-use super::protocol_errors::ProtocolErrors;
 use crate::limits::Limits;
 use crate::tasks::Draining;
 use crate::telemetry::Protocol;

@@ -17,8 +17,8 @@ use http::{HeaderValue, Method, Response};
 use tokio::time::{Sleep, sleep};
 
 use super::connection::ResponseBody;
-use super::timeouts::RequestGuard;
 use super::send_window::SendWindow;
+use super::timeouts::RequestGuard;
 use crate::aside::SideWaker;
 
 /// How an exchange ended.

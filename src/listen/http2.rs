@@ -18,13 +18,13 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Peer, RequestBodyInfo, ResponseBody, Service, departure};
-use super::h2_stream::{H2Stream, StreamEnd};
 use super::cork::{Cork, CorkedWriter};
-use super::timeouts::{ConnectionTimeouts, TimedOut};
+use super::h2_stream::{H2Stream, StreamEnd};
+use super::protocol_errors::ProtocolErrors;
 use super::resets::{Budget, Resets};
 use super::send_window::Shut;
+use super::timeouts::{ConnectionTimeouts, TimedOut};
 use super::transport::Transport;
-use super::protocol_errors::ProtocolErrors;
 use crate::aside::SideWaker;
 use crate::limits::Limits;
 use crate::panics::Panics;

@@ -11,16 +11,16 @@
 //! stream is always one piece of its log without a hole, up to the last commit. Nothing here knows where events come
 //! from or who reads them.
 
-mod codec;
 mod clock;
+mod codec;
+mod db;
 mod fault;
 mod folder;
 mod inbox;
+mod open_store;
 mod persister;
-mod db;
 mod record;
 mod segment;
-mod open_store;
 mod writer;
 
 use std::fmt;

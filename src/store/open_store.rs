@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use tracing::error;
 
 use super::Settings;
+use super::db::{Db, WriteTxn};
 use super::fault::StoreFault;
 use super::folder::Folder;
-use super::db::{Db, WriteTxn};
 use super::record::{Record, StoreKey};
 use crate::panics::Panics;
 

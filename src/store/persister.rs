@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::{Moment, milliseconds};
+use super::db::WriteTxn;
 use super::fault::StoreFault;
 use super::inbox::Stored;
-use super::db::WriteTxn;
+use super::open_store::StoreIndex;
 use super::record::Record;
 use super::segment;
-use super::open_store::StoreIndex;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// One open stream.

@@ -2,8 +2,8 @@
 //!
 //! It says what came before it, so that a log can begin with any segment: older ones are simply not there.
 
-use super::codec::{RecordDecoder, RecordEncoder};
 use super::clock::Moment;
+use super::codec::{RecordDecoder, RecordEncoder};
 use crate::sse::{EventId, Frame};
 use crate::stream::{Entry, EntryKind, Gap, LogSnapshot};
 

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::catch_up::{CaughtUp, ReplayCheck};
 use super::entry::{Entry, EntryKind};
 use super::log::{Lagged, Offset};
-use super::read_through::CatchUpState;
 use super::read_batch::{ReadBatch, ReadBatchBuilder};
+use super::read_through::CatchUpState;
 
 /// One client's reading of what it was caught up with.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, EntryKind};
 use super::fingerprint::Fingerprints;
-use super::log::{EventLog, IdLookup, Offset};
 use super::id_minter::IdMinter;
+use super::log::{EventLog, IdLookup, Offset};
 use super::verdict::{Gap, ResumeVerdict};
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
 

@@ -17,23 +17,23 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
-use super::waiters::WaiterSet;
 use super::entry::Entry;
 use super::fingerprint::Fingerprints;
-use super::last_activity::LastActivity;
-use super::persistence::{LogPersister, StoredStream};
-use super::key::StreamKey;
+use super::id_minter::IdMinter;
 use super::incarnation::Incarnation;
+use super::key::StreamKey;
+use super::last_activity::LastActivity;
+use super::latest_batch::LatestBatch;
 use super::log::{EventLog, IdLookup, Offset};
 use super::log_bytes::LogBytes;
-use super::id_minter::IdMinter;
-use super::latest_batch::LatestBatch;
+use super::long_id::LongIdFrame;
+use super::persistence::{LogPersister, StoredStream};
 use super::policy::Policy;
 use super::progress::{Condition, Phase, Progress};
+use super::read_batch::{ReadBatch, ReadBatchBuilder};
 use super::read_through::CatchUps;
 use super::subscription::Subscription;
-use super::read_batch::{ReadBatch, ReadBatchBuilder};
-use super::long_id::LongIdFrame;
+use super::waiters::WaiterSet;
 use crate::sse::{EventId, Frame};
 
 /// One stream, shared by everyone who reads it.

@@ -1,8 +1,8 @@
 //! One life of a stream: what makes two events, or two ids, the same.
 
 use super::fingerprint::{Fingerprints, Seed};
-use super::persistence::RETURN_PATIENCE;
 use super::id_minter::IdMinter;
+use super::persistence::RETURN_PATIENCE;
 use super::policy::Ids;
 
 /// One life of a stream: what makes two events or two ids the same.

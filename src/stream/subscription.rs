@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
-use super::waiters::{Client, WaiterHandle};
 use super::backlog::{Backlog, Continuation};
 use super::event_stream::EventStream;
 use super::log::{IdLookup, Lagged, Offset};
 use super::policy::{OnGap, Start};
 use super::progress::{Phase, Progress};
-use super::source::OpenError;
 use super::read_batch::{ReadBatch, ReadBatchBuilder};
+use super::source::OpenError;
 use super::verdict::{Gap, ResumeVerdict};
+use super::waiters::{Client, WaiterHandle};
 use crate::sse::EventId;
 
 /// One reader.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use metrics::Label;
 
+use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue;
 use super::family::Family;
 use super::label::Protocol;
 use super::registry::Registry;
 use super::route::RouteMetrics;
-use super::buffered::{BufferedCounter, BufferedGauge};
 
 /// The numbers of one listener.
 pub struct ListenerMetrics {

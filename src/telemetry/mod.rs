@@ -4,6 +4,7 @@
 //! network becomes a label. Knows nothing else in the crate, and opens no socket: the admin port serves what is
 //! rendered here.
 
+mod buffered;
 mod catalogue;
 mod family;
 mod label;
@@ -14,7 +15,6 @@ mod process;
 mod registry;
 mod route;
 mod store;
-mod buffered;
 
 pub use label::{EndReason, Protocol, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use metrics::{Histogram, Label};
 
+use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue::{self, GAP_REASONS};
 use super::family::Family;
 use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
 use super::registry::Registry;
-use super::buffered::{BufferedCounter, BufferedGauge};
 
 /// Refusals that alerts watch for. They exist at zero, so that an increase over them sees the first one.
 const FULL: [&str; 6] =

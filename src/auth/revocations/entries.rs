@@ -17,22 +17,22 @@ pub const MAX_CLAIMS: usize = 16;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
-    by_id: BTreeMap<RevocationId, Entry>,
+pub(super) struct RevocationEntries {
+    by_id: BTreeMap<RevocationId, RevocationEntry>,
     /// How many entries are about each claim; never 0.
     claims: Vec<(Arc<ClaimPath>, usize)>,
 }
 
 /// What is revoked, and until when. A hundred thousand of them are held, so it is small.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct RevocationEntry {
     pub(super) claim: Arc<ClaimPath>,
     pub(super) value: Box<str>,
     /// None: for good.
     pub(super) until: Option<SystemTime>,
 }
 
-impl Entries {
+impl RevocationEntries {
     /// Those that have not ended.
     pub(super) fn of(revocations: Vec<Revocation>, now: SystemTime) -> Result<Self, RevocationError> {
         let mut entries = Self::default();
@@ -78,11 +78,11 @@ impl Entries {
         let (claim, entries) = &mut self.claims[place];
         *entries += 1;
         let claim = claim.clone();
-        self.by_id.insert(id, Entry { claim, value: value.into_boxed_str(), until });
+        self.by_id.insert(id, RevocationEntry { claim, value: value.into_boxed_str(), until });
         Ok(id)
     }
 
-    pub(super) fn remove(&mut self, id: &RevocationId) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: &RevocationId) -> Option<RevocationEntry> {
         let entry = self.by_id.remove(id)?;
         let place =
             self.claims.iter().position(|(claim, _)| *claim == entry.claim).expect("an entry's claim is counted");
@@ -94,7 +94,7 @@ impl Entries {
     }
 
     /// The entries after that id, or all of them.
-    pub(super) fn after(&self, id: Option<RevocationId>) -> impl Iterator<Item = (RevocationId, &Entry)> {
+    pub(super) fn after(&self, id: Option<RevocationId>) -> impl Iterator<Item = (RevocationId, &RevocationEntry)> {
         let from = id.map_or(Unbounded, Excluded);
         self.by_id.range((from, Unbounded)).map(|(id, entry)| (*id, entry))
     }
@@ -120,7 +120,7 @@ impl Entries {
     }
 }
 
-impl Entry {
+impl RevocationEntry {
     pub(super) fn is_in_force(&self, now: SystemTime) -> bool {
         is_ahead(self.until, now)
     }

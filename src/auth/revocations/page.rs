@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use super::entries::{Entries, Entry, later};
+use super::entries::{RevocationEntries, RevocationEntry, later};
 use super::id::RevocationId;
 
 /// Most rows of a page.
@@ -58,12 +58,12 @@ impl RevocationOrigin {
 }
 
 /// An id with what was posted and what was filed under it.
-pub(super) type Pair<'t> = (RevocationId, Option<&'t Entry>, Option<&'t Entry>);
+pub(super) type Pair<'t> = (RevocationId, Option<&'t RevocationEntry>, Option<&'t RevocationEntry>);
 
 /// Both as one list, after that id.
 pub(super) fn merged<'t>(
-    posted: &'t Entries,
-    filed: &'t Entries,
+    posted: &'t RevocationEntries,
+    filed: &'t RevocationEntries,
     after: Option<RevocationId>,
 ) -> impl Iterator<Item = Pair<'t>> {
     let (mut posted, mut filed) = (posted.after(after).peekable(), filed.after(after).peekable());
@@ -78,7 +78,7 @@ pub(super) fn merged<'t>(
 
 /// What is shown of a pair, if anything of it is in force.
 pub(super) fn row((id, posted, filed): Pair<'_>, now: SystemTime) -> Option<RevocationRow> {
-    let in_force = |entry: &&Entry| entry.is_in_force(now);
+    let in_force = |entry: &&RevocationEntry| entry.is_in_force(now);
     let (entry, until, from) = match (posted.filter(in_force), filed.filter(in_force)) {
         (Some(posted), Some(filed)) => (posted, later(posted.until, filed.until), RevocationOrigin::Both),
         (Some(posted), None) => (posted, posted.until, RevocationOrigin::Posted),
