@@ -11,7 +11,7 @@ use rillgate::auth::{
     Authorizer, Credentials, Issuer, IssuerSettings, Issuers, KeySource, Requested, RuleSettings, TokenSource,
     TrustStore,
 };
-use rillgate::panics::Panics;
+use rillgate::runtime::panics::Panics;
 use rillgate::secret::Secret;
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
 use rillgate::store::{Settings, Store};

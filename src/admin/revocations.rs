@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::Revocations;
 use super::reply::{Body, empty, json, problem, wrong_method};
 use super::service::{blocking, failed, whole};
-use crate::panics::Panics;
+use crate::runtime::panics::Panics;
 
 /// Whether a path is one of those that [`respond`] answers.
 pub(super) fn answers(path: &str) -> bool {

@@ -27,7 +27,7 @@ use super::health::Readiness;
 use super::service::AdminService;
 use super::snapshot::Snapshots;
 use super::{Introspect, Revocations};
-use crate::panics::Panics;
+use crate::runtime::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 

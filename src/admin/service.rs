@@ -24,7 +24,7 @@ use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
 use super::{Introspect, Revocations, guard, page, revocations, tap};
-use crate::panics::Panics;
+use crate::runtime::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 

@@ -26,7 +26,7 @@ use super::refresh_schedule::RefreshSchedule;
 use super::settings::{IssuerSettings, KeySource};
 use super::trust_store::ChangeSignal;
 use super::verify::{self, Expected};
-use crate::workers::blocking;
+use crate::runtime::workers::blocking;
 
 /// Told of every refresh of a JWKS URL: the issuer's name, and `ok` or the kind of failure (both are metric labels).
 pub type RefreshObserver = Arc<dyn Fn(&str, &'static str) + Send + Sync>;

@@ -15,7 +15,7 @@ use super::keyfile;
 use super::keys::{KeyError, VerificationKey};
 use super::refresh_schedule::RefreshSchedule;
 use super::settings::KeySource;
-use crate::files::FileStamp;
+use crate::runtime::file_watch::FileStamp;
 
 /// One entry of `issuers.NAME.keys`, and what it has given so far.
 pub struct LoadedKeySource {

@@ -10,7 +10,7 @@ use super::jwks::{self, MAX_DOCUMENT};
 use super::key_source::SourceError;
 use super::keys::VerificationKey;
 use super::settings::KeySource;
-use crate::files::FileStamp;
+use crate::runtime::file_watch::FileStamp;
 
 /// The file's stamp; none if it is not there.
 pub async fn stamp(path: &Path) -> Option<FileStamp> {

@@ -13,8 +13,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::arithmetic;
-use crate::backoff::Backoff;
+use crate::runtime::arithmetic;
+use crate::runtime::backoff::Backoff;
 
 /// Longest time the gate stays shut, for issuers that are refreshed more seldom than that.
 pub const MAX_SPACING: Duration = Duration::from_secs(300);

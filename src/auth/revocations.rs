@@ -20,8 +20,8 @@ use super::grant::Grant;
 use super::keyfile;
 use super::revocation::{self, Revocation, RevocationError};
 use super::trust_store::ChangeSignal;
-use crate::files::FileStamp;
-use crate::workers::blocking;
+use crate::runtime::file_watch::FileStamp;
+use crate::runtime::workers::blocking;
 
 pub use self::id::RevocationId;
 pub use self::page::{RevocationOrigin, RevocationPage, RevocationRow};

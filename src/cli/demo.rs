@@ -13,7 +13,7 @@ use clap::Args;
 use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
 use rillgate::config::Config;
 use rillgate::demo::{self, Certificate, Producer};
-use rillgate::tasks::Tasks;
+use rillgate::runtime::tasks::Tasks;
 use rillgate::{Gateway, Handle, StaticPage};
 use serde_json::{Map, Value, json};
 

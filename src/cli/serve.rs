@@ -37,7 +37,7 @@ pub struct Reloading<'f> {
 
 /// Runs the gateway until the process is told to end. Without `reloading`, HUP says nothing to it.
 pub async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
-    rillgate::panics::keep_for_the_log();
+    rillgate::runtime::panics::keep_for_the_log();
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
     let manager = ServiceManager::from_environment();

@@ -4,7 +4,7 @@
 //! written is not read half; a reader who does so all the same refuses it whole. Reads nothing itself.
 
 use rillgate::config::{Config, Problems};
-use rillgate::files::{FilePoller, INTERVAL};
+use rillgate::runtime::file_watch::{FilePoller, INTERVAL};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// See the module.

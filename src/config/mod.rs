@@ -46,8 +46,8 @@ pub use self::value::parse_duration;
 pub use self::watched_files::WatchedFiles;
 use crate::admin;
 use crate::auth::IssuerSettings;
-use crate::files::FileStamp;
 use crate::limits::Limits;
+use crate::runtime::file_watch::FileStamp;
 use crate::upstream::UpstreamSettings;
 use crate::{listen, route, store};
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::watched_files::WatchedFiles;
-use crate::arithmetic;
+use crate::runtime::arithmetic;
 
 /// One mistake in the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,8 +15,8 @@ use super::problem::{Finding, did_you_mean, nearest};
 use super::referenced_files::Environment;
 use super::table::Table;
 use super::value;
-use crate::files::FileStamp;
 use crate::limits::Memory;
+use crate::runtime::file_watch::FileStamp;
 
 /// What all tables of one file share.
 pub(super) struct Reader<'a> {

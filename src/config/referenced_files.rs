@@ -17,8 +17,8 @@ use rustls::sign::CertifiedKey;
 use super::key::{KeySpec, Kind};
 use super::reader::{ReferencedFile, Value};
 use super::table::Table;
-use crate::files::FileStamp;
 use crate::listen::CertificateFiles;
+use crate::runtime::file_watch::FileStamp;
 use crate::secret::Secret;
 
 /// The process's variables, or what a test says they are.

@@ -19,7 +19,7 @@ use super::parsers;
 use super::reader::Value;
 use super::referenced_files;
 use super::table::Table;
-use crate::backoff::Backoff;
+use crate::runtime::backoff::Backoff;
 use crate::upstream::{Origin, Resume, UpstreamSettings};
 
 pub(super) const UPSTREAM: &[KeySpec] = &[

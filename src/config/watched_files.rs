@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::files::{FilePoller, FileStamp};
+use crate::runtime::file_watch::{FilePoller, FileStamp};
 
 /// See the module.
 #[derive(Clone, Default, PartialEq, Eq)]

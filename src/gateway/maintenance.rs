@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::GatewayState;
+use super::state::GatewayState;
+use crate::runtime::workers::blocking;
 use crate::stream::EXPIRY_INTERVAL;
-use crate::workers::blocking;
 
 /// How often gauges are set from what they measure.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);

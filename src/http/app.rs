@@ -10,10 +10,10 @@ use http::{HeaderName, HeaderValue};
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
 use crate::limits::Limits;
-use crate::memory::Watermark;
 use crate::route::Routes;
+use crate::runtime::memory::Watermark;
+use crate::runtime::tasks::Tasks;
 use crate::stream::{LogStore, Streams};
-use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
 

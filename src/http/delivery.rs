@@ -16,8 +16,8 @@ use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::record::SubscriptionRecord;
 use super::rejection::Rejection;
 use super::subscription_limits::SubjectPermit;
-use crate::aside::SideWaker;
 use crate::route::{EndForm, Lagging};
+use crate::runtime::side_waker::SideWaker;
 use crate::sse::{Encoder, EventId, Frame};
 use crate::stream::{
     EventStream, Gap, GapNotice, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle,

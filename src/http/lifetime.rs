@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::permission::Permission;
-use crate::arithmetic;
-use crate::tasks::Draining;
+use crate::runtime::arithmetic;
+use crate::runtime::tasks::Draining;
 use crate::telemetry::{EndReason, RouteMetrics};
 
 /// What bounds one response's life.

@@ -11,7 +11,7 @@ use super::client_info::ClientInfo;
 use super::notice::PENDING;
 use super::redact;
 use super::subscription_limits::{SubjectPermit, SubscriptionPermit};
-use crate::arithmetic;
+use crate::runtime::arithmetic;
 use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
 

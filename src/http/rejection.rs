@@ -11,10 +11,10 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::body::AppBody;
 use super::subscription_limits::LimitExceeded;
-use crate::arithmetic;
 use crate::auth::{Denied, TicketError, TokenFault};
 use crate::route::path::PathFault;
 use crate::route::pattern::{CaptureFault, Mismatch};
+use crate::runtime::arithmetic;
 use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::OpenError;
 

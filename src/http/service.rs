@@ -16,9 +16,9 @@ use super::rejection::{Rejection, SoftRetry};
 use super::request_target::RequestTarget;
 use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, redact, subscribe};
-use crate::chance;
 use crate::listen::{self, Handoff, Peer, RequestBodyInfo};
 use crate::route::Route;
+use crate::runtime::jitter;
 
 /// What a stream answers.
 const METHODS: &str = "GET, HEAD";
@@ -75,7 +75,7 @@ async fn answer(gate: Arc<App>, request: Request<RequestBodyInfo>) -> Response<A
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
         let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
-        rejection.response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: chance::share() }))
+        rejection.response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: jitter::share() }))
     });
     if let Some(route) = route
         && !cors::is_preflight(&head)

@@ -27,11 +27,11 @@ use super::rejection::Rejection;
 use super::request_target::{RequestTarget, parameter};
 use super::shared_values::{self, SharedValues};
 use super::trace::Trace;
-use crate::arithmetic;
 use crate::auth::{Authorizer, Grant};
-use crate::chance;
 use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
+use crate::runtime::arithmetic;
+use crate::runtime::jitter;
 use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
 use crate::telemetry::EndReason;
 use crate::upstream::HttpEventSource;
@@ -78,7 +78,7 @@ pub async fn respond(
         return Ok(nothing_follows());
     }
 
-    let share = chance::share();
+    let share = jitter::share();
     let mut life = Lifetime::new(gate.tasks.draining(), gate.spread, share);
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::aside::SideWaker;
+use crate::runtime::side_waker::SideWaker;
 
 tokio::task_local! {
     static LEASH: AbortSlot;

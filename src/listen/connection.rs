@@ -31,7 +31,7 @@ use super::tracked_body::TrackedBody;
 use super::transport::Transport;
 use super::trusted::TrustedProxies;
 use crate::limits::Limits;
-use crate::tasks::Draining;
+use crate::runtime::tasks::Draining;
 use crate::telemetry::Protocol;
 
 /// What is known about a connection, given to the service with each request.

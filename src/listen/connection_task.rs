@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use super::admission::Admitted;
-use crate::tasks::Tasks;
+use crate::runtime::tasks::Tasks;
 use crate::telemetry::{ListenerMetrics, Protocol};
 
 /// Starts the task that carries a connection on. The connection counts as open until that ends, or is never started.

@@ -19,7 +19,7 @@ use tokio::time::{Sleep, sleep};
 use super::connection::ResponseBody;
 use super::send_window::SendWindow;
 use super::timeouts::RequestGuard;
-use crate::aside::SideWaker;
+use crate::runtime::side_waker::SideWaker;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,10 +25,10 @@ use super::resets::{Budget, Resets};
 use super::send_window::Shut;
 use super::timeouts::{ConnectionTimeouts, TimedOut};
 use super::transport::Transport;
-use crate::aside::SideWaker;
 use crate::limits::Limits;
-use crate::panics::Panics;
-use crate::tasks::Tasks;
+use crate::runtime::panics::Panics;
+use crate::runtime::side_waker::SideWaker;
+use crate::runtime::tasks::Tasks;
 
 /// What a client may send before we read: enough for a ticket request, too little to hurt.
 const RECEIVE_WINDOW: u32 = 64 * 1024;

@@ -27,9 +27,9 @@ use super::socket;
 use super::tls::Tls;
 use super::trusted::TrustedProxies;
 use crate::limits::Limits;
-use crate::tasks::{Draining, Tasks};
+use crate::runtime::tasks::{Draining, Tasks};
+use crate::runtime::workers::Workers;
 use crate::telemetry::{ListenerMetrics, Protocol};
-use crate::workers::Workers;
 
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);

@@ -20,10 +20,10 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::*;
 use crate::limits::Limits;
-use crate::panics::Panics;
-use crate::tasks::Tasks;
+use crate::runtime::panics::Panics;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::workers::Workers;
 use crate::telemetry::Metrics;
-use crate::workers::Workers;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::arithmetic;
 use crate::limits::Limits;
+use crate::runtime::arithmetic;
 
 /// What one connection is doing, as seen from its bytes and its requests.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use super::certificates::{self, CertificateError, Certificates};
 use super::settings::{TlsSettings, TlsVersion};
 use super::tls_stream::TlsStream;
-use crate::files::FilePoller;
+use crate::runtime::file_watch::FilePoller;
 
 /// TLS for one listener. Shared by all its connections.
 pub struct Tls {

@@ -37,10 +37,10 @@ pub use self::folder::examine;
 use self::inbox::{Inbox, Opening, Stored};
 use self::record::StoreKey;
 use self::writer::StoreWriter;
-use crate::panics::Panics;
+use crate::runtime::panics::Panics;
+use crate::runtime::workers;
 use crate::stream::{EventStream, LogPersister, LogStore, Offset, StoredStream};
 use crate::telemetry::StoreMetrics;
-use crate::workers;
 
 /// How often what is new is written, at most. What is newer than this when the process is killed is not stored, nor what
 /// a slow disk has not taken yet.

@@ -13,7 +13,7 @@ use super::db::{Db, WriteTxn};
 use super::fault::StoreFault;
 use super::folder::Folder;
 use super::record::{Record, StoreKey};
-use crate::panics::Panics;
+use crate::runtime::panics::Panics;
 
 /// A store that can be used.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use super::open_store::{OpenStore, StoreIndex, guarded};
 use super::persister::StreamPersister;
 use super::record::StoreKey;
 use super::{COMMIT_INTERVAL, Settings};
-use crate::panics::Panics;
+use crate::runtime::panics::Panics;
 use crate::stream::StoredStream;
 use crate::telemetry::StoreMetrics;
 

@@ -25,7 +25,6 @@ use super::key::StreamKey;
 use super::last_activity::LastActivity;
 use super::latest_batch::LatestBatch;
 use super::log::{EventLog, IdLookup, Offset};
-use super::log_bytes::LogBytes;
 use super::long_id::LongIdFrame;
 use super::persistence::{LogPersister, StoredStream};
 use super::policy::Policy;
@@ -34,6 +33,7 @@ use super::read_batch::{ReadBatch, ReadBatchBuilder};
 use super::read_through::CatchUps;
 use super::subscription::Subscription;
 use super::waiters::WaiterSet;
+use crate::runtime::log_bytes::LogBytes;
 use crate::sse::{EventId, Frame};
 
 /// One stream, shared by everyone who reads it.

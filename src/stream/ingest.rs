@@ -20,8 +20,8 @@ use super::spec::StreamSpec;
 use super::turn_budget::TurnBudget;
 use super::verdict::Gap;
 use super::waiters::WakeSweep;
-use crate::backoff::Backoff;
-use crate::chance;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::jitter;
 use crate::sse::EventId;
 
 /// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
@@ -164,7 +164,7 @@ impl Ingest {
                     self.stream.enter(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
-            let delay = self.backoff.delay(self.failures, chance::share()).max(least);
+            let delay = self.backoff.delay(self.failures, jitter::share()).max(least);
             self.failures = self.failures.saturating_add(1);
             debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
             tokio::select! {

@@ -25,8 +25,8 @@ use super::progress::Phase;
 use super::source::{EventSource, Opened};
 use super::spec::StreamObserver;
 use super::turn_budget::TurnBudget;
+use crate::runtime::tasks::Tasks;
 use crate::sse::EventId;
-use crate::tasks::Tasks;
 
 /// How long clients have to read what they were caught up with. One that is slower falls off, as off the log, and comes
 /// back with the id it got to.

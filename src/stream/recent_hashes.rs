@@ -5,7 +5,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::arithmetic;
+use crate::runtime::arithmetic;
 use crate::sse::EventId;
 
 /// See the module.

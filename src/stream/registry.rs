@@ -19,12 +19,12 @@ use tracing::debug;
 use super::event_stream::EventStream;
 use super::ingest::{Finished, Ingest};
 use super::key::StreamKey;
-use super::log_bytes::LogBytes;
 use super::progress::Phase;
 use super::source::OpenError;
 use super::spec::StreamSpec;
 use super::subscription::Subscription;
-use crate::tasks::Tasks;
+use crate::runtime::log_bytes::LogBytes;
+use crate::runtime::tasks::Tasks;
 
 /// All open streams by key. Cheap to clone.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 
-use crate::spoken::spoken;
+use crate::runtime::human_duration::spoken;
 use crate::sse::{EventId, Item};
 
 /// The longest that an upstream's wish to be left alone counts for.

@@ -7,7 +7,7 @@ use super::persistence::LogStore;
 use super::policy::Policy;
 use super::source::{EventSource, OpenError};
 use super::verdict::Gap;
-use crate::backoff::Backoff;
+use crate::runtime::backoff::Backoff;
 
 /// How a stream is made and kept.
 #[derive(Clone)]

@@ -15,8 +15,8 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::log::Offset;
-use crate::arithmetic;
-use crate::aside::WakeFlag;
+use crate::runtime::arithmetic;
+use crate::runtime::side_waker::WakeFlag;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use tower_service::Service;
 
 use super::excerpt::shortened;
 use super::target::{Origin, UpstreamSettings};
-use crate::spoken::spoken;
+use crate::runtime::human_duration::spoken;
 
 /// Anything that carries bytes both ways.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -23,7 +23,7 @@ use super::connection::{ConnectError, UpstreamExchange, exchange};
 use super::current::Current;
 use super::resource::Resource;
 use super::target::{Origin, UpstreamSettings};
-use crate::aside::SideWaker;
+use crate::runtime::side_waker::SideWaker;
 use crate::sse::{EventId, Parser};
 use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
 

@@ -7,7 +7,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue};
 
 use super::resume::Resume;
-use crate::backoff::Backoff;
+use crate::runtime::backoff::Backoff;
 
 /// One configured upstream.
 #[derive(Clone, Debug)]

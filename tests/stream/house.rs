@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{StreamExt, poll_fn};
 use parking_lot::Mutex;
-use rillgate::backoff::Backoff;
+use rillgate::runtime::backoff::Backoff;
+use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
     Batch, EventSource, Gap, Interrupted, OpenError, Opened, Policy, Ready, StreamKey, StreamObserver, StreamSpec,
     Streams, Subscription,
 };
-use rillgate::tasks::Tasks;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rillgate::backoff::Backoff;
+use rillgate::runtime::backoff::Backoff;
 use rillgate::stream::{OpenError, Policy};
 use tokio::time::sleep;
 

@@ -3,9 +3,9 @@
 use tokio::time::timeout;
 
 use super::*;
+use crate::runtime::tasks::Tasks;
 use crate::sse::{Encoder, EventId};
 use crate::stream::{Entry, EntryKind, Policy, StreamKey};
-use crate::tasks::Tasks;
 
 const STALL: Duration = Duration::from_secs(30);
 

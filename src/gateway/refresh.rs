@@ -16,9 +16,9 @@ use tracing::{error, info, warn};
 
 use crate::admin::Readiness;
 use crate::auth::{Issuer, Issuers, KeySource, KeysState, TrustStore, fetch};
-use crate::files;
 use crate::http::App;
 use crate::listen::Tls;
+use crate::runtime::file_watch;
 
 /// See the module.
 #[derive(Default)]
@@ -190,7 +190,7 @@ pub async fn keep_certificates(tls: Arc<Tls>, gate: Arc<App>) {
         }
         loop {
             tokio::select! {
-                () = sleep(files::INTERVAL) => {}
+                () = sleep(file_watch::INTERVAL) => {}
                 _ = draining.since() => return,
             }
             if files.have_changed() {

@@ -8,18 +8,18 @@ use std::time::SystemTime;
 
 use tracing::warn;
 
+use super::refresh::Refresher;
 use crate::auth::{
     Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RevocationError, SourceError, TrustStore,
 };
 use crate::config::Config;
 use crate::http::{self, App};
-use crate::keeper::Refresher;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
+use crate::runtime::workers::Workers;
 use crate::stream::StreamKey;
 use crate::telemetry::Metrics;
 use crate::upstream::HttpEventSource;
-use crate::workers::Workers;
 
 /// Why a part cannot be made from the configuration.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Tap};
 use crate::telemetry::StreamState;
 
-pub use revocations::RevocationDesk;
+pub use revocations::RevocationHandler;
 
 /// A gateway, for looking at.
 pub struct Introspection {

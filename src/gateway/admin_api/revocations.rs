@@ -13,9 +13,9 @@ use crate::auth::{
 };
 
 /// Takes revocations from the operator, lists them, and takes them back.
-pub struct RevocationDesk(pub Arc<TrustStore>);
+pub struct RevocationHandler(pub Arc<TrustStore>);
 
-impl Revocations for RevocationDesk {
+impl Revocations for RevocationHandler {
     fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
         let now = SystemTime::now();
         let outcome =

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::panics;
+use super::panics;
 
 /// Starts a thread that is none of the workers.
 ///

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
-use crate::panics::Panics;
+use super::panics::Panics;
 
 /// Starts tasks and waits for them.
 #[derive(Clone, Debug)]

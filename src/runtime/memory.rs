@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tracing::{info, warn};
 
+use super::log_bytes::LogBytes;
 use crate::limits::Memory;
-use crate::stream::LogBytes;
 
 /// Whether memory is short.
 #[derive(Debug)]

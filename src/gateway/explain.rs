@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::build::{self, BuildError};
+use super::refresh::Refresher;
+use super::run::Gateway;
 use crate::auth::{DecisionStep, Requested, TrustStore};
 use crate::config::Config;
-use crate::gateway::Gateway;
 use crate::http;
-use crate::keeper::Refresher;
 use crate::route::path::CanonicalPath;
 use crate::route::pattern::Mismatch;
-use crate::serving::{self, BuildError};
 use crate::telemetry::Metrics;
 
 /// A decision and how it came about.
@@ -44,7 +44,7 @@ impl Gateway {
         let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let keeper = Refresher::default();
-        let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,

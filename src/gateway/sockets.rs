@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::build::BuildError;
 use crate::listen::{self, Address, Handover, InheritedSockets, Listener, Tls, TlsError};
-use crate::serving::BuildError;
 
 /// Why a gateway cannot start although its configuration can be read.
 #[derive(Debug, thiserror::Error)]

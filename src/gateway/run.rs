@@ -3,12 +3,9 @@
 //! [`Gateway::bind`] does everything that can fail: sockets are bound and files read, nothing is accepted yet.
 //! [`Gateway::run`] serves until it is told to leave, and leaves well. The parts do not know each other; they meet here.
 
-mod maintenance;
-
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -16,25 +13,25 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::admin_api::RevocationHandler;
+use super::build::{self, BuildError};
+use super::refresh::{self, Refresher};
+use super::sockets::{self, AdminSocket, BindError};
+use super::state::{GatewayState, Handle, Stage, publish_limits};
 use crate::admin::{Admin, Readiness};
 use crate::auth::{Tickets, TrustStore};
-use crate::binding::{self, AdminSocket, BindError};
 use crate::config::{Config, DrainSettings};
 use crate::http::{self, App, StaticPage, SubscriptionLimits};
-use crate::introspection::{Introspection, RevocationDesk};
-use crate::keeper::{self, Refresher};
-use crate::limits::Limits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
-use crate::memory::Watermark;
-use crate::panics::Panics;
-use crate::serving::{self, BuildError};
+use crate::runtime::memory::Watermark;
+use crate::runtime::panics::Panics;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::workers::Workers;
 use crate::store::Store;
 use crate::stream::{LogStore, Streams};
-use crate::tasks::Tasks;
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
-use crate::workers::Workers;
 
 /// A gateway with its sockets bound.
 pub struct Gateway {
@@ -44,39 +41,6 @@ pub struct Gateway {
     drain: DrainSettings,
     workers: usize,
     filter: Option<FilterHandle>,
-}
-
-/// What lives as long as the gateway.
-pub(crate) struct GatewayState {
-    pub gate: Arc<App>,
-    pub readiness: Arc<Readiness>,
-    pub keeper: Refresher,
-    pub store: Option<Store>,
-    /// What the gateway was started with.
-    pub started: Config,
-    /// Where tasks of streams run, once it runs.
-    workers: OnceLock<Workers>,
-    stage: watch::Sender<Stage>,
-    doors: AcceptLimits,
-    /// What is shown of the running configuration.
-    shown: Arc<ArcSwap<serde_json::Value>>,
-}
-
-impl GatewayState {
-    fn introspection(&self) -> Introspection {
-        Introspection { gate: self.gate.clone(), config: self.shown.clone() }
-    }
-}
-
-/// What a gateway is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Not all listeners accept yet.
-    Starting,
-    /// All listeners accept.
-    Serving,
-    /// It has been told to leave.
-    Leaving,
 }
 
 /// How the gateway left.
@@ -106,7 +70,7 @@ impl Gateway {
         let tasks = Tasks::new(panics.clone());
         let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let keeper = Refresher::default();
-        let routes = serving::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
@@ -128,10 +92,10 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
-        serving::renew_upstreams(&gate);
-        tell_limits(&gate);
+        build::renew_upstreams(&gate);
+        publish_limits(&gate);
         gate.metrics.config_loaded();
-        let listeners = binding::listeners(&config.listeners)?;
+        let listeners = sockets::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
         let parts = GatewayState {
             gate: Arc::new(gate),
@@ -156,7 +120,7 @@ impl Gateway {
         crate::auth::install_provider();
         let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        serving::prepare(config, &authority, &metrics)?.install(&authority, &Refresher::default()).map(drop)
+        build::prepare(config, &authority, &metrics)?.install(&authority, &Refresher::default()).map(drop)
     }
 
     /// Serves these pages beside the streams, to everyone.
@@ -189,7 +153,7 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        crate::descriptors::raise(&self.parts.gate.limits.load(), self.parts.started.files_asked);
+        crate::runtime::file_limit::raise(&self.parts.gate.limits.load(), self.parts.started.files_asked);
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let gate = &parts.gate;
@@ -203,7 +167,7 @@ impl Gateway {
             if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
                 certificates.push(tls.clone());
                 let (tls, gate) = (tls.clone(), gate.clone());
-                tasks.keep("certificates", "", move || keeper::keep_certificates(tls.clone(), gate.clone()));
+                tasks.keep("certificates", "", move || refresh::keep_certificates(tls.clone(), gate.clone()));
             }
             let around = ListenerContext {
                 doors: parts.doors.clone(),
@@ -220,12 +184,12 @@ impl Gateway {
             };
             accepting.spawn("accept", listener.run(around, http::service(gate.clone())));
         }
-        serving::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
+        build::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
         parts.keeper.report(&parts.readiness);
         parts.keeper.start(gate);
         tasks.keep("upkeep", "", {
             let parts = parts.clone();
-            move || maintenance::run(parts.clone())
+            move || super::maintenance::run(parts.clone())
         });
 
         // The operator's port outlives the drain: it is where the drain is watched.
@@ -233,7 +197,7 @@ impl Gateway {
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
             let introspection = Arc::new(parts.introspection());
-            let desk = Arc::new(RevocationDesk(gate.authority.clone()));
+            let desk = Arc::new(RevocationHandler(gate.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
             let names = parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
             let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk))
@@ -269,70 +233,6 @@ impl Gateway {
         })
         .await;
         Ok(drained)
-    }
-}
-
-/// A running gateway, from outside.
-#[derive(Clone)]
-pub struct Handle(Arc<GatewayState>);
-
-impl Handle {
-    /// What is shared by all requests.
-    pub fn gate(&self) -> &Arc<App> {
-        &self.0.gate
-    }
-
-    /// What the gateway is at, and what it comes to.
-    pub fn stage(&self) -> watch::Receiver<Stage> {
-        self.0.stage.subscribe()
-    }
-
-    /// Whether each worker gets to a new task within this time; not before the gateway runs.
-    pub async fn workers_answer(&self, within: Duration) -> bool {
-        let Some(workers) = self.0.workers.get() else { return false };
-        workers.answer(within).await
-    }
-
-    /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
-    /// where the new routes would still admit them, and end as revoked where not. Changed limits are
-    /// those of what comes after. Listeners and the admin port are those of the start.
-    ///
-    /// # Errors
-    /// What cannot be made; everything stays as it was.
-    pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
-        let gate = &self.0.gate;
-        let prepared = serving::prepare(config, &gate.authority, &gate.metrics)?;
-        let routes = prepared.install(&gate.authority, &self.0.keeper)?;
-        gate.routes.store(Arc::new(routes));
-        serving::renew_upstreams(gate);
-        // Only now can open responses ask the new routes whether they are still admitted.
-        gate.authority.changes().announce();
-        self.0.keeper.start(gate);
-        serving::keep_found(gate);
-        if let Some(workers) = self.0.workers.get() {
-            serving::open_always(gate, workers);
-        }
-        gate.limit(&config.limits);
-        tell_limits(gate);
-        self.0.doors.limit(&config.limits);
-        self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
-        for table in config.needs_restart(&self.0.started) {
-            warn!(table, "changed, which only a restart puts in place");
-        }
-        Ok(())
-    }
-}
-
-/// What alerts compare gauges with.
-fn tell_limits(gate: &App) {
-    let limits = gate.limits.load();
-    let Limits { connections, subscribers, streams, .. } = **limits;
-    for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
-        gate.metrics.limit(limit, most as f64);
-    }
-    gate.metrics.limit("revocations", gate.authority.revocations().capacity() as f64);
-    if let Some(bytes) = gate.memory.bound() {
-        gate.metrics.limit("memory_bytes", bytes as f64);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::arithmetic;
+use super::arithmetic;
 
 /// How delays grow. The delay before attempt n is uniform in `0..=min(max, initial * 2^n)`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,116 @@
+//! The state of a running gateway, and the handle that looks at it and changes it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::admin_api::Introspection;
+use super::build::{self, BuildError};
+use super::refresh::Refresher;
+use crate::admin::Readiness;
+use crate::config::Config;
+use crate::http::App;
+use crate::limits::Limits;
+use crate::listen::AcceptLimits;
+use crate::runtime::workers::Workers;
+use crate::store::Store;
+
+/// What lives as long as the gateway.
+pub struct GatewayState {
+    pub gate: Arc<App>,
+    pub readiness: Arc<Readiness>,
+    pub keeper: Refresher,
+    pub store: Option<Store>,
+    /// What the gateway was started with.
+    pub started: Config,
+    /// Where tasks of streams run, once it runs.
+    pub workers: OnceLock<Workers>,
+    pub stage: watch::Sender<Stage>,
+    pub doors: AcceptLimits,
+    /// What is shown of the running configuration.
+    pub shown: Arc<ArcSwap<serde_json::Value>>,
+}
+
+impl GatewayState {
+    pub(super) fn introspection(&self) -> Introspection {
+        Introspection { gate: self.gate.clone(), config: self.shown.clone() }
+    }
+}
+
+/// What a gateway is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not all listeners accept yet.
+    Starting,
+    /// All listeners accept.
+    Serving,
+    /// It has been told to leave.
+    Leaving,
+}
+
+/// A running gateway, from outside.
+#[derive(Clone)]
+pub struct Handle(pub(super) Arc<GatewayState>);
+
+impl Handle {
+    /// What is shared by all requests.
+    pub fn gate(&self) -> &Arc<App> {
+        &self.0.gate
+    }
+
+    /// What the gateway is at, and what it comes to.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.0.stage.subscribe()
+    }
+
+    /// Whether each worker gets to a new task within this time; not before the gateway runs.
+    pub async fn workers_answer(&self, within: Duration) -> bool {
+        let Some(workers) = self.0.workers.get() else { return false };
+        workers.answer(within).await
+    }
+
+    /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
+    /// where the new routes would still admit them, and end as revoked where not. Changed limits are
+    /// those of what comes after. Listeners and the admin port are those of the start.
+    ///
+    /// # Errors
+    /// What cannot be made; everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
+        let gate = &self.0.gate;
+        let prepared = build::prepare(config, &gate.authority, &gate.metrics)?;
+        let routes = prepared.install(&gate.authority, &self.0.keeper)?;
+        gate.routes.store(Arc::new(routes));
+        build::renew_upstreams(gate);
+        // Only now can open responses ask the new routes whether they are still admitted.
+        gate.authority.changes().announce();
+        self.0.keeper.start(gate);
+        build::keep_found(gate);
+        if let Some(workers) = self.0.workers.get() {
+            build::open_always(gate, workers);
+        }
+        gate.limit(&config.limits);
+        publish_limits(gate);
+        self.0.doors.limit(&config.limits);
+        self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
+        for table in config.needs_restart(&self.0.started) {
+            warn!(table, "changed, which only a restart puts in place");
+        }
+        Ok(())
+    }
+}
+
+/// Publishes the limits, which alerts compare gauges with.
+pub(super) fn publish_limits(gate: &App) {
+    let limits = gate.limits.load();
+    let Limits { connections, subscribers, streams, .. } = **limits;
+    for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
+        gate.metrics.limit(limit, most as f64);
+    }
+    gate.metrics.limit("revocations", gate.authority.revocations().capacity() as f64);
+    if let Some(bytes) = gate.memory.bound() {
+        gate.metrics.limit("memory_bytes", bytes as f64);
+    }
+}

@@ -1,0 +1,16 @@
+//! What every part of the process stands on: tasks and threads, timers, watched files, memory, arithmetic.
+//!
+//! Knows nothing of streams, requests or tokens.
+
+pub mod arithmetic;
+pub mod backoff;
+pub mod file_limit;
+pub mod file_watch;
+pub mod human_duration;
+pub mod jitter;
+pub mod log_bytes;
+pub mod memory;
+pub mod panics;
+pub mod side_waker;
+pub mod tasks;
+pub mod workers;
