@@ -106,7 +106,7 @@ impl House {
         let wanted = format!("rillgate_task_panics_total{{task=\"{task}\"}} {times}\n");
         let end = Instant::now() + DEADLINE;
         loop {
-            let metrics = self.handle.gate().metrics.render();
+            let metrics = self.handle.app().metrics.render();
             if metrics.contains(&wanted) {
                 return;
             }
@@ -158,7 +158,7 @@ async fn a_store_that_panics_is_opened_again() {
     house.panicked("store", 1).await;
 
     let end = Instant::now() + DEADLINE;
-    while !house.handle.gate().metrics.render().contains("rillgate_store_state 1\n") {
+    while !house.handle.app().metrics.render().contains("rillgate_store_state 1\n") {
         assert!(Instant::now() < end, "the store is not in use again");
         sleep(Duration::from_millis(10)).await;
     }

@@ -134,8 +134,8 @@ fn connect(address: &OsStr) -> std::io::Result<UnixDatagram> {
 }
 
 fn summary(handle: &Handle, stage: Stage) -> String {
-    let gate = handle.gate();
-    let (subscribers, streams) = gate
+    let app = handle.app();
+    let (subscribers, streams) = app
         .streams
         .list()
         .iter()

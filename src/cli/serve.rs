@@ -103,7 +103,7 @@ impl Reloading<'_> {
                 Err(problems.to_string())
             }
         };
-        let metrics = &handle.gate().metrics;
+        let metrics = &handle.app().metrics;
         match outcome {
             Ok(()) => {
                 metrics.config_reload("ok");

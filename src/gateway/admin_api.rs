@@ -23,7 +23,7 @@ pub use revocations::RevocationHandler;
 /// A gateway, for looking at.
 pub struct Introspection {
     /// Its streams.
-    pub gate: Arc<App>,
+    pub app: Arc<App>,
     /// What is shown of its configuration.
     pub config: Arc<ArcSwap<Value>>,
 }
@@ -32,11 +32,11 @@ impl Introspection {
     /// Sets the gauges that are measured and not counted.
     pub fn measure(&self) {
         let mut routes: BTreeMap<Arc<str>, Sums> = BTreeMap::new();
-        for route in self.gate.routes.load().iter() {
+        for route in self.app.routes.load().iter() {
             routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
         }
         let mut waiting = 0;
-        for stream in self.gate.streams.list() {
+        for stream in self.app.streams.list() {
             let sums = routes.entry(stream.key().route.clone()).or_default();
             sums.by_state[state(&stream) as usize] += 1;
             let log = stream.log();
@@ -46,17 +46,17 @@ impl Introspection {
                 waiting += log.events_after(kept_until);
             }
         }
-        if self.gate.store.is_some() {
-            self.gate.metrics.store().queue(waiting);
+        if self.app.store.is_some() {
+            self.app.metrics.store().queue(waiting);
         }
-        let revocations = self.gate.authority.revocations().counts();
+        let revocations = self.app.authority.revocations().counts();
         for (from, entries) in
             [(RevocationOrigin::Posted, revocations.posted), (RevocationOrigin::File, revocations.filed)]
         {
-            self.gate.metrics.revocations(from.as_str(), entries);
+            self.app.metrics.revocations(from.as_str(), entries);
         }
         for (route, sums) in routes {
-            let metrics = self.gate.metrics.route(&route);
+            let metrics = self.app.metrics.route(&route);
             metrics.streams(sums.by_state);
             metrics.event_logs(sums.events, sums.bytes);
         }
@@ -64,12 +64,12 @@ impl Introspection {
 
     /// Asks how far behind readers are, and counts it. Of a crowd only some are asked: every so-many-th.
     pub fn sample_lag(&self) {
-        for stream in self.gate.streams.list() {
+        for stream in self.app.streams.list() {
             let events = {
                 let log = stream.log();
                 log.events_until(log.end())
             };
-            let metrics = self.gate.metrics.route(&stream.key().route);
+            let metrics = self.app.metrics.route(&stream.key().route);
             // The log has been let go of: a reader may be ahead of it by now.
             stream.audience().sample(CROWD, |read| metrics.lag(events.saturating_sub(read)));
         }
@@ -77,7 +77,7 @@ impl Introspection {
 
     /// The stream that is shown so. Where a reload has made two of them, the one with more subscribers.
     fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
-        let of_route = self.gate.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
+        let of_route = self.app.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
         of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
     }
 }
@@ -91,7 +91,7 @@ struct Sums {
 
 impl Introspect for Introspection {
     fn streams(&self) -> Value {
-        let streams: Vec<_> = self.gate.streams.list().iter().map(|stream| describe(stream)).collect();
+        let streams: Vec<_> = self.app.streams.list().iter().map(|stream| describe(stream)).collect();
         json!({ "streams": streams })
     }
 

@@ -108,48 +108,48 @@ impl Candidate {
     ///
     /// # Errors
     /// The file of revocations is broken; then nothing has changed.
-    pub fn install(self, authority: &TrustStore, keeper: &Refresher) -> Result<Routes, BuildError> {
+    pub fn install(self, authority: &TrustStore, refresher: &Refresher) -> Result<Routes, BuildError> {
         let outcome = match &self.revocations {
             Some(file) => authority.revocations().load(file, SystemTime::now()),
             None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),
         };
         outcome.map_err(BuildError::Revocations)?;
-        keeper.keep(&self.issuers, self.revocations);
+        refresher.keep(&self.issuers, self.revocations);
         authority.replace_issuers(self.issuers);
         Ok(self.routes)
     }
 }
 
 /// Opens the streams of routes that are always open.
-pub fn open_always(gate: &Arc<App>, workers: &Workers) {
-    let routes = gate.routes.load();
+pub fn open_always(app: &Arc<App>, workers: &Workers) {
+    let routes = app.routes.load();
     let always = routes.iter().filter(|route| route.settings.open == Open::Always);
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
-    gate.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
+    app.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
         let resource = route.settings.upstream_path.fill(&[]);
         let source = Arc::new(HttpEventSource::new(route.upstream.clone(), resource, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
         let _on_worker = worker.enter();
-        if gate.streams.subscribe(&key, || http::spec(gate, route, source)).is_err() {
+        if app.streams.subscribe(&key, || http::spec(app, route, source)).is_err() {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
     }
 }
 
 /// Gives the routes' upstreams to the streams that earlier routes have opened and that readers still find.
-pub fn renew_upstreams(gate: &App) {
-    for route in gate.routes.load().iter() {
-        gate.upstreams.renew(&route.settings.name, route.source, &route.upstream);
+pub fn renew_upstreams(app: &App) {
+    for route in app.routes.load().iter() {
+        app.upstreams.renew(&route.settings.name, route.source, &route.upstream);
     }
-    gate.upstreams.tidy();
+    app.upstreams.tidy();
 }
 
 /// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.
-pub fn keep_found(gate: &App) {
-    let routes = gate.routes.load();
-    gate.streams
+pub fn keep_found(app: &App) {
+    let routes = app.routes.load();
+    app.streams
         .claim(|key| routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route));
 }
 

@@ -43,8 +43,8 @@ impl Gateway {
         crate::auth::install_provider();
         let authority = Arc::new(TrustStore::new(config.revocations.entries));
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let keeper = Refresher::default();
-        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let refresher = Refresher::default();
+        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &refresher)?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,
@@ -69,10 +69,10 @@ impl Gateway {
             let wanted = Requested { path: path.decoded(), captures: &captures, shared: Some(&shared) };
             let decided = tokio::select! {
                 decided = async {
-                    keeper.wait_for_keys(patience).await;
+                    refresher.wait_for_keys(patience).await;
                     authorizer.explain(token, wanted, now).await
                 } => decided,
-                () = keeper.run() => unreachable!("keys are kept fresh for ever"),
+                () = refresher.run() => unreachable!("keys are kept fresh for ever"),
             };
             explanation.steps = decided.0;
             explanation.refused = decided.1.err().map(|denied| denied.to_string());

@@ -20,21 +20,21 @@ pub(super) async fn run(parts: Arc<GatewayState>) {
     let mut expiry = interval(EXPIRY_INTERVAL);
     gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
     expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let gate = &parts.gate;
-    let mut draining = gate.tasks.draining();
+    let app = &parts.app;
+    let mut draining = app.tasks.draining();
     loop {
         tokio::select! {
             _ = gauges.tick() => {
-                gate.memory.look();
+                app.memory.look();
                 parts.introspection().measure();
-                parts.keeper.report(&parts.readiness);
+                parts.refresher.report(&parts.readiness);
                 note_refusals(&parts);
                 parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
             }
             _ = expiry.tick() => {
-                gate.streams.expire();
+                app.streams.expire();
                 let (introspection, metrics, authority) =
-                    (parts.introspection(), gate.metrics.clone(), gate.authority.clone());
+                    (parts.introspection(), app.metrics.clone(), app.authority.clone());
                 // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare, and
                 // so does a look at every revocation.
                 blocking(move || {
@@ -51,14 +51,14 @@ pub(super) async fn run(parts: Arc<GatewayState>) {
 
 /// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
 fn note_refusals(parts: &GatewayState) {
-    let (gate, limits) = (&parts.gate, parts.gate.limits.load());
-    let memory = gate.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
+    let (app, limits) = (&parts.app, parts.app.limits.load());
+    let memory = app.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
     let full = |most: usize, name: &str, what: &str, open: usize| {
         (open >= most).then(|| format!("limits.{name} = {most} is reached: new {what} are refused"))
     };
     parts.readiness.note("memory", memory);
-    let subscribers = full(limits.subscribers, "subscribers", "subscriptions", gate.seats.count());
+    let subscribers = full(limits.subscribers, "subscribers", "subscriptions", app.subscription_limits.count());
     parts.readiness.note("subscribers", subscribers);
-    let streams = full(limits.streams, "streams", "streams", gate.streams.count());
+    let streams = full(limits.streams, "streams", "streams", app.streams.count());
     parts.readiness.note("streams", streams.map(|note| format!("{note} unless one has no reader")));
 }

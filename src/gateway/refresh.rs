@@ -59,7 +59,7 @@ impl Refresher {
     }
 
     /// Starts the tasks of what is not being kept fresh yet.
-    pub fn start(&self, gate: &App) {
+    pub fn start(&self, app: &App) {
         let mut kept = self.kept.lock();
         let mut trust = None;
         for kept in kept.iter_mut().filter(|kept| !kept.has_started) {
@@ -69,9 +69,9 @@ impl Refresher {
                 true => trust.get_or_insert_with(system_trust).clone(),
                 false => fetch::tls_trusting(RootCertStore::empty()),
             };
-            let (what, stop, authority) = (kept.what.clone(), kept.stop.clone(), gate.authority.clone());
-            let (draining, doing) = (gate.tasks.draining(), what.to_string());
-            gate.tasks.keep("keeper", &doing, move || {
+            let (what, stop, authority) = (kept.what.clone(), kept.stop.clone(), app.authority.clone());
+            let (draining, doing) = (app.tasks.draining(), what.to_string());
+            app.tasks.keep("keeper", &doing, move || {
                 let (what, stop, authority) = (what.clone(), stop.clone(), authority.clone());
                 let (tls, mut draining) = (tls.clone(), draining.clone());
                 async move {
@@ -180,13 +180,13 @@ fn system_trust() -> Arc<ClientConfig> {
 }
 
 /// Reloads certificates when their files change; a bad file leaves the old ones in use.
-pub async fn keep_certificates(tls: Arc<Tls>, gate: Arc<App>) {
+pub async fn keep_certificates(tls: Arc<Tls>, app: Arc<App>) {
     let mut files = tls.files();
-    let mut draining = gate.tasks.draining();
+    let mut draining = app.tasks.draining();
     loop {
         for (path, expiry) in tls.expiries() {
             let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            gate.metrics.certificate_expiry(&path.display().to_string(), seconds);
+            app.metrics.certificate_expiry(&path.display().to_string(), seconds);
         }
         loop {
             tokio::select! {

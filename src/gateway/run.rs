@@ -69,19 +69,19 @@ impl Gateway {
         });
         let tasks = Tasks::new(panics.clone());
         let authority = Arc::new(TrustStore::new(config.revocations.entries));
-        let keeper = Refresher::default();
-        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &keeper)?;
+        let refresher = Refresher::default();
+        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &refresher)?;
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
         let streams = Streams::new(config.limits.streams, tasks.clone());
-        let gate = App {
+        let app = App {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             upstreams: Targets::default(),
             memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
             streams,
-            seats: SubscriptionLimits::new(&config.limits),
+            subscription_limits: SubscriptionLimits::new(&config.limits),
             authority,
             tickets: Tickets::new(TICKETS),
             limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
@@ -92,20 +92,20 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
-        build::renew_upstreams(&gate);
-        publish_limits(&gate);
-        gate.metrics.config_loaded();
+        build::renew_upstreams(&app);
+        publish_limits(&app);
+        app.metrics.config_loaded();
         let listeners = sockets::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
         let parts = GatewayState {
-            gate: Arc::new(gate),
+            app: Arc::new(app),
             readiness: Arc::new(Readiness::new()),
-            keeper,
+            refresher,
             store,
             started: config.clone(),
             workers: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
-            doors: AcceptLimits::new(&config.limits),
+            accept_limits: AcceptLimits::new(&config.limits),
             shown: Arc::new(ArcSwap::from_pointee(config.shown.clone())),
         };
         let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
@@ -125,7 +125,7 @@ impl Gateway {
 
     /// Serves these pages beside the streams, to everyone.
     pub fn serve_pages(&self, pages: Vec<StaticPage>) {
-        self.parts.gate.pages.store(Arc::new(pages));
+        self.parts.app.pages.store(Arc::new(pages));
     }
 
     /// Lets operators change, at the admin port, what is logged.
@@ -153,25 +153,25 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        crate::runtime::file_limit::raise(&self.parts.gate.limits.load(), self.parts.started.files_asked);
+        crate::runtime::file_limit::raise(&self.parts.app.limits.load(), self.parts.started.files_asked);
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
-        let gate = &parts.gate;
-        let tasks = gate.tasks.clone();
+        let app = &parts.app;
+        let tasks = app.tasks.clone();
         // Apart from the other tasks: they end first, and then nothing comes to us any more.
         let accepting = Tasks::new(tasks.panics().clone());
         let mut certificates: Vec<Arc<Tls>> = Vec::new();
         for listener in self.listeners {
-            let metrics = gate.metrics.listener(&listener.settings().name);
+            let metrics = app.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
             if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
                 certificates.push(tls.clone());
-                let (tls, gate) = (tls.clone(), gate.clone());
-                tasks.keep("certificates", "", move || refresh::keep_certificates(tls.clone(), gate.clone()));
+                let (tls, app) = (tls.clone(), app.clone());
+                tasks.keep("certificates", "", move || refresh::keep_certificates(tls.clone(), app.clone()));
             }
             let around = ListenerContext {
-                doors: parts.doors.clone(),
-                limits: gate.limits.clone(),
+                accept_limits: parts.accept_limits.clone(),
+                limits: app.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
                 leaving: accepting.draining(),
@@ -182,11 +182,11 @@ impl Gateway {
                 proxy_protocol: listener.settings().proxy_protocol,
                 handover: Handover::of(listener.settings()),
             };
-            accepting.spawn("accept", listener.run(around, http::service(gate.clone())));
+            accepting.spawn("accept", listener.run(around, http::service(app.clone())));
         }
-        build::open_always(gate, parts.workers.get_or_init(|| workers.clone()));
-        parts.keeper.report(&parts.readiness);
-        parts.keeper.start(gate);
+        build::open_always(app, parts.workers.get_or_init(|| workers.clone()));
+        parts.refresher.report(&parts.readiness);
+        parts.refresher.start(app);
         tasks.keep("upkeep", "", {
             let parts = parts.clone();
             move || super::maintenance::run(parts.clone())
@@ -197,10 +197,10 @@ impl Gateway {
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
             let introspection = Arc::new(parts.introspection());
-            let desk = Arc::new(RevocationHandler(gate.authority.clone()));
+            let desk = Arc::new(RevocationHandler(app.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
             let names = parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
-            let admin = Admin::new(version, gate.metrics.clone(), parts.readiness.clone(), introspection, Some(desk))
+            let admin = Admin::new(version, app.metrics.clone(), parts.readiness.clone(), introspection, Some(desk))
                 .known_as(names)
                 .with_filter(self.filter);
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
@@ -243,7 +243,7 @@ async fn leave(parts: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
     parts.store.iter().for_each(Store::leave);
     accepting.drain();
     accepting.wait(drain.deadline).await;
-    let tasks = &parts.gate.tasks;
+    let tasks = &parts.app.tasks;
     tasks.drain();
     match tasks.wait(drain.deadline).await {
         0 => {
@@ -252,7 +252,7 @@ async fn leave(parts: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
         }
         left => {
             warn!(tasks = left, "left; the deadline cut off what had not ended");
-            parts.gate.metrics.tasks_aborted("all", left as u64);
+            parts.app.metrics.tasks_aborted("all", left as u64);
             Drained::Aborted { tasks: left }
         }
     }

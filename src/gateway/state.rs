@@ -20,23 +20,23 @@ use crate::store::Store;
 
 /// What lives as long as the gateway.
 pub struct GatewayState {
-    pub gate: Arc<App>,
+    pub app: Arc<App>,
     pub readiness: Arc<Readiness>,
-    pub keeper: Refresher,
+    pub refresher: Refresher,
     pub store: Option<Store>,
     /// What the gateway was started with.
     pub started: Config,
     /// Where tasks of streams run, once it runs.
     pub workers: OnceLock<Workers>,
     pub stage: watch::Sender<Stage>,
-    pub doors: AcceptLimits,
+    pub accept_limits: AcceptLimits,
     /// What is shown of the running configuration.
     pub shown: Arc<ArcSwap<serde_json::Value>>,
 }
 
 impl GatewayState {
     pub(super) fn introspection(&self) -> Introspection {
-        Introspection { gate: self.gate.clone(), config: self.shown.clone() }
+        Introspection { app: self.app.clone(), config: self.shown.clone() }
     }
 }
 
@@ -57,8 +57,8 @@ pub struct Handle(pub(super) Arc<GatewayState>);
 
 impl Handle {
     /// What is shared by all requests.
-    pub fn gate(&self) -> &Arc<App> {
-        &self.0.gate
+    pub fn app(&self) -> &Arc<App> {
+        &self.0.app
     }
 
     /// What the gateway is at, and what it comes to.
@@ -79,21 +79,21 @@ impl Handle {
     /// # Errors
     /// What cannot be made; everything stays as it was.
     pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
-        let gate = &self.0.gate;
-        let prepared = build::prepare(config, &gate.authority, &gate.metrics)?;
-        let routes = prepared.install(&gate.authority, &self.0.keeper)?;
-        gate.routes.store(Arc::new(routes));
-        build::renew_upstreams(gate);
+        let app = &self.0.app;
+        let prepared = build::prepare(config, &app.authority, &app.metrics)?;
+        let routes = prepared.install(&app.authority, &self.0.refresher)?;
+        app.routes.store(Arc::new(routes));
+        build::renew_upstreams(app);
         // Only now can open responses ask the new routes whether they are still admitted.
-        gate.authority.changes().announce();
-        self.0.keeper.start(gate);
-        build::keep_found(gate);
+        app.authority.changes().announce();
+        self.0.refresher.start(app);
+        build::keep_found(app);
         if let Some(workers) = self.0.workers.get() {
-            build::open_always(gate, workers);
+            build::open_always(app, workers);
         }
-        gate.limit(&config.limits);
-        publish_limits(gate);
-        self.0.doors.limit(&config.limits);
+        app.limit(&config.limits);
+        publish_limits(app);
+        self.0.accept_limits.limit(&config.limits);
         self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
         for table in config.needs_restart(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
@@ -103,14 +103,14 @@ impl Handle {
 }
 
 /// Publishes the limits, which alerts compare gauges with.
-pub(super) fn publish_limits(gate: &App) {
-    let limits = gate.limits.load();
+pub(super) fn publish_limits(app: &App) {
+    let limits = app.limits.load();
     let Limits { connections, subscribers, streams, .. } = **limits;
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
-        gate.metrics.limit(limit, most as f64);
+        app.metrics.limit(limit, most as f64);
     }
-    gate.metrics.limit("revocations", gate.authority.revocations().capacity() as f64);
-    if let Some(bytes) = gate.memory.bound() {
-        gate.metrics.limit("memory_bytes", bytes as f64);
+    app.metrics.limit("revocations", app.authority.revocations().capacity() as f64);
+    if let Some(bytes) = app.memory.bound() {
+        app.metrics.limit("memory_bytes", bytes as f64);
     }
 }

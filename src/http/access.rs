@@ -33,7 +33,7 @@ pub fn ticket_office(route: &Route) -> Option<&Authorizer> {
 /// # Errors
 /// Why not.
 pub async fn admit(
-    gate: &App,
+    app: &App,
     route: &Route,
     captures: &[(String, String)],
     target: &RequestTarget,
@@ -45,7 +45,7 @@ pub async fn admit(
     let ticket = if authorizer.settings().tickets { parameter(head, TICKET)? } else { None };
     let decision = match ticket {
         None => by_token(authorizer, route, wanted, target, head).await,
-        Some(ticket) => by_ticket(gate, authorizer, route, wanted, target, head, &ticket),
+        Some(ticket) => by_ticket(app, authorizer, route, wanted, target, head, &ticket),
     };
     match decision {
         Ok(grant) => Ok(Some(grant)),
@@ -65,7 +65,7 @@ pub async fn admit(
 /// # Errors
 /// Why not. A route that does not enforce refuses here too: there is nothing that a ticket could stand for.
 pub async fn issue_ticket(
-    gate: &App,
+    app: &App,
     authorizer: &Authorizer,
     route: &Route,
     captures: &[(String, String)],
@@ -86,7 +86,7 @@ pub async fn issue_ticket(
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
     let now = SystemTime::now();
     let ttl = authorizer.settings().ticket_ttl.min(grant.expires_at().duration_since(now).unwrap_or_default());
-    let ticket = gate.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
+    let ticket = app.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
     // Relative to the origin: behind a proxy only the client knows by which name it came.
     let mut url = format!("{}?", target.path.encoded());
     for (name, value) in &shared {
@@ -119,7 +119,7 @@ async fn by_token(
 }
 
 fn by_ticket(
-    gate: &App,
+    app: &App,
     authorizer: &Authorizer,
     route: &Route,
     wanted: Requested<'_>,
@@ -131,9 +131,9 @@ fn by_ticket(
     if authorizer.is_token_presented(presented) {
         return Err(Denied::Ambiguous);
     }
-    let grant = gate
+    let grant = app
         .tickets
-        .redeem(ticket, route.metrics.name(), target.path.decoded(), &gate.authority, SystemTime::now())
+        .redeem(ticket, route.metrics.name(), target.path.decoded(), &app.authority, SystemTime::now())
         .ok_or(TokenFault::Ticket)?;
     // The configuration may have been reloaded since the ticket was made.
     authorizer.recheck(&grant, wanted, SystemTime::now())?;

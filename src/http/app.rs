@@ -28,7 +28,7 @@ pub struct App {
     /// Who keeps event logs beyond the process, for the routes that want it.
     pub store: Option<Arc<dyn LogStore>>,
     /// Room for subscriptions.
-    pub seats: SubscriptionLimits,
+    pub subscription_limits: SubscriptionLimits,
     /// Whether memory is short.
     pub memory: Watermark,
     /// Issuers and revocations.
@@ -55,7 +55,7 @@ impl App {
     /// Other limits for what comes after; what is there goes on.
     pub fn limit(&self, limits: &Limits) {
         self.streams.limit(limits.streams);
-        self.seats.limit(limits);
+        self.subscription_limits.limit(limits);
         self.memory.limit(limits.memory);
         self.limits.store(Arc::new(limits.clone()));
     }

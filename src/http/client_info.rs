@@ -39,10 +39,10 @@ const SUBJECT_CHARACTERS: usize = 128;
 
 impl ClientInfo {
     /// Who sent this request.
-    pub fn of(gate: &App, head: &Parts, grant: Option<&Grant>) -> Self {
+    pub fn of(app: &App, head: &Parts, grant: Option<&Grant>) -> Self {
         let peer = peer(head);
         let trace: &Trace = head.extensions.get().expect("the service says which request it is");
-        let subject = grant.filter(|_| gate.log_subject).and_then(Grant::subject);
+        let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
         let client = forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers);
         let is_told = peer.trusted_proxies.contains(peer.address.ip()) && !peer.trusted_proxies.contains(client);
         Self {

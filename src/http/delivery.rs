@@ -108,7 +108,7 @@ impl Delivery {
             terms.until.events = 0;
         }
         Self {
-            aside: SideWaker::on(subscription.seat().clone()),
+            aside: SideWaker::on(subscription.waiter().clone()),
             subscription,
             over: terms.over,
             heartbeat: Heartbeat::new(terms.heartbeat),

@@ -42,7 +42,7 @@ pub struct ResumeOutcome {
 
 /// A client's place that is not known yet.
 pub struct PendingResume {
-    gate: Arc<App>,
+    app: Arc<App>,
     route: Arc<Route>,
     wish: SubscribeParams,
     /// Where the stream's events come from, for who may be caught up.
@@ -65,14 +65,14 @@ enum Stage {
 impl PendingResume {
     /// For a reader that has just been attached. `source` makes the source that its stream has.
     pub fn new(
-        gate: Arc<App>,
+        app: Arc<App>,
         route: Arc<Route>,
         wish: SubscribeParams,
         source: impl FnOnce() -> Arc<HttpEventSource>,
     ) -> Self {
         let source = (route.read_through.is_some() && wish.after.id().is_some()).then(source);
         let patience = Box::pin(sleep(route.settings.upstream.open_timeout));
-        Self { gate, route, wish, source, patience, stage: Stage::Opening }
+        Self { app, route, wish, source, patience, stage: Stage::Opening }
     }
 
     /// What is asked for.
@@ -137,8 +137,8 @@ impl PendingResume {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());
-        let (gate, route) = (self.gate.clone(), self.route.clone());
-        Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&gate.tasks, &stream, &id, || source).await }))
+        let (app, route) = (self.app.clone(), self.route.clone());
+        Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&app.tasks, &stream, &id, || source).await }))
     }
 
     /// What a client was caught up with stands before the log: the id at its place is its own alone.

@@ -22,7 +22,7 @@ use crate::telemetry::EndReason;
 /// See the module.
 #[derive(Clone)]
 pub struct Permission {
-    gate: Arc<App>,
+    app: Arc<App>,
     /// The route that admitted the request, at first or after a reload.
     route: Arc<Route>,
     grant: Option<Grant>,
@@ -44,7 +44,7 @@ impl Permission {
     /// The permission of a request for the `stream` that `route` admitted, by the `grant` if it has one. `departure` is
     /// this response's share of the time over which those leave whose route reads from elsewhere after a reload.
     pub fn new(
-        gate: Arc<App>,
+        app: Arc<App>,
         route: Arc<Route>,
         target: &RequestTarget,
         stream: Arc<EventStream>,
@@ -52,8 +52,8 @@ impl Permission {
         departure: Duration,
     ) -> Self {
         let (host, path) = (target.host().into(), target.path.decoded().into());
-        let changes = gate.authority.watch();
-        Self { gate, route, grant, until: None, host, path, stream, departure, leaves_at: None, changes }
+        let changes = app.authority.watch();
+        Self { app, route, grant, until: None, host, path, stream, departure, leaves_at: None, changes }
     }
 
     /// When it ends by itself.
@@ -70,7 +70,7 @@ impl Permission {
         // Marked as seen before it is looked at: a change in between is seen in the next round.
         self.changes.borrow_and_update();
         let now = SystemTime::now();
-        match self.grant.as_ref().map(|grant| grant.standing(&self.gate.authority, now)) {
+        match self.grant.as_ref().map(|grant| grant.standing(&self.app.authority, now)) {
             None | Some(GrantStatus::Valid) => {}
             Some(GrantStatus::Expired) => return Err(EndReason::Expired),
             Some(GrantStatus::Revoked | GrantStatus::KeyRemoved) => return Err(EndReason::Revoked),
@@ -100,7 +100,7 @@ impl Permission {
     /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;
     /// what everyone could read goes on.
     fn judge(&mut self, now: SystemTime) -> Reevaluation {
-        let routes = self.gate.routes.load();
+        let routes = self.app.routes.load();
         let Ok((route, captures)) = routes.find(&self.host, &self.path) else {
             return if self.grant.is_none() { Reevaluation::Stays } else { Reevaluation::Ends(EndReason::Revoked) };
         };

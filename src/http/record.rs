@@ -36,7 +36,7 @@ struct Known {
     share: f64,
     /// Whose key says what was read.
     stream: Arc<EventStream>,
-    seat: SubscriptionPermit,
+    permit: SubscriptionPermit,
 }
 
 /// Why a response ends, said once by whoever knows first. Cheap to clone.
@@ -63,10 +63,10 @@ impl SubscriptionRecord {
         retry: Duration,
         share: f64,
         stream: Arc<EventStream>,
-        seat: SubscriptionPermit,
+        permit: SubscriptionPermit,
     ) -> Self {
         metrics.subscribed(caller.protocol);
-        let known = Known { caller, verdict: None, ending: EndReasonCell::default(), retry, share, stream, seat };
+        let known = Known { caller, verdict: None, ending: EndReasonCell::default(), retry, share, stream, permit };
         let mut report = Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) };
         if let Some(verdict) = verdict {
             report.settled(verdict);
@@ -124,7 +124,7 @@ impl SubscriptionRecord {
 
     /// The place among those of its subject, if it has one.
     pub fn place_of_subject(&self) -> Option<Arc<SubjectPermit>> {
-        self.known.seat.place().cloned()
+        self.known.permit.place().cloned()
     }
 
     /// The reconnection time for this client: the upstream's own as it is, the route's with up to a half more.

@@ -27,15 +27,15 @@ const METHODS: &str = "GET, HEAD";
 const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
 /// The service that listeners hand their requests to.
-pub fn service(gate: Arc<App>) -> impl listen::Service<AppBody> {
+pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
         if let Some(connection) = request.extensions().get::<Handoff>() {
             connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
         }
-        let gate = gate.clone();
+        let app = app.clone();
         let doing = Doing { method: request.method().clone(), uri: request.uri().clone() };
-        let panics = gate.tasks.panics().clone();
-        Box::pin(panics.watched("request", doing, Box::pin(answer(gate, request))))
+        let panics = app.tasks.panics().clone();
+        Box::pin(panics.watched("request", doing, Box::pin(answer(app, request))))
     }
 }
 
@@ -51,24 +51,24 @@ impl fmt::Display for Doing {
     }
 }
 
-async fn answer(gate: Arc<App>, request: Request<RequestBodyInfo>) -> Response<AppBody> {
+async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<AppBody> {
     let since = Instant::now();
     let (mut head, body) = request.into_parts();
     let trace = Trace::of(&head);
     let request_id = trace.request_id().clone();
     head.extensions.insert(trace);
     // One snapshot for the whole request.
-    let routes = gate.routes.load_full();
-    let token_bytes = gate.limits.load().token_bytes;
-    let target = RequestTarget::of(&head, token_bytes).and_then(|target| admit(&gate, &head).map(|()| target));
+    let routes = app.routes.load_full();
+    let token_bytes = app.limits.load().token_bytes;
+    let target = RequestTarget::of(&head, token_bytes).and_then(|target| admit(&app, &head).map(|()| target));
     let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
-    let metrics = route.map_or(&gate.unrouted, |route| &route.metrics);
+    let metrics = route.map_or(&app.unrouted, |route| &route.metrics);
 
     let outcome = match (&target, &found) {
         (Err(rejection), _) => Err(rejection.clone()),
-        (Ok(target), Some(Ok((route, captures)))) => stream(&gate, route, captures, target, &head, body).await,
-        (Ok(target), Some(Err(mismatch))) => page(&gate, &head, target).ok_or_else(|| mismatch.clone().into()),
+        (Ok(target), Some(Ok((route, captures)))) => stream(&app, route, captures, target, &head, body).await,
+        (Ok(target), Some(Err(mismatch))) => page(&app, &head, target).ok_or_else(|| mismatch.clone().into()),
         (Ok(_), None) => unreachable!("a target has been looked for"),
     };
     let refused = outcome.as_ref().err().map(Rejection::reason);
@@ -86,7 +86,7 @@ async fn answer(gate: Arc<App>, request: Request<RequestBodyInfo>) -> Response<A
     // (RFC 9112, 6.1 and 11.2), so nothing is.
     // Nor behind a request that was malformed: where it ended may be a matter of opinion.
     let ends_connection =
-        gate.tasks.draining().has_begun() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
+        app.tasks.draining().has_begun() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -95,7 +95,7 @@ async fn answer(gate: Arc<App>, request: Request<RequestBodyInfo>) -> Response<A
     metrics.request(status);
     // A subscription's line is written when it ends.
     if !matches!(response.body(), AppBody::Opening(_) | AppBody::Events(_)) {
-        ClientInfo::of(&gate, &head, None).answered(
+        ClientInfo::of(&app, &head, None).answered(
             metrics.name(),
             &redact::path(head.uri.path()),
             status,
@@ -112,8 +112,8 @@ fn announces_body(head: &Parts) -> bool {
 }
 
 /// What is refused whatever it is about.
-fn admit(gate: &App, head: &Parts) -> Result<(), Rejection> {
-    let most = gate.limits.load().headers;
+fn admit(app: &App, head: &Parts) -> Result<(), Rejection> {
+    let most = app.limits.load().headers;
     if head.headers.len() > most {
         return Err(Rejection::TooManyHeaders { most });
     }
@@ -125,7 +125,7 @@ fn admit(gate: &App, head: &Parts) -> Result<(), Rejection> {
 
 /// A request on a route.
 async fn stream(
-    gate: &Arc<App>,
+    app: &Arc<App>,
     route: &Arc<Route>,
     captures: &[(String, String)],
     target: &RequestTarget,
@@ -138,10 +138,10 @@ async fn stream(
         return Ok(cors::preflight(&route.settings, head, methods));
     }
     if let Some(authorizer) = ticket_office.filter(|_| head.method == Method::POST) {
-        if gate.tasks.draining().has_begun() {
+        if app.tasks.draining().has_begun() {
             return Err(Rejection::Draining);
         }
-        return access::issue_ticket(gate, authorizer, route, captures, target, head).await;
+        return access::issue_ticket(app, authorizer, route, captures, target, head).await;
     }
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(Rejection::Method { allow: methods });
@@ -149,20 +149,20 @@ async fn stream(
     if !accepts_event_stream(head) {
         return Err(Rejection::NotAcceptable);
     }
-    let grant = access::admit(gate, route, captures, target, head).await?;
+    let grant = access::admit(app, route, captures, target, head).await?;
     // Where another process takes over, the client is let in and asked to leave like all others: an event source comes
     // back from the end of a stream, but not from a 503.
-    if gate.tasks.draining().has_begun() && !peer(head).has_successor {
+    if app.tasks.draining().has_begun() && !peer(head).has_successor {
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {
         return Ok(subscribe::head_alone(route));
     }
-    subscribe::respond(gate, route, captures, target, head, body, grant).await
+    subscribe::respond(app, route, captures, target, head, body, grant).await
 }
 
-fn page(gate: &App, head: &Parts, target: &RequestTarget) -> Option<Response<AppBody>> {
-    let pages = gate.pages.load();
+fn page(app: &App, head: &Parts, target: &RequestTarget) -> Option<Response<AppBody>> {
+    let pages = app.pages.load();
     let page = pages.iter().find(|page| page.path == target.path.decoded())?;
     let is_head = head.method == Method::HEAD;
     if head.method != Method::GET && !is_head {

@@ -41,7 +41,7 @@ use crate::upstream::HttpEventSource;
 /// # Errors
 /// Why it is not answered with a stream after all.
 pub async fn respond(
-    gate: &Arc<App>,
+    app: &Arc<App>,
     route: &Arc<Route>,
     captures: &[(String, String)],
     target: &RequestTarget,
@@ -50,15 +50,15 @@ pub async fn respond(
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
     let wish = SubscribeParams::of(route, head)?;
-    let caller = ClientInfo::of(gate, head, grant.as_ref());
-    let most = gate.limits.load().header_bytes;
+    let caller = ClientInfo::of(app, head, grant.as_ref());
+    let most = app.limits.load().header_bytes;
     let SharedValues { key, query, headers, .. } =
         shared_values::values(&route.settings.share, head, grant.as_ref(), most)?;
-    if gate.memory.is_above() {
+    if app.memory.is_above() {
         return Err(Rejection::Memory);
     }
     let key = stream_key(route, target, key);
-    let seat = gate.seats.take(grant.as_ref(), caller.forwarded_for, &key)?;
+    let permit = app.subscription_limits.take(grant.as_ref(), caller.forwarded_for, &key)?;
     // For whoever opens the stream, or is caught up; hardly anyone does.
     let source = || {
         let mut resource = route.settings.upstream_path.fill(captures);
@@ -67,10 +67,10 @@ pub async fn respond(
         // The request that opens the stream is the one that the upstream is told of.
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
-    let mut subscription = open(gate, route, &key, source)?;
+    let mut subscription = open(app, route, &key, source)?;
     subscription.is_for(caller.reader());
     let (is_followed, limit) = (wish.follow, wish.limit);
-    let mut settling = Box::new(PendingResume::new(gate.clone(), route.clone(), wish, source));
+    let mut settling = Box::new(PendingResume::new(app.clone(), route.clone(), wish, source));
     let settled = settle_in_time(route, &mut settling, &mut subscription).await?;
     let end = (!is_followed).then(|| subscription.stream().progress().end);
     let is_complete = subscription.stream().progress().phase == Phase::Complete;
@@ -79,11 +79,11 @@ pub async fn respond(
     }
 
     let share = jitter::share();
-    let mut life = Lifetime::new(gate.tasks.draining(), gate.spread, share);
+    let mut life = Lifetime::new(app.tasks.draining(), app.spread, share);
     if let Some(most) = route.settings.delivery.max_age {
         life.at_most(most, share);
     }
-    if let Some(place) = seat.place() {
+    if let Some(place) = permit.place() {
         life.until_replaced(place.replaced().clone());
     }
     let rules = route.authorizer.as_ref().map(Authorizer::settings);
@@ -93,11 +93,11 @@ pub async fn respond(
         false => (None, grant),
     };
     let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
-    let departure = arithmetic::scale(gate.spread, share);
+    let departure = arithmetic::scale(app.spread, share);
     let stream = subscription.stream().clone();
-    let permission = |grant| Permission::new(gate.clone(), route.clone(), target, stream.clone(), grant, departure);
+    let permission = |grant| Permission::new(app.clone(), route.clone(), target, stream.clone(), grant, departure);
     let unenforced = unenforced.map(|grant| {
-        let mut life = Lifetime::new(gate.tasks.draining(), gate.spread, share);
+        let mut life = Lifetime::new(app.tasks.draining(), app.spread, share);
         life.while_permitted(permission(Some(grant)), expiry_spread, share);
         life
     });
@@ -108,7 +108,7 @@ pub async fn respond(
     };
     let verdict = settled.as_ref().map(|settled| settled.verdict);
     let retry = route.settings.delivery.retry;
-    let report = SubscriptionRecord::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), seat);
+    let report = SubscriptionRecord::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), permit);
     let retry = report.jittered_retry(subscription.stream().progress().retry);
     let (id, long_id) = parted(settled.as_ref().and_then(|settled| settled.id.clone()), subscription.stream());
     let prelude = match &settled {
@@ -130,7 +130,7 @@ pub async fn respond(
     let mut delivery = Delivery::new(subscription, settled.is_none().then_some(settling), terms, report);
     delivery.sent_prelude(prelude.len());
 
-    let limits = gate.limits.load();
+    let limits = app.limits.load();
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
     let connection = head.extensions.get::<Handoff>();
     let takeover = connection.filter(|connection| {
@@ -227,17 +227,17 @@ fn stream_key(route: &Route, target: &RequestTarget, shared: Vec<(String, String
 }
 
 fn open(
-    gate: &App,
+    app: &App,
     route: &Arc<Route>,
     key: &StreamKey,
     source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
-    gate.streams.subscribe(key, || spec(gate, route, source())).map_err(|_| Rejection::StreamsFull)
+    app.streams.subscribe(key, || spec(app, route, source())).map_err(|_| Rejection::StreamsFull)
 }
 
 /// How the streams of a route are made.
-pub fn spec(gate: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
-    let store = gate.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
+pub fn spec(app: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+    let store = app.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
     StreamSpec {
         policy: route.settings.stream,
         source,

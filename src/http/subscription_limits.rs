@@ -148,16 +148,16 @@ impl SubscriptionLimits {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < most).then_some(all + 1))
             .map_err(|_| LimitExceeded::All)?;
         // From here on dropping the seat gives it back.
-        let mut seat = SubscriptionPermit { taken: taken.clone(), subject: None, address: None };
+        let mut permit = SubscriptionPermit { taken: taken.clone(), subject: None, address: None };
         if let Some(address) = forwarded_for.map(listen::network) {
-            seat.address = Some(taken.by_address.take(address).ok_or(LimitExceeded::Address)?);
+            permit.address = Some(taken.by_address.take(address).ok_or(LimitExceeded::Address)?);
         }
         // Last: nobody is ended for who does not get in.
         if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
             let place = taken.by_subject.take(&subject, stream).ok_or(LimitExceeded::Subject)?;
-            seat.subject = Some((subject, place));
+            permit.subject = Some((subject, place));
         }
-        Ok(seat)
+        Ok(permit)
     }
 }
 

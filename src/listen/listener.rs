@@ -49,7 +49,7 @@ pub struct Listener {
 #[derive(Clone)]
 pub struct ListenerContext {
     /// How many connections come in, and how fast, all listeners together.
-    pub doors: AcceptLimits,
+    pub accept_limits: AcceptLimits,
     /// The gateway's limits. A connection keeps those that it was accepted with.
     pub limits: Arc<ArcSwap<Limits>>,
     /// Where connections run.
@@ -121,7 +121,7 @@ impl Listener {
                 match accepted {
                     Ok((tcp, address)) => {
                         // What comes too fast waits in the kernel's queue.
-                        around.doors.accepts.turn(|| around.metrics.waits("accepts_per_second")).await;
+                        around.accept_limits.accepts.turn(|| around.metrics.waits("accepts_per_second")).await;
                         trouble = None;
                         // Taken off this runtime: it is about to be registered with a worker's.
                         if let Ok(tcp) = tcp.into_std() {
@@ -173,7 +173,7 @@ fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &ListenerC
         around.metrics.refused("proxy_untrusted");
         return;
     }
-    let admitted = match around.doors.admission.admit(address.ip(), !is_trusted) {
+    let admitted = match around.accept_limits.admission.admit(address.ip(), !is_trusted) {
         Ok(admitted) => admitted,
         // Closed at once: an answer would cost the handshake that there is no room for.
         Err(limit) => return around.metrics.refused(limit),

@@ -115,7 +115,7 @@ impl House {
         let (workers, _) = Workers::start(1).expect("a thread");
         let limits = Limits::default();
         let around = ListenerContext {
-            doors: AcceptLimits::new(&limits),
+            accept_limits: AcceptLimits::new(&limits),
             limits: Arc::new(ArcSwap::from_pointee(limits)),
             workers: workers.clone(),
             tasks,

@@ -61,7 +61,7 @@ impl Subscription {
     }
 
     /// Where it sits: word for its reader can be left there.
-    pub fn seat(&self) -> &WaiterHandle {
+    pub fn waiter(&self) -> &WaiterHandle {
         &self.seat
     }
 

@@ -8,6 +8,7 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod accept_limits;
 mod access_lines;
 mod auth;
 mod busy_worker;
@@ -19,7 +20,6 @@ mod conformance;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod dashboard;
-mod doors;
 mod drain;
 mod endings;
 mod fanout;
