@@ -137,7 +137,7 @@ async fn connection(stream: TcpStream, service: Arc<AdminService>, leave: Cancel
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(BUFFER_BYTES)
-            .max_headers(64)
+            .max_headers(MOST_HEADERS)
             .serve_connection(TokioIo::new(stream), respond)
     );
     // An error here is the client's: it left, or spoke no HTTP.
@@ -167,3 +167,5 @@ const GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// hyper's read and write buffer, each; also the largest request head.
 const BUFFER_BYTES: usize = 16 * 1024;
+/// Most fields of a request's head.
+const MOST_HEADERS: usize = 64;

@@ -33,6 +33,12 @@ use crate::runtime::tasks::Tasks;
 /// What a client may send before we read: enough for a ticket request, too little to hurt.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
 
+/// Most streams that a client may reset before we have taken them up.
+const MOST_RESET_EARLY: usize = 20;
+
+/// Most streams that we reset for a client's errors.
+const MOST_RESET_BY_US: usize = 100;
+
 /// How often a client's silence is looked at within the time that it may be silent.
 const LOOKS: u32 = 4;
 
@@ -56,8 +62,8 @@ pub(super) async fn open<B: ResponseBody, S: Service<B>>(
         // Requests have next to no bodies: small windows are all that a client needs.
         .initial_window_size(RECEIVE_WINDOW)
         .initial_connection_window_size(RECEIVE_WINDOW)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(Some(100))
+        .max_pending_accept_reset_streams(MOST_RESET_EARLY)
+        .max_local_error_reset_streams(Some(MOST_RESET_BY_US))
         .handshake(CorkedWriter::new(transport, wire.clone()));
     let connection = tokio::select! {
         connection = handshake => connection,
