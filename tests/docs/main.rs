@@ -11,6 +11,7 @@
 mod blocks;
 mod commands;
 mod configuration;
+mod limits;
 mod links;
 #[path = "../gateway/support/mod.rs"]
 mod support;
