@@ -19,6 +19,8 @@
 //! authenticated here, so it never belongs on a public address, and pages of other sites are kept out (see `guard`). It
 //! knows the gateway through traits only.
 
+mod blocking;
+mod body;
 mod guard;
 mod health;
 mod page;
@@ -54,7 +56,7 @@ impl Default for Settings {
 }
 
 /// What the gateway tells of its streams.
-pub trait Introspect: Send + Sync {
+pub trait StreamViews: Send + Sync {
     /// All open streams: an array of objects, or an object whose `streams` is that array. `/streams` answers it as
     /// it is. The status page shows these members of each where present: `route`, `key`, `state`, `since`
     /// (RFC 3339 or Unix seconds), `subscribers`, `events`, `bytes`, `oldest_id`, `newest_id`, `last_error`.
@@ -67,21 +69,21 @@ pub trait Introspect: Send + Sync {
     fn stream(&self, route: &str, key: &str) -> Option<serde_json::Value>;
 
     /// A look at that stream as it flows, from now on. Called off the runtime's workers.
-    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn Tap>>;
+    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn TapFrames>>;
 
     /// The running configuration, without secrets.
     fn config(&self) -> serde_json::Value;
 }
 
 /// A look at one stream.
-pub trait Tap: Send {
+pub trait TapFrames: Send {
     /// What has come since the last look, as pieces of an event stream; about `bytes` at most. `None`: the stream is
     /// over. Does not block.
     fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>>;
 }
 
 /// What revokes permissions and takes that back. Everything is called off the runtime's workers.
-pub trait Revocations: Send + Sync {
+pub trait RevocationActions: Send + Sync {
     /// Judges and applies a posted body, at most 64 KiB; the status and the JSON are the answer.
     fn revoke(&self, body: Bytes) -> (StatusCode, serde_json::Value);
 

@@ -9,9 +9,10 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use url::form_urlencoded;
 
-use super::Revocations;
+use super::RevocationActions;
+use super::blocking::{blocking, failed};
+use super::body::read_body;
 use super::reply::{Body, empty, json, problem, wrong_method};
-use super::service::{blocking, failed, whole};
 use crate::runtime::panics::Panics;
 
 /// Whether a path is one of those that [`respond`] answers.
@@ -22,7 +23,7 @@ pub(super) fn answers(path: &str) -> bool {
 /// Answers a request for the list, or for one entry of it.
 pub(super) async fn respond<B>(
     panics: &Panics,
-    revocations: Arc<dyn Revocations>,
+    revocations: Arc<dyn RevocationActions>,
     request: Request<B>,
 ) -> Response<Body>
 where
@@ -39,7 +40,7 @@ where
     }
 }
 
-async fn list(panics: &Panics, revocations: Arc<dyn Revocations>, query: Option<&str>) -> Response<Body> {
+async fn list(panics: &Panics, revocations: Arc<dyn RevocationActions>, query: Option<&str>) -> Response<Body> {
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let after = parameters.find(|(name, _)| name == "after").map(|(_, id)| id.into_owned());
     // A thousand rows are made to JSON there too.
@@ -50,12 +51,12 @@ async fn list(panics: &Panics, revocations: Arc<dyn Revocations>, query: Option<
     made.await.unwrap_or_else(failed)
 }
 
-async fn revoke<B>(panics: &Panics, revocations: Arc<dyn Revocations>, request: Request<B>) -> Response<Body>
+async fn revoke<B>(panics: &Panics, revocations: Arc<dyn RevocationActions>, request: Request<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = match whole(request, BODY_BYTES).await {
+    let body = match read_body(request, BODY_BYTES).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -63,7 +64,7 @@ where
     answer.map_or_else(failed, |(status, value)| json(status, &value))
 }
 
-async fn restore(panics: &Panics, revocations: Arc<dyn Revocations>, id: String) -> Response<Body> {
+async fn restore(panics: &Panics, revocations: Arc<dyn RevocationActions>, id: String) -> Response<Body> {
     match blocking(panics, PATH, move || revocations.restore(&id)).await {
         Some(Ok(())) => empty(StatusCode::NO_CONTENT),
         Some(Err((status, words))) => problem(status, &words),

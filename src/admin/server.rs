@@ -26,7 +26,7 @@ use tracing::warn;
 use super::health::Readiness;
 use super::service::AdminService;
 use super::snapshot::Snapshots;
-use super::{Introspect, Revocations};
+use super::{RevocationActions, StreamViews};
 use crate::runtime::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
@@ -43,8 +43,8 @@ impl Admin {
         version: &str,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
-        introspect: Arc<dyn Introspect>,
-        revocations: Option<Arc<dyn Revocations>>,
+        introspect: Arc<dyn StreamViews>,
+        revocations: Option<Arc<dyn RevocationActions>>,
     ) -> Self {
         let snapshots = Snapshots::new(version.to_owned(), metrics.clone(), readiness.clone(), introspect.clone());
         let panics = Panics::new({

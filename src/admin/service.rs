@@ -12,18 +12,19 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame};
-use http_body_util::{BodyExt, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use percent_encoding::percent_decode_str;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::blocking::{blocking, failed};
+use super::body::read_body;
 use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
-use super::{Introspect, Revocations, guard, page, revocations, tap};
+use super::{RevocationActions, StreamViews, guard, page, revocations, tap};
 use crate::runtime::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
@@ -33,8 +34,8 @@ pub(super) struct AdminService {
     pub(super) metrics: Arc<Metrics>,
     pub(super) panics: Panics,
     pub(super) readiness: Arc<Readiness>,
-    pub(super) introspect: Arc<dyn Introspect>,
-    pub(super) revocations: Option<Arc<dyn Revocations>>,
+    pub(super) introspect: Arc<dyn StreamViews>,
+    pub(super) revocations: Option<Arc<dyn RevocationActions>>,
     pub(super) snapshots: Arc<Snapshots>,
     /// Viewers of the status page and of taps; the rest of the connections stays for probes and scrapes.
     pub(super) viewers: Arc<Semaphore>,
@@ -165,7 +166,7 @@ where
     B: HttpBody<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = match whole(request, FILTER_BYTES).await {
+    let body = match read_body(request, FILTER_BYTES).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -181,23 +182,6 @@ where
             reply(StatusCode::OK, TEXT, format!("{after}\n"))
         }
         Err(error) => problem(StatusCode::BAD_REQUEST, &format!("{error}: {FILTER_HELP}")),
-    }
-}
-
-/// A request's body, of at most `most` bytes.
-pub(super) async fn whole<B>(request: Request<B>, most: usize) -> Result<Bytes, Response<Body>>
-where
-    B: HttpBody<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let words = format!("at most {} KiB are taken at once", most / 1024);
-            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
-        }
-        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body broke off")),
-        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
 }
 
@@ -223,25 +207,8 @@ fn viewer(panics: Panics, snapshots: Arc<Snapshots>, permit: OwnedSemaphorePermi
     .boxed_unsync()
 }
 
-/// Runs what takes long off the runtime's workers. `None`: it panicked.
-pub(super) async fn blocking<T: Send + 'static>(
-    panics: &Panics,
-    doing: &'static str,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let panics = panics.clone();
-    // No other error than that the runtime ends, and this with it.
-    spawn_blocking(move || panics.catch("admin", &doing, run)).await.ok().flatten()
-}
-
-/// A callback panicked: a defect of ours, which the connection survives.
-pub(super) fn failed() -> Response<Body> {
-    problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
-}
-
 const TEXT: &str = "text/plain; charset=utf-8";
 const FILTER_BYTES: usize = 4 * 1024;
 const FILTER_HELP: &str = "write a level (error, warn, info, debug, trace, off) or directives such as \
                            warn,rillgate=debug,rillgate::access=off";
 const PERIOD: Duration = Duration::from_secs(1);
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);

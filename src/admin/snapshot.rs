@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::Introspect;
+use super::StreamViews;
 use super::health::Readiness;
 use crate::telemetry::Metrics;
 
@@ -20,7 +20,7 @@ pub(super) struct Snapshots {
     started: Instant,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
-    introspect: Arc<dyn Introspect>,
+    introspect: Arc<dyn StreamViews>,
     /// The last one made, as one event. Held while a new one is made, which is off the runtime's workers.
     last: Mutex<Option<(Instant, Bytes)>>,
 }
@@ -30,7 +30,7 @@ impl Snapshots {
         version: String,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
-        introspect: Arc<dyn Introspect>,
+        introspect: Arc<dyn StreamViews>,
     ) -> Self {
         Self { version, started: Instant::now(), metrics, readiness, introspect, last: Mutex::new(None) }
     }

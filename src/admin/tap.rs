@@ -14,11 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Tap;
+use super::TapFrames;
 use super::reply::Body;
 
 /// The body of a tap, until its stream, its client or `leave` ends it.
-pub(super) fn body(tap: Box<dyn Tap>, permit: OwnedSemaphorePermit, leave: CancellationToken) -> Body {
+pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, leave: CancellationToken) -> Body {
     let mut looks = interval(PERIOD);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = (tap, looks, leave, Some(Bytes::from_static(PRELUDE)), Instant::now(), permit);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::admin::{self, Introspect};
+use crate::admin::{self, StreamViews};
 use crate::auth::RevocationOrigin;
 use crate::http::App;
 use crate::sse::Frame;
@@ -89,7 +89,7 @@ struct Sums {
     bytes: usize,
 }
 
-impl Introspect for Introspection {
+impl StreamViews for Introspection {
     fn streams(&self) -> Value {
         let streams: Vec<_> = self.app.streams.list().iter().map(|stream| describe(stream)).collect();
         json!({ "streams": streams })
@@ -102,7 +102,7 @@ impl Introspect for Introspection {
         Some(described)
     }
 
-    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn admin::Tap>> {
+    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn admin::TapFrames>> {
         Some(Box::new(TapReader(Tap::new(&self.find(route, key)?))))
     }
 
@@ -172,7 +172,7 @@ fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize
 /// A look at a stream, in pieces for the admin port.
 struct TapReader(Tap);
 
-impl admin::Tap for TapReader {
+impl admin::TapFrames for TapReader {
     fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>> {
         let tapped = self.0.take(bytes)?;
         let told = (tapped.missed > 0).then(|| Bytes::from(format!(": rillgate-tap: missed={}\n", tapped.missed)));

@@ -10,8 +10,10 @@
 mod block;
 mod encoder;
 mod event;
+mod item;
 mod parser;
 
 pub use encoder::{Encoder, Frame};
 pub use event::{Event, EventId, InvalidEventId};
-pub use parser::{Item, Parser};
+pub use item::Item;
+pub use parser::Parser;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use memchr::{memchr, memchr2};
 
 use super::block::Block;
-use super::{Event, EventId};
+use super::{EventId, Item};
 
 /// An incremental parser for one response body.
 #[derive(Debug)]
@@ -34,21 +34,6 @@ pub struct Parser {
     comments: u64,
     /// How comments begin that are told.
     noted: Option<&'static str>,
-}
-
-/// What a stream says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
-    /// A block with data.
-    Event(Event),
-    /// A block without data that set the last event id.
-    Id(EventId),
-    /// A new reconnection time, in force from its line on. At most `u32::MAX` milliseconds.
-    Retry(Duration),
-    /// A block that is larger than the limit, or whose id is: left out, with the id that it set if that could be read.
-    Skipped(Option<EventId>),
-    /// A comment of the kind asked for by [`Parser::noting`], without its beginning.
-    Comment(Box<str>),
 }
 
 /// What a line is, by its first bytes.

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rillgate::admin::{Admin, Introspect, Readiness, Revocations, Tap};
+use rillgate::admin::{Admin, Readiness, RevocationActions, StreamViews, TapFrames};
 use rillgate::telemetry::{Metrics, Protocol};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 struct OneStream;
 
-impl Introspect for OneStream {
+impl StreamViews for OneStream {
     fn streams(&self) -> Value {
         json!({ "streams": [{ "route": "prices", "key": "prices EURUSD", "state": "live", "subscribers": 3 }] })
     }
@@ -33,7 +33,7 @@ impl Introspect for OneStream {
         (route == "prices").then(|| json!({ "route": route, "key": key }))
     }
 
-    fn tap(&self, _: &str, _: &str) -> Option<Box<dyn Tap>> {
+    fn tap(&self, _: &str, _: &str) -> Option<Box<dyn TapFrames>> {
         None
     }
 
@@ -55,7 +55,7 @@ impl Port {
         Self::with(Some(Arc::new(revocations::Echo)))
     }
 
-    fn with(revocations: Option<Arc<dyn Revocations>>) -> Self {
+    fn with(revocations: Option<Arc<dyn RevocationActions>>) -> Self {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = Self {
             address: listener.local_addr().unwrap(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
-use rillgate::admin::Revocations;
+use rillgate::admin::RevocationActions;
 use serde_json::{Value, json};
 
 use super::{Port, read};
@@ -13,7 +13,7 @@ use super::{Port, read};
 /// Says what it was asked; knows the entry `a`, and that `b` cannot be taken back.
 pub struct Echo;
 
-impl Revocations for Echo {
+impl RevocationActions for Echo {
     fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
         (StatusCode::ACCEPTED, json!({ "bytes": body.len() }))
     }
@@ -37,7 +37,7 @@ impl Revocations for Echo {
 /// Callbacks with a defect.
 struct Panics;
 
-impl Revocations for Panics {
+impl RevocationActions for Panics {
     fn revoke(&self, _: Bytes) -> (StatusCode, Value) {
         panic!("for the test")
     }

@@ -1,4 +1,4 @@
-//! Revocations as the admin port shows and takes them.
+//! RevocationActions as the admin port shows and takes them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::admin::Revocations;
+use crate::admin::RevocationActions;
 use crate::auth::{
     RestoreError, RevocationError, RevocationId, RevocationRow, TrustStore, revocation_from_json, rfc3339,
 };
@@ -15,7 +15,7 @@ use crate::auth::{
 /// Takes revocations from the operator, lists them, and takes them back.
 pub struct RevocationHandler(pub Arc<TrustStore>);
 
-impl Revocations for RevocationHandler {
+impl RevocationActions for RevocationHandler {
     fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
         let now = SystemTime::now();
         let outcome =

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sse::Event;
 
 fn parse(parts: &[&[u8]]) -> Vec<Item> {
     let mut parser = Parser::new(1024);

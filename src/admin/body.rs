@@ -1,0 +1,31 @@
+//! Reading of request bodies, bounded in size and time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use super::reply::{Body, problem};
+
+/// A request's body, of at most `most` bytes.
+pub(super) async fn read_body<B>(request: Request<B>, most: usize) -> Result<Bytes, Response<Body>>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let words = format!("at most {} KiB are taken at once", most / 1024);
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
+        }
+        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body broke off")),
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    }
+}
+
+/// The longest time that a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
