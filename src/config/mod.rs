@@ -7,26 +7,10 @@
 //! Every key is declared once, in a list of `KeySpec`s beside the code that reads it. [`schema`](schema()) and the
 //! reader both work from these lists.
 
-mod auth;
-mod delivery;
-mod distinct;
-mod effective;
-mod issuers;
-mod key;
-mod listeners;
-mod parsers;
-mod problem;
-mod reader;
-mod referenced_files;
+mod engine;
 mod reload_diff;
-mod routes;
-mod schema;
-mod server;
 mod summary;
-mod table;
-mod upstreams;
-mod value;
-mod watched_files;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,21 +19,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use self::key::{KeySpec, Kind};
-use self::problem::Finding;
-pub use self::problem::{Problem, Problems};
-use self::reader::{Reader, ReferencedFile};
-pub use self::referenced_files::Environment;
-pub use self::schema::schema;
-use self::table::Table;
-pub use self::value::parse_duration;
-pub use self::watched_files::WatchedFiles;
-use crate::admin;
+pub use self::engine::{Environment, Problem, Problems, WatchedFiles, parse_duration};
+use self::engine::{Finding, Reader, ReferencedFile};
 use crate::auth::IssuerSettings;
 use crate::limits::Limits;
 use crate::runtime::file_watch::FileStamp;
 use crate::upstream::UpstreamSettings;
-use crate::{listen, route, store};
+use crate::{admin, listen, route, store};
 
 /// A configuration that can be run.
 #[derive(Clone, Debug)]
@@ -119,28 +95,6 @@ impl Default for RevocationSettings {
     }
 }
 
-/// The whole file.
-const FILE: &[KeySpec] = &[
-    KeySpec::optional("server", Kind::Table(server::SERVER), "The gateway as a process."),
-    KeySpec::optional("log", Kind::Table(server::LOG), "What is logged. The level comes from RILLGATE_LOG."),
-    KeySpec::optional("store", Kind::Table(server::STORE), "Where event logs go with replay.store = \"disk\"."),
-    KeySpec::optional("revocations", Kind::Table(server::REVOCATIONS), "What is refused although its token is good."),
-    KeySpec::required(
-        "listeners",
-        Kind::List(&Kind::Table(listeners::LISTENER)),
-        "Where clients come in; at least one.",
-    ),
-    KeySpec::optional("admin", Kind::Table(server::ADMIN), "The operator's port. Absent: there is none."),
-    KeySpec::optional("limits", Kind::Table(server::LIMITS), "How much of each thing is let in. None is unlimited."),
-    KeySpec::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Who signs tokens, by name."),
-    KeySpec::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Where events come from, by name."),
-    KeySpec::optional(
-        "routes",
-        Kind::List(&Kind::Table(routes::ROUTE)),
-        "What is served; the most specific path wins.",
-    ),
-];
-
 impl Config {
     /// Reads and checks the file at `path` and everything that it names.
     ///
@@ -149,7 +103,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Problems> {
         // Looked at before it is read: a change in between is seen later.
         let own = FileStamp::of(path);
-        let content = referenced_files::read(path).map_err(|reason| {
+        let content = tables::read_file(path).map_err(|reason| {
             Problems::of_file(path, format!("cannot be read: {reason}"))
                 .from([(path.to_owned(), own)].into_iter().collect())
         })?;
@@ -191,6 +145,11 @@ impl Config {
     }
 }
 
+/// The JSON Schema of the configuration file.
+pub fn schema() -> serde_json::Value {
+    engine::schema(tables::FILE)
+}
+
 /// The outcome, and the keys that were asked for.
 fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Config, Problems>, BTreeSet<String>) {
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -200,14 +159,14 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     }
     let folder = file.parent().unwrap_or(Path::new(""));
     let reader = Reader::new(folder, environment);
-    let config = config(&reader.root(FILE, document.get_ref()));
+    let config = tables::config(&reader.root(tables::FILE, document.get_ref()));
     let sources = |of: fn(&ReferencedFile) -> bool| {
         reader.read.borrow().iter().filter(|source| of(source)).map(|it| (it.path.clone(), it.stamp)).collect()
     };
     let (found, asked) = reader.finish();
     match found.is_empty() {
         true => {
-            let shown = effective::shown(FILE, Some(document.get_ref()));
+            let shown = engine::shown(tables::FILE, Some(document.get_ref()));
             (Ok(Config { sources: sources(|source| !source.is_followed), shown, ..config }), asked)
         }
         false => (Err(Problems::locate(file, text.as_bytes(), found).from(sources(|_| true))), asked),
@@ -231,50 +190,6 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
     }
     found.truncate(MOST);
     found
-}
-
-fn config(root: &Table<'_>) -> Config {
-    let (workers, watch, drain) = server::server(&root.table("server"));
-    let log_subject = root.table("log").flag("subject");
-    let store = root.optional_table("store").map(|table| server::store(&table));
-    let revocations = server::revocations(&root.table("revocations"));
-    let listeners = listeners::listeners(&root.some_items("listeners"));
-    let admin = root.optional_table("admin");
-    let admin = admin.and_then(|table| {
-        let settings = server::admin(&table)?;
-        let address = listen::Address::Socket(settings.address);
-        if listeners.iter().any(|other| listeners::meets(&other.address, &address)) {
-            table.problem("address", "is a listener's: the operator's port is never public");
-        }
-        Some(settings)
-    });
-    let (limits, files_asked) = server::limits(&root.table("limits"));
-    let issuers = issuers::issuers(root.entries("issuers"));
-    let upstreams = upstreams::upstreams(root.entries("upstreams"));
-    let known = routes::References {
-        issuers: &issuers,
-        upstreams: &upstreams,
-        has_store: root.has("store"),
-        token_bytes: limits.token_bytes,
-    };
-    let routes = routes::routes(&root.items("routes"), known);
-    Config {
-        workers,
-        watch,
-        sources: WatchedFiles::default(),
-        drain,
-        log_subject,
-        store,
-        listeners,
-        admin,
-        limits,
-        files_asked,
-        issuers,
-        upstreams,
-        routes,
-        revocations,
-        shown: serde_json::Value::Null,
-    }
 }
 
 #[cfg(test)]

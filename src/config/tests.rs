@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::key::{KeySpec, Kind, Presence};
+use super::engine::{KeySpec, Kind, Presence};
+use super::tables::FILE;
 use super::*;
 
 /// A folder with every file that the texts here and those in `config/` name.

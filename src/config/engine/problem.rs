@@ -33,15 +33,15 @@ pub struct Problems {
 
 /// A mistake whose position is still a byte offset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Finding {
-    pub(super) at: usize,
-    pub(super) key: String,
-    pub(super) message: String,
+pub(crate) struct Finding {
+    pub(crate) at: usize,
+    pub(crate) key: String,
+    pub(crate) message: String,
 }
 
 impl Problems {
     /// Turns offsets into lines and columns.
-    pub(super) fn locate(file: &Path, content: &[u8], mut found: Vec<Finding>) -> Self {
+    pub(crate) fn locate(file: &Path, content: &[u8], mut found: Vec<Finding>) -> Self {
         found.sort();
         found.dedup();
         let problems = found
@@ -55,7 +55,7 @@ impl Problems {
     }
 
     /// With the files that were read, any of which may be the one to be mended.
-    pub(super) fn from(mut self, sources: WatchedFiles) -> Self {
+    pub(crate) fn from(mut self, sources: WatchedFiles) -> Self {
         self.sources = sources;
         self
     }
@@ -66,7 +66,7 @@ impl Problems {
     }
 
     /// A problem of the file as a whole.
-    pub(super) fn of_file(file: &Path, message: String) -> Self {
+    pub(crate) fn of_file(file: &Path, message: String) -> Self {
         Self::locate(file, &[], vec![Finding { at: 0, key: "file".to_owned(), message }])
     }
 
@@ -118,12 +118,12 @@ fn position(content: &[u8], at: usize) -> (usize, usize) {
 }
 
 /// The ending ` (did you mean "…"?)`, or nothing.
-pub(super) fn did_you_mean(suggestion: Option<impl fmt::Display>) -> String {
+pub(crate) fn did_you_mean(suggestion: Option<impl fmt::Display>) -> String {
     suggestion.map_or_else(String::new, |suggestion| format!(" (did you mean \"{suggestion}\"?)"))
 }
 
 /// The known name that `given` is probably a misspelling of.
-pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given: Vec<char> = given.chars().flat_map(char::to_lowercase).collect();
     // A third of the letters may be wrong: more is another word, less misses "hearbeat_" and its like.
     let allowed = arithmetic::clamp(given.len() / 3, 1, 4);

@@ -5,19 +5,19 @@
 
 /// One key of the file.
 #[derive(Debug)]
-pub(super) struct KeySpec {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) presence: Presence,
+pub(crate) struct KeySpec {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) presence: Presence,
     /// What it is for, in the words of the schema.
-    pub(super) words: &'static str,
+    pub(crate) words: &'static str,
     /// Whether what stands there is shown to nobody.
-    pub(super) is_secret: bool,
+    pub(crate) is_secret: bool,
 }
 
 /// What happens when a key is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     /// It is a problem.
     Required,
     /// It means something of its own: nothing, or what the words say.
@@ -28,7 +28,7 @@ pub(super) enum Presence {
 
 /// What may stand at a key. Bounds are inclusive and written as in the file.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `true` or `false`.
     Flag,
     /// A whole number.
@@ -56,25 +56,25 @@ pub(super) enum Kind {
 }
 
 impl KeySpec {
-    pub(super) const fn required(name: &'static str, kind: Kind, words: &'static str) -> Self {
+    pub(crate) const fn required(name: &'static str, kind: Kind, words: &'static str) -> Self {
         Self { name, kind, presence: Presence::Required, words, is_secret: false }
     }
 
-    pub(super) const fn optional(name: &'static str, kind: Kind, words: &'static str) -> Self {
+    pub(crate) const fn optional(name: &'static str, kind: Kind, words: &'static str) -> Self {
         Self { name, kind, presence: Presence::Optional, words, is_secret: false }
     }
 
-    pub(super) const fn default(name: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Self {
+    pub(crate) const fn default(name: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Self {
         Self { name, kind, presence: Presence::Default(default), words, is_secret: false }
     }
 
     /// The same key, of which nothing is shown.
-    pub(super) const fn secret(self) -> Self {
+    pub(crate) const fn secret(self) -> Self {
         Self { is_secret: true, ..self }
     }
 
     /// The default, of a key that has one.
-    pub(super) fn default_text(&self) -> &'static str {
+    pub(crate) fn default_text(&self) -> &'static str {
         match self.presence {
             Presence::Default(default) => default,
             Presence::Required | Presence::Optional => panic!("the declaration of {} has no default", self.name),
@@ -83,24 +83,24 @@ impl KeySpec {
 }
 
 impl Kind {
-    pub(super) const fn integer(least: u64, most: u64) -> Self {
+    pub(crate) const fn integer(least: u64, most: u64) -> Self {
         Self::Integer { least, most }
     }
 
-    pub(super) const fn duration(least: &'static str, most: &'static str) -> Self {
+    pub(crate) const fn duration(least: &'static str, most: &'static str) -> Self {
         Self::Duration { least, most, off: false }
     }
 
-    pub(super) const fn duration_or_zero(least: &'static str, most: &'static str) -> Self {
+    pub(crate) const fn duration_or_zero(least: &'static str, most: &'static str) -> Self {
         Self::Duration { least, most, off: true }
     }
 
-    pub(super) const fn size(least: &'static str, most: &'static str) -> Self {
+    pub(crate) const fn size(least: &'static str, most: &'static str) -> Self {
         Self::Size { least, most }
     }
 
     /// What a problem says was expected.
-    pub(super) fn expected(&self) -> String {
+    pub(crate) fn expected(&self) -> String {
         match self {
             Self::Flag => "true or false".to_owned(),
             Self::Integer { .. } => "a whole number".to_owned(),
@@ -121,7 +121,7 @@ impl Kind {
     }
 
     /// The keys of the table that may stand there, directly or as items.
-    pub(super) fn keys(&self) -> &'static [KeySpec] {
+    pub(crate) fn keys(&self) -> &'static [KeySpec] {
         match self {
             Self::Table(keys) => keys,
             Self::List(kind) | Self::Map(kind) => kind.keys(),

@@ -14,15 +14,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::key::{KeySpec, Kind};
-use super::reader::{ReferencedFile, Value};
-use super::table::Table;
+use crate::config::engine::{KeySpec, Kind, ReferencedFile, Table, Value};
 use crate::listen::CertificateFiles;
 use crate::runtime::file_watch::FileStamp;
 use crate::secret::Secret;
-
-/// The process's variables, or what a test says they are.
-pub type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
 /// Most bytes of any file that is read here. The largest bundles of certificates are below 1 MiB.
 const LARGEST: u64 = 4 << 20;
@@ -91,7 +86,7 @@ fn content_of(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)
 }
 
 /// Reads a file of at most [`LARGEST`] bytes.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(LARGEST + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;

@@ -5,12 +5,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::FILE;
 use super::key::{KeySpec, Kind, Presence};
 
-/// The JSON Schema of the configuration file.
-pub fn schema() -> Value {
-    let mut schema = table(FILE);
+/// The JSON Schema of a file with these keys.
+pub(crate) fn schema(keys: &[KeySpec]) -> Value {
+    let mut schema = table(keys);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("rillgate.toml");
     schema["description"] = json!("The configuration of rillgate.");

@@ -11,12 +11,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
 
-use super::key::{KeySpec, Kind};
 use super::parsers;
-use super::reader::Value;
 use super::referenced_files;
-use super::table::Table;
 use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
+use crate::config::engine::{KeySpec, Kind, Table, Value};
 
 pub(super) const ISSUER: &[KeySpec] = &[
     KeySpec::required("issuer", Kind::Text, "The token's iss must equal this."),

@@ -7,14 +7,10 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::distinct::Distinct;
-use super::key::{KeySpec, Kind};
 use super::parsers;
-use super::problem;
-use super::reader::Value;
-use super::routes::References;
-use super::table::Table;
+use super::references::References;
 use crate::auth::{Bound, IssuerSettings, RuleSettings, TokenSource};
+use crate::config::engine::{Distinct, KeySpec, Kind, Table, Value, did_you_mean, nearest};
 use crate::route::Access;
 use crate::route::pattern::PathPattern;
 
@@ -86,8 +82,8 @@ pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared:
             // Of a path that cannot be read nothing is known.
             (false, false) => {
                 let path = path?;
-                let meant = problem::nearest(name, path.captures().chain(shared.iter().map(String::as_str)));
-                let hint = problem::did_you_mean(meant);
+                let meant = nearest(name, path.captures().chain(shared.iter().map(String::as_str)));
+                let hint = did_you_mean(meant);
                 value.problem(format!("is neither a capture of the path nor a name in share.query{hint}"));
                 return None;
             }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use url::Url;
 
 use super::key::{KeySpec, Kind, Presence};
-use super::reader::may_be;
+use super::value::may_be;
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -18,7 +18,7 @@ const REDACTED: &str = "[redacted]";
 const ALWAYS: [&str; 8] = ["server", "drain", "log", "revocations", "limits", "replay", "delivery", "backoff"];
 
 /// The table, key by key.
-pub(super) fn shown(keys: &'static [KeySpec], entries: Option<&DeTable<'_>>) -> Value {
+pub(crate) fn shown(keys: &'static [KeySpec], entries: Option<&DeTable<'_>>) -> Value {
     let mut shown = Map::new();
     for key in keys {
         let given = entries.and_then(|entries| entries.get(key.name));

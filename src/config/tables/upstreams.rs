@@ -13,12 +13,9 @@ use http::{HeaderName, HeaderValue};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use super::distinct::Distinct;
-use super::key::{KeySpec, Kind};
 use super::parsers;
-use super::reader::Value;
 use super::referenced_files;
-use super::table::Table;
+use crate::config::engine::{Distinct, KeySpec, Kind, Table, Value};
 use crate::runtime::backoff::Backoff;
 use crate::upstream::{Origin, Resume, UpstreamSettings};
 

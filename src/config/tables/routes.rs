@@ -4,15 +4,13 @@
 //! inside a route are read beside this file.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::key::{KeySpec, Kind};
 use super::parsers;
-use super::reader::Value;
-use super::table::Table;
+use super::references::References;
 use super::{auth, delivery};
-use crate::auth::IssuerSettings;
+use crate::config::engine::{KeySpec, Kind, Table, Value};
 use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Settings, ShareSettings};
@@ -61,17 +59,6 @@ pub(super) const ROUTE: &[KeySpec] = &[
     KeySpec::optional("delivery", Kind::Table(delivery::DELIVERY), "How events reach clients."),
     KeySpec::optional("cors", Kind::Table(delivery::CORS), "Which pages of other origins may read the route."),
 ];
-
-/// What routes refer to.
-#[derive(Clone, Copy)]
-pub(super) struct References<'a> {
-    pub(super) issuers: &'a BTreeMap<String, Arc<IssuerSettings>>,
-    pub(super) upstreams: &'a BTreeMap<String, Arc<UpstreamSettings>>,
-    /// Whether there is a `[store]`.
-    pub(super) has_store: bool,
-    /// Longest token.
-    pub(super) token_bytes: usize,
-}
 
 /// All routes, in the order of the file.
 pub(super) fn routes(values: &[Value<'_>], known: References<'_>) -> Vec<Arc<Settings>> {

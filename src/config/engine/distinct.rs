@@ -2,18 +2,18 @@
 //!
 //! A duplicate is noted at its own place, with the key of the first one. Does not know what the values mean.
 
-use super::reader::Value;
+use super::value::Value;
 
 /// What has been given so far, and the key of each.
-pub(super) struct Distinct<T>(Vec<(T, String)>);
+pub(crate) struct Distinct<T>(Vec<(T, String)>);
 
 impl<T: PartialEq> Distinct<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Vec::new())
     }
 
     /// Adds what `value` means. `false`: an earlier value means the same, which is noted.
-    pub(super) fn insert(&mut self, value: &Value<'_>, meaning: T) -> bool {
+    pub(crate) fn insert(&mut self, value: &Value<'_>, meaning: T) -> bool {
         if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == meaning) {
             value.problem(format!("duplicate of {first}"));
             return false;

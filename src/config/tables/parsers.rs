@@ -6,13 +6,11 @@
 
 use std::net::SocketAddr;
 
+use crate::config::engine::{Value, did_you_mean, nearest};
 use http::HeaderName;
 use http::header::{ACCEPT, HOST};
 use ipnet::IpNet;
 use url::{Host, Url};
-
-use super::problem::{did_you_mean, nearest};
-use super::reader::Value;
 
 /// An IP address with a port.
 pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {

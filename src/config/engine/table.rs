@@ -9,14 +9,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::key::{KeySpec, Kind, Presence};
 use super::problem::{did_you_mean, nearest};
-use super::reader::{Location, Reader, Value};
-use super::value;
+use super::reader::{Location, Reader};
+use super::units;
+use super::value::Value;
 use crate::limits::Memory;
 
 /// A table of declared keys; perhaps absent, with every key at its default.
 #[derive(Clone)]
-pub(super) struct Table<'a> {
-    pub(super) reader: &'a Reader<'a>,
+pub(crate) struct Table<'a> {
+    pub(crate) reader: &'a Reader<'a>,
     place: Location,
     keys: &'static [KeySpec],
     entries: Option<&'a DeTable<'a>>,
@@ -25,7 +26,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn open(
+    pub(crate) fn open(
         reader: &'a Reader<'a>,
         place: Location,
         keys: &'static [KeySpec],
@@ -46,7 +47,7 @@ impl<'a> Table<'a> {
     }
 
     /// What goes on in place of a table that is none: every key at its default, nothing said to be missing.
-    pub(super) fn wrong(reader: &'a Reader<'a>, place: Location, keys: &'static [KeySpec]) -> Self {
+    pub(crate) fn wrong(reader: &'a Reader<'a>, place: Location, keys: &'static [KeySpec]) -> Self {
         Self { reader, place, keys, entries: None, is_wrong: true }
     }
 
@@ -56,7 +57,7 @@ impl<'a> Table<'a> {
     }
 
     /// What stands at `name`, whatever it is. A key that is required and absent is noted.
-    pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         let key = self.key(name);
         let asked = self.place.child(self.place.at, name, name);
         self.reader.asked.borrow_mut().insert(asked.pattern.clone());
@@ -70,12 +71,12 @@ impl<'a> Table<'a> {
         Some(Value { reader: self.reader, place, kind: &key.kind, value: spanned.get_ref() })
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.is_some_and(|entries| entries.contains_key(name))
     }
 
     /// Notes a problem at the value of `name`, or at the table if it is absent.
-    pub(super) fn problem(&self, name: &str, message: impl Into<String>) {
+    pub(crate) fn problem(&self, name: &str, message: impl Into<String>) {
         let at = self.entries.and_then(|entries| entries.get(name)).map_or(self.place.at, |value| value.span().start);
         self.reader.note(&self.place.child(at, name, name), message);
     }
@@ -87,55 +88,55 @@ impl<'a> Table<'a> {
             .expect("declared defaults can be read: a test reads all")
     }
 
-    pub(super) fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         self.read(name, Value::flag, |default| default.parse().ok())
     }
 
-    pub(super) fn integer(&self, name: &str) -> u64 {
+    pub(crate) fn integer(&self, name: &str) -> u64 {
         self.read(name, Value::integer, |default| default.parse().ok())
     }
 
     /// An integer whose declared bounds fit into `usize`.
-    pub(super) fn count(&self, name: &str) -> usize {
+    pub(crate) fn count(&self, name: &str) -> usize {
         usize::try_from(self.integer(name)).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn duration(&self, name: &str) -> Duration {
-        self.read(name, Value::duration, |default| value::duration(default).ok())
+    pub(crate) fn duration(&self, name: &str) -> Duration {
+        self.read(name, Value::duration, |default| units::duration(default).ok())
     }
 
     /// A duration of which zero means off.
-    pub(super) fn duration_unless_off(&self, name: &str) -> Option<Duration> {
+    pub(crate) fn duration_unless_off(&self, name: &str) -> Option<Duration> {
         Some(self.duration(name)).filter(|duration| !duration.is_zero())
     }
 
-    pub(super) fn size(&self, name: &str) -> usize {
-        let bytes = self.read(name, Value::size, |default| value::size(default).ok());
+    pub(crate) fn size(&self, name: &str) -> usize {
+        let bytes = self.read(name, Value::size, |default| units::size(default).ok());
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn memory(&self, name: &str) -> Memory {
-        self.read(name, Value::memory, |default| value::memory(default).ok())
+    pub(crate) fn memory(&self, name: &str) -> Memory {
+        self.read(name, Value::memory, |default| units::memory(default).ok())
     }
 
     /// The meaning of one of the declared choices.
-    pub(super) fn choice<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
+    pub(crate) fn choice<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
         let meaning = |choice: &str| meanings.iter().find(|(known, _)| *known == choice).map(|&(_, meaning)| meaning);
         self.read(name, |value| value.choice().and_then(meaning), meaning)
     }
 
     /// A string, which is not empty. `None`: absent, or noted.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         self.get(name)?.text()
     }
 
     /// A string with a default.
-    pub(super) fn text_or_default(&self, name: &str) -> &'a str {
+    pub(crate) fn text_or_default(&self, name: &str) -> &'a str {
         self.text(name).unwrap_or(self.key(name).default_text())
     }
 
     /// Reads one or several strings at `name`; returns the declared ones if it is absent.
-    pub(super) fn texts(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
+    pub(crate) fn texts(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
         let Some(given) = self.get(name) else {
             return serde_json::from_str(self.key(name).default_text()).expect("a declared default is an array");
         };
@@ -148,7 +149,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table at `name`, empty if it is absent.
-    pub(super) fn table(&self, name: &str) -> Table<'a> {
+    pub(crate) fn table(&self, name: &str) -> Table<'a> {
         let found = self.get(name);
         let is_wrong = found.is_some();
         found.and_then(|value| value.table()).unwrap_or_else(|| Table {
@@ -161,17 +162,17 @@ impl<'a> Table<'a> {
     }
 
     /// The table at `name`. `None`: absent, or noted.
-    pub(super) fn optional_table(&self, name: &str) -> Option<Table<'a>> {
+    pub(crate) fn optional_table(&self, name: &str) -> Option<Table<'a>> {
         self.get(name)?.table()
     }
 
     /// The items of the array at `name`; none if it is absent.
-    pub(super) fn items(&self, name: &str) -> Vec<Value<'a>> {
+    pub(crate) fn items(&self, name: &str) -> Vec<Value<'a>> {
         self.get(name).map(|value| value.items()).unwrap_or_default()
     }
 
     /// As [`items`](Self::items), but an array that is there must not be empty.
-    pub(super) fn some_items(&self, name: &str) -> Vec<Value<'a>> {
+    pub(crate) fn some_items(&self, name: &str) -> Vec<Value<'a>> {
         let Some(value) = self.get(name) else { return Vec::new() };
         let items = value.items();
         if items.is_empty() && matches!(value.value, DeValue::Array(_)) {
@@ -181,7 +182,29 @@ impl<'a> Table<'a> {
     }
 
     /// The entries of the table of free names at `name`; none if it is absent.
-    pub(super) fn entries(&self, name: &str) -> Vec<(&'a str, Value<'a>)> {
+    pub(crate) fn entries(&self, name: &str) -> Vec<(&'a str, Value<'a>)> {
         self.get(name).map(|value| value.entries()).unwrap_or_default()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The document itself.
+    pub(crate) fn root(&'a self, keys: &'static [KeySpec], entries: &'a DeTable<'a>) -> Table<'a> {
+        let place = Location { at: 0, key: String::new(), pattern: String::new() };
+        Table::open(self, place, keys, entries)
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn table(&self) -> Option<Table<'a>> {
+        let Kind::Table(keys) = self.kind else { unreachable!("declared as a table") };
+        let DeValue::Table(entries) = self.value else { return self.expected() };
+        Some(Table::open(self.reader, self.place.clone(), keys, entries))
+    }
+
+    /// As [`table`](Self::table), for a table whose name is referred to: its users shall not be blamed.
+    pub(crate) fn table_or_wrong(&self) -> Table<'a> {
+        let wrong = || Table::wrong(self.reader, self.place.clone(), self.kind.keys());
+        self.table().unwrap_or_else(wrong)
     }
 }

@@ -12,7 +12,7 @@ use crate::runtime::file_watch::{FilePoller, FileStamp};
 pub struct WatchedFiles(Vec<(PathBuf, Option<FileStamp>)>);
 
 impl WatchedFiles {
-    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<FileStamp>) {
+    pub(crate) fn add(&mut self, path: PathBuf, stamp: Option<FileStamp>) {
         self.0.push((path, stamp));
     }
 

@@ -8,9 +8,9 @@ use crate::limits::Memory;
 
 /// Why a text is no value, and what was probably meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MalformedValue {
-    pub(super) message: &'static str,
-    pub(super) suggestion: Option<String>,
+pub(crate) struct MalformedValue {
+    pub(crate) message: &'static str,
+    pub(crate) suggestion: Option<String>,
 }
 
 const MILLISECOND: u128 = 1_000_000;
@@ -66,7 +66,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Reads `500ms`, `1.5s`, `10m`, `2h`, `1d`.
-pub(super) fn duration(text: &str) -> Result<Duration, MalformedValue> {
+pub(crate) fn duration(text: &str) -> Result<Duration, MalformedValue> {
     const MESSAGE: &str = "is not a duration: a number and a unit among ms, s, m, h and d, such as \"15s\"";
     let nanoseconds = scaled(text, TIME_UNITS, MESSAGE)?;
     let seconds = u64::try_from(nanoseconds / SECOND);
@@ -75,14 +75,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, MalformedValue> {
 }
 
 /// Reads `100B`, `64KiB`, `1.5MiB`, `1GiB`.
-pub(super) fn size(text: &str) -> Result<u64, MalformedValue> {
+pub(crate) fn size(text: &str) -> Result<u64, MalformedValue> {
     const MESSAGE: &str = "is not a size: a number and a unit among B, KiB, MiB and GiB, such as \"64KiB\"";
     let bytes = scaled(text, SIZE_UNITS, MESSAGE)? / FINE;
     u64::try_from(bytes).map_err(|_| MalformedValue { message: "is too large a size", suggestion: None })
 }
 
 /// Reads `80%` or a size.
-pub(super) fn memory(text: &str) -> Result<Memory, MalformedValue> {
+pub(crate) fn memory(text: &str) -> Result<Memory, MalformedValue> {
     let Some(percent) = text.strip_suffix('%') else { return size(text).map(Memory::Bytes) };
     match percent.parse() {
         Ok(percent @ 1..=100) if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Memory::Percent(percent)),

@@ -8,11 +8,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::auth::{is_token_field, query_names};
-use super::distinct::Distinct;
-use super::key::{KeySpec, Kind};
 use super::parsers;
-use super::reader::Value;
-use super::table::Table;
+use crate::config::engine::{Distinct, KeySpec, Kind, Table, Value};
 use crate::route::{
     Access, Cors, DeliverySettings, EndForm, Lagging, LogStorage, OnGap, ReplaySettings, ShareSettings, Start,
     VerdictForm, WhenDown,

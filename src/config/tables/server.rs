@@ -4,13 +4,12 @@
 
 use std::thread::available_parallelism;
 
-use super::key::{KeySpec, Kind};
 use super::parsers;
 use super::referenced_files;
-use super::table::Table;
-use super::{DrainSettings, RevocationSettings};
 use crate::admin;
 use crate::auth;
+use crate::config::engine::{KeySpec, Kind, Table};
+use crate::config::{DrainSettings, RevocationSettings};
 use crate::limits::{Limits, SubjectOverflow};
 use crate::store;
 

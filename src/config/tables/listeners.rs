@@ -2,11 +2,9 @@
 //!
 //! Certificates and keys have been read and belong together when a listener is believed. Binds nothing.
 
-use super::key::{KeySpec, Kind};
 use super::parsers;
-use super::reader::Value;
 use super::referenced_files;
-use super::table::Table;
+use crate::config::engine::{KeySpec, Kind, Table, Value};
 use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
 
 pub(super) const LISTENER: &[KeySpec] = &[
