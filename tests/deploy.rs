@@ -36,7 +36,7 @@ fn analyze(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_units() {
+fn systemd_accepts_the_units() {
     let folder = units();
     for unit in ["./rillgate.service", "./rillgate.socket", "./rillgate@a.service"] {
         let output = analyze(folder.path(), &["verify", "--man=no", unit]);
@@ -45,7 +45,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 }
 
 #[test]
-fn the_services_are_exposed_no_more_than_they_need() {
+fn the_services_meet_their_exposure_score() {
     let folder = units();
     for unit in ["./rillgate.service", "./rillgate@a.service"] {
         let threshold = format!("--threshold={MOST_EXPOSURE}");
@@ -55,7 +55,7 @@ fn the_services_are_exposed_no_more_than_they_need() {
 }
 
 #[test]
-fn the_configuration_for_systemd_in_the_documentation_is_one() {
+fn the_documented_systemd_configuration_is_valid() {
     let readme =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd/README.md")).unwrap();
     let mut configurations = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).peekable();

@@ -34,7 +34,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::odd::Upstream;
 use crate::support::certificates::Authority;
-use crate::trial::{Outcome, Stage, play};
+use crate::trial::{Outcome, SharedFixture, play};
 
 /// Draws without RILLGATE_DRAWS.
 const DRAWS: u64 = 400;
@@ -45,7 +45,7 @@ const AT_A_TIME: usize = 16;
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[test]
-fn whatever_is_configured_and_whatever_an_upstream_does_the_gateway_answers_and_lives_and_leaves() {
+fn random_configurations_and_upstreams_never_break_the_gateway() {
     let seed = setting("RILLGATE_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
     let draws = setting("RILLGATE_DRAWS").unwrap_or(DRAWS);
     let draws = setting("RILLGATE_DRAW").map_or(0..draws, |one| one..one + 1);
@@ -88,11 +88,11 @@ impl std::fmt::Display for Figures {
 }
 
 async fn run(seed: u64, draws: std::ops::Range<u64>) -> Figures {
-    let stage = Arc::new(stage());
+    let fixture = Arc::new(fixture());
     let figures = Arc::new(Mutex::new(Figures::default()));
     let next = Arc::new(AtomicU64::new(draws.start));
     let players = (0..AT_A_TIME).map(|_| {
-        let (stage, figures, next) = (stage.clone(), figures.clone(), next.clone());
+        let (fixture, figures, next) = (fixture.clone(), figures.clone(), next.clone());
         tokio::spawn(async move {
             let upstream = Upstream::start().await;
             loop {
@@ -101,7 +101,7 @@ async fn run(seed: u64, draws: std::ops::Range<u64>) -> Figures {
                     return;
                 }
                 let panics = PANICS.lock().len();
-                let played = play(seed.wrapping_mul(1 << 20).wrapping_add(number), &stage, &upstream).await;
+                let played = play(seed.wrapping_mul(1 << 20).wrapping_add(number), &fixture, &upstream).await;
                 let panicked = PANICS.lock()[panics..].join("\n");
                 figures.lock().add(number, played.map_err(|account| account.to_string()), &panicked);
             }
@@ -134,7 +134,7 @@ impl Figures {
     }
 }
 
-fn stage() -> Stage {
+fn fixture() -> SharedFixture {
     let files = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let identity = authority.server();
@@ -156,7 +156,7 @@ fn stage() -> Stage {
     };
     rillgate::auth::install_provider();
     let token = mint(&SigningKey::read(secret.as_bytes(), None).unwrap(), &order, SystemTime::now()).unwrap();
-    Stage { schema: rillgate::config::schema(), files, tls: Arc::new(authority.client_config()), token }
+    SharedFixture { schema: rillgate::config::schema(), files, tls: Arc::new(authority.client_config()), token }
 }
 
 /// Keeps every panic of this process, and every log line that tells of one. Lines are made, as they would be in earnest, and

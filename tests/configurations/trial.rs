@@ -19,7 +19,7 @@ use crate::draw::{Draw, World, mend};
 use crate::odd::{Odd, Upstream};
 
 /// What all draws share.
-pub struct Stage {
+pub struct SharedFixture {
     pub schema: serde_json::Value,
     pub files: tempfile::TempDir,
     pub tls: Arc<ClientConfig>,
@@ -61,16 +61,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LIFE: Duration = Duration::from_millis(60);
 
 /// Plays one draw.
-pub async fn play(seed: u64, stage: &Stage, upstream: &Upstream) -> Result<Outcome, Box<Account>> {
+pub async fn play(seed: u64, fixture: &SharedFixture, upstream: &Upstream) -> Result<Outcome, Box<Account>> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let store = tempfile::tempdir().expect("a folder");
-    let world =
-        World { upstream: upstream.url.clone(), files: stage.files.path().to_owned(), store: store.path().to_owned() };
+    let world = World {
+        upstream: upstream.url.clone(),
+        files: fixture.files.path().to_owned(),
+        store: store.path().to_owned(),
+    };
     let answers: Vec<Odd> = (0..rng.usize(1..=4)).map(|_| Odd::draw(&mut rng)).collect();
     upstream.answer(&answers);
     let mut outcome = Outcome::default();
-    let (file, text, gateway) = accepted(&mut rng, stage, &world, &mut outcome);
-    let tried = try_out(&mut rng, &file, gateway, stage, upstream, &answers, &mut outcome).await;
+    let (file, text, gateway) = accepted(&mut rng, fixture, &world, &mut outcome);
+    let tried = try_out(&mut rng, &file, gateway, fixture, upstream, &answers, &mut outcome).await;
     outcome.upstream_requests = upstream.requests();
     match tried {
         Ok(()) => Ok(outcome),
@@ -81,9 +84,14 @@ pub async fn play(seed: u64, stage: &Stage, upstream: &Upstream) -> Result<Outco
 }
 
 /// Draws until the program takes it, leaving out what it objects to.
-fn accepted(rng: &mut fastrand::Rng, stage: &Stage, world: &World, outcome: &mut Outcome) -> (Table, String, Gateway) {
+fn accepted(
+    rng: &mut fastrand::Rng,
+    fixture: &SharedFixture,
+    world: &World,
+    outcome: &mut Outcome,
+) -> (Table, String, Gateway) {
     loop {
-        let mut file = Draw { schema: &stage.schema, world, rng: rng.fork() }.file();
+        let mut file = Draw { schema: &fixture.schema, world, rng: rng.fork() }.file();
         let mut is_mended = false;
         loop {
             let text = toml::to_string(&file).expect("a table can be written");
@@ -111,7 +119,7 @@ async fn try_out(
     rng: &mut fastrand::Rng,
     file: &Table,
     gateway: Gateway,
-    stage: &Stage,
+    fixture: &SharedFixture,
     upstream: &Upstream,
     answers: &[Odd],
     outcome: &mut Outcome,
@@ -124,15 +132,15 @@ async fn try_out(
     let is_proxied = listener.get("proxy_protocol").is_some_and(|on| on.as_bool() == Some(true));
     let way = Way {
         address,
-        tls: listener.get("tls").map(|_| stage.tls.clone()),
+        tls: listener.get("tls").map(|_| fixture.tls.clone()),
         is_http2: false,
         preamble: if is_proxied { b"PROXY TCP4 192.0.2.1 192.0.2.2 4242 443\r\n" } else { b"" },
     };
     let mut open = Vec::new();
     for _ in 0..rng.usize(1..=2) {
         let way = Way { is_http2: rng.bool(), ..way.clone() };
-        let (target, headers) = request(rng, file, stage);
-        let patience = patience(file, stage, answers, &target);
+        let (target, headers) = request(rng, file, fixture);
+        let patience = patience(file, fixture, answers, &target);
         match way.ask(&target, headers, patience.map_or(LIFE * 2, |patience| patience + DEADLINE)).await {
             Ok(mut answer) => {
                 outcome.statuses.push(answer.status);
@@ -140,7 +148,7 @@ async fn try_out(
                 open.push(answer);
             }
             Err(NoAnswer::Late) if patience.is_none() => outcome.unawaited += 1,
-            Err(NoAnswer::Closed(_)) if is_strict(file, stage) => outcome.unawaited += 1,
+            Err(NoAnswer::Closed(_)) if is_strict(file, fixture) => outcome.unawaited += 1,
             Err(NoAnswer::Late) => return Err(format!("no answer to {target} within {patience:?} and {DEADLINE:?}")),
             Err(NoAnswer::Closed(error)) => {
                 let protocol = if way.is_http2 { "HTTP/2" } else { "HTTP/1.1" };
@@ -163,7 +171,7 @@ async fn try_out(
         return Err(line.to_owned());
     }
     drop(leave);
-    let drain = |key: &str| setting(file, stage, &format!("server.drain.{key}"));
+    let drain = |key: &str| setting(file, fixture, &format!("server.drain.{key}"));
     let departure = drain("notice") + drain("deadline") * 2 + DEADLINE;
     match tokio::time::timeout(departure, running).await {
         Ok(Ok(Ok(Drained::Clean | Drained::Aborted { .. }))) => {}
@@ -174,7 +182,7 @@ async fn try_out(
 }
 
 /// A request that the routes may or may not take.
-fn request(rng: &mut fastrand::Rng, file: &Table, stage: &Stage) -> (String, HeaderMap) {
+fn request(rng: &mut fastrand::Rng, file: &Table, fixture: &SharedFixture) -> (String, HeaderMap) {
     const ODD: &[&str] = &["%C3%A9", "a%3Ab", "1.5", "~", "%2e%2e", "%00", "%"];
     const IDS: &[&[u8]] = &[
         b"1",
@@ -218,7 +226,7 @@ fn request(rng: &mut fastrand::Rng, file: &Table, stage: &Stage) -> (String, Hea
         headers.insert("accept", HeaderValue::from_static("text/event-stream"));
     }
     if rng.u8(..8) > 0 {
-        headers.insert("authorization", HeaderValue::try_from(format!("Bearer {}", stage.token)).expect("ASCII"));
+        headers.insert("authorization", HeaderValue::try_from(format!("Bearer {}", fixture.token)).expect("ASCII"));
     }
     if rng.bool() {
         let long = vec![b'i'; 4_097];
@@ -230,7 +238,7 @@ fn request(rng: &mut fastrand::Rng, file: &Table, stage: &Stage) -> (String, Hea
 
 /// How long a client may wait for its head; `None` where that is longer than the test waits. A finite read waits for all of
 /// its answer.
-fn patience(file: &Table, stage: &Stage, answers: &[Odd], target: &str) -> Option<Duration> {
+fn patience(file: &Table, fixture: &SharedFixture, answers: &[Odd], target: &str) -> Option<Duration> {
     let routes = 0..file["routes"].as_array().map_or(0, Vec::len);
     // A history that is asked for is waited for until it reaches the log.
     let reads_through =
@@ -238,10 +246,10 @@ fn patience(file: &Table, stage: &Stage, answers: &[Odd], target: &str) -> Optio
     if !answers.iter().any(Odd::keeps_waiting) && !routes.clone().any(reads_through) {
         return Some(Duration::ZERO);
     }
-    let open_timeout = setting(file, stage, "upstreams.origin.open_timeout");
+    let open_timeout = setting(file, fixture, "upstreams.origin.open_timeout");
     let longest = routes.map(|route| {
         let of = |key: &str| format!("routes.{route}.delivery.{key}");
-        let answer_within = setting(file, stage, &of("answer_within"));
+        let answer_within = setting(file, fixture, &of("answer_within"));
         let is_finite = target.contains("follow=false");
         let is_held = !is_finite && text(file, &of("when_down")).is_none_or(|text| text == "hold");
         if is_held && !answer_within.is_zero() { answer_within.min(open_timeout) } else { open_timeout }
@@ -250,17 +258,17 @@ fn patience(file: &Table, stage: &Stage, answers: &[Odd], target: &str) -> Optio
 }
 
 /// Whether the configuration lets the gateway close a connection before it has answered.
-fn is_strict(file: &Table, stage: &Stage) -> bool {
+fn is_strict(file: &Table, fixture: &SharedFixture) -> bool {
     let few = |key: &str| number(file, &format!("limits.{key}")).is_some_and(|number| number < 8);
-    let short = |key: &str| setting(file, stage, &format!("limits.{key}")) < Duration::from_secs(2);
+    let short = |key: &str| setting(file, fixture, &format!("limits.{key}")) < Duration::from_secs(2);
     ["connections", "connections_per_ip", "handshakes_per_second", "accepts_per_second"].into_iter().any(few)
         || ["handshake_timeout", "header_timeout", "idle_timeout"].into_iter().any(short)
 }
 
 /// A duration of the file, or else its default; zero where the schema has no such key.
-fn setting(file: &Table, stage: &Stage, path: &str) -> Duration {
+fn setting(file: &Table, fixture: &SharedFixture, path: &str) -> Duration {
     let default = || {
-        let mut schema = &stage.schema;
+        let mut schema = &fixture.schema;
         for name in path.split('.') {
             let inner = [&schema["properties"][name], &schema["items"], &schema["additionalProperties"]];
             schema = inner.into_iter().find(|inner| inner.is_object())?;

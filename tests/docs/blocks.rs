@@ -45,7 +45,7 @@ pub fn blocks(text: &str) -> Vec<Block> {
 }
 
 #[test]
-fn every_block_says_what_it_is() {
+fn every_code_block_names_its_kind() {
     for page in pages() {
         let text = read(&page);
         for block in blocks(&text) {
@@ -77,7 +77,7 @@ fn indented_block(text: &str) -> Option<usize> {
 }
 
 #[test]
-fn blocks_are_told_apart() {
+fn code_blocks_are_parsed() {
     let text = "a\n\n```sh\nls\n```\n\n```text output\nb\n```\n- x\n\n    y\n";
     let found: Vec<_> =
         blocks(text).into_iter().map(|block| (block.line, block.kind, block.name, block.text)).collect();

@@ -30,7 +30,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
 const LONGEST: Duration = Duration::from_secs(90);
 
 #[test]
-fn what_is_not_run_is_listed_with_its_reason() {
+fn every_skipped_command_is_listed_with_its_reason() {
     let mut unused: Vec<_> = NOT_RUN.iter().collect();
     for page in pages() {
         let name = page.display().to_string();
@@ -135,7 +135,7 @@ fn matches(wanted: &str, line: &str) -> bool {
 }
 
 #[test]
-fn a_promise_of_output_is_kept_or_not() {
+fn expected_output_is_matched_in_order() {
     let printed = "Summary:\n  Total:\t12 ms\n  [200] 20 responses\n";
     assert_eq!(is_printed("Summary:\n…\n  [200] … responses\n", printed), Ok(()));
     assert_eq!(is_printed("Total:…\n", printed), Ok(()));

@@ -22,7 +22,7 @@ once, and `NAME` is a name that you choose.
 ";
 
 #[test]
-fn the_page_of_the_configuration_is_what_the_schema_says() {
+fn the_configuration_page_matches_the_schema() {
     let output = Rillgate::command().arg("schema").output().unwrap();
     let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut made = HEAD.to_owned();

@@ -63,7 +63,7 @@ fn inside<'s>(schema: &'s Value, name: &str) -> Option<&'s Value> {
 }
 
 #[test]
-fn every_key_of_a_limit_has_its_default_there() {
+fn every_limit_key_is_listed_with_its_default() {
     let (schema, rows) = (schema(), rows());
 
     for row in rows.iter().filter(|row| row.constant().is_none() && !row.place.starts_with("fixed")) {
@@ -124,7 +124,7 @@ fn number(expression: &str) -> Option<u64> {
 }
 
 #[test]
-fn amounts_are_compared_and_not_their_spelling() {
+fn amounts_are_compared_by_value() {
     assert_eq!(said("18 KiB"), meant("16 * 1024 + 2048"));
     assert_eq!(said("10,000"), meant("10_000"));
     assert_eq!(said("5 min"), meant("Duration::from_secs(5 * 60)"));
@@ -200,7 +200,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_fixed_bound_has_the_value_of_its_constant_there() {
+fn every_fixed_bound_is_listed_with_its_value() {
     let constants = constants();
 
     for row in rows() {
@@ -234,7 +234,7 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_constant_that_bounds_something_is_there() {
+fn every_bounding_constant_is_listed() {
     let (rows, constants) = (rows(), constants());
     let listed = |constant: &Constant| {
         let is_it = |name: &str, file: &str| constant.name == name && constant.file == Path::new(file);

@@ -6,7 +6,7 @@ use super::{pages, read, root};
 const PICTURE: u64 = 150 * 1024;
 
 #[test]
-fn every_link_to_a_file_leads_to_one() {
+fn every_link_to_a_file_resolves() {
     let mut seen = 0;
     for page in pages() {
         let text = read(&page);
@@ -24,7 +24,7 @@ fn every_link_to_a_file_leads_to_one() {
 }
 
 #[test]
-fn pictures_are_small_and_shown() {
+fn every_picture_is_small_and_used() {
     let mut seen = 0;
     let shown: String = pages().iter().map(|page| read(page)).collect();
     for picture in std::fs::read_dir(root().join("docs/pictures")).unwrap() {

@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::chronicle::{Chronicle, generator};
 use super::history::{Figures, History};
 use super::reader::Reader;
+use super::recorded_producer::{RecordedProducer, generator};
 use super::{TURN, report, setting};
 use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol};
-use crate::support::place;
+use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 
@@ -24,19 +24,19 @@ const CLIENTS: u64 = 500;
 const REST: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn histories_are_whole_or_their_gaps_are_told() {
+async fn histories_are_complete_or_their_gaps_are_reported() {
     let _turn = TURN.lock().await;
     let seed = setting("RILLGATE_SEED", fastrand::u64(..1 << 32));
     let seconds = setting("RILLGATE_SECONDS", 60);
     report(&format!("histories: RILLGATE_SEED={seed} RILLGATE_SECONDS={seconds}"));
 
-    let chronicle = Chronicle::start(seed).await;
+    let producer = RecordedProducer::start(seed).await;
     let authority = Authority::new();
     let identity = authority.server();
-    let (plain, encrypted) = (place::reserve(), place::reserve());
+    let (plain, encrypted) = (reserved_addr::reserve(), reserved_addr::reserve());
     let store = tempfile::tempdir().unwrap();
     // One log that holds everything and outlives the gateway, and one that clients fall off and that dies with it.
-    let setup = Setup::for_origin(&chronicle.url())
+    let setup = Setup::for_origin(&producer.url())
         .upstream("backoff = { initial = \"10ms\", max = \"100ms\" }")
         .limits("stall_timeout = \"1s\"\nconnections_per_ip = 2000")
         .replay("events = 1000000\nbytes = \"512MiB\"\nage = \"2h\"\nverdict = \"event\"\nstore = \"disk\"")
@@ -71,9 +71,9 @@ async fn histories_are_whole_or_their_gaps_are_told() {
     }
 
     let misfortune = Misfortune { rng: generator(seed ^ 0xC2, 0), kills: 0, restarts: 0 };
-    let misfortune = misfortune.strike(&chronicle, &mut gateway, Duration::from_secs(seconds)).await;
-    chronicle.write(1);
-    last.send_replace(Some(chronicle.newest()));
+    let misfortune = misfortune.strike(&producer, &mut gateway, Duration::from_secs(seconds)).await;
+    producer.write(1);
+    last.send_replace(Some(producer.newest()));
     let mut figures = [Figures::default(), Figures::default()];
     let rested = timeout(REST, async {
         while let Some(done) = readers.join_next().await {
@@ -86,8 +86,8 @@ async fn histories_are_whole_or_their_gaps_are_told() {
     let Misfortune { kills, restarts, .. } = misfortune;
     report(&format!(
         "histories: {} events written, {} upstream connections, told to die {kills} times, gateway killed {restarts} times",
-        chronicle.newest(),
-        chronicle.opened()
+        producer.newest(),
+        producer.opened()
     ));
     for (name, figures) in ["whole log", "short log"].iter().zip(&figures) {
         report(&format!("histories: {name}: {figures}"));
@@ -98,7 +98,7 @@ async fn histories_are_whole_or_their_gaps_are_told() {
     }
     // The producer can go on after any id and shows that it does, and a restart takes nothing from a log on disk.
     assert_eq!(figures[0].gaps, 0, "seed {seed}: gaps told although nothing can be missing");
-    assert!(rested.is_ok(), "seed {seed}: {} clients never got event {}", readers.len(), chronicle.newest());
+    assert!(rested.is_ok(), "seed {seed}: {} clients never got event {}", readers.len(), producer.newest());
 }
 
 struct Misfortune {
@@ -109,18 +109,18 @@ struct Misfortune {
 
 impl Misfortune {
     /// Events come, upstream connections die every 200 ms, and now and then the gateway is killed.
-    async fn strike(mut self, chronicle: &Chronicle, gateway: &mut Rillgate, lasting: Duration) -> Self {
+    async fn strike(mut self, producer: &RecordedProducer, gateway: &mut Rillgate, lasting: Duration) -> Self {
         let began = Instant::now();
         let mut restart_at = began + self.until_restart();
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         for beat in 1_u64.. {
             tick.tick().await;
-            chronicle.write(self.rng.u64(..3));
+            producer.write(self.rng.u64(..3));
             if self.rng.u8(..200) == 0 {
-                chronicle.write(self.rng.u64(100..400));
+                producer.write(self.rng.u64(100..400));
             }
             if beat % 10 == 0 {
-                chronicle.kill();
+                producer.kill();
                 self.kills += 1;
             }
             if Instant::now() > restart_at {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use super::chronicle::{Chronicle, generator};
 use super::history::{Figures, History};
+use super::recorded_producer::{RecordedProducer, generator};
 use super::{TURN, report, setting};
 use crate::support::client::{Client, Connection, Protocol};
 use crate::support::crowd::LONG;
@@ -19,18 +19,18 @@ use crate::support::wait::within;
 const CLIENTS: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_returns_lose_and_repeat_nothing() {
+async fn a_hundred_thousand_reconnects_lose_and_repeat_nothing() {
     let _turn = TURN.lock().await;
     let seed = setting("RILLGATE_SEED", fastrand::u64(..1 << 32));
     let cycles = setting("RILLGATE_CYCLES", 100_000);
-    let chronicle = Arc::new(Chronicle::start(seed).await);
-    let gateway = Setup::for_origin(&chronicle.url())
+    let producer = Arc::new(RecordedProducer::start(seed).await);
+    let gateway = Setup::for_origin(&producer.url())
         .limits("connections_per_ip = 10000\nresets_per_connection = 1000000")
         .replay("events = 1000000\nbytes = \"512MiB\"\nverdict = \"event\"")
         .start()
         .await;
     let began = Instant::now();
-    let writer = chronicle.clone();
+    let writer = producer.clone();
     let writing = tokio::spawn(async move {
         let mut tick = interval(Duration::from_millis(5));
         loop {
@@ -56,7 +56,7 @@ async fn a_hundred_thousand_returns_lose_and_repeat_nothing() {
     report(&format!("returns: RILLGATE_SEED={seed}: {figures}, in {:.1} s", began.elapsed().as_secs_f64()));
     assert!(figures.is_right(), "seed {seed}: {figures}\n{}", figures.wrong.join("\n"));
     assert_eq!((figures.responses, figures.gaps), (cycles / CLIENTS * CLIENTS, 0));
-    assert_eq!(chronicle.opened(), 1);
+    assert_eq!(producer.opened(), 1);
 }
 
 /// Subscribes, takes a few events or none, and leaves in the middle of whatever comes then.

@@ -18,7 +18,7 @@ const SPREAD: Duration = Duration::from_secs(5);
 const BINS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_thousand_clients_are_sent_away_one_after_the_other_and_between_events() {
+async fn a_drain_of_five_thousand_clients_is_spread_and_ends_between_events() {
     let _turn = TURN.lock().await;
     let origin = Origin::start().await;
     let authority = Authority::new();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::AddAssign;
 
-use super::chronicle;
+use super::recorded_producer;
 use crate::support::event_source::Event;
 
 /// One client's events, as figures.
@@ -72,8 +72,11 @@ impl History {
             return self.told(event);
         }
         self.figures.events += 1;
-        let Some(number) =
-            event.last_event_id.parse::<u64>().ok().filter(|number| chronicle::event(self.seed, *number) == *event)
+        let Some(number) = event
+            .last_event_id
+            .parse::<u64>()
+            .ok()
+            .filter(|number| recorded_producer::event(self.seed, *number) == *event)
         else {
             self.figures.damaged += 1;
             return self.note(format!("not said by the producer: {event:?}"));
@@ -168,20 +171,20 @@ mod tests {
     }
 
     fn numbers(numbers: &[u64]) -> Vec<Event> {
-        numbers.iter().map(|&number| chronicle::event(7, number)).collect()
+        numbers.iter().map(|&number| recorded_producer::event(7, number)).collect()
     }
 
     #[test]
-    fn the_judge_sees_what_is_lost_repeated_reordered_and_damaged() {
+    fn the_checker_detects_lost_repeated_reordered_and_damaged_events() {
         assert_eq!(judge(numbers(&[5, 6, 7, 8])), [0, 0, 0, 0]);
         assert_eq!(judge(numbers(&[5, 6, 9, 10])), [2, 0, 0, 0]);
         assert_eq!(judge(numbers(&[5, 6, 6, 7])), [0, 1, 0, 0]);
         assert_eq!(judge(numbers(&[5, 7, 6, 8])), [0, 0, 1, 0]);
-        assert_eq!(judge([Event { data: "5 of 8".into(), ..chronicle::event(7, 5) }]), [0, 0, 0, 1]);
+        assert_eq!(judge([Event { data: "5 of 8".into(), ..recorded_producer::event(7, 5) }]), [0, 0, 0, 1]);
     }
 
     #[test]
-    fn a_gap_that_was_told_excuses_the_gap_and_nothing_else() {
+    fn a_reported_gap_excuses_only_that_gap() {
         let after = |gap: Event, rest: &[u64]| judge(numbers(&[5, 6]).into_iter().chain([gap]).chain(numbers(rest)));
         assert_eq!(after(told("evicted", "8"), &[9, 10]), [0, 0, 0, 0]);
         assert_eq!(after(told("unknown", "2"), &[3, 4, 5, 6]), [0, 0, 0, 0], "back to the oldest");

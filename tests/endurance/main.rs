@@ -14,12 +14,12 @@
 )]
 
 mod checker;
-mod chronicle;
 mod cycles;
 mod departure;
 mod history;
 mod outage;
 mod reader;
+mod recorded_producer;
 mod stalled;
 #[path = "../gateway/support/mod.rs"]
 mod support;

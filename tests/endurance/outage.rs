@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::chronicle::{self, Chronicle};
+use super::recorded_producer::{self, RecordedProducer};
 use super::{TURN, report, setting};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
@@ -18,13 +18,13 @@ use crate::support::wait::{eventually, within};
 const CLIENTS: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_clients_stay_while_the_upstream_is_gone_and_catch_up_when_it_returns() {
+async fn ten_thousand_clients_survive_an_upstream_outage_and_catch_up() {
     let _turn = TURN.lock().await;
     let away = Duration::from_secs(setting("RILLGATE_OUTAGE_SECONDS", 30));
     let seed = 1;
-    let chronicle = Arc::new(Chronicle::start(seed).await);
+    let producer = Arc::new(RecordedProducer::start(seed).await);
     let authority = Authority::new();
-    let gateway = Setup::for_origin(&chronicle.url())
+    let gateway = Setup::for_origin(&producer.url())
         .tls(&authority.server())
         .limits("connections_per_ip = 20000")
         .upstream("backoff = { max = \"5s\" }")
@@ -34,32 +34,32 @@ async fn ten_thousand_clients_stay_while_the_upstream_is_gone_and_catch_up_when_
     let http2 = Client::http2(gateway.address()).tls(&authority);
     let clients = crowd("/a", half_and_half(&http1, &http2, CLIENTS)).await;
     assert_eq!(clients.len(), CLIENTS);
-    chronicle.write(1);
+    producer.write(1);
     let mut reading = JoinSet::new();
     for mut client in clients {
         reading.spawn(async move {
             let mut arrived = Instant::now();
             // One event before the outage, one during it, one after it.
             for number in 1..=3 {
-                assert_eq!(client.next_event(LONG).await, chronicle::event(seed, number));
+                assert_eq!(client.next_event(LONG).await, recorded_producer::event(seed, number));
                 arrived = Instant::now();
             }
             arrived
         });
     }
 
-    chronicle.leave(true);
-    eventually(LONG, || async { chronicle.open() == 0 }).await;
-    let attempts = chronicle.opened();
-    chronicle.write(1);
+    producer.leave(true);
+    eventually(LONG, || async { producer.open() == 0 }).await;
+    let attempts = producer.opened();
+    producer.write(1);
     sleep(away).await;
-    let attempts = chronicle.opened() - attempts;
+    let attempts = producer.opened() - attempts;
     assert_eq!(metric(&gateway, "subscribers", &[]).await, CLIENTS as f64);
     assert_eq!(metric(&gateway, "subscriptions_ended_total", &[]).await, 0.0);
-    chronicle.leave(false);
-    eventually(LONG, || async { chronicle.open() == 1 }).await;
+    producer.leave(false);
+    eventually(LONG, || async { producer.open() == 1 }).await;
     let returned = Instant::now();
-    chronicle.write(1);
+    producer.write(1);
     let arrived = within(LONG, "the last event for everyone", reading.join_all()).await;
 
     let last = arrived.into_iter().max().expect("clients");
@@ -70,5 +70,5 @@ async fn ten_thousand_clients_stay_while_the_upstream_is_gone_and_catch_up_when_
     ));
     assert!((1..=40).contains(&attempts), "{attempts} attempts in {away:?}");
     assert_eq!(metric(&gateway, "subscriptions_total", &[]).await, CLIENTS as f64);
-    assert_eq!(chronicle.open(), 1);
+    assert_eq!(producer.open(), 1);
 }

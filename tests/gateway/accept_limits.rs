@@ -4,19 +4,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use crate::support::attack_fixture::AttackFixture;
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::figures::{metric, wait_metric};
 use crate::support::frames::{Frames, PING, frame};
 use crate::support::origin::{Emission, Origin};
 use crate::support::raw::{Raw, status};
-use crate::support::scene::Scene;
 use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn a_head_that_is_no_request_or_too_large_is_counted_and_has_an_access_line() {
-    let mut scene = Scene::new("header_bytes = \"12KiB\"\nheaders = 20").await;
+async fn a_malformed_or_oversized_head_is_counted_and_logged() {
+    let mut fixture = AttackFixture::new("header_bytes = \"12KiB\"\nheaders = 20").await;
     let large = format!("x: {}\r\n", "a".repeat(20 * 1024));
     let many: String = (0..50).map(|number| format!("x-{number}: y\r\n")).collect();
     let long = "a".repeat(70 * 1024);
@@ -29,34 +29,34 @@ async fn a_head_that_is_no_request_or_too_large_is_counted_and_has_an_access_lin
 
     for (head, expected, reason) in heads {
         let labels = ["route=\"-\"", &format!("reason=\"{reason}\"")];
-        let refused = metric(&scene.gateway, "rejections_total", &labels).await;
+        let refused = metric(&fixture.gateway, "rejections_total", &labels).await;
         let counted =
-            metric(&scene.gateway, "requests_total", &["route=\"-\"", &format!("status=\"{expected}\"")]).await;
+            metric(&fixture.gateway, "requests_total", &["route=\"-\"", &format!("status=\"{expected}\"")]).await;
 
-        let answer = Raw::exchange(&scene.http1(), head.as_bytes()).await;
+        let answer = Raw::exchange(&fixture.http1(), head.as_bytes()).await;
 
         assert_eq!(status(&answer), expected, "{answer}");
-        wait_metric(&scene.gateway, "rejections_total", &labels, refused + 1.0).await;
+        wait_metric(&fixture.gateway, "rejections_total", &labels, refused + 1.0).await;
         let status = format!("status=\"{expected}\"");
-        assert_eq!(metric(&scene.gateway, "requests_total", &["route=\"-\"", &status]).await, counted + 1.0);
+        assert_eq!(metric(&fixture.gateway, "requests_total", &["route=\"-\"", &status]).await, counted + 1.0);
         let line =
             format!("answered client=127.0.0.1 route=\"-\" status={expected} protocol=\"h1\" reason=\"{reason}\"");
-        scene.gateway.wait_line(&line, DEADLINE).await;
+        fixture.gateway.wait_line(&line, DEADLINE).await;
     }
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_http2_or_says_nothing_is_counted() {
-    let mut scene =
-        Scene::new("header_timeout = \"300ms\"\nhandshake_timeout = \"200ms\"\nidle_timeout = \"10m\"").await;
-    let http2 = Client::http2(scene.gateway.address());
+async fn an_invalid_or_silent_http2_connection_is_counted() {
+    let mut fixture =
+        AttackFixture::new("header_timeout = \"300ms\"\nhandshake_timeout = \"200ms\"\nidle_timeout = \"10m\"").await;
+    let http2 = Client::http2(fixture.gateway.address());
 
     let mut frames = Frames::connect(&http2, &[]).await;
     frames.send(&frame(PING, 0, 0, b"short")).await;
     frames.end(DEADLINE).await;
-    let mut silent = Raw::dial(&scene.http1()).await;
-    let mut slow = Raw::dial(&scene.http1()).await;
+    let mut silent = Raw::dial(&fixture.http1()).await;
+    let mut slow = Raw::dial(&fixture.http1()).await;
     slow.send(b"GET /prices HTTP/1.1\r\n").await;
     let mut unused = Raw::dial(&http2).await;
     unused.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
@@ -64,17 +64,17 @@ async fn a_connection_that_breaks_http2_or_says_nothing_is_counted() {
         raw.read_to_end(DEADLINE).await;
     }
     // One that leaves before it has said anything, as a probe does, was refused nothing.
-    drop(Raw::dial(&scene.http1()).await);
+    drop(Raw::dial(&fixture.http1()).await);
 
-    wait_metric(&scene.gateway, "rejections_total", &["reason=\"malformed\""], 1.0).await;
-    wait_metric(&scene.gateway, "rejections_total", &["reason=\"header_timeout\""], 2.0).await;
-    wait_metric(&scene.gateway, "rejections_total", &["reason=\"handshake_timeout\""], 1.0).await;
-    scene.assert_bystander_unharmed().await;
-    assert_eq!(metric(&scene.gateway, "rejections_total", &[]).await, 4.0);
+    wait_metric(&fixture.gateway, "rejections_total", &["reason=\"malformed\""], 1.0).await;
+    wait_metric(&fixture.gateway, "rejections_total", &["reason=\"header_timeout\""], 2.0).await;
+    wait_metric(&fixture.gateway, "rejections_total", &["reason=\"handshake_timeout\""], 1.0).await;
+    fixture.assert_bystander_unharmed().await;
+    assert_eq!(metric(&fixture.gateway, "rejections_total", &[]).await, 4.0);
 }
 
 #[tokio::test]
-async fn a_storm_of_connects_waits_its_turn_while_events_flow() {
+async fn events_flow_while_a_connection_storm_is_rate_limited() {
     let authority = Authority::new();
     for limit in ["accepts_per_second", "handshakes_per_second"] {
         let origin = Origin::start().await;

@@ -8,7 +8,7 @@ use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn lines_tell_path_and_program_and_never_the_query() {
+async fn access_lines_have_path_and_user_agent_and_never_the_query() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
     let client = Client::http1(gateway.address());

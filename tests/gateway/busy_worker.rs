@@ -14,7 +14,7 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_at_line_rate_delays_no_stream_of_others() {
+async fn an_upstream_at_line_rate_delays_no_other_stream() {
     let floods = [
         (HEAD, ":\n"),
         (HEAD, "x\n"),

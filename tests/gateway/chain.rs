@@ -23,7 +23,7 @@ fn gaps(reader: &Subscription) -> usize {
 }
 
 #[tokio::test]
-async fn a_gap_at_the_core_is_one_for_the_clients_of_an_edge() {
+async fn a_gap_at_the_core_reaches_the_clients_of_an_edge() {
     for core_verdict in ["comment", "gap", "event"] {
         let origin = Origin::start().await;
         let (_core, edge) = chain(&origin, core_verdict, "comment").await;
@@ -47,7 +47,7 @@ async fn a_gap_at_the_core_is_one_for_the_clients_of_an_edge() {
 }
 
 #[tokio::test]
-async fn a_gap_that_the_core_resumes_an_edge_across_is_told_at_its_place() {
+async fn a_gap_inside_a_core_replay_is_reported_at_its_position() {
     let origin = Origin::start().await;
     let (core, edge) = chain(&origin, "comment", "comment").await;
     let mut reader = Client::http1(edge.address()).subscribe("/prices", &[]).await;
@@ -66,7 +66,7 @@ async fn a_gap_that_the_core_resumes_an_edge_across_is_told_at_its_place() {
 }
 
 #[tokio::test]
-async fn verdicts_and_preludes_of_the_core_are_no_part_of_the_stream() {
+async fn verdicts_and_preludes_of_the_core_are_not_events_of_the_edge() {
     let origin = Origin::start_with(|_| Answer::stream().then("id: 1\ndata: one\n\n")).await;
     let (_core, edge) = chain(&origin, "event", "event").await;
     let mut retries = std::collections::BTreeSet::new();

@@ -4,7 +4,7 @@
 //! Which bytes they are is tested in `last_event_ids.rs`; here are the libraries that send them.
 
 use crate::clients::{EVENTSOURCE, EVENTSOURCE_PARSER, FETCH_EVENT_SOURCE};
-use crate::stage::Stage;
+use crate::failover_fixture::FailoverFixture;
 use crate::support::adapter::Adapter;
 use crate::support::figures::wait_metric;
 use crate::support::network::Network;
@@ -44,17 +44,17 @@ fn ids() -> [(String, String); 6] {
 /// Cuts the client off between events, again and again: it resumes each time, and gets every event once and in order.
 async fn misses_nothing(client: &Adapter, ids: &[(String, String)]) {
     for (before, after) in ids {
-        let mut stage = Stage::new("auth = \"public\"").await;
-        stage.config = format!("{}\n[limits]\nheader_bytes = \"64KiB\"", stage.config);
-        let gateway = stage.start().await;
-        let network = Network::to(stage.address).await;
-        stage.address = network.address();
-        let following = stage.follow(client, "", None);
+        let mut fixture = FailoverFixture::new("auth = \"public\"").await;
+        fixture.config = format!("{}\n[limits]\nheader_bytes = \"64KiB\"", fixture.config);
+        let gateway = fixture.start().await;
+        let network = Network::to(fixture.address).await;
+        fixture.address = network.address();
+        let following = fixture.follow(client, "", None);
         wait_metric(&gateway, "subscribers", &[], 1.0).await;
-        stage.world.origin.wait_open(1).await;
+        fixture.world.origin.wait_open(1).await;
         let say = |number: usize| {
             let text = format!("id: {before}{number}{after}\ndata: {number}\n\n");
-            stage.world.origin.emit(Emission::from(text.as_str()));
+            fixture.world.origin.emit(Emission::from(text.as_str()));
         };
         say(0);
         following.wait_events(1).await;

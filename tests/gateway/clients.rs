@@ -3,7 +3,7 @@
 //! The browser's own event source is in `tests/browser`. What `docs/compatibility.md` says of these clients is held to
 //! the table here by `compatibility.rs`.
 
-use crate::stage::Stage;
+use crate::failover_fixture::FailoverFixture;
 use crate::support::adapter::{self, Adapter, Dispatched};
 use crate::support::figures::{metric, wait_metric};
 use crate::support::locked::Locked;
@@ -90,12 +90,12 @@ macro_rules! in_every_situation {
             use super::*;
 
             #[tokio::test]
-            async fn gets_the_events_as_they_come() {
+            async fn receives_events_as_they_arrive() {
                 gets_events(&$client).await;
             }
 
             #[tokio::test]
-            async fn gets_custom_event_types() {
+            async fn receives_custom_event_types() {
                 gets_types(&$client).await;
             }
 
@@ -105,7 +105,7 @@ macro_rules! in_every_situation {
             }
 
             #[tokio::test]
-            async fn misses_nothing_at_a_restart_if_the_producer_has_a_history() {
+            async fn misses_nothing_at_a_restart_with_read_through() {
                 is_caught_up_after_a_restart(&$client).await;
             }
 
@@ -120,7 +120,7 @@ macro_rules! in_every_situation {
             }
 
             #[tokio::test]
-            async fn goes_on_with_a_new_token_when_the_old_one_expires() {
+            async fn continues_with_a_new_token_when_the_old_one_expires() {
                 outlives_its_token(&$client).await;
             }
 
@@ -130,7 +130,7 @@ macro_rules! in_every_situation {
             }
 
             #[tokio::test]
-            async fn is_told_of_a_gap_by_an_event() {
+            async fn receives_a_gap_event() {
                 is_told_of_a_gap(&$client).await;
             }
         }
@@ -146,13 +146,13 @@ in_every_situation!(sse_stream, SSE_STREAM);
 in_every_situation!(curl, CURL);
 
 async fn gets_events(client: &Adapter) {
-    let stage = Stage::new("auth = \"public\"").await;
-    let gateway = stage.start().await;
-    let following = stage.follow(client, "", None);
-    stage.world.origin.wait_open(1).await;
+    let fixture = FailoverFixture::new("auth = \"public\"").await;
+    let gateway = fixture.start().await;
+    let following = fixture.follow(client, "", None);
+    fixture.world.origin.wait_open(1).await;
 
     for (id, data) in [("1", "one"), ("2", "first\nsecond"), ("3", "{\"price\":\"1 €\"}")] {
-        stage.world.origin.emit(Emission::event(id, "", data));
+        fixture.world.origin.emit(Emission::event(id, "", data));
     }
 
     let expected = [message("1", "one"), message("2", "first\nsecond"), message("3", "{\"price\":\"1 €\"}")];
@@ -163,13 +163,13 @@ async fn gets_events(client: &Adapter) {
 }
 
 async fn gets_types(client: &Adapter) {
-    let stage = Stage::new("auth = \"public\"").await;
-    let _gateway = stage.start().await;
-    let following = stage.follow(client, "", None);
-    stage.world.origin.wait_open(1).await;
+    let fixture = FailoverFixture::new("auth = \"public\"").await;
+    let _gateway = fixture.start().await;
+    let following = fixture.follow(client, "", None);
+    fixture.world.origin.wait_open(1).await;
 
     for (number, kind) in ["price", "trade", "never-named", ""].into_iter().enumerate() {
-        stage.world.origin.emit(Emission::event(&number.to_string(), kind, "x"));
+        fixture.world.origin.emit(Emission::event(&number.to_string(), kind, "x"));
     }
 
     let kinds: &[_] = if client.listens_by_type {
@@ -182,21 +182,21 @@ async fn gets_types(client: &Adapter) {
 }
 
 async fn resumes_after_a_restart(client: &Adapter) {
-    let stage = Stage::new("auth = \"public\"").await;
-    let first = stage.start().await;
-    let following = stage.follow(client, "", None);
-    stage.world.origin.wait_open(1).await;
-    stage.say("1").await;
-    stage.say("2").await;
+    let fixture = FailoverFixture::new("auth = \"public\"").await;
+    let first = fixture.start().await;
+    let following = fixture.follow(client, "", None);
+    fixture.world.origin.wait_open(1).await;
+    fixture.say("1").await;
+    fixture.say("2").await;
     following.wait_events(2).await;
 
     first.signal("KILL");
     first.wait_exit(DEADLINE).await;
     following.wait_lost(1).await;
-    let second = stage.start().await;
+    let second = fixture.start().await;
     wait_metric(&second, "subscriptions_total", &["verdict=\"gap\""], 1.0).await;
-    stage.world.origin.wait_requests(2).await;
-    stage.say("3").await;
+    fixture.world.origin.wait_requests(2).await;
+    fixture.say("3").await;
 
     // A log in memory ends with its process: the new one does not know the id, and says so.
     let gap = Dispatched { kind: "rillgate.resume".into(), data: gap("unknown"), id: String::new() };
@@ -206,45 +206,45 @@ async fn resumes_after_a_restart(client: &Adapter) {
 }
 
 async fn is_caught_up_after_a_restart(client: &Adapter) {
-    let mut stage = Stage::new("auth = \"public\"").await;
-    stage.config = stage.config.replacen("[routes.replay]", "[routes.replay]\nread_through = true", 1);
-    stage.world.origin.honour_last_event_id();
-    let first = stage.start().await;
-    let following = stage.follow(client, "", None);
-    stage.world.origin.wait_open(1).await;
-    stage.say("1").await;
+    let mut fixture = FailoverFixture::new("auth = \"public\"").await;
+    fixture.config = fixture.config.replacen("[routes.replay]", "[routes.replay]\nread_through = true", 1);
+    fixture.world.origin.honour_last_event_id();
+    let first = fixture.start().await;
+    let following = fixture.follow(client, "", None);
+    fixture.world.origin.wait_open(1).await;
+    fixture.say("1").await;
     following.wait_events(1).await;
 
     first.signal("KILL");
     first.wait_exit(DEADLINE).await;
     following.wait_lost(1).await;
-    stage.world.origin.emit(Emission::event("2", "", "2"));
-    let second = stage.start().await;
+    fixture.world.origin.emit(Emission::event("2", "", "2"));
+    let second = fixture.start().await;
 
     following.wait_events(2).await;
-    stage.say("3").await;
+    fixture.say("3").await;
     let expected = ["1", "2", "3"].map(|number| message(number, number));
     assert_eq!(following.wait_events(3).await, expected);
     assert_eq!(metric(&second, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
 }
 
 #[tokio::test]
-async fn whoever_comes_back_to_a_restarted_gateway_with_its_log_on_disk_misses_nothing_and_is_told_of_nothing() {
+async fn clients_of_a_restarted_gateway_with_a_disk_log_miss_nothing_and_see_no_gap() {
     for client in [&EVENTSOURCE, &HTTPX_SSE_HTTP2] {
-        let stage = Stage::new("auth = \"public\"").await.with_store();
-        stage.world.origin.honour_last_event_id();
-        let mut gateway = stage.start().await;
-        let following = stage.follow(client, "", None);
-        stage.world.origin.wait_open(1).await;
-        stage.say("1").await;
-        stage.say("2").await;
+        let fixture = FailoverFixture::new("auth = \"public\"").await.with_store();
+        fixture.world.origin.honour_last_event_id();
+        let mut gateway = fixture.start().await;
+        let following = fixture.follow(client, "", None);
+        fixture.world.origin.wait_open(1).await;
+        fixture.say("1").await;
+        fixture.say("2").await;
         following.wait_events(2).await;
         wait_metric(&gateway, "store_bytes", &[], 1.0).await;
 
         gateway.restart().await;
         following.wait_lost(1).await;
         wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
-        stage.say("3").await;
+        fixture.say("3").await;
 
         let expected = ["1", "2", "3"].map(|number| message(number, number));
         assert_eq!(following.wait_events(3).await, expected, "{}", client.name);
@@ -252,14 +252,14 @@ async fn whoever_comes_back_to_a_restarted_gateway_with_its_log_on_disk_misses_n
 }
 
 async fn stops_when_refused(client: &Adapter, status: u64) {
-    let stage = Stage::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
-    let gateway = stage.start().await;
-    let bearer = (status == 403).then(|| stage.write_token(600.0, "orders:read"));
+    let fixture = FailoverFixture::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
+    let gateway = fixture.start().await;
+    let bearer = (status == 403).then(|| fixture.write_token(600.0, "orders:read"));
 
-    let following = stage.follow(client, "", bearer.as_deref());
+    let following = fixture.follow(client, "", bearer.as_deref());
 
     assert_eq!(following.wait_closed().await, Some(status));
-    assert_eq!(stage.world.origin.requests().len(), 0);
+    assert_eq!(fixture.world.origin.requests().len(), 0);
     assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "it came back");
 }
 
@@ -267,23 +267,23 @@ async fn stops_when_refused(client: &Adapter, status: u64) {
 const LIFETIME: f64 = 6.0;
 
 async fn outlives_its_token(client: &Adapter) {
-    let stage = Stage::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
-    let gateway = stage.start().await;
-    let bearer = stage.write_token(LIFETIME, "prices:read");
-    let following = stage.follow(client, "", Some(&bearer));
+    let fixture = FailoverFixture::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
+    let gateway = fixture.start().await;
+    let bearer = fixture.write_token(LIFETIME, "prices:read");
+    let following = fixture.follow(client, "", Some(&bearer));
     // However long the client takes to start: the token that it reads has just been made.
     let has_come = || async {
-        stage.write_token(LIFETIME, "prices:read");
-        stage.world.origin.connections().open == 1
+        fixture.write_token(LIFETIME, "prices:read");
+        fixture.world.origin.connections().open == 1
     };
     eventually(DEADLINE, has_come).await;
-    stage.write_token(600.0, "prices:read");
-    stage.say("1").await;
+    fixture.write_token(600.0, "prices:read");
+    fixture.say("1").await;
     following.wait_events(1).await;
 
     following.wait_lost(1).await;
     wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
-    stage.say("2").await;
+    fixture.say("2").await;
 
     assert_eq!(following.wait_events(2).await, [message("1", "1"), message("2", "2")]);
     assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"expired\""]).await, 1.0);
@@ -292,21 +292,21 @@ async fn outlives_its_token(client: &Adapter) {
 }
 
 async fn moves_at_a_drain(client: &Adapter) {
-    let stage = Stage::new("auth = \"public\"\nopen = \"always\"").await;
-    let old = stage.start().await;
-    let following = stage.follow(client, "", None);
+    let fixture = FailoverFixture::new("auth = \"public\"\nopen = \"always\"").await;
+    let old = fixture.start().await;
+    let following = fixture.follow(client, "", None);
     wait_metric(&old, "subscribers", &[], 1.0).await;
-    stage.say("1").await;
+    fixture.say("1").await;
     following.wait_events(1).await;
-    let new = stage.start().await;
-    stage.world.origin.wait_open(2).await;
-    stage.say("2").await;
+    let new = fixture.start().await;
+    fixture.world.origin.wait_open(2).await;
+    fixture.say("2").await;
     wait_metric(&new, "upstream_events_total", &[], 1.0).await;
     following.wait_events(2).await;
 
     old.signal("TERM");
     following.wait_lost(1).await;
-    stage.say("3").await;
+    fixture.say("3").await;
 
     let expected = ["1", "2", "3"].map(|number| message(number, number));
     assert_eq!(following.wait_events(3).await, expected);
@@ -315,12 +315,12 @@ async fn moves_at_a_drain(client: &Adapter) {
 }
 
 async fn is_told_of_a_gap(client: &Adapter) {
-    let stage = Stage::new("auth = \"public\"").await;
-    let _gateway = stage.start().await;
+    let fixture = FailoverFixture::new("auth = \"public\"").await;
+    let _gateway = fixture.start().await;
 
-    let following = stage.follow(client, "?last_event_id=never-seen", None);
-    stage.world.origin.wait_open(1).await;
-    stage.say("1").await;
+    let following = fixture.follow(client, "?last_event_id=never-seen", None);
+    fixture.world.origin.wait_open(1).await;
+    fixture.say("1").await;
 
     let events = following.wait_events(2).await;
     assert_eq!((events[0].kind.as_str(), &events[0].data), ("rillgate.resume", &gap("unknown")));

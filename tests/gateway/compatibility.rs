@@ -7,7 +7,7 @@ use crate::support::locked::Locked;
 const DOCUMENT: &str = include_str!("../../docs/compatibility.md");
 
 #[test]
-fn the_table_of_producers_is_what_was_tested() {
+fn the_producers_table_matches_the_tests() {
     let rows = rows("producer");
 
     assert_eq!(rows.len(), producers::ALL.len());
@@ -36,7 +36,7 @@ fn the_table_of_producers_is_what_was_tested() {
 }
 
 #[test]
-fn the_table_of_clients_is_what_was_tested() {
+fn the_clients_table_matches_the_tests() {
     let rows = rows("client");
 
     assert_eq!(rows.len(), clients::ALL.len());
@@ -66,7 +66,7 @@ const IN_A_BROWSER: [(&str, &[Locked]); 6] = [
 ];
 
 #[test]
-fn the_table_of_what_reads_in_a_browser_has_the_versions_and_tests_that_there_are() {
+fn the_browser_table_matches_versions_and_tests() {
     let rows = rows("in a browser");
 
     assert_eq!(rows.len(), IN_A_BROWSER.len());

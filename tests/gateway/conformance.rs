@@ -59,7 +59,7 @@ fn as_dispatched(events: Vec<Event>) -> Vec<Dispatched> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_case_of_the_corpus_is_dispatched_as_by_a_client_without_a_gateway() {
+async fn every_corpus_case_is_dispatched_as_without_a_gateway() {
     let cases = Arc::new(cases());
     assert!(cases.len() > 200);
     let origin = origin_of(&cases).await;
@@ -92,7 +92,7 @@ async fn every_case_of_the_corpus_is_dispatched_as_by_a_client_without_a_gateway
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_resumes_after_any_id_of_any_case_gets_the_later_events_alone() {
+async fn resuming_after_any_id_of_the_corpus_yields_only_later_events() {
     let cases = Arc::new(cases());
     let origin = origin_of(&cases).await;
     let gateway = gateway_of(&origin).await;

@@ -19,7 +19,7 @@ use crate::support::wait::DEADLINE;
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn the_dashboard_is_whole() {
+fn the_dashboard_is_complete_and_does_not_overlap() {
     let dashboard = dashboard();
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     let variables: BTreeSet<_> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
@@ -55,7 +55,7 @@ fn the_dashboard_is_whole() {
 }
 
 #[test]
-fn the_rules_and_the_dashboard_name_only_what_there_is() {
+fn rules_and_dashboard_name_only_existing_metrics() {
     let documented = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let recorded = std::fs::read_to_string(deployed().join("recording.yml")).unwrap();
     let sources = sources(&root().join("src"));

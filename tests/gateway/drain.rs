@@ -19,7 +19,7 @@ fn drain(notice: &str, spread: &str, deadline: &str) -> String {
 }
 
 #[tokio::test]
-async fn responses_end_cleanly_with_a_last_retry_and_the_process_with_zero() {
+async fn a_drain_ends_responses_with_a_retry_and_the_process_exits_with_zero() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let gateway =
@@ -63,7 +63,7 @@ async fn responses_end_cleanly_with_a_last_retry_and_the_process_with_zero() {
 }
 
 #[tokio::test]
-async fn readiness_goes_first_and_the_notice_still_serves() {
+async fn readiness_fails_first_and_requests_are_served_during_the_notice() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).server(&drain("2s", "0s", "20s")).start().await;
     let client = Client::http1(gateway.address());
@@ -80,7 +80,7 @@ async fn readiness_goes_first_and_the_notice_still_serves() {
 }
 
 #[tokio::test]
-async fn http2_clients_are_told_to_go_and_their_streams_ended() {
+async fn http2_clients_get_goaway_and_their_streams_end() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).server(&drain("0s", "100ms", "20s")).start().await;
     let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
@@ -99,7 +99,7 @@ async fn http2_clients_are_told_to_go_and_their_streams_ended() {
 }
 
 #[tokio::test]
-async fn clients_that_do_not_read_are_cut_and_the_exit_is_still_zero() {
+async fn clients_that_do_not_read_are_cut_off_and_the_process_exits_with_zero() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).server(&drain("0s", "100ms", "5s")).start().await;
     let mut http1 = Raw::dial(&Client::http1(gateway.address()).receive_buffer(4096)).await;
@@ -123,7 +123,7 @@ async fn clients_that_do_not_read_are_cut_and_the_exit_is_still_zero() {
 }
 
 #[tokio::test]
-async fn a_second_signal_leaves_at_once() {
+async fn a_second_signal_ends_the_process_at_once() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).server(&drain("0s", "10m", "20m")).start().await;
     let mut subscription = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
@@ -140,7 +140,7 @@ async fn a_second_signal_leaves_at_once() {
 }
 
 #[tokio::test]
-async fn an_old_response_ends_cleanly_and_its_client_is_told_when_to_return() {
+async fn a_response_ends_cleanly_at_max_age_with_a_retry() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).delivery("max_age = \"500ms\"").start().await;
 
@@ -154,7 +154,7 @@ async fn an_old_response_ends_cleanly_and_its_client_is_told_when_to_return() {
 }
 
 #[tokio::test]
-async fn a_request_that_arrives_during_the_drain_is_asked_to_go_elsewhere() {
+async fn a_request_during_the_drain_gets_503() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).server(&drain("0s", "4s", "20s")).start().await;
     let client = Client::http1(gateway.address());

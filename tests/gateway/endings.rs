@@ -13,7 +13,7 @@ use crate::support::wait::DEADLINE;
 const OLD: &str = "[routes.delivery]\nend = \"cut\"\nmax_age = \"500ms\"";
 
 #[tokio::test]
-async fn an_end_to_come_back_from_is_cut_where_the_route_says_so_and_nothing_before_it_is_lost() {
+async fn end_cut_aborts_the_response_after_its_last_event() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), OLD)).await;
     for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
@@ -34,7 +34,7 @@ async fn an_end_to_come_back_from_is_cut_where_the_route_says_so_and_nothing_bef
 }
 
 #[tokio::test]
-async fn a_cut_response_of_http_1_1_lacks_its_last_chunk_alone() {
+async fn an_aborted_http_1_1_response_lacks_only_its_last_chunk() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), OLD)).await;
 
@@ -45,7 +45,7 @@ async fn a_cut_response_of_http_1_1_lacks_its_last_chunk_alone() {
 }
 
 #[tokio::test]
-async fn an_end_of_all_that_was_asked_for_stays_clean() {
+async fn complete_and_limited_responses_end_cleanly_with_end_cut() {
     let origin = Origin::start_with(|_| Answer::stream().then("id: 1\ndata: 1\n\n").then_cut(How::End)).await;
     let route = "on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"\n[routes.delivery]\nend = \"cut\"";
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
@@ -58,7 +58,7 @@ async fn an_end_of_all_that_was_asked_for_stays_clean() {
 }
 
 #[tokio::test]
-async fn streams_ask_to_be_passed_on_at_once_unless_the_route_leaves_it_out() {
+async fn streams_send_incremental_unless_disabled() {
     let origin = Origin::start().await;
     for (route, said) in [("", "?1"), ("[routes.delivery]\nincremental = false", "")] {
         let gateway = Rillgate::start(&plain(&origin.url(), route)).await;

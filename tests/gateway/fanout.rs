@@ -87,7 +87,7 @@ async fn number(client: &mut Subscription) -> (u64, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cold_herd_opens_a_stream_once() {
+async fn a_thundering_herd_opens_a_stream_once() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
     let start = Arc::new(Barrier::new(2_000));
@@ -115,7 +115,7 @@ async fn a_cold_herd_opens_a_stream_once() {
 }
 
 #[tokio::test]
-async fn an_upstream_is_left_when_the_linger_after_the_last_client_is_over() {
+async fn an_upstream_is_closed_when_the_linger_ends() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "delivery.linger = \"700ms\"")).await;
     let [first, last] = [Client::http1(gateway.address()), Client::http2(gateway.address())];
@@ -132,7 +132,7 @@ async fn an_upstream_is_left_when_the_linger_after_the_last_client_is_over() {
 }
 
 #[tokio::test]
-async fn an_upstream_is_kept_when_a_client_returns_within_the_linger() {
+async fn an_upstream_stays_open_when_a_client_returns_within_the_linger() {
     let origin = Origin::start().await;
     let route = "delivery = { linger = \"3s\", heartbeat = \"100ms\" }";
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
@@ -156,7 +156,7 @@ async fn an_upstream_is_kept_when_a_client_returns_within_the_linger() {
 }
 
 #[tokio::test]
-async fn a_route_that_is_always_open_has_a_past_for_its_first_client() {
+async fn an_always_open_route_has_a_log_for_its_first_client() {
     let origin = Origin::start().await;
     let route = "open = \"always\"\nreplay.start = \"oldest\"\ndelivery.linger = \"1ms\"";
     let config = plain(&origin.url(), route).replace("/{name}", "/all");
@@ -177,7 +177,7 @@ async fn a_route_that_is_always_open_has_a_past_for_its_first_client() {
 }
 
 #[tokio::test]
-async fn silence_is_filled_with_heartbeats() {
+async fn heartbeats_are_sent_during_silence() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "delivery.heartbeat = \"100ms\"")).await;
 

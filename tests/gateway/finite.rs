@@ -35,7 +35,7 @@ async fn late_clients_read_a_complete_stream_to_its_end_and_then_get_204() {
 }
 
 #[tokio::test]
-async fn an_event_source_reads_what_follows_the_last_id_and_is_then_told_to_stop() {
+async fn an_event_source_that_has_read_everything_gets_204() {
     let done = "data: [DONE]\n\n";
     for (ids, tail) in
         [("keep", done), ("fill", done), ("replace", done), ("keep", "retry: 5\n\n"), ("keep", "id: 3\ndata: 3\n\n")]
@@ -82,7 +82,7 @@ async fn a_broken_response_does_not_complete_a_stream() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_answers_204_completes_the_stream() {
+async fn an_upstream_204_completes_the_stream() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::stream().then(THREE).then_cut(How::End),
         _ => Answer::status(204),
@@ -101,7 +101,7 @@ async fn an_upstream_that_answers_204_completes_the_stream() {
 }
 
 #[tokio::test]
-async fn a_response_without_following_has_what_is_buffered_and_leaves_the_connection_in_use() {
+async fn follow_false_returns_the_log_and_keeps_the_connection_alive() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
     let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
@@ -129,7 +129,7 @@ async fn a_response_without_following_has_what_is_buffered_and_leaves_the_connec
 }
 
 #[tokio::test]
-async fn a_limit_ends_a_live_response_after_its_last_event() {
+async fn limit_n_ends_the_response_after_n_events() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
     let mut http1 = Client::http1(gateway.address()).subscribe("/a?limit=2", &[]).await;
@@ -144,7 +144,7 @@ async fn a_limit_ends_a_live_response_after_its_last_event() {
 }
 
 #[tokio::test]
-async fn clients_of_http_1_0_and_clients_that_close_are_served() {
+async fn http_1_0_clients_and_clients_that_close_are_served() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
     let client = Client::http1(gateway.address());
@@ -196,7 +196,7 @@ async fn a_head_request_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_finite_read_answers_a_client_that_has_closed_its_side() {
+async fn a_finite_read_is_answered_after_a_half_close() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::stream(),
         _ => Answer::waiting(),

@@ -30,7 +30,7 @@ async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
 }
 
 #[tokio::test]
-async fn what_the_upstream_has_ready_goes_out_in_one_write_without_gathering() {
+async fn ready_events_go_out_in_one_write_without_gather() {
     let origin = Origin::start().await;
     // Readers on other workers than the stream's would take what is published before the rest.
     let gateway = Setup::for_origin(&origin.url()).server("workers = 4").start().await;
@@ -55,7 +55,7 @@ async fn what_the_upstream_has_ready_goes_out_in_one_write_without_gathering() {
 }
 
 #[tokio::test]
-async fn events_of_a_train_go_out_in_one_write_where_a_route_gathers() {
+async fn a_burst_goes_out_in_one_write_with_gather() {
     const TRAIN: usize = 5;
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).delivery("gather = \"5s\"").start().await;
@@ -86,7 +86,7 @@ async fn events_of_a_train_go_out_in_one_write_where_a_route_gathers() {
 }
 
 #[tokio::test]
-async fn gathering_does_not_slow_down_what_waits_already() {
+async fn gather_does_not_delay_waiting_events() {
     // A wait for each piece of 16 KiB would take minutes.
     let (_origin, gateway) = filled("gather = \"10s\"").await;
 
@@ -100,7 +100,7 @@ async fn gathering_does_not_slow_down_what_waits_already() {
 }
 
 #[tokio::test]
-async fn a_laggard_gets_the_newest_of_each_type_and_no_more_than_it_asked_for() {
+async fn a_lagging_client_gets_the_newest_of_each_type_up_to_its_limit() {
     let (_origin, gateway) = filled("latest = true").await;
 
     for client in both_protocols(&gateway, None) {

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use crate::support::attack_fixture::{AttackFixture, VICTIM};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, resident, wait_metric, watch_for};
 use crate::support::origin::{Emission, Origin};
 use crate::support::raw::{Raw, responses, status};
-use crate::support::scene::{Scene, VICTIM};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::DEADLINE;
 
@@ -18,7 +18,7 @@ const IMPATIENT: &str = "header_timeout = \"1s\"\nidle_timeout = \"1s\"\nhandsha
 
 #[tokio::test]
 async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed() {
-    let mut scene = Scene::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
     let fields = [
         "content-length: 5\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 5",
@@ -53,18 +53,18 @@ async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed()
     for field in fields {
         for method in ["GET", "POST"] {
             let request = format!("{method} /nothing/here HTTP/1.1\r\nhost: localhost\r\n{field}\r\n\r\n0\r\n\r\n");
-            let text = scene.converse(&request).await;
+            let text = fixture.converse(&request).await;
             let status = status(&text);
             assert!(text.is_empty() || (400..500).contains(&status), "{request:?}: {text:?}");
         }
     }
 
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_broken_chunk_is_not_read_past() {
-    let mut scene = Scene::new(IMPATIENT).await;
+async fn an_invalid_chunk_ends_the_request() {
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
 
     for chunk in [
         "Z\r\n",
@@ -80,16 +80,16 @@ async fn a_broken_chunk_is_not_read_past() {
         "\r\n",
     ] {
         let request = format!("POST /nothing HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
-        let text = scene.converse(&request).await;
+        let text = fixture.converse(&request).await;
         assert!((400..500).contains(&status(&text)), "{chunk:?}: {text:?}");
     }
 
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
 async fn a_malformed_head_is_refused_and_the_connection_closed() {
-    let mut scene = Scene::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
     let heads = [
         // Folded and broken lines (RFC 9112, 2.2 and 5.2).
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\r\n b\r\n\r\n",
@@ -132,48 +132,48 @@ async fn a_malformed_head_is_refused_and_the_connection_closed() {
     ];
 
     for head in heads {
-        let mut raw = Raw::dial(&scene.http1()).await;
+        let mut raw = Raw::dial(&fixture.http1()).await;
         raw.send(head.as_bytes()).await;
         assert!(raw.is_closed_within(DEADLINE).await, "{head:?}: still open after {:?}", raw.text());
         let text = raw.text();
         assert!(text.is_empty() || [400, 405, 505].contains(&status(&text)), "{head:?}: {text:?}");
     }
-    assert!(scene.origin.requests().iter().all(|request| request.target == "/bystander"));
+    assert!(fixture.origin.requests().iter().all(|request| request.target == "/bystander"));
 
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn methods_and_upgrades_that_a_stream_does_not_know_are_refused_or_ignored() {
-    let mut scene = Scene::new(IMPATIENT).await;
+async fn other_methods_and_upgrades_are_refused_or_ignored() {
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
     for method in ["TRACE", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "GETT", "get"] {
         let request =
             format!("{method} /prices HTTP/1.1\r\nhost: localhost\r\nx-secret: echo\r\nconnection: close\r\n\r\n");
-        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
+        let text = Raw::exchange(&fixture.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 405, "{text}");
         assert!(text.to_lowercase().contains("allow: get") && !text.contains("echo"), "{text}");
     }
-    assert_eq!(scene.origin.requests().len(), 1);
+    assert_eq!(fixture.origin.requests().len(), 1);
 
     for upgrade in [
         "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA",
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13",
     ] {
         let request = format!("GET /prices?follow=false HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n\r\n");
-        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
+        let text = Raw::exchange(&fixture.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 200, "{text}");
     }
 
     // A server must take the absolute form (RFC 9112, 3.2.2); its authority is the host.
     let absolute = "GET http://localhost/prices?follow=false HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    assert_eq!(status(&Raw::exchange(&scene.http1(), absolute.as_bytes()).await), 200);
-    assert!(scene.origin.requests().iter().all(|request| !request.target.contains("localhost")));
-    scene.assert_bystander_unharmed().await;
+    assert_eq!(status(&Raw::exchange(&fixture.http1(), absolute.as_bytes()).await), 200);
+    assert!(fixture.origin.requests().iter().all(|request| !request.target.contains("localhost")));
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn what_stands_behind_a_stream_request_is_never_executed() {
-    let mut scene = Scene::new(IMPATIENT).await;
+async fn bytes_behind_a_stream_request_are_never_executed() {
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
     let requests = [
         "GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
         "GET /prices HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\n\r\n".to_owned(),
@@ -184,13 +184,13 @@ async fn what_stands_behind_a_stream_request_is_never_executed() {
     ];
 
     for request in requests {
-        let mut raw = Raw::dial(&scene.http1()).await;
+        let mut raw = Raw::dial(&fixture.http1()).await;
         raw.send(format!("{request}{VICTIM}").as_bytes()).await;
         assert!(raw.read_until("\r\n\r\n", DEADLINE).await, "{request:?}: {:?}", raw.text());
         raw.send(VICTIM.as_bytes()).await;
-        scene.assert_bystander_unharmed().await;
+        fixture.assert_bystander_unharmed().await;
         if request.starts_with("GET") {
-            let event = format!("data: {}\n", scene.last_event());
+            let event = format!("data: {}\n", fixture.last_event());
             assert!(raw.read_until(&event, DEADLINE).await, "{request:?}: {:?}", raw.text());
         } else {
             raw.read_to_end(DEADLINE).await;
@@ -198,15 +198,15 @@ async fn what_stands_behind_a_stream_request_is_never_executed() {
         assert_eq!(responses(&raw.text()), 1, "{:?}", raw.text());
     }
 
-    let targets: Vec<_> = scene.origin.requests().into_iter().map(|request| request.target).collect();
+    let targets: Vec<_> = fixture.origin.requests().into_iter().map(|request| request.target).collect();
     assert_eq!(targets, ["/bystander", "/prices"]);
 }
 
 #[tokio::test]
-async fn a_client_that_floods_behind_its_stream_request_is_cut() {
-    let mut scene = Scene::new(IMPATIENT).await;
-    let before = resident(&scene.gateway);
-    let mut raw = Raw::dial(&scene.http1()).await;
+async fn a_client_that_floods_behind_its_request_is_cut_off() {
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let before = resident(&fixture.gateway);
+    let mut raw = Raw::dial(&fixture.http1()).await;
     raw.send(b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(raw.read_until("\r\n\r\n", DEADLINE).await);
 
@@ -216,8 +216,8 @@ async fn a_client_that_floods_behind_its_stream_request_is_cut() {
         assert!(sent < 64 * 1024, "the gateway takes everything");
     }
 
-    assert_grown_by_less_than(&scene.gateway, before, 16);
-    scene.assert_bystander_unharmed().await;
+    assert_grown_by_less_than(&fixture.gateway, before, 16);
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
@@ -272,8 +272,8 @@ async fn an_idle_connection_is_closed_while_a_quiet_stream_lives_on() {
 }
 
 #[tokio::test]
-async fn too_much_head_is_refused_by_its_name() {
-    let mut scene = Scene::new("headers = 20\nheader_bytes = \"12KiB\"\ntoken_bytes = \"1KiB\"").await;
+async fn an_oversized_head_is_refused_with_its_bound() {
+    let mut fixture = AttackFixture::new("headers = 20\nheader_bytes = \"12KiB\"\ntoken_bytes = \"1KiB\"").await;
     let many: Vec<_> = (0..30).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = many.iter().map(|name| (name.as_str(), "1")).collect();
     let large = "a".repeat(11 * 1024);
@@ -286,7 +286,7 @@ async fn too_much_head_is_refused_by_its_name() {
     let whole = "Path and query have more than 9 KiB together (limits.token_bytes is part of it).";
     let fields = "The request head has more than 20 fields (limits.headers).";
 
-    for client in both_protocols(&scene.gateway, None) {
+    for client in both_protocols(&fixture.gateway, None) {
         for (target, head, status, detail) in
             [("/prices", &many[..], 431, fields), (&deep, &[], 414, path), (&long, &[], 414, whole)]
         {
@@ -303,14 +303,14 @@ async fn too_much_head_is_refused_by_its_name() {
         }
     }
 
-    assert_eq!(scene.origin.requests().len(), 1);
-    scene.assert_bystander_unharmed().await;
-    wait_metric(&scene.gateway, "rejections_total", &["reason=\"uri_too_long\""], 4.0).await;
+    assert_eq!(fixture.origin.requests().len(), 1);
+    fixture.assert_bystander_unharmed().await;
+    wait_metric(&fixture.gateway, "rejections_total", &["reason=\"uri_too_long\""], 4.0).await;
 }
 
 #[tokio::test]
-async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
-    let mut scene = Scene::new(IMPATIENT).await;
+async fn an_ambiguous_path_is_refused() {
+    let mut fixture = AttackFixture::new(IMPATIENT).await;
     let refused = [
         "/a/../prices",
         "/../prices",
@@ -355,31 +355,31 @@ async fn a_path_with_two_readings_is_refused_and_never_another_stream() {
 
     for path in refused {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        let text = Raw::exchange(&scene.http1(), request.as_bytes()).await;
+        let text = Raw::exchange(&fixture.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 400, "{path}: {text}");
     }
     // A slash at the end is a segment of its own: another path, which no route has.
     for path in ["/prices/", "/", "/a/b"] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        assert_eq!(status(&Raw::exchange(&scene.http1(), request.as_bytes()).await), 404, "{path}");
+        assert_eq!(status(&Raw::exchange(&fixture.http1(), request.as_bytes()).await), 404, "{path}");
     }
-    assert_eq!(scene.origin.requests().len(), 1, "{:?}", scene.origin.requests());
+    assert_eq!(fixture.origin.requests().len(), 1, "{:?}", fixture.origin.requests());
 
     // Two spellings of unreserved characters are one stream (RFC 3986, 6.2.2.2).
     for path in ["/prices", "/%70rices", "/p%72ic%65s", "/prices?cache=buster"] {
-        let _open = scene.http1().subscribe(path, &[]).await;
+        let _open = fixture.http1().subscribe(path, &[]).await;
     }
-    assert_eq!(scene.origin.requests().last().map(|request| request.target.clone()).as_deref(), Some("/prices"));
-    assert_eq!(scene.origin.requests().len(), 2);
-    scene.assert_bystander_unharmed().await;
+    assert_eq!(fixture.origin.requests().last().map(|request| request.target.clone()).as_deref(), Some("/prices"));
+    assert_eq!(fixture.origin.requests().len(), 2);
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_bad_request_ends_its_connection_whoever_found_it_bad() {
-    let scene = Scene::new("").await;
+async fn every_bad_request_closes_its_connection() {
+    let fixture = AttackFixture::new("").await;
 
     for bad in ["GET /a?limit=none HTTP/1.1\r\nhost: a\r\n\r\n", "GET /a HTTP/1.1\r\nhost : a\r\n\r\n"] {
-        let answer = scene.converse(bad).await;
+        let answer = fixture.converse(bad).await;
 
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");

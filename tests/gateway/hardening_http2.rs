@@ -3,6 +3,7 @@
 
 use tokio::time::timeout;
 
+use crate::support::attack_fixture::AttackFixture;
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, resident, wait_metric};
@@ -12,7 +13,6 @@ use crate::support::frames::{
 };
 use crate::support::origin::Origin;
 use crate::support::raw::Raw;
-use crate::support::scene::Scene;
 use crate::support::setup::Setup;
 use crate::support::wait::DEADLINE;
 
@@ -20,8 +20,8 @@ use crate::support::wait::DEADLINE;
 const REFUSED_STREAM: u8 = 7;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
-fn client(scene: &Scene) -> Client {
-    Client::http2(scene.gateway.address())
+fn client(fixture: &AttackFixture) -> Client {
+    Client::http2(fixture.gateway.address())
 }
 
 /// Sends pieces until the other side closes, takes no more, or all is sent.
@@ -40,28 +40,28 @@ async fn pour(frames: &mut Frames, pieces: usize, mut piece: impl FnMut(u32) -> 
 }
 
 #[tokio::test]
-async fn requests_that_are_reset_at_once_cost_next_to_nothing() {
-    let mut scene = Scene::new("").await;
-    let before = resident(&scene.gateway);
+async fn rapidly_reset_requests_are_cheap() {
+    let mut fixture = AttackFixture::new("").await;
+    let before = resident(&fixture.gateway);
     for _ in 0..3 {
-        let mut frames = Frames::connect(&client(&scene), &[]).await;
+        let mut frames = Frames::connect(&client(&fixture), &[]).await;
         pour(&mut frames, 100, |number| {
             let stream = 2 * number + 1;
             [request(stream, "/prices"), frame(RST_STREAM, 0, stream, &CANCEL)].concat()
         })
         .await;
-        scene.assert_bystander_unharmed().await;
+        fixture.assert_bystander_unharmed().await;
     }
 
-    let requests = scene.origin.requests().len();
+    let requests = fixture.origin.requests().len();
     assert!(requests <= 2, "{requests} upstream requests");
-    assert_grown_by_less_than(&scene.gateway, before, 32);
+    assert_grown_by_less_than(&fixture.gateway, before, 32);
 }
 
 #[tokio::test]
 async fn floods_of_small_frames_are_bounded_read_or_unread() {
-    let mut scene = Scene::new("").await;
-    let before = resident(&scene.gateway);
+    let mut fixture = AttackFixture::new("").await;
+    let before = resident(&fixture.gateway);
     let open = [subscription("/prices"), Vec::new()].concat();
     let attacks: Vec<(&str, Vec<u8>)> = vec![
         ("settings", settings(&[(INITIAL_WINDOW_SIZE, 65_535)])),
@@ -74,26 +74,26 @@ async fn floods_of_small_frames_are_bounded_read_or_unread() {
         ("zero window update", frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 0])),
     ];
     for (what, piece) in &attacks {
-        let mut frames = Frames::connect(&client(&scene), &[]).await;
+        let mut frames = Frames::connect(&client(&fixture), &[]).await;
         // A request whose body never ends, so that there is a stream to send to.
         frames.send(&frame(HEADERS, END_HEADERS, 1, &open)).await;
         // Nothing is read: answers pile up, or back-pressure sets in.
         pour(&mut frames, 100, |_| piece.clone()).await;
-        scene.assert_bystander_unharmed().await;
-        assert_grown_by_less_than(&scene.gateway, before, 48);
+        fixture.assert_bystander_unharmed().await;
+        assert_grown_by_less_than(&fixture.gateway, before, 48);
         drop(frames);
-        assert!(scene.gateway.exit_status().is_none(), "{what}");
+        assert!(fixture.gateway.exit_status().is_none(), "{what}");
     }
 }
 
 #[tokio::test]
-async fn endless_and_swollen_header_blocks_are_refused_in_bounded_memory() {
-    let mut scene = Scene::new("").await;
-    let before = resident(&scene.gateway);
+async fn endless_and_oversized_header_blocks_are_refused_in_bounded_memory() {
+    let mut fixture = AttackFixture::new("").await;
+    let before = resident(&fixture.gateway);
 
     // CONTINUATION without end (CVE-2024-27316 and its kin): full ones and empty ones.
     for piece in [frame(CONTINUATION, 0, 1, &field("x-y", "zzzz").repeat(100)), frame(CONTINUATION, 0, 1, b"")] {
-        let mut frames = Frames::connect(&client(&scene), &[]).await;
+        let mut frames = Frames::connect(&client(&fixture), &[]).await;
         frames.send(&frame(HEADERS, END_STREAM, 1, &subscription("/prices"))).await;
         pour(&mut frames, 400, |_| piece.clone()).await;
         assert!(frames.end(DEADLINE).await.is_none_or(|error| error != 0));
@@ -116,7 +116,7 @@ async fn endless_and_swollen_header_blocks_are_refused_in_bounded_memory() {
         crumbs.extend(field("cookie", ""));
     }
     for block in [bomb, count, crumbs] {
-        let mut frames = Frames::connect(&client(&scene), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+        let mut frames = Frames::connect(&client(&fixture), &[(INITIAL_WINDOW_SIZE, 0)]).await;
         for stream in (1..200).step_by(2) {
             let end = block.len().min(16_000);
             frames
@@ -131,16 +131,16 @@ async fn endless_and_swollen_header_blocks_are_refused_in_bounded_memory() {
                 break;
             }
         }
-        scene.assert_bystander_unharmed().await;
-        assert_grown_by_less_than(&scene.gateway, before, 48);
+        fixture.assert_bystander_unharmed().await;
+        assert_grown_by_less_than(&fixture.gateway, before, 48);
     }
-    assert_eq!(scene.origin.requests().len(), 1);
+    assert_eq!(fixture.origin.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn no_more_streams_are_open_than_advertised() {
-    let mut scene = Scene::new("h2_streams = 5").await;
-    let mut frames = Frames::connect(&client(&scene), &[]).await;
+    let mut fixture = AttackFixture::new("h2_streams = 5").await;
+    let mut frames = Frames::connect(&client(&fixture), &[]).await;
     let advertised = frames.find(|frame| frame.kind == SETTINGS && frame.flags != ACK).await.expect("SETTINGS");
     let most = advertised.payload.chunks(6).find(|value| value[..2] == MAX_CONCURRENT_STREAMS.to_be_bytes());
     assert_eq!(most.map(|value| value[2..].to_vec()), Some(vec![0, 0, 0, 5]));
@@ -155,13 +155,13 @@ async fn no_more_streams_are_open_than_advertised() {
     let refused = frames.find(|frame| frame.stream == 11).await.expect("a refusal");
     assert_eq!((refused.kind, refused.payload[3]), (RST_STREAM, REFUSED_STREAM));
     assert!(frames.answers_ping().await);
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
 async fn a_refused_head_request_has_no_content() {
-    let mut scene = Scene::new("").await;
-    let mut frames = Frames::connect(&client(&scene), &[]).await;
+    let mut fixture = AttackFixture::new("").await;
+    let mut frames = Frames::connect(&client(&fixture), &[]).await;
     let asked = [(":method", "HEAD"), (":scheme", "http"), (":authority", "localhost"), (":path", "/nothing/here")];
     let block = asked.map(|(name, value)| field(name, value)).concat();
     frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block)).await;
@@ -169,11 +169,11 @@ async fn a_refused_head_request_has_no_content() {
     let answer = frames.find(|frame| frame.stream == 1).await.expect("an answer");
 
     assert_eq!((answer.kind, answer.flags & END_STREAM), (HEADERS, END_STREAM));
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn silence_at_each_stage_ends_the_connection() {
+async fn silence_at_each_stage_closes_the_connection() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let limits = "handshake_timeout = \"500ms\"\nheader_timeout = \"2s\"\nidle_timeout = \"2s\"";
@@ -194,27 +194,27 @@ async fn silence_at_each_stage_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_gives_no_sign_of_life_is_gone_and_one_that_does_stays() {
-    let mut scene = Scene::new("stall_timeout = \"500ms\"").await;
-    let mut silent = Frames::connect(&client(&scene), &[]).await;
-    let mut alive = Frames::connect(&client(&scene), &[]).await;
+async fn only_a_client_that_does_not_answer_pings_is_closed() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"500ms\"").await;
+    let mut silent = Frames::connect(&client(&fixture), &[]).await;
+    let mut alive = Frames::connect(&client(&fixture), &[]).await;
     for frames in [&mut silent, &mut alive] {
         frames.send(&request(1, "/prices")).await;
     }
-    wait_metric(&scene.gateway, "subscribers", &["h2"], 2.0).await;
+    wait_metric(&fixture.gateway, "subscribers", &["h2"], 2.0).await;
 
     for _ in 0..4 {
         let asked = alive.find(|frame| frame.kind == PING && frame.flags & ACK == 0).await.expect("still open");
         alive.send(&frame(PING, ACK, 0, &asked.payload)).await;
     }
 
-    wait_metric(&scene.gateway, "subscribers", &["h2"], 1.0).await;
+    wait_metric(&fixture.gateway, "subscribers", &["h2"], 1.0).await;
     assert!(alive.answers_ping().await, "the other one lives on");
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn the_preface_has_no_more_time_than_a_handshake() {
+async fn the_preface_must_arrive_within_the_handshake_timeout() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let limits = "handshake_timeout = \"500ms\"\nheader_timeout = \"50s\"\nidle_timeout = \"50s\"";
@@ -226,8 +226,8 @@ async fn the_preface_has_no_more_time_than_a_handshake() {
 }
 
 #[tokio::test]
-async fn malformed_requests_are_refused_alone_and_nothing_of_them_goes_upstream() {
-    let mut scene = Scene::new("").await;
+async fn malformed_requests_are_reset_alone_and_never_reach_the_upstream() {
+    let mut fixture = AttackFixture::new("").await;
     let pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", "/prices")];
     let block =
         |fields: &[(&str, &str)]| fields.iter().flat_map(|(name, value)| field(name, value)).collect::<Vec<u8>>();
@@ -276,7 +276,7 @@ async fn malformed_requests_are_refused_alone_and_nothing_of_them_goes_upstream(
     ];
 
     for block in &blocks {
-        let mut frames = Frames::connect(&client(&scene), &[]).await;
+        let mut frames = Frames::connect(&client(&fixture), &[]).await;
         frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, block)).await;
         // A reset, a GOAWAY and close, or a 4xx; the static table has 400 as entry 12 and 404 as entry 13.
         let answer = timeout(DEADLINE, frames.find(|frame| frame.stream == 1 || frame.kind == frames::GOAWAY)).await;
@@ -287,13 +287,13 @@ async fn malformed_requests_are_refused_alone_and_nothing_of_them_goes_upstream(
         }
     }
 
-    assert_eq!(scene.origin.requests().len(), 1, "{:?}", scene.origin.requests());
-    scene.assert_bystander_unharmed().await;
+    assert_eq!(fixture.origin.requests().len(), 1, "{:?}", fixture.origin.requests());
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
 async fn broken_frames_end_the_connection() {
-    let mut scene = Scene::new("").await;
+    let mut fixture = AttackFixture::new("").await;
     let mut too_large = frame(DATA, 0, 1, b"");
     too_large[..3].copy_from_slice(&[0xff, 0xff, 0xff]);
     let attacks = [
@@ -322,12 +322,12 @@ async fn broken_frames_end_the_connection() {
     ];
 
     for attack in attacks {
-        let mut frames = Frames::connect(&client(&scene), &[]).await;
+        let mut frames = Frames::connect(&client(&fixture), &[]).await;
         frames.send(&attack).await;
         let error = frames.end(DEADLINE).await;
         assert_ne!(error, Some(0), "{attack:?}");
     }
 
-    assert_eq!(scene.origin.requests().len(), 1);
-    scene.assert_bystander_unharmed().await;
+    assert_eq!(fixture.origin.requests().len(), 1);
+    fixture.assert_bystander_unharmed().await;
 }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use crate::support::attack_fixture::AttackFixture;
 use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_metric};
 use crate::support::frames::{
     DATA, END_STREAM, Frame, Frames, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, frame, request,
 };
 use crate::support::origin::{Emission, Origin};
-use crate::support::scene::Scene;
 use crate::support::setup::Setup;
 use crate::support::wait::DEADLINE;
 
@@ -17,23 +17,23 @@ use crate::support::wait::DEADLINE;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
 #[tokio::test]
-async fn streams_without_a_window_are_bounded_and_cut() {
-    let mut scene = Scene::new("stall_timeout = \"1s\"").await;
-    let before = resident(&scene.gateway);
-    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+async fn streams_without_a_window_are_bounded_and_cut_off() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"1s\"").await;
+    let before = resident(&fixture.gateway);
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[(INITIAL_WINDOW_SIZE, 0)]).await;
     for number in 0..200 {
         frames.send(&request(2 * number + 1, "/prices")).await;
     }
-    scene.origin.wait_open(2).await;
+    fixture.origin.wait_open(2).await;
 
     for number in 0..50 {
-        scene.origin.emit(Emission::event(&number.to_string(), "big", &"d".repeat(64 * 1024)));
+        fixture.origin.emit(Emission::event(&number.to_string(), "big", &"d".repeat(64 * 1024)));
     }
 
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 
     // The window opens never, and the connection is alive all the while.
-    let counted = wait_metric(&scene.gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 200.0);
+    let counted = wait_metric(&fixture.gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 200.0);
     let pinging = async {
         while frames.answers_ping().await {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -43,17 +43,17 @@ async fn streams_without_a_window_are_bounded_and_cut() {
         () = counted => {}
         () = pinging => panic!("the connection was closed, not its streams"),
     }
-    assert_grown_by_less_than(&scene.gateway, before, 48);
-    assert_eq!(metric(&scene.gateway, "subscribers", &["h2"]).await, 0.0);
-    scene.assert_bystander_unharmed().await;
+    assert_grown_by_less_than(&fixture.gateway, before, 48);
+    assert_eq!(metric(&fixture.gateway, "subscribers", &["h2"]).await, 0.0);
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_not_taken_is_reset_in_time() {
-    let mut scene = Scene::new("stall_timeout = \"500ms\"").await;
+async fn an_unread_refusal_is_reset_after_the_stall_timeout() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"500ms\"").await;
     for window in [0, 10] {
         let mut frames =
-            Frames::connect(&Client::http2(scene.gateway.address()), &[(INITIAL_WINDOW_SIZE, window)]).await;
+            Frames::connect(&Client::http2(fixture.gateway.address()), &[(INITIAL_WINDOW_SIZE, window)]).await;
         frames.send(&request(1, "/nothing/here")).await;
 
         let refused = frames.find(|frame| frame.kind == HEADERS && frame.stream == 1).await;
@@ -62,13 +62,13 @@ async fn a_refusal_that_is_not_taken_is_reset_in_time() {
         assert!(refused.is_some() && reset.is_some());
         assert!(frames.answers_ping().await, "the connection lives on");
     }
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn what_is_taken_in_the_smallest_bites_comes_whole() {
-    let mut scene = Scene::new("stall_timeout = \"5s\"").await;
-    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+async fn a_body_read_in_one_byte_windows_arrives_whole() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"5s\"").await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[(INITIAL_WINDOW_SIZE, 0)]).await;
     frames.send(&request(1, "/nothing/here")).await;
     frames.find(|frame| frame.kind == HEADERS && frame.stream == 1).await.expect("a head");
 
@@ -85,30 +85,30 @@ async fn what_is_taken_in_the_smallest_bites_comes_whole() {
 
     let problem: serde_json::Value = serde_json::from_slice(&content).unwrap();
     assert_eq!(problem["status"], 404);
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_connection_whose_own_window_stays_shut_is_closed_and_no_other() {
-    let mut scene = Scene::new("stall_timeout = \"500ms\"").await;
-    let mut shut = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
-    let mut open = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+async fn only_a_connection_whose_own_window_stays_closed_is_closed() {
+    let mut fixture = AttackFixture::new("stall_timeout = \"500ms\"").await;
+    let mut shut = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
+    let mut open = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     shut.send(&request(1, "/prices")).await;
     // As if the client read all of it, and nothing of its one stream.
     open.send(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await;
     open.send(&request(1, "/prices")).await;
-    scene.origin.wait_open(2).await;
+    fixture.origin.wait_open(2).await;
 
     for number in 0..2 {
-        scene.origin.emit(Emission::event(&number.to_string(), "big", &"d".repeat(64 * 1024)));
+        fixture.origin.emit(Emission::event(&number.to_string(), "big", &"d".repeat(64 * 1024)));
     }
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 
     assert!(open.find(|frame| frame.kind == RST_STREAM && frame.stream == 1).await.is_some());
     assert!(open.answers_ping().await, "only its stream was stalled");
     shut.end(DEADLINE).await;
-    wait_metric(&scene.gateway, "rejections_total", &["reason=\"connection_window\""], 1.0).await;
-    scene.assert_bystander_unharmed().await;
+    wait_metric(&fixture.gateway, "rejections_total", &["reason=\"connection_window\""], 1.0).await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 /// Makes requests on these streams and resets each when its head has come; false when the connection ends before.
@@ -127,9 +127,9 @@ async fn take_back(frames: &mut Frames, streams: impl Iterator<Item = u32>) -> b
 }
 
 #[tokio::test]
-async fn who_takes_back_more_requests_than_it_may_is_asked_to_leave() {
-    let mut scene = Scene::new("resets_per_connection = 10").await;
-    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+async fn a_client_over_its_resets_gets_goaway() {
+    let mut fixture = AttackFixture::new("resets_per_connection = 10").await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     frames.send(&request(1, "/prices")).await;
 
     assert!(take_back(&mut frames, (3..).step_by(2).take(11)).await);
@@ -137,25 +137,25 @@ async fn who_takes_back_more_requests_than_it_may_is_asked_to_leave() {
     let goaway = frames.find(|frame| frame.kind == GOAWAY).await.expect("it is asked to leave");
     assert_eq!(goaway.payload[4..8], [0; 4], "no error");
     assert!(frames.answers_ping().await);
-    wait_metric(&scene.gateway, "rejections_total", &["reason=\"resets_per_connection\""], 1.0).await;
-    scene.origin.emit(Emission::event("1", "tick", "still here"));
+    wait_metric(&fixture.gateway, "rejections_total", &["reason=\"resets_per_connection\""], 1.0).await;
+    fixture.origin.emit(Emission::event("1", "tick", "still here"));
     let event = |frame: &Frame| frame.kind == DATA && frame.payload.ends_with(b"data: still here\n\n");
     assert!(frames.find(event).await.is_some_and(|frame| frame.stream == 1), "what it has goes on");
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn who_goes_on_taking_back_requests_is_left() {
-    let mut scene = Scene::new("resets_per_connection = 10").await;
-    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+async fn a_client_that_continues_to_reset_is_closed() {
+    let mut fixture = AttackFixture::new("resets_per_connection = 10").await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
 
     assert!(!take_back(&mut frames, (1..).step_by(2).take(1000)).await);
 
-    scene.assert_bystander_unharmed().await;
+    fixture.assert_bystander_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_takes_back_as_many_requests_as_its_clients_do() {
+async fn a_trusted_proxy_may_reset_any_number_of_requests() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).limits("resets_per_connection = 10");
     let gateway = setup.listener("trusted_proxies = [\"127.0.0.0/8\"]").start().await;

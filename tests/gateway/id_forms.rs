@@ -107,7 +107,7 @@ async fn start() -> (Origin, Rillgate) {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_with_its_id_in_any_form_loses_nothing_untold() {
+async fn a_returning_client_loses_nothing_silently_with_any_form_of_id() {
     for form in forms() {
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let (origin, gateway) = start().await;
@@ -136,7 +136,7 @@ async fn a_client_that_comes_back_with_its_id_in_any_form_loses_nothing_untold()
 }
 
 #[tokio::test]
-async fn a_gateway_that_comes_back_to_its_upstream_with_an_id_in_any_form_loses_nothing_untold() {
+async fn a_reconnecting_gateway_loses_nothing_silently_with_any_form_of_id() {
     for form in forms() {
         let (origin, gateway) = start().await;
         let clients = [Client::http1(gateway.address()), Client::http2(gateway.address())];

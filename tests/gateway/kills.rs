@@ -106,7 +106,7 @@ async fn a_producer_that_dies_again_and_again_loses_no_event() {
 }
 
 #[tokio::test]
-async fn a_producer_killed_before_it_says_anything_is_not_hammered_and_comes_back() {
+async fn a_producer_killed_before_its_first_byte_is_retried_with_backoff() {
     const KILLS: usize = 20;
     for silent in [Answer::stream().then_cut(How::Fin), Answer::raw("").then_cut(How::Reset), Answer::status(503)] {
         let origin = Origin::start_with(move |request| match request.number {
@@ -133,7 +133,7 @@ async fn a_producer_killed_before_it_says_anything_is_not_hammered_and_comes_bac
 }
 
 #[tokio::test]
-async fn a_producer_that_replays_everything_is_not_heard_twice() {
+async fn a_full_replay_after_a_reconnect_is_deduplicated() {
     let origin = Origin::start_with(|request| {
         let known = 5 + 2 * request.number;
         (1..=known).fold(Answer::stream(), |answer, number| answer.then(event(number)))
@@ -158,7 +158,7 @@ async fn a_producer_that_replays_everything_is_not_heard_twice() {
 }
 
 #[tokio::test]
-async fn a_producer_that_comes_back_without_what_was_there_is_a_gap() {
+async fn a_producer_that_lost_its_history_is_a_gap() {
     for verdict in ["off", "comment", "gap", "event"] {
         let origin = Origin::start().await;
         let route = format!("[routes.replay]\nverdict = \"{verdict}\"");

@@ -35,7 +35,7 @@ async fn answers(gateway: &Rillgate, target: &str, header: Option<&[u8]>) -> Vec
 }
 
 #[tokio::test]
-async fn an_id_is_found_in_whatever_bytes_it_comes_back() {
+async fn an_id_is_found_in_every_encoding_that_clients_send() {
     let long = "x".repeat(7000);
     for (id, header, parameter) in [
         (" 42", &b"42"[..], "42"),
@@ -66,7 +66,7 @@ async fn an_id_is_found_in_whatever_bytes_it_comes_back() {
 }
 
 #[tokio::test]
-async fn an_id_too_long_for_any_header_is_told_whole_also_to_a_client_that_takes_little_at_a_time() {
+async fn an_id_longer_than_a_header_is_sent_whole_to_a_slow_reader() {
     let long = "x".repeat(300_000);
     for form in ["comment", "event"] {
         let route = format!("[routes.replay]\nverdict = \"{form}\"");
@@ -93,7 +93,7 @@ async fn an_id_too_long_for_any_header_is_told_whole_also_to_a_client_that_takes
 }
 
 #[tokio::test]
-async fn what_cannot_be_an_id_is_a_gap_and_never_no_id() {
+async fn an_impossible_id_is_a_gap_and_not_ignored() {
     for (start, follow) in [("live", true), ("oldest", true), ("live", false)] {
         let (_origin, gateway, _keeper) = after(" 1", &format!("[routes.replay]\nstart = \"{start}\"")).await;
         let long = "x".repeat(7000);
@@ -113,7 +113,7 @@ async fn what_cannot_be_an_id_is_a_gap_and_never_no_id() {
 }
 
 #[tokio::test]
-async fn ids_that_differ_in_outer_spaces_alone_are_one_place_and_nothing_is_left_out() {
+async fn ids_that_differ_only_in_outer_spaces_lose_nothing() {
     let (origin, gateway, mut keeper) = after(" 7 ", "").await;
     origin.emit("id: 7\ndata: again\n\n");
     keeper.next_events(1).await;
@@ -126,7 +126,7 @@ async fn ids_that_differ_in_outer_spaces_alone_are_one_place_and_nothing_is_left
 }
 
 #[tokio::test]
-async fn the_last_of_several_fields_or_parameters_counts() {
+async fn the_last_of_several_headers_or_parameters_counts() {
     let (_origin, gateway, _keeper) = after(" 1", "").await;
 
     for target in
@@ -143,7 +143,7 @@ async fn the_last_of_several_fields_or_parameters_counts() {
 }
 
 #[tokio::test]
-async fn a_real_client_misses_nothing_whatever_its_ids_are() {
+async fn a_real_client_misses_nothing_with_any_ids() {
     let authority = Authority::new();
     for client in [&EVENTSOURCE, &FETCH_EVENT_SOURCE] {
         // Both send an id as Latin-1, and cannot send other characters at all.

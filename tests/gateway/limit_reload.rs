@@ -48,86 +48,87 @@ impl Tightened {
 }
 
 #[tokio::test]
-async fn fewer_subscribers_and_streams() {
+async fn lowered_subscribers_and_streams_apply_after_a_reload() {
     for (limits, path, reason) in [("subscribers = 2", "/one", "subscribers"), ("streams = 2", "/three", "streams")] {
-        let mut scene = Tightened::to(limits).await;
+        let mut fixture = Tightened::to(limits).await;
 
-        let mut refused = scene.client().subscribe(path, &[]).await;
+        let mut refused = fixture.client().subscribe(path, &[]).await;
 
         assert_eq!(refused.status, 503, "{limits}");
         assert!(refused.text().await.contains(&format!("\"reason\":\"{reason}\"")));
-        scene.assert_readers_unharmed().await;
+        fixture.assert_readers_unharmed().await;
     }
 }
 
 #[tokio::test]
-async fn fewer_connections_of_one_address_and_in_all() {
-    let mut scene = Tightened::to("connections_per_ip = 2").await;
-    assert_eq!(scene.client().subscribe("/one", &[]).await.status, 429);
+async fn lowered_connection_limits_apply_after_a_reload() {
+    let mut fixture = Tightened::to("connections_per_ip = 2").await;
+    assert_eq!(fixture.client().subscribe("/one", &[]).await.status, 429);
     let other: IpAddr = "127.0.0.9".parse().unwrap();
-    assert_eq!(scene.client().coming_from(other).subscribe("/one", &[]).await.status, 200);
-    scene.assert_readers_unharmed().await;
+    assert_eq!(fixture.client().coming_from(other).subscribe("/one", &[]).await.status, 200);
+    fixture.assert_readers_unharmed().await;
 
-    let mut scene = Tightened::to("connections = 2").await;
-    let refused = Raw::exchange(&scene.client(), b"GET /one HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut fixture = Tightened::to("connections = 2").await;
+    let refused = Raw::exchange(&fixture.client(), b"GET /one HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(refused, "");
-    scene.assert_readers_unharmed().await;
+    fixture.assert_readers_unharmed().await;
 }
 
 #[tokio::test]
-async fn smaller_heads() {
+async fn lowered_header_limits_apply_to_new_connections() {
     let padding = "x".repeat(10 * 1024);
     let many: String = (0..20).map(|number| format!("x-{number}: y\r\n")).collect();
     for (limits, fields) in [("header_bytes = \"8KiB\"", format!("x: {padding}\r\n")), ("headers = 8", many)] {
-        let mut scene = Tightened::to(limits).await;
+        let mut fixture = Tightened::to(limits).await;
         let request = format!("HEAD /one HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}\r\n");
 
-        let refused = Raw::exchange(&scene.client(), request.as_bytes()).await;
+        let refused = Raw::exchange(&fixture.client(), request.as_bytes()).await;
 
         assert_eq!(status(&refused), 431, "{limits}: {refused}");
-        scene.assert_readers_unharmed().await;
+        fixture.assert_readers_unharmed().await;
     }
 }
 
 #[tokio::test]
-async fn less_patience() {
+async fn lowered_timeouts_apply_to_new_connections() {
     for (limits, sent) in [
         ("idle_timeout = \"200ms\"", "HEAD /one HTTP/1.1\r\nhost: localhost\r\n\r\n"),
         ("header_timeout = \"200ms\"", "HEAD /one HTTP/1.1\r\nhost:"),
     ] {
-        let mut scene = Tightened::to(limits).await;
-        let mut raw = Raw::dial(&scene.client()).await;
+        let mut fixture = Tightened::to(limits).await;
+        let mut raw = Raw::dial(&fixture.client()).await;
 
         raw.send(sent.as_bytes()).await;
 
         // By default it would be a minute, and ten seconds.
         assert!(raw.is_closed_within(std::time::Duration::from_secs(8)).await, "{limits}");
-        scene.assert_readers_unharmed().await;
+        fixture.assert_readers_unharmed().await;
     }
 }
 
 #[tokio::test]
-async fn a_client_that_stalls_is_cut_off_sooner() {
-    let mut scene = Tightened::to("stall_timeout = \"300ms\"").await;
-    let _stalled = Client::http2(scene.gateway.address()).window(1).subscribe("/one", &[]).await;
+async fn a_lowered_stall_timeout_applies_to_new_subscriptions() {
+    let mut fixture = Tightened::to("stall_timeout = \"300ms\"").await;
+    let _stalled = Client::http2(fixture.gateway.address()).window(1).subscribe("/one", &[]).await;
 
     for number in 0..100 {
-        scene.origin.emit(Emission::event(&number.to_string(), "", &"x".repeat(1000)));
+        fixture.origin.emit(Emission::event(&number.to_string(), "", &"x".repeat(1000)));
     }
-    for reader in &mut scene.readers {
+    for reader in &mut fixture.readers {
         reader.next_events(100).await;
     }
 
     let labels = ["reason=\"stalled\""];
-    eventually(DEADLINE, || async { metric(&scene.gateway, "subscriptions_ended_total", &labels).await == 1.0 }).await;
-    scene.assert_readers_unharmed().await;
+    eventually(DEADLINE, || async { metric(&fixture.gateway, "subscriptions_ended_total", &labels).await == 1.0 })
+        .await;
+    fixture.assert_readers_unharmed().await;
 }
 
 #[tokio::test]
-async fn fewer_requests_on_a_new_http2_connection() {
-    let scene = Tightened::to("h2_streams = 2").await;
+async fn lowered_h2_streams_apply_to_new_connections() {
+    let fixture = Tightened::to("h2_streams = 2").await;
 
-    let mut frames = Frames::connect(&Client::http2(scene.gateway.address()), &[]).await;
+    let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     let advertised = frames.find(|frame| frame.kind == SETTINGS && frame.flags != ACK).await.expect("SETTINGS");
 
     let two = [&MAX_CONCURRENT_STREAMS.to_be_bytes()[..], &[0, 0, 0, 2]].concat();

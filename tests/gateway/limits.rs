@@ -12,7 +12,7 @@ use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn a_connection_too_many_is_closed_and_leaving_makes_room() {
+async fn a_connection_over_the_limit_is_closed_until_one_leaves() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).limits("connections = 2").start().await;
     let client = Client::http1(gateway.address());
@@ -29,7 +29,7 @@ async fn a_connection_too_many_is_closed_and_leaving_makes_room() {
 }
 
 #[tokio::test]
-async fn an_address_with_too_many_connections_is_told_so_and_others_are_served() {
+async fn an_address_over_its_connections_gets_429_and_others_are_served() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).limits("connections_per_ip = 2").start().await;
     let elsewhere: IpAddr = "127.0.0.2".parse().unwrap();
@@ -54,7 +54,7 @@ async fn an_address_with_too_many_connections_is_told_so_and_others_are_served()
 }
 
 #[tokio::test]
-async fn a_subscriber_too_many_is_asked_to_come_back() {
+async fn a_subscriber_over_the_limit_gets_503_with_retry_after() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).limits("subscribers = 2").start().await;
 
@@ -76,7 +76,7 @@ async fn a_subscriber_too_many_is_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_stream_too_many_is_refused_while_open_ones_take_more_readers() {
+async fn a_stream_over_the_limit_is_refused_while_open_ones_admit_readers() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).limits("streams = 2").delivery("linger = \"100ms\"").start().await;
     let client = Client::http2(gateway.address());
@@ -94,7 +94,7 @@ async fn a_stream_too_many_is_refused_while_open_ones_take_more_readers() {
 }
 
 #[tokio::test]
-async fn concurrent_requests_of_a_connection_are_limited_as_advertised() {
+async fn concurrent_streams_are_limited_as_advertised() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).limits("h2_streams = 2").start().await;
     let client = Client::http2(gateway.address());
@@ -115,7 +115,7 @@ async fn concurrent_requests_of_a_connection_are_limited_as_advertised() {
 }
 
 #[tokio::test]
-async fn a_soft_refusal_is_a_short_stream_that_an_event_source_comes_back_from() {
+async fn a_soft_refusal_is_a_short_stream_with_a_retry() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).limits("subscribers = 1").route("soft_refusal = true").start().await;
 
@@ -138,7 +138,7 @@ async fn a_soft_refusal_is_a_short_stream_that_an_event_source_comes_back_from()
 }
 
 #[tokio::test]
-async fn a_soft_refusal_spreads_the_return_above_what_the_upstream_asks_for() {
+async fn a_soft_refusal_jitters_above_the_upstreams_retry_after() {
     let origin = Origin::start_with(|_| Answer::status(429).header("retry-after", "7")).await;
     let gateway = Setup::for_origin(&origin.url()).route("soft_refusal = true").start().await;
     let client = Client::http1(gateway.address());
@@ -156,7 +156,7 @@ async fn a_soft_refusal_spreads_the_return_above_what_the_upstream_asks_for() {
 }
 
 #[tokio::test]
-async fn the_most_specific_range_of_accept_decides() {
+async fn the_most_specific_accept_range_decides() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
     let client = Client::http1(gateway.address());

@@ -10,7 +10,7 @@ use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn logs_stay_within_limits_memory_and_leave_nobody_shut_out() {
+async fn logs_stay_within_limits_memory_and_clients_are_admitted() {
     let history = format!("data: {}\n\n", "x".repeat(8_000)).repeat(500);
     let origin = Origin::start_with(move |_| Answer::stream().then(history.clone())).await;
     let setup = Setup::for_origin(&origin.url()).limits("memory = \"64MiB\"").delivery("linger = \"100ms\"");

@@ -7,7 +7,7 @@ use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn each_subscription_and_each_refusal_has_an_access_line() {
+async fn every_subscription_and_refusal_has_an_access_line() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
 
@@ -38,7 +38,7 @@ async fn each_subscription_and_each_refusal_has_an_access_line() {
 }
 
 #[tokio::test]
-async fn only_a_trusted_proxy_says_who_the_client_is() {
+async fn only_a_trusted_proxy_may_forward_a_client_address() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
     let proxy = Client::http1(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
@@ -53,7 +53,7 @@ async fn only_a_trusted_proxy_says_who_the_client_is() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_forwarded_address_is_limited_for_itself() {
+async fn forwarded_addresses_are_limited_separately() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url())
         .listener("trusted_proxies = [\"127.0.0.2/32\", \"10.0.0.0/8\"]")
@@ -150,7 +150,7 @@ async fn a_lagging_client_of_a_latest_route_gets_the_newest_event_of_each_type()
 }
 
 #[tokio::test]
-async fn a_reload_opens_what_is_to_be_always_open_and_lets_go_of_what_is_not() {
+async fn a_reload_opens_and_releases_always_open_streams() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let always = setup.clone().after(

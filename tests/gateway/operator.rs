@@ -33,7 +33,7 @@ async fn put(gateway: &Rillgate, path: &str, headers: &str, body: &str) -> (u16,
 }
 
 #[tokio::test]
-async fn a_stream_is_shown_with_the_clients_that_are_furthest_behind() {
+async fn a_stream_page_lists_the_slowest_clients() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).route("share = { query = [\"depth\"] }");
     let gateway = setup.listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
@@ -77,7 +77,7 @@ async fn a_stream_is_shown_with_the_clients_that_are_furthest_behind() {
 }
 
 #[tokio::test]
-async fn a_tap_shows_a_stream_and_neither_opens_it_nor_keeps_it_open() {
+async fn a_tap_neither_opens_a_stream_nor_keeps_it_open() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).delivery("linger = \"100ms\"").start().await;
     let operator = Client::http1(gateway.admin());
@@ -149,7 +149,7 @@ async fn the_running_configuration_is_shown_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn what_only_a_restart_changes_is_shown_as_it_runs() {
+async fn config_shows_the_running_value_of_restart_only_keys() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let gateway = setup.start().await;
@@ -191,7 +191,7 @@ async fn the_logs_filter_is_changed_while_the_gateway_runs() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_the_ports_own_is_refused_until_it_is_configured() {
+async fn a_foreign_host_name_is_refused_unless_configured() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let ask = async |gateway: &Rillgate, host: &str| {

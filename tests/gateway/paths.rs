@@ -26,7 +26,7 @@ fn asked(origin: &Origin) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_of_a_path_is_compared_and_asked_for() {
+async fn a_trailing_slash_is_significant_and_sent_upstream() {
     let origin = Origin::start().await;
     let routes = ["path = \"/events/\"", "path = \"/other\"\nupstream_path = \"/feed/\"", "path = \"/{topic}/feed/\""];
     let gateway = gateway(&format!("{}/base/", origin.url()), &routes).await;
@@ -45,7 +45,7 @@ async fn a_slash_at_the_end_of_a_path_is_compared_and_asked_for() {
 }
 
 #[tokio::test]
-async fn a_base_url_with_a_slash_at_its_end_and_the_root_are_one_slash() {
+async fn a_base_url_with_a_trailing_slash_adds_no_second_slash() {
     let origin = Origin::start().await;
     let gateway = gateway(&format!("{}/events/", origin.url()), &["path = \"/events\"\nupstream_path = \"/\""]).await;
 
@@ -55,7 +55,7 @@ async fn a_base_url_with_a_slash_at_its_end_and_the_root_are_one_slash() {
 }
 
 #[tokio::test]
-async fn spellings_of_one_capture_are_one_stream_in_one_form() {
+async fn spellings_of_one_capture_share_one_canonical_stream() {
     let origin = Origin::start().await;
     let gateway = gateway(&origin.url(), &["path = \"/s/{name}\""]).await;
     let mut open = Vec::new();
@@ -80,7 +80,7 @@ async fn spellings_of_one_capture_are_one_stream_in_one_form() {
 }
 
 #[tokio::test]
-async fn what_a_capture_does_not_take_is_said_and_never_asked_for() {
+async fn a_character_that_no_capture_takes_is_named_and_never_sent_upstream() {
     let origin = Origin::start().await;
     let gateway = gateway(&origin.url(), &["path = \"/s/{name}\"", "path = \"/{any}/{name}/x\""]).await;
     let long = format!("/s/{}", "x".repeat(1025));
@@ -117,7 +117,7 @@ async fn what_a_capture_does_not_take_is_said_and_never_asked_for() {
 }
 
 #[tokio::test]
-async fn queries_of_urls_and_upstream_paths_are_joined_and_captures_encoded() {
+async fn queries_of_urls_and_upstream_path_are_joined_and_encoded() {
     let origin = Origin::start().await;
     let routes = [
         "path = \"/{venue}/{symbol}\"\nupstream_path = \"/feed/{symbol}?venue={venue}&mode=full\"\nshare.query = [\"q\"]",

@@ -37,7 +37,7 @@ async fn thinking(route: &str, target: &str, headers: &[(&str, &str)]) -> (Origi
 }
 
 #[tokio::test]
-async fn an_upstream_that_thinks_is_asked_once_and_its_clients_are_answered_meanwhile() {
+async fn a_slow_upstream_is_requested_once_while_its_clients_get_heads() {
     for form in ["off", "comment", "gap", "event"] {
         let route = format!("[routes.replay]\nverdict = \"{form}\"\n{SOON}");
         let (origin, _gateway, mut clients) = thinking(&route, "/a", &[]).await;
@@ -57,7 +57,7 @@ async fn an_upstream_that_thinks_is_asked_once_and_its_clients_are_answered_mean
 }
 
 #[tokio::test]
-async fn a_place_that_is_not_known_in_time_is_told_in_band() {
+async fn a_pending_verdict_follows_in_the_stream() {
     for form in ["off", "comment", "gap", "event"] {
         let route = format!("[routes.replay]\nverdict = \"{form}\"\n{SOON}");
         let (origin, _gateway, mut clients) = thinking(&route, "/a", &[("last-event-id", "7")]).await;
@@ -74,7 +74,7 @@ async fn a_place_that_is_not_known_in_time_is_told_in_band() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_the_head_is_an_event_and_an_end_and_the_next_request_s_status() {
+async fn a_refusal_after_the_head_is_an_error_event_and_the_next_status() {
     let (origin, gateway, clients) = thinking(SOON, "/a", &[("last-event-id", "7")]).await;
 
     origin.emit(NOT_FOUND);
@@ -93,7 +93,7 @@ async fn a_refusal_after_the_head_is_an_event_and_an_end_and_the_next_request_s_
 }
 
 #[tokio::test]
-async fn a_stream_that_turns_out_to_be_complete_ends_cleanly_and_is_204_from_then_on() {
+async fn a_stream_found_complete_after_the_head_ends_cleanly_then_204() {
     for answer in ["HTTP/1.1 204 No Content\r\n\r\n", HEAD] {
         let (origin, gateway, clients) = thinking(&format!("on_end = \"complete\"\n{SOON}"), "/a", &[]).await;
 
@@ -109,7 +109,7 @@ async fn a_stream_that_turns_out_to_be_complete_ends_cleanly_and_is_204_from_the
 }
 
 #[tokio::test]
-async fn a_limit_counts_from_the_place_that_was_found_late() {
+async fn a_limit_counts_from_the_position_found_after_the_head() {
     let (origin, _gateway, clients) = thinking(SOON, "/a?limit=2", &[]).await;
 
     origin.emit(format!("{HEAD}data: 1\n\ndata: 2\n\ndata: 3\n\n"));
@@ -121,7 +121,7 @@ async fn a_limit_counts_from_the_place_that_was_found_late() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_1_0_is_answered_meanwhile_too() {
+async fn an_http_1_0_client_gets_its_head_in_time() {
     let origin = Origin::start_with(|_| Answer::waiting()).await;
     let gateway = Rillgate::start(&plain(&origin.url(), SOON)).await;
     let mut raw = Raw::dial(&Client::http1(gateway.address())).await;
@@ -135,7 +135,7 @@ async fn a_client_of_http_1_0_is_answered_meanwhile_too() {
 }
 
 #[tokio::test]
-async fn a_finite_read_and_a_route_that_refuses_wait_for_the_outcome() {
+async fn finite_reads_and_refusing_routes_wait_for_the_outcome() {
     let refuse = format!("{SOON}\nwhen_down = \"refuse\"");
     for (route, target) in
         [(SOON, "/a?follow=false"), (refuse.as_str(), "/a"), ("[routes.delivery]\nanswer_within = \"0s\"", "/a")]
@@ -160,7 +160,7 @@ async fn a_finite_read_and_a_route_that_refuses_wait_for_the_outcome() {
 }
 
 #[tokio::test]
-async fn a_history_that_takes_too_long_is_waited_for_behind_the_head() {
+async fn a_slow_history_is_awaited_after_the_head() {
     let origin = Origin::start().await;
     let route = format!("[routes.replay]\nread_through = true\n{SOON}");
     let config = plain(&origin.url(), &route).replace("backoff =", "open_timeout = \"1s\"\nbackoff =");

@@ -159,37 +159,37 @@ pub const TOKENS: Facts = Facts {
 pub const ALL: [&Facts; 9] = [&EXPRESS, &FASTAPI, &FLASK, &GUNICORN, &WAITRESS, &RAW_SOCKET, &AXUM, &NGINX, &TOKENS];
 
 #[tokio::test]
-async fn express_is_passed_on_as_it_is_and_resumed() {
+async fn express_is_passed_through_unchanged_and_resumed() {
     conforms(&EXPRESS).await;
 }
 
 #[tokio::test]
-async fn fastapi_with_sse_starlette_is_passed_on_as_it_is_and_resumed() {
+async fn fastapi_with_sse_starlette_is_passed_through_unchanged_and_resumed() {
     conforms(&FASTAPI).await;
 }
 
 #[tokio::test]
-async fn axum_is_passed_on_as_it_is_and_resumed() {
+async fn axum_is_passed_through_unchanged_and_resumed() {
     conforms(&AXUM).await;
 }
 
 #[tokio::test]
-async fn flask_is_passed_on_as_it_is_and_its_clients_get_ids() {
+async fn flask_is_passed_through_unchanged_and_its_clients_get_ids() {
     conforms(&FLASK).await;
 }
 
 #[tokio::test]
-async fn flask_on_gunicorn_is_passed_on_as_it_is_and_its_clients_get_ids() {
+async fn flask_on_gunicorn_is_passed_through_unchanged_and_its_clients_get_ids() {
     conforms(&GUNICORN).await;
 }
 
 #[tokio::test]
-async fn flask_on_waitress_is_passed_on_as_it_is_and_its_clients_get_ids() {
+async fn flask_on_waitress_is_passed_through_unchanged_and_its_clients_get_ids() {
     conforms(&WAITRESS).await;
 }
 
 #[tokio::test]
-async fn a_bare_socket_is_passed_on_as_it_is_and_its_clients_get_ids() {
+async fn a_bare_socket_is_passed_through_unchanged_and_its_clients_get_ids() {
     conforms(&RAW_SOCKET).await;
 }
 

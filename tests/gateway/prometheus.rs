@@ -27,7 +27,7 @@ struct Seen {
 }
 
 #[test]
-fn configuration_and_rules_are_without_fault_and_each_alert_does_as_its_tests_say() {
+fn promtool_accepts_the_configuration_the_rules_and_their_tests() {
     promtool(&["check", "config", "prometheus.yml"], "");
     promtool(&["check", "rules", "recording.yml", "alerts.yml"], "");
     promtool(&["test", "rules", "alerts.test.yml"], "");

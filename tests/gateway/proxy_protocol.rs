@@ -54,7 +54,7 @@ impl Haproxy {
 }
 
 #[tokio::test]
-async fn clients_behind_haproxy_are_known_and_counted_by_their_own_addresses() {
+async fn clients_behind_haproxy_are_counted_by_their_own_addresses() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url())
@@ -114,7 +114,7 @@ async fn send_by(client: &Client, bytes: &[u8], size: usize) -> Raw {
 }
 
 #[tokio::test]
-async fn a_header_in_any_split_is_read_and_nothing_behind_it() {
+async fn a_proxy_header_is_read_exactly_in_every_split() {
     let (_origin, gateway) = plain("").await;
     let client = Client::http1(gateway.address());
     let ipv4 = [192, 0, 2, 4, 192, 0, 2, 200, 0xdc, 0x04, 1, 0xbb];
@@ -145,7 +145,7 @@ async fn a_header_in_any_split_is_read_and_nothing_behind_it() {
 }
 
 #[tokio::test]
-async fn what_is_no_header_is_closed_without_an_answer() {
+async fn a_connection_without_a_valid_proxy_header_is_closed_silently() {
     let (origin, gateway) = plain("handshake_timeout = \"1s\"").await;
     let client = Client::http1(gateway.address());
     let header = b"PROXY TCP4 192.0.2.3 192.0.2.200 56324 443\r\n";
@@ -187,7 +187,7 @@ async fn what_is_no_header_is_closed_without_an_answer() {
 }
 
 #[tokio::test]
-async fn only_trusted_proxies_may_say_who_the_client_is() {
+async fn only_trusted_proxies_may_send_a_proxy_header() {
     let (origin, gateway) = plain("").await;
     let stranger = Client::http1(gateway.address()).coming_from("127.0.0.9".parse().unwrap());
 
@@ -200,7 +200,7 @@ async fn only_trusted_proxies_may_say_who_the_client_is() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_of_itself_behind_a_proxy_is_not_believed() {
+async fn forwarded_headers_of_a_client_behind_a_proxy_are_ignored() {
     let (_origin, gateway) = plain("").await;
     let client = Client::http1(gateway.address());
     let request = b"GET /prices?follow=false HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\

@@ -110,7 +110,7 @@ async fn clients_with_the_same_id_share_one_request() {
 }
 
 #[tokio::test]
-async fn an_evicted_id_is_caught_up_from_a_producer_that_resumes_or_says_everything() {
+async fn an_evicted_id_is_read_through_from_a_producer_with_a_history() {
     for begins in [34, 1] {
         let (origin, gateway) = evicted("", move |_| Answer::stream().then(events(begins..=40))).await;
 
@@ -132,7 +132,7 @@ async fn an_evicted_id_is_caught_up_from_a_producer_that_resumes_or_says_everyth
 }
 
 #[tokio::test]
-async fn who_cannot_be_caught_up_gets_the_ordinary_gap() {
+async fn a_failed_read_through_is_an_ordinary_gap() {
     type Script = fn(&Request) -> Answer;
     let cases: [(&str, &str, Script); 9] = [
         ("", "unproved", |_| Answer::stream().then(events(38..=40))),
@@ -159,7 +159,7 @@ async fn who_cannot_be_caught_up_gets_the_ordinary_gap() {
 }
 
 #[tokio::test]
-async fn only_so_many_are_caught_up_at_a_time() {
+async fn concurrent_read_throughs_are_bounded() {
     let lines = "read_through_limit.concurrent = 2";
     let (origin, gateway) = evicted(lines, |_| Answer::silence()).await;
     let client = Client::http1(gateway.address());
@@ -180,7 +180,7 @@ async fn only_so_many_are_caught_up_at_a_time() {
 }
 
 #[tokio::test]
-async fn the_extra_request_is_the_streams_own_but_for_the_id() {
+async fn the_read_through_request_differs_only_in_its_id() {
     let origin = Origin::start().await;
     origin.honour_last_event_id();
     emit(&origin, 1..=5);
@@ -207,7 +207,7 @@ async fn the_extra_request_is_the_streams_own_but_for_the_id() {
 }
 
 #[tokio::test]
-async fn a_producer_that_names_the_id_in_its_head_is_believed() {
+async fn a_producer_that_echoes_the_id_in_its_head_is_trusted() {
     let (origin, gateway) = restarted("").await;
     origin.answer(|request| match request.last_event_id() {
         Some(id) => Answer::stream().header("last-event-id", id),
@@ -221,7 +221,7 @@ async fn a_producer_that_names_the_id_in_its_head_is_believed() {
 }
 
 #[tokio::test]
-async fn a_quiet_producer_that_says_nothing_of_the_id_is_not_believed() {
+async fn a_silent_producer_that_does_not_echo_the_id_is_not_trusted() {
     let (_origin, gateway) = restarted("").await;
 
     for (client, id) in both_protocols(&gateway, None).iter().zip(["40", "never"]) {
@@ -232,7 +232,7 @@ async fn a_quiet_producer_that_says_nothing_of_the_id_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_ends_the_request_that_only_it_waited_for() {
+async fn a_read_through_is_cancelled_when_its_only_client_leaves() {
     let (origin, gateway) = evicted("", |_| Answer::silence()).await;
     let mut client = Client::http2(gateway.address()).connect().await.expect("a connection");
 
@@ -244,7 +244,7 @@ async fn a_client_that_leaves_ends_the_request_that_only_it_waited_for() {
 }
 
 #[tokio::test]
-async fn an_express_producer_catches_up_who_was_away_while_the_gateway_restarted() {
+async fn express_clients_miss_nothing_at_a_restart_with_read_through() {
     let express = Express::start().await;
     let setup = Setup::for_origin(&format!("{}/feed", express.url())).replay(ON);
     let first = setup.start().await;

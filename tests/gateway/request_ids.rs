@@ -8,7 +8,7 @@ use crate::support::wait::DEADLINE;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 #[tokio::test]
-async fn a_trusted_proxys_ids_go_upstream_to_the_client_and_into_the_log() {
+async fn a_trusted_proxys_ids_reach_the_upstream_the_client_and_the_log() {
     let origin = Origin::start().await;
     // A client of a limited response that leaves is noticed when something is written to it.
     let gateway = Setup::for_origin(&origin.url())
@@ -39,7 +39,7 @@ async fn a_trusted_proxys_ids_go_upstream_to_the_client_and_into_the_log() {
 }
 
 #[tokio::test]
-async fn nobody_else_names_a_request_or_a_trace() {
+async fn ids_of_untrusted_clients_are_replaced() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
     let parent = format!("00-{TRACE}-b7ad6b7169203331-01");

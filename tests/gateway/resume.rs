@@ -9,26 +9,26 @@ use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
 /// An origin, a gateway with one route, and a client that keeps the stream open and knows what the gateway has.
-struct Scene {
+struct ResumeFixture {
     origin: Origin,
     gateway: Rillgate,
-    keeper: Subscription,
+    resident: Subscription,
 }
 
-impl Scene {
+impl ResumeFixture {
     async fn new(route: &str) -> Self {
         let origin = Origin::start().await;
         let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
-        let keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-        Self { origin, gateway, keeper }
+        let resident = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+        Self { origin, gateway, resident }
     }
 
     /// Emits events with these ids, which are also their data, and waits until the gateway has them.
     async fn say(&mut self, ids: &[&str]) {
         for id in ids {
-            // One at a time: a short log forgets a burst before the keeper has it.
+            // One at a time: a short log forgets a burst before the resident has it.
             self.origin.emit(Emission::event(id, "", id));
-            while self.keeper.next_event(DEADLINE).await.data != *id {}
+            while self.resident.next_event(DEADLINE).await.data != *id {}
         }
     }
 
@@ -63,85 +63,85 @@ async fn data(client: &mut Subscription, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn a_client_without_an_id_starts_live_and_learns_the_id_in_force() {
-    let mut scene = Scene::new("").await;
-    scene.say(&["1", "2"]).await;
+    let mut fixture = ResumeFixture::new("").await;
+    fixture.say(&["1", "2"]).await;
 
-    for mut client in scene.two("/a", &[]).await {
+    for mut client in fixture.two("/a", &[]).await {
         client.next_comment("rillgate-resume: live", DEADLINE).await;
         assert_eq!(client.last_event_id(), "2");
     }
-    scene.expect("/a", &[], "live", &[]).await;
-    scene.expect("/a", &[("last-event-id", "")], "live", &[]).await;
+    fixture.expect("/a", &[], "live", &[]).await;
+    fixture.expect("/a", &[("last-event-id", "")], "live", &[]).await;
 }
 
 #[tokio::test]
-async fn a_client_without_an_id_starts_where_the_route_says() {
+async fn a_client_without_an_id_starts_at_the_configured_position() {
     for (start, verdict, follow) in [
         ("oldest", "replay;missed=4", &["1", "2", "3", "4"][..]),
         ("last:1", "replay;missed=1", &["4"]),
         ("last:3", "replay;missed=3", &["2", "3", "4"]),
         ("last:99", "replay;missed=4", &["1", "2", "3", "4"]),
     ] {
-        let mut scene = Scene::new(&format!("[routes.replay]\nstart = \"{start}\"")).await;
-        scene.say(&["1", "2", "3", "4"]).await;
+        let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nstart = \"{start}\"")).await;
+        fixture.say(&["1", "2", "3", "4"]).await;
 
-        scene.expect("/a", &[], verdict, follow).await;
+        fixture.expect("/a", &[], verdict, follow).await;
     }
 }
 
 #[tokio::test]
-async fn a_client_with_a_known_id_goes_on_after_it() {
-    let mut scene = Scene::new("").await;
-    scene.say(&["1", "2", "3", "4", "a b&\u{20ac}"]).await;
+async fn a_client_with_a_known_id_continues_after_it() {
+    let mut fixture = ResumeFixture::new("").await;
+    fixture.say(&["1", "2", "3", "4", "a b&\u{20ac}"]).await;
 
-    for mut client in scene.two("/a", &[("last-event-id", "2")]).await {
+    for mut client in fixture.two("/a", &[("last-event-id", "2")]).await {
         client.next_comment("rillgate-resume: resumed;missed=3", DEADLINE).await;
         assert_eq!(client.retries().len(), 1);
     }
-    scene.expect("/a", &[("last-event-id", "4")], "resumed;missed=1", &["a b&\u{20ac}"]).await;
-    scene.expect("/a?last_event_id=a+b%26%E2%82%AC", &[], "resumed;missed=1", &["next"]).await;
+    fixture.expect("/a", &[("last-event-id", "4")], "resumed;missed=1", &["a b&\u{20ac}"]).await;
+    fixture.expect("/a?last_event_id=a+b%26%E2%82%AC", &[], "resumed;missed=1", &["next"]).await;
 }
 
 #[tokio::test]
-async fn the_header_comes_before_the_parameter_and_the_parameter_has_the_route_s_name() {
-    let mut scene = Scene::new("[routes.replay]\nquery_id = \"after\"").await;
-    scene.say(&["1", "2", "3"]).await;
+async fn the_header_wins_over_the_configured_query_parameter() {
+    let mut fixture = ResumeFixture::new("[routes.replay]\nquery_id = \"after\"").await;
+    fixture.say(&["1", "2", "3"]).await;
 
-    scene.expect("/a?after=1", &[("last-event-id", "2")], "resumed;missed=1", &["3"]).await;
-    scene.expect("/a?last_event_id=1", &[], "live", &[]).await;
-    scene.expect("/a?after=3", &[], "resumed;missed=2", &["next", "next"]).await;
+    fixture.expect("/a?after=1", &[("last-event-id", "2")], "resumed;missed=1", &["3"]).await;
+    fixture.expect("/a?last_event_id=1", &[], "live", &[]).await;
+    fixture.expect("/a?after=3", &[], "resumed;missed=2", &["next", "next"]).await;
 }
 
 #[tokio::test]
-async fn a_client_with_an_id_older_than_the_log_is_told_of_the_gap() {
+async fn an_id_older_than_the_log_is_a_gap() {
     for (on_gap, follow) in [("oldest", &["3", "4", "5"][..]), ("live", &[])] {
-        let mut scene = Scene::new(&format!("[routes.replay]\nevents = 3\non_gap = \"{on_gap}\"")).await;
-        scene.say(&["1", "2", "3", "4", "5"]).await;
+        let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nevents = 3\non_gap = \"{on_gap}\"")).await;
+        fixture.say(&["1", "2", "3", "4", "5"]).await;
 
-        scene.expect("/a", &[("last-event-id", "1")], "gap;reason=evicted", follow).await;
+        fixture.expect("/a", &[("last-event-id", "1")], "gap;reason=evicted", follow).await;
     }
 }
 
 #[tokio::test]
-async fn a_client_with_an_id_that_was_never_there_is_told_of_the_gap() {
+async fn an_unknown_id_is_a_gap() {
     for (on_gap, follow) in [("oldest", &["1", "2"][..]), ("live", &[])] {
-        let mut scene = Scene::new(&format!("[routes.replay]\non_gap = \"{on_gap}\"")).await;
-        scene.say(&["1", "2"]).await;
+        let mut fixture = ResumeFixture::new(&format!("[routes.replay]\non_gap = \"{on_gap}\"")).await;
+        fixture.say(&["1", "2"]).await;
 
-        scene.expect("/a", &[("last-event-id", "9")], "gap;reason=unknown", follow).await;
+        fixture.expect("/a", &[("last-event-id", "9")], "gap;reason=unknown", follow).await;
     }
 }
 
 #[tokio::test]
-async fn an_id_before_a_gap_of_the_upstream_s_is_told_it_in_the_header_whatever_is_told_in_band() {
+async fn an_id_before_an_upstream_gap_gets_the_gap_in_the_header() {
     for form in ["off", "comment", "gap", "event"] {
-        let mut scene = Scene::new(&format!("[routes.replay]\nverdict = \"{form}\"")).await;
-        scene.say(&["1", "2"]).await;
-        scene.origin.cut(How::Fin);
-        scene.origin.wait_open(1).await;
-        scene.say(&["9"]).await;
+        let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nverdict = \"{form}\"")).await;
+        fixture.say(&["1", "2"]).await;
+        fixture.origin.cut(How::Fin);
+        fixture.origin.wait_open(1).await;
+        fixture.say(&["9"]).await;
 
-        for mut client in scene.two("/a", &[("last-event-id", "1")]).await {
+        for mut client in fixture.two("/a", &[("last-event-id", "1")]).await {
             assert_eq!(client.header("rillgate-resume"), "gap;reason=upstream", "{form}");
             for (data, id) in [("2", "2"), ("9", "9")] {
                 let mut event = client.next_event(DEADLINE).await;
@@ -151,42 +151,42 @@ async fn an_id_before_a_gap_of_the_upstream_s_is_told_it_in_the_header_whatever_
                 assert_eq!((event.data.as_str(), event.last_event_id.as_str()), (data, id), "{form}");
             }
         }
-        for client in scene.two("/a", &[("last-event-id", "9")]).await {
+        for client in fixture.two("/a", &[("last-event-id", "9")]).await {
             assert_eq!(client.header("rillgate-resume"), "resumed;missed=0", "{form}: it came after the gap");
         }
     }
 }
 
 #[tokio::test]
-async fn an_id_minted_in_an_earlier_life_of_the_stream_is_a_gap() {
+async fn an_id_minted_in_an_earlier_epoch_is_a_gap() {
     let route = "[routes.replay]\nids = \"replace\"\nevents = 2\n[routes.delivery]\nlinger = \"1ms\"";
-    let Scene { origin, gateway, mut keeper } = Scene::new(route).await;
+    let ResumeFixture { origin, gateway, mut resident } = ResumeFixture::new(route).await;
     origin.emit(Emission::event("1", "", "1"));
-    let minted = keeper.next_event(DEADLINE).await.last_event_id;
+    let minted = resident.next_event(DEADLINE).await.last_event_id;
     for id in ["2", "3", "4"] {
         origin.emit(Emission::event(id, "", id));
-        assert_eq!(data(&mut keeper, 1).await, [id]);
+        assert_eq!(data(&mut resident, 1).await, [id]);
     }
     let client = Client::http1(gateway.address());
     let evicted = client.subscribe("/a", &[("last-event-id", &minted)]).await;
     assert_eq!(evicted.header("rillgate-resume"), "gap;reason=evicted");
 
-    drop((keeper, evicted));
+    drop((resident, evicted));
     origin.wait_open(0).await;
-    let mut scene = Scene { keeper: client.subscribe("/a", &[]).await, origin, gateway };
+    let mut fixture = ResumeFixture { resident: client.subscribe("/a", &[]).await, origin, gateway };
 
-    scene.say(&["5"]).await;
-    scene.expect("/a", &[("last-event-id", &minted)], "gap;reason=restarted", &["5"]).await;
+    fixture.say(&["5"]).await;
+    fixture.expect("/a", &[("last-event-id", &minted)], "gap;reason=restarted", &["5"]).await;
 }
 
 #[tokio::test]
-async fn ids_are_kept_filled_in_or_replaced() {
+async fn ids_are_kept_filled_or_replaced() {
     for ids in ["keep", "fill", "replace"] {
-        let mut scene = Scene::new(&format!("[routes.replay]\nids = \"{ids}\"")).await;
-        scene.origin.emit("data: none\n\n");
-        scene.origin.emit("id: 7\ndata: own\n\n");
-        scene.origin.emit("data: in force\n\n");
-        let seen: Vec<_> = scene.keeper.next_events(3).await.into_iter().map(|event| event.last_event_id).collect();
+        let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nids = \"{ids}\"")).await;
+        fixture.origin.emit("data: none\n\n");
+        fixture.origin.emit("id: 7\ndata: own\n\n");
+        fixture.origin.emit("data: in force\n\n");
+        let seen: Vec<_> = fixture.resident.next_events(3).await.into_iter().map(|event| event.last_event_id).collect();
         let minted = |id: &str| id.len() > 17 && id.contains('-');
 
         match ids {
@@ -196,47 +196,47 @@ async fn ids_are_kept_filled_in_or_replaced() {
             _ => assert!(seen.iter().all(|id| minted(id)) && seen[0] != seen[1], "{seen:?}"),
         }
         if ids != "keep" {
-            scene.expect("/a", &[("last-event-id", &seen[0])], "resumed;missed=2", &["own", "in force"]).await;
+            fixture.expect("/a", &[("last-event-id", &seen[0])], "resumed;missed=2", &["own", "in force"]).await;
         }
         if ids == "replace" {
             let follow = ["none", "own", "in force", "next"];
-            scene.expect("/a", &[("last-event-id", "7")], "gap;reason=unknown", &follow).await;
+            fixture.expect("/a", &[("last-event-id", "7")], "gap;reason=unknown", &follow).await;
         }
     }
 }
 
 #[tokio::test]
 async fn an_id_that_occurs_twice_means_its_oldest_occurrence() {
-    let mut scene = Scene::new("").await;
-    scene.origin.emit("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 1\ndata: c\n\n");
-    scene.say(&["3"]).await;
+    let mut fixture = ResumeFixture::new("").await;
+    fixture.origin.emit("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 1\ndata: c\n\n");
+    fixture.say(&["3"]).await;
 
-    scene.expect("/a", &[("last-event-id", "1")], "resumed;missed=3", &["b", "c", "3"]).await;
+    fixture.expect("/a", &[("last-event-id", "1")], "resumed;missed=3", &["b", "c", "3"]).await;
 }
 
 #[tokio::test]
-async fn an_id_between_the_events_is_a_place_to_resume_at() {
-    let mut scene = Scene::new("").await;
-    scene.origin.emit("id: 1\ndata: a\n\nid: 2\n\ndata: b\n\n");
-    scene.say(&["3"]).await;
+async fn an_id_without_an_event_is_a_resume_point() {
+    let mut fixture = ResumeFixture::new("").await;
+    fixture.origin.emit("id: 1\ndata: a\n\nid: 2\n\ndata: b\n\n");
+    fixture.say(&["3"]).await;
 
-    scene.expect("/a", &[("last-event-id", "2")], "resumed;missed=2", &["b", "3"]).await;
+    fixture.expect("/a", &[("last-event-id", "2")], "resumed;missed=2", &["b", "3"]).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_falls_off_the_log_ends_or_skips_and_is_told() {
+async fn a_lagged_reader_ends_or_skips_as_configured() {
     for lagged in ["disconnect", "skip"] {
         let route = format!("[routes.replay]\nevents = 5\n[routes.delivery]\nlagged = \"{lagged}\"");
-        let mut scene = Scene::new(&route).await;
-        let slow = Client::http2(scene.gateway.address()).window(16 * 1024);
+        let mut fixture = ResumeFixture::new(&route).await;
+        let slow = Client::http2(fixture.gateway.address()).window(16 * 1024);
         let mut slow = slow.subscribe("/a", &[]).await;
         let filling = "x".repeat(4_000);
 
-        // One at a time: the keeper must not fall off the log as well.
+        // One at a time: the resident must not fall off the log as well.
         for number in 1..=100 {
             let id = number.to_string();
-            scene.origin.emit(Emission::event(&id, "", &format!("{id}{filling}")));
-            assert_eq!(scene.keeper.next_event(DEADLINE).await.last_event_id, id);
+            fixture.origin.emit(Emission::event(&id, "", &format!("{id}{filling}")));
+            assert_eq!(fixture.resident.next_event(DEADLINE).await.last_event_id, id);
         }
 
         let mut seen: Vec<usize> = Vec::new();
@@ -261,10 +261,10 @@ async fn a_reader_that_falls_off_the_log_ends_or_skips_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_verdict_is_told_in_the_route_s_form() {
+async fn a_verdict_is_sent_in_the_configured_form() {
     for verdict in ["off", "comment", "gap", "event"] {
-        let mut scene = Scene::new(&format!("[routes.replay]\nverdict = \"{verdict}\"")).await;
-        scene.say(&["1", "2"]).await;
+        let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nverdict = \"{verdict}\"")).await;
+        fixture.say(&["1", "2"]).await;
 
         for (id, text, json) in [
             ("", "live", r#"{"resume":"live"}"#),
@@ -272,7 +272,7 @@ async fn a_verdict_is_told_in_the_route_s_form() {
             ("9", "gap;reason=unknown", r#"{"resume":"gap","reason":"unknown"}"#),
         ] {
             let is_event = verdict == "event" || (verdict == "gap" && id == "9");
-            for mut client in scene.two("/a?limit=1", &[("last-event-id", id)]).await {
+            for mut client in fixture.two("/a?limit=1", &[("last-event-id", id)]).await {
                 assert_eq!(client.header("rillgate-resume"), text);
                 if is_event {
                     let told = client.next_event(DEADLINE).await;

@@ -21,7 +21,7 @@ fn busy_as_the_path_says(request: &Request) -> Answer {
 }
 
 #[tokio::test]
-async fn any_wish_to_be_left_alone_meets_delays_of_less_than_a_second() {
+async fn every_retry_after_is_honoured_up_to_its_bound() {
     let origin = Origin::start_with(busy_as_the_path_says).await;
     let backoff = "backoff = { initial = \"1ms\", max = \"500ms\" }";
     let gateway = Setup::for_origin(&origin.url()).upstream(backoff).start().await;
@@ -37,7 +37,7 @@ async fn any_wish_to_be_left_alone_meets_delays_of_less_than_a_second() {
 }
 
 #[tokio::test]
-async fn a_soft_refusal_takes_any_wish_and_leaves_other_streams_alone() {
+async fn a_soft_refusal_accepts_every_retry_after_and_affects_only_its_stream() {
     let origin = Origin::start_with(busy_as_the_path_says).await;
     let gateway = Setup::for_origin(&origin.url()).route("soft_refusal = true").start().await;
 

@@ -34,7 +34,7 @@ async fn fallen(answer: MakeAnswer, route: &str) -> (Origin, Rillgate, Subscript
 }
 
 #[tokio::test]
-async fn whoever_comes_while_the_upstream_of_a_live_stream_refuses_is_held() {
+async fn clients_of_a_live_stream_are_held_while_its_upstream_refuses() {
     for (what, answer) in ANSWERS {
         let (origin, gateway, _keeper) = fallen(answer, "").await;
 
@@ -58,7 +58,7 @@ async fn whoever_comes_while_the_upstream_of_a_live_stream_refuses_is_held() {
 }
 
 #[tokio::test]
-async fn where_who_comes_to_a_stream_that_is_down_is_refused_it_is_not_with_the_upstream_s_answer() {
+async fn when_down_refuse_never_passes_on_a_reconnect_s_status() {
     for (what, answer) in ANSWERS {
         let (_origin, gateway, _keeper) = fallen(answer, "[routes.delivery]\nwhen_down = \"refuse\"").await;
 

@@ -52,7 +52,7 @@ async fn managed(setup: &Setup, watchdog: &str) -> (Rillgate, Manager, tempfile:
 }
 
 #[tokio::test]
-async fn the_manager_hears_of_the_start_of_reloads_and_of_leaving() {
+async fn the_service_manager_is_notified_of_start_reload_and_stop() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url())
         .server("watch = false\ndrain = { notice = \"0s\", spread = \"0s\", deadline = \"20s\" }");
@@ -87,7 +87,7 @@ async fn the_manager_hears_of_the_start_of_reloads_and_of_leaving() {
 }
 
 #[tokio::test]
-async fn the_manager_is_told_that_the_gateway_lives_only_while_it_does() {
+async fn the_watchdog_is_fed_only_while_the_workers_respond() {
     let origin = Origin::start().await;
     let setup =
         Setup::for_origin(&origin.url()).server("drain = { notice = \"1s\", spread = \"0s\", deadline = \"20s\" }");
@@ -114,7 +114,7 @@ async fn the_manager_is_told_that_the_gateway_lives_only_while_it_does() {
 }
 
 #[tokio::test]
-async fn a_managers_socket_may_have_an_abstract_name_or_be_gone() {
+async fn the_notify_socket_may_be_abstract_or_missing() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let name = format!("rillgate-test-{}", std::process::id());

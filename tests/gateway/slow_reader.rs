@@ -32,7 +32,7 @@ fn ids(events: &[Event]) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stalled_readers_among_two_hundred_harm_nobody_and_are_cut_and_counted() {
+async fn stalled_readers_among_two_hundred_are_cut_off_and_harm_nobody() {
     let authority = Authority::new();
     let identity = authority.server();
     let origin = Origin::start().await;
@@ -80,7 +80,7 @@ async fn stalled_readers_among_two_hundred_harm_nobody_and_are_cut_and_counted()
 }
 
 #[tokio::test]
-async fn how_far_behind_clients_are_is_seen_also_of_those_that_take_nothing() {
+async fn lag_is_measured_for_clients_that_read_nothing() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).replay("events = 10000").start().await;
     let mut quick = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
@@ -147,7 +147,7 @@ async fn lagging(delivery: &str, verdict: &str) -> (Origin, crate::support::serv
 }
 
 #[tokio::test]
-async fn a_reader_that_fell_off_the_log_is_ended_cleanly_where_the_route_disconnects() {
+async fn a_lagged_reader_is_disconnected_cleanly() {
     let (_origin, gateway, behind) = lagging("lagged = \"disconnect\"", "comment").await;
 
     for mut subscription in behind {
@@ -159,7 +159,7 @@ async fn a_reader_that_fell_off_the_log_is_ended_cleanly_where_the_route_disconn
 }
 
 #[tokio::test]
-async fn a_reader_that_fell_off_the_log_is_told_of_the_gap_where_the_route_skips() {
+async fn a_lagged_reader_skips_with_a_gap() {
     let skip = "lagged = \"skip\"";
     // Who gets only the newest event of each type is saved by that alone.
     for (delivery, verdict) in [(skip, "comment"), (skip, "event"), ("latest = true", "event")] {

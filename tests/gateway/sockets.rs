@@ -27,7 +27,7 @@ fn processor_time(id: u32) -> Duration {
 }
 
 #[tokio::test]
-async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
+async fn accepting_pauses_without_file_descriptors_and_resumes() {
     let origin = Origin::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rillgate.toml");
@@ -69,7 +69,7 @@ async fn a_process_without_descriptors_waits_for_some_and_goes_on() {
 }
 
 #[tokio::test]
-async fn limits_that_the_operator_set_and_the_system_does_not_allow_are_warned_of() {
+async fn configured_limits_above_the_file_limit_are_warned_about() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rillgate.toml");
     let setup = Setup::for_origin("http://127.0.0.1:9").server("workers = 1");
@@ -104,7 +104,7 @@ async fn a_client_hello_may_come_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn all_addresses_of_ipv6_are_those_alone_and_leave_room_for_ipv4_on_the_same_port() {
+async fn an_ipv6_wildcard_does_not_take_the_ipv4_port() {
     let origin = Origin::start().await;
     let anywhere = "address = \"127.0.0.1:0\"\n\n[upstreams";
     let toml = Setup::for_origin(&origin.url()).toml();

@@ -67,7 +67,7 @@ async fn data(reader: &mut Subscription, count: usize) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_of_a_killed_gateway_go_on_exactly() {
+async fn clients_of_a_killed_gateway_resume_exactly() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let config = config(&origin, folder.path(), "", "64MiB");
@@ -109,7 +109,7 @@ async fn clients_of_a_killed_gateway_go_on_exactly() {
 }
 
 #[tokio::test]
-async fn who_returns_to_a_log_on_disk_is_held_whatever_the_upstream_answers_and_who_opens_a_stream_is_told() {
+async fn clients_of_a_stored_stream_are_held_and_new_streams_get_the_refusal() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let mut gateway = Rillgate::start(&config(&origin, folder.path(), "", "64MiB")).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
@@ -127,7 +127,7 @@ async fn who_returns_to_a_log_on_disk_is_held_whatever_the_upstream_answers_and_
 }
 
 #[tokio::test]
-async fn minted_ids_go_on_after_a_clean_end_and_are_never_used_again_after_a_kill() {
+async fn minted_ids_continue_after_a_clean_end_and_are_never_reused_after_a_kill() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let config = config(&origin, folder.path(), "ids = \"replace\"", "64MiB");
@@ -157,7 +157,7 @@ async fn minted_ids_go_on_after_a_clean_end_and_are_never_used_again_after_a_kil
 }
 
 #[tokio::test]
-async fn a_stream_that_lingered_out_comes_back_from_the_store() {
+async fn a_stream_closed_after_its_linger_is_restored_from_the_store() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let config = config(&origin, folder.path(), "", "64MiB");
@@ -177,7 +177,7 @@ async fn a_stream_that_lingered_out_comes_back_from_the_store() {
 }
 
 #[tokio::test]
-async fn a_full_store_gives_up_what_is_oldest_and_delays_nobody() {
+async fn a_full_store_drops_the_oldest_and_delays_no_event() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let config = config(&origin, folder.path(), "", "1MiB");
     let gateway = Rillgate::start(&config).await;
@@ -210,7 +210,7 @@ fn damage(file: &Path, how: &str) {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_kept_aside_and_another_begun() {
+async fn a_damaged_file_is_quarantined_and_a_new_one_created() {
     for how in ["cut", "head", "body"] {
         let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
         origin.honour_last_event_id();
@@ -237,7 +237,7 @@ async fn a_damaged_file_is_kept_aside_and_another_begun() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_folder_is_refused_and_named() {
+async fn a_store_path_that_is_not_a_folder_is_refused() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -253,7 +253,7 @@ async fn a_path_that_is_no_folder_is_refused_and_named() {
 }
 
 #[tokio::test]
-async fn an_id_older_than_a_stored_log_is_read_through_and_one_that_is_in_it_is_not() {
+async fn only_ids_older_than_a_stored_log_are_read_through() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let mut gateway =
@@ -276,7 +276,7 @@ async fn an_id_older_than_a_stored_log_is_read_through_and_one_that_is_in_it_is_
 }
 
 #[tokio::test]
-async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
+async fn a_second_gateway_waits_for_the_store_lock_and_takes_over() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let config = config(&origin, folder.path(), "", "64MiB");
@@ -302,7 +302,7 @@ async fn a_second_gateway_waits_for_the_store_and_takes_it_over() {
 }
 
 #[tokio::test]
-async fn an_up_to_date_client_of_a_stream_whose_events_have_all_expired_is_resumed_after_a_restart() {
+async fn an_up_to_date_client_of_an_expired_log_resumes_after_a_restart() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let config = config(&origin, folder.path(), "age = \"6s\"", "64MiB");
     let gateway = Rillgate::start(&config).await;
@@ -322,7 +322,7 @@ async fn an_up_to_date_client_of_a_stream_whose_events_have_all_expired_is_resum
 }
 
 #[tokio::test]
-async fn a_complete_stream_is_complete_after_a_restart_and_its_upstream_is_left_alone() {
+async fn a_complete_stream_stays_complete_after_a_restart() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let config = config(&origin, folder.path(), "", "64MiB");
     let config = config.replace("auth = \"public\"", "auth = \"public\"\non_end = \"complete\"");

@@ -10,7 +10,7 @@ use crate::support::wait::{DEADLINE, eventually};
 const QUICK: &str = "backoff = { initial = \"20ms\", max = \"200ms\" }";
 
 #[tokio::test]
-async fn an_upstream_that_fails_at_one_place_is_stuck_until_it_gets_further() {
+async fn an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::stream().then("id: 1\ndata: one\n\n").then_cut(How::TruncatedChunk),
         _ => Answer::stream().header("content-type", "text/html"),
@@ -31,7 +31,7 @@ async fn an_upstream_that_fails_at_one_place_is_stuck_until_it_gets_further() {
 }
 
 #[tokio::test]
-async fn a_finite_producer_without_ids_is_not_hammered_and_the_operator_is_told_the_key() {
+async fn a_finite_producer_without_ids_is_retried_slowly_and_the_log_names_the_key() {
     let origin = Origin::start_with(|_| Answer::stream().then("data: all there is\n\n").then_cut(How::End)).await;
     let backoff = "backoff = { initial = \"100ms\", max = \"30s\" }";
     let gateway = Setup::for_origin(&origin.url()).upstream(backoff).start().await;

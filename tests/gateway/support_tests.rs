@@ -139,7 +139,7 @@ async fn an_origin_with_a_memory_replays_what_was_missed() {
 }
 
 #[tokio::test]
-async fn one_http2_connection_carries_many_streams_and_drops_them_one_by_one() {
+async fn one_http2_connection_carries_streams_that_end_separately() {
     let authority = Authority::new();
     let server = Http2Server::start(&authority).await;
     let mut connection = Client::http2(server.address).tls(&authority).connect().await.unwrap();
@@ -162,7 +162,7 @@ async fn one_http2_connection_carries_many_streams_and_drops_them_one_by_one() {
 }
 
 #[tokio::test]
-async fn tls_is_refused_where_the_name_the_authority_or_the_protocol_is_wrong() {
+async fn tls_fails_with_a_wrong_name_authority_or_protocol() {
     let authority = Authority::new();
     let origin = Origin::start_tls(&authority.server_for("other", &["feeds.example"])).await;
     let client = Client::http1(origin.address()).tls(&authority);
@@ -175,7 +175,7 @@ async fn tls_is_refused_where_the_name_the_authority_or_the_protocol_is_wrong() 
 }
 
 #[tokio::test]
-async fn an_origin_that_asks_for_certificates_serves_only_those_who_show_one() {
+async fn an_origin_with_mutual_tls_requires_a_certificate() {
     let (servers, clients) = (Authority::new(), Authority::new());
     let config = servers.server().server_config_for_clients_of(&clients, &["http/1.1"]);
     let origin = Origin::start_tls_config(config).await;
@@ -255,7 +255,7 @@ async fn two_thousand_clients_are_cheap() {
 }
 
 #[tokio::test]
-async fn a_process_tells_its_log_its_addresses_and_its_exit() {
+async fn a_process_reports_its_log_addresses_and_exit() {
     let script = "echo 'INFO listening address=127.0.0.1:4433 tls=true' >&2; \
                   echo '{\"message\":\"listening\",\"address\":\"127.0.0.1:4434\",\"tls\":\"false\"}' >&2; \
                   trap 'exit 7' TERM; while :; do sleep 0.05; done";

@@ -85,7 +85,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_older_ones_refused() {
 }
 
 #[tokio::test]
-async fn a_listener_may_insist_on_tls_1_3() {
+async fn a_listener_may_require_tls_1_3() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let identity = authority.server();
@@ -129,7 +129,7 @@ async fn alpn_chooses_the_protocol_and_its_absence_means_http_1() {
 }
 
 #[tokio::test]
-async fn curl_reads_streams_in_each_protocol_over_tls_and_in_the_clear() {
+async fn curl_reads_streams_with_every_protocol_and_with_and_without_tls() {
     let authority = Authority::new();
     let origin = Origin::start_with(|_| crate::support::script::Answer::stream().then("id: 1\ndata: one\n\n")).await;
     let setup = Setup::for_origin(&origin.url()).replay("start = \"oldest\"");
@@ -158,7 +158,7 @@ async fn curl_reads_streams_in_each_protocol_over_tls_and_in_the_clear() {
 }
 
 #[tokio::test]
-async fn certificates_are_chosen_by_name() {
+async fn certificates_are_chosen_by_sni() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let identities = [
@@ -241,7 +241,7 @@ async fn certificates_are_reloaded_when_their_files_change_and_a_bad_one_changes
 }
 
 #[tokio::test]
-async fn clients_must_show_a_certificate_where_the_listener_asks_for_one() {
+async fn client_certificates_are_required_with_client_ca() {
     let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
     let origin = Origin::start().await;
     let identity = authority.server();
@@ -265,7 +265,7 @@ async fn clients_must_show_a_certificate_where_the_listener_asks_for_one() {
 }
 
 #[tokio::test]
-async fn handshakes_that_go_nowhere_are_closed_while_others_are_served() {
+async fn stalled_handshakes_time_out_while_others_are_served() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let gateway =

@@ -77,7 +77,7 @@ async fn subscribers(gateway: &Rillgate) -> f64 {
 }
 
 #[tokio::test]
-async fn openssl_reads_a_stream_in_each_version_with_each_cipher_and_in_fragments() {
+async fn openssl_reads_a_stream_with_each_version_and_cipher() {
     let authority = Authority::new();
     let origin = Origin::start_with(|_| Answer::stream().then("id: 1\ndata: one\n\nid: 2\ndata: two\n\n")).await;
     let gateway = Setup::for_origin(&origin.url()).replay("start = \"oldest\"").tls(&authority.server()).start().await;
@@ -110,7 +110,7 @@ async fn openssl_reads_a_stream_in_each_version_with_each_cipher_and_in_fragment
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_through_updates_of_its_keys() {
+async fn a_stream_survives_tls_key_updates() {
     const ROUNDS: usize = 6;
     let authority = Authority::new();
     let origin = Origin::start().await;
@@ -223,7 +223,7 @@ impl Bare {
 }
 
 #[tokio::test]
-async fn records_and_segments_of_one_byte_are_put_together() {
+async fn one_byte_records_and_segments_are_reassembled() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;
@@ -291,7 +291,7 @@ impl Leave {
 }
 
 #[tokio::test]
-async fn a_departure_is_noticed_at_once_however_the_client_leaves() {
+async fn every_kind_of_disconnect_is_noticed_at_once() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;

@@ -10,7 +10,7 @@ use crate::support::certificates::{Authority, Identity};
 use crate::support::client::Client;
 use crate::support::figures::{lines_with, metric};
 use crate::support::origin::Origin;
-use crate::support::place::reserve;
+use crate::support::reserved_addr::reserve;
 use crate::support::script::Answer;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
@@ -43,7 +43,7 @@ fn grown(gateway: &Rillgate, before: &HashSet<BTreeSet<u32>>) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn each_worker_gets_as_many_connections_as_the_others_and_their_streams() {
+async fn connections_and_their_streams_are_spread_evenly_over_workers() {
     const CLIENTS: usize = 40;
     let authority = Authority::new();
     let origin = Origin::start().await;
@@ -72,7 +72,7 @@ fn install(folder: &Path, identity: &Identity) {
 }
 
 #[tokio::test]
-async fn a_ticket_is_good_on_every_worker_and_after_a_reload_and_forgotten_with_the_process() {
+async fn a_session_ticket_is_valid_on_every_worker_and_across_reloads() {
     let authority = Authority::new();
     let origin = Origin::start_with(|_| Answer::stream().then("data: one\n\n")).await;
     for version in ["TLSv1.2", "TLSv1.3"] {
@@ -126,7 +126,7 @@ async fn a_ticket_is_good_on_every_worker_and_after_a_reload_and_forgotten_with_
 }
 
 #[tokio::test]
-async fn a_ticket_is_worth_nothing_once_others_sign_the_clients_certificates() {
+async fn a_session_ticket_is_invalid_after_client_ca_changes() {
     let (authority, before, after) = (Authority::new(), Authority::new(), Authority::new());
     let origin = Origin::start().await;
     for version in ["-tls1_2", "-tls1_3"] {

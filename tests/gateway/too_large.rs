@@ -19,7 +19,7 @@ fn six(after: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
-async fn an_event_over_the_bound_is_left_out_and_told_and_nothing_is_asked_twice() {
+async fn an_oversized_event_is_skipped_with_a_gap_and_not_requested_again() {
     let origin = Origin::start_with(|request| six(request.last_event_id())).await;
     let setup = Setup::for_origin(&origin.url()).upstream(BOUND).replay("start = \"oldest\"");
     let gateway = setup.start().await;
@@ -44,7 +44,7 @@ async fn an_event_over_the_bound_is_left_out_and_told_and_nothing_is_asked_twice
 }
 
 #[tokio::test]
-async fn what_was_left_out_last_is_not_asked_for_again() {
+async fn a_skipped_last_event_is_not_requested_after_a_reconnect() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::stream()
             .then(format!("id: 1\ndata: a\n\nid: 2\ndata: {}\n\n", "d".repeat(70_000)))
@@ -61,7 +61,7 @@ async fn what_was_left_out_last_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn lines_that_mean_nothing_may_have_any_length_and_ids_that_of_an_event() {
+async fn ignored_lines_have_no_bound_and_ids_may_be_as_long_as_events() {
     let id = "i".repeat(40_000);
     let bodies = [
         format!(":{}\ndata: good\n\n", "c".repeat(300_000)),

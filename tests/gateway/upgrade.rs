@@ -198,7 +198,7 @@ async fn upgrade<F: Future<Output = Started>>(
 }
 
 #[tokio::test]
-async fn a_gateway_beside_another_takes_its_place_and_nobody_is_refused() {
+async fn a_reuse_port_upgrade_refuses_no_connection() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let toml = setup(&origin).listener("reuse_port = true").tls(&authority.server()).toml();
@@ -212,7 +212,7 @@ async fn a_gateway_beside_another_takes_its_place_and_nobody_is_refused() {
 }
 
 #[tokio::test]
-async fn a_gateway_on_the_same_socket_of_systemd_takes_anothers_place_and_nobody_is_refused() {
+async fn a_systemd_socket_upgrade_refuses_no_connection() {
     let origin = Origin::start().await;
     let toml = listening_at(&setup(&origin).toml(), "systemd = \"public\"");
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -223,7 +223,7 @@ async fn a_gateway_on_the_same_socket_of_systemd_takes_anothers_place_and_nobody
 }
 
 #[tokio::test]
-async fn a_gateway_starts_while_the_admin_port_is_still_the_leaving_ones() {
+async fn a_gateway_starts_while_the_old_one_holds_the_admin_port() {
     let origin = Origin::start().await;
     let old = setup(&origin).listener("reuse_port = true").start().await;
     let toml = setup(&origin).listener("reuse_port = true").toml();
@@ -240,7 +240,7 @@ async fn a_gateway_starts_while_the_admin_port_is_still_the_leaving_ones() {
 }
 
 #[tokio::test]
-async fn who_connected_before_the_drain_and_asks_during_it_is_answered_where_another_takes_over() {
+async fn a_request_on_an_earlier_connection_is_answered_during_a_handover() {
     let origin = Origin::start().await;
     let server = "drain = { notice = \"0s\", spread = \"0s\", deadline = \"15s\" }";
     let gateway = Setup::for_origin(&origin.url()).server(server).listener("reuse_port = true").start().await;
@@ -261,7 +261,7 @@ async fn who_connected_before_the_drain_and_asks_during_it_is_answered_where_ano
 }
 
 #[tokio::test]
-async fn a_socket_that_systemd_did_not_pass_is_a_failure_that_names_it() {
+async fn a_missing_systemd_socket_is_named_in_the_error() {
     let origin = Origin::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rillgate.toml");
@@ -275,7 +275,7 @@ async fn a_socket_that_systemd_did_not_pass_is_a_failure_that_names_it() {
 }
 
 #[tokio::test]
-async fn what_waits_in_the_queue_of_the_one_that_leaves_is_answered() {
+async fn connections_queued_at_the_old_gateway_are_answered() {
     let origin = Origin::start().await;
     // So slow that the queue is not empty when it is told to leave.
     let toml = setup(&origin).listener("reuse_port = true").limits("accepts_per_second = 20").toml();

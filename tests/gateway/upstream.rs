@@ -24,7 +24,7 @@ fn head(request: &Request) -> String {
 }
 
 #[tokio::test]
-async fn an_upstream_sees_what_is_configured_and_nothing_else_of_its_clients() {
+async fn an_upstream_sees_only_configured_client_data() {
     let origin = Origin::start().await;
     let config = plain(
         &origin.url(),
@@ -91,7 +91,7 @@ async fn an_upstream_sees_what_is_configured_and_nothing_else_of_its_clients() {
 }
 
 #[tokio::test]
-async fn what_is_shared_makes_streams_and_what_is_not_shared_does_not() {
+async fn only_shared_values_separate_streams() {
     let origin = Origin::start().await;
     let route = "share = { query = [\"page\"], headers = [\"x-tenant\"] }";
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
@@ -120,7 +120,7 @@ async fn what_is_shared_makes_streams_and_what_is_not_shared_does_not() {
 }
 
 #[tokio::test]
-async fn the_upstream_s_reconnection_time_is_passed_on_and_told_to_later_clients() {
+async fn the_upstream_s_retry_reaches_current_and_later_clients() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "delivery.retry = \"10s\"")).await;
 
@@ -140,7 +140,7 @@ async fn the_upstream_s_reconnection_time_is_passed_on_and_told_to_later_clients
 }
 
 #[tokio::test]
-async fn an_upstream_that_names_the_id_it_goes_on_after_in_its_head_has_missed_nothing() {
+async fn an_upstream_that_echoes_the_resume_id_has_missed_nothing() {
     for (header, said, is_proof) in [
         ("last-event-id", "1", true),
         ("last-event-id", "earliest", false),
@@ -193,7 +193,7 @@ async fn the_next_url_is_tried_when_one_is_down() {
 }
 
 #[tokio::test]
-async fn a_producer_that_ends_after_every_few_events_is_no_news() {
+async fn a_producer_that_ends_every_few_events_is_logged_once() {
     let origin = Origin::start_with(|request| {
         let (first, second) = (2 * request.number, 2 * request.number + 1);
         let events = format!("retry: 1\nid: {first}\ndata: {first}\n\nid: {second}\ndata: {second}\n\n");
@@ -210,7 +210,7 @@ async fn a_producer_that_ends_after_every_few_events_is_no_news() {
 }
 
 #[tokio::test]
-async fn an_upstream_behind_tls_is_trusted_by_its_authority_alone() {
+async fn an_upstream_is_trusted_only_through_its_ca_file() {
     let (trusted, other) = (Authority::new(), Authority::new());
     let origin = Origin::start_tls(&trusted.server()).await;
     for (authority, is_trusted) in [(&trusted, true), (&other, false)] {

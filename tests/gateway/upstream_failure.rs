@@ -49,7 +49,7 @@ async fn assert_serves(gateway: &Rillgate) {
 }
 
 #[tokio::test]
-async fn every_wrong_answer_has_its_status_and_nothing_of_it_leaks() {
+async fn every_wrong_upstream_response_has_its_status_and_leaks_nothing() {
     let origin = Origin::start_with(answer_named).await;
     let gateway = Setup::for_origin(&origin.url()).delivery(REFUSING).start().await;
     let expected = [
@@ -136,7 +136,7 @@ async fn a_hostile_response_head_is_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_is_refused_at_once_where_the_route_says_so() {
+async fn an_upstream_down_is_refused_at_once_with_when_down_refuse() {
     let silent = Origin::start_with(|_| Answer::silence()).await;
     let (closed, hole) = (ClosedPort::new(), BlackHole::new());
     let failing = Origin::start_with(|_| Answer::status(500)).await;
@@ -160,7 +160,7 @@ async fn an_upstream_that_is_down_is_refused_at_once_where_the_route_says_so() {
 }
 
 #[tokio::test]
-async fn why_an_upstream_cannot_be_had_is_said_in_plain_words() {
+async fn upstream_failures_are_described_in_plain_words() {
     let silent = Origin::start_with(|_| Answer::silence()).await;
     let slamming = Origin::start_with(|_| Answer::raw("")).await;
     let (closed, hole) = (ClosedPort::new(), BlackHole::new());
@@ -182,7 +182,7 @@ async fn why_an_upstream_cannot_be_had_is_said_in_plain_words() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_is_waited_for_with_heartbeats_and_its_events_come_when_it_returns() {
+async fn clients_are_held_with_heartbeats_until_the_upstream_is_up() {
     let silent = Origin::start_with(|_| Answer::silence()).await;
     let failing = Origin::start_with(|_| Answer::status(503)).await;
     let closed = ClosedPort::new();
@@ -288,7 +288,7 @@ async fn trouble_is_logged_once_and_never_a_hot_loop() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_remembered_for_a_herd() {
+async fn a_refusal_is_cached_for_concurrent_clients() {
     let origin = Origin::start_with(|_| Answer::status(404)).await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
     let clients = both_protocols(&gateway, None);
@@ -306,7 +306,7 @@ async fn a_refusal_is_remembered_for_a_herd() {
 }
 
 #[tokio::test]
-async fn bytes_without_end_take_bounded_memory_while_clients_wait() {
+async fn an_endless_event_takes_bounded_memory() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let floods = [
         ("line", Flood::start(HEAD, "dddddddddddddddd").await),

@@ -27,7 +27,7 @@ async fn gateway(heads: &'static [&'static [&'static str]]) -> (Origin, Rillgate
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_compressed_is_read_whatever_word_says_so() {
+async fn an_identity_encoding_is_accepted_in_every_spelling() {
     let heads: &[&[&str]] = &[
         &[STREAM, "content-encoding: none"],
         &[STREAM, "content-encoding: "],
@@ -49,7 +49,7 @@ async fn a_stream_that_is_not_compressed_is_read_whatever_word_says_so() {
 }
 
 #[tokio::test]
-async fn a_compressed_stream_is_a_bad_gateway_and_the_log_names_the_coding() {
+async fn a_compressed_stream_is_502_and_the_log_names_the_coding() {
     let heads: &[&[&str]] = &[
         &[STREAM, "content-encoding: gzip"],
         &[STREAM, "content-encoding: identity", "content-encoding: Br"],
@@ -78,7 +78,7 @@ async fn a_compressed_stream_is_a_bad_gateway_and_the_log_names_the_coding() {
 }
 
 #[tokio::test]
-async fn of_two_content_types_the_last_one_that_is_a_type_counts() {
+async fn the_last_valid_content_type_counts() {
     let heads: &[&[&str]] = &[
         &["content-type: text/html", STREAM],
         &[STREAM, "content-type: "],

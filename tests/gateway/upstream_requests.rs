@@ -26,7 +26,7 @@ async fn asked_after(upstream: &str, id: &str) -> (String, Option<String>) {
 }
 
 #[tokio::test]
-async fn the_last_id_goes_where_the_configuration_says() {
+async fn the_last_id_is_sent_in_the_configured_header_or_parameter() {
     let query = "resume = { query = \"since\" }";
     assert_eq!(asked_after("", "7").await, ("/prices?page=1".to_owned(), Some("7".to_owned())));
     assert_eq!(asked_after(query, "7").await, ("/prices?page=1&since=7".to_owned(), None));
@@ -34,7 +34,7 @@ async fn the_last_id_goes_where_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_header_can_carry_is_not_sent_in_one() {
+async fn an_id_that_a_header_cannot_carry_is_not_sent() {
     assert_eq!(asked_after("", "7\u{1}").await, ("/prices?page=1".to_owned(), None));
     let query = "resume = { query = \"since\" }";
     assert_eq!(asked_after(query, "7\u{1}").await, ("/prices?page=1&since=7%01".to_owned(), None));
@@ -51,7 +51,7 @@ async fn an_id_over_16_kib_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_virtual_host_is_asked_by_its_name_and_may_redirect_within_itself() {
+async fn a_virtual_host_gets_its_host_header_and_may_redirect_to_itself() {
     let origin = Origin::start_with(|request| match request.target.as_str() {
         "/prices" => Answer::status(301).header("location", "http://api.internal/prices/"),
         _ => Answer::stream(),
@@ -72,7 +72,7 @@ async fn a_virtual_host_is_asked_by_its_name_and_may_redirect_within_itself() {
 }
 
 #[tokio::test]
-async fn a_redirect_elsewhere_is_logged_with_its_target_and_without_credentials() {
+async fn a_redirect_to_another_origin_is_logged_without_credentials() {
     let to = "https://user:pa55@login.example.com/realm/auth?token=pa55#pa55";
     let origin = Origin::start_with(move |_| Answer::status(302).header("location", to)).await;
     let gateway = Setup::for_origin(&origin.url()).start().await;

@@ -46,7 +46,7 @@ fn honour(origin: &Origin) {
 }
 
 #[tokio::test]
-async fn a_renewed_secret_is_shown_upstream_at_once_and_ends_no_client() {
+async fn a_renewed_secret_reconnects_at_once_and_ends_no_client() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     write(folder.path().join("key"), "old\n").unwrap();
     let gateway = setup(&origin, folder.path()).start().await;
@@ -74,7 +74,7 @@ async fn a_renewed_secret_is_shown_upstream_at_once_and_ends_no_client() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_wrong_is_tried_again_at_once_when_it_is_renewed() {
+async fn a_stream_refused_for_its_secret_retries_at_once_when_it_is_renewed() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     write(folder.path().join("key"), "good").unwrap();
     let gateway = setup(&origin, folder.path()).start().await;
@@ -97,7 +97,7 @@ async fn a_secret_that_was_wrong_is_tried_again_at_once_when_it_is_renewed() {
 }
 
 #[tokio::test]
-async fn what_is_no_secret_makes_the_stream_another_one() {
+async fn a_changed_plain_header_makes_another_stream() {
     let origin = Origin::start().await;
     let config = |value: &str| {
         let setup = Setup::for_origin(&origin.url()).upstream(&format!("headers = {{ x-mode = \"{value}\" }}"));
@@ -117,7 +117,7 @@ async fn what_is_no_secret_makes_the_stream_another_one() {
 }
 
 #[tokio::test]
-async fn a_log_on_disk_outlives_the_value_of_a_secret() {
+async fn a_disk_log_survives_a_changed_secret() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     write(folder.path().join("key"), "old").unwrap();
     let store = format!("[store]\npath = \"{}\"\n", folder.path().join("store").display());

@@ -7,7 +7,7 @@ use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn the_streams_say_for_how_long_an_upstream_has_been_silent() {
+async fn streams_report_the_silence_of_their_upstream() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
     let client = Client::http1(gateway.address()).subscribe("/prices", &[]).await;

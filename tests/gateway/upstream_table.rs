@@ -47,7 +47,7 @@ async fn assert_next(subscriptions: &mut [Subscription], data: &str) {
 }
 
 #[tokio::test]
-async fn an_upstream_whose_head_is_late_is_asked_once() {
+async fn a_late_upstream_head_is_requested_once() {
     for (when_down, later) in [("hold", EVENT), ("refuse", EVENT), ("hold", ""), ("refuse", "")] {
         let origin = Origin::start_with(|_| Answer::waiting()).await;
         let gateway = setup(&origin, when_down).start().await;
@@ -81,7 +81,7 @@ async fn an_upstream_whose_head_is_late_is_asked_once() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_ends_and_has_no_ids_is_asked_less_and_less_often() {
+async fn an_upstream_that_ends_without_ids_is_requested_with_backoff() {
     for when_down in BOTH {
         let origin = Origin::start_with(|_| Answer::stream().then("data: x\n\ndata: y\n\n").then_cut(How::End)).await;
         let backoff = "backoff = { initial = \"100ms\", max = \"10s\" }";
@@ -102,7 +102,7 @@ async fn an_upstream_that_ends_and_has_no_ids_is_asked_less_and_less_often() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_vanishes_is_asked_again_within_a_minute_and_what_it_sent_meanwhile_is_not_lost() {
+async fn a_vanished_upstream_is_reconnected_within_a_minute_without_loss() {
     let vanishing = async |when_down: &str| {
         let origin = Origin::start().await;
         origin.honour_last_event_id();
@@ -133,7 +133,7 @@ async fn an_upstream_that_vanishes_is_asked_again_within_a_minute_and_what_it_se
 }
 
 #[tokio::test]
-async fn an_upstream_whose_first_address_swallows_packets_is_reached_at_the_next() {
+async fn an_upstream_with_an_unresponsive_first_address_is_reached_at_the_next() {
     for when_down in BOTH {
         let origin = Origin::start().await;
         let hole = SocketAddr::from(([127, 0, 0, 3], origin.address().port()));

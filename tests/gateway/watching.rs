@@ -26,7 +26,7 @@ async fn status(gateway: &Rillgate, path: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_taken_and_a_broken_one_is_refused_once() {
+async fn a_changed_file_is_loaded_and_a_broken_one_refused_once() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let gateway = setup.start().await;
@@ -49,7 +49,7 @@ async fn a_changed_file_is_taken_and_a_broken_one_is_refused_once() {
 }
 
 #[tokio::test]
-async fn the_symlink_swap_of_a_mounted_volume_is_seen() {
+async fn the_symlink_swap_of_a_mounted_volume_is_detected() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let gateway = setup.start().await;
@@ -73,7 +73,7 @@ async fn the_symlink_swap_of_a_mounted_volume_is_seen() {
 }
 
 #[tokio::test]
-async fn a_secret_that_changes_is_read_again_and_one_that_was_missing_is_found() {
+async fn changed_and_new_secret_files_are_read() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let gateway = setup.start().await;
@@ -91,7 +91,7 @@ async fn a_secret_that_changes_is_read_again_and_one_that_was_missing_is_found()
 }
 
 #[tokio::test]
-async fn nothing_is_watched_where_the_configuration_says_so() {
+async fn nothing_is_watched_with_watch_false() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).server("watch = false");
     let gateway = setup.start().await;

@@ -12,7 +12,7 @@ const EVIL: &str = "https://evil.example.com";
 const CORS: &str = "[routes.cors]\norigins = [\"https://app.example.com\"]\ncredentials = true";
 
 #[tokio::test]
-async fn pages_of_apps_and_extensions_may_be_named_by_the_origin_that_they_send() {
+async fn origins_of_apps_and_extensions_can_be_allowed() {
     let apps = [
         "capacitor://localhost",
         "ionic://localhost",
@@ -42,7 +42,7 @@ async fn pages_of_apps_and_extensions_may_be_named_by_the_origin_that_they_send(
 }
 
 #[tokio::test]
-async fn a_cookie_counts_for_our_own_pages_and_those_allowed() {
+async fn a_cookie_is_accepted_only_from_same_origin_and_allowed_pages() {
     let world = World::new().await;
     let auth = format!("token_from = [\"header\", \"cookie:session\"]\n{CORS}");
     let gateway = world.start(&route("prices", "/prices/{symbol}", &auth)).await;
@@ -93,7 +93,7 @@ async fn a_cookie_counts_for_our_own_pages_and_those_allowed() {
 }
 
 #[tokio::test]
-async fn two_methods_are_refused_and_places_that_are_not_named_do_not_count() {
+async fn tokens_by_two_methods_are_refused_and_unlisted_locations_are_ignored() {
     let world = World::new().await;
     let all = "token_from = [\"header\", \"cookie:session\", \"query:access_token\"]";
     let rest =
@@ -134,7 +134,7 @@ async fn two_methods_are_refused_and_places_that_are_not_named_do_not_count() {
 }
 
 #[tokio::test]
-async fn the_challenge_says_no_more_than_was_asked() {
+async fn the_challenge_reveals_only_what_the_request_asked_for() {
     let world = World::new().await;
     let auth = "streams_claim = \"streams\"";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -169,7 +169,7 @@ fn names(answer: &Subscription, header: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_preflight_allows_the_fields_that_the_gateway_reads_and_those_that_the_route_names() {
+async fn a_preflight_allows_the_built_in_and_the_configured_headers() {
     let world = World::new().await;
     let named = "[routes.cors]\norigins = [\"https://app.example.com\"]\nheaders = [\"Datastar-Request\", \"hx-target\"]\n\
                  [routes.share]\nheaders = [\"x-tenant\"]";
@@ -189,7 +189,7 @@ async fn a_preflight_allows_the_fields_that_the_gateway_reads_and_those_that_the
 }
 
 #[tokio::test]
-async fn pages_of_allowed_origins_may_read_answers_and_refusals_alike() {
+async fn allowed_origins_can_read_responses_and_refusals() {
     let world = World::new().await;
     let rest = format!(
         "{}{}{}",

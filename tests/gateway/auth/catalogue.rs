@@ -19,7 +19,7 @@ const PROMISED: &str = "build_info{version} connections{listener,protocol} conne
     jwks_refreshes_total{issuer,result}";
 
 #[tokio::test]
-async fn every_promised_metric_is_there_with_its_labels() {
+async fn every_auth_metric_is_exported_with_its_labels() {
     let world = World::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
     let gateway = Rillgate::start(&config(&world, &id, "5m", &route("prices", "/prices/{x}", ""))).await;

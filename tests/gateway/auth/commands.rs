@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_minted_token_is_let_in() {
+async fn a_minted_token_is_accepted() {
     let world = World::new().await;
     let auth = "require = { scope = \"read\" }\nbind = { user = \"sub\" }";
     let gateway = world.start(&route("inbox", "/inbox/{user}", auth)).await;
@@ -78,7 +78,7 @@ async fn a_token_that_cannot_be_minted_is_an_error_without_the_key() {
 }
 
 #[tokio::test]
-async fn explain_tells_each_rule_and_never_the_token() {
+async fn explain_reports_each_rule_and_never_prints_the_token() {
     let world = World::new().await;
     let auth = "streams_claim = \"streams\"\nrequire = { scope = \"read\" }";
     let file = world.file("rillgate.toml");

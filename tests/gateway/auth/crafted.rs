@@ -7,7 +7,7 @@ use super::support::{NOW, SECOND};
 use super::world::{Metrics, PROTOCOLS, World, bearer};
 
 #[tokio::test]
-async fn no_crafted_token_is_let_in_and_each_is_counted_under_its_reason() {
+async fn every_crafted_token_is_refused_and_counted_under_its_reason() {
     let world = World::new().await;
     let rest = format!(
         r#"

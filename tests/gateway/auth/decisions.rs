@@ -9,7 +9,7 @@ use crate::support::origin::Emission;
 use crate::support::wait::DEADLINE;
 
 #[tokio::test]
-async fn a_token_for_one_stream_never_opens_another_one() {
+async fn a_token_for_one_stream_never_opens_another() {
     let world = World::new().await;
     let rest = format!(
         "{}{}",
@@ -105,7 +105,7 @@ async fn a_token_for_one_stream_never_opens_another_one() {
 }
 
 #[tokio::test]
-async fn requests_of_one_http2_connection_never_share_a_decision() {
+async fn requests_on_one_http2_connection_are_authorized_separately() {
     let world = World::new().await;
     let auth = "streams_claim = \"streams\"\n[routes.share]\nclaims = { x-tenant = \"tenant\" }";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -139,7 +139,7 @@ async fn requests_of_one_http2_connection_never_share_a_decision() {
 }
 
 #[tokio::test]
-async fn a_shared_claim_goes_upstream_and_parts_the_streams() {
+async fn a_shared_claim_is_sent_upstream_and_separates_streams() {
     let world = World::new().await;
     world.origin.answer(|request| {
         let tenant = request.header("x-tenant").unwrap_or("none").to_owned();
@@ -170,7 +170,7 @@ async fn a_shared_claim_goes_upstream_and_parts_the_streams() {
 }
 
 #[tokio::test]
-async fn a_claim_with_control_characters_does_not_reach_the_origin() {
+async fn a_claim_with_control_characters_is_not_sent_upstream() {
     let world = World::new().await;
     let auth = "[routes.share]\nclaims = { x-tenant = \"tenant\" }";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -185,7 +185,7 @@ async fn a_claim_with_control_characters_does_not_reach_the_origin() {
 }
 
 #[tokio::test]
-async fn a_route_that_does_not_enforce_lets_in_counts_and_says_so() {
+async fn without_enforcement_a_bad_token_is_admitted_counted_and_logged() {
     let world = World::new().await;
     let auth = "enforce = false\nstreams_claim = \"streams\"";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -218,7 +218,7 @@ async fn a_route_that_does_not_enforce_lets_in_counts_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_claim_has_one_of_several_values_or_that_number_or_boolean() {
+async fn require_accepts_lists_numbers_and_booleans() {
     let world = World::new().await;
     let auth = "require = { role = [\"reader\", \"admin\"], level = 3, staff = true }";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -241,7 +241,7 @@ async fn a_claim_has_one_of_several_values_or_that_number_or_boolean() {
 }
 
 #[tokio::test]
-async fn captures_and_claims_must_agree_where_the_route_says_so() {
+async fn bound_captures_must_match_their_claims() {
     let world = World::new().await;
     let auth = "require = { scope = \"read\" }\nbind = { user = \"sub\" }";
     let gateway = world.start(&route("inbox", "/inbox/{user}", auth)).await;

@@ -77,7 +77,7 @@ async fn a_thousand_streams_end_cleanly_within_a_second_of_their_tokens() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off_when_its_token_ends_and_its_siblings_go_on() {
+async fn a_client_that_does_not_read_is_cut_off_alone_when_its_token_expires() {
     let world = World::new().await;
     let rest = format!(
         "{}{}",
@@ -123,7 +123,7 @@ async fn a_client_that_does_not_read_is_cut_off_when_its_token_ends_and_its_sibl
 }
 
 #[tokio::test]
-async fn the_leeway_lengthens_what_a_token_opens() {
+async fn the_leeway_extends_the_life_of_a_response() {
     let world = World::new().await;
     let gateway = Rillgate::start(&world.config_with_main("3s", &route("prices", "/prices/{symbol}", ""))).await;
 
@@ -145,7 +145,7 @@ async fn the_leeway_lengthens_what_a_token_opens() {
 }
 
 #[tokio::test]
-async fn a_route_that_does_not_enforce_lets_its_streams_outlive_their_tokens() {
+async fn without_enforcement_streams_outlive_their_tokens() {
     let world = World::new().await;
     let routes = format!(
         "{}{}",
@@ -169,7 +169,7 @@ async fn a_route_that_does_not_enforce_lets_its_streams_outlive_their_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn responses_of_tokens_that_expire_together_end_before_and_spread_out() {
+async fn responses_of_tokens_that_expire_together_end_spread_out_before() {
     let world = World::new().await;
     let rest = route("prices", "/prices/{symbol}", "expiry_spread = \"1h\"");
     let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
@@ -193,7 +193,7 @@ async fn responses_of_tokens_that_expire_together_end_before_and_spread_out() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_not_enforced_is_counted_and_the_stream_goes_on() {
+async fn an_unenforced_expiry_is_counted_and_the_stream_continues() {
     let world = World::new().await;
     let rest = route("prices", "/prices/{symbol}", "enforce = false");
     let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;

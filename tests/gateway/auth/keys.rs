@@ -43,7 +43,7 @@ pub fn config(world: &World, id: &Origin, refresh: &str, rest: &str) -> String {
 }
 
 #[tokio::test]
-async fn while_keys_are_missing_clients_are_asked_to_come_back() {
+async fn clients_get_503_with_retry_after_while_keys_are_missing() {
     let world = World::new().await;
     let id = Origin::start_with(|_| Answer::status(503)).await;
     let auth = "[routes.cors]\norigins = [\"https://app.example.com\"]";
@@ -75,7 +75,7 @@ async fn while_keys_are_missing_clients_are_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn keys_come_over_tls_from_a_server_that_the_system_trusts() {
+async fn keys_are_fetched_over_tls_from_a_trusted_server() {
     let world = World::new().await;
     let id = Origin::start_tls(&world.identity).await;
     id.answer(|_| jwks(&[("ec", &keys().ec)]));
@@ -100,7 +100,7 @@ async fn keys_come_over_tls_from_a_server_that_the_system_trusts() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_down_is_noticed_by_nobody_and_a_key_removed_by_its_holders() {
+async fn an_unreachable_issuer_is_harmless_and_a_removed_key_ends_its_streams() {
     const EACH: usize = 100;
     let world = World::new().await;
     let id = Origin::start_with(|_| jwks(&[("old", &keys().ec), ("new", &keys().foreign_ec)])).await;

@@ -22,7 +22,7 @@ async fn start() -> (World, Rillgate) {
 }
 
 #[tokio::test]
-async fn every_topic_that_is_asked_for_is_in_the_claim() {
+async fn every_requested_topic_must_be_in_the_claim() {
     let (world, gateway) = start().await;
     let listed = bearer(&token(&json!({ "topics": ["a", "b/ä"] })));
     let single = bearer(&token(&json!({ "topics": "a" })));
@@ -51,7 +51,7 @@ async fn every_topic_that_is_asked_for_is_in_the_claim() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_redeemed_for_topics_of_its_token_alone() {
+async fn a_ticket_admits_only_topics_of_its_token() {
     let (world, gateway) = start().await;
     let token = bearer(&token(&json!({ "topics": ["a b", "c"] })));
     let client = world.client(Protocol::Http2, &gateway);
@@ -78,7 +78,7 @@ async fn a_ticket_is_redeemed_for_topics_of_its_token_alone() {
 }
 
 #[tokio::test]
-async fn a_reload_judges_open_streams_by_the_topics_that_they_were_asked_with() {
+async fn a_reload_reevaluates_streams_with_their_topics() {
     let (world, gateway) = start().await;
     let both = bearer(&token(&json!({ "topics": ["a", "b"], "rooms": ["a"] })));
     let client = world.client(Protocol::Http1, &gateway);

@@ -10,7 +10,7 @@ use crate::support::server::Rillgate;
 const APP: &str = "https://app.example.com";
 
 #[tokio::test]
-async fn of_several_cookies_of_one_name_the_first_that_is_good_counts() {
+async fn the_first_valid_of_several_cookies_of_one_name_counts() {
     let world = World::new().await;
     let auth = "token_from = [\"cookie:session\"]\nstreams_claim = \"streams\"";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -50,7 +50,7 @@ async fn of_several_cookies_of_one_name_the_first_that_is_good_counts() {
 }
 
 #[tokio::test]
-async fn more_good_looking_cookies_than_browsers_send_are_not_all_verified() {
+async fn at_most_four_cookies_are_verified() {
     let world = World::new().await;
     let gateway = world.start(&route("prices", "/prices/{symbol}", "token_from = [\"cookie:session\"]")).await;
     let expired: Vec<_> = (0..4).map(|number| token(&json!({ "exp": 1000 + number }))).collect();
@@ -66,7 +66,7 @@ async fn more_good_looking_cookies_than_browsers_send_are_not_all_verified() {
 }
 
 #[tokio::test]
-async fn a_field_of_an_access_proxy_is_a_credential_like_a_cookie() {
+async fn an_access_proxy_header_is_a_credential_like_a_cookie() {
     let world = World::new().await;
     let auth = format!(
         "token_from = [\"header\", \"header:Cf-Access-Jwt-Assertion\", \"cookie:session\"]\n[routes.cors]\norigins = [\"{APP}\"]"
@@ -102,7 +102,7 @@ async fn a_field_of_an_access_proxy_is_a_credential_like_a_cookie() {
 }
 
 #[tokio::test]
-async fn a_token_of_sixteen_kib_is_let_in_wherever_it_stands() {
+async fn a_token_of_16_kib_is_accepted_in_every_location() {
     let world = World::new().await;
     let auth = "token_from = [\"header\", \"header:x-jwt\", \"cookie:session\", \"query:access_token\"]";
     let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
@@ -139,7 +139,7 @@ async fn a_token_of_sixteen_kib_is_let_in_wherever_it_stands() {
 }
 
 #[tokio::test]
-async fn the_bound_of_a_token_is_configured_and_reloaded() {
+async fn token_bytes_is_configurable_and_reloadable() {
     let world = World::new().await;
     let config = |bytes: &str| {
         let prices = route("prices", "/prices/{symbol}", "");

@@ -45,7 +45,7 @@ async fn go_on(world: &World, subscriptions: Vec<Subscription>) {
 }
 
 #[tokio::test]
-async fn rules_that_no_longer_hold_end_what_they_admitted() {
+async fn a_reload_ends_streams_that_new_rules_refuse() {
     let world = World::new().await;
     let before = format!(
         "{}{}{}{}{}",
@@ -83,7 +83,7 @@ async fn rules_that_no_longer_hold_end_what_they_admitted() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_a_route_no_longer_believes_ends_its_streams() {
+async fn removing_an_issuer_from_a_route_ends_its_streams() {
     let world = World::new().await;
     let other = format!(
         r#"
@@ -120,7 +120,7 @@ async fn an_issuer_that_a_route_no_longer_believes_ends_its_streams() {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_keys_and_streams_of_an_issuer_that_is_down() {
+async fn a_reload_keeps_keys_and_streams_of_an_unreachable_issuer() {
     let world = World::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
     let good = bearer(&token_by("one", &keys().ec, &json!({})));
@@ -150,7 +150,7 @@ async fn a_reload_keeps_keys_and_streams_of_an_issuer_that_is_down() {
 }
 
 #[tokio::test]
-async fn a_reload_that_is_refused_takes_nothing_back() {
+async fn a_refused_reload_ends_no_stream() {
     let world = World::new().await;
     let gateway = world.start(&route("prices", "/prices/{x}", "")).await;
     let good = bearer(&token(&json!({})));
@@ -165,7 +165,7 @@ async fn a_reload_that_is_refused_takes_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_ticket_made_before_a_reload_opens_what_its_token_would_open_after_it() {
+async fn a_ticket_issued_before_a_reload_follows_the_new_rules() {
     let world = World::new().await;
     let rules = |rule: &str| {
         let rest = route("prices", "/prices/{x}", &format!("tickets = true\nticket_ttl = \"10m\"\n{rule}"));
@@ -190,7 +190,7 @@ async fn a_ticket_made_before_a_reload_opens_what_its_token_would_open_after_it(
 
 /// What each route said before and says after, and whether its subscriptions end.
 #[tokio::test]
-async fn whatever_would_refuse_the_same_token_now_ends_what_it_opened() {
+async fn every_auth_setting_is_applied_to_open_streams_at_a_reload() {
     let world = World::new().await;
     let main = world.config_with_main("60s", "");
     let typed = main.replace("audience =", "typ = \"at+jwt\"\naudience =");
@@ -240,7 +240,7 @@ async fn whatever_would_refuse_the_same_token_now_ends_what_it_opened() {
 const SHARES: &str = "[routes.share]\nclaims = { x-tenant = \"tenant\" }";
 
 #[tokio::test]
-async fn subscriptions_of_a_route_that_reads_from_elsewhere_move_there() {
+async fn subscriptions_move_to_a_route_s_new_upstream() {
     let world = World::new().await;
     let other = Origin::start().await;
     let before = format!("[server]\ndrain = {{ spread = \"100ms\" }}\n{}", world.config_with_main("5s", ""));

@@ -12,7 +12,7 @@ use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
-async fn what_is_posted_ends_matching_streams_within_a_second_and_refuses_afterwards() {
+async fn a_posted_revocation_ends_matching_streams_within_a_second() {
     let world = World::new().await;
     let gateway = world.start(&route("prices", "/prices/{symbol}", "")).await;
     // What is posted, the claims that it covers, and those that it does not.
@@ -73,7 +73,7 @@ async fn what_is_posted_ends_matching_streams_within_a_second_and_refuses_afterw
 }
 
 #[tokio::test]
-async fn what_is_no_revocation_is_refused_and_changes_nothing() {
+async fn an_invalid_revocation_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let rest = format!("{}\n[revocations]\nentries = 1", route("prices", "/prices/{symbol}", ""));
     let gateway = world.start(&rest).await;
@@ -102,7 +102,7 @@ async fn what_is_no_revocation_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_posted_is_listed_and_taken_back_and_then_its_tokens_are_good_again() {
+async fn a_posted_revocation_is_listed_and_can_be_deleted() {
     let world = World::new().await;
     let gateway = world.start(&route("prices", "/prices/{symbol}", "")).await;
     let mallory = bearer(&token(&json!({ "sub": "mallory" })));
@@ -138,7 +138,7 @@ async fn what_is_posted_is_listed_and_taken_back_and_then_its_tokens_are_good_ag
 }
 
 #[tokio::test]
-async fn what_the_file_has_is_listed_page_by_page_and_taken_back_there_alone() {
+async fn filed_revocations_are_paged_and_deleted_only_in_the_file() {
     let world = World::new().await;
     let file = world.file("revocations.toml");
     let entries: String = (0..2_500).map(|number| format!("[[revocations]]\njti = \"t{number}\"\n")).collect();
@@ -179,7 +179,7 @@ async fn what_the_file_has_is_listed_page_by_page_and_taken_back_there_alone() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_neither_listed_nor_counted_and_gives_its_room_back() {
+async fn an_expired_revocation_is_not_listed_and_frees_its_entry() {
     let world = World::new().await;
     let rest = format!("{}\n[revocations]\nentries = 2", route("prices", "/prices/{symbol}", ""));
     let gateway = world.start(&rest).await;
@@ -194,7 +194,7 @@ async fn what_has_ended_is_neither_listed_nor_counted_and_gives_its_room_back() 
 }
 
 #[tokio::test]
-async fn the_file_holds_across_a_restart_and_is_followed() {
+async fn the_revocation_file_survives_a_restart_and_is_watched() {
     let world = World::new().await;
     let file = world.file("revocations.toml");
     let write = |text: &str| {
@@ -246,7 +246,7 @@ async fn the_file_holds_across_a_restart_and_is_followed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_none_refuses_the_start() {
+async fn an_invalid_revocation_file_prevents_the_start() {
     let world = World::new().await;
     for (content, words) in [
         (None, "revocations.file"),

@@ -20,7 +20,7 @@ const STREAMS: usize = 200;
 const MADE_UP: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_under_load_is_noticed_by_nobody_and_made_up_keys_cost_one_fetch() {
+async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     let world = World::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
     let rest = format!("{}\n[limits]\nsubscriptions_per_subject = 2000", route("prices", "/prices/{symbol}", ""));

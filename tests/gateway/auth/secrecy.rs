@@ -8,7 +8,7 @@ use crate::support::server::Rillgate;
 use crate::support::wait::DEADLINE;
 
 #[tokio::test]
-async fn no_credential_is_in_the_log_the_metrics_or_what_goes_upstream() {
+async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
     let world = World::new().await;
     let places = "token_from = [\"header\", \"cookie:session\", \"query:access_token\"]\ntickets = true";
     let rest = format!(

@@ -10,7 +10,7 @@ use super::world::{PROTOCOLS, World, bearer, claims, route, token, wait_metric, 
 use crate::support::client::Protocol;
 
 #[tokio::test]
-async fn a_subject_holds_only_so_many_subscriptions() {
+async fn a_subject_cannot_exceed_its_subscriptions() {
     let world = World::new().await;
     let rest = format!(
         "{}\n[limits]\nsubscriptions_per_subject = 3\nsubscribers = 8",
@@ -92,7 +92,7 @@ async fn the_same_subject_of_another_issuer_is_another_subject() {
 const REPLACED: &[(&str, &str)] = &[("reason", "replaced")];
 
 #[tokio::test]
-async fn a_client_that_stops_reading_gives_its_place_to_the_next_of_its_subject() {
+async fn a_subscription_that_stops_reading_is_replaced_by_its_subjects_next() {
     for protocol in PROTOCOLS {
         let world = World::new().await;
         let limits = "[limits]\nsubscriptions_per_subject = 2\nsubject_overflow = \"replace\"";
@@ -118,7 +118,7 @@ async fn a_client_that_stops_reading_gives_its_place_to_the_next_of_its_subject(
 }
 
 #[tokio::test]
-async fn two_devices_at_the_limit_do_not_end_each_other_in_turn() {
+async fn two_devices_at_the_limit_do_not_replace_each_other_in_turn() {
     for protocol in PROTOCOLS {
         let world = World::new().await;
         let limits = "[limits]\nsubscriptions_per_subject = 1\nsubject_overflow = \"replace\"";

@@ -36,7 +36,7 @@ async fn world_with_tickets() -> (World, Rillgate) {
 }
 
 #[tokio::test]
-async fn a_ticket_is_good_once_for_its_path() {
+async fn a_ticket_is_valid_once_and_for_its_path() {
     let (world, gateway) = world_with_tickets().await;
     let good = bearer(&token(&json!({ "streams": ["/prices/*"] })));
 
@@ -61,7 +61,7 @@ async fn a_ticket_is_good_once_for_its_path() {
 }
 
 #[tokio::test]
-async fn a_ticket_shown_elsewhere_or_changed_is_refused() {
+async fn a_ticket_for_another_path_or_altered_is_refused() {
     let (world, gateway) = world_with_tickets().await;
     let client = world.client(Protocol::Http2, &gateway);
     let good = bearer(&token(&json!({ "streams": ["/prices/*"] })));
@@ -87,7 +87,7 @@ async fn a_ticket_shown_elsewhere_or_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_made_only_for_who_may_read() {
+async fn a_ticket_is_issued_only_to_clients_that_may_read() {
     let (world, gateway) = world_with_tickets().await;
     let good = bearer(&token(&json!({ "streams": ["/prices/x"] })));
     let over = bearer(&token(&json!({ "streams": ["/prices/x"], "exp": 1 })));
@@ -119,7 +119,7 @@ async fn a_ticket_is_made_only_for_who_may_read() {
 }
 
 #[tokio::test]
-async fn a_ticket_ends_with_its_time_and_its_stream_with_the_token() {
+async fn a_ticket_expires_and_its_stream_ends_with_the_token() {
     let world = World::new().await;
     let rest = format!(
         "{}{}",
@@ -146,7 +146,7 @@ async fn a_ticket_ends_with_its_time_and_its_stream_with_the_token() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_takes_its_tickets_along() {
+async fn a_revoked_token_invalidates_its_tickets() {
     let (world, gateway) = world_with_tickets().await;
     let client = world.client(Protocol::Http2, &gateway);
     let (url, _) = ticket(&client, "/orders/x", &bearer(&token(&json!({ "jti": "t1" })))).await;
@@ -159,7 +159,7 @@ async fn a_revoked_token_takes_its_tickets_along() {
 }
 
 #[tokio::test]
-async fn one_subject_can_hold_only_so_many_tickets() {
+async fn a_subject_cannot_exceed_its_tickets() {
     let (world, gateway) = world_with_tickets().await;
     let mut connection = world.client(Protocol::Http2, &gateway).connect().await.unwrap();
     // Without a subject it is the token that counts.
@@ -187,7 +187,7 @@ async fn one_subject_can_hold_only_so_many_tickets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_all_tickets_are_taken_clients_are_asked_to_come_back() {
+async fn clients_get_503_when_all_tickets_are_in_use() {
     const ALL: usize = 10_000;
     let world = World::new().await;
     let gateway = world.start(&route("orders", "/orders/{id}", "tickets = true\nticket_ttl = \"10m\"")).await;
@@ -221,7 +221,7 @@ async fn when_all_tickets_are_taken_clients_are_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_foreign_origin_makes_no_ticket_from_a_cookie() {
+async fn a_cross_origin_page_gets_no_ticket_for_a_cookie() {
     let world = World::new().await;
     let auth =
         "tickets = true\ntoken_from = [\"cookie:session\"]\n[routes.cors]\norigins = [\"https://app.example.com\"]";
@@ -237,7 +237,7 @@ async fn a_page_of_a_foreign_origin_makes_no_ticket_from_a_cookie() {
 }
 
 #[tokio::test]
-async fn of_many_who_show_a_ticket_at_once_one_is_let_in() {
+async fn concurrent_uses_of_one_ticket_admit_one_client() {
     let (world, gateway) = world_with_tickets().await;
     let client = world.client(Protocol::Http2, &gateway);
 

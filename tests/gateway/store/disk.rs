@@ -32,7 +32,7 @@ async fn a_slow_disk_delays_no_event_and_loses_none() {
 
 /// A disk that takes no more: the system refuses to let files of this process grow over 256 KiB.
 #[tokio::test]
-async fn a_disk_that_takes_no_more_costs_durability_alone() {
+async fn a_failing_disk_costs_only_durability() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"];
     let gateway = Rillgate::start_by(&limited, &config(&origin, folder.path(), "", "64MiB")).await;
@@ -60,7 +60,7 @@ async fn a_disk_that_takes_no_more_costs_durability_alone() {
 
 /// A disk that is full, three writes long: the system call says so.
 #[tokio::test]
-async fn a_full_disk_is_called_so_and_what_it_did_not_take_is_written_when_it_has_room() {
+async fn a_full_disk_is_reported_and_written_again_when_it_has_room() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let calls = folder.path().join("calls");

@@ -53,11 +53,11 @@ async fn reload(gateway: &Rillgate, config: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn a_stream_that_a_reload_takes_out_of_use_and_the_next_one_back_is_stored_again() {
+async fn a_stream_removed_and_restored_by_reloads_is_stored_again() {
     reloaded_and_back(true).await;
 }
 
 #[tokio::test]
-async fn a_stream_that_only_its_old_readers_read_is_stored_again_when_its_settings_are_back() {
+async fn an_old_stream_is_stored_again_when_its_settings_return() {
     reloaded_and_back(false).await;
 }

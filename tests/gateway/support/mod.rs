@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "a toolbox: not every tool is in use at every time")]
 
 pub mod adapter;
+pub mod attack_fixture;
 pub mod certificates;
 pub mod client;
 pub mod config;
@@ -18,12 +19,11 @@ pub mod frames;
 pub mod locked;
 pub mod network;
 pub mod origin;
-pub mod place;
 pub mod process;
 pub mod producer;
 pub mod prometheus;
 pub mod raw;
-pub mod scene;
+pub mod reserved_addr;
 pub mod script;
 pub mod server;
 pub mod setup;

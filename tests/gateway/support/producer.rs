@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::express;
-use super::place;
 use super::process::Process;
+use super::reserved_addr;
 use super::wait::{DEADLINE, eventually};
 
 /// A running producer; killed with its children when dropped.
@@ -26,7 +26,7 @@ pub struct Started(Process, Option<TempDir>);
 impl Producer {
     /// Starts it and waits until it accepts connections.
     pub async fn start(start: fn(SocketAddr) -> Started) -> Self {
-        let address = place::reserve();
+        let address = reserved_addr::reserve();
         let producer = Self { start, started: start(address), address };
         producer.wait_up().await;
         producer

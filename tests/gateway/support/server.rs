@@ -59,7 +59,7 @@ impl Rillgate {
     }
 
     /// Kills it without notice and starts it again with what is in its folder, as a supervisor would. The addresses stay
-    /// only if the configuration names them: see [`reserve`](super::place::reserve).
+    /// only if the configuration names them: see [`reserve`](super::reserved_addr::reserve).
     pub async fn restart(&mut self) {
         self.process.signal("KILL");
         self.process.wait_exit(DEADLINE).await;

@@ -8,22 +8,22 @@ use serde_json::json;
 use crate::auth::world::{World, in_seconds, token};
 use crate::support::adapter::{Adapter, Following};
 use crate::support::origin::Emission;
-use crate::support::place;
+use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// An origin, and an address at which one gateway follows another.
-pub struct Stage {
+pub struct FailoverFixture {
     pub world: World,
     pub address: SocketAddr,
     pub config: String,
 }
 
-impl Stage {
+impl FailoverFixture {
     /// With one route, `/prices`, that has these lines.
     pub async fn new(route: &str) -> Self {
         let mut world = World::new().await;
-        let address = place::reserve();
+        let address = reserved_addr::reserve();
         world.identity = world.authority.server_for("place", &[&address.ip().to_string(), "127.0.0.1"]);
         let config = world.config_with_main(
             "0s",

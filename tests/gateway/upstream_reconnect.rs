@@ -26,7 +26,7 @@ async fn expect(client: &mut Subscription, numbers: RangeInclusive<usize>) {
 }
 
 #[tokio::test]
-async fn a_burst_larger_than_the_log_reaches_those_who_read() {
+async fn a_burst_larger_than_the_log_reaches_active_readers() {
     let origin = Origin::start().await;
     // One worker: between two portions every reader has its turn, however busy the machine.
     let config = format!("server.workers = 1\n{}", plain(&origin.url(), "replay.events = 100"));
@@ -41,7 +41,7 @@ async fn a_burst_larger_than_the_log_reaches_those_who_read() {
 }
 
 #[tokio::test]
-async fn a_replay_that_begins_before_the_log_is_not_heard_twice() {
+async fn a_replay_that_starts_before_the_log_is_deduplicated() {
     let origin = Origin::start_with(|request| Answer::stream().then(events(1..=20 + request.number))).await;
     let gateway = Rillgate::start(&plain(&origin.url(), "replay = { events = 10, start = \"oldest\" }")).await;
     let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
@@ -56,7 +56,7 @@ async fn a_replay_that_begins_before_the_log_is_not_heard_twice() {
 }
 
 #[tokio::test]
-async fn a_restarted_producer_that_counts_from_the_beginning_again_is_heard() {
+async fn a_restarted_producer_that_counts_from_one_again_is_delivered() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::stream().then(events(1..=20)),
         _ => Answer::stream().then("id: 1\ndata: new 1\n\nid: 15\ndata: new 15\n\n"),
@@ -75,7 +75,7 @@ async fn a_restarted_producer_that_counts_from_the_beginning_again_is_heard() {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_cut_itself_is_not_heard_twice() {
+async fn an_interrupted_replay_is_deduplicated() {
     // Each connection replays all and dies a little later than the one before it, often in the replay.
     let body = events(1..=40);
     let origin = Origin::start_with(move |request| match request.number {
@@ -94,7 +94,7 @@ async fn a_replay_that_is_cut_itself_is_not_heard_twice() {
 }
 
 #[tokio::test]
-async fn ids_between_replayed_events_do_not_take_clients_back() {
+async fn ids_between_replayed_events_do_not_move_clients_back() {
     const BODY: &str = "id: 1\ndata: a\n\nid: 2\n\nid: 3\ndata: b\n\nid: 4\n\nid: 5\ndata: c\n\n";
     let origin = Origin::start_with(|request| {
         let answer = Answer::stream().then(BODY);
@@ -120,7 +120,7 @@ async fn ids_between_replayed_events_do_not_take_clients_back() {
 }
 
 #[tokio::test]
-async fn an_event_as_large_as_allowed_comes_whole_and_a_larger_one_is_left_out() {
+async fn an_event_of_max_event_is_delivered_and_a_larger_one_skipped() {
     let origin = Origin::start().await;
     origin.honour_last_event_id();
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;

@@ -1,4 +1,4 @@
-//! The scene of an attack: an origin, a gateway, and a bystander that must not notice anything.
+//! The fixture of an attack: an origin, a gateway, and a bystander that must not notice anything.
 
 use super::client::Client;
 use super::origin::{Emission, Origin};
@@ -12,22 +12,22 @@ use super::wait::DEADLINE;
 pub const VICTIM: &str = "GET /victim HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A gateway with little patience, and someone who only wants events.
-pub struct Scene {
+pub struct AttackFixture {
     pub origin: Origin,
     pub gateway: Rillgate,
     bystander: Subscription,
     events: usize,
 }
 
-impl Scene {
+impl AttackFixture {
     pub async fn new(limits: &str) -> Self {
         let origin = Origin::start().await;
         let gateway = Setup::for_origin(&origin.url()).limits(limits).start().await;
         let bystander = Client::http1(gateway.address()).subscribe("/bystander", &[]).await;
         origin.wait_open(1).await;
-        let mut scene = Self { origin, gateway, bystander, events: 0 };
-        scene.assert_bystander_unharmed().await;
-        scene
+        let mut fixture = Self { origin, gateway, bystander, events: 0 };
+        fixture.assert_bystander_unharmed().await;
+        fixture
     }
 
     /// # Panics

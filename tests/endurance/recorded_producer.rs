@@ -23,7 +23,7 @@ const CHUNK_EVENTS: u64 = 64;
 const DEATH_WITHIN: usize = 1_500;
 
 /// The producer; closes its port and its connections when dropped.
-pub struct Chronicle {
+pub struct RecordedProducer {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: tokio::task::JoinHandle<()>,
@@ -81,7 +81,7 @@ pub fn generator(seed: u64, number: u64) -> Rng {
     Rng::with_seed(Rng::with_seed(seed).u64(..) ^ Rng::with_seed(number).u64(..))
 }
 
-impl Chronicle {
+impl RecordedProducer {
     pub async fn start(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -126,7 +126,7 @@ impl Chronicle {
     }
 }
 
-impl Drop for Chronicle {
+impl Drop for RecordedProducer {
     fn drop(&mut self) {
         self.accepting.abort();
         self.leave(true);
