@@ -5,16 +5,16 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Response};
 use tracing::info;
 
 use super::app::App;
-use super::body::AppBody;
+use super::head::peer;
 use super::rejection::Rejection;
 use super::request_target::{RequestTarget, parameter};
-use super::service::peer;
 use super::shared_values;
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::route::{Route, percent};
@@ -71,7 +71,7 @@ pub async fn issue_ticket(
     captures: &[(String, String)],
     target: &RequestTarget,
     head: &Parts,
-) -> Result<Response<AppBody>, Rejection> {
+) -> Result<Response<Bytes>, Rejection> {
     match parameter(head, TICKET)?.as_deref() {
         Some("") => {}
         Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
@@ -94,7 +94,7 @@ pub async fn issue_ticket(
     }
     url.extend([TICKET, "=", ticket.reveal()]);
     let answer = serde_json::json!({ "url": url, "expires_in": ttl.as_secs() });
-    let mut response = Response::new(AppBody::whole(answer.to_string()));
+    let mut response = Response::new(Bytes::from(answer.to_string()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -9,8 +9,8 @@ use tracing::info;
 
 use super::app::App;
 use super::forwarded;
+use super::head::peer;
 use super::redact;
-use super::service::peer;
 use super::trace::Trace;
 use crate::auth::Grant;
 use crate::telemetry::{ACCESS, Protocol};

@@ -2,6 +2,7 @@
 //!
 //! Origins are compared exactly. A refusal carries the same headers as an answer, or the page could not see why.
 
+use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
@@ -10,7 +11,6 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::body::AppBody;
 use crate::route::{Cors, Settings};
 
 /// Whether this is a browser asking what it may ask.
@@ -26,9 +26,9 @@ pub fn allows(cors: &Cors, origin: &str) -> bool {
 }
 
 /// The answer to a preflight. Without permission it says nothing, and the browser refuses.
-pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<AppBody> {
+pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<Bytes> {
     let cors = route.cors.as_ref();
-    let mut response = Response::new(AppBody::empty());
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     if permit(cors, head, headers) {

@@ -17,8 +17,8 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::delivery::{Delivery, NextWrite};
-use super::http1_writer::{GRACE, heartbeat};
-use super::lifetime::Lifetime;
+use super::lifetime::{GRACE, Lifetime};
+use super::notice::heartbeat;
 use super::record::EndReasonCell;
 use crate::stream::{EventStream, Offset, ReadBatch};
 use crate::telemetry::EndReason;

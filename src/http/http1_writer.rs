@@ -18,13 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::delivery::{Delivery, NextWrite};
+use super::lifetime::GRACE;
+use super::notice::heartbeat;
 use crate::listen::Transport;
-use crate::sse::{Encoder, Frame};
+use crate::sse::Frame;
 use crate::stream::ReadBatch;
 use crate::telemetry::EndReason;
-
-/// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
-pub const GRACE: Duration = Duration::from_millis(500);
 
 /// The chunk that ends a body (RFC 9112, 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -325,11 +324,4 @@ fn poll_left(transport: &mut Transport, cx: &mut Context<'_>, bytes: &mut usize)
             _ => return Poll::Ready(()),
         }
     }
-}
-
-/// A comment that shows life. Without a blank line: to some clients each block is an event.
-pub fn heartbeat() -> Frame {
-    let mut encoder = Encoder::new();
-    encoder.comment("");
-    encoder.finish()
 }

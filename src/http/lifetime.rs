@@ -18,6 +18,9 @@ use crate::runtime::arithmetic;
 use crate::runtime::tasks::Draining;
 use crate::telemetry::{EndReason, RouteMetrics};
 
+/// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
+pub const GRACE: Duration = Duration::from_millis(500);
+
 /// What bounds one response's life.
 #[derive(Clone)]
 pub struct Lifetime {

@@ -14,6 +14,8 @@ mod cors;
 mod delivery;
 mod event_body;
 mod forwarded;
+mod head;
+mod headers;
 mod http1_writer;
 mod last_event_id;
 mod lifetime;
@@ -27,6 +29,7 @@ mod request_target;
 mod service;
 mod shared_values;
 mod subscribe;
+mod subscribe_params;
 mod subscription_limits;
 mod trace;
 

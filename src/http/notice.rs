@@ -59,6 +59,13 @@ pub fn late(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> 
     encoder.finish()
 }
 
+/// A comment that shows life. Without a blank line: to some clients each block is an event.
+pub fn heartbeat() -> Frame {
+    let mut encoder = Encoder::new();
+    encoder.comment("");
+    encoder.finish()
+}
+
 /// The id in force, and the verdict where it is an event.
 fn place(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) {
     let is_event = match form {

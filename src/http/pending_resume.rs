@@ -15,21 +15,11 @@ use tokio::time::{Sleep, sleep};
 use super::app::App;
 use super::last_event_id::LastEventId;
 use super::rejection::Rejection;
+use super::subscribe_params::SubscribeParams;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Backlog, Gap, RETURN_PATIENCE, ResumeVerdict, Subscription};
 use crate::upstream::HttpEventSource;
-
-/// What a request asks for besides the stream.
-#[derive(Clone, Debug)]
-pub struct SubscribeParams {
-    /// The place to go on after.
-    pub after: LastEventId,
-    /// `false`: what is buffered, and the end.
-    pub follow: bool,
-    /// The most events.
-    pub limit: u64,
-}
 
 /// Where a client stands, and what is to be told of it.
 #[derive(Debug)]

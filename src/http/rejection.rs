@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::body::AppBody;
+use super::headers::stream_headers;
 use super::subscription_limits::LimitExceeded;
 use crate::auth::{Denied, TicketError, TokenFault};
 use crate::route::path::PathFault;
@@ -250,7 +251,7 @@ impl Rejection {
 
     /// The response. With `soft_retry`, a refusal that passes is a short event stream instead: a browser's event source
     /// never comes back after any other status (HTML standard, "fail the connection").
-    pub fn response(&self, soft_retry: Option<SoftRetry>) -> Response<AppBody> {
+    pub fn response(&self, soft_retry: Option<SoftRetry>) -> Response<Bytes> {
         if let Some(retry) = soft_retry.filter(|_| self.is_temporary()) {
             return self.soft_response(retry);
         }
@@ -262,7 +263,7 @@ impl Rejection {
             "detail": self.detail(),
             "reason": self.reason(),
         });
-        let mut response = Response::new(AppBody::whole(problem.to_string()));
+        let mut response = Response::new(Bytes::from(problem.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -287,14 +288,14 @@ impl Rejection {
         Frame::from(&Event { kind: "rillgate.error".to_owned(), data, id })
     }
 
-    fn soft_response(&self, retry: SoftRetry) -> Response<AppBody> {
+    fn soft_response(&self, retry: SoftRetry) -> Response<Bytes> {
         let mut encoder = Encoder::new();
         encoder.comment(&format!("rillgate-refused: {};status={}", self.reason(), self.status().as_u16()));
         // Spread above what is asked for, or those who were refused together would come back together.
         let least = retry.least.max(self.retry_after().unwrap_or_default());
         encoder.retry(arithmetic::scale(least, 1.0 + retry.share));
-        let mut response = Response::new(AppBody::whole(encoder.finish().body()));
-        super::subscribe::stream_headers(response.headers_mut());
+        let mut response = Response::new(encoder.finish().body());
+        stream_headers(response.headers_mut());
         response
     }
 }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::app::App;
 use super::body::AppBody;
 use super::client_info::ClientInfo;
+use super::head::{accepts_event_stream, announces_body, is_event_stream_request, peer};
 use super::rejection::{Rejection, SoftRetry};
 use super::request_target::RequestTarget;
+use super::subscribe_params::is_finite;
 use super::trace::{REQUEST_ID, Trace};
 use super::{access, cors, redact, subscribe};
-use crate::listen::{self, Handoff, Peer, RequestBodyInfo};
+use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::Route;
 use crate::runtime::jitter;
 
@@ -30,7 +32,7 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
         if let Some(connection) = request.extensions().get::<Handoff>() {
-            connection.leave_unread(subscribe::is_finite(request.uri().query().unwrap_or_default()));
+            connection.leave_unread(is_finite(request.uri().query().unwrap_or_default()));
         }
         let app = app.clone();
         let doing = Doing { method: request.method().clone(), uri: request.uri().clone() };
@@ -75,7 +77,9 @@ async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
         let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
-        rejection.response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: jitter::share() }))
+        rejection
+            .response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: jitter::share() }))
+            .map(AppBody::whole)
     });
     if let Some(route) = route
         && !cors::is_preflight(&head)
@@ -106,11 +110,6 @@ async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
     response
 }
 
-/// Whether the client said that a body follows (RFC 9112, 6).
-fn announces_body(head: &Parts) -> bool {
-    head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
-}
-
 /// What is refused whatever it is about.
 fn admit(app: &App, head: &Parts) -> Result<(), Rejection> {
     let most = app.limits.load().headers;
@@ -135,13 +134,14 @@ async fn stream(
     let ticket_office = access::ticket_office(route);
     let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
-        return Ok(cors::preflight(&route.settings, head, methods));
+        return Ok(cors::preflight(&route.settings, head, methods).map(AppBody::whole));
     }
     if let Some(authorizer) = ticket_office.filter(|_| head.method == Method::POST) {
         if app.tasks.draining().has_begun() {
             return Err(Rejection::Draining);
         }
-        return access::issue_ticket(app, authorizer, route, captures, target, head).await;
+        let ticket = access::issue_ticket(app, authorizer, route, captures, target, head).await;
+        return ticket.map(|response| response.map(AppBody::whole));
     }
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(Rejection::Method { allow: methods });
@@ -174,40 +174,4 @@ fn page(app: &App, head: &Parts, target: &RequestTarget) -> Option<Response<AppB
         response.headers_mut().append(name, value.clone());
     }
     Some(response)
-}
-
-/// What is known about the connection that brought the request.
-pub(super) fn peer(head: &Parts) -> &Peer {
-    head.extensions.get().expect("listeners say who the peer is")
-}
-
-/// RFC 9110, 12.5.1: no `Accept` accepts everything; of the ranges that cover us, the most specific one decides.
-fn accepts_event_stream(head: &Parts) -> bool {
-    let fields = head.headers.get_all(ACCEPT).iter();
-    let ranges = fields.flat_map(|field| field.to_str().unwrap_or("unreadable").split(',')).map(str::trim);
-    let mut ranges = ranges.filter(|range| !range.is_empty()).peekable();
-    // An empty list asks for nothing in particular (RFC 9110, 5.6.1), like a field that is absent.
-    if ranges.peek().is_none() {
-        return true;
-    }
-    let decisive = ranges.filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        // Java's URLConnection has `*` among what it accepts.
-        let name = parts.next().map_or("", |name| if name == "*" { "*/*" } else { name });
-        let specificity =
-            ["*/*", "text/*", "text/event-stream"].iter().position(|ours| name.eq_ignore_ascii_case(ours))?;
-        let is_excluded = parts
-            .filter_map(|part| part.split_once('='))
-            .any(|(key, value)| key.eq_ignore_ascii_case("q") && value.parse::<f32>().is_ok_and(|q| q <= 0.0));
-        Some((specificity, !is_excluded))
-    });
-    decisive.max().is_some_and(|(_, is_accepted)| is_accepted)
-}
-
-/// Whether an event source asks, which any status but 200 would stop for good.
-fn is_event_stream_request(head: &Parts) -> bool {
-    head.headers
-        .get_all(ACCEPT)
-        .iter()
-        .any(|field| field.to_str().is_ok_and(|field| field.to_ascii_lowercase().contains("text/event-stream")))
 }

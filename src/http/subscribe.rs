@@ -6,9 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONNECTION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
 use super::app::App;
@@ -16,16 +16,17 @@ use super::body::AppBody;
 use super::client_info::ClientInfo;
 use super::delivery::{Delivery, DeliveryOptions, ReadLimit, parted};
 use super::event_body::{EventBody, guard};
+use super::headers::{incremental, stream_headers};
 use super::http1_writer::Http1Writer;
-use super::last_event_id::LastEventId;
 use super::lifetime::{self, Lifetime};
 use super::notice::{PENDING, pending_prelude, prelude, teller};
-use super::pending_resume::{PendingResume, ResumeOutcome, SubscribeParams};
+use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::permission::Permission;
 use super::record::SubscriptionRecord;
 use super::rejection::Rejection;
-use super::request_target::{RequestTarget, parameter};
+use super::request_target::RequestTarget;
 use super::shared_values::{self, SharedValues};
+use super::subscribe_params::SubscribeParams;
 use super::trace::Trace;
 use crate::auth::{Authorizer, Grant};
 use crate::listen::{self, Handoff, RequestBodyInfo};
@@ -49,7 +50,7 @@ pub async fn respond(
     body: RequestBodyInfo,
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
-    let wish = SubscribeParams::of(route, head)?;
+    let wish = SubscribeParams::of(head, &route.settings.replay.query_id)?;
     let caller = ClientInfo::of(app, head, grant.as_ref());
     let most = app.limits.load().header_bytes;
     let SharedValues { key, query, headers, .. } =
@@ -163,7 +164,9 @@ pub async fn respond(
     };
     let headers = response.headers_mut();
     stream_headers(headers);
-    incremental(route, headers);
+    if route.settings.delivery.incremental {
+        incremental(headers);
+    }
     let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
     let verdict = HeaderValue::from_str(&verdict).expect("a verdict is visible ASCII");
     headers.insert(HeaderName::from_static("rillgate-resume"), verdict);
@@ -174,47 +177,10 @@ pub async fn respond(
 pub fn head_alone(route: &Route) -> Response<AppBody> {
     let mut response = Response::new(AppBody::empty());
     stream_headers(response.headers_mut());
-    incremental(route, response.headers_mut());
-    response
-}
-
-/// Whether a request with this query asks for a response that ends by itself.
-pub fn is_finite(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes())
-        .any(|(name, value)| name == "limit" || (name == "follow" && value == "false"))
-}
-
-/// Asks whoever stands between to pass on what there is without waiting for more (RFC 10036).
-fn incremental(route: &Route, headers: &mut HeaderMap) {
     if route.settings.delivery.incremental {
-        headers.insert(HeaderName::from_static("incremental"), HeaderValue::from_static("?1"));
+        incremental(response.headers_mut());
     }
-}
-
-/// What every event stream says about itself.
-pub fn stream_headers(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-}
-
-impl SubscribeParams {
-    fn of(route: &Route, head: &Parts) -> Result<Self, Rejection> {
-        let follow = match parameter(head, "follow")?.as_deref() {
-            None | Some("true") => true,
-            Some("false") => false,
-            Some(_) => return Err(Rejection::Malformed("follow is true or false.")),
-        };
-        let limit = match parameter(head, "limit")? {
-            None => u64::MAX,
-            Some(limit) => match limit.parse() {
-                Ok(limit @ 1..) => limit,
-                _ => return Err(Rejection::Malformed("limit is a number from 1.")),
-            },
-        };
-        Ok(Self { after: LastEventId::of(head, &route.settings.replay.query_id), follow, limit })
-    }
+    response
 }
 
 fn stream_key(route: &Route, target: &RequestTarget, shared: Vec<(String, String)>) -> StreamKey {

@@ -7,7 +7,7 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::service::peer;
+use super::head::peer;
 
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug)]

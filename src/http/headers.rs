@@ -1,0 +1,17 @@
+//! The header fields of an event stream's response.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// What every event stream says about itself.
+pub fn stream_headers(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
+/// Asks whoever stands between to pass on what there is without waiting for more (RFC 10036).
+pub fn incremental(headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("incremental"), HeaderValue::from_static("?1"));
+}
