@@ -6,37 +6,18 @@
 //!                └─▶ Rejection
 //! ```
 
-mod access;
 mod app;
-mod body;
-mod client_info;
-mod cors;
 mod delivery;
-mod event_body;
-mod forwarded;
-mod head;
-mod headers;
-mod http1_writer;
-mod last_event_id;
-mod lifetime;
-mod notice;
-mod pending_resume;
-mod permission;
-mod record;
-mod redact;
-mod rejection;
-mod request_target;
+mod request;
+mod response;
 mod service;
-mod shared_values;
 mod subscribe;
-mod subscribe_params;
 mod subscription_limits;
-mod trace;
 
 pub use app::{App, StaticPage};
-pub use body::AppBody;
-pub use notice::EVENT_TYPE;
+pub use delivery::notice::EVENT_TYPE;
+pub use request::shared_values::query_parameters;
+pub use response::body::AppBody;
 pub use service::service;
-pub use shared_values::query_parameters;
 pub use subscribe::spec;
 pub use subscription_limits::{LimitExceeded, SubscriptionLimits};

@@ -10,14 +10,15 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use super::app::App;
-use super::body::AppBody;
-use super::client_info::ClientInfo;
-use super::head::{accepts_event_stream, announces_body, is_event_stream_request, peer};
-use super::rejection::{Rejection, SoftRetry};
-use super::request_target::RequestTarget;
-use super::subscribe_params::is_finite;
-use super::trace::{REQUEST_ID, Trace};
-use super::{access, cors, redact, subscribe};
+use super::request::client_info::ClientInfo;
+use super::request::head::{accepts_event_stream, announces_body, is_event_stream_request, peer};
+use super::request::params::is_finite;
+use super::request::target::RequestTarget;
+use super::request::trace::{REQUEST_ID, Trace};
+use super::request::{auth, cors, redact};
+use super::response::body::AppBody;
+use super::response::rejection::{Rejection, SoftRetry};
+use super::subscribe;
 use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::Route;
 use crate::runtime::jitter;
@@ -131,7 +132,7 @@ async fn stream(
     head: &Parts,
     body: RequestBodyInfo,
 ) -> Result<Response<AppBody>, Rejection> {
-    let ticket_office = access::ticket_office(route);
+    let ticket_office = auth::ticket_office(route);
     let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
         return Ok(cors::preflight(&route.settings, head, methods).map(AppBody::whole));
@@ -140,7 +141,7 @@ async fn stream(
         if app.tasks.draining().has_begun() {
             return Err(Rejection::Draining);
         }
-        let ticket = access::issue_ticket(app, authorizer, route, captures, target, head).await;
+        let ticket = auth::issue_ticket(app, authorizer, route, captures, target, head).await;
         return ticket.map(|response| response.map(AppBody::whole));
     }
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -149,7 +150,7 @@ async fn stream(
     if !accepts_event_stream(head) {
         return Err(Rejection::NotAcceptable);
     }
-    let grant = access::admit(app, route, captures, target, head).await?;
+    let grant = auth::admit(app, route, captures, target, head).await?;
     // Where another process takes over, the client is let in and asked to leave like all others: an event source comes
     // back from the end of a stream, but not from a 503.
     if app.tasks.draining().has_begun() && !peer(head).has_successor {

@@ -24,7 +24,7 @@ fn every_alert_is_explained_with_its_severity() {
 
 #[test]
 fn every_reason_of_a_refusal_is_explained() {
-    let source = read(Path::new("src/http/rejection.rs"));
+    let source = read(Path::new("src/http/response/rejection.rs"));
     let page = read(Path::new("docs/troubleshooting.md"));
     let (_, function) = source.split_once("pub fn reason(").expect("where reasons are named");
     let function = function.split("\n    }\n").next().unwrap();

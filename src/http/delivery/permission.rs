@@ -12,9 +12,9 @@ use futures_util::TryFutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::app::App;
-use super::request_target::RequestTarget;
 use crate::auth::{Denied, Grant, GrantStatus, Requested, TokenFault};
+use crate::http::app::App;
+use crate::http::request::target::RequestTarget;
 use crate::route::Route;
 use crate::stream::EventStream;
 use crate::telemetry::EndReason;

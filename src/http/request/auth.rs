@@ -11,12 +11,12 @@ use http::request::Parts;
 use http::{HeaderValue, Response};
 use tracing::info;
 
-use super::app::App;
 use super::head::peer;
-use super::rejection::Rejection;
-use super::request_target::{RequestTarget, parameter};
 use super::shared_values;
+use super::target::{RequestTarget, parameter};
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
+use crate::http::app::App;
+use crate::http::response::rejection::Rejection;
 use crate::route::{Route, percent};
 
 /// The query parameter that asks for a ticket (`POST`) or is one (`GET`). Cannot be shared, so it never goes upstream.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::event_body::{CutOff, EventBody};
+use crate::http::delivery::event_body::{CutOff, EventBody};
 use crate::listen;
 
 /// A response's body.

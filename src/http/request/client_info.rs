@@ -7,12 +7,12 @@ use std::time::Instant;
 use http::request::Parts;
 use tracing::info;
 
-use super::app::App;
 use super::forwarded;
 use super::head::peer;
 use super::redact;
 use super::trace::Trace;
 use crate::auth::Grant;
+use crate::http::app::App;
 use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, for the log.

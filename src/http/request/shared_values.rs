@@ -6,9 +6,9 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::rejection::Rejection;
-use super::request_target::parameters;
+use super::target::parameters;
 use crate::auth::{ClaimPath, Grant};
+use crate::http::response::rejection::Rejection;
 use crate::route::{ShareSettings, percent};
 
 /// The shared values of one request, for the key and for the upstream.

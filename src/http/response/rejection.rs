@@ -11,8 +11,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 
 use super::headers::stream_headers;
-use super::subscription_limits::LimitExceeded;
 use crate::auth::{Denied, TicketError, TokenFault};
+use crate::http::subscription_limits::LimitExceeded;
 use crate::route::path::PathFault;
 use crate::route::pattern::{CaptureFault, Mismatch};
 use crate::runtime::arithmetic;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::client_info::ClientInfo;
 use super::notice::PENDING;
-use super::redact;
-use super::subscription_limits::{SubjectPermit, SubscriptionPermit};
+use crate::http::request::client_info::ClientInfo;
+use crate::http::request::redact;
+use crate::http::subscription_limits::{SubjectPermit, SubscriptionPermit};
 use crate::runtime::arithmetic;
 use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};

@@ -3,8 +3,8 @@
 use http::request::Parts;
 
 use super::last_event_id::LastEventId;
-use super::rejection::Rejection;
-use super::request_target::parameter;
+use super::target::parameter;
+use crate::http::response::rejection::Rejection;
 
 /// What a request asks for besides the stream.
 #[derive(Clone, Debug)]

@@ -12,10 +12,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Sleep, sleep};
 
-use super::app::App;
-use super::last_event_id::LastEventId;
-use super::rejection::Rejection;
-use super::subscribe_params::SubscribeParams;
+use crate::http::app::App;
+use crate::http::request::last_event_id::LastEventId;
+use crate::http::request::params::SubscribeParams;
+use crate::http::response::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
 use crate::stream::{Backlog, Gap, RETURN_PATIENCE, ResumeVerdict, Subscription};

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Version, uri::Authority};
 use percent_encoding::percent_decode_str;
 
-use super::rejection::Rejection;
+use crate::http::response::rejection::Rejection;
 use crate::route::path::CanonicalPath;
 
 /// Most bytes of a path, and of path and query together besides a token.

@@ -1,0 +1,5 @@
+//! The response: its body, its header fields, and the refusals.
+
+pub mod body;
+pub mod headers;
+pub mod rejection;
