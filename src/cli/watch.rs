@@ -21,7 +21,7 @@ impl Watch {
     pub fn new(config: &Config) -> Self {
         let mut looks = interval(INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { looks, watched: config.sources.watch(), is_on: config.watch, is_unsettled: false }
+        Self { looks, watched: config.watched_files.watch(), is_on: config.watch, is_unsettled: false }
     }
 
     /// Completes when there is something else to read. Cancel-safe.
@@ -41,12 +41,12 @@ impl Watch {
     /// Goes on with what a configuration was made of that was read since, whether or not it was taken.
     pub fn follow(&mut self, config: &Config) {
         self.is_on = config.watch;
-        self.look_from(config.sources.watch());
+        self.look_from(config.watched_files.watch());
     }
 
     /// Goes on with the files of a configuration that was refused: any of them may be mended.
     pub fn await_correction(&mut self, problems: &Problems) {
-        self.look_from(problems.sources().watch());
+        self.look_from(problems.watched_files().watch());
     }
 
     fn look_from(&mut self, watched: FilePoller) {

@@ -36,7 +36,7 @@ pub struct Config {
     pub watch: bool,
     /// The files whose changes only reading it again takes in, as they looked just before they were read: its own, those
     /// of secrets, and those of the upstreams' TLS.
-    pub sources: WatchedFiles,
+    pub watched_files: WatchedFiles,
     /// How the gateway leaves.
     pub drain: DrainSettings,
     /// Whether access lines carry the token's subject.
@@ -50,7 +50,7 @@ pub struct Config {
     /// How much of each thing is let in.
     pub limits: Limits,
     /// Connections and streams together that the file itself asks room for, those of absent keys not among them.
-    pub files_asked: usize,
+    pub configured_sockets: usize,
     /// Who signs tokens, by name.
     pub issuers: BTreeMap<String, Arc<IssuerSettings>>,
     /// Where events come from, by name.
@@ -60,7 +60,7 @@ pub struct Config {
     /// What is refused although its token is good.
     pub revocations: RevocationSettings,
     /// All of it as it was written, defaults included and secrets not, to be shown.
-    pub shown: serde_json::Value,
+    pub effective: serde_json::Value,
 }
 
 /// Three durations, three questions.
@@ -104,26 +104,26 @@ impl Config {
         // Looked at before it is read: a change in between is seen later.
         let own = FileStamp::of(path);
         let content = tables::read_file(path).map_err(|reason| {
-            Problems::of_file(path, format!("cannot be read: {reason}"))
-                .from([(path.to_owned(), own)].into_iter().collect())
+            Problems::for_file(path, format!("cannot be read: {reason}"))
+                .with_watched_files([(path.to_owned(), own)].into_iter().collect())
         })?;
         let outcome = match str::from_utf8(&content) {
             Ok(text) => Self::parse(text, path),
             Err(error) => {
                 let message = "is not UTF-8".to_owned();
-                let found = Finding { at: error.valid_up_to(), key: "file".to_owned(), message };
+                let found = Finding { offset: error.valid_up_to(), key: "file".to_owned(), message };
                 Err(Problems::locate(path, &content, vec![found]))
             }
         };
         match outcome {
             Ok(mut config) => {
-                config.sources.add(path.to_owned(), own);
+                config.watched_files.add(path.to_owned(), own);
                 Ok(config)
             }
             Err(problems) => {
-                let mut sources = problems.sources().clone();
+                let mut sources = problems.watched_files().clone();
                 sources.add(path.to_owned(), own);
-                Err(problems.from(sources))
+                Err(problems.with_watched_files(sources))
             }
         }
     }
@@ -160,35 +160,41 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     let folder = file.parent().unwrap_or(Path::new(""));
     let reader = Reader::new(folder, environment);
     let config = tables::config(&reader.root(tables::FILE, document.get_ref()));
-    let sources = |of: fn(&ReferencedFile) -> bool| {
-        reader.read.borrow().iter().filter(|source| of(source)).map(|it| (it.path.clone(), it.stamp)).collect()
+    let files = |of: fn(&ReferencedFile) -> bool| {
+        reader
+            .referenced_files
+            .borrow()
+            .iter()
+            .filter(|source| of(source))
+            .map(|it| (it.path.clone(), it.stamp))
+            .collect()
     };
-    let (found, asked) = reader.finish();
+    let (found, requested) = reader.finish();
     match found.is_empty() {
         true => {
-            let shown = engine::shown(tables::FILE, Some(document.get_ref()));
-            (Ok(Config { sources: sources(|source| !source.is_followed), shown, ..config }), asked)
+            let effective = engine::effective(tables::FILE, Some(document.get_ref()));
+            (Ok(Config { watched_files: files(|source| !source.is_followed), effective, ..config }), requested)
         }
-        false => (Err(Problems::locate(file, text.as_bytes(), found).from(sources(|_| true))), asked),
+        false => (Err(Problems::locate(file, text.as_bytes(), found).with_watched_files(files(|_| true))), requested),
     }
 }
 
 /// Mistakes of syntax, without those that only follow from the one before: the parser stumbles from line to line.
 fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
     /// After an unclosed bracket every line looks wrong.
-    const MOST: usize = 10;
+    const MAX_REPORTED: usize = 10;
     let mut errors: Vec<_> =
         errors.iter().map(|error| (error.span().map_or(0, |span| span.start), error.message())).collect();
     errors.sort_unstable();
     let mut end = None;
     let mut found = Vec::new();
-    for (at, message) in errors {
-        let follows = |end| text.get(end..at).is_some_and(|between| between.matches('\n').count() <= 1);
-        if !end.replace(at).is_some_and(follows) {
-            found.push(Finding { at, key: "syntax".to_owned(), message: message.to_owned() });
+    for (offset, message) in errors {
+        let follows = |end| text.get(end..offset).is_some_and(|between| between.matches('\n').count() <= 1);
+        if !end.replace(offset).is_some_and(follows) {
+            found.push(Finding { offset, key: "syntax".to_owned(), message: message.to_owned() });
         }
     }
-    found.truncate(MOST);
+    found.truncate(MAX_REPORTED);
     found
 }
 

@@ -8,18 +8,18 @@ use super::Config;
 
 impl Config {
     /// What is shown of this configuration where that of the start runs on in the tables that only a restart changes.
-    pub fn shown_beside(&self, running: &Self) -> Value {
-        let mut shown = self.shown.clone();
+    pub fn effective_after_reload(&self, running: &Self) -> Value {
+        let mut effective = self.effective.clone();
         for table in ["server", "log", "listeners", "admin"] {
-            shown[table] = running.shown[table].clone();
+            effective[table] = running.effective[table].clone();
         }
-        shown["server"]["watch"] = self.watch.into();
-        shown["revocations"]["entries"] = running.revocations.entries.into();
-        shown
+        effective["server"]["watch"] = self.watch.into();
+        effective["revocations"]["entries"] = running.revocations.entries.into();
+        effective
     }
 
     /// The tables in which this configuration differs from the `running` one without effect before a restart.
-    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+    pub fn restart_only_changes(&self, running: &Self) -> Vec<&'static str> {
         let differences = [
             ("server", self.workers != running.workers || self.drain != running.drain),
             ("store", self.store != running.store),

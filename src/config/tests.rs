@@ -92,8 +92,8 @@ fn what_the_reference_writes_is_what_a_file_without_it_gets() {
 
     let (mut written, mut implied) = (folder.config(&reference()), folder.config(least));
     // These tell apart whether something was written.
-    (written.shown, implied.shown) = Default::default();
-    (written.files_asked, implied.files_asked) = (0, 0);
+    (written.effective, implied.effective) = Default::default();
+    (written.configured_sockets, implied.configured_sockets) = (0, 0);
 
     assert_eq!(format!("{written:#?}"), format!("{implied:#?}"));
 }
@@ -120,13 +120,13 @@ fn declared(keys: &'static [KeySpec], path: &str, found: &mut BTreeSet<String>) 
             Kind::Table(keys) => declared(keys, path, found),
             Kind::List(item) => inside(item, &format!("{path}[]"), found),
             Kind::Map(value) => inside(value, &format!("{path}.*"), found),
-            Kind::Either(kinds) => kinds.iter().for_each(|kind| inside(kind, path, found)),
+            Kind::OneOf(kinds) => kinds.iter().for_each(|kind| inside(kind, path, found)),
             _ => {}
         }
     }
     for key in keys {
         let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
-        assert!(key.words.ends_with(['.', '"']), "{path}: {}", key.words);
+        assert!(key.description.ends_with(['.', '"']), "{path}: {}", key.description);
         inside(&key.kind, &path, found);
         assert!(found.insert(path), "{} is declared twice", key.name);
     }
@@ -234,9 +234,9 @@ fn the_reference_names_the_bounds_that_are_declared() {
     fn bounded(keys: &'static [KeySpec], found: &mut Vec<(&'static str, String)>) {
         for key in keys {
             match key.kind {
-                Kind::Integer { least, most } => found.push((key.name, format!("{least} to {most}"))),
-                Kind::Size { least, most } => found.push((key.name, format!("{least} to {most}"))),
-                Kind::Duration { least, most, .. } => found.push((key.name, format!("{least} to {most}"))),
+                Kind::Integer { min, max } => found.push((key.name, format!("{min} to {max}"))),
+                Kind::Size { min, max } => found.push((key.name, format!("{min} to {max}"))),
+                Kind::Duration { min, max, .. } => found.push((key.name, format!("{min} to {max}"))),
                 _ if key.name == "read_through_limit" => {}
                 _ => bounded(key.kind.keys(), found),
             }

@@ -106,7 +106,7 @@ impl Gateway {
             workers: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
             accept_limits: AcceptLimits::new(&config.limits),
-            shown: Arc::new(ArcSwap::from_pointee(config.shown.clone())),
+            shown: Arc::new(ArcSwap::from_pointee(config.effective.clone())),
         };
         let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
         Ok(Self { listeners, admin, parts, drain, workers, filter: None })
@@ -153,7 +153,7 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        crate::runtime::file_limit::raise(&self.parts.app.limits.load(), self.parts.started.files_asked);
+        crate::runtime::file_limit::raise(&self.parts.app.limits.load(), self.parts.started.configured_sockets);
         let (workers, threads) = Workers::start(self.workers)?;
         let parts = self.parts;
         let app = &parts.app;

@@ -94,8 +94,8 @@ impl Handle {
         app.limit(&config.limits);
         publish_limits(app);
         self.0.accept_limits.limit(&config.limits);
-        self.0.shown.store(Arc::new(config.shown_beside(&self.0.started)));
-        for table in config.needs_restart(&self.0.started) {
+        self.0.shown.store(Arc::new(config.effective_after_reload(&self.0.started)));
+        for table in config.restart_only_changes(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }
         Ok(())

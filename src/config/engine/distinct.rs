@@ -1,6 +1,6 @@
 //! Values that must differ from each other, such as the entries of a list.
 //!
-//! A duplicate is noted at its own place, with the key of the first one. Does not know what the values mean.
+//! A duplicate is noted at its own location, with the key of the first one. Does not know what the values mean.
 
 use super::value::Value;
 
@@ -15,10 +15,10 @@ impl<T: PartialEq> Distinct<T> {
     /// Adds what `value` means. `false`: an earlier value means the same, which is noted.
     pub(crate) fn insert(&mut self, value: &Value<'_>, meaning: T) -> bool {
         if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == meaning) {
-            value.problem(format!("duplicate of {first}"));
+            value.report(format!("duplicate of {first}"));
             return false;
         }
-        self.0.push((meaning, value.place.key.clone()));
+        self.0.push((meaning, value.location.key.clone()));
         true
     }
 }

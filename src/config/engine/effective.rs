@@ -9,25 +9,25 @@ use toml::de::{DeTable, DeValue};
 use url::Url;
 
 use super::key::{KeySpec, Kind, Presence};
-use super::value::may_be;
+use super::value::matches_type;
 
-/// What stands in the place of a secret.
+/// What stands in the location of a secret.
 const REDACTED: &str = "[redacted]";
 
 /// Tables that are there with their defaults when they are not written. Others are off when they are absent.
 const ALWAYS: [&str; 8] = ["server", "drain", "log", "revocations", "limits", "replay", "delivery", "backoff"];
 
 /// The table, key by key.
-pub(crate) fn shown(keys: &'static [KeySpec], entries: Option<&DeTable<'_>>) -> Value {
+pub(crate) fn effective(keys: &'static [KeySpec], entries: Option<&DeTable<'_>>) -> Value {
     let mut shown = Map::new();
     for key in keys {
         let given = entries.and_then(|entries| entries.get(key.name));
         let value = match (given, key.presence, &key.kind) {
-            (Some(value), _, kind) if key.is_secret => Some(hidden(kind, value.get_ref())),
+            (Some(value), _, kind) if key.is_secret => Some(redacted(kind, value.get_ref())),
             (Some(value), _, kind) => Some(value_of(kind, value.get_ref())),
             (None, Presence::Default(default), kind) => Some(default_of(kind, default)),
             (None, Presence::Optional, Kind::Table(inner)) if ALWAYS.contains(&key.name) => {
-                Some(self::shown(inner, None))
+                Some(effective(inner, None))
             }
             (None, Presence::Optional | Presence::Required, _) => None,
         };
@@ -38,7 +38,7 @@ pub(crate) fn shown(keys: &'static [KeySpec], entries: Option<&DeTable<'_>>) -> 
 
 fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
     match (kind, value) {
-        (Kind::Table(keys), DeValue::Table(entries)) => shown(keys, Some(entries)),
+        (Kind::Table(keys), DeValue::Table(entries)) => effective(keys, Some(entries)),
         (Kind::Map(kind), DeValue::Table(entries)) => {
             let one = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
                 let name: &std::borrow::Cow<'_, str> = name.get_ref();
@@ -47,8 +47,8 @@ fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
             Value::Object(entries.iter().map(one).collect())
         }
         (Kind::List(kind), DeValue::Array(items)) => items.iter().map(|item| value_of(kind, item.get_ref())).collect(),
-        (Kind::Either(kinds), value) => {
-            let kind = kinds.iter().find(|kind| may_be(kind, value));
+        (Kind::OneOf(kinds), value) => {
+            let kind = kinds.iter().find(|kind| matches_type(kind, value));
             kind.map_or(Value::Null, |kind| value_of(kind, value))
         }
         (_, DeValue::Boolean(flag)) => json!(flag),
@@ -66,7 +66,7 @@ fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
 }
 
 /// The names in a map of secrets may be told; nothing else.
-fn hidden(kind: &'static Kind, value: &DeValue<'_>) -> Value {
+fn redacted(kind: &'static Kind, value: &DeValue<'_>) -> Value {
     match (kind, value) {
         (Kind::Map(_), DeValue::Table(entries)) => {
             Value::Object(entries.keys().map(|name| (name.get_ref().to_string(), json!(REDACTED))).collect())
@@ -77,7 +77,7 @@ fn hidden(kind: &'static Kind, value: &DeValue<'_>) -> Value {
 
 fn default_of(kind: &Kind, default: &'static str) -> Value {
     match kind {
-        Kind::Flag | Kind::Integer { .. } | Kind::List(_) => serde_json::from_str(default).unwrap_or(json!(default)),
+        Kind::Bool | Kind::Integer { .. } | Kind::List(_) => serde_json::from_str(default).unwrap_or(json!(default)),
         _ => json!(default),
     }
 }

@@ -10,7 +10,7 @@ pub(crate) struct KeySpec {
     pub(crate) kind: Kind,
     pub(crate) presence: Presence,
     /// What it is for, in the words of the schema.
-    pub(crate) words: &'static str,
+    pub(crate) description: &'static str,
     /// Whether what stands there is shown to nobody.
     pub(crate) is_secret: bool,
 }
@@ -30,21 +30,21 @@ pub(crate) enum Presence {
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// `true` or `false`.
-    Flag,
+    Bool,
     /// A whole number.
-    Integer { least: u64, most: u64 },
+    Integer { min: u64, max: u64 },
     /// A duration; `off`: zero is allowed too.
-    Duration { least: &'static str, most: &'static str, off: bool },
+    Duration { min: &'static str, max: &'static str, allows_zero: bool },
     /// A size.
-    Size { least: &'static str, most: &'static str },
+    Size { min: &'static str, max: &'static str },
     /// A size or a percentage.
     Memory,
     /// A string. Its form is checked by the code that reads it.
-    Text,
+    String,
     /// A string, a whole number, or `true` or `false`.
     Scalar,
     /// One of these strings.
-    Choice(&'static [&'static str]),
+    Enum(&'static [&'static str]),
     /// A table with these keys and no others.
     Table(&'static [KeySpec]),
     /// An array.
@@ -52,20 +52,25 @@ pub(crate) enum Kind {
     /// A table whose keys are names chosen by the user.
     Map(&'static Kind),
     /// One of several, told apart by the TOML type.
-    Either(&'static [Kind]),
+    OneOf(&'static [Kind]),
 }
 
 impl KeySpec {
-    pub(crate) const fn required(name: &'static str, kind: Kind, words: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Required, words, is_secret: false }
+    pub(crate) const fn required(name: &'static str, kind: Kind, description: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Required, description, is_secret: false }
     }
 
-    pub(crate) const fn optional(name: &'static str, kind: Kind, words: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Optional, words, is_secret: false }
+    pub(crate) const fn optional(name: &'static str, kind: Kind, description: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Optional, description, is_secret: false }
     }
 
-    pub(crate) const fn default(name: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Default(default), words, is_secret: false }
+    pub(crate) const fn default(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        description: &'static str,
+    ) -> Self {
+        Self { name, kind, presence: Presence::Default(default), description, is_secret: false }
     }
 
     /// The same key, of which nothing is shown.
@@ -83,40 +88,40 @@ impl KeySpec {
 }
 
 impl Kind {
-    pub(crate) const fn integer(least: u64, most: u64) -> Self {
-        Self::Integer { least, most }
+    pub(crate) const fn integer(min: u64, max: u64) -> Self {
+        Self::Integer { min, max }
     }
 
-    pub(crate) const fn duration(least: &'static str, most: &'static str) -> Self {
-        Self::Duration { least, most, off: false }
+    pub(crate) const fn duration(min: &'static str, max: &'static str) -> Self {
+        Self::Duration { min, max, allows_zero: false }
     }
 
-    pub(crate) const fn duration_or_zero(least: &'static str, most: &'static str) -> Self {
-        Self::Duration { least, most, off: true }
+    pub(crate) const fn duration_or_zero(min: &'static str, max: &'static str) -> Self {
+        Self::Duration { min, max, allows_zero: true }
     }
 
-    pub(crate) const fn size(least: &'static str, most: &'static str) -> Self {
-        Self::Size { least, most }
+    pub(crate) const fn size(min: &'static str, max: &'static str) -> Self {
+        Self::Size { min, max }
     }
 
     /// What a problem says was expected.
     pub(crate) fn expected(&self) -> String {
         match self {
-            Self::Flag => "true or false".to_owned(),
+            Self::Bool => "true or false".to_owned(),
             Self::Integer { .. } => "a whole number".to_owned(),
             Self::Duration { .. } => "a duration such as \"15s\"".to_owned(),
             Self::Size { .. } => "a size such as \"64KiB\"".to_owned(),
             Self::Memory => "a share such as \"80%\" or a size such as \"512MiB\"".to_owned(),
-            Self::Text => "a string".to_owned(),
+            Self::String => "a string".to_owned(),
             Self::Scalar => "a string, a whole number, true or false".to_owned(),
-            Self::Choice([one]) => format!("{one:?}"),
-            Self::Choice(several) => {
+            Self::Enum([one]) => format!("{one:?}"),
+            Self::Enum(several) => {
                 let quoted: Vec<_> = several.iter().map(|one| format!("{one:?}")).collect();
                 format!("one of {}", quoted.join(", "))
             }
             Self::Table(_) | Self::Map(_) => "a table".to_owned(),
             Self::List(_) => "an array".to_owned(),
-            Self::Either(kinds) => kinds.iter().map(Self::expected).collect::<Vec<_>>().join(" or "),
+            Self::OneOf(kinds) => kinds.iter().map(Self::expected).collect::<Vec<_>>().join(" or "),
         }
     }
 
@@ -125,15 +130,15 @@ impl Kind {
         match self {
             Self::Table(keys) => keys,
             Self::List(kind) | Self::Map(kind) => kind.keys(),
-            Self::Either(kinds) => kinds.iter().map(Self::keys).find(|keys| !keys.is_empty()).unwrap_or(&[]),
-            Self::Flag
+            Self::OneOf(kinds) => kinds.iter().map(Self::keys).find(|keys| !keys.is_empty()).unwrap_or(&[]),
+            Self::Bool
             | Self::Integer { .. }
             | Self::Duration { .. }
             | Self::Size { .. }
             | Self::Memory
-            | Self::Text
+            | Self::String
             | Self::Scalar
-            | Self::Choice(_) => &[],
+            | Self::Enum(_) => &[],
         }
     }
 }

@@ -23,7 +23,7 @@ mod value;
 mod watched_files;
 
 pub(crate) use self::distinct::Distinct;
-pub(crate) use self::effective::shown;
+pub(crate) use self::effective::effective;
 #[cfg(test)]
 pub(crate) use self::key::Presence;
 pub(crate) use self::key::{KeySpec, Kind};

@@ -28,13 +28,13 @@ pub struct Problem {
 pub struct Problems {
     file: PathBuf,
     problems: Vec<Problem>,
-    sources: WatchedFiles,
+    watched_files: WatchedFiles,
 }
 
 /// A mistake whose position is still a byte offset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
-    pub(crate) at: usize,
+    pub(crate) offset: usize,
     pub(crate) key: String,
     pub(crate) message: String,
 }
@@ -46,28 +46,28 @@ impl Problems {
         found.dedup();
         let problems = found
             .into_iter()
-            .map(|Finding { at, key, message }| {
-                let (line, column) = position(content, at);
+            .map(|Finding { offset, key, message }| {
+                let (line, column) = position(content, offset);
                 Problem { line, column, key, message }
             })
             .collect();
-        Self { file: file.to_owned(), problems, sources: WatchedFiles::default() }
+        Self { file: file.to_owned(), problems, watched_files: WatchedFiles::default() }
     }
 
     /// With the files that were read, any of which may be the one to be mended.
-    pub(crate) fn from(mut self, sources: WatchedFiles) -> Self {
-        self.sources = sources;
+    pub(crate) fn with_watched_files(mut self, files: WatchedFiles) -> Self {
+        self.watched_files = files;
         self
     }
 
     /// The files that were read, or could not be, as they looked just before.
-    pub fn sources(&self) -> &WatchedFiles {
-        &self.sources
+    pub fn watched_files(&self) -> &WatchedFiles {
+        &self.watched_files
     }
 
     /// A problem of the file as a whole.
-    pub(crate) fn of_file(file: &Path, message: String) -> Self {
-        Self::locate(file, &[], vec![Finding { at: 0, key: "file".to_owned(), message }])
+    pub(crate) fn for_file(file: &Path, message: String) -> Self {
+        Self::locate(file, &[], vec![Finding { offset: 0, key: "file".to_owned(), message }])
     }
 
     /// The file they are in, as it was named.
@@ -110,8 +110,8 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problems {}
 
 /// Line and column, from 1, of a byte offset. A column counts characters, as editors do.
-fn position(content: &[u8], at: usize) -> (usize, usize) {
-    let before = &content[..at.min(content.len())];
+fn position(content: &[u8], offset: usize) -> (usize, usize) {
+    let before = &content[..offset.min(content.len())];
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     (line, String::from_utf8_lossy(&before[line_start..]).chars().count() + 1)

@@ -1,6 +1,6 @@
 //! Reading a spanned TOML document against its declaration: every mistake is found, none stops the reading.
 //!
-//! A [`Value`] is asked for what its declaration says it is; what was wrong has been noted with its position. No message
+//! A [`Value`] is requested for what its declaration says it is; what was wrong has been noted with its position. No message
 //! quotes a value. Does not know what any key is for.
 
 use std::cell::RefCell;
@@ -20,9 +20,9 @@ pub(crate) struct Reader<'a> {
     pub(crate) environment: &'a Environment<'a>,
     problems: RefCell<Vec<Finding>>,
     /// Every file that was read, as it looked just before.
-    pub(crate) read: RefCell<Vec<ReferencedFile>>,
-    /// Every key that was asked for, so that a test can compare them with the declared ones.
-    pub(crate) asked: RefCell<BTreeSet<String>>,
+    pub(crate) referenced_files: RefCell<Vec<ReferencedFile>>,
+    /// Every key that was requested for, so that a test can compare them with the declared ones.
+    pub(crate) requested: RefCell<BTreeSet<String>>,
 }
 
 /// A file that the configuration was made of.
@@ -38,37 +38,51 @@ pub(crate) struct ReferencedFile {
 /// Where a value stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Location {
-    pub(crate) at: usize,
+    pub(crate) offset: usize,
     /// As a problem names it: `routes[2].auth`.
     pub(crate) key: String,
     /// As declarations name it: `routes[].auth`.
-    pub(crate) pattern: String,
+    pub(crate) declared_path: String,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(folder: &'a Path, environment: &'a Environment<'a>) -> Self {
-        Self { folder, environment, problems: RefCell::default(), read: RefCell::default(), asked: RefCell::default() }
+        Self {
+            folder,
+            environment,
+            problems: RefCell::default(),
+            referenced_files: RefCell::default(),
+            requested: RefCell::default(),
+        }
     }
 
-    /// Everything found so far, and the keys that were asked for.
+    /// Everything found so far, and the keys that were requested for.
     pub(crate) fn finish(&self) -> (Vec<Finding>, BTreeSet<String>) {
-        (self.problems.take(), self.asked.take())
+        (self.problems.take(), self.requested.take())
     }
 
-    pub(crate) fn note(&self, place: &Location, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Finding { at: place.at, key: place.key.clone(), message: message.into() });
+    pub(crate) fn report(&self, location: &Location, message: impl Into<String>) {
+        self.problems.borrow_mut().push(Finding {
+            offset: location.offset,
+            key: location.key.clone(),
+            message: message.into(),
+        });
     }
 }
 
 impl Location {
-    pub(crate) fn child(&self, at: usize, name: &str, pattern: &str) -> Self {
+    pub(crate) fn child(&self, offset: usize, name: &str, declared_path: &str) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
         let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         let shown = if is_bare { name.to_owned() } else { format!("{name:?}") };
-        Self { at, key: format!("{}{dot}{shown}", self.key), pattern: format!("{}{dot}{pattern}", self.pattern) }
+        Self {
+            offset,
+            key: format!("{}{dot}{shown}", self.key),
+            declared_path: format!("{}{dot}{declared_path}", self.declared_path),
+        }
     }
 
-    pub(crate) fn item(&self, at: usize, index: usize) -> Self {
-        Self { at, key: format!("{}[{index}]", self.key), pattern: format!("{}[]", self.pattern) }
+    pub(crate) fn item(&self, offset: usize, index: usize) -> Self {
+        Self { offset, key: format!("{}[{index}]", self.key), declared_path: format!("{}[]", self.declared_path) }
     }
 }

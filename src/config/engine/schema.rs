@@ -29,7 +29,7 @@ fn table(keys: &[KeySpec]) -> Value {
 
 fn property(key: &KeySpec) -> Value {
     let mut schema = kind(&key.kind);
-    let mut words = key.words.to_owned();
+    let mut words = key.description.to_owned();
     if let Some(bounds) = bounds(&key.kind) {
         words = format!("{words} {bounds}");
     }
@@ -42,22 +42,22 @@ fn property(key: &KeySpec) -> Value {
 
 fn kind(kind: &Kind) -> Value {
     match kind {
-        Kind::Flag => json!({ "type": "boolean" }),
-        Kind::Integer { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?(ms|s|m|h|d)$" }),
         Kind::Size { .. } => json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?(B|KiB|MiB|GiB)$" }),
         Kind::Memory => {
             json!({ "type": "string", "pattern": "^([0-9]{1,3}%|[0-9]+(\\.[0-9]{1,9})?(B|KiB|MiB|GiB))$" })
         }
-        Kind::Text => json!({ "type": "string", "minLength": 1 }),
-        Kind::Scalar => json!({ "anyOf": [self::kind(&Kind::Text), { "type": "integer" }, self::kind(&Kind::Flag)] }),
-        Kind::Choice(choices) => json!({ "enum": choices }),
+        Kind::String => json!({ "type": "string", "minLength": 1 }),
+        Kind::Scalar => json!({ "anyOf": [self::kind(&Kind::String), { "type": "integer" }, self::kind(&Kind::Bool)] }),
+        Kind::Enum(choices) => json!({ "enum": choices }),
         Kind::Table(keys) => table(keys),
         Kind::List(item) => json!({ "type": "array", "items": self::kind(item) }),
         Kind::Map(value) => {
             json!({ "type": "object", "additionalProperties": self::kind(value) })
         }
-        Kind::Either(kinds) => {
+        Kind::OneOf(kinds) => {
             json!({ "anyOf": kinds.iter().map(self::kind).collect::<Vec<_>>() })
         }
     }
@@ -65,36 +65,36 @@ fn kind(kind: &Kind) -> Value {
 
 fn bounds(kind: &Kind) -> Option<String> {
     match kind {
-        Kind::Duration { least, most, off: true } => Some(format!("From {least} to {most}, or 0s.")),
-        Kind::Duration { least, most, off: false } | Kind::Size { least, most } => {
-            Some(format!("From {least} to {most}."))
+        Kind::Duration { min, max, allows_zero: true } => Some(format!("From {min} to {max}, or 0s.")),
+        Kind::Duration { min, max, allows_zero: false } | Kind::Size { min, max } => {
+            Some(format!("From {min} to {max}."))
         }
         Kind::Memory => Some("From 1% to 100%, or from 32MiB.".to_owned()),
-        Kind::Flag
+        Kind::Bool
         | Kind::Integer { .. }
-        | Kind::Text
+        | Kind::String
         | Kind::Scalar
-        | Kind::Choice(_)
+        | Kind::Enum(_)
         | Kind::Table(_)
         | Kind::List(_)
         | Kind::Map(_)
-        | Kind::Either(_) => None,
+        | Kind::OneOf(_) => None,
     }
 }
 
 fn default_value(kind: &Kind, text: &str) -> Value {
     match kind {
-        Kind::Flag | Kind::Integer { .. } | Kind::List(_) => {
+        Kind::Bool | Kind::Integer { .. } | Kind::List(_) => {
             serde_json::from_str(text).expect("declared defaults can be read: a test reads all")
         }
         Kind::Duration { .. }
         | Kind::Size { .. }
         | Kind::Memory
-        | Kind::Text
+        | Kind::String
         | Kind::Scalar
-        | Kind::Choice(_)
+        | Kind::Enum(_)
         | Kind::Table(_)
         | Kind::Map(_) => json!(text),
-        Kind::Either(_) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+        Kind::OneOf(_) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
     }
 }

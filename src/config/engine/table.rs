@@ -1,4 +1,4 @@
-//! A table of the file, asked for its declared keys by name.
+//! A table of the file, requested for its declared keys by name.
 //!
 //! Each answer is a checked value or the declared default; what was wrong, missing or unknown has been noted. Asking for
 //! an undeclared key is a mistake in this crate and panics. Does not know what any key is for.
@@ -18,17 +18,17 @@ use crate::limits::Memory;
 #[derive(Clone)]
 pub(crate) struct Table<'a> {
     pub(crate) reader: &'a Reader<'a>,
-    place: Location,
+    location: Location,
     keys: &'static [KeySpec],
     entries: Option<&'a DeTable<'a>>,
-    /// Something else stands in its place: what is missing in it is nobody's concern.
-    is_wrong: bool,
+    /// Something else stands in its location: what is missing in it is nobody's concern.
+    is_placeholder: bool,
 }
 
 impl<'a> Table<'a> {
-    pub(crate) fn open(
+    pub(crate) fn new(
         reader: &'a Reader<'a>,
-        place: Location,
+        location: Location,
         keys: &'static [KeySpec],
         entries: &'a DeTable<'a>,
     ) -> Self {
@@ -40,45 +40,46 @@ impl<'a> Table<'a> {
             let meant = nearest(name.get_ref(), keys.iter().map(|key| key.name)).map(str::to_owned);
             let meant =
                 meant.or_else(|| keys.iter().find(inside).map(|key| format!("{}.{}", key.name, name.get_ref())));
-            let place = place.child(name.span().start, name.get_ref(), "*");
-            reader.note(&place, format!("is not a known key{}", did_you_mean(meant)));
+            let location = location.child(name.span().start, name.get_ref(), "*");
+            reader.report(&location, format!("is not a known key{}", did_you_mean(meant)));
         }
-        Self { reader, place, keys, entries: Some(entries), is_wrong: false }
+        Self { reader, location, keys, entries: Some(entries), is_placeholder: false }
     }
 
-    /// What goes on in place of a table that is none: every key at its default, nothing said to be missing.
-    pub(crate) fn wrong(reader: &'a Reader<'a>, place: Location, keys: &'static [KeySpec]) -> Self {
-        Self { reader, place, keys, entries: None, is_wrong: true }
+    /// What goes on in location of a table that is none: every key at its default, nothing said to be missing.
+    pub(crate) fn placeholder(reader: &'a Reader<'a>, location: Location, keys: &'static [KeySpec]) -> Self {
+        Self { reader, location, keys, entries: None, is_placeholder: true }
     }
 
     fn key(&self, name: &str) -> &'static KeySpec {
         let declared = self.keys.iter().find(|key| key.name == name);
-        declared.unwrap_or_else(|| panic!("{name} is read but not declared in {:?}", self.place.pattern))
+        declared.unwrap_or_else(|| panic!("{name} is read but not declared in {:?}", self.location.declared_path))
     }
 
     /// What stands at `name`, whatever it is. A key that is required and absent is noted.
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         let key = self.key(name);
-        let asked = self.place.child(self.place.at, name, name);
-        self.reader.asked.borrow_mut().insert(asked.pattern.clone());
+        let requested = self.location.child(self.location.offset, name, name);
+        self.reader.requested.borrow_mut().insert(requested.declared_path.clone());
         let Some(spanned) = self.entries.and_then(|entries| entries.get(name)) else {
-            if key.presence == Presence::Required && !self.is_wrong {
-                self.reader.note(&asked, "is missing");
+            if key.presence == Presence::Required && !self.is_placeholder {
+                self.reader.report(&requested, "is missing");
             }
             return None;
         };
-        let place = Location { at: spanned.span().start, ..asked };
-        Some(Value { reader: self.reader, place, kind: &key.kind, value: spanned.get_ref() })
+        let location = Location { offset: spanned.span().start, ..requested };
+        Some(Value { reader: self.reader, location, kind: &key.kind, value: spanned.get_ref() })
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.entries.is_some_and(|entries| entries.contains_key(name))
     }
 
     /// Notes a problem at the value of `name`, or at the table if it is absent.
-    pub(crate) fn problem(&self, name: &str, message: impl Into<String>) {
-        let at = self.entries.and_then(|entries| entries.get(name)).map_or(self.place.at, |value| value.span().start);
-        self.reader.note(&self.place.child(at, name, name), message);
+    pub(crate) fn report(&self, name: &str, message: impl Into<String>) {
+        let offset =
+            self.entries.and_then(|entries| entries.get(name)).map_or(self.location.offset, |value| value.span().start);
+        self.reader.report(&self.location.child(offset, name, name), message);
     }
 
     fn read<T>(&self, name: &str, read: impl Fn(&Value<'a>) -> Option<T>, default: impl Fn(&str) -> Option<T>) -> T {
@@ -88,8 +89,8 @@ impl<'a> Table<'a> {
             .expect("declared defaults can be read: a test reads all")
     }
 
-    pub(crate) fn flag(&self, name: &str) -> bool {
-        self.read(name, Value::flag, |default| default.parse().ok())
+    pub(crate) fn boolean(&self, name: &str) -> bool {
+        self.read(name, Value::boolean, |default| default.parse().ok())
     }
 
     pub(crate) fn integer(&self, name: &str) -> u64 {
@@ -106,7 +107,7 @@ impl<'a> Table<'a> {
     }
 
     /// A duration of which zero means off.
-    pub(crate) fn duration_unless_off(&self, name: &str) -> Option<Duration> {
+    pub(crate) fn nonzero_duration(&self, name: &str) -> Option<Duration> {
         Some(self.duration(name)).filter(|duration| !duration.is_zero())
     }
 
@@ -120,44 +121,44 @@ impl<'a> Table<'a> {
     }
 
     /// The meaning of one of the declared choices.
-    pub(crate) fn choice<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
+    pub(crate) fn variant<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
         let meaning = |choice: &str| meanings.iter().find(|(known, _)| *known == choice).map(|&(_, meaning)| meaning);
-        self.read(name, |value| value.choice().and_then(meaning), meaning)
+        self.read(name, |value| value.variant().and_then(meaning), meaning)
     }
 
     /// A string, which is not empty. `None`: absent, or noted.
-    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
-        self.get(name)?.text()
+    pub(crate) fn string(&self, name: &str) -> Option<&'a str> {
+        self.get(name)?.string()
     }
 
     /// A string with a default.
-    pub(crate) fn text_or_default(&self, name: &str) -> &'a str {
-        self.text(name).unwrap_or(self.key(name).default_text())
+    pub(crate) fn string_or_default(&self, name: &str) -> &'a str {
+        self.string(name).unwrap_or(self.key(name).default_text())
     }
 
     /// Reads one or several strings at `name`; returns the declared ones if it is absent.
-    pub(crate) fn texts(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
+    pub(crate) fn strings(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
         let Some(given) = self.get(name) else {
             return serde_json::from_str(self.key(name).default_text()).expect("a declared default is an array");
         };
         let Some(given) = given.alternative() else { return Vec::new() };
         let items = if matches!(given.kind, Kind::List(_)) { given.items() } else { vec![given.clone()] };
         if items.is_empty() {
-            given.problem("is empty");
+            given.report("is empty");
         }
-        items.iter().filter_map(|value| read(value, value.text()?)).collect()
+        items.iter().filter_map(|value| read(value, value.string()?)).collect()
     }
 
     /// The table at `name`, empty if it is absent.
     pub(crate) fn table(&self, name: &str) -> Table<'a> {
         let found = self.get(name);
-        let is_wrong = found.is_some();
+        let is_placeholder = found.is_some();
         found.and_then(|value| value.table()).unwrap_or_else(|| Table {
             reader: self.reader,
-            place: self.place.child(self.place.at, name, name),
+            location: self.location.child(self.location.offset, name, name),
             keys: self.key(name).kind.keys(),
             entries: None,
-            is_wrong: is_wrong || self.is_wrong,
+            is_placeholder: is_placeholder || self.is_placeholder,
         })
     }
 
@@ -172,11 +173,11 @@ impl<'a> Table<'a> {
     }
 
     /// As [`items`](Self::items), but an array that is there must not be empty.
-    pub(crate) fn some_items(&self, name: &str) -> Vec<Value<'a>> {
+    pub(crate) fn nonempty_items(&self, name: &str) -> Vec<Value<'a>> {
         let Some(value) = self.get(name) else { return Vec::new() };
         let items = value.items();
         if items.is_empty() && matches!(value.value, DeValue::Array(_)) {
-            value.problem("is empty");
+            value.report("is empty");
         }
         items
     }
@@ -190,21 +191,21 @@ impl<'a> Table<'a> {
 impl<'a> Reader<'a> {
     /// The document itself.
     pub(crate) fn root(&'a self, keys: &'static [KeySpec], entries: &'a DeTable<'a>) -> Table<'a> {
-        let place = Location { at: 0, key: String::new(), pattern: String::new() };
-        Table::open(self, place, keys, entries)
+        let location = Location { offset: 0, key: String::new(), declared_path: String::new() };
+        Table::new(self, location, keys, entries)
     }
 }
 
 impl<'a> Value<'a> {
     pub(crate) fn table(&self) -> Option<Table<'a>> {
         let Kind::Table(keys) = self.kind else { unreachable!("declared as a table") };
-        let DeValue::Table(entries) = self.value else { return self.expected() };
-        Some(Table::open(self.reader, self.place.clone(), keys, entries))
+        let DeValue::Table(entries) = self.value else { return self.type_mismatch() };
+        Some(Table::new(self.reader, self.location.clone(), keys, entries))
     }
 
     /// As [`table`](Self::table), for a table whose name is referred to: its users shall not be blamed.
-    pub(crate) fn table_or_wrong(&self) -> Table<'a> {
-        let wrong = || Table::wrong(self.reader, self.place.clone(), self.kind.keys());
+    pub(crate) fn table_or_placeholder(&self) -> Table<'a> {
+        let wrong = || Table::placeholder(self.reader, self.location.clone(), self.kind.keys());
         self.table().unwrap_or_else(wrong)
     }
 }

@@ -21,12 +21,12 @@ const TIME_UNITS: &[(&str, u128)] =
     &[("ms", MILLISECOND), ("s", SECOND), ("m", 60 * SECOND), ("h", 3600 * SECOND), ("d", 86_400 * SECOND)];
 
 /// Billionths of a byte in each unit, so that decimals stay exact.
-const SIZE_UNITS: &[(&str, u128)] = &[("B", FINE), ("KiB", FINE << 10), ("MiB", FINE << 20), ("GiB", FINE << 30)];
+const SIZE_UNITS: &[(&str, u128)] = &[("B", NANO), ("KiB", NANO << 10), ("MiB", NANO << 20), ("GiB", NANO << 30)];
 
-const FINE: u128 = 1_000_000_000;
+const NANO: u128 = 1_000_000_000;
 
 /// What people write instead of a unit.
-const SLIPS: &[(&str, &str)] = &[
+const MISTAKEN_UNITS: &[(&str, &str)] = &[
     ("", "s"),
     ("sec", "s"),
     ("secs", "s"),
@@ -77,7 +77,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, MalformedValue> {
 /// Reads `100B`, `64KiB`, `1.5MiB`, `1GiB`.
 pub(crate) fn size(text: &str) -> Result<u64, MalformedValue> {
     const MESSAGE: &str = "is not a size: a number and a unit among B, KiB, MiB and GiB, such as \"64KiB\"";
-    let bytes = scaled(text, SIZE_UNITS, MESSAGE)? / FINE;
+    let bytes = scaled(text, SIZE_UNITS, MESSAGE)? / NANO;
     u64::try_from(bytes).map_err(|_| MalformedValue { message: "is too large a size", suggestion: None })
 }
 
@@ -103,7 +103,7 @@ fn scaled(text: &str, units: &[(&str, u128)], message: &'static str) -> Result<u
         let slip = unit.trim().to_ascii_lowercase();
         let known = |wanted: &str| units.iter().map(|&(name, _)| name).find(|&name| name == wanted);
         let meant = known(&slip)
-            .or_else(|| SLIPS.iter().filter(|(wrong, _)| *wrong == slip).find_map(|&(_, right)| known(right)));
+            .or_else(|| MISTAKEN_UNITS.iter().filter(|(wrong, _)| *wrong == slip).find_map(|&(_, right)| known(right)));
         return Err(malformed(meant.map(|unit| format!("{number}{unit}"))));
     };
     let too_large = || malformed(None);

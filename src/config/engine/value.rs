@@ -14,18 +14,18 @@ use crate::limits::Memory;
 #[derive(Clone)]
 pub(crate) struct Value<'a> {
     pub(crate) reader: &'a Reader<'a>,
-    pub(crate) place: Location,
+    pub(crate) location: Location,
     pub(crate) kind: &'static Kind,
     pub(crate) value: &'a DeValue<'a>,
 }
 
 impl<'a> Value<'a> {
     /// Notes a problem here.
-    pub(crate) fn problem(&self, message: impl Into<String>) {
-        self.reader.note(&self.place, message);
+    pub(crate) fn report(&self, message: impl Into<String>) {
+        self.reader.report(&self.location, message);
     }
 
-    pub(crate) fn expected<T>(&self) -> Option<T> {
+    pub(crate) fn type_mismatch<T>(&self) -> Option<T> {
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -35,71 +35,71 @@ impl<'a> Value<'a> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.problem(format!("expected {}, found {found}", self.kind.expected()));
+        self.report(format!("expected {}, found {found}", self.kind.expected()));
         None
     }
 
-    pub(crate) fn flag(&self) -> Option<bool> {
-        self.value.as_bool().or_else(|| self.expected())
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.type_mismatch())
     }
 
     pub(crate) fn integer(&self) -> Option<u64> {
-        let Kind::Integer { least, most } = self.kind else { unreachable!("declared as a whole number") };
-        let DeValue::Integer(integer) = self.value else { return self.expected() };
+        let Kind::Integer { min, max } = self.kind else { unreachable!("declared as a whole number") };
+        let DeValue::Integer(integer) = self.value else { return self.type_mismatch() };
         let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let number = number.and_then(|number| u64::try_from(number).ok()).filter(|n| (least..=most).contains(&n));
+        let number = number.and_then(|number| u64::try_from(number).ok()).filter(|n| (min..=max).contains(&n));
         if number.is_none() {
-            self.problem(format!("must be between {least} and {most}"));
+            self.report(format!("must be between {min} and {max}"));
         }
         number
     }
 
     /// The text of a value that is written as a string, after `parse`.
     fn parsed<T>(&self, parse: impl Fn(&str) -> Result<T, units::MalformedValue>) -> Option<T> {
-        let DeValue::String(text) = self.value else { return self.expected() };
+        let DeValue::String(text) = self.value else { return self.type_mismatch() };
         parse(text)
-            .map_err(|malformed| self.problem(format!("{}{}", malformed.message, did_you_mean(malformed.suggestion))))
+            .map_err(|malformed| self.report(format!("{}{}", malformed.message, did_you_mean(malformed.suggestion))))
             .ok()
     }
 
     pub(crate) fn duration(&self) -> Option<Duration> {
-        let Kind::Duration { least, most, off } = self.kind else { unreachable!("declared as a duration") };
+        let Kind::Duration { min, max, allows_zero } = self.kind else { unreachable!("declared as a duration") };
         let bound = |text: &str| units::duration(text).expect("declared bounds can be read: a test reads all");
         let duration = self.parsed(units::duration)?;
-        if (*off && duration.is_zero()) || (bound(least)..=bound(most)).contains(&duration) {
+        if (*allows_zero && duration.is_zero()) || (bound(min)..=bound(max)).contains(&duration) {
             return Some(duration);
         }
-        let zero = if *off { "0s, or " } else { "" };
-        self.problem(format!("must be {zero}between {least} and {most}"));
+        let zero = if *allows_zero { "0s, or " } else { "" };
+        self.report(format!("must be {zero}between {min} and {max}"));
         None
     }
 
     pub(crate) fn size(&self) -> Option<u64> {
-        let Kind::Size { least, most } = self.kind else { unreachable!("declared as a size") };
+        let Kind::Size { min, max } = self.kind else { unreachable!("declared as a size") };
         let bound = |text: &str| units::size(text).expect("declared bounds can be read: a test reads all");
         let size = self.parsed(units::size)?;
-        if (bound(least)..=bound(most)).contains(&size) {
+        if (bound(min)..=bound(max)).contains(&size) {
             return Some(size);
         }
-        self.problem(format!("must be between {least} and {most}"));
+        self.report(format!("must be between {min} and {max}"));
         None
     }
 
     pub(crate) fn memory(&self) -> Option<Memory> {
         /// Less than the gateway itself needs would refuse everyone.
-        const LEAST: u64 = 32 << 20;
+        const MIN_BYTES: u64 = 32 << 20;
         let memory = self.parsed(units::memory)?;
-        if matches!(memory, Memory::Bytes(bytes) if bytes < LEAST) {
-            self.problem("must be at least 32MiB");
+        if matches!(memory, Memory::Bytes(bytes) if bytes < MIN_BYTES) {
+            self.report("must be at least 32MiB");
             return None;
         }
         Some(memory)
     }
 
-    pub(crate) fn text(&self) -> Option<&'a str> {
-        let DeValue::String(text) = self.value else { return self.expected() };
+    pub(crate) fn string(&self) -> Option<&'a str> {
+        let DeValue::String(text) = self.value else { return self.type_mismatch() };
         if text.is_empty() {
-            self.problem("is empty");
+            self.report("is empty");
             return None;
         }
         Some(text)
@@ -111,57 +111,58 @@ impl<'a> Value<'a> {
             DeValue::Integer(integer) => {
                 let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
                 if number.is_none() {
-                    self.problem("is too large a number");
+                    self.report("is too large a number");
                 }
                 number.map(serde_json::Value::from)
             }
-            DeValue::String(_) => self.text().map(serde_json::Value::from),
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => self.expected(),
+            DeValue::String(_) => self.string().map(serde_json::Value::from),
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => self.type_mismatch(),
         }
     }
 
-    pub(crate) fn choice(&self) -> Option<&'static str> {
-        let Kind::Choice(choices) = self.kind else { unreachable!("declared as a choice") };
-        let DeValue::String(text) = self.value else { return self.expected() };
+    pub(crate) fn variant(&self) -> Option<&'static str> {
+        let Kind::Enum(choices) = self.kind else { unreachable!("declared as a choice") };
+        let DeValue::String(text) = self.value else { return self.type_mismatch() };
         let found = choices.iter().copied().find(|choice| choice == text);
         if found.is_none() {
             let meant = nearest(text, choices.iter().copied());
-            self.problem(format!("expected {}{}", self.kind.expected(), did_you_mean(meant)));
+            self.report(format!("expected {}{}", self.kind.expected(), did_you_mean(meant)));
         }
         found
     }
 
     pub(crate) fn items(&self) -> Vec<Value<'a>> {
         let Kind::List(kind) = self.kind else { unreachable!("declared as an array") };
-        let DeValue::Array(items) = self.value else { return self.expected().unwrap_or_default() };
-        let place = |(index, item): (usize, &toml::Spanned<DeValue<'_>>)| self.place.item(item.span().start, index);
-        let values = items.iter().enumerate().map(|(index, item)| (place((index, item)), item.get_ref()));
-        values.map(|(place, value)| Value { reader: self.reader, place, kind, value }).collect()
+        let DeValue::Array(items) = self.value else { return self.type_mismatch().unwrap_or_default() };
+        let location =
+            |(index, item): (usize, &toml::Spanned<DeValue<'_>>)| self.location.item(item.span().start, index);
+        let values = items.iter().enumerate().map(|(index, item)| (location((index, item)), item.get_ref()));
+        values.map(|(location, value)| Value { reader: self.reader, location, kind, value }).collect()
     }
 
     pub(crate) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
         let Kind::Map(kind) = self.kind else { unreachable!("declared as a table of names") };
-        let DeValue::Table(entries) = self.value else { return self.expected().unwrap_or_default() };
-        let place = |name: &str, at| self.place.child(at, name, "*");
+        let DeValue::Table(entries) = self.value else { return self.type_mismatch().unwrap_or_default() };
+        let location = |name: &str, offset| self.location.child(offset, name, "*");
         let mut found: Vec<_> = entries
             .iter()
             .map(|(name, value)| {
-                let place = place(name.get_ref(), value.span().start);
+                let location = location(name.get_ref(), value.span().start);
                 let name: &'a str = name.get_ref();
-                (name, Value { reader: self.reader, place, kind, value: value.get_ref() })
+                (name, Value { reader: self.reader, location, kind, value: value.get_ref() })
             })
             .collect();
         // In the order of the file: a map would sort them by name.
-        found.sort_by_key(|(_, value)| value.place.at);
+        found.sort_by_key(|(_, value)| value.location.offset);
         found
     }
 
     /// The one of several declared kinds that stands here.
     pub(crate) fn alternative(&self) -> Option<Value<'a>> {
-        let Kind::Either(kinds) = self.kind else { unreachable!("declared as one of several") };
-        match kinds.iter().find(|kind| may_be(kind, self.value)) {
+        let Kind::OneOf(kinds) = self.kind else { unreachable!("declared as one of several") };
+        match kinds.iter().find(|kind| matches_type(kind, self.value)) {
             Some(kind) => Some(Value { kind, ..self.clone() }),
-            None => self.expected(),
+            None => self.type_mismatch(),
         }
     }
 
@@ -175,13 +176,13 @@ impl<'a> Value<'a> {
 }
 
 /// Whether a value of this TOML type may be of the declared kind, where several are declared.
-pub(crate) fn may_be(kind: &Kind, value: &DeValue<'_>) -> bool {
+pub(crate) fn matches_type(kind: &Kind, value: &DeValue<'_>) -> bool {
     match value {
         DeValue::Table(_) => matches!(kind, Kind::Table(_)),
         DeValue::Array(_) => matches!(kind, Kind::List(_)),
         DeValue::String(_) => !matches!(kind, Kind::Table(_) | Kind::List(_)),
         DeValue::Integer(_) => matches!(kind, Kind::Integer { .. } | Kind::Scalar),
-        DeValue::Boolean(_) => matches!(kind, Kind::Flag | Kind::Scalar),
+        DeValue::Boolean(_) => matches!(kind, Kind::Bool | Kind::Scalar),
         DeValue::Float(_) | DeValue::Datetime(_) => false,
     }
 }

@@ -15,53 +15,51 @@ use crate::route::Access;
 use crate::route::pattern::PathPattern;
 
 pub(super) const AUTH: &[KeySpec] = &[
-    KeySpec::required("issuers", Kind::List(&Kind::Text), "Names of the issuers whose tokens are believed."),
+    KeySpec::required("issuers", Kind::List(&Kind::String), "Names of the issuers whose tokens are believed."),
     KeySpec::default(
         "token_from",
-        Kind::List(&Kind::Text),
+        Kind::List(&Kind::String),
         "[\"header\"]",
         "Where a token may stand: \"header\" (Authorization: Bearer), \"header:NAME\" (a field that a proxy in front writes), \"cookie:NAME\", \"query:NAME\". URLs end up in logs: off unless named.",
     ),
     KeySpec::optional(
         "streams_claim",
-        Kind::Text,
+        Kind::String,
         "Claim that lists path patterns, one of which must cover the stream. Absent: no such rule.",
     ),
     KeySpec::optional(
         "require",
-        Kind::Map(&Kind::Either(&[Kind::Scalar, Kind::List(&Kind::Scalar)])),
+        Kind::Map(&Kind::OneOf(&[Kind::Scalar, Kind::List(&Kind::Scalar)])),
         "Claims that must equal, list or contain (space-separated) the value, or one of several. A number or a boolean is equal to its like alone.",
     ),
     KeySpec::optional(
         "bind",
-        Kind::Map(&Kind::Text),
+        Kind::Map(&Kind::String),
         "Captures and shared query parameters, and the claim that must equal or list every value of each. A parameter that is absent is refused.",
     ),
-    KeySpec::default("enforce", Kind::Flag, "true", "false: decide, count and log, but let in."),
+    KeySpec::default("enforce", Kind::Bool, "true", "false: decide, count and log, but let in."),
     KeySpec::default(
         "expiry_spread",
         Kind::duration_or_zero("1ms", "1h"),
         "10s",
         "A response ends up to this long before its token, at most a tenth of what was left, where 60 s or more were. 0s: with it.",
     ),
-    KeySpec::default("tickets", Kind::Flag, "false", "POST PATH?ticket makes one-time URLs."),
+    KeySpec::default("tickets", Kind::Bool, "false", "POST PATH?ticket makes one-time URLs."),
     KeySpec::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
 ];
 
 /// Who may read the route, without what [`bind`] adds, and the entries that it reads. `None`: noted.
-pub(super) fn access<'a>(route: &Table<'a>, known: References<'_>) -> Option<(Access, NamedValues<'a>)> {
-    if !route.has("auth") {
-        route.problem(
-            "auth",
-            "is missing: auth = \"public\" lets everyone in, a [routes.auth] table those with a token",
-        );
+pub(super) fn access<'a>(route: &Table<'a>, references: References<'_>) -> Option<(Access, NamedValues<'a>)> {
+    if !route.contains("auth") {
+        route
+            .report("auth", "is missing: auth = \"public\" lets everyone in, a [routes.auth] table those with a token");
         return None;
     }
     let given = route.get("auth")?.alternative()?;
     if !given.is_table() {
-        return given.choice().map(|_| (Access::Public, Vec::new()));
+        return given.variant().map(|_| (Access::Public, Vec::new()));
     }
-    given.table().map(|table| (Access::Token(rules(&table, known)), table.entries("bind")))
+    given.table().map(|table| (Access::Token(rules(&table, references)), table.entries("bind")))
 }
 
 /// The names of a table that the user chose, and what stands there.
@@ -74,7 +72,7 @@ pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared:
         let is_parameter = shared.iter().any(|known| known == name);
         let bound = match (is_capture, is_parameter) {
             (true, true) => {
-                value.problem("both the path and share.query have this name");
+                value.report("both the path and share.query have this name");
                 return None;
             }
             (true, false) => Bound::Capture(name.to_owned()),
@@ -84,11 +82,11 @@ pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared:
                 let path = path?;
                 let meant = nearest(name, path.captures().chain(shared.iter().map(String::as_str)));
                 let hint = did_you_mean(meant);
-                value.problem(format!("is neither a capture of the path nor a name in share.query{hint}"));
+                value.report(format!("is neither a capture of the path nor a name in share.query{hint}"));
                 return None;
             }
         };
-        Some((bound, parsers::claim(&value, value.text()?)?))
+        Some((bound, parsers::claim(&value, value.string()?)?))
     };
     entries.into_iter().filter_map(read).collect()
 }
@@ -115,19 +113,19 @@ pub(super) fn is_token_field(access: Option<&Access>, name: &HeaderName) -> bool
     }
 }
 
-fn rules(table: &Table<'_>, known: References<'_>) -> RuleSettings {
+fn rules(table: &Table<'_>, references: References<'_>) -> RuleSettings {
     RuleSettings {
-        issuers: issuer_names(table, known.issuers),
+        issuers: issuer_names(table, references.issuers),
         token_from: token_from(table),
-        token_bytes: known.token_bytes,
-        streams_claim: table.get("streams_claim").and_then(|value| parsers::claim(&value, value.text()?)),
+        token_bytes: references.token_bytes,
+        streams_claim: table.get("streams_claim").and_then(|value| parsers::claim(&value, value.string()?)),
         require: require(table),
         // Both are known once the route's share has been read.
         bind: Vec::new(),
         shared: Vec::new(),
-        enforce: table.flag("enforce"),
+        enforce: table.boolean("enforce"),
         expiry_spread: table.duration("expiry_spread"),
-        tickets: table.flag("tickets"),
+        tickets: table.boolean("tickets"),
         ticket_ttl: table.duration("ticket_ttl"),
     }
 }
@@ -135,13 +133,13 @@ fn rules(table: &Table<'_>, known: References<'_>) -> RuleSettings {
 fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings>>) -> Vec<String> {
     let mut found: Vec<(&str, &Arc<IssuerSettings>)> = Vec::new();
     let mut distinct = Distinct::new();
-    for value in table.some_items("issuers") {
+    for value in table.nonempty_items("issuers") {
         let Some((name, settings)) = parsers::reference(&value, "issuer", issuers.iter()) else { continue };
         if !distinct.insert(&value, name) {
             continue;
         }
         if found.iter().any(|(_, other)| other.issuer == settings.issuer && !other.issuer.is_empty()) {
-            value.problem("has the same `issuer` as another one here: a token could not choose");
+            value.report("has the same `issuer` as another one here: a token could not choose");
         }
         found.push((name, settings));
     }
@@ -149,12 +147,12 @@ fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings
 }
 
 fn token_from(table: &Table<'_>) -> Vec<TokenSource> {
-    if !table.has("token_from") {
+    if !table.contains("token_from") {
         table.items("token_from");
         return vec![TokenSource::Header];
     }
     let (mut found, mut distinct) = (Vec::new(), Distinct::new());
-    for value in table.some_items("token_from") {
+    for value in table.nonempty_items("token_from") {
         let Some(source) = token_source(&value) else { continue };
         if distinct.insert(&value, source.clone()) {
             found.push(source);
@@ -164,7 +162,7 @@ fn token_from(table: &Table<'_>) -> Vec<TokenSource> {
 }
 
 fn token_source(value: &Value<'_>) -> Option<TokenSource> {
-    let text = value.text()?;
+    let text = value.string()?;
     match text.split_once(':') {
         None if text == "header" => Some(TokenSource::Header),
         Some(("header", name)) => field(value, name),
@@ -172,7 +170,7 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
         // RFC 6265, 4.1.1: a cookie's name is a token, as a header's is.
         Some(("cookie", name)) if name.parse::<HeaderName>().is_ok() => Some(TokenSource::Cookie(name.to_owned())),
         _ => {
-            value.problem("expected \"header\", \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"");
+            value.report("expected \"header\", \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"");
             None
         }
     }
@@ -182,10 +180,10 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
 fn field(value: &Value<'_>, name: &str) -> Option<TokenSource> {
     let name = parsers::header(value, name)?;
     match name.as_str() {
-        "authorization" => value.problem("is \"header\" without a name"),
-        "cookie" => value.problem("a cookie's token is \"cookie:NAME\""),
+        "authorization" => value.report("is \"header\" without a name"),
+        "cookie" => value.report("a cookie's token is \"cookie:NAME\""),
         "origin" | "sec-fetch-site" | "forwarded" | "x-forwarded-for" => {
-            value.problem("this header means something else")
+            value.report("this header means something else")
         }
         _ => return Some(TokenSource::Field(name.as_str().to_owned())),
     }
@@ -198,7 +196,7 @@ fn require(table: &Table<'_>) -> Vec<(String, Vec<serde_json::Value>)> {
         let given = value.alternative()?;
         let values = if given.is_list() { given.items() } else { vec![given.clone()] };
         if values.is_empty() {
-            given.problem("is empty: no token would be good enough");
+            given.report("is empty: no token would be good enough");
         }
         Some((path?, values.iter().filter_map(Value::scalar).collect()))
     };

@@ -20,12 +20,12 @@ use crate::upstream::{Resume, UpstreamSettings};
 pub(super) const SHARE: &[KeySpec] = &[
     KeySpec::default(
         "query",
-        Kind::List(&Kind::Text),
+        Kind::List(&Kind::String),
         "[]",
         "Query parameters, in this order; every value of one that is repeated.",
     ),
-    KeySpec::default("headers", Kind::List(&Kind::Text), "[]", "Request headers."),
-    KeySpec::optional("claims", Kind::Map(&Kind::Text), "HEADER = \"claim\": sent upstream in that header."),
+    KeySpec::default("headers", Kind::List(&Kind::String), "[]", "Request headers."),
+    KeySpec::optional("claims", Kind::Map(&Kind::String), "HEADER = \"claim\": sent upstream in that header."),
 ];
 
 pub(super) const REPLAY: &[KeySpec] = &[
@@ -44,43 +44,38 @@ pub(super) const REPLAY: &[KeySpec] = &[
     ),
     KeySpec::default(
         "start",
-        Kind::Text,
+        Kind::String,
         "live",
         "Where a client without an id starts: \"live\", \"oldest\", \"last:N\".",
     ),
-    KeySpec::default(
-        "on_gap",
-        Kind::Choice(&["oldest", "live"]),
-        "oldest",
-        "Where a client starts whose id is unknown.",
-    ),
+    KeySpec::default("on_gap", Kind::Enum(&["oldest", "live"]), "oldest", "Where a client starts whose id is unknown."),
     KeySpec::default(
         "ids",
-        Kind::Choice(&["keep", "fill", "replace"]),
+        Kind::Enum(&["keep", "fill", "replace"]),
         "keep",
         "The upstream's ids untouched; events without one given one; or all of them replaced.",
     ),
     KeySpec::default(
         "verdict",
-        Kind::Choice(&["off", "comment", "gap", "event"]),
+        Kind::Enum(&["off", "comment", "gap", "event"]),
         "comment",
         "How the outcome of a resume is told in-band; \"gap\": comments, and an event for a gap.",
     ),
     KeySpec::default(
         "query_id",
-        Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+        Kind::OneOf(&[Kind::String, Kind::List(&Kind::String)]),
         r#"["last_event_id", "lastEventId"]"#,
         "Query parameters read when Last-Event-ID is absent, one name or several; the last value counts.",
     ),
     KeySpec::default(
         "store",
-        Kind::Choice(&["memory", "disk"]),
+        Kind::Enum(&["memory", "disk"]),
         "memory",
         "\"disk\": survives a restart; needs [store].",
     ),
     KeySpec::default(
         "read_through",
-        Kind::Flag,
+        Kind::Bool,
         "false",
         "Catch up an id older than the log from the upstream's history.",
     ),
@@ -104,11 +99,11 @@ pub(super) const DELIVERY: &[KeySpec] = &[
     KeySpec::default("max_age", Kind::duration_or_zero("50ms", "30d"), "0s", "Longest life of one response. 0s: off."),
     KeySpec::default(
         "lagged",
-        Kind::Choice(&["disconnect", "skip"]),
+        Kind::Enum(&["disconnect", "skip"]),
         "disconnect",
         "A client that fell off the event log: end its response, or go on with a gap verdict.",
     ),
-    KeySpec::default("latest", Kind::Flag, "false", "A lagging client gets only the newest event of each type."),
+    KeySpec::default("latest", Kind::Bool, "false", "A lagging client gets only the newest event of each type."),
     KeySpec::default(
         "gather",
         Kind::duration_or_zero("1ms", "10s"),
@@ -123,20 +118,20 @@ pub(super) const DELIVERY: &[KeySpec] = &[
     ),
     KeySpec::default(
         "when_down",
-        Kind::Choice(&["hold", "refuse"]),
+        Kind::Enum(&["hold", "refuse"]),
         "hold",
         "Upstream down when a client comes: 200 with heartbeats and retries, or 502, 503, 504.",
     ),
     KeySpec::default(
         "end",
-        Kind::Choice(&["clean", "cut"]),
+        Kind::Enum(&["clean", "cut"]),
         "clean",
         "How a response ends that its client should come back from (expired, revoked, max_age, drain, lagged, replaced); \"cut\": \
          without its last chunk, or with a reset of the HTTP/2 stream.",
     ),
     KeySpec::default(
         "incremental",
-        Kind::Flag,
+        Kind::Bool,
         "true",
         "Send `Incremental: ?1` (RFC 10036): proxies pass on each piece at once.",
     ),
@@ -152,13 +147,13 @@ pub(super) const DELIVERY: &[KeySpec] = &[
 pub(super) const CORS: &[KeySpec] = &[
     KeySpec::required(
         "origins",
-        Kind::List(&Kind::Text),
+        Kind::List(&Kind::String),
         "Exact origins, of apps too (capacitor://localhost), or \"*\" alone where there are no credentials.",
     ),
-    KeySpec::default("credentials", Kind::Flag, "false", "Whether pages may send cookies."),
+    KeySpec::default("credentials", Kind::Bool, "false", "Whether pages may send cookies."),
     KeySpec::default(
         "headers",
-        Kind::List(&Kind::Text),
+        Kind::List(&Kind::String),
         "[]",
         "Request headers that pages may send besides authorization, cache-control, content-type, last-event-id and \
          share.headers.",
@@ -175,17 +170,17 @@ pub(super) fn share(
     let mut share = ShareSettings::default();
     let (mut parameters, mut fields) = (Distinct::new(), Distinct::new());
     for value in table.items("query") {
-        let Some(name) = value.text().and_then(|name| parsers::parameter(&value, name)) else { continue };
+        let Some(name) = value.string().and_then(|name| parsers::parameter(&value, name)) else { continue };
         if !parameters.insert(&value, name.clone()) {
             continue;
         }
         if query_id.contains(&name) {
-            value.problem("is a parameter of the last event id (replay.query_id)");
+            value.report("is a parameter of the last event id (replay.query_id)");
         } else if access.is_some_and(|access| query_names(access).any(|token| token == name)) {
-            value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
+            value.report("is where the token stands (auth.token_from): tokens do not go upstream");
         }
         if upstream.is_some_and(|upstream| upstream.resume == Resume::Query(name.clone())) {
-            value.problem("is where the last event id goes (upstreams.resume)");
+            value.report("is where the last event id goes (upstreams.resume)");
         }
         share.query.push(name);
     }
@@ -196,31 +191,31 @@ pub(super) fn share(
         })
     };
     for value in table.items("headers") {
-        let Some(name) = value.text().and_then(|name| parsers::header(&value, name)) else { continue };
+        let Some(name) = value.string().and_then(|name| parsers::header(&value, name)) else { continue };
         if matches!(name.as_str(), "authorization" | "cookie") {
-            value.problem("tokens and cookies do not go upstream");
+            value.report("tokens and cookies do not go upstream");
         } else if is_token_field(access, &name) {
-            value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
+            value.report("is where the token stands (auth.token_from): tokens do not go upstream");
         } else if fields.insert(&value, name.clone()) && is_configured(&name) {
-            value.problem("is also written by the upstream's own headers or resume");
+            value.report("is also written by the upstream's own headers or resume");
         }
         share.headers.push(name);
     }
     let claims = table.entries("claims");
     if !claims.is_empty() && access == Some(&Access::Public) {
-        table.problem("claims", "the route is public: there are no claims");
+        table.report("claims", "the route is public: there are no claims");
     }
     for (name, value) in claims {
         let name = parsers::header(&value, name);
-        let claim = value.text().and_then(|claim| parsers::claim(&value, claim));
+        let claim = value.string().and_then(|claim| parsers::claim(&value, claim));
         let Some((name, claim)) = name.zip(claim) else { continue };
         if !fields.insert(&value, name.clone()) {
             continue;
         }
         if is_token_field(access, &name) {
-            value.problem("is where the token stands (auth.token_from): tokens do not go upstream");
+            value.report("is where the token stands (auth.token_from): tokens do not go upstream");
         } else if is_configured(&name) {
-            value.problem("is also written by the upstream's own headers or resume");
+            value.report("is also written by the upstream's own headers or resume");
         }
         share.claims.push((name, claim));
     }
@@ -230,31 +225,31 @@ pub(super) fn share(
 /// `[routes.replay]`: what is kept, whose ids, and what one client gets.
 pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, ReplaySettings) {
     let retention = Retention { events: table.count("events"), bytes: table.size("bytes"), age: table.duration("age") };
-    let ids = table.choice("ids", &[("keep", Ids::Keep), ("fill", Ids::Fill), ("replace", Ids::Replace)]);
+    let ids = table.variant("ids", &[("keep", Ids::Keep), ("fill", Ids::Fill), ("replace", Ids::Replace)]);
     let verdicts = [
         ("off", VerdictForm::Off),
         ("comment", VerdictForm::Comment),
         ("gap", VerdictForm::Gap),
         ("event", VerdictForm::Event),
     ];
-    let query_id = table.texts("query_id", |value, name| parsers::parameter(value, name));
+    let query_id = table.strings("query_id", |value, name| parsers::parameter(value, name));
     let replay = ReplaySettings {
         start: table.get("start").and_then(|value| start(&value)).unwrap_or(Start::Live),
-        on_gap: table.choice("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
-        verdict: table.choice("verdict", &verdicts),
+        on_gap: table.variant("on_gap", &[("oldest", OnGap::Oldest), ("live", OnGap::Live)]),
+        verdict: table.variant("verdict", &verdicts),
         query_id,
-        store: table.choice("store", &[("memory", LogStorage::Memory), ("disk", LogStorage::Disk)]),
+        store: table.variant("store", &[("memory", LogStorage::Memory), ("disk", LogStorage::Disk)]),
         read_through: read_through(table, ids),
     };
     if replay.store == LogStorage::Disk && !has_store {
-        table.problem("store", "\"disk\" needs a [store] table");
+        table.report("store", "\"disk\" needs a [store] table");
     }
     (retention, ids, replay)
 }
 
 /// The limit is read and checked also where it bounds nothing.
 fn read_through(table: &Table<'_>, ids: Ids) -> Option<CatchUpLimit> {
-    let is_on = table.flag("read_through");
+    let is_on = table.boolean("read_through");
     let limit = table.table("read_through_limit");
     let limit = CatchUpLimit {
         events: limit.count("events"),
@@ -262,13 +257,13 @@ fn read_through(table: &Table<'_>, ids: Ids) -> Option<CatchUpLimit> {
         concurrent: limit.count("concurrent"),
     };
     if is_on && ids != Ids::Keep {
-        table.problem("read_through", "needs ids = \"keep\": the upstream knows no ids but its own");
+        table.report("read_through", "needs ids = \"keep\": the upstream knows no ids but its own");
     }
     is_on.then_some(limit)
 }
 
 fn start(value: &Value<'_>) -> Option<Start> {
-    let text = value.text()?;
+    let text = value.string()?;
     let last = |text: &str| text.strip_prefix("last:")?.parse().ok().filter(|n| (1..=10_000_000).contains(n));
     let start = match text {
         "live" => Some(Start::Live),
@@ -276,7 +271,7 @@ fn start(value: &Value<'_>) -> Option<Start> {
         _ => last(text).map(Start::Last),
     };
     if start.is_none() {
-        value.problem("expected \"live\", \"oldest\" or \"last:N\" with N from 1 to 10000000");
+        value.report("expected \"live\", \"oldest\" or \"last:N\" with N from 1 to 10000000");
     }
     start
 }
@@ -286,29 +281,29 @@ pub(super) fn delivery(table: &Table<'_>) -> (DeliverySettings, Duration) {
     let delivery = DeliverySettings {
         heartbeat: table.duration("heartbeat"),
         retry: table.duration("retry"),
-        max_age: table.duration_unless_off("max_age"),
-        lagged: table.choice("lagged", &[("disconnect", Lagging::Disconnect), ("skip", Lagging::Skip)]),
-        latest: table.flag("latest"),
+        max_age: table.nonzero_duration("max_age"),
+        lagged: table.variant("lagged", &[("disconnect", Lagging::Disconnect), ("skip", Lagging::Skip)]),
+        latest: table.boolean("latest"),
         gather: table.duration("gather"),
-        end: table.choice("end", &[("clean", EndForm::Clean), ("cut", EndForm::Cut)]),
-        incremental: table.flag("incremental"),
-        answer_within: table.duration_unless_off("answer_within"),
-        when_down: table.choice("when_down", &[("hold", WhenDown::Hold), ("refuse", WhenDown::Refuse)]),
+        end: table.variant("end", &[("clean", EndForm::Clean), ("cut", EndForm::Cut)]),
+        incremental: table.boolean("incremental"),
+        answer_within: table.nonzero_duration("answer_within"),
+        when_down: table.variant("when_down", &[("hold", WhenDown::Hold), ("refuse", WhenDown::Refuse)]),
     };
     (delivery, table.duration("linger"))
 }
 
 /// `[routes.cors]`.
 pub(super) fn cors(table: &Table<'_>) -> Cors {
-    let values = table.some_items("origins");
+    let values = table.nonempty_items("origins");
     let (mut origins, mut distinct) = (Vec::new(), Distinct::new());
-    let credentials = table.flag("credentials");
+    let credentials = table.boolean("credentials");
     for value in &values {
         let Some(origin) = parsers::origin(value) else { continue };
         if origin == "*" && credentials {
-            value.problem("\"*\" cannot stand with credentials = true: any page could read with the user's cookies");
+            value.report("\"*\" cannot stand with credentials = true: any page could read with the user's cookies");
         } else if origin == "*" && values.len() > 1 {
-            value.problem("\"*\" stands alone: it is every origin");
+            value.report("\"*\" stands alone: it is every origin");
         } else {
             distinct.insert(value, origin.clone());
         }
@@ -317,9 +312,9 @@ pub(super) fn cors(table: &Table<'_>) -> Cors {
     let (mut headers, mut distinct) = (Vec::new(), Distinct::new());
     for value in table.items("headers") {
         // Nothing of it goes upstream: any name may stand here.
-        match value.text().map(str::parse::<HeaderName>) {
+        match value.string().map(str::parse::<HeaderName>) {
             Some(Ok(name)) => headers.extend(distinct.insert(&value, name.clone()).then_some(name)),
-            Some(Err(_)) => value.problem("is not a header name"),
+            Some(Err(_)) => value.report("is not a header name"),
             None => {}
         }
     }

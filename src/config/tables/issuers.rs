@@ -17,35 +17,35 @@ use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
 use crate::config::engine::{KeySpec, Kind, Table, Value};
 
 pub(super) const ISSUER: &[KeySpec] = &[
-    KeySpec::required("issuer", Kind::Text, "The token's iss must equal this."),
-    KeySpec::required("audience", Kind::List(&Kind::Text), "The token's aud must contain one of these."),
+    KeySpec::required("issuer", Kind::String, "The token's iss must equal this."),
+    KeySpec::required("audience", Kind::List(&Kind::String), "The token's aud must contain one of these."),
     KeySpec::default(
         "audience_claim",
-        Kind::Text,
+        Kind::String,
         "aud",
         "A claim that is read where a token has no aud, as \"client_id\" of Amazon Cognito. An aud that is there must match.",
     ),
     KeySpec::default(
         "algorithms",
-        Kind::List(&Kind::Choice(NAMES)),
+        Kind::List(&Kind::Enum(ALGORITHMS)),
         "[\"ES256\", \"RS256\"]",
         "What keys from a JWKS may be used with. Never HMAC: a public key is no shared secret.",
     ),
     KeySpec::required("keys", Kind::List(&Kind::Table(KEY)), "Where the keys are; each table names one source."),
     KeySpec::default("leeway", Kind::duration_or_zero("1ms", "60s"), "5s", "Tolerance for clocks that disagree."),
-    KeySpec::optional("typ", Kind::Text, "Required typ of the token's header, such as \"at+jwt\". Absent: any."),
+    KeySpec::optional("typ", Kind::String, "Required typ of the token's header, such as \"at+jwt\". Absent: any."),
 ];
 
 const KEY: &[KeySpec] = &[
-    KeySpec::optional("jwks_url", Kind::Text, "URL of a JWKS: https, or http to a loopback address."),
+    KeySpec::optional("jwks_url", Kind::String, "URL of a JWKS: https, or http to a loopback address."),
     KeySpec::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
     KeySpec::optional(
         "ca_file",
-        Kind::Text,
+        Kind::String,
         "With jwks_url: certificates in PEM that are trusted instead of the system's.",
     ),
-    KeySpec::optional("jwks_file", Kind::Text, "File of a JWKS, read again when it changes."),
-    KeySpec::optional("pem_file", Kind::Text, "File of a public key in PEM, read again when it changes."),
+    KeySpec::optional("jwks_file", Kind::String, "File of a JWKS, read again when it changes."),
+    KeySpec::optional("pem_file", Kind::String, "File of a public key in PEM, read again when it changes."),
     KeySpec::optional(
         "secret",
         Kind::Table(referenced_files::KEY_SECRET),
@@ -54,50 +54,50 @@ const KEY: &[KeySpec] = &[
     .secret(),
     KeySpec::optional(
         "algorithm",
-        Kind::Choice(NAMES),
+        Kind::Enum(ALGORITHMS),
         "With pem_file or secret: the one algorithm that the key is used with.",
     ),
     KeySpec::optional(
         "kid",
-        Kind::Text,
+        Kind::String,
         "With pem_file or secret: the kid that tokens name. Absent: for those without, or with one that no other key has.",
     ),
 ];
 
-const NAMES: &[&str] =
+const ALGORITHMS: &[&str] =
     &["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "HS256", "HS384", "HS512"];
 
 /// RFC 7518, 3.2: a key of at least the size of the hash's output, of which SHA-256's is the smallest.
-const LEAST_SECRET: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// All issuers by name.
 pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<IssuerSettings>> {
     let read = |(name, value): (&str, Value<'_>)| {
         if !parsers::is_label(name) {
-            value.problem(parsers::NO_LABEL);
+            value.report(parsers::INVALID_LABEL);
         }
-        (name.to_owned(), Arc::new(issuer(name, &value.table_or_wrong())))
+        (name.to_owned(), Arc::new(issuer(name, &value.table_or_placeholder())))
     };
     entries.into_iter().map(read).collect()
 }
 
 /// Goes on after a mistake with what it has: routes that name this issuer shall not be blamed for it.
 fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
-    let issuer = table.text("issuer").unwrap_or_default().to_owned();
-    let audience = table.some_items("audience").iter().filter_map(Value::text).map(str::to_owned).collect();
+    let issuer = table.string("issuer").unwrap_or_default().to_owned();
+    let audience = table.nonempty_items("audience").iter().filter_map(Value::string).map(str::to_owned).collect();
     let audience_claim = table
         .get("audience_claim")
-        .and_then(|value| ClaimPath::parse(value.text()?).map_err(|error| value.problem(error.to_string())).ok());
+        .and_then(|value| ClaimPath::parse(value.string()?).map_err(|error| value.report(error.to_string())).ok());
     let mut keys = Vec::new();
     let mut names: Vec<(Algorithm, Option<String>)> = Vec::new();
-    for value in table.some_items("keys") {
+    for value in table.nonempty_items("keys") {
         let Some(table) = value.table() else { continue };
         let Some(source) = key_source(&table) else { continue };
         if let KeySource::PemFile { algorithm, kid, .. } | KeySource::Secret { algorithm, kid, .. } = &source {
             let name = (*algorithm, kid.clone());
             // Without a kid there may be an old and a new key for a while.
             if kid.is_some() && names.contains(&name) {
-                table.problem("kid", "another key has the same kid and algorithm");
+                table.report("kid", "another key has the same kid and algorithm");
             }
             names.push(name);
         }
@@ -112,20 +112,20 @@ fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
         algorithms: algorithms(table, has_jwks),
         keys,
         leeway: table.duration("leeway"),
-        typ: table.text("typ").map(str::to_owned),
+        typ: table.string("typ").map(str::to_owned),
     }
 }
 
 fn algorithms(table: &Table<'_>, has_jwks: bool) -> Vec<Algorithm> {
-    if !table.has("algorithms") {
+    if !table.contains("algorithms") {
         table.items("algorithms");
         return vec![Algorithm::ES256, Algorithm::RS256];
     }
     let mut found = Vec::new();
-    for value in table.some_items("algorithms") {
-        let Some(algorithm) = value.choice().and_then(|name| name.parse().ok()) else { continue };
+    for value in table.nonempty_items("algorithms") {
+        let Some(algorithm) = value.variant().and_then(|name| name.parse().ok()) else { continue };
         match is_hmac(algorithm) {
-            true if has_jwks => value.problem("HMAC cannot be used with the public keys of a JWKS"),
+            true if has_jwks => value.report("HMAC cannot be used with the public keys of a JWKS"),
             // A list without a JWKS says nothing; the keys bring their own algorithm.
             true => {}
             false => found.push(algorithm),
@@ -138,40 +138,40 @@ fn is_hmac(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
-const SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "pem_file", "secret"];
+const KEY_SOURCES: [&str; 4] = ["jwks_url", "jwks_file", "pem_file", "secret"];
 
 fn key_source(table: &Table<'_>) -> Option<KeySource> {
-    let [jwks_url, jwks_file, pem_file, secret] = SOURCES.map(|name| table.get(name));
+    let [jwks_url, jwks_file, pem_file, secret] = KEY_SOURCES.map(|name| table.get(name));
     let refresh = table.duration("refresh");
     let authorities = table.get("ca_file").map(|value| referenced_files::authorities(&value));
     let algorithm = table.get("algorithm");
-    let kid = table.text("kid").map(str::to_owned);
+    let kid = table.string("kid").map(str::to_owned);
 
-    let given: Vec<_> = SOURCES.into_iter().filter(|name| table.has(name)).collect();
+    let given: Vec<_> = KEY_SOURCES.into_iter().filter(|name| table.contains(name)).collect();
     let [source] = given[..] else {
         match given[..] {
-            [] => table.problem("jwks_url", "is missing: a key comes from jwks_url, jwks_file, pem_file or secret"),
-            [_, second, ..] => table.problem(second, "stands beside another source: a key has one"),
+            [] => table.report("jwks_url", "is missing: a key comes from jwks_url, jwks_file, pem_file or secret"),
+            [_, second, ..] => table.report(second, "stands beside another source: a key has one"),
             [_] => unreachable!("one source has been taken above"),
         }
         return None;
     };
     let is_single = matches!(source, "pem_file" | "secret");
     for name in ["algorithm", "kid"] {
-        if !is_single && table.has(name) {
-            table.problem(name, "is for pem_file and secret: the keys of a JWKS bring their own");
+        if !is_single && table.contains(name) {
+            table.report(name, "is for pem_file and secret: the keys of a JWKS bring their own");
         }
     }
-    if source != "jwks_url" && table.has("refresh") {
-        table.problem("refresh", "is for jwks_url: files are read again when they change");
+    if source != "jwks_url" && table.contains("refresh") {
+        table.report("refresh", "is for jwks_url: files are read again when they change");
     }
-    if source != "jwks_url" && table.has("ca_file") {
-        table.problem("ca_file", "is for jwks_url: nothing else is fetched");
+    if source != "jwks_url" && table.contains("ca_file") {
+        table.report("ca_file", "is for jwks_url: nothing else is fetched");
     }
     if is_single && algorithm.is_none() {
-        table.problem("algorithm", "is missing: a single key is used with one algorithm");
+        table.report("algorithm", "is missing: a single key is used with one algorithm");
     }
-    let algorithm = algorithm.as_ref().and_then(Value::choice).and_then(|name| name.parse::<Algorithm>().ok());
+    let algorithm = algorithm.as_ref().and_then(Value::variant).and_then(|name| name.parse::<Algorithm>().ok());
 
     if let Some(value) = jwks_url {
         let url = url(&value);
@@ -184,7 +184,7 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
     if let Some(value) = jwks_file {
         let (path, content) = referenced_files::content(&value)?;
         if !auth::is_key_set(&content) {
-            value.problem("the file is not a JWKS (RFC 7517, 5)");
+            value.report("the file is not a JWKS (RFC 7517, 5)");
         }
         return Some(KeySource::JwksFile(path));
     }
@@ -192,12 +192,12 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
         let file = referenced_files::content(&value);
         let algorithm = algorithm?;
         if is_hmac(algorithm) {
-            table.problem("algorithm", "is HMAC: a public key is no shared secret");
+            table.report("algorithm", "is HMAC: a public key is no shared secret");
             return None;
         }
         let (path, content) = file?;
         if !is_public_key(&content, algorithm) {
-            value.problem("the file holds no public key in PEM for this algorithm");
+            value.report("the file holds no public key in PEM for this algorithm");
         }
         return Some(KeySource::PemFile { path, algorithm, kid });
     }
@@ -205,12 +205,12 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
     let bytes = referenced_files::key_secret(&secret);
     let algorithm = algorithm?;
     if !is_hmac(algorithm) {
-        table.problem("algorithm", "is for a public key: a secret is used with HS256, HS384 or HS512");
+        table.report("algorithm", "is for a public key: a secret is used with HS256, HS384 or HS512");
         return None;
     }
     let bytes = bytes?;
-    if bytes.reveal().len() < LEAST_SECRET {
-        table.problem("secret", "is shorter than 32 bytes: it could be guessed from one token");
+    if bytes.reveal().len() < MIN_SECRET_BYTES {
+        table.report("secret", "is shorter than 32 bytes: it could be guessed from one token");
         return None;
     }
     Some(KeySource::Secret { secret: bytes, algorithm, kid })
@@ -218,8 +218,8 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
 
 /// Where a JWKS is fetched: over TLS, or without leaving this machine.
 fn url(value: &Value<'_>) -> Option<Url> {
-    let Ok(url) = Url::parse(value.text()?) else {
-        value.problem("is not a URL");
+    let Ok(url) = Url::parse(value.string()?) else {
+        value.report("is not a URL");
         return None;
     };
     let is_loopback = match url.host() {
@@ -236,7 +236,7 @@ fn url(value: &Value<'_>) -> Option<Url> {
         "http" => "must be https: keys that come unprotected can be anyone's",
         _ => "must be an https URL",
     };
-    value.problem(objection);
+    value.report(objection);
     None
 }
 

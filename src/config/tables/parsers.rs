@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 /// An IP address with a port.
 pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
-    let text = value.text()?;
+    let text = value.string()?;
     if let Ok(address) = text.parse() {
         return Some(address);
     }
@@ -24,32 +24,32 @@ pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
         None => format!("0.0.0.0:{text}"),
     };
     let guess = guess.parse::<SocketAddr>().ok();
-    value.problem(format!("is not an IP address with a port{}", did_you_mean(guess)));
+    value.report(format!("is not an IP address with a port{}", did_you_mean(guess)));
     None
 }
 
 /// A network in CIDR notation, or a single address.
 pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
-    let text = value.text()?;
+    let text = value.string()?;
     let network =
         text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| address.into()));
     if network.is_none() {
-        value.problem("is not a network in CIDR notation, such as \"10.0.0.0/8\"");
+        value.report("is not a network in CIDR notation, such as \"10.0.0.0/8\"");
     }
     network.map(|network| network.trunc())
 }
 
 /// A name that becomes a metric label or stands in log lines.
 pub(super) fn label(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
+    let text = value.string()?;
     if !is_label(text) {
-        value.problem(NO_LABEL);
+        value.report(INVALID_LABEL);
         return None;
     }
     Some(text.to_owned())
 }
 
-pub(super) const NO_LABEL: &str = "is not a name: 1 to 64 letters, digits, \"-\", \"_\", \".\" and \":\"";
+pub(super) const INVALID_LABEL: &str = "is not a name: 1 to 64 letters, digits, \"-\", \"_\", \".\" and \":\"";
 
 /// Whether `text` is short and plain enough for a label. `-` alone means "no route" in metrics.
 pub(super) fn is_label(text: &str) -> bool {
@@ -59,15 +59,15 @@ pub(super) fn is_label(text: &str) -> bool {
 
 /// A host name or address as requests spell it, in lower case and without a port.
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
+    let text = value.string()?;
     match Host::parse(text) {
         Ok(host) if host.to_string() == text => Some(host.to_string()),
         Ok(host) => {
-            value.problem(format!("is not in the form that requests use{}", did_you_mean(Some(host))));
+            value.report(format!("is not in the form that requests use{}", did_you_mean(Some(host))));
             None
         }
         Err(_) => {
-            value.problem("is not a host name (without a port)");
+            value.report("is not a host name (without a port)");
             None
         }
     }
@@ -79,17 +79,17 @@ pub(super) fn reference<'a, T>(
     what: &str,
     known: impl Iterator<Item = (&'a String, T)> + Clone,
 ) -> Option<(&'a str, T)> {
-    let name = value.text()?;
+    let name = value.string()?;
     let found = known.clone().find(|(other, _)| *other == name);
     if found.is_none() {
         let meant = nearest(name, known.map(|(other, _)| other.as_str()));
-        value.problem(format!("there is no {what} of this name{}", did_you_mean(meant)));
+        value.report(format!("there is no {what} of this name{}", did_you_mean(meant)));
     }
     found.map(|(_, thing)| (name, thing))
 }
 
 /// Why a header may not be sent upstream on someone's wish.
-pub(super) fn header_objection(name: &HeaderName) -> Option<&'static str> {
+pub(super) fn reserved_header(name: &HeaderName) -> Option<&'static str> {
     const HOP_BY_HOP: &[&str] = &[
         "connection",
         "keep-alive",
@@ -116,11 +116,11 @@ pub(super) fn header_objection(name: &HeaderName) -> Option<&'static str> {
 /// A header name for the upstream request.
 pub(super) fn header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
     let Ok(name) = name.parse::<HeaderName>() else {
-        value.problem("is not a header name (RFC 9110, 5.1)");
+        value.report("is not a header name (RFC 9110, 5.1)");
         return None;
     };
-    if let Some(objection) = header_objection(&name) {
-        value.problem(format!("the header {objection}"));
+    if let Some(objection) = reserved_header(&name) {
+        value.report(format!("the header {objection}"));
         return None;
     }
     Some(name)
@@ -138,12 +138,12 @@ pub(super) fn upstream_header(value: &Value<'_>, name: &str) -> Option<HeaderNam
 /// The name of a query parameter that does not belong to the gateway.
 pub(super) fn parameter(value: &Value<'_>, name: &str) -> Option<String> {
     if ["follow", "limit", "ticket"].contains(&name) {
-        value.problem("this query parameter is the gateway's own");
+        value.report("this query parameter is the gateway's own");
         return None;
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'[' | b']');
     if !(1..=128).contains(&name.len()) || !name.bytes().all(is_plain) {
-        value.problem("is not the name of a query parameter: 1 to 128 letters, digits and \"-\", \"_\", \".\", \"~\"");
+        value.report("is not the name of a query parameter: 1 to 128 letters, digits and \"-\", \"_\", \".\", \"~\"");
         return None;
     }
     Some(name.to_owned())
@@ -157,7 +157,7 @@ pub(super) fn claim(value: &Value<'_>, path: &str) -> Option<String> {
     if is_pointer || is_whole || is_dotted {
         return Some(path.to_owned());
     }
-    value.problem("is not the path of a claim: \"a.b\", \"/a/b\" or a name with \"://\"");
+    value.report("is not the path of a claim: \"a.b\", \"/a/b\" or a name with \"://\"");
     None
 }
 
@@ -174,12 +174,12 @@ fn is_app_origin(text: &str) -> bool {
 
 /// An origin as browsers send it (RFC 6454, 6.2), of a web page or an app, or `*`.
 pub(super) fn origin(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
+    let text = value.string()?;
     if text == "*" {
         return Some(text.to_owned());
     }
     if text.contains('*') {
-        value.problem("is a pattern, which no origin matches: origins are compared literally");
+        value.report("is a pattern, which no origin matches: origins are compared literally");
         return None;
     }
     if is_app_origin(text) {
@@ -191,6 +191,6 @@ pub(super) fn origin(value: &Value<'_>) -> Option<String> {
     if origin.as_deref() == Some(text) {
         return origin;
     }
-    value.problem(format!("is not an origin, such as \"https://app.example.com\"{}", did_you_mean(origin)));
+    value.report(format!("is not an origin, such as \"https://app.example.com\"{}", did_you_mean(origin)));
     None
 }

@@ -20,25 +20,25 @@ use crate::runtime::file_watch::FileStamp;
 use crate::secret::Secret;
 
 /// Most bytes of any file that is read here. The largest bundles of certificates are below 1 MiB.
-const LARGEST: u64 = 4 << 20;
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// `{ chain = "…", key = "…" }`.
 pub(super) const CERTIFICATE: &[KeySpec] = &[
-    KeySpec::required("chain", Kind::Text, "File of certificates in PEM, the server's or client's own first."),
-    KeySpec::required("key", Kind::Text, "File of the private key in PEM: PKCS#8, PKCS#1 or SEC1."),
+    KeySpec::required("chain", Kind::String, "File of certificates in PEM, the server's or client's own first."),
+    KeySpec::required("key", Kind::String, "File of the private key in PEM: PKCS#8, PKCS#1 or SEC1."),
 ];
 
 /// `{ file = "…" }` or `{ env = "…" }`, of a header's value.
 pub(super) const HEADER_SECRET: &[KeySpec] = &[
-    KeySpec::optional("file", Kind::Text, "File whose content is the value, without the newline at its end."),
-    KeySpec::optional("env", Kind::Text, "Environment variable whose content is the value, likewise."),
+    KeySpec::optional("file", Kind::String, "File whose content is the value, without the newline at its end."),
+    KeySpec::optional("env", Kind::String, "Environment variable whose content is the value, likewise."),
 ];
 
 /// `{ file = "…" }` or `{ env = "…" }`, of a shared key.
 pub(super) const KEY_SECRET: &[KeySpec] = &[
-    KeySpec::optional("file", Kind::Text, "File whose bytes are the secret, untrimmed."),
-    KeySpec::optional("env", Kind::Text, "Environment variable whose bytes are the secret."),
-    KeySpec::default("encoding", Kind::Choice(&["raw", "base64"]), "raw", "How the bytes are written."),
+    KeySpec::optional("file", Kind::String, "File whose bytes are the secret, untrimmed."),
+    KeySpec::optional("env", Kind::String, "Environment variable whose bytes are the secret."),
+    KeySpec::default("encoding", Kind::Enum(&["raw", "base64"]), "raw", "How the bytes are written."),
 ];
 
 /// The provider of all cryptography. Named explicitly: there is no process-wide default.
@@ -48,49 +48,49 @@ pub(super) fn provider() -> CryptoProvider {
 
 /// The path that a value names, relative to the configuration file.
 pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
-    value.text().map(|text| value.reader.folder.join(text))
+    value.string().map(|text| value.reader.folder.join(text))
 }
 
 /// Reads a file that a value names, and whose changes its user follows.
 pub(super) fn content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
-    content_of(value, true)
+    read_content(value, true)
 }
 
 /// Reads a file that a value names, and whose changes only reading the configuration again takes in.
 fn fixed_content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
-    content_of(value, false)
+    read_content(value, false)
 }
 
 /// Notes how a file that a value names looks now, for somebody else who reads it and follows its changes.
 pub(super) fn followed(value: &Value<'_>) -> Option<PathBuf> {
-    noted(value, true)
+    record_file(value, true)
 }
 
-fn noted(value: &Value<'_>, is_followed: bool) -> Option<PathBuf> {
+fn record_file(value: &Value<'_>, is_followed: bool) -> Option<PathBuf> {
     let path = path(value)?;
     let source = ReferencedFile { path: path.clone(), stamp: FileStamp::of(&path), is_followed };
-    value.reader.read.borrow_mut().push(source);
+    value.reader.referenced_files.borrow_mut().push(source);
     Some(path)
 }
 
-fn content_of(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)> {
+fn read_content(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)> {
     // Looked at before it is read: a change in between is seen later.
-    let path = noted(value, is_followed)?;
+    let path = record_file(value, is_followed)?;
     match read(&path) {
         Ok(content) => Some((path, content)),
         Err(reason) => {
-            value.problem(format!("the file cannot be read: {reason}"));
+            value.report(format!("the file cannot be read: {reason}"));
             None
         }
     }
 }
 
-/// Reads a file of at most [`LARGEST`] bytes.
+/// Reads a file of at most [`MAX_FILE_BYTES`] bytes.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(LARGEST + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
-    if content.len() as u64 > LARGEST {
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
+    if content.len() as u64 > MAX_FILE_BYTES {
         return Err("it is larger than 4 MiB".to_owned());
     }
     Ok(content)
@@ -101,18 +101,18 @@ pub(super) fn secret_bytes(table: &Table<'_>) -> Option<Vec<u8>> {
     match (table.get("file"), table.get("env")) {
         (Some(file), None) => fixed_content(&file).map(|(_, bytes)| bytes),
         (None, Some(variable)) => {
-            let bytes = (variable.reader.environment)(variable.text()?);
+            let bytes = (variable.reader.environment)(variable.string()?);
             if bytes.is_none() {
-                variable.problem("the environment variable is not set");
+                variable.report("the environment variable is not set");
             }
             bytes
         }
         (Some(_), Some(_)) => {
-            table.problem("env", "stands beside file: a secret has one source");
+            table.report("env", "stands beside file: a secret has one source");
             None
         }
         (None, None) => {
-            table.problem("file", "is missing: a secret is { file = \"…\" } or { env = \"…\" }");
+            table.report("file", "is missing: a secret is { file = \"…\" } or { env = \"…\" }");
             None
         }
     }
@@ -123,7 +123,7 @@ pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-    let is_base64 = table.choice("encoding", &[("raw", false), ("base64", true)]);
+    let is_base64 = table.variant("encoding", &[("raw", false), ("base64", true)]);
     let bytes = secret_bytes(table)?;
     if !is_base64 {
         return Some(Secret::new(bytes));
@@ -133,28 +133,28 @@ pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
     let text = text.iter().rposition(|&byte| byte != b'=').map_or(&[][..], |last| &text[..=last]);
     let decoded = STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text));
     if decoded.is_err() {
-        table.problem("encoding", "the secret is not base64");
+        table.report("encoding", "the secret is not base64");
     }
     decoded.ok().map(Secret::new)
 }
 
 /// The certificates in the file that a value names. At least one.
 pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    chain(value, true)
+    read_chain(value, true)
 }
 
 /// The same for a file whose changes nobody follows.
 fn fixed_certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    chain(value, false)
+    read_chain(value, false)
 }
 
-fn chain(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    let (path, content) = content_of(value, is_followed)?;
+fn read_chain(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    let (path, content) = read_content(value, is_followed)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
     match parsed {
-        Ok(chain) if chain.is_empty() => value.problem("the file holds no certificate in PEM"),
+        Ok(chain) if chain.is_empty() => value.report("the file holds no certificate in PEM"),
         Ok(chain) => return Some((path, chain)),
-        Err(_) => value.problem("the file is not PEM"),
+        Err(_) => value.report("the file is not PEM"),
     }
     None
 }
@@ -164,50 +164,50 @@ pub(super) fn authorities(value: &Value<'_>) -> Option<RootCertStore> {
     let (_, certificates) = fixed_certificates(value)?;
     let mut roots = RootCertStore::empty();
     if roots.add_parsable_certificates(certificates).1 > 0 {
-        value.problem("the file holds a certificate that cannot be read");
+        value.report("the file holds a certificate that cannot be read");
     }
     Some(roots)
 }
 
 /// A chain and its key, which must belong together.
 pub(super) fn certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
-    pair(table, true)
+    read_certified_key(table, true)
 }
 
 /// The same for files whose changes nobody follows.
 pub(super) fn fixed_certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
-    pair(table, false)
+    read_certified_key(table, false)
 }
 
-fn pair(table: &Table<'_>, is_followed: bool) -> Option<(CertificateFiles, CertifiedKey)> {
+fn read_certified_key(table: &Table<'_>, is_followed: bool) -> Option<(CertificateFiles, CertifiedKey)> {
     let certificates = table.get("chain");
     let key = table.get("key");
-    let certificates = certificates.and_then(|value| chain(&value, is_followed));
+    let certificates = certificates.and_then(|value| read_chain(&value, is_followed));
     let key = key.and_then(|value| private_key(&value, is_followed));
     let ((chain_path, chain), (key_path, key)) = (certificates?, key?);
     match CertifiedKey::from_der(chain, key, &provider()) {
         Ok(certified) => Some((CertificateFiles { chain: chain_path, key: key_path }, certified)),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            table.problem("key", "is not the key of the certificate in chain");
+            table.report("key", "is not the key of the certificate in chain");
             None
         }
         Err(rustls::Error::InvalidCertificate(_)) => {
-            table.problem("chain", "the first certificate cannot be read");
+            table.report("chain", "the first certificate cannot be read");
             None
         }
         Err(_) => {
-            table.problem("key", "is not a private key that can be used");
+            table.report("key", "is not a private key that can be used");
             None
         }
     }
 }
 
 fn private_key(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
-    let (path, content) = content_of(value, is_followed)?;
+    let (path, content) = read_content(value, is_followed)?;
     match PrivateKeyDer::from_pem_slice(&content) {
         Ok(key) => Some((path, key)),
         Err(_) => {
-            value.problem("the file holds no private key in PEM");
+            value.report("the file holds no private key in PEM");
             None
         }
     }

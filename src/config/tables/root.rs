@@ -31,44 +31,44 @@ pub(crate) const FILE: &[KeySpec] = &[
 /// Reads the whole file.
 pub(crate) fn config(root: &Table<'_>) -> Config {
     let (workers, watch, drain) = server::server(&root.table("server"));
-    let log_subject = root.table("log").flag("subject");
+    let log_subject = root.table("log").boolean("subject");
     let store = root.optional_table("store").map(|table| server::store(&table));
     let revocations = server::revocations(&root.table("revocations"));
-    let listeners = listeners::listeners(&root.some_items("listeners"));
+    let listeners = listeners::listeners(&root.nonempty_items("listeners"));
     let admin = root.optional_table("admin");
     let admin = admin.and_then(|table| {
         let settings = server::admin(&table)?;
         let address = listen::Address::Socket(settings.address);
-        if listeners.iter().any(|other| listeners::meets(&other.address, &address)) {
-            table.problem("address", "is a listener's: the operator's port is never public");
+        if listeners.iter().any(|other| listeners::overlaps(&other.address, &address)) {
+            table.report("address", "is a listener's: the operator's port is never public");
         }
         Some(settings)
     });
-    let (limits, files_asked) = server::limits(&root.table("limits"));
+    let (limits, configured_sockets) = server::limits(&root.table("limits"));
     let issuers = issuers::issuers(root.entries("issuers"));
     let upstreams = upstreams::upstreams(root.entries("upstreams"));
-    let known = References {
+    let references = References {
         issuers: &issuers,
         upstreams: &upstreams,
-        has_store: root.has("store"),
+        has_store: root.contains("store"),
         token_bytes: limits.token_bytes,
     };
-    let routes = routes::routes(&root.items("routes"), known);
+    let routes = routes::routes(&root.items("routes"), references);
     Config {
         workers,
         watch,
-        sources: WatchedFiles::default(),
+        watched_files: WatchedFiles::default(),
         drain,
         log_subject,
         store,
         listeners,
         admin,
         limits,
-        files_asked,
+        configured_sockets,
         issuers,
         upstreams,
         routes,
         revocations,
-        shown: serde_json::Value::Null,
+        effective: serde_json::Value::Null,
     }
 }

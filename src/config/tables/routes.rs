@@ -18,39 +18,39 @@ use crate::stream::{OnEnd, Policy};
 use crate::upstream::{Resume, UpstreamSettings, query_names};
 
 pub(super) const ROUTE: &[KeySpec] = &[
-    KeySpec::required("name", Kind::Text, "Unique; the metric label."),
+    KeySpec::required("name", Kind::String, "Unique; the metric label."),
     KeySpec::required(
         "path",
-        Kind::Text,
+        Kind::String,
         "Which paths it answers. {capture} is one segment; a slash at the end is an empty one, compared exactly.",
     ),
-    KeySpec::optional("host", Kind::Text, "Narrows the route to one host name. Absent: all."),
-    KeySpec::required("upstream", Kind::Text, "Name of the upstream that the events come from."),
+    KeySpec::optional("host", Kind::String, "Narrows the route to one host name. Absent: all."),
+    KeySpec::required("upstream", Kind::String, "Name of the upstream that the events come from."),
     KeySpec::optional(
         "upstream_path",
-        Kind::Text,
+        Kind::String,
         "Path asked of the upstream, and perhaps a query, with captures in both. Absent: the same path.",
     ),
     KeySpec::required(
         "auth",
-        Kind::Either(&[Kind::Choice(&["public"]), Kind::Table(auth::AUTH)]),
+        Kind::OneOf(&[Kind::Enum(&["public"]), Kind::Table(auth::AUTH)]),
         "\"public\": everyone. Else a table of rules that a token must satisfy.",
     ),
     KeySpec::default(
         "open",
-        Kind::Choice(&["on-demand", "always"]),
+        Kind::Enum(&["on-demand", "always"]),
         "on-demand",
         "Whether the stream is open without subscribers. \"always\" is for routes that are a single stream.",
     ),
     KeySpec::default(
         "on_end",
-        Kind::Choice(&["reconnect", "complete"]),
+        Kind::Enum(&["reconnect", "complete"]),
         "reconnect",
         "What it means that the upstream ends its response: an interruption, or that all is said.",
     ),
     KeySpec::default(
         "soft_refusal",
-        Kind::Flag,
+        Kind::Bool,
         "false",
         "Answer 429 and 503 to an event-stream request as 200 with a jittered retry, a reason and an end.",
     ),
@@ -61,7 +61,7 @@ pub(super) const ROUTE: &[KeySpec] = &[
 ];
 
 /// All routes, in the order of the file.
-pub(super) fn routes(values: &[Value<'_>], known: References<'_>) -> Vec<Arc<Settings>> {
+pub(super) fn routes(values: &[Value<'_>], references: References<'_>) -> Vec<Arc<Settings>> {
     let mut found = Vec::new();
     let mut seen: Vec<(Option<String>, Option<String>, Option<PathPattern>)> = Vec::new();
     for value in values {
@@ -72,63 +72,63 @@ pub(super) fn routes(values: &[Value<'_>], known: References<'_>) -> Vec<Arc<Set
         // Compared before the rest is believed: a route with another mistake may still be in the way.
         for (other_name, other_host, other_path) in &seen {
             if name.is_some() && *other_name == name {
-                table.problem("name", "another route has the same name");
+                table.report("name", "another route has the same name");
             }
             if *other_host == host
                 && let (Some(path), Some(other)) = (&path, other_path)
                 && path.conflicts_with(other)
             {
-                table.problem("path", "another route matches the same paths and neither is more specific");
+                table.report("path", "another route matches the same paths and neither is more specific");
             }
         }
         seen.push((name.clone(), host.clone(), path.clone()));
-        let settings = route(&table, known, name.unwrap_or_default(), host, path);
+        let settings = route(&table, references, name.unwrap_or_default(), host, path);
         found.extend(settings.map(Arc::new));
     }
     found
 }
 
 fn pattern(value: &Value<'_>) -> Option<PathPattern> {
-    PathPattern::parse(value.text()?).map_err(|error| value.problem(error.to_string())).ok()
+    PathPattern::parse(value.string()?).map_err(|error| value.report(error.to_string())).ok()
 }
 
 fn route(
     table: &Table<'_>,
-    known: References<'_>,
+    references: References<'_>,
     name: String,
     host: Option<String>,
     path: Option<PathPattern>,
 ) -> Option<Settings> {
     let upstream = table
         .get("upstream")
-        .and_then(|value| parsers::reference(&value, "upstream", known.upstreams.iter()))
+        .and_then(|value| parsers::reference(&value, "upstream", references.upstreams.iter()))
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
-    let (mut access, bound) = auth::access(table, known).unzip();
+    let (mut access, bound) = auth::access(table, references).unzip();
     let replay = table.table("replay");
-    let (retention, ids, replay) = delivery::replay(&replay, known.has_store);
+    let (retention, ids, replay) = delivery::replay(&replay, references.has_store);
     let (delivery, linger) = delivery::delivery(&table.table("delivery"));
     let share = delivery::share(&table.table("share"), access.as_ref(), upstream.as_deref(), &replay.query_id);
     if let Some(Access::Token(rules)) = &mut access {
         rules.shared = share.claims.iter().map(|(_, claim)| claim.clone()).collect();
         rules.bind = auth::bind(bound.unwrap_or_default(), path.as_ref(), &share.query);
     }
-    let open = table.choice("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
+    let open = table.variant("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
     if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {
-        table.problem("open", "\"always\" is for a single stream, but the path has captures");
+        table.report("open", "\"always\" is for a single stream, but the path has captures");
     } else if open == Open::Always && share != ShareSettings::default() {
-        table.problem("open", "\"always\" is for a single stream, but share makes many");
+        table.report("open", "\"always\" is for a single stream, but share makes many");
     }
-    let on_end = table.choice("on_end", &[("reconnect", OnEnd::Reconnect), ("complete", OnEnd::Complete)]);
-    let soft_refusal = table.flag("soft_refusal");
+    let on_end = table.variant("on_end", &[("reconnect", OnEnd::Reconnect), ("complete", OnEnd::Complete)]);
+    let soft_refusal = table.boolean("soft_refusal");
     let cors = table.optional_table("cors").as_ref().map(delivery::cors);
-    note_shared_names(table, access.as_ref(), &replay.query_id);
-    note_query_names(table, upstream.as_deref(), upstream_path.as_ref(), &share);
+    check_token_parameters(table, access.as_ref(), &replay.query_id);
+    check_query_parameters(table, upstream.as_deref(), upstream_path.as_ref(), &share);
     let is_sent = upstream
         .as_ref()
         .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| auth::is_token_field(access.as_ref(), name)));
     if is_sent {
-        table.problem(
+        table.report(
             "upstream",
             "writes a header in which tokens stand here (auth.token_from): they do not go upstream",
         );
@@ -153,12 +153,12 @@ fn route(
 /// Nothing is said about the captures of a path that cannot be read itself.
 fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
     let Some(value) = table.get("upstream_path") else { return path.map(PathTemplate::same_as) };
-    let text = value.text()?;
-    PathTemplate::parse(text, path?).map_err(|error| value.problem(error.to_string())).ok()
+    let text = value.string()?;
+    PathTemplate::parse(text, path?).map_err(|error| value.report(error.to_string())).ok()
 }
 
-/// A parameter that the upstream is asked with comes from one place: of two, nobody could say which one counts.
-fn note_query_names(
+/// A parameter that the upstream is asked with comes from one location: of two, nobody could say which one counts.
+fn check_query_parameters(
     table: &Table<'_>,
     upstream: Option<&UpstreamSettings>,
     template: Option<&PathTemplate>,
@@ -181,15 +181,15 @@ fn note_query_names(
     for (index, (key, _, names)) in places.iter().enumerate() {
         for (_, earlier, others) in &places[..index] {
             for name in names.intersection(others) {
-                table.problem(key, format!("the query parameter {name:?} also comes from {earlier}"));
+                table.report(key, format!("the query parameter {name:?} also comes from {earlier}"));
             }
         }
     }
 }
 
 /// A query parameter has one meaning.
-fn note_shared_names(table: &Table<'_>, access: Option<&Access>, query_id: &[String]) {
+fn check_token_parameters(table: &Table<'_>, access: Option<&Access>, query_id: &[String]) {
     if access.is_some_and(|access| auth::query_names(access).any(|name| query_id.iter().any(|id| id == name))) {
-        table.table("replay").problem("query_id", "is also where the token stands (auth.token_from)");
+        table.table("replay").report("query_id", "is also where the token stands (auth.token_from)");
     }
 }

@@ -20,7 +20,7 @@ pub(super) const SERVER: &[KeySpec] = &[
         "0",
         "Threads, each with its own runtime. 0: one for each core.",
     ),
-    KeySpec::default("watch", Kind::Flag, "true", "Reload when this file, or a file it names, has changed."),
+    KeySpec::default("watch", Kind::Bool, "true", "Reload when this file, or a file it names, has changed."),
     KeySpec::optional("drain", Kind::Table(DRAIN), "How the gateway leaves: three durations, three questions."),
 ];
 
@@ -46,10 +46,10 @@ const DRAIN: &[KeySpec] = &[
 ];
 
 pub(super) const LOG: &[KeySpec] =
-    &[KeySpec::default("subject", Kind::Flag, "false", "Write the token's subject into access lines.")];
+    &[KeySpec::default("subject", Kind::Bool, "false", "Write the token's subject into access lines.")];
 
 pub(super) const STORE: &[KeySpec] = &[
-    KeySpec::default("path", Kind::Text, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
+    KeySpec::default("path", Kind::String, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
     KeySpec::default(
         "bytes",
         Kind::size("1MiB", "1024GiB"),
@@ -61,7 +61,7 @@ pub(super) const STORE: &[KeySpec] = &[
 pub(super) const REVOCATIONS: &[KeySpec] = &[
     KeySpec::optional(
         "file",
-        Kind::Text,
+        Kind::String,
         "File of revocations, read again when it changes. Absent: only those posted.",
     ),
     KeySpec::default("entries", Kind::integer(1, 10_000_000), "100000", "Most entries held."),
@@ -70,34 +70,34 @@ pub(super) const REVOCATIONS: &[KeySpec] = &[
 pub(super) const ADMIN: &[KeySpec] = &[
     KeySpec::default(
         "address",
-        Kind::Text,
+        Kind::String,
         "127.0.0.1:9464",
         "Address and port of the operator's port: never a listener's.",
     ),
     KeySpec::default(
         "hosts",
-        Kind::List(&Kind::Text),
+        Kind::List(&Kind::String),
         "[]",
         "Public names it is reached by, besides addresses and names of the local network: others are refused.",
     ),
 ];
 
-const MANY: Kind = Kind::integer(1, 10_000_000);
-const PATIENCE: Kind = Kind::duration("100ms", "10m");
+const COUNT: Kind = Kind::integer(1, 10_000_000);
+const TIMEOUT: Kind = Kind::duration("100ms", "10m");
 
 pub(super) const LIMITS: &[KeySpec] = &[
-    KeySpec::default("connections", MANY, "100000", "Open client connections, all listeners together."),
+    KeySpec::default("connections", COUNT, "100000", "Open client connections, all listeners together."),
     KeySpec::default(
         "connections_per_ip",
-        MANY,
+        COUNT,
         "1000",
         "Open client connections from one address (IPv6: one /64), and subscriptions of one address that a trusted proxy forwards for.",
     ),
-    KeySpec::default("subscribers", MANY, "100000", "Open subscriptions, all streams together."),
+    KeySpec::default("subscribers", COUNT, "100000", "Open subscriptions, all streams together."),
     KeySpec::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
     KeySpec::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),
-    KeySpec::default("handshake_timeout", PATIENCE, "10s", "For a TLS handshake, and for the HTTP/2 preface."),
-    KeySpec::default("header_timeout", PATIENCE, "10s", "For a complete request head."),
+    KeySpec::default("handshake_timeout", TIMEOUT, "10s", "For a TLS handshake, and for the HTTP/2 preface."),
+    KeySpec::default("header_timeout", TIMEOUT, "10s", "For a complete request head."),
     KeySpec::default(
         "idle_timeout",
         Kind::duration("100ms", "1h"),
@@ -131,16 +131,16 @@ pub(super) const LIMITS: &[KeySpec] = &[
         "80%",
         "For all event logs, whose oldest events then go, and for the process, which then answers new subscriptions with 503.",
     ),
-    KeySpec::default("subscriptions_per_subject", MANY, "100", "Open subscriptions of one token subject."),
+    KeySpec::default("subscriptions_per_subject", COUNT, "100", "Open subscriptions of one token subject."),
     KeySpec::default(
         "subject_overflow",
-        Kind::Choice(&["refuse", "replace"]),
+        Kind::Enum(&["refuse", "replace"]),
         "refuse",
-        "One subscription more of a subject at its limit: 429, or it gets the place of its oldest that has bytes waiting for its client, else of its oldest of the same stream.",
+        "One subscription more of a subject at its limit: 429, or it gets the location of its oldest that has bytes waiting for its client, else of its oldest of the same stream.",
     ),
     KeySpec::default(
         "resets_per_connection",
-        MANY,
+        COUNT,
         "1000",
         "HTTP/2 streams of one connection that its client resets, in a minute: more, and it is asked to leave (GOAWAY), and closed when it goes on. Connections of trusted proxies are exempt.",
     ),
@@ -157,23 +157,23 @@ pub(super) fn server(table: &Table<'_>) -> (usize, bool, DrainSettings) {
     let drain = table.table("drain");
     let deadline = drain.duration("deadline");
     let mut spread = drain.duration("spread");
-    if spread > deadline && drain.has("spread") {
-        drain.problem("deadline", "is shorter than spread: clients would be cut off while they are asked to leave");
+    if spread > deadline && drain.contains("spread") {
+        drain.report("deadline", "is shorter than spread: clients would be cut off while they are asked to leave");
     }
     spread = spread.min(deadline);
-    (workers, table.flag("watch"), DrainSettings { notice: drain.duration("notice"), spread, deadline })
+    (workers, table.boolean("watch"), DrainSettings { notice: drain.duration("notice"), spread, deadline })
 }
 
 /// `[store]`.
 pub(super) fn store(table: &Table<'_>) -> store::Settings {
     let path = match table.get("path") {
         Some(value) => referenced_files::path(&value).unwrap_or_default(),
-        None => table.reader.folder.join(table.text_or_default("path")),
+        None => table.reader.folder.join(table.string_or_default("path")),
     };
     if let Err(reason) = store::examine(&path)
         && !path.as_os_str().is_empty()
     {
-        table.problem("path", reason);
+        table.report("path", reason);
     }
     store::Settings { path, bytes: table.size("bytes") as u64 }
 }
@@ -183,7 +183,7 @@ pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
     let file = table.get("file").and_then(|value| {
         let path = referenced_files::followed(&value)?;
         if let Err(error) = auth::revocations_from_file(&path) {
-            value.problem(error.to_string());
+            value.report(error.to_string());
         }
         Some(path)
     });
@@ -194,7 +194,7 @@ pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
 pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
     let address = match table.get("address") {
         Some(value) => parsers::address(&value),
-        None => table.text_or_default("address").parse().ok(),
+        None => table.string_or_default("address").parse().ok(),
     };
     let hosts = table.items("hosts").iter().filter_map(parsers::host).collect();
     Some(admin::Settings { address: address?, hosts })
@@ -204,8 +204,8 @@ pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
 pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let header_bytes = table.size("header_bytes");
     let mut token_bytes = table.size("token_bytes");
-    if token_bytes >= header_bytes && table.has("token_bytes") {
-        table.problem("token_bytes", "does not fit into limits.header_bytes");
+    if token_bytes >= header_bytes && table.contains("token_bytes") {
+        table.report("token_bytes", "does not fit into limits.header_bytes");
     } else if token_bytes >= header_bytes {
         token_bytes = header_bytes / 2;
     }
@@ -228,12 +228,12 @@ pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
         memory: table.memory("memory"),
         subscriptions_per_subject: table.count("subscriptions_per_subject"),
         subject_overflow: table
-            .choice("subject_overflow", &[("refuse", SubjectOverflow::Refuse), ("replace", SubjectOverflow::Replace)]),
+            .variant("subject_overflow", &[("refuse", SubjectOverflow::Refuse), ("replace", SubjectOverflow::Replace)]),
         resets_per_connection: number("resets_per_connection"),
         accepts_per_second: number("accepts_per_second"),
         handshakes_per_second: number("handshakes_per_second"),
     };
     let files = [("connections", limits.connections), ("streams", limits.streams)];
-    let asked = files.iter().filter(|(name, _)| table.has(name)).map(|(_, count)| count).sum();
+    let asked = files.iter().filter(|(name, _)| table.contains(name)).map(|(_, count)| count).sum();
     (limits, asked)
 }

@@ -22,12 +22,12 @@ use crate::upstream::{Origin, Resume, UpstreamSettings};
 pub(super) const UPSTREAM: &[KeySpec] = &[
     KeySpec::required(
         "urls",
-        Kind::List(&Kind::Text),
+        Kind::List(&Kind::String),
         "Base URLs, perhaps with a path and a query, tried in order on each connect.",
     ),
     KeySpec::optional(
         "headers",
-        Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(referenced_files::HEADER_SECRET)])),
+        Kind::Map(&Kind::OneOf(&[Kind::String, Kind::Table(referenced_files::HEADER_SECRET)])),
         "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
     )
     .secret(),
@@ -61,8 +61,8 @@ pub(super) const UPSTREAM: &[KeySpec] = &[
 ];
 
 const RESUME: &[KeySpec] = &[
-    KeySpec::optional("header", Kind::Text, "In this header."),
-    KeySpec::optional("query", Kind::Text, "In this query parameter, percent-encoded."),
+    KeySpec::optional("header", Kind::String, "In this header."),
+    KeySpec::optional("query", Kind::String, "In this query parameter, percent-encoded."),
 ];
 
 const BACKOFF: &[KeySpec] = &[
@@ -70,13 +70,13 @@ const BACKOFF: &[KeySpec] = &[
         "initial",
         Kind::duration("1ms", "1h"),
         "500ms",
-        "Upper bound of the first delay; the upstream's own retry takes its place. Where max is shorter and this is absent: max.",
+        "Upper bound of the first delay; the upstream's own retry takes its location. Where max is shorter and this is absent: max.",
     ),
     KeySpec::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay; not below initial."),
 ];
 
 const TLS: &[KeySpec] = &[
-    KeySpec::optional("ca_file", Kind::Text, "File of certificates in PEM that are trusted instead of the system's."),
+    KeySpec::optional("ca_file", Kind::String, "File of certificates in PEM that are trusted instead of the system's."),
     KeySpec::optional(
         "client_certificate",
         Kind::Table(referenced_files::CERTIFICATE),
@@ -89,24 +89,24 @@ pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc
     let native = OnceCell::new();
     let read = |(name, value): (&str, Value<'_>)| {
         if !parsers::is_label(name) {
-            value.problem(parsers::NO_LABEL);
+            value.report(parsers::INVALID_LABEL);
         }
-        (name.to_owned(), Arc::new(target(name, &value.table_or_wrong(), &native)))
+        (name.to_owned(), Arc::new(target(name, &value.table_or_placeholder(), &native)))
     };
     entries.into_iter().map(read).collect()
 }
 
 fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> UpstreamSettings {
-    let origins: Vec<_> = table.some_items("urls").iter().filter_map(origin).collect();
+    let origins: Vec<_> = table.nonempty_items("urls").iter().filter_map(origin).collect();
     let backoff = table.table("backoff");
     let max = backoff.duration("max");
     let initial = backoff.duration("initial");
-    if initial > max && backoff.has("initial") {
-        backoff.problem("max", "is shorter than initial");
+    if initial > max && backoff.contains("initial") {
+        backoff.report("max", "is shorter than initial");
     }
     let is_tls = origins.iter().any(Origin::is_tls);
-    if !is_tls && !origins.is_empty() && table.has("tls") {
-        table.problem("tls", "is of no use: no URL begins with https");
+    if !is_tls && !origins.is_empty() && table.contains("tls") {
+        table.report("tls", "is of no use: no URL begins with https");
     }
     let (headers, secrets) = headers(table);
     UpstreamSettings {
@@ -116,7 +116,7 @@ fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Up
         secrets,
         connect_timeout: table.duration("connect_timeout"),
         open_timeout: table.duration("open_timeout"),
-        idle_timeout: table.duration_unless_off("idle_timeout"),
+        idle_timeout: table.nonzero_duration("idle_timeout"),
         backoff: Backoff { initial: initial.min(max), max },
         max_event: table.size("max_event"),
         tls: tls(table, is_tls, native),
@@ -125,7 +125,7 @@ fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Up
 }
 
 fn origin(value: &Value<'_>) -> Option<Origin> {
-    let text = value.text()?;
+    let text = value.string()?;
     let objection = match Url::parse(text) {
         Err(_) => "is not a URL, such as \"http://127.0.0.1:9000\"",
         Ok(url) if !matches!(url.scheme(), "http" | "https") => "is not an http or https URL",
@@ -148,7 +148,7 @@ fn origin(value: &Value<'_>) -> Option<Origin> {
             }
         }
     };
-    value.problem(objection);
+    value.report(objection);
     None
 }
 
@@ -157,25 +157,25 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
     let resume = table.table("resume");
     match (resume.get("header"), resume.get("query")) {
         (Some(header), None) => {
-            let name = header.text().and_then(|name| match name.eq_ignore_ascii_case("last-event-id") {
+            let name = header.string().and_then(|name| match name.eq_ignore_ascii_case("last-event-id") {
                 true => Some(HeaderName::from_static("last-event-id")),
                 false => parsers::header(&header, name),
             });
             if name.as_ref().is_some_and(|name| headers.iter().any(|(other, _)| other == name)) {
-                header.problem("the same header also stands in headers");
+                header.report("the same header also stands in headers");
             }
             name.map(Resume::Header).unwrap_or_default()
         }
         (None, Some(query)) => {
-            query.text().and_then(|name| parsers::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
+            query.string().and_then(|name| parsers::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
         }
         (Some(_), Some(_)) => {
-            resume.problem("query", "stands beside header: the id goes to one place");
+            resume.report("query", "stands beside header: the id goes to one location");
             Resume::default()
         }
-        (None, None) if !table.has("resume") => Resume::default(),
+        (None, None) if !table.contains("resume") => Resume::default(),
         (None, None) => {
-            table.problem("resume", "says nothing: it is { header = \"…\" } or { query = \"…\" }");
+            table.report("resume", "says nothing: it is { header = \"…\" } or { query = \"…\" }");
             Resume::default()
         }
     }
@@ -191,7 +191,7 @@ fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName
         let name = parsers::upstream_header(&value, name);
         let Some((name, content)) = name.zip(header_value(&value)) else { continue };
         if name == HOST && !is_host(&content) {
-            value.problem("is not a host, perhaps with a port");
+            value.report("is not a host, perhaps with a port");
         }
         if value.alternative().is_some_and(|given| given.is_table()) {
             secrets.push(name.clone());
@@ -211,18 +211,18 @@ fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
     let given = value.alternative()?;
     let mut bytes = match given.is_table() {
         true => referenced_files::secret_bytes(&given.table()?)?,
-        false => given.text()?.as_bytes().to_vec(),
+        false => given.string()?.as_bytes().to_vec(),
     };
     if given.is_table() && bytes.ends_with(b"\n") {
         bytes.pop();
         bytes.pop_if(|last| *last == b'\r');
     }
     if bytes.is_empty() {
-        value.problem("the value is empty");
+        value.report("the value is empty");
         return None;
     }
     let Ok(mut content) = HeaderValue::from_bytes(&bytes) else {
-        value.problem("holds a character that a header value cannot (RFC 9110, 5.5)");
+        value.report("holds a character that a header value cannot (RFC 9110, 5.5)");
         return None;
     };
     content.set_sensitive(true);
@@ -241,10 +241,8 @@ fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Opt
         None => {
             let native = native.get_or_init(native_roots);
             if native.is_empty() {
-                table.problem(
-                    "urls",
-                    "no trusted certificates were found on this machine for https: name a tls.ca_file",
-                );
+                table
+                    .report("urls", "no trusted certificates were found on this machine for https: name a tls.ca_file");
                 return None;
             }
             native.clone()
