@@ -10,11 +10,10 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
-use super::claims::{ClaimPath, Claims};
-use super::json;
-use super::keys::KeyFingerprint;
-use super::settings::TokenSource;
-use super::trust_store::{GrantStatus, TrustStore};
+use super::keys::key_set::KeyFingerprint;
+use super::token::claims::{ClaimPath, Claims};
+use super::token::extract::TokenSource;
+use super::token::json;
 
 /// See the module.
 #[derive(Clone)]
@@ -96,11 +95,6 @@ impl Grant {
     /// The claim at `path`, if it is a string, a number or a boolean: what `share.claims` sends upstream.
     pub fn claim(&self, path: &ClaimPath) -> Option<String> {
         self.claims().text(path).map(std::borrow::Cow::into_owned)
-    }
-
-    /// Whether it still stands: not expired, not revoked, its key still trusted.
-    pub fn standing(&self, authority: &TrustStore, now: SystemTime) -> GrantStatus {
-        authority.standing(self, now)
     }
 
     pub(super) fn payload(&self) -> &[u8] {

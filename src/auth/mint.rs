@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use serde_json::{Map, Value, json};
 
-use super::keys::MIN_SECRET;
+use super::keys::key_set::MIN_SECRET;
 use super::pem;
 
 /// A key that signs. Does not print.

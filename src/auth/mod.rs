@@ -9,42 +9,34 @@
 //! Algorithms belong to keys and keys to issuers, so nothing in a token chooses how it is verified. Nothing here knows
 //! status codes, sockets of clients, or the configuration file, and nothing here spawns.
 
-mod authorizer;
-mod claims;
+mod change_signal;
 mod decision_trace;
 mod denied;
-mod extract;
-pub mod fetch;
 mod grant;
-mod issuer;
-mod json;
-mod jwks;
-mod jws;
-mod key_source;
-mod keyfile;
 mod keys;
 pub mod mint;
 mod pem;
-mod refresh_schedule;
+mod policy;
+mod polled_file;
 mod revocation;
 mod revocations;
 pub mod rfc3339;
-mod rules;
 mod settings;
 mod tickets;
-mod trust_store;
-mod verify;
+mod token;
 
-pub use authorizer::{Authorizer, AuthorizerError, Credentials};
-pub use claims::{ClaimPath, ClaimPathError, Claims};
+pub use change_signal::ChangeSignal;
 pub use decision_trace::{DecisionStep, StepOutcome};
 pub use denied::{Denied, ScopeFault, TokenFault};
 pub use grant::Grant;
-pub use issuer::{Issuer, KeysState, RefreshObserver};
-pub use jwks::is_key_set;
-pub use jws::algorithm;
-pub use key_source::SourceError;
-pub use keys::{KeyError, MIN_SECRET};
+pub use keys::fetch;
+pub use keys::issuer::{Issuer, KeysState, RefreshObserver};
+pub use keys::jwks::is_key_set;
+pub use keys::key_set::{KeyError, MIN_SECRET};
+pub use keys::source_error::SourceError;
+pub use policy::authorizer::{Authorizer, AuthorizerError, Credentials};
+pub use policy::rules::Requested;
+pub use policy::trust_store::{GrantStatus, Issuers, TrustStore};
 pub use revocation::{
     Revocation, RevocationError, from_json as revocation_from_json, from_toml as revocations_from_toml,
     read as revocations_from_file,
@@ -52,11 +44,12 @@ pub use revocation::{
 pub use revocations::{
     RestoreError, RevocationCounts, RevocationId, RevocationOrigin, RevocationPage, RevocationRow, Revocations,
 };
-pub use rules::Requested;
-pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings, TokenSource};
+pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings};
 pub use tickets::{Ticket, TicketError, Tickets};
-pub use trust_store::{ChangeSignal, GrantStatus, Issuers, TrustStore};
-pub use verify::MAX_LEEWAY;
+pub use token::claims::{ClaimPath, ClaimPathError, Claims};
+pub use token::extract::TokenSource;
+pub use token::jws::algorithm;
+pub use token::verify::MAX_LEEWAY;
 
 /// Chooses the cryptography that signatures are checked with. Idempotent; call it before the first token.
 ///

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::claims::{ClaimPath, ClaimPathError};
+use super::token::claims::{ClaimPath, ClaimPathError};
 
 pub use file::{from_toml, read};
 

@@ -15,11 +15,11 @@ use std::time::SystemTime;
 use parking_lot::RwLock;
 
 use self::entries::RevocationEntries;
-use super::claims::ClaimPath;
+use super::change_signal::ChangeSignal;
 use super::grant::Grant;
-use super::keyfile;
+use super::polled_file::{self, FILE_POLL};
 use super::revocation::{self, Revocation, RevocationError};
-use super::trust_store::ChangeSignal;
+use super::token::claims::ClaimPath;
 use crate::runtime::file_watch::FileStamp;
 use crate::runtime::workers::blocking;
 
@@ -179,7 +179,7 @@ impl Revocations {
     pub async fn follow(&self, path: &Path) {
         let mut last: Option<FileStamp> = None;
         loop {
-            let stamp = keyfile::stamp(path).await;
+            let stamp = polled_file::stamp(path).await;
             if stamp.is_some() && stamp != last {
                 // A hundred thousand entries take longer than a stream may wait.
                 let (revocations, file) = (self.clone(), path.to_owned());
@@ -189,7 +189,7 @@ impl Revocations {
                 }
                 last = stamp;
             }
-            tokio::time::sleep(super::issuer::FILE_POLL).await;
+            tokio::time::sleep(FILE_POLL).await;
         }
     }
 

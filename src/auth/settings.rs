@@ -11,7 +11,8 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use super::claims::ClaimPath;
+use super::token::claims::ClaimPath;
+use super::token::extract::TokenSource;
 use crate::secret::Secret;
 
 /// One `[issuers.NAME]` table: who signs tokens, and with what.
@@ -158,29 +159,6 @@ impl fmt::Display for Bound {
         match self {
             Self::Capture(name) => write!(f, "capture {name}"),
             Self::Parameter(name) => write!(f, "query parameter {name}"),
-        }
-    }
-}
-
-/// A place where a token may stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// `Authorization: Bearer …` (RFC 6750, 2.1).
-    Header,
-    /// The field of this name, in lower case, that something in front of the gateway writes, such as an access proxy.
-    Field(String),
-    /// The cookie of this name.
-    Cookie(String),
-    /// The query parameter of this name (RFC 6750, 2.3; off unless named).
-    Query(String),
-}
-
-impl TokenSource {
-    /// Whether a browser's request gets the token without the page having it, so that any page could send it.
-    pub fn is_ambient(&self) -> bool {
-        match self {
-            Self::Cookie(_) | Self::Field(_) => true,
-            Self::Header | Self::Query(_) => false,
         }
     }
 }

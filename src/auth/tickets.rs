@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
 use super::grant::Grant;
-use super::trust_store::{GrantStatus, TrustStore};
+use super::policy::trust_store::{GrantStatus, TrustStore};
 
 /// Most tickets of one subject, or of one token without a subject, that wait at the same time.
 pub const MAX_PER_SUBJECT: usize = 32;
@@ -139,7 +139,7 @@ impl Tickets {
         let is_good = *entry.route == *route
             && *entry.path == *path
             && now < entry.until
-            && entry.grant.standing(authority, now) == GrantStatus::Valid;
+            && authority.status(&entry.grant, now) == GrantStatus::Valid;
         is_good.then_some(entry.grant)
     }
 

@@ -155,8 +155,8 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
     let token = token(&claims);
     let granted = authorize(&authorizer, &bearer(&token), now()).await.expect("a grant");
 
-    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(604)), GrantStatus::Valid);
-    assert_eq!(granted.standing(&authority, now() + Duration::from_secs(605)), GrantStatus::Expired);
+    assert_eq!(authority.status(&granted, now() + Duration::from_secs(604)), GrantStatus::Valid);
+    assert_eq!(authority.status(&granted, now() + Duration::from_secs(605)), GrantStatus::Expired);
     for (body, covers) in [
         (json!({ "jti": "t2" }), false),
         (json!({ "claim": "session.id", "value": 8 }), false),
@@ -172,14 +172,14 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
 
         assert!(changed.has_changed().expect("a sender"), "streams are told");
         let standing = if covers { GrantStatus::Revoked } else { GrantStatus::Valid };
-        assert_eq!(granted.standing(&authority, now()), standing, "{body}");
+        assert_eq!(authority.status(&granted, now()), standing, "{body}");
         let decision = authorize(&authorizer, &bearer(&token), now()).await.map(|_| ());
         assert_eq!(decision.is_err(), covers, "{body}");
         changed.mark_unchanged();
 
         assert_eq!(authority.revocations().restore(&id, now()), Ok(()));
         assert!(changed.has_changed().expect("a sender"), "streams are told");
-        assert_eq!(granted.standing(&authority, now()), GrantStatus::Valid, "{body}");
+        assert_eq!(authority.status(&granted, now()), GrantStatus::Valid, "{body}");
     }
 }
 
@@ -191,8 +191,8 @@ async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_fo
     let later = |seconds| now() + Duration::from_secs(seconds);
 
     revocations.revoke(posted(json!({ "sub": "alice", "ttl": "30s" })), now()).expect("room");
-    assert_eq!(granted.standing(&authority, later(29)), GrantStatus::Revoked);
-    assert_eq!(granted.standing(&authority, later(30)), GrantStatus::Valid);
+    assert_eq!(authority.status(&granted, later(29)), GrantStatus::Revoked);
+    assert_eq!(authority.status(&granted, later(30)), GrantStatus::Valid);
 
     for number in 1..1000 {
         revocations.revoke(posted(json!({ "jti": format!("x{number}") })), now()).expect("room");
@@ -215,13 +215,13 @@ async fn a_removed_issuer_or_key_ends_its_grants_and_an_unrelated_change_does_no
     let only = |settings| [("main".to_owned(), load(settings))].into_iter().collect();
 
     authority.replace_issuers(only(main()));
-    assert_eq!(granted.standing(&authority, now()), GrantStatus::Valid, "loaded anew, the same keys");
+    assert_eq!(authority.status(&granted, now()), GrantStatus::Valid, "loaded anew, the same keys");
     let mut without_ec = main();
     without_ec.keys.remove(1);
     authority.replace_issuers(only(without_ec));
-    assert_eq!(granted.standing(&authority, now()), GrantStatus::KeyRemoved);
+    assert_eq!(authority.status(&granted, now()), GrantStatus::KeyRemoved);
     authority.replace_issuers(Default::default());
-    assert_eq!(granted.standing(&authority, now()), GrantStatus::KeyRemoved);
+    assert_eq!(authority.status(&granted, now()), GrantStatus::KeyRemoved);
 }
 
 #[tokio::test]
@@ -316,7 +316,7 @@ async fn ten_thousand_streams_look_at_their_grants_in_no_time() {
 
     let begun = std::time::Instant::now();
     for _ in 0..10_000 {
-        assert_eq!(granted.standing(&authority, now()), GrantStatus::Valid);
+        assert_eq!(authority.status(&granted, now()), GrantStatus::Valid);
     }
 
     // Well below, even unoptimised; the bound only catches a scan over all revocations or streams.

@@ -174,7 +174,7 @@ async fn a_new_key_works_at_its_first_token_and_a_removed_one_ends_its_grants() 
         server.answer(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256), (kid, pair, algorithm)])));
         gateway.decide(&token(kid, pair, algorithm)).await.expect("the key that has just been published");
         assert_eq!(server.asked(), round + 2);
-        assert_eq!(first.standing(&gateway.authority, now()), GrantStatus::Valid);
+        assert_eq!(gateway.authority.status(&first, now()), GrantStatus::Valid);
     }
     let mut changed = gateway.authority.watch();
     server.answer(ok(&jwks(&[("four", &keys().foreign_rsa, Algorithm::RS256)])));
@@ -183,7 +183,7 @@ async fn a_new_key_works_at_its_first_token_and_a_removed_one_ends_its_grants() 
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert!(changed.has_changed().expect("a sender"));
     changed.mark_unchanged();
-    assert_eq!(first.standing(&gateway.authority, now()), GrantStatus::KeyRemoved);
+    assert_eq!(gateway.authority.status(&first, now()), GrantStatus::KeyRemoved);
     let old = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.map(|_| ());
     assert_eq!(old, Err(TokenFault::UnknownKey.into()));
 }
@@ -282,13 +282,13 @@ async fn a_broken_endpoint_takes_no_keys_away_but_an_empty_set_does() {
             String::from_utf8_lossy(&broken[..40.min(broken.len())])
         );
         assert!(gateway.decide(&good).await.is_ok());
-        assert_eq!(granted.standing(&gateway.authority, now()), GrantStatus::Valid);
+        assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid);
     }
     let mut changed = gateway.authority.watch();
     server.answer(ok(&json!({ "keys": [] })));
     tokio::time::timeout(Duration::from_secs(10), changed.changed()).await.expect("in time").expect("a sender");
 
-    assert_eq!(granted.standing(&gateway.authority, now()), GrantStatus::KeyRemoved);
+    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::KeyRemoved);
 }
 
 #[tokio::test]
@@ -356,9 +356,9 @@ async fn a_reload_during_an_outage_keeps_the_keys() {
 
     assert_eq!((fresh.state(), adopting.state()), (KeysState::Missing, KeysState::Good));
     gateway.authority.replace_issuers([("main".to_owned(), Arc::new(adopting))].into());
-    assert_eq!(granted.standing(&gateway.authority, now()), GrantStatus::Valid);
+    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid);
     gateway.authority.replace_issuers([("main".to_owned(), Arc::new(fresh))].into());
-    assert_eq!(granted.standing(&gateway.authority, now()), GrantStatus::Valid, "not known is not removed");
+    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid, "not known is not removed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -373,14 +373,14 @@ async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
 
     write(directory.path(), "jwks.json", "{");
     until("the broken file is seen", || gateway.issuer.state() == KeysState::Stale).await;
-    assert_eq!(granted.standing(&gateway.authority, now()), GrantStatus::Valid);
+    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid);
     assert!(!changed.has_changed().expect("a sender"));
 
     // As a deployment does it: a new file, put in the place of the old one.
     let next = write(directory.path(), "next", jwks(&[("two", &keys().foreign_ec, Algorithm::ES256)]).to_string());
     std::fs::rename(next, directory.path().join("jwks.json")).expect("a rename");
     changed.changed().await.expect("a sender");
-    assert_eq!(granted.standing(&gateway.authority, now()), GrantStatus::KeyRemoved);
+    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::KeyRemoved);
     assert!(gateway.decide(&token("two", &keys().foreign_ec, Algorithm::ES256)).await.is_ok());
 }
 

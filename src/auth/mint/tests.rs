@@ -1,7 +1,7 @@
 use rcgen::KeyPair;
 
 use super::*;
-use crate::auth::jws;
+use crate::auth::token::jws;
 
 fn order() -> TokenSpec {
     TokenSpec {

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Revocation, RevocationError, one};
-use crate::auth::{keyfile, rfc3339};
+use crate::auth::{polled_file, rfc3339};
 
 /// Largest file, in bytes.
 const MAX_FILE: usize = 64 * 1024 * 1024;
@@ -20,7 +20,7 @@ const MAX_FILE: usize = 64 * 1024 * 1024;
 /// # Errors
 /// It cannot be read, or see [`from_toml`].
 pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
-    let bytes = keyfile::read(path, MAX_FILE).map_err(RevocationError::File)?;
+    let bytes = polled_file::read(path, MAX_FILE).map_err(RevocationError::File)?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
         Fault { at: valid.len(), words: "this is not UTF-8".to_owned() }.locate(valid)

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::id::RevocationId;
-use crate::auth::claims::ClaimPath;
 use crate::auth::revocation::{Revocation, RevocationError};
+use crate::auth::token::claims::ClaimPath;
 
 /// Most different claims that the revocations of one origin are about: each costs a look-up per check.
 pub const MAX_CLAIMS: usize = 16;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-use crate::auth::claims::ClaimPath;
+use crate::auth::token::claims::ClaimPath;
 
 /// SHA-256 of a claim and a value. Written as 64 lowercase hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -70,7 +70,7 @@ impl Permission {
         // Marked as seen before it is looked at: a change in between is seen in the next round.
         self.changes.borrow_and_update();
         let now = SystemTime::now();
-        match self.grant.as_ref().map(|grant| grant.standing(&self.app.authority, now)) {
+        match self.grant.as_ref().map(|grant| self.app.authority.status(grant, now)) {
             None | Some(GrantStatus::Valid) => {}
             Some(GrantStatus::Expired) => return Err(EndReason::Expired),
             Some(GrantStatus::Revoked | GrantStatus::KeyRemoved) => return Err(EndReason::Revoked),

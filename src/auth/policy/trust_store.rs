@@ -10,34 +10,13 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::grant::Grant;
-use super::issuer::Issuer;
-use super::revocations::Revocations;
+use crate::auth::change_signal::ChangeSignal;
+use crate::auth::grant::Grant;
+use crate::auth::keys::issuer::Issuer;
+use crate::auth::revocations::Revocations;
 
 /// Issuers by their name in the configuration.
 pub type Issuers = BTreeMap<String, Arc<Issuer>>;
-
-/// The number that goes up when a permission may have been taken back.
-#[derive(Clone, Debug)]
-pub struct ChangeSignal(watch::Sender<u64>);
-
-impl Default for ChangeSignal {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
-
-impl ChangeSignal {
-    /// Something may have been taken back.
-    pub fn announce(&self) {
-        self.0.send_modify(|number| *number += 1);
-    }
-
-    /// Tells of every later announcement; several may become one.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
-    }
-}
 
 /// Whether a grant still stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +52,7 @@ impl TrustStore {
         self.changes.clone()
     }
 
-    /// Tells when a grant may have been taken back. Look at [`Grant::standing`] after every change.
+    /// Tells when a grant may have been taken back. Ask [`Self::status`] again after every change.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changes.watch()
     }
@@ -94,7 +73,8 @@ impl TrustStore {
         &self.revocations
     }
 
-    pub(super) fn standing(&self, grant: &Grant, now: SystemTime) -> GrantStatus {
+    /// Returns whether the grant is still valid.
+    pub fn status(&self, grant: &Grant, now: SystemTime) -> GrantStatus {
         if now >= grant.expires_at() {
             return GrantStatus::Expired;
         }

@@ -12,17 +12,17 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use super::claims::{ClaimPathError, Claims};
-use super::decision_trace::{DecisionStep, DecisionTrace, one_of};
-use super::denied::{Denied, TokenFault};
-use super::extract::{self, PresentedTokens};
-use super::grant::{Grant, Verified};
-use super::issuer::Issuer;
-use super::jws::{self, Unverified};
 use super::rules::{Requested, Rules};
-use super::settings::{RuleSettings, TokenSource};
 use super::trust_store::TrustStore;
-use super::verify;
+use crate::auth::decision_trace::{DecisionStep, DecisionTrace, one_of};
+use crate::auth::denied::{Denied, TokenFault};
+use crate::auth::grant::{Grant, Verified};
+use crate::auth::keys::issuer::Issuer;
+use crate::auth::settings::RuleSettings;
+use crate::auth::token::claims::{ClaimPathError, Claims};
+use crate::auth::token::extract::{self, PresentedTokens, TokenSource};
+use crate::auth::token::jws::{self, Unverified};
+use crate::auth::token::verify;
 
 /// What a request brings that can be a credential.
 #[derive(Clone, Copy)]

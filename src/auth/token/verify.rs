@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 
 use super::claims::ClaimPath;
-use super::decision_trace::{DecisionTrace, one_of};
-use super::denied::TokenFault;
+use crate::auth::decision_trace::{DecisionTrace, one_of};
+use crate::auth::denied::TokenFault;
 
 /// Longest tolerance for clocks (`leeway`).
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);

@@ -7,32 +7,31 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use super::decision_trace::DecisionTrace;
-use super::denied::{Denied, TokenFault};
 use super::fetch;
+use super::file;
 use super::jwks;
-use super::jws::Unverified;
-use super::key_source::{LoadedKeySource, SourceError};
-use super::keyfile;
-use super::keys::{KeyFingerprint, KeySet, VerificationKey};
+use super::key_set::{KeyFingerprint, KeySet, VerificationKey};
 use super::refresh_schedule::RefreshSchedule;
-use super::settings::{IssuerSettings, KeySource};
-use super::trust_store::ChangeSignal;
-use super::verify::{self, Expected};
+use super::source::LoadedKeySource;
+use super::source_error::SourceError;
+use crate::auth::change_signal::ChangeSignal;
+use crate::auth::decision_trace::DecisionTrace;
+use crate::auth::denied::{Denied, TokenFault};
+use crate::auth::polled_file::{self, FILE_POLL};
+use crate::auth::settings::{IssuerSettings, KeySource};
+use crate::auth::token::jws::Unverified;
+use crate::auth::token::verify::{self, Expected};
 use crate::runtime::workers::blocking;
 
 /// Told of every refresh of a JWKS URL: the issuer's name, and `ok` or the kind of failure (both are metric labels).
 pub type RefreshObserver = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
-
-/// Time between two looks at a key file.
-pub const FILE_POLL: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Issuer {
@@ -58,7 +57,7 @@ pub enum KeysState {
 }
 
 /// What an issuer found to be true of a token.
-pub(super) struct VerifiedToken {
+pub(in crate::auth) struct VerifiedToken {
     pub expires_at: SystemTime,
     pub key: (KeyFingerprint, Algorithm),
 }
@@ -117,7 +116,7 @@ impl Issuer {
         }
     }
 
-    pub(super) fn is_loaded(&self) -> bool {
+    pub(in crate::auth) fn is_loaded(&self) -> bool {
         self.sources.iter().all(|source| source.held.lock().is_some())
     }
 
@@ -184,14 +183,14 @@ impl Issuer {
     async fn follow_file(&self, source: &LoadedKeySource, settings: &KeySource, path: &Path) {
         loop {
             tokio::time::sleep(FILE_POLL).await;
-            let stamp = keyfile::stamp(path).await;
+            let stamp = polled_file::stamp(path).await;
             if stamp == *source.stamp.lock() {
                 continue;
             }
             *source.stamp.lock() = stamp;
             let (path, settings) = (path.to_owned(), settings.clone());
             let allowed = self.settings.algorithms.clone();
-            let read = blocking(move || keyfile::load(&path, &settings, &allowed)).await;
+            let read = blocking(move || file::load(&path, &settings, &allowed)).await;
             self.settle(source, read);
         }
     }
@@ -229,7 +228,7 @@ impl Issuer {
     }
 
     /// Whether this issuer stands behind `token`. Waits for a fetch if a key is missing, at most two seconds.
-    pub(super) async fn vouch(
+    pub(in crate::auth) async fn vouch(
         &self,
         token: &Unverified<'_>,
         now: SystemTime,
@@ -269,7 +268,7 @@ impl Issuer {
     }
 
     /// What its tokens are held to.
-    pub(super) fn expected(&self, now: SystemTime) -> Expected<'_> {
+    pub(in crate::auth) fn expected(&self, now: SystemTime) -> Expected<'_> {
         let IssuerSettings { audience, audience_claim, leeway, .. } = &self.settings;
         Expected { audience, audience_claim: audience_claim.as_ref(), leeway: *leeway, now }
     }
@@ -306,13 +305,13 @@ impl Issuer {
     }
 
     /// Whether a token's header may have this `typ`.
-    pub(super) fn takes_type(&self, typ: Option<&str>) -> bool {
+    pub(in crate::auth) fn takes_type(&self, typ: Option<&str>) -> bool {
         let Some(wanted) = &self.settings.typ else { return true };
         typ.is_some_and(|typ| media_type(typ) == media_type(wanted))
     }
 
     /// Whether any key, of now or of a later JWKS, could be used with `algorithm`.
-    pub(super) fn uses(&self, algorithm: Algorithm) -> bool {
+    pub(in crate::auth) fn uses(&self, algorithm: Algorithm) -> bool {
         self.settings.keys.iter().any(|source| match source {
             KeySource::JwksUrl { .. } | KeySource::JwksFile(_) => self.settings.algorithms.contains(&algorithm),
             KeySource::PemFile { algorithm: own, .. } | KeySource::Secret { algorithm: own, .. } => *own == algorithm,

@@ -1,7 +1,7 @@
 use rcgen::KeyPair;
 
 use super::*;
-use crate::auth::jws;
+use crate::auth::token::jws;
 
 fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> KeyPair {
     KeyPair::generate_for(algorithm).expect("a key")

@@ -59,7 +59,7 @@ impl ClaimPath {
     }
 
     /// The member of `claims` that it leads to.
-    pub(super) fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
+    pub(in crate::auth) fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         let (first, rest) = self.steps.split_first()?;
         rest.iter().try_fold(claims.get(first)?, |value, step| value.as_object()?.get(step))
     }
@@ -97,7 +97,7 @@ impl Claims {
     }
 
     /// All of them.
-    pub(super) fn members(&self) -> &Map<String, Value> {
+    pub(in crate::auth) fn members(&self) -> &Map<String, Value> {
         &self.0
     }
 

@@ -13,8 +13,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::runtime::arithmetic;
 use crate::runtime::backoff::Backoff;
+use crate::runtime::{arithmetic, jitter};
 
 /// Longest time the gate stays shut, for issuers that are refreshed more seldom than that.
 pub const MAX_SPACING: Duration = Duration::from_secs(300);
@@ -85,10 +85,10 @@ impl RefreshSchedule {
     pub async fn due(&self, failures: u32) {
         let delay = match failures.checked_sub(1) {
             // Up to a tenth later: gateways that started together do not ask together, and never more often than told.
-            None => arithmetic::scale(self.refresh, 1.0 + 0.1 * random()),
+            None => arithmetic::scale(self.refresh, 1.0 + 0.1 * jitter::share()),
             Some(earlier) => {
                 let most = self.refresh.min(Duration::from_secs(60));
-                Backoff { initial: most.min(Duration::from_secs(1)), max: most }.delay(earlier, random())
+                Backoff { initial: most.min(Duration::from_secs(1)), max: most }.delay(earlier, jitter::share())
             }
         };
         let scheduled = tokio::time::sleep(delay);
@@ -140,11 +140,6 @@ impl RefreshSchedule {
             gate.shut_until = None;
         }
     }
-}
-
-/// Uniform in `0.0..1.0`. Without a source of randomness the delays are merely not spread.
-fn random() -> f64 {
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
 }
 
 #[cfg(test)]

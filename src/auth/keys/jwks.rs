@@ -10,9 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Map, Value};
 
-use super::json;
-use super::jws::{self, MAX_KID};
-use super::keys::VerificationKey;
+use super::key_set::VerificationKey;
+use crate::auth::token::json;
+use crate::auth::token::jws::{self, MAX_KID};
 
 /// Largest document, in bytes.
 pub const MAX_DOCUMENT: usize = 1024 * 1024;

@@ -9,8 +9,30 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
-use super::denied::{Denied, TokenFault};
-use super::settings::TokenSource;
+use crate::auth::denied::{Denied, TokenFault};
+
+/// A place where a token may stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `Authorization: Bearer …` (RFC 6750, 2.1).
+    Header,
+    /// The field of this name, in lower case, that something in front of the gateway writes, such as an access proxy.
+    Field(String),
+    /// The cookie of this name.
+    Cookie(String),
+    /// The query parameter of this name (RFC 6750, 2.3; off unless named).
+    Query(String),
+}
+
+impl TokenSource {
+    /// Whether a browser's request gets the token without the page having it, so that any page could send it.
+    pub fn is_ambient(&self) -> bool {
+        match self {
+            Self::Cookie(_) | Self::Field(_) => true,
+            Self::Header | Self::Query(_) => false,
+        }
+    }
+}
 
 /// The token as a client sent it, or several of one name, in the order of the request. Prints as `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]

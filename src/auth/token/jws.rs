@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
-use super::denied::TokenFault;
 use super::json;
+use crate::auth::denied::TokenFault;
 
 /// Longest `kid`, in bytes.
 pub const MAX_KID: usize = 256;

@@ -13,9 +13,9 @@ use aws_lc_rs::signature::{
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use rustls_pki_types::CertificateDer;
 
-use super::denied::TokenFault;
-use super::jws::Unverified;
-use super::pem;
+use crate::auth::denied::TokenFault;
+use crate::auth::pem;
+use crate::auth::token::jws::Unverified;
 
 /// Shortest shared secret, in bytes (RFC 7518, 3.2, for HS256).
 pub const MIN_SECRET: usize = 32;

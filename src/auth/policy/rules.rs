@@ -5,10 +5,10 @@
 
 use serde_json::Value;
 
-use super::claims::{ClaimPath, ClaimPathError, Claims};
-use super::decision_trace::DecisionTrace;
-use super::denied::ScopeFault;
-use super::settings::{Bound, RuleSettings};
+use crate::auth::decision_trace::DecisionTrace;
+use crate::auth::denied::ScopeFault;
+use crate::auth::settings::{Bound, RuleSettings};
+use crate::auth::token::claims::{ClaimPath, ClaimPathError, Claims};
 
 /// The rules of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]

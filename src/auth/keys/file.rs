@@ -1,0 +1,28 @@
+//! Keys in files. At most 1 MiB is read. Does not watch; the issuer looks from time to time whether the stamp is another.
+
+use std::path::Path;
+
+use jsonwebtoken::Algorithm;
+
+use super::jwks::{self, MAX_DOCUMENT};
+use super::key_set::VerificationKey;
+use super::source_error::SourceError;
+use crate::auth::polled_file;
+use crate::auth::settings::KeySource;
+
+/// The keys in the file at `path`, which is what `settings` says it is.
+///
+/// # Errors
+/// It cannot be read, or holds no keys.
+pub fn load(path: &Path, settings: &KeySource, allowed: &[Algorithm]) -> Result<Vec<VerificationKey>, SourceError> {
+    let bytes = polled_file::read(path, MAX_DOCUMENT)
+        .map_err(|source| SourceError::File { path: path.display().to_string(), source })?;
+    match settings {
+        KeySource::PemFile { algorithm, kid, .. } => {
+            Ok(vec![VerificationKey::from_pem(&bytes, *algorithm, kid.clone())?])
+        }
+        KeySource::JwksFile(_) | KeySource::JwksUrl { .. } | KeySource::Secret { .. } => {
+            Ok(jwks::parse(&bytes, allowed)?.keys)
+        }
+    }
+}

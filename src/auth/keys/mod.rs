@@ -1,0 +1,13 @@
+//! Issuers and their keys: loaded, kept fresh, and the signatures that they verify.
+//!
+//! An [`issuer`] has one or more [`source`]s of keys: a secret, a [`file`], or a URL that is [`fetch`]ed on a
+//! [`refresh_schedule`]. Together they make its [`key_set`]. [`jwks`] reads the published document.
+
+pub mod fetch;
+mod file;
+pub(super) mod issuer;
+pub(super) mod jwks;
+pub(super) mod key_set;
+mod refresh_schedule;
+mod source;
+pub(super) mod source_error;
