@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-type Outcome = Result<Header, rillgate_fuzz::proxy_header::Malformed>;
+type Outcome = Result<Header, rillgate_fuzz::proxy_header::MalformedHeader>;
 
 /// What comes out, and how many bytes it took; nothing where more would be needed.
 fn read(bytes: &[u8], size: usize) -> Option<(Outcome, usize)> {

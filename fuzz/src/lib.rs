@@ -3,7 +3,7 @@
 //! The modules are compiled from their own sources, not through the gateway, because they depend on a few crates and
 //! the gateway on a hundred and fifty. Run a target with `cargo +nightly fuzz run parser`.
 
-#[path = "../../src/listen/proxy_header.rs"]
+#[path = "../../src/listen/proxy/header.rs"]
 pub mod proxy_header;
 #[path = "../../tests/corpus/reference.rs"]
 pub mod reference;
@@ -11,7 +11,7 @@ pub mod reference;
 pub mod send;
 #[path = "../../src/sse/mod.rs"]
 pub mod sse;
-#[path = "../../src/listen/tls_stream/mod.rs"]
+#[path = "../../src/listen/tls/stream/mod.rs"]
 pub mod tls_stream;
 
 use sse::{Item, Parser};

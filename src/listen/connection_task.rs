@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use super::admission::Admitted;
+use super::accept::Admitted;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::{ListenerMetrics, Protocol};
 

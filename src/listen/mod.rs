@@ -1,54 +1,39 @@
-//! Sockets in: accepted within limits, told apart, served by hyper, ended gracefully.
+//! Listeners: accepting connections within limits, TLS, and serving HTTP/1 and HTTP/2 until they drain.
 //!
 //! Generic over the service: nothing here knows what is served.
+//!
+//! A connection's way through the folders:
+//!
+//! ```text
+//! accept::Listener ─► connection ─► proxy ─► tls ─┬─► http1 ─► ConnectionTask of a streaming response
+//!   limits, dispatch    (in its own task)         └─► http2
+//! ```
 
-mod abort;
-mod accept_limits;
-mod admission;
-mod certificates;
+mod accept;
 mod connection;
 mod connection_task;
-mod cork;
-mod h2_stream;
-mod handoff;
-mod handover;
-mod handshake_log;
+mod context;
+mod drain;
+mod http1;
 mod http2;
-mod inherited;
-mod listener;
 mod protocol_errors;
-mod proxy_header;
-mod proxy_reader;
-mod rate_limiter;
-mod resets;
+mod proxy;
 mod send;
-mod send_window;
+mod service;
 mod settings;
-mod socket;
 mod timeouts;
 mod tls;
-mod tls_stream;
-mod tracked_body;
 mod transport;
-mod trusted;
 
-pub use abort::watch;
-pub use accept_limits::AcceptLimits;
-pub use admission::{Admission, network};
-pub use certificates::{CertificateError, load as load_certificate, read_certificates};
-pub use connection::{Peer, RequestBodyInfo, ResponseBody, Service};
+pub use accept::{AcceptLimits, Admission, Handover, InheritedSockets, Listener, RateLimiter, listen, network};
 pub use connection_task::ConnectionTask;
-pub use handoff::{Handoff, HandoffFn};
-pub use handover::Handover;
-pub use handshake_log::HandshakeLog;
-pub use inherited::InheritedSockets;
-pub use listener::{Listener, ListenerContext};
-pub use rate_limiter::RateLimiter;
+pub use context::ListenerContext;
+pub use http1::{Handoff, HandoffFn, watch};
+pub use proxy::TrustedProxies;
+pub use service::{Peer, RequestBodyInfo, ResponseBody, Service};
 pub use settings::{Address, CertificateFiles, Settings, TlsSettings, TlsVersion};
-pub use socket::listen;
-pub use tls::{Tls, TlsError};
+pub use tls::{CertificateError, HandshakeLog, Tls, TlsError, load_certificate, read_certificates};
 pub use transport::Transport;
-pub use trusted::TrustedProxies;
 
 #[cfg(test)]
 mod panics_tests;

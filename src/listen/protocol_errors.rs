@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::connection::Peer;
+use super::service::Peer;
 use super::timeouts::TimedOut;
 use crate::telemetry::{ACCESS, ListenerMetrics, Protocol};
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::send::{poll_send, poll_send_vectored};
-use super::tls_stream::TlsStream;
+use super::tls::TlsStream;
 
 /// One client's connection.
 pub enum Transport {

@@ -11,9 +11,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::admission::Admitted;
-use super::proxy_header::Header;
+use super::header::Header;
 use super::trusted::TrustedProxies;
+use crate::listen::accept::Admitted;
 
 /// Where a connection comes from, and its place there.
 pub struct ProxiedPeer {
@@ -28,7 +28,7 @@ pub struct ProxiedPeer {
 ///
 /// # Errors
 /// Why not, as a refusal names it: `proxy_header`, `handshake_timeout`, or the limit that is reached.
-pub async fn client(
+pub async fn read_client(
     mut tcp: TcpStream,
     peer: SocketAddr,
     admitted: Admitted,

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::send_window::{FrameReader, SendWindow};
 
 /// A transport whose writes go out when they are flushed, or when there are enough of them.
-pub(super) struct CorkedWriter<T> {
+pub(in crate::listen) struct CorkedWriter<T> {
     transport: T,
     waiting: Vec<u8>,
     /// How much of `waiting` is out.
@@ -27,21 +27,21 @@ pub(super) struct CorkedWriter<T> {
 
 /// What is known and wanted of a transport that is in other hands.
 #[derive(Debug, Default)]
-pub(super) struct Cork {
+pub(in crate::listen) struct Cork {
     is_heard: AtomicBool,
     is_held: AtomicBool,
     /// What the client lets be sent on it.
-    pub(super) window: SendWindow,
+    pub(in crate::listen) window: SendWindow,
 }
 
 impl Cork {
     /// Whether anything has been read since this was asked last.
-    pub(super) fn is_heard(&self) -> bool {
+    pub(in crate::listen) fn is_heard(&self) -> bool {
         self.is_heard.swap(false, Ordering::Relaxed)
     }
 
     /// While it is held, flushing sends nothing until there is enough; whoever holds it has it flushed once more afterwards.
-    pub(super) fn hold(&self, is_held: bool) {
+    pub(in crate::listen) fn hold(&self, is_held: bool) {
         self.is_held.store(is_held, Ordering::Relaxed);
     }
 }
@@ -55,7 +55,7 @@ thread_local! {
 }
 
 impl<T> CorkedWriter<T> {
-    pub(super) fn new(transport: T, wire: Arc<Cork>) -> Self {
+    pub(in crate::listen) fn new(transport: T, wire: Arc<Cork>) -> Self {
         Self { transport, waiting: Vec::new(), sent: 0, frames: FrameReader::default(), wire }
     }
 }

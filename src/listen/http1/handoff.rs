@@ -17,9 +17,9 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 
-use super::connection_task::ConnectionTask;
-use super::timeouts::ConnectionTimeouts;
-use super::transport::Transport;
+use crate::listen::connection_task::ConnectionTask;
+use crate::listen::timeouts::ConnectionTimeouts;
+use crate::listen::transport::Transport;
 
 /// What becomes of a connection that has been taken over: gets the connection, what could not be written yet, and what
 /// starts the task that writes.
@@ -71,7 +71,7 @@ impl Handoff {
     }
 
     /// The writer, once the first chunk is out.
-    pub(super) fn ready(&self) -> Option<HandoffFn> {
+    pub(in crate::listen) fn ready(&self) -> Option<HandoffFn> {
         if self.0.phase.load(Ordering::Acquire) != READY {
             return None;
         }
@@ -84,7 +84,7 @@ impl Handoff {
 }
 
 /// hyper's view of a connection that may be taken over.
-pub(super) struct HandoffIo {
+pub(in crate::listen) struct HandoffIo {
     io: TokioIo<Transport>,
     takeover: Handoff,
     pace: Arc<ConnectionTimeouts>,
@@ -98,11 +98,11 @@ pub(super) struct HandoffIo {
 const HELD_BYTES: usize = 32 * 1024;
 
 impl HandoffIo {
-    pub(super) fn new(transport: Transport, takeover: Handoff, pace: Arc<ConnectionTimeouts>) -> Self {
+    pub(in crate::listen) fn new(transport: Transport, takeover: Handoff, pace: Arc<ConnectionTimeouts>) -> Self {
         Self { io: TokioIo::new(transport), takeover, pace, held: Vec::new(), tail: [0; 4] }
     }
 
-    pub(super) fn into_parts(self) -> (Transport, Vec<u8>) {
+    pub(in crate::listen) fn into_parts(self) -> (Transport, Vec<u8>) {
         (self.io.into_inner(), self.held)
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// The window, shared between who reads frames and who sends.
 #[derive(Debug)]
-pub(super) struct SendWindow {
+pub(in crate::listen) struct SendWindow {
     /// What may still be sent.
     size: AtomicI64,
     /// Whether the client has opened it since this was asked last.
@@ -31,12 +31,12 @@ impl Default for SendWindow {
 
 impl SendWindow {
     /// So many bytes of it are used.
-    pub(super) fn spend(&self, bytes: usize) {
+    pub(in crate::listen) fn spend(&self, bytes: usize) {
         self.size.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// A stream has to wait. It counts only where that is for the connection's window and not for the stream's own.
-    pub(super) fn wait(&self) {
+    pub(in crate::listen) fn wait(&self) {
         if self.size.load(Ordering::Relaxed) <= 0 {
             self.is_awaited.store(true, Ordering::Relaxed);
         }
@@ -51,13 +51,13 @@ impl SendWindow {
 
 /// Measures for how long the window has been shut to somebody who waits.
 #[derive(Debug, Default)]
-pub(super) struct Shut {
+pub(in crate::listen) struct Shut {
     since: Option<Instant>,
 }
 
 impl Shut {
     /// Whether that has been at least `most`. Ask now and then.
-    pub(super) fn is_over(&mut self, window: &SendWindow, most: Duration, now: Instant) -> bool {
+    pub(in crate::listen) fn is_over(&mut self, window: &SendWindow, most: Duration, now: Instant) -> bool {
         if window.is_opened.swap(false, Ordering::Relaxed) {
             self.since = None;
         }
@@ -71,7 +71,7 @@ impl Shut {
 
 /// Looks for the frames that open the window among everything that a client sends.
 #[derive(Debug)]
-pub(super) struct FrameReader {
+pub(in crate::listen) struct FrameReader {
     /// A frame's head, and the content of one that opens the window.
     read: [u8; OPENING],
     length: usize,
@@ -101,7 +101,7 @@ impl Default for FrameReader {
 
 impl FrameReader {
     /// These bytes came, split anywhere.
-    pub(super) fn read(&mut self, mut bytes: &[u8], window: &SendWindow) {
+    pub(in crate::listen) fn read(&mut self, mut bytes: &[u8], window: &SendWindow) {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;

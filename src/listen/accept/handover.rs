@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::settings::{Address, Settings};
+use crate::listen::settings::{Address, Settings};
 
 /// How long handshakes under way have. Below the second after which clients repeat a handshake that was turned away
 /// (RFC 6298, 2.1), so that they are kept waiting once and not twice.

@@ -17,15 +17,16 @@ use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connection::{Peer, RequestBodyInfo, ResponseBody, Service, departure};
 use super::cork::{Cork, CorkedWriter};
-use super::h2_stream::{H2Stream, StreamEnd};
-use super::protocol_errors::ProtocolErrors;
 use super::resets::{Budget, Resets};
 use super::send_window::Shut;
-use super::timeouts::{ConnectionTimeouts, TimedOut};
-use super::transport::Transport;
+use super::stream::{H2Stream, StreamEnd};
 use crate::limits::Limits;
+use crate::listen::drain::departure;
+use crate::listen::protocol_errors::ProtocolErrors;
+use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
+use crate::listen::timeouts::{ConnectionTimeouts, TimedOut};
+use crate::listen::transport::Transport;
 use crate::runtime::panics::Panics;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::tasks::Tasks;
@@ -44,7 +45,7 @@ const LOOKS: u32 = 4;
 
 /// Reads the preface (RFC 9113, 3.4); what serves the connection from there, unless it ends before. What no service hears
 /// of is told to `unserved`.
-pub(super) async fn open<B: ResponseBody, S: Service<B>>(
+pub(in crate::listen) async fn open<B: ResponseBody, S: Service<B>>(
     transport: Transport,
     peer: Peer,
     service: S,
@@ -109,7 +110,7 @@ async fn slow(pace: &ConnectionTimeouts) -> TimedOut {
 
 /// A connection and what is under way on it: completes when it has ended. A future by hand, because an `async fn` would
 /// keep it twice in the memory of every client.
-pub(super) struct Serving<B, S> {
+pub(in crate::listen) struct Serving<B, S> {
     connection: Connection<CorkedWriter<Transport>, Bytes>,
     wire: Arc<Cork>,
     /// Where the connection, and not one of its streams, leaves word.

@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::settings::CertificateFiles;
+use crate::listen::settings::CertificateFiles;
 
 /// Why a certificate cannot be used. Names the file; never shows a key.
 #[derive(Debug, thiserror::Error)]

@@ -17,8 +17,8 @@ use tokio::io;
 use tokio::net::TcpStream;
 
 use super::certificates::{self, CertificateError, Certificates};
-use super::settings::{TlsSettings, TlsVersion};
-use super::tls_stream::TlsStream;
+use super::stream::TlsStream;
+use crate::listen::settings::{TlsSettings, TlsVersion};
 use crate::runtime::file_watch::FilePoller;
 
 /// TLS for one listener. Shared by all its connections.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Counts one connection's.
 #[derive(Debug)]
-pub(super) struct Resets {
+pub(in crate::listen) struct Resets {
     /// Most in a minute; `None`: a trusted proxy's connection, which many clients share.
     most: Option<u32>,
     count: u32,
@@ -19,7 +19,7 @@ pub(super) struct Resets {
 
 /// What is done about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Budget {
+pub(in crate::listen) enum Budget {
     /// Nothing.
     Kept,
     /// It takes no more requests.
@@ -31,19 +31,19 @@ pub(super) enum Budget {
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Resets {
-    pub(super) fn new(most: Option<u32>) -> Self {
+    pub(in crate::listen) fn new(most: Option<u32>) -> Self {
         Self { most, count: 0, since: Instant::now() }
     }
 
     /// One more, now.
-    pub(super) fn add(&mut self, now: Instant) {
+    pub(in crate::listen) fn add(&mut self, now: Instant) {
         if self.budget() == Budget::Kept && now.duration_since(self.since) >= MINUTE {
             (self.count, self.since) = (0, now);
         }
         self.count = self.count.saturating_add(1);
     }
 
-    pub(super) fn budget(&self) -> Budget {
+    pub(in crate::listen) fn budget(&self) -> Budget {
         match self.most {
             Some(most) if self.count > most.saturating_mul(2) => Budget::Overdrawn,
             Some(most) if self.count > most => Budget::Spent,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
-use super::timeouts::RequestGuard;
+use crate::listen::timeouts::RequestGuard;
 
 /// A body and the request it answers.
 pub struct TrackedBody<B> {
@@ -14,7 +14,7 @@ pub struct TrackedBody<B> {
 }
 
 impl<B> TrackedBody<B> {
-    pub(super) fn new(body: B, request: RequestGuard) -> Self {
+    pub(in crate::listen) fn new(body: B, request: RequestGuard) -> Self {
         Self { body, _request: request }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel keeps for us while we are busy.
-pub(super) const BACKLOG: i32 = 4096;
+pub(in crate::listen) const BACKLOG: i32 = 4096;
 
 /// Unsent bytes the kernel takes for a client before it says "full". Without this a client that stops reading hides
 /// megabytes in the kernel before anyone notices.

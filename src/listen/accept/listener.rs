@@ -9,27 +9,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::accept_limits::AcceptLimits;
-use super::admission::Admitted;
-use super::connection::{self, Peer, ResponseBody, Service};
-use super::connection_task::ConnectionTask;
-use super::handover::Handover;
-use super::handshake_log::HandshakeLog;
-use super::http2;
-use super::protocol_errors::ProtocolErrors;
-use super::proxy_reader::{self, ProxiedPeer};
-use super::settings::Settings;
 use super::socket;
-use super::tls::Tls;
-use super::trusted::TrustedProxies;
-use crate::limits::Limits;
-use crate::runtime::tasks::{Draining, Tasks};
-use crate::runtime::workers::Workers;
-use crate::telemetry::{ListenerMetrics, Protocol};
+use crate::listen::connection::serve_connection;
+use crate::listen::context::ListenerContext;
+use crate::listen::service::{ResponseBody, Service};
+use crate::listen::settings::Settings;
+use crate::listen::tls::Tls;
 
 /// How long accepting rests when the process is out of descriptors.
 const REST: Duration = Duration::from_millis(100);
@@ -43,34 +31,6 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
-}
-
-/// What a listener shares with the rest of the gateway.
-#[derive(Clone)]
-pub struct ListenerContext {
-    /// How many connections come in, and how fast, all listeners together.
-    pub accept_limits: AcceptLimits,
-    /// The gateway's limits. A connection keeps those that it was accepted with.
-    pub limits: Arc<ArcSwap<Limits>>,
-    /// Where connections run.
-    pub workers: Workers,
-    /// Starts their tasks.
-    pub tasks: Tasks,
-    /// When to stop accepting.
-    pub leaving: Draining,
-    /// Counts.
-    pub metrics: Arc<ListenerMetrics>,
-    /// The listener's TLS, if it has any.
-    pub tls: Option<Arc<Tls>>,
-    /// Where its refused handshakes are told.
-    pub handshake_log: Arc<HandshakeLog>,
-    /// Peers whose word about the client's address is believed. They are not limited by address: many clients come
-    /// through each.
-    pub trusted_proxies: TrustedProxies,
-    /// Whether connections begin with a PROXY protocol header.
-    pub proxy_protocol: bool,
-    /// What becomes of the listener when the gateway leaves.
-    pub handover: Handover,
 }
 
 impl Listener {
@@ -184,55 +144,10 @@ fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &ListenerC
     }
     let worker = around.workers.next();
     let (tasks, around) = (around.tasks.clone(), around.clone());
-    tasks.spawn_for(&worker, "connection", address, Box::pin(connect(tcp, address, around, limits, service, admitted)));
-}
-
-async fn connect<B: ResponseBody>(
-    tcp: TcpStream,
-    address: SocketAddr,
-    around: ListenerContext,
-    limits: Arc<Limits>,
-    service: impl Service<B>,
-    admitted: Admitted,
-) {
-    let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
-    let (tcp, origin) = if around.proxy_protocol {
-        let told = proxy_reader::client(tcp, address, admitted, &around.trusted_proxies, limits.handshake_timeout);
-        match told.await {
-            Ok(told) => told,
-            Err(why) => return around.metrics.refused(why),
-        }
-    } else {
-        (tcp, ProxiedPeer { address, admitted })
-    };
-    let Some((transport, protocol)) = connection::establish(tcp, origin.address, &around, &limits).await else {
-        return;
-    };
-    let carrier =
-        ConnectionTask::new(around.tasks.clone(), around.metrics.clone(), protocol, origin.address, origin.admitted);
-    let peer = Peer {
-        address: origin.address,
-        protocol,
-        is_tls: transport.is_tls(),
-        server_name: transport.server_name().cloned(),
-        is_over_ip_limit: carrier.is_over_ip_limit(),
-        trusted_proxies: around.trusted_proxies.clone(),
-        has_successor: around.handover.has_successor(),
-    };
-    let unserved = ProtocolErrors::new(around.metrics.clone(), &peer);
-    match protocol {
-        Protocol::Http2 => {
-            let opening = http2::open(transport, peer, service, &limits, &around.tasks, unserved);
-            if let Some(serving) = Box::pin(opening).await {
-                carrier.carry(serving);
-            }
-        }
-        Protocol::Http1 => {
-            let draining = around.tasks.draining();
-            let served = connection::serve_http1(transport, peer, service, &limits, draining, &unserved);
-            if let Some((writer, transport, held)) = Box::pin(served).await {
-                writer(transport, held, carrier);
-            }
-        }
-    }
+    tasks.spawn_for(
+        &worker,
+        "connection",
+        address,
+        Box::pin(serve_connection(tcp, address, around, limits, service, admitted)),
+    );
 }

@@ -16,14 +16,14 @@ use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderValue, Method, Response};
 use tokio::time::{Sleep, sleep};
 
-use super::connection::ResponseBody;
 use super::send_window::SendWindow;
-use super::timeouts::RequestGuard;
+use crate::listen::service::ResponseBody;
+use crate::listen::timeouts::RequestGuard;
 use crate::runtime::side_waker::SideWaker;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamEnd {
+pub(in crate::listen) enum StreamEnd {
     /// There is nothing more to do for it.
     Done,
     /// The client took its request back.
@@ -31,7 +31,7 @@ pub(super) enum StreamEnd {
 }
 
 /// A request that is being answered, or its response while it is sent.
-pub(super) struct H2Stream<B> {
+pub(in crate::listen) struct H2Stream<B> {
     stage: Stage<B>,
     aside: SideWaker,
     _request: RequestGuard,
@@ -61,7 +61,7 @@ struct Sending<B> {
 
 impl<B: ResponseBody> H2Stream<B> {
     /// `answer` is to the request of this `method`.
-    pub(super) fn new(
+    pub(in crate::listen) fn new(
         method: &Method,
         answer: BoxFuture<'static, Response<B>>,
         respond: SendResponse<Bytes>,
@@ -74,7 +74,12 @@ impl<B: ResponseBody> H2Stream<B> {
 
     /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to
     /// be polled. A client may take nothing for `stall` while something waits.
-    pub(super) fn poll(&mut self, cx: &Context<'_>, window: &SendWindow, stall: Duration) -> Option<Poll<StreamEnd>> {
+    pub(in crate::listen) fn poll(
+        &mut self,
+        cx: &Context<'_>,
+        window: &SendWindow,
+        stall: Duration,
+    ) -> Option<Poll<StreamEnd>> {
         let waker = self.aside.asked(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let Stage::Answering(answering) = &mut self.stage {
@@ -93,7 +98,7 @@ impl<B: ResponseBody> H2Stream<B> {
 
 impl<B: ResponseBody> H2Stream<B> {
     /// Ends it after it has panicked: for this client only, and as our fault (RFC 9113, 5.4.2).
-    pub(super) fn fail(self) {
+    pub(in crate::listen) fn fail(self) {
         match self.stage {
             Stage::Answering(mut answering) => answering.respond.send_reset(Reason::INTERNAL_ERROR),
             Stage::Sending(mut sending) => {

@@ -1,0 +1,17 @@
+//! HTTP/2 with h2: one task drives a connection and all its streams.
+//!
+//! | file | contents |
+//! |---|---|
+//! | [`connection`] | one connection and the future that drives it |
+//! | [`stream`] | one request and its response |
+//! | [`cork`] | gathering frames, so that many leave in one write |
+//! | [`send_window`] | following the connection's send window |
+//! | [`resets`] | counting the streams that a client resets |
+
+mod connection;
+mod cork;
+mod resets;
+mod send_window;
+mod stream;
+
+pub(super) use connection::open;

@@ -1,0 +1,21 @@
+//! TLS of a listener: its configuration and certificates, handshakes, and encrypted connections.
+//!
+//! | file | contents |
+//! |---|---|
+//! | [`config`] | rustls' configuration, rebuilt when files change |
+//! | [`certificates`] | loading certificates and choosing one by server name |
+//! | [`handshake_log`] | log lines about refused handshakes |
+//! | [`stream`] | one connection: the handshake and the records after it |
+
+mod certificates;
+mod config;
+mod handshake_log;
+mod stream;
+
+pub use certificates::{CertificateError, load as load_certificate, read_certificates};
+pub use config::{Tls, TlsError};
+pub use handshake_log::HandshakeLog;
+pub use stream::TlsStream;
+
+// `stream` names it `super::send`, since the fuzz crate compiles the folder on its own.
+use super::send;
