@@ -1,6 +1,6 @@
 //! How much memory the process has, against what it may have.
 //!
-//! The event logs are counted exactly, at each append; they give way by themselves (`stream/registry.rs`). The process as a
+//! The event logs are counted exactly, at each append; they give way by themselves (`stream/log_memory.rs`). The process as a
 //! whole is the second line: read from the system now and then, and between two looks the last answer counts. Pages that
 //! logs have given back and the allocator has kept are left out, or a burst would be held against clients for ever. Does not
 //! free anything: it only lets the gateway refuse new subscriptions before the kernel ends them all.

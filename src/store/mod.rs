@@ -146,8 +146,10 @@ impl LogPersister for Handle {
         }
     }
 
-    fn close(&self, stream: Arc<EventStream>) {
-        self.inbox.close(&self.stored, stream);
+    fn close(&self) {
+        if let Some(stream) = self.stored.stream.upgrade() {
+            self.inbox.close(&self.stored, stream);
+        }
     }
 
     fn kept_until(&self) -> Option<Offset> {

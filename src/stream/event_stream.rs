@@ -17,22 +17,14 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
-use super::entry::Entry;
-use super::fingerprint::Fingerprints;
-use super::id_minter::IdMinter;
+use super::feed::IdMinter;
 use super::incarnation::Incarnation;
 use super::key::StreamKey;
 use super::last_activity::LastActivity;
-use super::latest_batch::LatestBatch;
-use super::log::{EventLog, IdLookup, Offset};
-use super::long_id::LongIdFrame;
+use super::log::{Entry, EventLog, Fingerprints, IdLookup, Offset, Policy};
 use super::persistence::{LogPersister, StoredStream};
-use super::policy::Policy;
 use super::progress::{Condition, Phase, Progress};
-use super::read_batch::{ReadBatch, ReadBatchBuilder};
-use super::read_through::CatchUps;
-use super::subscription::Subscription;
-use super::waiters::WaiterSet;
+use super::read::{LatestBatch, LongIdFrame, ReadBatch, ReadBatchBuilder, WaiterSet};
 use crate::runtime::log_bytes::LogBytes;
 use crate::sse::{EventId, Frame};
 
@@ -70,8 +62,6 @@ pub struct EventStream {
     told_id: LongIdFrame,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
-    /// Extra requests for the history that run now.
-    catch_ups: CatchUps,
     /// When its upstream last said something.
     heard: LastActivity,
 }
@@ -107,7 +97,6 @@ impl EventStream {
             dismissal: Notify::new(),
             told_id: LongIdFrame::default(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
-            catch_ups: CatchUps::default(),
             heard: LastActivity::new(Instant::now()),
         })
     }
@@ -324,12 +313,10 @@ impl EventStream {
         self.progress.borrow().clone()
     }
 
-    /// A reader at the log's end.
-    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+    /// Counts a reader that begins, and lets it watch the progress.
+    pub(super) fn add_reader(&self) -> watch::Receiver<Progress> {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
-        // Watch first, look second: whatever is appended in between wakes the reader.
-        let progress = self.progress.subscribe();
-        Subscription::new(self.clone(), progress)
+        self.progress.subscribe()
     }
 
     /// Who reads the stream now.
@@ -360,11 +347,6 @@ impl EventStream {
     /// When its upstream last said something.
     pub fn heard(&self) -> &LastActivity {
         &self.heard
-    }
-
-    /// Extra requests for the history that run now.
-    pub(super) fn catch_ups(&self) -> &CatchUps {
-        &self.catch_ups
     }
 
     /// Tells of progress whoever is about to look at the log. Counts as a reader.

@@ -1,9 +1,9 @@
 //! One life of a stream: what makes two events, or two ids, the same.
 
-use super::fingerprint::{Fingerprints, Seed};
-use super::id_minter::IdMinter;
-use super::persistence::RETURN_PATIENCE;
-use super::policy::Ids;
+use super::log::{Fingerprints, Ids, Seed};
+use std::time::Duration;
+
+use super::feed::IdMinter;
 
 /// One life of a stream: what makes two events or two ids the same.
 #[derive(Debug)]
@@ -43,3 +43,7 @@ impl Incarnation {
         self.was_cut_off && is_time && !self.minter.is_own_form(id)
     }
 }
+
+/// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to
+/// bring that id again, from when the upstream is first connected.
+pub const RETURN_PATIENCE: Duration = Duration::from_secs(2);

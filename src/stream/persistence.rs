@@ -4,23 +4,11 @@
 //! ready to, from the log itself. So there is no queue between the two, live delivery never waits, and a keeper that is
 //! too slow finds a gap and not a hole. Does not know where or how a log is kept.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::entry::Entry;
-use super::event_stream::EventStream;
-use super::fingerprint::Seed;
-use super::log::Offset;
-use crate::sse::EventId;
-
-/// Keeps event logs beyond the process.
-pub trait LogStore: Send + Sync {
-    /// Begins to keep the log of a stream that has just been made. `origin` is a digest of where its events come
-    /// from: what is kept is given back only to a stream with an equal key (but for the key's own fingerprint) and origin. Must not block.
-    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister>;
-}
+use super::log::{LogSnapshot, Offset, Seed};
 
 /// One stream's kept log. No method but [`Self::past`] waits.
 pub trait LogPersister: Send + Sync + std::fmt::Debug {
@@ -39,7 +27,7 @@ pub trait LogPersister: Send + Sync + std::fmt::Debug {
     fn kept_until(&self) -> Option<Offset>;
 
     /// Nothing feeds the stream any more: it is to be put away as it is.
-    fn close(&self, stream: Arc<EventStream>);
+    fn close(&self);
 }
 
 /// What was kept of a stream.
@@ -59,22 +47,3 @@ pub struct StoredStream {
     /// How long ago the upstream said that it has said all, if it did.
     pub complete_for: Option<Duration>,
 }
-
-/// The past of a stream as it was kept beyond the process: the newest entries of an earlier log.
-#[derive(Clone, Debug, Default)]
-pub struct LogSnapshot {
-    /// The entries, oldest first, without a hole.
-    pub entries: Vec<Entry>,
-    /// Events that came before them, in the stream's whole life.
-    pub events_before: u64,
-    /// The id in force before them, for clients.
-    pub id_before: EventId,
-    /// The id in force before them, for the upstream.
-    pub source_id_before: EventId,
-    /// Whether a client that has `id_before` lacks these entries and nothing else: that id was brought once, and last.
-    pub is_exact: bool,
-}
-
-/// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to
-/// bring that id again, from when the upstream is first connected.
-pub const RETURN_PATIENCE: Duration = Duration::from_secs(2);

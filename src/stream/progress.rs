@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use super::feed::OpenError;
 use super::log::Offset;
-use super::source::OpenError;
 
 /// Where the stream is.
 #[derive(Clone, Debug)]

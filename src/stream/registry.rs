@@ -3,26 +3,24 @@
 //! The only map and the only lock over it. A reader is attached under the lock, and a stream is forgotten under the lock
 //! and only without readers; so nobody is ever attached to a stream that is being forgotten.
 
-use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::debug;
 
 use super::event_stream::EventStream;
-use super::ingest::{Finished, Ingest};
+use super::feed::{Finished, Ingest, OpenError};
 use super::key::StreamKey;
+use super::log_memory::{LogMemory, OpenStreams};
 use super::progress::Phase;
-use super::source::OpenError;
+use super::read::Subscription;
 use super::spec::StreamSpec;
-use super::subscription::Subscription;
 use crate::runtime::log_bytes::LogBytes;
 use crate::runtime::tasks::Tasks;
 
@@ -30,14 +28,11 @@ use crate::runtime::tasks::Tasks;
 #[derive(Clone)]
 pub struct Streams {
     /// Touched once for each subscription, never across an await.
-    open: Arc<Mutex<HashMap<StreamKey, Arc<EventStream>>>>,
+    open: Arc<OpenStreams>,
     /// Keys of streams that are kept without readers.
     always: watch::Sender<HashSet<StreamKey>>,
     most: Arc<AtomicUsize>,
-    /// What all logs take of memory.
-    sum: Arc<LogBytes>,
-    /// Guards the search for logs that can give way; when it last came to too little. Never held across an await.
-    relief: Arc<Mutex<Option<Instant>>>,
+    memory: LogMemory,
     tasks: Tasks,
 }
 
@@ -50,54 +45,14 @@ impl Streams {
     /// No streams, and room for `most`.
     pub fn new(most: usize, tasks: Tasks) -> Self {
         let always = watch::channel(HashSet::new()).0;
-        Self {
-            open: Arc::default(),
-            always,
-            most: Arc::new(most.into()),
-            sum: Arc::default(),
-            relief: Arc::default(),
-            tasks,
-        }
+        let open: Arc<OpenStreams> = Arc::default();
+        let memory = LogMemory::new(open.clone());
+        Self { open, always, most: Arc::new(most.into()), memory, tasks }
     }
 
     /// What all logs take of memory, and may take.
     pub fn log_bytes(&self) -> &Arc<LogBytes> {
-        &self.sum
-    }
-
-    /// Has logs give way when all together are above their bound: first those that nobody reads, then the older halves of
-    /// the others, the largest first each time. To be called after each append.
-    pub(super) fn relieve(&self) {
-        if !self.sum.is_above() {
-            return;
-        }
-        let mut fruitless = self.relief.lock();
-        // Others may have done it meanwhile; and where there is nothing to find it is not looked for all the time.
-        if !self.sum.is_above() || fruitless.is_some_and(|at| at.elapsed() < RELIEF_PAUSE) {
-            return;
-        }
-        let mut streams = self.list();
-        streams.sort_by_cached_key(|stream| (stream.subscribers() > 0, Reverse(stream.counted())));
-        let is_relieved = || self.sum.held() <= self.sum.relieved_at();
-        for stream in streams.iter().filter(|stream| stream.subscribers() == 0) {
-            if is_relieved() {
-                break;
-            }
-            stream.shrink(0);
-        }
-        let mut can_shrink = true;
-        while can_shrink && !is_relieved() {
-            can_shrink = false;
-            for stream in &streams {
-                let counted = stream.counted();
-                if counted > 0 && !is_relieved() {
-                    stream.shrink(counted / 2);
-                    can_shrink = true;
-                }
-            }
-        }
-        *fruitless = (!is_relieved()).then(Instant::now);
-        self.sum.relieved();
+        self.memory.log_bytes()
     }
 
     /// Room for so many from now on; what is open stays.
@@ -134,7 +89,7 @@ impl Streams {
             // Attached under the lock: `forget` cannot run between finding the stream and holding it.
             Entry::Occupied(known) => {
                 claim(known.get());
-                Ok(known.get().subscribe())
+                Ok(Subscription::new(known.get()))
             }
             Entry::Vacant(free) => {
                 let spec = spec();
@@ -146,9 +101,9 @@ impl Streams {
                         stream
                     }
                 };
-                stream.count_in(self.sum.clone());
+                stream.count_in(self.memory.log_bytes().clone());
                 let stream = free.insert(stream).clone();
-                let subscription = stream.subscribe();
+                let subscription = Subscription::new(&stream);
                 let (here, doing, task) = (Handle::current(), key.clone(), Box::pin(self.clone().keep(stream, spec)));
                 self.tasks.spawn_for(&here, "ingest", doing, task);
                 Ok(subscription)
@@ -186,7 +141,7 @@ impl Streams {
     async fn keep(self, stream: Arc<EventStream>, spec: StreamSpec) {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
-            finished = Ingest::new(stream.clone(), spec, self.clone()).run() => finished,
+            finished = Ingest::new(stream.clone(), spec, self.memory.clone()).run() => finished,
             () = self.forgotten_when_unused(&stream) => {
                 debug!(stream = %stream.key(), "stream closed: nobody reads it");
                 return;
@@ -269,7 +224,7 @@ impl Drop for DeregisterOnDrop<'_> {
     fn drop(&mut self) {
         forget(&mut self.streams.open.lock(), self.stream);
         if let Some(journal) = self.stream.journal() {
-            journal.close(self.stream.clone());
+            journal.close();
         }
         if std::thread::panicking() {
             self.stream.enter(Phase::Refused(Arc::new(OpenError::Wrong("the gateway failed".to_owned()))));
@@ -279,6 +234,3 @@ impl Drop for DeregisterOnDrop<'_> {
 
 /// How often [`Streams::expire`] is to be called.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How long logs are left alone when they could not give enough.
-const RELIEF_PAUSE: Duration = Duration::from_millis(10);

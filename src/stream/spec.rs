@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use super::dedup::GapNotice;
-use super::persistence::LogStore;
-use super::policy::Policy;
-use super::source::{EventSource, OpenError};
-use super::verdict::Gap;
+use super::feed::{EventSource, OpenError};
+use super::log::{Gap, GapNotice, Policy};
+use super::log_store::LogStore;
 use crate::runtime::backoff::Backoff;
 
 /// How a stream is made and kept.

@@ -4,21 +4,8 @@
 //! The modules are the gateway's own sources, compiled against a runtime and locks that shuttle schedules. Time does not
 //! pass in it: every delay may be over at any moment, so that a linger or a backoff ends wherever it hurts most.
 
-#[path = "../../../src/arithmetic.rs"]
-pub mod arithmetic;
-#[path = "../../../src/aside.rs"]
-pub mod aside;
-#[path = "../../../src/backoff.rs"]
-pub mod backoff;
-#[path = "../../../src/chance.rs"]
-pub mod chance;
-#[path = "../../../src/panics.rs"]
-pub mod panics;
-#[path = "../../../src/spoken.rs"]
-pub mod spoken;
+pub mod runtime;
 #[path = "../../../src/sse/mod.rs"]
 pub mod sse;
 #[path = "../../../src/stream/mod.rs"]
 pub mod stream;
-#[path = "../../../src/tasks.rs"]
-pub mod tasks;

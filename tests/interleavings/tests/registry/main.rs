@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 
-use rillgate_interleavings::backoff::Backoff;
+use rillgate_interleavings::runtime::backoff::Backoff;
+use rillgate_interleavings::runtime::tasks::Tasks;
 use rillgate_interleavings::stream::{Policy, Ready, Start, StreamKey, StreamSpec, Streams};
-use rillgate_interleavings::tasks::Tasks;
 use source::{Uncounted, Upstream};
 
 /// Orders that are tried of each scene; `RILLGATE_ORDERS` says otherwise.

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 
 use rillgate_interleavings::sse::{Event, EventId, Item};
-use rillgate_interleavings::stream::{Batch, EventSource, Gap, Observer, OpenError, Opened};
+use rillgate_interleavings::stream::{Batch, EventSource, Gap, OpenError, Opened, StreamObserver};
 
 /// Each connection brings one event; the first ones then end, the later ones stay.
 #[derive(Clone, Default)]
@@ -68,7 +68,7 @@ impl Drop for Connection {
 /// Counts nothing.
 pub struct Uncounted;
 
-impl Observer for Uncounted {
+impl StreamObserver for Uncounted {
     fn connected(&self, _: Result<(), &OpenError>) {}
     fn received(&self, _: u64, _: usize) {}
     fn gap(&self, _: Gap) {}

@@ -6,9 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::log::IdLookup;
-use crate::stream::policy::Retention;
-use crate::stream::{Entry, EntryKind};
+use crate::stream::log::{Entry, EntryKind, IdLookup, Retention};
 
 const LIMIT: CatchUpLimit = CatchUpLimit { events: 10_000, bytes: 1 << 20, concurrent: 1 };
 

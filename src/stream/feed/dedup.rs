@@ -6,15 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::entry::{Entry, EntryKind};
-use super::fingerprint::Fingerprints;
 use super::id_minter::IdMinter;
-use super::log::{EventLog, IdLookup, Offset};
-use super::verdict::{Gap, ResumeVerdict};
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
-
-/// Writes a verdict the way the route's clients are told it; `None` for routes that say nothing in-band.
-pub type GapNotice = fn(ResumeVerdict, &EventId) -> Option<Frame>;
+use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Offset, ResumeVerdict};
 
 /// The state of one stream's intake, across upstream connections.
 #[derive(Debug)]

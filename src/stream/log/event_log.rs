@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::entry::{Entry, EntryKind};
-pub use super::offset::{IdLookup, Lagged, Offset};
-use super::persistence::LogSnapshot;
+use super::offset::{IdLookup, Lagged, Offset};
 use super::policy::Retention;
 use super::recent_hashes::RecentHashes;
+use super::snapshot::LogSnapshot;
 use super::verdict::Gap;
 use crate::sse::EventId;
 

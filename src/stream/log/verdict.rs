@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sse::{EventId, Frame};
+
 /// The outcome of starting to read a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeVerdict {
@@ -37,6 +39,9 @@ pub enum Gap {
     /// An event of the upstream's was larger than events may be, and has been left out.
     TooLarge,
 }
+
+/// Writes a verdict the way the route's clients are told it; `None` for routes that say nothing in-band.
+pub type GapNotice = fn(ResumeVerdict, &EventId) -> Option<Frame>;
 
 impl Gap {
     /// The word for it.

@@ -10,15 +10,13 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 
 use super::backlog::{Backlog, Continuation};
-use super::event_stream::EventStream;
-use super::log::{IdLookup, Lagged, Offset};
-use super::policy::{OnGap, Start};
-use super::progress::{Phase, Progress};
 use super::read_batch::{ReadBatch, ReadBatchBuilder};
-use super::source::OpenError;
-use super::verdict::{Gap, ResumeVerdict};
 use super::waiters::{Client, WaiterHandle};
 use crate::sse::EventId;
+use crate::stream::event_stream::EventStream;
+use crate::stream::feed::OpenError;
+use crate::stream::log::{Gap, IdLookup, Lagged, Offset, OnGap, ResumeVerdict, Start};
+use crate::stream::progress::{Phase, Progress};
 
 /// One reader.
 #[derive(Debug)]
@@ -46,13 +44,16 @@ pub enum Ready {
 }
 
 impl Subscription {
-    pub(super) fn new(stream: Arc<EventStream>, progress: watch::Receiver<Progress>) -> Self {
+    /// A reader at the log's end.
+    pub fn new(stream: &Arc<EventStream>) -> Self {
+        // Watch first, look second: whatever is appended in between wakes the reader.
+        let progress = stream.add_reader();
         let (next, read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
         let seat = stream.audience().enter(next, read);
-        Self { stream, progress, seat, next, read, backlog: None }
+        Self { stream: stream.clone(), progress, seat, next, read, backlog: None }
     }
 
     /// Says who reads, for an operator who looks on.

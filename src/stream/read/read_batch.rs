@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::entry::Entry;
 use crate::sse::Frame;
+use crate::stream::log::Entry;
 
 /// Entries taken from the log.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct ReadBatch {
 
 /// Entries that are being taken.
 #[derive(Debug, Default)]
-pub(super) struct ReadBatchBuilder {
+pub(crate) struct ReadBatchBuilder {
     frames: Vec<Frame>,
     bytes: usize,
     events: u64,

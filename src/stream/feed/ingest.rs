@@ -9,20 +9,19 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
-use super::connected::{Burst, Connected};
+use super::connection::{Burst, Connected};
 use super::dedup::ReconnectDedup;
-use super::event_stream::EventStream;
-use super::policy::OnEnd;
-use super::progress::Phase;
-use super::registry::Streams;
 use super::source::{Batch, Interrupted, OpenError, Opened};
-use super::spec::StreamSpec;
 use super::turn_budget::TurnBudget;
-use super::verdict::Gap;
-use super::waiters::WakeSweep;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::jitter;
 use crate::sse::EventId;
+use crate::stream::event_stream::EventStream;
+use crate::stream::log::{Gap, OnEnd};
+use crate::stream::log_memory::LogMemory;
+use crate::stream::progress::Phase;
+use crate::stream::read::WakeSweep;
+use crate::stream::spec::StreamSpec;
 
 /// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
@@ -42,8 +41,8 @@ pub const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
 /// Feeds one stream.
 pub struct Ingest {
     stream: Arc<EventStream>,
-    /// Where it is, with all others.
-    streams: Streams,
+    /// The bound of all logs.
+    memory: LogMemory,
     spec: StreamSpec,
     intake: ReconnectDedup,
     backoff: Backoff,
@@ -87,13 +86,13 @@ pub enum Finished {
 
 impl Ingest {
     /// For a stream that has just been made.
-    pub fn new(stream: Arc<EventStream>, spec: StreamSpec, streams: Streams) -> Self {
+    pub fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
         let (intake, backoff, burst) =
             (ReconnectDedup::new(spec.tell, stream.fingerprints()), spec.backoff, Burst::default());
         let connected = Connected::after(None, 0);
         Self {
             stream,
-            streams,
+            memory,
             spec,
             intake,
             backoff,
@@ -299,13 +298,13 @@ impl Ingest {
             // More at once than the log holds would be forgotten before the quickest reader could take it.
             if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
                 self.stream.publish(portion.drain(..));
-                self.streams.relieve();
+                self.memory.relieve();
                 tokio::time::sleep(BURST_PAUSE).await;
                 self.burst = Burst::default();
             }
         }
         let is_new = self.stream.append(portion);
-        self.streams.relieve();
+        self.memory.relieve();
         if is_new {
             self.stream.audience().begin(&mut self.round);
             self.ring_on().await;

@@ -8,11 +8,11 @@ use crate::sse::{Encoder, EventId, Frame};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct LongIdFrame(Mutex<Option<(EventId, Frame)>>);
+pub(crate) struct LongIdFrame(Mutex<Option<(EventId, Frame)>>);
 
 impl LongIdFrame {
     /// The block that sets this id.
-    pub(super) fn frame(&self, id: &EventId) -> Frame {
+    pub fn frame(&self, id: &EventId) -> Frame {
         let mut told = self.0.lock();
         if let Some((_, frame)) = told.as_ref().filter(|(known, _)| known == id) {
             return frame.clone();

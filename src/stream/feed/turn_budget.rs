@@ -7,29 +7,29 @@ use super::source::Batch;
 
 /// The work done since others last had a turn.
 #[derive(Debug, Default)]
-pub(super) struct TurnBudget {
+pub(crate) struct TurnBudget {
     spent: usize,
 }
 
 impl TurnBudget {
     /// Counts what has been taken from the upstream.
-    pub(super) fn spend(&mut self, batch: &Batch) {
+    pub fn spend(&mut self, batch: &Batch) {
         // Each read costs something, however little it brings.
         self.spent = self.spent.saturating_add(batch.bytes).saturating_add(READ_COST);
     }
 
     /// Whether it is for others to go on.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.spent >= MOST
     }
 
     /// The upstream made us wait, in which everyone else had a turn.
-    pub(super) fn has_waited(&mut self) {
+    pub fn has_waited(&mut self) {
         self.spent = 0;
     }
 
     /// Lets others go on, if it is for them.
-    pub(super) async fn give_way(&mut self) {
+    pub async fn give_way(&mut self) {
         if self.is_over() {
             // The runtime wakes who yields only after it has looked at sockets and timers. A task that is just woken again,
             // as by the runtime's own budget of 128 reads, would run some 60 times before that.

@@ -14,12 +14,10 @@
 //!
 //! Pure: the log is only read, nothing waits, nothing is sent.
 
-use std::sync::Arc;
-
-use super::fingerprint::Fingerprints;
-use super::log::{EventLog, Offset};
-use super::source::Batch;
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
+use crate::stream::feed::Batch;
+use crate::stream::log::{EventLog, Fingerprints, Offset};
+use crate::stream::read::{CaughtUp, ReplayCheck};
 
 /// Bounds of catching up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,31 +55,6 @@ struct HistoryEntry {
     event: Option<u64>,
     /// What the upstream called it.
     name: Option<EventId>,
-}
-
-/// What a client is to read before the log, and where in the log it goes on.
-#[derive(Debug)]
-pub struct CaughtUp {
-    /// Frames, and whether each dispatches an event.
-    pub frames: Vec<(Frame, bool)>,
-    /// Events among them.
-    pub events: u64,
-    /// Where to go on.
-    pub place: Offset,
-    /// Events before that place in the stream's life.
-    pub read: u64,
-    /// What the log may still bring although it has been caught.
-    pub overlap: ReplayCheck,
-}
-
-/// Events, the newest of those caught, that a log without events may bring once more: the stream's own connection can be
-/// slower than the extra one.
-#[derive(Clone, Debug, Default)]
-pub struct ReplayCheck {
-    /// Fingerprints in order, and whether the event has a name.
-    newest: Arc<[(u64, bool)]>,
-    /// Which of them comes next, once the first has come.
-    next: Option<usize>,
 }
 
 /// Why a client cannot be caught up.
@@ -240,7 +213,7 @@ impl CatchUp {
         let events: Vec<_> =
             self.caught.iter().filter_map(|caught| Some((caught.event?, caught.name.is_some()))).collect();
         let newest = events[events.len().saturating_sub(OVERLAP)..].into();
-        Ok(self.caught_up(log, log.end(), ReplayCheck { newest, next: None }))
+        Ok(self.caught_up(log, log.end(), ReplayCheck::new(newest)))
     }
 
     /// Whether the upstream has shown that it went back to the id: by saying so, by naming the id, or by bringing, as
@@ -263,25 +236,6 @@ impl CatchUp {
         let frames: Vec<_> = caught.into_iter().map(|caught| (caught.frame, caught.event.is_some())).collect();
         let events = frames.iter().filter(|(_, is_event)| *is_event).count() as u64;
         CaughtUp { frames, events, place, read: log.events_until(place), overlap }
-    }
-}
-
-impl ReplayCheck {
-    /// Whether this event of the log is one that has been caught. To be asked for each in order, until one is not.
-    pub fn has(&mut self, fingerprint: u64, has_own_id: bool) -> bool {
-        let at = match self.next {
-            Some(next) => self.newest.get(next).is_some_and(|(known, _)| *known == fingerprint).then_some(next),
-            // An event without a name may well happen twice: only a named one shows where the log begins.
-            None if !has_own_id => None,
-            None => self.newest.iter().rposition(|known| *known == (fingerprint, true)),
-        };
-        self.next = at.map(|at| at + 1);
-        at.is_some()
-    }
-
-    /// Whether there is nothing that could come once more.
-    pub fn is_empty(&self) -> bool {
-        self.newest.is_empty()
     }
 }
 

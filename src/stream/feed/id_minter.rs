@@ -4,8 +4,8 @@
 //! that was kept beyond the process goes on with its epoch if it was put away whole. If it was cut off, ids may have been
 //! told that were not kept: then it goes on with a new epoch, and what was kept stays under the old one.
 
-use super::policy::Ids;
 use crate::sse::EventId;
+use crate::stream::log::Ids;
 
 /// Mints ids for one life of one stream.
 #[derive(Debug)]

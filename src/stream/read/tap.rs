@@ -5,10 +5,10 @@
 
 use std::sync::{Arc, Weak};
 
-use super::event_stream::EventStream;
-use super::log::Offset;
-use super::progress::Phase;
 use crate::sse::Frame;
+use crate::stream::event_stream::EventStream;
+use crate::stream::log::Offset;
+use crate::stream::progress::Phase;
 
 /// A look at one stream.
 #[derive(Debug)]

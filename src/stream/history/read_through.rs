@@ -16,17 +16,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
-use super::backlog::Backlog;
-use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit, CaughtUp};
-use super::event_stream::EventStream;
-use super::log::IdLookup;
-use super::policy::OnEnd;
-use super::progress::Phase;
-use super::source::{EventSource, Opened};
-use super::spec::StreamObserver;
-use super::turn_budget::TurnBudget;
+use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit};
 use crate::runtime::tasks::Tasks;
 use crate::sse::EventId;
+use crate::stream::event_stream::EventStream;
+use crate::stream::feed::{EventSource, Opened, TurnBudget};
+use crate::stream::log::{IdLookup, OnEnd};
+use crate::stream::progress::Phase;
+use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
+use crate::stream::spec::StreamObserver;
 
 /// How long clients have to read what they were caught up with. One that is slower falls off, as off the log, and comes
 /// back with the id it got to.
@@ -42,28 +40,18 @@ pub struct ReadThrough {
     /// From the request to its end: a turn, the upstream's answer, and its history.
     patience: Duration,
     turns: Arc<Semaphore>,
+    running: Arc<Running>,
     observer: Arc<dyn StreamObserver>,
 }
 
-/// What runs for one stream, by the id that was asked for.
-#[derive(Debug, Default)]
-pub(super) struct CatchUps(Mutex<HashMap<EventId, Arc<watch::Sender<CatchUpState>>>>);
-
-/// What those who wait see.
-#[derive(Clone, Debug)]
-pub(super) enum CatchUpState {
-    /// Not known yet.
-    Running,
-    /// To be read.
-    Done(Arc<CaughtUp>),
-    /// It failed, or its time is over.
-    Over,
-}
+/// The requests that others may join, by stream and id. The stream is told apart by its address, which is nobody else's:
+/// a request holds its stream for as long as it is listed.
+type Running = Mutex<HashMap<(usize, EventId), Arc<watch::Sender<CatchUpState>>>>;
 
 impl ReadThrough {
     /// For one route. `patience` bounds the whole of a request; waiting for its turn takes at most half of it.
     pub fn new(limit: CatchUpLimit, patience: Duration, observer: Arc<dyn StreamObserver>) -> Self {
-        Self { limit, patience, turns: Arc::new(Semaphore::new(limit.concurrent)), observer }
+        Self { limit, patience, turns: Arc::new(Semaphore::new(limit.concurrent)), running: Arc::default(), observer }
     }
 
     /// What came after `after`, which the stream's log does not have; `None` if it cannot be had. The wait is bounded by
@@ -95,13 +83,14 @@ impl ReadThrough {
         after: &EventId,
         source: impl FnOnce() -> Arc<dyn EventSource>,
     ) -> watch::Receiver<CatchUpState> {
-        let mut running = stream.catch_ups().0.lock();
-        if let Some(result) = running.get(after) {
+        let listing = (Arc::as_ptr(stream).addr(), after.clone());
+        let mut running = self.running.lock();
+        if let Some(result) = running.get(&listing) {
             return result.subscribe();
         }
         let (sender, receiver) = watch::channel(CatchUpState::Running);
         let sender = Arc::new(sender);
-        running.insert(after.clone(), sender.clone());
+        running.insert(listing, sender.clone());
         let run = Run {
             stream: stream.clone(),
             after: after.clone(),
@@ -110,6 +99,7 @@ impl ReadThrough {
             turn_by: Instant::now() + self.patience / 2,
             deadline: Instant::now() + self.patience,
             result: sender,
+            running: self.running.clone(),
         };
         let (turns, observer, source) = (self.turns.clone(), self.observer.clone(), source());
         let (here, doing) = (Handle::current(), stream.key().clone());
@@ -128,6 +118,7 @@ struct Run {
     turn_by: Instant,
     deadline: Instant,
     result: Arc<watch::Sender<CatchUpState>>,
+    running: Arc<Running>,
 }
 
 impl Run {
@@ -158,14 +149,18 @@ impl Run {
         drop(turn);
     }
 
+    fn listing(&self) -> (usize, EventId) {
+        (Arc::as_ptr(&self.stream).addr(), self.after.clone())
+    }
+
     /// Completes when nobody waits any more, and nobody will.
     async fn abandoned(&self) {
         loop {
             self.result.closed().await;
-            let mut running = self.stream.catch_ups().0.lock();
+            let mut running = self.running.lock();
             // Under the lock nobody joins.
             if self.result.receiver_count() == 0 {
-                running.remove(&self.after);
+                running.remove(&self.listing());
                 return;
             }
         }
@@ -250,11 +245,11 @@ struct Listed<'r>(&'r Run);
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        let Run { stream, after, result, .. } = self.0;
-        let mut running = stream.catch_ups().0.lock();
+        let listing = self.0.listing();
+        let mut running = self.0.running.lock();
         // It may have been taken out, and another one begun.
-        if running.get(after).is_some_and(|listed| Arc::ptr_eq(listed, result)) {
-            running.remove(after);
+        if running.get(&listing).is_some_and(|listed| Arc::ptr_eq(listed, &self.0.result)) {
+            running.remove(&listing);
         }
     }
 }

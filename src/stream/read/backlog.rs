@@ -3,13 +3,40 @@
 //! A position in a result that all clients with the same id share; it holds nothing of its own. Once all is read only a
 //! short overlap is left, and after the log's next events nothing.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
-use super::catch_up::{CaughtUp, ReplayCheck};
-use super::entry::{Entry, EntryKind};
-use super::log::{Lagged, Offset};
 use super::read_batch::{ReadBatch, ReadBatchBuilder};
-use super::read_through::CatchUpState;
+use super::replay_check::ReplayCheck;
+use crate::sse::Frame;
+use crate::stream::log::{Entry, EntryKind, Lagged, Offset};
+
+/// What a client is to read before the log, and where in the log it goes on.
+#[derive(Debug)]
+pub struct CaughtUp {
+    /// Frames, and whether each dispatches an event.
+    pub frames: Vec<(Frame, bool)>,
+    /// Events among them.
+    pub events: u64,
+    /// Where to go on.
+    pub place: Offset,
+    /// Events before that place in the stream's life.
+    pub read: u64,
+    /// What the log may still bring although it has been caught.
+    pub overlap: ReplayCheck,
+}
+
+/// What those who wait see.
+#[derive(Clone, Debug)]
+pub enum CatchUpState {
+    /// Not known yet.
+    Running,
+    /// To be read.
+    Done(Arc<CaughtUp>),
+    /// It failed, or its time is over.
+    Over,
+}
 
 /// One client's reading of what it was caught up with.
 #[derive(Debug)]
@@ -34,7 +61,7 @@ pub(super) struct Continuation {
 
 impl Backlog {
     /// Reads from the beginning; `None` if its time is over.
-    pub(super) fn new(result: watch::Receiver<CatchUpState>) -> Option<Self> {
+    pub(crate) fn new(result: watch::Receiver<CatchUpState>) -> Option<Self> {
         let (overlap, continuation, is_read) = {
             let state = result.borrow();
             let CaughtUp { frames, events, place, read, overlap } = caught_up(&state)?;

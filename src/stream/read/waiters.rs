@@ -14,9 +14,9 @@ use std::time::SystemTime;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::log::Offset;
 use crate::runtime::arithmetic;
 use crate::runtime::side_waker::WakeFlag;
+use crate::stream::log::Offset;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 //! Nearly every reader of a busy stream lacks exactly this. It takes it without the log's lock and without a list of its
 //! own; everyone else reads the log. Never holds what the log has evicted for longer than until the next look.
 
-use super::log::Offset;
 use super::read_batch::{ReadBatch, ReadBatchBuilder};
+use crate::stream::log::Offset;
 
 /// See the module.
 #[derive(Debug)]

@@ -1,0 +1,15 @@
+//! The path of events from their source into the log.
+//!
+//! One ingest feeds one stream. It reads the source, leaves out what the log already has after a reconnect, and appends.
+
+mod connection;
+mod dedup;
+mod id_minter;
+mod ingest;
+mod source;
+mod turn_budget;
+
+pub use id_minter::IdMinter;
+pub use ingest::{Finished, Ingest};
+pub use source::{Batch, EventSource, Interrupted, LONGEST_RETRY_AFTER, OpenError, Opened};
+pub(crate) use turn_budget::TurnBudget;

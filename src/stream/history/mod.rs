@@ -1,0 +1,9 @@
+//! Catching up clients whose id is older than the log, from the upstream's own history.
+//!
+//! Built on the log, the source and the readers. Nothing else of a stream uses it.
+
+mod catch_up;
+mod read_through;
+
+pub use catch_up::{CatchUp, CatchUpError, CatchUpLimit};
+pub use read_through::ReadThrough;

@@ -1,0 +1,20 @@
+//! The event log of one stream, and the values that it is made of.
+//!
+//! Pure: time comes in as a value, nothing waits, and nothing is sent.
+
+mod entry;
+mod event_log;
+mod fingerprint;
+mod offset;
+mod policy;
+mod recent_hashes;
+mod snapshot;
+mod verdict;
+
+pub use entry::{Entry, EntryKind};
+pub use event_log::EventLog;
+pub use fingerprint::{Fingerprints, Seed};
+pub use offset::{IdLookup, Lagged, Offset};
+pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
+pub use snapshot::LogSnapshot;
+pub use verdict::{Gap, GapNotice, ResumeVerdict};

@@ -1,0 +1,22 @@
+//! The readers of a stream: positions in its log, and the registry that wakes them.
+//!
+//! A reader holds no events. It takes handles to entries when its client has room for them.
+
+mod backlog;
+mod id_frame;
+mod latest_batch;
+mod read_batch;
+mod replay_check;
+mod subscription;
+mod tap;
+mod waiters;
+
+pub use backlog::{Backlog, CatchUpState, CaughtUp};
+pub(crate) use id_frame::LongIdFrame;
+pub use latest_batch::LatestBatch;
+pub use read_batch::ReadBatch;
+pub(crate) use read_batch::ReadBatchBuilder;
+pub use replay_check::ReplayCheck;
+pub use subscription::{Ready, Subscription};
+pub use tap::{Tap, Tapped};
+pub use waiters::{Client, ReaderInfo, WaiterHandle, WaiterSet, WakeSweep};

@@ -1,0 +1,18 @@
+//! The parts of the gateway's runtime that the streams stand on.
+
+#[path = "../../../src/runtime/arithmetic.rs"]
+pub mod arithmetic;
+#[path = "../../../src/runtime/backoff.rs"]
+pub mod backoff;
+#[path = "../../../src/runtime/human_duration.rs"]
+pub mod human_duration;
+#[path = "../../../src/runtime/jitter.rs"]
+pub mod jitter;
+#[path = "../../../src/runtime/log_bytes.rs"]
+pub mod log_bytes;
+#[path = "../../../src/runtime/panics.rs"]
+pub mod panics;
+#[path = "../../../src/runtime/side_waker.rs"]
+pub mod side_waker;
+#[path = "../../../src/runtime/tasks.rs"]
+pub mod tasks;
