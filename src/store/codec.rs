@@ -3,11 +3,15 @@
 //! Reading never panics and never believes a length: what is not there is `None`, and what was changed on disk does not
 //! have its checksum.
 
+use std::fmt;
 use std::hash::Hasher as _;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use siphasher::sip::SipHasher13;
 
-use crate::sse::EventId;
+use super::clock::Moment;
+use crate::sse::{EventId, Frame};
+use crate::stream::{Entry, EntryKind, Gap, LogSnapshot, Seed, StreamKey};
 
 /// Bytes in the making.
 #[derive(Debug, Default)]
@@ -107,4 +111,252 @@ fn checksum(content: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(content);
     hasher.finish()
+}
+
+/// What tells stored streams apart: a digest, so that it is short whatever clients ask for, holds nobody's secret and
+/// cannot be made to be another's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoreKey(pub [u8; 32]);
+
+/// The record of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Names its segments. Never given twice in one file.
+    pub number: u64,
+    /// See [`crate::stream::StoredStream`].
+    pub seed: Seed,
+    /// See [`crate::stream::StoredStream`].
+    pub epoch: String,
+    /// Entries ever stored, which is where the next segment begins.
+    pub end: u64,
+    /// Events in the stream's life up to there.
+    pub events: u64,
+    /// The id in force there, for clients.
+    pub id: EventId,
+    /// The id in force there, for the upstream.
+    pub source_id: EventId,
+    /// Whether a client that has `id` has everything up to there: see [`crate::stream::LogSnapshot`].
+    pub is_exact: bool,
+    /// The upstream's reconnection time, in milliseconds.
+    pub retry: Option<u64>,
+    /// Whether nothing that was told is missing. Taken back before the stream goes on.
+    pub is_whole: bool,
+    /// When the upstream had said all; Unix time in milliseconds.
+    pub complete_at: Option<u64>,
+    /// When it was last opened, written or put away; Unix time in milliseconds.
+    pub touched: u64,
+    /// How long it is kept after that, in milliseconds.
+    pub age: u64,
+    /// What its segments take.
+    pub bytes: u64,
+}
+
+impl StoreKey {
+    /// The key of a stream whose events come from there. The key's own fingerprint is left out: it also changes with
+    /// how much is kept.
+    pub fn of(key: &StreamKey, origin: [u8; 32]) -> Self {
+        let mut digest = Context::new(&SHA256);
+        let mut add = |value: &[u8]| {
+            digest.update(&(value.len() as u64).to_le_bytes());
+            digest.update(value);
+        };
+        add(&origin);
+        add(key.route.as_bytes());
+        add(key.path.as_bytes());
+        for (name, value) in &key.shared {
+            add(name.as_bytes());
+            add(value.as_bytes());
+        }
+        Self(digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Record {
+    /// The record as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut sheet = RecordEncoder::default();
+        sheet.byte(RECORD_FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
+        sheet.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
+        sheet.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
+        let flags = if self.is_whole { WHOLE } else { 0 } | if self.is_exact { EXACT } else { 0 };
+        sheet.optional(self.retry).byte(flags).optional(self.complete_at);
+        sheet.number(self.touched).number(self.age).number(self.bytes);
+        sheet.finish()
+    }
+
+    /// What [`Self::encode`] made. `None`: it is damaged, or of a format that is not known.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reading = RecordDecoder::of(bytes)?;
+        if reading.byte()? != RECORD_FORMAT {
+            return None;
+        }
+        let (number, seed) = (reading.number()?, [reading.number()?, reading.number()?]);
+        let epoch = reading.text()?.to_owned();
+        let (end, events) = (reading.number()?, reading.number()?);
+        let (id, source_id) = (reading.id()?, reading.id()?);
+        let (retry, flags) = (reading.optional()?, reading.byte()?);
+        let record = Self {
+            number,
+            seed,
+            epoch,
+            end,
+            events,
+            id,
+            source_id,
+            is_exact: flags & EXACT != 0,
+            retry,
+            is_whole: flags & WHOLE != 0,
+            complete_at: reading.optional()?,
+            touched: reading.number()?,
+            age: reading.number()?,
+            bytes: reading.number()?,
+        };
+        reading.is_at_end().then_some(record)
+    }
+
+    /// Whether the time for which it is kept is over at this date.
+    pub fn is_over(&self, wall: u64) -> bool {
+        let begun = self.complete_at.unwrap_or(self.touched);
+        wall.saturating_sub(begun) > self.age
+    }
+}
+
+const RECORD_FORMAT: u8 = 1;
+const WHOLE: u8 = 1;
+const EXACT: u8 = 2;
+
+/// A segment's entries as bytes. What stands before them is told as in [`LogSnapshot`].
+pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
+    let mut sheet = RecordEncoder::default();
+    sheet
+        .byte(if piece.is_exact { EXACT_SEGMENT_FORMAT } else { SEGMENT_FORMAT })
+        .number(piece.events_before)
+        .number(piece.entries.len() as u64);
+    sheet.bytes(piece.id_before.as_str().as_bytes()).bytes(piece.source_id_before.as_str().as_bytes());
+    let (mut id, mut source_id) = (&piece.id_before, &piece.source_id_before);
+    for entry in &piece.entries {
+        let (kind, has_own_id) = match entry.kind {
+            EntryKind::Event { has_own_id, .. } => (EVENT, has_own_id),
+            EntryKind::Aside => (0, false),
+            EntryKind::Gap(gap) => (of_gap(gap), false),
+        };
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let same_id = flag(entry.id == *id, SAME_ID);
+        let same_source_id = flag(entry.source_id == *source_id, SAME_SOURCE_ID);
+        let equal_ids = flag(entry.source_id == entry.id, EQUAL_IDS);
+        let flags = kind | flag(has_own_id, OWN_ID) | same_id | same_source_id | equal_ids;
+        sheet.byte(flags).number(now.date(entry.at));
+        if let EntryKind::Event { fingerprint, topic, .. } = entry.kind {
+            sheet.number(fingerprint).number(topic);
+        }
+        if same_id == 0 {
+            sheet.bytes(entry.id.as_str().as_bytes());
+        }
+        if same_source_id == 0 && equal_ids == 0 {
+            sheet.bytes(entry.source_id.as_str().as_bytes());
+        }
+        sheet.bytes(&entry.frame.body());
+        (id, source_id) = (&entry.id, &entry.source_id);
+    }
+    sheet.finish()
+}
+
+/// What [`encode_segment`] made. `None`: it is damaged, or of a format that is not known.
+pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
+    let mut reading = RecordDecoder::of(bytes)?;
+    let is_exact = match reading.byte()? {
+        SEGMENT_FORMAT => false,
+        EXACT_SEGMENT_FORMAT => true,
+        _ => return None,
+    };
+    let events_before = reading.number()?;
+    let count = reading.number()?;
+    let (id_before, source_id_before) = (reading.id()?, reading.id()?);
+    let mut entries = Vec::new();
+    let (mut id, mut source_id): (EventId, EventId) = (id_before.clone(), source_id_before.clone());
+    for _ in 0..count {
+        let flags = reading.byte()?;
+        let at = now.instant(reading.number()?);
+        let kind = match flags & EVENT {
+            0 => to_gap(flags).map_or(EntryKind::Aside, EntryKind::Gap),
+            _ => {
+                let (fingerprint, topic) = (reading.number()?, reading.number()?);
+                EntryKind::Event { fingerprint, has_own_id: flags & OWN_ID != 0, topic }
+            }
+        };
+        if flags & SAME_ID == 0 {
+            id = reading.id()?;
+        }
+        if flags & SAME_SOURCE_ID == 0 {
+            source_id = if flags & EQUAL_IDS == 0 { reading.id()? } else { id.clone() };
+        }
+        let frame = Frame::of_lines(reading.bytes()?);
+        entries.push(Entry { frame, id: id.clone(), source_id: source_id.clone(), kind, at });
+    }
+    reading.is_at_end().then_some(LogSnapshot { entries, events_before, id_before, source_id_before, is_exact })
+}
+
+const SEGMENT_FORMAT: u8 = 1;
+/// The same, of a segment before which the id in force is exact.
+const EXACT_SEGMENT_FORMAT: u8 = 2;
+const EVENT: u8 = 1;
+const OWN_ID: u8 = 2;
+const SAME_ID: u8 = 4;
+const SAME_SOURCE_ID: u8 = 8;
+const EQUAL_IDS: u8 = 16;
+/// The three highest bits of an entry that is no event say which gap it is, 0: none. Before there were gaps they were 0, and
+/// nobody looked at them.
+const GAP: u8 = 32;
+
+fn of_gap(gap: Gap) -> u8 {
+    GAP * match gap {
+        Gap::Upstream => 1,
+        Gap::Lagged => 2,
+        Gap::Evicted => 3,
+        Gap::Unknown => 4,
+        Gap::Restarted => 5,
+        Gap::TooLarge => 6,
+    }
+}
+
+fn to_gap(flags: u8) -> Option<Gap> {
+    [Gap::Upstream, Gap::Lagged, Gap::Evicted, Gap::Unknown, Gap::Restarted, Gap::TooLarge]
+        .into_iter()
+        .find(|gap| of_gap(*gap) == flags & !(GAP - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sse::Encoder;
+
+    #[test]
+    fn a_gap_is_still_one_when_it_is_read_again() {
+        let kinds = [
+            EntryKind::Aside,
+            EntryKind::Gap(Gap::Upstream),
+            EntryKind::Event { fingerprint: 1, has_own_id: true, topic: 2 },
+            EntryKind::Gap(Gap::Restarted),
+            EntryKind::Gap(Gap::TooLarge),
+        ];
+        let entry = |kind| {
+            let (id, source_id) = (EventId::default(), EventId::new("7").expect("an id"));
+            let mut encoder = Encoder::new();
+            encoder.comment("");
+            Entry { frame: encoder.finish(), id, source_id, kind, at: Instant::now() }
+        };
+        let past = LogSnapshot { entries: kinds.map(entry).into(), ..LogSnapshot::default() };
+
+        let read = decode_segment(&encode_segment(&past, Moment::now()), Moment::now()).expect("a segment");
+
+        assert_eq!(read.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), kinds);
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::oneshot;
 
-use super::record::StoreKey;
+use super::codec::StoreKey;
 use crate::stream::{EventStream, Offset, StoredStream};
 
 /// A stream whose log is kept, as both sides know it.

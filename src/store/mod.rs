@@ -14,13 +14,9 @@
 mod clock;
 mod codec;
 mod db;
-mod fault;
 mod folder;
 mod inbox;
-mod open_store;
 mod persister;
-mod record;
-mod segment;
 mod writer;
 
 use std::fmt;
@@ -33,9 +29,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tracing::warn;
 
+use self::codec::StoreKey;
 pub use self::folder::examine;
 use self::inbox::{Inbox, Opening, Stored};
-use self::record::StoreKey;
 use self::writer::StoreWriter;
 use crate::runtime::panics::Panics;
 use crate::runtime::workers;

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::{Moment, milliseconds};
+use super::codec::Record;
+use super::codec::{decode_segment, encode_segment};
+use super::db::StoreIndex;
 use super::db::WriteTxn;
-use super::fault::StoreFault;
+use super::folder::StoreFault;
 use super::inbox::Stored;
-use super::open_store::StoreIndex;
-use super::record::Record;
-use super::segment;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// One open stream.
@@ -134,7 +134,7 @@ impl StreamPersister {
             place.record.events =
                 piece.events_before + piece.entries.iter().filter(|entry| entry.is_event()).count() as u64;
             let newest = now.date(last.at);
-            let bytes = segment::encode(&piece, now);
+            let bytes = encode_segment(&piece, now);
             page.put_segment(place.record.number, in_file(first), &bytes)?;
             let bytes = bytes.len() as u64;
             place.segments.push_back(Segment { first: in_file(first), end: in_file(end), bytes, newest });
@@ -284,7 +284,7 @@ fn read(page: &WriteTxn<'_>, record: &Record, now: Moment) -> Result<(LogSnapsho
     let mut segments = VecDeque::new();
     let mut whole: Option<LogSnapshot> = None;
     for (first, bytes) in page.segments(record.number)? {
-        let piece = segment::decode(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
+        let piece = decode_segment(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
         if segments.back().is_some_and(|before: &Segment| before.end != first) {
             return Err(corrupt("a segment is missing"));
         }

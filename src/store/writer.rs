@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::clock::Moment;
+use super::codec::StoreKey;
 use super::db::WriteTxn;
-use super::fault::StoreFault;
+use super::db::{OpenStore, StoreIndex, guarded};
+use super::folder::StoreFault;
 use super::inbox::{Inbox, Opening, Request, Stored, Work};
-use super::open_store::{OpenStore, StoreIndex, guarded};
 use super::persister::StreamPersister;
-use super::record::StoreKey;
 use super::{COMMIT_INTERVAL, Settings};
 use crate::runtime::panics::Panics;
 use crate::stream::StoredStream;
