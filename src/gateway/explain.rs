@@ -8,7 +8,7 @@ use super::refresh::Refresher;
 use super::run::Gateway;
 use crate::auth::{DecisionStep, Requested, TrustStore};
 use crate::config::Config;
-use crate::http;
+use crate::http::{self, Query};
 use crate::route::path::CanonicalPath;
 use crate::route::pattern::Mismatch;
 use crate::telemetry::Metrics;
@@ -63,7 +63,8 @@ impl Gateway {
             ..Explanation::default()
         };
         if let Some(authorizer) = &route.authorizer {
-            let Ok(shared) = http::query_parameters(&route.settings.share, query) else {
+            let Ok(shared) = http::query_parameters(&route.settings.share, &Query::parse(query.unwrap_or_default()))
+            else {
                 return Ok(Explanation::refused("the query is refused: a value is not UTF-8"));
             };
             let wanted = Requested { path: path.decoded(), captures: &captures, shared: Some(&shared) };

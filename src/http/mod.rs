@@ -16,6 +16,7 @@ mod subscription_limits;
 
 pub use app::{App, StaticPage};
 pub use delivery::notice::EVENT_TYPE;
+pub use request::query::Query;
 pub use request::shared_values::query_parameters;
 pub use response::body::AppBody;
 pub use service::service;

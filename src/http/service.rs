@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use super::app::App;
 use super::request::client_info::ClientInfo;
 use super::request::head::{accepts_event_stream, announces_body, is_event_stream_request, peer};
-use super::request::params::is_finite;
+use super::request::query::Query;
 use super::request::target::RequestTarget;
 use super::request::trace::{REQUEST_ID, Trace};
 use super::request::{auth, cors, redact};
@@ -33,7 +33,7 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
         if let Some(connection) = request.extensions().get::<Handoff>() {
-            connection.leave_unread(is_finite(request.uri().query().unwrap_or_default()));
+            connection.leave_unread(Query::parse(request.uri().query().unwrap_or_default()).is_finite());
         }
         let app = app.clone();
         let doing = Doing { method: request.method().clone(), uri: request.uri().clone() };
@@ -79,7 +79,7 @@ async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
         metrics.rejected(rejection.reason());
         let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
         rejection
-            .response(soft.map(|route| SoftRetry { least: route.settings.delivery.retry, share: jitter::share() }))
+            .response(soft.map(|route| SoftRetry { min: route.settings.delivery.retry, jitter: jitter::share() }))
             .map(AppBody::whole)
     });
     if let Some(route) = route
@@ -113,9 +113,9 @@ async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
 
 /// What is refused whatever it is about.
 fn admit(app: &App, head: &Parts) -> Result<(), Rejection> {
-    let most = app.limits.load().headers;
-    if head.headers.len() > most {
-        return Err(Rejection::TooManyHeaders { most });
+    let max = app.limits.load().headers;
+    if head.headers.len() > max {
+        return Err(Rejection::TooManyHeaders { max });
     }
     if peer(head).is_over_ip_limit {
         return Err(Rejection::TooManyConnections);

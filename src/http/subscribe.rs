@@ -50,11 +50,11 @@ pub async fn respond(
     body: RequestBodyInfo,
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
-    let wish = SubscribeParams::of(head, &route.settings.replay.query_id)?;
+    let wish = SubscribeParams::of(head, &target.query, &route.settings.replay.query_id)?;
     let caller = ClientInfo::of(app, head, grant.as_ref());
     let most = app.limits.load().header_bytes;
     let SharedValues { key, query, headers, .. } =
-        shared_values::values(&route.settings.share, head, grant.as_ref(), most)?;
+        shared_values::values(&route.settings.share, head, &target.query, grant.as_ref(), most)?;
     if app.memory.is_above() {
         return Err(Rejection::Memory);
     }

@@ -1,5 +1,6 @@
 //! Alerts and reasons of refusals: each stands on its page, and no page has one that there is not.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::read;
@@ -26,9 +27,15 @@ fn every_alert_is_explained_with_its_severity() {
 fn every_reason_of_a_refusal_is_explained() {
     let source = read(Path::new("src/http/response/rejection.rs"));
     let page = read(Path::new("docs/troubleshooting.md"));
-    let (_, function) = source.split_once("pub fn reason(").expect("where reasons are named");
-    let function = function.split("\n    }\n").next().unwrap();
-    let reasons: Vec<_> = function.split('"').skip(1).step_by(2).collect();
+    // A row of the table: a status, then the reason.
+    let rows = source.split("Status::").skip(1).chain(source.split("StatusCode::").skip(1));
+    let reason = |row: &'_ str| {
+        let (_, rest) =
+            row.split_once(',').filter(|(status, _)| status.bytes().all(|b| b == b'_' || b.is_ascii_uppercase()))?;
+        let reason = rest.trim_start().strip_prefix('"')?.split('"').next()?;
+        Some(reason.to_owned())
+    };
+    let reasons: BTreeSet<_> = rows.filter_map(reason).collect();
     assert!(reasons.len() > 20, "{reasons:?}");
 
     for reason in reasons {

@@ -282,9 +282,9 @@ async fn an_oversized_head_is_refused_with_its_bound() {
     let long = format!("/prices?x={}", "a".repeat(9 * 1024 + 100));
     let deep = format!("/prices/{}", "a".repeat(8 * 1024));
     let huge = format!("/prices?x={}", "a".repeat(60 * 1024));
-    let path = "The path has more than 8 KiB.";
-    let whole = "Path and query have more than 9 KiB together (limits.token_bytes is part of it).";
-    let fields = "The request head has more than 20 fields (limits.headers).";
+    let path = "The path is longer than 8 KiB.";
+    let whole = "Path and query are longer than 9 KiB together (8 KiB and limits.token_bytes).";
+    let fields = "The request has more than 20 header fields (limits.headers).";
 
     for client in both_protocols(&fixture.gateway, None) {
         for (target, head, status, detail) in

@@ -333,7 +333,7 @@ impl Delivery {
                     Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
                 });
                 let id = self.settling.as_ref().and_then(|settling| settling.wish().after.id().cloned());
-                rejection.map(|rejection| rejection.late(id))
+                rejection.map(|rejection| rejection.error_event(id))
             }
             EndReason::Client
             | EndReason::Expired

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::head::peer;
 use super::shared_values;
-use super::target::{RequestTarget, parameter};
+use super::target::RequestTarget;
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::http::app::App;
 use crate::http::response::rejection::Rejection;
@@ -40,9 +40,9 @@ pub async fn admit(
     head: &Parts,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
-    let shared = shared_values::query_parameters(&route.settings.share, head.uri.query())?;
+    let shared = shared_values::query_parameters(&route.settings.share, &target.query)?;
     let wanted = Requested { path: target.path.decoded(), captures, shared: Some(&shared) };
-    let ticket = if authorizer.settings().tickets { parameter(head, TICKET)? } else { None };
+    let ticket = if authorizer.settings().tickets { target.query.single(TICKET)? } else { None };
     let decision = match ticket {
         None => by_token(authorizer, route, wanted, target, head).await,
         Some(ticket) => by_ticket(app, authorizer, route, wanted, target, head, &ticket),
@@ -72,12 +72,16 @@ pub async fn issue_ticket(
     target: &RequestTarget,
     head: &Parts,
 ) -> Result<Response<Bytes>, Rejection> {
-    match parameter(head, TICKET)?.as_deref() {
+    match target.query.single(TICKET)?.as_deref() {
         Some("") => {}
-        Some(_) => return Err(Rejection::Malformed("POST asks for a ticket and brings none.")),
-        None => return Err(Rejection::Malformed("POST makes a ticket, which the query has to ask for: ?ticket")),
+        Some(_) => {
+            return Err(Rejection::malformed(
+                "Invalid query parameter \"ticket\": POST asks for a ticket, so it has no value.",
+            ));
+        }
+        None => return Err(Rejection::malformed("Missing query parameter \"ticket\": POST is only for PATH?ticket.")),
     }
-    let shared = shared_values::query_parameters(&route.settings.share, head.uri.query())?;
+    let shared = shared_values::query_parameters(&route.settings.share, &target.query)?;
     // They may come with the ticket instead, and are judged when it is redeemed in any case.
     let known = Some(&*shared).filter(|shared| !shared.is_empty());
     let wanted = Requested { path: target.path.decoded(), captures, shared: known };

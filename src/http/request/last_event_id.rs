@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use http::request::Parts;
-use percent_encoding::percent_decode;
 
+use super::query::Query;
 use crate::sse::EventId;
 
 /// A place in a stream, as a client names it.
@@ -24,10 +24,10 @@ pub enum LastEventId {
 impl LastEventId {
     /// Reads it from a request's head; `parameters` are the query parameters that are read where there is no header. The
     /// last of several counts: who adds one to a URL puts it behind what stands there.
-    pub fn of(head: &Parts, parameters: &[String]) -> Self {
+    pub fn of(head: &Parts, query: &Query, parameters: &[String]) -> Self {
         match head.headers.get_all("last-event-id").iter().next_back() {
             Some(field) => Self::read(field.as_bytes().trim_ascii()),
-            None => named(head.uri.query().unwrap_or_default(), parameters).map_or(Self::None, |id| Self::read(&id)),
+            None => query.last_non_empty(parameters).map_or(Self::None, Self::read),
         }
     }
 
@@ -52,20 +52,6 @@ impl LastEventId {
     }
 }
 
-/// The last value of any of these parameters that is not empty, decoded as bytes.
-fn named(query: &str, parameters: &[String]) -> Option<Vec<u8>> {
-    let decoded = |text: &str| -> Vec<u8> {
-        let spaced: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
-        percent_decode(&spaced).collect()
-    };
-    let pairs = query.split('&').rev().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let mut values = pairs.filter(|(name, _)| {
-        let name = decoded(name);
-        parameters.iter().any(|parameter| parameter.as_bytes() == name)
-    });
-    values.find(|(_, value)| !value.is_empty()).map(|(_, value)| decoded(value))
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Request};
@@ -78,7 +64,8 @@ mod tests {
             request = request.header("last-event-id", HeaderValue::from_bytes(field).expect("a field"));
         }
         let names = ["last_event_id", "lastEventId"].map(str::to_owned);
-        LastEventId::of(&request.body(()).expect("a request").into_parts().0, &names)
+        let head = request.body(()).expect("a request").into_parts().0;
+        LastEventId::of(&head, &Query::parse(head.uri.query().unwrap_or_default()), &names)
     }
 
     fn known(id: &str) -> LastEventId {

@@ -7,6 +7,7 @@ mod forwarded;
 pub mod head;
 pub mod last_event_id;
 pub mod params;
+pub mod query;
 pub mod redact;
 pub mod shared_values;
 pub mod target;

@@ -3,7 +3,7 @@
 use http::request::Parts;
 
 use super::last_event_id::LastEventId;
-use super::target::parameter;
+use super::query::Query;
 use crate::http::response::rejection::Rejection;
 
 /// What a request asks for besides the stream.
@@ -22,25 +22,23 @@ impl SubscribeParams {
     ///
     /// # Errors
     /// 400.
-    pub fn of(head: &Parts, id_parameters: &[String]) -> Result<Self, Rejection> {
-        let follow = match parameter(head, "follow")?.as_deref() {
+    pub fn of(head: &Parts, query: &Query, id_parameters: &[String]) -> Result<Self, Rejection> {
+        let follow = match query.single("follow")?.as_deref() {
             None | Some("true") => true,
             Some("false") => false,
-            Some(_) => return Err(Rejection::Malformed("follow is true or false.")),
+            Some(_) => return Err(Rejection::malformed("Invalid query parameter \"follow\": expected true or false.")),
         };
-        let limit = match parameter(head, "limit")? {
+        let limit = match query.single("limit")? {
             None => u64::MAX,
             Some(limit) => match limit.parse() {
                 Ok(limit @ 1..) => limit,
-                _ => return Err(Rejection::Malformed("limit is a number from 1.")),
+                _ => {
+                    return Err(Rejection::malformed(
+                        "Invalid query parameter \"limit\": expected a number of at least 1.",
+                    ));
+                }
             },
         };
-        Ok(Self { after: LastEventId::of(head, id_parameters), follow, limit })
+        Ok(Self { after: LastEventId::of(head, query, id_parameters), follow, limit })
     }
-}
-
-/// Whether a request with this query asks for a response that ends by itself.
-pub fn is_finite(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes())
-        .any(|(name, value)| name == "limit" || (name == "follow" && value == "false"))
 }

@@ -6,7 +6,7 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::target::parameters;
+use super::query::Query;
 use crate::auth::{ClaimPath, Grant};
 use crate::http::response::rejection::Rejection;
 use crate::route::{ShareSettings, percent};
@@ -24,30 +24,32 @@ pub struct SharedValues {
     /// How many bytes of values there may still be.
     room: usize,
     /// How many there may be in all.
-    most: usize,
+    max: usize,
 }
 
-/// Takes the values from a request and its grant, `most` bytes of them together.
+/// Takes the values from a request and its grant, `max` bytes of them together.
 ///
 /// # Errors
 /// 431 for more, 400 for a value that holds control characters or what a header cannot.
 pub fn values(
     share: &ShareSettings,
     head: &Parts,
+    query: &Query,
     grant: Option<&Grant>,
-    most: usize,
+    max: usize,
 ) -> Result<SharedValues, Rejection> {
-    let mut shared = SharedValues { room: most, most, ..SharedValues::default() };
-    for (name, value) in query_parameters(share, head.uri.query())? {
+    let mut shared = SharedValues { room: max, max, ..SharedValues::default() };
+    for (name, value) in query_parameters(share, query)? {
         shared.add_parameter(name, value)?;
     }
     for name in &share.headers {
         let mut given = head.headers.get_all(name).iter();
         let Some(value) = given.next() else { continue };
         if given.next().is_some() {
-            return Err(Rejection::Malformed("A shared header stands there twice."));
+            return Err(Rejection::malformed(format!("Duplicate header {name}, which is part of the stream's key.")));
         }
-        let value = value.to_str().map_err(|_| Rejection::Malformed("A shared header is not visible ASCII."))?;
+        let value =
+            value.to_str().map_err(|_| Rejection::malformed(format!("Invalid header {name}: not visible ASCII.")))?;
         shared.add_header(name, value.to_owned())?;
     }
     for (name, claim) in &share.claims {
@@ -65,10 +67,10 @@ pub fn values(
 ///
 /// # Errors
 /// 400 for a value that is not UTF-8.
-pub fn query_parameters(share: &ShareSettings, query: Option<&str>) -> Result<Vec<(String, String)>, Rejection> {
+pub fn query_parameters(share: &ShareSettings, query: &Query) -> Result<Vec<(String, String)>, Rejection> {
     let mut pairs = Vec::new();
     for name in &share.query {
-        pairs.extend(parameters(query, name)?.into_iter().map(|value| (name.clone(), value)));
+        pairs.extend(query.values(name)?.into_iter().map(|value| (name.clone(), value)));
     }
     Ok(pairs)
 }
@@ -88,8 +90,9 @@ impl SharedValues {
 
     fn add_header(&mut self, name: &HeaderName, value: String) -> Result<(), Rejection> {
         self.admit(&value)?;
-        let header = HeaderValue::from_str(&value)
-            .map_err(|_| Rejection::Malformed("A shared value cannot be sent in a header."))?;
+        let header = HeaderValue::from_str(&value).map_err(|_| {
+            Rejection::malformed(format!("Invalid value for the upstream header {name}: not visible ASCII."))
+        })?;
         self.headers.push((name.clone(), header));
         self.key.push((format!("{name}:"), value));
         Ok(())
@@ -97,9 +100,9 @@ impl SharedValues {
 
     fn admit(&mut self, value: &str) -> Result<(), Rejection> {
         if value.chars().any(char::is_control) {
-            return Err(Rejection::Malformed("A shared value holds control characters."));
+            return Err(Rejection::malformed("Invalid shared value: contains a control character."));
         }
-        self.room = self.room.checked_sub(value.len()).ok_or(Rejection::SharedTooLong { most: self.most })?;
+        self.room = self.room.checked_sub(value.len()).ok_or(Rejection::SharedTooLong { max: self.max })?;
         Ok(())
     }
 }
@@ -112,7 +115,7 @@ mod tests {
     use super::*;
 
     fn shared_query(share: &ShareSettings, query: &str) -> Result<SharedValues, Rejection> {
-        values(share, &Request::get(format!("/a?{query}")).body(()).expect("a request").into_parts().0, None, 100)
+        values(share, &Request::new(()).into_parts().0, &Query::parse(query), None, 100)
     }
 
     fn topics() -> ShareSettings {
@@ -127,7 +130,8 @@ mod tests {
             ..ShareSettings::default()
         };
         let shared = |request: http::request::Builder| {
-            values(&share, &request.body(()).expect("a request").into_parts().0, None, 100).expect("values")
+            let head = request.body(()).expect("a request").into_parts().0;
+            values(&share, &head, &Query::parse(head.uri.query().unwrap_or_default()), None, 100).expect("values")
         };
 
         let by_query = shared(Request::get("/a?x-tenant=acme"));
@@ -157,7 +161,7 @@ mod tests {
 
         assert!(shared_query(&topics(), &halves(50)).is_ok());
         let fault = shared_query(&topics(), &halves(51)).expect_err("too long");
-        assert!(matches!(fault, Rejection::SharedTooLong { most: 100 }), "{fault:?}");
+        assert!(matches!(fault, Rejection::SharedTooLong { max: 100 }), "{fault:?}");
         for bad in ["topic=%0a", "topic=a%00", "topic=%FF"] {
             assert!(matches!(shared_query(&topics(), bad), Err(Rejection::Malformed(_))), "{bad}");
         }

@@ -6,8 +6,8 @@
 use http::header::HOST;
 use http::request::Parts;
 use http::{Version, uri::Authority};
-use percent_encoding::percent_decode_str;
 
+use super::query::Query;
 use crate::http::response::rejection::Rejection;
 use crate::route::path::CanonicalPath;
 
@@ -21,6 +21,8 @@ pub struct RequestTarget {
     pub authority: String,
     /// The path in its one form.
     pub path: CanonicalPath,
+    /// The parameters of the query.
+    pub query: Query,
 }
 
 impl RequestTarget {
@@ -30,15 +32,16 @@ impl RequestTarget {
     /// 400 or 414.
     pub fn of(head: &Parts, token_bytes: usize) -> Result<Self, Rejection> {
         if head.uri.path().len() > URI_BYTES {
-            return Err(Rejection::PathTooLong { most: URI_BYTES });
+            return Err(Rejection::PathTooLong { max: URI_BYTES });
         }
-        let most = URI_BYTES + token_bytes;
-        if head.uri.path_and_query().is_some_and(|whole| whole.as_str().len() > most) {
-            return Err(Rejection::UriTooLong { most });
+        let max = URI_BYTES + token_bytes;
+        if head.uri.path_and_query().is_some_and(|whole| whole.as_str().len() > max) {
+            return Err(Rejection::UriTooLong { max });
         }
         let authority = authority(head)?;
         let path = CanonicalPath::parse(head.uri.path()).map_err(Rejection::Path)?;
-        Ok(Self { authority, path })
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        Ok(Self { authority, path, query })
     }
 
     /// The host without its port.
@@ -64,25 +67,25 @@ fn authority(head: &Parts) -> Result<String, Rejection> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(Rejection::Malformed("There is more than one Host field."));
+        return Err(Rejection::malformed("Duplicate Host header."));
     }
     let host = match host {
         None => None,
         Some(host) => {
             let text = host.to_str().ok().filter(|text| is_authority(text));
-            Some(text.ok_or(Rejection::Malformed("The Host field is no host."))?)
+            Some(text.ok_or(Rejection::malformed("Invalid Host header: not a host and optional port."))?)
         }
     };
     let named = head.uri.authority().map(Authority::as_str);
     match (named, host) {
         (Some(named), Some(host)) if head.version == Version::HTTP_2 && !named.eq_ignore_ascii_case(host) => {
-            Err(Rejection::Malformed("The Host field differs from :authority."))
+            Err(Rejection::malformed("The Host header differs from :authority."))
         }
         (Some(named), _) if is_authority(named) => Ok(named.to_owned()),
-        (Some(_), _) => Err(Rejection::Malformed("The authority is no host.")),
+        (Some(_), _) => Err(Rejection::malformed("Invalid authority: not a host and optional port.")),
         (None, Some(host)) => Ok(host.to_owned()),
         (None, None) if head.version <= Version::HTTP_10 => Ok(String::new()),
-        (None, None) => Err(Rejection::Malformed("There is no Host field.")),
+        (None, None) => Err(Rejection::malformed("Missing Host header.")),
     }
 }
 
@@ -91,35 +94,4 @@ fn is_authority(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let port = text.get(authority.host().len()..).unwrap_or_default();
     !text.contains('@') && port.bytes().skip(1).all(|byte| byte.is_ascii_digit())
-}
-
-/// Every value of the query parameter `name`, decoded, in the order in which they stand there.
-///
-/// # Errors
-/// 400 for a value that is not UTF-8: what it would be replaced by is not what was meant.
-pub fn parameters(query: Option<&str>, name: &str) -> Result<Vec<String>, Rejection> {
-    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let spaced = |text: &str| text.replace('+', " ");
-    let named = pairs.filter(|(key, _)| percent_decode_str(&spaced(key)).decode_utf8().is_ok_and(|key| key == name));
-    named
-        .map(|(_, value)| match percent_decode_str(&spaced(value)).decode_utf8() {
-            Ok(value) => Ok(value.into_owned()),
-            Err(_) => Err(Rejection::Malformed("A query parameter is not UTF-8.")),
-        })
-        .collect()
-}
-
-/// The value of the query parameter `name`, decoded; `None` if it is absent.
-///
-/// # Errors
-/// 400 when it stands there twice: another reader could take the other one.
-pub fn parameter(head: &Parts, name: &str) -> Result<Option<String>, Rejection> {
-    let query = head.uri.query().unwrap_or_default();
-    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-    let value = values.next().map(|(_, value)| value.into_owned());
-    match values.next() {
-        Some(_) => Err(Rejection::Malformed("A query parameter stands there twice.")),
-        None => Ok(value),
-    }
 }

@@ -1,8 +1,9 @@
-//! Every way to say no: status, reason, headers, text. The only place where an error becomes a status code.
+//! Refusals: status, reason, header fields and text. The only place where an error becomes a status code.
 //!
-//! Refusals are problem details (RFC 9457) of the type `about:blank` with a member `reason`, which is the metric's label.
-//! The texts are for the client and say nothing that only the operator should know.
+//! A refusal is a problem document (RFC 9457) of the type `about:blank` with a member `reason`, which is also the
+//! metric's label. The texts are for the client and tell nothing that is for the operator alone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,249 +20,119 @@ use crate::runtime::arithmetic;
 use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::OpenError;
 
-/// A refusal that we chose.
+/// The reason why a request gets no stream.
 #[derive(Clone, Debug)]
 pub enum Rejection {
-    /// The request does not make sense; the words say why.
-    Malformed(&'static str),
-    /// The path has more than one reading, or none.
+    /// The request is malformed; the text says how.
+    Malformed(Cow<'static, str>),
+    /// The path has no canonical form.
     Path(PathFault),
-    /// A segment of the path is not what the route captures.
+    /// A captured segment of the path is too long or has a character that captures do not accept.
     Capture(CaptureFault),
-    /// The token is missing, not good, or does not cover the stream.
+    /// The token is missing, invalid, or does not cover the stream.
     Denied(Denied),
-    /// No route answers this path.
+    /// No route matches the path.
     NoRoute,
-    /// The route does not answer this method.
+    /// The route does not support this method.
     Method {
-        /// What it answers.
+        /// The supported methods, as in `Allow`.
         allow: &'static str,
     },
-    /// The client does not take event streams.
+    /// The request does not accept `text/event-stream`.
     NotAcceptable,
     /// The path is too long.
     PathTooLong {
-        /// Its most bytes.
-        most: usize,
+        /// The limit in bytes.
+        max: usize,
     },
     /// Path and query are too long together.
     UriTooLong {
-        /// Their most bytes.
-        most: usize,
+        /// The limit in bytes.
+        max: usize,
     },
-    /// Too many header fields.
+    /// There are too many header fields.
     TooManyHeaders {
-        /// How many there may be.
-        most: usize,
+        /// The limit.
+        max: usize,
     },
-    /// The values that the route shares are too long.
+    /// The values that the route shares are too long together.
     SharedTooLong {
-        /// The most bytes of all of them together.
-        most: usize,
+        /// The limit in bytes.
+        max: usize,
     },
-    /// The client's address has too many connections, or behind a proxy subscriptions.
+    /// The client's address has too many connections, or too many subscriptions if a proxy forwards for it.
     TooManyConnections,
-    /// As many clients are connected as may be.
+    /// The gateway has as many subscriptions as its limit allows.
     SubscribersFull,
-    /// As many clients with this token's subject are connected as may be.
+    /// The token's subject has as many subscriptions as its limit allows.
     SubjectFull,
-    /// No ticket is made for this token now.
+    /// No ticket can be issued for this token now.
     Ticket(TicketError),
-    /// As many streams are open as may be.
+    /// As many streams are open as the limit allows.
     StreamsFull,
-    /// Memory is short.
+    /// Resident memory is above its limit.
     Memory,
-    /// The gateway is leaving.
+    /// The gateway is draining.
     Draining,
-    /// The upstream refused, or is down and the route does not hold its clients.
+    /// The upstream refused the stream, or is down on a route with `when_down = "refuse"`.
     Upstream(Arc<OpenError>),
-    /// The upstream did not answer in time and the route does not hold its clients.
+    /// The upstream did not answer in time, on a route with `when_down = "refuse"`.
     UpstreamSilent,
 }
 
-/// When an event source that gets a short stream instead of a refusal is to come back.
+/// The reconnection time of a refusal that is sent as a short event stream.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftRetry {
-    /// At the earliest, unless the refusal asks for more.
-    pub least: Duration,
-    /// How much later, as a share of that: uniform in `0.0..1.0`.
-    pub share: f64,
+    /// The earliest time, unless the refusal asks for a later one.
+    pub min: Duration,
+    /// The jitter on top, as a fraction of that time: uniform in `0.0..1.0`.
+    pub jitter: f64,
 }
 
-/// What clients are asked to wait when nothing better is known.
+/// `Retry-After` of a temporary refusal when nothing better is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(2);
 
+/// The members of a problem document that differ between refusals (RFC 9457, 3.1).
+struct ProblemDetails {
+    status: StatusCode,
+    reason: &'static str,
+    detail: Cow<'static, str>,
+}
+
+/// Returns a row of the table of refusals.
+fn row(status: StatusCode, reason: &'static str, detail: impl Into<Cow<'static, str>>) -> ProblemDetails {
+    ProblemDetails { status, reason, detail: detail.into() }
+}
+
 impl Rejection {
-    /// The status code.
+    /// Refuses a malformed request with this text, a sentence for the client.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Malformed(detail.into())
+    }
+
+    /// Returns the status code.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(_)
-            | Self::Path(_)
-            | Self::Capture(CaptureFault::Character(..))
-            | Self::Denied(Denied::Ambiguous) => StatusCode::BAD_REQUEST,
-            Self::Denied(Denied::Missing | Denied::Invalid(_)) => StatusCode::UNAUTHORIZED,
-            Self::Denied(Denied::Forbidden(_) | Denied::Origin) => StatusCode::FORBIDDEN,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::PathTooLong { .. } | Self::UriTooLong { .. } | Self::Capture(CaptureFault::Length(_)) => {
-                StatusCode::URI_TOO_LONG
-            }
-            Self::TooManyHeaders { .. } | Self::SharedTooLong { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::TooManyConnections | Self::SubjectFull | Self::Ticket(TicketError::SubjectFull) => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::SubscribersFull
-            | Self::StreamsFull
-            | Self::Memory
-            | Self::Draining
-            | Self::Denied(Denied::Unavailable)
-            | Self::Ticket(TicketError::Full | TicketError::Random) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Upstream(error) => match **error {
-                OpenError::NotFound { .. } => StatusCode::NOT_FOUND,
-                OpenError::Busy { .. } | OpenError::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                OpenError::Silent(_) => StatusCode::GATEWAY_TIMEOUT,
-                OpenError::Wrong(_) | OpenError::Dropped(_) | OpenError::Failing { .. } | OpenError::Complete => {
-                    StatusCode::BAD_GATEWAY
-                }
-            },
-            Self::UpstreamSilent => StatusCode::GATEWAY_TIMEOUT,
-        }
+        self.problem().status
     }
 
-    /// The metric's label: from a closed set.
+    /// Returns the reason: the metric's label, from a closed set.
     pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed",
-            Self::Path(_) | Self::Capture(CaptureFault::Character(..)) => "path",
-            Self::Denied(denied) => match denied {
-                Denied::Missing => "no_token",
-                Denied::Ambiguous => "two_tokens",
-                Denied::Invalid(TokenFault::TooLarge) => "too_large",
-                Denied::Invalid(_) => "invalid_token",
-                Denied::Forbidden(_) => "insufficient_scope",
-                Denied::Origin => "origin",
-                Denied::Unavailable => "keys_unavailable",
-            },
-            Self::NoRoute => "no_route",
-            Self::Method { .. } => "method",
-            Self::NotAcceptable => "not_acceptable",
-            Self::PathTooLong { .. } | Self::UriTooLong { .. } | Self::Capture(CaptureFault::Length(_)) => {
-                "uri_too_long"
-            }
-            Self::TooManyHeaders { .. } | Self::SharedTooLong { .. } => "headers",
-            Self::TooManyConnections => "connections_per_ip",
-            Self::SubscribersFull => "subscribers",
-            Self::SubjectFull => "subscriptions_per_subject",
-            Self::Ticket(TicketError::SubjectFull) => "tickets_per_subject",
-            Self::Ticket(TicketError::Full | TicketError::Random) => "tickets",
-            Self::StreamsFull => "streams",
-            Self::Memory => "memory",
-            Self::Draining => "draining",
-            Self::Upstream(error) => match **error {
-                OpenError::NotFound { .. } => "upstream_not_found",
-                OpenError::Busy { .. } => "upstream_busy",
-                OpenError::Unreachable(_) => "upstream_unreachable",
-                OpenError::Silent(_) => "upstream_silent",
-                OpenError::Wrong(_) | OpenError::Complete => "upstream_wrong",
-                OpenError::Dropped(_) => "upstream_dropped",
-                OpenError::Failing { .. } => "upstream_failing",
-            },
-            Self::UpstreamSilent => "upstream_silent",
-        }
+        self.problem().reason
     }
 
-    /// What the client is told in words.
-    fn detail(&self) -> String {
-        match self {
-            Self::Malformed(why) => (*why).to_owned(),
-            Self::Path(fault) => format!("The path is refused: {fault}."),
-            Self::Capture(fault) => format!("The path is refused: {fault}."),
-            Self::Denied(Denied::Missing) => "A token is needed.".to_owned(),
-            Self::Denied(Denied::Ambiguous) => "There is more than one token in the request.".to_owned(),
-            Self::Denied(Denied::Invalid(TokenFault::Ticket)) => {
-                "The ticket has been used, has expired, or is for another stream.".to_owned()
-            }
-            Self::Denied(Denied::Invalid(TokenFault::TooLarge)) => {
-                "Invalid token: too large (limits.token_bytes).".to_owned()
-            }
-            Self::Denied(Denied::Invalid(fault)) => format!("Invalid token: {fault}."),
-            Self::Denied(Denied::Forbidden(_)) => "The token does not cover this stream.".to_owned(),
-            Self::Denied(Denied::Origin) => {
-                "A cookie, or a token that a proxy adds, is not accepted from a page of this origin.".to_owned()
-            }
-            Self::Denied(Denied::Unavailable) => "The token cannot be checked yet.".to_owned(),
-            Self::NoRoute => "There is no stream here.".to_owned(),
-            Self::Method { allow } => format!("Only {allow} can be used here."),
-            Self::NotAcceptable => "This is an event stream, which the request does not accept.".to_owned(),
-            Self::PathTooLong { most } => format!("The path has more than {}.", size(*most)),
-            Self::UriTooLong { most } => {
-                format!("Path and query have more than {} together (limits.token_bytes is part of it).", size(*most))
-            }
-            Self::TooManyHeaders { most } => format!("The request head has more than {most} fields (limits.headers)."),
-            Self::SharedTooLong { most } => format!(
-                "The parameters and fields that this stream shares have more than {} together (limits.header_bytes).",
-                size(*most)
-            ),
-            Self::TooManyConnections => "There are too many connections from this address.".to_owned(),
-            Self::SubscribersFull | Self::StreamsFull | Self::Memory => "The gateway is full.".to_owned(),
-            Self::SubjectFull => "There are too many subscriptions with this subject.".to_owned(),
-            Self::Ticket(TicketError::SubjectFull) => "Too many tickets of this subject are waiting.".to_owned(),
-            Self::Ticket(TicketError::Full | TicketError::Random) => "No ticket can be made now.".to_owned(),
-            Self::Draining => "The gateway is about to stop.".to_owned(),
-            Self::Upstream(error) => match **error {
-                OpenError::NotFound { .. } => "There is no such stream.".to_owned(),
-                OpenError::Busy { .. } => "The upstream is busy.".to_owned(),
-                OpenError::Unreachable(_) => "The upstream cannot be reached.".to_owned(),
-                OpenError::Silent(_) => "The upstream did not answer in time.".to_owned(),
-                OpenError::Wrong(_) | OpenError::Dropped(_) | OpenError::Failing { .. } | OpenError::Complete => {
-                    "The upstream did not answer with an event stream.".to_owned()
-                }
-            },
-            Self::UpstreamSilent => "The upstream did not answer in time.".to_owned(),
-        }
-    }
-
-    /// When to come back, for refusals that pass.
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Upstream(error) => match **error {
-                OpenError::Busy { retry_after } => Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT)),
-                _ if self.is_temporary() => Some(RETRY_AFTER_DEFAULT),
-                _ => None,
-            },
-            _ => self.is_temporary().then_some(RETRY_AFTER_DEFAULT),
-        }
-    }
-
-    fn is_temporary(&self) -> bool {
-        matches!(self.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-    }
-
-    /// RFC 6750, 3: the challenge, with an error code only where a token was sent.
-    fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Denied(Denied::Missing) => Some(r#"Bearer realm="rillgate""#),
-            Self::Denied(Denied::Ambiguous) => Some(r#"Bearer realm="rillgate", error="invalid_request""#),
-            Self::Denied(Denied::Invalid(_)) => Some(r#"Bearer realm="rillgate", error="invalid_token""#),
-            Self::Denied(Denied::Forbidden(_)) => Some(r#"Bearer realm="rillgate", error="insufficient_scope""#),
-            _ => None,
-        }
-    }
-
-    /// The response. With `soft_retry`, a refusal that passes is a short event stream instead: a browser's event source
-    /// never comes back after any other status (HTML standard, "fail the connection").
+    /// Returns the response. With `soft_retry`, a temporary refusal is a short event stream instead: a browser's
+    /// `EventSource` does not reconnect after any status but 200 (HTML standard, "fail the connection").
     pub fn response(&self, soft_retry: Option<SoftRetry>) -> Response<Bytes> {
+        let ProblemDetails { status, reason, detail } = self.problem();
         if let Some(retry) = soft_retry.filter(|_| self.is_temporary()) {
             return self.soft_response(retry);
         }
-        let status = self.status();
         let problem = serde_json::json!({
             "type": "about:blank",
             "title": status.canonical_reason(),
             "status": status.as_u16(),
-            "detail": self.detail(),
-            "reason": self.reason(),
+            "detail": detail,
+            "reason": reason,
         });
         let mut response = Response::new(Bytes::from(problem.to_string()));
         *response.status_mut() = status;
@@ -281,26 +152,174 @@ impl Rejection {
         response
     }
 
-    /// What a client is told that has its head already. `id` is the one that it named: a blank line without one would have
-    /// an event source forget it.
-    pub fn late(&self, id: Option<EventId>) -> Frame {
-        let data = format!(r#"{{"status":{},"reason":"{}"}}"#, self.status().as_u16(), self.reason());
+    /// Returns the `rillgate.error` event for a client whose head has already been sent. `id` is the id that it sent: an
+    /// event that has none would make an `EventSource` forget it.
+    pub fn error_event(&self, id: Option<EventId>) -> Frame {
+        let ProblemDetails { status, reason, .. } = self.problem();
+        let data = format!(r#"{{"status":{},"reason":"{reason}"}}"#, status.as_u16());
         Frame::from(&Event { kind: "rillgate.error".to_owned(), data, id })
+    }
+
+    /// The table of all refusals.
+    fn problem(&self) -> ProblemDetails {
+        use StatusCode as Status;
+        match self {
+            Self::Malformed(detail) => row(Status::BAD_REQUEST, "malformed", detail.clone()),
+            Self::Path(fault) => row(Status::BAD_REQUEST, "path", format!("Invalid path: {fault}.")),
+            Self::Capture(fault @ CaptureFault::Character(..)) => {
+                row(Status::BAD_REQUEST, "path", format!("Invalid path: {fault}."))
+            }
+            Self::Capture(fault @ CaptureFault::Length(_)) => {
+                row(Status::URI_TOO_LONG, "uri_too_long", format!("Invalid path: {fault}."))
+            }
+            Self::Denied(denied) => Self::denied(*denied),
+            Self::NoRoute => row(Status::NOT_FOUND, "no_route", "No stream at this path."),
+            Self::Method { allow } => {
+                row(Status::METHOD_NOT_ALLOWED, "method", format!("Method not supported; use one of: {allow}."))
+            }
+            Self::NotAcceptable => row(
+                Status::NOT_ACCEPTABLE,
+                "not_acceptable",
+                "The response is text/event-stream, which the Accept header excludes.",
+            ),
+            Self::PathTooLong { max } => {
+                row(Status::URI_TOO_LONG, "uri_too_long", format!("The path is longer than {}.", size(*max)))
+            }
+            Self::UriTooLong { max } => {
+                let detail =
+                    format!("Path and query are longer than {} together (8 KiB and limits.token_bytes).", size(*max));
+                row(Status::URI_TOO_LONG, "uri_too_long", detail)
+            }
+            Self::TooManyHeaders { max } => {
+                let detail = format!("The request has more than {max} header fields (limits.headers).");
+                row(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers", detail)
+            }
+            Self::SharedTooLong { max } => {
+                let detail = format!(
+                    "The parameters and header fields that select the stream are longer than {} together (limits.header_bytes).",
+                    size(*max)
+                );
+                row(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers", detail)
+            }
+            Self::TooManyConnections => {
+                row(Status::TOO_MANY_REQUESTS, "connections_per_ip", "Too many connections from this address.")
+            }
+            Self::SubscribersFull => row(Status::SERVICE_UNAVAILABLE, "subscribers", "The gateway is full."),
+            Self::SubjectFull => row(
+                Status::TOO_MANY_REQUESTS,
+                "subscriptions_per_subject",
+                "Too many open subscriptions for this token's subject.",
+            ),
+            Self::Ticket(TicketError::SubjectFull) => row(
+                Status::TOO_MANY_REQUESTS,
+                "tickets_per_subject",
+                "Too many unused tickets for this token's subject.",
+            ),
+            Self::Ticket(TicketError::Full | TicketError::Random) => {
+                row(Status::SERVICE_UNAVAILABLE, "tickets", "No ticket can be issued now.")
+            }
+            Self::StreamsFull => row(Status::SERVICE_UNAVAILABLE, "streams", "The gateway is full."),
+            Self::Memory => row(Status::SERVICE_UNAVAILABLE, "memory", "The gateway is full."),
+            Self::Draining => row(Status::SERVICE_UNAVAILABLE, "draining", "The gateway is shutting down."),
+            Self::Upstream(error) => Self::upstream(error),
+            Self::UpstreamSilent => Self::upstream_silent(),
+        }
+    }
+
+    fn denied(denied: Denied) -> ProblemDetails {
+        use StatusCode as Status;
+        match denied {
+            Denied::Missing => row(Status::UNAUTHORIZED, "no_token", "A token is needed."),
+            Denied::Ambiguous => row(Status::BAD_REQUEST, "two_tokens", "The request has more than one token."),
+            Denied::Invalid(TokenFault::Ticket) => row(
+                Status::UNAUTHORIZED,
+                "invalid_token",
+                "Invalid ticket: it has been used, has expired, or is for another stream.",
+            ),
+            Denied::Invalid(TokenFault::TooLarge) => {
+                row(Status::UNAUTHORIZED, "too_large", "Invalid token: too large (limits.token_bytes).")
+            }
+            Denied::Invalid(fault) => row(Status::UNAUTHORIZED, "invalid_token", format!("Invalid token: {fault}.")),
+            Denied::Forbidden(_) => {
+                row(Status::FORBIDDEN, "insufficient_scope", "The token does not grant access to this stream.")
+            }
+            Denied::Origin => row(
+                Status::FORBIDDEN,
+                "origin",
+                "A cookie, or a token that a proxy adds, is not accepted from a page of this origin.",
+            ),
+            Denied::Unavailable => row(
+                Status::SERVICE_UNAVAILABLE,
+                "keys_unavailable",
+                "The token cannot be verified yet: the issuer's keys have not been fetched.",
+            ),
+        }
+    }
+
+    fn upstream(error: &OpenError) -> ProblemDetails {
+        use StatusCode as Status;
+        let invalid = "The upstream did not answer with an event stream.";
+        match error {
+            OpenError::NotFound { .. } => {
+                row(Status::NOT_FOUND, "upstream_not_found", "The upstream has no such stream.")
+            }
+            OpenError::Busy { .. } => {
+                row(Status::SERVICE_UNAVAILABLE, "upstream_busy", "The upstream has received too many requests.")
+            }
+            OpenError::Unreachable(_) => {
+                row(Status::SERVICE_UNAVAILABLE, "upstream_unreachable", "Cannot connect to the upstream.")
+            }
+            OpenError::Silent(_) => Self::upstream_silent(),
+            OpenError::Wrong(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
+            OpenError::Dropped(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
+            OpenError::Failing { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
+        }
+    }
+
+    fn upstream_silent() -> ProblemDetails {
+        row(StatusCode::GATEWAY_TIMEOUT, "upstream_silent", "The upstream did not answer in time.")
+    }
+
+    /// Returns the time to wait before the next attempt, for temporary refusals.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Upstream(error) => match **error {
+                OpenError::Busy { retry_after } => Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT)),
+                _ if self.is_temporary() => Some(RETRY_AFTER_DEFAULT),
+                _ => None,
+            },
+            _ => self.is_temporary().then_some(RETRY_AFTER_DEFAULT),
+        }
+    }
+
+    fn is_temporary(&self) -> bool {
+        matches!(self.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// Returns the challenge (RFC 6750, 3), with an error code only if the request had a token.
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied(Denied::Missing) => Some(r#"Bearer realm="rillgate""#),
+            Self::Denied(Denied::Ambiguous) => Some(r#"Bearer realm="rillgate", error="invalid_request""#),
+            Self::Denied(Denied::Invalid(_)) => Some(r#"Bearer realm="rillgate", error="invalid_token""#),
+            Self::Denied(Denied::Forbidden(_)) => Some(r#"Bearer realm="rillgate", error="insufficient_scope""#),
+            _ => None,
+        }
     }
 
     fn soft_response(&self, retry: SoftRetry) -> Response<Bytes> {
         let mut encoder = Encoder::new();
         encoder.comment(&format!("rillgate-refused: {};status={}", self.reason(), self.status().as_u16()));
-        // Spread above what is asked for, or those who were refused together would come back together.
-        let least = retry.least.max(self.retry_after().unwrap_or_default());
-        encoder.retry(arithmetic::scale(least, 1.0 + retry.share));
+        // Jitter comes on top of the wait: clients that were refused together must not come back together.
+        let min = retry.min.max(self.retry_after().unwrap_or_default());
+        encoder.retry(arithmetic::scale(min, 1.0 + retry.jitter));
         let mut response = Response::new(encoder.finish().body());
         stream_headers(response.headers_mut());
         response
     }
 }
 
-/// Bytes as people say them.
+/// Formats a number of bytes in KiB if it is a multiple of 1024.
 fn size(bytes: usize) -> String {
     if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
 }
@@ -315,8 +334,8 @@ impl From<Mismatch> for Rejection {
 }
 
 impl From<LimitExceeded> for Rejection {
-    fn from(full: LimitExceeded) -> Self {
-        match full {
+    fn from(limit: LimitExceeded) -> Self {
+        match limit {
             LimitExceeded::All => Self::SubscribersFull,
             LimitExceeded::Subject => Self::SubjectFull,
             LimitExceeded::Address => Self::TooManyConnections,
