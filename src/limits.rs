@@ -3,7 +3,13 @@
 //! Every limit has a default and none of them is "unlimited". This file holds the numbers only; each is enforced where
 //! the thing it limits is made.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+/// The limits in force. A reload replaces them for everything that holds this handle.
+pub type SharedLimits = Arc<ArcSwap<Limits>>;
 
 /// How much of each thing the gateway lets in. The defaults are those of the contract.
 #[derive(Clone, Debug, PartialEq)]

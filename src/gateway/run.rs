@@ -22,6 +22,7 @@ use crate::admin::{Admin, Readiness};
 use crate::auth::{Tickets, TrustStore};
 use crate::config::{Config, DrainSettings};
 use crate::http::{self, App, StaticPage, SubscriptionLimits};
+use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
 use crate::runtime::memory::Watermark;
 use crate::runtime::panics::Panics;
@@ -75,16 +76,17 @@ impl Gateway {
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
         let streams = Streams::new(config.limits.streams, tasks.clone());
+        let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
         let app = App {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             upstreams: Targets::default(),
             memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
             streams,
-            subscription_limits: SubscriptionLimits::new(&config.limits),
+            subscription_limits: SubscriptionLimits::new(limits.clone()),
             authority,
             tickets: Tickets::new(TICKETS),
-            limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
+            limits: limits.clone(),
             log_subject: config.log_subject,
             spread: config.drain.spread,
             tasks,
@@ -105,7 +107,7 @@ impl Gateway {
             started: config.clone(),
             workers: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
-            accept_limits: AcceptLimits::new(&config.limits),
+            accept_limits: AcceptLimits::new(limits),
             shown: Arc::new(ArcSwap::from_pointee(config.effective.clone())),
         };
         let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);

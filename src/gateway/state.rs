@@ -91,9 +91,8 @@ impl Handle {
         if let Some(workers) = self.0.workers.get() {
             build::open_always(app, workers);
         }
-        app.limit(&config.limits);
+        app.set_limits(&config.limits);
         publish_limits(app);
-        self.0.accept_limits.limit(&config.limits);
         self.0.shown.store(Arc::new(config.effective_after_reload(&self.0.started)));
         for table in config.restart_only_changes(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");

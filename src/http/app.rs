@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
-use crate::limits::Limits;
+use crate::limits::{Limits, SharedLimits};
 use crate::route::Routes;
 use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
@@ -36,7 +36,7 @@ pub struct App {
     /// One-time tickets that wait for their use.
     pub tickets: Tickets,
     /// How much of each thing is let in.
-    pub limits: Arc<ArcSwap<Limits>>,
+    pub limits: SharedLimits,
     /// Whether access lines carry the token's subject.
     pub log_subject: bool,
     /// Over how long a drain spreads departures.
@@ -53,10 +53,9 @@ pub struct App {
 
 impl App {
     /// Other limits for what comes after; what is there goes on.
-    pub fn limit(&self, limits: &Limits) {
-        self.streams.limit(limits.streams);
-        self.subscription_limits.limit(limits);
-        self.memory.limit(limits.memory);
+    pub fn set_limits(&self, limits: &Limits) {
+        self.streams.set_max_streams(limits.streams);
+        self.memory.set_limit(limits.memory);
         self.limits.store(Arc::new(limits.clone()));
     }
 }

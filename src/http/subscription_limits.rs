@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Grant;
-use crate::limits::{Limits, SubjectOverflow};
+use crate::limits::{Limits, SharedLimits, SubjectOverflow};
 use crate::listen;
 use crate::stream::StreamKey;
 
@@ -31,8 +31,8 @@ pub struct SubscriptionLimits(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
+    limits: SharedLimits,
     all: AtomicUsize,
-    most: AtomicUsize,
     by_subject: Subjects,
     by_address: KeyedCounter<IpAddr>,
 }
@@ -40,7 +40,6 @@ struct Counts {
 /// How many seats each has, of those that it may have.
 #[derive(Debug)]
 struct KeyedCounter<Owner> {
-    most: AtomicUsize,
     /// Never more entries than seats, since the last seat of an owner takes its entry along. Never held across an await.
     counts: Mutex<HashMap<Owner, usize>>,
 }
@@ -48,8 +47,6 @@ struct KeyedCounter<Owner> {
 /// The places of each subject.
 #[derive(Debug)]
 struct Subjects {
-    most: AtomicUsize,
-    is_replacing: AtomicBool,
     /// Tells the streams of one subject apart at little memory.
     hasher: RandomState,
     /// As with [`KeyedCounter`], the last place of a subject takes its entry along.
@@ -105,25 +102,11 @@ pub enum LimitExceeded {
 }
 
 impl SubscriptionLimits {
-    /// As much room as the limits say.
-    pub fn new(limits: &Limits) -> Self {
-        let by_subject = Subjects {
-            most: limits.subscriptions_per_subject.into(),
-            is_replacing: (limits.subject_overflow == SubjectOverflow::Replace).into(),
-            hasher: RandomState::new(),
-            places: Mutex::default(),
-        };
-        let by_address = KeyedCounter { most: limits.connections_per_ip.into(), counts: Mutex::default() };
-        Self(Arc::new(Counts { all: AtomicUsize::new(0), most: limits.subscribers.into(), by_subject, by_address }))
-    }
-
-    /// Another room for those who come from now on.
-    pub fn limit(&self, limits: &Limits) {
-        self.0.most.store(limits.subscribers, Ordering::Relaxed);
-        self.0.by_subject.most.store(limits.subscriptions_per_subject, Ordering::Relaxed);
-        let is_replacing = limits.subject_overflow == SubjectOverflow::Replace;
-        self.0.by_subject.is_replacing.store(is_replacing, Ordering::Relaxed);
-        self.0.by_address.most.store(limits.connections_per_ip, Ordering::Relaxed);
+    /// Counts against the limits in force.
+    pub fn new(limits: SharedLimits) -> Self {
+        let by_subject = Subjects { hasher: RandomState::new(), places: Mutex::default() };
+        let by_address = KeyedCounter { counts: Mutex::default() };
+        Self(Arc::new(Counts { limits, all: AtomicUsize::new(0), by_subject, by_address }))
     }
 
     /// Returns how many seats are taken.
@@ -142,7 +125,8 @@ impl SubscriptionLimits {
         stream: &StreamKey,
     ) -> Result<SubscriptionPermit, LimitExceeded> {
         let taken = &self.0;
-        let most = taken.most.load(Ordering::Relaxed);
+        let limits = taken.limits.load();
+        let most = limits.subscribers;
         taken
             .all
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < most).then_some(all + 1))
@@ -150,11 +134,12 @@ impl SubscriptionLimits {
         // From here on dropping the seat gives it back.
         let mut permit = SubscriptionPermit { taken: taken.clone(), subject: None, address: None };
         if let Some(address) = forwarded_for.map(listen::network) {
-            permit.address = Some(taken.by_address.take(address).ok_or(LimitExceeded::Address)?);
+            permit.address =
+                Some(taken.by_address.take(address, limits.connections_per_ip).ok_or(LimitExceeded::Address)?);
         }
         // Last: nobody is ended for who does not get in.
         if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
-            let place = taken.by_subject.take(&subject, stream).ok_or(LimitExceeded::Subject)?;
+            let place = taken.by_subject.take(&subject, stream, &limits).ok_or(LimitExceeded::Subject)?;
             permit.subject = Some((subject, place));
         }
         Ok(permit)
@@ -182,13 +167,13 @@ impl SubjectPermit {
 
 impl Subjects {
     /// A place, if one is free or can be made so.
-    fn take(&self, subject: &Subject, stream: &StreamKey) -> Option<Arc<SubjectPermit>> {
+    fn take(&self, subject: &Subject, stream: &StreamKey, limits: &Limits) -> Option<Arc<SubjectPermit>> {
         let stream = self.hasher.hash_one(stream);
         let mut places = self.places.lock();
         let count = places.get(subject).map_or(0, |places| places.open.len());
         let mut kept_until = None;
-        if count >= self.most.load(Ordering::Relaxed) {
-            if !self.is_replacing.load(Ordering::Relaxed) {
+        if count >= limits.subscriptions_per_subject {
+            if limits.subject_overflow != SubjectOverflow::Replace {
                 return None;
             }
             kept_until = places.get_mut(subject)?.replace(stream)?;
@@ -236,10 +221,10 @@ impl SubjectPermits {
 
 impl<Owner: Clone + Eq + Hash> KeyedCounter<Owner> {
     /// One more, if the owner may have one.
-    fn take(&self, owner: Owner) -> Option<Owner> {
+    fn take(&self, owner: Owner, most: usize) -> Option<Owner> {
         let mut counts = self.counts.lock();
         let count = counts.get(&owner).copied().unwrap_or_default();
-        if count >= self.most.load(Ordering::Relaxed) {
+        if count >= most {
             return None;
         }
         counts.insert(owner.clone(), count + 1);
@@ -273,9 +258,10 @@ impl Drop for SubscriptionPermit {
 mod tests {
     use super::*;
 
-    fn subjects(most: usize) -> Subjects {
-        let is_replacing = true.into();
-        Subjects { most: most.into(), is_replacing, hasher: RandomState::new(), places: Mutex::default() }
+    fn subjects(most: usize) -> (Subjects, Limits) {
+        let subject_overflow = SubjectOverflow::Replace;
+        let limits = Limits { subscriptions_per_subject: most, subject_overflow, ..Limits::default() };
+        (Subjects { hasher: RandomState::new(), places: Mutex::default() }, limits)
     }
 
     fn alice() -> Subject {
@@ -288,16 +274,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_that_does_not_read_is_replaced_else_the_oldest_of_the_stream() {
-        let subjects = subjects(3);
-        let [a, b, c] = ["/a", "/b", "/a"].map(|path| subjects.take(&alice(), &stream(path)).unwrap());
+        let (subjects, limits) = subjects(3);
+        let [a, b, c] = ["/a", "/b", "/a"].map(|path| subjects.take(&alice(), &stream(path), &limits).unwrap());
         b.waits_for_client(true);
 
-        assert!(subjects.take(&alice(), &stream("/a")).is_some());
+        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_some());
         assert!([&a, &c].iter().all(|place| !place.replaced().is_cancelled()) && b.replaced().is_cancelled());
-        assert!(subjects.take(&alice(), &stream("/a")).is_none(), "one a second");
+        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_none(), "one a second");
         tokio::time::advance(REPLACE_EVERY).await;
-        assert!(subjects.take(&alice(), &stream("/b")).is_none(), "healthy ones of another stream");
-        assert!(subjects.take(&alice(), &stream("/a")).is_some());
+        assert!(subjects.take(&alice(), &stream("/b"), &limits).is_none(), "healthy ones of another stream");
+        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_some());
         assert!(a.replaced().is_cancelled() && !c.replaced().is_cancelled());
         subjects.give_back(&alice(), &a);
         assert_eq!(subjects.places.lock()[&alice()].open.len(), 3);
@@ -305,15 +291,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn two_devices_do_not_replace_each_other_in_turn() {
-        let subjects = subjects(1);
-        let one = subjects.take(&alice(), &stream("/a")).unwrap();
-        let other = subjects.take(&alice(), &stream("/a")).unwrap();
+        let (subjects, limits) = subjects(1);
+        let one = subjects.take(&alice(), &stream("/a"), &limits).unwrap();
+        let other = subjects.take(&alice(), &stream("/a"), &limits).unwrap();
         assert!(one.replaced().is_cancelled());
 
         tokio::time::advance(KEPT / 2).await;
-        assert!(subjects.take(&alice(), &stream("/a")).is_none());
+        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_none());
         other.waits_for_client(true);
-        let one = subjects.take(&alice(), &stream("/a")).unwrap();
+        let one = subjects.take(&alice(), &stream("/a"), &limits).unwrap();
         assert!(other.replaced().is_cancelled());
         subjects.give_back(&alice(), &other);
         subjects.give_back(&alice(), &one);

@@ -82,7 +82,7 @@ async fn establish(
         return sniffed.inspect_err(|_| metrics.refused("header_timeout")).ok()?.ok();
     };
     let handshake = timeout(limits.handshake_timeout, async {
-        around.accept_limits.handshakes.turn(|| metrics.waits("handshakes_per_second")).await;
+        around.accept_limits.acquire_handshake(|| metrics.waits("handshakes_per_second")).await;
         tls.accept(tcp).await
     });
     let (result, stream) = match handshake.await {

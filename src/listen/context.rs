@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use super::accept::{AcceptLimits, Handover};
 use super::proxy::TrustedProxies;
 use super::tls::{HandshakeLog, Tls};
-use crate::limits::Limits;
+use crate::limits::SharedLimits;
 use crate::runtime::tasks::{Draining, Tasks};
 use crate::runtime::workers::Workers;
 use crate::telemetry::ListenerMetrics;
@@ -18,7 +16,7 @@ pub struct ListenerContext {
     /// How many connections come in, and how fast, all listeners together.
     pub accept_limits: AcceptLimits,
     /// The gateway's limits. A connection keeps those that it was accepted with.
-    pub limits: Arc<ArcSwap<Limits>>,
+    pub limits: SharedLimits,
     /// Where connections run.
     pub workers: Workers,
     /// Starts their tasks.

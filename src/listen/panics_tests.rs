@@ -113,10 +113,10 @@ impl House {
             tls: None,
         };
         let (workers, _) = Workers::start(1).expect("a thread");
-        let limits = Limits::default();
+        let limits = Arc::new(ArcSwap::from_pointee(Limits::default()));
         let around = ListenerContext {
-            accept_limits: AcceptLimits::new(&limits),
-            limits: Arc::new(ArcSwap::from_pointee(limits)),
+            accept_limits: AcceptLimits::new(limits.clone()),
+            limits,
             workers: workers.clone(),
             tasks,
             leaving: accepting.draining(),

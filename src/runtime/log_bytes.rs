@@ -25,7 +25,7 @@ impl Default for LogBytes {
 
 impl LogBytes {
     /// At most so many from now on.
-    pub fn limit(&self, most: u64) {
+    pub fn set_limit(&self, most: u64) {
         self.most.store(most, Ordering::Relaxed);
     }
 

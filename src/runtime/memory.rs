@@ -30,15 +30,15 @@ impl Watermark {
     /// logged.
     pub fn new(bound: Memory, logs: Arc<LogBytes>) -> Self {
         let limit = bytes(bound);
-        logs.limit(limit);
+        logs.set_limit(limit);
         Self { limit: limit.into(), is_above: AtomicBool::new(false), logs, reliefs: AtomicU64::new(0) }
     }
 
     /// Another bound from the next look on.
-    pub fn limit(&self, bound: Memory) {
+    pub fn set_limit(&self, bound: Memory) {
         let limit = bytes(bound);
         self.limit.store(limit, Ordering::Relaxed);
-        self.logs.limit(limit);
+        self.logs.set_limit(limit);
     }
 
     /// Most resident bytes; `None` where nothing bounds them.

@@ -56,7 +56,7 @@ impl Streams {
     }
 
     /// Room for so many from now on; what is open stays.
-    pub fn limit(&self, most: usize) {
+    pub fn set_max_streams(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 

@@ -39,7 +39,7 @@ async fn settled(reader: &Subscription, events: usize) {
 #[tokio::test(start_paused = true)]
 async fn logs_that_nobody_reads_give_way_first() {
     let house = House::new(Policy::default());
-    house.streams.log_bytes().limit(1000 * KIB);
+    house.streams.log_bytes().set_limit(1000 * KIB);
     let (_one, unread) = filled(&house, "/unread", 40).await;
     let stream = unread.stream().clone();
     drop(unread);
@@ -56,7 +56,7 @@ async fn logs_that_nobody_reads_give_way_first() {
 #[tokio::test(start_paused = true)]
 async fn of_logs_that_are_read_the_older_halves_go_and_the_sum_stays_below_its_bound() {
     let house = House::new(Policy::default());
-    house.streams.log_bytes().limit(1000 * KIB);
+    house.streams.log_bytes().set_limit(1000 * KIB);
     let mut open = Vec::new();
     for number in 0..9 {
         open.push(filled(&house, &format!("/{number}"), 40).await);

@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+
+use crate::limits::SharedLimits;
 
 /// Connections beyond its limit that an address may have, to be told so; the next ones are closed at once. Without a
 /// bound one address could take everyone's room with connections that are only there to be refused.
@@ -19,8 +20,7 @@ pub struct Admission(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    most: AtomicUsize,
-    most_per_ip: AtomicUsize,
+    limits: SharedLimits,
     /// Touched twice for each connection.
     counts: Mutex<Counts>,
 }
@@ -41,15 +41,9 @@ pub struct Admitted {
 }
 
 impl Admission {
-    /// Room for `most` connections, `most_per_ip` from one address.
-    pub fn new(most: usize, most_per_ip: usize) -> Self {
-        Self(Arc::new(Inner { most: most.into(), most_per_ip: most_per_ip.into(), counts: Mutex::default() }))
-    }
-
-    /// Other limits for those who come from now on.
-    pub fn limit(&self, most: usize, most_per_ip: usize) {
-        self.0.most.store(most, Ordering::Relaxed);
-        self.0.most_per_ip.store(most_per_ip, Ordering::Relaxed);
+    /// Counts against `connections` and `connections_per_ip` of the limits in force.
+    pub fn new(limits: SharedLimits) -> Self {
+        Self(Arc::new(Inner { limits, counts: Mutex::default() }))
     }
 
     /// Lets a connection in, if there is room. A few over their address's limit are let in to be told so; without
@@ -59,7 +53,10 @@ impl Admission {
     /// The limit that is reached, as a refusal names it.
     pub fn admit(&self, ip: IpAddr, is_limited: bool) -> Result<Admitted, &'static str> {
         let ip = network(ip);
-        let (most, most_per_ip) = (self.0.most.load(Ordering::Relaxed), self.0.most_per_ip.load(Ordering::Relaxed));
+        let (most, most_per_ip) = {
+            let limits = self.0.limits.load();
+            (limits.connections, limits.connections_per_ip)
+        };
         let mut counts = self.0.counts.lock();
         let here = counts.by_ip.get(&ip).copied().unwrap_or_default();
         let is_over_ip_limit = is_limited && here >= most_per_ip;
@@ -111,7 +108,15 @@ pub fn network(ip: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use arc_swap::ArcSwap;
+
     use super::*;
+    use crate::limits::Limits;
+
+    fn admission(connections: usize, connections_per_ip: usize) -> Admission {
+        let limits = Limits { connections, connections_per_ip, ..Limits::default() };
+        Admission::new(Arc::new(ArcSwap::from_pointee(limits)))
+    }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn leaving_makes_room() {
-        let admission = Admission::new(2, 2);
+        let admission = admission(2, 2);
         let first = admission.admit(ip("127.0.0.1"), true).expect("room");
         let _second = admission.admit(ip("127.0.0.1"), true).expect("room");
         assert!(admission.admit(ip("127.0.0.2"), true).is_err_and(|full| full == "connections"));
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn one_address_over_its_limit_is_let_in_to_be_told() {
-        let admission = Admission::new(10, 1);
+        let admission = admission(10, 1);
         let first = admission.admit(ip("2001:db8::1"), true).expect("room");
         let neighbour = admission.admit(ip("2001:db8::2"), true).expect("room");
         let stranger = admission.admit(ip("2001:db8:0:1::1"), true).expect("room");
@@ -143,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_client_behind_a_proxy_is_counted_for_itself() {
-        let admission = Admission::new(10, 1);
+        let admission = admission(10, 1);
         let through_proxy = |client: &str| {
             let admitted = admission.admit(ip("10.0.0.1"), false).expect("room");
             admitted.on_behalf_of(ip(client), true).expect("room")
@@ -162,7 +167,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_everyones_room() {
-        let admission = Admission::new(1000, 1);
+        let admission = admission(1000, 1);
         let all: Vec<_> = (0..1000).map_while(|_| admission.admit(ip("192.0.2.1"), true).ok()).collect();
 
         assert_eq!(all.len(), 1 + TOLD);

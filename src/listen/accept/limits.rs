@@ -1,38 +1,38 @@
-//! How many connections come in, and how fast: what all listeners share.
+//! The limits on accepting connections, shared by all listeners.
 //!
-//! Its limits can change while connections are open: those go on, and what comes after meets the new ones.
+//! Each decision reads the limits in force, so a reload applies to the next connection and leaves open ones alone.
 
 use std::sync::Arc;
 
 use super::admission::Admission;
 use super::rate_limiter::RateLimiter;
-use crate::limits::Limits;
+use crate::limits::SharedLimits;
 
-/// See the module. Cheap to clone.
+/// The bounds on the number of connections and on the rates of accepts and handshakes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AcceptLimits {
     /// Counts connections over all listeners.
     pub admission: Admission,
-    /// How fast connections are accepted.
-    pub accepts: Arc<RateLimiter>,
-    /// How fast TLS handshakes are begun.
-    pub handshakes: Arc<RateLimiter>,
+    limits: SharedLimits,
+    accepts: Arc<RateLimiter>,
+    handshakes: Arc<RateLimiter>,
 }
 
 impl AcceptLimits {
-    /// As wide as the limits say.
-    pub fn new(limits: &Limits) -> Self {
-        Self {
-            admission: Admission::new(limits.connections, limits.connections_per_ip),
-            accepts: Arc::new(RateLimiter::new(limits.accepts_per_second)),
-            handshakes: Arc::new(RateLimiter::new(limits.handshakes_per_second)),
-        }
+    /// Counts against the limits in force.
+    pub fn new(limits: SharedLimits) -> Self {
+        Self { admission: Admission::new(limits.clone()), limits, accepts: Arc::default(), handshakes: Arc::default() }
     }
 
-    /// Other limits from now on.
-    pub fn limit(&self, limits: &Limits) {
-        self.admission.limit(limits.connections, limits.connections_per_ip);
-        self.accepts.limit(limits.accepts_per_second);
-        self.handshakes.limit(limits.handshakes_per_second);
+    /// Waits until one more connection may be accepted. Calls `on_wait` first if there is a wait.
+    pub async fn acquire_accept(&self, on_wait: impl FnOnce()) {
+        let per_second = self.limits.load().accepts_per_second;
+        self.accepts.acquire(per_second, on_wait).await;
+    }
+
+    /// Waits until one more TLS handshake may begin. Calls `on_wait` first if there is a wait.
+    pub async fn acquire_handshake(&self, on_wait: impl FnOnce()) {
+        let per_second = self.limits.load().handshakes_per_second;
+        self.handshakes.acquire(per_second, on_wait).await;
     }
 }

@@ -81,7 +81,7 @@ impl Listener {
                 match accepted {
                     Ok((tcp, address)) => {
                         // What comes too fast waits in the kernel's queue.
-                        around.accept_limits.accepts.turn(|| around.metrics.waits("accepts_per_second")).await;
+                        around.accept_limits.acquire_accept(|| around.metrics.waits("accepts_per_second")).await;
                         trouble = None;
                         // Taken off this runtime: it is about to be registered with a worker's.
                         if let Ok(tcp) = tcp.into_std() {

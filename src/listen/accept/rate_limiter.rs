@@ -13,44 +13,30 @@ use tokio::time::{Instant, sleep_until};
 const BURST: Duration = Duration::from_millis(10);
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RateLimiter {
-    pace: Mutex<Pace>,
-}
-
-#[derive(Debug)]
-struct Pace {
-    interval: Duration,
-    burst: Duration,
-    /// When the next one would be due if all came evenly.
-    due: Instant,
+    /// When the next one would be due if all came evenly. `None` before the first.
+    due: Mutex<Option<Instant>>,
 }
 
 impl RateLimiter {
-    /// At most `per_second`, which is at least 1.
-    pub fn new(per_second: u32) -> Self {
-        let (interval, burst) = spacing(per_second);
-        Self { pace: Mutex::new(Pace { interval, burst, due: Instant::now() }) }
-    }
-
-    /// Another rate from now on; who waits already keeps its turn.
-    pub fn limit(&self, per_second: u32) {
-        let mut pace = self.pace.lock();
-        (pace.interval, pace.burst) = spacing(per_second);
-    }
-
-    /// Waits for its turn; calls `waits` first if there is a wait. A turn that is not waited for is given back: else a storm
-    /// of clients that give up would keep everyone waiting long after it has passed.
-    pub async fn turn(&self, waits: impl FnOnce()) {
+    /// Waits for the next slot at a rate of `per_second`, which is at least 1. Calls `on_wait` first if there is a wait. A
+    /// changed rate applies to the slots after those that are waited for already.
+    ///
+    /// Returns the slot when it is dropped while it waits. Otherwise a storm of clients that give up would keep all others
+    /// waiting long after it has passed.
+    pub async fn acquire(&self, per_second: u32, on_wait: impl FnOnce()) {
         let now = Instant::now();
-        let (early, interval) = {
-            let mut pace = self.pace.lock();
-            pace.due = pace.due.max(now) + pace.interval;
-            (pace.due.checked_sub(pace.burst), pace.interval)
+        let (interval, burst) = spacing(per_second);
+        let early = {
+            let mut due = self.due.lock();
+            let next = due.map_or(now, |due| due.max(now)) + interval;
+            *due = Some(next);
+            next.checked_sub(burst)
         };
         if let Some(early) = early.filter(|early| *early > now) {
             let reserved = Reserved(self, interval);
-            waits();
+            on_wait();
             sleep_until(early).await;
             // Taken: nothing to give back.
             std::mem::forget(reserved);
@@ -63,9 +49,9 @@ struct Reserved<'r>(&'r RateLimiter, Duration);
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        let mut pace = self.0.pace.lock();
-        if let Some(earlier) = pace.due.checked_sub(self.1) {
-            pace.due = earlier;
+        let mut due = self.0.due.lock();
+        if let Some(earlier) = due.and_then(|due| due.checked_sub(self.1)) {
+            *due = Some(earlier);
         }
     }
 }
@@ -83,12 +69,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_storm_passes_at_the_rate_after_a_burst() {
-        let rate = RateLimiter::new(1000);
+        let rate = RateLimiter::default();
         let start = Instant::now();
         let mut at_once = 0;
 
         for _ in 0..2010 {
-            rate.turn(|| ()).await;
+            rate.acquire(1000, || ()).await;
             at_once += usize::from(start.elapsed().is_zero());
         }
 
@@ -98,27 +84,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_waiting_keeps_nobody_waiting() {
-        let rate = RateLimiter::new(100);
+        let rate = RateLimiter::default();
         let patience = Duration::from_secs(1);
-        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.turn(|| ())));
+        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.acquire(100, || ())));
         let waited = futures_util::future::join_all(storm).await.into_iter().filter(Result::is_ok).count();
         assert!((95..=105).contains(&waited), "{waited}");
         let start = Instant::now();
 
-        rate.turn(|| ()).await;
+        rate.acquire(100, || ()).await;
 
         assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_changed_rate_is_that_of_what_comes_after() {
-        let rate = RateLimiter::new(1);
-        rate.turn(|| ()).await;
-        rate.limit(100);
+        let rate = RateLimiter::default();
+        rate.acquire(1, || ()).await;
         let start = Instant::now();
 
         for _ in 0..200 {
-            rate.turn(|| ()).await;
+            rate.acquire(100, || ()).await;
         }
 
         assert!((1800..=3100).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
@@ -126,12 +111,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_time_is_not_saved_up() {
-        let rate = RateLimiter::new(1000);
+        let rate = RateLimiter::default();
         tokio::time::advance(Duration::from_secs(60)).await;
         let start = Instant::now();
 
         for _ in 0..1010 {
-            rate.turn(|| ()).await;
+            rate.acquire(1000, || ()).await;
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(1));
