@@ -47,7 +47,30 @@ pub enum BuildError {
     Revocations(#[source] RevocationError),
 }
 
-/// What a configuration becomes, not yet in place.
+/// The parts that a configuration makes before any socket is bound. `check`, `explain` and a start make the same ones.
+pub struct Parts {
+    pub metrics: Arc<Metrics>,
+    pub trust: Arc<TrustStore>,
+    pub refresher: Refresher,
+    pub routes: Routes,
+}
+
+impl Parts {
+    /// Makes the parts and puts issuers and revocations in place. Starts no task.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(config: &Config) -> Result<Self, BuildError> {
+        crate::auth::install_provider();
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let trust = Arc::new(TrustStore::new(config.revocations.entries));
+        let refresher = Refresher::default();
+        let routes = prepare(config, &trust, &metrics)?.install(&trust, &refresher)?;
+        Ok(Self { metrics, trust, refresher, routes })
+    }
+}
+
+/// The issuers and routes of a configuration, not yet in place.
 pub struct Candidate {
     routes: Routes,
     issuers: Issuers,

@@ -1,17 +1,14 @@
 //! Why a token may read a path: the decision of the service, made without serving.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::build::{self, BuildError};
-use super::refresh::Refresher;
+use super::build::{BuildError, Parts};
 use super::run::Gateway;
-use crate::auth::{DecisionStep, Requested, TrustStore};
+use crate::auth::{DecisionStep, Requested};
 use crate::config::Config;
 use crate::http::{self, Query};
 use crate::route::path::CanonicalPath;
 use crate::route::pattern::Mismatch;
-use crate::telemetry::Metrics;
 
 /// A decision and how it came about.
 #[derive(Debug, Default)]
@@ -40,11 +37,7 @@ impl Gateway {
         now: SystemTime,
         patience: Duration,
     ) -> Result<Explanation, BuildError> {
-        crate::auth::install_provider();
-        let authority = Arc::new(TrustStore::new(config.revocations.entries));
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let refresher = Refresher::default();
-        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &refresher)?;
+        let Parts { routes, refresher, .. } = Parts::build(config)?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,

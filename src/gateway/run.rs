@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::admin_api::RevocationHandler;
-use super::build::{self, BuildError};
-use super::refresh::{self, Refresher};
+use super::build::{self, BuildError, Parts};
+use super::refresh;
 use super::sockets::{self, AdminSocket, BindError};
 use super::state::{GatewayState, Handle, Stage, publish_limits};
 use crate::admin::{Admin, Readiness};
-use crate::auth::{Tickets, TrustStore};
+use crate::auth::Tickets;
 use crate::config::{Config, DrainSettings};
 use crate::http::{self, App, StaticPage, SubscriptionLimits};
 use crate::limits::SharedLimits;
@@ -30,8 +30,8 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
 use crate::stream::{LogStore, Streams};
+use crate::telemetry::RouteMetrics;
 use crate::telemetry::logging::FilterHandle;
-use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
 
 /// A gateway with its sockets bound.
@@ -62,16 +62,12 @@ impl Gateway {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        crate::auth::install_provider();
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let Parts { metrics, trust, refresher, routes } = Parts::build(config)?;
         let panics = Panics::new({
             let metrics = metrics.clone();
             move |task| metrics.task_panicked(task)
         });
         let tasks = Tasks::new(panics.clone());
-        let authority = Arc::new(TrustStore::new(config.revocations.entries));
-        let refresher = Refresher::default();
-        let routes = build::prepare(config, &authority, &metrics)?.install(&authority, &refresher)?;
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
@@ -84,7 +80,7 @@ impl Gateway {
             memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone()),
-            authority,
+            authority: trust,
             tickets: Tickets::new(TICKETS),
             limits: limits.clone(),
             log_subject: config.log_subject,
@@ -119,10 +115,7 @@ impl Gateway {
     /// # Errors
     /// See [`BuildError`].
     pub fn check(config: &Config) -> Result<(), BuildError> {
-        crate::auth::install_provider();
-        let authority = Arc::new(TrustStore::new(config.revocations.entries));
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        build::prepare(config, &authority, &metrics)?.install(&authority, &Refresher::default()).map(drop)
+        Parts::build(config).map(drop)
     }
 
     /// Serves these pages beside the streams, to everyone.

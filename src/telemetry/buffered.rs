@@ -1,62 +1,48 @@
-//! Numbers that are counted here and copied to the recorder when it is rendered.
+//! Counters and gauges that count in an integer of their own and reach the recorder when metrics are rendered.
 //!
-//! An integer add is cheaper than going through a recorder's handle (half the time for a counter, and no
-//! compare-and-swap loop over a float for a gauge), and the number can be read back for the status page. What the
-//! recorder holds is as old as the last `publish`.
+//! An integer add takes half the time of a recorder's counter, and a gauge needs no compare-and-swap loop over a float.
+//! The status page can read the number back. The recorder holds the values of the last
+//! [`Registry::publish`](super::registry::Registry::publish).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use metrics::{Counter, Gauge};
-
 /// A number that only grows.
-pub(super) struct BufferedCounter {
-    value: AtomicU64,
-    counter: Counter,
-}
+pub(super) struct BufferedCounter(Arc<AtomicU64>);
 
 impl BufferedCounter {
-    pub(super) fn new(counter: Counter) -> Self {
-        Self { value: AtomicU64::new(0), counter }
+    /// Wraps a value that the registry publishes.
+    pub(super) fn new(value: Arc<AtomicU64>) -> Self {
+        Self(value)
     }
 
     pub(super) fn add(&self, by: u64) {
-        self.value.fetch_add(by, Relaxed);
+        self.0.fetch_add(by, Relaxed);
     }
 
     pub(super) fn value(&self) -> u64 {
-        self.value.load(Relaxed)
-    }
-
-    pub(super) fn publish(&self) {
-        self.counter.absolute(self.value());
+        self.0.load(Relaxed)
     }
 }
 
 /// A number that goes up and down.
-pub(super) struct BufferedGauge {
-    value: AtomicI64,
-    gauge: Gauge,
-}
+pub(super) struct BufferedGauge(Arc<AtomicI64>);
 
 impl BufferedGauge {
-    pub(super) fn new(gauge: Gauge) -> Self {
-        Self { value: AtomicI64::new(0), gauge }
+    /// Wraps a value that the registry publishes.
+    pub(super) fn new(value: Arc<AtomicI64>) -> Self {
+        Self(value)
     }
 
     pub(super) fn change(&self, by: i64) {
-        self.value.fetch_add(by, Relaxed);
+        self.0.fetch_add(by, Relaxed);
     }
 
     pub(super) fn set(&self, to: usize) {
-        self.value.store(i64::try_from(to).unwrap_or(i64::MAX), Relaxed);
+        self.0.store(i64::try_from(to).unwrap_or(i64::MAX), Relaxed);
     }
 
     pub(super) fn value(&self) -> i64 {
-        self.value.load(Relaxed)
-    }
-
-    pub(super) fn publish(&self) {
-        // Exact up to 2^53: no gauge of ours comes near.
-        self.gauge.set(self.value() as f64);
+        self.0.load(Relaxed)
     }
 }

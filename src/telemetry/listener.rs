@@ -33,7 +33,7 @@ impl ListenerMetrics {
     pub(super) fn new(registry: &Registry, name: &str, shared: &Arc<Accepted>) -> Self {
         let gauge = |protocol: Protocol| {
             let labels = vec![Label::new("listener", name.to_owned()), Label::new("protocol", protocol.as_str())];
-            BufferedGauge::new(registry.gauge(catalogue::CONNECTIONS, labels))
+            registry.buffered_gauge(catalogue::CONNECTIONS, labels)
         };
         Self { connections: Protocol::ALL.map(gauge), shared: shared.clone() }
     }
@@ -74,10 +74,6 @@ impl ListenerMetrics {
     pub fn waits(&self, limit: &'static str) {
         self.shared.waits.increment(limit);
     }
-
-    pub(super) fn publish(&self) {
-        self.connections.iter().for_each(BufferedGauge::publish);
-    }
 }
 
 impl Accepted {
@@ -87,11 +83,7 @@ impl Accepted {
         handshakes.prepare(&["ok"]);
         let waits = Family::new(registry, catalogue::RATE_WAITS, Vec::new(), "limit");
         waits.prepare(&["accepts_per_second", "handshakes_per_second", "open_files"]);
-        let connections = BufferedCounter::new(registry.counter(catalogue::CONNECTIONS_TOTAL, Vec::new()));
+        let connections = registry.buffered_counter(catalogue::CONNECTIONS_TOTAL, Vec::new());
         Self { connections, handshakes, waits, unrouted }
-    }
-
-    pub(super) fn publish(&self) {
-        self.connections.publish();
     }
 }

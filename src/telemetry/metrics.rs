@@ -141,9 +141,7 @@ impl Metrics {
     ///
     /// Takes milliseconds per thousand series and reads `/proc`: call it off the runtime's workers.
     pub fn render(&self) -> String {
-        self.routes.lock().values().for_each(|route| route.publish());
-        self.listeners.lock().values().for_each(|listener| listener.publish());
-        self.accepted.publish();
+        self.registry.publish();
 
         // The exporter gives metrics in random order; a blank line stands between them.
         let rendered = self.handle.render();

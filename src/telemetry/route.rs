@@ -1,7 +1,7 @@
 //! What is counted per route: its requests, its subscribers, its streams.
 //!
 //! Every method may be called from any thread. Those of events are a few atomic operations and hold no lock, but all
-//! cores do them in the same place; those of requests may take a read lock. A route that never carried a stream (`-`, for what matched none) shows no stream metrics.
+//! cores do them in the same place; those of requests may take a read lock. A route that never metrics a stream (`-`, for what matched none) shows no stream metrics.
 //! Does not know streams or keys: many streams of one route are one set of numbers.
 
 use std::sync::OnceLock;
@@ -16,11 +16,11 @@ use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
 use super::registry::Registry;
 
 /// Refusals that alerts watch for. They exist at zero, so that an increase over them sees the first one.
-const FULL: [&str; 6] =
+const CAPACITY: [&str; 6] =
     ["subscribers", "streams", "memory", "tickets", "subscriptions_per_subject", "connections_per_ip"];
 
 /// The same, of connections.
-const AT_THE_DOOR: [&str; 2] = ["connections", "connections_per_ip"];
+const PRE_REQUEST: [&str; 2] = ["connections", "connections_per_ip"];
 
 /// The numbers of one route.
 pub struct RouteMetrics {
@@ -29,7 +29,7 @@ pub struct RouteMetrics {
     requests: Family<u16>,
     rejections: Family<&'static str>,
     auth_failures: Family<&'static str>,
-    carried: OnceLock<StreamMetrics>,
+    stream_metrics: OnceLock<StreamMetrics>,
 }
 
 /// Sums of a route for the status page, each since the start of the process unless it says otherwise.
@@ -87,13 +87,13 @@ impl RouteMetrics {
             requests: Family::new(registry, catalogue::REQUESTS, labels(), "status"),
             rejections: Family::new(registry, catalogue::REJECTIONS, labels(), "reason"),
             auth_failures: Family::new(registry, catalogue::AUTH_FAILURES, labels(), "reason"),
-            carried: OnceLock::new(),
+            stream_metrics: OnceLock::new(),
         };
         if name == Self::NONE {
-            metrics.rejections.prepare(&AT_THE_DOOR);
+            metrics.rejections.prepare(&PRE_REQUEST);
         } else {
-            metrics.rejections.prepare(&FULL);
-            metrics.carried();
+            metrics.rejections.prepare(&CAPACITY);
+            metrics.stream_metrics();
         }
         metrics
     }
@@ -105,42 +105,42 @@ impl RouteMetrics {
 
     /// A subscription began. Balanced by one [`Self::ended`] with the same protocol.
     pub fn subscribed(&self, protocol: Protocol) {
-        self.carried().subscribers[protocol as usize].change(1);
+        self.stream_metrics().subscribers[protocol as usize].change(1);
     }
 
     /// A subscription's verdict is known, or it ended before. Once for each.
     pub fn settled(&self, verdict: VerdictLabel) {
-        self.carried().subscriptions[verdict as usize].add(1);
+        self.stream_metrics().subscriptions[verdict as usize].add(1);
     }
 
     /// A subscription ended.
     pub fn ended(&self, protocol: Protocol, end: EndReason) {
-        let carried = self.carried();
-        carried.subscribers[protocol as usize].change(-1);
-        carried.ended[end as usize].add(1);
+        let metrics = self.stream_metrics();
+        metrics.subscribers[protocol as usize].change(-1);
+        metrics.ended[end as usize].add(1);
     }
 
     /// Events, `bytes` long together, were handed to one client's transport. Call it once per write.
     pub fn delivered(&self, events: u64, bytes: u64) {
-        let carried = self.carried();
-        carried.events_delivered.add(events);
-        carried.bytes_sent.add(bytes);
+        let metrics = self.stream_metrics();
+        metrics.events_delivered.add(events);
+        metrics.bytes_sent.add(bytes);
     }
 
     /// Bytes that are no event (preludes, heartbeats) were handed to a client's transport.
     pub fn sent(&self, bytes: u64) {
-        self.carried().bytes_sent.add(bytes);
+        self.stream_metrics().bytes_sent.add(bytes);
     }
 
     /// The time since parsing of the oldest event of one write. Call it once per write or sample: about 70 ns and,
     /// until the next upkeep, 16 bytes.
     pub fn delivery(&self, latency: Duration) {
-        self.carried().delivery.record(latency);
+        self.stream_metrics().delivery.record(latency);
     }
 
     /// How many events behind the newest a subscriber is. Sample it: same cost as [`Self::delivery`].
     pub fn lag(&self, events: u64) {
-        self.carried().lag.record(events as f64);
+        self.stream_metrics().lag.record(events as f64);
     }
 
     /// A request was answered with this status; one that is no HTTP status (100 to 599) counts as 0.
@@ -160,78 +160,71 @@ impl RouteMetrics {
 
     /// A break of continuity was told to a client: `evicted`, `unknown`, `restarted`, `lagged`, `upstream` or `too_large`.
     pub fn gap(&self, reason: &'static str) {
-        self.carried().gaps.increment(reason);
+        self.stream_metrics().gaps.increment(reason);
     }
 
     /// The upstream ended its response without a new id.
     pub fn fruitless_end(&self) {
-        self.carried().fruitless_ends.add(1);
+        self.stream_metrics().fruitless_ends.add(1);
     }
 
     /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
     pub fn read_through(&self, result: &'static str) {
-        self.carried().read_throughs.increment(result);
+        self.stream_metrics().read_throughs.increment(result);
     }
 
     /// An attempt to open the upstream: `ok`, or the kind of error.
     pub fn upstream_connect(&self, result: &'static str) {
-        self.carried().upstream_connects.increment(result);
+        self.stream_metrics().upstream_connects.increment(result);
     }
 
     /// Body bytes and the events that they completed came from upstream.
     pub fn upstream_received(&self, events: u64, bytes: u64) {
-        let carried = self.carried();
-        carried.upstream_events.add(events);
-        carried.upstream_bytes.add(bytes);
+        let metrics = self.stream_metrics();
+        metrics.upstream_events.add(events);
+        metrics.upstream_bytes.add(bytes);
     }
 
     /// How many streams are in each state now, in the order of [`StreamState`].
     pub fn streams(&self, by_state: [usize; StreamState::ALL.len()]) {
-        let carried = self.carried();
-        for (level, count) in carried.streams.iter().zip(by_state) {
-            level.set(count);
+        let metrics = self.stream_metrics();
+        for (gauge, count) in metrics.streams.iter().zip(by_state) {
+            gauge.set(count);
         }
     }
 
     /// What the route's event logs hold now, all streams together.
     pub fn event_logs(&self, events: usize, bytes: usize) {
-        let carried = self.carried();
-        carried.event_log_events.set(events);
-        carried.event_log_bytes.set(bytes);
+        let metrics = self.stream_metrics();
+        metrics.event_log_events.set(events);
+        metrics.event_log_bytes.set(bytes);
     }
 
-    /// The sums of this moment; zeros where the route never carried a stream.
+    /// The sums of this moment; zeros where the route never metrics a stream.
     pub fn totals(&self) -> RouteTotals {
-        let carried = self.carried.get();
-        let count = |tally: fn(&StreamMetrics) -> u64| carried.map_or(0, tally);
-        let level = |level: fn(&StreamMetrics) -> i64| carried.map_or(0, level);
+        let metrics = self.stream_metrics.get();
+        let count = |read: fn(&StreamMetrics) -> u64| metrics.map_or(0, read);
+        let level = |read: fn(&StreamMetrics) -> i64| metrics.map_or(0, read);
         RouteTotals {
             route: self.name.clone(),
-            subscribers: level(|carried| carried.subscribers.iter().map(BufferedGauge::value).sum()),
-            streams: level(|carried| carried.streams.iter().map(BufferedGauge::value).sum()),
-            streams_waiting: level(|carried| {
+            subscribers: level(|metrics| metrics.subscribers.iter().map(BufferedGauge::value).sum()),
+            streams: level(|metrics| metrics.streams.iter().map(BufferedGauge::value).sum()),
+            streams_waiting: level(|metrics| {
                 [StreamState::Opening, StreamState::Retrying, StreamState::Stuck]
                     .iter()
-                    .map(|state| carried.streams[*state as usize].value())
+                    .map(|state| metrics.streams[*state as usize].value())
                     .sum()
             }),
-            upstream_events: count(|carried| carried.upstream_events.value()),
-            events_delivered: count(|carried| carried.events_delivered.value()),
-            bytes_sent: count(|carried| carried.bytes_sent.value()),
-            gaps: count(|carried| carried.gaps.total()),
+            upstream_events: count(|metrics| metrics.upstream_events.value()),
+            events_delivered: count(|metrics| metrics.events_delivered.value()),
+            bytes_sent: count(|metrics| metrics.bytes_sent.value()),
+            gaps: count(|metrics| metrics.gaps.total()),
             rejections: self.rejections.total(),
         }
     }
 
-    /// Brings the recorder up to date.
-    pub(super) fn publish(&self) {
-        if let Some(carried) = self.carried.get() {
-            carried.publish();
-        }
-    }
-
-    fn carried(&self) -> &StreamMetrics {
-        self.carried.get_or_init(|| StreamMetrics::new(&self.registry, &self.name))
+    fn stream_metrics(&self) -> &StreamMetrics {
+        self.stream_metrics.get_or_init(|| StreamMetrics::new(&self.registry, &self.name))
     }
 }
 
@@ -243,8 +236,8 @@ impl StreamMetrics {
             labels.push(Label::new(label, value));
             labels
         };
-        let tally = |name| BufferedCounter::new(registry.counter(name, labels()));
-        let level = |name| BufferedGauge::new(registry.gauge(name, labels()));
+        let counter = |name| registry.buffered_counter(name, labels());
+        let gauge = |name| registry.buffered_gauge(name, labels());
         let gaps = Family::new(registry, catalogue::GAPS, labels(), "reason");
         gaps.prepare(&GAP_REASONS);
         let upstream_connects = Family::new(registry, catalogue::UPSTREAM_CONNECTS, labels(), "result");
@@ -252,42 +245,26 @@ impl StreamMetrics {
         let read_throughs = Family::new(registry, catalogue::READ_THROUGHS, labels(), "result");
         read_throughs.prepare(&["ok"]);
         Self {
-            subscribers: Protocol::ALL.map(|protocol| {
-                BufferedGauge::new(registry.gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str())))
-            }),
-            subscriptions: VerdictLabel::ALL.map(|verdict| {
-                BufferedCounter::new(registry.counter(catalogue::SUBSCRIPTIONS, with("verdict", verdict.as_str())))
-            }),
-            ended: EndReason::ALL.map(|end| {
-                BufferedCounter::new(registry.counter(catalogue::SUBSCRIPTIONS_ENDED, with("reason", end.as_str())))
-            }),
+            subscribers: Protocol::ALL
+                .map(|protocol| registry.buffered_gauge(catalogue::SUBSCRIBERS, with("protocol", protocol.as_str()))),
+            subscriptions: VerdictLabel::ALL
+                .map(|verdict| registry.buffered_counter(catalogue::SUBSCRIPTIONS, with("verdict", verdict.as_str()))),
+            ended: EndReason::ALL
+                .map(|end| registry.buffered_counter(catalogue::SUBSCRIPTIONS_ENDED, with("reason", end.as_str()))),
             streams: StreamState::ALL
-                .map(|state| BufferedGauge::new(registry.gauge(catalogue::STREAMS, with("state", state.as_str())))),
-            fruitless_ends: tally(catalogue::FRUITLESS_ENDS),
-            upstream_events: tally(catalogue::UPSTREAM_EVENTS),
-            upstream_bytes: tally(catalogue::UPSTREAM_BYTES),
+                .map(|state| registry.buffered_gauge(catalogue::STREAMS, with("state", state.as_str()))),
+            fruitless_ends: counter(catalogue::FRUITLESS_ENDS),
+            upstream_events: counter(catalogue::UPSTREAM_EVENTS),
+            upstream_bytes: counter(catalogue::UPSTREAM_BYTES),
             upstream_connects,
-            events_delivered: tally(catalogue::EVENTS_DELIVERED),
-            bytes_sent: tally(catalogue::BYTES_SENT),
-            event_log_events: level(catalogue::EVENT_LOG_EVENTS),
-            event_log_bytes: level(catalogue::EVENT_LOG_BYTES),
+            events_delivered: counter(catalogue::EVENTS_DELIVERED),
+            bytes_sent: counter(catalogue::BYTES_SENT),
+            event_log_events: gauge(catalogue::EVENT_LOG_EVENTS),
+            event_log_bytes: gauge(catalogue::EVENT_LOG_BYTES),
             gaps,
             read_throughs,
             delivery: registry.histogram(catalogue::DELIVERY_SECONDS, labels()),
             lag: registry.histogram(catalogue::LAG_EVENTS, labels()),
         }
-    }
-
-    fn publish(&self) {
-        let tallies = [
-            &self.fruitless_ends,
-            &self.upstream_events,
-            &self.upstream_bytes,
-            &self.events_delivered,
-            &self.bytes_sent,
-        ];
-        tallies.into_iter().chain(&self.subscriptions).chain(&self.ended).for_each(BufferedCounter::publish);
-        let levels = [&self.event_log_events, &self.event_log_bytes];
-        levels.into_iter().chain(&self.subscribers).chain(&self.streams).for_each(BufferedGauge::publish);
     }
 }
