@@ -146,7 +146,7 @@ fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
         leeway: Duration::from_secs(5),
         typ: None,
     };
-    let issuer = Issuer::load(settings, authority.changes(), Arc::new(|_, _| {})).expect("an issuer");
+    let issuer = Issuer::load(settings, authority.change_signal(), Arc::new(|_, _| {})).expect("an issuer");
     authority.replace_issuers(Issuers::from([("main".to_owned(), Arc::new(issuer))]));
     let rules = RuleSettings {
         issuers: vec!["main".to_owned()],

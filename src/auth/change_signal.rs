@@ -14,12 +14,12 @@ impl Default for ChangeSignal {
 
 impl ChangeSignal {
     /// Something may have been taken back.
-    pub fn announce(&self) {
+    pub fn notify(&self) {
         self.0.send_modify(|number| *number += 1);
     }
 
     /// Tells of every later announcement; several may become one.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
 }

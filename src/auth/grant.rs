@@ -27,7 +27,7 @@ struct Inner {
     key: (KeyFingerprint, Algorithm),
     payload: Box<[u8]>,
     typ: Option<Box<str>>,
-    from: TokenSource,
+    source: TokenSource,
 }
 
 /// What a verified token says, and what vouches for it.
@@ -42,8 +42,8 @@ pub(super) struct Verified {
 
 impl Grant {
     /// The grant, and the claims as they are already read.
-    pub(super) fn new(verified: Verified, from: TokenSource) -> (Self, Claims) {
-        let text = |name| verified.claims.named(name).and_then(serde_json::Value::as_str);
+    pub(super) fn new(verified: Verified, source: TokenSource) -> (Self, Claims) {
+        let text = |name| verified.claims.get(name).and_then(serde_json::Value::as_str);
         let grant = Self(Arc::new(Inner {
             subject: text("sub").map(Arc::from),
             id: text("jti").map(Box::from),
@@ -52,7 +52,7 @@ impl Grant {
             key: verified.key,
             payload: verified.payload.into_boxed_slice(),
             typ: verified.typ.map(String::into_boxed_str),
-            from,
+            source,
         }));
         (grant, verified.claims)
     }
@@ -78,8 +78,8 @@ impl Grant {
     }
 
     /// Where the token stood in the request.
-    pub fn from(&self) -> &TokenSource {
-        &self.0.from
+    pub fn source(&self) -> &TokenSource {
+        &self.0.source
     }
 
     /// The `typ` of the token's header.
@@ -111,7 +111,7 @@ impl fmt::Debug for Grant {
         f.debug_struct("Grant")
             .field("issuer", &self.0.issuer)
             .field("expires_at", &self.0.expires_at)
-            .field("from", &self.0.from)
+            .field("source", &self.0.source)
             .finish_non_exhaustive()
     }
 }

@@ -151,25 +151,25 @@ fn elliptic(label: &str, der: &[u8]) -> Option<(EncodingKey, Algorithm)> {
 ///
 /// # Errors
 /// See [`MintError`].
-pub fn mint(key: &SigningKey, order: &TokenSpec, now: SystemTime) -> Result<String, MintError> {
+pub fn mint(key: &SigningKey, spec: &TokenSpec, now: SystemTime) -> Result<String, MintError> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let expires_at = now.checked_add(order.ttl.as_secs()).ok_or(MintError::Ttl)?;
+    let expires_at = now.checked_add(spec.ttl.as_secs()).ok_or(MintError::Ttl)?;
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|_| MintError::Random)?;
 
-    let mut header = json!({ "alg": key.algorithm, "typ": order.typ.as_deref().unwrap_or("JWT") });
-    if let Some(kid) = &order.kid {
+    let mut header = json!({ "alg": key.algorithm, "typ": spec.typ.as_deref().unwrap_or("JWT") });
+    if let Some(kid) = &spec.kid {
         header["kid"] = json!(kid);
     }
-    let mut claims = json!({ "iss": order.issuer, "iat": now, "exp": expires_at, "jti": URL_SAFE_NO_PAD.encode(id) });
-    claims["aud"] = match order.audience.as_slice() {
+    let mut claims = json!({ "iss": spec.issuer, "iat": now, "exp": expires_at, "jti": URL_SAFE_NO_PAD.encode(id) });
+    claims["aud"] = match spec.audience.as_slice() {
         [one] => json!(one),
         several => json!(several),
     };
-    if let Some(subject) = &order.subject {
+    if let Some(subject) = &spec.subject {
         claims["sub"] = json!(subject);
     }
-    for (name, value) in &order.claims {
+    for (name, value) in &spec.claims {
         claims[name] = value.clone();
     }
     key.sign(header.to_string().as_bytes(), claims.to_string().as_bytes())

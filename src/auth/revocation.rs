@@ -69,7 +69,7 @@ pub enum RevocationError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Posted {
+struct PostedEntry {
     claim: Option<String>,
     value: Option<Scalar>,
     jti: Option<String>,
@@ -90,15 +90,16 @@ enum Scalar {
 /// # Errors
 /// See [`RevocationError`].
 pub fn from_json(body: &[u8], now: SystemTime) -> Result<Revocation, RevocationError> {
-    let posted: Posted = serde_json::from_slice(body).map_err(|error| RevocationError::NotJson(error.to_string()))?;
+    let posted: PostedEntry =
+        serde_json::from_slice(body).map_err(|error| RevocationError::NotJson(error.to_string()))?;
     let until = match posted.ttl {
         None => None,
         Some(ttl) => Some(end(now, &ttl).ok_or(RevocationError::Ttl)?),
     };
-    one(posted.claim, posted.value.map(Scalar::into_text), posted.jti, posted.sub, until)
+    build(posted.claim, posted.value.map(Scalar::into_text), posted.jti, posted.sub, until)
 }
 
-fn one(
+fn build(
     claim: Option<String>,
     value: Option<String>,
     jti: Option<String>,

@@ -84,18 +84,18 @@ impl Revocations {
             Ok(id) => id,
             Err(_) => {
                 // What has ended makes room.
-                self.forget_ended(now);
+                self.remove_expired(now);
                 self.post(revocation)?
             }
         };
-        self.changes.announce();
+        self.changes.notify();
         Ok(id)
     }
 
     fn post(&self, revocation: Revocation) -> Result<RevocationId, RevocationError> {
         let id = RevocationId::of(&revocation.claim, &revocation.value);
         let mut table = self.table.write();
-        if table.len() >= self.capacity && !table.posted.holds(&id) {
+        if table.len() >= self.capacity && !table.posted.contains(&id) {
             return Err(RevocationError::Full { capacity: self.capacity });
         }
         table.posted.insert(revocation)
@@ -112,7 +112,7 @@ impl Revocations {
             (posted.is_some_and(|entry| entry.is_in_force(now)), table.filed.is_in_force(id, now))
         };
         if was_posted {
-            self.changes.announce();
+            self.changes.notify();
         }
         match (was_posted, is_filed) {
             (true, false) => Ok(()),
@@ -124,24 +124,24 @@ impl Revocations {
 
     /// The revocations in force after that id, or from the first one on. At most 1000.
     pub fn list(&self, after: Option<RevocationId>, now: SystemTime) -> RevocationPage {
-        self.page(after, page::MOST_ROWS, AT_ONCE, now)
+        self.page(after, page::MAX_ROWS, ENTRIES_PER_LOCK, now)
     }
 
     /// A page of `most` rows, `at_once` entries under each lock: requests must not wait for an operator.
-    fn page(&self, after: Option<RevocationId>, most: usize, at_once: usize, now: SystemTime) -> RevocationPage {
+    fn page(&self, after: Option<RevocationId>, max_rows: usize, per_lock: usize, now: SystemTime) -> RevocationPage {
         let (mut rows, mut after): (Vec<RevocationRow>, _) = (Vec::new(), after);
         loop {
             let table = self.table.read();
             let mut seen = 0;
-            for pair in page::merged(&table.posted, &table.filed, after).take(at_once) {
+            for pair in page::merged(&table.posted, &table.filed, after).take(per_lock) {
                 (seen, after) = (seen + 1, Some(pair.0));
                 let Some(row) = page::row(pair, now) else { continue };
-                if rows.len() == most {
+                if rows.len() == max_rows {
                     return RevocationPage { next: rows.last().map(|row| row.id), rows };
                 }
                 rows.push(row);
             }
-            if seen < at_once {
+            if seen < per_lock {
                 return RevocationPage { rows, next: None };
             }
         }
@@ -153,7 +153,7 @@ impl Revocations {
     /// [`RevocationError::Full`], [`RevocationError::Claims`]; then what was there stays.
     pub fn replace_filed(&self, revocations: Vec<Revocation>, now: SystemTime) -> Result<(), RevocationError> {
         let filed = RevocationEntries::of(revocations, now)?;
-        self.forget_ended(now);
+        self.remove_expired(now);
         let earlier = {
             let mut table = self.table.write();
             if table.posted.len() + filed.len() > self.capacity {
@@ -161,7 +161,7 @@ impl Revocations {
             }
             std::mem::replace(&mut table.filed, filed)
         };
-        self.changes.announce();
+        self.changes.notify();
         // Without the lock: this takes a while for many.
         drop(earlier);
         Ok(())
@@ -176,7 +176,7 @@ impl Revocations {
     }
 
     /// Reads the file whenever it has become another, for ever. A file that is gone or broken changes nothing.
-    pub async fn follow(&self, path: &Path) {
+    pub async fn poll_file(&self, path: &Path) {
         let mut last: Option<FileStamp> = None;
         loop {
             let stamp = polled_file::stamp(path).await;
@@ -194,13 +194,13 @@ impl Revocations {
     }
 
     /// Forgets what has ended. Looks at every entry, a part of them under each lock: call it off the runtime's workers.
-    pub fn forget_ended(&self, now: SystemTime) {
+    pub fn remove_expired(&self, now: SystemTime) {
         let origins: [fn(&mut Table) -> &mut RevocationEntries; 2] =
             [|table| &mut table.posted, |table| &mut table.filed];
         for origin in origins {
             let mut after = None;
             loop {
-                after = origin(&mut self.table.write()).forget_ended(after, AT_ONCE, now);
+                after = origin(&mut self.table.write()).remove_expired(after, ENTRIES_PER_LOCK, now);
                 if after.is_none() {
                     break;
                 }
@@ -257,7 +257,7 @@ impl Table {
 }
 
 /// Entries that are looked at under one lock; some tens of microseconds.
-const AT_ONCE: usize = 1024;
+const ENTRIES_PER_LOCK: usize = 1024;
 
 #[cfg(test)]
 mod tests;

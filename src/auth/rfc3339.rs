@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toml::value::{Datetime, Offset};
 
 /// The instant that a date and a time with an offset name; a fraction of a second counts as a whole one.
-pub(super) fn instant(at: &Datetime) -> Option<SystemTime> {
+pub(super) fn to_system_time(at: &Datetime) -> Option<SystemTime> {
     let (date, time) = (at.date?, at.time?);
     let offset = match at.offset? {
         Offset::Z => 0,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn seconds(text: &str) -> Option<u64> {
-        let at = instant(&text.parse().expect("a date-time of TOML"))?;
+        let at = to_system_time(&text.parse().expect("a date-time of TOML"))?;
         Some(at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs())
     }
 

@@ -27,14 +27,14 @@ pub struct Ticket(String);
 /// The tickets that have not been redeemed yet.
 pub struct Tickets {
     /// Never held across an await.
-    waiting: Mutex<Waiting>,
+    pending: Mutex<PendingTickets>,
     capacity: usize,
 }
 
 #[derive(Default)]
-struct Waiting {
-    tickets: HashMap<Hash, Waiter>,
-    by_end: BTreeSet<(SystemTime, Hash)>,
+struct PendingTickets {
+    tickets: HashMap<Hash, PendingTicket>,
+    by_expiry: BTreeSet<(SystemTime, Hash)>,
     by_holder: HashMap<Holder, usize>,
 }
 
@@ -49,7 +49,7 @@ enum Holder {
     Token(Hash),
 }
 
-struct Waiter {
+struct PendingTicket {
     route: Box<str>,
     path: Box<str>,
     until: SystemTime,
@@ -86,7 +86,7 @@ impl fmt::Debug for Ticket {
 impl Tickets {
     /// Room for `capacity` tickets.
     pub fn new(capacity: usize) -> Self {
-        Self { waiting: Mutex::default(), capacity }
+        Self { pending: Mutex::default(), capacity }
     }
 
     /// Makes a ticket for `path` (canonical) on `route`, in the place of the token behind `grant`.
@@ -105,20 +105,20 @@ impl Tickets {
         getrandom::fill(&mut secret).map_err(|_| TicketError::Random)?;
         let ticket = Ticket(URL_SAFE_NO_PAD.encode(secret));
 
-        let mut waiting = self.waiting.lock();
-        waiting.forget_past(now);
-        if waiting.tickets.len() >= self.capacity {
+        let mut pending = self.pending.lock();
+        pending.remove_expired(now);
+        if pending.tickets.len() >= self.capacity {
             return Err(TicketError::Full);
         }
-        let count = waiting.by_holder.entry(holder(&grant)).or_default();
+        let count = pending.by_holder.entry(holder(&grant)).or_default();
         if *count >= MAX_PER_SUBJECT {
             return Err(TicketError::SubjectFull);
         }
         *count += 1;
         let until = now.checked_add(ttl).unwrap_or(now).min(grant.expires_at());
         let hash = hash(ticket.reveal().as_bytes());
-        waiting.by_end.insert((until, hash));
-        waiting.tickets.insert(hash, Waiter { route: route.into(), path: path.into(), until, grant });
+        pending.by_expiry.insert((until, hash));
+        pending.tickets.insert(hash, PendingTicket { route: route.into(), path: path.into(), until, grant });
         Ok(ticket)
     }
 
@@ -128,24 +128,24 @@ impl Tickets {
         ticket: &str,
         route: &str,
         path: &str,
-        authority: &TrustStore,
+        trust_store: &TrustStore,
         now: SystemTime,
     ) -> Option<Grant> {
         // 256 bits in base64url.
         if ticket.len() != 43 {
             return None;
         }
-        let entry = self.waiting.lock().remove(&hash(ticket.as_bytes()))?;
-        let is_good = *entry.route == *route
+        let entry = self.pending.lock().remove(&hash(ticket.as_bytes()))?;
+        let is_valid = *entry.route == *route
             && *entry.path == *path
             && now < entry.until
-            && authority.status(&entry.grant, now) == GrantStatus::Valid;
-        is_good.then_some(entry.grant)
+            && trust_store.status(&entry.grant, now) == GrantStatus::Valid;
+        is_valid.then_some(entry.grant)
     }
 
     /// How many wait, those that have ended but are not yet cleared included.
     pub fn len(&self) -> usize {
-        self.waiting.lock().tickets.len()
+        self.pending.lock().tickets.len()
     }
 
     /// Whether none waits.
@@ -154,10 +154,10 @@ impl Tickets {
     }
 }
 
-impl Waiting {
-    fn remove(&mut self, hash: &Hash) -> Option<Waiter> {
+impl PendingTickets {
+    fn remove(&mut self, hash: &Hash) -> Option<PendingTicket> {
         let entry = self.tickets.remove(hash)?;
-        self.by_end.remove(&(entry.until, *hash));
+        self.by_expiry.remove(&(entry.until, *hash));
         if let Entry::Occupied(mut count) = self.by_holder.entry(holder(&entry.grant)) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -167,8 +167,8 @@ impl Waiting {
         Some(entry)
     }
 
-    fn forget_past(&mut self, now: SystemTime) {
-        while let Some(&(until, hash)) = self.by_end.first()
+    fn remove_expired(&mut self, now: SystemTime) {
+        while let Some(&(until, hash)) = self.by_expiry.first()
             && until <= now
         {
             self.remove(&hash);

@@ -90,7 +90,7 @@ pub fn prepare(config: &Config, authority: &Arc<TrustStore>, metrics: &Arc<Metri
             earlier => {
                 let issuer = load(settings, authority, metrics)?;
                 if let Some(earlier) = earlier {
-                    issuer.adopt(earlier);
+                    issuer.inherit_keys(earlier);
                 }
                 Arc::new(issuer)
             }
@@ -120,7 +120,7 @@ pub fn prepare(config: &Config, authority: &Arc<TrustStore>, metrics: &Arc<Metri
 fn load(settings: &IssuerSettings, authority: &TrustStore, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
     let counted = metrics.clone();
     let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
-    Issuer::load(settings.clone(), authority.changes(), observer).map_err(|broken| {
+    Issuer::load(settings.clone(), authority.change_signal(), observer).map_err(|broken| {
         let (index, source) = broken.into_iter().next().expect("a refusal has a reason");
         BuildError::Issuer { issuer: settings.name.clone(), index, source }
     })

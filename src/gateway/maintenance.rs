@@ -29,7 +29,7 @@ pub(super) async fn run(parts: Arc<GatewayState>) {
                 parts.introspection().measure();
                 parts.refresher.report(&parts.readiness);
                 note_refusals(&parts);
-                parts.store.iter().for_each(|store| parts.readiness.note("store", store.trouble()));
+                parts.store.iter().for_each(|store| parts.readiness.note("store", store.problem()));
             }
             _ = expiry.tick() => {
                 app.streams.expire();
@@ -40,7 +40,7 @@ pub(super) async fn run(parts: Arc<GatewayState>) {
                 blocking(move || {
                     introspection.sample_lag();
                     metrics.upkeep();
-                    authority.revocations().forget_ended(SystemTime::now());
+                    authority.revocations().remove_expired(SystemTime::now());
                 })
                 .await;
             }

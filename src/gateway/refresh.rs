@@ -153,7 +153,7 @@ impl RefreshTarget {
     async fn keep(&self, authority: &TrustStore, tls: Arc<ClientConfig>) {
         match self {
             Self::Issuer(issuer) => issuer.run(tls).await,
-            Self::Revocations(file) => authority.revocations().follow(file).await,
+            Self::Revocations(file) => authority.revocations().poll_file(file).await,
         }
     }
 }

@@ -235,7 +235,7 @@ async fn leave(parts: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
     parts.readiness.drain();
     info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
     sleep(drain.notice).await;
-    parts.store.iter().for_each(Store::leave);
+    parts.store.iter().for_each(Store::drain);
     accepting.drain();
     accepting.wait(drain.deadline).await;
     let tasks = &parts.app.tasks;

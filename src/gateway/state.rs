@@ -85,7 +85,7 @@ impl Handle {
         app.routes.store(Arc::new(routes));
         build::renew_upstreams(app);
         // Only now can open responses ask the new routes whether they are still admitted.
-        app.authority.changes().announce();
+        app.authority.change_signal().notify();
         self.0.refresher.start(app);
         build::keep_found(app);
         if let Some(workers) = self.0.workers.get() {

@@ -180,27 +180,27 @@ impl fmt::Debug for StoreKey {
 impl Record {
     /// The record as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut sheet = RecordEncoder::default();
-        sheet.byte(RECORD_FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
-        sheet.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
-        sheet.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
-        let flags = if self.is_whole { WHOLE } else { 0 } | if self.is_exact { EXACT } else { 0 };
-        sheet.optional(self.retry).byte(flags).optional(self.complete_at);
-        sheet.number(self.touched).number(self.age).number(self.bytes);
-        sheet.finish()
+        let mut encoder = RecordEncoder::default();
+        encoder.byte(RECORD_FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
+        encoder.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
+        encoder.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
+        let flags = if self.is_whole { CLEAN } else { 0 } | if self.is_exact { EXACT } else { 0 };
+        encoder.optional(self.retry).byte(flags).optional(self.complete_at);
+        encoder.number(self.touched).number(self.age).number(self.bytes);
+        encoder.finish()
     }
 
     /// What [`Self::encode`] made. `None`: it is damaged, or of a format that is not known.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reading = RecordDecoder::of(bytes)?;
-        if reading.byte()? != RECORD_FORMAT {
+        let mut decoder = RecordDecoder::of(bytes)?;
+        if decoder.byte()? != RECORD_FORMAT {
             return None;
         }
-        let (number, seed) = (reading.number()?, [reading.number()?, reading.number()?]);
-        let epoch = reading.text()?.to_owned();
-        let (end, events) = (reading.number()?, reading.number()?);
-        let (id, source_id) = (reading.id()?, reading.id()?);
-        let (retry, flags) = (reading.optional()?, reading.byte()?);
+        let (number, seed) = (decoder.number()?, [decoder.number()?, decoder.number()?]);
+        let epoch = decoder.text()?.to_owned();
+        let (end, events) = (decoder.number()?, decoder.number()?);
+        let (id, source_id) = (decoder.id()?, decoder.id()?);
+        let (retry, flags) = (decoder.optional()?, decoder.byte()?);
         let record = Self {
             number,
             seed,
@@ -211,95 +211,95 @@ impl Record {
             source_id,
             is_exact: flags & EXACT != 0,
             retry,
-            is_whole: flags & WHOLE != 0,
-            complete_at: reading.optional()?,
-            touched: reading.number()?,
-            age: reading.number()?,
-            bytes: reading.number()?,
+            is_whole: flags & CLEAN != 0,
+            complete_at: decoder.optional()?,
+            touched: decoder.number()?,
+            age: decoder.number()?,
+            bytes: decoder.number()?,
         };
-        reading.is_at_end().then_some(record)
+        decoder.is_at_end().then_some(record)
     }
 
     /// Whether the time for which it is kept is over at this date.
-    pub fn is_over(&self, wall: u64) -> bool {
+    pub fn is_expired(&self, wall: u64) -> bool {
         let begun = self.complete_at.unwrap_or(self.touched);
         wall.saturating_sub(begun) > self.age
     }
 }
 
 const RECORD_FORMAT: u8 = 1;
-const WHOLE: u8 = 1;
+const CLEAN: u8 = 1;
 const EXACT: u8 = 2;
 
 /// A segment's entries as bytes. What stands before them is told as in [`LogSnapshot`].
 pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
-    let mut sheet = RecordEncoder::default();
-    sheet
+    let mut encoder = RecordEncoder::default();
+    encoder
         .byte(if piece.is_exact { EXACT_SEGMENT_FORMAT } else { SEGMENT_FORMAT })
         .number(piece.events_before)
         .number(piece.entries.len() as u64);
-    sheet.bytes(piece.id_before.as_str().as_bytes()).bytes(piece.source_id_before.as_str().as_bytes());
+    encoder.bytes(piece.id_before.as_str().as_bytes()).bytes(piece.source_id_before.as_str().as_bytes());
     let (mut id, mut source_id) = (&piece.id_before, &piece.source_id_before);
     for entry in &piece.entries {
         let (kind, has_own_id) = match entry.kind {
             EntryKind::Event { has_own_id, .. } => (EVENT, has_own_id),
             EntryKind::Aside => (0, false),
-            EntryKind::Gap(gap) => (of_gap(gap), false),
+            EntryKind::Gap(gap) => (gap_bits(gap), false),
         };
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         let same_id = flag(entry.id == *id, SAME_ID);
         let same_source_id = flag(entry.source_id == *source_id, SAME_SOURCE_ID);
         let equal_ids = flag(entry.source_id == entry.id, EQUAL_IDS);
         let flags = kind | flag(has_own_id, OWN_ID) | same_id | same_source_id | equal_ids;
-        sheet.byte(flags).number(now.date(entry.at));
+        encoder.byte(flags).number(now.date(entry.at));
         if let EntryKind::Event { fingerprint, topic, .. } = entry.kind {
-            sheet.number(fingerprint).number(topic);
+            encoder.number(fingerprint).number(topic);
         }
         if same_id == 0 {
-            sheet.bytes(entry.id.as_str().as_bytes());
+            encoder.bytes(entry.id.as_str().as_bytes());
         }
         if same_source_id == 0 && equal_ids == 0 {
-            sheet.bytes(entry.source_id.as_str().as_bytes());
+            encoder.bytes(entry.source_id.as_str().as_bytes());
         }
-        sheet.bytes(&entry.frame.body());
+        encoder.bytes(&entry.frame.body());
         (id, source_id) = (&entry.id, &entry.source_id);
     }
-    sheet.finish()
+    encoder.finish()
 }
 
 /// What [`encode_segment`] made. `None`: it is damaged, or of a format that is not known.
 pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
-    let mut reading = RecordDecoder::of(bytes)?;
-    let is_exact = match reading.byte()? {
+    let mut decoder = RecordDecoder::of(bytes)?;
+    let is_exact = match decoder.byte()? {
         SEGMENT_FORMAT => false,
         EXACT_SEGMENT_FORMAT => true,
         _ => return None,
     };
-    let events_before = reading.number()?;
-    let count = reading.number()?;
-    let (id_before, source_id_before) = (reading.id()?, reading.id()?);
+    let events_before = decoder.number()?;
+    let count = decoder.number()?;
+    let (id_before, source_id_before) = (decoder.id()?, decoder.id()?);
     let mut entries = Vec::new();
     let (mut id, mut source_id): (EventId, EventId) = (id_before.clone(), source_id_before.clone());
     for _ in 0..count {
-        let flags = reading.byte()?;
-        let at = now.instant(reading.number()?);
+        let flags = decoder.byte()?;
+        let at = now.instant(decoder.number()?);
         let kind = match flags & EVENT {
-            0 => to_gap(flags).map_or(EntryKind::Aside, EntryKind::Gap),
+            0 => gap_from_bits(flags).map_or(EntryKind::Aside, EntryKind::Gap),
             _ => {
-                let (fingerprint, topic) = (reading.number()?, reading.number()?);
+                let (fingerprint, topic) = (decoder.number()?, decoder.number()?);
                 EntryKind::Event { fingerprint, has_own_id: flags & OWN_ID != 0, topic }
             }
         };
         if flags & SAME_ID == 0 {
-            id = reading.id()?;
+            id = decoder.id()?;
         }
         if flags & SAME_SOURCE_ID == 0 {
-            source_id = if flags & EQUAL_IDS == 0 { reading.id()? } else { id.clone() };
+            source_id = if flags & EQUAL_IDS == 0 { decoder.id()? } else { id.clone() };
         }
-        let frame = Frame::of_lines(reading.bytes()?);
+        let frame = Frame::of_lines(decoder.bytes()?);
         entries.push(Entry { frame, id: id.clone(), source_id: source_id.clone(), kind, at });
     }
-    reading.is_at_end().then_some(LogSnapshot { entries, events_before, id_before, source_id_before, is_exact })
+    decoder.is_at_end().then_some(LogSnapshot { entries, events_before, id_before, source_id_before, is_exact })
 }
 
 const SEGMENT_FORMAT: u8 = 1;
@@ -314,7 +314,7 @@ const EQUAL_IDS: u8 = 16;
 /// nobody looked at them.
 const GAP: u8 = 32;
 
-fn of_gap(gap: Gap) -> u8 {
+fn gap_bits(gap: Gap) -> u8 {
     GAP * match gap {
         Gap::Upstream => 1,
         Gap::Lagged => 2,
@@ -325,10 +325,10 @@ fn of_gap(gap: Gap) -> u8 {
     }
 }
 
-fn to_gap(flags: u8) -> Option<Gap> {
+fn gap_from_bits(flags: u8) -> Option<Gap> {
     [Gap::Upstream, Gap::Lagged, Gap::Evicted, Gap::Unknown, Gap::Restarted, Gap::TooLarge]
         .into_iter()
-        .find(|gap| of_gap(*gap) == flags & !(GAP - 1))
+        .find(|gap| gap_bits(*gap) == flags & !(GAP - 1))
 }
 
 #[cfg(test)]

@@ -35,21 +35,21 @@ impl Db {
         let mut builder = Database::builder();
         // A page that was damaged makes later readers panic: better found now, for the price of reading the file once.
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let ledger = Self(builder.create_with_backend(FileBackend::new(file)?)?);
+        let db = Self(builder.create_with_backend(FileBackend::new(file)?)?);
         // So that the tables are there.
-        ledger.write(|_| Ok(()))?;
-        Ok(ledger)
+        db.write(|_| Ok(()))?;
+        Ok(db)
     }
 
     /// Shows every record.
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn records(&self, mut show: impl FnMut(StoreKey, Record)) -> Result<(), StoreFault> {
-        let reading = self.0.begin_read()?;
-        for row in reading.open_table(STREAMS)?.iter()? {
+    pub fn records(&self, mut visit: impl FnMut(StoreKey, Record)) -> Result<(), StoreFault> {
+        let decoder = self.0.begin_read()?;
+        for row in decoder.open_table(STREAMS)?.iter()? {
             let (key, bytes) = row?;
-            show(StoreKey(*key.value()), record(bytes.value())?);
+            visit(StoreKey(*key.value()), record(bytes.value())?);
         }
         Ok(())
     }
@@ -58,12 +58,15 @@ impl Db {
     ///
     /// # Errors
     /// See [`StoreFault`]; whether it was done is then not known.
-    pub fn write<T>(&self, act: impl FnOnce(&mut WriteTxn<'_>) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+    pub fn write<T>(
+        &self,
+        operation: impl FnOnce(&mut WriteTxn<'_>) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
         let transaction = self.0.begin_write()?;
         let outcome = {
-            let mut page =
+            let mut txn =
                 WriteTxn { streams: transaction.open_table(STREAMS)?, segments: transaction.open_table(SEGMENTS)? };
-            act(&mut page)?
+            operation(&mut txn)?
         };
         transaction.commit()?;
         Ok(outcome)
@@ -85,13 +88,13 @@ impl WriteTxn<'_> {
     /// Forgets a stream and its segments.
     pub fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), StoreFault> {
         self.streams.remove(&key.0)?;
-        self.segments.retain_in(every(number), |_, _| false)?;
+        self.segments.retain_in(segments_of(number), |_, _| false)?;
         Ok(())
     }
 
     /// Where each segment of a stream begins, and its bytes, the oldest first.
     pub fn segments(&self, number: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
-        let rows = self.segments.range(every(number))?;
+        let rows = self.segments.range(segments_of(number))?;
         rows.map(|row| row.map(|(key, bytes)| (key.value().1, bytes.value().to_vec())).map_err(StoreFault::from))
             .collect()
     }
@@ -109,7 +112,7 @@ impl WriteTxn<'_> {
     }
 }
 
-fn every(number: u64) -> std::ops::RangeInclusive<(u64, u64)> {
+fn segments_of(number: u64) -> std::ops::RangeInclusive<(u64, u64)> {
     (number, 0)..=(number, u64::MAX)
 }
 
@@ -127,28 +130,28 @@ const CACHE_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct OpenStore {
     /// The file.
-    pub ledger: Db,
+    pub db: Db,
     /// What is in it.
-    pub books: StoreIndex,
+    pub index: StoreIndex,
     folder: Folder,
 }
 
 /// What is in the file, in numbers.
 #[derive(Debug, Default)]
 pub struct StoreIndex {
-    streams: HashMap<StoreKey, Line>,
+    streams: HashMap<StoreKey, IndexEntry>,
     bytes: u64,
     last_number: u64,
 }
 
 /// One stored stream in the books.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct IndexEntry {
     number: u64,
     bytes: u64,
     touched: u64,
     /// From when on it need not be kept.
-    over: u64,
+    expires_at: u64,
 }
 
 impl OpenStore {
@@ -157,26 +160,26 @@ impl OpenStore {
     /// # Errors
     /// See [`StoreFault`]; never that it is corrupt, unless the new one is as well.
     pub fn open(settings: &Settings, panics: &Panics) -> Result<Self, StoreFault> {
-        let folder = Folder::take(&settings.path)?;
-        match Self::within(folder, panics) {
-            Ok(shelf) => Ok(shelf),
+        let folder = Folder::lock(&settings.path)?;
+        match Self::open_in(folder, panics) {
+            Ok(store) => Ok(store),
             Err((folder, StoreFault::Corrupt(what))) => {
-                set_aside(&folder, &what)?;
-                Self::within(folder, panics).map_err(|(_, fault)| fault)
+                quarantine(&folder, &what)?;
+                Self::open_in(folder, panics).map_err(|(_, fault)| fault)
             }
             Err((_, fault)) => Err(fault),
         }
     }
 
-    fn within(folder: Folder, panics: &Panics) -> Result<Self, (Folder, StoreFault)> {
-        let opened = guarded(panics, || {
-            let ledger = Db::open(folder.file()?)?;
-            let mut books = StoreIndex::default();
-            ledger.records(|key, record| books.note(key, &record))?;
-            Ok((ledger, books))
+    fn open_in(folder: Folder, panics: &Panics) -> Result<Self, (Folder, StoreFault)> {
+        let opened = catch_panics(panics, || {
+            let db = Db::open(folder.file()?)?;
+            let mut index = StoreIndex::default();
+            db.records(|key, record| index.insert(key, &record))?;
+            Ok((db, index))
         });
         match opened {
-            Ok((ledger, books)) => Ok(Self { ledger, books, folder }),
+            Ok((db, index)) => Ok(Self { db, index, folder }),
             Err(fault) => Err((folder, fault)),
         }
     }
@@ -185,18 +188,18 @@ impl OpenStore {
     ///
     /// # Errors
     /// What the system says.
-    pub fn condemn(self, what: &str, panics: &Panics) -> Result<PathBuf, StoreFault> {
-        let Self { ledger, folder, .. } = self;
-        let _ = guarded(panics, || {
-            drop(ledger);
+    pub fn quarantine(self, what: &str, panics: &Panics) -> Result<PathBuf, StoreFault> {
+        let Self { db, folder, .. } = self;
+        let _ = catch_panics(panics, || {
+            drop(db);
             Ok(())
         });
-        set_aside(&folder, what)
+        quarantine(&folder, what)
     }
 }
 
-fn set_aside(folder: &Folder, what: &str) -> Result<PathBuf, StoreFault> {
-    let kept = folder.set_aside()?;
+fn quarantine(folder: &Folder, what: &str) -> Result<PathBuf, StoreFault> {
+    let kept = folder.quarantine()?;
     error!(what, kept = %kept.display(), "store corrupt: what was stored is lost, the file is kept aside and another begun");
     Ok(kept)
 }
@@ -205,19 +208,19 @@ fn set_aside(folder: &Folder, what: &str) -> Result<PathBuf, StoreFault> {
 ///
 /// # Errors
 /// See [`StoreFault`].
-pub fn guarded<T>(panics: &Panics, act: impl FnOnce() -> Result<T, StoreFault>) -> Result<T, StoreFault> {
-    let outcome = panics.catch("store", &"using the file", act);
+pub fn catch_panics<T>(panics: &Panics, operation: impl FnOnce() -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+    let outcome = panics.catch("store", &"using the file", operation);
     outcome.unwrap_or_else(|| Err(StoreFault::Corrupt("its reader failed".to_owned())))
 }
 
 impl StoreIndex {
-    fn note(&mut self, key: StoreKey, record: &Record) {
+    fn insert(&mut self, key: StoreKey, record: &Record) {
         let bytes = record.bytes + STREAM_COST;
-        let over = record.complete_at.unwrap_or(record.touched).saturating_add(record.age);
-        let line = Line { number: record.number, bytes, touched: record.touched, over };
+        let expires_at = record.complete_at.unwrap_or(record.touched).saturating_add(record.age);
+        let entry = IndexEntry { number: record.number, bytes, touched: record.touched, expires_at };
         self.last_number = self.last_number.max(record.number);
         self.bytes += bytes;
-        if let Some(before) = self.streams.insert(key, line) {
+        if let Some(before) = self.streams.insert(key, entry) {
             self.bytes -= before.bytes;
         }
     }
@@ -226,16 +229,16 @@ impl StoreIndex {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn put(
+    pub fn put_record(
         &mut self,
-        page: &mut WriteTxn<'_>,
+        txn: &mut WriteTxn<'_>,
         key: &StoreKey,
         record: &Record,
         bytes: u64,
     ) -> Result<(), StoreFault> {
         let record = Record { bytes, ..record.clone() };
-        page.put_record(key, &record)?;
-        self.note(*key, &record);
+        txn.put_record(key, &record)?;
+        self.insert(*key, &record);
         Ok(())
     }
 
@@ -243,16 +246,16 @@ impl StoreIndex {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn forget(&mut self, page: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
-        if let Some(line) = self.streams.remove(key) {
-            self.bytes -= line.bytes;
-            page.remove(key, line.number)?;
+    pub fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
+        if let Some(entry) = self.streams.remove(key) {
+            self.bytes -= entry.bytes;
+            txn.remove(key, entry.number)?;
         }
         Ok(())
     }
 
     /// A number for a stream's segments.
-    pub fn number(&mut self) -> u64 {
+    pub fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
@@ -269,19 +272,19 @@ impl StoreIndex {
 
     /// Whether there are more streams than may be.
     pub fn has_too_many(&self) -> bool {
-        self.streams.len() > MOST_STREAMS
+        self.streams.len() > MAX_STREAMS
     }
 
     /// The streams whose time is over at this date, of those that are not `open`.
-    pub fn over(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
-        let over = self.streams.iter().filter(|(key, line)| line.over < wall && !is_open(key));
-        over.map(|(key, _)| *key).collect()
+    pub fn expired(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
+        let expires_at = self.streams.iter().filter(|(key, entry)| entry.expires_at < wall && !is_open(key));
+        expires_at.map(|(key, _)| *key).collect()
     }
 
     /// The streams that are not `open`, longest untouched first.
-    pub fn untouched(&self, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
+    pub fn closed_oldest_first(&self, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
         let mut closed: Vec<_> = self.streams.iter().filter(|(key, _)| !is_open(key)).collect();
-        closed.sort_unstable_by_key(|(_, line)| line.touched);
+        closed.sort_unstable_by_key(|(_, entry)| entry.touched);
         closed.into_iter().map(|(key, _)| *key).collect()
     }
 }
@@ -290,4 +293,4 @@ impl StoreIndex {
 const STREAM_COST: u64 = 512;
 
 /// Most streams in a store, so that its books stay below some 20 MB.
-const MOST_STREAMS: usize = 100_000;
+const MAX_STREAMS: usize = 100_000;

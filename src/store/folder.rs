@@ -45,7 +45,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`StoreFault::Locked`] while another process has it; else what the system says.
-    pub fn take(path: &Path) -> Result<Self, StoreFault> {
+    pub fn lock(path: &Path) -> Result<Self, StoreFault> {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
         let lock = open(&path.join("lock"))?;
         match lock.try_lock() {
@@ -67,13 +67,13 @@ impl Folder {
     ///
     /// # Errors
     /// What the system says.
-    pub fn set_aside(&self) -> io::Result<PathBuf> {
-        let aside = |index: usize| self.path.join(format!("events.corrupt-{index}.redb"));
-        for index in (1..KEPT_ASIDE).rev().filter(|&index| aside(index).exists()) {
-            std::fs::rename(aside(index), aside(index + 1))?;
+    pub fn quarantine(&self) -> io::Result<PathBuf> {
+        let quarantined = |index: usize| self.path.join(format!("events.corrupt-{index}.redb"));
+        for index in (1..MAX_QUARANTINED).rev().filter(|&index| quarantined(index).exists()) {
+            std::fs::rename(quarantined(index), quarantined(index + 1))?;
         }
-        std::fs::rename(self.path.join(FILE), aside(1))?;
-        Ok(aside(1))
+        std::fs::rename(self.path.join(FILE), quarantined(1))?;
+        Ok(quarantined(1))
     }
 }
 
@@ -86,7 +86,7 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
 /// Most damaged files that are kept.
-const KEPT_ASIDE: usize = 3;
+const MAX_QUARANTINED: usize = 3;
 
 /// Why the file cannot be used, or not now.
 #[derive(Debug, thiserror::Error)]

@@ -31,7 +31,7 @@ use tracing::warn;
 
 use self::codec::StoreKey;
 pub use self::folder::examine;
-use self::inbox::{Inbox, Opening, Stored};
+use self::inbox::{Inbox, OpenRequest, StreamHandle};
 use self::writer::StoreWriter;
 use crate::runtime::panics::Panics;
 use crate::runtime::workers;
@@ -75,13 +75,13 @@ impl Store {
     }
 
     /// What is wrong with it, in words for the operator. `None`: nothing.
-    pub fn trouble(&self) -> Option<String> {
-        self.inbox.trouble()
+    pub fn problem(&self) -> Option<String> {
+        self.inbox.problem()
     }
 
     /// The gateway begins to leave: all streams are about to be put away, however much that is.
-    pub fn leave(&self) {
-        self.inbox.leave();
+    pub fn drain(&self) {
+        self.inbox.drain();
     }
 
     /// Writes what is new and ends the thread; waits for it, so not to be called on a runtime.
@@ -96,59 +96,59 @@ impl Store {
 impl LogStore for Store {
     fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
         let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
-        let stored = Arc::new(Stored::new(key, Arc::downgrade(stream), stream.log().end()));
-        let (answer, past) = tokio::sync::oneshot::channel();
-        if !self.inbox.open(Opening { stored: stored.clone(), answer }) {
+        let handle = Arc::new(StreamHandle::new(key, Arc::downgrade(stream), stream.log().end()));
+        let (reply, past) = tokio::sync::oneshot::channel();
+        if !self.inbox.open(OpenRequest { handle: handle.clone(), reply }) {
             metrics.error("behind");
         }
-        Arc::new(Handle { inbox: self.inbox.clone(), metrics, stored, past: Mutex::new(Some(past)) })
+        Arc::new(PersisterHandle { inbox: self.inbox.clone(), metrics, handle, past: Mutex::new(Some(past)) })
     }
 }
 
 /// One stream's way to the writer.
-struct Handle {
+struct PersisterHandle {
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
-    stored: Arc<Stored>,
+    handle: Arc<StreamHandle>,
     past: Mutex<Option<tokio::sync::oneshot::Receiver<Option<StoredStream>>>>,
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Debug for PersisterHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handle({:?})", self.stored.key)
+        write!(f, "Handle({:?})", self.handle.key)
     }
 }
 
-impl LogPersister for Handle {
+impl LogPersister for PersisterHandle {
     fn past(&self) -> BoxFuture<'_, Option<StoredStream>> {
         let past = self.past.lock().take();
         Box::pin(async move {
-            let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {
-                warn!(stream = ?self.stored.key, "store slow: a stream begins anew without what is stored of it");
+            let Ok(reply) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {
+                warn!(stream = ?self.handle.key, "store slow: a stream begins anew without what is stored of it");
                 self.metrics.error("late");
                 return None;
             };
-            answer.ok()?
+            reply.ok()?
         })
     }
 
     fn changed(&self) {
-        self.inbox.changed(&self.stored);
+        self.inbox.changed(&self.handle);
     }
 
     fn claim(&self) {
-        if !self.inbox.claim(&self.stored) {
+        if !self.inbox.claim(&self.handle) {
             self.metrics.error("behind");
         }
     }
 
     fn close(&self) {
-        if let Some(stream) = self.stored.stream.upgrade() {
-            self.inbox.close(&self.stored, stream);
+        if let Some(stream) = self.handle.stream.upgrade() {
+            self.inbox.close(&self.handle, stream);
         }
     }
 
     fn kept_until(&self) -> Option<Offset> {
-        self.stored.is_owner().then(|| self.stored.until())
+        self.handle.is_owner().then(|| self.handle.until())
     }
 }

@@ -12,27 +12,27 @@ use super::codec::{decode_segment, encode_segment};
 use super::db::StoreIndex;
 use super::db::WriteTxn;
 use super::folder::StoreFault;
-use super::inbox::Stored;
+use super::inbox::StreamHandle;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// One open stream.
 #[derive(Debug)]
 pub struct StreamPersister {
     /// What both sides know.
-    pub stored: Arc<Stored>,
+    pub handle: Arc<StreamHandle>,
     /// Added to an offset in the log it makes the entry's number in the file. Wraps.
     shift: u64,
     /// Names the place in the file that is this stream's. `None`: it has none there yet.
     number: Option<u64>,
     /// What is in the file. `None`: to be looked up before the next write.
-    place: Option<Place>,
+    state: Option<FileState>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct FileState {
     record: Record,
     /// As it was found.
-    was_whole: bool,
+    was_clean: bool,
     next: Offset,
     segments: VecDeque<Segment>,
 }
@@ -47,45 +47,45 @@ struct Segment {
 
 impl StreamPersister {
     /// For a stream of whose past nothing is known yet.
-    pub fn new(stored: Arc<Stored>) -> Self {
-        Self { stored, shift: 0, number: None, place: None }
+    pub fn new(handle: Arc<StreamHandle>) -> Self {
+        Self { handle, shift: 0, number: None, state: None }
     }
 
     /// Believes nothing that it knew of the file.
-    pub fn forget_place(&mut self) {
-        self.place = None;
+    pub fn forget_state(&mut self) {
+        self.state = None;
     }
 
     /// Takes up what is stored under the stream's key, if it is still to be kept. From then on it is not whole.
     pub fn restore(
         &mut self,
-        page: &mut WriteTxn<'_>,
-        books: &mut StoreIndex,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
         now: Moment,
     ) -> Result<Option<StoredStream>, StoreFault> {
-        let key = self.stored.key;
-        let Some(mut record) = page.record(&key)? else { return Ok(None) };
-        if record.is_over(now.wall) {
-            books.forget(page, &key)?;
+        let key = self.handle.key;
+        let Some(mut record) = txn.record(&key)? else { return Ok(None) };
+        if record.is_expired(now.wall) {
+            index.remove(txn, &key)?;
             return Ok(None);
         }
-        let (past, segments) = read(page, &record, now)?;
-        let was_whole = record.is_whole;
+        let (past, segments) = read_segments(txn, &record, now)?;
+        let was_clean = record.is_whole;
         let kept = StoredStream {
             past,
             seed: record.seed,
             epoch: record.epoch.clone(),
             retry: record.retry.map(std::time::Duration::from_millis),
-            is_whole: was_whole,
+            is_whole: was_clean,
             complete_for: record.complete_at.map(|at| now.since(at)),
         };
         (record.is_whole, record.touched) = (false, now.wall);
         // The stream has published nothing yet: what is stored ends where its log begins.
-        let next = self.stored.until();
+        let next = self.handle.until();
         self.shift = record.end.wrapping_sub(next.0);
         self.number = Some(record.number);
-        books.put(page, &key, &record, bytes_of(&segments))?;
-        self.place = Some(Place { record, was_whole, next, segments });
+        index.put_record(txn, &key, &record, total_bytes(&segments))?;
+        self.state = Some(FileState { record, was_clean, next, segments });
         Ok(Some(kept))
     }
 
@@ -93,101 +93,106 @@ impl StreamPersister {
     /// more. The last write has no such bound, and leaves the stream whole.
     pub fn write(
         &mut self,
-        page: &mut WriteTxn<'_>,
-        books: &mut StoreIndex,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
         stream: &EventStream,
         is_last: bool,
-        room: &mut usize,
+        budget: &mut usize,
         now: Moment,
     ) -> Result<bool, StoreFault> {
-        self.stored.look();
-        let key = self.stored.key;
+        self.handle.clear_changed();
+        let key = self.handle.key;
         let progress = stream.progress();
         let (is_new, seed, epoch) = {
             let log = stream.log();
             let is_new = log.events_until(log.end()) == 0;
             (is_new, stream.fingerprints().seed(), stream.minter().epoch().to_owned())
         };
-        if self.place.as_ref().is_some_and(|place| place.record.seed != seed) {
+        if self.state.as_ref().is_some_and(|state| state.record.seed != seed) {
             if is_new {
-                return self.leave(page, books, is_last).map(|()| false);
+                return self.leave_unchanged(txn, index, is_last).map(|()| false);
             }
             // It did not wait for what is stored.
-            self.forget_place();
+            self.forget_state();
         }
-        if self.place.is_none() && is_new {
+        if self.state.is_none() && is_new {
             return Ok(false);
         }
-        if self.place.is_none() {
-            self.find_place(page, books, stream, now)?;
+        if self.state.is_none() {
+            self.locate(txn, index, stream, now)?;
         }
-        let place = self.place.as_mut().expect("it has just been found");
-        place.record.epoch = epoch;
+        let state = self.state.as_mut().expect("it has just been found");
+        state.record.epoch = epoch;
         let shift = self.shift;
-        let in_file = |offset: Offset| offset.0.wrapping_add(shift);
+        let file_offset = |offset: Offset| offset.0.wrapping_add(shift);
         let start = loop {
-            let (piece, start) = piece(stream, place.next);
-            let Some(Piece { past: piece, first, end, is_end_exact }) = piece else { break start };
-            let last = piece.entries.last().expect("a piece has entries");
-            (place.record.id, place.record.source_id) = (last.id.clone(), last.source_id.clone());
-            place.record.is_exact = is_end_exact;
-            place.record.events =
-                piece.events_before + piece.entries.iter().filter(|entry| entry.is_event()).count() as u64;
+            let (slice, start) = next_slice(stream, state.next);
+            let Some(LogSlice { past: slice, first, end, is_end_exact }) = slice else { break start };
+            let last = slice.entries.last().expect("a piece has entries");
+            (state.record.id, state.record.source_id) = (last.id.clone(), last.source_id.clone());
+            state.record.is_exact = is_end_exact;
+            state.record.events =
+                slice.events_before + slice.entries.iter().filter(|entry| entry.is_event()).count() as u64;
             let newest = now.date(last.at);
-            let bytes = encode_segment(&piece, now);
-            page.put_segment(place.record.number, in_file(first), &bytes)?;
+            let bytes = encode_segment(&slice, now);
+            txn.put_segment(state.record.number, file_offset(first), &bytes)?;
             let bytes = bytes.len() as u64;
-            place.segments.push_back(Segment { first: in_file(first), end: in_file(end), bytes, newest });
-            place.next = end;
-            place.record.end = in_file(end);
-            *room = room.saturating_sub(bytes as usize);
-            if *room == 0 && !is_last {
+            state.segments.push_back(Segment { first: file_offset(first), end: file_offset(end), bytes, newest });
+            state.next = end;
+            state.record.end = file_offset(end);
+            *budget = budget.saturating_sub(bytes as usize);
+            if *budget == 0 && !is_last {
                 break start;
             }
         };
-        while place.segments.front().is_some_and(|oldest| oldest.end <= in_file(start)) {
-            place.drop_oldest(page)?;
+        while state.segments.front().is_some_and(|oldest| oldest.end <= file_offset(start)) {
+            state.remove_oldest(txn)?;
         }
-        let has_more = place.next < stream.log().end();
+        let has_more = state.next < stream.log().end();
         let is_complete = progress.phase == Phase::Complete && !has_more;
-        place.record.complete_at = is_complete.then(|| place.record.complete_at.unwrap_or(now.wall));
-        place.record.retry = progress.retry.map(milliseconds);
-        place.record.is_whole = is_last && !has_more;
-        place.record.touched = now.wall;
-        place.record.age = milliseconds(stream.policy().retention.age);
-        self.stored.reached(place.next);
-        books.put(page, &key, &place.record, bytes_of(&place.segments))?;
+        state.record.complete_at = is_complete.then(|| state.record.complete_at.unwrap_or(now.wall));
+        state.record.retry = progress.retry.map(milliseconds);
+        state.record.is_whole = is_last && !has_more;
+        state.record.touched = now.wall;
+        state.record.age = milliseconds(stream.policy().retention.age);
+        self.handle.set_persisted_until(state.next);
+        index.put_record(txn, &key, &state.record, total_bytes(&state.segments))?;
         Ok(has_more)
     }
 
     /// For a stream that has not gone on with what is stored, and may never: that stays as it was found.
-    fn leave(&mut self, page: &mut WriteTxn<'_>, books: &mut StoreIndex, is_last: bool) -> Result<(), StoreFault> {
-        let Some(place) = self.place.as_mut().filter(|_| is_last) else { return Ok(()) };
-        place.record.is_whole = place.was_whole;
-        books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
+    fn leave_unchanged(
+        &mut self,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
+        is_last: bool,
+    ) -> Result<(), StoreFault> {
+        let Some(state) = self.state.as_mut().filter(|_| is_last) else { return Ok(()) };
+        state.record.is_whole = state.was_clean;
+        index.put_record(txn, &self.handle.key, &state.record, total_bytes(&state.segments))
     }
 
     /// Where the stream goes on in the file; a new place if what is there is of another life, or of another stream that
     /// has gone on with the same one.
-    fn find_place(
+    fn locate(
         &mut self,
-        page: &mut WriteTxn<'_>,
-        books: &mut StoreIndex,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
         stream: &EventStream,
         now: Moment,
     ) -> Result<(), StoreFault> {
-        let key = self.stored.key;
+        let key = self.handle.key;
         let seed = stream.fingerprints().seed();
         let is_own = |record: &Record| self.number == Some(record.number) && record.seed == seed;
-        if let Some(record) = page.record(&key)?.filter(is_own) {
-            let (_, segments) = read(page, &record, now)?;
+        if let Some(record) = txn.record(&key)?.filter(is_own) {
+            let (_, segments) = read_segments(txn, &record, now)?;
             let next = Offset(record.end.wrapping_sub(self.shift));
-            self.place = Some(Place { record, was_whole: false, next, segments });
+            self.state = Some(FileState { record, was_clean: false, next, segments });
             return Ok(());
         }
-        books.forget(page, &key)?;
+        index.remove(txn, &key)?;
         let next = stream.log().start();
-        let number = books.number();
+        let number = index.next_number();
         (self.shift, self.number) = (0, Some(number));
         let record = Record {
             number,
@@ -205,43 +210,43 @@ impl StreamPersister {
             age: 0,
             bytes: 0,
         };
-        self.place = Some(Place { record, was_whole: false, next, segments: VecDeque::new() });
+        self.state = Some(FileState { record, was_clean: false, next, segments: VecDeque::new() });
         Ok(())
     }
 
     /// Whether half of the time for which it is kept is over since it was written last.
     pub fn is_stale(&self, wall: u64) -> bool {
-        self.place.as_ref().is_some_and(|place| wall.saturating_sub(place.record.touched) > place.record.age / 2)
+        self.state.as_ref().is_some_and(|state| wall.saturating_sub(state.record.touched) > state.record.age / 2)
     }
 
     /// The date of the newest entry in the oldest segment.
     pub fn oldest(&self) -> Option<u64> {
-        Some(self.place.as_ref()?.segments.front()?.newest)
+        Some(self.state.as_ref()?.segments.front()?.newest)
     }
 
     /// Gives up the oldest segment.
-    pub fn give_up_oldest(&mut self, page: &mut WriteTxn<'_>, books: &mut StoreIndex) -> Result<(), StoreFault> {
-        let Some(place) = self.place.as_mut() else { return Ok(()) };
-        place.drop_oldest(page)?;
-        books.put(page, &self.stored.key, &place.record, bytes_of(&place.segments))
+    pub fn evict_oldest_segment(&mut self, txn: &mut WriteTxn<'_>, index: &mut StoreIndex) -> Result<(), StoreFault> {
+        let Some(state) = self.state.as_mut() else { return Ok(()) };
+        state.remove_oldest(txn)?;
+        index.put_record(txn, &self.handle.key, &state.record, total_bytes(&state.segments))
     }
 }
 
-impl Place {
-    fn drop_oldest(&mut self, page: &mut WriteTxn<'_>) -> Result<(), StoreFault> {
+impl FileState {
+    fn remove_oldest(&mut self, txn: &mut WriteTxn<'_>) -> Result<(), StoreFault> {
         match self.segments.pop_front() {
-            Some(oldest) => page.remove_segment(self.record.number, oldest.first),
+            Some(oldest) => txn.remove_segment(self.record.number, oldest.first),
             None => Ok(()),
         }
     }
 }
 
-fn bytes_of(segments: &VecDeque<Segment>) -> u64 {
+fn total_bytes(segments: &VecDeque<Segment>) -> u64 {
     segments.iter().map(|segment| segment.bytes + SEGMENT_COST).sum()
 }
 
 /// A part of the log, about as large as a segment.
-struct Piece {
+struct LogSlice {
     past: LogSnapshot,
     first: Offset,
     end: Offset,
@@ -250,7 +255,7 @@ struct Piece {
 }
 
 /// What follows in the log from a place on, or from the log's start if the place is gone, and where the log starts.
-fn piece(stream: &EventStream, next: Offset) -> (Option<Piece>, Offset) {
+fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) {
     let log = stream.log();
     let start = log.start();
     let first = next.max(start);
@@ -275,25 +280,29 @@ fn piece(stream: &EventStream, next: Offset) -> (Option<Piece>, Offset) {
         source_id_before: log.source_id_at(first).clone(),
         is_exact: log.is_exact_at(first),
     };
-    (Some(Piece { past, first, end, is_end_exact: log.is_exact_at(end) }), start)
+    (Some(LogSlice { past, first, end, is_end_exact: log.is_exact_at(end) }), start)
 }
 
 /// All that is stored of a stream, which must be one piece.
-fn read(page: &WriteTxn<'_>, record: &Record, now: Moment) -> Result<(LogSnapshot, VecDeque<Segment>), StoreFault> {
+fn read_segments(
+    txn: &WriteTxn<'_>,
+    record: &Record,
+    now: Moment,
+) -> Result<(LogSnapshot, VecDeque<Segment>), StoreFault> {
     let corrupt = |what: &str| StoreFault::Corrupt(what.to_owned());
     let mut segments = VecDeque::new();
     let mut whole: Option<LogSnapshot> = None;
-    for (first, bytes) in page.segments(record.number)? {
-        let piece = decode_segment(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
+    for (first, bytes) in txn.segments(record.number)? {
+        let slice = decode_segment(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
         if segments.back().is_some_and(|before: &Segment| before.end != first) {
             return Err(corrupt("a segment is missing"));
         }
-        let end = first + piece.entries.len() as u64;
-        let newest = piece.entries.last().map_or(record.touched, |entry| now.date(entry.at));
+        let end = first + slice.entries.len() as u64;
+        let newest = slice.entries.last().map_or(record.touched, |entry| now.date(entry.at));
         segments.push_back(Segment { first, end, bytes: bytes.len() as u64, newest });
         match &mut whole {
-            Some(whole) => whole.entries.extend(piece.entries),
-            None => whole = Some(piece),
+            Some(whole) => whole.entries.extend(slice.entries),
+            None => whole = Some(slice),
         }
     }
     let nothing = || LogSnapshot {

@@ -14,9 +14,9 @@ use tracing::{error, info, warn};
 use super::clock::Moment;
 use super::codec::StoreKey;
 use super::db::WriteTxn;
-use super::db::{OpenStore, StoreIndex, guarded};
+use super::db::{OpenStore, StoreIndex, catch_panics};
 use super::folder::StoreFault;
-use super::inbox::{Inbox, Opening, Request, Stored, Work};
+use super::inbox::{Inbox, OpenRequest, Request, StreamHandle, Work};
 use super::persister::StreamPersister;
 use super::{COMMIT_INTERVAL, Settings};
 use crate::runtime::panics::Panics;
@@ -30,14 +30,14 @@ pub struct StoreWriter {
     metrics: Arc<StoreMetrics>,
     panics: Panics,
     /// Whether the last work has come.
-    is_over: bool,
+    is_stopped: bool,
     /// The open file. `None`: it cannot be used, and is tried again.
-    shelf: Option<OpenStore>,
-    desk: Desk,
-    next_try: Instant,
-    retry: Duration,
+    store: Option<OpenStore>,
+    streams: OpenStreams,
+    next_open: Instant,
+    retry_delay: Duration,
     /// Whether a file that failed was opened again and has still to show that it takes what it lacks.
-    is_on_trial: bool,
+    is_on_probation: bool,
     next_upkeep: Instant,
     /// When changes may be written again.
     next_commit: Instant,
@@ -45,19 +45,19 @@ pub struct StoreWriter {
 
 /// The open streams.
 #[derive(Default)]
-struct Desk {
-    keepers: HashMap<StoreKey, StreamPersister>,
+struct OpenStreams {
+    persisters: HashMap<StoreKey, StreamPersister>,
     /// Streams that were not written to their end.
-    unfinished: Vec<Arc<Stored>>,
+    unfinished: Vec<Arc<StreamHandle>>,
     /// Whether the store was at its bound the last time.
     is_full: bool,
 }
 
 /// One transaction's worth of work.
-struct Round<'r> {
+struct CommitWork<'r> {
     requests: &'r mut VecDeque<Request>,
-    changed: &'r [Arc<Stored>],
-    most_bytes: u64,
+    changed: &'r [Arc<StreamHandle>],
+    max_bytes: u64,
     is_upkeep: bool,
     metrics: &'r StoreMetrics,
 }
@@ -68,22 +68,22 @@ type Answer = (tokio::sync::oneshot::Sender<Option<StoredStream>>, Option<Stored
 impl StoreWriter {
     /// A writer that has not begun.
     pub fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>, panics: Panics) -> Self {
-        inbox.say(Some("is being opened".to_owned()));
+        inbox.set_problem(Some("is being opened".to_owned()));
         let now = Instant::now();
-        let desk = Desk::default();
-        let (next_try, next_upkeep, next_commit) = (now, now, now);
-        let (shelf, retry, is_on_trial) = (None, FIRST_RETRY, false);
+        let streams = OpenStreams::default();
+        let (next_open, next_upkeep, next_commit) = (now, now, now);
+        let (store, retry_delay, is_on_probation) = (None, MIN_RETRY_DELAY, false);
         Self {
             settings,
             inbox,
             metrics,
             panics,
-            is_over: false,
-            shelf,
-            desk,
-            next_try,
-            retry,
-            is_on_trial,
+            is_stopped: false,
+            store,
+            streams,
+            next_open,
+            retry_delay,
+            is_on_probation,
             next_upkeep,
             next_commit,
         }
@@ -92,196 +92,197 @@ impl StoreWriter {
     /// Works until there is no more work to come.
     pub fn run(mut self) {
         let panics = self.panics.clone();
-        while !self.is_over {
-            if panics.catch("store", &"writing event logs", || self.turn()).is_none() {
-                self.next_try = Instant::now() + FIRST_RETRY;
+        while !self.is_stopped {
+            if panics.catch("store", &"writing event logs", || self.run_once()).is_none() {
+                self.next_open = Instant::now() + MIN_RETRY_DELAY;
                 // What is believed about the file may be half of the truth.
-                panics.catch("store", &"giving up the file", || self.give_up());
+                panics.catch("store", &"giving up the file", || self.abandon_file());
             }
         }
     }
 
-    fn turn(&mut self) {
-        if self.shelf.is_none() && Instant::now() >= self.next_try {
+    fn run_once(&mut self) {
+        if self.store.is_none() && Instant::now() >= self.next_open {
             self.open();
         }
-        let deadline = match self.shelf {
-            Some(_) if self.desk.unfinished.is_empty() => self.next_upkeep,
+        let deadline = match self.store {
+            Some(_) if self.streams.unfinished.is_empty() => self.next_upkeep,
             Some(_) => Instant::now(),
-            None => self.next_try,
+            None => self.next_open,
         };
-        let work = self.inbox.take(self.next_commit, deadline);
-        self.is_over = work.is_last;
-        self.serve(work);
+        let work = self.inbox.wait_for_work(self.next_commit, deadline);
+        self.is_stopped = work.is_last;
+        self.process(work);
     }
 
     /// The writer failed, and not the file.
-    fn give_up(&mut self) {
+    fn abandon_file(&mut self) {
         let fault = StoreFault::Unusable("its writer failed".to_owned());
-        match self.shelf {
-            Some(_) => self.lose(&fault),
-            None => self.failed(&fault),
+        match self.store {
+            Some(_) => self.close_failed(&fault),
+            None => self.mark_unusable(&fault),
         }
     }
 
     fn open(&mut self) {
         match OpenStore::open(&self.settings, &self.panics) {
-            Ok(shelf) => {
-                self.metrics.bytes(shelf.books.bytes());
+            Ok(store) => {
+                self.metrics.bytes(store.index.bytes());
                 // What the open streams lack.
-                self.desk.unfinished = self.desk.keepers.values().map(|keeper| keeper.stored.clone()).collect();
-                self.shelf = Some(shelf);
+                self.streams.unfinished =
+                    self.streams.persisters.values().map(|persister| persister.handle.clone()).collect();
+                self.store = Some(store);
                 // A full disk lets a file be opened, and refuses what is written then.
-                self.is_on_trial = !self.desk.unfinished.is_empty();
-                if !self.is_on_trial {
-                    self.recovered();
+                self.is_on_probation = !self.streams.unfinished.is_empty();
+                if !self.is_on_probation {
+                    self.mark_usable();
                 }
             }
-            Err(fault) => self.failed(&fault),
+            Err(fault) => self.mark_unusable(&fault),
         }
     }
 
-    fn recovered(&mut self) {
-        self.is_on_trial = false;
-        self.retry = FIRST_RETRY;
+    fn mark_usable(&mut self) {
+        self.is_on_probation = false;
+        self.retry_delay = MIN_RETRY_DELAY;
         self.metrics.usable(true);
-        let Some(shelf) = &self.shelf else { return };
-        let (streams, bytes) = (shelf.books.streams(), shelf.books.bytes());
+        let Some(store) = &self.store else { return };
+        let (streams, bytes) = (store.index.streams(), store.index.bytes());
         info!(path = %self.settings.path.display(), streams, bytes, "store in use");
-        self.inbox.say(None);
+        self.inbox.set_problem(None);
     }
 
-    fn failed(&mut self, fault: &StoreFault) {
+    fn mark_unusable(&mut self, fault: &StoreFault) {
         self.metrics.error(fault.label());
         self.metrics.usable(false);
-        if self.inbox.say(Some(format!("degraded: {fault}"))) {
+        if self.inbox.set_problem(Some(format!("degraded: {fault}"))) {
             let path = self.settings.path.display();
             error!(%path, error = %fault, "store degraded: event logs are in memory alone until it can be used");
         }
-        for keeper in self.desk.keepers.values_mut() {
-            keeper.forget_place();
+        for persister in self.streams.persisters.values_mut() {
+            persister.forget_state();
         }
-        self.desk.unfinished.clear();
+        self.streams.unfinished.clear();
         // Whoever holds the lock may let go of it at any moment, and looking costs nothing.
-        let pause = if matches!(fault, StoreFault::Locked) { FIRST_RETRY } else { self.retry };
-        self.retry = (self.retry * 2).min(LONGEST_RETRY);
-        self.next_try = Instant::now() + pause;
+        let pause = if matches!(fault, StoreFault::Locked) { MIN_RETRY_DELAY } else { self.retry_delay };
+        self.retry_delay = (self.retry_delay * 2).min(MAX_RETRY_DELAY);
+        self.next_open = Instant::now() + pause;
     }
 
-    fn serve(&mut self, work: Work) {
+    fn process(&mut self, work: Work) {
         let mut requests = VecDeque::from(work.requests);
-        let mut changed = std::mem::take(&mut self.desk.unfinished);
+        let mut changed = std::mem::take(&mut self.streams.unfinished);
         changed.extend(work.changed);
         let is_upkeep = Instant::now() >= self.next_upkeep;
         if is_upkeep {
             self.next_upkeep = Instant::now() + UPKEEP_INTERVAL;
         }
-        if let Some(shelf) = &mut self.shelf
+        if let Some(store) = &mut self.store
             && (is_upkeep || !requests.is_empty() || !changed.is_empty())
         {
             self.next_commit = Instant::now() + COMMIT_INTERVAL;
-            let (ledger, books, desk) = (&shelf.ledger, &mut shelf.books, &mut self.desk);
-            let (most_bytes, metrics) = (self.settings.bytes, &*self.metrics);
-            let round = Round { requests: &mut requests, changed: &changed, most_bytes, is_upkeep, metrics };
-            match guarded(&self.panics, || ledger.write(|page| desk.work(page, books, round))) {
+            let (db, index, streams) = (&store.db, &mut store.index, &mut self.streams);
+            let (max_bytes, metrics) = (self.settings.bytes, &*self.metrics);
+            let work = CommitWork { requests: &mut requests, changed: &changed, max_bytes, is_upkeep, metrics };
+            match catch_panics(&self.panics, || db.write(|txn| streams.apply(txn, index, work))) {
                 Ok(answers) => {
-                    self.metrics.bytes(shelf.books.bytes());
-                    for (asker, kept) in answers {
+                    self.metrics.bytes(store.index.bytes());
+                    for (reply, kept) in answers {
                         // Who does not wait any more has begun anew, with a seed of its own.
-                        let _ = asker.send(kept);
+                        let _ = reply.send(kept);
                     }
-                    if self.is_on_trial {
-                        self.recovered();
+                    if self.is_on_probation {
+                        self.mark_usable();
                     }
                 }
-                Err(fault) => self.lose(&fault),
+                Err(fault) => self.close_failed(&fault),
             }
         }
-        if self.shelf.is_none() {
-            self.desk.decline(requests);
+        if self.store.is_none() {
+            self.streams.decline(requests);
         }
     }
 
     /// The file failed.
-    fn lose(&mut self, fault: &StoreFault) {
-        let shelf = self.shelf.take().expect("it has just failed");
-        self.failed(fault);
+    fn close_failed(&mut self, fault: &StoreFault) {
+        let store = self.store.take().expect("it has just failed");
+        self.mark_unusable(fault);
         if let StoreFault::Corrupt(what) = fault {
-            match shelf.condemn(what, &self.panics) {
-                Ok(_) => self.next_try = Instant::now(),
-                Err(fault) => self.failed(&fault),
+            match store.quarantine(what, &self.panics) {
+                Ok(_) => self.next_open = Instant::now(),
+                Err(fault) => self.mark_unusable(&fault),
             }
         } else {
-            let _ = guarded(&self.panics, || {
-                drop(shelf);
+            let _ = catch_panics(&self.panics, || {
+                drop(store);
                 Ok(())
             });
         }
     }
 }
 
-impl Desk {
+impl OpenStreams {
     /// Does everything in order. What is left of the requests when it fails was not looked at.
-    fn work(
+    fn apply(
         &mut self,
-        page: &mut WriteTxn<'_>,
-        books: &mut StoreIndex,
-        round: Round<'_>,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
+        work: CommitWork<'_>,
     ) -> Result<Vec<Answer>, StoreFault> {
         let now = Moment::now();
         let mut answers = Vec::new();
-        let mut room = ROUND_BYTES;
-        while let Some(request) = round.requests.pop_front() {
+        let mut budget = COMMIT_BYTES;
+        while let Some(request) = work.requests.pop_front() {
             match request {
-                Request::Open(Opening { stored, answer }) => {
-                    let key = stored.key;
-                    if let Some(mut before) = self.keepers.insert(key, StreamPersister::new(stored))
-                        && let Some(stream) = before.stored.stream.upgrade()
+                Request::Open(OpenRequest { handle, reply }) => {
+                    let key = handle.key;
+                    if let Some(mut before) = self.persisters.insert(key, StreamPersister::new(handle))
+                        && let Some(stream) = before.handle.stream.upgrade()
                     {
                         // Its end is still to be told, but its place has been taken: it counts as cut off.
                         let mut all = usize::MAX;
-                        while before.write(page, books, &stream, false, &mut all, now)? {}
+                        while before.write(txn, index, &stream, false, &mut all, now)? {}
                     }
-                    let keeper = self.keepers.get_mut(&key).expect("it has just been put there");
-                    answers.push((answer, keeper.restore(page, books, now)?));
+                    let persister = self.persisters.get_mut(&key).expect("it has just been put there");
+                    answers.push((reply, persister.restore(txn, index, now)?));
                 }
-                Request::Adopt(stored) => self.adopt(stored),
-                Request::Close(stored, stream) => {
-                    if !self.is_current(&stored) {
+                Request::Adopt(handle) => self.take_over(handle),
+                Request::Close(handle, stream) => {
+                    if !self.is_current(&handle) {
                         continue;
                     }
-                    let mut keeper = self.keepers.remove(&stored.key).expect("it is the current one");
+                    let mut persister = self.persisters.remove(&handle.key).expect("it is the current one");
                     match stream {
-                        Some(stream) => drop(keeper.write(page, books, &stream, true, &mut room, now)?),
-                        None => round.metrics.error("behind"),
+                        Some(stream) => drop(persister.write(txn, index, &stream, true, &mut budget, now)?),
+                        None => work.metrics.error("behind"),
                     }
                 }
             }
         }
-        for stored in round.changed {
-            if !self.is_current(stored) {
+        for handle in work.changed {
+            if !self.is_current(handle) {
                 continue;
             }
-            let keeper = self.keepers.get_mut(&stored.key).expect("it is the current one");
-            let Some(stream) = stored.stream.upgrade() else { continue };
-            if room == 0 || keeper.write(page, books, &stream, false, &mut room, now)? {
-                self.unfinished.push(stored.clone());
+            let persister = self.persisters.get_mut(&handle.key).expect("it is the current one");
+            let Some(stream) = handle.stream.upgrade() else { continue };
+            if budget == 0 || persister.write(txn, index, &stream, false, &mut budget, now)? {
+                self.unfinished.push(handle.clone());
             }
         }
-        if round.is_upkeep {
+        if work.is_upkeep {
             // A stream that is only quiet is not over: where it stopped is worth keeping.
-            for keeper in self.keepers.values_mut().filter(|keeper| keeper.is_stale(now.wall)) {
-                if let Some(stream) = keeper.stored.stream.upgrade() {
-                    keeper.write(page, books, &stream, false, &mut room, now)?;
+            for persister in self.persisters.values_mut().filter(|persister| persister.is_stale(now.wall)) {
+                if let Some(stream) = persister.handle.stream.upgrade() {
+                    persister.write(txn, index, &stream, false, &mut budget, now)?;
                 }
             }
-            for key in books.over(now.wall, |key| self.keepers.contains_key(key)) {
-                books.forget(page, &key)?;
+            for key in index.expired(now.wall, |key| self.persisters.contains_key(key)) {
+                index.remove(txn, &key)?;
             }
         }
-        if books.bytes() > round.most_bytes || books.has_too_many() {
-            self.give_up(page, books, &round)?;
-        } else if books.bytes() < round.most_bytes / 2 {
+        if index.bytes() > work.max_bytes || index.has_too_many() {
+            self.evict(txn, index, &work)?;
+        } else if index.bytes() < work.max_bytes / 2 {
             self.is_full = false;
         }
         Ok(answers)
@@ -289,44 +290,47 @@ impl Desk {
 
     /// What another stream has put in its place in the file is of another life, also if it went on with what this one had
     /// left: so nothing is known of a place, and one that is not known is not gone on with.
-    fn adopt(&mut self, stored: Arc<Stored>) {
-        self.unfinished.push(stored.clone());
-        self.keepers.insert(stored.key, StreamPersister::new(stored));
+    fn take_over(&mut self, handle: Arc<StreamHandle>) {
+        self.unfinished.push(handle.clone());
+        self.persisters.insert(handle.key, StreamPersister::new(handle));
     }
 
-    fn is_current(&self, stored: &Arc<Stored>) -> bool {
-        self.keepers.get(&stored.key).is_some_and(|keeper| Arc::ptr_eq(&keeper.stored, stored))
+    fn is_current(&self, handle: &Arc<StreamHandle>) -> bool {
+        self.persisters.get(&handle.key).is_some_and(|persister| Arc::ptr_eq(&persister.handle, handle))
     }
 
     /// Makes room: streams that are not open go first, the longest untouched before others; then the oldest events of
     /// those that are. A little more than is needed, so that it is not done for each event.
-    fn give_up(
+    fn evict(
         &mut self,
-        page: &mut WriteTxn<'_>,
-        books: &mut StoreIndex,
-        round: &Round<'_>,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
+        work: &CommitWork<'_>,
     ) -> Result<(), StoreFault> {
-        let enough = round.most_bytes / 16 * 15;
+        let enough = work.max_bytes / 16 * 15;
         if !self.is_full {
             self.is_full = true;
-            warn!(bytes = round.most_bytes, "store at its bound: what is oldest in it is given up");
+            warn!(bytes = work.max_bytes, "store at its bound: what is oldest in it is given up");
         }
-        for key in books.untouched(|key| self.keepers.contains_key(key)) {
-            if books.bytes() <= enough && !books.has_too_many() {
+        for key in index.closed_oldest_first(|key| self.persisters.contains_key(key)) {
+            if index.bytes() <= enough && !index.has_too_many() {
                 return Ok(());
             }
-            books.forget(page, &key)?;
-            round.metrics.given_up("stream");
+            index.remove(txn, &key)?;
+            work.metrics.given_up("stream");
         }
-        let mut oldest: BinaryHeap<_> =
-            self.keepers.values().filter_map(|keeper| Some(Reverse((keeper.oldest()?, keeper.stored.key)))).collect();
-        while books.bytes() > enough
+        let mut oldest: BinaryHeap<_> = self
+            .persisters
+            .values()
+            .filter_map(|persister| Some(Reverse((persister.oldest()?, persister.handle.key))))
+            .collect();
+        while index.bytes() > enough
             && let Some(Reverse((_, key))) = oldest.pop()
         {
-            let keeper = self.keepers.get_mut(&key).expect("it was among them");
-            keeper.give_up_oldest(page, books)?;
-            round.metrics.given_up("segment");
-            oldest.extend(keeper.oldest().map(|date| Reverse((date, key))));
+            let persister = self.persisters.get_mut(&key).expect("it was among them");
+            persister.evict_oldest_segment(txn, index)?;
+            work.metrics.given_up("segment");
+            oldest.extend(persister.oldest().map(|date| Reverse((date, key))));
         }
         Ok(())
     }
@@ -335,12 +339,12 @@ impl Desk {
     fn decline(&mut self, requests: VecDeque<Request>) {
         for request in requests {
             match request {
-                Request::Open(Opening { stored, answer }) => {
-                    self.keepers.insert(stored.key, StreamPersister::new(stored));
-                    let _ = answer.send(None);
+                Request::Open(OpenRequest { handle, reply }) => {
+                    self.persisters.insert(handle.key, StreamPersister::new(handle));
+                    let _ = reply.send(None);
                 }
-                Request::Adopt(stored) => self.adopt(stored),
-                Request::Close(stored, _) if self.is_current(&stored) => drop(self.keepers.remove(&stored.key)),
+                Request::Adopt(handle) => self.take_over(handle),
+                Request::Close(handle, _) if self.is_current(&handle) => drop(self.persisters.remove(&handle.key)),
                 Request::Close(..) => {}
             }
         }
@@ -348,13 +352,13 @@ impl Desk {
 }
 
 /// Most bytes of changes in one transaction, about.
-const ROUND_BYTES: usize = 16 << 20;
+const COMMIT_BYTES: usize = 16 << 20;
 
 /// How often streams are looked for that need not be kept any more.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

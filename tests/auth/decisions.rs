@@ -21,9 +21,9 @@ fn token(claims: &Value) -> String {
 
 fn set_up(rules: RuleSettings) -> (TempDir, std::sync::Arc<rillgate::auth::TrustStore>, Authorizer) {
     let directory = tempdir().expect("a directory");
-    let authority = authority(issuers(directory.path()));
-    let authorizer = authorizer(&authority, rules);
-    (directory, authority, authorizer)
+    let trust_store = trust_store(issuers(directory.path()));
+    let authorizer = authorizer(&trust_store, rules);
+    (directory, trust_store, authorizer)
 }
 
 async fn grant(authorizer: &Authorizer) -> Grant {
@@ -47,11 +47,11 @@ async fn a_good_token_that_does_not_cover_the_stream_is_forbidden() {
     good["scope"] = json!("news:read prices:read");
     good["instrument"] = json!("EURUSD");
     let captures = [("symbol".to_owned(), "EURUSD".to_owned())];
-    let wanted = Requested { path: "/prices/EURUSD", captures: &captures, shared: None };
+    let requested = Requested { path: "/prices/EURUSD", captures: &captures, shared: None };
     let decide = async |name: &str, value: Value| {
         let mut claims = good.clone();
         claims[name] = value;
-        authorizer.explain(&token(&claims), wanted, now()).await.1.map(|_| ())
+        authorizer.explain(&token(&claims), requested, now()).await.1.map(|_| ())
     };
 
     assert_eq!(decide("sub", json!("bob")).await, Ok(()));
@@ -67,7 +67,7 @@ async fn an_explanation_names_the_step_that_decided() {
     let (_directory, _authority, authorizer) =
         set_up(RuleSettings { streams_claim: Some("streams".to_owned()), ..rules() });
 
-    let (steps, decision) = authorizer.explain(&token(&claims()), wanted(), now()).await;
+    let (steps, decision) = authorizer.explain(&token(&claims()), requested(), now()).await;
     assert!(decision.is_ok() && steps.iter().all(|step| step.outcome == StepOutcome::Holds), "{steps:?}");
     let rules: Vec<_> = steps.iter().map(|step| step.rule).collect();
     assert_eq!(rules, ["token", "iss", "key", "signature", "claims", "exp", "aud", "revocation", "streams_claim"]);
@@ -81,7 +81,7 @@ async fn an_explanation_names_the_step_that_decided() {
         (with("nbf", json!(*NOW + 600)), "nbf"),
         (with("streams", json!([])), "streams_claim"),
     ] {
-        let (steps, decision) = authorizer.explain(&token(&claims), wanted(), now()).await;
+        let (steps, decision) = authorizer.explain(&token(&claims), requested(), now()).await;
         let last = steps.last().expect("a step");
         assert!(decision.is_err());
         assert_eq!((last.rule, last.outcome), (rule, StepOutcome::Fails), "{steps:?}");
@@ -138,7 +138,7 @@ async fn no_token_two_tokens_and_an_odd_header_differ() {
     let query = format!("a=b&access_token={token}");
     let decide = async |headers: &HeaderMap, query: Option<&str>| {
         let request = Credentials { headers, query, is_trusted_origin: &|_| false };
-        authorizer.authorize(request, wanted(), now()).await.map(|grant| grant.from().clone())
+        authorizer.authorize(request, requested(), now()).await.map(|grant| grant.source().clone())
     };
 
     assert_eq!(decide(&HeaderMap::new(), None).await, Err(Denied::Missing));
@@ -149,14 +149,14 @@ async fn no_token_two_tokens_and_an_odd_header_differ() {
 
 #[tokio::test]
 async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
-    let (_directory, authority, authorizer) = set_up(rules());
+    let (_directory, trust_store, authorizer) = set_up(rules());
     let mut claims = claims();
     claims["session"] = json!({ "id": 7, "roles": ["trader", "admin"] });
     let token = token(&claims);
     let granted = authorize(&authorizer, &bearer(&token), now()).await.expect("a grant");
 
-    assert_eq!(authority.status(&granted, now() + Duration::from_secs(604)), GrantStatus::Valid);
-    assert_eq!(authority.status(&granted, now() + Duration::from_secs(605)), GrantStatus::Expired);
+    assert_eq!(trust_store.status(&granted, now() + Duration::from_secs(604)), GrantStatus::Valid);
+    assert_eq!(trust_store.status(&granted, now() + Duration::from_secs(605)), GrantStatus::Expired);
     for (body, covers) in [
         (json!({ "jti": "t2" }), false),
         (json!({ "claim": "session.id", "value": 8 }), false),
@@ -167,32 +167,32 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
         (json!({ "claim": "/session/roles", "value": "admin" }), true),
         (json!({ "claim": "aud", "value": "rillgate" }), true),
     ] {
-        let mut changed = authority.watch();
-        let id = authority.revocations().revoke(posted(body.clone()), now()).expect("room");
+        let mut changed = trust_store.subscribe();
+        let id = trust_store.revocations().revoke(posted(body.clone()), now()).expect("room");
 
         assert!(changed.has_changed().expect("a sender"), "streams are told");
         let standing = if covers { GrantStatus::Revoked } else { GrantStatus::Valid };
-        assert_eq!(authority.status(&granted, now()), standing, "{body}");
+        assert_eq!(trust_store.status(&granted, now()), standing, "{body}");
         let decision = authorize(&authorizer, &bearer(&token), now()).await.map(|_| ());
         assert_eq!(decision.is_err(), covers, "{body}");
         changed.mark_unchanged();
 
-        assert_eq!(authority.revocations().restore(&id, now()), Ok(()));
+        assert_eq!(trust_store.revocations().restore(&id, now()), Ok(()));
         assert!(changed.has_changed().expect("a sender"), "streams are told");
-        assert_eq!(authority.status(&granted, now()), GrantStatus::Valid, "{body}");
+        assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid, "{body}");
     }
 }
 
 #[tokio::test]
 async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_forgets() {
-    let (_directory, authority, authorizer) = set_up(rules());
+    let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
-    let revocations = authority.revocations();
+    let revocations = trust_store.revocations();
     let later = |seconds| now() + Duration::from_secs(seconds);
 
     revocations.revoke(posted(json!({ "sub": "alice", "ttl": "30s" })), now()).expect("room");
-    assert_eq!(authority.status(&granted, later(29)), GrantStatus::Revoked);
-    assert_eq!(authority.status(&granted, later(30)), GrantStatus::Valid);
+    assert_eq!(trust_store.status(&granted, later(29)), GrantStatus::Revoked);
+    assert_eq!(trust_store.status(&granted, later(30)), GrantStatus::Valid);
 
     for number in 1..1000 {
         revocations.revoke(posted(json!({ "jti": format!("x{number}") })), now()).expect("room");
@@ -206,32 +206,32 @@ async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_fo
 
 #[tokio::test]
 async fn a_removed_issuer_or_key_ends_its_grants_and_an_unrelated_change_does_not() {
-    let (directory, authority, authorizer) = set_up(rules());
+    let (directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let load = |settings| {
-        std::sync::Arc::new(Issuer::load(settings, authority.changes(), nobody_listens()).expect("an issuer"))
+        std::sync::Arc::new(Issuer::load(settings, trust_store.change_signal(), no_observer()).expect("an issuer"))
     };
     let main = || issuers(directory.path()).remove(0);
     let only = |settings| [("main".to_owned(), load(settings))].into_iter().collect();
 
-    authority.replace_issuers(only(main()));
-    assert_eq!(authority.status(&granted, now()), GrantStatus::Valid, "loaded anew, the same keys");
+    trust_store.replace_issuers(only(main()));
+    assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid, "loaded anew, the same keys");
     let mut without_ec = main();
     without_ec.keys.remove(1);
-    authority.replace_issuers(only(without_ec));
-    assert_eq!(authority.status(&granted, now()), GrantStatus::KeyRemoved);
-    authority.replace_issuers(Default::default());
-    assert_eq!(authority.status(&granted, now()), GrantStatus::KeyRemoved);
+    trust_store.replace_issuers(only(without_ec));
+    assert_eq!(trust_store.status(&granted, now()), GrantStatus::KeyRemoved);
+    trust_store.replace_issuers(Default::default());
+    assert_eq!(trust_store.status(&granted, now()), GrantStatus::KeyRemoved);
 }
 
 #[tokio::test]
 async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
-    let (directory, authority, authorizer) = set_up(rules());
+    let (directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let stricter = |change: fn(&mut RuleSettings)| {
         let mut rules = rules();
         change(&mut rules);
-        crate::support::authorizer(&authority, rules).recheck(&granted, wanted(), now())
+        crate::support::authorizer(&trust_store, rules).recheck(&granted, requested(), now())
     };
 
     assert_eq!(stricter(|_| {}), Ok(granted.expires_at()));
@@ -242,19 +242,19 @@ async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
     );
     let mut settings = issuers(directory.path());
     settings[0].audience = vec!["another".to_owned()];
-    let other = crate::support::authority(settings);
-    let rechecked = crate::support::authorizer(&other, rules()).recheck(&granted, wanted(), now());
+    let other = crate::support::trust_store(settings);
+    let rechecked = crate::support::authorizer(&other, rules()).recheck(&granted, requested(), now());
     assert_eq!(rechecked, Err(TokenFault::Audience.into()));
 }
 
 #[tokio::test]
 async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
-    let (_directory, authority, authorizer) = set_up(rules());
+    let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let tickets = Tickets::new(100);
     let ttl = Duration::from_secs(30);
     let issue = || tickets.issue(granted.clone(), "prices", "/prices/EURUSD", ttl, now()).expect("a ticket");
-    let redeem = |ticket: &str, route: &str, path: &str, at| tickets.redeem(ticket, route, path, &authority, at);
+    let redeem = |ticket: &str, route: &str, path: &str, at| tickets.redeem(ticket, route, path, &trust_store, at);
     let later = |seconds| now() + Duration::from_secs(seconds);
 
     let ticket = issue();
@@ -273,7 +273,7 @@ async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
         assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "a misuse uses it up");
     }
     let ticket = issue();
-    authority.revocations().revoke(posted(json!({ "sub": "alice" })), now()).expect("room");
+    trust_store.revocations().revoke(posted(json!({ "sub": "alice" })), now()).expect("room");
     assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "revoked meanwhile");
     for odd in ["", "x", &"A".repeat(43), &"A".repeat(1_000_000), &format!("{}\0", &ticket.reveal()[..42])] {
         assert!(redeem(odd, "prices", "/prices/EURUSD", now()).is_none());
@@ -283,7 +283,7 @@ async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
 
 #[tokio::test]
 async fn tickets_are_bounded_for_each_subject_and_in_all() {
-    let (_directory, authority, authorizer) = set_up(rules());
+    let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let tickets = Tickets::new(40);
     let ttl = Duration::from_secs(30);
@@ -300,7 +300,7 @@ async fn tickets_are_bounded_for_each_subject_and_in_all() {
     }
     assert_eq!(issue(&nobody, now()), Err(TicketError::Full));
 
-    tickets.redeem(first.reveal(), "prices", "/prices/EURUSD", &authority, now()).expect("a grant");
+    tickets.redeem(first.reveal(), "prices", "/prices/EURUSD", &trust_store, now()).expect("a grant");
     assert!(issue(&granted, now()).is_ok(), "one was redeemed");
     assert!(issue(&granted, now() + ttl).is_ok(), "all have ended");
     assert_eq!(tickets.len(), 1);
@@ -308,15 +308,15 @@ async fn tickets_are_bounded_for_each_subject_and_in_all() {
 
 #[tokio::test]
 async fn ten_thousand_streams_look_at_their_grants_in_no_time() {
-    let (_directory, authority, authorizer) = set_up(rules());
+    let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     for body in [json!({ "jti": "x" }), json!({ "sub": "x" }), json!({ "claim": "session.id", "value": "x" })] {
-        authority.revocations().revoke(posted(body), now()).expect("room");
+        trust_store.revocations().revoke(posted(body), now()).expect("room");
     }
 
     let begun = std::time::Instant::now();
     for _ in 0..10_000 {
-        assert_eq!(authority.status(&granted, now()), GrantStatus::Valid);
+        assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid);
     }
 
     // Well below, even unoptimised; the bound only catches a scan over all revocations or streams.
@@ -330,8 +330,8 @@ fn a_decision_can_be_made_on_any_thread() {
     let headers = bearer("x");
     let request = Credentials { headers: &headers, query: None, is_trusted_origin: &|_| false };
 
-    sent(authorizer.authorize(request, wanted(), now()));
-    sent(authorizer.explain("x", wanted(), now()));
+    sent(authorizer.authorize(request, requested(), now()));
+    sent(authorizer.explain("x", requested(), now()));
 }
 
 #[test]

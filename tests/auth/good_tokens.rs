@@ -38,11 +38,11 @@ async fn every_algorithm_with_its_own_key_is_let_in() {
                 SigningKey::read(&secret, Some(algorithm)).expect("a secret"),
             ),
         };
-        let authority = authority(vec![issuer_settings("main", ISSUER, vec![source])]);
+        let trust_store = trust_store(vec![issuer_settings("main", ISSUER, vec![source])]);
         let mut rules = rules();
         rules.issuers = vec!["main".to_owned()];
-        let authorizer = authorizer(&authority, rules);
-        let order = TokenSpec {
+        let authorizer = authorizer(&trust_store, rules);
+        let spec = TokenSpec {
             issuer: ISSUER.to_owned(),
             audience: vec!["rillgate".to_owned()],
             subject: Some("alice".to_owned()),
@@ -51,7 +51,7 @@ async fn every_algorithm_with_its_own_key_is_let_in() {
             kid: None,
             typ: None,
         };
-        let token = mint(&key, &order, now()).expect("a token");
+        let token = mint(&key, &spec, now()).expect("a token");
 
         let grant = authorize(&authorizer, &bearer(&token), now()).await;
 
@@ -65,7 +65,7 @@ async fn every_algorithm_with_its_own_key_is_let_in() {
 #[tokio::test]
 async fn every_allowed_shape_of_a_good_token_is_let_in() {
     let directory = tempdir().expect("a directory");
-    let authorizer = authorizer(&authority(issuers(directory.path())), rules());
+    let authorizer = authorizer(&trust_store(issuers(directory.path())), rules());
     let ec = signing(&keys().ec, Algorithm::ES256);
     let ec384 = signing(&keys().ec384, Algorithm::ES384);
     let es = |claims: Value| ec.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token");
@@ -114,7 +114,7 @@ async fn another_claim_is_the_audience_only_where_there_is_no_aud() {
     let directory = tempdir().expect("a directory");
     let mut settings = issuers(directory.path());
     settings[0].audience_claim = Some(ClaimPath::parse("client_id").expect("a claim"));
-    let authorizer = authorizer(&authority(settings), rules());
+    let authorizer = authorizer(&trust_store(settings), rules());
     let ec = signing(&keys().ec, Algorithm::ES256);
     let decide = async |aud: Option<Value>, client_id: Option<Value>| {
         let mut claims = without("aud");
@@ -126,7 +126,7 @@ async fn another_claim_is_the_audience_only_where_there_is_no_aud() {
         let token = ec.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token");
         let granted = authorize(&authorizer, &bearer(&token), now()).await?;
         // What lets in lets stay after a reload.
-        authorizer.recheck(&granted, wanted(), now()).map(|_| ())
+        authorizer.recheck(&granted, requested(), now()).map(|_| ())
     };
 
     assert_eq!(decide(None, Some(json!("rillgate"))).await, Ok(()));

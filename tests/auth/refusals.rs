@@ -10,13 +10,13 @@ use crate::support::*;
 #[tokio::test]
 async fn no_crafted_token_is_let_in_and_each_is_counted_under_its_reason() {
     let directory = tempdir().expect("a directory");
-    let authorizer = authorizer(&authority(issuers(directory.path())), rules());
+    let authorizer = authorizer(&trust_store(issuers(directory.path())), rules());
     assert!(authorize(&authorizer, &bearer(&good()), now()).await.is_ok(), "the table is about a token that is good");
     let table = bad_tokens::all();
 
     let mut wrong = Vec::new();
     for (what, token, reason) in &table {
-        let (_, decision) = authorizer.explain(token, wanted(), now()).await;
+        let (_, decision) = authorizer.explain(token, requested(), now()).await;
         let label = decision.as_ref().map_or_else(|denied| denied.label(), |_| "LET IN");
         assert!(Denied::LABELS.contains(reason), "{reason} is no label");
         if label != *reason {
@@ -40,7 +40,7 @@ async fn no_crafted_token_is_let_in_and_each_is_counted_under_its_reason() {
 #[tokio::test]
 async fn no_change_of_one_character_is_let_in() {
     let directory = tempdir().expect("a directory");
-    let authorizer = authorizer(&authority(issuers(directory.path())), rules());
+    let authorizer = authorizer(&trust_store(issuers(directory.path())), rules());
     let good = es(&json!({ "alg": "ES256", "kid": "ec" }), &claims());
     assert!(authorize(&authorizer, &bearer(&good), now()).await.is_ok(), "it is good unchanged");
 
@@ -48,7 +48,7 @@ async fn no_change_of_one_character_is_let_in() {
         for other in ["A", "B", "z", "_", "-", ".", "", "=", "é"] {
             let changed = format!("{}{other}{}", &good[..at], &good[at + 1..]);
             if changed != good {
-                let (_, decision) = authorizer.explain(&changed, wanted(), now()).await;
+                let (_, decision) = authorizer.explain(&changed, requested(), now()).await;
                 assert!(decision.is_err(), "{other:?} at {at}");
             }
         }

@@ -117,7 +117,7 @@ fn token(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> String {
 }
 
 struct Gateway {
-    authority: Arc<TrustStore>,
+    trust_store: Arc<TrustStore>,
     authorizer: Authorizer,
     issuer: Arc<Issuer>,
     _running: JoinSet<()>,
@@ -125,15 +125,15 @@ struct Gateway {
 
 impl Gateway {
     fn start(source: KeySource, roots: RootCertStore) -> Self {
-        let authority = authority(vec![issuer_settings("main", ISSUER, vec![source])]);
+        let trust_store = trust_store(vec![issuer_settings("main", ISSUER, vec![source])]);
         let mut rules = rules();
         rules.issuers = vec!["main".to_owned()];
-        let authorizer = authorizer(&authority, rules);
-        let issuer = Arc::clone(&authority.issuers()["main"]);
+        let authorizer = authorizer(&trust_store, rules);
+        let issuer = Arc::clone(&trust_store.issuers()["main"]);
         let mut running = JoinSet::new();
         let runs = Arc::clone(&issuer);
         running.spawn(async move { runs.run(fetch::tls_trusting(roots)).await });
-        Self { authority, authorizer, issuer, _running: running }
+        Self { trust_store, authorizer, issuer, _running: running }
     }
 
     fn following(url: url::Url, refresh: Duration) -> Self {
@@ -174,16 +174,16 @@ async fn a_new_key_works_at_its_first_token_and_a_removed_one_ends_its_grants() 
         server.answer(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256), (kid, pair, algorithm)])));
         gateway.decide(&token(kid, pair, algorithm)).await.expect("the key that has just been published");
         assert_eq!(server.asked(), round + 2);
-        assert_eq!(gateway.authority.status(&first, now()), GrantStatus::Valid);
+        assert_eq!(gateway.trust_store.status(&first, now()), GrantStatus::Valid);
     }
-    let mut changed = gateway.authority.watch();
+    let mut changed = gateway.trust_store.subscribe();
     server.answer(ok(&jwks(&[("four", &keys().foreign_rsa, Algorithm::RS256)])));
     gateway.decide(&token("four", &keys().foreign_rsa, Algorithm::RS256)).await.expect("the only key left");
 
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert!(changed.has_changed().expect("a sender"));
     changed.mark_unchanged();
-    assert_eq!(gateway.authority.status(&first, now()), GrantStatus::KeyRemoved);
+    assert_eq!(gateway.trust_store.status(&first, now()), GrantStatus::KeyRemoved);
     let old = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.map(|_| ());
     assert_eq!(old, Err(TokenFault::UnknownKey.into()));
 }
@@ -282,13 +282,13 @@ async fn a_broken_endpoint_takes_no_keys_away_but_an_empty_set_does() {
             String::from_utf8_lossy(&broken[..40.min(broken.len())])
         );
         assert!(gateway.decide(&good).await.is_ok());
-        assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid);
+        assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid);
     }
-    let mut changed = gateway.authority.watch();
+    let mut changed = gateway.trust_store.subscribe();
     server.answer(ok(&json!({ "keys": [] })));
     tokio::time::timeout(Duration::from_secs(10), changed.changed()).await.expect("in time").expect("a sender");
 
-    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::KeyRemoved);
+    assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::KeyRemoved);
 }
 
 #[tokio::test]
@@ -337,7 +337,7 @@ async fn only_https_or_loopback_is_asked_for_keys() {
         let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM, authorities: None };
         let settings = issuer_settings("main", ISSUER, vec![source]);
 
-        let loaded = Issuer::load(settings, TrustStore::new(1).changes(), nobody_listens());
+        let loaded = Issuer::load(settings, TrustStore::new(1).change_signal(), no_observer());
 
         assert!(loaded.is_err(), "{url}");
     }
@@ -349,16 +349,17 @@ async fn a_reload_during_an_outage_keeps_the_keys() {
     let gateway = Gateway::following(server.url(), SELDOM);
     let granted = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
     let settings = gateway.issuer.settings().clone();
-    let load = || Issuer::load(settings.clone(), gateway.authority.changes(), nobody_listens()).expect("an issuer");
+    let load =
+        || Issuer::load(settings.clone(), gateway.trust_store.change_signal(), no_observer()).expect("an issuer");
 
     let (fresh, adopting) = (load(), load());
-    adopting.adopt(&gateway.issuer);
+    adopting.inherit_keys(&gateway.issuer);
 
     assert_eq!((fresh.state(), adopting.state()), (KeysState::Missing, KeysState::Good));
-    gateway.authority.replace_issuers([("main".to_owned(), Arc::new(adopting))].into());
-    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid);
-    gateway.authority.replace_issuers([("main".to_owned(), Arc::new(fresh))].into());
-    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid, "not known is not removed");
+    gateway.trust_store.replace_issuers([("main".to_owned(), Arc::new(adopting))].into());
+    assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid);
+    gateway.trust_store.replace_issuers([("main".to_owned(), Arc::new(fresh))].into());
+    assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid, "not known is not removed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,18 +370,18 @@ async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
     let path = write(directory.path(), "jwks.json", document("one"));
     let gateway = Gateway::start(KeySource::JwksFile(path), RootCertStore::empty());
     let granted = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
-    let mut changed = gateway.authority.watch();
+    let mut changed = gateway.trust_store.subscribe();
 
     write(directory.path(), "jwks.json", "{");
     until("the broken file is seen", || gateway.issuer.state() == KeysState::Stale).await;
-    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::Valid);
+    assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid);
     assert!(!changed.has_changed().expect("a sender"));
 
     // As a deployment does it: a new file, put in the place of the old one.
     let next = write(directory.path(), "next", jwks(&[("two", &keys().foreign_ec, Algorithm::ES256)]).to_string());
     std::fs::rename(next, directory.path().join("jwks.json")).expect("a rename");
     changed.changed().await.expect("a sender");
-    assert_eq!(gateway.authority.status(&granted, now()), GrantStatus::KeyRemoved);
+    assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::KeyRemoved);
     assert!(gateway.decide(&token("two", &keys().foreign_ec, Algorithm::ES256)).await.is_ok());
 }
 

@@ -143,7 +143,7 @@ pub fn issuers(directory: &Path) -> Vec<IssuerSettings> {
     vec![main, second, elsewhere]
 }
 
-pub fn nobody_listens() -> RefreshObserver {
+pub fn no_observer() -> RefreshObserver {
     Arc::new(|_, _| {})
 }
 
@@ -164,24 +164,24 @@ pub fn rules() -> RuleSettings {
 }
 
 /// A gateway's authority over the issuers of `settings`.
-pub fn authority(settings: Vec<IssuerSettings>) -> Arc<TrustStore> {
-    let authority = TrustStore::new(1000);
+pub fn trust_store(settings: Vec<IssuerSettings>) -> Arc<TrustStore> {
+    let trust_store = TrustStore::new(1000);
     let load = |settings: IssuerSettings| {
         let name = settings.name.clone();
-        let issuer = Issuer::load(settings, authority.changes(), nobody_listens()).expect("an issuer");
+        let issuer = Issuer::load(settings, trust_store.change_signal(), no_observer()).expect("an issuer");
         (name, Arc::new(issuer))
     };
     let issuers: Issuers = settings.into_iter().map(load).collect();
-    authority.replace_issuers(issuers);
-    Arc::new(authority)
+    trust_store.replace_issuers(issuers);
+    Arc::new(trust_store)
 }
 
-pub fn authorizer(authority: &Arc<TrustStore>, rules: RuleSettings) -> Authorizer {
-    Authorizer::new(rules, &authority.issuers(), Arc::clone(authority)).expect("an authorizer")
+pub fn authorizer(trust_store: &Arc<TrustStore>, rules: RuleSettings) -> Authorizer {
+    Authorizer::new(rules, &trust_store.issuers(), Arc::clone(trust_store)).expect("an authorizer")
 }
 
 /// The route of the tests.
-pub fn wanted() -> Requested<'static> {
+pub fn requested() -> Requested<'static> {
     Requested { path: "/prices/EURUSD", captures: &[], shared: None }
 }
 
@@ -194,5 +194,5 @@ pub fn bearer(token: &str) -> HeaderMap {
 pub async fn authorize(authorizer: &Authorizer, headers: &HeaderMap, at: SystemTime) -> Result<Grant, Denied> {
     let request =
         Credentials { headers, query: None, is_trusted_origin: &|origin| origin == "https://app.example.com" };
-    authorizer.authorize(request, wanted(), at).await
+    authorizer.authorize(request, requested(), at).await
 }

@@ -89,38 +89,38 @@ pub fn is_allowed(url: &Url) -> bool {
 /// # Errors
 /// See [`FetchError`].
 pub async fn get(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
-    tokio::time::timeout(TIMEOUT, follow(url, tls)).await.unwrap_or(Err(FetchError::Timeout))
+    tokio::time::timeout(TIMEOUT, get_with_redirects(url, tls)).await.unwrap_or(Err(FetchError::Timeout))
 }
 
-enum Answer {
+enum FetchOutcome {
     Document(Bytes),
-    Elsewhere(String),
+    Redirect(String),
 }
 
-async fn follow(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
-    let mut here = url.clone();
+async fn get_with_redirects(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
+    let mut current = url.clone();
     for _ in 0..=MAX_REDIRECTS {
-        match once(&here, tls).await? {
-            Answer::Document(bytes) => return Ok(bytes),
-            Answer::Elsewhere(location) => {
-                let next = here.join(&location).map_err(|_| FetchError::Redirect)?;
-                if next.origin() != here.origin() {
+        match get_once(&current, tls).await? {
+            FetchOutcome::Document(bytes) => return Ok(bytes),
+            FetchOutcome::Redirect(location) => {
+                let next = current.join(&location).map_err(|_| FetchError::Redirect)?;
+                if next.origin() != current.origin() {
                     return Err(FetchError::Redirect);
                 }
-                here = next;
+                current = next;
             }
         }
     }
     Err(FetchError::Redirect)
 }
 
-async fn once(url: &Url, tls: &Arc<ClientConfig>) -> Result<Answer, FetchError> {
+async fn get_once(url: &Url, tls: &Arc<ClientConfig>) -> Result<FetchOutcome, FetchError> {
     if !is_allowed(url) {
         return Err(FetchError::Scheme);
     }
     let stream = connect(url).await?;
     if url.scheme() == "http" {
-        return exchange(url, stream).await;
+        return send_request(url, stream).await;
     }
     let name = match url.host() {
         Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).map_err(|_| FetchError::Scheme)?,
@@ -129,7 +129,7 @@ async fn once(url: &Url, tls: &Arc<ClientConfig>) -> Result<Answer, FetchError> 
         None => return Err(FetchError::Scheme),
     };
     let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(FetchError::Tls)?;
-    exchange(url, stream).await
+    send_request(url, stream).await
 }
 
 async fn connect(url: &Url) -> Result<TcpStream, FetchError> {
@@ -151,7 +151,7 @@ async fn connect(url: &Url) -> Result<TcpStream, FetchError> {
     Err(FetchError::Connect(last))
 }
 
-async fn exchange<S>(url: &Url, stream: S) -> Result<Answer, FetchError>
+async fn send_request<S>(url: &Url, stream: S) -> Result<FetchOutcome, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -175,13 +175,13 @@ where
         if status.is_redirection()
             && let Some(location) = response.headers().get(LOCATION).and_then(|value| value.to_str().ok())
         {
-            return Ok(Answer::Elsewhere(location.to_owned()));
+            return Ok(FetchOutcome::Redirect(location.to_owned()));
         }
         if status != StatusCode::OK {
             return Err(FetchError::Status(status));
         }
         let body = Limited::new(response.into_body(), MAX_DOCUMENT).collect().await.map_err(|_| FetchError::Body)?;
-        Ok(Answer::Document(body.to_bytes()))
+        Ok(FetchOutcome::Document(body.to_bytes()))
     });
     // The connection moves the bytes, so both are polled here; a connection that ends first leaves an answer behind.
     match future::select(answer, std::pin::pin!(connection)).await {

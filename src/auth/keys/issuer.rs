@@ -40,7 +40,7 @@ pub struct Issuer {
     sources: Vec<LoadedKeySource>,
     keys: ArcSwap<KeySet>,
     /// Guards putting together `keys`. Never held across an await.
-    assembling: Mutex<()>,
+    rebuild_lock: Mutex<()>,
     changes: ChangeSignal,
     observer: RefreshObserver,
 }
@@ -85,8 +85,8 @@ impl Issuer {
         }
         let name = Arc::from(settings.name.as_str());
         let issuer =
-            Self { settings, name, sources, keys: ArcSwap::default(), assembling: Mutex::new(()), changes, observer };
-        issuer.assemble();
+            Self { settings, name, sources, keys: ArcSwap::default(), rebuild_lock: Mutex::new(()), changes, observer };
+        issuer.rebuild_key_set();
         Ok(issuer)
     }
 
@@ -117,62 +117,62 @@ impl Issuer {
     }
 
     pub(in crate::auth) fn is_loaded(&self) -> bool {
-        self.sources.iter().all(|source| source.held.lock().is_some())
+        self.sources.iter().all(|source| source.keys.lock().is_some())
     }
 
     /// Takes over the keys that `earlier` got from the same URLs, so that a reload of the configuration during an
     /// outage of the issuer takes nobody's keys away. The next fetch replaces them.
-    pub fn adopt(&self, earlier: &Self) {
+    pub fn inherit_keys(&self, earlier: &Self) {
         if earlier.settings.algorithms != self.settings.algorithms {
             return;
         }
         for source in &self.sources {
-            let Some(url) = source.remote.as_ref().map(RefreshSchedule::url) else { continue };
-            let same = earlier.sources.iter().find(|other| other.remote.as_ref().is_some_and(|it| it.url() == url));
+            let Some(url) = source.schedule.as_ref().map(RefreshSchedule::url) else { continue };
+            let same = earlier.sources.iter().find(|other| other.schedule.as_ref().is_some_and(|it| it.url() == url));
             if let Some(same) = same {
-                *source.held.lock() = same.held.lock().clone();
+                *source.keys.lock() = same.keys.lock().clone();
             }
         }
-        self.assemble();
+        self.rebuild_key_set();
     }
 
     /// Keeps the keys fresh, for ever. Dropping it stops it; nothing is lost.
     pub async fn run(&self, tls: Arc<ClientConfig>) {
         let tls = &tls;
-        let watching = self.settings.keys.iter().zip(&self.sources).map(|(settings, source)| async move {
-            match (settings, &source.remote) {
-                (KeySource::JwksUrl { .. }, Some(remote)) => {
-                    self.follow_url(source, remote, source.tls.as_ref().unwrap_or(tls)).await;
+        let pollers = self.settings.keys.iter().zip(&self.sources).map(|(settings, source)| async move {
+            match (settings, &source.schedule) {
+                (KeySource::JwksUrl { .. }, Some(schedule)) => {
+                    self.poll_url(source, schedule, source.tls.as_ref().unwrap_or(tls)).await;
                 }
                 (KeySource::JwksFile(path) | KeySource::PemFile { path, .. }, _) => {
-                    self.follow_file(source, settings, path).await;
+                    self.poll_file(source, settings, path).await;
                 }
                 (KeySource::JwksUrl { .. }, None) | (KeySource::Secret { .. }, _) => {}
             }
         });
-        futures_util::future::join_all(watching).await;
+        futures_util::future::join_all(pollers).await;
         // An issuer of secrets alone has nothing to do, which is no reason to return.
         std::future::pending().await
     }
 
-    async fn follow_url(&self, source: &LoadedKeySource, remote: &RefreshSchedule, tls: &Arc<ClientConfig>) {
+    async fn poll_url(&self, source: &LoadedKeySource, schedule: &RefreshSchedule, tls: &Arc<ClientConfig>) {
         let mut failures = 0;
         loop {
-            remote.begin();
-            let result = self.fetch(remote, tls).await;
+            schedule.fetch_started();
+            let result = self.fetch(schedule, tls).await;
             failures = if result.is_ok() { 0 } else { failures + 1 };
-            self.settle(source, result);
-            remote.end();
-            remote.due(failures).await;
+            self.apply_fetch(source, result);
+            schedule.fetch_finished();
+            schedule.next_due(failures).await;
         }
     }
 
     async fn fetch(
         &self,
-        remote: &RefreshSchedule,
+        schedule: &RefreshSchedule,
         tls: &Arc<ClientConfig>,
     ) -> Result<Vec<VerificationKey>, SourceError> {
-        let bytes = fetch::get(remote.url(), tls).await?;
+        let bytes = fetch::get(schedule.url(), tls).await?;
         let document = jwks::parse(&bytes, &self.settings.algorithms)?;
         if document.skipped > 0 {
             tracing::debug!(issuer = %self.name, skipped = document.skipped, "some keys of the JWKS cannot be used");
@@ -180,7 +180,7 @@ impl Issuer {
         Ok(document.keys)
     }
 
-    async fn follow_file(&self, source: &LoadedKeySource, settings: &KeySource, path: &Path) {
+    async fn poll_file(&self, source: &LoadedKeySource, settings: &KeySource, path: &Path) {
         loop {
             tokio::time::sleep(FILE_POLL).await;
             let stamp = polled_file::stamp(path).await;
@@ -191,23 +191,23 @@ impl Issuer {
             let (path, settings) = (path.to_owned(), settings.clone());
             let allowed = self.settings.algorithms.clone();
             let read = blocking(move || file::load(&path, &settings, &allowed)).await;
-            self.settle(source, read);
+            self.apply_fetch(source, read);
         }
     }
 
     /// Puts keys in place, or keeps the last good ones. Told once per change: files change seldom, and URLs are asked
     /// seldom.
-    fn settle(&self, source: &LoadedKeySource, result: Result<Vec<VerificationKey>, SourceError>) {
+    fn apply_fetch(&self, source: &LoadedKeySource, result: Result<Vec<VerificationKey>, SourceError>) {
         *source.is_stale.lock() = result.is_err();
-        if source.remote.is_some() {
+        if source.schedule.is_some() {
             (self.observer)(&self.name, result.as_ref().err().map_or("ok", SourceError::kind));
         }
         match result {
             Ok(keys) => {
-                let is_first = source.held.lock().replace(keys).is_none();
-                if self.assemble() || is_first {
+                let is_first = source.keys.lock().replace(keys).is_none();
+                if self.rebuild_key_set() || is_first {
                     tracing::info!(issuer = %self.name, keys = self.keys().len(), "keys loaded");
-                    self.changes.announce();
+                    self.changes.notify();
                 }
             }
             Err(error) => {
@@ -217,26 +217,26 @@ impl Issuer {
     }
 
     /// Makes one set of what the sources hold. Returns whether a key is no longer among them.
-    fn assemble(&self) -> bool {
-        let _one_at_a_time = self.assembling.lock();
+    fn rebuild_key_set(&self) -> bool {
+        let _one_at_a_time = self.rebuild_lock.lock();
         let all: Vec<VerificationKey> =
-            self.sources.iter().filter_map(|source| source.held.lock().clone()).flatten().collect();
+            self.sources.iter().filter_map(|source| source.keys.lock().clone()).flatten().collect();
         let next = KeySet::new(all);
-        let takes_away = !self.keys.load().is_subset_of(&next);
+        let removes_keys = !self.keys.load().is_subset_of(&next);
         self.keys.store(Arc::new(next));
-        takes_away
+        removes_keys
     }
 
     /// Whether this issuer stands behind `token`. Waits for a fetch if a key is missing, at most two seconds.
-    pub(in crate::auth) async fn vouch(
+    pub(in crate::auth) async fn verify(
         &self,
         token: &Unverified<'_>,
         now: SystemTime,
-        trail: &mut DecisionTrace,
+        trace: &mut DecisionTrace,
     ) -> Result<VerifiedToken, Denied> {
         if let Some(wanted) = &self.settings.typ {
-            let is_wanted = self.takes_type(token.typ.as_deref());
-            trail.step("typ", is_wanted, || match (is_wanted, &token.typ) {
+            let is_wanted = self.accepts_type(token.typ.as_deref());
+            trace.step("typ", is_wanted, || match (is_wanted, &token.typ) {
                 (true, _) => format!("typ is {wanted:?}"),
                 (false, Some(typ)) => format!("typ is {typ:?}, not {wanted:?}"),
                 (false, None) => format!("there is no typ; it must be {wanted:?}"),
@@ -245,9 +245,9 @@ impl Issuer {
                 return Err(TokenFault::Typ.into());
             }
         }
-        let key = self.key_of(token).await;
+        let key = self.verify_signature(token).await;
         let is_known = matches!(key, Ok(_) | Err(Denied::Invalid(TokenFault::Signature)));
-        trail.step("key", is_known, || {
+        trace.step("key", is_known, || {
             let (issuer, algorithm) = (self.name(), token.algorithm);
             let kid = token.kid.as_ref().map(|kid| format!(" with kid {kid:?}")).unwrap_or_default();
             match (&key, is_known) {
@@ -257,13 +257,13 @@ impl Issuer {
             }
         });
         if is_known {
-            trail.step("signature", key.is_ok(), || match key {
+            trace.step("signature", key.is_ok(), || match key {
                 Ok(_) => "the signature matches".to_owned(),
                 Err(_) => "the signature does not match: another key made it, or the token was changed".to_owned(),
             });
         }
         let key = key?;
-        let expires_at = verify::claims(&token.claims, self.expected(now), trail)?;
+        let expires_at = verify::check(&token.claims, self.expected(now), trace)?;
         Ok(VerifiedToken { expires_at, key: (key, token.algorithm) })
     }
 
@@ -273,8 +273,8 @@ impl Issuer {
         Expected { audience, audience_claim: audience_claim.as_ref(), leeway: *leeway, now }
     }
 
-    async fn key_of(&self, token: &Unverified<'_>) -> Result<KeyFingerprint, Denied> {
-        if !self.uses(token.algorithm) {
+    async fn verify_signature(&self, token: &Unverified<'_>) -> Result<KeyFingerprint, Denied> {
+        if !self.accepts_algorithm(token.algorithm) {
             return Err(TokenFault::Algorithm.into());
         }
         let fault = match self.keys.load().verify(token) {
@@ -283,20 +283,20 @@ impl Issuer {
         };
         // A key without a name is replaced by another without a name.
         let may_be_newer = fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none());
-        let asked = self.sources.iter().filter_map(|source| {
-            let remote = source.remote.as_ref().filter(|_| may_be_newer)?;
-            let is_loaded = source.held.lock().is_some();
-            Some(async move { Some((remote, remote.ask(is_loaded).await?)) })
+        let waits = self.sources.iter().filter_map(|source| {
+            let schedule = source.schedule.as_ref().filter(|_| may_be_newer)?;
+            let is_loaded = source.keys.lock().is_some();
+            Some(async move { Some((schedule, schedule.request_fetch(is_loaded).await?)) })
         });
-        let rounds: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
-        let again = if rounds.is_empty() {
+        let generations: Vec<_> = futures_util::future::join_all(waits).await.into_iter().flatten().collect();
+        let again = if generations.is_empty() {
             Err(fault)
         } else {
             self.keys.load().verify(token).map(VerificationKey::fingerprint)
         };
         match again {
             Ok(key) => {
-                rounds.into_iter().for_each(|(remote, round)| remote.bore_fruit(round));
+                generations.into_iter().for_each(|(schedule, generation)| schedule.confirm_useful(generation));
                 Ok(key)
             }
             Err(TokenFault::UnknownKey) if !self.is_loaded() => Err(Denied::Unavailable),
@@ -305,13 +305,13 @@ impl Issuer {
     }
 
     /// Whether a token's header may have this `typ`.
-    pub(in crate::auth) fn takes_type(&self, typ: Option<&str>) -> bool {
+    pub(in crate::auth) fn accepts_type(&self, typ: Option<&str>) -> bool {
         let Some(wanted) = &self.settings.typ else { return true };
         typ.is_some_and(|typ| media_type(typ) == media_type(wanted))
     }
 
     /// Whether any key, of now or of a later JWKS, could be used with `algorithm`.
-    pub(in crate::auth) fn uses(&self, algorithm: Algorithm) -> bool {
+    pub(in crate::auth) fn accepts_algorithm(&self, algorithm: Algorithm) -> bool {
         self.settings.keys.iter().any(|source| match source {
             KeySource::JwksUrl { .. } | KeySource::JwksFile(_) => self.settings.algorithms.contains(&algorithm),
             KeySource::PemFile { algorithm: own, .. } | KeySource::Secret { algorithm: own, .. } => *own == algorithm,

@@ -21,7 +21,7 @@ use crate::auth::token::jws::Unverified;
 pub const MIN_SECRET: usize = 32;
 
 /// Most keys that one token is tried with.
-const MAX_TRIES: usize = 4;
+const MAX_KEYS_TRIED: usize = 4;
 
 /// Names a key by what it is made of, so that a stream can ask later whether the key is still trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ pub struct KeyFingerprint([u8; 32]);
 pub struct VerificationKey {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
-    material: DecodingKey,
+    decoding_key: DecodingKey,
     fingerprint: KeyFingerprint,
 }
 
@@ -106,7 +106,7 @@ impl VerificationKey {
             return Err(KeyError::ShortSecret);
         }
         let fingerprint = KeyFingerprint::of("secret", secret);
-        Ok(Self { kid, algorithms: vec![algorithm], material: DecodingKey::from_secret(secret), fingerprint })
+        Ok(Self { kid, algorithms: vec![algorithm], decoding_key: DecodingKey::from_secret(secret), fingerprint })
     }
 
     /// A public key as DER (SubjectPublicKeyInfo, or PKCS#1 for RSA) or, for the curves, its raw point.
@@ -131,7 +131,7 @@ impl VerificationKey {
             _ => return Err(KeyError::Family(first)),
         };
         ParsedPublicKey::new(checked, der).map_err(|_| KeyError::Unsuited(first))?;
-        let material = match first.family() {
+        let decoding_key = match first.family() {
             AlgorithmFamily::Rsa => {
                 let bits = aws_lc_rs::rsa::PublicKey::from_der(der)
                     .map(|key| key.modulus_len() * 8)
@@ -145,7 +145,7 @@ impl VerificationKey {
             AlgorithmFamily::Ed => DecodingKey::from_ed_der(der),
             AlgorithmFamily::Hmac => return Err(KeyError::Family(first)),
         };
-        Ok(Self { kid, algorithms, material, fingerprint: KeyFingerprint::of("public", der) })
+        Ok(Self { kid, algorithms, decoding_key, fingerprint: KeyFingerprint::of("public", der) })
     }
 
     /// The `kid` a token must name.
@@ -165,8 +165,13 @@ impl VerificationKey {
 
     fn verifies(&self, token: &Unverified<'_>) -> bool {
         self.allows(token.algorithm)
-            && jsonwebtoken::crypto::verify(token.signature, token.message.as_bytes(), &self.material, token.algorithm)
-                .unwrap_or(false)
+            && jsonwebtoken::crypto::verify(
+                token.signature,
+                token.message.as_bytes(),
+                &self.decoding_key,
+                token.algorithm,
+            )
+            .unwrap_or(false)
     }
 }
 
@@ -256,7 +261,7 @@ fn first_that_verifies<'k>(
     token: &Unverified<'_>,
     keys: impl Iterator<Item = &'k VerificationKey>,
 ) -> Option<Result<&'k VerificationKey, TokenFault>> {
-    let mut keys = keys.take(MAX_TRIES).peekable();
+    let mut keys = keys.take(MAX_KEYS_TRIED).peekable();
     keys.peek()?;
     Some(keys.find(|key| key.verifies(token)).ok_or(TokenFault::Signature))
 }

@@ -17,7 +17,7 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::{arithmetic, jitter};
 
 /// Longest time the gate stays shut, for issuers that are refreshed more seldom than that.
-pub const MAX_SPACING: Duration = Duration::from_secs(300);
+pub const MAX_COOLDOWN: Duration = Duration::from_secs(300);
 
 /// Longest time a request waits for a fetch.
 pub const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -31,32 +31,38 @@ pub struct RefreshSchedule {
     url: Url,
     refresh: Duration,
     /// Never held across an await.
-    gate: Mutex<Cooldown>,
-    wanted: Notify,
-    rounds: watch::Sender<FetchGenerations>,
+    cooldown: Mutex<Cooldown>,
+    fetch_wanted: Notify,
+    generations: watch::Sender<FetchGenerations>,
 }
 
 #[derive(Debug, Default)]
 struct Cooldown {
     /// Someone asked for a fetch that has not begun.
-    wanted: bool,
-    shut_until: Option<Instant>,
+    fetch_wanted: bool,
+    until: Option<Instant>,
     /// The last round that brought a key which was asked for.
-    fruitful: u64,
+    last_useful: u64,
 }
 
 /// How many fetches have begun, and how many of them are over.
 #[derive(Clone, Copy, Debug, Default)]
 struct FetchGenerations {
-    begun: u64,
-    over: u64,
+    started: u64,
+    finished: u64,
 }
 
 impl RefreshSchedule {
     /// A document at `url`, fetched every `refresh`.
     pub fn new(url: Url, refresh: Duration) -> Self {
-        let rounds = watch::Sender::new(FetchGenerations::default());
-        Self { url, refresh: refresh.max(MIN_REFRESH), gate: Mutex::default(), wanted: Notify::new(), rounds }
+        let generations = watch::Sender::new(FetchGenerations::default());
+        Self {
+            url,
+            refresh: refresh.max(MIN_REFRESH),
+            cooldown: Mutex::default(),
+            fetch_wanted: Notify::new(),
+            generations,
+        }
     }
 
     /// Where it is.
@@ -65,24 +71,24 @@ impl RefreshSchedule {
     }
 
     /// How long a fruitless fetch shuts the gate: `refresh`, at most [`MAX_SPACING`].
-    pub fn spacing(&self) -> Duration {
-        self.refresh.min(MAX_SPACING)
+    pub fn cooldown_period(&self) -> Duration {
+        self.refresh.min(MAX_COOLDOWN)
     }
 
     /// A fetch begins.
-    pub fn begin(&self) {
+    pub fn fetch_started(&self) {
         // The flag falls before the fetch: whoever raises it from now on wants a later one.
-        self.gate.lock().wanted = false;
-        self.rounds.send_modify(|rounds| rounds.begun += 1);
+        self.cooldown.lock().fetch_wanted = false;
+        self.generations.send_modify(|generations| generations.started += 1);
     }
 
     /// The fetch is over, and its keys, if any, are in place.
-    pub fn end(&self) {
-        self.rounds.send_modify(|rounds| rounds.over = rounds.begun);
+    pub fn fetch_finished(&self) {
+        self.generations.send_modify(|generations| generations.finished = generations.started);
     }
 
     /// Completes when the next fetch is due. `failures` is how many failed in a row. Cancel-safe.
-    pub async fn due(&self, failures: u32) {
+    pub async fn next_due(&self, failures: u32) {
         let delay = match failures.checked_sub(1) {
             // Up to a tenth later: gateways that started together do not ask together, and never more often than told.
             None => arithmetic::scale(self.refresh, 1.0 + 0.1 * jitter::share()),
@@ -97,7 +103,7 @@ impl RefreshSchedule {
             tokio::select! {
                 () = &mut scheduled => return,
                 // A permit may be left over from a wish that the schedule has granted meanwhile.
-                () = self.wanted.notified() => if self.gate.lock().wanted { return },
+                () = self.fetch_wanted.notified() => if self.cooldown.lock().fetch_wanted { return },
             }
         }
     }
@@ -107,37 +113,37 @@ impl RefreshSchedule {
     /// Returns the round that was waited for, or none if the gate is shut or it took too long. `is_loaded` says whether
     /// there ever was a document: as long as there was none, the schedule alone decides, and a running fetch is waited
     /// for.
-    pub async fn ask(&self, is_loaded: bool) -> Option<u64> {
+    pub async fn request_fetch(&self, is_loaded: bool) -> Option<u64> {
         // Watch first, look second: a round that ends in between is seen.
-        let mut rounds = self.rounds.subscribe();
-        let round = {
-            let mut gate = self.gate.lock();
-            let seen = *rounds.borrow_and_update();
-            let is_open = gate.shut_until.is_none_or(|until| until <= Instant::now());
+        let mut generations = self.generations.subscribe();
+        let generation = {
+            let mut cooldown = self.cooldown.lock();
+            let current = *generations.borrow_and_update();
+            let has_ended = cooldown.until.is_none_or(|until| until <= Instant::now());
             if !is_loaded {
-                let first = seen.begun.max(1);
-                (seen.over < first).then_some(first)
-            } else if gate.wanted {
-                Some(seen.begun + 1)
-            } else if is_open {
-                gate.wanted = true;
-                gate.shut_until = Some(Instant::now() + self.spacing());
-                self.wanted.notify_one();
-                Some(seen.begun + 1)
+                let first = current.started.max(1);
+                (current.finished < first).then_some(first)
+            } else if cooldown.fetch_wanted {
+                Some(current.started + 1)
+            } else if has_ended {
+                cooldown.fetch_wanted = true;
+                cooldown.until = Some(Instant::now() + self.cooldown_period());
+                self.fetch_wanted.notify_one();
+                Some(current.started + 1)
             } else {
-                (seen.over < seen.begun).then_some(seen.begun)
+                (current.finished < current.started).then_some(current.started)
             }
         }?;
-        timeout(MAX_WAIT, rounds.wait_for(|rounds| rounds.over >= round)).await.ok()?.ok()?;
-        Some(round)
+        timeout(MAX_WAIT, generations.wait_for(|generations| generations.finished >= generation)).await.ok()?.ok()?;
+        Some(generation)
     }
 
     /// The round brought the key that was asked for: the gate opens again, once per round.
-    pub fn bore_fruit(&self, round: u64) {
-        let mut gate = self.gate.lock();
-        if gate.fruitful < round {
-            gate.fruitful = round;
-            gate.shut_until = None;
+    pub fn confirm_useful(&self, generation: u64) {
+        let mut cooldown = self.cooldown.lock();
+        if cooldown.last_useful < generation {
+            cooldown.last_useful = generation;
+            cooldown.until = None;
         }
     }
 }

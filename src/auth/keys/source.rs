@@ -19,11 +19,11 @@ use crate::runtime::file_watch::FileStamp;
 /// One entry of `issuers.NAME.keys`, and what it has given so far.
 pub struct LoadedKeySource {
     /// The last good set; none as long as there was none. Never held across an await.
-    pub held: Mutex<Option<Vec<VerificationKey>>>,
+    pub keys: Mutex<Option<Vec<VerificationKey>>>,
     /// The file's state when it was last read.
     pub stamp: Mutex<Option<FileStamp>>,
     /// When the URL is asked, if it is one.
-    pub remote: Option<RefreshSchedule>,
+    pub schedule: Option<RefreshSchedule>,
     /// The TLS client for the URL, where its server is trusted by authorities of its own.
     pub tls: Option<Arc<ClientConfig>>,
     /// Whether the last attempt to read it anew failed.
@@ -37,7 +37,7 @@ impl LoadedKeySource {
     /// See [`SourceError`].
     pub fn load(settings: &KeySource, allowed: &[Algorithm]) -> Result<Self, SourceError> {
         let mut tls = None;
-        let (held, stamp, remote) = match settings {
+        let (keys, stamp, schedule) = match settings {
             KeySource::JwksUrl { url, refresh, authorities } => {
                 if !fetch::is_allowed(url) {
                     return Err(FetchError::Scheme.into());
@@ -53,6 +53,6 @@ impl LoadedKeySource {
                 (Some(vec![VerificationKey::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
             }
         };
-        Ok(Self { held: Mutex::new(held), stamp: Mutex::new(stamp), remote, tls, is_stale: Mutex::new(false) })
+        Ok(Self { keys: Mutex::new(keys), stamp: Mutex::new(stamp), schedule, tls, is_stale: Mutex::new(false) })
     }
 }

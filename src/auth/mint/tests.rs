@@ -3,7 +3,7 @@ use rcgen::KeyPair;
 use super::*;
 use crate::auth::token::jws;
 
-fn order() -> TokenSpec {
+fn spec() -> TokenSpec {
     TokenSpec {
         issuer: "https://id.example.com/".to_owned(),
         audience: vec!["rillgate".to_owned()],
@@ -46,14 +46,14 @@ fn older_forms_of_private_keys_are_read() {
     // PKCS#8 (RFC 5208) holds PKCS#1 at its end, behind 26 bytes for a key of this size.
     let pkcs1 = &pkcs8.as_ref()[26..];
     let key = SigningKey::read(&pem::encode("RSA PRIVATE KEY", pkcs1), Some(Algorithm::PS256)).expect("a key");
-    assert!(mint(&key, &order(), SystemTime::now()).is_ok());
+    assert!(mint(&key, &spec(), SystemTime::now()).is_ok());
 
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
     let private = ec.private_key();
     let sec1 = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::EcPrivateKeyRfc5915Der<'_>>::as_der(&private);
     let key = SigningKey::read(&pem::encode("EC PRIVATE KEY", sec1.expect("DER").as_ref()), None).expect("a key");
     assert_eq!(key.algorithm(), Algorithm::ES256);
-    assert!(mint(&key, &order(), SystemTime::now()).is_ok());
+    assert!(mint(&key, &spec(), SystemTime::now()).is_ok());
 }
 
 #[test]
@@ -73,10 +73,10 @@ fn an_algorithm_of_another_kind_of_key_is_refused() {
 fn a_token_says_what_was_ordered() {
     let key = SigningKey::read(&[7; 32], Some(Algorithm::HS512)).expect("a secret");
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let mut order = TokenSpec { subject: Some("alice".to_owned()), kid: Some("k".to_owned()), ..order() };
-    order.claims.insert("streams".to_owned(), json!(["/prices/*"]));
-    order.audience.push("other".to_owned());
-    let text = mint(&key, &order, now).expect("a token");
+    let mut spec = TokenSpec { subject: Some("alice".to_owned()), kid: Some("k".to_owned()), ..spec() };
+    spec.claims.insert("streams".to_owned(), json!(["/prices/*"]));
+    spec.audience.push("other".to_owned());
+    let text = mint(&key, &spec, now).expect("a token");
 
     let token = jws::parse(&text).expect("a token");
 
@@ -93,6 +93,6 @@ fn a_token_says_what_was_ordered() {
             "iat": 1_800_000_000, "exp": 1_800_000_060, "streams": ["/prices/*"],
         })
     );
-    let endless = TokenSpec { ttl: Duration::MAX, ..order };
+    let endless = TokenSpec { ttl: Duration::MAX, ..spec };
     assert_eq!(mint(&key, &endless, now), Err(MintError::Ttl));
 }

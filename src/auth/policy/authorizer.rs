@@ -36,14 +36,14 @@ pub struct Credentials<'r> {
 }
 
 /// Most tokens of one request that are verified: browsers send as many cookies of a name as there are domains and paths.
-const MAX_TRIED: usize = 4;
+const MAX_TOKENS_TRIED: usize = 4;
 
 /// Who may read one route.
 pub struct Authorizer {
     settings: RuleSettings,
     rules: Rules,
     issuers: Vec<Arc<Issuer>>,
-    authority: Arc<TrustStore>,
+    trust_store: Arc<TrustStore>,
 }
 
 /// Why there is no authorizer for these settings.
@@ -65,12 +65,12 @@ impl Authorizer {
     pub fn new(
         settings: RuleSettings,
         issuers: &BTreeMap<String, Arc<Issuer>>,
-        authority: Arc<TrustStore>,
+        trust_store: Arc<TrustStore>,
     ) -> Result<Self, AuthorizerError> {
-        let named = |name: &String| issuers.get(name).cloned().ok_or_else(|| AuthorizerError::NoIssuer(name.clone()));
-        let issuers = settings.issuers.iter().map(named).collect::<Result<_, _>>()?;
+        let find = |name: &String| issuers.get(name).cloned().ok_or_else(|| AuthorizerError::NoIssuer(name.clone()));
+        let issuers = settings.issuers.iter().map(find).collect::<Result<_, _>>()?;
         let rules = Rules::new(&settings).map_err(|(name, error)| AuthorizerError::Claim(name, error))?;
-        Ok(Self { settings, rules, issuers, authority })
+        Ok(Self { settings, rules, issuers, trust_store })
     }
 
     /// What the configuration says, `enforce` and tickets among it.
@@ -85,14 +85,14 @@ impl Authorizer {
     pub async fn authorize(
         &self,
         request: Credentials<'_>,
-        wanted: Requested<'_>,
+        requested: Requested<'_>,
         now: SystemTime,
     ) -> Result<Grant, Denied> {
         let found = extract::find(&self.settings.token_from, request.headers, request.query)?;
-        if found.from().is_ambient() && is_foreign(request) {
+        if found.source().is_ambient() && is_cross_site(request) {
             return Err(Denied::Origin);
         }
-        self.decide(&found, wanted, now, &mut DecisionTrace::off()).await
+        self.decide(&found, requested, now, &mut DecisionTrace::off()).await
     }
 
     /// Whether the request holds anything in the places of a token, good or not.
@@ -105,25 +105,25 @@ impl Authorizer {
     ///
     /// # Errors
     /// The reason why it would not be made at all.
-    pub fn recheck(&self, grant: &Grant, wanted: Requested<'_>, now: SystemTime) -> Result<SystemTime, Denied> {
-        if !self.settings.token_from.contains(grant.from()) {
+    pub fn recheck(&self, grant: &Grant, requested: Requested<'_>, now: SystemTime) -> Result<SystemTime, Denied> {
+        if !self.settings.token_from.contains(grant.source()) {
             return Err(Denied::Missing);
         }
         let claims = grant.claims();
         let issuer = self.issuers.iter().find(|issuer| issuer.name() == grant.issuer());
         let issuer = issuer.ok_or(TokenFault::UnknownIssuer)?;
         let settings = issuer.settings();
-        if claims.named("iss").and_then(serde_json::Value::as_str) != Some(&settings.issuer) {
+        if claims.get("iss").and_then(serde_json::Value::as_str) != Some(&settings.issuer) {
             return Err(TokenFault::UnknownIssuer.into());
         }
-        if !issuer.takes_type(grant.typ()) {
+        if !issuer.accepts_type(grant.typ()) {
             return Err(TokenFault::Typ.into());
         }
-        if !issuer.uses(grant.key().1) {
+        if !issuer.accepts_algorithm(grant.key().1) {
             return Err(TokenFault::Algorithm.into());
         }
-        let expires_at = verify::claims(claims.members(), issuer.expected(now), &mut DecisionTrace::off())?;
-        self.rules.check(&claims, wanted, &mut DecisionTrace::off()).map_err(Denied::Forbidden)?;
+        let expires_at = verify::check(claims.members(), issuer.expected(now), &mut DecisionTrace::off())?;
+        self.rules.check(&claims, requested, &mut DecisionTrace::off()).map_err(Denied::Forbidden)?;
         Ok(expires_at)
     }
 
@@ -131,35 +131,35 @@ impl Authorizer {
     pub async fn explain(
         &self,
         token: &str,
-        wanted: Requested<'_>,
+        requested: Requested<'_>,
         now: SystemTime,
     ) -> (Vec<DecisionStep>, Result<Grant, Denied>) {
-        let mut trail = DecisionTrace::on();
-        let decision = self.decide(&PresentedTokens::new(token, TokenSource::Header), wanted, now, &mut trail).await;
-        (trail.into_steps(), decision)
+        let mut trace = DecisionTrace::on();
+        let decision = self.decide(&PresentedTokens::new(token, TokenSource::Header), requested, now, &mut trace).await;
+        (trace.into_steps(), decision)
     }
 
     async fn decide(
         &self,
         found: &PresentedTokens,
-        wanted: Requested<'_>,
+        requested: Requested<'_>,
         now: SystemTime,
-        trail: &mut DecisionTrace,
+        trace: &mut DecisionTrace,
     ) -> Result<Grant, Denied> {
-        let (grant, claims) = self.first_good(found, now, trail).await?;
-        self.rules.check(&claims, wanted, trail).map_err(Denied::Forbidden)?;
+        let (grant, claims) = self.first_valid(found, now, trace).await?;
+        self.rules.check(&claims, requested, trace).map_err(Denied::Forbidden)?;
         Ok(grant)
     }
 
     /// The first of the tokens that is good. If none is, the reason is the one that says most: of a token whose keys
     /// are missing nothing is known, and what is no token at all may be another application's.
-    async fn first_good(
+    async fn first_valid(
         &self,
         found: &PresentedTokens,
         now: SystemTime,
-        trail: &mut DecisionTrace,
+        trace: &mut DecisionTrace,
     ) -> Result<(Grant, Claims), Denied> {
-        let weight = |denied: &Denied| match denied {
+        let severity = |denied: &Denied| match denied {
             Denied::Unavailable => 2,
             Denied::Invalid(TokenFault::Malformed) => 0,
             _ => 1,
@@ -167,32 +167,32 @@ impl Authorizer {
         let mut reason = Denied::Invalid(TokenFault::Malformed);
         let mut tried = 0;
         for token in found.reveal() {
-            let outcome = match self.parse(token, trail) {
+            let outcome = match self.parse(token, trace) {
                 Err(fault) => Err(fault.into()),
-                Ok(_) if tried == MAX_TRIED => break,
+                Ok(_) if tried == MAX_TOKENS_TRIED => break,
                 Ok(parsed) => {
                     tried += 1;
-                    self.grant(parsed, found.from(), now, trail).await
+                    self.grant(parsed, found.source(), now, trace).await
                 }
             };
             match outcome {
                 Ok(good) => return Ok(good),
-                Err(denied) if weight(&denied) > weight(&reason) => reason = denied,
+                Err(denied) if severity(&denied) > severity(&reason) => reason = denied,
                 Err(_) => {}
             }
         }
         Err(reason)
     }
 
-    fn parse<'t>(&self, token: &'t str, trail: &mut DecisionTrace) -> Result<Unverified<'t>, TokenFault> {
+    fn parse<'t>(&self, token: &'t str, trace: &mut DecisionTrace) -> Result<Unverified<'t>, TokenFault> {
         let is_short = token.len() <= self.settings.token_bytes;
         if !is_short {
-            let most = self.settings.token_bytes;
-            trail.step("token", false, || format!("the token has {} bytes, at most {most} are allowed", token.len()));
+            let limit = self.settings.token_bytes;
+            trace.step("token", false, || format!("the token has {} bytes, at most {limit} are allowed", token.len()));
             return Err(TokenFault::TooLarge);
         }
         let parsed = jws::parse(token);
-        trail.step("token", parsed.is_ok(), || match &parsed {
+        trace.step("token", parsed.is_ok(), || match &parsed {
             Ok(token) => token.to_string(),
             Err(fault) => format!("not a token in three parts that can be read: {fault}"),
         });
@@ -204,11 +204,11 @@ impl Authorizer {
         token: Unverified<'_>,
         from: &TokenSource,
         now: SystemTime,
-        trail: &mut DecisionTrace,
+        trace: &mut DecisionTrace,
     ) -> Result<(Grant, Claims), Denied> {
-        let (grant, claims) = Grant::new(self.verify(token, now, trail).await?, from.clone());
-        let is_revoked = self.authority.revocations().covers(&grant, now);
-        trail.step("revocation", !is_revoked, || match is_revoked {
+        let (grant, claims) = Grant::new(self.verify(token, now, trace).await?, from.clone());
+        let is_revoked = self.trust_store.revocations().covers(&grant, now);
+        trace.step("revocation", !is_revoked, || match is_revoked {
             true => "the token is revoked".to_owned(),
             false => "no revocation that is known here covers the token".to_owned(),
         });
@@ -222,12 +222,12 @@ impl Authorizer {
         &self,
         token: Unverified<'_>,
         now: SystemTime,
-        trail: &mut DecisionTrace,
+        trace: &mut DecisionTrace,
     ) -> Result<Verified, Denied> {
         let iss = verify::issuer(&token.claims)
-            .inspect_err(|_| trail.step("iss", false, || "iss is not a string".to_owned()))?;
+            .inspect_err(|_| trace.step("iss", false, || "iss is not a string".to_owned()))?;
         let issuers: Vec<_> = self.issuers.iter().filter(|issuer| issuer.settings().issuer == iss).collect();
-        trail.step("iss", !issuers.is_empty(), || {
+        trace.step("iss", !issuers.is_empty(), || {
             let expected = || one_of(self.issuers.iter().map(|issuer| issuer.settings().issuer.as_str()));
             match issuers.is_empty() {
                 false => format!("issued by {iss:?}"),
@@ -237,12 +237,12 @@ impl Authorizer {
         // Two tables may be about the same issuer, with keys or audiences of their own. The first reason is told.
         let mut reason = None;
         for issuer in issuers {
-            match issuer.vouch(&token, now, trail).await {
-                Ok(vouched) => {
+            match issuer.verify(&token, now, trace).await {
+                Ok(verified) => {
                     return Ok(Verified {
                         issuer: Arc::clone(issuer.name()),
-                        expires_at: vouched.expires_at,
-                        key: vouched.key,
+                        expires_at: verified.expires_at,
+                        key: verified.key,
                         claims: Claims::new(token.claims),
                         payload: token.payload,
                         typ: token.typ,
@@ -261,7 +261,7 @@ impl Authorizer {
 /// it names none, `Sec-Fetch-Site` must say that the page is of this origin, or that there is none (an address typed in):
 /// a page of a sibling subdomain (`same-site`) gets the user's cookies sent along, but is not ours. What sends neither
 /// field is no browser, or one on a plain connection to another host. `null` is nobody's origin.
-fn is_foreign(request: Credentials<'_>) -> bool {
+fn is_cross_site(request: Credentials<'_>) -> bool {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (None, _) => {

@@ -52,12 +52,17 @@ impl Rules {
     ///
     /// # Errors
     /// The first rule that does not hold.
-    pub fn check(&self, claims: &Claims, wanted: Requested<'_>, trail: &mut DecisionTrace) -> Result<(), ScopeFault> {
+    pub fn check(
+        &self,
+        claims: &Claims,
+        requested: Requested<'_>,
+        trace: &mut DecisionTrace,
+    ) -> Result<(), ScopeFault> {
         if let Some(name) = &self.streams {
-            let covered = claims.texts(name).take(MAX_PATTERNS).any(|pattern| covers(&pattern, wanted.path));
-            trail.step("streams_claim", covered, || match covered {
-                true => format!("a pattern in the claim {name} covers {}", wanted.path),
-                false => format!("no pattern in the claim {name} covers {}", wanted.path),
+            let covered = claims.texts(name).take(MAX_PATTERNS).any(|pattern| covers(&pattern, requested.path));
+            trace.step("streams_claim", covered, || match covered {
+                true => format!("a pattern in the claim {name} covers {}", requested.path),
+                false => format!("no pattern in the claim {name} covers {}", requested.path),
             });
             if !covered {
                 return Err(ScopeFault::Streams);
@@ -65,7 +70,7 @@ impl Rules {
         }
         for (name, values) in &self.require {
             let holds = values.iter().any(|value| claims.has(name, value));
-            trail.step("require", holds, || {
+            trace.step("require", holds, || {
                 let values = values.iter().map(Value::to_string).collect::<Vec<_>>().join(" or ");
                 match holds {
                     true => format!("the claim {name} has {values}"),
@@ -77,8 +82,8 @@ impl Rules {
             }
         }
         for (bound, name) in &self.bind {
-            let Some(holds) = is_bound(bound, claims, name, wanted) else { continue };
-            trail.step("bind", holds, || match holds {
+            let Some(holds) = is_bound(bound, claims, name, requested) else { continue };
+            trace.step("bind", holds, || match holds {
                 true => format!("the claim {name} has every value of the {bound}"),
                 false => format!("the {bound} is absent, or the claim {name} does not have every value of it"),
             });
@@ -88,7 +93,7 @@ impl Rules {
         }
         for name in &self.shared {
             let holds = claims.text(name).is_some_and(|text| !text.is_empty());
-            trail.step("share", holds, || match holds {
+            trace.step("share", holds, || match holds {
                 true => format!("the claim {name}, which goes upstream, is there"),
                 false => format!("the claim {name}, which goes upstream, is missing, empty or not a single value"),
             });
@@ -103,10 +108,10 @@ impl Rules {
 /// Whether the claim has every value of that part of the request, and there is one. `None`: it is not known yet.
 ///
 /// A parameter that is absent is no way around the rule: an upstream may take that for all of them.
-fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, wanted: Requested<'_>) -> Option<bool> {
+fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, requested: Requested<'_>) -> Option<bool> {
     let (name, values) = match bound {
-        Bound::Capture(name) => (name, wanted.captures),
-        Bound::Parameter(name) => (name, wanted.shared?),
+        Bound::Capture(name) => (name, requested.captures),
+        Bound::Parameter(name) => (name, requested.shared?),
     };
     let mut given = values.iter().filter(|(known, _)| known == name).map(|(_, value)| value).peekable();
     Some(given.peek().is_some() && given.all(|value| claims.texts(claim).any(|text| text == *value)))
@@ -150,8 +155,8 @@ mod tests {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
         let (captures, shared) = (owned(captures), shared.map(owned));
-        let wanted = Requested { path: "/prices/EURUSD", captures: &captures, shared: shared.as_deref() };
-        Rules::new(settings).expect("rules").check(&claims, wanted, &mut DecisionTrace::off())
+        let requested = Requested { path: "/prices/EURUSD", captures: &captures, shared: shared.as_deref() };
+        Rules::new(settings).expect("rules").check(&claims, requested, &mut DecisionTrace::off())
     }
 
     fn no_rules() -> RuleSettings {

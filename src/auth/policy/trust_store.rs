@@ -48,13 +48,13 @@ impl TrustStore {
     }
 
     /// What issuers are to be given when they are loaded.
-    pub fn changes(&self) -> ChangeSignal {
+    pub fn change_signal(&self) -> ChangeSignal {
         self.changes.clone()
     }
 
     /// Tells when a grant may have been taken back. Ask [`Self::status`] again after every change.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.watch()
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The issuers of this moment.
@@ -65,7 +65,7 @@ impl TrustStore {
     /// Puts other issuers in place, as a reloaded configuration has them.
     pub fn replace_issuers(&self, issuers: Issuers) {
         self.issuers.store(Arc::new(issuers));
-        self.changes.announce();
+        self.changes.notify();
     }
 
     /// What has been revoked.

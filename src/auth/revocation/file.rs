@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Revocation, RevocationError, one};
+use super::{Revocation, RevocationError, build};
 use crate::auth::{polled_file, rfc3339};
 
 /// Largest file, in bytes.
@@ -23,7 +23,7 @@ pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
     let bytes = polled_file::read(path, MAX_FILE).map_err(RevocationError::File)?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-        Fault { at: valid.len(), words: "this is not UTF-8".to_owned() }.locate(valid)
+        FileFault { at: valid.len(), message: "this is not UTF-8".to_owned() }.locate(valid)
     })?;
     from_toml(text)
 }
@@ -35,41 +35,41 @@ pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
 pub fn from_toml(text: &str) -> Result<Vec<Revocation>, RevocationError> {
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        Fault { at, words: format!("this is not TOML: {}", error.message()) }.locate(text)
+        FileFault { at, message: format!("this is not TOML: {}", error.message()) }.locate(text)
     })?;
-    all(document.get_ref()).map_err(|fault| fault.locate(text))
+    parse_entries(document.get_ref()).map_err(|fault| fault.locate(text))
 }
 
 /// What is wrong, and at which byte.
-struct Fault {
+struct FileFault {
     at: usize,
-    words: String,
+    message: String,
 }
 
-fn all(document: &DeTable<'_>) -> Result<Vec<Revocation>, Fault> {
+fn parse_entries(document: &DeTable<'_>) -> Result<Vec<Revocation>, FileFault> {
     let mut all = Vec::new();
     for (name, value) in document {
         let DeValue::Array(entries) = value.get_ref() else {
-            return Err(Fault::new(name.span().start, LIST));
+            return Err(FileFault::new(name.span().start, LIST));
         };
         if name.get_ref() != "revocations" {
-            return Err(Fault::new(name.span().start, LIST));
+            return Err(FileFault::new(name.span().start, LIST));
         }
         all.reserve(entries.len());
         for entry in entries {
             let DeValue::Table(table) = entry.get_ref() else {
-                return Err(Fault::new(entry.span().start, LIST));
+                return Err(FileFault::new(entry.span().start, LIST));
             };
-            all.push(entry_of(table, entry.span().start)?);
+            all.push(parse_entry(table, entry.span().start)?);
         }
     }
     Ok(all)
 }
 
-fn entry_of(table: &DeTable<'_>, at: usize) -> Result<Revocation, Fault> {
+fn parse_entry(table: &DeTable<'_>, at: usize) -> Result<Revocation, FileFault> {
     let known = ["jti", "sub", "claim", "value", "until"];
     if let Some(name) = table.keys().find(|name| !known.contains(&&**name.get_ref())) {
-        return Err(Fault::new(name.span().start, KEY));
+        return Err(FileFault::new(name.span().start, KEY));
     }
     let claim = table.get("claim").map(string).transpose()?;
     let value = table.get("value").map(scalar).transpose()?;
@@ -77,17 +77,17 @@ fn entry_of(table: &DeTable<'_>, at: usize) -> Result<Revocation, Fault> {
     let sub = table.get("sub").map(string).transpose()?;
     let until = table.get("until").map(end).transpose()?;
     // What is wrong with them together stands where the entry begins.
-    one(claim, value, jti, sub, until).map_err(|error| Fault { at, words: error.to_string() })
+    build(claim, value, jti, sub, until).map_err(|error| FileFault { at, message: error.to_string() })
 }
 
-fn string(given: &Spanned<DeValue<'_>>) -> Result<String, Fault> {
+fn string(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
     match given.get_ref() {
         DeValue::String(text) => Ok(text.clone().into_owned()),
-        _ => Err(Fault::new(given.span().start, "this has to be a string")),
+        _ => Err(FileFault::new(given.span().start, "this has to be a string")),
     }
 }
 
-fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, Fault> {
+fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
     match given.get_ref() {
         DeValue::String(text) => Some(text.clone().into_owned()),
         DeValue::Boolean(truth) => Some(truth.to_string()),
@@ -96,20 +96,22 @@ fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, Fault> {
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
-    .ok_or_else(|| Fault::new(given.span().start, "a value is a string, a whole number, true or false"))
+    .ok_or_else(|| FileFault::new(given.span().start, "a value is a string, a whole number, true or false"))
 }
 
-fn end(given: &Spanned<DeValue<'_>>) -> Result<SystemTime, Fault> {
+fn end(given: &Spanned<DeValue<'_>>) -> Result<SystemTime, FileFault> {
     let at = match given.get_ref() {
-        DeValue::Datetime(at) => rfc3339::instant(at),
+        DeValue::Datetime(at) => rfc3339::to_system_time(at),
         _ => None,
     };
-    at.ok_or_else(|| Fault::new(given.span().start, "until is a date-time with an offset, like 2030-01-31T12:00:00Z"))
+    at.ok_or_else(|| {
+        FileFault::new(given.span().start, "until is a date-time with an offset, like 2030-01-31T12:00:00Z")
+    })
 }
 
-impl Fault {
-    fn new(at: usize, words: &str) -> Self {
-        Self { at, words: words.to_owned() }
+impl FileFault {
+    fn new(at: usize, message: &str) -> Self {
+        Self { at, message: message.to_owned() }
     }
 
     /// Counts lines, and characters in the line, from 1.
@@ -117,7 +119,7 @@ impl Fault {
         let before = text.get(..self.at).unwrap_or(text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        RevocationError::InFile { line, column, fault: self.words }
+        RevocationError::InFile { line, column, fault: self.message }
     }
 }
 

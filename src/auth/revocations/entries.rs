@@ -36,7 +36,7 @@ impl RevocationEntries {
     /// Those that have not ended.
     pub(super) fn of(revocations: Vec<Revocation>, now: SystemTime) -> Result<Self, RevocationError> {
         let mut entries = Self::default();
-        for revocation in revocations.into_iter().filter(|revocation| is_ahead(revocation.until, now)) {
+        for revocation in revocations.into_iter().filter(|revocation| is_future(revocation.until, now)) {
             entries.insert(revocation)?;
         }
         Ok(entries)
@@ -46,7 +46,7 @@ impl RevocationEntries {
         self.by_id.len()
     }
 
-    pub(super) fn holds(&self, id: &RevocationId) -> bool {
+    pub(super) fn contains(&self, id: &RevocationId) -> bool {
         self.by_id.contains_key(id)
     }
 
@@ -67,15 +67,15 @@ impl RevocationEntries {
             entry.until = later(entry.until, until);
             return Ok(id);
         }
-        let place = match self.claims.iter().position(|(known, _)| **known == claim) {
-            Some(place) => place,
+        let slot = match self.claims.iter().position(|(known, _)| **known == claim) {
+            Some(slot) => slot,
             None if self.claims.len() >= MAX_CLAIMS => return Err(RevocationError::Claims),
             None => {
                 self.claims.push((Arc::new(claim), 0));
                 self.claims.len() - 1
             }
         };
-        let (claim, entries) = &mut self.claims[place];
+        let (claim, entries) = &mut self.claims[slot];
         *entries += 1;
         let claim = claim.clone();
         self.by_id.insert(id, RevocationEntry { claim, value: value.into_boxed_str(), until });
@@ -84,11 +84,11 @@ impl RevocationEntries {
 
     pub(super) fn remove(&mut self, id: &RevocationId) -> Option<RevocationEntry> {
         let entry = self.by_id.remove(id)?;
-        let place =
+        let slot =
             self.claims.iter().position(|(claim, _)| *claim == entry.claim).expect("an entry's claim is counted");
-        self.claims[place].1 -= 1;
-        if self.claims[place].1 == 0 {
-            self.claims.swap_remove(place);
+        self.claims[slot].1 -= 1;
+        if self.claims[slot].1 == 0 {
+            self.claims.swap_remove(slot);
         }
         Some(entry)
     }
@@ -100,7 +100,7 @@ impl RevocationEntries {
     }
 
     /// Removes what has ended of the next `count` entries after that id. The id to go on after; `None`: there are no more.
-    pub(super) fn forget_ended(
+    pub(super) fn remove_expired(
         &mut self,
         after: Option<RevocationId>,
         count: usize,
@@ -122,7 +122,7 @@ impl RevocationEntries {
 
 impl RevocationEntry {
     pub(super) fn is_in_force(&self, now: SystemTime) -> bool {
-        is_ahead(self.until, now)
+        is_future(self.until, now)
     }
 }
 
@@ -131,6 +131,6 @@ pub(super) fn later(one: Option<SystemTime>, other: Option<SystemTime>) -> Optio
     one.zip(other).map(|(one, other)| one.max(other))
 }
 
-fn is_ahead(until: Option<SystemTime>, now: SystemTime) -> bool {
+fn is_future(until: Option<SystemTime>, now: SystemTime) -> bool {
     until.is_none_or(|until| now < until)
 }

@@ -66,8 +66,8 @@ mod tests {
         let ids =
             [id("jti", "ab"), id("sub", "ab"), id("jti", "a"), id("jtia", "b"), id("/jti", "ab"), id("jti", "AB")];
 
-        for (place, one) in ids.iter().enumerate() {
-            assert!(!ids[..place].contains(one), "{one}");
+        for (slot, one) in ids.iter().enumerate() {
+            assert!(!ids[..slot].contains(one), "{one}");
         }
     }
 

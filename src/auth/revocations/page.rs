@@ -9,7 +9,7 @@ use super::entries::{RevocationEntries, RevocationEntry, later};
 use super::id::RevocationId;
 
 /// Most rows of a page.
-pub(super) const MOST_ROWS: usize = 1000;
+pub(super) const MAX_ROWS: usize = 1000;
 
 /// A piece of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

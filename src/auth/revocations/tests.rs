@@ -102,7 +102,7 @@ fn a_posted_revocation_is_taken_back_and_announced() {
     let changes = ChangeSignal::default();
     let table = Revocations::new(10, changes.clone());
     let id = table.revoke(revocation("jti", "a", None), now()).expect("room");
-    let watch = changes.watch();
+    let watch = changes.subscribe();
 
     assert_eq!(table.restore(&id, now()), Ok(()));
 
@@ -152,7 +152,7 @@ fn what_is_posted_and_filed_is_one_row_with_the_later_end() {
         [("filed later", (Some(later(30)), RevocationOrigin::File)), ("for good", (None, RevocationOrigin::File))];
     assert_eq!(rows(later(20)), left.map(|(value, row)| (value.to_owned(), row)).into(), "what has ended is not shown");
 
-    table.forget_ended(later(20));
+    table.remove_expired(later(20));
     assert_eq!(table.counts(), RevocationCounts { posted: 0, filed: 2 });
 }
 
@@ -215,8 +215,8 @@ proptest! {
     fn pages_leave_nothing_out_and_repeat_nothing(
         stay in prop::collection::btree_set(0..500usize, 0..60),
         changes in prop::collection::vec((500..600usize, any::<bool>()), 0..60),
-        most in 1..8usize,
-        at_once in 1..12usize,
+        max_rows in 1..8usize,
+        per_lock in 1..12usize,
     ) {
         let table = table(1_000);
         let one = |number: usize| revocation(["jti", "sub"][number % 2], &number.to_string(), None);
@@ -228,9 +228,9 @@ proptest! {
         let (mut seen, mut after) = (Vec::new(), None);
 
         loop {
-            let page = table.page(after, most, at_once, now());
-            prop_assert!(page.rows.len() == most || page.next.is_none());
-            prop_assert!(page.rows.len() <= most);
+            let page = table.page(after, max_rows, per_lock, now());
+            prop_assert!(page.rows.len() == max_rows || page.next.is_none());
+            prop_assert!(page.rows.len() <= max_rows);
             seen.extend(page.rows.into_iter().map(|row| row.id));
             for (number, comes) in changes.by_ref().take(2) {
                 match comes {
@@ -282,7 +282,7 @@ proptest! {
             }
             let rows: Vec<_> = listed(&table, at).into_iter().map(|row| (row.id, row.until)).collect();
             prop_assert_eq!(rows, model.into_iter().collect::<Vec<_>>());
-            table.forget_ended(at);
+            table.remove_expired(at);
             posted.retain(|_, end| in_force(end));
             filed.retain(|_, end| in_force(end));
             prop_assert_eq!(table.counts(), RevocationCounts { posted: posted.len(), filed: filed.len() });

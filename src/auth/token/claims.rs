@@ -102,7 +102,7 @@ impl Claims {
     }
 
     /// The top-level claim of this name.
-    pub fn named(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 

@@ -39,13 +39,13 @@ impl TokenSource {
 pub struct PresentedTokens {
     /// Never empty.
     tokens: Vec<String>,
-    from: TokenSource,
+    source: TokenSource,
 }
 
 impl PresentedTokens {
     /// A token that did not come in a request.
-    pub fn new(token: impl Into<String>, from: TokenSource) -> Self {
-        Self { tokens: vec![token.into()], from }
+    pub fn new(token: impl Into<String>, source: TokenSource) -> Self {
+        Self { tokens: vec![token.into()], source }
     }
 
     /// The tokens, for the one place that verifies them. No two are the same.
@@ -54,14 +54,14 @@ impl PresentedTokens {
     }
 
     /// Where it stood.
-    pub fn from(&self) -> &TokenSource {
-        &self.from
+    pub fn source(&self) -> &TokenSource {
+        &self.source
     }
 }
 
 impl fmt::Debug for PresentedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresentedTokens").field("tokens", &"[redacted]").field("from", &self.from).finish()
+        f.debug_struct("PresentedTokens").field("tokens", &"[redacted]").field("source", &self.source).finish()
     }
 }
 
@@ -71,31 +71,32 @@ impl fmt::Debug for PresentedTokens {
 /// # Errors
 /// [`Denied::Missing`], [`Denied::Ambiguous`], or [`TokenFault::Malformed`] for a header, cookie or parameter that
 /// should be a token and cannot be one.
-pub fn find(places: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<PresentedTokens, Denied> {
-    let is_written = |place: &&TokenSource| matches!(place, TokenSource::Field(name) if headers.contains_key(name));
-    if places.iter().any(|place| is_written(&place)) {
-        return only(places.iter().filter(is_written), headers, query);
+pub fn find(sources: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<PresentedTokens, Denied> {
+    let is_present_field =
+        |source: &&TokenSource| matches!(source, TokenSource::Field(name) if headers.contains_key(name));
+    if sources.iter().any(|source| is_present_field(&source)) {
+        return find_in(sources.iter().filter(is_present_field), headers, query);
     }
-    only(places.iter(), headers, query)
+    find_in(sources.iter(), headers, query)
 }
 
-fn only<'p>(
-    places: impl Iterator<Item = &'p TokenSource>,
+fn find_in<'p>(
+    sources: impl Iterator<Item = &'p TokenSource>,
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<PresentedTokens, Denied> {
     let mut found = None;
-    for place in places {
-        let tokens = match place {
-            TokenSource::Header => in_header(headers)?.into_iter().map(str::to_owned).collect(),
-            TokenSource::Field(name) => in_field(headers, name)?.into_iter().map(str::to_owned).collect(),
-            TokenSource::Cookie(name) => in_cookies(headers, name)?.into_iter().map(str::to_owned).collect(),
-            TokenSource::Query(name) => in_query(query, name)?.into_iter().collect::<Vec<_>>(),
+    for source in sources {
+        let tokens = match source {
+            TokenSource::Header => from_authorization(headers)?.into_iter().map(str::to_owned).collect(),
+            TokenSource::Field(name) => from_field(headers, name)?.into_iter().map(str::to_owned).collect(),
+            TokenSource::Cookie(name) => from_cookies(headers, name)?.into_iter().map(str::to_owned).collect(),
+            TokenSource::Query(name) => from_query(query, name)?.into_iter().collect::<Vec<_>>(),
         };
         if tokens.is_empty() {
             continue;
         }
-        if found.replace(PresentedTokens { tokens, from: place.clone() }).is_some() {
+        if found.replace(PresentedTokens { tokens, source: source.clone() }).is_some() {
             return Err(Denied::Ambiguous);
         }
     }
@@ -103,7 +104,7 @@ fn only<'p>(
 }
 
 /// `Authorization: Bearer b64token` (RFC 6750, 2.1). Another scheme is no token of ours: nothing is said about it.
-fn in_header(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
+fn from_authorization(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -121,11 +122,11 @@ fn in_header(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     }
     let Some(rest) = rest.strip_prefix(' ') else { return Err(TokenFault::Malformed.into()) };
     // 1*SP (RFC 9110, 11.4).
-    whole(rest.trim_start_matches(' ')).map(Some)
+    check_b64token(rest.trim_start_matches(' ')).map(Some)
 }
 
 /// The field of this name: the bare token, or after `Bearer `.
-fn in_field<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
+fn from_field<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -136,10 +137,10 @@ fn in_field<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, D
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start_matches(' '),
         _ => value,
     };
-    whole(bare).map(Some)
+    check_b64token(bare).map(Some)
 }
 
-fn whole(token: &str) -> Result<&str, Denied> {
+fn check_b64token(token: &str) -> Result<&str, Denied> {
     if token.is_empty() || !token.bytes().all(is_b64token) {
         return Err(TokenFault::Malformed.into());
     }
@@ -158,20 +159,20 @@ fn is_b64token(byte: u8) -> bool {
 
 /// The cookies of this name over all `Cookie` fields (HTTP/2 sends them apart: RFC 9113, 8.2.3), each value once. One
 /// that cannot be a token, as another application may have set it for a parent domain, only counts where it is alone.
-fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Vec<&'h str>, Denied> {
+fn from_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Vec<&'h str>, Denied> {
     let mut found = Vec::new();
     let mut is_malformed = false;
     for field in headers.get_all(COOKIE) {
         for pair in field.as_bytes().split(|&byte| byte == b';') {
-            let Some((this, value)) = pair.split_once_byte(b'=') else { continue };
+            let Some((found_name, value)) = pair.split_once_byte(b'=') else { continue };
             // A cookie's name is case-sensitive (RFC 6265, 5.3).
-            if this.trim_ascii() != name.as_bytes() {
+            if found_name.trim_ascii() != name.as_bytes() {
                 continue;
             }
             let value = std::str::from_utf8(value.trim_ascii()).unwrap_or("not UTF-8");
             // RFC 6265, 4.1.1: a value may stand in quotes.
             let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
-            match whole(bare) {
+            match check_b64token(bare) {
                 Ok(token) if found.contains(&token) => {}
                 Ok(token) => found.push(token),
                 // An emptied cookie is how a logout is often written.
@@ -186,10 +187,10 @@ fn in_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Vec<&'h str>, De
 }
 
 /// The query parameter of this name (RFC 6750, 2.3), percent-decoded.
-fn in_query(query: Option<&str>, name: &str) -> Result<Option<String>, Denied> {
+fn from_query(query: Option<&str>, name: &str) -> Result<Option<String>, Denied> {
     let mut found = None;
-    for (this, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        if this != name {
+    for (found_name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if found_name != name {
             continue;
         }
         if found.is_some() {

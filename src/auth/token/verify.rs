@@ -43,15 +43,15 @@ pub fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
 ///
 /// # Errors
 /// [`TokenFault::Claims`], [`TokenFault::Expired`], [`TokenFault::NotYetValid`], [`TokenFault::Audience`].
-pub fn claims(
+pub fn check(
     claims: &Map<String, Value>,
     expected: Expected<'_>,
-    trail: &mut DecisionTrace,
+    trace: &mut DecisionTrace,
 ) -> Result<SystemTime, TokenFault> {
     // An `aud` that is there is the audience, whatever it is.
     let aud = claims.get("aud").or_else(|| expected.audience_claim?.find(claims));
-    let types = types(claims, aud);
-    trail.step("claims", types.is_ok(), || {
+    let types = check_types(claims, aud);
+    trace.step("claims", types.is_ok(), || {
         let name = expected.audience_claim.map_or("aud", ClaimPath::as_str);
         match types {
             Ok(_) => format!("exp and {name} are there, and all registered claims have the right type"),
@@ -61,21 +61,21 @@ pub fn claims(
     let (exp, nbf) = types?;
     let leeway = expected.leeway.min(MAX_LEEWAY);
 
-    let expires_at = instant(exp) + leeway;
+    let expires_at = to_system_time(exp) + leeway;
     // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
-    let lives = expected.now < expires_at;
-    trail.step("exp", lives, || match expires_at.duration_since(expected.now) {
+    let is_alive = expected.now < expires_at;
+    trace.step("exp", is_alive, || match expires_at.duration_since(expected.now) {
         Ok(left) => format!("expires in {} s, a leeway of {leeway:?} included", left.as_secs()),
         Err(past) => {
             format!("expired {} s ago, a leeway of {leeway:?} included", past.duration().as_secs())
         }
     });
-    if !lives {
+    if !is_alive {
         return Err(TokenFault::Expired);
     }
     if let Some(nbf) = nbf {
-        let has_begun = instant(nbf) <= expected.now + leeway;
-        trail.step("nbf", has_begun, || match instant(nbf).duration_since(expected.now) {
+        let has_begun = to_system_time(nbf) <= expected.now + leeway;
+        trace.step("nbf", has_begun, || match to_system_time(nbf).duration_since(expected.now) {
             Ok(ahead) if !has_begun => {
                 format!("valid only in {} s, which is more than the leeway of {leeway:?}", ahead.as_secs())
             }
@@ -86,8 +86,8 @@ pub fn claims(
             return Err(TokenFault::NotYetValid);
         }
     }
-    let is_for_us = is_for(aud, expected.audience);
-    trail.step("aud", is_for_us, || {
+    let is_for_us = matches_audience(aud, expected.audience);
+    trace.step("aud", is_for_us, || {
         let ours = one_of(expected.audience.iter().map(String::as_str));
         match is_for_us {
             true => format!("the audience has {ours}"),
@@ -101,17 +101,17 @@ pub fn claims(
 }
 
 /// Whether `aud` names one of `ours`.
-fn is_for(aud: Option<&Value>, ours: &[String]) -> bool {
+fn matches_audience(aud: Option<&Value>, ours: &[String]) -> bool {
     audience(aud).is_ok_and(|given| given.iter().any(|given| ours.iter().any(|ours| ours == given)))
 }
 
 /// The required ones, typed: `exp`, `nbf`.
 type Times = (f64, Option<f64>);
 
-fn types(claims: &Map<String, Value>, aud: Option<&Value>) -> Result<Times, TokenFault> {
-    let exp = time(claims, "exp")?.ok_or(TokenFault::Claims)?;
-    let nbf = time(claims, "nbf")?;
-    time(claims, "iat")?;
+fn check_types(claims: &Map<String, Value>, aud: Option<&Value>) -> Result<Times, TokenFault> {
+    let exp = numeric_date(claims, "exp")?.ok_or(TokenFault::Claims)?;
+    let nbf = numeric_date(claims, "nbf")?;
+    numeric_date(claims, "iat")?;
     for name in ["sub", "jti"] {
         if claims.get(name).is_some_and(|value| !value.is_string()) {
             return Err(TokenFault::Claims);
@@ -133,12 +133,12 @@ fn audience(aud: Option<&Value>) -> Result<Vec<&str>, TokenFault> {
 }
 
 /// The moment of a [`time`]: at most [`MAX_TIME`], which a clock can tell with any leeway added.
-fn instant(time: f64) -> SystemTime {
+fn to_system_time(time: f64) -> SystemTime {
     UNIX_EPOCH + Duration::try_from_secs_f64(time).unwrap_or_default()
 }
 
 /// A NumericDate (RFC 7519, 2), fractions allowed.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, TokenFault> {
+fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, TokenFault> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     match value.as_f64() {
         Some(time) if (0.0..=MAX_TIME).contains(&time) => Ok(Some(time)),

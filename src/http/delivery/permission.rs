@@ -52,7 +52,7 @@ impl Permission {
         departure: Duration,
     ) -> Self {
         let (host, path) = (target.host().into(), target.path.decoded().into());
-        let changes = app.authority.watch();
+        let changes = app.authority.subscribe();
         Self { app, route, grant, until: None, host, path, stream, departure, leaves_at: None, changes }
     }
 

@@ -10,24 +10,24 @@ fn stream() -> Arc<EventStream> {
 }
 
 /// A stream under the key of this number.
-fn stored(number: usize) -> Arc<Stored> {
+fn handle(number: usize) -> Arc<StreamHandle> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_le_bytes());
-    Arc::new(Stored::new(StoreKey(key), Weak::new(), Offset(0)))
+    Arc::new(StreamHandle::new(StoreKey(key), Weak::new(), Offset(0)))
 }
 
 /// The same, beginning to be stored.
-fn opened(inbox: &Inbox, number: usize) -> Arc<Stored> {
-    let (stored, answer) = (stored(number), oneshot::channel().0);
-    assert!(inbox.open(Opening { stored: stored.clone(), answer }));
-    stored
+fn opened(inbox: &Inbox, number: usize) -> Arc<StreamHandle> {
+    let (handle, reply) = (handle(number), oneshot::channel().0);
+    assert!(inbox.open(OpenRequest { handle: handle.clone(), reply }));
+    handle
 }
 
 /// A stream with an event as large as all that may wait, and a little.
 fn large() -> Arc<EventStream> {
     let stream = stream();
     let mut encoder = Encoder::new();
-    encoder.comment(&"x".repeat(MOST_CLOSED_BYTES));
+    encoder.comment(&"x".repeat(MAX_CLOSED_BYTES));
     let (id, kind) = (EventId::default(), EntryKind::Aside);
     stream.publish([Entry { frame: encoder.finish(), source_id: id.clone(), id, kind, at: Instant::now() }]);
     stream
@@ -35,7 +35,7 @@ fn large() -> Arc<EventStream> {
 
 fn take(inbox: &Inbox) -> Work {
     let now = Instant::now();
-    inbox.take(now, now)
+    inbox.wait_for_work(now, now)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn what_is_closed_when_the_gateway_leaves_is_put_away_however_much_it_is() {
     inbox.close(&streams[0], large.clone());
     assert!(matches!(take(&inbox).requests[..], [Request::Close(_, None)]), "more than may wait");
 
-    inbox.leave();
+    inbox.drain();
     inbox.close(&streams[1], large.clone());
     inbox.close(&streams[2], large);
 
@@ -57,22 +57,22 @@ fn what_is_closed_when_the_gateway_leaves_is_put_away_however_much_it_is() {
 fn streams_that_come_and_go_before_a_disk_that_stands_still_do_not_pile_up() {
     let (inbox, stream) = (Inbox::default(), stream());
     let taken_on = opened(&inbox, 0);
-    for number in 1..=MOST_REQUESTS {
-        let (stored, (answer, mut past)) = (stored(number), oneshot::channel());
+    for number in 1..=MAX_REQUESTS {
+        let (handle, (reply, mut past)) = (handle(number), oneshot::channel());
 
-        let is_taken_on = inbox.open(Opening { stored: stored.clone(), answer });
-        inbox.changed(&stored);
-        inbox.close(&stored, stream.clone());
+        let is_accepted = inbox.open(OpenRequest { handle: handle.clone(), reply });
+        inbox.changed(&handle);
+        inbox.close(&handle, stream.clone());
 
         let is_told = matches!(past.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(is_told, !is_taken_on, "who is not taken on does not wait");
+        assert_eq!(is_told, !is_accepted, "who is not taken on does not wait");
     }
-    assert!(!inbox.claim(&stored(MOST_REQUESTS)), "nor do those that were not taken on");
+    assert!(!inbox.claim(&handle(MAX_REQUESTS)), "nor do those that were not taken on");
     inbox.close(&taken_on, stream);
 
     let work = take(&inbox);
-    assert!(work.requests.len() <= MOST_REQUESTS + 2, "{}", work.requests.len());
-    assert!(work.changed.len() <= MOST_REQUESTS);
+    assert!(work.requests.len() <= MAX_REQUESTS + 2, "{}", work.requests.len());
+    assert!(work.changed.len() <= MAX_REQUESTS);
     assert!(matches!(work.requests.last(), Some(Request::Close(last, Some(_))) if Arc::ptr_eq(last, &taken_on)));
 }
 

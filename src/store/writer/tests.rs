@@ -13,30 +13,30 @@ use crate::stream::{Entry, EntryKind, EventStream, IdLookup, Ids, Phase, Policy,
 use crate::telemetry::Metrics;
 
 /// A writer that is told when to write, and the one stream that it keeps.
-struct House {
+struct StoreFixture {
     folder: TempDir,
     bytes: u64,
     policy: Policy,
     writer: StoreWriter,
     stream: Arc<EventStream>,
-    stored: Arc<Stored>,
+    handle: Arc<StreamHandle>,
     /// Everything published in the stream's life, as far as it is still known to have been.
     published: Vec<String>,
     /// How much of it is certainly stored.
     committed: usize,
 }
 
-impl House {
+impl StoreFixture {
     fn new(events: usize, bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let retention = Retention { events, ..Retention::default() };
         let policy = Policy { retention, ids: Ids::Replace, ..Policy::default() };
         let (writer, stream) = (writer(&folder, bytes), stream(policy));
-        let stored = Arc::new(Stored::new(StoreKey([7; 32]), Arc::downgrade(&stream), stream.log().end()));
+        let handle = Arc::new(StreamHandle::new(StoreKey([7; 32]), Arc::downgrade(&stream), stream.log().end()));
         let (published, committed) = (Vec::new(), 0);
-        let mut house = Self { folder, bytes, policy, writer, stream, stored, published, committed };
-        assert!(house.open().is_none());
-        house
+        let mut fixture = Self { folder, bytes, policy, writer, stream, handle, published, committed };
+        assert!(fixture.open().is_none());
+        fixture
     }
 
     fn publish(&mut self, size: usize) {
@@ -47,37 +47,37 @@ impl House {
         let at = Instant::now();
         self.stream.publish([Entry { frame: Frame::from(&event), source_id: id.clone(), id, kind, at }]);
         self.published.push(text);
-        self.writer.inbox.changed(&self.stored);
+        self.writer.inbox.changed(&self.handle);
     }
 
     fn commit(&mut self) {
         let now = Instant::now();
-        let work = self.writer.inbox.take(now, now);
-        self.writer.serve(work);
+        let work = self.writer.inbox.wait_for_work(now, now);
+        self.writer.process(work);
         self.committed = self.published.len();
     }
 
     /// A new stream under the same key, and what it is given.
     fn open(&mut self) -> Option<StoredStream> {
         self.stream = stream(self.policy);
-        let (answer, mut past) = oneshot::channel();
+        let (reply, mut past) = oneshot::channel();
         let end = self.stream.log().end();
-        self.stored = Arc::new(Stored::new(StoreKey([7; 32]), Arc::downgrade(&self.stream), end));
-        self.writer.inbox.open(Opening { stored: self.stored.clone(), answer });
+        self.handle = Arc::new(StreamHandle::new(StoreKey([7; 32]), Arc::downgrade(&self.stream), end));
+        self.writer.inbox.open(OpenRequest { handle: self.handle.clone(), reply });
         let now = Instant::now();
-        let work = self.writer.inbox.take(now, now);
-        self.writer.serve(work);
+        let work = self.writer.inbox.wait_for_work(now, now);
+        self.writer.process(work);
         past.try_recv().ok().flatten()
     }
 
     fn close(&mut self) {
-        self.writer.inbox.close(&self.stored, self.stream.clone());
+        self.writer.inbox.close(&self.handle, self.stream.clone());
         self.commit();
     }
 
     /// As if the process had ended here, with or without having put the stream away.
     fn restart(&mut self) -> Option<StoredStream> {
-        self.writer.shelf = None;
+        self.writer.store = None;
         self.writer = writer(&self.folder, self.bytes);
         self.open()
     }
@@ -111,7 +111,7 @@ fn writer(folder: &TempDir, bytes: u64) -> StoreWriter {
     let settings = Settings { path: folder.path().join("store"), bytes };
     let mut writer = StoreWriter::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
     writer.open();
-    assert!(writer.shelf.is_some(), "{:?}", writer.inbox.trouble());
+    assert!(writer.store.is_some(), "{:?}", writer.inbox.problem());
     writer
 }
 
@@ -146,20 +146,20 @@ proptest! {
         events in 1_usize..12,
         bytes in prop_oneof![Just(2_000_u64), Just(1 << 20)],
     ) {
-        let mut house = House::new(events, bytes);
+        let mut fixture = StoreFixture::new(events, bytes);
         for step in steps {
             match step {
-                Step::Publish(size) => house.publish(size),
-                Step::Commit => house.commit(),
+                Step::Publish(size) => fixture.publish(size),
+                Step::Commit => fixture.commit(),
                 Step::Kill => {
-                    let kept = house.restart();
-                    house.resume(kept, false);
+                    let kept = fixture.restart();
+                    fixture.resume(kept, false);
                 }
                 Step::End => {
-                    house.close();
-                    let kept = house.restart();
+                    fixture.close();
+                    let kept = fixture.restart();
                     let is_whole = true;
-                    house.resume(kept, is_whole);
+                    fixture.resume(kept, is_whole);
                 }
             }
         }
@@ -168,141 +168,142 @@ proptest! {
 
 #[test]
 fn an_epoch_goes_on_after_a_clean_end_and_never_after_a_kill() {
-    let mut house = House::new(10, 1 << 20);
-    house.publish(1);
-    let first = house.stream.minter().epoch().to_owned();
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    fixture.publish(1);
+    let first = fixture.stream.minter().epoch().to_owned();
 
-    house.close();
-    let kept = house.restart();
-    house.resume(kept, true);
-    let second = house.stream.minter().epoch().to_owned();
-    let kept = house.restart();
-    house.resume(kept, false);
-    let third = house.stream.minter().epoch().to_owned();
+    fixture.close();
+    let kept = fixture.restart();
+    fixture.resume(kept, true);
+    let second = fixture.stream.minter().epoch().to_owned();
+    let kept = fixture.restart();
+    fixture.resume(kept, false);
+    let third = fixture.stream.minter().epoch().to_owned();
 
     assert_eq!(first, second);
     assert_ne!(second, third);
-    assert!(house.stream.minter().is_of_this_life(&format!("{first}-1")));
-    assert!(!house.stream.minter().is_of_this_life(&format!("{first}-2")));
+    assert!(fixture.stream.minter().is_of_this_life(&format!("{first}-1")));
+    assert!(!fixture.stream.minter().is_of_this_life(&format!("{first}-2")));
 
-    house.publish(1);
-    house.close();
-    let kept = house.restart();
-    house.resume(kept, true);
-    assert_eq!(house.stream.minter().epoch(), third);
+    fixture.publish(1);
+    fixture.close();
+    let kept = fixture.restart();
+    fixture.resume(kept, true);
+    assert_eq!(fixture.stream.minter().epoch(), third);
 }
 
 #[test]
 fn a_stream_that_did_not_wait_for_what_is_stored_has_nothing_of_it() {
-    let mut house = House::new(10, 1 << 20);
-    house.publish(1);
-    house.close();
-    let before = house.restart().expect("what was kept");
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    fixture.publish(1);
+    fixture.close();
+    let before = fixture.restart().expect("what was kept");
 
     // It has gone on without.
-    house.published.clear();
-    house.publish(2);
-    house.commit();
-    let kept = house.restart().expect("what was kept");
+    fixture.published.clear();
+    fixture.publish(2);
+    fixture.commit();
+    let kept = fixture.restart().expect("what was kept");
 
     assert_ne!(kept.seed, before.seed);
     assert_eq!((kept.past.events_before, kept.past.entries.len()), (0, 1));
-    house.resume(Some(kept), false);
+    fixture.resume(Some(kept), false);
 }
 
 #[test]
 fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
     for is_whole in [true, false] {
-        let mut house = House::new(10, 1 << 20);
-        house.publish(1);
-        house.publish(1);
+        let mut fixture = StoreFixture::new(10, 1 << 20);
+        fixture.publish(1);
+        fixture.publish(1);
         if is_whole {
-            house.close()
+            fixture.close()
         } else {
-            house.commit()
+            fixture.commit()
         }
-        assert!(house.restart().is_some());
+        assert!(fixture.restart().is_some());
 
-        house.close();
-        let kept = house.restart();
+        fixture.close();
+        let kept = fixture.restart();
 
-        house.resume(kept, is_whole);
+        fixture.resume(kept, is_whole);
     }
 }
 
 #[test]
 fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_again() {
     for meanwhile in ["the other is open", "the other was closed", "the file cannot be used"] {
-        let mut house = House::new(10, 1 << 20);
-        house.publish(1);
-        house.commit();
-        let (first, stored, told) = (house.stream.clone(), house.stored.clone(), house.published.clone());
-        let kept = house.open();
-        house.resume(kept, false);
-        house.publish(2);
-        house.commit();
+        let mut fixture = StoreFixture::new(10, 1 << 20);
+        fixture.publish(1);
+        fixture.commit();
+        let (first, handle, published_before) =
+            (fixture.stream.clone(), fixture.handle.clone(), fixture.published.clone());
+        let kept = fixture.open();
+        fixture.resume(kept, false);
+        fixture.publish(2);
+        fixture.commit();
         match meanwhile {
-            "the other was closed" => house.close(),
-            "the file cannot be used" => house.writer.shelf = None,
+            "the other was closed" => fixture.close(),
+            "the file cannot be used" => fixture.writer.store = None,
             _ => {}
         }
 
-        (house.stream, house.stored, house.published) = (first, stored, told);
-        house.publish(3);
-        assert!(!house.stored.is_owner() && house.writer.inbox.claim(&house.stored));
-        house.commit();
-        if house.writer.shelf.is_none() {
-            house.writer.open();
+        (fixture.stream, fixture.handle, fixture.published) = (first, handle, published_before);
+        fixture.publish(3);
+        assert!(!fixture.handle.is_owner() && fixture.writer.inbox.claim(&fixture.handle));
+        fixture.commit();
+        if fixture.writer.store.is_none() {
+            fixture.writer.open();
         }
-        house.publish(4);
-        house.commit();
+        fixture.publish(4);
+        fixture.commit();
 
-        assert_eq!(house.stored.until(), house.stream.log().end());
-        let kept = house.restart();
+        assert_eq!(fixture.handle.until(), fixture.stream.log().end());
+        let kept = fixture.restart();
         assert_eq!(kept.as_ref().map(|kept| kept.past.entries.len()), Some(3), "{meanwhile}");
-        house.resume(kept, false);
+        fixture.resume(kept, false);
     }
 }
 
 #[test]
 fn a_complete_stream_stays_complete() {
-    let mut house = House::new(10, 1 << 20);
-    house.publish(1);
-    house.stream.enter(Phase::Complete);
-    house.close();
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    fixture.publish(1);
+    fixture.stream.enter(Phase::Complete);
+    fixture.close();
 
-    let kept = house.restart().expect("what was kept");
+    let kept = fixture.restart().expect("what was kept");
 
     assert!(kept.complete_for.is_some());
 }
 
 #[test]
 fn a_stream_whose_time_is_over_is_forgotten() {
-    let mut house = House::new(10, 1 << 20);
-    house.policy.retention.age = Duration::ZERO;
-    house.stream = stream(house.policy);
-    assert!(house.open().is_none());
-    house.publish(1);
-    house.close();
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    fixture.policy.retention.age = Duration::ZERO;
+    fixture.stream = stream(fixture.policy);
+    assert!(fixture.open().is_none());
+    fixture.publish(1);
+    fixture.close();
     std::thread::park_timeout(Duration::from_millis(5));
 
-    assert!(house.restart().is_none());
+    assert!(fixture.restart().is_none());
 }
 
 #[test]
 fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgotten() {
-    let mut house = House::new(10, 1 << 20);
-    house.policy.retention.age = Duration::from_secs(3);
-    assert!(house.open().is_none());
-    house.publish(1);
-    house.commit();
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    fixture.policy.retention.age = Duration::from_secs(3);
+    assert!(fixture.open().is_none());
+    fixture.publish(1);
+    fixture.commit();
     std::thread::park_timeout(Duration::from_millis(1_600));
-    house.stream.expire(Instant::now() + Duration::from_secs(5));
-    house.writer.next_upkeep = Instant::now();
-    house.commit();
+    fixture.stream.expire(Instant::now() + Duration::from_secs(5));
+    fixture.writer.next_upkeep = Instant::now();
+    fixture.commit();
     std::thread::park_timeout(Duration::from_millis(1_600));
 
-    let kept = house.restart().expect("what was kept");
+    let kept = fixture.restart().expect("what was kept");
 
     assert_eq!((kept.past.entries.len(), kept.past.events_before), (0, 1));
     assert_eq!(kept.past.source_id_before.as_str(), "0");
@@ -311,40 +312,40 @@ fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgo
 #[test]
 fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing() {
     for is_closed in [true, false] {
-        let mut house = House::new(10, 1 << 20);
-        house.publish(1);
-        house.publish(1);
-        house.commit();
-        house.stream.expire(Instant::now() + house.policy.retention.age * 2);
+        let mut fixture = StoreFixture::new(10, 1 << 20);
+        fixture.publish(1);
+        fixture.publish(1);
+        fixture.commit();
+        fixture.stream.expire(Instant::now() + fixture.policy.retention.age * 2);
         match is_closed {
-            true => house.close(),
+            true => fixture.close(),
             false => {
-                house.writer.inbox.changed(&house.stored);
-                house.commit();
+                fixture.writer.inbox.changed(&fixture.handle);
+                fixture.commit();
             }
         }
 
-        let kept = house.restart().expect("what was kept");
+        let kept = fixture.restart().expect("what was kept");
         assert!(kept.past.entries.is_empty());
-        house.stream.resume(kept, Instant::now());
+        fixture.stream.resume(kept, Instant::now());
 
-        let log = house.stream.log();
+        let log = fixture.stream.log();
         assert_eq!((log.place("1"), log.place("0")), (IdLookup::Here(log.end()), IdLookup::Unknown));
     }
 }
 
 #[test]
 fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
-    let mut house = House::new(2, 1 << 20);
+    let mut fixture = StoreFixture::new(2, 1 << 20);
     for _ in 0..4 {
-        house.publish(1);
-        house.commit();
+        fixture.publish(1);
+        fixture.commit();
     }
 
-    let kept = house.restart().expect("what was kept");
-    house.stream.resume(kept, Instant::now());
+    let kept = fixture.restart().expect("what was kept");
+    fixture.stream.resume(kept, Instant::now());
 
-    let log = house.stream.log();
+    let log = fixture.stream.log();
     assert_eq!((log.place("1"), log.place("0")), (IdLookup::Here(log.start()), IdLookup::Unknown));
     assert_eq!(log.events(), 2);
 }
@@ -352,16 +353,16 @@ fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
 #[test]
 fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
     use std::os::unix::fs::PermissionsExt as _;
-    let mut house = House::new(10, 1 << 20);
-    let path = house.folder.path().join("store");
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    let path = fixture.folder.path().join("store");
     for round in 0..5 {
-        house.publish(1);
-        house.commit();
-        house.writer.shelf = None;
+        fixture.publish(1);
+        fixture.commit();
+        fixture.writer.store = None;
         std::fs::write(path.join("events.redb"), format!("{round}, which is no store at all")).unwrap();
 
-        assert!(house.restart().is_none());
-        (house.committed, house.published) = (0, Vec::new());
+        assert!(fixture.restart().is_none());
+        (fixture.committed, fixture.published) = (0, Vec::new());
     }
 
     let mut names: Vec<_> =
@@ -376,17 +377,17 @@ fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
 
 #[test]
 fn a_second_writer_waits_for_the_first() {
-    let mut house = House::new(10, 1 << 20);
-    let settings = Settings { path: house.folder.path().join("store"), bytes: 1 << 20 };
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    let settings = Settings { path: fixture.folder.path().join("store"), bytes: 1 << 20 };
     let mut second = StoreWriter::new(settings, Arc::default(), Metrics::new("0").store().clone(), Panics::default());
 
     second.open();
-    assert_eq!(second.inbox.trouble().unwrap(), "degraded: another process has the store open");
-    house.publish(1);
-    house.commit();
-    house.writer.shelf = None;
+    assert_eq!(second.inbox.problem().unwrap(), "degraded: another process has the store open");
+    fixture.publish(1);
+    fixture.commit();
+    fixture.writer.store = None;
     second.open();
 
-    assert_eq!(second.inbox.trouble(), None);
-    assert_eq!(second.shelf.unwrap().books.streams(), 1);
+    assert_eq!(second.inbox.problem(), None);
+    assert_eq!(second.store.unwrap().index.streams(), 1);
 }

@@ -24,7 +24,7 @@ const MALFORMED: Denied = Denied::Invalid(TokenFault::Malformed);
 fn the_scheme_is_compared_without_case_and_the_rest_is_the_token() {
     for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
         let found = find(&everywhere(), &headers(&[("authorization", value)]), None).expect(value);
-        assert_eq!((tokens(&found), found.from()), (vec!["a.b.c"], &TokenSource::Header));
+        assert_eq!((tokens(&found), found.source()), (vec!["a.b.c"], &TokenSource::Header));
     }
 }
 
@@ -46,7 +46,7 @@ fn odd_forms_of_the_header_are_invalid_and_other_schemes_are_no_token() {
 fn a_cookie_is_found_in_any_field_by_its_exact_name() {
     let split = headers(&[("cookie", "a=1; Session=x"), ("cookie", "xsession=2; session=\"a.b.c\"; b")]);
     let found = find(&everywhere(), &split, None).expect("a token");
-    assert_eq!((tokens(&found), found.from()), (vec!["a.b.c"], &TokenSource::Cookie("session".into())));
+    assert_eq!((tokens(&found), found.source()), (vec!["a.b.c"], &TokenSource::Cookie("session".into())));
 
     assert_eq!(find(&everywhere(), &headers(&[("cookie", "session=; a=b")]), None), Err(Denied::Missing));
     assert_eq!(find(&everywhere(), &headers(&[("cookie", "session=a b")]), None), Err(MALFORMED));
@@ -56,7 +56,7 @@ fn a_cookie_is_found_in_any_field_by_its_exact_name() {
 fn a_query_parameter_is_decoded_and_counted_by_its_decoded_name() {
     let none = HeaderMap::new();
     let found = find(&everywhere(), &none, Some("x=1&access%5Ftoken=a%2Eb.c&y")).expect("a token");
-    assert_eq!((tokens(&found), found.from()), (vec!["a.b.c"], &TokenSource::Query("access_token".into())));
+    assert_eq!((tokens(&found), found.source()), (vec!["a.b.c"], &TokenSource::Query("access_token".into())));
 
     assert_eq!(find(&everywhere(), &none, Some("access_token=a&access%5ftoken=a")), Err(Denied::Ambiguous));
     assert_eq!(find(&everywhere(), &none, Some("access_token=")), Err(MALFORMED));
@@ -70,9 +70,9 @@ fn two_methods_at_once_are_ambiguous_but_only_where_both_are_configured() {
 
     assert_eq!(find(&everywhere(), &both, None), Err(Denied::Ambiguous));
     let header_only = find(&[TokenSource::Header], &both, Some("access_token=x")).expect("a token");
-    assert_eq!(header_only.from(), &TokenSource::Header);
+    assert_eq!(header_only.source(), &TokenSource::Header);
     let cookie_only = find(&[TokenSource::Cookie("session".into())], &both, None).expect("a token");
-    assert_eq!(cookie_only.from(), &TokenSource::Cookie("session".into()));
+    assert_eq!(cookie_only.source(), &TokenSource::Cookie("session".into()));
     assert_eq!(find(&[TokenSource::Header], &HeaderMap::new(), Some("access_token=x")), Err(Denied::Missing));
 }
 
@@ -81,7 +81,7 @@ fn cookies_of_one_name_are_all_told_once_each_in_the_order_of_the_request() {
     let several =
         headers(&[("cookie", "session=a; b=c; session=s%3Aabc"), ("cookie", "session=; session=b; session=a")]);
     let found = find(&everywhere(), &several, None).expect("tokens");
-    assert_eq!((tokens(&found), found.from()), (vec!["a", "b"], &TokenSource::Cookie("session".into())));
+    assert_eq!((tokens(&found), found.source()), (vec!["a", "b"], &TokenSource::Cookie("session".into())));
 
     assert_eq!(find(&everywhere(), &headers(&[("cookie", "session=; session=a b")]), None), Err(MALFORMED));
     assert_eq!(find(&everywhere(), &headers(&[("cookie", "session=; session=\"\"")]), None), Err(Denied::Missing));
@@ -94,7 +94,7 @@ fn where_a_field_is_present_that_something_in_front_writes_nothing_else_counts()
     for value in ["a.b.c", "Bearer a.b.c", "bearer  a.b.c"] {
         let found = find(&places, &headers(&[&other[..], &[("x-jwt", value)]].concat()), Some("access_token=x"));
         let found = found.expect(value);
-        assert_eq!((tokens(&found), found.from()), (vec!["a.b.c"], &TokenSource::Field("x-jwt".into())));
+        assert_eq!((tokens(&found), found.source()), (vec!["a.b.c"], &TokenSource::Field("x-jwt".into())));
     }
     for value in ["", " ", "Bearer ", "Basic dTpw", "Bearer a b", "a.b.c,d.e.f", "\"a.b.c\""] {
         let all = headers(&[&other[..], &[("x-jwt", value)]].concat());
@@ -105,7 +105,7 @@ fn where_a_field_is_present_that_something_in_front_writes_nothing_else_counts()
     let two = [TokenSource::Field("x-jwt".into()), TokenSource::Field("y-jwt".into())];
     assert_eq!(find(&two, &headers(&[("x-jwt", "a.b.c"), ("y-jwt", "a.b.c")]), None), Err(Denied::Ambiguous));
     let found = find(&places, &headers(&other[..1]), None).expect("a token");
-    assert_eq!(found.from(), &TokenSource::Header);
+    assert_eq!(found.source(), &TokenSource::Header);
     assert_eq!(find(&two, &headers(&other), None), Err(Denied::Missing));
 }
 
