@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rillgate_fuzz::proxy_header::{Header, MOST_BYTES};
+use rillgate_fuzz::proxy_header::{Header, MAX_BYTES};
 
 fuzz_target!(|input: &[u8]| {
     let [size, bytes @ ..] = input else { return };
@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read(bytes, usize::from(*size) + 1), whole);
     assert_eq!(read(bytes, 1), whole);
     if let Some((Ok(Header::Complete(_)), taken)) = whole {
-        assert!(taken <= MOST_BYTES);
+        assert!(taken <= MAX_BYTES);
         // What follows changes nothing, and less is not enough.
         assert_eq!(read(&bytes[..taken], usize::MAX), whole);
         assert_eq!(read(&bytes[..taken - 1], usize::MAX), None);
@@ -28,8 +28,8 @@ fn read(bytes: &[u8], size: usize) -> Option<(Outcome, usize)> {
     let mut taken = 0;
     loop {
         match Header::parse(&bytes[..taken]) {
-            Ok(Header::Needs(least)) => {
-                assert!((1..=MOST_BYTES).contains(&least));
+            Ok(Header::Incomplete(least)) => {
+                assert!((1..=MAX_BYTES).contains(&least));
                 let more = least.min(size).min(bytes.len() - taken);
                 if more == 0 {
                     return None;

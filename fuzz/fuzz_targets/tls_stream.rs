@@ -179,7 +179,7 @@ async fn play(world: &World, version: u8, steps: &[u8]) {
         assert!(matches!(connection.server, Server::Open(_)), "a handshake that nobody disturbed");
         assert_eq!((connection.heard, connection.received), (connection.said, connection.written));
         let Server::Open(server) = &connection.server else { unreachable!() };
-        assert_eq!(server.held(), 0, "an idle connection holds nothing");
+        assert_eq!(server.buffer_capacity(), 0, "an idle connection holds nothing");
     }
     connection.end().await;
 }
@@ -196,7 +196,7 @@ fn text(from: usize, length: usize) -> Vec<u8> {
 impl Connection {
     fn check(&self) {
         if let Server::Open(server) = &self.server {
-            assert!(server.held() <= HELD_BYTES, "{} bytes are held", server.held());
+            assert!(server.buffer_capacity() <= HELD_BYTES, "{} bytes are held", server.buffer_capacity());
         }
     }
 

@@ -169,13 +169,13 @@ impl Gateway {
                 limits: app.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
-                leaving: accepting.draining(),
+                draining: accepting.draining(),
                 metrics,
                 tls: listener.tls().cloned(),
                 handshake_log: Arc::new(HandshakeLog::new(&*listener.settings().name)),
                 trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
                 proxy_protocol: listener.settings().proxy_protocol,
-                handover: Handover::of(listener.settings()),
+                handover: Handover::for_listener(listener.settings()),
             };
             accepting.spawn("accept", listener.run(around, http::service(app.clone())));
         }

@@ -51,11 +51,11 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
     for settings in settings {
         let (place, sockets) = match &settings.address {
             Address::Socket(address) => {
-                (address.to_string(), listen::listen(*address, settings.reuse_port).map(|socket| vec![socket]))
+                (address.to_string(), listen::bind(*address, settings.reuse_port).map(|socket| vec![socket]))
             }
             Address::Systemd(name) => {
                 // Looked for only where they are wanted: taking them changes the environment.
-                let passed = passed.get_or_insert_with(InheritedSockets::from_environment);
+                let passed = passed.get_or_insert_with(InheritedSockets::from_env);
                 (format!("socket {name:?} of systemd"), passed.take(name))
             }
         };
@@ -67,7 +67,7 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
             listeners.push(Listener::new(settings.clone(), socket, tls.clone()).map_err(refused)?);
         }
     }
-    for name in passed.iter().flat_map(InheritedSockets::left) {
+    for name in passed.iter().flat_map(InheritedSockets::remaining) {
         warn!(name, "systemd passed a socket that no listener asks for");
     }
     Ok(listeners)
@@ -88,8 +88,9 @@ impl AdminSocket {
     /// # Errors
     /// When the address cannot be listened at.
     pub fn bind(address: SocketAddr, listeners: &[Listener]) -> Result<Self, BindError> {
-        let can_be_replaced = listeners.iter().any(|listener| Handover::of(listener.settings()).has_successor());
-        match listen::listen(address, false) {
+        let can_be_replaced =
+            listeners.iter().any(|listener| Handover::for_listener(listener.settings()).has_successor());
+        match listen::bind(address, false) {
             Ok(socket) => Ok(Self::Bound(socket)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && can_be_replaced => {
                 info!(%address, "the admin port is in use by another process, and will be opened when that has left");
@@ -112,7 +113,7 @@ impl AdminSocket {
         match self {
             Self::Bound(socket) => socket,
             Self::Taken(address) => loop {
-                if let Ok(socket) = listen::listen(address, false) {
+                if let Ok(socket) = listen::bind(address, false) {
                     return socket;
                 }
                 sleep(LOOK).await;

@@ -33,7 +33,7 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
         if let Some(connection) = request.extensions().get::<Handoff>() {
-            connection.leave_unread(Query::parse(request.uri().query().unwrap_or_default()).is_finite());
+            connection.set_reading_paused(Query::parse(request.uri().query().unwrap_or_default()).is_finite());
         }
         let app = app.clone();
         let doing = Doing { method: request.method().clone(), uri: request.uri().clone() };

@@ -135,13 +135,13 @@ pub async fn respond(
     // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
     let connection = head.extensions.get::<Handoff>();
     let takeover = connection.filter(|connection| {
-        is_followed && head.version == Version::HTTP_11 && body.is_empty && connection.is_possible()
+        is_followed && head.version == Version::HTTP_11 && body.is_empty && connection.is_available()
     });
     let mut response = match takeover {
         Some(takeover) => {
             let (stall, batch) = (limits.stall_timeout, limits.send_buffer);
             takeover.claim(Box::new(move |transport, held, carrier| {
-                carrier.carry(Http1Writer::new(transport, delivery, stall, batch).run(held));
+                carrier.spawn(Http1Writer::new(transport, delivery, stall, batch).run(held));
             }));
             let mut response = Response::new(AppBody::Opening(Some(prelude.body())));
             // Nothing else can follow on this connection, and a client that knows does not try.
@@ -151,8 +151,8 @@ pub async fn respond(
         None => {
             let mut events = Box::new(EventBody::new(prelude.body(), delivery));
             if let Some(connection) = connection {
-                connection.forgo();
-                listen::watch(guard(life, events.watched(), stream, limits.stall_timeout, ending));
+                connection.disable();
+                listen::abort_when(guard(life, events.watched(), stream, limits.stall_timeout, ending));
             }
             let mut response = Response::new(AppBody::Events(events));
             // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.

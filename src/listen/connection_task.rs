@@ -14,7 +14,7 @@ use crate::telemetry::{ListenerMetrics, Protocol};
 pub struct ConnectionTask {
     tasks: Tasks,
     client: SocketAddr,
-    open: OpenConnection,
+    connection: OpenConnection,
 }
 
 /// Counts a connection while it lives.
@@ -33,23 +33,23 @@ impl ConnectionTask {
         admitted: Admitted,
     ) -> Self {
         metrics.opened(protocol);
-        Self { tasks, client, open: OpenConnection { metrics, protocol, admitted } }
+        Self { tasks, client, connection: OpenConnection { metrics, protocol, admitted } }
     }
 
     /// Whether the client's address has more connections than it may.
     pub(super) fn is_over_ip_limit(&self) -> bool {
-        self.open.admitted.is_over_ip_limit
+        self.connection.admitted.is_over_ip_limit
     }
 
     /// Starts it. It is small and fresh: the one before holds a handshake, or a whole HTTP/1 connection.
-    pub fn carry(self, connection: impl Future<Output = ()> + Send + Unpin + 'static) {
-        let Self { tasks, client, open } = self;
-        let name = match open.protocol {
+    pub fn spawn(self, future: impl Future<Output = ()> + Send + Unpin + 'static) {
+        let Self { tasks, client, connection } = self;
+        let name = match connection.protocol {
             Protocol::Http1 => "writer",
             Protocol::Http2 => "connection",
         };
         // Neither an `async` block, which would keep the connection twice, nor a box, which would be one more place to look.
-        tasks.spawn_for(&Handle::current(), name, client, connection.map(move |()| drop(open)));
+        tasks.spawn_for(&Handle::current(), name, client, future.map(move |()| drop(connection)));
     }
 }
 

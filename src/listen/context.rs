@@ -22,7 +22,7 @@ pub struct ListenerContext {
     /// Starts their tasks.
     pub tasks: Tasks,
     /// When to stop accepting.
-    pub leaving: Draining,
+    pub draining: Draining,
     /// Counts.
     pub metrics: Arc<ListenerMetrics>,
     /// The listener's TLS, if it has any.

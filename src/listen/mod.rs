@@ -25,10 +25,10 @@ mod timeouts;
 mod tls;
 mod transport;
 
-pub use accept::{AcceptLimits, Admission, Handover, InheritedSockets, Listener, RateLimiter, listen, network};
+pub use accept::{AcceptLimits, Admission, Handover, InheritedSockets, Listener, RateLimiter, bind, network};
 pub use connection_task::ConnectionTask;
 pub use context::ListenerContext;
-pub use http1::{Handoff, HandoffFn, watch};
+pub use http1::{Handoff, HandoffFn, abort_when};
 pub use proxy::TrustedProxies;
 pub use service::{Peer, RequestBodyInfo, ResponseBody, Service};
 pub use settings::{Address, CertificateFiles, Settings, TlsSettings, TlsVersion};

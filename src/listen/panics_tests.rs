@@ -28,14 +28,14 @@ use crate::telemetry::Metrics;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Says "a", then goes on as its path says.
-struct Letters {
+struct TestBody {
     path: String,
     is_begun: bool,
     /// Runs from the first piece on, so that this is out before what follows.
     pause: Pin<Box<Sleep>>,
 }
 
-impl Body for Letters {
+impl Body for TestBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -59,43 +59,43 @@ impl Body for Letters {
     }
 }
 
-impl Drop for Letters {
+impl Drop for TestBody {
     fn drop(&mut self) {
         assert!(self.path != "/drop" || std::thread::panicking(), "for the test");
     }
 }
 
-impl ResponseBody for Letters {
-    fn poll_cut(&mut self, _: &mut Context<'_>, _: bool) -> Poll<()> {
+impl ResponseBody for TestBody {
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool) -> Poll<()> {
         Poll::Pending
     }
 
-    fn fail(&mut self) {}
+    fn on_panic(&mut self) {}
 }
 
 /// Panics when it is copied for a connection, once.
-struct Fragile<S>(S, Arc<Mutex<bool>>);
+struct PanicOnClone<S>(S, Arc<Mutex<bool>>);
 
-impl<S: Clone> Clone for Fragile<S> {
+impl<S: Clone> Clone for PanicOnClone<S> {
     fn clone(&self) -> Self {
         assert!(!std::mem::take(&mut *self.1.lock()), "for the test");
         Self(self.0.clone(), self.1.clone())
     }
 }
 
-struct House {
+struct TestListener {
     address: std::net::SocketAddr,
     panicked: Arc<Mutex<Vec<&'static str>>>,
     accepting: Tasks,
     workers: Workers,
 }
 
-impl House {
-    fn open() -> Self {
-        Self::with(false)
+impl TestListener {
+    fn start() -> Self {
+        Self::start_with(false)
     }
 
-    fn with(is_fragile: bool) -> Self {
+    fn start_with(panics_on_clone: bool) -> Self {
         let panicked = Arc::new(Mutex::new(Vec::new()));
         let panics = Panics::new({
             let panicked = panicked.clone();
@@ -114,31 +114,31 @@ impl House {
         };
         let (workers, _) = Workers::start(1).expect("a thread");
         let limits = Arc::new(ArcSwap::from_pointee(Limits::default()));
-        let around = ListenerContext {
+        let context = ListenerContext {
             accept_limits: AcceptLimits::new(limits.clone()),
             limits,
             workers: workers.clone(),
             tasks,
-            leaving: accepting.draining(),
+            draining: accepting.draining(),
             metrics: Metrics::new("0").listener("test"),
             tls: None,
             handshake_log: Arc::new(HandshakeLog::new("test")),
             trusted_proxies: [].as_slice().into(),
             proxy_protocol: false,
-            handover: Handover::of(&settings),
+            handover: Handover::for_listener(&settings),
         };
-        let listener = Listener::new(settings, socket, None).expect("bound");
-        let fragile = Fragile((), Arc::new(Mutex::new(is_fragile)));
-        let service = move |request: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<Letters>> {
-            let _ = &fragile;
+        let accept_loop = Listener::new(settings, socket, None).expect("bound");
+        let panic_on_clone = PanicOnClone((), Arc::new(Mutex::new(panics_on_clone)));
+        let service = move |request: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<TestBody>> {
+            let _ = &panic_on_clone;
             let path = request.uri().path().to_owned();
             assert_ne!(path, "/call", "for the test");
             Box::pin(async move {
                 assert_ne!(path, "/answer", "for the test");
-                Response::new(Letters { path, is_begun: false, pause: Box::pin(sleep(Duration::from_millis(50))) })
+                Response::new(TestBody { path, is_begun: false, pause: Box::pin(sleep(Duration::from_millis(50))) })
             })
         };
-        accepting.spawn("accept", listener.run(around, service));
+        accepting.spawn("accept", accept_loop.run(context, service));
         Self { address, panicked, accepting, workers }
     }
 
@@ -146,10 +146,10 @@ impl House {
         let mut tcp = TcpStream::connect(self.address).await.expect("a listener");
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         tcp.write_all(request.as_bytes()).await.expect("sent");
-        let mut said = Vec::new();
+        let mut received = Vec::new();
         // A reset is an end as well.
-        let _ = timeout(DEADLINE, tcp.read_to_end(&mut said)).await.expect("the connection ends");
-        String::from_utf8(said).expect("text")
+        let _ = timeout(DEADLINE, tcp.read_to_end(&mut received)).await.expect("the connection ends");
+        String::from_utf8(received).expect("text")
     }
 
     async fn http2(&self) -> SendRequest<Bytes> {
@@ -171,7 +171,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestListener {
     fn drop(&mut self) {
         self.accepting.drain();
         self.workers.clone().stop();
@@ -193,8 +193,8 @@ async fn first(response: ResponseFuture) -> RecvStream {
 
 #[tokio::test]
 async fn over_http2_a_panic_resets_its_own_stream_and_no_other() {
-    let house = House::open();
-    let mut requests = house.http2().await;
+    let listener = TestListener::start();
+    let mut requests = listener.http2().await;
     let mut sibling = first(ask(&mut requests, "/endless").await).await;
 
     for path in ["/call", "/answer"] {
@@ -206,30 +206,30 @@ async fn over_http2_a_panic_resets_its_own_stream_and_no_other() {
     assert_eq!(cut.reason(), Some(Reason::INTERNAL_ERROR));
     drop(first(ask(&mut requests, "/drop").await).await);
 
-    house.assert_panicked(&["request", "exchange", "exchange", "exchange"]).await;
+    listener.assert_panicked(&["request", "exchange", "exchange", "exchange"]).await;
     drop(first(ask(&mut requests, "/whole").await).await);
     assert!(timeout(Duration::from_millis(50), sibling.data()).await.is_err(), "it is still open");
 }
 
 #[tokio::test]
 async fn over_http1_a_panic_ends_its_own_connection_and_no_other() {
-    let house = House::open();
+    let listener = TestListener::start();
 
-    assert_eq!(house.http1("/call").await, "");
-    assert_eq!(house.http1("/answer").await, "");
-    let cut = house.http1("/body").await;
+    assert_eq!(listener.http1("/call").await, "");
+    assert_eq!(listener.http1("/answer").await, "");
+    let cut = listener.http1("/body").await;
     assert!(!cut.ends_with("0\r\n\r\n"), "no clean end: {cut}");
 
-    house.assert_panicked(&["connection", "connection", "connection"]).await;
-    assert!(house.http1("/whole").await.ends_with("1\r\na\r\n0\r\n\r\n"));
+    listener.assert_panicked(&["connection", "connection", "connection"]).await;
+    assert!(listener.http1("/whole").await.ends_with("1\r\na\r\n0\r\n\r\n"));
 }
 
 #[tokio::test]
 async fn a_panic_of_the_accept_loop_costs_the_connection_that_it_was_dealing_out() {
-    let house = House::with(true);
+    let listener = TestListener::start_with(true);
 
-    assert_eq!(house.http1("/whole").await, "");
+    assert_eq!(listener.http1("/whole").await, "");
 
-    house.assert_panicked(&["accept"]).await;
-    assert!(house.http1("/whole").await.ends_with("0\r\n\r\n"));
+    listener.assert_panicked(&["accept"]).await;
+    assert!(listener.http1("/whole").await.ends_with("0\r\n\r\n"));
 }

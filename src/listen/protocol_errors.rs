@@ -26,7 +26,7 @@ impl ProtocolErrors {
     }
 
     /// An HTTP/1 connection ended with this.
-    pub fn http1(&self, error: &hyper::Error) {
+    pub fn on_http1_error(&self, error: &hyper::Error) {
         let (status, reason) = match error {
             _ if !error.is_parse() => return,
             // The two have one name in hyper's interface, and different statuses.
@@ -47,7 +47,7 @@ impl ProtocolErrors {
     }
 
     /// An HTTP/2 connection ended with this.
-    pub fn http2(&self, error: &h2::Error) {
+    pub fn on_http2_error(&self, error: &h2::Error) {
         // Ours: what the client did was against the protocol, or too much of something.
         if error.is_library() {
             self.metrics.refused("malformed");
@@ -55,13 +55,13 @@ impl ProtocolErrors {
     }
 
     /// The connection is closed, or takes no more requests, for this reason.
-    pub fn refused(&self, reason: &'static str) {
+    pub fn on_refused(&self, reason: &'static str) {
         self.metrics.refused(reason);
     }
 
     /// The connection is closed because it took so long. One that is merely idle is refused nothing.
-    pub fn slow(&self, over: TimedOut) {
-        match over {
+    pub fn on_timeout(&self, timed_out: TimedOut) {
+        match timed_out {
             TimedOut::Head(limit) => self.metrics.refused(limit),
             TimedOut::Idle => {}
         }

@@ -56,15 +56,15 @@ pub trait ResponseBody:
 {
     /// Polled while what it gave last waits for the client to take it. Completes when the client has had its time and is
     /// to be cut off. `is_stalled`: it has taken nothing for as long as a client may.
-    fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()>;
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()>;
 
     /// It has panicked on HTTP/2, and is dropped next.
-    fn fail(&mut self);
+    fn on_panic(&mut self);
 }
 
 impl Peer {
     /// Has the service know who asks.
-    pub(super) fn announce(&self, mut request: Request<RequestBodyInfo>) -> Request<RequestBodyInfo> {
+    pub(super) fn attach_to(&self, mut request: Request<RequestBodyInfo>) -> Request<RequestBodyInfo> {
         request.extensions_mut().insert(self.clone());
         request
     }

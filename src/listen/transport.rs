@@ -21,7 +21,7 @@ pub enum Transport {
         /// The socket.
         tcp: TcpStream,
         /// Bytes that were read to tell the protocol, to be read again first.
-        unread: Bytes,
+        read_ahead: Bytes,
     },
     /// Over TLS.
     Tls(TlsStream),
@@ -32,7 +32,7 @@ impl Transport {
     pub fn is_http2_negotiated(&self) -> bool {
         match self {
             Self::Plain { .. } => false,
-            Self::Tls(tls) => tls.protocol() == Some(b"h2"),
+            Self::Tls(tls) => tls.alpn_protocol() == Some(b"h2"),
         }
     }
 
@@ -53,8 +53,8 @@ impl Transport {
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain { unread, .. } if unread.has_remaining() => {
-                let part = unread.split_to(unread.len().min(buffer.remaining()));
+            Self::Plain { read_ahead, .. } if read_ahead.has_remaining() => {
+                let part = read_ahead.split_to(read_ahead.len().min(buffer.remaining()));
                 buffer.put_slice(&part);
                 Poll::Ready(Ok(()))
             }

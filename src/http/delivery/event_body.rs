@@ -1,10 +1,10 @@
 //! The way out for HTTP/2, and for what stays with hyper (HTTP/1.0 and finite responses): a body that pulls from the log.
 //!
 //! On HTTP/2 the connection asks the body how long a piece may wait for its client. hyper polls the body only while the
-//! client takes bytes. So a guard looks on from outside ([`listen::watch`]): it ends a client whose time is over, or that
+//! client takes bytes. So a guard looks on from outside ([`listen::abort_when`]): it ends a client whose time is over, or that
 //! takes nothing while events wait, by dropping what carries the response.
 //!
-//! [`listen::watch`]: crate::listen::watch
+//! [`listen::abort_when`]: crate::listen::abort_when
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,7 +78,7 @@ impl EventBody {
     }
 
     /// Polled while what it gave last waits for the client; completes when the client is to be cut off.
-    pub fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
+    pub fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
         if is_stalled {
             self.delivery.ended(EndReason::Stalled);
             return Poll::Ready(());
@@ -92,7 +92,7 @@ impl EventBody {
     }
 
     /// It has panicked, and goes no further.
-    pub fn fail(&mut self) {
+    pub fn on_panic(&mut self) {
         self.delivery.ended(EndReason::Error);
     }
 

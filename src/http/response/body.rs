@@ -33,18 +33,18 @@ impl AppBody {
 }
 
 impl listen::ResponseBody for AppBody {
-    fn poll_cut(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
         match self {
-            Self::Events(events) => events.poll_cut(cx, is_stalled),
+            Self::Events(events) => events.poll_deadline(cx, is_stalled),
             // A client without a window could keep it for ever.
             Self::Whole(_) | Self::Opening(_) if is_stalled => Poll::Ready(()),
             Self::Whole(_) | Self::Opening(_) => Poll::Pending,
         }
     }
 
-    fn fail(&mut self) {
+    fn on_panic(&mut self) {
         match self {
-            Self::Events(events) => events.fail(),
+            Self::Events(events) => events.on_panic(),
             Self::Whole(_) | Self::Opening(_) => {}
         }
     }

@@ -12,7 +12,7 @@ use crate::limits::SharedLimits;
 
 /// Connections beyond its limit that an address may have, to be told so; the next ones are closed at once. Without a
 /// bound one address could take everyone's room with connections that are only there to be refused.
-const TOLD: usize = 16;
+const MAX_EXCESS_PER_IP: usize = 16;
 
 /// Counts connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,27 +47,27 @@ impl Admission {
     }
 
     /// Lets a connection in, if there is room. A few over their address's limit are let in to be told so; without
-    /// `is_limited` the address has none.
+    /// `is_ip_limited` the address has none.
     ///
     /// # Errors
     /// The limit that is reached, as a refusal names it.
-    pub fn admit(&self, ip: IpAddr, is_limited: bool) -> Result<Admitted, &'static str> {
+    pub fn admit(&self, ip: IpAddr, is_ip_limited: bool) -> Result<Admitted, &'static str> {
         let ip = network(ip);
-        let (most, most_per_ip) = {
+        let (max, max_per_ip) = {
             let limits = self.0.limits.load();
             (limits.connections, limits.connections_per_ip)
         };
         let mut counts = self.0.counts.lock();
-        let here = counts.by_ip.get(&ip).copied().unwrap_or_default();
-        let is_over_ip_limit = is_limited && here >= most_per_ip;
-        if is_over_ip_limit && here - most_per_ip >= TOLD {
+        let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
+        let is_over_ip_limit = is_ip_limited && from_ip >= max_per_ip;
+        if is_over_ip_limit && from_ip - max_per_ip >= MAX_EXCESS_PER_IP {
             return Err("connections_per_ip");
         }
-        if counts.all >= most {
+        if counts.all >= max {
             return Err("connections");
         }
         counts.all += 1;
-        counts.by_ip.insert(ip, here + 1);
+        counts.by_ip.insert(ip, from_ip + 1);
         Ok(Admitted { inner: self.0.clone(), ip, is_over_ip_limit })
     }
 }
@@ -77,11 +77,11 @@ impl Admitted {
     ///
     /// # Errors
     /// As [`Admission::admit`].
-    pub fn on_behalf_of(self, ip: IpAddr, is_limited: bool) -> Result<Self, &'static str> {
+    pub fn reassign(self, ip: IpAddr, is_ip_limited: bool) -> Result<Self, &'static str> {
         let admission = Admission(self.inner.clone());
         // Its own place first: the client is to have it.
         drop(self);
-        admission.admit(ip, is_limited)
+        admission.admit(ip, is_ip_limited)
     }
 }
 
@@ -89,9 +89,9 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut counts = self.inner.counts.lock();
         counts.all -= 1;
-        if let Some(here) = counts.by_ip.get_mut(&self.ip) {
-            *here -= 1;
-            if *here == 0 {
+        if let Some(from_ip) = counts.by_ip.get_mut(&self.ip) {
+            *from_ip -= 1;
+            if *from_ip == 0 {
                 counts.by_ip.remove(&self.ip);
             }
         }
@@ -151,7 +151,7 @@ mod tests {
         let admission = admission(10, 1);
         let through_proxy = |client: &str| {
             let admitted = admission.admit(ip("10.0.0.1"), false).expect("room");
-            admitted.on_behalf_of(ip(client), true).expect("room")
+            admitted.reassign(ip(client), true).expect("room")
         };
 
         let first = through_proxy("192.0.2.1");
@@ -170,7 +170,7 @@ mod tests {
         let admission = admission(1000, 1);
         let all: Vec<_> = (0..1000).map_while(|_| admission.admit(ip("192.0.2.1"), true).ok()).collect();
 
-        assert_eq!(all.len(), 1 + TOLD);
+        assert_eq!(all.len(), 1 + MAX_EXCESS_PER_IP);
         assert!(admission.admit(ip("192.0.2.2"), true).is_ok_and(|other| !other.is_over_ip_limit));
         assert!(admission.admit(ip("192.0.2.1"), false).is_ok_and(|proxy| !proxy.is_over_ip_limit));
     }

@@ -17,7 +17,7 @@ use crate::listen::settings::{Address, Settings};
 
 /// How long handshakes under way have. Below the second after which clients repeat a handshake that was turned away
 /// (RFC 6298, 2.1), so that they are kept waiting once and not twice.
-const HANDSHAKES: Duration = Duration::from_millis(750);
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(750);
 
 /// What happens to a listening socket when its process leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +25,17 @@ pub enum Handover {
     /// Nobody else listens: closed when its queue is empty.
     None,
     /// Other processes have sockets of their own at the same address.
-    Beside,
+    ReusePort,
     /// Other processes have the same socket.
-    Same,
+    Inherited,
 }
 
 impl Handover {
     /// How this listener is handed over.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn for_listener(settings: &Settings) -> Self {
         match settings.address {
-            Address::Systemd(_) => Self::Same,
-            Address::Socket(_) if settings.reuse_port => Self::Beside,
+            Address::Systemd(_) => Self::Inherited,
+            Address::Socket(_) if settings.reuse_port => Self::ReusePort,
             Address::Socket(_) => Self::None,
         }
     }
@@ -47,25 +47,25 @@ impl Handover {
 
     /// Whether the process has to take what is in the queue, since nobody else can.
     pub fn has_own_queue(self) -> bool {
-        self != Self::Same
+        self != Self::Inherited
     }
 
     /// Completes when the socket may be closed, once its queue has been emptied. To be accepted from meanwhile.
-    pub async fn prepare(self, socket: &TcpListener) {
-        if self != Self::Beside {
+    pub async fn before_close(self, socket: &TcpListener) {
+        if self != Self::ReusePort {
             return;
         }
-        if let Err(error) = turn_new_handshakes_away(socket) {
+        if let Err(error) = drop_new_handshakes(socket) {
             return warn!(%error, "connections that come while the listener is handed over may be reset");
         }
-        sleep(HANDSHAKES).await;
+        sleep(HANDSHAKE_GRACE).await;
     }
 }
 
 /// Lets the kernel drop segments that begin a connection: SYN without ACK, in the fourteenth byte of the TCP header
 /// (RFC 9293, 3.1). Connections that are accepted from now on inherit the filter, which is of no consequence: on them
 /// such a segment means nothing.
-fn turn_new_handshakes_away(socket: &TcpListener) -> io::Result<()> {
+fn drop_new_handshakes(socket: &TcpListener) -> io::Result<()> {
     // Classic BPF: BPF_LD|BPF_B|BPF_ABS, BPF_ALU|BPF_AND|BPF_K, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K.
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
@@ -89,11 +89,11 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_is_left_takes_no_new_connection_and_keeps_those_it_has() {
         let address = "127.0.0.1:0".parse().expect("an address");
-        let socket = TcpListener::from_std(super::super::listen(address, true).expect("a socket")).expect("a socket");
+        let socket = TcpListener::from_std(super::super::bind(address, true).expect("a socket")).expect("a socket");
         let address = socket.local_addr().expect("an address");
         let mut early = TcpStream::connect(address).await.expect("it listens");
 
-        turn_new_handshakes_away(&socket).expect("a filter");
+        drop_new_handshakes(&socket).expect("a filter");
 
         assert!(timeout(Duration::from_millis(300), TcpStream::connect(address)).await.is_err(), "it is turned away");
         let (mut accepted, _) = socket.accept().await.expect("it was there before");

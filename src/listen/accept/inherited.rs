@@ -10,10 +10,10 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 
 /// Where systemd says what the sockets are called, separated by colons.
-const NAMES: &str = "LISTEN_FDNAMES";
+const NAMES_VARIABLE: &str = "LISTEN_FDNAMES";
 
 /// What it calls a socket that has no name of its own.
-const NAMELESS: &str = "unknown";
+const DEFAULT_NAME: &str = "unknown";
 
 /// The sockets that have been passed and not been taken yet.
 pub struct InheritedSockets {
@@ -25,12 +25,12 @@ pub struct InheritedSockets {
 impl InheritedSockets {
     /// Those named in the environment, for this process (`LISTEN_PID`). To be called while the process has one thread:
     /// the environment is cleared of them.
-    pub fn from_environment() -> Self {
-        let said = std::env::var(NAMES).unwrap_or_default();
+    pub fn from_env() -> Self {
+        let names = std::env::var(NAMES_VARIABLE).unwrap_or_default();
         let sockets = ListenFd::from_env();
         let mut names: Vec<Option<String>> =
-            said.split(':').filter(|name| !name.is_empty()).map(|name| Some(name.to_owned())).collect();
-        names.resize(sockets.len(), Some(NAMELESS.to_owned()));
+            names.split(':').filter(|name| !name.is_empty()).map(|name| Some(name.to_owned())).collect();
+        names.resize(sockets.len(), Some(DEFAULT_NAME.to_owned()));
         Self { sockets, names }
     }
 
@@ -58,7 +58,7 @@ impl InheritedSockets {
     }
 
     /// The names of those that nobody has taken.
-    pub fn left(&self) -> impl Iterator<Item = &str> {
+    pub fn remaining(&self) -> impl Iterator<Item = &str> {
         self.names.iter().flatten().map(String::as_str)
     }
 }

@@ -20,10 +20,10 @@ use crate::listen::settings::Settings;
 use crate::listen::tls::Tls;
 
 /// How long accepting rests when the process is out of descriptors.
-const REST: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Linux's numbers for that: EMFILE of the process, ENFILE of the system.
-const OUT_OF_FILES: [i32; 2] = [24, 23];
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
 /// A bound listener that does not accept yet.
 pub struct Listener {
@@ -60,19 +60,19 @@ impl Listener {
     }
 
     /// Accepts until the gateway leaves, and then what has come until then.
-    pub async fn run<B: ResponseBody>(self, around: ListenerContext, service: impl Service<B>) {
+    pub async fn run<B: ResponseBody>(self, context: ListenerContext, service: impl Service<B>) {
         let socket = match tokio::net::TcpListener::from_std(self.socket) {
             Ok(socket) => socket,
             Err(error) => return warn!(address = %self.address, %error, "cannot wait for connections"),
         };
-        let handover = around.handover;
-        let mut draining = around.leaving.clone();
+        let handover = context.handover;
+        let mut draining = context.draining.clone();
         {
             let mut closing = pin!(async {
                 draining.since().await;
-                handover.prepare(&socket).await;
+                handover.before_close(&socket).await;
             });
-            let mut trouble = None;
+            let mut last_error = None;
             loop {
                 let accepted = tokio::select! {
                     accepted = socket.accept() => accepted,
@@ -81,25 +81,25 @@ impl Listener {
                 match accepted {
                     Ok((tcp, address)) => {
                         // What comes too fast waits in the kernel's queue.
-                        around.accept_limits.acquire_accept(|| around.metrics.waits("accepts_per_second")).await;
-                        trouble = None;
+                        context.accept_limits.acquire_accept(|| context.metrics.waits("accepts_per_second")).await;
+                        last_error = None;
                         // Taken off this runtime: it is about to be registered with a worker's.
                         if let Ok(tcp) = tcp.into_std() {
-                            let panics = around.tasks.panics();
-                            panics.catch("accept", &address, || deal(tcp, address, &around, service.clone()));
+                            let panics = context.tasks.panics();
+                            panics.catch("accept", &address, || dispatch(tcp, address, &context, service.clone()));
                         }
                     }
                     // The client was gone before we looked: not our trouble.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        if error.raw_os_error().is_some_and(|number| OUT_OF_FILES.contains(&number)) {
-                            around.metrics.waits("open_files");
+                        if error.raw_os_error().is_some_and(|number| OUT_OF_DESCRIPTORS.contains(&number)) {
+                            context.metrics.waits("open_files");
                         }
-                        if trouble != Some(error.kind()) {
+                        if last_error != Some(error.kind()) {
                             warn!(address = %self.address, %error, "cannot accept");
-                            trouble = Some(error.kind());
+                            last_error = Some(error.kind());
                         }
-                        sleep(REST).await;
+                        sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }
@@ -107,17 +107,17 @@ impl Listener {
         if handover.has_own_queue()
             && let Ok(socket) = socket.into_std()
         {
-            empty(&socket, &around, &service);
+            drain_backlog(&socket, &context, &service);
         }
     }
 }
 
 /// Takes what is in the queue: closing the socket would reset it.
-fn empty<B: ResponseBody>(socket: &TcpListener, around: &ListenerContext, service: &impl Service<B>) {
+fn drain_backlog<B: ResponseBody>(socket: &TcpListener, context: &ListenerContext, service: &impl Service<B>) {
     for _ in 0..socket::BACKLOG {
         match socket.accept() {
             Ok((tcp, address)) => {
-                around.tasks.panics().catch("accept", &address, || deal(tcp, address, around, service.clone()));
+                context.tasks.panics().catch("accept", &address, || dispatch(tcp, address, context, service.clone()));
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => return,
@@ -125,29 +125,29 @@ fn empty<B: ResponseBody>(socket: &TcpListener, around: &ListenerContext, servic
     }
 }
 
-fn deal<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, around: &ListenerContext, service: impl Service<B>) {
-    around.metrics.accepted();
-    let is_trusted = around.trusted_proxies.contains(address.ip());
-    if around.proxy_protocol && !is_trusted {
+fn dispatch<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, context: &ListenerContext, service: impl Service<B>) {
+    context.metrics.accepted();
+    let is_trusted_proxy = context.trusted_proxies.contains(address.ip());
+    if context.proxy_protocol && !is_trusted_proxy {
         // What it says about the client would be its own invention, and without that it is not expected here.
-        around.metrics.refused("proxy_untrusted");
+        context.metrics.refused("proxy_untrusted");
         return;
     }
-    let admitted = match around.accept_limits.admission.admit(address.ip(), !is_trusted) {
+    let admitted = match context.accept_limits.admission.admit(address.ip(), !is_trusted_proxy) {
         Ok(admitted) => admitted,
         // Closed at once: an answer would cost the handshake that there is no room for.
-        Err(limit) => return around.metrics.refused(limit),
+        Err(limit) => return context.metrics.refused(limit),
     };
-    let limits = around.limits.load_full();
-    if socket::prepare(&tcp, limits.stall_timeout).is_err() {
+    let limits = context.limits.load_full();
+    if socket::configure(&tcp, limits.stall_timeout).is_err() {
         return;
     }
-    let worker = around.workers.next();
-    let (tasks, around) = (around.tasks.clone(), around.clone());
+    let worker = context.workers.next();
+    let (tasks, context) = (context.tasks.clone(), context.clone());
     tasks.spawn_for(
         &worker,
         "connection",
         address,
-        Box::pin(serve_connection(tcp, address, around, limits, service, admitted)),
+        Box::pin(serve_connection(tcp, address, context, limits, service, admitted)),
     );
 }

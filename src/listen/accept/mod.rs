@@ -24,4 +24,4 @@ pub use inherited::InheritedSockets;
 pub use limits::AcceptLimits;
 pub use listener::Listener;
 pub use rate_limiter::RateLimiter;
-pub use socket::listen;
+pub use socket::bind;

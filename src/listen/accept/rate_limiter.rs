@@ -16,7 +16,7 @@ const BURST: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub struct RateLimiter {
     /// When the next one would be due if all came evenly. `None` before the first.
-    due: Mutex<Option<Instant>>,
+    next_due: Mutex<Option<Instant>>,
 }
 
 impl RateLimiter {
@@ -28,30 +28,30 @@ impl RateLimiter {
     pub async fn acquire(&self, per_second: u32, on_wait: impl FnOnce()) {
         let now = Instant::now();
         let (interval, burst) = spacing(per_second);
-        let early = {
-            let mut due = self.due.lock();
-            let next = due.map_or(now, |due| due.max(now)) + interval;
-            *due = Some(next);
+        let ready_at = {
+            let mut next_due = self.next_due.lock();
+            let next = next_due.map_or(now, |next_due| next_due.max(now)) + interval;
+            *next_due = Some(next);
             next.checked_sub(burst)
         };
-        if let Some(early) = early.filter(|early| *early > now) {
-            let reserved = Reserved(self, interval);
+        if let Some(ready_at) = ready_at.filter(|ready_at| *ready_at > now) {
+            let reservation = Reservation(self, interval);
             on_wait();
-            sleep_until(early).await;
+            sleep_until(ready_at).await;
             // Taken: nothing to give back.
-            std::mem::forget(reserved);
+            std::mem::forget(reservation);
         }
     }
 }
 
 /// A turn that is being waited for.
-struct Reserved<'r>(&'r RateLimiter, Duration);
+struct Reservation<'r>(&'r RateLimiter, Duration);
 
-impl Drop for Reserved<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let mut due = self.0.due.lock();
-        if let Some(earlier) = due.and_then(|due| due.checked_sub(self.1)) {
-            *due = Some(earlier);
+        let mut next_due = self.0.next_due.lock();
+        if let Some(earlier) = next_due.and_then(|next_due| next_due.checked_sub(self.1)) {
+            *next_due = Some(earlier);
         }
     }
 }
@@ -69,12 +69,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_storm_passes_at_the_rate_after_a_burst() {
-        let rate = RateLimiter::default();
+        let limiter = RateLimiter::default();
         let start = Instant::now();
         let mut at_once = 0;
 
         for _ in 0..2010 {
-            rate.acquire(1000, || ()).await;
+            limiter.acquire(1000, || ()).await;
             at_once += usize::from(start.elapsed().is_zero());
         }
 
@@ -84,26 +84,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_waiting_keeps_nobody_waiting() {
-        let rate = RateLimiter::default();
+        let limiter = RateLimiter::default();
         let patience = Duration::from_secs(1);
-        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, rate.acquire(100, || ())));
+        let storm = (0..10_000).map(|_| tokio::time::timeout(patience, limiter.acquire(100, || ())));
         let waited = futures_util::future::join_all(storm).await.into_iter().filter(Result::is_ok).count();
         assert!((95..=105).contains(&waited), "{waited}");
         let start = Instant::now();
 
-        rate.acquire(100, || ()).await;
+        limiter.acquire(100, || ()).await;
 
         assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_changed_rate_is_that_of_what_comes_after() {
-        let rate = RateLimiter::default();
-        rate.acquire(1, || ()).await;
+        let limiter = RateLimiter::default();
+        limiter.acquire(1, || ()).await;
         let start = Instant::now();
 
         for _ in 0..200 {
-            rate.acquire(100, || ()).await;
+            limiter.acquire(100, || ()).await;
         }
 
         assert!((1800..=3100).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
@@ -111,12 +111,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_time_is_not_saved_up() {
-        let rate = RateLimiter::default();
+        let limiter = RateLimiter::default();
         tokio::time::advance(Duration::from_secs(60)).await;
         let start = Instant::now();
 
         for _ in 0..1010 {
-            rate.acquire(1000, || ()).await;
+            limiter.acquire(1000, || ()).await;
         }
 
         assert_eq!(start.elapsed(), Duration::from_secs(1));

@@ -21,7 +21,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// # Errors
 /// What the system says, such as an address in use. Without `reuse_port` that is also so when the other socket would
 /// have shared.
-pub fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     // A restart must not wait for connections of the last life to time out.
     socket.set_reuse_address(true)?;
@@ -35,15 +35,15 @@ pub fn listen(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> 
     Ok(socket.into())
 }
 
-/// Readies an accepted connection. `stall` bounds how long sent bytes may stay unacknowledged.
+/// Readies an accepted connection. `stall_timeout` bounds how long sent bytes may stay unacknowledged.
 ///
 /// # Errors
 /// What the system says; the connection is of no use then.
-pub fn prepare(tcp: &TcpStream, stall: Duration) -> io::Result<()> {
+pub fn configure(tcp: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     tcp.set_nonblocking(true)?;
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
-    socket.set_tcp_user_timeout(Some(stall))?;
+    socket.set_tcp_user_timeout(Some(stall_timeout))?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }

@@ -12,6 +12,6 @@ mod handoff;
 mod serve;
 mod tracked_body;
 
-pub use abort::watch;
+pub use abort::abort_when;
 pub use handoff::{Handoff, HandoffFn};
 pub(super) use serve::serve;

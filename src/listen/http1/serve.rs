@@ -1,7 +1,7 @@
 //! One connection: told apart, served by hyper, left in peace when it streams, ended gracefully.
 //!
 //! HTTP/1 or HTTP/2 (see `http2`) is chosen by ALPN, or by the first bytes on a listener without TLS. Generic over the
-//! service: nothing here knows what is served. HTTP/1.1 responses that claim the connection leave hyper (see `takeover`).
+//! service: nothing here knows what is served. HTTP/1.1 responses that claim the connection leave hyper (see `handoff`).
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -16,11 +16,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::abort::supervise;
+use super::abort::abortable;
 use super::handoff::{Handoff, HandoffFn, HandoffIo};
 use super::tracked_body::TrackedBody;
 use crate::limits::Limits;
-use crate::listen::drain::departure;
+use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
 use crate::listen::timeouts::ConnectionTimeouts;
@@ -28,19 +28,19 @@ use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
 
 /// Serves HTTP/1 until the connection ends; returns it when a response has claimed it. What no service hears of is
-/// told to `unserved`.
+/// told to `protocol_errors`.
 pub(in crate::listen) async fn serve<B: ResponseBody>(
     transport: Transport,
     peer: Peer,
     service: impl Service<B>,
     limits: &Limits,
     draining: Draining,
-    unserved: &ProtocolErrors,
+    protocol_errors: &ProtocolErrors,
 ) -> Option<(HandoffFn, Transport, Vec<u8>)> {
-    let pace = Arc::new(ConnectionTimeouts::new(limits));
-    let mut departure = Box::pin(departure(draining, pace.clone(), peer.has_successor));
-    let takeover = Handoff::default();
-    let connection = http1::Builder::new()
+    let timeouts = Arc::new(ConnectionTimeouts::for_http1(limits));
+    let mut drain_signal = Box::pin(drain_signal(draining, timeouts.clone(), peer.has_successor));
+    let handoff = Handoff::default();
+    let hyper_connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The pace below tells a slow head from an idle connection; hyper cannot.
         .header_read_timeout(None)
@@ -49,65 +49,65 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
         // The service refuses what is over the limit, and says so; hyper could only refuse without a word.
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
-            HandoffIo::new(transport, takeover.clone(), pace.clone()),
-            hyper_service(service, peer, pace.clone(), takeover.clone()),
+            HandoffIo::new(transport, handoff.clone(), timeouts.clone()),
+            hyper_service(service, peer, timeouts.clone(), handoff.clone()),
         );
-    let mut carried = supervise(connection);
-    let mut tick = interval(pace.tick());
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut connection = abortable(hyper_connection);
+    let mut check = interval(timeouts.check_interval());
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_draining = false;
     loop {
-        let served = poll_fn(|cx| match Pin::new(&mut carried).poll(cx) {
+        let served = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Ready(end) => {
                 if let Some(Err(error)) = end {
-                    unserved.http1(&error);
+                    protocol_errors.on_http1_error(&error);
                 }
                 Poll::Ready(None)
             }
-            Poll::Pending => takeover.ready().map_or(Poll::Pending, |writer| Poll::Ready(Some(writer))),
+            Poll::Pending => handoff.take_ready().map_or(Poll::Pending, |continuation| Poll::Ready(Some(continuation))),
         });
         tokio::select! {
             served = served => {
-                let (transport, held) = match served {
+                let (transport, unsent) = match served {
                     None => return None,
-                    Some(_) => carried.into_inner().into_parts().io.into_parts(),
+                    Some(_) => connection.into_inner().into_parts().io.into_parts(),
                 };
-                return served.map(|writer| (writer, transport, held));
+                return served.map(|continuation| (continuation, transport, unsent));
             }
-            now = tick.tick() => if let Some(over) = pace.over(now) {
-                unserved.slow(over);
+            now = check.tick() => if let Some(timed_out) = timeouts.timed_out(now) {
+                protocol_errors.on_timeout(timed_out);
                 return None;
             },
-            () = &mut departure, if !is_draining => {
+            () = &mut drain_signal, if !is_draining => {
                 is_draining = true;
-                Pin::new(carried.get_mut()).graceful_shutdown();
+                Pin::new(connection.get_mut()).graceful_shutdown();
             }
         }
     }
 }
 
-type Answer<B> = BoxFuture<'static, Result<Response<TrackedBody<B>>, Infallible>>;
+type ResponseFuture<B> = BoxFuture<'static, Result<Response<TrackedBody<B>>, Infallible>>;
 
 fn hyper_service<B: ResponseBody>(
     service: impl Service<B>,
     peer: Peer,
-    pace: Arc<ConnectionTimeouts>,
-    takeover: Handoff,
+    timeouts: Arc<ConnectionTimeouts>,
+    handoff: Handoff,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<TrackedBody<B>>,
     Error = Infallible,
-    Future = Answer<B>,
+    Future = ResponseFuture<B>,
 > + Unpin {
-    hyper::service::service_fn(move |request: Request<Incoming>| -> Answer<B> {
-        let in_request = pace.request();
+    hyper::service::service_fn(move |request: Request<Incoming>| -> ResponseFuture<B> {
+        let request_guard = timeouts.begin_request();
         let (head, body) = request.into_parts();
-        let unread = RequestBodyInfo { is_empty: body.is_end_stream() };
-        let mut request = peer.announce(Request::from_parts(head, unread));
-        request.extensions_mut().insert(takeover.clone());
+        let body_info = RequestBodyInfo { is_empty: body.is_end_stream() };
+        let mut request = peer.attach_to(Request::from_parts(head, body_info));
+        request.extensions_mut().insert(handoff.clone());
         let response = service(request);
         Box::pin(async move {
-            let response = response.await.map(|body| TrackedBody::new(body, in_request));
+            let response = response.await.map(|body| TrackedBody::new(body, request_guard));
             // Not before: hyper stops reading for a body that nobody wants.
             drop(body);
             Ok(response)

@@ -13,69 +13,69 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::send_window::{FrameReader, SendWindow};
+use super::send_window::{SendWindow, WindowUpdateReader};
 
 /// A transport whose writes go out when they are flushed, or when there are enough of them.
 pub(in crate::listen) struct CorkedWriter<T> {
     transport: T,
-    waiting: Vec<u8>,
-    /// How much of `waiting` is out.
+    buffer: Vec<u8>,
+    /// How much of `buffer` is out.
     sent: usize,
-    frames: FrameReader,
-    wire: Arc<Cork>,
+    window_updates: WindowUpdateReader,
+    cork: Arc<Cork>,
 }
 
 /// What is known and wanted of a transport that is in other hands.
 #[derive(Debug, Default)]
 pub(in crate::listen) struct Cork {
-    is_heard: AtomicBool,
-    is_held: AtomicBool,
+    has_read: AtomicBool,
+    is_corked: AtomicBool,
     /// What the client lets be sent on it.
     pub(in crate::listen) window: SendWindow,
 }
 
 impl Cork {
     /// Whether anything has been read since this was asked last.
-    pub(in crate::listen) fn is_heard(&self) -> bool {
-        self.is_heard.swap(false, Ordering::Relaxed)
+    pub(in crate::listen) fn take_has_read(&self) -> bool {
+        self.has_read.swap(false, Ordering::Relaxed)
     }
 
     /// While it is held, flushing sends nothing until there is enough; whoever holds it has it flushed once more afterwards.
-    pub(in crate::listen) fn hold(&self, is_held: bool) {
-        self.is_held.store(is_held, Ordering::Relaxed);
+    pub(in crate::listen) fn set_corked(&self, is_corked: bool) {
+        self.is_corked.store(is_corked, Ordering::Relaxed);
     }
 }
 
 /// What is gathered before it is written without being flushed: a whole TLS record.
-const ENOUGH: usize = 16 * 1024;
+const FLUSH_THRESHOLD: usize = 16 * 1024;
 
 thread_local! {
     /// The buffer of whoever writes next.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SHARED_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl<T> CorkedWriter<T> {
-    pub(in crate::listen) fn new(transport: T, wire: Arc<Cork>) -> Self {
-        Self { transport, waiting: Vec::new(), sent: 0, frames: FrameReader::default(), wire }
+    pub(in crate::listen) fn new(transport: T, cork: Arc<Cork>) -> Self {
+        Self { transport, buffer: Vec::new(), sent: 0, window_updates: WindowUpdateReader::default(), cork }
     }
 }
 
 impl<T: AsyncWrite + Unpin> CorkedWriter<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.waiting.len() {
-            let count = ready!(Pin::new(&mut self.transport).poll_write(cx, &self.waiting[self.sent..]))?;
+        while self.sent < self.buffer.len() {
+            let count = ready!(Pin::new(&mut self.transport).poll_write(cx, &self.buffer[self.sent..]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.sent += count;
         }
         self.sent = 0;
-        self.waiting.clear();
+        self.buffer.clear();
         // What grew for once is not kept.
-        if (1..=2 * ENOUGH).contains(&self.waiting.capacity()) {
-            SPARE.set(std::mem::take(&mut self.waiting));
+        if (1..=2 * FLUSH_THRESHOLD).contains(&self.buffer.capacity()) {
+            SHARED_BUFFER.set(std::mem::take(&mut self.buffer));
         } else {
-            self.waiting = Vec::new();
+            self.buffer = Vec::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -84,14 +84,14 @@ impl<T: AsyncWrite + Unpin> CorkedWriter<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.waiting.len() >= ENOUGH {
+        if this.buffer.len() >= FLUSH_THRESHOLD {
             ready!(this.poll_send(cx))?;
         }
-        if this.waiting.capacity() == 0 {
-            this.waiting = SPARE.take();
+        if this.buffer.capacity() == 0 {
+            this.buffer = SHARED_BUFFER.take();
         }
-        let part = &bytes[..bytes.len().min(ENOUGH)];
-        this.waiting.extend_from_slice(part);
+        let part = &bytes[..bytes.len().min(FLUSH_THRESHOLD)];
+        this.buffer.extend_from_slice(part);
         Poll::Ready(Ok(part.len()))
     }
 
@@ -109,7 +109,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
                 // Not all of it: that is allowed, and more will be offered.
                 Poll::Pending => break,
             }
-            if self.waiting.len() >= ENOUGH {
+            if self.buffer.len() >= FLUSH_THRESHOLD {
                 break;
             }
         }
@@ -122,7 +122,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.wire.is_held.load(Ordering::Relaxed) && this.waiting.len() < ENOUGH {
+        if this.cork.is_corked.load(Ordering::Relaxed) && this.buffer.len() < FLUSH_THRESHOLD {
             return Poll::Ready(Ok(()));
         }
         ready!(this.poll_send(cx))?;
@@ -141,9 +141,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
         let this = self.get_mut();
         let known = buffer.filled().len();
         let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
-        this.frames.read(&buffer.filled()[known..], &this.wire.window);
+        this.window_updates.feed(&buffer.filled()[known..], &this.cork.window);
         if read.is_ready() {
-            this.wire.is_heard.store(true, Ordering::Relaxed);
+            this.cork.has_read.store(true, Ordering::Relaxed);
         }
         read
     }
@@ -180,47 +180,47 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_goes_out_at_once_when_it_is_flushed() {
-        let mut gathered = CorkedWriter::new(Socket::default(), Arc::default());
+        let mut writer = CorkedWriter::new(Socket::default(), Arc::default());
         for _ in 0..10 {
-            gathered.write_all(&[0; 300]).await.expect("it is kept");
+            writer.write_all(&[0; 300]).await.expect("it is kept");
         }
-        assert!(gathered.transport.0.is_empty());
+        assert!(writer.transport.0.is_empty());
 
-        gathered.flush().await.expect("the socket takes all");
-        gathered.flush().await.expect("there is nothing more");
+        writer.flush().await.expect("the socket takes all");
+        writer.flush().await.expect("there is nothing more");
 
-        assert_eq!(gathered.transport.0, [3000]);
-        assert_eq!(gathered.waiting.capacity(), 0, "an idle connection has no buffer");
+        assert_eq!(writer.transport.0, [3000]);
+        assert_eq!(writer.buffer.capacity(), 0, "an idle connection has no buffer");
     }
 
     #[tokio::test]
     async fn while_it_is_held_only_whole_records_go_out() {
-        let wire = Arc::new(Cork::default());
-        let mut gathered = CorkedWriter::new(Socket::default(), wire.clone());
-        wire.hold(true);
+        let cork = Arc::new(Cork::default());
+        let mut writer = CorkedWriter::new(Socket::default(), cork.clone());
+        cork.set_corked(true);
         for _ in 0..40 {
-            gathered.write_all(&[0; 1000]).await.expect("it is kept");
-            gathered.flush().await.expect("it is kept");
+            writer.write_all(&[0; 1000]).await.expect("it is kept");
+            writer.flush().await.expect("it is kept");
         }
-        assert_eq!(gathered.transport.0, [17_000, 17_000]);
+        assert_eq!(writer.transport.0, [17_000, 17_000]);
 
-        wire.hold(false);
-        gathered.flush().await.expect("the socket takes all");
+        cork.set_corked(false);
+        writer.flush().await.expect("the socket takes all");
 
-        assert_eq!(gathered.transport.0, [17_000, 17_000, 6000]);
+        assert_eq!(writer.transport.0, [17_000, 17_000, 6000]);
     }
 
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_held_no_more_than_two_records_for() {
         let (socket, _client) = tokio::io::duplex(1);
-        let mut gathered = CorkedWriter::new(socket, Arc::default());
+        let mut writer = CorkedWriter::new(socket, Arc::default());
         let mut held = 0;
 
         while let Poll::Ready(written) =
-            poll_fn(|cx| Poll::Ready(Pin::new(&mut gathered).poll_write(cx, &[0; 5000]))).await
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut writer).poll_write(cx, &[0; 5000]))).await
         {
             held += written.expect("it is kept");
-            assert!(held <= 2 * ENOUGH);
+            assert!(held <= 2 * FLUSH_THRESHOLD);
         }
     }
 
@@ -233,7 +233,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(async {
                 let (socket, mut client) = tokio::io::duplex(room);
-                let mut gathered = CorkedWriter::new(socket, Arc::default());
+                let mut writer = CorkedWriter::new(socket, Arc::default());
                 let mut sent = Vec::new();
                 let bytes: Vec<u8> = (0..40_000u32).map(|number| (number % 251) as u8).collect();
                 let writing = async {
@@ -241,16 +241,16 @@ mod tests {
                         let mut rest = &bytes[..length];
                         while !rest.is_empty() {
                             let (head, tail) = rest.split_at(rest.len() / 3);
-                            let count = gathered.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)]).await;
+                            let count = writer.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)]).await;
                             rest = &rest[count.expect("the client reads")..];
                         }
                         sent.extend_from_slice(&bytes[..length]);
                         if is_flushed {
-                            gathered.flush().await.expect("the client reads");
+                            writer.flush().await.expect("the client reads");
                         }
                     }
-                    gathered.shutdown().await.expect("the client reads");
-                    drop(gathered);
+                    writer.shutdown().await.expect("the client reads");
+                    drop(writer);
                 };
                 let mut received = Vec::new();
                 let (_, read) = tokio::join!(writing, client.read_to_end(&mut received));

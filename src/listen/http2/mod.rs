@@ -14,4 +14,4 @@ mod resets;
 mod send_window;
 mod stream;
 
-pub(super) use connection::open;
+pub(super) use connection::handshake;

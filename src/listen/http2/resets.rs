@@ -10,44 +10,44 @@ use tokio::time::Instant;
 
 /// Counts one connection's.
 #[derive(Debug)]
-pub(in crate::listen) struct Resets {
+pub(in crate::listen) struct ResetCounter {
     /// Most in a minute; `None`: a trusted proxy's connection, which many clients share.
-    most: Option<u32>,
+    max_per_minute: Option<u32>,
     count: u32,
-    since: Instant,
+    window_start: Instant,
 }
 
 /// What is done about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::listen) enum Budget {
+pub(in crate::listen) enum ResetLevel {
     /// Nothing.
-    Kept,
+    Allowed,
     /// It takes no more requests.
-    Spent,
+    Excessive,
     /// It is closed: it was told to leave and went on.
-    Overdrawn,
+    Abusive,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-impl Resets {
-    pub(in crate::listen) fn new(most: Option<u32>) -> Self {
-        Self { most, count: 0, since: Instant::now() }
+impl ResetCounter {
+    pub(in crate::listen) fn new(max_per_minute: Option<u32>) -> Self {
+        Self { max_per_minute, count: 0, window_start: Instant::now() }
     }
 
     /// One more, now.
-    pub(in crate::listen) fn add(&mut self, now: Instant) {
-        if self.budget() == Budget::Kept && now.duration_since(self.since) >= MINUTE {
-            (self.count, self.since) = (0, now);
+    pub(in crate::listen) fn record(&mut self, now: Instant) {
+        if self.level() == ResetLevel::Allowed && now.duration_since(self.window_start) >= MINUTE {
+            (self.count, self.window_start) = (0, now);
         }
         self.count = self.count.saturating_add(1);
     }
 
-    pub(in crate::listen) fn budget(&self) -> Budget {
-        match self.most {
-            Some(most) if self.count > most.saturating_mul(2) => Budget::Overdrawn,
-            Some(most) if self.count > most => Budget::Spent,
-            Some(_) | None => Budget::Kept,
+    pub(in crate::listen) fn level(&self) -> ResetLevel {
+        match self.max_per_minute {
+            Some(max_per_minute) if self.count > max_per_minute.saturating_mul(2) => ResetLevel::Abusive,
+            Some(max_per_minute) if self.count > max_per_minute => ResetLevel::Excessive,
+            Some(_) | None => ResetLevel::Allowed,
         }
     }
 }
@@ -58,31 +58,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_minute_s_budget_comes_back_until_it_is_spent() {
-        let mut resets = Resets::new(Some(10));
+        let mut resets = ResetCounter::new(Some(10));
         let begun = Instant::now();
         for second in 0..300 {
-            resets.add(begun + Duration::from_secs(6 * second));
-            assert_eq!(resets.budget(), Budget::Kept);
+            resets.record(begun + Duration::from_secs(6 * second));
+            assert_eq!(resets.level(), ResetLevel::Allowed);
         }
 
         let now = begun + Duration::from_secs(2000);
-        let budgets = (0..21).map(|_| {
-            resets.add(now);
-            resets.budget()
+        let levels = (0..21).map(|_| {
+            resets.record(now);
+            resets.level()
         });
 
-        let expected = [[Budget::Kept; 10].as_slice(), &[Budget::Spent; 10], &[Budget::Overdrawn]].concat();
-        assert_eq!(budgets.collect::<Vec<_>>(), expected);
-        resets.add(now + 2 * MINUTE);
-        assert_eq!(resets.budget(), Budget::Overdrawn, "it does not come back");
+        let expected =
+            [[ResetLevel::Allowed; 10].as_slice(), &[ResetLevel::Excessive; 10], &[ResetLevel::Abusive]].concat();
+        assert_eq!(levels.collect::<Vec<_>>(), expected);
+        resets.record(now + 2 * MINUTE);
+        assert_eq!(resets.level(), ResetLevel::Abusive, "it does not come back");
     }
 
     #[test]
     fn a_trusted_proxy_may_reset_as_it_likes() {
-        let mut resets = Resets::new(None);
+        let mut resets = ResetCounter::new(None);
 
-        (0..100_000).for_each(|_| resets.add(Instant::now()));
+        (0..100_000).for_each(|_| resets.record(Instant::now()));
 
-        assert_eq!(resets.budget(), Budget::Kept);
+        assert_eq!(resets.level(), ResetLevel::Allowed);
     }
 }

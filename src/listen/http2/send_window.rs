@@ -15,112 +15,116 @@ pub(in crate::listen) struct SendWindow {
     /// What may still be sent.
     size: AtomicI64,
     /// Whether the client has opened it since this was asked last.
-    is_opened: AtomicBool,
+    has_increased: AtomicBool,
     /// Whether something has had to wait for it since it was opened.
-    is_awaited: AtomicBool,
+    is_blocking: AtomicBool,
 }
 
 /// Its size before anything is said about it (RFC 9113, 6.9.2).
-const INITIAL: i64 = 65_535;
+const INITIAL_SIZE: i64 = 65_535;
 
 impl Default for SendWindow {
     fn default() -> Self {
-        Self { size: AtomicI64::new(INITIAL), is_opened: AtomicBool::default(), is_awaited: AtomicBool::default() }
+        Self {
+            size: AtomicI64::new(INITIAL_SIZE),
+            has_increased: AtomicBool::default(),
+            is_blocking: AtomicBool::default(),
+        }
     }
 }
 
 impl SendWindow {
     /// So many bytes of it are used.
-    pub(in crate::listen) fn spend(&self, bytes: usize) {
+    pub(in crate::listen) fn consume(&self, bytes: usize) {
         self.size.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// A stream has to wait. It counts only where that is for the connection's window and not for the stream's own.
-    pub(in crate::listen) fn wait(&self) {
+    pub(in crate::listen) fn note_blocked(&self) {
         if self.size.load(Ordering::Relaxed) <= 0 {
-            self.is_awaited.store(true, Ordering::Relaxed);
+            self.is_blocking.store(true, Ordering::Relaxed);
         }
     }
 
-    fn open(&self, bytes: u32) {
+    fn increase(&self, bytes: u32) {
         self.size.fetch_add(bytes.into(), Ordering::Relaxed);
-        self.is_awaited.store(false, Ordering::Relaxed);
-        self.is_opened.store(true, Ordering::Relaxed);
+        self.is_blocking.store(false, Ordering::Relaxed);
+        self.has_increased.store(true, Ordering::Relaxed);
     }
 }
 
 /// Measures for how long the window has been shut to somebody who waits.
 #[derive(Debug, Default)]
-pub(in crate::listen) struct Shut {
+pub(in crate::listen) struct WindowStall {
     since: Option<Instant>,
 }
 
-impl Shut {
-    /// Whether that has been at least `most`. Ask now and then.
-    pub(in crate::listen) fn is_over(&mut self, window: &SendWindow, most: Duration, now: Instant) -> bool {
-        if window.is_opened.swap(false, Ordering::Relaxed) {
+impl WindowStall {
+    /// Whether that has been at least `limit`. Ask now and then.
+    pub(in crate::listen) fn is_too_long(&mut self, window: &SendWindow, limit: Duration, now: Instant) -> bool {
+        if window.has_increased.swap(false, Ordering::Relaxed) {
             self.since = None;
         }
         // Who has waited and is gone counts: h2 keeps a stream that was reset while it waited until the window opens.
-        if window.is_awaited.load(Ordering::Relaxed) {
+        if window.is_blocking.load(Ordering::Relaxed) {
             self.since.get_or_insert(now);
         }
-        self.since.is_some_and(|since| now.duration_since(since) >= most)
+        self.since.is_some_and(|since| now.duration_since(since) >= limit)
     }
 }
 
 /// Looks for the frames that open the window among everything that a client sends.
 #[derive(Debug)]
-pub(in crate::listen) struct FrameReader {
+pub(in crate::listen) struct WindowUpdateReader {
     /// A frame's head, and the content of one that opens the window.
-    read: [u8; OPENING],
-    length: usize,
+    buffer: [u8; WINDOW_UPDATE_LEN],
+    filled: usize,
     /// How much of what comes is of no interest.
     skip: usize,
 }
 
 /// The length of a frame's head (RFC 9113, 4.1).
-const HEAD: usize = 9;
+const FRAME_HEADER_LEN: usize = 9;
 
 /// The length of a whole WINDOW_UPDATE frame (RFC 9113, 6.9).
-const OPENING: usize = HEAD + 4;
+const WINDOW_UPDATE_LEN: usize = FRAME_HEADER_LEN + 4;
 
 /// The connection's WINDOW_UPDATE: its length, kind, flags (of which it has none) and stream.
-fn is_opening(head: &[u8]) -> bool {
+fn is_connection_window_update(head: &[u8]) -> bool {
     head[..4] == [0, 0, 4, 8] && u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]) == 0
 }
 
 /// The length of the client's preface (RFC 9113, 3.4).
-const PREFACE: usize = 24;
+const PREFACE_LEN: usize = 24;
 
-impl Default for FrameReader {
+impl Default for WindowUpdateReader {
     fn default() -> Self {
-        Self { read: [0; OPENING], length: 0, skip: PREFACE }
+        Self { buffer: [0; WINDOW_UPDATE_LEN], filled: 0, skip: PREFACE_LEN }
     }
 }
 
-impl FrameReader {
+impl WindowUpdateReader {
     /// These bytes came, split anywhere.
-    pub(in crate::listen) fn read(&mut self, mut bytes: &[u8], window: &SendWindow) {
+    pub(in crate::listen) fn feed(&mut self, mut bytes: &[u8], window: &SendWindow) {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = &bytes[skipped..];
 
-            let wanted = if self.length < HEAD { HEAD } else { OPENING };
-            let taken = if self.skip == 0 { (wanted - self.length).min(bytes.len()) } else { 0 };
-            self.read[self.length..self.length + taken].copy_from_slice(&bytes[..taken]);
-            self.length += taken;
+            let wanted = if self.filled < FRAME_HEADER_LEN { FRAME_HEADER_LEN } else { WINDOW_UPDATE_LEN };
+            let taken = if self.skip == 0 { (wanted - self.filled).min(bytes.len()) } else { 0 };
+            self.buffer[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+            self.filled += taken;
             bytes = &bytes[taken..];
 
-            match (self.length, &self.read) {
-                (OPENING, [.., a, b, c, d]) => {
-                    window.open(u32::from_be_bytes([a & 0x7f, *b, *c, *d]));
-                    self.length = 0;
+            match (self.filled, &self.buffer) {
+                (WINDOW_UPDATE_LEN, [.., a, b, c, d]) => {
+                    window.increase(u32::from_be_bytes([a & 0x7f, *b, *c, *d]));
+                    self.filled = 0;
                 }
-                (HEAD, head) if !is_opening(head) => {
+                (FRAME_HEADER_LEN, head) if !is_connection_window_update(head) => {
                     self.skip = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-                    self.length = 0;
+                    self.filled = 0;
                 }
                 _ => {}
             }
@@ -148,12 +152,12 @@ mod tests {
             frames in proptest::collection::vec((0..12_u8, 0..3_u32, 0..40_usize, 0..1_000_000_u32), 0..30),
             pieces in proptest::collection::vec(1..50_usize, 1..200),
         ) {
-            let (window, mut reader) = (SendWindow::default(), FrameReader::default());
+            let (window, mut reader) = (SendWindow::default(), WindowUpdateReader::default());
             let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-            let mut size = INITIAL;
-            for (kind, stream, length, increment) in frames {
+            let mut size = INITIAL_SIZE;
+            for (kind, stream, filled, increment) in frames {
                 let is_update = kind == 8;
-                let content = if is_update { increment.to_be_bytes().to_vec() } else { vec![8; length] };
+                let content = if is_update { increment.to_be_bytes().to_vec() } else { vec![8; filled] };
                 size += if is_update && stream == 0 { i64::from(increment) } else { 0 };
                 bytes.extend(frame(kind, stream, &content));
             }
@@ -164,7 +168,7 @@ mod tests {
                     break;
                 }
                 let (piece, after) = rest.split_at(piece.min(rest.len()));
-                reader.read(piece, &window);
+                reader.feed(piece, &window);
                 rest = after;
             }
 
@@ -174,23 +178,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_window_that_stays_shut_to_somebody_is_over() {
-        const MOST: Duration = Duration::from_secs(30);
-        let (window, mut shut, begun) = (SendWindow::default(), Shut::default(), Instant::now());
+        const LIMIT: Duration = Duration::from_secs(30);
+        let (window, mut stall, begun) = (SendWindow::default(), WindowStall::default(), Instant::now());
         let after = |seconds| begun + Duration::from_secs(seconds);
         // A stream's own window, and not the connection's.
-        window.wait();
-        assert!(!shut.is_over(&window, MOST, after(0)) && !shut.is_over(&window, MOST, after(60)));
+        window.note_blocked();
+        assert!(!stall.is_too_long(&window, LIMIT, after(0)) && !stall.is_too_long(&window, LIMIT, after(60)));
 
-        window.spend(65_535);
-        assert!(!shut.is_over(&window, MOST, after(61)), "nobody waits");
-        window.wait();
-        assert!(!shut.is_over(&window, MOST, after(70)) && !shut.is_over(&window, MOST, after(99)));
+        window.consume(65_535);
+        assert!(!stall.is_too_long(&window, LIMIT, after(61)), "nobody waits");
+        window.note_blocked();
+        assert!(!stall.is_too_long(&window, LIMIT, after(70)) && !stall.is_too_long(&window, LIMIT, after(99)));
         // Opened, used up and waited for again between two looks.
-        window.open(10);
-        window.spend(10);
-        window.wait();
+        window.increase(10);
+        window.consume(10);
+        window.note_blocked();
 
-        assert!(!shut.is_over(&window, MOST, after(100)) && !shut.is_over(&window, MOST, after(129)));
-        assert!(shut.is_over(&window, MOST, after(130)));
+        assert!(!stall.is_too_long(&window, LIMIT, after(100)) && !stall.is_too_long(&window, LIMIT, after(129)));
+        assert!(stall.is_too_long(&window, LIMIT, after(130)));
     }
 }

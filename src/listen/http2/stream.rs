@@ -32,77 +32,77 @@ pub(in crate::listen) enum StreamEnd {
 
 /// A request that is being answered, or its response while it is sent.
 pub(in crate::listen) struct H2Stream<B> {
-    stage: Stage<B>,
-    aside: SideWaker,
+    state: State<B>,
+    side_waker: SideWaker,
     _request: RequestGuard,
 }
 
-enum Stage<B> {
-    Answering(Answering<B>),
-    Sending(Sending<B>),
+enum State<B> {
+    AwaitingResponse(AwaitingResponse<B>),
+    SendingBody(SendingBody<B>),
 }
 
-struct Answering<B> {
-    answer: BoxFuture<'static, Response<B>>,
-    respond: SendResponse<Bytes>,
+struct AwaitingResponse<B> {
+    response: BoxFuture<'static, Response<B>>,
+    responder: SendResponse<Bytes>,
     /// Kept, because h2 holds small frames of a body that nobody waits for against the whole connection.
     _body: RecvStream,
-    is_head: bool,
+    is_head_request: bool,
 }
 
-struct Sending<B> {
+struct SendingBody<B> {
     stream: SendStream<Bytes>,
     body: B,
     /// Waits for room.
-    piece: Option<Bytes>,
+    chunk: Option<Bytes>,
     /// How long it still may.
-    patience: Option<Pin<Box<Sleep>>>,
+    stall_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: ResponseBody> H2Stream<B> {
-    /// `answer` is to the request of this `method`.
+    /// `response` is to the request of this `method`.
     pub(in crate::listen) fn new(
         method: &Method,
-        answer: BoxFuture<'static, Response<B>>,
-        respond: SendResponse<Bytes>,
+        response: BoxFuture<'static, Response<B>>,
+        responder: SendResponse<Bytes>,
         body: RecvStream,
         request: RequestGuard,
     ) -> Self {
-        let answering = Answering { answer, respond, _body: body, is_head: method == Method::HEAD };
-        Self { stage: Stage::Answering(answering), aside: SideWaker::default(), _request: request }
+        let awaiting = AwaitingResponse { response, responder, _body: body, is_head_request: method == Method::HEAD };
+        Self { state: State::AwaitingResponse(awaiting), side_waker: SideWaker::default(), _request: request }
     }
 
     /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to
-    /// be polled. A client may take nothing for `stall` while something waits.
+    /// be polled. A client may take nothing for `stall_timeout` while something waits.
     pub(in crate::listen) fn poll(
         &mut self,
         cx: &Context<'_>,
         window: &SendWindow,
-        stall: Duration,
+        stall_timeout: Duration,
     ) -> Option<Poll<StreamEnd>> {
-        let waker = self.aside.asked(cx)?;
+        let waker = self.side_waker.asked(cx)?;
         let cx = &mut Context::from_waker(waker);
-        if let Stage::Answering(answering) = &mut self.stage {
-            match answering.poll(cx) {
-                Poll::Ready(Ok(sending)) => self.stage = Stage::Sending(sending),
+        if let State::AwaitingResponse(awaiting) = &mut self.state {
+            match awaiting.poll(cx) {
+                Poll::Ready(Ok(sending)) => self.state = State::SendingBody(sending),
                 Poll::Ready(Err(ended)) => return Some(Poll::Ready(ended)),
                 Poll::Pending => return Some(Poll::Pending),
             }
         }
-        match &mut self.stage {
-            Stage::Sending(sending) => Some(sending.poll(cx, window, stall)),
-            Stage::Answering(_) => unreachable!("it has been answered"),
+        match &mut self.state {
+            State::SendingBody(sending) => Some(sending.poll(cx, window, stall_timeout)),
+            State::AwaitingResponse(_) => unreachable!("it has been answered"),
         }
     }
 }
 
 impl<B: ResponseBody> H2Stream<B> {
     /// Ends it after it has panicked: for this client only, and as our fault (RFC 9113, 5.4.2).
-    pub(in crate::listen) fn fail(self) {
-        match self.stage {
-            Stage::Answering(mut answering) => answering.respond.send_reset(Reason::INTERNAL_ERROR),
-            Stage::Sending(mut sending) => {
-                sending.body.fail();
+    pub(in crate::listen) fn reset_after_panic(self) {
+        match self.state {
+            State::AwaitingResponse(mut awaiting) => awaiting.responder.send_reset(Reason::INTERNAL_ERROR),
+            State::SendingBody(mut sending) => {
+                sending.body.on_panic();
                 sending.stream.send_reset(Reason::INTERNAL_ERROR);
             }
         }
@@ -116,13 +116,13 @@ impl StreamEnd {
     }
 }
 
-impl<B: ResponseBody> Answering<B> {
+impl<B: ResponseBody> AwaitingResponse<B> {
     /// Completes when the head has been sent, or there is nothing more to do.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending<B>, StreamEnd>> {
-        if let Poll::Ready(reset) = self.respond.poll_reset(cx) {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendingBody<B>, StreamEnd>> {
+        if let Poll::Ready(reset) = self.responder.poll_reset(cx) {
             return Poll::Ready(Err(StreamEnd::of(&reset)));
         }
-        let (mut head, body) = ready!(self.answer.as_mut().poll(cx)).into_parts();
+        let (mut head, body) = ready!(self.response.as_mut().poll(cx)).into_parts();
         // An origin with a clock says what time it is (RFC 9110, 6.6.1).
         head.headers.entry(DATE).or_insert_with(date);
         if let (false, Some(length)) = (body.is_end_stream(), body.size_hint().exact()) {
@@ -131,57 +131,57 @@ impl<B: ResponseBody> Answering<B> {
         // Out of the connection's header table (RFC 7541, 7.1.3), which would keep for good what is said once or twice.
         head.headers.values_mut().for_each(|value| value.set_sensitive(true));
         // HEAD is answered without content, whatever the answer is (RFC 9110, 9.3.2).
-        let is_whole = self.is_head || body.is_end_stream();
-        let stream = self.respond.send_response(Response::from_parts(head, ()), is_whole);
+        let is_end_of_stream = self.is_head_request || body.is_end_stream();
+        let stream = self.responder.send_response(Response::from_parts(head, ()), is_end_of_stream);
         if stream.is_err() {
-            self.respond.send_reset(Reason::INTERNAL_ERROR);
+            self.responder.send_reset(Reason::INTERNAL_ERROR);
         }
-        let stream = stream.ok().filter(|_| !is_whole).ok_or(StreamEnd::Done);
-        Poll::Ready(stream.map(|stream| Sending { stream, body, piece: None, patience: None }))
+        let stream = stream.ok().filter(|_| !is_end_of_stream).ok_or(StreamEnd::Done);
+        Poll::Ready(stream.map(|stream| SendingBody { stream, body, chunk: None, stall_timer: None }))
     }
 }
 
-impl<B: ResponseBody> Sending<B> {
-    fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall: Duration) -> Poll<StreamEnd> {
+impl<B: ResponseBody> SendingBody<B> {
+    fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall_timeout: Duration) -> Poll<StreamEnd> {
         // h2 wakes whoever waits also for what is done here by itself. While it is done, nobody waits.
         if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
             return Poll::Ready(StreamEnd::of(&reset));
         }
         loop {
-            if let Some(mut piece) = self.piece.take() {
-                match self.poll_room(cx) {
-                    Poll::Ready(true) => self.patience = None,
+            if let Some(mut chunk) = self.chunk.take() {
+                match self.poll_capacity_available(cx) {
+                    Poll::Ready(true) => self.stall_timer = None,
                     Poll::Ready(false) => return Poll::Ready(StreamEnd::Done),
                     Poll::Pending => {
-                        window.wait();
-                        self.piece = Some(piece);
-                        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(stall)));
-                        let is_stalled = patience.as_mut().poll(cx).is_ready();
-                        return self.body.poll_cut(cx, is_stalled).map(|()| StreamEnd::Done);
+                        window.note_blocked();
+                        self.chunk = Some(chunk);
+                        let stall_timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
+                        let is_stalled = stall_timer.as_mut().poll(cx).is_ready();
+                        return self.body.poll_deadline(cx, is_stalled).map(|()| StreamEnd::Done);
                     }
                 }
                 // Only what there is room for: the rest would wait with h2, where no deadline reaches it.
-                let part = piece.split_to(piece.len().min(self.stream.capacity()));
-                let is_last = piece.is_empty() && self.body.is_end_stream();
-                window.spend(part.len());
+                let part = chunk.split_to(chunk.len().min(self.stream.capacity()));
+                let is_last = chunk.is_empty() && self.body.is_end_stream();
+                window.consume(part.len());
                 if self.stream.send_data(part, is_last).is_err() || is_last {
                     return Poll::Ready(StreamEnd::Done);
                 }
-                if !piece.is_empty() {
-                    self.stream.reserve_capacity(piece.len());
-                    self.piece = Some(piece);
+                if !chunk.is_empty() {
+                    self.stream.reserve_capacity(chunk.len());
+                    self.chunk = Some(chunk);
                     continue;
                 }
             }
-            let Poll::Ready(given) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) else {
                 return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
             };
-            match given {
+            match polled {
                 Some(Ok(frame)) => {
                     // Room is asked for only when there is something to send: what one stream has been given of the
                     // connection's window, no other can have.
-                    self.piece = frame.into_data().ok().filter(|piece| !piece.is_empty());
-                    self.stream.reserve_capacity(self.piece.as_ref().map_or(0, Bytes::len));
+                    self.chunk = frame.into_data().ok().filter(|chunk| !chunk.is_empty());
+                    self.stream.reserve_capacity(self.chunk.as_ref().map_or(0, Bytes::len));
                 }
                 Some(Err(_)) => {
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
@@ -197,7 +197,7 @@ impl<B: ResponseBody> Sending<B> {
     }
 
     /// Whether the client has room for anything; `false`: it has left.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_capacity_available(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         while self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}

@@ -23,7 +23,7 @@ pub struct ProxiedPeer {
     pub admitted: Admitted,
 }
 
-/// Reads the header of a connection from `peer`, within `patience`, and counts the connection for its client. Where the
+/// Reads the header of a connection from `peer`, within `limit`, and counts the connection for its client. Where the
 /// header names no client, it is the proxy's own.
 ///
 /// # Errors
@@ -33,12 +33,12 @@ pub async fn read_client(
     peer: SocketAddr,
     admitted: Admitted,
     trusted: &TrustedProxies,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<(TcpStream, ProxiedPeer), &'static str> {
-    match timeout(patience, read(&mut tcp)).await {
+    match timeout(limit, read_header(&mut tcp)).await {
         Ok(Ok(None)) => Ok((tcp, ProxiedPeer { address: peer, admitted })),
         Ok(Ok(Some(address))) => {
-            let admitted = admitted.on_behalf_of(address.ip(), !trusted.contains(address.ip()))?;
+            let admitted = admitted.reassign(address.ip(), !trusted.contains(address.ip()))?;
             Ok((tcp, ProxiedPeer { address, admitted }))
         }
         Ok(Err(_)) => Err("proxy_header"),
@@ -46,13 +46,13 @@ pub async fn read_client(
     }
 }
 
-async fn read(tcp: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+async fn read_header(tcp: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut header = Vec::new();
     loop {
         match Header::parse(&header).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))? {
             Header::Complete(source) => return Ok(source),
-            Header::Needs(least) => {
-                let mut part = (&mut *tcp).take(least as u64);
+            Header::Incomplete(missing) => {
+                let mut part = (&mut *tcp).take(missing as u64);
                 if part.read_buf(&mut header).await? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }

@@ -21,22 +21,22 @@ use crate::listen::settings::CertificateFiles;
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read, or is not PEM.
-    #[error("{path}: {why}")]
+    #[error("{path}: {reason}")]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        why: String,
+        reason: String,
     },
     /// Both can be read and do not belong together, or cannot be used.
-    #[error("{chain} and {key}: {why}")]
+    #[error("{chain} and {key}: {reason}")]
     Pair {
         /// The chain's file.
         chain: PathBuf,
         /// The key's file.
         key: PathBuf,
         /// What is wrong with them.
-        why: String,
+        reason: String,
     },
 }
 
@@ -45,7 +45,7 @@ pub enum CertificateError {
 /// # Errors
 /// When the file cannot be read or holds none.
 pub fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let file = |why: String| CertificateError::File { path: path.clone(), why };
+    let file = |reason: String| CertificateError::File { path: path.clone(), reason };
     let pem = fs::read(path).map_err(|error| file(error.to_string()))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
@@ -62,10 +62,10 @@ pub fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>,
 /// See [`CertificateError`].
 pub fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateError> {
     let chain = read_certificates(&files.chain)?;
-    let file = |why: String| CertificateError::File { path: files.key.clone(), why };
+    let file = |reason: String| CertificateError::File { path: files.key.clone(), reason };
     let pem = fs::read(&files.key).map_err(|error| file(error.to_string()))?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| file("no private key in PEM in it".to_owned()))?;
-    let pair = |why: String| CertificateError::Pair { chain: files.chain.clone(), key: files.key.clone(), why };
+    let pair = |reason: String| CertificateError::Pair { chain: files.chain.clone(), key: files.key.clone(), reason };
     let certified =
         CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| pair(error.to_string()))?;
     Ok(Arc::new(certified))

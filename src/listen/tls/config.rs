@@ -24,14 +24,14 @@ use crate::runtime::file_watch::FilePoller;
 /// TLS for one listener. Shared by all its connections.
 pub struct Tls {
     settings: TlsSettings,
-    current: ArcSwap<Built>,
+    current: ArcSwap<Loaded>,
 }
 
-struct Built {
+struct Loaded {
     config: Arc<ServerConfig>,
     expiries: Vec<(PathBuf, SystemTime)>,
     /// Who signs the clients' certificates, and whose tickets are good for that long.
-    authority: Vec<CertificateDer<'static>>,
+    client_roots: Vec<CertificateDer<'static>>,
 }
 
 /// Why TLS cannot be spoken as configured.
@@ -41,12 +41,12 @@ pub enum TlsError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// The clients' certificate authority cannot be used.
-    #[error("{path}: {why}")]
+    #[error("{path}: {reason}")]
     ClientAuthority {
         /// Its file.
         path: PathBuf,
         /// What is wrong with it.
-        why: String,
+        reason: String,
     },
     /// rustls refuses.
     #[error("TLS: {0}")]
@@ -59,8 +59,8 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
-        let built = build(&settings, None)?;
-        Ok(Self { settings, current: ArcSwap::from_pointee(built) })
+        let loaded = load(&settings, None)?;
+        Ok(Self { settings, current: ArcSwap::from_pointee(loaded) })
     }
 
     /// Reads all files again. On an error everything stays as it was.
@@ -68,8 +68,8 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let built = build(&self.settings, Some(&self.current.load()))?;
-        self.current.store(Arc::new(built));
+        let loaded = load(&self.settings, Some(&self.current.load()))?;
+        self.current.store(Arc::new(loaded));
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Tls {
     }
 }
 
-fn build(settings: &TlsSettings, before: Option<&Built>) -> Result<Built, TlsError> {
+fn load(settings: &TlsSettings, previous: Option<&Loaded>) -> Result<Loaded, TlsError> {
     let mut loaded = Vec::new();
     let mut expiries = Vec::new();
     for files in &settings.certificates {
@@ -108,19 +108,19 @@ fn build(settings: &TlsSettings, before: Option<&Built>) -> Result<Built, TlsErr
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions)?;
-    let mut authority = Vec::new();
+    let mut client_roots = Vec::new();
     let builder = match &settings.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let refused = |why: String| TlsError::ClientAuthority { path: path.clone(), why };
-            authority = certificates::read_certificates(path)?;
+            let invalid = |reason: String| TlsError::ClientAuthority { path: path.clone(), reason };
+            client_roots = certificates::read_certificates(path)?;
             let mut roots = RootCertStore::empty();
-            for certificate in &authority {
-                roots.add(certificate.clone()).map_err(|error| refused(error.to_string()))?;
+            for certificate in &client_roots {
+                roots.add(certificate.clone()).map_err(|error| invalid(error.to_string()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
-                .map_err(|error| refused(error.to_string()))?;
+                .map_err(|error| invalid(error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -129,12 +129,12 @@ fn build(settings: &TlsSettings, before: Option<&Built>) -> Result<Built, TlsErr
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     // Tickets instead of stored sessions: nothing to keep for clients that are away.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = match before.filter(|before| before.authority == authority) {
-        Some(before) => before.config.ticketer.clone(),
+    config.ticketer = match previous.filter(|previous| previous.client_roots == client_roots) {
+        Some(previous) => previous.config.ticketer.clone(),
         None => aws_lc_rs::Ticketer::new()?,
     };
     config.send_tls13_tickets = 1;
     // Early data can be replayed (RFC 8446, 8), and a subscription must not be.
     config.max_early_data_size = 0;
-    Ok(Built { config: Arc::new(config), expiries, authority })
+    Ok(Loaded { config: Arc::new(config), expiries, client_roots })
 }

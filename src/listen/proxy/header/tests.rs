@@ -6,10 +6,10 @@ fn read(mut input: &[u8], size: usize) -> Result<(Option<SocketAddr>, &[u8]), Ma
     loop {
         match Header::parse(&taken)? {
             Header::Complete(source) => return Ok((source, input)),
-            Header::Needs(_) if input.is_empty() => return Err(MalformedHeader),
-            Header::Needs(least) => {
-                assert!((1..=MOST_BYTES).contains(&least));
-                let (piece, rest) = input.split_at(least.min(size).min(input.len()));
+            Header::Incomplete(_) if input.is_empty() => return Err(MalformedHeader),
+            Header::Incomplete(missing) => {
+                assert!((1..=MAX_BYTES).contains(&missing));
+                let (piece, rest) = input.split_at(missing.min(size).min(input.len()));
                 taken.extend_from_slice(piece);
                 input = rest;
             }
@@ -31,7 +31,7 @@ fn in_every_split(header: &[u8]) -> Result<Option<SocketAddr>, MalformedHeader> 
 
 fn version2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
-    [SIGNATURE, &[command, family], &length, rest].concat()
+    [V2_SIGNATURE, &[command, family], &length, rest].concat()
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_line_names_the_client() {
     assert_eq!(source("PROXY UNKNOWN\r\n"), None);
     let longest =
         format!("PROXY UNKNOWN {} {} 65535 65535\r\n", "ffff:".repeat(7) + "ffff", "ffff:".repeat(7) + "ffff");
-    assert_eq!(longest.len(), MOST_LINE_BYTES);
+    assert_eq!(longest.len(), MAX_V1_BYTES);
     assert_eq!(source(&longest), None);
 }
 
@@ -70,7 +70,7 @@ fn a_line_that_is_anything_else_is_refused() {
     ] {
         assert_eq!(in_every_split(line.as_bytes()), Err(MalformedHeader), "{line:?}");
     }
-    let endless = format!("PROXY UNKNOWN {}", "x".repeat(MOST_BYTES));
+    let endless = format!("PROXY UNKNOWN {}", "x".repeat(MAX_BYTES));
     assert_eq!(in_every_split(endless.as_bytes()), Err(MalformedHeader));
 }
 
@@ -84,7 +84,7 @@ fn a_binary_header_names_the_client_and_its_other_fields_are_skipped() {
     assert_eq!(source(0x21, 0x11, &ipv4), "192.0.2.1:56324".parse().ok());
     assert_eq!(source(0x21, 0x11, &fields), "192.0.2.1:56324".parse().ok());
     assert_eq!(source(0x21, 0x21, &ipv6), "[::1]:1".parse().ok());
-    assert_eq!(source(0x21, 0x11, &[&ipv4[..], &[0; MOST_BYTES - 28]].concat()), "192.0.2.1:56324".parse().ok());
+    assert_eq!(source(0x21, 0x11, &[&ipv4[..], &[0; MAX_BYTES - 28]].concat()), "192.0.2.1:56324".parse().ok());
     // Health checks, datagrams, local sockets, and who does not say.
     assert_eq!(source(0x20, 0x11, &ipv4), None);
     assert_eq!(source(0x20, 0x00, &[]), None);
@@ -107,10 +107,10 @@ fn a_binary_header_that_is_anything_else_is_refused() {
     }
     refused(&version2(0x21, 0x11, &ipv4[..11]));
     refused(&version2(0x21, 0x21, &ipv4));
-    refused(&version2(0x21, 0x11, &[0; MOST_BYTES - 15]));
+    refused(&version2(0x21, 0x11, &[0; MAX_BYTES - 15]));
     refused(&version2(0x21, 0x11, &[0; 65535]));
     let mut spoilt = version2(0x21, 0x11, &ipv4);
-    for at in 0..SIGNATURE.len() {
+    for at in 0..V2_SIGNATURE.len() {
         spoilt[at] ^= 0x20;
         refused(&spoilt);
         spoilt[at] ^= 0x20;

@@ -22,7 +22,7 @@ pub struct HandshakeOutput {
     /// What has come from the client behind it, encrypted.
     pub incoming: Vec<u8>,
     /// The protocol agreed on (RFC 7301).
-    pub protocol: Option<Vec<u8>>,
+    pub alpn_protocol: Option<Vec<u8>>,
     /// The host name the client asked for (RFC 6066, 3).
     pub server_name: Option<Arc<str>>,
 }
@@ -37,40 +37,40 @@ const READ_BYTES: usize = 4096;
 ///
 /// # Errors
 /// What ended the handshake; the client has been told by an alert where it could be.
-pub async fn shake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
+pub async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
     // This interface does not tell the name; whoever chooses the certificate is told.
-    let asked = Arc::new(SniCapture { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
+    let sni = Arc::new(SniCapture { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
     let mut config = ServerConfig::clone(config);
-    config.cert_resolver = asked.clone();
+    config.cert_resolver = sni.clone();
     config.enable_secret_extraction = true;
-    let mut hands = HandshakeDriver {
+    let mut driver = HandshakeDriver {
         tls: UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?,
         incoming: Vec::new(),
-        shown: 0,
+        visible: 0,
         outgoing: Vec::new(),
     };
     loop {
-        let shaken = hands.process();
+        let state_reached = driver.process();
         // Also after an error: it has left an alert.
-        tcp.write_all(&std::mem::take(&mut hands.outgoing)).await?;
-        if shaken? {
+        tcp.write_all(&std::mem::take(&mut driver.outgoing)).await?;
+        if state_reached? {
             break;
         }
-        if hands.show() {
+        if driver.feed_record() {
             continue;
         }
-        if hands.incoming.len() > INCOMING_BYTES {
+        if driver.incoming.len() > INCOMING_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        hands.incoming.reserve(READ_BYTES);
-        if tcp.read_buf(&mut hands.incoming).await? == 0 {
+        driver.incoming.reserve(READ_BYTES);
+        if tcp.read_buf(&mut driver.incoming).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    let protocol = hands.tls.alpn_protocol().map(<[u8]>::to_vec);
-    let records = Records::after(hands.tls).map_err(io::Error::other)?;
-    let server_name = asked.name.get().cloned();
-    Ok(HandshakeOutput { records, incoming: hands.incoming, protocol, server_name })
+    let alpn_protocol = driver.tls.alpn_protocol().map(<[u8]>::to_vec);
+    let records = Records::from_handshake(driver.tls).map_err(io::Error::other)?;
+    let server_name = sni.name.get().cloned();
+    Ok(HandshakeOutput { records, incoming: driver.incoming, alpn_protocol, server_name })
 }
 
 struct HandshakeDriver {
@@ -78,16 +78,16 @@ struct HandshakeDriver {
     /// Received and not yet understood.
     incoming: Vec<u8>,
     /// How much of `incoming` rustls may look at.
-    shown: usize,
+    visible: usize,
     /// To be sent.
     outgoing: Vec<u8>,
 }
 
 impl HandshakeDriver {
     /// Shows one whole record more, if there is one. What looks like none is for rustls to refuse at once.
-    fn show(&mut self) -> bool {
-        let rest = &self.incoming[self.shown..];
-        self.shown += match records::whole(rest, records::is_known) {
+    fn feed_record(&mut self) -> bool {
+        let rest = &self.incoming[self.visible..];
+        self.visible += match records::record_len(rest, records::is_known) {
             Ok(Some(length)) => length,
             Ok(None) => return false,
             Err(_) => rest.len(),
@@ -99,11 +99,11 @@ impl HandshakeDriver {
     fn process(&mut self) -> io::Result<bool> {
         let mut failure = None;
         loop {
-            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(&mut self.incoming[..self.shown]);
-            let mut shaken = None;
+            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(&mut self.incoming[..self.visible]);
+            let mut state_reached = None;
             match state {
-                Ok(ConnectionState::WriteTraffic(_)) => shaken = Some(true),
-                Ok(ConnectionState::BlockedHandshake) => shaken = Some(false),
+                Ok(ConnectionState::WriteTraffic(_)) => state_reached = Some(true),
+                Ok(ConnectionState::BlockedHandshake) => state_reached = Some(false),
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let start = self.outgoing.len();
                     let mut length = data.encode(&mut []);
@@ -122,13 +122,13 @@ impl HandshakeDriver {
                 }
             }
             self.incoming.drain(..discard);
-            self.shown -= discard;
+            self.visible -= discard;
             // After an error only for the alert that tells the client: rustls does not survive being shown more.
             if let Some(error) = failure.take_if(|_| !self.tls.wants_write()) {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
-            if let (Some(is_shaken), None) = (shaken, &failure) {
-                return Ok(is_shaken);
+            if let (Some(is_complete), None) = (state_reached, &failure) {
+                return Ok(is_complete);
             }
         }
     }

@@ -17,7 +17,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use self::handshake::{HandshakeOutput, shake};
+use self::handshake::{HandshakeOutput, handshake};
 use self::records::{OpenedRecord, RecordError, Records};
 use super::send::poll_send;
 
@@ -35,22 +35,22 @@ pub struct TlsStream {
     /// How much of `outgoing` has been sent.
     sent: usize,
     /// Our side has said that it will send no more.
-    is_closing: bool,
+    is_write_closed: bool,
     /// The client will send no more.
-    is_ended: bool,
+    is_read_closed: bool,
     records: Records,
     /// Received and not yet decrypted: less than a record.
     incoming: Vec<u8>,
     /// Decrypted and not yet read.
-    plain: Vec<u8>,
-    /// How much of `plain` has been read.
-    read: usize,
-    agreed: Box<Agreed>,
+    plaintext: Vec<u8>,
+    /// How much of `plaintext` has been read.
+    plaintext_read: usize,
+    negotiated: Box<Negotiated>,
 }
 
 /// What was agreed on in the handshake.
-struct Agreed {
-    protocol: Option<Vec<u8>>,
+struct Negotiated {
+    alpn_protocol: Option<Vec<u8>>,
     server_name: Option<Arc<str>>,
 }
 
@@ -80,41 +80,41 @@ impl TlsStream {
     /// # Errors
     /// What ended the handshake; the client has been told by an alert where it could be.
     pub async fn accept(config: Arc<ServerConfig>, mut tcp: TcpStream) -> io::Result<Self> {
-        let HandshakeOutput { records, incoming, protocol, server_name } = shake(&config, &mut tcp).await?;
+        let HandshakeOutput { records, incoming, alpn_protocol, server_name } = handshake(&config, &mut tcp).await?;
         let mut stream = Self {
             tcp,
             records,
             outgoing: Vec::new(),
             sent: 0,
-            is_ended: false,
-            is_closing: false,
+            is_read_closed: false,
+            is_write_closed: false,
             incoming,
-            plain: Vec::new(),
-            read: 0,
-            agreed: Box::new(Agreed { protocol, server_name }),
+            plaintext: Vec::new(),
+            plaintext_read: 0,
+            negotiated: Box::new(Negotiated { alpn_protocol, server_name }),
         };
         // What came behind the handshake is there already: nothing else may wake whoever reads it.
-        let opened = stream.open();
+        let opened = stream.decrypt_received();
         poll_fn(|cx| stream.poll_send(cx)).await?;
         opened.map(|()| stream)
     }
 
     /// The host name the client asked for.
     pub fn server_name(&self) -> Option<&Arc<str>> {
-        self.agreed.server_name.as_ref()
+        self.negotiated.server_name.as_ref()
     }
 
     /// The protocol agreed on (RFC 7301).
-    pub fn protocol(&self) -> Option<&[u8]> {
-        self.agreed.protocol.as_deref()
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        self.negotiated.alpn_protocol.as_deref()
     }
 
     /// Bytes of buffers that are held for it now.
-    pub fn held(&self) -> usize {
-        self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
+    pub fn buffer_capacity(&self) -> usize {
+        self.incoming.capacity() + self.plaintext.capacity() + self.outgoing.capacity()
     }
 
-    /// Receives and decrypts a piece. `plain` may still be empty afterwards.
+    /// Receives and decrypts a piece. `plaintext` may still be empty afterwards.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A client that does not take our answers is not listened to meanwhile.
         if self.poll_send(cx)?.is_pending() && self.outgoing.len() - self.sent > OUTGOING_BYTES {
@@ -125,16 +125,16 @@ impl TlsStream {
             let mut buffer = ReadBuf::new(&mut scratch.received);
             ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
             // Behind our own end nobody listens.
-            if !self.is_closing {
+            if !self.is_write_closed {
                 self.incoming.extend_from_slice(buffer.filled());
             }
             Poll::Ready(io::Result::Ok(buffer.filled().len()))
         });
         if ready!(received)? == 0 {
-            self.is_ended = true;
+            self.is_read_closed = true;
             return Poll::Ready(Ok(()));
         }
-        let opened = self.open();
+        let opened = self.decrypt_received();
         // Also after a fault: it has left an alert.
         let sent = match self.poll_send(cx) {
             Poll::Ready(sent) => sent,
@@ -144,36 +144,36 @@ impl TlsStream {
     }
 
     /// Opens all records that are there.
-    fn open(&mut self) -> io::Result<()> {
+    fn decrypt_received(&mut self) -> io::Result<()> {
         let mut opened = 0;
         let outcome = loop {
             let rest = &mut self.incoming[opened..];
-            let length = match self.records.whole(rest) {
+            let length = match self.records.record_len(rest) {
                 Ok(Some(length)) => length,
                 Ok(None) => break Ok(()),
-                Err(fault) => break Err(fault),
+                Err(error) => break Err(error),
             };
             opened += length;
-            match self.records.open(&mut rest[..length], &mut self.outgoing) {
-                Ok(OpenedRecord::Data(data)) => self.plain.extend_from_slice(data),
-                Ok(OpenedRecord::Nothing) => {}
-                Ok(OpenedRecord::End) => {
-                    self.is_ended = true;
+            match self.records.decrypt(&mut rest[..length], &mut self.outgoing) {
+                Ok(OpenedRecord::Data(data)) => self.plaintext.extend_from_slice(data),
+                Ok(OpenedRecord::Empty) => {}
+                Ok(OpenedRecord::CloseNotify) => {
+                    self.is_read_closed = true;
                     break Ok(());
                 }
-                Err(fault) => break Err(fault),
+                Err(error) => break Err(error),
             }
         };
-        if let Err(fault) = outcome {
-            self.outgoing.append(&mut self.records.farewell(Some(fault)));
-            (self.is_ended, self.is_closing) = (true, true);
+        if let Err(error) = outcome {
+            self.outgoing.append(&mut self.records.closing_alert(Some(error)));
+            (self.is_read_closed, self.is_write_closed) = (true, true);
         }
-        if self.is_ended || opened == self.incoming.len() {
+        if self.is_read_closed || opened == self.incoming.len() {
             self.incoming = Vec::new();
         } else {
             self.incoming.drain(..opened);
         }
-        outcome.map_err(|fault: RecordError| io::Error::new(io::ErrorKind::InvalidData, fault))
+        outcome.map_err(|error: RecordError| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Sends what has been encrypted.
@@ -194,12 +194,12 @@ impl TlsStream {
 
     /// Encrypts one record and sends it; what the socket does not take is kept. Nothing may be waiting to be sent.
     fn write_record(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
-        let sealed = self.records.seal(bytes, &mut self.outgoing);
-        if let Err(fault) = sealed {
-            self.outgoing.append(&mut self.records.farewell(Some(fault)));
-            self.is_closing = true;
+        let encrypted = self.records.encrypt(bytes, &mut self.outgoing);
+        if let Err(error) = encrypted {
+            self.outgoing.append(&mut self.records.closing_alert(Some(error)));
+            self.is_write_closed = true;
         }
-        let mut record = sealed.as_deref().unwrap_or_default();
+        let mut record = encrypted.as_deref().unwrap_or_default();
         if self.outgoing.is_empty() {
             if let Poll::Ready(sent) = poll_send(&mut self.tcp, cx, record) {
                 record = &record[sent?..];
@@ -214,22 +214,22 @@ impl TlsStream {
                 sent?;
             }
         }
-        sealed.map(drop).map_err(|fault| io::Error::new(io::ErrorKind::BrokenPipe, fault))
+        encrypted.map(drop).map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))
     }
 }
 
 impl AsyncRead for TlsStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        while this.plain.is_empty() && !this.is_ended {
+        while this.plaintext.is_empty() && !this.is_read_closed {
             ready!(this.poll_receive(cx))?;
         }
-        let unread = &this.plain[this.read..];
+        let unread = &this.plaintext[this.plaintext_read..];
         let count = unread.len().min(buffer.remaining());
         buffer.put_slice(&unread[..count]);
-        this.read += count;
-        if this.read == this.plain.len() {
-            (this.plain, this.read) = (Vec::new(), 0);
+        this.plaintext_read += count;
+        if this.plaintext_read == this.plaintext.len() {
+            (this.plaintext, this.plaintext_read) = (Vec::new(), 0);
         }
         Poll::Ready(Ok(()))
     }
@@ -247,7 +247,7 @@ impl AsyncWrite for TlsStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
-        if this.is_closing {
+        if this.is_write_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         SCRATCH.with_borrow_mut(|Scratch { joined, .. }| {
@@ -279,9 +279,9 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.is_closing {
-            this.is_closing = true;
-            this.outgoing.append(&mut this.records.farewell(None));
+        if !this.is_write_closed {
+            this.is_write_closed = true;
+            this.outgoing.append(&mut this.records.closing_alert(None));
         }
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.tcp).poll_shutdown(cx)

@@ -17,17 +17,17 @@ use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, Error, Pro
 /// In this order, as in [`TlsStream`](super::TlsStream).
 #[repr(C)]
 pub struct Records {
-    cipher: Box<dyn MessageEncrypter>,
+    encrypter: Box<dyn MessageEncrypter>,
     /// The number of our next record.
-    next: u64,
+    next_seq: u64,
     /// How many records our keys are good for.
-    most: u64,
+    max_seq: u64,
     /// Records in a row that brought nothing, since either side last said something.
-    idle: u8,
+    empty_records: u8,
     /// What the client's records are opened with, and the number of the next.
-    opening: (Box<dyn MessageDecrypter>, u64),
+    decrypter: (Box<dyn MessageDecrypter>, u64),
     /// A handshake message of which the end has not come yet.
-    started: Vec<u8>,
+    partial_message: Vec<u8>,
     kernel: Box<KernelConnection<ServerConnectionData>>,
 }
 
@@ -37,9 +37,9 @@ pub enum OpenedRecord<'a> {
     /// This.
     Data(&'a [u8]),
     /// Nothing for us to read.
-    Nothing,
+    Empty,
     /// That the client will say no more.
-    End,
+    CloseNotify,
 }
 
 /// Why a connection cannot go on.
@@ -50,23 +50,23 @@ pub enum RecordError {
     Client(AlertDescription),
     /// The client has ended it by this alert.
     #[error("the client gave up: {0:?}")]
-    Told(AlertDescription),
+    PeerAlert(AlertDescription),
     /// Our keys have been used up and cannot be renewed, which TLS 1.2 has no way to.
     #[error("the connection's keys are used up")]
-    UsedUp,
+    KeysExhausted,
 }
 
 /// Type, version and length (RFC 8446, 5.1).
 const HEADER_BYTES: usize = 5;
 
 /// Most that may follow the header: 16 KiB and what encryption adds (RFC 5246, 6.2.3; RFC 8446, 5.2, has less).
-const SEALED_BYTES: usize = 16 * 1024 + 2048;
+const MAX_PAYLOAD_BYTES: usize = 16 * 1024 + 2048;
 
 /// How often in a row a client may update its keys, warn of something or send an empty record, and say nothing.
-const IDLE_RECORDS: u8 = 32;
+const MAX_EMPTY_RECORDS: u8 = 32;
 
 /// A message that updates keys, without its last byte: whether the other side is to do so too (RFC 8446, 4.6.3).
-const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
+const KEY_UPDATE_PREFIX: [u8; 4] = [24, 0, 0, 1];
 
 const CLIENT_HELLO: u8 = 1;
 
@@ -78,18 +78,18 @@ impl Records {
     ///
     /// # Errors
     /// rustls does not give its keys.
-    pub fn after(handshake: UnbufferedServerConnection) -> Result<Self, Error> {
+    pub fn from_handshake(handshake: UnbufferedServerConnection) -> Result<Self, Error> {
         let (secrets, kernel) = handshake.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
-        let (next, sealing) = secrets.tx;
-        let (number, opening) = secrets.rx;
+        let (next_seq, write_secrets) = secrets.tx;
+        let (read_seq, read_secrets) = secrets.rx;
         Ok(Self {
-            cipher: encrypter(suite, sealing, next)?,
-            next,
-            most: confidentiality_limit(suite),
-            idle: 0,
-            opening: (decrypter(suite, opening)?, number),
-            started: Vec::new(),
+            encrypter: encrypter(suite, write_secrets, next_seq)?,
+            next_seq,
+            max_seq: confidentiality_limit(suite),
+            empty_records: 0,
+            decrypter: (decrypter(suite, read_secrets)?, read_seq),
+            partial_message: Vec::new(),
             kernel: Box::new(kernel),
         })
     }
@@ -98,56 +98,60 @@ impl Records {
     ///
     /// # Errors
     /// It is no record that may come now, which its header tells.
-    pub fn whole(&self, received: &[u8]) -> Result<Option<usize>, RecordError> {
+    pub fn record_len(&self, received: &[u8]) -> Result<Option<usize>, RecordError> {
         // What is encrypted in TLS 1.3 does not tell its type; the time for what is not is over.
         let is_expected = |typ| typ == ContentType::ApplicationData || !self.is_tls13() && is_known(typ);
-        whole(received, is_expected)
+        record_len(received, is_expected)
     }
 
-    /// Opens one record of the client's, [`whole`](Self::whole). What it is to be answered by itself is added to `answers`.
+    /// Opens one record of the client's, [`record_len`](Self::record_len). What it is to be answered by itself is added to `replies`.
     ///
     /// # Errors
     /// See [`RecordError`]; nothing more is to be opened then.
-    pub fn open<'a>(&mut self, record: &'a mut [u8], answers: &mut Vec<u8>) -> Result<OpenedRecord<'a>, RecordError> {
+    pub fn decrypt<'a>(
+        &mut self,
+        record: &'a mut [u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<OpenedRecord<'a>, RecordError> {
         let (header, payload) = record.split_at_mut(HEADER_BYTES);
         let (typ, version) = (ContentType::from(header[0]), u16::from_be_bytes([header[1], header[2]]));
-        let (cipher, number) = &mut self.opening;
+        let (decrypter, read_seq) = &mut self.decrypter;
         let message = InboundOpaqueMessage::new(typ, ProtocolVersion::from(version), payload);
-        let message = cipher.decrypt(message, *number).map_err(|error| {
+        let message = decrypter.decrypt(message, *read_seq).map_err(|error| {
             RecordError::Client(match error {
                 Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
                 Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
                 _ => AlertDescription::BadRecordMac,
             })
         })?;
-        *number += 1;
+        *read_seq += 1;
         // Messages must not be interleaved (RFC 8446, 5.1).
-        if !self.started.is_empty() && message.typ != ContentType::Handshake {
+        if !self.partial_message.is_empty() && message.typ != ContentType::Handshake {
             return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
         }
         match message.typ {
             ContentType::ApplicationData if !message.payload.is_empty() => {
-                self.idle = 0;
+                self.empty_records = 0;
                 return Ok(OpenedRecord::Data(message.payload));
             }
             ContentType::ApplicationData => {}
             ContentType::Alert => {
-                if self.is_alert_an_end(message.payload)? {
-                    return Ok(OpenedRecord::End);
+                if self.is_close_notify(message.payload)? {
+                    return Ok(OpenedRecord::CloseNotify);
                 }
             }
-            ContentType::Handshake => self.follow_handshake(message.payload, answers)?,
+            ContentType::Handshake => self.on_handshake_message(message.payload, replies)?,
             _ => return Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
         }
-        self.idle += 1;
-        match self.idle {
-            ..=IDLE_RECORDS => Ok(OpenedRecord::Nothing),
+        self.empty_records += 1;
+        match self.empty_records {
+            ..=MAX_EMPTY_RECORDS => Ok(OpenedRecord::Empty),
             _ => Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
         }
     }
 
     /// Whether an alert is the announced end, and no warning (RFC 8446, 6; RFC 5246, 7.2).
-    fn is_alert_an_end(&self, alert: &[u8]) -> Result<bool, RecordError> {
+    fn is_close_notify(&self, alert: &[u8]) -> Result<bool, RecordError> {
         let &[level, description] = alert else {
             return Err(RecordError::Client(AlertDescription::DecodeError));
         };
@@ -155,48 +159,47 @@ impl Records {
             AlertDescription::CloseNotify => Ok(true),
             AlertDescription::UserCanceled if level == WARNING => Ok(false),
             _ if level == WARNING && !self.is_tls13() => Ok(false),
-            description => Err(RecordError::Told(description)),
+            description => Err(RecordError::PeerAlert(description)),
         }
     }
 
     /// Of handshakes nothing may come any more but updates of keys. TLS 1.2 has none, and a client that wants to begin anew
     /// is told that it cannot (RFC 5246, 7.2.2).
-    fn follow_handshake(&mut self, part: &[u8], answers: &mut Vec<u8>) -> Result<(), RecordError> {
+    fn on_handshake_message(&mut self, part: &[u8], replies: &mut Vec<u8>) -> Result<(), RecordError> {
         if !self.is_tls13() && part.first() == Some(&CLIENT_HELLO) {
-            answers.extend(self.record(ContentType::Alert, &[WARNING, AlertDescription::NoRenegotiation.into()])?);
+            replies.extend(self.record(ContentType::Alert, &[WARNING, AlertDescription::NoRenegotiation.into()])?);
             return Ok(());
         }
         if !self.is_tls13() || part.is_empty() {
             return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
         }
-        self.started.extend_from_slice(part);
-        match self.started.strip_prefix(&KEY_UPDATE) {
-            Some(&[is_asked @ (0 | 1)]) => {
-                self.started = Vec::new();
-                self.opening = self
+        self.partial_message.extend_from_slice(part);
+        match self.partial_message.strip_prefix(&KEY_UPDATE_PREFIX) {
+            Some(&[is_reply_requested @ (0 | 1)]) => {
+                self.partial_message = Vec::new();
+                self.decrypter = self
                     .kernel
                     .update_rx_secret()
-                    .and_then(|(number, secrets)| {
-                        Ok((decrypter(self.kernel.negotiated_cipher_suite(), secrets)?, number))
+                    .and_then(|(read_seq, secrets)| {
+                        Ok((decrypter(self.kernel.negotiated_cipher_suite(), secrets)?, read_seq))
                     })
                     .map_err(|_| RecordError::Client(AlertDescription::InternalError))?;
-                if is_asked == 1 { self.renew(answers) } else { Ok(()) }
+                if is_reply_requested == 1 { self.update_write_key(replies) } else { Ok(()) }
             }
             Some([_]) => Err(RecordError::Client(AlertDescription::IllegalParameter)),
-            _ if KEY_UPDATE.starts_with(&self.started) => Ok(()),
+            _ if KEY_UPDATE_PREFIX.starts_with(&self.partial_message) => Ok(()),
             _ => Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
         }
     }
 
-    /// Renews our keys. The client is told by a record that is added to `answers`.
-    fn renew(&mut self, answers: &mut Vec<u8>) -> Result<(), RecordError> {
-        let [a, b, c, d] = KEY_UPDATE;
-        answers.extend(self.record(ContentType::Handshake, &[a, b, c, d, 0])?);
-        let renewed = self
-            .kernel
-            .update_tx_secret()
-            .and_then(|(next, secrets)| Ok((encrypter(self.kernel.negotiated_cipher_suite(), secrets, next)?, next)));
-        (self.cipher, self.next) = renewed.map_err(|_| RecordError::UsedUp)?;
+    /// Renews our keys. The client is told by a record that is added to `replies`.
+    fn update_write_key(&mut self, replies: &mut Vec<u8>) -> Result<(), RecordError> {
+        let [a, b, c, d] = KEY_UPDATE_PREFIX;
+        replies.extend(self.record(ContentType::Handshake, &[a, b, c, d, 0])?);
+        let renewed = self.kernel.update_tx_secret().and_then(|(next_seq, secrets)| {
+            Ok((encrypter(self.kernel.negotiated_cipher_suite(), secrets, next_seq)?, next_seq))
+        });
+        (self.encrypter, self.next_seq) = renewed.map_err(|_| RecordError::KeysExhausted)?;
         Ok(())
     }
 
@@ -204,32 +207,32 @@ impl Records {
     ///
     /// # Errors
     /// The keys are used up; the client is to be told of an end.
-    pub fn seal(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, RecordError> {
-        if self.next >= self.most {
+    pub fn encrypt(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, RecordError> {
+        if self.next_seq >= self.max_seq {
             match self.is_tls13() {
-                true => self.renew(before)?,
-                false => return Err(RecordError::UsedUp),
+                true => self.update_write_key(before)?,
+                false => return Err(RecordError::KeysExhausted),
             }
         }
-        self.idle = 0;
+        self.empty_records = 0;
         self.record(ContentType::ApplicationData, data)
     }
 
     /// The record that tells the client of an end: of a fault, or of one in peace.
-    pub fn farewell(&mut self, fault: Option<RecordError>) -> Vec<u8> {
-        let alert = match fault {
+    pub fn closing_alert(&mut self, error: Option<RecordError>) -> Vec<u8> {
+        let alert = match error {
             Some(RecordError::Client(description)) => [FATAL, description.into()],
-            Some(RecordError::Told(_)) => return Vec::new(),
-            Some(RecordError::UsedUp) | None => [WARNING, AlertDescription::CloseNotify.into()],
+            Some(RecordError::PeerAlert(_)) => return Vec::new(),
+            Some(RecordError::KeysExhausted) | None => [WARNING, AlertDescription::CloseNotify.into()],
         };
         self.record(ContentType::Alert, &alert).unwrap_or_default()
     }
 
     fn record(&mut self, typ: ContentType, payload: &[u8]) -> Result<Vec<u8>, RecordError> {
-        let message = plain(typ, payload);
-        let sealed = self.cipher.encrypt(message, self.next).map_err(|_| RecordError::UsedUp)?;
-        self.next += 1;
-        Ok(sealed.encode())
+        let message = plaintext(typ, payload);
+        let encrypted = self.encrypter.encrypt(message, self.next_seq).map_err(|_| RecordError::KeysExhausted)?;
+        self.next_seq += 1;
+        Ok(encrypted.encode())
     }
 
     fn is_tls13(&self) -> bool {
@@ -241,13 +244,13 @@ impl Records {
 ///
 /// # Errors
 /// Its header is that of no record, or of none with an expected type.
-pub fn whole(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, RecordError> {
+pub fn record_len(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, RecordError> {
     let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
     if !is_expected(ContentType::from(typ)) || major != 3 {
         return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
     }
     let length = usize::from(u16::from_be_bytes([high, low]));
-    if length > SEALED_BYTES {
+    if length > MAX_PAYLOAD_BYTES {
         return Err(RecordError::Client(AlertDescription::RecordOverflow));
     }
     Ok(Some(HEADER_BYTES + length).filter(|length| *length <= received.len()))
@@ -259,7 +262,7 @@ pub fn is_known(typ: ContentType) -> bool {
 }
 
 /// A record of ours. Both versions call themselves 1.2 there.
-pub(super) fn plain(typ: ContentType, payload: &[u8]) -> OutboundPlainMessage<'_> {
+pub(super) fn plaintext(typ: ContentType, payload: &[u8]) -> OutboundPlainMessage<'_> {
     OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload: OutboundChunks::Single(payload) }
 }
 
@@ -267,29 +270,29 @@ pub(super) fn plain(typ: ContentType, payload: &[u8]) -> OutboundPlainMessage<'_
 pub(super) fn encrypter(
     suite: SupportedCipherSuite,
     secrets: ConnectionTrafficSecrets,
-    next: u64,
+    next_seq: u64,
 ) -> Result<Box<dyn MessageEncrypter>, Error> {
-    let (key, iv) = key(secrets)?;
-    let mut cipher = match suite {
+    let (key, iv) = key_and_iv(secrets)?;
+    let mut encrypter = match suite {
         SupportedCipherSuite::Tls13(suite) => suite.aead_alg.encrypter(key, iv),
         SupportedCipherSuite::Tls12(suite) => {
             let (fixed, explicit) = iv.as_ref().split_at(suite.aead_alg.key_block_shape().fixed_iv_len);
             suite.aead_alg.encrypter(key, fixed, explicit)
         }
     };
-    if next > 0 {
+    if next_seq > 0 {
         // It takes the first nonce it sees for that of the record 0, and refuses what does not grow from there. Here that
         // record was another cipher's, so this one is shown it now; nobody gets what comes of it.
-        cipher.encrypt(plain(ContentType::ApplicationData, &[]), 0)?;
+        encrypter.encrypt(plaintext(ContentType::ApplicationData, &[]), 0)?;
     }
-    Ok(cipher)
+    Ok(encrypter)
 }
 
 fn decrypter(
     suite: SupportedCipherSuite,
     secrets: ConnectionTrafficSecrets,
 ) -> Result<Box<dyn MessageDecrypter>, Error> {
-    let (key, iv) = key(secrets)?;
+    let (key, iv) = key_and_iv(secrets)?;
     Ok(match suite {
         SupportedCipherSuite::Tls13(suite) => suite.aead_alg.decrypter(key, iv),
         SupportedCipherSuite::Tls12(suite) => {
@@ -298,12 +301,12 @@ fn decrypter(
     })
 }
 
-fn key(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
+fn key_and_iv(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
     match secrets {
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
         | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
-        _ => Err(Error::General("a cipher that is not known here".to_owned())),
+        _ => Err(Error::General("a encrypter that is not known here".to_owned())),
     }
 }
 

@@ -25,20 +25,20 @@ mod manners;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Both ends of one connection, hands shaken.
-struct Ends {
+struct Pair {
     server: TlsStream,
     client: ClientConnection,
     tcp: TcpStream,
 }
 
-/// Both sides' configuration. The server's keys are good for `most` records.
-fn configs(version: &'static SupportedProtocolVersion, most: u64) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+/// Both sides' configuration. The server's keys are good for `max_records` records.
+fn configs(version: &'static SupportedProtocolVersion, max_records: u64) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut server = ServerConfig::builder_with_provider(Arc::new(used_up_after(most)))
+    let mut server = ServerConfig::builder_with_provider(Arc::new(with_key_limit(max_records)))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
@@ -56,11 +56,11 @@ fn configs(version: &'static SupportedProtocolVersion, most: u64) -> (Arc<Server
 }
 
 /// The usual ciphers, with keys that are good for no more than so many records.
-fn used_up_after(most: u64) -> CryptoProvider {
+fn with_key_limit(max_records: u64) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     for suite in &mut provider.cipher_suites {
         let common = |common: &CipherSuiteCommon| CipherSuiteCommon {
-            confidentiality_limit: most,
+            confidentiality_limit: max_records,
             suite: common.suite,
             ..*common
         };
@@ -78,19 +78,19 @@ fn used_up_after(most: u64) -> CryptoProvider {
     provider
 }
 
-impl Ends {
+impl Pair {
     /// The client's bytes come in pieces of at most `piece`.
-    async fn meet(version: &'static SupportedProtocolVersion, piece: usize) -> Self {
-        Self::meet_with(configs(version, u64::MAX), piece).await
+    async fn connect(version: &'static SupportedProtocolVersion, piece: usize) -> Self {
+        Self::connect_with(configs(version, u64::MAX), piece).await
     }
 
-    async fn meet_with((config, client): (Arc<ServerConfig>, Arc<ClientConfig>), piece: usize) -> Self {
+    async fn connect_with((config, client): (Arc<ServerConfig>, Arc<ClientConfig>), piece: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         let mut client = ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
-        let shaking = async {
+        let handshaking = async {
             while client.is_handshaking() {
                 send(&mut client, &mut tcp, piece).await;
                 if client.wants_read() {
@@ -99,40 +99,40 @@ impl Ends {
             }
             send(&mut client, &mut tcp, piece).await;
         };
-        let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), shaking) })
+        let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), handshaking) })
             .await
             .expect("a handshake in time");
         Self { server: server.unwrap(), client, tcp }
     }
 
     /// What the client says reaches the server.
-    async fn say(&mut self, text: &[u8], piece: usize) {
+    async fn send_data(&mut self, text: &[u8], piece: usize) {
         self.client.writer().write_all(text).unwrap();
         send(&mut self.client, &mut self.tcp, piece).await;
-        let mut heard = vec![0; text.len()];
-        timeout(DEADLINE, self.server.read_exact(&mut heard)).await.expect("in time").unwrap();
-        assert_eq!(heard, text);
+        let mut received = vec![0; text.len()];
+        timeout(DEADLINE, self.server.read_exact(&mut received)).await.expect("in time").unwrap();
+        assert_eq!(received, text);
     }
 
     /// What the server says reaches the client.
-    async fn answer(&mut self, text: &[u8]) {
+    async fn respond(&mut self, text: &[u8]) {
         let hearing = async {
-            let mut heard = Vec::new();
-            while heard.len() < text.len() {
+            let mut received = Vec::new();
+            while received.len() < text.len() {
                 let mut part = [0; 4096];
                 match self.client.reader().read(&mut part) {
-                    Ok(count) => heard.extend_from_slice(&part[..count]),
+                    Ok(count) => received.extend_from_slice(&part[..count]),
                     Err(_) => receive(&mut self.client, &mut self.tcp).await,
                 }
             }
-            heard
+            received
         };
         let saying = async {
             self.server.write_all(text).await.unwrap();
             self.server.flush().await.unwrap();
         };
-        let (heard, ()) = timeout(DEADLINE, async { tokio::join!(hearing, saying) }).await.expect("in time");
-        assert_eq!(heard, text);
+        let (received, ()) = timeout(DEADLINE, async { tokio::join!(hearing, saying) }).await.expect("in time");
+        assert_eq!(received, text);
     }
 }
 
@@ -161,85 +161,85 @@ async fn receive(client: &mut ClientConnection, tcp: &mut TcpStream) {
 async fn both_versions_are_spoken_in_pieces_of_any_size() {
     for version in [&TLS12, &TLS13] {
         for piece in [1, 7, 4096] {
-            let mut ends = Ends::meet(version, piece).await;
+            let mut pair = Pair::connect(version, piece).await;
 
-            ends.say(b"GET / HTTP/1.1\r\n\r\n", piece).await;
-            ends.answer(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            pair.send_data(b"GET / HTTP/1.1\r\n\r\n", piece).await;
+            pair.respond(b"HTTP/1.1 200 OK\r\n\r\n").await;
 
-            assert_eq!(ends.server.protocol(), Some(&b"http/1.1"[..]));
-            assert_eq!(ends.server.server_name().map(|name| &**name), Some("localhost"));
+            assert_eq!(pair.server.alpn_protocol(), Some(&b"http/1.1"[..]));
+            assert_eq!(pair.server.server_name().map(|name| &**name), Some("localhost"));
         }
     }
 }
 
 #[tokio::test]
 async fn an_idle_connection_holds_no_buffer() {
-    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut pair = Pair::connect(&TLS13, 4096).await;
 
-    ends.say(b"hello", 3).await;
-    ends.answer(&[7; 100_000]).await;
+    pair.send_data(b"hello", 3).await;
+    pair.respond(&[7; 100_000]).await;
 
-    assert_eq!(ends.server.held(), 0);
+    assert_eq!(pair.server.buffer_capacity(), 0);
 }
 
 #[tokio::test]
 async fn keys_are_updated_in_the_middle() {
-    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut pair = Pair::connect(&TLS13, 4096).await;
 
     for round in 0..5_u8 {
-        ends.client.refresh_traffic_keys().unwrap();
-        ends.say(&[round; 100], 11).await;
-        ends.answer(&[round; 20_000]).await;
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.send_data(&[round; 100], 11).await;
+        pair.respond(&[round; 20_000]).await;
     }
 }
 
 #[tokio::test]
 async fn many_pieces_become_one_record() {
-    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut pair = Pair::connect(&TLS13, 4096).await;
     let parts = [IoSlice::new(b"one "), IoSlice::new(b"two "), IoSlice::new(b"three")];
 
-    let written = poll_fn(|cx| Pin::new(&mut ends.server).poll_write_vectored(cx, &parts)).await.unwrap();
+    let written = poll_fn(|cx| Pin::new(&mut pair.server).poll_write_vectored(cx, &parts)).await.unwrap();
 
     assert_eq!(written, 13);
-    receive(&mut ends.client, &mut ends.tcp).await;
-    let mut heard = [0; 13];
-    while ends.client.reader().read_exact(&mut heard).is_err() {
-        receive(&mut ends.client, &mut ends.tcp).await;
+    receive(&mut pair.client, &mut pair.tcp).await;
+    let mut received = [0; 13];
+    while pair.client.reader().read_exact(&mut received).is_err() {
+        receive(&mut pair.client, &mut pair.tcp).await;
     }
-    assert_eq!(&heard, b"one two three");
+    assert_eq!(&received, b"one two three");
 }
 
 #[tokio::test]
 async fn an_end_is_told_by_both_sides() {
-    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut pair = Pair::connect(&TLS13, 4096).await;
 
-    ends.server.shutdown().await.unwrap();
+    pair.server.shutdown().await.unwrap();
     let told = loop {
         let mut part = [0; 4096];
-        let count = ends.tcp.read(&mut part).await.unwrap();
-        ends.client.read_tls(&mut &part[..count]).unwrap();
-        if ends.client.process_new_packets().unwrap().peer_has_closed() || count == 0 {
+        let count = pair.tcp.read(&mut part).await.unwrap();
+        pair.client.read_tls(&mut &part[..count]).unwrap();
+        if pair.client.process_new_packets().unwrap().peer_has_closed() || count == 0 {
             break count > 0;
         }
     };
     assert!(told);
 
-    ends.client.send_close_notify();
-    send(&mut ends.client, &mut ends.tcp, 4096).await;
-    ends.tcp.shutdown().await.unwrap();
-    assert_eq!(ends.server.read(&mut [0; 16]).await.unwrap(), 0);
+    pair.client.send_close_notify();
+    send(&mut pair.client, &mut pair.tcp, 4096).await;
+    pair.tcp.shutdown().await.unwrap();
+    assert_eq!(pair.server.read(&mut [0; 16]).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn an_end_told_by_the_client_alone_is_one() {
     for version in [&TLS12, &TLS13] {
-        let mut ends = Ends::meet(version, 4096).await;
+        let mut pair = Pair::connect(version, 4096).await;
 
-        ends.client.send_close_notify();
-        send(&mut ends.client, &mut ends.tcp, 4096).await;
+        pair.client.send_close_notify();
+        send(&mut pair.client, &mut pair.tcp, 4096).await;
 
         // Its connection stays open, as that of one that waits for our end does.
-        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        let read = timeout(DEADLINE, pair.server.read(&mut [0; 16])).await.expect("in time");
         assert_eq!(read.unwrap(), 0);
     }
 }
@@ -247,35 +247,35 @@ async fn an_end_told_by_the_client_alone_is_one() {
 #[tokio::test]
 async fn what_comes_behind_our_own_end_is_thrown_away_whatever_it_is() {
     for version in [&TLS12, &TLS13] {
-        let mut ends = Ends::meet(version, 4096).await;
-        ends.server.shutdown().await.unwrap();
+        let mut pair = Pair::connect(version, 4096).await;
+        pair.server.shutdown().await.unwrap();
 
-        ends.client.writer().write_all(&[7; 10_000]).unwrap();
-        send(&mut ends.client, &mut ends.tcp, 4096).await;
-        ends.tcp.write_all(&[0xfa; 100]).await.unwrap();
-        ends.tcp.shutdown().await.unwrap();
+        pair.client.writer().write_all(&[7; 10_000]).unwrap();
+        send(&mut pair.client, &mut pair.tcp, 4096).await;
+        pair.tcp.write_all(&[0xfa; 100]).await.unwrap();
+        pair.tcp.shutdown().await.unwrap();
 
-        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        let read = timeout(DEADLINE, pair.server.read(&mut [0; 16])).await.expect("in time");
         assert_eq!(read.unwrap(), 0);
-        assert_eq!(ends.server.held(), 0);
+        assert_eq!(pair.server.buffer_capacity(), 0);
     }
 }
 
 #[tokio::test]
 async fn a_forged_record_ends_the_connection_with_an_alert() {
-    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut pair = Pair::connect(&TLS13, 4096).await;
     let mut forged = vec![23, 3, 3, 0, 32];
     forged.resize(5 + 32, 0);
 
-    ends.tcp.write_all(&forged).await.unwrap();
+    pair.tcp.write_all(&forged).await.unwrap();
 
-    assert!(ends.server.read(&mut [0; 16]).await.is_err());
+    assert!(pair.server.read(&mut [0; 16]).await.is_err());
     let alert = loop {
         let mut part = [0; 4096];
-        let count = ends.tcp.read(&mut part).await.unwrap();
+        let count = pair.tcp.read(&mut part).await.unwrap();
         assert!(count > 0, "closed without an alert");
-        ends.client.read_tls(&mut &part[..count]).unwrap();
-        if let Err(error) = ends.client.process_new_packets() {
+        pair.client.read_tls(&mut &part[..count]).unwrap();
+        if let Err(error) = pair.client.process_new_packets() {
             break error;
         }
     };
@@ -284,51 +284,51 @@ async fn a_forged_record_ends_the_connection_with_an_alert() {
 
 #[tokio::test]
 async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
-    let mut ends = Ends::meet(&TLS13, 4096).await;
+    let mut pair = Pair::connect(&TLS13, 4096).await;
 
     for _ in 0..500 {
-        ends.client.refresh_traffic_keys().unwrap();
+        pair.client.refresh_traffic_keys().unwrap();
         let mut bytes = Vec::new();
-        while ends.client.wants_write() {
-            ends.client.write_tls(&mut bytes).unwrap();
+        while pair.client.wants_write() {
+            pair.client.write_tls(&mut bytes).unwrap();
         }
         // rustls may have had enough of it, and the connection be over.
-        let _ = ends.tcp.write_all(&bytes).await;
-        let _ = timeout(Duration::ZERO, ends.server.read(&mut [0; 16])).await;
+        let _ = pair.tcp.write_all(&bytes).await;
+        let _ = timeout(Duration::ZERO, pair.server.read(&mut [0; 16])).await;
     }
 
-    assert!(ends.server.held() < 2 * OUTGOING_BYTES, "{}", ends.server.held());
+    assert!(pair.server.buffer_capacity() < 2 * OUTGOING_BYTES, "{}", pair.server.buffer_capacity());
 }
 
 #[tokio::test]
 async fn our_keys_are_renewed_before_they_have_been_used_too_often() {
-    let mut ends = Ends::meet_with(configs(&TLS13, 3), 4096).await;
+    let mut pair = Pair::connect_with(configs(&TLS13, 3), 4096).await;
 
     for round in 0..20_u8 {
-        ends.answer(&[round; 100]).await;
-        ends.say(&[round; 10], 4096).await;
+        pair.respond(&[round; 100]).await;
+        pair.send_data(&[round; 10], 4096).await;
     }
 }
 
 #[tokio::test]
 async fn where_keys_cannot_be_renewed_they_end_the_connection_with_a_word() {
-    let mut ends = Ends::meet_with(configs(&TLS12, 4), 4096).await;
+    let mut pair = Pair::connect_with(configs(&TLS12, 4), 4096).await;
     // The handshake has taken one.
     for _ in 0..3 {
-        ends.answer(b"still good").await;
+        pair.respond(b"still good").await;
     }
 
-    let refused = ends.server.write_all(b"one too many").await.unwrap_err();
+    let refused = pair.server.write_all(b"one too many").await.unwrap_err();
 
     assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
     let mut part = [0; 4096];
-    let count = ends.tcp.read(&mut part).await.unwrap();
-    ends.client.read_tls(&mut &part[..count]).unwrap();
-    assert!(ends.client.process_new_packets().unwrap().peer_has_closed());
+    let count = pair.tcp.read(&mut part).await.unwrap();
+    pair.client.read_tls(&mut &part[..count]).unwrap();
+    assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
 }
 
 #[derive(Clone, Debug)]
-enum Act {
+enum Step {
     Say(usize, usize),
     Answer(usize),
     UpdateKeys,
@@ -339,27 +339,27 @@ proptest! {
 
     #[test]
     fn whatever_is_said_in_whatever_order_arrives(
-        acts in prop::collection::vec(
+        steps in prop::collection::vec(
             prop_oneof![
-                (1_usize..40_000, 1_usize..5000).prop_map(|(length, piece)| Act::Say(length, piece)),
-                (1_usize..100_000).prop_map(Act::Answer),
-                Just(Act::UpdateKeys),
+                (1_usize..40_000, 1_usize..5000).prop_map(|(length, piece)| Step::Say(length, piece)),
+                (1_usize..100_000).prop_map(Step::Answer),
+                Just(Step::UpdateKeys),
             ],
             1..12,
         ),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut ends = Ends::meet(&TLS13, 1000).await;
-            for (number, act) in (0_u8..).zip(acts) {
-                match act {
+            let mut pair = Pair::connect(&TLS13, 1000).await;
+            for (number, step) in (0_u8..).zip(steps) {
+                match step {
                     // What the kernel holds bounds what can be said before it is heard.
-                    Act::Say(length, piece) => ends.say(&vec![number; length], piece.max(length / 50)).await,
-                    Act::Answer(length) => ends.answer(&vec![number; length]).await,
-                    Act::UpdateKeys => ends.client.refresh_traffic_keys().unwrap(),
+                    Step::Say(length, piece) => pair.send_data(&vec![number; length], piece.max(length / 50)).await,
+                    Step::Answer(length) => pair.respond(&vec![number; length]).await,
+                    Step::UpdateKeys => pair.client.refresh_traffic_keys().unwrap(),
                 }
             }
-            assert_eq!(ends.server.held(), 0);
+            assert_eq!(pair.server.buffer_capacity(), 0);
         });
     }
 }

@@ -3,14 +3,14 @@
 use super::*;
 
 /// A server that has shaken hands with a client that went on speaking at once, all but the last bytes of it.
-async fn meet_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usize) -> (Ends, Vec<u8>) {
+async fn connect_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usize) -> (Pair, Vec<u8>) {
     let (config, client) = configs(&TLS13, u64::MAX);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let mut client = ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
     let mut bytes = Vec::new();
-    let shaking = async {
+    let handshaking = async {
         while client.is_handshaking() {
             send(&mut client, &mut tcp, 4096).await;
             receive(&mut client, &mut tcp).await;
@@ -22,11 +22,11 @@ async fn meet_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usize)
         }
         tcp.write_all(&bytes[..bytes.len() - held_back]).await.unwrap();
     };
-    let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), shaking) })
+    let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), handshaking) })
         .await
         .expect("a handshake in time");
     let rest = bytes.split_off(bytes.len() - held_back);
-    (Ends { server: server.unwrap(), client, tcp }, rest)
+    (Pair { server: server.unwrap(), client, tcp }, rest)
 }
 
 #[tokio::test]
@@ -35,26 +35,26 @@ async fn what_is_said_right_behind_the_handshake_is_heard_and_answered() {
         client.refresh_traffic_keys().unwrap();
         client.writer().write_all(b"early").unwrap();
     };
-    let (mut ends, _) = meet_eager(speak, 0).await;
+    let (mut pair, _) = connect_eager(speak, 0).await;
 
-    let mut heard = [0; 5];
-    timeout(DEADLINE, ends.server.read_exact(&mut heard)).await.expect("in time").unwrap();
+    let mut received = [0; 5];
+    timeout(DEADLINE, pair.server.read_exact(&mut received)).await.expect("in time").unwrap();
 
-    assert_eq!(&heard, b"early");
-    ends.answer(b"with new keys").await;
-    ends.say(b"and on", 4096).await;
+    assert_eq!(&received, b"early");
+    pair.respond(b"with new keys").await;
+    pair.send_data(b"and on", 4096).await;
 }
 
 #[tokio::test]
 async fn hands_are_shaken_whatever_is_half_said_behind() {
     let said = vec![7; 50_000];
-    let (mut ends, rest) = meet_eager(|client| client.writer().write_all(&said).unwrap(), 3).await;
-    assert!(ends.server.held() < 2 * said.len());
+    let (mut pair, rest) = connect_eager(|client| client.writer().write_all(&said).unwrap(), 3).await;
+    assert!(pair.server.buffer_capacity() < 2 * said.len());
 
-    ends.tcp.write_all(&rest).await.unwrap();
+    pair.tcp.write_all(&rest).await.unwrap();
 
-    let mut heard = vec![0; said.len()];
-    timeout(DEADLINE, ends.server.read_exact(&mut heard)).await.expect("in time").unwrap();
-    assert_eq!(heard, said);
-    assert_eq!(ends.server.held(), 0);
+    let mut received = vec![0; said.len()];
+    timeout(DEADLINE, pair.server.read_exact(&mut received)).await.expect("in time").unwrap();
+    assert_eq!(received, said);
+    assert_eq!(pair.server.buffer_capacity(), 0);
 }

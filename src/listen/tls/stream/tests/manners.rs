@@ -7,24 +7,24 @@ use super::*;
 type Case<'a> = (&'static SupportedProtocolVersion, &'a [(ContentType, &'a [u8])], Result<&'a [u8], AlertDescription>);
 
 /// What is heard of a client that says this and ends, or why it is not heard to the end.
-async fn say_crafted(
+async fn send_crafted(
     version: &'static SupportedProtocolVersion,
     records: &[(ContentType, &[u8])],
 ) -> Result<Vec<u8>, RecordError> {
-    let Ends { mut server, client, mut tcp } = Ends::meet(version, 4096).await;
+    let Pair { mut server, client, mut tcp } = Pair::connect(version, 4096).await;
     let suite = client.negotiated_cipher_suite().unwrap();
     let (first, secrets) = client.dangerous_extract_secrets().unwrap().tx;
     let mut cipher = records::encrypter(suite, secrets, first).unwrap();
     let mut bytes = Vec::new();
     for (number, (typ, payload)) in (first..).zip(records) {
-        bytes.extend(cipher.encrypt(records::plain(*typ, payload), number).unwrap().encode());
+        bytes.extend(cipher.encrypt(records::plaintext(*typ, payload), number).unwrap().encode());
     }
     tcp.write_all(&bytes).await.unwrap();
     tcp.shutdown().await.unwrap();
 
-    let mut heard = Vec::new();
-    match timeout(DEADLINE, server.read_to_end(&mut heard)).await.expect("in time") {
-        Ok(_) => Ok(heard),
+    let mut received = Vec::new();
+    match timeout(DEADLINE, server.read_to_end(&mut received)).await.expect("in time") {
+        Ok(_) => Ok(received),
         Err(error) => Err(*error.into_inner().unwrap().downcast::<RecordError>().unwrap()),
     }
 }
@@ -63,12 +63,12 @@ async fn what_a_client_may_not_say_ends_the_connection_with_its_own_alert() {
     for (version, records, outcome) in cases {
         let outcome = outcome.map(<[u8]>::to_vec).map_err(RecordError::Client);
 
-        assert_eq!(say_crafted(version, records).await, outcome, "{:?}: {records:?}", version.version);
+        assert_eq!(send_crafted(version, records).await, outcome, "{:?}: {records:?}", version.version);
     }
     for (version, told) in [(&TLS13, [2, 80]), (&TLS13, [1, 80]), (&TLS12, [2, 80])] {
-        let outcome = say_crafted(version, &[data, (Type::Alert, &told)]).await;
+        let outcome = send_crafted(version, &[data, (Type::Alert, &told)]).await;
 
-        assert_eq!(outcome, Err(RecordError::Told(Why::InternalError)));
+        assert_eq!(outcome, Err(RecordError::PeerAlert(Why::InternalError)));
     }
 }
 
@@ -83,11 +83,11 @@ async fn a_header_of_no_record_is_refused_before_the_rest_has_come() {
         (&TLS12, b"GET /", Why::UnexpectedMessage),
         (&TLS12, &[23, 3, 3, 0xff, 0xff], Why::RecordOverflow),
     ] {
-        let mut ends = Ends::meet(version, 4096).await;
+        let mut pair = Pair::connect(version, 4096).await;
 
-        ends.tcp.write_all(header).await.unwrap();
+        pair.tcp.write_all(header).await.unwrap();
 
-        let read = timeout(DEADLINE, ends.server.read(&mut [0; 16])).await.expect("in time");
+        let read = timeout(DEADLINE, pair.server.read(&mut [0; 16])).await.expect("in time");
         let fault = *read.unwrap_err().into_inner().unwrap().downcast::<RecordError>().unwrap();
         assert_eq!(fault, RecordError::Client(why));
     }
