@@ -1,8 +1,8 @@
-//! The signal that a permission may have been taken back.
+//! The signal that a permission may have ended.
 
 use tokio::sync::watch;
 
-/// The number that goes up when a permission may have been taken back.
+/// A counter that goes up whenever a permission may have ended. Clones share the counter.
 #[derive(Clone, Debug)]
 pub struct ChangeSignal(watch::Sender<u64>);
 
@@ -13,12 +13,12 @@ impl Default for ChangeSignal {
 }
 
 impl ChangeSignal {
-    /// Something may have been taken back.
+    /// Tells all subscribers that a permission may have ended.
     pub fn notify(&self) {
         self.0.send_modify(|number| *number += 1);
     }
 
-    /// Tells of every later announcement; several may become one.
+    /// Returns a receiver of all later notifications. Several notifications may arrive as one.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }

@@ -1,50 +1,50 @@
-//! The steps of a decision, written down while it is made.
+//! The steps of an authorization decision, recorded while it is made.
 //!
-//! A [`DecisionTrace`] goes through the same code that decides, so that an explanation cannot differ from the decision. It is
-//! off, and costs nothing, unless someone asked for it.
+//! The deciding code itself takes a [`DecisionTrace`], so an explanation cannot differ from the decision. The trace is
+//! off, and costs nothing, unless an explanation was requested.
 
-/// One thing that was checked.
+/// One check of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionStep {
-    /// What: `token`, `header`, `iss`, `typ`, `key`, `signature`, `exp`, `nbf`, `aud`, `claims`, `revocation`,
-    /// `streams_claim`, `require`, `bind`.
+    /// The check's name: `token`, `header`, `iss`, `typ`, `key`, `signature`, `exp`, `nbf`, `aud`, `claims`,
+    /// `revocation`, `streams_claim`, `require`, `bind`.
     pub rule: &'static str,
-    /// What came of it.
+    /// The result.
     pub outcome: StepOutcome,
-    /// What was found, in words; never a secret, but it may hold values of the token's claims.
+    /// The finding in words. Never holds a secret, but may hold values of the token's claims.
     pub detail: String,
 }
 
-/// What came of a check.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// It holds.
+    /// The check passed.
     Holds,
-    /// It does not, and the request is refused.
+    /// The check failed and the request is refused.
     Fails,
 }
 
-/// Texts as alternatives, each in quotes: `"a" or "b"`.
+/// Joins quoted alternatives: `"a" or "b"`.
 pub fn one_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
     texts.into_iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ")
 }
 
-/// Where steps are written to, or nowhere.
+/// A recorder of steps, or nothing at all.
 #[derive(Debug)]
 pub struct DecisionTrace(Option<Vec<DecisionStep>>);
 
 impl DecisionTrace {
-    /// Keeps nothing.
+    /// Returns a trace that records nothing.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Keeps every step.
+    /// Returns a trace that records every step.
     pub fn on() -> Self {
         Self(Some(Vec::new()))
     }
 
-    /// Notes a step. `detail` is only made if someone wants it.
+    /// Records a step. Calls `detail` only if the trace is on.
     pub fn step(&mut self, rule: &'static str, holds: bool, detail: impl FnOnce() -> String) {
         if let Some(steps) = &mut self.0 {
             let outcome = if holds { StepOutcome::Holds } else { StepOutcome::Fails };
@@ -52,7 +52,7 @@ impl DecisionTrace {
         }
     }
 
-    /// What was kept.
+    /// Returns the recorded steps.
     pub fn into_steps(self) -> Vec<DecisionStep> {
         self.0.unwrap_or_default()
     }

@@ -1,70 +1,69 @@
-//! Every way in which a client may not.
+//! The reasons for refusing a client.
 //!
-//! Each variant has a label from a closed set, fit for a metric. Says nothing about HTTP status codes or texts: that
-//! is the caller's business, as the comments say which one is meant.
+//! Each variant has a label from a closed set, fit for a metric. The HTTP response is made elsewhere; the comments name
+//! the status code that each variant leads to.
 
 use std::fmt;
 
-/// Why a request may not read a stream.
+/// The reason why a request may not read a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// There is no token at all. 401 without an error code (RFC 6750, 3.1).
+    /// The request has no token. 401 without an error code (RFC 6750, 3.1).
     #[error("no token")]
     Missing,
-    /// Two tokens by two methods (RFC 6750, 2). 400, `invalid_request`.
+    /// The request has tokens in two places (RFC 6750, 2). 400, `invalid_request`.
     #[error("more than one token")]
     Ambiguous,
-    /// A token that is not good. 401, `invalid_token`.
+    /// The token is invalid. 401, `invalid_token`.
     #[error("invalid token: {0}")]
     Invalid(TokenFault),
-    /// A good token that does not cover this stream. 403, `insufficient_scope`.
+    /// The token is valid but does not cover this stream. 403, `insufficient_scope`.
     #[error("the token does not cover this stream: {0}")]
     Forbidden(ScopeFault),
-    /// A credential that the page does not have itself (a cookie, an access proxy's field), sent by a page of a foreign
-    /// origin. 403.
-    #[error("a credential that a browser adds by itself, from a page of a foreign origin")]
+    /// A page of another origin sent a credential that the browser or a proxy adds by itself, such as a cookie. 403.
+    #[error("a page of another origin sent a credential that the browser adds by itself")]
     Origin,
-    /// The issuer's keys could not be had yet. 503.
-    #[error("the issuer's keys could not be fetched yet")]
+    /// The issuer's keys have not been fetched yet. 503.
+    #[error("the issuer's keys have not been fetched yet")]
     Unavailable,
 }
 
-/// What is wrong with a token.
+/// The fault of an invalid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// Not three parts of canonical base64url with JSON objects in them; duplicate members; an `Authorization` header
-    /// that is none.
+    /// The token is not three parts of canonical base64url that hold JSON objects, has duplicate members, or comes in a
+    /// malformed `Authorization` header.
     Malformed,
-    /// Longer than `limits.token_bytes`.
+    /// The token is longer than `limits.token_bytes`.
     TooLarge,
-    /// A header that brings a key or demands something that is not understood (`crit`, `jwk`, `jku`, `x5c`…).
+    /// The header brings a key or demands an unsupported feature (`crit`, `jwk`, `jku`, `x5c`…).
     Header,
-    /// An algorithm that no key is configured for, or not the one of the key that it names.
+    /// No key is configured for the algorithm, or the named key has another algorithm.
     Algorithm,
-    /// `iss` is none of the route's issuers.
+    /// None of the route's issuers has this `iss`.
     UnknownIssuer,
-    /// The issuer has no key of that `kid`.
+    /// The issuer has no key with this `kid`.
     UnknownKey,
     /// The signature does not match.
     Signature,
     /// `exp` has passed.
     Expired,
-    /// `nbf` has not come.
+    /// `nbf` has not been reached.
     NotYetValid,
-    /// `aud` contains none of ours.
+    /// `aud` contains none of the issuer's audiences.
     Audience,
-    /// The header's `typ` is not the one required.
+    /// The header's `typ` is not the required one.
     Typ,
-    /// `iss`, `aud`, `exp`, `nbf`, `iat` or `sub` is missing or of the wrong type.
+    /// `iss`, `aud`, `exp`, `nbf`, `iat` or `sub` is missing or has the wrong type.
     Claims,
-    /// Revoked by an operator.
+    /// An operator has revoked the token.
     Revoked,
-    /// Not a token but a one-time ticket, and one that is used, over, made up or for another stream.
+    /// The credential is a one-time ticket that is used, expired, made up or for another stream.
     Ticket,
 }
 
 impl TokenFault {
-    /// The metric label.
+    /// Returns the metric label.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -106,21 +105,21 @@ impl fmt::Display for TokenFault {
     }
 }
 
-/// Which rule of the route a good token does not satisfy.
+/// The route's rule that a valid token does not satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeFault {
-    /// `streams_claim`: no pattern of the token covers the path.
+    /// `streams_claim`: none of the token's patterns covers the path.
     Streams,
-    /// `require`: a claim does not have the value.
+    /// `require`: a claim does not have the required value.
     Require,
-    /// `bind`: a capture does not equal the claim.
+    /// `bind`: a capture or parameter does not equal the claim.
     Bind,
-    /// `share.claims`: a claim that goes upstream is not there.
+    /// `share.claims`: a claim that goes upstream is missing.
     Share,
 }
 
 impl ScopeFault {
-    /// The metric label.
+    /// Returns the metric label.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Streams => "streams",
@@ -143,7 +142,7 @@ impl fmt::Display for ScopeFault {
 }
 
 impl Denied {
-    /// Every label there is.
+    /// All labels.
     pub const LABELS: [&'static str; 22] = [
         "missing",
         "ambiguous",
@@ -169,7 +168,7 @@ impl Denied {
         "share",
     ];
 
-    /// The metric label, one of [`Self::LABELS`].
+    /// Returns the metric label, one of [`Self::LABELS`].
     pub fn label(self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -1,8 +1,8 @@
-//! The proof that a token was good and covered a stream.
+//! Proof that a token was valid and covered a stream.
 //!
-//! Only the authorizer makes one. It holds the token's payload, not the token, in the form in which it is smallest: one
-//! is kept for every open response, and its claims are only looked at again when something is revoked. Cloning is
-//! cheap. Prints without its claims.
+//! Only the authorizer makes one. A grant holds the token's payload rather than the token, in its smallest form: one is
+//! kept for every open response, and its claims are read again only when something is revoked. Cloning is cheap.
+//! `Debug` leaves the claims out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::token::claims::{ClaimPath, Claims};
 use super::token::extract::TokenSource;
 use super::token::json;
 
-/// See the module.
+/// The authorization of one request. [`TrustStore::status`](super::TrustStore::status) tells whether it is still valid.
 #[derive(Clone)]
 pub struct Grant(Arc<Inner>);
 
@@ -30,7 +30,7 @@ struct Inner {
     source: TokenSource,
 }
 
-/// What a verified token says, and what vouches for it.
+/// The contents of a verified token, and the key that verified it.
 pub(super) struct Verified {
     pub issuer: Arc<str>,
     pub expires_at: SystemTime,
@@ -41,7 +41,7 @@ pub(super) struct Verified {
 }
 
 impl Grant {
-    /// The grant, and the claims as they are already read.
+    /// Makes a grant. Also returns the claims, which have been read already.
     pub(super) fn new(verified: Verified, source: TokenSource) -> (Self, Claims) {
         let text = |name| verified.claims.get(name).and_then(serde_json::Value::as_str);
         let grant = Self(Arc::new(Inner {
@@ -57,42 +57,42 @@ impl Grant {
         (grant, verified.claims)
     }
 
-    /// The issuer's name in the configuration.
+    /// Returns the issuer's name in the configuration.
     pub fn issuer(&self) -> &Arc<str> {
         &self.0.issuer
     }
 
-    /// `sub`.
+    /// Returns `sub`.
     pub fn subject(&self) -> Option<&Arc<str>> {
         self.0.subject.as_ref()
     }
 
-    /// `jti`.
+    /// Returns `jti`.
     pub fn token_id(&self) -> Option<&str> {
         self.0.id.as_deref()
     }
 
-    /// When the response must end: `exp`, with the issuer's leeway.
+    /// Returns the time at which the response must end: `exp` plus the issuer's leeway.
     pub fn expires_at(&self) -> SystemTime {
         self.0.expires_at
     }
 
-    /// Where the token stood in the request.
+    /// Returns the place of the token in the request.
     pub fn source(&self) -> &TokenSource {
         &self.0.source
     }
 
-    /// The `typ` of the token's header.
+    /// Returns the `typ` of the token's header.
     pub(super) fn typ(&self) -> Option<&str> {
         self.0.typ.as_deref()
     }
 
-    /// All claims, read anew: cheap for one question, not for one per event.
+    /// Parses and returns all claims. Cheap enough for a single check, not for every event.
     pub fn claims(&self) -> Claims {
-        Claims::new(json::object(&self.0.payload).expect("the payload was read when the grant was made"))
+        Claims::new(json::object(&self.0.payload).expect("the payload was parsed when the grant was made"))
     }
 
-    /// The claim at `path`, if it is a string, a number or a boolean: what `share.claims` sends upstream.
+    /// Returns the claim at `path` if it is a string, a number or a boolean. `share.claims` sends it upstream.
     pub fn claim(&self, path: &ClaimPath) -> Option<String> {
         self.claims().text(path).map(std::borrow::Cow::into_owned)
     }

@@ -1,7 +1,7 @@
-//! Making tokens, for development and tests: `rillgate token`.
+//! Signs tokens for development and tests: `rillgate token`.
 //!
-//! The gateway never signs anything while it serves; this is the other side, so that a token for a try-out needs no
-//! identity provider. Time comes in as an argument. Does not read files.
+//! The gateway itself never signs anything. With this, a trial needs no identity provider. The time is an argument.
+//! Does not read files.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,24 +16,24 @@ use serde_json::{Map, Value, json};
 use super::keys::key_set::MIN_SECRET;
 use super::pem;
 
-/// A key that signs. Does not print.
+/// A private key or shared secret that signs tokens. Implements no `Debug`.
 pub struct SigningKey {
     key: EncodingKey,
     algorithm: Algorithm,
 }
 
-/// What a token shall say.
+/// The contents of a token to be signed.
 #[derive(Clone, Debug)]
 pub struct TokenSpec {
     /// `iss`.
     pub issuer: String,
-    /// `aud`: a string if it is one, else an array.
+    /// `aud`: a string if there is one audience, otherwise an array.
     pub audience: Vec<String>,
     /// `sub`.
     pub subject: Option<String>,
-    /// From now to `exp`.
+    /// Time from now to `exp`.
     pub ttl: Duration,
-    /// More claims. They win over those above, so that odd tokens can be made for tests.
+    /// Additional claims. They override those above, so that tests can make odd tokens.
     pub claims: Map<String, Value>,
     /// `kid` in the header.
     pub kid: Option<String>,
@@ -41,36 +41,36 @@ pub struct TokenSpec {
     pub typ: Option<String>,
 }
 
-/// Why no token can be made.
+/// The reason why a token cannot be signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
-    /// A public key cannot sign.
-    #[error("the file holds no private key")]
+    /// The file holds a public key, which cannot sign.
+    #[error("the file contains no private key")]
     NotPrivate,
-    /// A private key that is neither RSA (2048 bits or more), P-256, P-384 nor Ed25519.
-    #[error("the private key is none of RSA (2048 bits or more), P-256, P-384, Ed25519")]
+    /// The private key is neither RSA (2048 bits or more), P-256, P-384 nor Ed25519.
+    #[error("the private key must be RSA (2048 bits or more), P-256, P-384 or Ed25519")]
     Unsuited,
-    /// The algorithm is for another kind of key.
+    /// The algorithm belongs to another kind of key.
     #[error("{0:?} cannot be used with this kind of key")]
     Family(Algorithm),
-    /// A secret that is too short.
-    #[error("a secret has at least 32 bytes")]
+    /// The secret is too short.
+    #[error("a secret must have at least 32 bytes")]
     ShortSecret,
-    /// An expiry beyond what can be written.
+    /// The expiry is too large to be represented.
     #[error("the ttl is too long")]
     Ttl,
-    /// No randomness for `jti`.
-    #[error("the system gives no random numbers")]
+    /// The system provides no random bytes for `jti`.
+    #[error("the system provides no random numbers")]
     Random,
-    /// The key did not sign.
+    /// The key failed to sign.
     #[error("the key cannot sign: {0}")]
     Sign(String),
 }
 
 impl SigningKey {
-    /// The key in a file: PEM, or else the raw bytes of a shared secret.
+    /// Reads a key from the contents of a file: PEM, or the raw bytes of a shared secret.
     ///
-    /// Without an `algorithm` it is RS256, ES256, ES384, EdDSA or HS256, as the key is.
+    /// Without an `algorithm`, the kind of key decides: RS256, ES256, ES384, EdDSA or HS256.
     ///
     /// # Errors
     /// See [`MintError`].
@@ -81,7 +81,7 @@ impl SigningKey {
                 let (label, der) = private.ok_or(MintError::NotPrivate)?;
                 Self::from_der(&label, &der, algorithm)
             }
-            // A damaged PEM file is no secret.
+            // A damaged PEM file must not be taken for a secret.
             Err(pem::NotPem) if file.trim_ascii_start().starts_with(b"-----BEGIN") => Err(MintError::Unsuited),
             Err(pem::NotPem) => Self::from_secret(file, algorithm),
         }
@@ -116,12 +116,12 @@ impl SigningKey {
         if fits { Ok(Self { key, algorithm }) } else { Err(MintError::Family(algorithm)) }
     }
 
-    /// What it signs with.
+    /// Returns the algorithm that the key signs with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Signs any header and payload, however odd.
+    /// Signs any header and payload, valid or not.
     ///
     /// # Errors
     /// [`MintError::Sign`].
@@ -133,7 +133,7 @@ impl SigningKey {
     }
 }
 
-/// An ECDSA key in PKCS#8, or in the older SEC 1 form of `EC PRIVATE KEY`.
+/// Reads an ECDSA key in PKCS#8, or in the older SEC 1 form of `EC PRIVATE KEY`.
 fn elliptic(label: &str, der: &[u8]) -> Option<(EncodingKey, Algorithm)> {
     let curves =
         [(&ECDSA_P256_SHA256_FIXED_SIGNING, Algorithm::ES256), (&ECDSA_P384_SHA384_FIXED_SIGNING, Algorithm::ES384)];
@@ -147,7 +147,7 @@ fn elliptic(label: &str, der: &[u8]) -> Option<(EncodingKey, Algorithm)> {
     })
 }
 
-/// Makes the token. It gets a random `jti`, so that it can be revoked by itself.
+/// Signs a token. It gets a random `jti`, so that it can be revoked alone.
 ///
 /// # Errors
 /// See [`MintError`].

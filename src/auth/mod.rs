@@ -1,13 +1,14 @@
-//! Who may.
+//! Authentication and authorization: which client may read which stream.
 //!
 //! ```text
-//! request ── token ── jws ── issuer (keys, verify) ── revocations ── rules ──▶ Grant
-//!            where?   form?  whose, and good?          taken back?    covers?
+//! request ── extract ── jws ── issuer (keys, verify) ── revocations ── rules ──▶ Grant
+//!            find it    parse  check the signature       still valid?   covers the stream?
 //! ```
 //!
-//! An [`Authorizer`] makes the decision for one route; the [`TrustStore`] is everything that can take it back later.
-//! Algorithms belong to keys and keys to issuers, so nothing in a token chooses how it is verified. Nothing here knows
-//! status codes, sockets of clients, or the configuration file, and nothing here spawns.
+//! An [`Authorizer`] makes the decision for one route. The [`TrustStore`] holds everything that can end a permission
+//! later.
+//! Algorithms belong to keys and keys belong to issuers, so nothing in a token chooses how the token is verified. This
+//! module does not know status codes, client sockets or the configuration file, and it starts no tasks.
 
 mod change_signal;
 mod decision_trace;
@@ -51,11 +52,11 @@ pub use token::extract::TokenSource;
 pub use token::jws::algorithm;
 pub use token::verify::MAX_LEEWAY;
 
-/// Chooses the cryptography that signatures are checked with. Idempotent; call it before the first token.
+/// Installs the cryptography that verifies signatures. Idempotent; must be called before the first token.
 ///
 /// # Panics
 /// Never, as long as only one backend of `jsonwebtoken` is compiled in.
 pub fn install_provider() {
-    // The only error is that it was done before.
+    // It fails only if a provider is installed already.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }

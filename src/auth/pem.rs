@@ -1,20 +1,21 @@
 //! PEM (RFC 7468): labels and bytes.
 //!
-//! Only what key files need. Text between sections is skipped; a section that is not closed by its own label, or not
-//! base64, is an error. Does not look into the bytes.
+//! Reads and writes no more than key files need. Text between sections is skipped. A section that is not closed by its
+//! own label, or is not base64, is an error. Does not interpret the bytes. (The PEM reader of rustls-pki-types skips
+//! sections with labels that it does not know, so a key file of the wrong kind could not be named in the error.)
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// A PEM text that cannot be read.
+/// The text is not PEM, or is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a PEM text, or a damaged one")]
 pub struct NotPem;
 
-/// The sections of `text`: each label with its bytes. Never empty.
+/// Returns the label and the bytes of each section of `text`. Never empty.
 ///
 /// # Errors
-/// No section at all, or a damaged one.
+/// There is no section, or one is damaged.
 pub fn sections(text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, NotPem> {
     let text = std::str::from_utf8(text).map_err(|_| NotPem)?;
     let mut sections = Vec::new();
@@ -41,7 +42,7 @@ pub fn sections(text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, NotPem> {
     Ok(sections)
 }
 
-/// One section, as [`sections`] reads it.
+/// Writes one section in the form that [`sections`] reads.
 pub fn encode(label: &str, bytes: &[u8]) -> Vec<u8> {
     let body = STANDARD.encode(bytes);
     let mut text = format!("-----BEGIN {label}-----\n");

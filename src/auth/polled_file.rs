@@ -1,4 +1,4 @@
-//! Files that are read again when they change: keys and revocations.
+//! Access to files that are read again when they change: key files and the revocation file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::runtime::file_watch::FileStamp;
 
-/// Time between two checks of a file.
+/// Interval between two checks of a file.
 pub const FILE_POLL: Duration = Duration::from_secs(2);
 
-/// The file's stamp; none if it is not there.
+/// Returns the file's stamp, or `None` if the file does not exist.
 pub async fn stamp(path: &Path) -> Option<FileStamp> {
     tokio::fs::metadata(path).await.ok().map(FileStamp::from)
 }
 
-/// The bytes of the file, if they are not more than `most`.
+/// Reads a file of at most `most` bytes.
 ///
 /// # Errors
-/// It cannot be read, or is too large.
+/// The file cannot be read, or is larger.
 pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;

@@ -1,8 +1,8 @@
-//! One revocation, as it is posted (JSON) or filed (TOML).
+//! One revocation, posted as JSON or listed in the revocation file (TOML).
 //!
-//! Both say the same: `claim` and `value`, or the short forms `jti = …` and `sub = …`. A posted one may end after a
-//! `ttl` ("1h"), a filed one at `until` (a TOML date-time with offset, RFC 3339). Unknown members are refused, so that a
-//! misspelt one does not revoke more or less than was meant. Ends are whole seconds. Does not hold revocations.
+//! Both forms have `claim` and `value`, or the short forms `jti = …` and `sub = …`. A posted revocation may end after a
+//! `ttl` ("1h"), one in the file at `until` (a TOML date-time with offset, RFC 3339). Unknown members are refused, so
+//! that a misspelt one does not revoke more or less than intended. Ends are whole seconds. Does not store revocations.
 
 mod file;
 
@@ -14,56 +14,59 @@ use super::token::claims::{ClaimPath, ClaimPathError};
 
 pub use file::{from_toml, read};
 
-/// Tokens whose claim has this value are refused.
+/// Refuses tokens whose claim has this value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Which claim.
+    /// The claim.
     pub claim: ClaimPath,
-    /// Its value; numbers and booleans as they are written. A claim that is a list is covered by any of its elements.
+    /// The claim's value; numbers and booleans as they are written. A claim that is a list matches if one of its
+    /// elements does.
     pub value: String,
-    /// Until when; none: for good.
+    /// The end. `None`: never.
     pub until: Option<SystemTime>,
 }
 
-/// Why a revocation was not taken.
+/// The reason why a revocation was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum RevocationError {
-    /// No more room. Nothing is forgotten to make some.
-    #[error("the table of revocations is full ({capacity} entries); raise revocations.entries or give them a ttl")]
+    /// The table is full. No entry is removed to make room.
+    #[error(
+        "the table of revocations is full ({capacity} entries); raise revocations.entries or post revocations with a ttl"
+    )]
     Full {
-        /// How many there may be.
+        /// The maximum number of entries.
         capacity: usize,
     },
-    /// Too many different claims, posted or filed.
-    #[error("revocations can be about 16 different claims at most")]
+    /// The revocations are about too many different claims. Posted and listed ones are counted separately.
+    #[error("too many different claims; revocations can name at most 16")]
     Claims,
     /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
+    #[error("cannot read the file: {0}")]
     File(#[source] std::io::Error),
-    /// The file is not what it should be. Quotes nothing of it.
+    /// The file is invalid. The text quotes nothing of it.
     #[error("line {line}, column {column} of the file: {fault}")]
     InFile {
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The fault.
         fault: String,
     },
-    /// The body is not what it should be.
+    /// The body is not the expected JSON.
     #[error("{0}")]
     NotJson(String),
-    /// Not exactly one claim with its value.
-    #[error("a revocation has \"claim\" and \"value\", or \"jti\", or \"sub\"")]
+    /// There is not exactly one claim with its value.
+    #[error("a revocation must have \"claim\" and \"value\", or \"jti\", or \"sub\"")]
     Form,
-    /// An empty value, or one of more than 1024 bytes.
-    #[error("a value has 1 to 1024 bytes")]
+    /// The value is empty or longer than 1024 bytes.
+    #[error("a value must have 1 to 1024 bytes")]
     Value,
-    /// A claim's name that leads nowhere.
+    /// The name of the claim is invalid.
     #[error(transparent)]
     Name(#[from] ClaimPathError),
-    /// A `ttl` that is none.
-    #[error("a ttl is a number with a unit (s, m, h, d), and not 0")]
+    /// The `ttl` is invalid.
+    #[error("invalid ttl: must be a whole number above 0 with a unit (s, m, h or d), such as \"1h\"")]
     Ttl,
 }
 
@@ -85,7 +88,7 @@ enum Scalar {
     Bool(bool),
 }
 
-/// Reads the body of a request to revoke.
+/// Parses the body of a request to revoke.
 ///
 /// # Errors
 /// See [`RevocationError`].
@@ -128,7 +131,7 @@ impl Scalar {
     }
 }
 
-/// "90s", "15m", "1h", "7d".
+/// Parses "90s", "15m", "1h" or "7d".
 fn duration(text: &str) -> Option<Duration> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(at);
@@ -140,11 +143,11 @@ fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
-    // A century: what is meant to last longer is given no ttl.
+    // A century at most: a revocation that should last longer is posted without a ttl.
     (1..=100 * 366 * 24 * 60 * 60).contains(&seconds).then_some(Duration::from_secs(seconds))
 }
 
-/// After `ttl`, at the next whole second.
+/// Adds `ttl` to `now` and rounds up to the next whole second.
 fn end(now: SystemTime, ttl: &str) -> Option<SystemTime> {
     let end = now.checked_add(duration(ttl)?)?.duration_since(UNIX_EPOCH).ok()?;
     let seconds = end.as_secs() + u64::from(end.subsec_nanos() > 0);

@@ -1,8 +1,8 @@
-//! What is refused although its token is good.
+//! The table of revocations: valid tokens that are refused nevertheless.
 //!
-//! A bounded table of claim values. Nothing is ever forgotten to make room: a full table refuses the new entry, loudly.
-//! An entry without an end stays as long as the process (posted) or as the file says (filed). Expiry, signatures and
-//! rules are others' business.
+//! A bounded table of claim values. No entry is removed to make room: a full table refuses the new entry with an error.
+//! An entry without an end lasts as long as the process (if posted) or as long as the file lists it. Does not check
+//! expiry, signatures or rules.
 
 mod entries;
 mod id;
@@ -26,10 +26,10 @@ use crate::runtime::workers::blocking;
 pub use self::id::RevocationId;
 pub use self::page::{RevocationOrigin, RevocationPage, RevocationRow};
 
-/// See the module. Cheap to clone; clones are the same table.
+/// The revocations of a gateway, posted and from the file. Clones share the table.
 #[derive(Clone, Debug)]
 pub struct Revocations {
-    /// Never held across an await, nor for longer than a part of a large table.
+    /// Never held across an await, and for a large table only for a part of it at a time.
     table: Arc<RwLock<Table>>,
     capacity: usize,
     changes: ChangeSignal,
@@ -41,41 +41,41 @@ struct Table {
     filed: RevocationEntries,
 }
 
-/// How many entries there are. What was both posted and filed is two.
+/// Numbers of entries. A revocation that was posted and is in the file counts twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevocationCounts {
-    /// Those that were posted.
+    /// Posted entries.
     pub posted: usize,
-    /// Those of the file.
+    /// Entries from the file.
     pub filed: usize,
 }
 
-/// Why a token that was revoked is not admitted again.
+/// The reason why a revoked token is not admitted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// Nothing of that id is in force.
+    /// No revocation in force has this id.
     #[error("no revocation in force has this id")]
     Unknown,
-    /// Only the file has it.
-    #[error("this revocation comes from the file of revocations: take it out there")]
+    /// Only the file has the revocation.
+    #[error("this revocation comes from the revocation file; remove it there")]
     Filed,
-    /// The posted one is taken back, and the file still has it.
-    #[error("the posted revocation is taken back, but the file of revocations has it too: take it out there")]
+    /// The posted revocation was removed, but the file has it too.
+    #[error("the posted revocation was removed, but the revocation file has it too; remove it there")]
     StillFiled,
 }
 
 impl Revocations {
-    /// Room for `capacity` entries.
+    /// Makes an empty table with room for `capacity` entries.
     pub fn new(capacity: usize, changes: ChangeSignal) -> Self {
         Self { table: Arc::default(), capacity, changes }
     }
 
-    /// How many entries there may be.
+    /// Returns the maximum number of entries.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Revokes. What is revoked already is so until the later of both ends.
+    /// Adds a revocation. If it exists already, the later end applies.
     ///
     /// # Errors
     /// [`RevocationError::Full`], [`RevocationError::Claims`].
@@ -83,7 +83,7 @@ impl Revocations {
         let id = match self.post(revocation.clone()) {
             Ok(id) => id,
             Err(_) => {
-                // What has ended makes room.
+                // Expired entries make room.
                 self.remove_expired(now);
                 self.post(revocation)?
             }
@@ -101,7 +101,7 @@ impl Revocations {
         table.posted.insert(revocation)
     }
 
-    /// Takes a posted revocation back.
+    /// Removes a posted revocation.
     ///
     /// # Errors
     /// See [`RestoreError`].
@@ -122,12 +122,13 @@ impl Revocations {
         }
     }
 
-    /// The revocations in force after that id, or from the first one on. At most 1000.
+    /// Lists the revocations in force with ids after `after`, or from the first one. At most 1000.
     pub fn list(&self, after: Option<RevocationId>, now: SystemTime) -> RevocationPage {
         self.page(after, page::MAX_ROWS, ENTRIES_PER_LOCK, now)
     }
 
-    /// A page of `most` rows, `at_once` entries under each lock: requests must not wait for an operator.
+    /// Returns a page of at most `max_rows` rows. The lock is released after every `per_lock` entries, so that requests
+    /// do not wait for an operator's listing.
     fn page(&self, after: Option<RevocationId>, max_rows: usize, per_lock: usize, now: SystemTime) -> RevocationPage {
         let (mut rows, mut after): (Vec<RevocationRow>, _) = (Vec::new(), after);
         loop {
@@ -147,10 +148,10 @@ impl Revocations {
         }
     }
 
-    /// Puts these in the place of all that came from the file before.
+    /// Replaces all entries that came from the file.
     ///
     /// # Errors
-    /// [`RevocationError::Full`], [`RevocationError::Claims`]; then what was there stays.
+    /// [`RevocationError::Full`], [`RevocationError::Claims`]; the table is then unchanged.
     pub fn replace_filed(&self, revocations: Vec<Revocation>, now: SystemTime) -> Result<(), RevocationError> {
         let filed = RevocationEntries::of(revocations, now)?;
         self.remove_expired(now);
@@ -162,30 +163,30 @@ impl Revocations {
             std::mem::replace(&mut table.filed, filed)
         };
         self.changes.notify();
-        // Without the lock: this takes a while for many.
+        // Outside the lock, because dropping many entries takes a while.
         drop(earlier);
         Ok(())
     }
 
-    /// Reads the file at `path` in the place of what came from it before.
+    /// Reads the file at `path` and replaces all entries that came from it.
     ///
     /// # Errors
-    /// It cannot be read, is not what it should be, or is too much; then what was there stays.
+    /// The file cannot be read, is invalid, or has too many entries; the table is then unchanged.
     pub fn load(&self, path: &Path, now: SystemTime) -> Result<(), RevocationError> {
         self.replace_filed(revocation::read(path)?, now)
     }
 
-    /// Reads the file whenever it has become another, for ever. A file that is gone or broken changes nothing.
+    /// Reads the file again whenever it changes. Never returns. A missing or invalid file changes nothing.
     pub async fn poll_file(&self, path: &Path) {
         let mut last: Option<FileStamp> = None;
         loop {
             let stamp = polled_file::stamp(path).await;
             if stamp.is_some() && stamp != last {
-                // A hundred thousand entries take longer than a stream may wait.
+                // Parsing a hundred thousand entries would block the streams of this worker for too long.
                 let (revocations, file) = (self.clone(), path.to_owned());
                 match blocking(move || revocations.load(&file, SystemTime::now())).await {
                     Ok(()) => tracing::info!(entries = self.len(), "revocations loaded"),
-                    Err(error) => tracing::warn!(%error, "revocations not loaded, the earlier ones stay"),
+                    Err(error) => tracing::warn!(%error, "cannot load revocations; the previous ones remain in force"),
                 }
                 last = stamp;
             }
@@ -193,7 +194,8 @@ impl Revocations {
         }
     }
 
-    /// Forgets what has ended. Looks at every entry, a part of them under each lock: call it off the runtime's workers.
+    /// Removes expired entries. Visits every entry, with the lock released in between; must not run on a worker of the
+    /// runtime.
     pub fn remove_expired(&self, now: SystemTime) {
         let origins: [fn(&mut Table) -> &mut RevocationEntries; 2] =
             [|table| &mut table.posted, |table| &mut table.filed];
@@ -208,29 +210,29 @@ impl Revocations {
         }
     }
 
-    /// How many entries there are, those that have ended but are not yet forgotten included.
+    /// Returns the numbers of entries, including those that have expired and are not removed yet.
     pub fn counts(&self) -> RevocationCounts {
         let table = self.table.read();
         RevocationCounts { posted: table.posted.len(), filed: table.filed.len() }
     }
 
-    /// The sum of [`counts`](Self::counts).
+    /// Returns the sum of [`counts`](Self::counts).
     pub fn len(&self) -> usize {
         self.table.read().len()
     }
 
-    /// Whether there is none.
+    /// Whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the grant's token has been revoked.
+    /// Whether a revocation covers the grant's token.
     pub fn covers(&self, grant: &Grant, now: SystemTime) -> bool {
         let table = self.table.read();
         let mut claims = None;
         table.claims().any(|claim| {
             let is_listed = |value: &str| table.is_in_force(&RevocationId::of(claim, value), now);
-            // The two usual ones are at hand without reading the claims anew.
+            // The two usual claims are at hand; others require parsing the payload.
             match claim.as_str() {
                 "jti" => grant.token_id().is_some_and(is_listed),
                 "sub" => grant.subject().is_some_and(|subject| is_listed(subject)),
@@ -245,7 +247,7 @@ impl Table {
         self.posted.len() + self.filed.len()
     }
 
-    /// Each claim that an entry is about, once.
+    /// Returns each claim that some entry names, once.
     fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
         let is_posted = |claim: &ClaimPath| self.posted.claims().any(|posted| posted == claim);
         self.posted.claims().chain(self.filed.claims().filter(move |claim| !is_posted(claim)))
@@ -256,7 +258,7 @@ impl Table {
     }
 }
 
-/// Entries that are looked at under one lock; some tens of microseconds.
+/// Maximum number of entries visited under one lock; takes some tens of microseconds.
 const ENTRIES_PER_LOCK: usize = 1024;
 
 #[cfg(test)]

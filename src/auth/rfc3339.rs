@@ -1,19 +1,21 @@
-//! Dates and times of RFC 3339 to instants and back.
+//! Conversion between RFC 3339 dates and `SystemTime`.
 //!
-//! Whole seconds from 1970 to the end of 9999, UTC on the way out. Does not read text: TOML's parser has done that.
+//! Whole seconds from 1970 to the end of 9999, written in UTC. Does not parse text, which TOML's parser has done
+//! already.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use toml::value::{Datetime, Offset};
 
-/// The instant that a date and a time with an offset name; a fraction of a second counts as a whole one.
+/// Converts a date and time with an offset. A fraction of a second counts as a whole one. Returns `None` without date,
+/// time or offset, and outside the years 1970 to 9999.
 pub(super) fn to_system_time(at: &Datetime) -> Option<SystemTime> {
     let (date, time) = (at.date?, at.time?);
     let offset = match at.offset? {
         Offset::Z => 0,
         Offset::Custom { minutes } => i64::from(minutes),
     };
-    // Days since 1970 of a date in the Gregorian calendar, whose years here begin in March.
+    // Days since 1970 in the Gregorian calendar, with years that begin in March.
     let (month, day) = (i64::from(date.month), i64::from(date.day));
     let year = i64::from(date.year) - i64::from(month <= 2);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -25,12 +27,12 @@ pub(super) fn to_system_time(at: &Datetime) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// Writes an instant as `2030-01-31T12:00:00Z`. A fraction of a second is left out; what lies outside the years is
-/// written as their first or last second.
+/// Formats a time as `2030-01-31T12:00:00Z`. Drops the fraction of a second; clamps to the first and last second of the
+/// supported years.
 pub fn format(at: SystemTime) -> String {
     let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().min(LAST);
     let (days, second) = (seconds / DAY, seconds % DAY);
-    // The same calendar backwards: eras of 400 years, years that begin in March.
+    // The same calendar in reverse: eras of 400 years, years that begin in March.
     let days = days + DAYS_TO_1970.unsigned_abs();
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -43,10 +45,10 @@ pub fn format(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Days from the first of March of the year 0 to 1970.
+/// Days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: i64 = 719_468;
 const DAY: u64 = 24 * 60 * 60;
-/// The last second of the year 9999.
+/// The last second of the year 9999, in seconds since 1970.
 const LAST: u64 = 253_402_300_799;
 
 #[cfg(test)]

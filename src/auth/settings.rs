@@ -1,4 +1,5 @@
-//! What the configuration says about issuers and about who may read a route. Values only: believed, not yet loaded.
+//! Settings of issuers and of a route's authorization. Values only: validated by the configuration, with no keys
+//! loaded.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,29 +16,29 @@ use super::token::claims::ClaimPath;
 use super::token::extract::TokenSource;
 use crate::secret::Secret;
 
-/// One `[issuers.NAME]` table: who signs tokens, and with what.
+/// One `[issuers.NAME]` table: a signer of tokens and its keys.
 #[derive(Clone, Debug)]
 pub struct IssuerSettings {
-    /// The table's name, used by routes and as a metric label.
+    /// The table's name, which routes refer to. Also a metric label.
     pub name: String,
-    /// `iss` must equal this.
+    /// The required `iss`.
     pub issuer: String,
-    /// `aud` must contain one of these. Never empty.
+    /// The accepted audiences. `aud` must contain one of them. Never empty.
     pub audience: Vec<String>,
-    /// A claim that is read in the place of an absent `aud`; an `aud` that is there must match. None: `aud` is required.
+    /// A claim that replaces an absent `aud`. A present `aud` must still match. `None`: `aud` is required.
     pub audience_claim: Option<ClaimPath>,
-    /// What keys from a JWKS may be used with. Never HMAC.
+    /// The algorithms that keys from a JWKS may be used with. Never HMAC.
     pub algorithms: Vec<Algorithm>,
-    /// Where the keys are. Never empty.
+    /// The sources of the keys. Never empty.
     pub keys: Vec<KeySource>,
-    /// Tolerance for clocks, at most 60 s. Default 5 s.
+    /// Tolerated clock skew, at most 60 s. Default 5 s.
     pub leeway: Duration,
-    /// Required `typ` of the token's header, compared without case and without an `application/` prefix.
+    /// The required `typ` of the token's header, compared without case and without an `application/` prefix.
     pub typ: Option<String>,
 }
 
 impl IssuerSettings {
-    /// Whether both say the same, so that a reload of the configuration can keep what was loaded for one of them.
+    /// Whether both settings are equal, so that a configuration reload can keep the loaded issuer.
     pub fn is_same(&self, other: &Self) -> bool {
         let Self { name, issuer, audience, audience_claim, algorithms, keys, leeway, typ } = self;
         *name == other.name
@@ -84,64 +85,64 @@ impl KeySource {
 /// One entry of `issuers.NAME.keys`.
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// A JWKS document fetched over HTTP(S), again every `refresh` (default 5 min).
+    /// A JWKS document fetched over HTTP or HTTPS, again every `refresh` (default 5 min).
     JwksUrl {
-        /// Where it is. `https`, or `http` to a loopback address.
+        /// The URL: `https`, or `http` to a loopback address.
         url: Url,
-        /// Time between two fetches.
+        /// Interval between two fetches.
         refresh: Duration,
-        /// Authorities that its server is trusted by. `None`: the system's.
+        /// The authorities that the server's certificate must chain to. `None`: those of the system.
         authorities: Option<Arc<RootCertStore>>,
     },
-    /// A JWKS document in a file, read again when it changes.
+    /// A JWKS document in a file, read again when the file changes.
     JwksFile(PathBuf),
-    /// A public key (or certificate) in PEM, read again when it changes.
+    /// A public key or certificate in PEM, read again when the file changes.
     PemFile {
         /// The file.
         path: PathBuf,
-        /// The one algorithm this key is used with. Never HMAC.
+        /// The only algorithm that the key is used with. Never HMAC.
         algorithm: Algorithm,
-        /// The `kid` a token must name; without one the key is for tokens that name none.
+        /// The `kid` that a token must name. Without one, the key is for tokens that name none.
         kid: Option<String>,
     },
     /// A shared secret of at least 32 bytes.
     Secret {
-        /// The bytes.
+        /// The secret bytes.
         secret: Secret,
         /// HS256, HS384 or HS512.
         algorithm: Algorithm,
-        /// As for a PEM file.
+        /// The `kid`, as for a PEM file.
         kid: Option<String>,
     },
 }
 
-/// One `[routes.auth]` table: which tokens may read the route.
+/// One `[routes.auth]` table: the tokens that may read the route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleSettings {
-    /// Names of issuers, each of which is configured. Never empty.
+    /// Names of configured issuers. Never empty.
     pub issuers: Vec<String>,
-    /// Where a token may stand in a request. Default: the header alone.
+    /// The places in a request where a token is accepted. Default: the header alone.
     pub token_from: Vec<TokenSource>,
-    /// Longest token, in bytes. Default 16 KiB.
+    /// Maximum length of a token in bytes. Default 16 KiB.
     pub token_bytes: usize,
-    /// A claim that lists path patterns, one of which must cover the stream.
+    /// A claim that lists path patterns. One of them must cover the stream.
     pub streams_claim: Option<String>,
     /// Claims (by path) that must equal, list or contain (space-separated) one of the values: strings, whole numbers or
     /// booleans.
     pub require: Vec<(String, Vec<Value>)>,
-    /// Parts of the request, and the claim that must equal or list every value of each.
+    /// Parts of the request, each with the claim that must equal or list all of its values.
     pub bind: Vec<(Bound, String)>,
-    /// Claims that go upstream, each of which must be a string, a number or a boolean, and not empty: without its
-    /// header a request would ask the upstream for something else.
+    /// Claims that go upstream. Each must be a string, a number or a boolean, and not empty: without its header, the
+    /// request would ask the upstream for something else.
     pub shared: Vec<String>,
-    /// False: decide, count and log, but let in.
+    /// Whether refusals are enforced. If false, decisions are made, counted and logged, but every request is admitted.
     pub enforce: bool,
-    /// The most by which a response ends before its token, so that tokens that expire together do not end their
-    /// responses together. Default 10 s; at most a tenth of what was left at the start.
+    /// Maximum time by which a response ends before its token expires, so that tokens that expire together do not end
+    /// their responses together. Default 10 s; at most a tenth of the remaining lifetime at the start.
     pub expiry_spread: Duration,
-    /// Whether `POST PATH?ticket` makes one-time URLs.
+    /// Whether `POST PATH?ticket` issues one-time URLs.
     pub tickets: bool,
-    /// How long a ticket may wait. Default 30 s.
+    /// Lifetime of a ticket. Default 30 s.
     pub ticket_ttl: Duration,
 }
 

@@ -1,8 +1,8 @@
-//! One-time tickets: a short-lived stand-in for a token, for clients that can send nothing but a URL.
+//! One-time tickets: short-lived stand-ins for a token, for clients that can send nothing but a URL.
 //!
-//! A ticket is 256 random bits; only its hash is kept, so a dump of the memory redeems nothing. It is good once, for one
-//! route and one path, until its own end or its token's, whichever is first, and only while the token still stands.
-//! Showing it for anything else uses it up. Bounded, in all and for each subject.
+//! A ticket is 256 random bits. Only its hash is kept, so a memory dump redeems nothing. It is valid once, for one
+//! route and one path, until its own expiry or its token's, whichever comes first, and only while the token is valid.
+//! An attempt to use it for anything else uses it up. Bounded in total and for each subject.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -17,14 +17,14 @@ use parking_lot::Mutex;
 use super::grant::Grant;
 use super::policy::trust_store::{GrantStatus, TrustStore};
 
-/// Most tickets of one subject, or of one token without a subject, that wait at the same time.
+/// Maximum number of pending tickets of one subject, or of one token without a subject.
 pub const MAX_PER_SUBJECT: usize = 32;
 
-/// A ticket on its way to the client. Prints as `[redacted]`.
+/// A ticket on its way to the client. Its `Debug` form is `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket(String);
 
-/// The tickets that have not been redeemed yet.
+/// The tickets that have been issued and not redeemed.
 pub struct Tickets {
     /// Never held across an await.
     pending: Mutex<PendingTickets>,
@@ -40,12 +40,12 @@ struct PendingTickets {
 
 type Hash = [u8; 32];
 
-/// Whose tickets are counted together.
+/// The unit for which tickets are counted.
 #[derive(PartialEq, Eq, Hash)]
 enum Holder {
-    /// An issuer's name and its `sub`: a subject means nothing without its issuer.
+    /// An issuer's name and its `sub`. A subject has no meaning without its issuer.
     Subject(Box<str>, Box<str>),
-    /// A token without a subject, by its claims. Else one of them could take everyone's room.
+    /// The hash of the claims of a token without a subject. Without this, one such token could use up the room of all.
     Token(Hash),
 }
 
@@ -56,22 +56,22 @@ struct PendingTicket {
     grant: Grant,
 }
 
-/// Why no ticket is issued.
+/// The reason why a ticket is not issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
-    /// Too many wait already, for everyone.
-    #[error("too many tickets are waiting")]
+    /// Too many tickets are pending in total.
+    #[error("too many tickets are pending")]
     Full,
-    /// Too many wait already, for this subject.
-    #[error("too many tickets of this subject are waiting")]
+    /// Too many tickets of this subject are pending.
+    #[error("too many tickets of this subject are pending")]
     SubjectFull,
-    /// No randomness.
-    #[error("the system gives no random numbers")]
+    /// The system provides no random bytes.
+    #[error("the system provides no random numbers")]
     Random,
 }
 
 impl Ticket {
-    /// The ticket, for the one place that sends it.
+    /// Returns the ticket in the clear, for the one place that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -84,12 +84,12 @@ impl fmt::Debug for Ticket {
 }
 
 impl Tickets {
-    /// Room for `capacity` tickets.
+    /// Makes an empty table with room for `capacity` tickets.
     pub fn new(capacity: usize) -> Self {
         Self { pending: Mutex::default(), capacity }
     }
 
-    /// Makes a ticket for `path` (canonical) on `route`, in the place of the token behind `grant`.
+    /// Issues a ticket for `path` (canonical) on `route`, in place of the token behind `grant`.
     ///
     /// # Errors
     /// See [`TicketError`].
@@ -122,7 +122,7 @@ impl Tickets {
         Ok(ticket)
     }
 
-    /// The grant behind a ticket, if it is good for `path` on `route`. Whatever the answer, it is used up.
+    /// Returns the grant behind a ticket if it is valid for `path` on `route`. The ticket is used up in any case.
     pub fn redeem(
         &self,
         ticket: &str,
@@ -131,7 +131,7 @@ impl Tickets {
         trust_store: &TrustStore,
         now: SystemTime,
     ) -> Option<Grant> {
-        // 256 bits in base64url.
+        // 256 bits in base64url have 43 characters.
         if ticket.len() != 43 {
             return None;
         }
@@ -143,12 +143,12 @@ impl Tickets {
         is_valid.then_some(entry.grant)
     }
 
-    /// How many wait, those that have ended but are not yet cleared included.
+    /// Returns the number of pending tickets, including those that have expired and are not removed yet.
     pub fn len(&self) -> usize {
         self.pending.lock().tickets.len()
     }
 
-    /// Whether none waits.
+    /// Whether no ticket is pending.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -189,6 +189,6 @@ fn hash(bytes: &[u8]) -> Hash {
 
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tickets").field("waiting", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Tickets").field("pending", &self.len()).finish_non_exhaustive()
     }
 }

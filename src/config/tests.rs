@@ -307,6 +307,6 @@ fn a_file_of_revocations_may_be_large_and_its_mistakes_are_told_with_their_place
 
     folder.write("revocations.toml", b"[[revocations]]\nsubject = \"hush\"\n");
     let problems = folder.read(&text).0.expect_err("a key that there is not").to_string();
-    let words = "1:20: revocations.file: line 2, column 1 of the file: this is not a key of a revocation";
+    let words = "1:20: revocations.file: line 2, column 1 of the file: unknown key";
     assert!(problems.contains(words) && !problems.contains("hush"), "{problems}");
 }

@@ -1,7 +1,7 @@
-//! One small document over HTTP/1.1, with or without TLS.
+//! A fetch of one small document over HTTP/1.1, with or without TLS.
 //!
-//! Everything is bounded: ten seconds in all, 1 MiB, three redirects within the same origin. Nothing of a client's goes
-//! into the request. Not a general HTTP client: no pool, no proxy variables, no cookies, no compression.
+//! Everything is bounded: ten seconds in total, 1 MiB, three redirects within the same origin. The request contains
+//! nothing from a client. Not a general HTTP client: no pool, no proxy variables, no cookies, no compression.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,43 +22,43 @@ use url::{Host, Url};
 
 use super::jwks::MAX_DOCUMENT;
 
-/// A fetch takes no longer than this, names and redirects included.
+/// Timeout of a whole fetch, including name resolution and redirects.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_REDIRECTS: usize = 3;
 
-/// Why a document could not be had.
+/// The reason why a document could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Neither `https` nor `http` to a loopback address.
-    #[error("only https, or http to a loopback address")]
+    /// The URL is neither `https` nor `http` to a loopback address.
+    #[error("the URL must be https, or http to a loopback address")]
     Scheme,
-    /// No address, or none that answers.
+    /// The name has no address, or none of them accepts a connection.
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
-    /// The handshake failed; most often the certificate is not trusted.
+    /// The handshake failed, most often because the certificate is not trusted.
     #[error("TLS handshake failed")]
     Tls(#[source] std::io::Error),
-    /// Not within [`TIMEOUT`].
-    #[error("no answer in time")]
+    /// The fetch took longer than [`TIMEOUT`].
+    #[error("timed out after {} s", TIMEOUT.as_secs())]
     Timeout,
-    /// An answer that is no HTTP, or that broke off.
-    #[error("broken answer")]
+    /// The response is not HTTP or is incomplete.
+    #[error("invalid HTTP response")]
     Http(#[source] hyper::Error),
-    /// A body beyond 1 MiB, or one that broke off.
-    #[error("the body is too large or broke off")]
+    /// The body is larger than 1 MiB or incomplete.
+    #[error("the response body is larger than 1 MiB or incomplete")]
     Body,
-    /// Any status but 200.
-    #[error("answered {0}")]
+    /// The status is not 200.
+    #[error("unexpected status {0}")]
     Status(StatusCode),
-    /// A redirect to another origin, or too many.
-    #[error("redirected elsewhere, or too often")]
+    /// The server redirects to another origin, or too often.
+    #[error("redirected to another origin, or more than {MAX_REDIRECTS} times")]
     Redirect,
 }
 
 impl FetchError {
-    /// The metric label.
+    /// Returns the metric label.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Scheme => "scheme",
@@ -73,7 +73,7 @@ impl FetchError {
     }
 }
 
-/// Whether `url` may be fetched from: `https`, or `http` to a loopback address.
+/// Whether `url` may be fetched: `https`, or `http` to a loopback address.
 pub fn is_allowed(url: &Url) -> bool {
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => true,
@@ -84,7 +84,7 @@ pub fn is_allowed(url: &Url) -> bool {
     }
 }
 
-/// The document at `url`.
+/// Fetches the document at `url`.
 ///
 /// # Errors
 /// See [`FetchError`].
@@ -183,17 +183,18 @@ where
         let body = Limited::new(response.into_body(), MAX_DOCUMENT).collect().await.map_err(|_| FetchError::Body)?;
         Ok(FetchOutcome::Document(body.to_bytes()))
     });
-    // The connection moves the bytes, so both are polled here; a connection that ends first leaves an answer behind.
+    // Polling the connection moves the bytes, so both are polled here. If the connection ends first, the response may
+    // have arrived with it.
     match future::select(answer, std::pin::pin!(connection)).await {
         Either::Left((answer, _)) => answer,
         Either::Right((_, answer)) => answer.await,
     }
 }
 
-/// A TLS client that trusts what the operating system trusts.
+/// Returns a TLS client that trusts the certificates of the operating system.
 ///
 /// # Errors
-/// The system's certificates cannot be read at all.
+/// None of the system's certificates can be read.
 pub fn native_tls() -> std::io::Result<Arc<ClientConfig>> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty()
@@ -206,7 +207,7 @@ pub fn native_tls() -> std::io::Result<Arc<ClientConfig>> {
     Ok(tls_trusting(roots))
 }
 
-/// A TLS client that trusts `roots`.
+/// Returns a TLS client that trusts `roots`.
 pub fn tls_trusting(roots: rustls::RootCertStore) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = ClientConfig::builder_with_provider(provider)

@@ -1,4 +1,4 @@
-//! Keys in files. At most 1 MiB is read. Does not watch; the issuer looks from time to time whether the stamp is another.
+//! Key files. Reads at most 1 MiB. Does not watch them: the issuer compares their stamps.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use super::source_error::SourceError;
 use crate::auth::polled_file;
 use crate::auth::settings::KeySource;
 
-/// The keys in the file at `path`, which is what `settings` says it is.
+/// Reads the keys in the file at `path`, in the format that `settings` names.
 ///
 /// # Errors
-/// It cannot be read, or holds no keys.
+/// The file cannot be read or contains no keys.
 pub fn load(path: &Path, settings: &KeySource, allowed: &[Algorithm]) -> Result<Vec<VerificationKey>, SourceError> {
     let bytes = polled_file::read(path, MAX_DOCUMENT)
         .map_err(|source| SourceError::File { path: path.display().to_string(), source })?;

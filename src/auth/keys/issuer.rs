@@ -1,8 +1,8 @@
-//! One issuer: its settings, its keys, and keeping them fresh.
+//! One issuer: its settings, its keys, and their refresh.
 //!
-//! Every source of keys keeps the last good set it had: a failure never takes a key away, only a document without the
-//! key does. Files are read when the issuer is loaded, so that a broken one is refused at start; a JWKS URL may be down
-//! at start. Does not spawn: whoever loads an issuer runs [`Issuer::run`].
+//! Every source keeps the last good keys that it gave. A failure never removes a key; only a document without the key
+//! does. Files are read when the issuer is loaded, so that an invalid one is refused at start. A JWKS URL may be
+//! unreachable at start. Starts no task: the owner of an issuer runs [`Issuer::run`].
 
 use std::fmt;
 use std::path::Path;
@@ -30,43 +30,44 @@ use crate::auth::token::jws::Unverified;
 use crate::auth::token::verify::{self, Expected};
 use crate::runtime::workers::blocking;
 
-/// Told of every refresh of a JWKS URL: the issuer's name, and `ok` or the kind of failure (both are metric labels).
+/// Called after every refresh of a JWKS URL with the issuer's name and `ok` or the kind of failure. Both are metric
+/// labels.
 pub type RefreshObserver = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
 
-/// See the module.
+/// An issuer of tokens, with the keys that verify them.
 pub struct Issuer {
     settings: IssuerSettings,
     name: Arc<str>,
     sources: Vec<LoadedKeySource>,
     keys: ArcSwap<KeySet>,
-    /// Guards putting together `keys`. Never held across an await.
+    /// Serializes updates of `keys`. Never held across an await.
     rebuild_lock: Mutex<()>,
     changes: ChangeSignal,
     observer: RefreshObserver,
 }
 
-/// How an issuer's keys are.
+/// The state of an issuer's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeysState {
-    /// Some source never had any.
+    /// At least one source has not given any keys yet.
     Missing,
-    /// All as of the last look.
+    /// The last refresh of every source succeeded.
     Good,
-    /// The last good ones, since a source could not be read anew.
+    /// The last refresh of a source failed, so its previous keys are in use.
     Stale,
 }
 
-/// What an issuer found to be true of a token.
+/// The result of verifying a token.
 pub(in crate::auth) struct VerifiedToken {
     pub expires_at: SystemTime,
     pub key: (KeyFingerprint, Algorithm),
 }
 
 impl Issuer {
-    /// Loads what can be loaded at once: files and secrets.
+    /// Loads an issuer, including its files and secrets.
     ///
     /// # Errors
-    /// Every source that is broken, with its place in `settings.keys`.
+    /// Every source that cannot be used, with its index in `settings.keys`.
     pub fn load(
         settings: IssuerSettings,
         changes: ChangeSignal,
@@ -90,22 +91,22 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// What the configuration says of it.
+    /// Returns the issuer's settings.
     pub fn settings(&self) -> &IssuerSettings {
         &self.settings
     }
 
-    /// Its name in the configuration.
+    /// Returns the issuer's name in the configuration.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The keys of this moment.
+    /// Returns the current keys.
     pub fn keys(&self) -> Arc<KeySet> {
         self.keys.load_full()
     }
 
-    /// How its keys are.
+    /// Returns the state of the keys.
     pub fn state(&self) -> KeysState {
         if !self.is_loaded() {
             KeysState::Missing
@@ -120,8 +121,8 @@ impl Issuer {
         self.sources.iter().all(|source| source.keys.lock().is_some())
     }
 
-    /// Takes over the keys that `earlier` got from the same URLs, so that a reload of the configuration during an
-    /// outage of the issuer takes nobody's keys away. The next fetch replaces them.
+    /// Copies the keys that `earlier` fetched from the same URLs, so that a configuration reload during an outage of
+    /// the issuer loses no keys. The next fetch replaces them.
     pub fn inherit_keys(&self, earlier: &Self) {
         if earlier.settings.algorithms != self.settings.algorithms {
             return;
@@ -136,7 +137,7 @@ impl Issuer {
         self.rebuild_key_set();
     }
 
-    /// Keeps the keys fresh, for ever. Dropping it stops it; nothing is lost.
+    /// Keeps the keys fresh. Never returns. Cancel-safe: no keys are lost.
     pub async fn run(&self, tls: Arc<ClientConfig>) {
         let tls = &tls;
         let pollers = self.settings.keys.iter().zip(&self.sources).map(|(settings, source)| async move {
@@ -151,7 +152,7 @@ impl Issuer {
             }
         });
         futures_util::future::join_all(pollers).await;
-        // An issuer of secrets alone has nothing to do, which is no reason to return.
+        // An issuer that has only secrets must not return either.
         std::future::pending().await
     }
 
@@ -175,7 +176,7 @@ impl Issuer {
         let bytes = fetch::get(schedule.url(), tls).await?;
         let document = jwks::parse(&bytes, &self.settings.algorithms)?;
         if document.skipped > 0 {
-            tracing::debug!(issuer = %self.name, skipped = document.skipped, "some keys of the JWKS cannot be used");
+            tracing::debug!(issuer = %self.name, skipped = document.skipped, "the JWKS has keys that cannot be used");
         }
         Ok(document.keys)
     }
@@ -195,8 +196,8 @@ impl Issuer {
         }
     }
 
-    /// Puts keys in place, or keeps the last good ones. Told once per change: files change seldom, and URLs are asked
-    /// seldom.
+    /// Stores the keys of a refresh, or keeps the previous ones if it failed. Logs once per refresh, which is seldom
+    /// enough.
     fn apply_fetch(&self, source: &LoadedKeySource, result: Result<Vec<VerificationKey>, SourceError>) {
         *source.is_stale.lock() = result.is_err();
         if source.schedule.is_some() {
@@ -211,12 +212,12 @@ impl Issuer {
                 }
             }
             Err(error) => {
-                tracing::warn!(issuer = %self.name, error = %error.chain(), "keys not loaded, the last good ones stay");
+                tracing::warn!(issuer = %self.name, error = %error.chain(), "cannot load keys; the previous ones remain in use");
             }
         }
     }
 
-    /// Makes one set of what the sources hold. Returns whether a key is no longer among them.
+    /// Combines the keys of all sources into one set. Returns whether a key was removed.
     fn rebuild_key_set(&self) -> bool {
         let _one_at_a_time = self.rebuild_lock.lock();
         let all: Vec<VerificationKey> =
@@ -227,7 +228,7 @@ impl Issuer {
         removes_keys
     }
 
-    /// Whether this issuer stands behind `token`. Waits for a fetch if a key is missing, at most two seconds.
+    /// Verifies `token`. If its key is unknown, waits up to two seconds for a fetch.
     pub(in crate::auth) async fn verify(
         &self,
         token: &Unverified<'_>,
@@ -239,7 +240,7 @@ impl Issuer {
             trace.step("typ", is_wanted, || match (is_wanted, &token.typ) {
                 (true, _) => format!("typ is {wanted:?}"),
                 (false, Some(typ)) => format!("typ is {typ:?}, not {wanted:?}"),
-                (false, None) => format!("there is no typ; it must be {wanted:?}"),
+                (false, None) => format!("the header has no typ; it must be {wanted:?}"),
             });
             if !is_wanted {
                 return Err(TokenFault::Typ.into());
@@ -251,7 +252,7 @@ impl Issuer {
             let (issuer, algorithm) = (self.name(), token.algorithm);
             let kid = token.kid.as_ref().map(|kid| format!(" with kid {kid:?}")).unwrap_or_default();
             match (&key, is_known) {
-                (Err(Denied::Unavailable), _) => format!("the keys of issuer {issuer} could not be fetched yet"),
+                (Err(Denied::Unavailable), _) => format!("the keys of issuer {issuer} have not been fetched yet"),
                 (_, true) => format!("issuer {issuer} has a key{kid} for {algorithm:?}"),
                 (_, false) => format!("issuer {issuer} has no key{kid} for {algorithm:?}"),
             }
@@ -259,7 +260,9 @@ impl Issuer {
         if is_known {
             trace.step("signature", key.is_ok(), || match key {
                 Ok(_) => "the signature matches".to_owned(),
-                Err(_) => "the signature does not match: another key made it, or the token was changed".to_owned(),
+                Err(_) => {
+                    "the signature does not match: it was made with another key, or the token was changed".to_owned()
+                }
             });
         }
         let key = key?;
@@ -267,7 +270,7 @@ impl Issuer {
         Ok(VerifiedToken { expires_at, key: (key, token.algorithm) })
     }
 
-    /// What its tokens are held to.
+    /// Returns the requirements on the issuer's tokens.
     pub(in crate::auth) fn expected(&self, now: SystemTime) -> Expected<'_> {
         let IssuerSettings { audience, audience_claim, leeway, .. } = &self.settings;
         Expected { audience, audience_claim: audience_claim.as_ref(), leeway: *leeway, now }
@@ -281,7 +284,7 @@ impl Issuer {
             Ok(key) => return Ok(key.fingerprint()),
             Err(fault) => fault,
         };
-        // A key without a name is replaced by another without a name.
+        // A key without a `kid` may have been replaced by another without one.
         let may_be_newer = fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none());
         let waits = self.sources.iter().filter_map(|source| {
             let schedule = source.schedule.as_ref().filter(|_| may_be_newer)?;
@@ -304,13 +307,13 @@ impl Issuer {
         }
     }
 
-    /// Whether a token's header may have this `typ`.
+    /// Whether the issuer accepts this `typ` in a token's header.
     pub(in crate::auth) fn accepts_type(&self, typ: Option<&str>) -> bool {
         let Some(wanted) = &self.settings.typ else { return true };
         typ.is_some_and(|typ| media_type(typ) == media_type(wanted))
     }
 
-    /// Whether any key, of now or of a later JWKS, could be used with `algorithm`.
+    /// Whether a key of the issuer, current or in a later JWKS, could be used with `algorithm`.
     pub(in crate::auth) fn accepts_algorithm(&self, algorithm: Algorithm) -> bool {
         self.settings.keys.iter().any(|source| match source {
             KeySource::JwksUrl { .. } | KeySource::JwksFile(_) => self.settings.algorithms.contains(&algorithm),
@@ -319,7 +322,7 @@ impl Issuer {
     }
 }
 
-/// `typ` as a media type (RFC 7515, 4.1.9): case does not matter, and `application/` is left out.
+/// Normalizes `typ` as a media type (RFC 7515, 4.1.9): lower case, without `application/`.
 fn media_type(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)

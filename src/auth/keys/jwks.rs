@@ -1,8 +1,8 @@
-//! A JWK Set document (RFC 7517) as keys.
+//! A parser of JWK Set documents (RFC 7517).
 //!
-//! A key that cannot be used is skipped and counted, and never spoils the others. The document's `alg` narrows what the
-//! configuration allows and never widens it. Symmetric and private keys in a published document are compromised by being
-//! there, and are skipped. Does not fetch.
+//! A key that cannot be used is skipped and counted; it never invalidates the others. The document's `alg` narrows the
+//! algorithms that the configuration allows and never widens them. Symmetric and private keys are skipped, because
+//! publishing them compromises them. Does not fetch.
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine;
@@ -14,33 +14,33 @@ use super::key_set::VerificationKey;
 use crate::auth::token::json;
 use crate::auth::token::jws::{self, MAX_KID};
 
-/// Largest document, in bytes.
+/// Maximum size of a document in bytes.
 pub const MAX_DOCUMENT: usize = 1024 * 1024;
 
-/// Most keys taken from a document.
+/// Maximum number of keys taken from a document.
 pub const MAX_KEYS: usize = 100;
 
-/// What a document holds.
+/// A parsed document.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The keys that can be used.
     pub keys: Vec<VerificationKey>,
-    /// How many others there were.
+    /// The number of keys that cannot be used.
     pub skipped: usize,
 }
 
-/// A document that is none.
+/// The reason why a document is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// Not a JSON object with an array `keys`, or larger than 1 MiB.
-    #[error("it is not a JWK Set")]
+    /// The document is not a JSON object with an array `keys`, or is larger than 1 MiB.
+    #[error("not a JWK Set")]
     NotAKeySet,
-    /// It has keys, but none that can be used. (An empty array is taken at its word.)
-    #[error("none of its keys can be used with the issuer's algorithms")]
+    /// The document has keys, but none that can be used. (An empty array is valid: it removes all keys.)
+    #[error("no key in the set can be used with the issuer's algorithms")]
     NoUsableKey,
 }
 
-/// Reads a document whose keys may be used with `allowed` algorithms; HMAC among them has no effect.
+/// Parses a document whose keys may be used with the `allowed` algorithms. HMAC among them has no effect.
 ///
 /// # Errors
 /// See [`DocumentError`].
@@ -48,7 +48,7 @@ pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentEr
     if bytes.len() > MAX_DOCUMENT {
         return Err(DocumentError::NotAKeySet);
     }
-    // Some tools put one there, against RFC 8259, 8.1.
+    // Some tools write a byte order mark, contrary to RFC 8259, 8.1.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let document = json::object(bytes).map_err(|_| DocumentError::NotAKeySet)?;
     let Some(Value::Array(entries)) = document.get("keys") else { return Err(DocumentError::NotAKeySet) };
@@ -61,13 +61,13 @@ pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentEr
     Ok(Document { keys, skipped })
 }
 
-/// Whether this is a JWK Set, whatever its keys can be used for.
+/// Whether the bytes are a JWK Set, even if none of its keys can be used.
 pub fn is_key_set(bytes: &[u8]) -> bool {
     !matches!(parse(bytes, &[]), Err(DocumentError::NotAKeySet))
 }
 
 fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<VerificationKey> {
-    // "d" and "k" are a private key and a secret.
+    // "d" marks a private key and "k" a symmetric one.
     let is_for_signatures = match jwk.get("use") {
         None => true,
         Some(purpose) => purpose == "sig",
@@ -96,7 +96,7 @@ fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<VerificationKe
     };
     let own = match jwk.get("alg") {
         None => None,
-        // RFC 9864 gives EdDSA over Ed25519 a name of its own; tokens still say "EdDSA".
+        // RFC 9864 names EdDSA over Ed25519 "Ed25519"; tokens still say "EdDSA".
         Some(Value::String(name)) if name == "Ed25519" => Some(Algorithm::EdDSA),
         Some(Value::String(name)) => Some(jws::algorithm(name)?),
         Some(_) => return None,
@@ -109,10 +109,10 @@ fn key(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<VerificationKe
     VerificationKey::from_der(&der, algorithms, kid).ok()
 }
 
-/// `n` and `e` (RFC 7518, 6.3.1) as SubjectPublicKeyInfo.
+/// Converts `n` and `e` (RFC 7518, 6.3.1) to SubjectPublicKeyInfo.
 fn rsa(jwk: &Map<String, Value>) -> Option<Vec<u8>> {
     let (n, e) = (bytes(jwk, "n")?, bytes(jwk, "e")?);
-    // Some issuers prepend a zero byte, against 6.3.1.1.
+    // Some issuers prepend a zero byte, contrary to 6.3.1.1.
     let (n, e) = (without_zeros(&n), without_zeros(&e));
     if n.len() > 1024 || e.len() > 8 {
         return None;
@@ -126,7 +126,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     &number[first..]
 }
 
-/// `x` and `y` (RFC 7518, 6.2.1) as an uncompressed point (SEC 1, 2.3.3).
+/// Joins `x` and `y` (RFC 7518, 6.2.1) to an uncompressed point (SEC 1, 2.3.3).
 fn point(jwk: &Map<String, Value>, size: usize) -> Option<Vec<u8>> {
     let mut point = vec![4];
     point.extend(coordinate(jwk, "x", size)?);
@@ -138,8 +138,8 @@ fn coordinate(jwk: &Map<String, Value>, name: &str, size: usize) -> Option<Vec<u
     bytes(jwk, name).filter(|bytes| bytes.len() == size)
 }
 
-/// Base64url without padding (RFC 7515, 2). Padding and the other alphabet, which some issuers use, leave no doubt
-/// about the key: unlike a token's, its spelling is nobody's to choose.
+/// Decodes base64url without padding (RFC 7515, 2). Also accepts padding and the standard alphabet, which some issuers
+/// use: unlike a token, a key set is not chosen by an attacker, and the key is unambiguous.
 fn bytes(jwk: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
     let given = text(jwk, name)?;
     let bare = given.trim_end_matches('=');

@@ -1,7 +1,7 @@
-//! Keys, and which of them a token may be tried with.
+//! Keys, and the choice of keys that a token is tried with.
 //!
-//! A key carries the algorithms that it is used with; they come from the configuration (RFC 8725, 3.1), and the token's
-//! `alg` only has to agree. `kid` is an index into the set and nothing else: no file, no URL. Does not fetch.
+//! A key carries the algorithms that it is used with. They come from the configuration (RFC 8725, 3.1); the token's
+//! `alg` must only agree. `kid` is an index into the set and nothing else, never a file or URL. Does not fetch.
 
 use std::fmt;
 
@@ -17,17 +17,17 @@ use crate::auth::denied::TokenFault;
 use crate::auth::pem;
 use crate::auth::token::jws::Unverified;
 
-/// Shortest shared secret, in bytes (RFC 7518, 3.2, for HS256).
+/// Minimum length of a shared secret in bytes (RFC 7518, 3.2, for HS256).
 pub const MIN_SECRET: usize = 32;
 
-/// Most keys that one token is tried with.
+/// Maximum number of keys that one token is tried with.
 const MAX_KEYS_TRIED: usize = 4;
 
-/// Names a key by what it is made of, so that a stream can ask later whether the key is still trusted.
+/// Identifies a key by its material, so that a stream can check later whether the key is still trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyFingerprint([u8; 32]);
 
-/// A key that signatures are checked with.
+/// A key that verifies signatures.
 #[derive(Clone)]
 pub struct VerificationKey {
     kid: Option<String>,
@@ -36,37 +36,37 @@ pub struct VerificationKey {
     fingerprint: KeyFingerprint,
 }
 
-/// Why something is no key of ours.
+/// The reason why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No PEM at all.
-    #[error("it is not PEM, or a damaged one")]
+    /// The text is not PEM, or is damaged.
+    #[error("not PEM, or damaged")]
     NotPem,
-    /// More than one section, so that it is not clear which one is meant.
-    #[error("it has more than one PEM section")]
+    /// The file has more than one section, so the intended one is ambiguous.
+    #[error("the file has more than one PEM section")]
     SeveralSections,
-    /// A key that can sign has no place in a verifier.
-    #[error("it is a private key; give the public one")]
+    /// The key is private. A verifier must not hold a key that can sign.
+    #[error("the file has a private key; use the public key")]
     Private,
-    /// A section of another kind.
-    #[error("it is a PEM section {0:?}; PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE can be read")]
+    /// The section has an unsupported label.
+    #[error("unsupported PEM section {0:?}; must be PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE")]
     Section(String),
-    /// Not a key of the algorithm's family, on another curve, or an RSA key below 2048 or above 8192 bits.
-    #[error("it is no key for {0:?} (RSA: 2048 to 8192 bits; ES256: P-256; ES384: P-384; EdDSA: Ed25519)")]
+    /// The key does not fit the algorithm's family or curve, or is an RSA key below 2048 or above 8192 bits.
+    #[error("not a key for {0:?} (RSA: 2048 to 8192 bits; ES256: P-256; ES384: P-384; EdDSA: Ed25519)")]
     Unsuited(Algorithm),
-    /// HMAC with a public key, or a secret with a public-key algorithm: the classic confusion.
+    /// HMAC with a public key, or a secret with a public-key algorithm: the classic key confusion.
     #[error("{0:?} cannot be used with this kind of key")]
     Family(Algorithm),
-    /// A secret that is a PEM file: a published key would be the secret.
-    #[error("a secret is random bytes, and this is a PEM file")]
+    /// The secret is a PEM file. If it held a published key, anyone would know the secret.
+    #[error("a secret must be random bytes, but this is a PEM file")]
     SecretIsPem,
-    /// A secret that is too short.
-    #[error("a secret has at least 32 bytes")]
+    /// The secret is too short.
+    #[error("a secret must have at least 32 bytes")]
     ShortSecret,
 }
 
 impl VerificationKey {
-    /// The public key, or the certificate's, in a PEM file.
+    /// Reads the public key, or the key of the certificate, in a PEM file.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -91,7 +91,7 @@ impl VerificationKey {
         }
     }
 
-    /// A shared secret.
+    /// Makes a key of a shared secret.
     ///
     /// # Errors
     /// [`KeyError::ShortSecret`], [`KeyError::SecretIsPem`], [`KeyError::Family`].
@@ -109,9 +109,9 @@ impl VerificationKey {
         Ok(Self { kid, algorithms: vec![algorithm], decoding_key: DecodingKey::from_secret(secret), fingerprint })
     }
 
-    /// A public key as DER (SubjectPublicKeyInfo, or PKCS#1 for RSA) or, for the curves, its raw point.
+    /// Makes a key of DER (SubjectPublicKeyInfo, or PKCS#1 for RSA) or, for the curves, of a raw point.
     ///
-    /// `algorithms` are of one family and, for ECDSA, one.
+    /// All `algorithms` must belong to one family; for ECDSA there must be exactly one.
     ///
     /// # Errors
     /// [`KeyError::Unsuited`], [`KeyError::Family`].
@@ -127,7 +127,7 @@ impl VerificationKey {
             | Algorithm::PS256
             | Algorithm::PS384
             | Algorithm::PS512 => &RSA_PKCS1_2048_8192_SHA256,
-            // HMAC, and whatever a later version may know.
+            // HMAC, and algorithms that a later version of the library may add.
             _ => return Err(KeyError::Family(first)),
         };
         ParsedPublicKey::new(checked, der).map_err(|_| KeyError::Unsuited(first))?;
@@ -148,17 +148,17 @@ impl VerificationKey {
         Ok(Self { kid, algorithms, decoding_key, fingerprint: KeyFingerprint::of("public", der) })
     }
 
-    /// The `kid` a token must name.
+    /// Returns the `kid` that a token must name.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// What it is made of.
+    /// Returns the fingerprint of the key's material.
     pub fn fingerprint(&self) -> KeyFingerprint {
         self.fingerprint
     }
 
-    /// Whether it is used with `algorithm`.
+    /// Whether the key is used with `algorithm`.
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
@@ -200,40 +200,40 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// The keys of one issuer at one moment.
+/// All keys of one issuer at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet(Vec<VerificationKey>);
 
 impl KeySet {
-    /// These keys.
+    /// Makes a set of these keys.
     pub fn new(keys: Vec<VerificationKey>) -> Self {
         Self(keys)
     }
 
-    /// How many.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether the set has no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the key of this fingerprint is in it and still used with `algorithm`.
+    /// Whether the set has the key with this fingerprint, and still uses it with `algorithm`.
     pub fn trusts(&self, fingerprint: KeyFingerprint, algorithm: Algorithm) -> bool {
         self.0.iter().any(|key| key.fingerprint == fingerprint && key.allows(algorithm))
     }
 
-    /// Whether `other` trusts every key of this set at least as much.
+    /// Whether `other` trusts every key of this set with at least the same algorithms.
     pub fn is_subset_of(&self, other: &Self) -> bool {
         self.0.iter().all(|key| key.algorithms.iter().all(|&algorithm| other.trusts(key.fingerprint, algorithm)))
     }
 
-    /// The key that signed `token`.
+    /// Returns the key that signed `token`.
     ///
-    /// A `kid` selects the keys that have it, or else those without one. Without a `kid`, the keys without one are tried
-    /// first and then the others: their signature decides. At most four keys are tried in all.
+    /// A `kid` selects the keys that have it, or else those without a `kid`. If the token names none, the keys without
+    /// a `kid` are tried first, then all others. At most four keys are tried.
     ///
     /// # Errors
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`], [`TokenFault::Signature`].
@@ -248,7 +248,7 @@ impl KeySet {
         if named.peek().is_some() {
             return first_that_verifies(token, named.filter(usable)).unwrap_or(Err(TokenFault::Algorithm));
         }
-        // What none of them signed may be another key's, which has not been fetched yet.
+        // If none of them signed it, the token may be signed with a key that has not been fetched yet.
         match first_that_verifies(token, unnamed()) {
             Some(Ok(key)) => Ok(key),
             Some(Err(_)) | None => Err(TokenFault::UnknownKey),
@@ -256,7 +256,7 @@ impl KeySet {
     }
 }
 
-/// The first of the keys whose signature it is. `None`: there is no key.
+/// Returns the first key that verifies the signature, or `None` if there are no keys.
 fn first_that_verifies<'k>(
     token: &Unverified<'_>,
     keys: impl Iterator<Item = &'k VerificationKey>,

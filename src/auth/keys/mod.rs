@@ -1,7 +1,7 @@
-//! Issuers and their keys: loaded, kept fresh, and the signatures that they verify.
+//! Issuers and their keys: loading, refreshing, and verifying signatures.
 //!
 //! An [`issuer`] has one or more [`source`]s of keys: a secret, a [`file`], or a URL that is [`fetch`]ed on a
-//! [`refresh_schedule`]. Together they make its [`key_set`]. [`jwks`] reads the published document.
+//! [`refresh_schedule`]. Together they make up its [`key_set`]. [`jwks`] parses the published document.
 
 pub mod fetch;
 mod file;

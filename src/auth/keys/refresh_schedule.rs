@@ -1,10 +1,10 @@
-//! When a JWKS document is fetched.
+//! The schedule of fetches of a JWKS document.
 //!
-//! On a schedule, and when a token names a key that is not known. The second kind is in the hands of whoever sends
-//! tokens, so it passes a gate: a fetch that did not bring the key that was asked for shuts the gate for
-//! [`RefreshSchedule::spacing`]. One that did bring it leaves the gate open, since only the issuer can cause that. Thus a flood
-//! of made-up `kid`s causes one fetch in that time, whatever its size, and a rotation is noticed at its first token.
-//! Does not fetch and does not hold keys: the issuer does.
+//! A document is fetched at intervals, and when a token names an unknown key. Senders of tokens control the second
+//! kind, so it is limited by a cooldown: a fetch that did not bring the requested key bars further requests for
+//! [`RefreshSchedule::cooldown_period`]. A fetch that brought it ends the cooldown, because only the issuer can cause
+//! that. A flood of made-up `kid`s therefore causes one fetch per period, whatever its size, while a rotation is
+//! noticed at its first token. Does not fetch and does not hold keys; the issuer does.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use url::Url;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::{arithmetic, jitter};
 
-/// Longest time the gate stays shut, for issuers that are refreshed more seldom than that.
+/// Maximum cooldown, for issuers with longer refresh intervals.
 pub const MAX_COOLDOWN: Duration = Duration::from_secs(300);
 
-/// Longest time a request waits for a fetch.
+/// Maximum time for which a request waits for a fetch.
 pub const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// Shortest time between two scheduled fetches.
+/// Minimum interval between two scheduled fetches.
 const MIN_REFRESH: Duration = Duration::from_millis(100);
 
-/// The schedule of one document.
+/// The fetch schedule of one document.
 #[derive(Debug)]
 pub struct RefreshSchedule {
     url: Url,
@@ -38,14 +38,14 @@ pub struct RefreshSchedule {
 
 #[derive(Debug, Default)]
 struct Cooldown {
-    /// Someone asked for a fetch that has not begun.
+    /// Whether a fetch was requested that has not started yet.
     fetch_wanted: bool,
     until: Option<Instant>,
-    /// The last round that brought a key which was asked for.
+    /// The last fetch that brought a requested key.
     last_useful: u64,
 }
 
-/// How many fetches have begun, and how many of them are over.
+/// The number of fetches that have started and that have finished.
 #[derive(Clone, Copy, Debug, Default)]
 struct FetchGenerations {
     started: u64,
@@ -53,7 +53,7 @@ struct FetchGenerations {
 }
 
 impl RefreshSchedule {
-    /// A document at `url`, fetched every `refresh`.
+    /// Schedules the document at `url`, fetched every `refresh`.
     pub fn new(url: Url, refresh: Duration) -> Self {
         let generations = watch::Sender::new(FetchGenerations::default());
         Self {
@@ -65,32 +65,33 @@ impl RefreshSchedule {
         }
     }
 
-    /// Where it is.
+    /// Returns the URL of the document.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// How long a fruitless fetch shuts the gate: `refresh`, at most [`MAX_SPACING`].
+    /// Returns the time for which a useless fetch bars further ones: `refresh`, at most [`MAX_COOLDOWN`].
     pub fn cooldown_period(&self) -> Duration {
         self.refresh.min(MAX_COOLDOWN)
     }
 
-    /// A fetch begins.
+    /// Records that a fetch starts.
     pub fn fetch_started(&self) {
-        // The flag falls before the fetch: whoever raises it from now on wants a later one.
+        // Cleared before the fetch starts: a request from now on needs a later one.
         self.cooldown.lock().fetch_wanted = false;
         self.generations.send_modify(|generations| generations.started += 1);
     }
 
-    /// The fetch is over, and its keys, if any, are in place.
+    /// Records that the fetch has finished and its keys, if any, are in use.
     pub fn fetch_finished(&self) {
         self.generations.send_modify(|generations| generations.finished = generations.started);
     }
 
-    /// Completes when the next fetch is due. `failures` is how many failed in a row. Cancel-safe.
+    /// Completes when the next fetch is due. `failures` is the number of consecutive failures. Cancel-safe.
     pub async fn next_due(&self, failures: u32) {
         let delay = match failures.checked_sub(1) {
-            // Up to a tenth later: gateways that started together do not ask together, and never more often than told.
+            // Delayed by up to a tenth, so that gateways that started together do not fetch together. Never earlier
+            // than configured.
             None => arithmetic::scale(self.refresh, 1.0 + 0.1 * jitter::share()),
             Some(earlier) => {
                 let most = self.refresh.min(Duration::from_secs(60));
@@ -102,19 +103,18 @@ impl RefreshSchedule {
         loop {
             tokio::select! {
                 () = &mut scheduled => return,
-                // A permit may be left over from a wish that the schedule has granted meanwhile.
+                // The permit may be left over from a request that the schedule has met in the meantime.
                 () = self.fetch_wanted.notified() => if self.cooldown.lock().fetch_wanted { return },
             }
         }
     }
 
-    /// Asks for a fetch because a key is missing, and waits for it, at most [`MAX_WAIT`].
+    /// Requests a fetch because a key is missing, and waits up to [`MAX_WAIT`] for it.
     ///
-    /// Returns the round that was waited for, or none if the gate is shut or it took too long. `is_loaded` says whether
-    /// there ever was a document: as long as there was none, the schedule alone decides, and a running fetch is waited
-    /// for.
+    /// Returns the number of the fetch that was waited for, or `None` during the cooldown or after a timeout. If no
+    /// document was ever loaded (`is_loaded`), only the schedule starts fetches, and the first one is waited for.
     pub async fn request_fetch(&self, is_loaded: bool) -> Option<u64> {
-        // Watch first, look second: a round that ends in between is seen.
+        // Subscribe before reading, so that a fetch that finishes in between is noticed.
         let mut generations = self.generations.subscribe();
         let generation = {
             let mut cooldown = self.cooldown.lock();
@@ -138,7 +138,7 @@ impl RefreshSchedule {
         Some(generation)
     }
 
-    /// The round brought the key that was asked for: the gate opens again, once per round.
+    /// Records that a fetch brought the requested key. Ends the cooldown, once per fetch.
     pub fn confirm_useful(&self, generation: u64) {
         let mut cooldown = self.cooldown.lock();
         if cooldown.last_useful < generation {

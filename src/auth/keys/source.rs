@@ -1,6 +1,6 @@
-//! One source of an issuer's keys: a URL, a file, a secret.
+//! One source of an issuer's keys: a URL, a file or a secret.
 //!
-//! It holds the last good set that it gave. Does not refresh itself: the issuer does.
+//! Keeps the last good keys. Does not refresh itself; the issuer does.
 
 use std::sync::Arc;
 
@@ -16,22 +16,22 @@ use super::source_error::SourceError;
 use crate::auth::settings::KeySource;
 use crate::runtime::file_watch::FileStamp;
 
-/// One entry of `issuers.NAME.keys`, and what it has given so far.
+/// One entry of `issuers.NAME.keys` with the keys that it has given.
 pub struct LoadedKeySource {
-    /// The last good set; none as long as there was none. Never held across an await.
+    /// The last good keys. `None` until the first success. Never held across an await.
     pub keys: Mutex<Option<Vec<VerificationKey>>>,
-    /// The file's state when it was last read.
+    /// The stamp of the file when it was last read.
     pub stamp: Mutex<Option<FileStamp>>,
-    /// When the URL is asked, if it is one.
+    /// The refresh schedule, if the source is a URL.
     pub schedule: Option<RefreshSchedule>,
-    /// The TLS client for the URL, where its server is trusted by authorities of its own.
+    /// The TLS client for the URL, if the source has certificate authorities of its own.
     pub tls: Option<Arc<ClientConfig>>,
-    /// Whether the last attempt to read it anew failed.
+    /// Whether the last refresh failed.
     pub is_stale: Mutex<bool>,
 }
 
 impl LoadedKeySource {
-    /// Reads what can be read at once: a file, a secret. A URL has given nothing yet.
+    /// Loads a file or a secret. A URL has no keys yet.
     ///
     /// # Errors
     /// See [`SourceError`].

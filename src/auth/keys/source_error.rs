@@ -1,4 +1,4 @@
-//! The reasons why a source of keys cannot be used.
+//! The error of a source of keys.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use super::fetch::FetchError;
 use super::jwks::DocumentError;
 use super::key_set::KeyError;
 
-/// A source of keys that cannot be used.
+/// The reason why a source of keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     File {
-        /// Which.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file or secret is no key.
+    /// The file or secret is not a usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The document is no JWK Set.
+    /// The document is not a usable JWK Set.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// The document could not be had.
+    /// The document could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
 
 impl SourceError {
-    /// The metric label.
+    /// Returns the metric label.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::File { .. } => "file",
@@ -40,13 +40,13 @@ impl SourceError {
         }
     }
 
-    /// It with its causes, on one line.
+    /// Returns the error and its causes on one line.
     pub(super) fn chain(&self) -> impl fmt::Display {
         Chain(self)
     }
 }
 
-/// An error with its causes, on one line.
+/// Displays an error and its causes on one line.
 struct Chain<'e>(&'e dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {

@@ -1,8 +1,8 @@
-//! The decision: may this request read this stream?
+//! The authorization of a request for a stream.
 //!
-//! One function in reading order: find the token, take it apart, find its issuer, verify it, look whether it was
-//! revoked, check the route's rules. The answer is a [`Grant`] or the reason why not. Whether a refusal is carried out
-//! (`enforce`) is the caller's business.
+//! One function in reading order: find the token, parse it, find its issuer, verify it, check the revocations, check
+//! the route's rules. The result is a [`Grant`] or the reason for the refusal. The caller decides whether a refusal is
+//! carried out (`enforce`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,21 +24,22 @@ use crate::auth::token::extract::{self, PresentedTokens, TokenSource};
 use crate::auth::token::jws::{self, Unverified};
 use crate::auth::token::verify;
 
-/// What a request brings that can be a credential.
+/// The parts of a request that may hold a credential.
 #[derive(Clone, Copy)]
 pub struct Credentials<'r> {
-    /// All its header fields.
+    /// All header fields.
     pub headers: &'r HeaderMap,
-    /// Its raw query, without the question mark.
+    /// The raw query, without the question mark.
     pub query: Option<&'r str>,
     /// Whether an `Origin` is the gateway's own for this request, or one of the route's `cors.origins`.
     pub is_trusted_origin: &'r (dyn Fn(&str) -> bool + Sync),
 }
 
-/// Most tokens of one request that are verified: browsers send as many cookies of a name as there are domains and paths.
+/// Maximum number of tokens that are verified for one request. Browsers send as many cookies with the same name as
+/// there are domains and paths.
 const MAX_TOKENS_TRIED: usize = 4;
 
-/// Who may read one route.
+/// The authorization of one route.
 pub struct Authorizer {
     settings: RuleSettings,
     rules: Rules,
@@ -46,19 +47,19 @@ pub struct Authorizer {
     trust_store: Arc<TrustStore>,
 }
 
-/// Why there is no authorizer for these settings.
+/// The reason why the settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorizerError {
-    /// An issuer that is not configured.
-    #[error("there is no issuer {0:?}")]
+    /// The issuer is not configured.
+    #[error("unknown issuer {0:?}")]
     NoIssuer(String),
-    /// A claim's name that leads nowhere.
+    /// The name of a claim is invalid.
     #[error("{0:?}: {1}")]
     Claim(String, ClaimPathError),
 }
 
 impl Authorizer {
-    /// The authorizer of a route, among these `issuers`.
+    /// Makes the authorizer of a route that trusts some of these `issuers`.
     ///
     /// # Errors
     /// See [`AuthorizerError`].
@@ -73,15 +74,15 @@ impl Authorizer {
         Ok(Self { settings, rules, issuers, trust_store })
     }
 
-    /// What the configuration says, `enforce` and tickets among it.
+    /// Returns the settings, including `enforce` and tickets.
     pub fn settings(&self) -> &RuleSettings {
         &self.settings
     }
 
-    /// Whether the request may read the stream. Waits for an issuer's keys if they are missing, at most two seconds.
+    /// Decides whether the request may read the stream. Waits up to two seconds for an issuer's missing keys.
     ///
     /// # Errors
-    /// The reason why not.
+    /// The reason for the refusal.
     pub async fn authorize(
         &self,
         request: Credentials<'_>,
@@ -95,16 +96,17 @@ impl Authorizer {
         self.decide(&found, requested, now, &mut DecisionTrace::off()).await
     }
 
-    /// Whether the request holds anything in the places of a token, good or not.
+    /// Whether the request presents a token, valid or not.
     pub fn is_token_presented(&self, request: Credentials<'_>) -> bool {
         !matches!(extract::find(&self.settings.token_from, request.headers, request.query), Err(Denied::Missing))
     }
 
-    /// Until when a grant, made earlier or by a ticket, would stand if its token came anew in the same place: for a
-    /// stream that outlived a reload of the configuration. Revocation and keys are [`Grant::standing`]'s.
+    /// Returns the expiry that a grant would have if its token were presented again in the same place. For a stream
+    /// that outlived a configuration reload; the grant may come from a ticket. Does not check revocations and keys:
+    /// [`TrustStore::status`] does.
     ///
     /// # Errors
-    /// The reason why it would not be made at all.
+    /// The reason why the grant would be refused.
     pub fn recheck(&self, grant: &Grant, requested: Requested<'_>, now: SystemTime) -> Result<SystemTime, Denied> {
         if !self.settings.token_from.contains(grant.source()) {
             return Err(Denied::Missing);
@@ -127,7 +129,7 @@ impl Authorizer {
         Ok(expires_at)
     }
 
-    /// The same decision for a bare token, step by step, and how it ends.
+    /// Makes the same decision for a bare token. Returns every step and the decision.
     pub async fn explain(
         &self,
         token: &str,
@@ -151,8 +153,9 @@ impl Authorizer {
         Ok(grant)
     }
 
-    /// The first of the tokens that is good. If none is, the reason is the one that says most: of a token whose keys
-    /// are missing nothing is known, and what is no token at all may be another application's.
+    /// Returns the grant of the first valid token. If none is valid, returns the most telling reason: missing keys
+    /// outweigh the rest, because nothing is known of that token; a malformed token counts least, because it may be
+    /// another application's.
     async fn first_valid(
         &self,
         found: &PresentedTokens,
@@ -194,7 +197,7 @@ impl Authorizer {
         let parsed = jws::parse(token);
         trace.step("token", parsed.is_ok(), || match &parsed {
             Ok(token) => token.to_string(),
-            Err(fault) => format!("not a token in three parts that can be read: {fault}"),
+            Err(fault) => format!("not a readable token of three parts: {fault}"),
         });
         parsed
     }
@@ -210,7 +213,7 @@ impl Authorizer {
         let is_revoked = self.trust_store.revocations().covers(&grant, now);
         trace.step("revocation", !is_revoked, || match is_revoked {
             true => "the token is revoked".to_owned(),
-            false => "no revocation that is known here covers the token".to_owned(),
+            false => "no known revocation covers the token".to_owned(),
         });
         if is_revoked {
             return Err(TokenFault::Revoked.into());
@@ -234,7 +237,7 @@ impl Authorizer {
                 true => format!("issued by {iss:?}, not by {}", expected()),
             }
         });
-        // Two tables may be about the same issuer, with keys or audiences of their own. The first reason is told.
+        // Two tables may name the same issuer, with different keys or audiences. The first reason is reported.
         let mut reason = None;
         for issuer in issuers {
             match issuer.verify(&token, now, trace).await {
@@ -255,12 +258,12 @@ impl Authorizer {
     }
 }
 
-/// Whether a page of a foreign origin made the browser send this request.
+/// Whether a page of another origin made the browser send this request.
 ///
-/// A browser names the origin except in a same-origin `GET` and in a `GET` without CORS, as of an image or a link. Where
-/// it names none, `Sec-Fetch-Site` must say that the page is of this origin, or that there is none (an address typed in):
-/// a page of a sibling subdomain (`same-site`) gets the user's cookies sent along, but is not ours. What sends neither
-/// field is no browser, or one on a plain connection to another host. `null` is nobody's origin.
+/// A browser sends `Origin` except with a same-origin `GET` and with a `GET` without CORS, as for an image or a link.
+/// Without it, `Sec-Fetch-Site` must say that the page is of this origin, or that there is no page (a typed address). A
+/// page of a sibling subdomain (`same-site`) gets the user's cookies sent along but is not trusted. A client that sends
+/// neither field is not a browser, or is a browser on a plain connection to another host. `null` is nobody's origin.
 fn is_cross_site(request: Credentials<'_>) -> bool {
     let mut origins = request.headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {

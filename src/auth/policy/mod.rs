@@ -1,5 +1,7 @@
-//! The decision: [`rules`] of a route, the [`authorizer`] that applies them, and the [`trust_store`] of everything that
-//! can take a permission back later.
+//! The decision whether a request may read a stream.
+//!
+//! [`rules`] of a route, the [`authorizer`] that applies them, and the [`trust_store`] with everything that can end a
+//! permission later.
 
 pub(super) mod authorizer;
 pub(super) mod rules;

@@ -1,7 +1,7 @@
-//! What a good token must say before its bearer may read a stream.
+//! The rules that a valid token must satisfy before its bearer may read a stream.
 //!
-//! All rules must hold, and a rule about a claim that is not there does not hold. Pure. Does not verify tokens, does not
-//! know what a path means: it must be the canonical one, the same that is the stream's key and the upstream's path.
+//! All rules must hold. A rule about an absent claim does not hold. Pure. Does not verify tokens and does not interpret
+//! paths: the path must be canonical, the same that is in the stream's key and sent upstream.
 
 use serde_json::Value;
 
@@ -19,26 +19,26 @@ pub struct Rules {
     shared: Vec<ClaimPath>,
 }
 
-/// The stream that is asked for.
+/// The requested stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Requested<'r> {
     /// The request's path in canonical form.
     pub path: &'r str,
-    /// What the route's pattern captured of it.
+    /// The captures of the route's pattern.
     pub captures: &'r [(String, String)],
-    /// The query parameters that the route shares, as the request has them. `None`: not known yet, as when a ticket is
-    /// made; rules about them are then checked when it is redeemed.
+    /// The query parameters that the route shares, as in the request. `None`: not known yet, as when a ticket is
+    /// issued; rules about them are checked when it is redeemed.
     pub shared: Option<&'r [(String, String)]>,
 }
 
-/// Most patterns of a token that are compared.
+/// Maximum number of a token's patterns that are compared.
 const MAX_PATTERNS: usize = 1000;
 
 impl Rules {
-    /// Reads the claims' names.
+    /// Parses the names of the claims.
     ///
     /// # Errors
-    /// The name that is none, with the reason.
+    /// The invalid name and the reason.
     pub fn new(settings: &RuleSettings) -> Result<Self, (String, ClaimPathError)> {
         let path = |name: &String| ClaimPath::parse(name).map_err(|error| (name.clone(), error));
         let streams = settings.streams_claim.as_ref().map(path).transpose()?;
@@ -48,7 +48,7 @@ impl Rules {
         Ok(Self { streams, require: require.collect::<Result<_, _>>()?, bind: bind.collect::<Result<_, _>>()?, shared })
     }
 
-    /// Whether these claims cover that stream.
+    /// Checks whether the claims cover the requested stream.
     ///
     /// # Errors
     /// The first rule that does not hold.
@@ -94,7 +94,7 @@ impl Rules {
         for name in &self.shared {
             let holds = claims.text(name).is_some_and(|text| !text.is_empty());
             trace.step("share", holds, || match holds {
-                true => format!("the claim {name}, which goes upstream, is there"),
+                true => format!("the claim {name}, which goes upstream, is present"),
                 false => format!("the claim {name}, which goes upstream, is missing, empty or not a single value"),
             });
             if !holds {
@@ -105,9 +105,9 @@ impl Rules {
     }
 }
 
-/// Whether the claim has every value of that part of the request, and there is one. `None`: it is not known yet.
+/// Whether the claim has every value of this part of the request, and there is at least one. `None`: not known yet.
 ///
-/// A parameter that is absent is no way around the rule: an upstream may take that for all of them.
+/// An absent parameter does not satisfy the rule: an upstream may take it to mean all values.
 fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, requested: Requested<'_>) -> Option<bool> {
     let (name, values) = match bound {
         Bound::Capture(name) => (name, requested.captures),
@@ -117,10 +117,10 @@ fn is_bound(bound: &Bound, claims: &Claims, claim: &ClaimPath, requested: Reques
     Some(given.peek().is_some() && given.all(|value| claims.texts(claim).any(|text| text == *value)))
 }
 
-/// Whether a token's `pattern` covers `path`: equal segment by segment, `*` being any one segment.
+/// Whether a token's `pattern` covers `path`: equal segment by segment, with `*` for any one segment.
 ///
-/// Nothing else is special: `**`, `a*`, `{symbol}`, `%2A` and a pattern without its leading slash cover nothing but
-/// themselves. A path is canonical, so it has no segment `.` or `..` for a pattern to lead out with.
+/// Nothing else is special: `**`, `a*`, `{symbol}`, `%2A` and a pattern without a leading slash match only literally. A
+/// path is canonical, so it has no segment `.` or `..` that could lead out of a pattern.
 fn covers(pattern: &str, path: &str) -> bool {
     let (Some(pattern), Some(path)) = (pattern.strip_prefix('/'), path.strip_prefix('/')) else { return false };
     let (mut allowed, mut given) = (pattern.split('/'), path.split('/'));
@@ -261,7 +261,7 @@ mod tests {
             claims["instrument"] = instrument;
             assert_eq!(check(&settings, claims, &symbol), Err(ScopeFault::Bind));
         }
-        // A list admits to each of its elements.
+        // A list grants each of its elements.
         let listed = json!({ "scope": "read", "org": { "id": 7 }, "instrument": ["GBPUSD", "EURUSD"] });
         assert_eq!(check(&settings, listed, &symbol), Ok(()));
     }

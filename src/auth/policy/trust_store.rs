@@ -1,7 +1,7 @@
-//! Everything that can take a permission back: the issuers, their keys, the revocations.
+//! Everything that can end a permission: the issuers, their keys, the revocations.
 //!
-//! There is one for the life of the process. A number goes up whenever it may have taken something back; streams watch
-//! the number and then ask whether their own [`Grant`] still stands, which is a few look-ups. Does not end streams.
+//! Lives as long as the process. A counter goes up whenever a permission may have ended. Streams watch it and then ask
+//! for the status of their own [`Grant`], which takes a few look-ups. Does not end streams.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use crate::auth::revocations::Revocations;
 /// Issuers by their name in the configuration.
 pub type Issuers = BTreeMap<String, Arc<Issuer>>;
 
-/// Whether a grant still stands.
+/// The status of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantStatus {
-    /// It does.
+    /// The grant is valid.
     Valid,
-    /// Its token has expired.
+    /// The token has expired.
     Expired,
-    /// Its token has been revoked.
+    /// The token has been revoked.
     Revoked,
-    /// Its issuer is gone, or no longer trusts the key.
+    /// The issuer was removed, or no longer trusts the key.
     KeyRemoved,
 }
 
-/// See the module.
+/// The issuers and revocations of a gateway.
 #[derive(Debug)]
 pub struct TrustStore {
     issuers: ArcSwap<Issuers>,
@@ -40,47 +40,47 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Without issuers yet, with room for `entries` revocations.
+    /// Makes a store without issuers, with room for `entries` revocations.
     pub fn new(entries: usize) -> Self {
         let changes = ChangeSignal::default();
         let revocations = Revocations::new(entries, changes.clone());
         Self { issuers: ArcSwap::default(), revocations, changes }
     }
 
-    /// What issuers are to be given when they are loaded.
+    /// Returns the signal that issuers and revocations notify.
     pub fn change_signal(&self) -> ChangeSignal {
         self.changes.clone()
     }
 
-    /// Tells when a grant may have been taken back. Ask [`Self::status`] again after every change.
+    /// Returns a receiver of changes. Check [`Self::status`] after each.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// The issuers of this moment.
+    /// Returns the current issuers.
     pub fn issuers(&self) -> Arc<Issuers> {
         self.issuers.load_full()
     }
 
-    /// Puts other issuers in place, as a reloaded configuration has them.
+    /// Replaces the issuers after a configuration reload.
     pub fn replace_issuers(&self, issuers: Issuers) {
         self.issuers.store(Arc::new(issuers));
         self.changes.notify();
     }
 
-    /// What has been revoked.
+    /// Returns the revocations.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
     }
 
-    /// Returns whether the grant is still valid.
+    /// Returns whether the grant is still valid at `now`, and if not, why.
     pub fn status(&self, grant: &Grant, now: SystemTime) -> GrantStatus {
         if now >= grant.expires_at() {
             return GrantStatus::Expired;
         }
         let issuers = self.issuers.load();
         let (key, algorithm) = grant.key();
-        // An issuer whose keys could not be had yet, as after a reload, has not taken any away.
+        // An issuer whose keys have not been loaded yet, as after a reload, has not removed any.
         let stands_behind = |issuer: &Arc<Issuer>| issuer.keys().trusts(key, algorithm) || !issuer.is_loaded();
         if !issuers.get(&**grant.issuer()).is_some_and(stands_behind) {
             return GrantStatus::KeyRemoved;

@@ -1,7 +1,6 @@
-//! The file of revocations: TOML, one `[[revocations]]` for each entry.
+//! The revocation file: TOML with one `[[revocations]]` table for each entry.
 //!
-//! What is wrong with it is told with line and column and never quoted: the values are personal data. Does not watch the
-//! file.
+//! Errors give line and column and never quote the file, because the values are personal data. Does not watch the file.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,35 +11,35 @@ use toml::de::{DeTable, DeValue};
 use super::{Revocation, RevocationError, build};
 use crate::auth::{polled_file, rfc3339};
 
-/// Largest file, in bytes.
+/// Maximum size of the file in bytes.
 const MAX_FILE: usize = 64 * 1024 * 1024;
 
 /// Reads the file at `path`, at most 64 MiB.
 ///
 /// # Errors
-/// It cannot be read, or see [`from_toml`].
+/// The file cannot be read, or is invalid as in [`from_toml`].
 pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
     let bytes = polled_file::read(path, MAX_FILE).map_err(RevocationError::File)?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-        FileFault { at: valid.len(), message: "this is not UTF-8".to_owned() }.locate(valid)
+        FileFault { at: valid.len(), message: "not UTF-8".to_owned() }.locate(valid)
     })?;
     from_toml(text)
 }
 
-/// Reads the text of a file of revocations.
+/// Parses the text of a revocation file.
 ///
 /// # Errors
-/// [`RevocationError::InFile`] for the first thing that is wrong.
+/// [`RevocationError::InFile`] for the first fault.
 pub fn from_toml(text: &str) -> Result<Vec<Revocation>, RevocationError> {
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        FileFault { at, message: format!("this is not TOML: {}", error.message()) }.locate(text)
+        FileFault { at, message: format!("not TOML: {}", error.message()) }.locate(text)
     })?;
     parse_entries(document.get_ref()).map_err(|fault| fault.locate(text))
 }
 
-/// What is wrong, and at which byte.
+/// A fault and its byte offset.
 struct FileFault {
     at: usize,
     message: String,
@@ -76,14 +75,14 @@ fn parse_entry(table: &DeTable<'_>, at: usize) -> Result<Revocation, FileFault> 
     let jti = table.get("jti").map(string).transpose()?;
     let sub = table.get("sub").map(string).transpose()?;
     let until = table.get("until").map(end).transpose()?;
-    // What is wrong with them together stands where the entry begins.
+    // A fault of several members together is reported at the start of the entry.
     build(claim, value, jti, sub, until).map_err(|error| FileFault { at, message: error.to_string() })
 }
 
 fn string(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
     match given.get_ref() {
         DeValue::String(text) => Ok(text.clone().into_owned()),
-        _ => Err(FileFault::new(given.span().start, "this has to be a string")),
+        _ => Err(FileFault::new(given.span().start, "must be a string")),
     }
 }
 
@@ -96,7 +95,7 @@ fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
-    .ok_or_else(|| FileFault::new(given.span().start, "a value is a string, a whole number, true or false"))
+    .ok_or_else(|| FileFault::new(given.span().start, "must be a string, a whole number, true or false"))
 }
 
 fn end(given: &Spanned<DeValue<'_>>) -> Result<SystemTime, FileFault> {
@@ -105,7 +104,7 @@ fn end(given: &Spanned<DeValue<'_>>) -> Result<SystemTime, FileFault> {
         _ => None,
     };
     at.ok_or_else(|| {
-        FileFault::new(given.span().start, "until is a date-time with an offset, like 2030-01-31T12:00:00Z")
+        FileFault::new(given.span().start, "until must be a date-time with an offset, such as 2030-01-31T12:00:00Z")
     })
 }
 
@@ -114,7 +113,7 @@ impl FileFault {
         Self { at, message: message.to_owned() }
     }
 
-    /// Counts lines, and characters in the line, from 1.
+    /// Converts the offset to a line, and a column in characters, both from 1.
     fn locate(self, text: &str) -> RevocationError {
         let before = text.get(..self.at).unwrap_or(text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -123,5 +122,5 @@ impl FileFault {
     }
 }
 
-const LIST: &str = "the file has tables [[revocations]] and nothing else";
-const KEY: &str = "this is not a key of a revocation: it has jti, or sub, or claim and value, and may have until";
+const LIST: &str = "only [[revocations]] tables are allowed";
+const KEY: &str = "unknown key; a revocation has jti, or sub, or claim and value, and optionally until";

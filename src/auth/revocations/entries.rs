@@ -1,7 +1,7 @@
-//! Revocations of one origin, in the order of their ids.
+//! Revocations of one origin, ordered by id.
 //!
-//! One map answers both questions: whether a claim's value is revoked, whose id is a digest of the two, and which entry
-//! comes next. Does not lock, and does not know how many there may be.
+//! The id is a digest of claim and value. One map therefore answers both questions: whether a value of a claim is
+//! revoked, and which entry comes next. Does not lock and does not bound the number of entries.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -12,28 +12,28 @@ use super::id::RevocationId;
 use crate::auth::revocation::{Revocation, RevocationError};
 use crate::auth::token::claims::ClaimPath;
 
-/// Most different claims that the revocations of one origin are about: each costs a look-up per check.
+/// Maximum number of different claims that the revocations of one origin name. Each costs a look-up per check.
 pub const MAX_CLAIMS: usize = 16;
 
-/// See the module.
+/// The revocations that were posted, or those of the file.
 #[derive(Debug, Default)]
 pub(super) struct RevocationEntries {
     by_id: BTreeMap<RevocationId, RevocationEntry>,
-    /// How many entries are about each claim; never 0.
+    /// The claims, each with the number of its entries; never 0.
     claims: Vec<(Arc<ClaimPath>, usize)>,
 }
 
-/// What is revoked, and until when. A hundred thousand of them are held, so it is small.
+/// One revocation. Kept small, because there may be a hundred thousand.
 #[derive(Debug)]
 pub(super) struct RevocationEntry {
     pub(super) claim: Arc<ClaimPath>,
     pub(super) value: Box<str>,
-    /// None: for good.
+    /// The end. `None`: never.
     pub(super) until: Option<SystemTime>,
 }
 
 impl RevocationEntries {
-    /// Those that have not ended.
+    /// Collects the revocations that have not expired.
     pub(super) fn of(revocations: Vec<Revocation>, now: SystemTime) -> Result<Self, RevocationError> {
         let mut entries = Self::default();
         for revocation in revocations.into_iter().filter(|revocation| is_future(revocation.until, now)) {
@@ -54,12 +54,12 @@ impl RevocationEntries {
         self.by_id.get(id).is_some_and(|entry| entry.is_in_force(now))
     }
 
-    /// The claims that the entries are about.
+    /// Returns the claims that the entries name.
     pub(super) fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
         self.claims.iter().map(|(claim, _)| &**claim)
     }
 
-    /// Adds one. What is there already stays until the later of both ends.
+    /// Adds a revocation. If it exists already, the later end applies.
     pub(super) fn insert(&mut self, revocation: Revocation) -> Result<RevocationId, RevocationError> {
         let Revocation { claim, value, until } = revocation;
         let id = RevocationId::of(&claim, &value);
@@ -93,13 +93,14 @@ impl RevocationEntries {
         Some(entry)
     }
 
-    /// The entries after that id, or all of them.
+    /// Returns the entries with ids after `id`, or all of them.
     pub(super) fn after(&self, id: Option<RevocationId>) -> impl Iterator<Item = (RevocationId, &RevocationEntry)> {
         let from = id.map_or(Unbounded, Excluded);
         self.by_id.range((from, Unbounded)).map(|(id, entry)| (*id, entry))
     }
 
-    /// Removes what has ended of the next `count` entries after that id. The id to go on after; `None`: there are no more.
+    /// Removes the expired ones of the next `count` entries after `after`. Returns the id to continue after, or `None`
+    /// at the end.
     pub(super) fn remove_expired(
         &mut self,
         after: Option<RevocationId>,
@@ -126,7 +127,7 @@ impl RevocationEntry {
     }
 }
 
-/// The later of two ends; none is later than any.
+/// Returns the later of two ends. No end is later than any.
 pub(super) fn later(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
     one.zip(other).map(|(one, other)| one.max(other))
 }

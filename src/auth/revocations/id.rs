@@ -1,7 +1,7 @@
-//! The name of a revocation: a digest of what it revokes.
+//! The id of a revocation: a digest of its claim and value.
 //!
-//! The same claim and value have the same id in every process, so an id outlives a restart and is the same on all
-//! gateways. Its end is no part of it.
+//! The same claim and value have the same id in every process, so an id survives a restart and is the same on all
+//! gateways. The end is not part of it.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::auth::token::claims::ClaimPath;
 pub struct RevocationId([u8; SHA256_OUTPUT_LEN]);
 
 impl RevocationId {
-    /// The id of the revocation of tokens whose `claim`, as it is written, has this value.
+    /// Computes the id for a claim, as it is written, and its value.
     pub fn of(claim: &ClaimPath, value: &str) -> Self {
         let mut text = Vec::with_capacity(16 + claim.as_str().len() + value.len());
         for part in [claim.as_str(), value] {
@@ -26,7 +26,7 @@ impl RevocationId {
         Self(id)
     }
 
-    /// Reads 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let mut id = [0; SHA256_OUTPUT_LEN];
         if text.len() != 2 * id.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {

@@ -1,53 +1,53 @@
-//! The list of revocations in force, a page at a time.
+//! The list of revocations in force, in pages.
 //!
-//! Pages go by id, so what is there all the time is in exactly one of them, whatever comes and goes between two. What is
-//! both posted and filed is one row.
+//! Pages are ordered by id, so an entry that exists throughout is in exactly one page, whatever is added or removed in
+//! between. A revocation that is both posted and in the file is one row.
 
 use std::time::SystemTime;
 
 use super::entries::{RevocationEntries, RevocationEntry, later};
 use super::id::RevocationId;
 
-/// Most rows of a page.
+/// Maximum number of rows in a page.
 pub(super) const MAX_ROWS: usize = 1000;
 
-/// A piece of the list.
+/// One page of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevocationPage {
-    /// In the order of their ids; at most 1000.
+    /// At most 1000 rows, ordered by id.
     pub rows: Vec<RevocationRow>,
-    /// After which id the next page begins. `None`: this is the last one.
+    /// The id that the next page begins after. `None`: this is the last page.
     pub next: Option<RevocationId>,
 }
 
 /// One revocation in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationRow {
-    /// Its name.
+    /// The id.
     pub id: RevocationId,
-    /// Which claim, as it was written.
+    /// The claim, as it was written.
     pub claim: String,
     /// The claim's value.
     pub value: String,
-    /// Until when, the later one of both ends; none: for good.
+    /// The later of both ends. `None`: never.
     pub until: Option<SystemTime>,
-    /// Where it comes from.
+    /// The origin.
     pub from: RevocationOrigin,
 }
 
-/// Where a revocation comes from.
+/// The origin of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevocationOrigin {
     /// It was posted.
     Posted,
-    /// The file has it.
+    /// The file lists it.
     File,
     /// Both.
     Both,
 }
 
 impl RevocationOrigin {
-    /// As it is shown: `posted`, `file` or `both`.
+    /// Returns the name that is shown: `posted`, `file` or `both`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Posted => "posted",
@@ -57,10 +57,10 @@ impl RevocationOrigin {
     }
 }
 
-/// An id with what was posted and what was filed under it.
+/// An id with its posted entry and its entry from the file.
 pub(super) type Pair<'t> = (RevocationId, Option<&'t RevocationEntry>, Option<&'t RevocationEntry>);
 
-/// Both as one list, after that id.
+/// Merges both lists, after the given id.
 pub(super) fn merged<'t>(
     posted: &'t RevocationEntries,
     filed: &'t RevocationEntries,
@@ -76,7 +76,7 @@ pub(super) fn merged<'t>(
     })
 }
 
-/// What is shown of a pair, if anything of it is in force.
+/// Makes a row of the entries that are in force, or `None` if neither is.
 pub(super) fn row((id, posted, filed): Pair<'_>, now: SystemTime) -> Option<RevocationRow> {
     let in_force = |entry: &&RevocationEntry| entry.is_in_force(now);
     let (entry, until, from) = match (posted.filter(in_force), filed.filter(in_force)) {

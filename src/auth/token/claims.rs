@@ -1,7 +1,7 @@
-//! The claims of a token and the way to one of them.
+//! The claims of a token and paths to them.
 //!
-//! A [`ClaimPath`] is read the same way wherever a claim is named. Claims print as `[redacted]`: they are personal data.
-//! Does not decide anything.
+//! A [`ClaimPath`] is read in the same way wherever the configuration names a claim. The `Debug` form of claims is
+//! `[redacted]`, because they are personal data. Decides nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,32 +12,33 @@ use serde_json::{Map, Value};
 #[derive(Clone, PartialEq)]
 pub struct Claims(Map<String, Value>);
 
-/// Which claim: `scope`, `realm_access.roles`, `/a~1b/c` (RFC 6901) or `https://example.com/roles`.
+/// The path to a claim: `scope`, `realm_access.roles`, `/a~1b/c` (RFC 6901) or `https://example.com/roles`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimPath {
     text: String,
     steps: Vec<String>,
 }
 
-/// A claim's name that leads nowhere.
+/// The reason why the name of a claim is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimPathError {
-    /// Nothing, or nothing between two dots.
-    #[error("a claim's name is empty")]
+    /// The name, or a part between two dots, is empty.
+    #[error("the claim's name, or a part of it, is empty")]
     Empty,
-    /// A `~` that is neither `~0` nor `~1` (RFC 6901, 3).
-    #[error("\"~\" in a JSON pointer is written \"~0\", \"/\" within a name \"~1\"")]
+    /// A `~` is followed by neither `0` nor `1` (RFC 6901, 3).
+    #[error("in a JSON pointer, \"~\" must be written as \"~0\" and \"/\" within a name as \"~1\"")]
     Escape,
-    /// More than eight steps.
-    #[error("a claim is at most 8 steps deep")]
+    /// The path has more than eight steps.
+    #[error("the path to a claim can have at most 8 steps")]
     Deep,
 }
 
-/// Longest way to a claim.
+/// Maximum number of steps in a path.
 pub const MAX_STEPS: usize = 8;
 
 impl ClaimPath {
-    /// Reads a claim's name: a leading `/` makes it a JSON pointer, `://` a single name, else dots descend.
+    /// Parses the name of a claim. A leading `/` makes it a JSON pointer; a name with `://` is a single step; otherwise
+    /// dots separate steps.
     ///
     /// # Errors
     /// See [`ClaimPathError`].
@@ -58,13 +59,13 @@ impl ClaimPath {
         Ok(Self { text: text.to_owned(), steps })
     }
 
-    /// The member of `claims` that it leads to.
+    /// Returns the member of `claims` at this path.
     pub(in crate::auth) fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         let (first, rest) = self.steps.split_first()?;
         rest.iter().try_fold(claims.get(first)?, |value, step| value.as_object()?.get(step))
     }
 
-    /// As it was written.
+    /// Returns the path as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -91,32 +92,32 @@ fn unescape(step: &str) -> Result<String, ClaimPathError> {
 }
 
 impl Claims {
-    /// The members of an object that has been read strictly.
+    /// Wraps the members of a strictly parsed object.
     pub fn new(members: Map<String, Value>) -> Self {
         Self(members)
     }
 
-    /// All of them.
+    /// Returns all members.
     pub(in crate::auth) fn members(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    /// The top-level claim of this name.
+    /// Returns the top-level claim with this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// The claim at `path`. Only objects are descended into: an array's elements have no names.
+    /// Returns the claim at `path`. Descends into objects only: the elements of an array have no names.
     pub fn at(&self, path: &ClaimPath) -> Option<&Value> {
         path.find(&self.0)
     }
 
-    /// The claim at `path` as one text, if it is a string, a number or a boolean.
+    /// Returns the claim at `path` as text if it is a string, a number or a boolean.
     pub fn text(&self, path: &ClaimPath) -> Option<Cow<'_, str>> {
         text(self.at(path)?)
     }
 
-    /// The texts that the claim at `path` lists: itself, or its elements if it is an array.
+    /// Returns the texts in the claim at `path`: the claim itself, or its elements if it is an array.
     pub fn texts(&self, path: &ClaimPath) -> impl Iterator<Item = Cow<'_, str>> {
         let values = match self.at(path) {
             None => &[],
@@ -128,8 +129,8 @@ impl Claims {
 
     /// Whether the claim at `path` equals `wanted`, lists it, or contains it as a space-separated word.
     ///
-    /// Only a single string is split at spaces (RFC 8693, 4.2): an element of a list is one value. A wanted string is
-    /// compared with the text of a number or a boolean; a wanted number or boolean is equal only to its like.
+    /// Only a single string is split at spaces (RFC 8693, 4.2); an element of a list is one value. A wanted string is
+    /// compared with the text of a number or boolean. A wanted number or boolean equals only a value of its own type.
     pub fn has(&self, path: &ClaimPath, wanted: &Value) -> bool {
         match (self.at(path), wanted) {
             (None, _) => false,

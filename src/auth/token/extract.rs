@@ -1,8 +1,8 @@
-//! Finding the token in a request: header, cookie, query, or a field that something in front writes.
+//! Extraction of the token from a request: header, cookie, query, or a field that a proxy sets.
 //!
-//! Only the configured places count, and one of them: a token that stands in two places is an error rather than a
-//! choice, since another reader of the same request could choose differently. Only of a cookie there may be several, as
-//! browsers send one of the host and one of its parent domain under one name (RFC 6265, 5.4). Does not look into tokens.
+//! Only the configured places are searched. A token in two of them is an error rather than a choice, because another
+//! reader of the same request could choose differently. Only cookies may repeat: browsers send one of the host and one
+//! of its parent domain under the same name (RFC 6265, 5.4). Does not parse tokens.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use http::header::{AUTHORIZATION, COOKIE};
 
 use crate::auth::denied::{Denied, TokenFault};
 
-/// A place where a token may stand.
+/// A place in a request where a token is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
     /// `Authorization: Bearer …` (RFC 6750, 2.1).
     Header,
-    /// The field of this name, in lower case, that something in front of the gateway writes, such as an access proxy.
+    /// A field with this lower-case name that something in front of the gateway sets, such as an access proxy.
     Field(String),
-    /// The cookie of this name.
+    /// The cookie with this name.
     Cookie(String),
-    /// The query parameter of this name (RFC 6750, 2.3; off unless named).
+    /// The query parameter with this name (RFC 6750, 2.3; off unless configured).
     Query(String),
 }
 
 impl TokenSource {
-    /// Whether a browser's request gets the token without the page having it, so that any page could send it.
+    /// Whether the browser or a proxy adds the credential by itself, so that any page could send it without knowing it.
     pub fn is_ambient(&self) -> bool {
         match self {
             Self::Cookie(_) | Self::Field(_) => true,
@@ -34,7 +34,8 @@ impl TokenSource {
     }
 }
 
-/// The token as a client sent it, or several of one name, in the order of the request. Prints as `[redacted]`.
+/// The tokens of a request, from one source and in order. Several only if several cookies have the same name. The
+/// `Debug` form is `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresentedTokens {
     /// Never empty.
@@ -43,17 +44,17 @@ pub struct PresentedTokens {
 }
 
 impl PresentedTokens {
-    /// A token that did not come in a request.
+    /// Wraps a token that did not come in a request.
     pub fn new(token: impl Into<String>, source: TokenSource) -> Self {
         Self { tokens: vec![token.into()], source }
     }
 
-    /// The tokens, for the one place that verifies them. No two are the same.
+    /// Returns the tokens in the clear, for the one place that verifies them. No two are equal.
     pub fn reveal(&self) -> impl Iterator<Item = &str> {
         self.tokens.iter().map(String::as_str)
     }
 
-    /// Where it stood.
+    /// Returns the place where the tokens were found.
     pub fn source(&self) -> &TokenSource {
         &self.source
     }
@@ -65,12 +66,12 @@ impl fmt::Debug for PresentedTokens {
     }
 }
 
-/// The token of a request, from `headers` and the raw `query`, looking only at `places`. Where a field is present that
-/// something in front writes, the other places are not looked at: it has said who asks.
+/// Finds the token of a request in `headers` and the raw `query`, looking only at `sources`. If a field that a proxy
+/// sets is present, the other sources are ignored: the proxy has identified the client.
 ///
 /// # Errors
 /// [`Denied::Missing`], [`Denied::Ambiguous`], or [`TokenFault::Malformed`] for a header, cookie or parameter that
-/// should be a token and cannot be one.
+/// cannot be a token.
 pub fn find(sources: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<PresentedTokens, Denied> {
     let is_present_field =
         |source: &&TokenSource| matches!(source, TokenSource::Field(name) if headers.contains_key(name));
@@ -103,7 +104,7 @@ fn find_in<'p>(
     found.ok_or(Denied::Missing)
 }
 
-/// `Authorization: Bearer b64token` (RFC 6750, 2.1). Another scheme is no token of ours: nothing is said about it.
+/// Reads `Authorization: Bearer b64token` (RFC 6750, 2.1). A header with another scheme counts as absent.
 fn from_authorization(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -116,7 +117,7 @@ fn from_authorization(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     if scheme.is_empty() {
         return Err(TokenFault::Malformed.into());
     }
-    // RFC 6750, 3.1: a method that we do not support is no authentication information, hence no error code.
+    // RFC 6750, 3.1: an unsupported method is no authentication information, hence no error code.
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Ok(None);
     }
@@ -125,7 +126,7 @@ fn from_authorization(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     check_b64token(rest.trim_start_matches(' ')).map(Some)
 }
 
-/// The field of this name: the bare token, or after `Bearer `.
+/// Reads the field with this name: a bare token, or one after `Bearer `.
 fn from_field<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -147,35 +148,36 @@ fn check_b64token(token: &str) -> Result<&str, Denied> {
     Ok(token)
 }
 
-/// RFC 9110, 5.6.2: `tchar`.
+/// `tchar` of RFC 9110, 5.6.2.
 fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 6750, 2.1.
+/// A byte of `b64token` (RFC 6750, 2.1).
 fn is_b64token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
 }
 
-/// The cookies of this name over all `Cookie` fields (HTTP/2 sends them apart: RFC 9113, 8.2.3), each value once. One
-/// that cannot be a token, as another application may have set it for a parent domain, only counts where it is alone.
+/// Returns the distinct cookies with this name from all `Cookie` fields (HTTP/2 splits them: RFC 9113, 8.2.3). A cookie
+/// that cannot be a token may be another application's for a parent domain, so it is an error only if there is no
+/// other.
 fn from_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Vec<&'h str>, Denied> {
     let mut found = Vec::new();
     let mut is_malformed = false;
     for field in headers.get_all(COOKIE) {
         for pair in field.as_bytes().split(|&byte| byte == b';') {
             let Some((found_name, value)) = pair.split_once_byte(b'=') else { continue };
-            // A cookie's name is case-sensitive (RFC 6265, 5.3).
+            // The name of a cookie is case-sensitive (RFC 6265, 5.3).
             if found_name.trim_ascii() != name.as_bytes() {
                 continue;
             }
             let value = std::str::from_utf8(value.trim_ascii()).unwrap_or("not UTF-8");
-            // RFC 6265, 4.1.1: a value may stand in quotes.
+            // The value may be quoted (RFC 6265, 4.1.1).
             let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
             match check_b64token(bare) {
                 Ok(token) if found.contains(&token) => {}
                 Ok(token) => found.push(token),
-                // An emptied cookie is how a logout is often written.
+                // Applications often write a logout as an empty cookie.
                 Err(_) => is_malformed |= !bare.is_empty(),
             }
         }
@@ -186,7 +188,7 @@ fn from_cookies<'h>(headers: &'h HeaderMap, name: &str) -> Result<Vec<&'h str>, 
     Ok(found)
 }
 
-/// The query parameter of this name (RFC 6750, 2.3), percent-decoded.
+/// Reads the query parameter with this name (RFC 6750, 2.3), percent-decoded.
 fn from_query(query: Option<&str>, name: &str) -> Result<Option<String>, Denied> {
     let mut found = None;
     for (found_name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {

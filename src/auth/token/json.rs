@@ -1,20 +1,21 @@
-//! JSON, read more strictly than `serde_json` reads it by itself.
+//! A strict JSON parser on top of `serde_json`.
 //!
-//! What comes out has no object in which a member stood twice and no nesting deeper than [`MAX_DEPTH`]: two readers of
-//! the same token must not see two claims (RFC 8725, 2.4; RFC 7519, 4). Does not bound the size: callers do.
+//! Rejects objects with duplicate members and nesting deeper than [`MAX_DEPTH`]: two readers of the same token must not
+//! see different claims (RFC 8725, 2.4; RFC 7519, 4). Does not bound the size; callers do.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Arrays and objects within each other, the outermost included.
+/// Maximum depth of nested arrays and objects, including the outermost.
 pub const MAX_DEPTH: usize = 16;
 
-/// The object that `bytes` are, and nothing after it.
+/// Parses `bytes` as a single JSON object with nothing after it.
 ///
 /// # Errors
-/// Anything that is not one JSON object in UTF-8, duplicate members, deep nesting, numbers beyond a double.
+/// The bytes are not one JSON object in UTF-8, have duplicate members, are nested too deeply, or hold a number beyond a
+/// double.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader)?;
@@ -95,7 +96,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut members = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if members.contains_key(&name) {
-                return Err(de::Error::custom("a member stands there twice"));
+                return Err(de::Error::custom("duplicate member"));
             }
             let value = entries.next_value_seed(inner)?;
             members.insert(name, value);
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_stands_there_twice_is_refused_at_any_depth() {
+    fn a_duplicate_member_is_refused_at_any_depth() {
         for twice in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"b":[{"a":{"c":1,"c":2}}]}"#] {
             assert!(object(twice.as_bytes()).is_err(), "{twice}");
         }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_object_is_refused() {
+    fn anything_but_a_single_object_is_refused() {
         for bad in
             ["", "1", "[]", "null", "{} {}", "{}x", "{\"a\":1e999}", "{\"a\":NaN}", "\u{feff}{}", "{\"a\":\"\\ud800\"}"]
         {

@@ -1,8 +1,8 @@
-//! The outside of a token: three parts, a header, a payload (RFC 7515, compact serialisation).
+//! The parts of a token: header, payload and signature (RFC 7515, compact serialisation).
 //!
-//! Everything here is read before any signature is checked, so nothing here is believed: the header only says which
-//! configured key to try. A header that brings a key, or demands something not understood, is refused. Does not know
-//! issuers, keys or claims.
+//! All of this is read before the signature is verified, so none of it is trusted: the header only selects which
+//! configured key to try. A header that brings a key, or demands an unsupported feature, is refused. Does not know
+//! issuers, keys or the meaning of claims.
 
 use std::fmt;
 
@@ -14,28 +14,28 @@ use serde_json::{Map, Value};
 use super::json;
 use crate::auth::denied::TokenFault;
 
-/// Longest `kid`, in bytes.
+/// Maximum length of `kid` in bytes.
 pub const MAX_KID: usize = 256;
 
-/// A token taken apart, not yet verified.
+/// A parsed token whose signature has not been verified.
 pub struct Unverified<'t> {
-    /// `alg`, as far as it is one that a key could be configured for. Never `none`.
+    /// `alg`, one that a key can be configured for. Never `none`.
     pub algorithm: Algorithm,
     /// `kid`.
     pub kid: Option<String>,
     /// `typ`.
     pub typ: Option<String>,
-    /// The payload's bytes.
+    /// The bytes of the payload.
     pub payload: Vec<u8>,
-    /// The payload's members.
+    /// The members of the payload.
     pub claims: Map<String, Value>,
-    /// What was signed: header and payload as they came.
+    /// The signed text: header and payload as received.
     pub message: &'t str,
-    /// The signature as it came, known to be canonical base64url.
+    /// The signature as received; known to be canonical base64url.
     pub signature: &'t str,
 }
 
-/// In plain words, for an explanation.
+/// Describes the header in plain words, for an explanation.
 impl fmt::Display for Unverified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "signed with {:?}", self.algorithm)?;
@@ -50,7 +50,7 @@ impl fmt::Display for Unverified<'_> {
     }
 }
 
-/// Takes `token` apart, which the caller has found short enough.
+/// Parses `token`. The caller has checked its length.
 ///
 /// # Errors
 /// [`TokenFault::Malformed`], [`TokenFault::Header`] or [`TokenFault::Algorithm`].
@@ -65,10 +65,9 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, TokenFault> {
     let payload = decode(payload)?;
     decode(signature)?;
 
-    // Nothing but these says something that we act on, and ignoring the others would mean to accept a token that its
-    // issuer meant otherwise: crit (RFC 7515, 4.1.11), b64 (RFC 7797), zip and enc (encrypted tokens), cty (a token
-    // within the token), and every way to bring one's own key.
-    // A certificate's thumbprint (x5t) is let pass: widespread issuers send it beside kid, and it brings no key.
+    // To ignore these members would be to accept a token that its issuer meant otherwise: crit (RFC 7515, 4.1.11), b64
+    // (RFC 7797), zip and enc (encrypted tokens), cty (a token within the token), and every way to bring a key along. A
+    // certificate's thumbprint (x5t) is harmless: it brings no key, and widespread issuers send it beside kid.
     const REFUSED: [&str; 10] = ["crit", "b64", "zip", "enc", "epk", "cty", "jwk", "jku", "x5u", "x5c"];
     let algorithm = match header.get("alg") {
         Some(Value::String(name)) => algorithm(name).ok_or(TokenFault::Algorithm)?,
@@ -86,7 +85,8 @@ pub fn parse(token: &str) -> Result<Unverified<'_>, TokenFault> {
     Ok(Unverified { algorithm, kid, typ, payload, claims, message, signature })
 }
 
-/// Refuses padding, other alphabets, white space, and trailing bits: one signature has one spelling.
+/// Decodes base64url. Refuses padding, other alphabets, white space and trailing bits, so that a signature has only one
+/// spelling.
 fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)
 }
@@ -99,7 +99,7 @@ fn text(header: &Map<String, Value>, name: &str) -> Result<Option<String>, Token
     }
 }
 
-/// The algorithm of this name, case-sensitively (RFC 7515, 4.1.1), if a key can be configured for it.
+/// Returns the algorithm with this case-sensitive name (RFC 7515, 4.1.1) if a key can be configured for it.
 pub fn algorithm(name: &str) -> Option<Algorithm> {
     Some(match name {
         "HS256" => Algorithm::HS256,
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_the_reader_panic(text in ".{0,200}", header in ".{0,80}", payload in "[{}\\[\\]\":,a-z0-9]{0,80}") {
+        fn no_input_makes_the_parser_panic(text in ".{0,200}", header in ".{0,80}", payload in "[{}\\[\\]\":,a-z0-9]{0,80}") {
             let _ = parse(&text);
             let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
             let _ = parse(&format!("{}.{}.", encode(&header), encode(&payload)));
@@ -134,7 +134,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_what_was_sent(kid in "[ -~]{0,256}", subject in ".{0,100}", signature: Vec<u8>) {
+        fn a_parsed_token_equals_the_one_sent(kid in "[ -~]{0,256}", subject in ".{0,100}", signature: Vec<u8>) {
             let header = serde_json::json!({ "alg": "ES256", "kid": kid }).to_string();
             let payload = serde_json::json!({ "sub": subject }).to_string();
             let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&payload));

@@ -1,7 +1,7 @@
-//! The token: found in a request, taken apart, its claims read and checked.
+//! The token: extraction from a request, parsing, and the checks of its claims.
 //!
-//! [`extract`] finds it, [`jws`] takes it apart, [`json`] reads its parts strictly, [`verify`] checks the registered
-//! claims and [`claims`] is the way to any other. Nothing here knows keys, issuers or routes.
+//! [`extract`] finds it, [`jws`] parses it with the strict parser of [`json`], [`verify`] checks the registered claims,
+//! and [`claims`] has the paths to all others. Does not know keys, issuers or routes.
 
 pub(super) mod claims;
 pub(super) mod extract;

@@ -1,8 +1,8 @@
-//! What a token's claims must be, once its signature is known to be good.
+//! The checks of the registered claims of a token whose signature has been verified.
 //!
-//! `iss`, `aud` (or what an issuer has in its place) and `exp` are required, and every claim that has a meaning here has the right type or the token is
-//! refused: a claim of the wrong type is never the same as none (CVE-2026-25537). Time comes in as an argument. Does not
-//! know keys or routes.
+//! `iss`, `exp` and `aud` (or the issuer's substitute for it) are required. Every claim with a meaning here must have
+//! the right type: a claim with the wrong type is never treated as absent (CVE-2026-25537). The time is an argument.
+//! Does not know keys or routes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,34 +12,35 @@ use super::claims::ClaimPath;
 use crate::auth::decision_trace::{DecisionTrace, one_of};
 use crate::auth::denied::TokenFault;
 
-/// Longest tolerance for clocks (`leeway`).
+/// Maximum tolerated clock skew (`leeway`).
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
-/// The year 9999's end: what RFC 3339 can write, and far from where a clock's arithmetic overflows.
+/// The end of the year 9999, in seconds since 1970: the limit of RFC 3339, and far from where clock arithmetic
+/// overflows.
 const MAX_TIME: f64 = 253_402_300_799.0;
 
-/// What an issuer's tokens are held to.
+/// The requirements of an issuer.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'i> {
-    /// One of these must be in `aud`.
+    /// The accepted audiences, one of which must be in `aud`.
     pub audience: &'i [String],
-    /// Read in the place of an absent `aud`.
+    /// The claim that replaces an absent `aud`.
     pub audience_claim: Option<&'i ClaimPath>,
-    /// Tolerance for clocks; more than [`MAX_LEEWAY`] counts as that.
+    /// Tolerated clock skew. Values above [`MAX_LEEWAY`] count as that.
     pub leeway: Duration,
-    /// The time.
+    /// The current time.
     pub now: SystemTime,
 }
 
-/// `iss`, before anything is verified: it only selects the keys to verify with.
+/// Returns `iss` before the token is verified. It only selects the keys to verify with.
 ///
 /// # Errors
-/// [`TokenFault::Claims`] if it is missing or no string.
+/// [`TokenFault::Claims`] if it is missing or not a string.
 pub fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
     claims.get("iss").and_then(Value::as_str).ok_or(TokenFault::Claims)
 }
 
-/// When the token ends, leeway included, if all its registered claims are as they must be.
+/// Checks the registered claims and returns the token's expiry, leeway included.
 ///
 /// # Errors
 /// [`TokenFault::Claims`], [`TokenFault::Expired`], [`TokenFault::NotYetValid`], [`TokenFault::Audience`].
@@ -48,13 +49,13 @@ pub fn check(
     expected: Expected<'_>,
     trace: &mut DecisionTrace,
 ) -> Result<SystemTime, TokenFault> {
-    // An `aud` that is there is the audience, whatever it is.
+    // A present `aud` is the audience, even if it is invalid.
     let aud = claims.get("aud").or_else(|| expected.audience_claim?.find(claims));
     let types = check_types(claims, aud);
     trace.step("claims", types.is_ok(), || {
         let name = expected.audience_claim.map_or("aud", ClaimPath::as_str);
         match types {
-            Ok(_) => format!("exp and {name} are there, and all registered claims have the right type"),
+            Ok(_) => format!("exp and {name} are present, and all registered claims have the right type"),
             Err(_) => format!("exp or {name} is missing, or one of exp, nbf, iat, aud, sub and jti has the wrong type"),
         }
     });
@@ -62,7 +63,7 @@ pub fn check(
     let leeway = expected.leeway.min(MAX_LEEWAY);
 
     let expires_at = to_system_time(exp) + leeway;
-    // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
+    // RFC 7519, 4.1.4: a token must not be accepted "on or after" exp.
     let is_alive = expected.now < expires_at;
     trace.step("exp", is_alive, || match expires_at.duration_since(expected.now) {
         Ok(left) => format!("expires in {} s, a leeway of {leeway:?} included", left.as_secs()),
@@ -77,10 +78,10 @@ pub fn check(
         let has_begun = to_system_time(nbf) <= expected.now + leeway;
         trace.step("nbf", has_begun, || match to_system_time(nbf).duration_since(expected.now) {
             Ok(ahead) if !has_begun => {
-                format!("valid only in {} s, which is more than the leeway of {leeway:?}", ahead.as_secs())
+                format!("not valid for another {} s, which is more than the leeway of {leeway:?}", ahead.as_secs())
             }
-            Ok(_) => format!("valid soon, within the leeway of {leeway:?}"),
-            Err(past) => format!("valid since {} s", past.duration().as_secs()),
+            Ok(_) => format!("valid from now on, within the leeway of {leeway:?}"),
+            Err(past) => format!("valid for {} s already", past.duration().as_secs()),
         });
         if !has_begun {
             return Err(TokenFault::NotYetValid);
@@ -90,8 +91,8 @@ pub fn check(
     trace.step("aud", is_for_us, || {
         let ours = one_of(expected.audience.iter().map(String::as_str));
         match is_for_us {
-            true => format!("the audience has {ours}"),
-            false => format!("the audience does not have {ours}"),
+            true => format!("the audience includes {ours}"),
+            false => format!("the audience does not include {ours}"),
         }
     });
     if !is_for_us {
@@ -105,7 +106,7 @@ fn matches_audience(aud: Option<&Value>, ours: &[String]) -> bool {
     audience(aud).is_ok_and(|given| given.iter().any(|given| ours.iter().any(|ours| ours == given)))
 }
 
-/// The required ones, typed: `exp`, `nbf`.
+/// `exp` and `nbf`.
 type Times = (f64, Option<f64>);
 
 fn check_types(claims: &Map<String, Value>, aud: Option<&Value>) -> Result<Times, TokenFault> {
@@ -121,7 +122,7 @@ fn check_types(claims: &Map<String, Value>, aud: Option<&Value>) -> Result<Times
     Ok((exp, nbf))
 }
 
-/// One string or an array of strings (RFC 7519, 4.1.3).
+/// Reads one string or an array of strings (RFC 7519, 4.1.3).
 fn audience(aud: Option<&Value>) -> Result<Vec<&str>, TokenFault> {
     match aud {
         Some(Value::String(one)) => Ok(vec![one.as_str()]),
@@ -132,12 +133,12 @@ fn audience(aud: Option<&Value>) -> Result<Vec<&str>, TokenFault> {
     }
 }
 
-/// The moment of a [`time`]: at most [`MAX_TIME`], which a clock can tell with any leeway added.
+/// Converts a [`numeric_date`]. It is at most [`MAX_TIME`], to which any leeway can be added.
 fn to_system_time(time: f64) -> SystemTime {
     UNIX_EPOCH + Duration::try_from_secs_f64(time).unwrap_or_default()
 }
 
-/// A NumericDate (RFC 7519, 2), fractions allowed.
+/// Reads a NumericDate (RFC 7519, 2). Fractions are allowed.
 fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, TokenFault> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     match value.as_f64() {

@@ -99,7 +99,12 @@ async fn explain_reports_each_rule_and_never_prints_the_token() {
         ),
         ("/prices/x", json!({ "streams": streams }), 1, "the claim scope does not have \"read\""),
         ("/prices/x", json!({ "streams": streams, "scope": "read", "exp": 1 }), 1, "expired"),
-        ("/prices/x", json!({ "streams": streams, "scope": "read", "aud": "other" }), 1, "does not have \"rillgate\""),
+        (
+            "/prices/x",
+            json!({ "streams": streams, "scope": "read", "aud": "other" }),
+            1,
+            "does not include \"rillgate\"",
+        ),
         ("/prices/x", json!({ "iss": "https://x.example/" }), 1, "issued by \"https://x.example/\", not by \""),
         ("/prices/x", json!({ "streams": streams, "scope": "read", "sub": "mallory" }), 1, "the token is revoked"),
         ("/nowhere", json!({}), 1, "no route"),
