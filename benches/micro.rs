@@ -28,7 +28,7 @@ fn entry(number: usize) -> Entry {
         frame: Frame::from(&event),
         source_id: event.id.clone().expect("a number is an id"),
         id: event.id.expect("a number is an id"),
-        kind: EntryKind::Event { fingerprint: number as u64, has_own_id: true, topic: 0 },
+        kind: EntryKind::Event { fingerprint: number as u64, has_own_id: true, type_fingerprint: 0 },
         at: Instant::now(),
     }
 }
@@ -82,7 +82,7 @@ fn log(criterion: &mut Criterion) {
         });
         let log = filled(size);
         let id = (size / 2).to_string();
-        group.bench_function(format!("look up in {size}"), |bencher| bencher.iter(|| log.place(black_box(&id))));
+        group.bench_function(format!("look up in {size}"), |bencher| bencher.iter(|| log.lookup(black_box(&id))));
     }
     group.finish();
 }
@@ -183,9 +183,9 @@ fn store(criterion: &mut Criterion) {
     let settings = Settings { path: folder.path().to_owned(), bytes: 1 << 30 };
     let store = Store::start(settings, Metrics::new("0").store().clone(), Panics::default()).expect("a thread");
     let key = StreamKey { route: "prices".into(), path: "/prices".to_owned(), shared: Vec::new(), origin: 0 };
-    let stream = EventStream::with_room_for_a_past(key, Policy::default());
-    let journal = store.keep(&stream, [0; 32]);
-    stream.keep_in(journal.clone());
+    let stream = EventStream::with_restorable_log(key, Policy::default());
+    let journal = store.open(&stream, [0; 32]);
+    stream.attach_persister(journal.clone());
     let mut number = 0;
     let mut group = criterion.benchmark_group("store a transaction of");
     // Each takes 50 ms and more on the clock.
@@ -200,7 +200,7 @@ fn store(criterion: &mut Criterion) {
                     let entries: Vec<_> = (0..events).map(|index| entry(number + index as usize)).collect();
                     number += entries.len();
                     stream.publish(entries);
-                    while journal.kept_until() < Some(stream.progress().end) {
+                    while journal.persisted_until() < Some(stream.progress().end) {
                         std::thread::park_timeout(Duration::from_millis(2));
                     }
                 }

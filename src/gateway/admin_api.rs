@@ -42,7 +42,7 @@ impl Introspection {
             let log = stream.log();
             sums.events += log.events();
             sums.bytes += log.bytes();
-            if let Some(kept_until) = stream.journal().and_then(|journal| journal.kept_until()) {
+            if let Some(kept_until) = stream.persister().and_then(|journal| journal.persisted_until()) {
                 waiting += log.events_after(kept_until);
             }
         }
@@ -71,7 +71,7 @@ impl Introspection {
             };
             let metrics = self.app.metrics.route(&stream.key().route);
             // The log has been let go of: a reader may be ahead of it by now.
-            stream.audience().sample(CROWD, |read| metrics.lag(events.saturating_sub(read)));
+            stream.waiters().sample(CROWD, |read| metrics.lag(events.saturating_sub(read)));
         }
     }
 
@@ -113,7 +113,7 @@ impl StreamViews for Introspection {
 
 /// The clients furthest behind, those first.
 fn slowest(stream: &EventStream) -> Vec<Value> {
-    let readers = stream.audience().furthest_behind(SLOWEST);
+    let readers = stream.waiters().furthest_behind(SLOWEST);
     // One way through the log for all of them: each is behind by what the next one is, and what lies between.
     let mut end = stream.progress().end;
     let mut bytes = 0;
@@ -159,7 +159,7 @@ fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize
         let log = stream.log();
         from = from.max(log.start());
         let count = until.0.saturating_sub(from.0).min(AT_ONCE);
-        let Ok(entries) = log.from(from, 0) else { return bytes };
+        let Ok(entries) = log.entries_from(from, 0) else { return bytes };
         bytes +=
             entries.take(usize::try_from(count).unwrap_or(usize::MAX)).map(|entry| entry.frame.len()).sum::<usize>();
         if count < AT_ONCE {
@@ -196,7 +196,7 @@ fn describe(stream: &EventStream) -> Value {
     let (route, key) = (&*stream.key().route, stream.key().to_string());
     let name = format!("{}/{}", percent_encode(route), percent_encode(&key));
     let is_over = stream.progress().phase == Phase::Complete;
-    let silent = (!is_over).then(|| stream.heard().silence(Instant::now()));
+    let silent = (!is_over).then(|| stream.last_activity().idle_for(Instant::now()));
     let log = stream.log();
     let id = |id: Option<&crate::sse::EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);
     json!({
@@ -208,8 +208,8 @@ fn describe(stream: &EventStream) -> Value {
         "subscribers": stream.subscribers(),
         "events": log.events(),
         "bytes": log.bytes(),
-        "oldest_id": id(log.ids().map(|(oldest, _)| oldest)),
-        "newest_id": id(log.ids().map(|(_, newest)| newest)),
+        "oldest_id": id(log.id_range().map(|(oldest, _)| oldest)),
+        "newest_id": id(log.id_range().map(|(_, newest)| newest)),
         "last_error": condition.last_error,
         "link": format!("/streams/{name}"),
         "tap": format!("/tap/{name}"),

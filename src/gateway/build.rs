@@ -172,8 +172,9 @@ pub fn renew_upstreams(app: &App) {
 /// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.
 pub fn keep_found(app: &App) {
     let routes = app.routes.load();
-    app.streams
-        .claim(|key| routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route));
+    app.streams.persist_current(|key| {
+        routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route)
+    });
 }
 
 /// The key of the one stream of a route without captures and shared values.

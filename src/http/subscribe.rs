@@ -69,13 +69,13 @@ pub async fn respond(
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
     let mut subscription = open(app, route, &key, source)?;
-    subscription.is_for(caller.reader());
+    subscription.set_client(caller.reader());
     let (is_followed, limit) = (wish.follow, wish.limit);
     let mut settling = Box::new(PendingResume::new(app.clone(), route.clone(), wish, source));
     let settled = settle_in_time(route, &mut settling, &mut subscription).await?;
     let end = (!is_followed).then(|| subscription.stream().progress().end);
     let is_complete = subscription.stream().progress().phase == Phase::Complete;
-    if settled.is_some() && is_complete && !subscription.is_behind() {
+    if settled.is_some() && is_complete && !subscription.has_unread() {
         return Ok(nothing_follows());
     }
 
@@ -208,7 +208,7 @@ pub fn spec(app: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpe
         policy: route.settings.stream,
         source,
         backoff: route.settings.upstream.backoff,
-        tell: teller(route.settings.replay.verdict),
+        gap_notice: teller(route.settings.replay.verdict),
         is_always_open: route.settings.open == crate::route::Open::Always,
         store: store.map(|store| (store, route.stored_origin)),
         observer: Arc::new(RouteObserver(route.metrics.clone())),
@@ -231,7 +231,7 @@ async fn settle_in_time(
     if let Ok(settled) = timeout(answer_within, settled).await {
         return settled.map(Some);
     }
-    subscription.stream().answered_early();
+    subscription.stream().note_early_response();
     // A refusal that came just before that would not be remembered for long enough.
     match poll_fn(|cx| Poll::Ready(settling.poll(cx, subscription))).await {
         Poll::Ready(settled) => settled.map(Some),

@@ -21,7 +21,7 @@ impl StreamObserver for RouteObserver {
         self.0.gap(gap.reason());
     }
 
-    fn fruitless_end(&self) {
+    fn ended_without_new_id(&self) {
         self.0.fruitless_end();
     }
 

@@ -243,7 +243,7 @@ pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
     for entry in &piece.entries {
         let (kind, has_own_id) = match entry.kind {
             EntryKind::Event { has_own_id, .. } => (EVENT, has_own_id),
-            EntryKind::Aside => (0, false),
+            EntryKind::Control => (0, false),
             EntryKind::Gap(gap) => (gap_bits(gap), false),
         };
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
@@ -252,8 +252,8 @@ pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
         let equal_ids = flag(entry.source_id == entry.id, EQUAL_IDS);
         let flags = kind | flag(has_own_id, OWN_ID) | same_id | same_source_id | equal_ids;
         encoder.byte(flags).number(now.date(entry.at));
-        if let EntryKind::Event { fingerprint, topic, .. } = entry.kind {
-            encoder.number(fingerprint).number(topic);
+        if let EntryKind::Event { fingerprint, type_fingerprint, .. } = entry.kind {
+            encoder.number(fingerprint).number(type_fingerprint);
         }
         if same_id == 0 {
             encoder.bytes(entry.id.as_str().as_bytes());
@@ -284,10 +284,10 @@ pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
         let flags = decoder.byte()?;
         let at = now.instant(decoder.number()?);
         let kind = match flags & EVENT {
-            0 => gap_from_bits(flags).map_or(EntryKind::Aside, EntryKind::Gap),
+            0 => gap_from_bits(flags).map_or(EntryKind::Control, EntryKind::Gap),
             _ => {
-                let (fingerprint, topic) = (decoder.number()?, decoder.number()?);
-                EntryKind::Event { fingerprint, has_own_id: flags & OWN_ID != 0, topic }
+                let (fingerprint, type_fingerprint) = (decoder.number()?, decoder.number()?);
+                EntryKind::Event { fingerprint, has_own_id: flags & OWN_ID != 0, type_fingerprint }
             }
         };
         if flags & SAME_ID == 0 {
@@ -341,9 +341,9 @@ mod tests {
     #[test]
     fn a_gap_is_still_one_when_it_is_read_again() {
         let kinds = [
-            EntryKind::Aside,
+            EntryKind::Control,
             EntryKind::Gap(Gap::Upstream),
-            EntryKind::Event { fingerprint: 1, has_own_id: true, topic: 2 },
+            EntryKind::Event { fingerprint: 1, has_own_id: true, type_fingerprint: 2 },
             EntryKind::Gap(Gap::Restarted),
             EntryKind::Gap(Gap::TooLarge),
         ];

@@ -94,7 +94,7 @@ impl Store {
 }
 
 impl LogStore for Store {
-    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
+    fn open(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
         let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
         let handle = Arc::new(StreamHandle::new(key, Arc::downgrade(stream), stream.log().end()));
         let (reply, past) = tokio::sync::oneshot::channel();
@@ -120,7 +120,7 @@ impl fmt::Debug for PersisterHandle {
 }
 
 impl LogPersister for PersisterHandle {
-    fn past(&self) -> BoxFuture<'_, Option<StoredStream>> {
+    fn load(&self) -> BoxFuture<'_, Option<StoredStream>> {
         let past = self.past.lock().take();
         Box::pin(async move {
             let Ok(reply) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {
@@ -132,11 +132,11 @@ impl LogPersister for PersisterHandle {
         })
     }
 
-    fn changed(&self) {
+    fn notify_changed(&self) {
         self.inbox.changed(&self.handle);
     }
 
-    fn claim(&self) {
+    fn take_over(&self) {
         if !self.inbox.claim(&self.handle) {
             self.metrics.error("behind");
         }
@@ -148,7 +148,7 @@ impl LogPersister for PersisterHandle {
         }
     }
 
-    fn kept_until(&self) -> Option<Offset> {
+    fn persisted_until(&self) -> Option<Offset> {
         self.handle.is_owner().then(|| self.handle.until())
     }
 }

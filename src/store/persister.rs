@@ -69,14 +69,14 @@ impl StreamPersister {
             index.remove(txn, &key)?;
             return Ok(None);
         }
-        let (past, segments) = read_segments(txn, &record, now)?;
+        let (snapshot, segments) = read_segments(txn, &record, now)?;
         let was_clean = record.is_whole;
         let kept = StoredStream {
-            past,
+            snapshot,
             seed: record.seed,
             epoch: record.epoch.clone(),
             retry: record.retry.map(std::time::Duration::from_millis),
-            is_whole: was_clean,
+            is_clean: was_clean,
             complete_for: record.complete_at.map(|at| now.since(at)),
         };
         (record.is_whole, record.touched) = (false, now.wall);
@@ -106,7 +106,7 @@ impl StreamPersister {
         let (is_new, seed, epoch) = {
             let log = stream.log();
             let is_new = log.events_until(log.end()) == 0;
-            (is_new, stream.fingerprints().seed(), stream.minter().epoch().to_owned())
+            (is_new, stream.fingerprints().seed(), stream.id_minter().epoch().to_owned())
         };
         if self.state.as_ref().is_some_and(|state| state.record.seed != seed) {
             if is_new {
@@ -197,7 +197,7 @@ impl StreamPersister {
         let record = Record {
             number,
             seed,
-            epoch: stream.minter().epoch().to_owned(),
+            epoch: stream.id_minter().epoch().to_owned(),
             end: next.0,
             events: 0,
             id: Default::default(),
@@ -259,7 +259,7 @@ fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) 
     let log = stream.log();
     let start = log.start();
     let first = next.max(start);
-    let Ok(entries) = log.from(first, 0) else { return (None, start) };
+    let Ok(entries) = log.entries_from(first, 0) else { return (None, start) };
     let mut bytes = 0;
     let entries: Vec<_> = entries
         .take_while(|entry| {

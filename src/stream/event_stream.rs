@@ -24,7 +24,7 @@ use super::last_activity::LastActivity;
 use super::log::{Entry, EventLog, Fingerprints, IdLookup, Offset, Policy};
 use super::persistence::{LogPersister, StoredStream};
 use super::progress::{Condition, Phase, Progress};
-use super::read::{LatestBatch, LongIdFrame, ReadBatch, ReadBatchBuilder, WaiterSet};
+use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
 use crate::runtime::log_bytes::LogBytes;
 use crate::sse::{EventId, Frame};
 
@@ -34,36 +34,36 @@ pub struct EventStream {
     key: StreamKey,
     policy: Policy,
     /// Who its fingerprints and minted ids belong to. Held for a lookup or, before anything is published, a change.
-    life: RwLock<Incarnation>,
+    incarnation: RwLock<Incarnation>,
     /// Who keeps the log beyond the process.
-    journal: OnceLock<Arc<dyn LogPersister>>,
+    persister: OnceLock<Arc<dyn LogPersister>>,
     /// Guards the past. Held for appends and for taking handles, never across an await.
     log: RwLock<EventLog>,
-    /// What of the log is counted in the sum of all logs. Changed with the log, under its lock.
-    counted: AtomicU64,
-    /// The sum of all logs.
-    sum: OnceLock<Arc<LogBytes>>,
+    /// What of the log is counted_weight in the log_bytes of all logs. Changed with the log, under its lock.
+    counted_weight: AtomicU64,
+    /// The log_bytes of all logs.
+    log_bytes: OnceLock<Arc<LogBytes>>,
     /// What was appended last, for the many who lack just that. Changed with the log, under its lock.
-    news: ArcSwapOption<LatestBatch>,
+    latest: ArcSwapOption<LatestBatch>,
     progress: watch::Sender<Progress>,
     /// Is woken when there is more to read, or never will be.
-    audience: WaiterSet,
+    waiters: WaiterSet,
     /// The log's end, to be looked at without a lock.
     end: AtomicU64,
     /// Whether nothing more will be appended.
-    is_over: AtomicBool,
+    is_ended: AtomicBool,
     /// Whether a client was answered while nothing was known of the source.
-    is_answered_early: AtomicBool,
+    has_early_response: AtomicBool,
     /// Readers that ever came: who waits for there to be none sees that one came and left meanwhile.
-    arrivals: AtomicU64,
+    subscriptions_begun: AtomicU64,
     /// Set when the stream has to give its place to another.
-    dismissal: Notify,
+    eviction: Notify,
     /// The id that was told last by itself.
-    told_id: LongIdFrame,
+    id_frames: IdFrameCache,
     /// What an operator wants to know; touched on changes only.
     condition: RwLock<Condition>,
     /// When its upstream last said something.
-    heard: LastActivity,
+    last_activity: LastActivity,
 }
 
 impl EventStream {
@@ -73,8 +73,8 @@ impl EventStream {
     }
 
     /// A stream that can be given a past.
-    pub fn with_room_for_a_past(key: StreamKey, policy: Policy) -> Arc<Self> {
-        Self::at(AFTER_ANY_PAST, key, policy)
+    pub fn with_restorable_log(key: StreamKey, policy: Policy) -> Arc<Self> {
+        Self::at(RESTORABLE_START, key, policy)
     }
 
     fn at(start: Offset, key: StreamKey, policy: Policy) -> Arc<Self> {
@@ -82,22 +82,22 @@ impl EventStream {
         Arc::new(Self {
             key,
             policy,
-            life: RwLock::new(Incarnation::new(policy.ids)),
-            journal: OnceLock::new(),
+            incarnation: RwLock::new(Incarnation::new(policy.ids)),
+            persister: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, policy.retention)),
-            counted: AtomicU64::new(0),
-            sum: OnceLock::new(),
-            news: ArcSwapOption::empty(),
+            counted_weight: AtomicU64::new(0),
+            log_bytes: OnceLock::new(),
+            latest: ArcSwapOption::empty(),
             progress: watch::channel(progress).0,
-            audience: WaiterSet::default(),
+            waiters: WaiterSet::default(),
             end: AtomicU64::new(start.0),
-            is_over: AtomicBool::new(false),
-            is_answered_early: AtomicBool::new(false),
-            arrivals: AtomicU64::new(0),
-            dismissal: Notify::new(),
-            told_id: LongIdFrame::default(),
+            is_ended: AtomicBool::new(false),
+            has_early_response: AtomicBool::new(false),
+            subscriptions_begun: AtomicU64::new(0),
+            eviction: Notify::new(),
+            id_frames: IdFrameCache::default(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
-            heard: LastActivity::new(Instant::now()),
+            last_activity: LastActivity::new(Instant::now()),
         })
     }
 
@@ -112,56 +112,57 @@ impl EventStream {
     }
 
     /// Whose ids its clients see.
-    pub fn minter(&self) -> MappedRwLockReadGuard<'_, IdMinter> {
-        RwLockReadGuard::map(self.life.read(), |life| &life.minter)
+    pub fn id_minter(&self) -> MappedRwLockReadGuard<'_, IdMinter> {
+        RwLockReadGuard::map(self.incarnation.read(), |incarnation| &incarnation.minter)
     }
 
     /// What tells its events apart.
     pub fn fingerprints(&self) -> Fingerprints {
-        self.life.read().fingerprints
+        self.incarnation.read().fingerprints
     }
 
     /// Has its log kept beyond the process from now on. Once, before anything is published.
-    pub fn keep_in(&self, journal: Arc<dyn LogPersister>) {
-        assert!(self.journal.set(journal).is_ok(), "a log is kept in one place");
+    pub fn attach_persister(&self, persister: Arc<dyn LogPersister>) {
+        assert!(self.persister.set(persister).is_ok(), "a log is kept in one place");
     }
 
-    /// Has its log counted in this sum. Once, before anything is published.
-    pub(super) fn count_in(&self, sum: Arc<LogBytes>) {
-        assert!(self.sum.set(sum).is_ok(), "a log is counted in one sum");
+    /// Has its log counted_weight in this log_bytes. Once, before anything is published.
+    pub(super) fn attach_log_bytes(&self, log_bytes: Arc<LogBytes>) {
+        assert!(self.log_bytes.set(log_bytes).is_ok(), "a log is counted_weight in one log_bytes");
     }
 
     /// To be called whenever the log has changed, under its lock.
-    fn count(&self, log: &EventLog) {
-        if let Some(sum) = self.sum.get() {
+    fn update_counted(&self, log: &EventLog) {
+        if let Some(log_bytes) = self.log_bytes.get() {
             let now = log.weight() as u64;
-            sum.change(self.counted.swap(now, Ordering::Relaxed), now);
+            log_bytes.change(self.counted_weight.swap(now, Ordering::Relaxed), now);
         }
     }
 
-    /// What of its log is counted in the sum of all logs.
-    pub(super) fn counted(&self) -> u64 {
-        self.counted.load(Ordering::Relaxed)
+    /// What of its log is counted_weight in the log_bytes of all logs.
+    pub(super) fn counted_weight(&self) -> u64 {
+        self.counted_weight.load(Ordering::Relaxed)
     }
 
     /// Evicts the oldest entries until the log takes no more of memory than this: others need it.
-    pub(super) fn shrink(&self, most: u64) {
-        self.evict_by(|log| log.shrink(usize::try_from(most).unwrap_or(usize::MAX)));
+    pub(super) fn shrink_to(&self, most: u64) {
+        self.evict_by(|log| log.shrink_to(usize::try_from(most).unwrap_or(usize::MAX)));
     }
 
     /// Who keeps the log beyond the process.
-    pub fn journal(&self) -> Option<&Arc<dyn LogPersister>> {
-        self.journal.get()
+    pub fn persister(&self) -> Option<&Arc<dyn LogPersister>> {
+        self.persister.get()
     }
 
     /// Goes on with what was kept, before anything is published.
-    pub fn resume(&self, kept: StoredStream, now: Instant) {
+    pub fn restore(&self, kept: StoredStream, now: Instant) {
         // Held to the end: whoever keeps the log must not see one half of this.
         let mut log = self.log.write();
-        log.resume(kept.past, now);
+        log.restore(kept.snapshot, now);
         let events = log.events_until(log.end());
-        self.count(&log);
-        *self.life.write() = Incarnation::continued(self.policy.ids, kept.epoch, kept.seed, events, kept.is_whole);
+        self.update_counted(&log);
+        *self.incarnation.write() =
+            Incarnation::continued(self.policy.ids, kept.epoch, kept.seed, events, kept.is_clean);
         drop(log);
         if let Some(retry) = kept.retry {
             self.advertise_retry(retry);
@@ -170,26 +171,26 @@ impl EventStream {
 
     /// Whether its source has ever been connected, in this process or an earlier one.
     pub fn has_been_live(&self) -> bool {
-        self.life.read().has_been_live()
+        self.incarnation.read().has_been_live()
     }
 
     /// A client has been answered before the source's first outcome: should that be a refusal, it is told in-band, and
     /// the client comes back for the status.
-    pub fn answered_early(&self) {
-        self.is_answered_early.store(true, Ordering::Release);
+    pub fn note_early_response(&self) {
+        self.has_early_response.store(true, Ordering::Release);
     }
 
     /// Whether a client has been answered before the source's first outcome.
-    pub(super) fn is_answered_early(&self) -> bool {
-        self.is_answered_early.load(Ordering::Acquire)
+    pub(super) fn has_early_response(&self) -> bool {
+        self.has_early_response.load(Ordering::Acquire)
     }
 
     /// Whether `id` is not in the log, but may have been given to a client before the stream was cut off, so that the
     /// upstream may bring it again.
-    pub fn may_return(&self, id: &str) -> bool {
-        let can_return = self.life.read().may_bring(id);
+    pub fn may_reappear(&self, id: &str) -> bool {
+        let can_return = self.incarnation.read().may_reappear(id);
         // Whoever holds both locks has taken the log's first.
-        can_return && self.log.read().place(id) == IdLookup::Unknown
+        can_return && self.log.read().lookup(id) == IdLookup::Unknown
     }
 
     /// The past, for reading.
@@ -205,21 +206,21 @@ impl EventStream {
     fn evict_by(&self, evict: impl FnOnce(&mut EventLog)) {
         let mut log = self.log.write();
         evict(&mut log);
-        self.count(&log);
-        if self.news.load().as_ref().is_some_and(|news| news.start() < log.start()) {
-            self.news.store(None);
+        self.update_counted(&log);
+        if self.latest.load().as_ref().is_some_and(|latest| latest.start() < log.start()) {
+            self.latest.store(None);
         }
     }
 
     /// What a reader at this place lacks, if it is what was published last. Takes no lock.
-    pub(super) fn news(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
-        self.news.load().as_ref()?.taken(at, bytes, events)
+    pub(super) fn latest(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
+        self.latest.load().as_ref()?.batch_at(at, bytes, events)
     }
 
     /// Appends all entries under one lock and wakes the readers once.
     pub fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
         if self.append(entries) {
-            self.audience.ring();
+            self.waiters.wake_all();
         }
     }
 
@@ -233,9 +234,9 @@ impl EventStream {
                 log.append(entry);
             }
             // Of what is evicted already, nothing is given.
-            let news = LatestBatch::new(start, published).filter(|news| news.start() >= log.start());
-            self.news.store(news.map(Arc::new));
-            self.count(&log);
+            let latest = LatestBatch::new(start, published).filter(|latest| latest.start() >= log.start());
+            self.latest.store(latest.map(Arc::new));
+            self.update_counted(&log);
             log.end()
         };
         let mut is_new = false;
@@ -246,24 +247,24 @@ impl EventStream {
             is_new
         });
         self.end.store(end.0, Ordering::Release);
-        self.note_change();
+        self.notify_persister();
         is_new
     }
 
-    fn note_change(&self) {
-        if let Some(journal) = self.journal.get() {
-            journal.changed();
+    fn notify_persister(&self) {
+        if let Some(persister) = self.persister.get() {
+            persister.notify_changed();
         }
     }
 
     /// Tells readers what the source is doing.
-    pub fn enter(&self, phase: Phase) {
+    pub fn set_phase(&self, phase: Phase) {
         let error = phase.error();
         let (is_live, is_complete) = (phase == Phase::Live, phase == Phase::Complete);
         if is_live {
-            self.life.write().connected.get_or_insert_with(tokio::time::Instant::now);
+            self.incarnation.write().connected.get_or_insert_with(tokio::time::Instant::now);
         }
-        let is_over = is_complete || matches!(phase, Phase::Refused(_));
+        let is_ended = is_complete || matches!(phase, Phase::Refused(_));
         let mut is_first_outcome = false;
         let is_new = self.progress.send_if_modified(|progress| {
             let is_new = progress.phase != phase;
@@ -271,20 +272,20 @@ impl EventStream {
             progress.phase = phase;
             is_new
         });
-        if is_over {
-            self.is_over.store(true, Ordering::Release);
+        if is_ended {
+            self.is_ended.store(true, Ordering::Release);
         }
-        if is_over || is_first_outcome {
-            self.audience.ring();
+        if is_ended || is_first_outcome {
+            self.waiters.wake_all();
         }
         if is_complete {
-            self.note_change();
+            self.notify_persister();
         }
-        self.condition.write().enter(is_new, error);
+        self.condition.write().update(is_new, error);
     }
 
     /// Notes what went wrong with the upstream, or that nothing does, and whether it is stuck.
-    pub(super) fn note_trouble(&self, error: Option<&str>, is_stuck: bool) {
+    pub(super) fn record_failure(&self, error: Option<&str>, is_stuck: bool) {
         let mut condition = self.condition.write();
         condition.is_stuck = is_stuck;
         condition.last_error = error.map(ToOwned::to_owned).or(condition.last_error.take());
@@ -292,7 +293,7 @@ impl EventStream {
 
     /// A block that sets this id and dispatches nothing: one piece of memory for all who are told the same id in a row.
     pub fn id_frame(&self, id: &EventId) -> Frame {
-        self.told_id.frame(id)
+        self.id_frames.frame(id)
     }
 
     /// What an operator wants to know.
@@ -315,13 +316,13 @@ impl EventStream {
 
     /// Counts a reader that begins, and lets it watch the progress.
     pub(super) fn add_reader(&self) -> watch::Receiver<Progress> {
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.subscriptions_begun.fetch_add(1, Ordering::Relaxed);
         self.progress.subscribe()
     }
 
     /// Who reads the stream now.
-    pub fn audience(&self) -> &WaiterSet {
-        &self.audience
+    pub fn waiters(&self) -> &WaiterSet {
+        &self.waiters
     }
 
     /// The log's end, without a lock.
@@ -330,13 +331,13 @@ impl EventStream {
     }
 
     /// Whether nothing more will be appended, without a lock.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Acquire)
     }
 
     /// How many have ever begun to read the stream.
-    pub fn arrivals(&self) -> u64 {
-        self.arrivals.load(Ordering::Relaxed)
+    pub fn subscriptions_begun(&self) -> u64 {
+        self.subscriptions_begun.load(Ordering::Relaxed)
     }
 
     /// How many read the stream now.
@@ -345,23 +346,23 @@ impl EventStream {
     }
 
     /// When its upstream last said something.
-    pub fn heard(&self) -> &LastActivity {
-        &self.heard
+    pub fn last_activity(&self) -> &LastActivity {
+        &self.last_activity
     }
 
     /// Tells of progress whoever is about to look at the log. Counts as a reader.
-    pub(super) fn watch(&self) -> watch::Receiver<Progress> {
+    pub(super) fn watch_progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
     /// Has whoever feeds it stop at once: it has been taken from the registry, and has no reader.
-    pub(super) fn dismiss(&self) {
-        self.dismissal.notify_one();
+    pub(super) fn evict(&self) {
+        self.eviction.notify_one();
     }
 
     /// Completes when it has been dismissed. For its one feeder.
-    pub(super) async fn dismissed(&self) {
-        self.dismissal.notified().await;
+    pub(super) async fn evicted(&self) {
+        self.eviction.notified().await;
     }
 
     /// Completes when nobody reads the stream. Cancel-safe.
@@ -372,11 +373,11 @@ impl EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        if let Some(sum) = self.sum.get() {
-            sum.change(self.counted(), 0);
+        if let Some(log_bytes) = self.log_bytes.get() {
+            log_bytes.change(self.counted_weight(), 0);
         }
     }
 }
 
 /// Where the log of a stream that can be given a past begins: with room for more entries than can ever be kept.
-const AFTER_ANY_PAST: Offset = Offset(1 << 40);
+const RESTORABLE_START: Offset = Offset(1 << 40);

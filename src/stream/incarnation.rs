@@ -11,9 +11,9 @@ pub(super) struct Incarnation {
     pub fingerprints: Fingerprints,
     pub minter: IdMinter,
     /// The life began earlier, and its past was kept.
-    pub has_past: bool,
+    pub is_restored: bool,
     /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
-    pub was_cut_off: bool,
+    pub is_unclean: bool,
     /// When the source was connected for the first time since.
     pub connected: Option<tokio::time::Instant>,
 }
@@ -22,28 +22,32 @@ impl Incarnation {
     /// A life of its own.
     pub fn new(ids: Ids) -> Self {
         let (fingerprints, minter) = (Fingerprints::random(), IdMinter::new(ids));
-        Self { fingerprints, minter, has_past: false, was_cut_off: false, connected: None }
+        Self { fingerprints, minter, is_restored: false, is_unclean: false, connected: None }
     }
 
-    /// One that goes on after so many `events`. `is_whole`: nothing of it is missing.
-    pub fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_whole: bool) -> Self {
-        let minter = if is_whole { IdMinter::continued(ids, epoch) } else { IdMinter::after(ids, epoch, events) };
-        let fingerprints = Fingerprints::seeded(seed);
-        Self { fingerprints, minter, has_past: true, was_cut_off: !is_whole, connected: None }
+    /// One that goes on after so many `events`. `is_clean`: nothing of it is missing.
+    pub fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_clean: bool) -> Self {
+        let minter = if is_clean {
+            IdMinter::with_epoch(ids, epoch)
+        } else {
+            IdMinter::after_unclean_shutdown(ids, epoch, events)
+        };
+        let fingerprints = Fingerprints::with_seed(seed);
+        Self { fingerprints, minter, is_restored: true, is_unclean: !is_clean, connected: None }
     }
 
     /// Whether the source has ever been connected in it.
     pub fn has_been_live(&self) -> bool {
-        self.has_past || self.connected.is_some()
+        self.is_restored || self.connected.is_some()
     }
 
     /// Whether the upstream may still bring an id that was given to a client before the stream was cut off.
-    pub fn may_bring(&self, id: &str) -> bool {
-        let is_time = self.connected.is_none_or(|connected| connected.elapsed() < RETURN_PATIENCE);
-        self.was_cut_off && is_time && !self.minter.is_own_form(id)
+    pub fn may_reappear(&self, id: &str) -> bool {
+        let is_time = self.connected.is_none_or(|connected| connected.elapsed() < REAPPEARANCE_TIMEOUT);
+        self.is_unclean && is_time && !self.minter.looks_minted(id)
     }
 }
 
 /// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to
 /// bring that id again, from when the upstream is first connected.
-pub const RETURN_PATIENCE: Duration = Duration::from_secs(2);
+pub const REAPPEARANCE_TIMEOUT: Duration = Duration::from_secs(2);

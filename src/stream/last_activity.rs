@@ -18,13 +18,13 @@ impl LastActivity {
     }
 
     /// Notes that something came.
-    pub fn note(&self, now: Instant) {
+    pub fn record(&self, now: Instant) {
         let at = now.saturating_duration_since(self.made).as_millis();
         self.at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// For how long nothing has come.
-    pub fn silence(&self, now: Instant) -> Duration {
+    pub fn idle_for(&self, now: Instant) -> Duration {
         let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
         now.saturating_duration_since(self.made).saturating_sub(at)
     }
@@ -40,9 +40,9 @@ mod tests {
         let at = |seconds| made + Duration::from_secs(seconds);
         let heard = LastActivity::new(made);
 
-        assert_eq!(heard.silence(at(5)), Duration::from_secs(5));
-        heard.note(at(7));
-        assert_eq!((heard.silence(at(7)), heard.silence(at(10))), (Duration::ZERO, Duration::from_secs(3)));
-        assert_eq!(heard.silence(made), Duration::ZERO);
+        assert_eq!(heard.idle_for(at(5)), Duration::from_secs(5));
+        heard.record(at(7));
+        assert_eq!((heard.idle_for(at(7)), heard.idle_for(at(10))), (Duration::ZERO, Duration::from_secs(3)));
+        assert_eq!(heard.idle_for(made), Duration::ZERO);
     }
 }

@@ -9,5 +9,5 @@ use super::persistence::LogPersister;
 pub trait LogStore: Send + Sync {
     /// Begins to keep the log of a stream that has just been made. `origin` is a digest of where its events come
     /// from: what is kept is given back only to a stream with an equal key (but for the key's own fingerprint) and origin. Must not block.
-    fn keep(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister>;
+    fn open(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister>;
 }

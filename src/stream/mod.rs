@@ -25,9 +25,9 @@ mod registry;
 mod spec;
 
 pub use event_stream::EventStream;
-pub use feed::{Batch, EventSource, Interrupted, LONGEST_RETRY_AFTER, OpenError, Opened};
+pub use feed::{Batch, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
-pub use incarnation::RETURN_PATIENCE;
+pub use incarnation::REAPPEARANCE_TIMEOUT;
 pub use key::StreamKey;
 pub use log::{
     Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Ids, Lagged, LogSnapshot, Offset, OnEnd, OnGap,

@@ -14,17 +14,17 @@ use super::log::{LogSnapshot, Offset, Seed};
 pub trait LogPersister: Send + Sync + std::fmt::Debug {
     /// What was kept of the stream. Asked for once, before anything is published. `None`: nothing, or nothing that can be
     /// had in time; the stream then begins anew, and so does what is kept of it.
-    fn past(&self) -> BoxFuture<'_, Option<StoredStream>>;
+    fn load(&self) -> BoxFuture<'_, Option<StoredStream>>;
 
     /// The stream has changed.
-    fn changed(&self);
+    fn notify_changed(&self);
 
     /// The stream is the one that readers find: it is to be kept, whole and from its log's start, should another that
     /// was opened after it have taken its place. Not after [`Self::close`].
-    fn claim(&self);
+    fn take_over(&self);
 
     /// Up to where it has been kept, for looking at. `None`: it is not kept, another has its place.
-    fn kept_until(&self) -> Option<Offset>;
+    fn persisted_until(&self) -> Option<Offset>;
 
     /// Nothing feeds the stream any more: it is to be put away as it is.
     fn close(&self);
@@ -34,7 +34,7 @@ pub trait LogPersister: Send + Sync + std::fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct StoredStream {
     /// Its newest entries.
-    pub past: LogSnapshot,
+    pub snapshot: LogSnapshot,
     /// What their fingerprints are keyed with.
     pub seed: Seed,
     /// The epoch of ids that were minted last.
@@ -43,7 +43,7 @@ pub struct StoredStream {
     pub retry: Option<Duration>,
     /// Whether it was put away whole. If not, clients may hold ids that were not kept, and minted ids may be in use that
     /// are not known.
-    pub is_whole: bool,
+    pub is_clean: bool,
     /// How long ago the upstream said that it has said all, if it did.
     pub complete_for: Option<Duration>,
 }

@@ -56,7 +56,7 @@ pub struct Condition {
 
 impl Condition {
     /// Notes the phase that was entered, perhaps once more, and what went wrong.
-    pub(super) fn enter(&mut self, is_new: bool, error: Option<String>) {
+    pub(super) fn update(&mut self, is_new: bool, error: Option<String>) {
         if is_new {
             self.since = SystemTime::now();
         }

@@ -30,8 +30,8 @@ pub struct Streams {
     /// Touched once for each subscription, never across an await.
     open: Arc<OpenStreams>,
     /// Keys of streams that are kept without readers.
-    always: watch::Sender<HashSet<StreamKey>>,
-    most: Arc<AtomicUsize>,
+    kept_open: watch::Sender<HashSet<StreamKey>>,
+    max: Arc<AtomicUsize>,
     memory: LogMemory,
     tasks: Tasks,
 }
@@ -42,12 +42,12 @@ pub struct Streams {
 pub struct TooManyStreams;
 
 impl Streams {
-    /// No streams, and room for `most`.
-    pub fn new(most: usize, tasks: Tasks) -> Self {
-        let always = watch::channel(HashSet::new()).0;
+    /// No streams, and room for `max`.
+    pub fn new(max: usize, tasks: Tasks) -> Self {
+        let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
         let memory = LogMemory::new(open.clone());
-        Self { open, always, most: Arc::new(most.into()), memory, tasks }
+        Self { open, kept_open, max: Arc::new(max.into()), memory, tasks }
     }
 
     /// What all logs take of memory, and may take.
@@ -56,8 +56,8 @@ impl Streams {
     }
 
     /// Room for so many from now on; what is open stays.
-    pub fn set_max_streams(&self, most: usize) {
-        self.most.store(most, Ordering::Relaxed);
+    pub fn set_max_streams(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
@@ -70,11 +70,11 @@ impl Streams {
         spec: impl FnOnce() -> StreamSpec,
     ) -> Result<Subscription, TooManyStreams> {
         let mut open = self.open.lock();
-        if open.len() >= self.most.load(Ordering::Relaxed) && !open.contains_key(key) {
+        if open.len() >= self.max.load(Ordering::Relaxed) && !open.contains_key(key) {
             // Whoever wants to read goes before what nobody reads: else made-up paths, asked for and left, could fill
             // all places for as long as the linger. What is complete goes first, then what is oldest.
-            let always = self.always.borrow();
-            let unread = open.values().filter(|stream| stream.subscribers() == 0 && !always.contains(stream.key()));
+            let kept_open = self.kept_open.borrow();
+            let unread = open.values().filter(|stream| stream.subscribers() == 0 && !kept_open.contains(stream.key()));
             let is_live = |stream: &EventStream| stream.progress().phase != Phase::Complete;
             let first = unread
                 .min_by_key(|stream| (is_live(stream), stream.condition().since))
@@ -82,13 +82,13 @@ impl Streams {
                 .key()
                 .clone();
             if let Some(dismissed) = open.remove(&first) {
-                dismissed.dismiss();
+                dismissed.evict();
             }
         }
         match open.entry(key.clone()) {
-            // Attached under the lock: `forget` cannot run between finding the stream and holding it.
+            // Attached under the lock: `deregister` cannot run between finding the stream and holding it.
             Entry::Occupied(known) => {
-                claim(known.get());
+                take_over(known.get());
                 Ok(Subscription::new(known.get()))
             }
             Entry::Vacant(free) => {
@@ -96,15 +96,16 @@ impl Streams {
                 let stream = match &spec.store {
                     None => EventStream::new(key.clone(), spec.policy),
                     Some((store, origin)) => {
-                        let stream = EventStream::with_room_for_a_past(key.clone(), spec.policy);
-                        stream.keep_in(store.keep(&stream, *origin));
+                        let stream = EventStream::with_restorable_log(key.clone(), spec.policy);
+                        stream.attach_persister(store.open(&stream, *origin));
                         stream
                     }
                 };
-                stream.count_in(self.memory.log_bytes().clone());
+                stream.attach_log_bytes(self.memory.log_bytes().clone());
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
-                let (here, doing, task) = (Handle::current(), key.clone(), Box::pin(self.clone().keep(stream, spec)));
+                let (here, doing, task) =
+                    (Handle::current(), key.clone(), Box::pin(self.clone().run_stream(stream, spec)));
                 self.tasks.spawn_for(&here, "ingest", doing, task);
                 Ok(subscription)
             }
@@ -128,25 +129,25 @@ impl Streams {
 
     /// Keeps the streams with these keys when nobody reads them, and no others. They are still opened by `subscribe`.
     pub fn keep_open(&self, keys: HashSet<StreamKey>) {
-        self.always.send_replace(keys);
+        self.kept_open.send_replace(keys);
     }
 
     /// Has the open streams with such keys kept beyond the process, in place of others that were opened after them: to be
     /// called when a reload has made them the ones that readers find.
-    pub fn claim(&self, is_found: impl Fn(&StreamKey) -> bool) {
+    pub fn persist_current(&self, is_found: impl Fn(&StreamKey) -> bool) {
         // Under the lock none of them is put away.
-        self.open.lock().values().filter(|stream| is_found(stream.key())).for_each(claim);
+        self.open.lock().values().filter(|stream| is_found(stream.key())).for_each(take_over);
     }
 
-    async fn keep(self, stream: Arc<EventStream>, spec: StreamSpec) {
+    async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec) {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec, self.memory.clone()).run() => finished,
-            () = self.forgotten_when_unused(&stream) => {
+            () = self.deregister_when_unused(&stream) => {
                 debug!(stream = %stream.key(), "stream closed: nobody reads it");
                 return;
             }
-            () = stream.dismissed() => {
+            () = stream.evicted() => {
                 debug!(stream = %stream.key(), "stream closed: others need its place");
                 return;
             }
@@ -159,33 +160,33 @@ impl Streams {
         tokio::select! {
             () = sleep(memory) => {}
             // Nothing finds it any more, so nothing is to be kept for it.
-            () = stream.dismissed() => {}
+            () = stream.evicted() => {}
             _ = draining.since() => {}
         }
     }
 
     /// Completes when the stream has had no reader for its linger and has been forgotten.
-    async fn forgotten_when_unused(&self, stream: &Arc<EventStream>) {
+    async fn deregister_when_unused(&self, stream: &Arc<EventStream>) {
         let mut draining = self.tasks.draining();
-        let mut always = self.always.subscribe();
+        let mut kept_open = self.kept_open.subscribe();
         loop {
             tokio::select! {
                 // An error means that the gateway is gone.
-                _ = always.wait_for(|keys| !keys.contains(stream.key())) => {}
+                _ = kept_open.wait_for(|keys| !keys.contains(stream.key())) => {}
                 _ = draining.since() => {}
             }
             stream.unsubscribed().await;
-            let arrivals = stream.arrivals();
+            let arrivals = stream.subscriptions_begun();
             tokio::select! {
                 () = sleep(stream.policy().linger) => {}
                 // Nobody will come any more.
                 _ = draining.since() => {}
             }
-            let is_kept = !draining.has_begun() && self.always.borrow().contains(stream.key());
+            let is_kept = !draining.has_begun() && self.kept_open.borrow().contains(stream.key());
             let mut open = self.open.lock();
             // Under the lock nobody arrives. Who came and left within the linger began it anew.
-            if stream.subscribers() == 0 && stream.arrivals() == arrivals && !is_kept {
-                forget(&mut open, stream);
+            if stream.subscribers() == 0 && stream.subscriptions_begun() == arrivals && !is_kept {
+                deregister(&mut open, stream);
                 return;
             }
         }
@@ -200,14 +201,14 @@ impl Streams {
     }
 }
 
-fn claim(stream: &Arc<EventStream>) {
-    if let Some(journal) = stream.journal() {
-        journal.claim();
+fn take_over(stream: &Arc<EventStream>) {
+    if let Some(journal) = stream.persister() {
+        journal.take_over();
     }
 }
 
 /// Takes a stream out, unless another has its key by now.
-fn forget(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<EventStream>) {
+fn deregister(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<EventStream>) {
     if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
         open.remove(stream.key());
     }
@@ -222,12 +223,13 @@ struct DeregisterOnDrop<'s> {
 
 impl Drop for DeregisterOnDrop<'_> {
     fn drop(&mut self) {
-        forget(&mut self.streams.open.lock(), self.stream);
-        if let Some(journal) = self.stream.journal() {
+        deregister(&mut self.streams.open.lock(), self.stream);
+        if let Some(journal) = self.stream.persister() {
             journal.close();
         }
         if std::thread::panicking() {
-            self.stream.enter(Phase::Refused(Arc::new(OpenError::Wrong("the gateway failed".to_owned()))));
+            self.stream
+                .set_phase(Phase::Refused(Arc::new(OpenError::InvalidResponse("the gateway failed".to_owned()))));
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct StreamSpec {
     /// Delays between attempts.
     pub backoff: Backoff,
     /// How a gap is told to its clients.
-    pub tell: GapNotice,
+    pub gap_notice: GapNotice,
     /// Tried again whatever the upstream answers. That it is kept without readers is said by `Streams::keep_open`.
     pub is_always_open: bool,
     /// Who keeps its log beyond the process, and a digest of where the events come from.
@@ -35,7 +35,7 @@ pub trait StreamObserver: Send + Sync {
     /// Continuity broke.
     fn gap(&self, gap: Gap);
     /// The upstream ended its response cleanly without a new id, and is asked again.
-    fn fruitless_end(&self) {}
+    fn ended_without_new_id(&self) {}
     /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
     fn read_through(&self, _result: &'static str) {}
 }

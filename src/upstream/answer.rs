@@ -12,7 +12,7 @@ use super::excerpt::{quoted, shortened};
 use super::target::Origin;
 use super::{coding, content_type};
 use crate::sse::EventId;
-use crate::stream::{LONGEST_RETRY_AFTER, OpenError};
+use crate::stream::{MAX_RETRY_AFTER, OpenError};
 
 /// A response that leads on.
 pub(super) enum Answer {
@@ -39,7 +39,7 @@ pub(super) fn judge<B>(
         StatusCode::NO_CONTENT => return Err(OpenError::Complete),
         StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound { status: status.as_u16() }),
         StatusCode::TOO_MANY_REQUESTS => {
-            return Err(OpenError::Busy { retry_after: header(RETRY_AFTER).and_then(retry_after) });
+            return Err(OpenError::RateLimited { retry_after: header(RETRY_AFTER).and_then(retry_after) });
         }
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
@@ -49,17 +49,17 @@ pub(super) fn judge<B>(
         _ if status.is_server_error() => {
             // RFC 9110, 15.6.4: of these, 503 is the one that says for how long.
             let wanted = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-            return Err(OpenError::Failing { status: status.as_u16(), retry_after: wanted.and_then(retry_after) });
+            return Err(OpenError::Unavailable { status: status.as_u16(), retry_after: wanted.and_then(retry_after) });
         }
-        _ => return Err(OpenError::Wrong(format!("the upstream answered {}", status.as_u16()))),
+        _ => return Err(OpenError::InvalidResponse(format!("the upstream answered {}", status.as_u16()))),
     }
     match content_type::essence(response.headers()) {
         Some(essence) if essence == "text/event-stream" => {}
-        found => return Err(OpenError::Wrong(wrong_type(response.headers(), found))),
+        found => return Err(OpenError::InvalidResponse(wrong_type(response.headers(), found))),
     }
     match coding::unreadable(response.headers()) {
         Some((field, coding)) => {
-            Err(OpenError::Wrong(format!("the upstream compressed its response ({field}: {coding})")))
+            Err(OpenError::InvalidResponse(format!("the upstream compressed its response ({field}: {coding})")))
         }
         None => Ok(Answer::Stream),
     }
@@ -81,20 +81,20 @@ fn redirect(
     location: Option<&HeaderValue>,
 ) -> Result<Answer, OpenError> {
     let Some(location) = location else {
-        return Err(OpenError::Wrong("the upstream redirects without saying where".to_owned()));
+        return Err(OpenError::InvalidResponse("the upstream redirects without saying where".to_owned()));
     };
     // A virtual host speaks of itself by its name; the origin's own name is the same server.
     let names = host.into_iter().chain([origin.authority.as_str()]);
     let here: Vec<_> = names.filter_map(|name| Url::parse(&format!("{}://{name}{path}", origin.scheme)).ok()).collect();
     let location = std::str::from_utf8(location.as_bytes()).ok();
     let Some(next) = location.and_then(|location| here.first()?.join(location).ok()) else {
-        return Err(OpenError::Wrong("the upstream redirects to what is not a URL".to_owned()));
+        return Err(OpenError::InvalidResponse("the upstream redirects to what is not a URL".to_owned()));
     };
     if here.iter().any(|here| here.origin() == next.origin()) {
         let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
         return Ok(Answer::Redirect(format!("{}{query}", next.path())));
     }
-    Err(OpenError::Wrong(format!("the upstream redirects elsewhere, to {}", shown(&next))))
+    Err(OpenError::InvalidResponse(format!("the upstream redirects elsewhere, to {}", shown(&next))))
 }
 
 /// Without user, password, query and fragment, where credentials may stand.
@@ -124,7 +124,7 @@ fn retry_after(value: &str) -> Option<Duration> {
     } else {
         httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()
     };
-    Some(wanted.min(LONGEST_RETRY_AFTER))
+    Some(wanted.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!((retry_after("soon"), retry_after("-1"), retry_after("")), (None, None, None));
         for far_off in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
-            assert_eq!(retry_after(far_off), Some(LONGEST_RETRY_AFTER), "{far_off}");
+            assert_eq!(retry_after(far_off), Some(MAX_RETRY_AFTER), "{far_off}");
         }
     }
 

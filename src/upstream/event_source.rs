@@ -73,7 +73,7 @@ impl HttpEventSource {
         for origin in &target.origins {
             let wait = target.open_timeout;
             let outcome =
-                timeout(wait, self.open_at(target, origin, after)).await.unwrap_or(Err(OpenError::Silent(wait)));
+                timeout(wait, self.open_at(target, origin, after)).await.unwrap_or(Err(OpenError::TimedOut(wait)));
             match outcome {
                 Err(error) if error.is_down() => last = Some(error),
                 decided => return decided,
@@ -96,10 +96,13 @@ impl HttpEventSource {
             let request = self.request(target, origin, &path, after)?;
             let exchange = exchange(target, origin, request).await.map_err(|error| match error {
                 ConnectError::Unreachable(why) => OpenError::Unreachable(why),
-                ConnectError::Closed(why) => {
-                    OpenError::Dropped(format!("{} closed the connection without an answer: {why}", origin.address()))
+                ConnectError::Closed(why) => OpenError::ClosedEarly(format!(
+                    "{} closed the connection without an answer: {why}",
+                    origin.address()
+                )),
+                ConnectError::Broken(why) => {
+                    OpenError::InvalidResponse(format!("the upstream's response is broken: {why}"))
                 }
-                ConnectError::Broken(why) => OpenError::Wrong(format!("the upstream's response is broken: {why}")),
             })?;
             match judge(origin, target.header(&HOST), &path, &exchange.response)? {
                 Answer::Stream => {
@@ -109,7 +112,7 @@ impl HttpEventSource {
                 Answer::Redirect(next) => path = next,
             }
         }
-        Err(OpenError::Wrong(format!("the upstream redirected more than {REDIRECTS} times")))
+        Err(OpenError::InvalidResponse(format!("the upstream redirected more than {REDIRECTS} times")))
     }
 
     fn request(
@@ -126,7 +129,7 @@ impl HttpEventSource {
             .header(CACHE_CONTROL, "no-cache")
             .header(USER_AGENT, concat!("rillgate/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
-            .map_err(|error| OpenError::Wrong(format!("the upstream's path cannot be asked for: {error}")))?;
+            .map_err(|error| OpenError::InvalidResponse(format!("the upstream's path cannot be asked for: {error}")))?;
         let headers = request.headers_mut();
         if let Some((name, id)) = after.and_then(|id| target.resume.header(id)) {
             headers.insert(name, id);
@@ -168,7 +171,7 @@ impl EventSource for HttpEventSource {
         self.open_current(after).boxed()
     }
 
-    fn renewed(&self) -> BoxFuture<'_, ()> {
+    fn credentials_changed(&self) -> BoxFuture<'_, ()> {
         let tried = self.tried.lock().clone();
         async move { self.upstream.renewed(&tried).await }.boxed()
     }
@@ -193,14 +196,14 @@ impl Reader {
                 if let Some(waker) = self.aside.asked(cx)
                     && self.renewal.poll_unpin(&mut Context::from_waker(waker)).is_ready()
                 {
-                    return Poll::Ready(Some(Err(Interrupted::Renewed)));
+                    return Poll::Ready(Some(Err(Interrupted::CredentialsChanged)));
                 }
                 self.exchange.poll_data(cx).map_err(Interrupted::Broken)
             });
             let data = match self.idle_timeout {
                 Some(idle) => match timeout(idle, data).await {
                     Ok(data) => data,
-                    Err(_) => return Some(Err(Interrupted::Idle(idle))),
+                    Err(_) => return Some(Err(Interrupted::IdleTimeout(idle))),
                 },
                 None => data.await,
             };

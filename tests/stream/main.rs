@@ -2,7 +2,7 @@
 //!
 //! Time is paused where time matters: it passes when everyone waits, so hours cost nothing and nothing depends on luck.
 
-mod house;
+mod fixture;
 mod memory;
 mod panics;
 mod progress;
@@ -13,9 +13,9 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fixture::{Fixture, batch, emit, event, key_of, read, texts_of};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::StreamExt;
-use house::{House, batch, emit, event, key_of, read, texts_of};
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
     EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, ResumeVerdict, Retention, Start,
@@ -26,11 +26,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_readers_share_one_open_and_see_all_in_order() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    let mut herd: Vec<_> = (0..1000).map(|_| house.subscribe()).collect();
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    let mut readers: Vec<_> = (0..1000).map(|_| fixture.subscribe()).collect();
 
-    let reading = join_all(herd.iter_mut().map(|reader| async move {
+    let reading = join_all(readers.iter_mut().map(|reader| async move {
         reader.opened(false).await.expect("opened");
         read(reader, 100).await
     }));
@@ -45,157 +45,157 @@ async fn a_thousand_readers_share_one_open_and_see_all_in_order() {
     let expected = texts_of(0..100);
     assert_eq!(seen.len(), 1000);
     assert!(seen.iter().all(|seen| *seen == expected));
-    assert_eq!(house.upstream.opens(), 1);
+    assert_eq!(fixture.upstream.opens(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_goes_on_after_its_id_and_into_what_is_live() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    let mut first = house.subscribe();
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    let mut first = fixture.subscribe();
     emit(&upstream, 1..=5);
     read(&mut first, 5).await;
 
-    let mut second = house.subscribe();
+    let mut second = fixture.subscribe();
     let verdict = second.resume("3", OnGap::Oldest);
     emit(&upstream, 6..=7);
 
     assert_eq!(verdict, ResumeVerdict::Resumed { missed: 2 });
     assert_eq!(read(&mut second, 4).await, texts_of(4..=7));
     assert_eq!(second.resume("never", OnGap::Live), ResumeVerdict::Gap(Gap::Unknown));
-    assert!(!second.is_behind());
+    assert!(!second.has_unread());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_survives_an_absence_within_its_linger_and_is_forgotten_after() {
-    let house = House::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
-    let upstream = house.upstream.will_open();
-    house.subscribe().opened(false).await.expect("opened");
+    let fixture = Fixture::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
+    let upstream = fixture.upstream.will_open();
+    fixture.subscribe().opened(false).await.expect("opened");
 
     // Each visit begins the linger anew.
     for _ in 0..5 {
         sleep(Duration::from_secs(4)).await;
-        assert!(house.is_open());
-        drop(house.subscribe());
+        assert!(fixture.is_open());
+        drop(fixture.subscribe());
     }
-    assert_eq!(house.upstream.opens(), 1);
+    assert_eq!(fixture.upstream.opens(), 1);
     sleep(Duration::from_secs(11)).await;
 
-    assert!(!house.is_open());
+    assert!(!fixture.is_open());
     assert!(upstream.is_closed(), "and its upstream connection with it");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_a_client_was_answered_before_is_remembered_for_its_next_request() {
-    let house = House::new(Policy::default());
-    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
-    let mut reader = house.subscribe();
-    reader.stream().answered_early();
+    let fixture = Fixture::new(Policy::default());
+    fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    let mut reader = fixture.subscribe();
+    reader.stream().note_early_response();
     reader.opened(false).await.expect_err("refused");
     drop(reader);
 
     sleep(Duration::from_secs(29)).await;
-    house.subscribe().opened(false).await.expect_err("remembered");
+    fixture.subscribe().opened(false).await.expect_err("remembered");
     sleep(Duration::from_secs(2)).await;
-    assert!(!house.is_open());
+    assert!(!fixture.is_open());
 
-    assert_eq!(house.upstream.opens(), 1);
+    assert_eq!(fixture.upstream.opens(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_down_holds_its_readers_or_refuses_them() {
-    let house = House::new(Policy::default());
+    let fixture = Fixture::new(Policy::default());
 
-    house.subscribe().opened(false).await.expect("held");
-    let refused = house.subscribe().opened(true).await.expect_err("refused");
+    fixture.subscribe().opened(false).await.expect("held");
+    let refused = fixture.subscribe().opened(true).await.expect_err("refused");
 
     assert!(refused.is_down());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
-    let mut house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });
-    house.spec.is_always_open = true;
-    house.streams.keep_open([key_of("/a")].into());
-    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
-    let upstream = house.upstream.will_open();
-    drop(house.subscribe());
+    let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
+    fixture.spec.is_always_open = true;
+    fixture.streams.keep_open([key_of("/a")].into());
+    fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    let upstream = fixture.upstream.will_open();
+    drop(fixture.subscribe());
 
     sleep(Duration::from_secs(3600)).await;
 
-    assert_eq!(house.upstream.opens(), 2);
+    assert_eq!(fixture.upstream.opens(), 2);
     assert!(!upstream.is_closed());
-    house.tasks.drain();
-    assert_eq!(house.tasks.wait(Duration::from_secs(1)).await, 0);
+    fixture.tasks.drain();
+    assert_eq!(fixture.tasks.wait(Duration::from_secs(1)).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_complete_stream_gives_its_place_to_one_that_is_not() {
-    let house = House::new(Policy::default());
+    let fixture = Fixture::new(Policy::default());
     for number in 0..10 {
-        house.upstream.will_refuse(OpenError::Complete);
+        fixture.upstream.will_refuse(OpenError::Complete);
         let key = key_of(&format!("/done/{number}"));
-        let mut reader = house.streams.subscribe(&key, || house.spec.clone()).expect("room");
+        let mut reader = fixture.streams.subscribe(&key, || fixture.spec.clone()).expect("room");
         reader.opened(false).await.expect("complete, not refused");
         sleep(Duration::from_secs(1)).await;
     }
-    let _upstream = house.upstream.will_open();
+    let _upstream = fixture.upstream.will_open();
 
-    let reader = house.subscribe();
+    let reader = fixture.subscribe();
 
     sleep(Duration::from_millis(1)).await;
-    assert!(!house.streams.contains(&key_of("/done/0")), "the oldest goes");
-    assert_eq!(house.tasks.count(), 10, "and its task with it");
-    assert!(house.streams.contains(&key_of("/done/1")));
+    assert!(!fixture.streams.contains(&key_of("/done/0")), "the oldest goes");
+    assert_eq!(fixture.tasks.count(), 10, "and its task with it");
+    assert!(fixture.streams.contains(&key_of("/done/1")));
     assert_eq!(reader.stream().key(), &key_of("/a"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_reads_makes_room_at_once_and_what_is_read_does_not() {
-    let house = House::new(Policy::default());
+    let fixture = Fixture::new(Policy::default());
     let mut readers = Vec::new();
     let mut upstreams = Vec::new();
     for number in 0..10 {
-        upstreams.push(house.upstream.will_open());
+        upstreams.push(fixture.upstream.will_open());
         let key = key_of(&format!("/made-up/{number}"));
-        readers.push(house.streams.subscribe(&key, || house.spec.clone()).expect("room"));
+        readers.push(fixture.streams.subscribe(&key, || fixture.spec.clone()).expect("room"));
         readers[number].opened(false).await.expect("open");
         sleep(Duration::from_secs(1)).await;
     }
-    assert!(house.streams.subscribe(&key_of("/a"), || house.spec.clone()).is_err(), "all are read");
+    assert!(fixture.streams.subscribe(&key_of("/a"), || fixture.spec.clone()).is_err(), "all are read");
 
     readers.remove(3);
-    let reader = house.subscribe();
+    let reader = fixture.subscribe();
     sleep(Duration::from_millis(1)).await;
 
     assert_eq!(reader.stream().key(), &key_of("/a"));
-    assert!(!house.streams.contains(&key_of("/made-up/3")));
+    assert!(!fixture.streams.contains(&key_of("/made-up/3")));
     assert!(upstreams[3].is_closed() && !upstreams[2].is_closed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_no_longer_always_open_goes_when_nobody_reads_it() {
-    let house = House::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
-    house.streams.keep_open([key_of("/a")].into());
-    let _upstream = house.upstream.will_open();
-    drop(house.subscribe());
+    let fixture = Fixture::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
+    fixture.streams.keep_open([key_of("/a")].into());
+    let _upstream = fixture.upstream.will_open();
+    drop(fixture.subscribe());
     sleep(Duration::from_secs(60)).await;
-    assert!(house.is_open());
+    assert!(fixture.is_open());
 
-    house.streams.keep_open([].into());
+    fixture.streams.keep_open([].into());
     sleep(Duration::from_secs(6)).await;
 
-    assert!(!house.is_open());
+    assert!(!fixture.is_open());
 }
 
 #[tokio::test(start_paused = true)]
 async fn delays_grow_up_to_the_maximum() {
-    let house = House::new(Policy::default());
-    let _reader = house.subscribe();
+    let fixture = Fixture::new(Policy::default());
+    let _reader = fixture.subscribe();
 
     sleep(Duration::from_secs(600)).await;
 
-    let delays = house.upstream.delays();
+    let delays = fixture.upstream.delays();
     assert!(delays.len() > 20);
     for (failures, delay) in delays.into_iter().enumerate() {
         let bound = (0.5 * 2_f64.powi(failures.min(20) as i32)).min(30.0);
@@ -205,57 +205,57 @@ async fn delays_grow_up_to_the_maximum() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_makes_the_next_delay_a_first_one_again() {
-    let house = House::new(Policy::default());
+    let fixture = Fixture::new(Policy::default());
     for _ in 0..20 {
-        house.upstream.will_refuse(OpenError::Failing { status: 503, retry_after: None });
+        fixture.upstream.will_refuse(OpenError::Unavailable { status: 503, retry_after: None });
     }
-    let upstream = house.upstream.will_open();
-    let mut reader = house.subscribe();
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.subscribe();
     emit(&upstream, [1]);
     read(&mut reader, 1).await;
     drop(upstream);
 
     sleep(Duration::from_secs(1)).await;
 
-    let delays = house.upstream.delays();
+    let delays = fixture.upstream.delays();
     assert!(delays[20] <= 0.502, "{}", delays[20]);
-    assert_eq!(house.upstream.asked_after(21), Some(EventId::new("1").expect("an id")));
+    assert_eq!(fixture.upstream.asked_after(21), Some(EventId::new("1").expect("an id")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_upstreams_own_retry_is_the_first_delay_but_never_above_the_maximum() {
     for (said, least, most) in [(8, 0.8, 8.0), (3600, 3.0, 30.0)] {
-        let house = House::new(Policy::default());
-        let upstream = house.upstream.will_open();
-        let _reader = house.subscribe();
+        let fixture = Fixture::new(Policy::default());
+        let upstream = fixture.upstream.will_open();
+        let _reader = fixture.subscribe();
         upstream.send(batch(vec![Item::Retry(Duration::from_secs(said))])).expect("the stream listens");
         drop(upstream);
 
         sleep(Duration::from_secs(31)).await;
 
-        let first = house.upstream.delays()[0];
+        let first = fixture.upstream.delays()[0];
         assert!(first >= least * 0.99 && first <= most + 0.002, "{first} after {said}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_says_retry_at_once_is_no_hot_loop() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    let _reader = house.subscribe();
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    let _reader = fixture.subscribe();
     upstream.send(batch(vec![Item::Retry(Duration::ZERO)])).expect("the stream listens");
     drop(upstream);
 
     sleep(Duration::from_secs(60)).await;
 
-    assert!(house.upstream.opens() < 60, "{}", house.upstream.opens());
+    assert!(fixture.upstream.opens() < 60, "{}", fixture.upstream.opens());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_complete_stream_is_kept_for_the_age_of_its_events() {
-    let house = House::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
-    let upstream = house.upstream.will_open();
-    let mut reader = house.subscribe();
+    let fixture = Fixture::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.subscribe();
     emit(&upstream, [1, 2]);
     drop(upstream);
 
@@ -263,40 +263,40 @@ async fn a_complete_stream_is_kept_for_the_age_of_its_events() {
     assert_eq!(reader.ready().await, Ready::Complete);
     drop(reader);
     sleep(Duration::from_secs(599)).await;
-    let mut late = house.subscribe();
+    let mut late = fixture.subscribe();
     assert_eq!(late.stream().progress().phase, Phase::Complete);
-    assert_eq!(late.start(Start::Oldest), ResumeVerdict::Replay { missed: 2 });
+    assert_eq!(late.start_at(Start::Oldest), ResumeVerdict::Replay { missed: 2 });
     assert_eq!(read(&mut late, 2).await, texts_of([1, 2]));
     sleep(Duration::from_secs(2)).await;
 
-    assert!(!house.is_open());
-    assert_eq!(house.upstream.opens(), 1);
+    assert!(!fixture.is_open());
+    assert_eq!(fixture.upstream.opens(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_falls_off_the_log_is_told_how_much_it_missed() {
     let retention = Retention { events: 4, ..Retention::default() };
-    let house = House::new(Policy { retention, ..Policy::default() });
-    let upstream = house.upstream.will_open();
-    let mut slow = house.subscribe();
+    let fixture = Fixture::new(Policy { retention, ..Policy::default() });
+    let upstream = fixture.upstream.will_open();
+    let mut slow = fixture.subscribe();
     emit(&upstream, 1..=10);
     // A burst comes in portions; nobody reads them here.
-    while slow.behind() < 10 {
+    while slow.events_behind() < 10 {
         sleep(Duration::from_millis(1)).await;
     }
 
     assert_eq!(slow.take(usize::MAX, u64::MAX).err(), Some(Lagged { missed: 6 }));
-    slow.skip();
+    slow.skip_to_oldest();
 
     assert_eq!(read(&mut slow, 4).await, texts_of(7..=10));
-    assert_eq!(slow.behind(), 0);
+    assert_eq!(slow.events_behind(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_taken_at_once_is_bounded_or_a_single_entry() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    let mut reader = house.subscribe();
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.subscribe();
     let large = Event { data: "x".repeat(1 << 20), ..Event::default() };
     let small = || Item::Event(event(1));
     upstream.send(batch(vec![small(), small(), Item::Event(large), small()])).expect("the stream listens");
@@ -309,8 +309,8 @@ async fn what_is_taken_at_once_is_bounded_or_a_single_entry() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_streams_are_opened_than_may_be() {
-    let house = House::new(Policy::default());
-    let open = |path: &str| house.streams.subscribe(&key_of(path), || house.spec.clone());
+    let fixture = Fixture::new(Policy::default());
+    let open = |path: &str| fixture.streams.subscribe(&key_of(path), || fixture.spec.clone());
     let held: Vec<_> = (0..10).map(|number| open(&format!("/{number}")).expect("room")).collect();
 
     assert_eq!(open("/one-more").err(), Some(TooManyStreams));
@@ -320,14 +320,14 @@ async fn no_more_streams_are_opened_than_may_be() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_closes_lingering_streams_at_once() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    house.subscribe().opened(false).await.expect("opened");
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    fixture.subscribe().opened(false).await.expect("opened");
     let since = Instant::now();
 
-    house.tasks.drain();
+    fixture.tasks.drain();
 
-    assert_eq!(house.tasks.wait(Duration::from_secs(60)).await, 0);
+    assert_eq!(fixture.tasks.wait(Duration::from_secs(60)).await, 0);
     assert!(since.elapsed() < Duration::from_secs(1));
     assert!(upstream.is_closed());
 }
@@ -343,17 +343,17 @@ async fn who_comes_while_a_stream_is_forgotten_never_meets_a_dead_one() {
             std::future::ready(Ok(Opened { items, is_continued: false, is_gap: false })).boxed()
         }
     }
-    let mut house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });
-    house.spec.source = Arc::new(Greeting);
+    let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
+    fixture.spec.source = Arc::new(Greeting);
     let mut visitors = JoinSet::new();
     for _ in 0..8 {
-        let house = house.clone();
+        let fixture = fixture.clone();
         visitors.spawn(async move {
             for _ in 0..300 {
-                let mut reader = house.subscribe();
+                let mut reader = fixture.subscribe();
                 let greeted = timeout(Duration::from_secs(60), async {
                     reader.opened(false).await.expect("opened");
-                    reader.start(Start::Oldest);
+                    reader.start_at(Start::Oldest);
                     read(&mut reader, 1).await
                 });
                 assert_eq!(greeted.await.expect("a living stream"), texts_of([1]));
@@ -363,8 +363,8 @@ async fn who_comes_while_a_stream_is_forgotten_never_meets_a_dead_one() {
 
     visitors.join_all().await;
 
-    house.tasks.drain();
-    assert_eq!(house.tasks.wait(Duration::from_secs(60)).await, 0);
-    assert_eq!(house.tasks.panics().count(), 0);
-    assert!(!house.is_open());
+    fixture.tasks.drain();
+    assert_eq!(fixture.tasks.wait(Duration::from_secs(60)).await, 0);
+    assert_eq!(fixture.tasks.panics().count(), 0);
+    assert!(!fixture.is_open());
 }

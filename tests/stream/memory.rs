@@ -6,7 +6,7 @@ use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{Policy, Subscription};
 use tokio::time::{sleep, timeout};
 
-use crate::house::{House, Sender, batch, key_of};
+use crate::fixture::{Fixture, Sender, batch, key_of};
 
 const KIB: u64 = 1024;
 
@@ -15,9 +15,9 @@ fn large(number: usize) -> Event {
 }
 
 /// A stream with so many events of some 10 KiB.
-async fn filled(house: &House, name: &str, events: usize) -> (Sender, Subscription) {
-    let upstream = house.upstream.will_open();
-    let mut reader = house.streams.subscribe(&key_of(name), || house.spec.clone()).expect("room");
+async fn filled(fixture: &Fixture, name: &str, events: usize) -> (Sender, Subscription) {
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.streams.subscribe(&key_of(name), || fixture.spec.clone()).expect("room");
     reader.opened(false).await.expect("opened");
     for number in 0..events {
         upstream.send(batch(vec![Item::Event(large(number))])).expect("the stream listens");
@@ -38,51 +38,51 @@ async fn settled(reader: &Subscription, events: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn logs_that_nobody_reads_give_way_first() {
-    let house = House::new(Policy::default());
-    house.streams.log_bytes().set_limit(1000 * KIB);
-    let (_one, unread) = filled(&house, "/unread", 40).await;
+    let fixture = Fixture::new(Policy::default());
+    fixture.streams.log_bytes().set_limit(1000 * KIB);
+    let (_one, unread) = filled(&fixture, "/unread", 40).await;
     let stream = unread.stream().clone();
     drop(unread);
-    let (_two, read) = filled(&house, "/read", 40).await;
+    let (_two, read) = filled(&fixture, "/read", 40).await;
     assert_eq!((stream.log().events(), read.stream().log().events()), (40, 40));
 
-    let (_three, more) = filled(&house, "/more", 40).await;
+    let (_three, more) = filled(&fixture, "/more", 40).await;
 
     assert_eq!(stream.log().events(), 0);
     assert_eq!((read.stream().log().events(), more.stream().log().events()), (40, 40));
-    assert!(!house.streams.log_bytes().is_above());
+    assert!(!fixture.streams.log_bytes().is_above());
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_logs_that_are_read_the_older_halves_go_and_the_sum_stays_below_its_bound() {
-    let house = House::new(Policy::default());
-    house.streams.log_bytes().set_limit(1000 * KIB);
+    let fixture = Fixture::new(Policy::default());
+    fixture.streams.log_bytes().set_limit(1000 * KIB);
     let mut open = Vec::new();
     for number in 0..9 {
-        open.push(filled(&house, &format!("/{number}"), 40).await);
-        assert!(house.streams.log_bytes().held() <= 1000 * KIB);
+        open.push(filled(&fixture, &format!("/{number}"), 40).await);
+        assert!(fixture.streams.log_bytes().held() <= 1000 * KIB);
     }
 
     for (upstream, reader) in &mut open {
         assert!(reader.stream().log().events() >= 1);
         upstream.send(batch(vec![Item::Event(large(40))])).expect("the stream listens");
         settled(reader, 41).await;
-        assert!(house.streams.log_bytes().held() <= 1000 * KIB);
+        assert!(fixture.streams.log_bytes().held() <= 1000 * KIB);
         // The newest is there, and who lacks what went is told so.
-        assert_eq!(reader.stream().log().ids().map(|(_, newest)| newest.to_string()), Some("40".to_owned()));
+        assert_eq!(reader.stream().log().id_range().map(|(_, newest)| newest.to_string()), Some("40".to_owned()));
     }
     assert!(open[0].1.take(usize::MAX, u64::MAX).expect_err("fell off the log").missed > 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_is_not_counted() {
-    let house = House::new(Policy { linger: Duration::ZERO, ..Policy::default() });
-    let (upstream, reader) = filled(&house, "/a", 40).await;
-    let full = house.streams.log_bytes().held();
+    let fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
+    let (upstream, reader) = filled(&fixture, "/a", 40).await;
+    let full = fixture.streams.log_bytes().held();
     assert!((400_000..500_000).contains(&full), "{full}");
 
     drop((upstream, reader));
     sleep(Duration::from_secs(60)).await;
 
-    assert_eq!(house.streams.log_bytes().held(), 0);
+    assert_eq!(fixture.streams.log_bytes().held(), 0);
 }

@@ -9,7 +9,7 @@ use rillgate::stream::{
     CatchUpError, CatchUpLimit, EventSource, OpenError, Opened, Phase, Policy, ReadThrough, Start, StreamObserver,
 };
 
-use super::house::{House, emit, read, texts_of};
+use super::fixture::{Fixture, emit, read, texts_of};
 
 struct Panics;
 
@@ -26,36 +26,36 @@ impl StreamObserver for Unheard {
     fn received(&self, _: u64, _: usize) {}
     fn gap(&self, _: rillgate::stream::Gap) {}
     fn read_through(&self, result: &'static str) {
-        assert_ne!(result, CatchUpError::Ended.label());
+        assert_ne!(result, CatchUpError::EndedEarly.label());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_an_ingest_ends_its_readers_and_the_next_one_begins_anew() {
-    let mut house = House::new(Policy::default());
-    let good = std::mem::replace(&mut house.spec.source, Arc::new(Panics));
-    let mut reader = house.subscribe();
+    let mut fixture = Fixture::new(Policy::default());
+    let good = std::mem::replace(&mut fixture.spec.source, Arc::new(Panics));
+    let mut reader = fixture.subscribe();
 
     let refused = reader.opened(false).await.expect_err("it is told");
 
-    assert_eq!(*refused, OpenError::Wrong("the gateway failed".to_owned()));
+    assert_eq!(*refused, OpenError::InvalidResponse("the gateway failed".to_owned()));
     assert!(matches!(reader.stream().progress().phase, Phase::Refused(_)));
-    assert_eq!(house.tasks.panics().count(), 1);
+    assert_eq!(fixture.tasks.panics().count(), 1);
 
-    house.spec.source = good;
-    let upstream = house.upstream.will_open();
-    let mut next = house.subscribe();
+    fixture.spec.source = good;
+    let upstream = fixture.upstream.will_open();
+    let mut next = fixture.subscribe();
     next.opened(false).await.expect("opened");
-    next.start(Start::Oldest);
+    next.start_at(Start::Oldest);
     emit(&upstream, [1]);
     assert_eq!(read(&mut next, 1).await, texts_of([1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_a_catch_up_costs_its_clients_only_what_came_before() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    let mut reader = house.subscribe();
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.subscribe();
     emit(&upstream, 5..=6);
     read(&mut reader, 2).await;
     let limit = CatchUpLimit { events: 10, bytes: 1000, concurrent: 1 };
@@ -63,10 +63,10 @@ async fn a_panic_of_a_catch_up_costs_its_clients_only_what_came_before() {
     let id = EventId::new("1").expect("an id");
 
     for panics in 1..=3 {
-        let caught_up = read_through.catch_up(&house.tasks, reader.stream(), &id, || Arc::new(Panics)).await;
+        let caught_up = read_through.catch_up(&fixture.tasks, reader.stream(), &id, || Arc::new(Panics)).await;
 
         assert!(caught_up.is_none());
-        assert_eq!(house.tasks.panics().count(), panics, "its turn is given back");
+        assert_eq!(fixture.tasks.panics().count(), panics, "its turn is given back");
     }
     emit(&upstream, [7]);
     assert_eq!(read(&mut reader, 1).await, texts_of([7]));

@@ -6,16 +6,16 @@ use rillgate::sse::Item;
 use rillgate::stream::{Gap, Interrupted, OpenError, Policy, ResumeVerdict};
 use tokio::time::sleep;
 
-use crate::house::{House, batch, emit, event, read, texts, texts_of};
+use crate::fixture::{Fixture, batch, emit, event, read, texts, texts_of};
 
-fn house() -> House {
-    let mut house = House::new(Policy::default());
-    house.spec.tell = |verdict: ResumeVerdict, _| {
+fn fixture() -> Fixture {
+    let mut fixture = Fixture::new(Policy::default());
+    fixture.spec.gap_notice = |verdict: ResumeVerdict, _| {
         let mut encoder = rillgate::sse::Encoder::new();
         encoder.comment(&verdict.to_string());
         Some(encoder.finish())
     };
-    house
+    fixture
 }
 
 fn anonymous() -> Item {
@@ -26,51 +26,53 @@ fn anonymous() -> Item {
 async fn clean_ends_without_new_ids_are_asked_again_ever_more_seldom() {
     // Without ids, and with the same ones each time.
     for item in [anonymous(), Item::Event(event(1))] {
-        let house = house();
+        let fixture = fixture();
         for _ in 0..200 {
-            house.upstream.will_open().send(batch(vec![item.clone()])).expect("kept until it is opened");
+            fixture.upstream.will_open().send(batch(vec![item.clone()])).expect("kept until it is opened");
         }
-        let _reader = house.subscribe();
+        let _reader = fixture.subscribe();
 
         sleep(Duration::from_secs(30)).await;
 
-        let opens = house.upstream.opens();
+        let opens = fixture.upstream.opens();
         assert!((3..=25).contains(&opens), "{opens} requests in 30 s");
-        assert!(house.upstream.delays().last().expect("several") > &0.5);
+        assert!(fixture.upstream.delays().last().expect("several") > &0.5);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_polled_producer_with_new_ids_is_asked_at_the_same_pace() {
-    let house = house();
+    let fixture = fixture();
     for number in 0..400 {
-        emit(&house.upstream.will_open(), [number]);
+        emit(&fixture.upstream.will_open(), [number]);
     }
-    let _reader = house.subscribe();
+    let _reader = fixture.subscribe();
 
     sleep(Duration::from_secs(60)).await;
 
-    assert!(house.upstream.delays().iter().all(|delay| *delay <= 0.502), "{:?}", house.upstream.delays());
+    assert!(fixture.upstream.delays().iter().all(|delay| *delay <= 0.502), "{:?}", fixture.upstream.delays());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_same_error_at_the_same_place_is_stuck_until_an_event_comes() {
-    let house = house();
+    let fixture = fixture();
     let broken = || Err(Interrupted::Broken("cut".to_owned()));
-    let first = house.upstream.will_open();
+    let first = fixture.upstream.will_open();
     emit(&first, [1]);
     first.send(broken()).expect("open");
-    house.upstream.will_open().send(broken()).expect("open");
-    let mut reader = house.subscribe();
+    fixture.upstream.will_open().send(broken()).expect("open");
+    let mut reader = fixture.subscribe();
     read(&mut reader, 1).await;
     let stuck = || reader.stream().condition().is_stuck;
     assert!(!stuck());
 
-    let good = house.upstream.will_open();
+    let good = fixture.upstream.will_open();
     sleep(Duration::from_millis(5)).await;
-    while house.upstream.opens() < 3 {
+    while fixture.upstream.opens() < 3 {
         assert!(
-            house.upstream.opens() < 2 || stuck() || reader.stream().progress().phase == rillgate::stream::Phase::Live
+            fixture.upstream.opens() < 2
+                || stuck()
+                || reader.stream().progress().phase == rillgate::stream::Phase::Live
         );
         sleep(Duration::from_millis(1)).await;
     }
@@ -83,28 +85,28 @@ async fn the_same_error_at_the_same_place_is_stuck_until_an_event_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_is_away_is_not_stuck() {
-    let house = house();
-    let reader = house.subscribe();
+    let fixture = fixture();
+    let reader = fixture.subscribe();
 
     sleep(Duration::from_secs(60)).await;
 
-    assert!(house.upstream.opens() > 5 && !reader.stream().condition().is_stuck);
+    assert!(fixture.upstream.opens() > 5 && !reader.stream().condition().is_stuck);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_attempt_before_the_first_answer_may_have_had_is_a_gap() {
-    let silent = OpenError::Silent(Duration::from_secs(60));
-    let dropped = OpenError::Dropped("closed".to_owned());
+    let silent = OpenError::TimedOut(Duration::from_secs(60));
+    let dropped = OpenError::ClosedEarly("closed".to_owned());
     let refused = OpenError::Unreachable("refused".to_owned());
     for (error, is_gap) in [(silent, true), (dropped, true), (refused, false)] {
-        let house = house();
-        house.upstream.will_refuse(error.clone());
-        let upstream = house.upstream.will_open();
-        let mut held = house.subscribe();
+        let fixture = fixture();
+        fixture.upstream.will_refuse(error.clone());
+        let upstream = fixture.upstream.will_open();
+        let mut held = fixture.subscribe();
         held.opened(false).await.expect("held");
 
         sleep(Duration::from_secs(1)).await;
-        let late = house.subscribe();
+        let late = fixture.subscribe();
         emit(&upstream, [1]);
 
         let told = texts(&[{

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rillgate::stream::{Policy, Subscription};
 use tokio::time::sleep;
 
-use super::house::{House, emit};
+use super::fixture::{Fixture, emit};
 
 /// Less than what the ingest takes at most before it publishes.
 const READY: usize = 60;
@@ -21,24 +21,24 @@ struct Look {
 
 impl Wake for Look {
     fn wake(self: Arc<Self>) {
-        let found = self.reader.behind();
+        let found = self.reader.events_behind();
         self.found.lock().push(found);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_woken_finds_everything_that_the_upstream_had_ready() {
-    let house = House::new(Policy::default());
-    let upstream = house.upstream.will_open();
-    let mut reader = house.subscribe();
+    let fixture = Fixture::new(Policy::default());
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.subscribe();
     reader.opened(false).await.expect("opened");
-    let look = Arc::new(Look { reader: house.subscribe(), found: Mutex::default() });
+    let look = Arc::new(Look { reader: fixture.subscribe(), found: Mutex::default() });
     let waker = Waker::from(look.clone());
     assert!(reader.poll_ready(&mut Context::from_waker(&waker)).is_pending());
 
     // Each by itself, as chunks of a body come.
     emit(&upstream, 0..READY);
-    while reader.behind() < READY as u64 {
+    while reader.events_behind() < READY as u64 {
         sleep(Duration::from_millis(1)).await;
     }
 

@@ -7,45 +7,45 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::stream::{OpenError, Policy};
 use tokio::time::sleep;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_told_to_all_who_wait_and_remembered_for_a_second() {
-    let house = House::new(Policy::default());
-    house.upstream.will_refuse(OpenError::NotFound { status: 404 });
-    house.upstream.will_refuse(OpenError::NotFound { status: 410 });
-    let mut herd: Vec<_> = (0..100).map(|_| house.subscribe()).collect();
+    let fixture = Fixture::new(Policy::default());
+    fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    fixture.upstream.will_refuse(OpenError::NotFound { status: 410 });
+    let mut readers: Vec<_> = (0..100).map(|_| fixture.subscribe()).collect();
 
-    for refused in join_all(herd.iter_mut().map(|reader| reader.opened(false))).await {
+    for refused in join_all(readers.iter_mut().map(|reader| reader.opened(false))).await {
         assert_eq!(*refused.expect_err("refused"), OpenError::NotFound { status: 404 });
     }
     sleep(Duration::from_millis(900)).await;
-    house.subscribe().opened(false).await.expect_err("remembered");
-    assert_eq!(house.upstream.opens(), 1);
+    fixture.subscribe().opened(false).await.expect_err("remembered");
+    assert_eq!(fixture.upstream.opens(), 1);
     sleep(Duration::from_millis(200)).await;
-    let refused = house.subscribe().opened(false).await.expect_err("asked again");
+    let refused = fixture.subscribe().opened(false).await.expect_err("asked again");
 
     assert_eq!(*refused, OpenError::NotFound { status: 410 });
-    assert_eq!(house.upstream.opens(), 2);
+    assert_eq!(fixture.upstream.opens(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_wants_to_be_left_alone_is_for_as_long_as_is_reasonable() {
-    let mut house = House::new(Policy::default());
-    house.spec.is_always_open = true;
+    let mut fixture = Fixture::new(Policy::default());
+    fixture.spec.is_always_open = true;
     let wanted = [7, 100, 300].map(Duration::from_secs);
     for (status, wait) in [429, 503, 503].into_iter().zip(wanted) {
         let retry_after = Some(wait);
-        house.upstream.will_refuse(match status {
-            429 => OpenError::Busy { retry_after },
-            _ => OpenError::Failing { status, retry_after },
+        fixture.upstream.will_refuse(match status {
+            429 => OpenError::RateLimited { retry_after },
+            _ => OpenError::Unavailable { status, retry_after },
         });
     }
-    let _reader = house.subscribe();
+    let _reader = fixture.subscribe();
 
     sleep(Duration::from_secs(500)).await;
 
-    let delays = house.upstream.delays();
+    let delays = fixture.upstream.delays();
     for (delay, wanted) in delays.iter().zip([7.0, 100.0, 300.0]) {
         assert!((wanted..wanted + 0.01).contains(delay), "{delays:?}");
     }
@@ -55,18 +55,18 @@ async fn an_upstream_that_wants_to_be_left_alone_is_for_as_long_as_is_reasonable
 async fn a_wish_to_be_left_alone_meets_any_bound_of_the_delays() {
     for most in [1, 500, 999, 1000, 3_600_000].map(Duration::from_millis) {
         for wanted in [Duration::ZERO, Duration::from_millis(1), Duration::from_secs(300), Duration::MAX] {
-            let mut house = House::new(Policy::default());
-            house.spec.backoff = Backoff { initial: most, max: most };
-            house.upstream.will_refuse(OpenError::Busy { retry_after: Some(wanted) });
+            let mut fixture = Fixture::new(Policy::default());
+            fixture.spec.backoff = Backoff { initial: most, max: most };
+            fixture.upstream.will_refuse(OpenError::RateLimited { retry_after: Some(wanted) });
 
-            let refused = house.subscribe().opened(false).await.expect_err("refused");
+            let refused = fixture.subscribe().opened(false).await.expect_err("refused");
             sleep(wanted.min(most).max(Duration::from_secs(1)).saturating_sub(Duration::from_millis(1))).await;
 
-            assert_eq!(*refused, OpenError::Busy { retry_after: Some(wanted) });
-            assert!(house.is_open(), "remembered: {wanted:?} with {most:?}");
+            assert_eq!(*refused, OpenError::RateLimited { retry_after: Some(wanted) });
+            assert!(fixture.is_open(), "remembered: {wanted:?} with {most:?}");
             sleep(Duration::from_millis(3)).await;
-            assert!(!house.is_open(), "and not for longer");
-            assert_eq!(house.tasks.panics().count(), 0);
+            assert!(!fixture.is_open(), "and not for longer");
+            assert_eq!(fixture.tasks.panics().count(), 0);
         }
     }
 }

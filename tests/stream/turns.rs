@@ -10,7 +10,7 @@ use rillgate::sse::EventId;
 use rillgate::stream::{Batch, EventSource, OnEnd, OpenError, Opened, Phase, Policy};
 use tokio::time::timeout;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 /// Says nothing, as fast as it can, in so many reads.
 struct Chatter {
@@ -29,18 +29,18 @@ impl EventSource for Chatter {
 #[tokio::test]
 async fn an_upstream_that_always_has_more_lets_others_go_on() {
     for (reads, bytes, turns) in [(10_000, 16 * 1024, 2_000), (10_000, 1, 150)] {
-        let mut house = House::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
-        house.spec.source = Arc::new(Chatter { reads, bytes });
+        let mut fixture = Fixture::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
+        fixture.spec.source = Arc::new(Chatter { reads, bytes });
         let had = Arc::new(AtomicU64::new(0));
         let counted = had.clone();
-        house.tasks.spawn("sibling", async move {
+        fixture.tasks.spawn("sibling", async move {
             loop {
                 counted.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
             }
         });
 
-        let reader = house.subscribe();
+        let reader = fixture.subscribe();
         let mut progress = reader.stream().progress();
         let ended = async {
             while progress.phase != Phase::Complete {

@@ -154,7 +154,7 @@ impl Delivery {
         }
         // What fills a write already gains nothing by waiting: a replay would take a wait for each piece, and a fast
         // stream would outrun its readers.
-        if !self.gather.is_zero() && self.until.end.is_none() && !self.subscription.has_waiting(bytes) {
+        if !self.gather.is_zero() && self.until.end.is_none() && !self.subscription.has_unread_bytes(bytes) {
             let gather = self.gather;
             ready!(self.gathering.get_or_insert_with(|| Box::pin(sleep(gather))).as_mut().poll(cx));
         }
@@ -247,9 +247,9 @@ impl Delivery {
 
     /// Goes on at the oldest entry kept; what is to be told of it.
     fn skip(&mut self) -> Vec<Frame> {
-        self.subscription.skip();
+        self.subscription.skip_to_oldest();
         self.report.gap(Gap::Lagged);
-        let id = self.subscription.id_in_force().unwrap_or_default();
+        let id = self.subscription.current_id().unwrap_or_default();
         let told = (self.tell)(ResumeVerdict::Gap(Gap::Lagged), &id);
         // The id in force is another one now, whether or not the gap is told and in whatever form.
         told.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
@@ -292,7 +292,7 @@ impl Delivery {
 
     /// Its reading, for a guard that looks from outside. Nothing waits for who has no place yet.
     pub fn place(&self) -> Offset {
-        if self.settling.is_some() { Offset(u64::MAX) } else { self.subscription.place() }
+        if self.settling.is_some() { Offset(u64::MAX) } else { self.subscription.position() }
     }
 
     /// Its place among those of its subject, if it has one.

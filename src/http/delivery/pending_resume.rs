@@ -18,7 +18,7 @@ use crate::http::request::params::SubscribeParams;
 use crate::http::response::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
-use crate::stream::{Backlog, Gap, RETURN_PATIENCE, ResumeVerdict, Subscription};
+use crate::stream::{Backlog, Gap, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
 use crate::upstream::HttpEventSource;
 
 /// Where a client stands, and what is to be told of it.
@@ -95,7 +95,7 @@ impl PendingResume {
                     Stage::Returning(None)
                 }
                 Stage::Returning(look) => {
-                    let is_found = self.wish.after.id().is_none_or(|id| reader.poll_found(cx, id.as_str()).is_ready());
+                    let is_found = self.wish.after.id().is_none_or(|id| reader.poll_for_id(cx, id.as_str()).is_ready());
                     if !is_found && !is_over(&mut self.patience, cx) {
                         // Time decides as well, and nobody is woken for that.
                         let timer = look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
@@ -123,7 +123,7 @@ impl PendingResume {
     fn catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
         let (id, source) = (self.wish.after.id()?, self.source.clone()?);
         // What does not reach the upstream as it is would be another question.
-        if !self.route.settings.upstream.resume.carries(id) || reader.has(id.as_str()) {
+        if !self.route.settings.upstream.resume.carries(id) || reader.can_resume(id.as_str()) {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());
@@ -133,22 +133,22 @@ impl PendingResume {
 
     /// What a client was caught up with stands before the log: the id at its place is its own alone.
     fn caught_up(&self, reader: &mut Subscription, backlog: Backlog) -> ResumeOutcome {
-        ResumeOutcome { verdict: reader.catch_up(backlog), id: self.wish.after.id().cloned() }
+        ResumeOutcome { verdict: reader.resume_from_backlog(backlog), id: self.wish.after.id().cloned() }
     }
 
     fn position(&self, reader: &mut Subscription) -> ResumeOutcome {
         let replay = &self.route.settings.replay;
         let verdict = match &self.wish.after {
             LastEventId::Known(id) => reader.resume(id.as_str(), replay.on_gap),
-            LastEventId::Unreadable => reader.lost(Gap::Unknown, replay.on_gap),
+            LastEventId::Unreadable => reader.resume_after_gap(Gap::Unknown, replay.on_gap),
             // A finite read without an id is for everything that is there.
-            LastEventId::None if !self.wish.follow => reader.start(Start::Oldest),
-            LastEventId::None => reader.start(replay.start),
+            LastEventId::None if !self.wish.follow => reader.start_at(Start::Oldest),
+            LastEventId::None => reader.start_at(replay.start),
         };
         if let ResumeVerdict::Gap(gap) = verdict {
             self.route.metrics.gap(gap.reason());
         }
-        ResumeOutcome { verdict, id: reader.id_in_force() }
+        ResumeOutcome { verdict, id: reader.current_id() }
     }
 }
 
@@ -158,4 +158,4 @@ fn is_over(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> bool {
 }
 
 /// How often it is looked whether there is no hope any more for an id to return.
-const LOOK: Duration = RETURN_PATIENCE.checked_div(8).expect("a part of a time");
+const LOOK: Duration = REAPPEARANCE_TIMEOUT.checked_div(8).expect("a part of a time");

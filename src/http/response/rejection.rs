@@ -263,16 +263,16 @@ impl Rejection {
             OpenError::NotFound { .. } => {
                 row(Status::NOT_FOUND, "upstream_not_found", "The upstream has no such stream.")
             }
-            OpenError::Busy { .. } => {
+            OpenError::RateLimited { .. } => {
                 row(Status::SERVICE_UNAVAILABLE, "upstream_busy", "The upstream has received too many requests.")
             }
             OpenError::Unreachable(_) => {
                 row(Status::SERVICE_UNAVAILABLE, "upstream_unreachable", "Cannot connect to the upstream.")
             }
-            OpenError::Silent(_) => Self::upstream_silent(),
-            OpenError::Wrong(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
-            OpenError::Dropped(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
-            OpenError::Failing { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
+            OpenError::TimedOut(_) => Self::upstream_silent(),
+            OpenError::InvalidResponse(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
+            OpenError::ClosedEarly(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
+            OpenError::Unavailable { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
         }
     }
 
@@ -284,7 +284,7 @@ impl Rejection {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Upstream(error) => match **error {
-                OpenError::Busy { retry_after } => Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT)),
+                OpenError::RateLimited { retry_after } => Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT)),
                 _ if self.is_temporary() => Some(RETRY_AFTER_DEFAULT),
                 _ => None,
             },

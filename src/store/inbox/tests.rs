@@ -6,7 +6,7 @@ use crate::stream::{Entry, EntryKind, Policy, StreamKey};
 
 fn stream() -> Arc<EventStream> {
     let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
-    EventStream::with_room_for_a_past(key, Policy::default())
+    EventStream::with_restorable_log(key, Policy::default())
 }
 
 /// A stream under the key of this number.
@@ -28,7 +28,7 @@ fn large() -> Arc<EventStream> {
     let stream = stream();
     let mut encoder = Encoder::new();
     encoder.comment(&"x".repeat(MAX_CLOSED_BYTES));
-    let (id, kind) = (EventId::default(), EntryKind::Aside);
+    let (id, kind) = (EventId::default(), EntryKind::Control);
     stream.publish([Entry { frame: encoder.finish(), source_id: id.clone(), id, kind, at: Instant::now() }]);
     stream
 }

@@ -43,7 +43,7 @@ impl StoreFixture {
         let text = format!("{}-{}", self.published.len(), "x".repeat(size));
         let id = EventId::new(self.published.len().to_string()).unwrap();
         let event = Event { kind: String::new(), data: text.clone(), id: Some(id.clone()) };
-        let kind = EntryKind::Event { fingerprint: self.published.len() as u64, has_own_id: true, topic: 0 };
+        let kind = EntryKind::Event { fingerprint: self.published.len() as u64, has_own_id: true, type_fingerprint: 0 };
         let at = Instant::now();
         self.stream.publish([Entry { frame: Frame::from(&event), source_id: id.clone(), id, kind, at }]);
         self.published.push(text);
@@ -90,19 +90,19 @@ impl StoreFixture {
             (self.committed, self.published) = (0, Vec::new());
             return;
         };
-        assert_eq!(kept.is_whole, is_whole);
-        let first = usize::try_from(kept.past.events_before).unwrap();
-        let end = first + kept.past.entries.len();
-        let texts: Vec<_> = kept.past.entries.iter().map(|entry| entry.frame.body()).collect();
+        assert_eq!(kept.is_clean, is_whole);
+        let first = usize::try_from(kept.snapshot.events_before).unwrap();
+        let end = first + kept.snapshot.entries.len();
+        let texts: Vec<_> = kept.snapshot.entries.iter().map(|entry| entry.frame.body()).collect();
         assert_eq!(end, self.committed);
         for (text, published) in texts.iter().zip(&self.published[first..]) {
             assert!(String::from_utf8_lossy(text).contains(&format!("data: {published}\n")));
         }
-        for (entry, number) in kept.past.entries.iter().zip(first..) {
+        for (entry, number) in kept.snapshot.entries.iter().zip(first..) {
             assert_eq!((entry.id.as_str(), entry.source_id.as_str()), (&*number.to_string(), &*number.to_string()));
         }
         self.published.truncate(end);
-        self.stream.resume(kept, Instant::now());
+        self.stream.restore(kept, Instant::now());
         assert_eq!(self.stream.log().events_until(self.stream.log().end()), end as u64);
     }
 }
@@ -117,7 +117,7 @@ fn writer(folder: &TempDir, bytes: u64) -> StoreWriter {
 
 fn stream(policy: Policy) -> Arc<EventStream> {
     let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
-    EventStream::with_room_for_a_past(key, policy)
+    EventStream::with_restorable_log(key, policy)
 }
 
 #[derive(Clone, Debug)]
@@ -170,26 +170,26 @@ proptest! {
 fn an_epoch_goes_on_after_a_clean_end_and_never_after_a_kill() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
     fixture.publish(1);
-    let first = fixture.stream.minter().epoch().to_owned();
+    let first = fixture.stream.id_minter().epoch().to_owned();
 
     fixture.close();
     let kept = fixture.restart();
     fixture.resume(kept, true);
-    let second = fixture.stream.minter().epoch().to_owned();
+    let second = fixture.stream.id_minter().epoch().to_owned();
     let kept = fixture.restart();
     fixture.resume(kept, false);
-    let third = fixture.stream.minter().epoch().to_owned();
+    let third = fixture.stream.id_minter().epoch().to_owned();
 
     assert_eq!(first, second);
     assert_ne!(second, third);
-    assert!(fixture.stream.minter().is_of_this_life(&format!("{first}-1")));
-    assert!(!fixture.stream.minter().is_of_this_life(&format!("{first}-2")));
+    assert!(fixture.stream.id_minter().is_known_epoch(&format!("{first}-1")));
+    assert!(!fixture.stream.id_minter().is_known_epoch(&format!("{first}-2")));
 
     fixture.publish(1);
     fixture.close();
     let kept = fixture.restart();
     fixture.resume(kept, true);
-    assert_eq!(fixture.stream.minter().epoch(), third);
+    assert_eq!(fixture.stream.id_minter().epoch(), third);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_stream_that_did_not_wait_for_what_is_stored_has_nothing_of_it() {
     let kept = fixture.restart().expect("what was kept");
 
     assert_ne!(kept.seed, before.seed);
-    assert_eq!((kept.past.events_before, kept.past.entries.len()), (0, 1));
+    assert_eq!((kept.snapshot.events_before, kept.snapshot.entries.len()), (0, 1));
     fixture.resume(Some(kept), false);
 }
 
@@ -260,7 +260,7 @@ fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_
 
         assert_eq!(fixture.handle.until(), fixture.stream.log().end());
         let kept = fixture.restart();
-        assert_eq!(kept.as_ref().map(|kept| kept.past.entries.len()), Some(3), "{meanwhile}");
+        assert_eq!(kept.as_ref().map(|kept| kept.snapshot.entries.len()), Some(3), "{meanwhile}");
         fixture.resume(kept, false);
     }
 }
@@ -269,7 +269,7 @@ fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_
 fn a_complete_stream_stays_complete() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
     fixture.publish(1);
-    fixture.stream.enter(Phase::Complete);
+    fixture.stream.set_phase(Phase::Complete);
     fixture.close();
 
     let kept = fixture.restart().expect("what was kept");
@@ -305,8 +305,8 @@ fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgo
 
     let kept = fixture.restart().expect("what was kept");
 
-    assert_eq!((kept.past.entries.len(), kept.past.events_before), (0, 1));
-    assert_eq!(kept.past.source_id_before.as_str(), "0");
+    assert_eq!((kept.snapshot.entries.len(), kept.snapshot.events_before), (0, 1));
+    assert_eq!(kept.snapshot.source_id_before.as_str(), "0");
 }
 
 #[test]
@@ -326,11 +326,11 @@ fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing(
         }
 
         let kept = fixture.restart().expect("what was kept");
-        assert!(kept.past.entries.is_empty());
-        fixture.stream.resume(kept, Instant::now());
+        assert!(kept.snapshot.entries.is_empty());
+        fixture.stream.restore(kept, Instant::now());
 
         let log = fixture.stream.log();
-        assert_eq!((log.place("1"), log.place("0")), (IdLookup::Here(log.end()), IdLookup::Unknown));
+        assert_eq!((log.lookup("1"), log.lookup("0")), (IdLookup::Found(log.end()), IdLookup::Unknown));
     }
 }
 
@@ -343,10 +343,10 @@ fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
     }
 
     let kept = fixture.restart().expect("what was kept");
-    fixture.stream.resume(kept, Instant::now());
+    fixture.stream.restore(kept, Instant::now());
 
     let log = fixture.stream.log();
-    assert_eq!((log.place("1"), log.place("0")), (IdLookup::Here(log.start()), IdLookup::Unknown));
+    assert_eq!((log.lookup("1"), log.lookup("0")), (IdLookup::Found(log.start()), IdLookup::Unknown));
     assert_eq!(log.events(), 2);
 }
 

@@ -6,18 +6,18 @@ use crate::sse::EventId;
 
 /// What the present connection has come to so far.
 #[derive(Debug)]
-pub(super) struct Connected {
+pub(super) struct Connection {
     pub since: tokio::time::Instant,
-    pub has_brought: bool,
+    pub has_received_events: bool,
     /// The upstream's id in force when it was opened.
-    pub after: Option<EventId>,
+    pub opened_after: Option<EventId>,
     /// Attempts that had failed by then.
     pub failures: u32,
 }
 
-impl Connected {
-    pub fn after(after: Option<EventId>, failures: u32) -> Self {
-        Self { since: tokio::time::Instant::now(), has_brought: false, after, failures }
+impl Connection {
+    pub fn opened_after(opened_after: Option<EventId>, failures: u32) -> Self {
+        Self { since: tokio::time::Instant::now(), has_received_events: false, opened_after, failures }
     }
 }
 

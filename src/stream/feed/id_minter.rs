@@ -14,24 +14,24 @@ pub struct IdMinter {
     /// 64 random bits, in hexadecimal.
     epoch: String,
     /// The epoch before this one, and how many events of it were kept.
-    earlier: Option<(String, u64)>,
+    previous: Option<(String, u64)>,
 }
 
 impl IdMinter {
     /// A minter with an epoch of its own.
     pub fn new(ids: Ids) -> Self {
         let random = getrandom::u64().expect("the system has random numbers");
-        Self { ids, epoch: format!("{random:016x}"), earlier: None }
+        Self { ids, epoch: format!("{random:016x}"), previous: None }
     }
 
     /// A minter that goes on in a life that was put away whole.
-    pub fn continued(ids: Ids, epoch: String) -> Self {
-        Self { ids, epoch, earlier: None }
+    pub fn with_epoch(ids: Ids, epoch: String) -> Self {
+        Self { ids, epoch, previous: None }
     }
 
     /// A minter with an epoch of its own after a life that was cut off, of which `kept` events are known.
-    pub fn after(ids: Ids, epoch: String, kept: u64) -> Self {
-        Self { earlier: Some((epoch, kept)), ..Self::new(ids) }
+    pub fn after_unclean_shutdown(ids: Ids, epoch: String, kept: u64) -> Self {
+        Self { previous: Some((epoch, kept)), ..Self::new(ids) }
     }
 
     /// The epoch of the ids that are minted now.
@@ -41,21 +41,21 @@ impl IdMinter {
 
     /// The id for the event with this number (from 1), if it is ours to name; `has_own_id`: the upstream has named it.
     pub fn mint(&self, number: u64, has_own_id: bool) -> Option<EventId> {
-        let is_ours = match self.ids {
+        let is_minted = match self.ids {
             Ids::Keep => false,
             Ids::Fill => !has_own_id,
             Ids::Replace => true,
         };
-        is_ours.then(|| self.id(number))
+        is_minted.then(|| self.format_id(number))
     }
 
     /// The id with this number, whosever ids clients see.
-    pub fn id(&self, number: u64) -> EventId {
+    pub fn format_id(&self, number: u64) -> EventId {
         EventId::new(format!("{}-{number}", self.epoch)).expect("hexadecimal digits are an id")
     }
 
     /// Whether clients are shown an id that the upstream sent without an event.
-    pub fn shows(&self, id: &EventId) -> bool {
+    pub fn passes_through(&self, id: &EventId) -> bool {
         match self.ids {
             Ids::Keep => true,
             Ids::Fill => !id.is_empty(),
@@ -64,7 +64,7 @@ impl IdMinter {
     }
 
     /// Whether `id` has the form of a minted id, of this life or another.
-    pub fn is_own_form(&self, id: &str) -> bool {
+    pub fn looks_minted(&self, id: &str) -> bool {
         if self.ids == Ids::Keep {
             return false;
         }
@@ -77,11 +77,11 @@ impl IdMinter {
     }
 
     /// Whether `id` was minted in this life, or in what was kept of the one before.
-    pub fn is_of_this_life(&self, id: &str) -> bool {
+    pub fn is_known_epoch(&self, id: &str) -> bool {
         let is_kept = |(epoch, kept): &(String, u64)| {
             let number = id.strip_prefix(epoch.as_str()).and_then(|rest| rest.strip_prefix('-'));
             number.and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| number <= *kept)
         };
-        self.is_own_form(id) && (id.starts_with(&self.epoch) || self.earlier.as_ref().is_some_and(is_kept))
+        self.looks_minted(id) && (id.starts_with(&self.epoch) || self.previous.as_ref().is_some_and(is_kept))
     }
 }

@@ -11,7 +11,7 @@ use crate::runtime::human_duration::spoken;
 use crate::sse::{EventId, Item};
 
 /// The longest that an upstream's wish to be left alone counts for.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Something that can be connected to, again and again, for one stream.
 pub trait EventSource: Send + Sync {
@@ -19,7 +19,7 @@ pub trait EventSource: Send + Sync {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>>;
 
     /// Completes when another attempt would show other credentials than the last one. Cancel-safe.
-    fn renewed(&self) -> BoxFuture<'_, ()> {
+    fn credentials_changed(&self) -> BoxFuture<'_, ()> {
         std::future::pending().boxed()
     }
 }
@@ -57,16 +57,16 @@ pub enum OpenError {
     },
     /// The upstream wants fewer requests (429).
     #[error("the upstream answered 429")]
-    Busy {
-        /// What its `Retry-After` said, at most [`LONGEST_RETRY_AFTER`].
+    RateLimited {
+        /// What its `Retry-After` said, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
     },
     /// The upstream answered what no event source answers.
     #[error("{0}")]
-    Wrong(String),
+    InvalidResponse(String),
     /// The upstream answered 5xx.
     #[error("the upstream answered {status}")]
-    Failing {
+    Unavailable {
         /// Its status.
         status: u16,
         /// What its `Retry-After` said.
@@ -77,31 +77,31 @@ pub enum OpenError {
     Unreachable(String),
     /// The upstream took the connection and closed it without an answer, as what stands in front of one that is down does.
     #[error("{0}")]
-    Dropped(String),
+    ClosedEarly(String),
     /// The upstream did not answer in time.
     #[error("the upstream did not answer within {} (open_timeout)", spoken(*.0))]
-    Silent(Duration),
+    TimedOut(Duration),
 }
 
 impl OpenError {
     /// Whether the upstream is down, as opposed to having refused.
     pub fn is_down(&self) -> bool {
         match self {
-            Self::Failing { .. } | Self::Unreachable(_) | Self::Dropped(_) | Self::Silent(_) => true,
-            Self::Complete | Self::NotFound { .. } | Self::Busy { .. } | Self::Wrong(_) => false,
+            Self::Unavailable { .. } | Self::Unreachable(_) | Self::ClosedEarly(_) | Self::TimedOut(_) => true,
+            Self::Complete | Self::NotFound { .. } | Self::RateLimited { .. } | Self::InvalidResponse(_) => false,
         }
     }
 
     /// How long the upstream wants to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { retry_after } | Self::Failing { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => *retry_after,
             Self::Complete
             | Self::NotFound { .. }
-            | Self::Wrong(_)
+            | Self::InvalidResponse(_)
             | Self::Unreachable(_)
-            | Self::Dropped(_)
-            | Self::Silent(_) => None,
+            | Self::ClosedEarly(_)
+            | Self::TimedOut(_) => None,
         }
     }
 
@@ -110,12 +110,12 @@ impl OpenError {
         match self {
             Self::Complete => "complete",
             Self::NotFound { .. } => "not_found",
-            Self::Busy { .. } => "busy",
-            Self::Wrong(_) => "wrong",
-            Self::Failing { .. } => "failing",
+            Self::RateLimited { .. } => "busy",
+            Self::InvalidResponse(_) => "wrong",
+            Self::Unavailable { .. } => "failing",
             Self::Unreachable(_) => "unreachable",
-            Self::Dropped(_) => "dropped",
-            Self::Silent(_) => "silent",
+            Self::ClosedEarly(_) => "dropped",
+            Self::TimedOut(_) => "silent",
         }
     }
 }
@@ -128,8 +128,8 @@ pub enum Interrupted {
     Broken(String),
     /// No bytes for the configured time.
     #[error("no bytes from the upstream for {} (idle_timeout)", spoken(*.0))]
-    Idle(Duration),
+    IdleTimeout(Duration),
     /// There are other credentials to read with. No failure of the upstream's.
     #[error("the upstream's credentials have changed")]
-    Renewed,
+    CredentialsChanged,
 }

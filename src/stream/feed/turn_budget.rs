@@ -19,28 +19,28 @@ impl TurnBudget {
     }
 
     /// Whether it is for others to go on.
-    pub fn is_over(&self) -> bool {
-        self.spent >= MOST
+    pub fn is_spent(&self) -> bool {
+        self.spent >= TURN_BYTES
     }
 
     /// The upstream made us wait, in which everyone else had a turn.
-    pub fn has_waited(&mut self) {
+    pub fn reset(&mut self) {
         self.spent = 0;
     }
 
     /// Lets others go on, if it is for them.
-    pub async fn give_way(&mut self) {
-        if self.is_over() {
+    pub async fn yield_if_spent(&mut self) {
+        if self.is_spent() {
             // The runtime wakes who yields only after it has looked at sockets and timers. A task that is just woken again,
             // as by the runtime's own budget of 128 reads, would run some 60 times before that.
             tokio::task::yield_now().await;
-            self.has_waited();
+            self.reset();
         }
     }
 }
 
 /// Most bytes of a turn: well below a millisecond of parsing and publishing.
-const MOST: usize = 64 * 1024;
+const TURN_BYTES: usize = 64 * 1024;
 
 /// The bytes that a read counts for beyond its own.
 const READ_COST: usize = 1024;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The request is made while the stream is connected, so the log has, or has had, everything that came since. What is
-//! caught is kept until one event of it is in the log: from there on the log has the rest. Two things are never taken on
+//! entries is kept until one event of it is in the log: from there on the log has the rest. Two things are never taken on
 //! trust: that an upstream understood the id (see [`CatchUp::is_proved`]), and that two events are one because their ids
 //! are (id, type and data must be equal, and only named events count). What is taken on trust is what nobody can see from
 //! here: that an upstream which brings some of its past brings all of it that came after the id.
@@ -40,12 +40,12 @@ pub struct CatchUp {
     opened_at: Offset,
     limit: CatchUpLimit,
     fingerprints: Fingerprints,
-    caught: Vec<HistoryEntry>,
+    entries: Vec<HistoryEntry>,
     events: usize,
     bytes: usize,
     /// The upstream itself showed that it goes on after the id: it said so, or it named the id.
-    is_told: bool,
-    has_passed_id: bool,
+    is_confirmed: bool,
+    has_seen_id: bool,
 }
 
 #[derive(Debug)]
@@ -54,10 +54,10 @@ struct HistoryEntry {
     /// The fingerprint; `None`: dispatches nothing.
     event: Option<u64>,
     /// What the upstream called it.
-    name: Option<EventId>,
+    id: Option<EventId>,
 }
 
-/// Why a client cannot be caught up.
+/// Why a client cannot be entries up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatchUpError {
     /// Too many events or bytes.
@@ -65,14 +65,14 @@ pub enum CatchUpError {
     /// The upstream brought nothing older than the log has: perhaps it does not know what a `Last-Event-ID` is.
     Unproved,
     /// The upstream ended its response before the log was reached.
-    Ended,
+    EndedEarly,
     /// The upstream's connection broke.
     Broken,
     /// The upstream refused the request, or said that it cannot go on after the id.
     Refused,
     /// The log was not reached in time.
-    Late,
-    /// Too many others are being caught up.
+    TimedOut,
+    /// Too many others are being entries up.
     Busy,
 }
 
@@ -91,24 +91,24 @@ impl CatchUp {
             opened_at,
             limit,
             fingerprints,
-            caught: Vec::new(),
+            entries: Vec::new(),
             events: 0,
             bytes: 0,
-            is_told: false,
-            has_passed_id: false,
+            is_confirmed: false,
+            has_seen_id: false,
         }
     }
 
     /// The upstream said in its response's head that it goes on after the id.
-    pub fn told(&mut self) {
-        self.is_told = true;
+    pub fn confirm_continuity(&mut self) {
+        self.is_confirmed = true;
     }
 
     /// Takes what came; `Some` once the log is reached. What came behind that is the log's to tell.
     ///
     /// # Errors
     /// [`CatchUpError::TooLarge`], [`CatchUpError::Unproved`].
-    pub fn take(&mut self, batch: Batch, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
+    pub fn accept(&mut self, batch: Batch, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
         self.bytes = self.bytes.saturating_add(batch.bytes);
         if self.bytes > self.limit.bytes {
             return Err(CatchUpError::TooLarge);
@@ -121,98 +121,98 @@ impl CatchUp {
                 Item::Skipped(_) => return Err(CatchUpError::TooLarge),
                 Item::Comment(verdict) if verdict.starts_with("gap") => return Err(CatchUpError::Unproved),
                 Item::Comment(_) => continue,
-                Item::Id(id) => self.take_id(&id),
-                Item::Event(event) => self.take_event(&event),
+                Item::Id(id) => self.accept_id(&id),
+                Item::Event(event) => self.accept_event(&event),
             }
             self.events += 1;
             self.note_first(log);
             if self.events > self.limit.events {
                 return Err(CatchUpError::TooLarge);
             }
-            if let Some(caught_up) = self.look(log)? {
+            if let Some(caught_up) = self.try_join(log)? {
                 return Ok(Some(caught_up));
             }
         }
         Ok(None)
     }
 
-    fn take_id(&mut self, id: &EventId) {
-        if self.passes_id(Some(id)) {
+    fn accept_id(&mut self, id: &EventId) {
+        if self.discard_through_id(Some(id)) {
             return;
         }
         let mut encoder = Encoder::new();
         encoder.id(id).blank();
-        self.caught.push(HistoryEntry { frame: encoder.finish(), event: None, name: None });
+        self.entries.push(HistoryEntry { frame: encoder.finish(), event: None, id: None });
     }
 
-    fn take_event(&mut self, event: &Event) {
-        if self.passes_id(event.id.as_ref()) {
+    fn accept_event(&mut self, event: &Event) {
+        if self.discard_through_id(event.id.as_ref()) {
             return;
         }
-        let name = event.id.clone().filter(|id| !id.is_empty());
-        self.caught.push(HistoryEntry { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), name });
+        let id = event.id.clone().filter(|id| !id.is_empty());
+        self.entries.push(HistoryEntry { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), id });
     }
 
     /// What the log has forgotten of the time before the request shows at once that the upstream went back. Later, when
     /// the log has moved on, it could not be told from what came since.
     fn note_first(&mut self, log: &EventLog) {
-        if let (1, Some(HistoryEntry { event: Some(fingerprint), name: Some(_), .. })) =
-            (self.caught.len(), self.caught.last())
+        if let (1, Some(HistoryEntry { event: Some(fingerprint), id: Some(_), .. })) =
+            (self.entries.len(), self.entries.last())
         {
-            self.is_told |= self.was_evicted && log.start() <= self.opened_at && log.has_forgotten(*fingerprint);
+            self.is_confirmed |= self.was_evicted && log.start() <= self.opened_at && log.has_evicted(*fingerprint);
         }
     }
 
     /// An upstream that begins before the id, or with it, shows it: what came up to there, the client has.
-    fn passes_id(&mut self, id: Option<&EventId>) -> bool {
-        let is_it = !self.has_passed_id && id == Some(&self.after);
+    fn discard_through_id(&mut self, id: Option<&EventId>) -> bool {
+        let is_it = !self.has_seen_id && id == Some(&self.after);
         if is_it {
-            self.caught.clear();
-            self.is_told = true;
-            self.has_passed_id = true;
+            self.entries.clear();
+            self.is_confirmed = true;
+            self.has_seen_id = true;
         }
         is_it
     }
 
-    /// Whether nothing has been caught.
+    /// Whether nothing has been entries.
     pub fn is_empty(&self) -> bool {
-        self.caught.is_empty()
+        self.entries.is_empty()
     }
 
     /// Looks whether the newest named event is in the log by now, as after each event and whenever the log has grown.
     ///
     /// # Errors
     /// [`CatchUpError::Unproved`]: it is, and nothing shows that what came before it is all.
-    pub fn look(&mut self, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
-        let newest = self.caught.iter().rposition(|caught| caught.name.is_some());
+    pub fn try_join(&mut self, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
+        let newest = self.entries.iter().rposition(|entries| entries.id.is_some());
         let place = newest.and_then(|newest| {
-            let HistoryEntry { event, name, .. } = &self.caught[newest];
-            log.place_after(name.as_ref()?.as_str(), (*event)?)
+            let HistoryEntry { event, id, .. } = &self.entries[newest];
+            log.offset_after_event(id.as_ref()?.as_str(), (*event)?)
         });
         let (Some(newest), Some(place)) = (newest, place) else { return Ok(None) };
         if !self.is_proved(log) {
             return Err(CatchUpError::Unproved);
         }
-        self.caught.truncate(newest + 1);
+        self.entries.truncate(newest + 1);
         Ok(Some(self.caught_up(log, place, ReplayCheck::default())))
     }
 
     /// Whether nothing more can be expected and the stream has no events to join to: see [`Self::settle`].
-    pub fn can_settle(log: &EventLog) -> bool {
+    pub fn can_finish_without_log(log: &EventLog) -> bool {
         log.events_until(log.end()) == 0
     }
 
-    /// The upstream has paused, or said all, and the log never had an event: what was caught is all there is.
+    /// The upstream has paused, or said all, and the log never had an event: what was entries is all there is.
     ///
     /// # Errors
     /// [`CatchUpError::Unproved`]: it brought nothing and said nothing about the id.
-    pub fn settle(&mut self, log: &EventLog) -> Result<CaughtUp, CatchUpError> {
+    pub fn finish_without_log(&mut self, log: &EventLog) -> Result<CaughtUp, CatchUpError> {
         if !self.is_proved(log) {
             return Err(CatchUpError::Unproved);
         }
         let events: Vec<_> =
-            self.caught.iter().filter_map(|caught| Some((caught.event?, caught.name.is_some()))).collect();
-        let newest = events[events.len().saturating_sub(OVERLAP)..].into();
+            self.entries.iter().filter_map(|entries| Some((entries.event?, entries.id.is_some()))).collect();
+        let newest = events[events.len().saturating_sub(MAX_DUPLICATES)..].into();
         Ok(self.caught_up(log, log.end(), ReplayCheck::new(newest)))
     }
 
@@ -220,22 +220,22 @@ impl CatchUp {
     /// its first named event, one that the log does not have, or had forgotten before the request was made. One that
     /// begins at the present, or with the same few events for everyone, brings what the log has.
     fn is_proved(&self, log: &EventLog) -> bool {
-        let first = self.caught.iter().find_map(|caught| Some((caught.name.as_ref()?, caught.event?)));
+        let first = self.entries.iter().find_map(|entries| Some((entries.id.as_ref()?, entries.event?)));
         match first {
-            _ if self.is_told => true,
+            _ if self.is_confirmed => true,
             None => false,
-            Some((name, fingerprint)) if log.namesakes(name.as_str(), fingerprint).next().is_some() => false,
+            Some((name, fingerprint)) if log.events_with_id(name.as_str(), fingerprint).next().is_some() => false,
             // Forgotten since the request was made, or never near an id that was never here.
-            Some((_, fingerprint)) if log.has_forgotten(fingerprint) => false,
-            Some(_) => log.remembers_since(self.opened_at),
+            Some((_, fingerprint)) if log.has_evicted(fingerprint) => false,
+            Some(_) => log.remembers_evicted_since(self.opened_at),
         }
     }
 
-    fn caught_up(&mut self, log: &EventLog, place: Offset, overlap: ReplayCheck) -> CaughtUp {
-        let caught = std::mem::take(&mut self.caught);
-        let frames: Vec<_> = caught.into_iter().map(|caught| (caught.frame, caught.event.is_some())).collect();
+    fn caught_up(&mut self, log: &EventLog, offset: Offset, replay_check: ReplayCheck) -> CaughtUp {
+        let entries = std::mem::take(&mut self.entries);
+        let frames: Vec<_> = entries.into_iter().map(|entry| (entry.frame, entry.event.is_some())).collect();
         let events = frames.iter().filter(|(_, is_event)| *is_event).count() as u64;
-        CaughtUp { frames, events, place, read: log.events_until(place), overlap }
+        CaughtUp { frames, events, offset, events_read: log.events_until(offset), replay_check }
     }
 }
 
@@ -245,17 +245,17 @@ impl CatchUpError {
         match self {
             Self::TooLarge => "too_large",
             Self::Unproved => "unproved",
-            Self::Ended => "ended",
+            Self::EndedEarly => "ended",
             Self::Broken => "broken",
             Self::Refused => "refused",
-            Self::Late => "late",
+            Self::TimedOut => "late",
             Self::Busy => "busy",
         }
     }
 }
 
 /// How many events the stream's own connection may be behind the extra one when that one has paused.
-const OVERLAP: usize = 64;
+const MAX_DUPLICATES: usize = 64;
 
 #[cfg(test)]
 mod tests;

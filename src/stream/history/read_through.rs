@@ -2,7 +2,7 @@
 //! clients of a stream with the same id.
 //!
 //! Bounded in everything: events and bytes of a request, requests at a time for each route, and time. A result is held
-//! until all who wait for it have read it, for [`READING`] at most, and counts as a request until then, so that memory
+//! until all who wait for it have read it, for [`READ_TIMEOUT`] at most, and counts as a request until then, so that memory
 //! is bounded by the same number. Whoever cannot be caught up gets the ordinary answer; nothing is tried twice.
 
 use std::collections::HashMap;
@@ -28,18 +28,18 @@ use crate::stream::spec::StreamObserver;
 
 /// How long clients have to read what they were caught up with. One that is slower falls off, as off the log, and comes
 /// back with the id it got to.
-pub const READING: Duration = Duration::from_secs(60);
+pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An upstream that has brought nothing for so long has no history; and no more of it where the stream has had no event
 /// yet, so that no log shows where the history ends. A producer that pauses longer within its history is cut short there.
-pub const PAUSE: Duration = Duration::from_secs(1);
+pub const HISTORY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Catches up the clients of one route.
 pub struct ReadThrough {
     limit: CatchUpLimit,
     /// From the request to its end: a turn, the upstream's answer, and its history.
-    patience: Duration,
-    turns: Arc<Semaphore>,
+    timeout: Duration,
+    permits: Arc<Semaphore>,
     running: Arc<Running>,
     observer: Arc<dyn StreamObserver>,
 }
@@ -49,13 +49,13 @@ pub struct ReadThrough {
 type Running = Mutex<HashMap<(usize, EventId), Arc<watch::Sender<CatchUpState>>>>;
 
 impl ReadThrough {
-    /// For one route. `patience` bounds the whole of a request; waiting for its turn takes at most half of it.
-    pub fn new(limit: CatchUpLimit, patience: Duration, observer: Arc<dyn StreamObserver>) -> Self {
-        Self { limit, patience, turns: Arc::new(Semaphore::new(limit.concurrent)), running: Arc::default(), observer }
+    /// For one route. `timeout` bounds the whole of a request; waiting for its turn takes at most half of it.
+    pub fn new(limit: CatchUpLimit, timeout: Duration, observer: Arc<dyn StreamObserver>) -> Self {
+        Self { limit, timeout, permits: Arc::new(Semaphore::new(limit.concurrent)), running: Arc::default(), observer }
     }
 
     /// What came after `after`, which the stream's log does not have; `None` if it cannot be had. The wait is bounded by
-    /// the patience. `source` must be where the stream's events come from. Cancel-safe: the last one to leave ends the
+    /// the timeout. `source` must be where the stream's events come from. Cancel-safe: the last one to leave ends the
     /// request.
     pub async fn catch_up(
         &self,
@@ -83,50 +83,50 @@ impl ReadThrough {
         after: &EventId,
         source: impl FnOnce() -> Arc<dyn EventSource>,
     ) -> watch::Receiver<CatchUpState> {
-        let listing = (Arc::as_ptr(stream).addr(), after.clone());
+        let key = (Arc::as_ptr(stream).addr(), after.clone());
         let mut running = self.running.lock();
-        if let Some(result) = running.get(&listing) {
+        if let Some(result) = running.get(&key) {
             return result.subscribe();
         }
         let (sender, receiver) = watch::channel(CatchUpState::Running);
         let sender = Arc::new(sender);
-        running.insert(listing, sender.clone());
-        let run = Run {
+        running.insert(key, sender.clone());
+        let run = Request {
             stream: stream.clone(),
             after: after.clone(),
-            was_evicted: stream.log().place(after.as_str()) == IdLookup::Evicted,
+            was_evicted: stream.log().lookup(after.as_str()) == IdLookup::Evicted,
             limit: self.limit,
-            turn_by: Instant::now() + self.patience / 2,
-            deadline: Instant::now() + self.patience,
+            permit_deadline: Instant::now() + self.timeout / 2,
+            deadline: Instant::now() + self.timeout,
             result: sender,
             running: self.running.clone(),
         };
-        let (turns, observer, source) = (self.turns.clone(), self.observer.clone(), source());
+        let (permits, observer, source) = (self.permits.clone(), self.observer.clone(), source());
         let (here, doing) = (Handle::current(), stream.key().clone());
-        tasks.spawn_for(&here, "catch-up", doing, Box::pin(run.run(turns, observer, source)));
+        tasks.spawn_for(&here, "catch-up", doing, Box::pin(run.run(permits, observer, source)));
         receiver
     }
 }
 
 /// One extra request.
-struct Run {
+struct Request {
     stream: Arc<EventStream>,
     after: EventId,
     was_evicted: bool,
     limit: CatchUpLimit,
     /// A turn that comes later would leave no time to use it.
-    turn_by: Instant,
+    permit_deadline: Instant,
     deadline: Instant,
     result: Arc<watch::Sender<CatchUpState>>,
     running: Arc<Running>,
 }
 
-impl Run {
-    async fn run(self, turns: Arc<Semaphore>, observer: Arc<dyn StreamObserver>, source: Arc<dyn EventSource>) {
+impl Request {
+    async fn run(self, permits: Arc<Semaphore>, observer: Arc<dyn StreamObserver>, source: Arc<dyn EventSource>) {
         // However this task ends, nobody finds it after.
-        let listed = Listed(&self);
+        let listed = DelistOnDrop(&self);
         let outcome = tokio::select! {
-            outcome = self.have_turn(turns, source) => outcome,
+            outcome = self.acquire_and_fetch(permits, source) => outcome,
             () = self.abandoned() => return,
         };
         observer.read_through(outcome.as_ref().err().map_or("ok", |error| error.label()));
@@ -143,13 +143,13 @@ impl Run {
         self.result.send_replace(CatchUpState::Done(Arc::new(caught_up)));
         tokio::select! {
             () = self.result.closed() => {}
-            () = sleep(READING) => {}
+            () = sleep(READ_TIMEOUT) => {}
         }
         self.result.send_replace(CatchUpState::Over);
         drop(turn);
     }
 
-    fn listing(&self) -> (usize, EventId) {
+    fn key(&self) -> (usize, EventId) {
         (Arc::as_ptr(&self.stream).addr(), self.after.clone())
     }
 
@@ -160,26 +160,26 @@ impl Run {
             let mut running = self.running.lock();
             // Under the lock nobody joins.
             if self.result.receiver_count() == 0 {
-                running.remove(&self.listing());
+                running.remove(&self.key());
                 return;
             }
         }
     }
 
-    async fn have_turn(
+    async fn acquire_and_fetch(
         &self,
-        turns: Arc<Semaphore>,
+        permits: Arc<Semaphore>,
         source: Arc<dyn EventSource>,
     ) -> Result<(CaughtUp, tokio::sync::OwnedSemaphorePermit), CatchUpError> {
-        let turn = timeout_at(self.turn_by, turns.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
-        let turn = turn.expect("the turns are never closed");
-        let caught_up = timeout_at(self.deadline, self.ask(source)).await.map_err(|_| CatchUpError::Late)??;
+        let turn = timeout_at(self.permit_deadline, permits.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
+        let turn = turn.expect("the permits are never closed");
+        let caught_up = timeout_at(self.deadline, self.fetch(source)).await.map_err(|_| CatchUpError::TimedOut)??;
         Ok((caught_up, turn))
     }
 
-    async fn ask(&self, source: Arc<dyn EventSource>) -> Result<CaughtUp, CatchUpError> {
+    async fn fetch(&self, source: Arc<dyn EventSource>) -> Result<CaughtUp, CatchUpError> {
         // Watch first, look second.
-        let mut progress = self.stream.watch();
+        let mut progress = self.stream.watch_progress();
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
         let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
@@ -188,31 +188,31 @@ impl Run {
             return Err(CatchUpError::Refused);
         }
         if is_continued {
-            catch_up.told();
+            catch_up.confirm_continuity();
         }
-        let mut paused_at = Instant::now() + PAUSE;
+        let mut pause_deadline = Instant::now() + HISTORY_PAUSE;
         let mut turn = TurnBudget::default();
         loop {
-            turn.give_way().await;
+            turn.yield_if_spent().await;
             let joined = tokio::select! {
                 batch = items.next() => match batch {
                     Some(Ok(batch)) => {
                         turn.spend(&batch);
                         if !batch.items.is_empty() {
-                            paused_at = Instant::now() + PAUSE;
+                            pause_deadline = Instant::now() + HISTORY_PAUSE;
                         }
-                        catch_up.take(batch, &self.stream.log())?
+                        catch_up.accept(batch, &self.stream.log())?
                     }
                     Some(Err(_)) => return Err(CatchUpError::Broken),
-                    None => return self.ended(&mut catch_up),
+                    None => return self.on_end(&mut catch_up),
                 },
                 // An error is impossible while the stream is held, and would only mean that there is nothing to see.
-                _ = progress.changed() => catch_up.look(&self.stream.log())?,
-                () = sleep_until(paused_at) => {
-                    paused_at = Instant::now() + PAUSE;
+                _ = progress.changed() => catch_up.try_join(&self.stream.log())?,
+                () = sleep_until(pause_deadline) => {
+                    pause_deadline = Instant::now() + HISTORY_PAUSE;
                     let log = self.stream.log();
-                    if CatchUp::can_settle(&log) {
-                        return catch_up.settle(&log);
+                    if CatchUp::can_finish_without_log(&log) {
+                        return catch_up.finish_without_log(&log);
                     }
                     // The log has events, and of those at least it would have brought some.
                     if catch_up.is_empty() {
@@ -227,29 +227,29 @@ impl Run {
         }
     }
 
-    fn ended(&self, catch_up: &mut CatchUp) -> Result<CaughtUp, CatchUpError> {
+    fn on_end(&self, catch_up: &mut CatchUp) -> Result<CaughtUp, CatchUpError> {
         let log = self.stream.log();
-        if let Some(caught_up) = catch_up.look(&log)? {
+        if let Some(caught_up) = catch_up.try_join(&log)? {
             return Ok(caught_up);
         }
         // Where an end means that all is said, it is; else it may be one of many portions.
         match self.stream.policy().on_end {
-            OnEnd::Complete if CatchUp::can_settle(&log) => catch_up.settle(&log),
-            OnEnd::Complete | OnEnd::Reconnect => Err(CatchUpError::Ended),
+            OnEnd::Complete if CatchUp::can_finish_without_log(&log) => catch_up.finish_without_log(&log),
+            OnEnd::Complete | OnEnd::Reconnect => Err(CatchUpError::EndedEarly),
         }
     }
 }
 
 /// A request that others may join.
-struct Listed<'r>(&'r Run);
+struct DelistOnDrop<'r>(&'r Request);
 
-impl Drop for Listed<'_> {
+impl Drop for DelistOnDrop<'_> {
     fn drop(&mut self) {
-        let listing = self.0.listing();
+        let key = self.0.key();
         let mut running = self.0.running.lock();
         // It may have been taken out, and another one begun.
-        if running.get(&listing).is_some_and(|listed| Arc::ptr_eq(listed, &self.0.result)) {
-            running.remove(&listing);
+        if running.get(&key).is_some_and(|listed| Arc::ptr_eq(listed, &self.0.result)) {
+            running.remove(&key);
         }
     }
 }

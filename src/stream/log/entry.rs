@@ -32,10 +32,10 @@ pub enum EntryKind {
         /// Whether the upstream gave it an id of its own.
         has_own_id: bool,
         /// Stands for the event's type: equal for equal types.
-        topic: u64,
+        type_fingerprint: u64,
     },
     /// Dispatches nothing: an id alone, a reconnection time.
-    Aside,
+    Control,
     /// Continuity broke here: who reads across it has missed something. Tells it where the route does so in-band; an event
     /// only where it does so with events.
     Gap(Gap),
@@ -53,10 +53,10 @@ impl Entry {
     }
 
     /// The fingerprint of an event that the upstream named itself.
-    pub(super) fn own_fingerprint(&self) -> Option<u64> {
+    pub(super) fn named_fingerprint(&self) -> Option<u64> {
         match self.kind {
             EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
-            EntryKind::Event { has_own_id: false, .. } | EntryKind::Aside | EntryKind::Gap(_) => None,
+            EntryKind::Event { has_own_id: false, .. } | EntryKind::Control | EntryKind::Gap(_) => None,
         }
     }
 }

@@ -24,7 +24,7 @@ impl Fingerprints {
     }
 
     /// Of a stream that was kept.
-    pub fn seeded(seed: Seed) -> Self {
+    pub fn with_seed(seed: Seed) -> Self {
         Self(seed)
     }
 
@@ -37,16 +37,16 @@ impl Fingerprints {
     pub fn event(self, event: &Event) -> u64 {
         let has_id = if event.id.is_some() { "1" } else { "" };
         let id = event.id.as_ref().map_or("", EventId::as_str);
-        self.of(&[has_id, id, &event.kind, &event.data])
+        self.hash_parts(&[has_id, id, &event.kind, &event.data])
     }
 
     /// An event's type alone.
-    pub fn topic(self, kind: &str) -> u64 {
-        self.of(&[kind])
+    pub fn event_type(self, kind: &str) -> u64 {
+        self.hash_parts(&[kind])
     }
 
     /// Byte by byte and not by `Hash`, whose way of feeding the hasher is not promised to stay.
-    fn of(self, parts: &[&str]) -> u64 {
+    fn hash_parts(self, parts: &[&str]) -> u64 {
         let Self([first, second]) = self;
         let mut hasher = SipHasher13::new_with_keys(first, second);
         for part in parts {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn fingerprints_stay_what_they_are_from_version_to_version() {
-        let fingerprints = Fingerprints::seeded([1, 2]);
+        let fingerprints = Fingerprints::with_seed([1, 2]);
         let event = |id: Option<&str>| Event {
             kind: "price".into(),
             data: "1\n2".into(),
@@ -74,7 +74,7 @@ mod tests {
             fingerprints.event(&event(Some("7"))),
             fingerprints.event(&event(Some(""))),
             fingerprints.event(&event(None)),
-            fingerprints.topic("price"),
+            fingerprints.event_type("price"),
         ];
 
         let known: [u64; 4] = [16717390371570122140, 17462394949504849486, 16830811302732369011, 12182303995885700424];

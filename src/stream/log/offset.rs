@@ -15,7 +15,7 @@ pub struct Lagged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdLookup {
     /// Its oldest occurrence ends here: what follows comes after it.
-    Here(Offset),
+    Found(Offset),
     /// It was here and has been evicted.
     Evicted,
     /// It was never here, as far as we remember.

@@ -13,15 +13,15 @@ use crate::sse::EventId;
 pub(super) struct RecentHashes {
     order: VecDeque<u64>,
     pub(super) hashes: HashSet<u64>,
-    most: usize,
+    capacity: usize,
     hasher: RandomState,
 }
 
 impl RecentHashes {
     pub(super) fn new(events: usize) -> Self {
-        // Four logs' worth of the past, within reason: at most some 400 KiB a stream.
-        let most = arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024);
-        Self { order: VecDeque::new(), hashes: HashSet::new(), most, hasher: RandomState::new() }
+        // Four logs' worth of the past, within reason: at capacity some 400 KiB a stream.
+        let capacity = arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024);
+        Self { order: VecDeque::new(), hashes: HashSet::new(), capacity, hasher: RandomState::new() }
     }
 
     pub(super) fn add_id(&mut self, id: &EventId) {
@@ -33,7 +33,7 @@ impl RecentHashes {
             return;
         }
         self.order.push_back(hash);
-        if self.order.len() > self.most
+        if self.order.len() > self.capacity
             && let Some(oldest) = self.order.pop_front()
         {
             self.hashes.remove(&oldest);
@@ -49,7 +49,7 @@ impl RecentHashes {
     }
 
     /// How many are remembered; the oldest go first.
-    pub(super) fn most(&self) -> usize {
-        self.most
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
     }
 }

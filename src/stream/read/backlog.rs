@@ -1,7 +1,7 @@
 //! What a caught-up client reads before the log.
 //!
 //! A position in a result that all clients with the same id share; it holds nothing of its own. Once all is read only a
-//! short overlap is left, and after the log's next events nothing.
+//! short replay_check is left, and after the log's next events nothing.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ pub struct CaughtUp {
     /// Events among them.
     pub events: u64,
     /// Where to go on.
-    pub place: Offset,
-    /// Events before that place in the stream's life.
-    pub read: u64,
+    pub offset: Offset,
+    /// Events before that offset in the stream's life.
+    pub events_read: u64,
     /// What the log may still bring although it has been caught.
-    pub overlap: ReplayCheck,
+    pub replay_check: ReplayCheck,
 }
 
 /// What those who wait see.
@@ -44,7 +44,7 @@ pub struct Backlog {
     /// `None`: all is read.
     result: Option<watch::Receiver<CatchUpState>>,
     next: usize,
-    overlap: ReplayCheck,
+    replay_check: ReplayCheck,
     continuation: Continuation,
 }
 
@@ -53,22 +53,22 @@ pub struct Backlog {
 pub(super) struct Continuation {
     /// Events in the backlog.
     pub(super) events: u64,
-    /// The place in the log.
-    pub(super) place: Offset,
-    /// Events before that place in the stream's life.
-    pub(super) read: u64,
+    /// The offset in the log.
+    pub(super) offset: Offset,
+    /// Events before that offset in the stream's life.
+    pub(super) events_read: u64,
 }
 
 impl Backlog {
     /// Reads from the beginning; `None` if its time is over.
     pub(crate) fn new(result: watch::Receiver<CatchUpState>) -> Option<Self> {
-        let (overlap, continuation, is_read) = {
+        let (replay_check, continuation, is_read) = {
             let state = result.borrow();
-            let CaughtUp { frames, events, place, read, overlap } = caught_up(&state)?;
-            let continuation = Continuation { events: *events, place: *place, read: *read };
-            (overlap.clone(), continuation, frames.is_empty())
+            let CaughtUp { frames, events, offset, events_read, replay_check } = caught_up(&state)?;
+            let continuation = Continuation { events: *events, offset: *offset, events_read: *events_read };
+            (replay_check.clone(), continuation, frames.is_empty())
         };
-        Some(Self { result: (!is_read).then_some(result), next: 0, overlap, continuation })
+        Some(Self { result: (!is_read).then_some(result), next: 0, replay_check, continuation })
     }
 
     /// Where the log goes on.
@@ -86,15 +86,15 @@ impl Backlog {
     /// # Errors
     /// [`Lagged`]: the time to read it is over.
     pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
-        let mut taking = ReadBatchBuilder::default();
+        let mut builder = ReadBatchBuilder::default();
         if let Some(result) = &self.result {
             let state = result.borrow();
             let caught_up = caught_up(&state).ok_or(Lagged { missed: 0 })?;
             for (frame, is_event) in &caught_up.frames[self.next..] {
-                if !taking.has_room(frame, bytes, events) {
+                if !builder.has_room(frame, bytes, events) {
                     break;
                 }
-                taking.add(frame.clone(), *is_event);
+                builder.add(frame.clone(), *is_event);
                 self.next += 1;
             }
             let is_read = self.next == caught_up.frames.len();
@@ -103,19 +103,19 @@ impl Backlog {
                 self.result = None;
             }
         }
-        Ok(taking.finish())
+        Ok(builder.finish())
     }
 
     /// How many of the log's next entries have been read already, and how many of those are events.
-    pub(super) fn repeated<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) -> (u64, u64) {
+    pub(super) fn count_duplicates<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) -> (u64, u64) {
         let (mut passed, mut events) = (0, 0);
         for (index, entry) in (1..).zip(entries) {
             match entry.kind {
                 // Passed over only if a repeated event follows it.
-                EntryKind::Aside | EntryKind::Gap(_) => {}
+                EntryKind::Control | EntryKind::Gap(_) => {}
                 EntryKind::Event { fingerprint, has_own_id, .. } => {
-                    if !self.overlap.has(fingerprint, has_own_id) {
-                        self.overlap = ReplayCheck::default();
+                    if !self.replay_check.matches(fingerprint, has_own_id) {
+                        self.replay_check = ReplayCheck::default();
                         break;
                     }
                     passed = index;
@@ -127,8 +127,8 @@ impl Backlog {
     }
 
     /// Whether nothing is left to be done.
-    pub(super) fn is_over(&self) -> bool {
-        self.result.is_none() && self.overlap.is_empty()
+    pub(super) fn is_finished(&self) -> bool {
+        self.result.is_none() && self.replay_check.is_empty()
     }
 }
 

@@ -11,15 +11,15 @@ use crate::stream::log::Offset;
 pub struct LatestBatch {
     start: Offset,
     bytes: usize,
-    taken: ReadBatch,
+    batch: ReadBatch,
 }
 
 impl LatestBatch {
     /// What was published from `start` on, if it is anything.
     pub fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
         let bytes = published.bytes();
-        let taken = published.finish();
-        (!taken.frames.is_empty()).then_some(Self { start, bytes, taken })
+        let batch = published.finish();
+        (!batch.frames.is_empty()).then_some(Self { start, bytes, batch })
     }
 
     /// Where they begin.
@@ -28,8 +28,8 @@ impl LatestBatch {
     }
 
     /// All of it for a reader that stands where they begin, if it takes so many bytes and fewer than so many events.
-    pub fn taken(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
-        let is_all = self.start == at && self.bytes <= bytes && self.taken.events < events;
-        is_all.then(|| self.taken.clone())
+    pub fn batch_at(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
+        let is_all = self.start == at && self.bytes <= bytes && self.batch.events < events;
+        is_all.then(|| self.batch.clone())
     }
 }

@@ -12,7 +12,7 @@ mod tap;
 mod waiters;
 
 pub use backlog::{Backlog, CatchUpState, CaughtUp};
-pub(crate) use id_frame::LongIdFrame;
+pub(crate) use id_frame::IdFrameCache;
 pub use latest_batch::LatestBatch;
 pub use read_batch::ReadBatch;
 pub(crate) use read_batch::ReadBatchBuilder;

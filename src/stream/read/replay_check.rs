@@ -8,25 +8,27 @@ use std::sync::Arc;
 pub struct ReplayCheck {
     /// Fingerprints in order, and whether the event has a name.
     newest: Arc<[(u64, bool)]>,
-    /// Which of them comes next, once the first has come.
-    next: Option<usize>,
+    /// Which of them comes expected, once the first has come.
+    expected: Option<usize>,
 }
 
 impl ReplayCheck {
     /// For these events, oldest first.
     pub fn new(newest: Arc<[(u64, bool)]>) -> Self {
-        Self { newest, next: None }
+        Self { newest, expected: None }
     }
 
     /// Whether this event of the log is one that has been caught. To be asked for each in order, until one is not.
-    pub fn has(&mut self, fingerprint: u64, has_own_id: bool) -> bool {
-        let at = match self.next {
-            Some(next) => self.newest.get(next).is_some_and(|(known, _)| *known == fingerprint).then_some(next),
+    pub fn matches(&mut self, fingerprint: u64, has_own_id: bool) -> bool {
+        let at = match self.expected {
+            Some(expected) => {
+                self.newest.get(expected).is_some_and(|(known, _)| *known == fingerprint).then_some(expected)
+            }
             // An event without a name may well happen twice: only a named one shows where the log begins.
             None if !has_own_id => None,
             None => self.newest.iter().rposition(|known| *known == (fingerprint, true)),
         };
-        self.next = at.map(|at| at + 1);
+        self.expected = at.map(|at| at + 1);
         at.is_some()
     }
 

@@ -24,10 +24,10 @@ pub struct Subscription {
     stream: Arc<EventStream>,
     progress: watch::Receiver<Progress>,
     /// Where it waits, and is seen from outside.
-    seat: WaiterHandle,
+    waiter: WaiterHandle,
     next: Offset,
     /// Events before `next`, in the stream's life: what lag is measured against.
-    read: u64,
+    events_read: u64,
     /// What is read before the log. Boxed: hardly anyone has one.
     backlog: Option<Box<Backlog>>,
 }
@@ -48,22 +48,22 @@ impl Subscription {
     pub fn new(stream: &Arc<EventStream>) -> Self {
         // Watch first, look second: whatever is appended in between wakes the reader.
         let progress = stream.add_reader();
-        let (next, read) = {
+        let (next, events_read) = {
             let log = stream.log();
             (log.end(), log.events_until(log.end()))
         };
-        let seat = stream.audience().enter(next, read);
-        Self { stream: stream.clone(), progress, seat, next, read, backlog: None }
+        let waiter = stream.waiters().register(next, events_read);
+        Self { stream: stream.clone(), progress, waiter, next, events_read, backlog: None }
     }
 
     /// Says who reads, for an operator who looks on.
-    pub fn is_for(&self, client: Client) {
-        self.seat.is_for(client);
+    pub fn set_client(&self, client: Client) {
+        self.waiter.set_client(client);
     }
 
     /// Where it sits: word for its reader can be left there.
     pub fn waiter(&self) -> &WaiterHandle {
-        &self.seat
+        &self.waiter
     }
 
     /// The stream that is read.
@@ -90,7 +90,7 @@ impl Subscription {
         is_refused_when_down: bool,
     ) -> Poll<Result<(), Arc<OpenError>>> {
         // Register first, look second.
-        self.seat.wait(cx.waker());
+        self.waiter.register_waker(cx.waker());
         let has_been_live = self.stream.has_been_live();
         Poll::Ready(match &self.progress.borrow().phase {
             Phase::Opening => return Poll::Pending,
@@ -110,42 +110,42 @@ impl Subscription {
     ///
     /// Only of a stream that goes on after it was cut off may an id be unknown that is right: clients may hold ids that
     /// were not kept, and the upstream, asked to go on after the last one that was, brings them again.
-    pub fn poll_found(&mut self, cx: &mut Context<'_>, id: &str) -> Poll<()> {
-        self.seat.wait(cx.waker());
-        let is_over = self.stream.is_over();
-        if is_over || !self.stream.may_return(id) { Poll::Ready(()) } else { Poll::Pending }
+    pub fn poll_for_id(&mut self, cx: &mut Context<'_>, id: &str) -> Poll<()> {
+        self.waiter.register_waker(cx.waker());
+        let is_over = self.stream.is_ended();
+        if is_over || !self.stream.may_reappear(id) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Goes to where a client without an id starts. A reader that opened the stream keeps what came since.
-    pub fn start(&mut self, start: Start) -> ResumeVerdict {
+    pub fn start_at(&mut self, start: Start) -> ResumeVerdict {
         let log = self.stream.log();
         let at = match start {
             Start::Live => {
-                self.read = log.events_until(self.next);
+                self.events_read = log.events_until(self.next);
                 return ResumeVerdict::Live;
             }
             Start::Oldest => log.start(),
-            Start::Last(count) => log.newest(count),
+            Start::Last(count) => log.start_of_newest(count),
         };
         self.next = at;
-        self.read = log.events_until(at);
-        self.seat.stands_at(self.next, self.read);
+        self.events_read = log.events_until(at);
+        self.waiter.set_position(self.next, self.events_read);
         ResumeVerdict::Replay { missed: log.events_after(at) }
     }
 
     /// Whether the log has what follows this id.
-    pub fn has(&self, id: &str) -> bool {
-        matches!(self.stream.log().place(id), IdLookup::Here(_))
+    pub fn can_resume(&self, id: &str) -> bool {
+        matches!(self.stream.log().lookup(id), IdLookup::Found(_))
     }
 
     /// Reads what the client was caught up with, and then the log from where it goes on.
-    pub fn catch_up(&mut self, backlog: Backlog) -> ResumeVerdict {
-        let Continuation { events, place, read } = backlog.continuation();
-        (self.next, self.read) = (place, read);
+    pub fn resume_from_backlog(&mut self, backlog: Backlog) -> ResumeVerdict {
+        let Continuation { events, offset, events_read } = backlog.continuation();
+        (self.next, self.events_read) = (offset, events_read);
         self.backlog = Some(Box::new(backlog));
-        self.pass_repeated();
+        self.skip_duplicates();
         let log = self.stream.log();
-        let missed = events + log.events_until(log.end()).saturating_sub(self.read);
+        let missed = events + log.events_until(log.end()).saturating_sub(self.events_read);
         log.gap_after(self.next).map_or(ResumeVerdict::Resumed { missed }, ResumeVerdict::Gap)
     }
 
@@ -153,55 +153,55 @@ impl Subscription {
     /// continuity nobody is resumed, but goes on from its place all the same.
     pub fn resume(&mut self, id: &str, on_gap: OnGap) -> ResumeVerdict {
         let log = self.stream.log();
-        let gap = match log.place(id) {
-            IdLookup::Here(at) => {
+        let gap = match log.lookup(id) {
+            IdLookup::Found(at) => {
                 self.next = at;
-                self.read = log.events_until(at);
-                self.seat.stands_at(self.next, self.read);
+                self.events_read = log.events_until(at);
+                self.waiter.set_position(self.next, self.events_read);
                 let missed = log.events_after(at);
                 return log.gap_after(at).map_or(ResumeVerdict::Resumed { missed }, ResumeVerdict::Gap);
             }
             IdLookup::Evicted => Gap::Evicted,
-            IdLookup::Unknown if self.stream.minter().is_of_this_life(id) => Gap::Evicted,
-            IdLookup::Unknown if self.stream.minter().is_own_form(id) => Gap::Restarted,
+            IdLookup::Unknown if self.stream.id_minter().is_known_epoch(id) => Gap::Evicted,
+            IdLookup::Unknown if self.stream.id_minter().looks_minted(id) => Gap::Restarted,
             IdLookup::Unknown => Gap::Unknown,
         };
         drop(log);
-        self.lost(gap, on_gap)
+        self.resume_after_gap(gap, on_gap)
     }
 
     /// Goes to where the route sends those who cannot go on.
-    pub fn lost(&mut self, gap: Gap, on_gap: OnGap) -> ResumeVerdict {
+    pub fn resume_after_gap(&mut self, gap: Gap, on_gap: OnGap) -> ResumeVerdict {
         let log = self.stream.log();
         if on_gap == OnGap::Oldest {
             self.next = log.start();
         }
-        self.read = log.events_until(self.next);
+        self.events_read = log.events_until(self.next);
         ResumeVerdict::Gap(gap)
     }
 
     /// The id in force at the reader's place. `None`: there is none, or the place is gone.
-    pub fn id_in_force(&self) -> Option<EventId> {
+    pub fn current_id(&self) -> Option<EventId> {
         let log = self.stream.log();
         let id = log.id_at(self.next);
         (self.next >= log.start() && !id.is_empty()).then(|| id.clone())
     }
 
     /// Where the reader stands.
-    pub fn place(&self) -> Offset {
+    pub fn position(&self) -> Offset {
         self.next
     }
 
     /// Whether it has read everything before a place.
     pub fn has_reached(&mut self, end: Offset) -> bool {
-        self.pass_repeated();
+        self.skip_duplicates();
         !self.has_backlog() && self.next >= end
     }
 
     /// How many events the reader is behind the newest.
-    pub fn behind(&self) -> u64 {
+    pub fn events_behind(&self) -> u64 {
         let log = self.stream.log();
-        log.events_until(log.end()).saturating_sub(self.read)
+        log.events_until(log.end()).saturating_sub(self.events_read)
     }
 
     /// Waits until there is something to read or nothing will come. Cancel-safe.
@@ -211,21 +211,21 @@ impl Subscription {
 
     /// As [`Self::ready`]. Takes no lock when there is something to read.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Ready> {
-        if let Some(ready) = self.look() {
+        if let Some(ready) = self.check_ready() {
             return Poll::Ready(ready);
         }
-        self.seat.wait(cx.waker());
+        self.waiter.register_waker(cx.waker());
         // It may have rung in between.
-        self.look().map_or(Poll::Pending, Poll::Ready)
+        self.check_ready().map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn look(&mut self) -> Option<Ready> {
+    fn check_ready(&mut self) -> Option<Ready> {
         if self.has_backlog() {
             return Some(Ready::Entries);
         }
         // In this order: what was appended before the end of all is read before it is told.
-        let is_over = self.stream.is_over();
-        if self.stream.end() > self.next && !self.pass_repeated() {
+        let is_over = self.stream.is_ended();
+        if self.stream.end() > self.next && !self.skip_duplicates() {
             return Some(Ready::Entries);
         }
         is_over.then(|| match self.progress.borrow().phase {
@@ -235,14 +235,15 @@ impl Subscription {
     }
 
     /// Passes over what the backlog had already; whether that was all that waited.
-    fn pass_repeated(&mut self) -> bool {
+    fn skip_duplicates(&mut self) -> bool {
         let Some(backlog) = &mut self.backlog else { return false };
         let log = self.stream.log();
         // A place that is gone is for whoever takes to find.
-        let (entries, events) = log.from(self.next, self.read).map_or((0, 0), |entries| backlog.repeated(entries));
+        let (entries, events) =
+            log.entries_from(self.next, self.events_read).map_or((0, 0), |entries| backlog.count_duplicates(entries));
         self.next.0 += entries;
-        self.read += events;
-        if backlog.is_over() {
+        self.events_read += events;
+        if backlog.is_finished() {
             self.backlog = None;
         }
         entries > 0 && self.next >= log.end()
@@ -253,21 +254,21 @@ impl Subscription {
     }
 
     /// Whether entries wait to be read.
-    pub fn is_behind(&self) -> bool {
+    pub fn has_unread(&self) -> bool {
         self.has_backlog() || self.stream.end() > self.next
     }
 
     /// Whether entries of at least `bytes` together wait to be read, or some of them are gone already.
-    pub fn has_waiting(&self, bytes: usize) -> bool {
+    pub fn has_unread_bytes(&self, bytes: usize) -> bool {
         if self.has_backlog() {
             return true;
         }
         // Nearly always it is just the news, and those tell without a lock.
-        if bytes > 0 && self.stream.news(self.next, bytes - 1, u64::MAX).is_some() {
+        if bytes > 0 && self.stream.latest(self.next, bytes - 1, u64::MAX).is_some() {
             return false;
         }
         let log = self.stream.log();
-        let Ok(mut entries) = log.from(self.next, self.read) else { return true };
+        let Ok(mut entries) = log.entries_from(self.next, self.events_read) else { return true };
         let mut waiting = 0;
         entries.any(|entry| {
             waiting += entry.frame.len();
@@ -278,35 +279,35 @@ impl Subscription {
     /// Takes entries of at most `bytes` together, or a single larger one, and at most `events` events.
     ///
     /// # Errors
-    /// [`Lagged`] when the place is no longer in the log; nothing is taken then.
+    /// [`Lagged`] when the place is no longer in the log; nothing is batch then.
     pub fn take(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has_more()) {
-            let taken = backlog.take(bytes, events)?;
-            if backlog.is_over() {
+            let batch = backlog.take(bytes, events)?;
+            if backlog.is_finished() {
                 self.backlog = None;
             }
-            return Ok(taken);
+            return Ok(batch);
         }
-        let taken = match self.stream.news(self.next, bytes, events) {
+        let batch = match self.stream.latest(self.next, bytes, events) {
             Some(news) => news,
             None => self.take_from_log(bytes, events)?,
         };
-        self.next.0 += taken.frames.len() as u64;
-        self.read += taken.events;
-        self.seat.stands_at(self.next, self.read);
-        Ok(taken)
+        self.next.0 += batch.frames.len() as u64;
+        self.events_read += batch.events;
+        self.waiter.set_position(self.next, self.events_read);
+        Ok(batch)
     }
 
     fn take_from_log(&self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         let log = self.stream.log();
-        let mut taking = ReadBatchBuilder::default();
-        for entry in log.from(self.next, self.read)? {
-            if !taking.has_room(&entry.frame, bytes, events) {
+        let mut builder = ReadBatchBuilder::default();
+        for entry in log.entries_from(self.next, self.events_read)? {
+            if !builder.has_room(&entry.frame, bytes, events) {
                 break;
             }
-            taking.add_entry(entry);
+            builder.add_entry(entry);
         }
-        Ok(taking.finish())
+        Ok(builder.finish())
     }
 
     /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
@@ -315,41 +316,41 @@ impl Subscription {
     /// # Errors
     /// [`Lagged`], as for [`Self::take`].
     pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
-        if self.has_backlog() || !self.has_waiting(bytes) {
+        if self.has_backlog() || !self.has_unread_bytes(bytes) {
             return self.take(bytes, events);
         }
         let log = self.stream.log();
-        drop(log.from(self.next, self.read)?);
-        let mut taking = ReadBatchBuilder::default();
+        drop(log.entries_from(self.next, self.events_read)?);
+        let mut builder = ReadBatchBuilder::default();
         let newest = log.newest_of_each_type(self.next);
         let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
         for offset in newest.into_iter().skip(too_many) {
-            let Some(entry) = log.from(offset, 0)?.next() else { break };
-            taking.add_entry(entry);
+            let Some(entry) = log.entries_from(offset, 0)?.next() else { break };
+            builder.add_entry(entry);
         }
         self.next = log.end();
-        self.read = log.events_until(self.next);
-        self.seat.stands_at(self.next, self.read);
+        self.events_read = log.events_until(self.next);
+        self.waiter.set_position(self.next, self.events_read);
         // The id in force may have been said by an entry that was left out.
         let id = log.id_at(self.next);
         if !id.is_empty() {
-            taking.add(self.stream.id_frame(id), false);
+            builder.add(self.stream.id_frame(id), false);
         }
-        Ok(taking.finish())
+        Ok(builder.finish())
     }
 
     /// After [`Lagged`]: goes on at the oldest entry kept.
-    pub fn skip(&mut self) {
+    pub fn skip_to_oldest(&mut self) {
         self.backlog = None;
         let log = self.stream.log();
         self.next = log.start();
-        self.read = log.events_until(self.next);
-        self.seat.stands_at(self.next, self.read);
+        self.events_read = log.events_until(self.next);
+        self.waiter.set_position(self.next, self.events_read);
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.stream.audience().leave(&self.seat);
+        self.stream.waiters().unregister(&self.waiter);
     }
 }

@@ -16,7 +16,7 @@ pub struct Tap {
     stream: Weak<EventStream>,
     next: Offset,
     /// Events before `next`, in the stream's life.
-    read: u64,
+    events_read: u64,
 }
 
 /// What a look found.
@@ -32,7 +32,7 @@ impl Tap {
     /// Looks at a stream from now on.
     pub fn new(stream: &Arc<EventStream>) -> Self {
         let log = stream.log();
-        Self { stream: Arc::downgrade(stream), next: log.end(), read: log.events_until(log.end()) }
+        Self { stream: Arc::downgrade(stream), next: log.end(), events_read: log.events_until(log.end()) }
     }
 
     /// What is new, of at most `bytes` together or a single larger entry. `None`: the stream is over, or closed.
@@ -40,11 +40,11 @@ impl Tap {
         let stream = self.stream.upgrade()?;
         let is_over = matches!(stream.progress().phase, Phase::Complete | Phase::Refused(_));
         let log = stream.log();
-        let missed = log.from(self.next, self.read).err().map_or(0, |lagged| lagged.missed);
+        let missed = log.entries_from(self.next, self.events_read).err().map_or(0, |lagged| lagged.missed);
         self.next = self.next.max(log.start());
         let mut frames = Vec::new();
         let mut size = 0;
-        for entry in log.from(self.next, self.read).ok()? {
+        for entry in log.entries_from(self.next, self.events_read).ok()? {
             if !frames.is_empty() && size + entry.frame.len() > bytes {
                 break;
             }
@@ -52,7 +52,7 @@ impl Tap {
             frames.push(entry.frame.clone());
             self.next.0 += 1;
         }
-        self.read = log.events_until(self.next);
+        self.events_read = log.events_until(self.next);
         (!is_over || !frames.is_empty()).then_some(Tapped { frames, missed })
     }
 }

@@ -17,7 +17,7 @@ fn stream() -> Arc<EventStream> {
     encoder.comment("waiting");
     let at = std::time::Instant::now();
     let (id, source_id) = (EventId::default(), EventId::default());
-    stream.publish([Entry { frame: encoder.finish(), id, source_id, kind: EntryKind::Aside, at }]);
+    stream.publish([Entry { frame: encoder.finish(), id, source_id, kind: EntryKind::Control, at }]);
     stream
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the intake: by example, and with any history of cuts and repetitions.
+//! Tests of the dedup: by example, and with any history of cuts and repetitions.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use crate::stream::{Ids, Retention};
 
 /// A log, what feeds it, and what a client has read.
 struct Feed {
-    intake: ReconnectDedup,
+    dedup: ReconnectDedup,
     log: EventLog,
     minter: IdMinter,
     gaps: usize,
@@ -17,7 +17,7 @@ struct Feed {
 impl Feed {
     fn new(ids: Ids) -> Self {
         Self {
-            intake: ReconnectDedup::new(
+            dedup: ReconnectDedup::new(
                 |verdict, _| {
                     let mut encoder = Encoder::new();
                     encoder.comment(&verdict.to_string());
@@ -33,9 +33,9 @@ impl Feed {
 
     fn take(&mut self, items: Vec<Item>) -> &mut Self {
         for item in items {
-            let taken = self.intake.take(vec![item], &self.log, &self.minter, Instant::now());
-            self.gaps += taken.gaps.len();
-            for entry in taken.entries {
+            let accepted = self.dedup.accept(vec![item], &self.log, &self.minter, Instant::now());
+            self.gaps += accepted.gaps.len();
+            for entry in accepted.entries {
                 self.log.append(entry);
             }
         }
@@ -43,13 +43,13 @@ impl Feed {
     }
 
     fn reconnected(&mut self) -> &mut Self {
-        self.intake.reconnected(false);
+        self.dedup.reconnected(false);
         self
     }
 
     /// What clients have been sent, block by block, minted epochs shortened to `e`.
     fn sent(&self) -> Vec<String> {
-        let entries = self.log.from(self.log.start(), 0).expect("the start");
+        let entries = self.log.entries_from(self.log.start(), 0).expect("the start");
         let text = |frame: &Frame| String::from_utf8(frame.body().to_vec()).expect("text");
         let epoch = self.minter.mint(0, false).map(|id| id.as_str().replace("-0", "-"));
         entries
@@ -84,7 +84,7 @@ fn kept_ids_are_untouched_and_stay_in_force() {
     assert_eq!(feed.sent(), ["id: 1|data: a", "data: b", "id: |data: c", "data: d"]);
     let in_force: Vec<_> = (1..=4).map(|at| feed.log.id_at(Offset(at)).to_string()).collect();
     assert_eq!(in_force, ["1", "1", "", ""]);
-    assert_eq!(feed.intake.upstream_id(), None);
+    assert_eq!(feed.dedup.upstream_id(), None);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn replaced_ids_are_all_minted_and_the_upstream_is_asked_for_its_own() {
     feed.take(vec![named("7", "a"), id_alone("8"), nameless("b")]);
 
     assert_eq!(feed.sent(), ["id: e-1|data: a", "id: e-2|data: b"]);
-    assert_eq!(feed.intake.upstream_id().unwrap().as_str(), "8");
+    assert_eq!(feed.dedup.upstream_id().unwrap().as_str(), "8");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn events_without_ids_prove_nothing() {
 fn an_upstream_that_says_it_goes_on_is_believed() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a")]);
-    feed.intake.reconnected(true);
+    feed.dedup.reconnected(true);
     feed.take(vec![named("2", "b")]);
     assert_eq!(feed.gaps, 0);
 
@@ -214,7 +214,7 @@ fn a_repetition_that_breaks_off_does_not_move_what_is_asked_for() {
     feed.take(vec![named("1", "a"), named("2", "b"), named("3", "c")]);
 
     feed.reconnected().take(vec![named("1", "a")]);
-    assert_eq!(feed.intake.upstream_id().unwrap().as_str(), "3");
+    assert_eq!(feed.dedup.upstream_id().unwrap().as_str(), "3");
     feed.reconnected().take(vec![id_alone("3"), named("4", "d")]);
 
     assert_eq!((feed.gaps, feed.log.events()), (0, 4));
@@ -228,7 +228,7 @@ fn an_id_that_opened_the_connection_is_in_force_after_a_gap() {
     feed.reconnected().take(vec![id_alone("9"), nameless("b")]);
 
     assert_eq!(feed.sent()[1..], [GAP, "id: 9", "data: b"]);
-    assert_eq!(feed.intake.upstream_id().unwrap().as_str(), "9");
+    assert_eq!(feed.dedup.upstream_id().unwrap().as_str(), "9");
 }
 
 proptest! {

@@ -25,7 +25,7 @@ fn past(named: &[bool]) -> Vec<Event> {
 }
 
 /// A stream's log, fed by its own connection, which began somewhere.
-struct House {
+struct Fixture {
     past: Vec<Event>,
     /// What its own connection brings next.
     next: usize,
@@ -34,7 +34,7 @@ struct House {
     id: EventId,
 }
 
-impl House {
+impl Fixture {
     fn new(past: Vec<Event>, connected_at: usize, keeps: usize) -> Self {
         let retention = Retention { events: keeps, bytes: 1 << 20, age: Duration::from_secs(600) };
         let (log, fingerprints) = (EventLog::new(retention), Fingerprints::random());
@@ -53,7 +53,7 @@ impl House {
                 kind: EntryKind::Event {
                     fingerprint: self.fingerprints.event(event),
                     has_own_id: event.id.is_some(),
-                    topic: 0,
+                    type_fingerprint: 0,
                 },
                 at: Instant::now(),
             });
@@ -61,18 +61,18 @@ impl House {
     }
 
     fn catch_up(&self, after: &str) -> CatchUp {
-        let was_evicted = self.log.place(after) == IdLookup::Evicted;
+        let was_evicted = self.log.lookup(after) == IdLookup::Evicted;
         let after = EventId::new(after).unwrap();
         CatchUp::new(after, was_evicted, self.log.end(), LIMIT, self.fingerprints)
     }
 
     /// Everything that a caught-up client gets by now.
     fn delivered(&self, caught_up: &CaughtUp) -> Option<Vec<String>> {
-        let mut overlap = caught_up.overlap.clone();
+        let mut overlap = caught_up.replay_check.clone();
         let mut is_overlapping = !overlap.is_empty();
-        let log = self.log.from(caught_up.place, caught_up.read).ok()?.filter(|entry| {
+        let log = self.log.entries_from(caught_up.offset, caught_up.events_read).ok()?.filter(|entry| {
             if let EntryKind::Event { fingerprint, has_own_id, .. } = entry.kind {
-                is_overlapping = is_overlapping && overlap.has(fingerprint, has_own_id);
+                is_overlapping = is_overlapping && overlap.matches(fingerprint, has_own_id);
             }
             !is_overlapping
         });
@@ -116,15 +116,15 @@ proptest! {
         let after = after.index(past.len());
         prop_assume!(named[after]);
         let connected_at = connected_at.min(past.len());
-        let mut house = House::new(past.clone(), connected_at, keeps);
-        house.ingest(had);
+        let mut fixture = Fixture::new(past.clone(), connected_at, keeps);
+        fixture.ingest(had);
         let id = after.to_string();
-        prop_assume!(!matches!(house.log.place(&id), IdLookup::Here(_)));
+        prop_assume!(!matches!(fixture.log.lookup(&id), IdLookup::Found(_)));
         // An id that the log has still to see is no old one.
-        prop_assume!(after < house.next);
-        let mut catch_up = house.catch_up(&id);
+        prop_assume!(after < fixture.next);
+        let mut catch_up = fixture.catch_up(&id);
         // What the producer has said when it is asked: no less than it has said to the stream's own connection.
-        let now = now.max(house.next).min(past.len());
+        let now = now.max(fixture.next).min(past.len());
         let mut brings = match producer {
             Producer::Resumes => after + 1,
             Producer::Begins => 0,
@@ -138,17 +138,17 @@ proptest! {
                 0 | 2 | 3 | 4 => match past.get(brings) {
                     Some(event) => {
                         brings += 1;
-                        catch_up.take(one(event), &house.log)
+                        catch_up.accept(one(event), &fixture.log)
                     }
                     None => Ok(None),
                 },
                 1 | 5 | 6 => {
-                    house.ingest(1 + usize::from(step) / 3);
-                    catch_up.look(&house.log)
+                    fixture.ingest(1 + usize::from(step) / 3);
+                    catch_up.try_join(&fixture.log)
                 }
                 // A pause comes after the history, and in it the stream's own connection brings what was said before.
-                _ if CatchUp::can_settle(&house.log) && brings >= connected_at && named[..brings].last() == Some(&true) => match producer {
-                    Producer::Resumes | Producer::Begins => catch_up.settle(&house.log).map(Some),
+                _ if CatchUp::can_finish_without_log(&fixture.log) && brings >= connected_at && named[..brings].last() == Some(&true) => match producer {
+                    Producer::Resumes | Producer::Begins => catch_up.finish_without_log(&fixture.log).map(Some),
                     Producer::Ignores => Ok(None),
                 },
                 _ => Ok(None),
@@ -160,13 +160,13 @@ proptest! {
 
         if let Ok(Some(caught_up)) = &outcome {
             // From now on the log keeps everything, so that all of it can be compared.
-            let then = house.delivered(caught_up).expect("joined to what is there");
-            let reached = house.next.max(after + 1 + caught_up.frames.len());
+            let then = fixture.delivered(caught_up).expect("joined to what is there");
+            let reached = fixture.next.max(after + 1 + caught_up.frames.len());
             prop_assert_eq!(&then, &texts(&past[after + 1..reached.min(past.len())]), "{:?}", producer);
             prop_assert_eq!(caught_up.events, caught_up.frames.len() as u64);
         }
         let has_history = after + 1 < connected_at && named[after + 1..connected_at].contains(&true);
-        let meets = named[connected_at.max(house.next.saturating_sub(keeps))..house.next].contains(&true);
+        let meets = named[connected_at.max(fixture.next.saturating_sub(keeps))..fixture.next].contains(&true);
         if matches!(producer, Producer::Resumes) && has_history && meets {
             prop_assert!(matches!(outcome, Ok(Some(_))), "{:?}", outcome);
         }
@@ -181,31 +181,31 @@ proptest! {
     ) {
         let past = past(&vec![true; count]);
         let connected_at = connected_at.min(count);
-        let mut house = House::new(past.clone(), connected_at, 100);
-        let mut catch_up = house.catch_up("0");
+        let mut fixture = Fixture::new(past.clone(), connected_at, 100);
+        let mut catch_up = fixture.catch_up("0");
         for event in past[1..].iter().take(caught) {
-            prop_assert!(catch_up.take(one(event), &house.log).expect("within bounds").is_none());
+            prop_assert!(catch_up.accept(one(event), &fixture.log).expect("within bounds").is_none());
         }
 
-        let caught_up = catch_up.settle(&house.log).expect("there was history");
-        house.ingest(more);
+        let caught_up = catch_up.finish_without_log(&fixture.log).expect("there was history");
+        fixture.ingest(more);
 
-        let reached = house.next.max(1 + caught.min(count - 1));
+        let reached = fixture.next.max(1 + caught.min(count - 1));
         // What neither connection can have missed: the own one was there before the other was made.
         prop_assume!(connected_at <= 1 + caught);
-        prop_assert_eq!(house.delivered(&caught_up), Some(texts(&past[1..reached])));
+        prop_assert_eq!(fixture.delivered(&caught_up), Some(texts(&past[1..reached])));
     }
 }
 
-fn house_with(connected_at: usize, had: usize, keeps: usize) -> House {
-    let mut house = House::new(past(&[true; 30]), connected_at, keeps);
-    house.ingest(had);
-    house
+fn fixture_with(connected_at: usize, had: usize, keeps: usize) -> Fixture {
+    let mut fixture = Fixture::new(past(&[true; 30]), connected_at, keeps);
+    fixture.ingest(had);
+    fixture
 }
 
-fn take(catch_up: &mut CatchUp, house: &House, numbers: std::ops::Range<usize>) -> Result<bool, CatchUpError> {
+fn take(catch_up: &mut CatchUp, fixture: &Fixture, numbers: std::ops::Range<usize>) -> Result<bool, CatchUpError> {
     for number in numbers {
-        if catch_up.take(one(&house.past[number]), &house.log)?.is_some() {
+        if catch_up.accept(one(&fixture.past[number]), &fixture.log)?.is_some() {
             return Ok(true);
         }
     }
@@ -214,19 +214,19 @@ fn take(catch_up: &mut CatchUp, house: &House, numbers: std::ops::Range<usize>) 
 
 #[test]
 fn history_is_joined_where_the_log_begins() {
-    let house = house_with(10, 5, 100);
-    let mut catch_up = house.catch_up("3");
+    let fixture = fixture_with(10, 5, 100);
+    let mut catch_up = fixture.catch_up("3");
 
-    assert_eq!(take(&mut catch_up, &house, 4..10), Ok(false));
-    assert_eq!(take(&mut catch_up, &house, 10..11), Ok(true));
+    assert_eq!(take(&mut catch_up, &fixture, 4..10), Ok(false));
+    assert_eq!(take(&mut catch_up, &fixture, 10..11), Ok(true));
 }
 
 #[test]
 fn a_producer_that_brings_only_what_the_log_has_proves_nothing() {
     for begins in [10, 12] {
-        let house = house_with(10, 5, 100);
+        let fixture = fixture_with(10, 5, 100);
 
-        let outcome = take(&mut house.catch_up("3"), &house, begins..15);
+        let outcome = take(&mut fixture.catch_up("3"), &fixture, begins..15);
 
         assert_eq!(outcome, Err(CatchUpError::Unproved), "{begins}");
     }
@@ -234,44 +234,44 @@ fn a_producer_that_brings_only_what_the_log_has_proves_nothing() {
 
 #[test]
 fn a_producer_that_says_the_id_itself_needs_no_other_proof() {
-    let house = house_with(4, 5, 100);
-    let mut catch_up = house.catch_up("3");
+    let fixture = fixture_with(4, 5, 100);
+    let mut catch_up = fixture.catch_up("3");
     let id = Batch { items: vec![Item::Id(EventId::new("3").unwrap())], bytes: 7 };
 
-    assert!(catch_up.take(id, &house.log).expect("within bounds").is_none());
+    assert!(catch_up.accept(id, &fixture.log).expect("within bounds").is_none());
 
-    assert_eq!(take(&mut catch_up, &house, 4..5), Ok(true));
+    assert_eq!(take(&mut catch_up, &fixture, 4..5), Ok(true));
 }
 
 #[test]
 fn a_log_that_has_forgotten_everything_is_joined_at_its_start() {
-    let mut house = house_with(0, 20, 100);
-    house.log.expire(Instant::now() + Duration::from_secs(700));
-    assert_eq!(house.log.events(), 0);
+    let mut fixture = fixture_with(0, 20, 100);
+    fixture.log.expire(Instant::now() + Duration::from_secs(700));
+    assert_eq!(fixture.log.events(), 0);
 
-    assert_eq!(house.log.place("19"), IdLookup::Here(house.log.start()), "nothing came after it");
-    assert_eq!(take(&mut house.catch_up("15"), &house, 16..20), Ok(true));
+    assert_eq!(fixture.log.lookup("19"), IdLookup::Found(fixture.log.start()), "nothing came after it");
+    assert_eq!(take(&mut fixture.catch_up("15"), &fixture, 16..20), Ok(true));
 }
 
 #[test]
 fn events_and_bytes_are_bounded() {
-    let house = house_with(20, 5, 100);
-    let limited = |limit| CatchUp { limit, ..house.catch_up("3") };
+    let fixture = fixture_with(20, 5, 100);
+    let limited = |limit| CatchUp { limit, ..fixture.catch_up("3") };
 
-    let of_five = take(&mut limited(CatchUpLimit { events: 5, ..LIMIT }), &house, 4..25);
-    let of_bytes = take(&mut limited(CatchUpLimit { bytes: 59, ..LIMIT }), &house, 4..25);
+    let of_five = take(&mut limited(CatchUpLimit { events: 5, ..LIMIT }), &fixture, 4..25);
+    let of_bytes = take(&mut limited(CatchUpLimit { bytes: 59, ..LIMIT }), &fixture, 4..25);
 
     assert_eq!((of_five, of_bytes), (Err(CatchUpError::TooLarge), Err(CatchUpError::TooLarge)));
 }
 
 #[test]
 fn nothing_at_all_is_no_proof_that_nothing_was_missed() {
-    let house = house_with(30, 0, 100);
+    let fixture = fixture_with(30, 0, 100);
 
-    let silent = house.catch_up("29").settle(&house.log);
-    let mut told = house.catch_up("29");
-    told.told();
+    let silent = fixture.catch_up("29").finish_without_log(&fixture.log);
+    let mut told = fixture.catch_up("29");
+    told.confirm_continuity();
 
     assert_eq!(silent.map(|_| ()), Err(CatchUpError::Unproved));
-    assert_eq!(told.settle(&house.log).map(|caught_up| caught_up.events), Ok(0));
+    assert_eq!(told.finish_without_log(&fixture.log).map(|caught_up| caught_up.events), Ok(0));
 }

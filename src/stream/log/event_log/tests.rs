@@ -21,11 +21,11 @@ fn entry(id: &str, kind: EntryKind, at: Instant) -> Entry {
 }
 
 fn event(id: &str) -> Entry {
-    entry(id, EntryKind::Event { fingerprint: 0, has_own_id: true, topic: 0 }, Instant::now())
+    entry(id, EntryKind::Event { fingerprint: 0, has_own_id: true, type_fingerprint: 0 }, Instant::now())
 }
 
 fn aside(id: &str) -> Entry {
-    entry(id, EntryKind::Aside, Instant::now())
+    entry(id, EntryKind::Control, Instant::now())
 }
 
 fn filled(mut log: EventLog, ids: &[&str]) -> EventLog {
@@ -36,41 +36,41 @@ fn filled(mut log: EventLog, ids: &[&str]) -> EventLog {
 }
 
 fn ids_from(log: &EventLog, at: Offset) -> Vec<String> {
-    log.from(at, 0).expect("in the log").map(|entry| entry.id.to_string()).collect()
+    log.entries_from(at, 0).expect("in the log").map(|entry| entry.id.to_string()).collect()
 }
 
 #[test]
 fn a_reader_gets_what_follows_its_id() {
     let log = filled(log_of(10), &["1", "2", "3"]);
 
-    assert_eq!(log.place("1"), IdLookup::Here(Offset(1)));
+    assert_eq!(log.lookup("1"), IdLookup::Found(Offset(1)));
     assert_eq!(ids_from(&log, Offset(1)), ["2", "3"]);
     assert_eq!(log.events_after(Offset(1)), 2);
     assert_eq!(log.events_until(Offset(1)), 1);
-    assert_eq!(log.place("3"), IdLookup::Here(log.end()));
+    assert_eq!(log.lookup("3"), IdLookup::Found(log.end()));
 }
 
 #[test]
 fn an_id_that_stands_twice_means_its_oldest_occurrence() {
     let mut log = filled(log_of(4), &["a", "b", "a", "c"]);
-    assert_eq!(log.place("a"), IdLookup::Here(Offset(1)));
+    assert_eq!(log.lookup("a"), IdLookup::Found(Offset(1)));
 
     log.append(event("d"));
 
-    assert_eq!(log.place("a"), IdLookup::Here(Offset(3)), "the first has been evicted");
+    assert_eq!(log.lookup("a"), IdLookup::Found(Offset(3)), "the first has been evicted");
     log.append(event("a"));
     log.append(event("e"));
-    assert_eq!(log.place("a"), IdLookup::Here(Offset(6)), "and the second");
+    assert_eq!(log.lookup("a"), IdLookup::Found(Offset(6)), "and the second");
 }
 
 #[test]
 fn nothing_is_left_out_when_the_start_cuts_a_run_under_one_id() {
     let mut log = filled(log_of(3), &["a", "a", "a", "b"]);
-    assert_eq!(log.place("a"), IdLookup::Here(Offset(1)), "who read the first has missed nothing that is gone");
+    assert_eq!(log.lookup("a"), IdLookup::Found(Offset(1)), "who read the first has missed nothing that is gone");
 
     log.append(event("b"));
 
-    assert_eq!(log.place("a"), IdLookup::Evicted, "the second is gone, and who read the first has not read it");
+    assert_eq!(log.lookup("a"), IdLookup::Evicted, "the second is gone, and who read the first has not read it");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn an_aside_that_is_evicted_from_a_run_is_not_missed() {
     }
 
     assert_eq!(log.start(), Offset(2));
-    assert_eq!(log.place("a"), IdLookup::Here(Offset(2)));
+    assert_eq!(log.lookup("a"), IdLookup::Found(Offset(2)));
 }
 
 #[test]
@@ -114,27 +114,27 @@ fn age_empties_a_quiet_log() {
 
     assert_eq!((log.events(), log.bytes(), log.start()), (0, 0, log.end()));
     assert_eq!(log.id_at(log.end()).as_str(), "2", "a place has an id even then");
-    assert_eq!(log.place("1"), IdLookup::Evicted);
+    assert_eq!(log.lookup("1"), IdLookup::Evicted);
 }
 
 #[test]
 fn evicted_and_never_seen_are_told_apart() {
     let log = filled(log_of(1), &["1", "2", "3"]);
 
-    assert_eq!(log.place("1"), IdLookup::Evicted);
-    assert_eq!(log.place("0"), IdLookup::Unknown);
+    assert_eq!(log.lookup("1"), IdLookup::Evicted);
+    assert_eq!(log.lookup("0"), IdLookup::Unknown);
 }
 
 #[test]
 fn who_has_the_newest_of_what_is_gone_has_missed_nothing_of_it() {
     let mut log = filled(log_of(2), &["1", "2", "3", "4"]);
-    assert_eq!(log.place("2"), IdLookup::Here(log.start()));
+    assert_eq!(log.lookup("2"), IdLookup::Found(log.start()));
 
     log.expire(Instant::now() + Duration::from_secs(61));
-    assert_eq!((log.place("4"), log.place("3")), (IdLookup::Here(log.end()), IdLookup::Evicted));
+    assert_eq!((log.lookup("4"), log.lookup("3")), (IdLookup::Found(log.end()), IdLookup::Evicted));
 
     let log = filled(log_of(1), &["1", "2", "1", "3"]);
-    assert_eq!(log.place("1"), IdLookup::Evicted, "it may be the first of the two");
+    assert_eq!(log.lookup("1"), IdLookup::Evicted, "it may be the first of the two");
 }
 
 #[test]
@@ -144,10 +144,10 @@ fn what_is_forgotten_is_bounded() {
         log.append(event(&number.to_string()));
     }
 
-    assert_eq!(log.forgotten.hashes.len(), 1024);
+    assert_eq!(log.evicted_ids.hashes.len(), 1024);
     assert_eq!(log.occurrences.len(), 1);
-    assert_eq!(log.place("0"), IdLookup::Unknown);
-    assert_eq!(log.place("4997"), IdLookup::Evicted);
+    assert_eq!(log.lookup("0"), IdLookup::Unknown);
+    assert_eq!(log.lookup("4997"), IdLookup::Evicted);
 }
 
 #[test]
@@ -158,20 +158,20 @@ fn asides_count_neither_as_missed_nor_as_read() {
     }
 
     assert_eq!(log.events(), 2);
-    assert_eq!(log.place("1"), IdLookup::Here(Offset(1)));
+    assert_eq!(log.lookup("1"), IdLookup::Found(Offset(1)));
     assert_eq!(log.events_after(Offset(1)), 1);
-    assert_eq!(log.newest(1), Offset(1));
-    assert_eq!(log.newest(9), Offset(0));
-    assert_eq!(log.events_after(log.newest(0)), 0);
+    assert_eq!(log.start_of_newest(1), Offset(1));
+    assert_eq!(log.start_of_newest(9), Offset(0));
+    assert_eq!(log.events_after(log.start_of_newest(0)), 0);
 }
 
 #[test]
 fn a_reader_that_falls_off_is_told_how_much_it_missed() {
     let log = filled(log_of(4), &["1", "2", "3", "4", "5", "6", "7"]);
 
-    assert_eq!(log.from(Offset(0), 0).err(), Some(Lagged { missed: 3 }));
-    assert_eq!(log.from(Offset(2), 2).err(), Some(Lagged { missed: 1 }));
-    assert!(log.from(Offset(3), 3).is_ok());
+    assert_eq!(log.entries_from(Offset(0), 0).err(), Some(Lagged { missed: 3 }));
+    assert_eq!(log.entries_from(Offset(2), 2).err(), Some(Lagged { missed: 1 }));
+    assert!(log.entries_from(Offset(3), 3).is_ok());
 }
 
 #[test]
@@ -179,11 +179,11 @@ fn only_what_the_upstream_named_is_found_and_the_newest_of_it() {
     let mut log = log_of(10);
     let now = Instant::now();
     for (id, fingerprint, has_own_id) in [("1", 7, true), ("2", 7, true), ("2", 7, false)] {
-        log.append(entry(id, EntryKind::Event { fingerprint, has_own_id, topic: 0 }, now));
+        log.append(entry(id, EntryKind::Event { fingerprint, has_own_id, type_fingerprint: 0 }, now));
     }
 
-    assert_eq!(log.find(7), Some(Offset(1)));
-    assert_eq!(log.find(8), None);
+    assert_eq!(log.find_event(7), Some(Offset(1)));
+    assert_eq!(log.find_event(8), None);
 }
 
 proptest! {
@@ -203,7 +203,7 @@ proptest! {
             now += Duration::from_secs(seconds);
             let id = if id == 0 { String::new() } else { id.to_string() };
             let kind =
-                if is_event { EntryKind::Event { fingerprint: 0, has_own_id: true, topic: 0 } } else { EntryKind::Aside };
+                if is_event { EntryKind::Event { fingerprint: 0, has_own_id: true, type_fingerprint: 0 } } else { EntryKind::Control };
             all.push(entry(&id, kind, now));
             log.append(all.last().unwrap().clone());
             loop {
@@ -223,7 +223,7 @@ proptest! {
             let count = |entries: &[Entry]| entries.iter().filter(|entry| entry.is_event()).count() as u64;
             for at in 0..=all.len() {
                 let place = Offset(at as u64);
-                match log.from(place, count(&all[..at])) {
+                match log.entries_from(place, count(&all[..at])) {
                     Ok(read) => {
                         let read: Vec<_> = read.map(|entry| entry.frame.body()).collect();
                         let expected: Vec<_> = all[at..].iter().map(|entry| entry.frame.body()).collect();
@@ -247,11 +247,11 @@ proptest! {
                 let gone = all[..start].iter().filter(|entry| entry.id.as_str() == id).count();
                 let is_newest_gone = start > 0 && all[start - 1].id.as_str() == id;
                 if !is_kept && gone == 1 && is_newest_gone {
-                    prop_assert_eq!(log.place(id), IdLookup::Here(Offset(start as u64)));
+                    prop_assert_eq!(log.lookup(id), IdLookup::Found(Offset(start as u64)));
                     continue;
                 }
-                match log.place(id) {
-                    IdLookup::Here(place) => {
+                match log.lookup(id) {
+                    IdLookup::Found(place) => {
                         let oldest = start + all[start..].iter().position(|entry| entry.id.as_str() == id).unwrap();
                         let is_cut = oldest == start && start > 0 && all[start - 1].id.as_str() == id;
                         if is_cut {

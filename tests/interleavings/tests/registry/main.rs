@@ -25,7 +25,7 @@ const ORDERS: usize = 1_000;
 const TURNS: usize = 10_000;
 
 #[derive(Clone)]
-struct House {
+struct Fixture {
     streams: Streams,
     upstream: Upstream,
     tasks: Tasks,
@@ -35,7 +35,7 @@ fn key(path: &str) -> StreamKey {
     StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
 }
 
-impl House {
+impl Fixture {
     fn new(most: usize) -> Self {
         let tasks = Tasks::default();
         Self { streams: Streams::new(most, tasks.clone()), upstream: Upstream::default(), tasks }
@@ -46,7 +46,7 @@ impl House {
             policy: Policy { linger: Duration::from_secs(1), ..Policy::default() },
             source: Arc::new(self.upstream.clone()),
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
-            tell: |_, _| None,
+            gap_notice: |_, _| None,
             is_always_open: false,
             store: None,
             observer: Arc::new(Uncounted),
@@ -57,7 +57,7 @@ impl House {
     async fn read(self, path: &'static str) {
         let mut reader = self.streams.subscribe(&key(path), || self.spec()).expect("room");
         reader.opened(false).await.expect("the upstream is there");
-        reader.start(Start::Oldest);
+        reader.start_at(Start::Oldest);
         assert_eq!(reader.ready().await, Ready::Entries);
         assert!(reader.take(usize::MAX, u64::MAX).expect("a long log").events > 0);
         yield_now().await;
@@ -76,8 +76,8 @@ impl House {
     }
 
     async fn assert_everything_is_released(&self) {
-        self.wait_for("no stream, no connection", |house| {
-            house.streams.list().is_empty() && house.upstream.open() == 0 && house.tasks.count() == 0
+        self.wait_for("no stream, no connection", |fixture| {
+            fixture.streams.list().is_empty() && fixture.upstream.open() == 0 && fixture.tasks.count() == 0
         })
         .await;
     }
@@ -92,9 +92,9 @@ fn in_every_order<S: Future<Output = ()> + 'static>(scene: fn() -> S) {
 #[test]
 fn the_last_leaves_while_the_first_joins_while_the_ingest_reconnects_while_a_reload_changes_what_is_kept() {
     in_every_order(|| async {
-        let house = House::new(10);
+        let fixture = Fixture::new(10);
         let reload = {
-            let streams = house.streams.clone();
+            let streams = fixture.streams.clone();
             async move {
                 streams.keep_open(HashSet::from([key("/a")]));
                 yield_now().await;
@@ -103,49 +103,49 @@ fn the_last_leaves_while_the_first_joins_while_the_ingest_reconnects_while_a_rel
         };
         let mut all = vec![tokio::spawn(reload)];
         all.extend((0..3).map(|_| {
-            let house = house.clone();
+            let fixture = fixture.clone();
             tokio::spawn(async move {
-                house.clone().read("/a").await;
-                house.read("/a").await;
+                fixture.clone().read("/a").await;
+                fixture.read("/a").await;
             })
         }));
         for one in all {
             one.await.expect("no panic");
         }
-        house.assert_everything_is_released().await;
+        fixture.assert_everything_is_released().await;
     });
 }
 
 #[test]
 fn whoever_wants_to_read_gets_the_place_of_a_stream_that_nobody_reads() {
     in_every_order(|| async {
-        let house = House::new(2);
-        let first = tokio::spawn(house.clone().read("/a"));
-        let second = tokio::spawn(house.clone().read("/b"));
+        let fixture = Fixture::new(2);
+        let first = tokio::spawn(fixture.clone().read("/a"));
+        let second = tokio::spawn(fixture.clone().read("/b"));
         first.await.expect("no panic");
         // /a has no reader now and may be lingering; /b may still be read.
-        house.clone().read("/c").await;
+        fixture.clone().read("/c").await;
         second.await.expect("no panic");
-        house.clone().read("/a").await;
-        house.assert_everything_is_released().await;
+        fixture.clone().read("/a").await;
+        fixture.assert_everything_is_released().await;
     });
 }
 
 #[test]
 fn a_stream_that_is_kept_open_has_one_connection_and_goes_with_the_drain() {
     in_every_order(|| async {
-        let house = House::new(10);
-        house.streams.keep_open(HashSet::from([key("/a")]));
-        let readers: Vec<_> = (0..2).map(|_| tokio::spawn(house.clone().read("/a"))).collect();
+        let fixture = Fixture::new(10);
+        fixture.streams.keep_open(HashSet::from([key("/a")]));
+        let readers: Vec<_> = (0..2).map(|_| tokio::spawn(fixture.clone().read("/a"))).collect();
         for reader in readers {
             reader.await.expect("no panic");
         }
-        house.wait_for("the connection that stays", |house| house.upstream.opened() == 3).await;
+        fixture.wait_for("the connection that stays", |fixture| fixture.upstream.opened() == 3).await;
         for _ in 0..20 {
             yield_now().await;
         }
-        assert_eq!((house.streams.list().len(), house.upstream.open()), (1, 1));
-        house.tasks.drain();
-        house.assert_everything_is_released().await;
+        assert_eq!((fixture.streams.list().len(), fixture.upstream.open()), (1, 1));
+        fixture.tasks.drain();
+        fixture.assert_everything_is_released().await;
     });
 }

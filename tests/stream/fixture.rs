@@ -80,14 +80,14 @@ impl StreamObserver for Uncounted {
 
 /// All streams, one upstream, and how it is kept.
 #[derive(Clone)]
-pub struct House {
+pub struct Fixture {
     pub tasks: Tasks,
     pub streams: Streams,
     pub upstream: Upstream,
     pub spec: StreamSpec,
 }
 
-impl House {
+impl Fixture {
     pub fn new(policy: Policy) -> Self {
         let tasks = Tasks::default();
         let upstream = Upstream::default();
@@ -96,7 +96,7 @@ impl House {
             policy,
             source: Arc::new(upstream.clone()),
             backoff: BACKOFF,
-            tell: |_, _| None,
+            gap_notice: |_, _| None,
             is_always_open: false,
             observer: Arc::new(Uncounted),
         };
