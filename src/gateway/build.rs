@@ -155,7 +155,7 @@ pub fn open_always(app: &Arc<App>, workers: &Workers) {
         // The stream's task belongs on a worker.
         let worker = workers.next();
         let _on_worker = worker.enter();
-        if app.streams.subscribe(&key, || http::spec(app, route, source)).is_err() {
+        if app.streams.subscribe(&key, || http::stream_spec(app, route, source)).is_err() {
             warn!(route = route.settings.name, "not opened: as many streams are open as may be");
         }
     }

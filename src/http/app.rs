@@ -1,4 +1,4 @@
-//! What all requests share: the routes of this moment, the streams, the limits, who may take permissions back.
+//! The state that all requests share: routes, streams, limits, tokens and metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,42 +17,42 @@ use crate::stream::{LogStore, Streams};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Targets;
 
-/// See the module. One for the life of the gateway.
+/// The application state. There is one for the life of the gateway.
 pub struct App {
-    /// What is served. Read once for each request, so that a request sees one whole table.
+    /// The current routes. Loaded once for each request, so that a request sees one whole table.
     pub routes: ArcSwap<Routes>,
-    /// Where open streams read from.
+    /// The upstreams that open streams read from.
     pub upstreams: Targets,
     /// All open streams.
     pub streams: Streams,
-    /// Who keeps event logs beyond the process, for the routes that want it.
+    /// The store of event logs, for routes with `replay.store = "disk"`.
     pub store: Option<Arc<dyn LogStore>>,
-    /// Room for subscriptions.
+    /// The limits on open subscriptions.
     pub subscription_limits: SubscriptionLimits,
-    /// Whether memory is short.
+    /// Whether resident memory is above its limit.
     pub memory: Watermark,
     /// Issuers and revocations.
     pub authority: Arc<TrustStore>,
-    /// One-time tickets that wait for their use.
+    /// Tickets that have not been redeemed.
     pub tickets: Tickets,
-    /// How much of each thing is let in.
+    /// The limits in force.
     pub limits: SharedLimits,
-    /// Whether access lines carry the token's subject.
+    /// Whether access lines contain the token's subject.
     pub log_subject: bool,
-    /// Over how long a drain spreads departures.
+    /// The time over which a drain spreads the ends of responses.
     pub spread: Duration,
-    /// Starts tasks, and knows whether the gateway is leaving.
+    /// Spawns tasks, and knows whether the gateway is draining.
     pub tasks: Tasks,
-    /// What is counted.
+    /// The gateway's metrics.
     pub metrics: Arc<Metrics>,
-    /// What is counted where no route matches.
+    /// The metrics of requests that match no route.
     pub unrouted: Arc<RouteMetrics>,
-    /// Pages served beside the streams: the demo's.
+    /// Fixed responses beside the streams; the demo has some.
     pub pages: ArcSwap<Vec<StaticPage>>,
 }
 
 impl App {
-    /// Other limits for what comes after; what is there goes on.
+    /// Replaces the limits. They apply to new streams, subscriptions and requests; open ones stay.
     pub fn set_limits(&self, limits: &Limits) {
         self.streams.set_max_streams(limits.streams);
         self.memory.set_limit(limits.memory);
@@ -60,13 +60,13 @@ impl App {
     }
 }
 
-/// A fixed answer at an exact path, for everyone.
+/// A fixed response at an exact path, for everyone.
 #[derive(Clone, Debug)]
 pub struct StaticPage {
     /// The path.
     pub path: &'static str,
-    /// Its headers, the content type among them.
+    /// The header fields, with `Content-Type`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }

@@ -1,10 +1,13 @@
 //! Requests to responses.
 //!
 //! ```text
-//!  request ─▶ service ─▶ access ─▶ subscribe ─▶ Delivery ─┬─▶ Writer      (HTTP/1.1, takes the connection)
-//!                │                                        └─▶ EventBody   (HTTP/2; HTTP/1.0 and finite responses, watched by a guard)
+//!  request ─▶ service ─▶ request::auth ─▶ subscribe ─▶ Delivery ─┬─▶ Http1Writer   HTTP/1.1, takes over the connection
+//!                │                                               └─▶ EventBody     HTTP/2; HTTP/1.0 and finite reads
 //!                └─▶ Rejection
 //! ```
+//!
+//! [`request`] reads, [`response`] refuses or answers, [`delivery`] writes events. [`service`](service()) and
+//! [`subscribe`] put them together.
 
 mod app;
 mod delivery;
@@ -20,5 +23,5 @@ pub use request::query::Query;
 pub use request::shared_values::query_parameters;
 pub use response::body::AppBody;
 pub use service::service;
-pub use subscribe::spec;
+pub use subscribe::stream_spec;
 pub use subscription_limits::{LimitExceeded, SubscriptionLimits};

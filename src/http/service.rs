@@ -1,4 +1,6 @@
-//! From request to response, in reading order: where to, who, then act; or reject.
+//! The service: from a request to a response, or to a rejection.
+//!
+//! In this order: limits on the head, host and path, route, method, `Accept`, token, subscription.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,73 +25,73 @@ use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::Route;
 use crate::runtime::jitter;
 
-/// What a stream answers.
+/// The methods of a route.
 const METHODS: &str = "GET, HEAD";
 
-/// What a stream answers whose route makes tickets.
+/// The methods of a route that issues tickets.
 const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
-/// The service that listeners hand their requests to.
+/// Returns the service that listeners pass their requests to.
 pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
         if let Some(connection) = request.extensions().get::<Handoff>() {
             connection.set_reading_paused(Query::parse(request.uri().query().unwrap_or_default()).is_finite());
         }
         let app = app.clone();
-        let doing = Doing { method: request.method().clone(), uri: request.uri().clone() };
+        let line = RequestLine { method: request.method().clone(), uri: request.uri().clone() };
         let panics = app.tasks.panics().clone();
-        Box::pin(panics.watched("request", doing, Box::pin(answer(app, request))))
+        Box::pin(panics.watched("request", line, Box::pin(handle(app, request))))
     }
 }
 
-/// A request in the words of the log, which are needed only if answering it panics.
-struct Doing {
+/// The request as the log shows it. Formatted only if handling it panics.
+struct RequestLine {
     method: Method,
     uri: Uri,
 }
 
-impl fmt::Display for Doing {
+impl fmt::Display for RequestLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, redact::path(self.uri.path()))
     }
 }
 
-async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<AppBody> {
+async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<AppBody> {
     let since = Instant::now();
     let (mut head, body) = request.into_parts();
-    let trace = Trace::of(&head);
+    let trace = Trace::from_head(&head);
     let request_id = trace.request_id().clone();
     head.extensions.insert(trace);
-    // One snapshot for the whole request.
+    // One snapshot serves the whole request.
     let routes = app.routes.load_full();
     let token_bytes = app.limits.load().token_bytes;
-    let target = RequestTarget::of(&head, token_bytes).and_then(|target| admit(&app, &head).map(|()| target));
+    let target =
+        RequestTarget::from_head(&head, token_bytes).and_then(|target| check_limits(&app, &head).map(|()| target));
     let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&app.unrouted, |route| &route.metrics);
 
     let outcome = match (&target, &found) {
         (Err(rejection), _) => Err(rejection.clone()),
-        (Ok(target), Some(Ok((route, captures)))) => stream(&app, route, captures, target, &head, body).await,
-        (Ok(target), Some(Err(mismatch))) => page(&app, &head, target).ok_or_else(|| mismatch.clone().into()),
-        (Ok(_), None) => unreachable!("a target has been looked for"),
+        (Ok(target), Some(Ok((route, captures)))) => handle_on_route(&app, route, captures, target, &head, body).await,
+        (Ok(target), Some(Err(mismatch))) => static_page(&app, &head, target).ok_or_else(|| mismatch.clone().into()),
+        (Ok(_), None) => unreachable!("a route was looked up for each valid target"),
     };
-    let refused = outcome.as_ref().err().map(Rejection::reason);
+    let reason = outcome.as_ref().err().map(Rejection::reason);
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
         let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
-        rejection
-            .response(soft.map(|route| SoftRetry { min: route.settings.delivery.retry, jitter: jitter::share() }))
-            .map(AppBody::whole)
+        let soft = soft.map(|route| SoftRetry { min: route.settings.delivery.retry, jitter: jitter::share() });
+        rejection.response(soft).map(AppBody::full)
     });
     if let Some(route) = route
         && !cors::is_preflight(&head)
     {
-        cors::permit(route.settings.cors.as_ref(), &head, response.headers_mut());
+        cors::add_headers(route.settings.cors.as_ref(), &head, response.headers_mut());
     }
-    // A body is never read: what stands behind it could be taken for another request by someone in between
-    // (RFC 9112, 6.1 and 11.2), so nothing is.
-    // Nor behind a request that was malformed: where it ended may be a matter of opinion.
+    // A request's body is never read. An intermediary could take the bytes behind the head for another request
+    // (RFC 9112, 6.1 and 11.2), so the connection ends. The same holds after a malformed request, since two parsers may
+    // disagree where it ended.
     let ends_connection =
         app.tasks.draining().has_begun() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
     if ends_connection && head.version < Version::HTTP_2 {
@@ -98,21 +100,21 @@ async fn answer(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
     response.headers_mut().insert(REQUEST_ID, request_id);
     let status = response.status().as_u16();
     metrics.request(status);
-    // A subscription's line is written when it ends.
-    if !matches!(response.body(), AppBody::Opening(_) | AppBody::Events(_)) {
-        ClientInfo::of(&app, &head, None).answered(
+    // The access line of a subscription is written when it ends.
+    if !matches!(response.body(), AppBody::Prelude(_) | AppBody::Events(_)) {
+        ClientInfo::from_head(&app, &head, None).log_access(
             metrics.name(),
             &redact::path(head.uri.path()),
             status,
-            refused,
+            reason,
             since,
         );
     }
     response
 }
 
-/// What is refused whatever it is about.
-fn admit(app: &App, head: &Parts) -> Result<(), Rejection> {
+/// Checks the limits that hold for every request, whatever its target is.
+fn check_limits(app: &App, head: &Parts) -> Result<(), Rejection> {
     let max = app.limits.load().headers;
     if head.headers.len() > max {
         return Err(Rejection::TooManyHeaders { max });
@@ -123,8 +125,7 @@ fn admit(app: &App, head: &Parts) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A request on a route.
-async fn stream(
+async fn handle_on_route(
     app: &Arc<App>,
     route: &Arc<Route>,
     captures: &[(String, String)],
@@ -132,17 +133,17 @@ async fn stream(
     head: &Parts,
     body: RequestBodyInfo,
 ) -> Result<Response<AppBody>, Rejection> {
-    let ticket_office = auth::ticket_office(route);
-    let methods = if ticket_office.is_some() { METHODS_WITH_TICKETS } else { METHODS };
+    let ticket_authorizer = auth::ticket_authorizer(route);
+    let methods = if ticket_authorizer.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
-        return Ok(cors::preflight(&route.settings, head, methods).map(AppBody::whole));
+        return Ok(cors::preflight(&route.settings, head, methods).map(AppBody::full));
     }
-    if let Some(authorizer) = ticket_office.filter(|_| head.method == Method::POST) {
+    if let Some(authorizer) = ticket_authorizer.filter(|_| head.method == Method::POST) {
         if app.tasks.draining().has_begun() {
             return Err(Rejection::Draining);
         }
         let ticket = auth::issue_ticket(app, authorizer, route, captures, target, head).await;
-        return ticket.map(|response| response.map(AppBody::whole));
+        return ticket.map(|response| response.map(AppBody::full));
     }
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err(Rejection::Method { allow: methods });
@@ -150,26 +151,27 @@ async fn stream(
     if !accepts_event_stream(head) {
         return Err(Rejection::NotAcceptable);
     }
-    let grant = auth::admit(app, route, captures, target, head).await?;
-    // Where another process takes over, the client is let in and asked to leave like all others: an event source comes
-    // back from the end of a stream, but not from a 503.
+    let grant = auth::authorize(app, route, captures, target, head).await?;
+    // With a successor on the same address, the client is admitted and told to leave like all others: an `EventSource`
+    // reconnects after the end of a stream, but not after a 503.
     if app.tasks.draining().has_begun() && !peer(head).has_successor {
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {
-        return Ok(subscribe::head_alone(route));
+        return Ok(subscribe::respond_to_head(route));
     }
     subscribe::respond(app, route, captures, target, head, body, grant).await
 }
 
-fn page(app: &App, head: &Parts, target: &RequestTarget) -> Option<Response<AppBody>> {
+/// Returns the static page at the target, for GET and HEAD.
+fn static_page(app: &App, head: &Parts, target: &RequestTarget) -> Option<Response<AppBody>> {
     let pages = app.pages.load();
     let page = pages.iter().find(|page| page.path == target.path.decoded())?;
     let is_head = head.method == Method::HEAD;
     if head.method != Method::GET && !is_head {
         return None;
     }
-    let body = if is_head { AppBody::empty() } else { AppBody::whole(page.body.clone()) };
+    let body = if is_head { AppBody::empty() } else { AppBody::full(page.body.clone()) };
     let mut response = Response::new(body);
     for (name, value) in &page.headers {
         response.headers_mut().append(name, value.clone());

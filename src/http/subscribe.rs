@@ -1,4 +1,5 @@
-//! A subscription: the stream is found or opened, the client's place in it, and the response that reads on from there.
+//! A subscription: finds or opens the stream, moves to the client's position, and returns the response that reads on from
+//! there.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,35 +13,36 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
 use super::app::App;
-use super::delivery::delivery::{Delivery, DeliveryOptions, ReadLimit, parted};
-use super::delivery::event_body::{EventBody, guard};
+use super::delivery::delivery::{Delivery, DeliveryOptions, ReadLimit, split_long_id};
+use super::delivery::event_body::{EventBody, enforce_deadlines};
 use super::delivery::http1_writer::Http1Writer;
 use super::delivery::lifetime::{self, Lifetime};
-use super::delivery::notice::{PENDING, pending_prelude, prelude, teller};
+use super::delivery::notice::{PENDING, gap_notice, pending_prelude, prelude};
 use super::delivery::pending_resume::{PendingResume, ResumeOutcome};
 use super::delivery::permission::Permission;
 use super::delivery::record::SubscriptionRecord;
 use super::request::client_info::ClientInfo;
 use super::request::params::SubscribeParams;
-use super::request::shared_values::{self, SharedValues};
+use super::request::shared_values::SharedValues;
 use super::request::target::RequestTarget;
 use super::request::trace::Trace;
 use super::response::body::AppBody;
 use super::response::headers::{incremental, stream_headers};
 use super::response::rejection::Rejection;
+use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
 use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
 use crate::runtime::arithmetic;
 use crate::runtime::jitter;
-use crate::stream::{Phase, StreamKey, StreamSpec, Subscription};
+use crate::stream::{EventStream, Phase, StreamKey, StreamSpec, Subscription};
 use crate::telemetry::EndReason;
 use crate::upstream::HttpEventSource;
 
-/// Answers a request that may read the stream.
+/// Responds with a stream to a request that may read it.
 ///
 /// # Errors
-/// Why it is not answered with a stream after all.
+/// The refusal, if a parameter is invalid, a limit is reached, or the upstream refuses.
 pub async fn respond(
     app: &Arc<App>,
     route: &Arc<Route>,
@@ -50,101 +52,77 @@ pub async fn respond(
     body: RequestBodyInfo,
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
-    let wish = SubscribeParams::of(head, &target.query, &route.settings.replay.query_id)?;
-    let caller = ClientInfo::of(app, head, grant.as_ref());
-    let most = app.limits.load().header_bytes;
+    let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay.query_id)?;
+    let client = ClientInfo::from_head(app, head, grant.as_ref());
+    let max = app.limits.load().header_bytes;
     let SharedValues { key, query, headers, .. } =
-        shared_values::values(&route.settings.share, head, &target.query, grant.as_ref(), most)?;
+        SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
     if app.memory.is_above() {
         return Err(Rejection::Memory);
     }
     let key = stream_key(route, target, key);
-    let permit = app.subscription_limits.take(grant.as_ref(), caller.forwarded_for, &key)?;
-    // For whoever opens the stream, or is caught up; hardly anyone does.
+    let permit = app.subscription_limits.acquire(grant.as_ref(), client.forwarded_for, &key)?;
+    // Called only if this request opens the stream or asks for history, which few do.
     let source = || {
         let mut resource = route.settings.upstream_path.fill(captures);
         resource.add_query(&query);
         let source = HttpEventSource::new(route.upstream.clone(), resource, headers.clone());
-        // The request that opens the stream is the one that the upstream is told of.
+        // The upstream gets the trace of the request that opens the stream.
         Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
     let mut subscription = open(app, route, &key, source)?;
-    subscription.set_client(caller.reader());
-    let (is_followed, limit) = (wish.follow, wish.limit);
-    let mut settling = Box::new(PendingResume::new(app.clone(), route.clone(), wish, source));
-    let settled = settle_in_time(route, &mut settling, &mut subscription).await?;
+    subscription.set_client(client.stream_client());
+    let (is_followed, max_events) = (params.follow, params.limit);
+    let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, source));
+    let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
     let end = (!is_followed).then(|| subscription.stream().progress().end);
     let is_complete = subscription.stream().progress().phase == Phase::Complete;
-    if settled.is_some() && is_complete && !subscription.has_unread() {
-        return Ok(nothing_follows());
+    if outcome.is_some() && is_complete && !subscription.has_unread() {
+        return Ok(stream_complete());
     }
 
-    let share = jitter::share();
-    let mut life = Lifetime::new(app.tasks.draining(), app.spread, share);
-    if let Some(most) = route.settings.delivery.max_age {
-        life.at_most(most, share);
-    }
-    if let Some(place) = permit.place() {
-        life.until_replaced(place.replaced().clone());
-    }
-    let rules = route.authorizer.as_ref().map(Authorizer::settings);
-    // Where rules are not enforced, nothing about a token ends what it began.
-    let (binding, unenforced) = match rules.is_some_and(|rules| rules.enforce) {
-        true => (grant, None),
-        false => (None, grant),
-    };
-    let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
-    let departure = arithmetic::scale(app.spread, share);
+    let jitter = jitter::share();
     let stream = subscription.stream().clone();
-    let permission = |grant| Permission::new(app.clone(), route.clone(), target, stream.clone(), grant, departure);
-    let unenforced = unenforced.map(|grant| {
-        let mut life = Lifetime::new(app.tasks.draining(), app.spread, share);
-        life.while_permitted(permission(Some(grant)), expiry_spread, share);
-        life
-    });
-    life.while_permitted(permission(binding), expiry_spread, share);
-    let over: BoxFuture<'static, EndReason> = match unenforced {
-        None => Box::pin(life.clone().over()),
-        Some(unenforced) => Box::pin(lifetime::noting(life.clone(), unenforced, route.metrics.clone())),
-    };
-    let verdict = settled.as_ref().map(|settled| settled.verdict);
+    let (lifetime, ended) = response_lifetime(app, route, target, &permit, &stream, grant, jitter);
+    let verdict = outcome.as_ref().map(|outcome| outcome.verdict);
     let retry = route.settings.delivery.retry;
-    let report = SubscriptionRecord::new(route.metrics.clone(), caller, verdict, retry, share, stream.clone(), permit);
-    let retry = report.jittered_retry(subscription.stream().progress().retry);
-    let (id, long_id) = parted(settled.as_ref().and_then(|settled| settled.id.clone()), subscription.stream());
-    let prelude = match &settled {
+    let record = SubscriptionRecord::new(route.metrics.clone(), client, verdict, retry, jitter, stream.clone(), permit);
+    let retry = record.jittered_retry(stream.progress().retry);
+    let (id, long_id) = split_long_id(outcome.as_ref().and_then(|outcome| outcome.id.clone()), &stream);
+    let prelude = match &outcome {
         Some(ResumeOutcome { verdict, .. }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
-    let ending = report.ending();
-    let terms = DeliveryOptions {
-        over,
+    let end_reason = record.end_reason();
+    let options = DeliveryOptions {
+        lifetime: ended,
         heartbeat: route.settings.delivery.heartbeat,
         lagged: route.settings.delivery.lagged,
         is_latest_only: route.settings.delivery.latest,
         gather: route.settings.delivery.gather,
-        tell: teller(route.settings.replay.verdict),
-        end: route.settings.delivery.end,
-        until: ReadLimit { end, events: limit },
+        gap_notice: gap_notice(route.settings.replay.verdict),
+        end_form: route.settings.delivery.end,
+        read_limit: ReadLimit { end, events: max_events },
         long_id,
     };
-    let mut delivery = Delivery::new(subscription, settled.is_none().then_some(settling), terms, report);
+    let mut delivery = Delivery::new(subscription, outcome.is_none().then_some(pending_resume), options, record);
     delivery.sent_prelude(prelude.len());
 
     let limits = app.limits.load();
-    // A finite response is worth keeping the connection for; an endless one is worth a writer of its own.
+    // A finite response leaves its connection to the next request, so hyper keeps it. An endless one gets a writer of
+    // its own.
     let connection = head.extensions.get::<Handoff>();
-    let takeover = connection.filter(|connection| {
+    let handoff = connection.filter(|connection| {
         is_followed && head.version == Version::HTTP_11 && body.is_empty && connection.is_available()
     });
-    let mut response = match takeover {
-        Some(takeover) => {
-            let (stall, batch) = (limits.stall_timeout, limits.send_buffer);
-            takeover.claim(Box::new(move |transport, held, carrier| {
-                carrier.spawn(Http1Writer::new(transport, delivery, stall, batch).run(held));
+    let mut response = match handoff {
+        Some(handoff) => {
+            let (stall_timeout, max_batch) = (limits.stall_timeout, limits.send_buffer);
+            handoff.claim(Box::new(move |transport, leftover, task| {
+                task.spawn(Http1Writer::new(transport, delivery, stall_timeout, max_batch).run(leftover));
             }));
-            let mut response = Response::new(AppBody::Opening(Some(prelude.body())));
-            // Nothing else can follow on this connection, and a client that knows does not try.
+            let mut response = Response::new(AppBody::Prelude(Some(prelude.body())));
+            // No request can follow on this connection, so the client should not send one.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
@@ -152,35 +130,43 @@ pub async fn respond(
             let mut events = Box::new(EventBody::new(prelude.body(), delivery));
             if let Some(connection) = connection {
                 connection.disable();
-                listen::abort_when(guard(life, events.watched(), stream, limits.stall_timeout, ending));
+                let progress = events.monitor();
+                listen::abort_when(enforce_deadlines(lifetime, progress, stream, limits.stall_timeout, end_reason));
             }
             let mut response = Response::new(AppBody::Events(events));
-            // Without chunks (HTTP/1.0), or without an end in sight, nothing else can follow.
+            // No request can follow a response without chunks (HTTP/1.0) or without an end.
             if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && is_followed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
         }
     };
-    let headers = response.headers_mut();
-    stream_headers(headers);
-    if route.settings.delivery.incremental {
-        incremental(headers);
-    }
+    add_stream_headers(route, &mut response);
     let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
     let verdict = HeaderValue::from_str(&verdict).expect("a verdict is visible ASCII");
-    headers.insert(HeaderName::from_static("rillgate-resume"), verdict);
+    response.headers_mut().insert(HeaderName::from_static("rillgate-resume"), verdict);
     Ok(response)
 }
 
-/// The head of a stream without the stream.
-pub fn head_alone(route: &Route) -> Response<AppBody> {
+/// Returns the response to `HEAD`: the header fields of a stream, without opening it.
+pub fn respond_to_head(route: &Route) -> Response<AppBody> {
     let mut response = Response::new(AppBody::empty());
-    stream_headers(response.headers_mut());
-    if route.settings.delivery.incremental {
-        incremental(response.headers_mut());
-    }
+    add_stream_headers(route, &mut response);
     response
+}
+
+/// Returns the specification of a stream of this route.
+pub fn stream_spec(app: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+    let store = app.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
+    StreamSpec {
+        policy: route.settings.stream,
+        source,
+        backoff: route.settings.upstream.backoff,
+        gap_notice: gap_notice(route.settings.replay.verdict),
+        is_always_open: route.settings.open == crate::route::Open::Always,
+        store: store.map(|store| (store, route.stored_origin)),
+        observer: Arc::new(RouteObserver(route.metrics.clone())),
+    }
 }
 
 fn stream_key(route: &Route, target: &RequestTarget, shared: Vec<(String, String)>) -> StreamKey {
@@ -198,49 +184,82 @@ fn open(
     key: &StreamKey,
     source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
-    app.streams.subscribe(key, || spec(app, route, source())).map_err(|_| Rejection::StreamsFull)
+    app.streams.subscribe(key, || stream_spec(app, route, source())).map_err(|_| Rejection::StreamsFull)
 }
 
-/// How the streams of a route are made.
-pub fn spec(app: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
-    let store = app.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
-    StreamSpec {
-        policy: route.settings.stream,
-        source,
-        backoff: route.settings.upstream.backoff,
-        gap_notice: teller(route.settings.replay.verdict),
-        is_always_open: route.settings.open == crate::route::Open::Always,
-        store: store.map(|store| (store, route.stored_origin)),
-        observer: Arc::new(RouteObserver(route.metrics.clone())),
-    }
-}
-
-/// Waits for the client's place as long as its head may: `None` when it is not known then.
+/// Runs the resume for as long as the head may wait. Returns `None` if it is still pending then.
 ///
-/// A finite read, and a route that refuses when its upstream is down, wait for the outcome itself: once there is a head,
-/// neither a status nor an end that is too early can be taken back.
-async fn settle_in_time(
+/// A finite read, and a route with `when_down = "refuse"`, wait for the outcome in any case: after the head, neither the
+/// status nor an end that came too early can be taken back.
+async fn resume_before_head(
     route: &Route,
-    settling: &mut PendingResume,
+    pending_resume: &mut PendingResume,
     subscription: &mut Subscription,
 ) -> Result<Option<ResumeOutcome>, Rejection> {
     let delivery = &route.settings.delivery;
-    let is_held = settling.wish().follow && delivery.when_down == WhenDown::Hold;
-    let settled = poll_fn(|cx| settling.poll(cx, subscription));
-    let Some(answer_within) = delivery.answer_within.filter(|_| is_held) else { return settled.await.map(Some) };
-    if let Ok(settled) = timeout(answer_within, settled).await {
-        return settled.map(Some);
+    let may_be_late = pending_resume.params().follow && delivery.when_down == WhenDown::Hold;
+    let outcome = poll_fn(|cx| pending_resume.poll(cx, subscription));
+    let Some(answer_within) = delivery.answer_within.filter(|_| may_be_late) else { return outcome.await.map(Some) };
+    if let Ok(outcome) = timeout(answer_within, outcome).await {
+        return outcome.map(Some);
     }
     subscription.stream().note_early_response();
-    // A refusal that came just before that would not be remembered for long enough.
-    match poll_fn(|cx| Poll::Ready(settling.poll(cx, subscription))).await {
-        Poll::Ready(settled) => settled.map(Some),
+    // Poll once more: from now on the stream remembers a refusal for late readers, but not one from just before.
+    match poll_fn(|cx| Poll::Ready(pending_resume.poll(cx, subscription))).await {
+        Poll::Ready(outcome) => outcome.map(Some),
         Poll::Pending => Ok(None),
     }
 }
 
-/// Tells an event source to stop (HTML standard, 9.2.5).
-fn nothing_follows() -> Response<AppBody> {
+/// Returns the bounds of the response's life, and a future that completes when it ends.
+///
+/// Where the rules are not enforced, nothing about a token ends the response; its expiry or revocation is only logged.
+fn response_lifetime(
+    app: &Arc<App>,
+    route: &Arc<Route>,
+    target: &RequestTarget,
+    permit: &SubscriptionPermit,
+    stream: &Arc<EventStream>,
+    grant: Option<Grant>,
+    jitter: f64,
+) -> (Lifetime, BoxFuture<'static, EndReason>) {
+    let mut lifetime = Lifetime::new(app.tasks.draining(), app.spread, jitter);
+    if let Some(max_age) = route.settings.delivery.max_age {
+        lifetime.set_max_age(max_age, jitter);
+    }
+    if let Some(subject_permit) = permit.subject_permit() {
+        lifetime.end_when_replaced(subject_permit.replaced().clone());
+    }
+    let rules = route.authorizer.as_ref().map(Authorizer::settings);
+    let (enforced, unenforced) = match rules.is_some_and(|rules| rules.enforce) {
+        true => (grant, None),
+        false => (None, grant),
+    };
+    let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
+    let move_delay = arithmetic::scale(app.spread, jitter);
+    let permission = |grant| Permission::new(app.clone(), route.clone(), target, stream.clone(), grant, move_delay);
+    let unenforced = unenforced.map(|grant| {
+        let mut lifetime = Lifetime::new(app.tasks.draining(), app.spread, jitter);
+        lifetime.end_with_permission(permission(Some(grant)), expiry_spread, jitter);
+        lifetime
+    });
+    lifetime.end_with_permission(permission(enforced), expiry_spread, jitter);
+    let ended: BoxFuture<'static, EndReason> = match unenforced {
+        None => Box::pin(lifetime.clone().ended()),
+        Some(unenforced) => Box::pin(lifetime::log_unenforced_end(lifetime.clone(), unenforced, route.metrics.clone())),
+    };
+    (lifetime, ended)
+}
+
+fn add_stream_headers(route: &Route, response: &mut Response<AppBody>) {
+    stream_headers(response.headers_mut());
+    if route.settings.delivery.incremental {
+        incremental(response.headers_mut());
+    }
+}
+
+/// Returns 204, which tells an `EventSource` not to reconnect (HTML standard, 9.2.5).
+fn stream_complete() -> Response<AppBody> {
     let mut response = Response::new(AppBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

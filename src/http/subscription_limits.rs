@@ -1,12 +1,12 @@
-//! Room for subscriptions: so many at once over all routes, and so many of them for one token subject and for one address
-//! behind a proxy.
+//! The limits on open subscriptions: over all routes, for each token subject, and for each address behind a proxy.
 //!
-//! A subject means nothing without its issuer, so both together are counted. A grant without a subject, and no grant,
-//! count over all routes only. Addresses are those that trusted proxies forward for: of other clients, connections are
-//! counted where they come in.
+//! A subject is counted together with its issuer. A grant without a subject, and a request without a grant, count only
+//! towards the limit over all routes. Only addresses that trusted proxies forward for are counted here; other clients are
+//! limited by their connections.
 //!
-//! A subject at its limit may get in by ending one of its own (`limits.subject_overflow`): that its client does not read
-//! is seen by bytes that the connection did not take. How much of what it took was acknowledged is the kernel's alone.
+//! With `limits.subject_overflow = "replace"`, a subject at its limit gets in by ending one of its own subscriptions. A
+//! client counts as not reading while its connection does not take bytes. Bytes that the kernel took may still be
+//! unacknowledged; that is not visible here.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +25,7 @@ use crate::limits::{Limits, SharedLimits, SubjectOverflow};
 use crate::listen;
 use crate::stream::StreamKey;
 
-/// Counts seats. Cheap to clone.
+/// Hands out permits for subscriptions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SubscriptionLimits(Arc<Counts>);
 
@@ -37,201 +37,205 @@ struct Counts {
     by_address: KeyedCounter<IpAddr>,
 }
 
-/// How many seats each has, of those that it may have.
+/// Counts the permits of each owner.
 #[derive(Debug)]
 struct KeyedCounter<Owner> {
-    /// Never more entries than seats, since the last seat of an owner takes its entry along. Never held across an await.
+    /// The permits of each owner. There are never more entries than permits, since the last permit of an owner removes its
+    /// entry. Never held across an await.
     counts: Mutex<HashMap<Owner, usize>>,
 }
 
-/// The places of each subject.
+/// The permits of each subject.
 #[derive(Debug)]
 struct Subjects {
-    /// Tells the streams of one subject apart at little memory.
+    /// Hashes stream keys: a hash tells the streams of one subject apart and needs less memory than a key.
     hasher: RandomState,
-    /// As with [`KeyedCounter`], the last place of a subject takes its entry along.
-    places: Mutex<HashMap<Subject, SubjectPermits>>,
+    /// As in [`KeyedCounter`], the last permit of a subject removes its entry. Never held across an await.
+    permits: Mutex<HashMap<Subject, SubjectPermits>>,
 }
 
-/// Oldest first.
+/// The permits of one subject, by number.
 #[derive(Debug, Default)]
 struct SubjectPermits {
+    /// The oldest permit comes first.
     open: BTreeMap<u64, Arc<SubjectPermit>>,
     next: u64,
     replaced_at: Option<Instant>,
 }
 
-/// One of the places that a subject has.
+/// The permit of one subscription from its subject's limit.
 #[derive(Debug)]
 pub struct SubjectPermit {
     number: u64,
+    /// The hash of the stream's key.
     stream: u64,
-    /// Until then it is ended only if bytes wait for its client.
-    kept_until: Option<Instant>,
-    is_waiting: AtomicBool,
+    /// Until then the subscription is replaced only if bytes wait for its client.
+    protected_until: Option<Instant>,
+    is_blocked: AtomicBool,
     replaced: CancellationToken,
 }
 
-/// Between two replacements of one subject.
-const REPLACE_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two replacements for one subject.
+const REPLACE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a subscription that got the place of a client that seemed well keeps it: as long as the kernel takes to
-/// notice a client that vanished, so that two devices do not throw each other out in turn.
-const KEPT: Duration = Duration::from_secs(45);
+/// The time for which a subscription is protected that replaced one whose client seemed well. It is as long as the kernel
+/// takes to notice that a client vanished, so that two devices do not replace each other in turn.
+const PROTECTION: Duration = Duration::from_secs(45);
 
 /// An issuer's name and its subject.
 type Subject = (Arc<str>, Arc<str>);
 
-/// One subscription's seat; leaving is dropping it.
+/// The permit of one subscription. Dropping it releases it.
 #[derive(Debug)]
 pub struct SubscriptionPermit {
-    taken: Arc<Counts>,
+    counts: Arc<Counts>,
     subject: Option<(Subject, Arc<SubjectPermit>)>,
     address: Option<IpAddr>,
 }
 
-/// Why there is no seat.
+/// The limit that a new subscription would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitExceeded {
-    /// As many clients are there as may be.
+    /// `limits.subscribers`.
     All,
-    /// As many of this subject are there as may be.
+    /// `limits.subscriptions_per_subject`.
     Subject,
-    /// As many of this address are there as may be.
+    /// `limits.connections_per_ip`.
     Address,
 }
 
 impl SubscriptionLimits {
-    /// Counts against the limits in force.
+    /// Counts against the limits in force. A reload of the limits applies to new subscriptions; open ones stay.
     pub fn new(limits: SharedLimits) -> Self {
-        let by_subject = Subjects { hasher: RandomState::new(), places: Mutex::default() };
+        let by_subject = Subjects { hasher: RandomState::new(), permits: Mutex::default() };
         let by_address = KeyedCounter { counts: Mutex::default() };
         Self(Arc::new(Counts { limits, all: AtomicUsize::new(0), by_subject, by_address }))
     }
 
-    /// Returns how many seats are taken.
+    /// Returns the number of open subscriptions.
     pub fn count(&self) -> usize {
         self.0.all.load(Ordering::Relaxed)
     }
 
-    /// A seat, if one is free; `forwarded_for` is whom a trusted proxy speaks for.
+    /// Acquires a permit. `forwarded_for` is the client's address if a trusted proxy forwards for it.
     ///
     /// # Errors
-    /// See [`LimitExceeded`].
-    pub fn take(
+    /// The limit that is exceeded.
+    pub fn acquire(
         &self,
         grant: Option<&Grant>,
         forwarded_for: Option<IpAddr>,
         stream: &StreamKey,
     ) -> Result<SubscriptionPermit, LimitExceeded> {
-        let taken = &self.0;
-        let limits = taken.limits.load();
-        let most = limits.subscribers;
-        taken
+        let counts = &self.0;
+        let limits = counts.limits.load();
+        let max = limits.subscribers;
+        counts
             .all
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < most).then_some(all + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < max).then_some(all + 1))
             .map_err(|_| LimitExceeded::All)?;
-        // From here on dropping the seat gives it back.
-        let mut permit = SubscriptionPermit { taken: taken.clone(), subject: None, address: None };
+        // From here on dropping the permit releases what has been acquired.
+        let mut permit = SubscriptionPermit { counts: counts.clone(), subject: None, address: None };
         if let Some(address) = forwarded_for.map(listen::network) {
             permit.address =
-                Some(taken.by_address.take(address, limits.connections_per_ip).ok_or(LimitExceeded::Address)?);
+                Some(counts.by_address.acquire(address, limits.connections_per_ip).ok_or(LimitExceeded::Address)?);
         }
-        // Last: nobody is ended for who does not get in.
+        // Last, so that a subscription is replaced only by one that gets in.
         if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
-            let place = taken.by_subject.take(&subject, stream, &limits).ok_or(LimitExceeded::Subject)?;
-            permit.subject = Some((subject, place));
+            let of_subject = counts.by_subject.acquire(&subject, stream, &limits).ok_or(LimitExceeded::Subject)?;
+            permit.subject = Some((subject, of_subject));
         }
         Ok(permit)
     }
 }
 
 impl SubscriptionPermit {
-    /// Its place among those of its subject, if it has one.
-    pub fn place(&self) -> Option<&Arc<SubjectPermit>> {
-        self.subject.as_ref().map(|(_, place)| place)
+    /// Returns the permit from the subject's limit, if the subscription has a subject.
+    pub fn subject_permit(&self) -> Option<&Arc<SubjectPermit>> {
+        self.subject.as_ref().map(|(_, permit)| permit)
     }
 }
 
 impl SubjectPermit {
-    /// Says whether bytes wait for the client.
-    pub fn waits_for_client(&self, is_waiting: bool) {
-        self.is_waiting.store(is_waiting, Ordering::Relaxed);
+    /// Records whether bytes wait for the client.
+    pub fn set_blocked(&self, is_blocked: bool) {
+        self.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
-    /// Cancelled when another got it.
+    /// Returns the token that is cancelled when another subscription takes this permit.
     pub fn replaced(&self) -> &CancellationToken {
         &self.replaced
     }
 }
 
 impl Subjects {
-    /// A place, if one is free or can be made so.
-    fn take(&self, subject: &Subject, stream: &StreamKey, limits: &Limits) -> Option<Arc<SubjectPermit>> {
+    /// Acquires a permit, in place of an older one if the subject is at its limit and one may be replaced.
+    fn acquire(&self, subject: &Subject, stream: &StreamKey, limits: &Limits) -> Option<Arc<SubjectPermit>> {
         let stream = self.hasher.hash_one(stream);
-        let mut places = self.places.lock();
-        let count = places.get(subject).map_or(0, |places| places.open.len());
-        let mut kept_until = None;
+        let mut permits = self.permits.lock();
+        let count = permits.get(subject).map_or(0, |of_subject| of_subject.open.len());
+        let mut protected_until = None;
         if count >= limits.subscriptions_per_subject {
             if limits.subject_overflow != SubjectOverflow::Replace {
                 return None;
             }
-            kept_until = places.get_mut(subject)?.replace(stream)?;
+            protected_until = permits.get_mut(subject)?.replace(stream)?;
         }
-        let places = places.entry(subject.clone()).or_default();
-        let (number, replaced) = (places.next, CancellationToken::new());
-        let place =
-            Arc::new(SubjectPermit { number, stream, kept_until, is_waiting: AtomicBool::new(false), replaced });
-        places.next += 1;
-        places.open.insert(number, place.clone());
-        Some(place)
+        let of_subject = permits.entry(subject.clone()).or_default();
+        let (number, replaced) = (of_subject.next, CancellationToken::new());
+        let is_blocked = AtomicBool::new(false);
+        let permit = Arc::new(SubjectPermit { number, stream, protected_until, is_blocked, replaced });
+        of_subject.next += 1;
+        of_subject.open.insert(number, permit.clone());
+        Some(permit)
     }
 
-    fn give_back(&self, subject: &Subject, place: &SubjectPermit) {
-        let mut places = self.places.lock();
-        if let Some(of_subject) = places.get_mut(subject)
-            // A place that another got may be given back when its subject has begun anew.
-            && !place.replaced.is_cancelled()
+    fn release(&self, subject: &Subject, permit: &SubjectPermit) {
+        let mut permits = self.permits.lock();
+        if let Some(of_subject) = permits.get_mut(subject)
+            // A permit that was replaced is no longer counted. Its subject may have a new entry, which numbers from 0.
+            && !permit.replaced.is_cancelled()
         {
-            of_subject.open.remove(&place.number);
+            of_subject.open.remove(&permit.number);
             if of_subject.open.is_empty() {
-                places.remove(subject);
+                permits.remove(subject);
             }
         }
     }
 }
 
 impl SubjectPermits {
-    /// Ends a subscription, if one may be ended; until when who comes for it keeps its place.
+    /// Ends the subscription that may be replaced: the oldest one whose client does not read, else the oldest of the same
+    /// stream that is not protected. Returns until when the new one is protected; `None` if none may be replaced.
     fn replace(&mut self, stream: u64) -> Option<Option<Instant>> {
         let now = Instant::now();
-        if self.replaced_at.is_some_and(|at| now.duration_since(at) < REPLACE_EVERY) {
+        if self.replaced_at.is_some_and(|at| now.duration_since(at) < REPLACE_INTERVAL) {
             return None;
         }
-        let waiting = self.open.values().find(|place| place.is_waiting.load(Ordering::Relaxed));
-        let is_kept = |place: &SubjectPermit| place.kept_until.is_some_and(|until| now < until);
-        let of_stream = || self.open.values().find(|place| place.stream == stream && !is_kept(place));
-        let kept_until = waiting.is_none().then(|| now + KEPT);
-        let number = waiting.or_else(of_stream)?.number;
+        let blocked = self.open.values().find(|permit| permit.is_blocked.load(Ordering::Relaxed));
+        let is_protected = |permit: &SubjectPermit| permit.protected_until.is_some_and(|until| now < until);
+        let of_stream = || self.open.values().find(|permit| permit.stream == stream && !is_protected(permit));
+        let protected_until = blocked.is_none().then(|| now + PROTECTION);
+        let number = blocked.or_else(of_stream)?.number;
         self.open.remove(&number)?.replaced.cancel();
         self.replaced_at = Some(now);
-        Some(kept_until)
+        Some(protected_until)
     }
 }
 
 impl<Owner: Clone + Eq + Hash> KeyedCounter<Owner> {
-    /// One more, if the owner may have one.
-    fn take(&self, owner: Owner, most: usize) -> Option<Owner> {
+    /// Counts one more permit of `owner` and returns it, unless it has `max` already.
+    fn acquire(&self, owner: Owner, max: usize) -> Option<Owner> {
         let mut counts = self.counts.lock();
         let count = counts.get(&owner).copied().unwrap_or_default();
-        if count >= most {
+        if count >= max {
             return None;
         }
         counts.insert(owner.clone(), count + 1);
         Some(owner)
     }
 
-    fn give_back(&self, owner: &Owner) {
+    fn release(&self, owner: &Owner) {
         let mut counts = self.counts.lock();
         if let Some(count) = counts.get_mut(owner) {
             *count -= 1;
@@ -244,12 +248,12 @@ impl<Owner: Clone + Eq + Hash> KeyedCounter<Owner> {
 
 impl Drop for SubscriptionPermit {
     fn drop(&mut self) {
-        self.taken.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some((subject, place)) = &self.subject {
-            self.taken.by_subject.give_back(subject, place);
+        self.counts.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some((subject, permit)) = &self.subject {
+            self.counts.by_subject.release(subject, permit);
         }
         if let Some(address) = &self.address {
-            self.taken.by_address.give_back(address);
+            self.counts.by_address.release(address);
         }
     }
 }
@@ -258,10 +262,10 @@ impl Drop for SubscriptionPermit {
 mod tests {
     use super::*;
 
-    fn subjects(most: usize) -> (Subjects, Limits) {
+    fn subjects(max: usize) -> (Subjects, Limits) {
         let subject_overflow = SubjectOverflow::Replace;
-        let limits = Limits { subscriptions_per_subject: most, subject_overflow, ..Limits::default() };
-        (Subjects { hasher: RandomState::new(), places: Mutex::default() }, limits)
+        let limits = Limits { subscriptions_per_subject: max, subject_overflow, ..Limits::default() };
+        (Subjects { hasher: RandomState::new(), permits: Mutex::default() }, limits)
     }
 
     fn alice() -> Subject {
@@ -273,36 +277,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_that_does_not_read_is_replaced_else_the_oldest_of_the_stream() {
+    async fn the_oldest_client_that_does_not_read_is_replaced_else_the_oldest_of_the_stream() {
         let (subjects, limits) = subjects(3);
-        let [a, b, c] = ["/a", "/b", "/a"].map(|path| subjects.take(&alice(), &stream(path), &limits).unwrap());
-        b.waits_for_client(true);
+        let [a, b, c] = ["/a", "/b", "/a"].map(|path| subjects.acquire(&alice(), &stream(path), &limits).unwrap());
+        b.set_blocked(true);
 
-        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_some());
-        assert!([&a, &c].iter().all(|place| !place.replaced().is_cancelled()) && b.replaced().is_cancelled());
-        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_none(), "one a second");
-        tokio::time::advance(REPLACE_EVERY).await;
-        assert!(subjects.take(&alice(), &stream("/b"), &limits).is_none(), "healthy ones of another stream");
-        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_some());
+        assert!(subjects.acquire(&alice(), &stream("/a"), &limits).is_some());
+        assert!([&a, &c].iter().all(|permit| !permit.replaced().is_cancelled()) && b.replaced().is_cancelled());
+        assert!(subjects.acquire(&alice(), &stream("/a"), &limits).is_none(), "at most one replacement a second");
+        tokio::time::advance(REPLACE_INTERVAL).await;
+        assert!(
+            subjects.acquire(&alice(), &stream("/b"), &limits).is_none(),
+            "clients that read another stream are not replaced"
+        );
+        assert!(subjects.acquire(&alice(), &stream("/a"), &limits).is_some());
         assert!(a.replaced().is_cancelled() && !c.replaced().is_cancelled());
-        subjects.give_back(&alice(), &a);
-        assert_eq!(subjects.places.lock()[&alice()].open.len(), 3);
+        subjects.release(&alice(), &a);
+        assert_eq!(subjects.permits.lock()[&alice()].open.len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn two_devices_do_not_replace_each_other_in_turn() {
         let (subjects, limits) = subjects(1);
-        let one = subjects.take(&alice(), &stream("/a"), &limits).unwrap();
-        let other = subjects.take(&alice(), &stream("/a"), &limits).unwrap();
+        let one = subjects.acquire(&alice(), &stream("/a"), &limits).unwrap();
+        let other = subjects.acquire(&alice(), &stream("/a"), &limits).unwrap();
         assert!(one.replaced().is_cancelled());
 
-        tokio::time::advance(KEPT / 2).await;
-        assert!(subjects.take(&alice(), &stream("/a"), &limits).is_none());
-        other.waits_for_client(true);
-        let one = subjects.take(&alice(), &stream("/a"), &limits).unwrap();
+        tokio::time::advance(PROTECTION / 2).await;
+        assert!(subjects.acquire(&alice(), &stream("/a"), &limits).is_none());
+        other.set_blocked(true);
+        let one = subjects.acquire(&alice(), &stream("/a"), &limits).unwrap();
         assert!(other.replaced().is_cancelled());
-        subjects.give_back(&alice(), &other);
-        subjects.give_back(&alice(), &one);
-        assert!(subjects.places.lock().is_empty());
+        subjects.release(&alice(), &other);
+        subjects.release(&alice(), &one);
+        assert!(subjects.permits.lock().is_empty());
     }
 }

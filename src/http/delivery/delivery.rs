@@ -1,6 +1,6 @@
-//! What one client gets next: events, a heartbeat, or the end. The same for both ways out.
+//! The next bytes for one client: events, a heartbeat, or the end. HTTP/1.1 and HTTP/2 share it.
 //!
-//! Nothing is held for the client but its place in the log. Does not know how bytes are framed or written.
+//! The only state that a client needs is its position in the log. Does not know how bytes are framed or written.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::notice::late;
+use super::notice::late_verdict;
 use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::record::SubscriptionRecord;
 use crate::http::response::rejection::Rejection;
@@ -26,152 +26,156 @@ use crate::telemetry::EndReason;
 
 /// One client's reading of one stream.
 ///
-/// In this order: what each event touches lies together, and first. Thousands of clients are more than caches hold.
+/// The order of the fields is their layout in memory: the fields that each event touches come first and lie together,
+/// since thousands of clients do not fit in the caches.
 #[repr(C)]
 pub struct Delivery {
-    /// For what is waited for beside events: the life, the heartbeat, and what the way out has of its own.
-    aside: SideWaker<WaiterHandle>,
+    /// Polls what is awaited beside events: the lifetime, the heartbeat, and the transport's own.
+    side_waker: SideWaker<WaiterHandle>,
     subscription: Subscription,
-    until: ReadLimit,
-    report: SubscriptionRecord,
+    read_limit: ReadLimit,
+    record: SubscriptionRecord,
     gather: Duration,
     is_latest_only: bool,
     lagged: Lagging,
     heartbeat: Heartbeat,
-    /// Runs while more events are waited for.
-    gathering: Option<Pin<Box<Sleep>>>,
-    over: BoxFuture<'static, EndReason>,
-    tell: GapNotice,
-    end: EndForm,
-    /// The client's place is not known yet. No events are to be taken meanwhile: `until` has none.
-    settling: Option<Box<PendingResume>>,
-    /// The id in force at its place, if it is long: told before the first event, `until` has none before.
+    /// Runs while more events are awaited before a write.
+    gather_timer: Option<Pin<Box<Sleep>>>,
+    lifetime: BoxFuture<'static, EndReason>,
+    gap_notice: GapNotice,
+    end_form: EndForm,
+    /// Set while the client's position is not known. `read_limit` allows no event meanwhile.
+    pending_resume: Option<Box<PendingResume>>,
+    /// The id in force at the client's position, if it is long. Sent before the first event; `read_limit` allows none
+    /// before.
     long_id: Option<Frame>,
-    /// The most events in all.
-    limit: u64,
-    /// What the client was refused with after its head.
-    refusal: Option<Rejection>,
+    /// The largest number of events in all, from the request.
+    max_events: u64,
+    /// The refusal that came after the head.
+    rejection: Option<Rejection>,
 }
 
-/// How far a response goes.
+/// The end of a response that the client chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
-    /// Up to this place, `follow=false`. `None`: for ever.
+    /// Reads up to this offset (`follow=false`). `None`: without an end.
     pub end: Option<Offset>,
-    /// So many more events, `limit=N`.
+    /// Reads so many more events (`limit=N`).
     pub events: u64,
 }
 
-/// What a route says about delivering, and what is particular to this client.
+/// The delivery settings of a route, and those of one client.
 pub struct DeliveryOptions {
-    /// Completes when the response's life is over.
-    pub over: BoxFuture<'static, EndReason>,
-    /// A comment after this long without a byte.
+    /// Completes when the response must end.
+    pub lifetime: BoxFuture<'static, EndReason>,
+    /// The time without a byte after which a heartbeat is sent.
     pub heartbeat: Duration,
-    /// What happens when the client falls off the log.
+    /// The reaction when the client falls off the log.
     pub lagged: Lagging,
     /// Whether a lagging client gets only the newest event of each type.
     pub is_latest_only: bool,
-    /// How long to wait for more events before writing.
+    /// The time to wait for more events before a write.
     pub gather: Duration,
-    /// How a gap is told.
-    pub tell: GapNotice,
-    /// How it ends when its client should come back.
-    pub end: EndForm,
-    /// How far to go.
-    pub until: ReadLimit,
-    /// Told before the first event.
+    /// Encodes the notice of a gap.
+    pub gap_notice: GapNotice,
+    /// The form of an end after which the client should come back.
+    pub end_form: EndForm,
+    /// The end that the client chose.
+    pub read_limit: ReadLimit,
+    /// The id in force if it is too long for the prelude. Sent before the first event.
     pub long_id: Option<Frame>,
 }
 
-/// What to write next.
+/// The next thing to write.
 #[derive(Debug)]
 pub enum NextWrite {
     /// These frames.
     Frames(ReadBatch),
-    /// A comment, to show that the connection lives.
+    /// A comment, which shows that the connection is alive.
     Heartbeat,
-    /// Nothing more, for this reason.
-    EndReason(EndReason),
+    /// Nothing more: the response ends for this reason.
+    End(EndReason),
 }
 
 impl Delivery {
-    /// Reads from where the subscription stands, or from where it is when it is settled.
+    /// Reads from the subscription's position, or from the one that `pending_resume` finds.
     pub fn new(
         subscription: Subscription,
-        settling: Option<Box<PendingResume>>,
-        mut terms: DeliveryOptions,
-        report: SubscriptionRecord,
+        pending_resume: Option<Box<PendingResume>>,
+        mut options: DeliveryOptions,
+        record: SubscriptionRecord,
     ) -> Self {
-        let limit = terms.until.events;
-        if settling.is_some() || terms.long_id.is_some() {
-            terms.until.events = 0;
+        let max_events = options.read_limit.events;
+        if pending_resume.is_some() || options.long_id.is_some() {
+            options.read_limit.events = 0;
         }
         Self {
-            aside: SideWaker::on(subscription.waiter().clone()),
+            side_waker: SideWaker::on(subscription.waiter().clone()),
             subscription,
-            over: terms.over,
-            heartbeat: Heartbeat::new(terms.heartbeat),
-            gathering: None,
-            lagged: terms.lagged,
-            is_latest_only: terms.is_latest_only,
-            gather: terms.gather,
-            tell: terms.tell,
-            end: terms.end,
-            until: terms.until,
-            settling,
-            long_id: terms.long_id,
-            limit,
-            refusal: None,
-            report,
+            lifetime: options.lifetime,
+            heartbeat: Heartbeat::new(options.heartbeat),
+            gather_timer: None,
+            lagged: options.lagged,
+            is_latest_only: options.is_latest_only,
+            gather: options.gather,
+            gap_notice: options.gap_notice,
+            end_form: options.end_form,
+            read_limit: options.read_limit,
+            pending_resume,
+            long_id: options.long_id,
+            max_events,
+            rejection: None,
+            record,
         }
     }
 
-    /// What to write next; at most about `bytes`, but at least one whole entry. Cancel-safe. Also ends when `other` does,
-    /// which is polled when it has asked for it and must then be polled until it is pending again.
+    /// Returns the next thing to write: at most about `bytes`, but at least one whole entry. Cancel-safe.
+    ///
+    /// Also polls `other`, which ends the response, but only after its waker fired. It must then poll until it is
+    /// pending, or its next wake-up is lost.
     pub fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         bytes: usize,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
     ) -> Poll<NextWrite> {
-        if self.until.events == 0 {
-            return self.poll_settled(cx, other);
+        if self.read_limit.events == 0 {
+            return self.poll_without_events(cx, other);
         }
-        if self.until.end.is_some_and(|end| self.subscription.has_reached(end)) {
-            return Poll::Ready(NextWrite::EndReason(EndReason::Complete));
+        if self.read_limit.end.is_some_and(|end| self.subscription.has_reached(end)) {
+            return Poll::Ready(NextWrite::End(EndReason::Complete));
         }
-        // The end first: a busy stream must not put it off.
-        if let Poll::Ready(end) = self.poll_aside(cx, other) {
-            return Poll::Ready(NextWrite::EndReason(end));
+        // Check for the end first: a busy stream must not delay it.
+        if let Poll::Ready(end) = self.poll_side(cx, other) {
+            return Poll::Ready(NextWrite::End(end));
         }
         match self.subscription.poll_ready(cx) {
-            Poll::Ready(Ready::Complete) => return Poll::Ready(NextWrite::EndReason(EndReason::Complete)),
-            Poll::Ready(Ready::Refused) => return Poll::Ready(NextWrite::EndReason(EndReason::Error)),
+            Poll::Ready(Ready::Complete) => return Poll::Ready(NextWrite::End(EndReason::Complete)),
+            Poll::Ready(Ready::Refused) => return Poll::Ready(NextWrite::End(EndReason::Error)),
             Poll::Ready(Ready::Entries) => {}
             Poll::Pending if self.heartbeat.is_due => return Poll::Ready(NextWrite::Heartbeat),
             Poll::Pending => return Poll::Pending,
         }
-        // What fills a write already gains nothing by waiting: a replay would take a wait for each piece, and a fast
+        // Events that fill a write already gain nothing by waiting: a replay would wait for each write, and a fast
         // stream would outrun its readers.
-        if !self.gather.is_zero() && self.until.end.is_none() && !self.subscription.has_unread_bytes(bytes) {
+        if !self.gather.is_zero() && self.read_limit.end.is_none() && !self.subscription.has_unread_bytes(bytes) {
             let gather = self.gather;
-            ready!(self.gathering.get_or_insert_with(|| Box::pin(sleep(gather))).as_mut().poll(cx));
+            ready!(self.gather_timer.get_or_insert_with(|| Box::pin(sleep(gather))).as_mut().poll(cx));
         }
-        self.gathering = None;
-        Poll::Ready(self.take(bytes))
+        self.gather_timer = None;
+        Poll::Ready(self.take_batch(bytes))
     }
 
-    /// What is waited for beside events, if it has asked for it.
+    /// Polls what is awaited beside events, if its waker fired.
     #[inline]
-    fn poll_aside(
+    fn poll_side(
         &mut self,
         cx: &Context<'_>,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
     ) -> Poll<EndReason> {
-        let Some(waker) = self.aside.asked(cx) else { return Poll::Pending };
+        let Some(waker) = self.side_waker.asked(cx) else { return Poll::Pending };
         let cx = &mut Context::from_waker(waker);
-        if let Poll::Ready(end) = self.over.as_mut().poll(cx) {
+        if let Poll::Ready(end) = self.lifetime.as_mut().poll(cx) {
             return Poll::Ready(end);
         }
         if let Poll::Ready(end) = other(cx) {
@@ -181,133 +185,132 @@ impl Delivery {
         Poll::Pending
     }
 
-    /// As [`Self::poll_next`] while no event is to be taken: because the place is not known, or all that were asked for
-    /// have been.
+    /// Does the same as [`Self::poll_next`] while no event may be read: the position is not known, or the client has
+    /// had all events that it asked for.
     #[cold]
-    fn poll_settled(
+    fn poll_without_events(
         &mut self,
         cx: &mut Context<'_>,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
     ) -> Poll<NextWrite> {
-        let Some(settling) = &mut self.settling else {
+        let Some(pending_resume) = &mut self.pending_resume else {
             return Poll::Ready(match self.long_id.take() {
-                None => NextWrite::EndReason(EndReason::Limit),
+                None => NextWrite::End(EndReason::Limit),
                 Some(id) => {
-                    self.until.events = self.limit;
-                    told([id])
+                    self.read_limit.events = self.max_events;
+                    control_frames([id])
                 }
             });
         };
-        let settled = settling.poll(cx, &mut self.subscription);
-        if let Poll::Ready(end) = self.poll_aside(cx, other) {
-            return Poll::Ready(NextWrite::EndReason(end));
+        let outcome = pending_resume.poll(cx, &mut self.subscription);
+        if let Poll::Ready(end) = self.poll_side(cx, other) {
+            return Poll::Ready(NextWrite::End(end));
         }
-        let step = match settled {
+        let next = match outcome {
             Poll::Pending if self.heartbeat.is_due => return Poll::Ready(NextWrite::Heartbeat),
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(settled)) => self.settle(settled),
+            Poll::Ready(Ok(outcome)) => self.finish_resume(outcome),
             Poll::Ready(Err(rejection)) => {
-                self.report.refused(rejection.reason());
-                self.refusal = Some(rejection);
-                NextWrite::EndReason(EndReason::Error)
+                self.record.rejected(rejection.reason());
+                self.rejection = Some(rejection);
+                NextWrite::End(EndReason::Error)
             }
         };
-        Poll::Ready(step)
+        Poll::Ready(next)
     }
 
-    /// The place is known: the client is told, and reads on from there.
-    fn settle(&mut self, ResumeOutcome { verdict, id }: ResumeOutcome) -> NextWrite {
-        let settling = self.settling.take().expect("it has just been settled");
-        let (id, long_id) = parted(id, self.subscription.stream());
+    /// Tells the client the outcome of its resume. Events follow from the position that is now known.
+    fn finish_resume(&mut self, ResumeOutcome { verdict, id }: ResumeOutcome) -> NextWrite {
+        let pending_resume = self.pending_resume.take().expect("its outcome has just been polled");
+        let (id, long_id) = split_long_id(id, self.subscription.stream());
         if long_id.is_none() {
-            self.until.events = self.limit;
+            self.read_limit.events = self.max_events;
         }
         self.long_id = long_id;
-        self.report.settled(verdict);
-        told([late(settling.route().settings.replay.verdict, verdict, id.as_ref())])
+        self.record.set_verdict(verdict);
+        control_frames([late_verdict(pending_resume.route().settings.replay.verdict, verdict, id.as_ref())])
     }
 
-    fn take(&mut self, bytes: usize) -> NextWrite {
-        let taken = match self.is_latest_only {
-            true => self.subscription.take_latest(bytes, self.until.events),
-            false => self.subscription.take(bytes, self.until.events),
+    fn take_batch(&mut self, bytes: usize) -> NextWrite {
+        let batch = match self.is_latest_only {
+            true => self.subscription.take_latest(bytes, self.read_limit.events),
+            false => self.subscription.take(bytes, self.read_limit.events),
         };
-        match taken {
-            Ok(taken) => {
-                self.until.events = self.until.events.saturating_sub(taken.events);
-                NextWrite::Frames(taken)
+        match batch {
+            Ok(batch) => {
+                self.read_limit.events = self.read_limit.events.saturating_sub(batch.events);
+                NextWrite::Frames(batch)
             }
-            // Who gets only the newest of each type is never behind for long, and need not come back for it.
-            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => {
-                NextWrite::EndReason(EndReason::Lagged)
-            }
-            Err(_) => told(self.skip()),
+            // A client that gets only the newest event of each type catches up at once and need not reconnect.
+            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => NextWrite::End(EndReason::Lagged),
+            Err(_) => control_frames(self.skip()),
         }
     }
 
-    /// Goes on at the oldest entry kept; what is to be told of it.
+    /// Moves to the oldest entry in the log. Returns the frames that tell the client.
     fn skip(&mut self) -> Vec<Frame> {
         self.subscription.skip_to_oldest();
-        self.report.gap(Gap::Lagged);
+        self.record.gap(Gap::Lagged);
         let id = self.subscription.current_id().unwrap_or_default();
-        let told = (self.tell)(ResumeVerdict::Gap(Gap::Lagged), &id);
-        // The id in force is another one now, whether or not the gap is told and in whatever form.
-        told.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
+        let notice = (self.gap_notice)(ResumeVerdict::Gap(Gap::Lagged), &id);
+        // The id in force has changed, whether or not the route tells gaps, and in whatever form.
+        notice.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
     }
 
-    /// The bytes of this step are in the transport's hands.
-    pub fn sent(&mut self, taken: &ReadBatch, bytes: usize) {
+    /// Records that all `bytes` of a batch were passed to the transport.
+    pub fn sent(&mut self, batch: &ReadBatch, bytes: usize) {
         let now = Instant::now();
-        self.heartbeat.put_off(now);
-        self.report.delivered(taken, bytes, now.into_std());
+        self.heartbeat.postpone(now);
+        self.record.delivered(batch, bytes, now.into_std());
     }
 
-    /// The prelude of so many bytes goes out with the head.
+    /// Records that a prelude of so many bytes is sent with the head.
     pub fn sent_prelude(&mut self, bytes: usize) {
-        self.report.sent(bytes);
+        self.record.sent(bytes);
     }
 
-    /// A heartbeat of so many bytes is in the transport's hands.
+    /// Records that a heartbeat of so many bytes was passed to the transport.
     pub fn sent_heartbeat(&mut self, bytes: usize) {
-        self.heartbeat.put_off(Instant::now());
-        self.report.sent(bytes);
+        self.heartbeat.postpone(Instant::now());
+        self.record.sent(bytes);
     }
 
-    /// Completes when the response's life is over, for whoever is busy writing. Cancel-safe.
-    pub async fn over(&mut self) -> EndReason {
-        poll_fn(|cx| self.poll_over(cx)).await
+    /// Completes when the response must end, for a transport that is busy writing. Cancel-safe.
+    pub async fn ended(&mut self) -> EndReason {
+        poll_fn(|cx| self.poll_ended(cx)).await
     }
 
-    /// As [`Self::over`]; not to be polled again once it has completed, and neither is [`Self::poll_next`].
-    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
-        // It will wake whoever polled it last: what is waited for aside is to be asked again afterwards.
-        self.aside.renew();
-        self.over.as_mut().poll(cx)
+    /// Polls for [`Self::ended`]. Once it has completed, neither it nor [`Self::poll_next`] may be polled again.
+    pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
+        // The lifetime will wake this task and not the side waker, which must poll it again afterwards.
+        self.side_waker.renew();
+        self.lifetime.as_mut().poll(cx)
     }
 
-    /// Why it ended; to be said once.
-    pub fn ended(&self, end: EndReason) {
-        self.report.ended(end);
+    /// Sets the reason why the response ends. The first one counts.
+    pub fn set_end_reason(&self, end: EndReason) {
+        self.record.set_end_reason(end);
     }
 
-    /// Its reading, for a guard that looks from outside. Nothing waits for who has no place yet.
-    pub fn place(&self) -> Offset {
-        if self.settling.is_some() { Offset(u64::MAX) } else { self.subscription.position() }
+    /// Returns the offset that is read next, for a check from outside; the largest offset while it is not known, since
+    /// nothing can be waiting for the client then.
+    pub fn offset(&self) -> Offset {
+        if self.pending_resume.is_some() { Offset(u64::MAX) } else { self.subscription.position() }
     }
 
-    /// Its place among those of its subject, if it has one.
-    pub fn place_of_subject(&self) -> Option<Arc<SubjectPermit>> {
-        self.report.place_of_subject()
+    /// Returns the permit that the subscription has from its subject's limit, if it has a subject.
+    pub fn subject_permit(&self) -> Option<Arc<SubjectPermit>> {
+        self.record.subject_permit()
     }
 
-    /// Whether so many events were asked for: then a client may have closed its side, and waits for them all the same.
+    /// Whether the client asked for a number of events. It may then close its side and still wait for them.
     pub fn is_limited(&self) -> bool {
-        self.limit < u64::MAX
+        self.max_events < u64::MAX
     }
 
-    /// Whether the response is to end as if it broke. A clean end is the end of all to some clients.
+    /// Whether an end for this reason must look like an error. To some clients a clean end means that nothing follows.
     pub fn is_cut(&self, end: EndReason) -> bool {
-        let is_to_come_back = match end {
+        let should_reconnect = match end {
             EndReason::Expired
             | EndReason::Revoked
             | EndReason::MaxAge
@@ -316,23 +319,23 @@ impl Delivery {
             | EndReason::Replaced => true,
             EndReason::Client | EndReason::Stalled | EndReason::Complete | EndReason::Limit | EndReason::Error => false,
         };
-        self.end == EndForm::Cut && is_to_come_back
+        self.end_form == EndForm::Cut && should_reconnect
     }
 
-    /// The farewell: when to come back, or why there is no stream after all.
-    pub fn farewell(&self, end: EndReason) -> Option<Frame> {
+    /// Returns the last frame of a response that ends for this reason: the reconnection time, or the refusal.
+    pub fn last_frame(&self, end: EndReason) -> Option<Frame> {
         match end {
             EndReason::Drain | EndReason::MaxAge | EndReason::Replaced => {
                 let mut encoder = Encoder::new();
-                encoder.retry(self.report.jittered_retry(self.subscription.stream().progress().retry));
+                encoder.retry(self.record.jittered_retry(self.subscription.stream().progress().retry));
                 Some(encoder.finish())
             }
             EndReason::Error => {
-                let rejection = self.refusal.clone().or_else(|| match self.subscription.stream().progress().phase {
+                let rejection = self.rejection.clone().or_else(|| match self.subscription.stream().progress().phase {
                     Phase::Refused(error) => Some(Rejection::Upstream(error)),
                     Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
                 });
-                let id = self.settling.as_ref().and_then(|settling| settling.wish().after.id().cloned());
+                let id = self.pending_resume.as_ref().and_then(|pending| pending.params().after.id().cloned());
                 rejection.map(|rejection| rejection.error_event(id))
             }
             EndReason::Client
@@ -346,45 +349,47 @@ impl Delivery {
     }
 }
 
-/// An id for the prelude, or what tells it if it is long: a prelude is copied for each client, and goes out with the head.
-pub fn parted(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Option<Frame>) {
+/// Returns an id for the prelude, or a frame of its own for an id longer than [`LONG_ID`]: the prelude is copied for each
+/// client and sent with the head, while the frame is shared.
+pub fn split_long_id(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Option<Frame>) {
     match id {
         Some(id) if id.as_str().len() > LONG_ID => (None, Some(stream.id_frame(&id))),
         id => (id, None),
     }
 }
 
-fn told(frames: impl IntoIterator<Item = Frame>) -> NextWrite {
+/// Returns frames that hold no events.
+fn control_frames(frames: impl IntoIterator<Item = Frame>) -> NextWrite {
     NextWrite::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None })
 }
 
-/// The longest id, in bytes, that goes out with the head.
+/// The longest id, in bytes, that is sent with the head.
 const LONG_ID: usize = 4096;
 
-/// Due after a time without a byte. The timer is only set anew when it fires, not for every event.
+/// The heartbeat timer. It is reset only when it fires, and not for each event.
 struct Heartbeat {
-    after: Duration,
-    last: Instant,
+    interval: Duration,
+    last_write: Instant,
     timer: Pin<Box<Sleep>>,
     is_due: bool,
 }
 
 impl Heartbeat {
-    fn new(after: Duration) -> Self {
+    fn new(interval: Duration) -> Self {
         let now = Instant::now();
-        Self { after, last: now, timer: Box::pin(sleep_until(now + after)), is_due: false }
+        Self { interval, last_write: now, timer: Box::pin(sleep_until(now + interval)), is_due: false }
     }
 
-    fn put_off(&mut self, now: Instant) {
-        (self.last, self.is_due) = (now, false);
+    fn postpone(&mut self, now: Instant) {
+        (self.last_write, self.is_due) = (now, false);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let due = self.last + self.after;
+            let due = self.last_write + self.interval;
             self.is_due = now >= due;
-            self.timer.as_mut().reset(if self.is_due { now + self.after } else { due });
+            self.timer.as_mut().reset(if self.is_due { now + self.interval } else { due });
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The way out for HTTP/2, and for what stays with hyper (HTTP/1.0 and finite responses): a body that pulls from the log.
+//! Delivery over HTTP/2, and for responses that hyper carries (HTTP/1.0 and finite reads): a body that pulls from the log.
 //!
-//! On HTTP/2 the connection asks the body how long a piece may wait for its client. hyper polls the body only while the
-//! client takes bytes. So a guard looks on from outside ([`listen::abort_when`]): it ends a client whose time is over, or that
-//! takes nothing while events wait, by dropping what carries the response.
+//! On HTTP/2 the connection asks the body how long a piece may wait for its client ([`EventBody::poll_deadline`]). hyper
+//! polls a body only while the client takes bytes. So [`enforce_deadlines`] runs outside the body ([`listen::abort_when`]):
+//! it drops the connection of a client whose time is over, or that takes nothing while events wait.
 //!
 //! [`listen::abort_when`]: crate::listen::abort_when
 
@@ -23,132 +23,136 @@ use super::record::EndReasonCell;
 use crate::stream::{EventStream, Offset, ReadBatch};
 use crate::telemetry::EndReason;
 
-/// Largest piece handed out: what is in other hands no longer counts as unsent here.
+/// The largest piece that the body returns, in bytes. A piece that has been returned no longer counts as unsent here.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A response body of events.
 pub struct EventBody {
     delivery: Delivery,
-    /// What is given next: the prelude, what was too much for one piece, or the farewell.
-    waiting: Option<Bytes>,
-    over: Over,
-    /// Runs while the client may still take the rest although its time is over.
+    /// The next bytes: the prelude, the rest of a batch, or the last frame.
+    pending: Option<Bytes>,
+    end: EndState,
+    /// Runs while the client may still take the rest although the lifetime has ended.
     grace: Option<Pin<Box<Sleep>>>,
-    /// Where hyper sends it.
-    attention: Option<Arc<BodyProgress>>,
-    /// What it gave last waits for its client.
-    is_waiting: bool,
+    /// Set if hyper carries the body.
+    progress: Option<Arc<BodyProgress>>,
+    /// Whether the last piece waits for the client.
+    is_blocked: bool,
 }
 
-/// How far a body's end has come.
+/// The state of a body's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
-    NotYet,
-    /// Nothing more comes.
+enum EndState {
+    /// The response has not ended.
+    Open,
+    /// The body ends after the pending bytes.
     Clean,
-    /// It is to end with an error.
+    /// The body ends with an error, but not before the pending bytes have been written.
     Cutting,
-    /// It may.
+    /// The body ends with an error now.
     Cut,
 }
 
-/// The response ends here, and its client should come back.
+/// The response is cut off, and its client should reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the response is cut off")]
+#[error("response cut off")]
 pub struct CutOff;
 
-/// What can be seen of a body from outside.
+/// The progress of a body, as [`enforce_deadlines`] sees it.
 #[derive(Debug, Default)]
 pub struct BodyProgress {
+    /// The number of polls so far.
     polls: AtomicU64,
-    place: AtomicU64,
+    /// The offset that is read next.
+    offset: AtomicU64,
 }
 
 impl EventBody {
-    /// The prelude, then what the delivery gives.
+    /// Returns a body of the prelude and everything that the delivery brings.
     pub fn new(prelude: Bytes, delivery: Delivery) -> Self {
-        Self { delivery, waiting: Some(prelude), over: Over::NotYet, grace: None, attention: None, is_waiting: false }
+        let pending = Some(prelude);
+        Self { delivery, pending, end: EndState::Open, grace: None, progress: None, is_blocked: false }
     }
 
-    /// Lets a guard look on.
-    pub fn watched(&mut self) -> Weak<BodyProgress> {
-        let attention = self.attention.get_or_insert_default();
-        attention.place.store(self.delivery.place().0, Ordering::Relaxed);
-        Arc::downgrade(attention)
+    /// Returns the progress of the body, for [`enforce_deadlines`].
+    pub fn monitor(&mut self) -> Weak<BodyProgress> {
+        let progress = self.progress.get_or_insert_default();
+        progress.offset.store(self.delivery.offset().0, Ordering::Relaxed);
+        Arc::downgrade(progress)
     }
 
-    /// Polled while what it gave last waits for the client; completes when the client is to be cut off.
+    /// Completes when the client must be cut off. Polled while the last piece waits for the client.
     pub fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
         if is_stalled {
-            self.delivery.ended(EndReason::Stalled);
+            self.delivery.set_end_reason(EndReason::Stalled);
             return Poll::Ready(());
         }
-        self.waits_for_client(true);
-        if self.over == Over::NotYet {
-            let end = ready!(self.delivery.poll_over(cx));
-            self.end(end);
+        self.set_blocked(true);
+        if self.end == EndState::Open {
+            let end = ready!(self.delivery.poll_ended(cx));
+            self.finish(end);
         }
         self.grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx)
     }
 
-    /// It has panicked, and goes no further.
+    /// Records that the body has panicked. It must not be polled again.
     pub fn on_panic(&mut self) {
-        self.delivery.ended(EndReason::Error);
+        self.delivery.set_end_reason(EndReason::Error);
     }
 
-    fn waits_for_client(&mut self, is_waiting: bool) {
-        if self.is_waiting != is_waiting {
-            self.is_waiting = is_waiting;
-            self.delivery.place_of_subject().iter().for_each(|place| place.waits_for_client(is_waiting));
+    fn set_blocked(&mut self, is_blocked: bool) {
+        if self.is_blocked != is_blocked {
+            self.is_blocked = is_blocked;
+            self.delivery.subject_permit().iter().for_each(|permit| permit.set_blocked(is_blocked));
         }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
         loop {
-            if let Some(mut piece) = self.waiting.take() {
+            if let Some(mut piece) = self.pending.take() {
                 if piece.len() > PIECE_BYTES {
-                    self.waiting = Some(piece.split_off(PIECE_BYTES));
+                    self.pending = Some(piece.split_off(PIECE_BYTES));
                 }
                 return Poll::Ready(Some(Ok(piece)));
             }
-            match self.over {
-                Over::NotYet => {}
-                Over::Clean => return Poll::Ready(None),
-                Over::Cutting => {
-                    // What was given last is written before: whoever carries a body throws that away with it.
-                    self.over = Over::Cut;
+            match self.end {
+                EndState::Open => {}
+                EndState::Clean => return Poll::Ready(None),
+                EndState::Cutting => {
+                    // An error makes the connection discard pieces that it has not written yet. Give it a turn first.
+                    self.end = EndState::Cut;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Over::Cut => return Poll::Ready(Some(Err(CutOff))),
+                EndState::Cut => return Poll::Ready(Some(Err(CutOff))),
             }
             match ready!(self.delivery.poll_next(cx, PIECE_BYTES, |_| Poll::Pending)) {
-                NextWrite::Frames(taken) => {
-                    let bytes = join(&taken);
-                    self.delivery.sent(&taken, bytes.len());
-                    if let Some(attention) = &self.attention {
-                        attention.place.store(self.delivery.place().0, Ordering::Relaxed);
+                NextWrite::Frames(batch) => {
+                    let bytes = concat(&batch);
+                    self.delivery.sent(&batch, bytes.len());
+                    if let Some(progress) = &self.progress {
+                        progress.offset.store(self.delivery.offset().0, Ordering::Relaxed);
                     }
-                    self.waiting = Some(bytes);
+                    self.pending = Some(bytes);
                 }
                 NextWrite::Heartbeat => {
                     let bytes = heartbeat().body();
                     self.delivery.sent_heartbeat(bytes.len());
-                    self.waiting = Some(bytes);
+                    self.pending = Some(bytes);
                 }
-                NextWrite::EndReason(end) => self.end(end),
+                NextWrite::End(end) => self.finish(end),
             }
         }
     }
 
-    fn end(&mut self, end: EndReason) {
-        self.delivery.ended(end);
-        self.over = if self.delivery.is_cut(end) { Over::Cutting } else { Over::Clean };
-        if let Some(farewell) = self.delivery.farewell(end) {
-            // Behind the rest of a piece that was cut.
-            self.waiting = Some(match self.waiting.take() {
-                None => farewell.body(),
-                Some(rest) => [rest, farewell.body()].concat().into(),
+    fn finish(&mut self, end: EndReason) {
+        self.delivery.set_end_reason(end);
+        self.end = if self.delivery.is_cut(end) { EndState::Cutting } else { EndState::Clean };
+        if let Some(frame) = self.delivery.last_frame(end) {
+            // The rest of a batch that was split comes first.
+            self.pending = Some(match self.pending.take() {
+                None => frame.body(),
+                Some(rest) => [rest, frame.body()].concat().into(),
             });
         }
     }
@@ -159,67 +163,68 @@ impl Body for EventBody {
     type Error = CutOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        if let Some(attention) = &self.attention {
-            attention.polls.fetch_add(1, Ordering::Relaxed);
+        if let Some(progress) = &self.progress {
+            progress.polls.fetch_add(1, Ordering::Relaxed);
         }
-        self.waits_for_client(false);
+        self.set_blocked(false);
         self.poll_piece(cx).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
     }
 }
 
-/// One piece of many small frames: a frame each would be a DATA frame each, and some HTTP/2 clients close a
-/// connection that brings many tiny ones.
-fn join(taken: &ReadBatch) -> Bytes {
-    if let [frame] = &*taken.frames {
+/// Joins the frames of a batch into one piece: each piece becomes a DATA frame, and some HTTP/2 clients close a connection
+/// that sends many tiny ones.
+fn concat(batch: &ReadBatch) -> Bytes {
+    if let [frame] = &*batch.frames {
         return frame.body();
     }
-    let mut joined = BytesMut::with_capacity(taken.frames.iter().map(|frame| frame.len()).sum());
-    for frame in &*taken.frames {
+    let mut joined = BytesMut::with_capacity(batch.frames.iter().map(|frame| frame.len()).sum());
+    for frame in &*batch.frames {
         joined.extend_from_slice(&frame.body());
     }
     joined.freeze()
 }
 
-/// Completes when the response must be dropped because its client does not let it end; never once the body is gone: a
-/// finite response leaves its connection to the next request, and the guard with it.
-pub async fn guard(
-    life: Lifetime,
-    attention: Weak<BodyProgress>,
+/// Completes when the response must be dropped because its client does not let it end. Never completes once the body is
+/// gone: a finite response leaves its connection to the next request, and this future with it.
+pub async fn enforce_deadlines(
+    lifetime: Lifetime,
+    progress: Weak<BodyProgress>,
     stream: Arc<EventStream>,
-    stall: Duration,
-    ending: EndReasonCell,
+    stall_timeout: Duration,
+    end_reason: EndReasonCell,
 ) {
     let end = tokio::select! {
-        end = life.over() => {
-            // The body has been woken by the same; if the client takes the rest, it ends by itself.
+        end = lifetime.ended() => {
+            // The same event has woken the body. If the client takes the rest, the body ends by itself.
             sleep(GRACE).await;
-            (attention.strong_count() > 0).then_some(end)
+            (progress.strong_count() > 0).then_some(end)
         }
-        is_stalled = stalled(&attention, &stream, stall) => is_stalled.then_some(EndReason::Stalled),
+        is_stalled = stalled(&progress, &stream, stall_timeout) => is_stalled.then_some(EndReason::Stalled),
     };
-    // The log must not be held for a connection that has other things to do.
+    // The connection may live on with other requests, and must not hold the log.
     drop(stream);
     match end {
-        Some(end) => ending.set(end),
+        Some(end) => end_reason.set(end),
         None => std::future::pending().await,
     }
 }
 
-/// Completes when events have been waiting for `stall` without the body being asked for them; `false`: it is gone.
-async fn stalled(attention: &Weak<BodyProgress>, stream: &EventStream, stall: Duration) -> bool {
-    let mut waiting: Option<(u64, Instant)> = None;
+/// Completes with `true` when events have waited for `timeout` without a poll of the body, and with `false` when the body
+/// is gone.
+async fn stalled(progress: &Weak<BodyProgress>, stream: &EventStream, timeout: Duration) -> bool {
+    let mut blocked: Option<(u64, Instant)> = None;
     loop {
-        sleep(stall / 4).await;
-        let Some(attention) = attention.upgrade() else { return false };
-        let polls = attention.polls.load(Ordering::Relaxed);
-        let is_behind = stream.progress().end > Offset(attention.place.load(Ordering::Relaxed));
-        waiting = match waiting {
+        sleep(timeout / 4).await;
+        let Some(progress) = progress.upgrade() else { return false };
+        let polls = progress.polls.load(Ordering::Relaxed);
+        let is_behind = stream.progress().end > Offset(progress.offset.load(Ordering::Relaxed));
+        blocked = match blocked {
             _ if !is_behind => None,
             Some((then, since)) if then == polls => {
-                if since.elapsed() >= stall {
+                if since.elapsed() >= timeout {
                     return true;
                 }
-                waiting
+                blocked
             }
             _ => Some((polls, Instant::now())),
         };

@@ -1,8 +1,8 @@
-//! The way out for HTTP/1.1: a small task per client that writes chunks straight to the connection.
+//! Delivery over HTTP/1.1: one small task for each client, which writes chunks straight to the connection.
 //!
-//! Everything up to the head of the log, or of a batch (`limits.send_buffer`), goes out in one write, as handles on the
-//! log's own bytes: for a client that takes nothing, at most one batch is held. Deadlines, stalls and departures are
-//! branches of what takes time. What is written next is decided by the delivery.
+//! Everything up to the end of the log, or up to a batch (`limits.send_buffer`), goes out in one write of references to
+//! the log's own bytes. At most one batch is held for a client that reads nothing. Deadlines, stalls and drains are
+//! handled on the slow path. The delivery decides what is written next.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -28,229 +28,233 @@ use crate::telemetry::EndReason;
 /// The chunk that ends a body (RFC 9112, 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Handles given to one write.
+/// The largest number of slices in one vectored write.
 const SLICES: usize = 64;
 
-/// Most bytes that a client may send behind its request.
+/// The most bytes that a client may send behind its request; it counts as gone after that.
 const INPUT_BYTES: usize = 64 * 1024;
 
 /// Writes one client's stream.
 ///
-/// In this order, as in [`Delivery`].
+/// The order of the fields is their layout in memory, as in [`Delivery`].
 #[repr(C)]
 pub struct Http1Writer {
     delivery: Delivery,
-    batch: usize,
+    /// The most bytes that are held for the client.
+    max_batch: usize,
     transport: Transport,
-    /// How much of what the client sent has been thrown away.
-    thrown_away: usize,
-    /// What the client does with its side says nothing.
+    /// The bytes from the client that were discarded so far.
+    discarded: usize,
+    /// Whether the client asked for a number of events. It may then close its side and still wait for them.
     is_limited: bool,
-    stall: Duration,
+    stall_timeout: Duration,
 }
 
-/// A writer at work: this is the task, and the memory, of every client.
+/// The task of a writer. There is one for each client, so its size is the memory that a client costs.
 #[repr(C)]
-struct Writing {
-    /// Here while each write goes through at once.
+struct WriterTask {
+    /// The writer, while each write completes at once.
     writer: Option<Http1Writer>,
-    /// Everything else; gives the writer back unless that was the end.
-    slowly: Option<BoxFuture<'static, Option<Http1Writer>>>,
+    /// Any other step. Returns the writer, unless the response has ended.
+    slow_path: Option<BoxFuture<'static, Option<Http1Writer>>>,
 }
 
-/// Writing was given up.
-enum Cut {
+/// The reason why writing was given up.
+enum WriteAbort {
     /// The connection is broken.
     Broken,
-    /// The client took nothing for too long.
+    /// The client took no bytes for the stall timeout.
     Stalled,
-    /// The response's life was over and the client did not take the rest within the grace.
-    Over(EndReason),
+    /// The response's lifetime ended.
+    Ended(EndReason),
 }
 
-/// What a client's task does beside writing events at once.
-enum Pause {
-    /// This is to be written first.
-    Held(Vec<u8>),
-    /// This was taken, and so many bytes of it are out.
-    Unsent(ReadBatch, usize),
-    /// A comment is due.
+/// A step of a client's task other than a write that completes at once.
+enum SlowStep {
+    /// Writes bytes that hyper had not sent yet.
+    Leftover(Vec<u8>),
+    /// Writes the rest of a batch, of which so many bytes have been written.
+    Remainder(ReadBatch, usize),
+    /// Writes a heartbeat.
     Heartbeat,
-    /// Nothing more is to be written.
-    EndReason(EndReason),
+    /// Ends the response.
+    End(EndReason),
     /// The connection is broken.
     Broken,
 }
 
-/// What became of a write.
-enum AtOnce {
-    /// All is out.
-    All,
-    /// Only so many bytes are.
-    Only(usize),
+/// The outcome of a write that does not wait.
+enum WriteOutcome {
+    /// Everything was written and flushed.
+    Complete,
+    /// Only so many bytes were written.
+    Partial(usize),
 }
 
 impl Http1Writer {
-    /// Takes over a connection on which the head and the prelude have been sent. `batch` bounds the bytes held for it.
-    pub fn new(transport: Transport, delivery: Delivery, stall: Duration, batch: usize) -> Self {
+    /// Takes over a connection on which the head and the prelude have been sent. At most `max_batch` bytes are held.
+    pub fn new(transport: Transport, delivery: Delivery, stall_timeout: Duration, max_batch: usize) -> Self {
         let is_limited = delivery.is_limited();
-        Self { delivery, batch, transport, thrown_away: 0, is_limited, stall }
+        Self { delivery, max_batch, transport, discarded: 0, is_limited, stall_timeout }
     }
 
-    /// Writes until the end. `held` is what could not be sent so far.
-    pub fn run(self, held: Vec<u8>) -> impl Future<Output = ()> + Send + Unpin {
-        match held.is_empty() {
-            true => Writing { writer: Some(self), slowly: None },
-            false => Writing { writer: None, slowly: Some(Box::pin(self.pause(Pause::Held(held)))) },
+    /// Writes until the end. `leftover` holds the bytes of head and prelude that have not been sent yet.
+    pub fn run(self, leftover: Vec<u8>) -> impl Future<Output = ()> + Send + Unpin {
+        match leftover.is_empty() {
+            true => WriterTask { writer: Some(self), slow_path: None },
+            false => {
+                WriterTask { writer: None, slow_path: Some(Box::pin(self.run_slow(SlowStep::Leftover(leftover)))) }
+            }
         }
     }
 
-    /// Does what takes time. The writer again, if there is more to write.
-    async fn pause(mut self, pause: Pause) -> Option<Self> {
-        let done = match pause {
-            Pause::Held(held) => self.write_slowly(VecDeque::from([Bytes::from(held)])).await,
-            Pause::Unsent(taken, sent) => self.write_rest(taken, sent).await,
-            Pause::Heartbeat => self.write_heartbeat().await,
-            Pause::Broken | Pause::EndReason(EndReason::Client) => Err(Cut::Broken),
-            Pause::EndReason(end) => {
-                // What follows is at its best: the reason is known.
-                self.delivery.ended(end);
+    /// Runs a step that may have to wait. Returns the writer, unless the response has ended.
+    async fn run_slow(mut self, step: SlowStep) -> Option<Self> {
+        let outcome = match step {
+            SlowStep::Leftover(leftover) => self.write_all(VecDeque::from([Bytes::from(leftover)])).await,
+            SlowStep::Remainder(batch, sent) => self.write_remainder(batch, sent).await,
+            SlowStep::Heartbeat => self.write_heartbeat().await,
+            SlowStep::Broken | SlowStep::End(EndReason::Client) => Err(WriteAbort::Broken),
+            SlowStep::End(end) => {
+                // The reason is known. Whether the client takes the rest does not change it.
+                self.delivery.set_end_reason(end);
                 self.finish(end).await;
-                Err(Cut::Over(end))
+                Err(WriteAbort::Ended(end))
             }
         };
-        let end = match done {
+        let end = match outcome {
             Ok(()) => return Some(self),
-            Err(Cut::Broken) => EndReason::Client,
-            Err(Cut::Stalled) => EndReason::Stalled,
-            Err(Cut::Over(end)) => end,
+            Err(WriteAbort::Broken) => EndReason::Client,
+            Err(WriteAbort::Stalled) => EndReason::Stalled,
+            Err(WriteAbort::Ended(end)) => end,
         };
-        self.delivery.ended(end);
+        self.delivery.set_end_reason(end);
         None
     }
 
-    /// Delivers events for as long as each write goes through at once: thousands of clients do this for each event, so
-    /// it has no timer and no room of its own in any client's task.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Pause> {
+    /// Delivers events for as long as each write completes at once. Thousands of clients do this for each event, so it
+    /// needs no timer and no memory in the client's task.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<SlowStep> {
         loop {
-            let Self { transport, delivery, batch, thrown_away, is_limited, .. } = self;
-            let left = |cx: &mut Context<'_>| match is_limited {
+            let Self { transport, delivery, max_batch, discarded, is_limited, .. } = self;
+            let client_gone = |cx: &mut Context<'_>| match is_limited {
                 true => Poll::Pending,
-                false => poll_left(transport, cx, thrown_away).map(|()| EndReason::Client),
+                false => poll_client_gone(transport, cx, discarded).map(|()| EndReason::Client),
             };
-            let taken = match ready!(delivery.poll_next(cx, *batch, left)) {
-                NextWrite::Frames(taken) => taken,
-                NextWrite::Heartbeat => return Poll::Ready(Pause::Heartbeat),
-                NextWrite::EndReason(end) => return Poll::Ready(Pause::EndReason(end)),
+            let batch = match ready!(delivery.poll_next(cx, *max_batch, client_gone)) {
+                NextWrite::Frames(batch) => batch,
+                NextWrite::Heartbeat => return Poll::Ready(SlowStep::Heartbeat),
+                NextWrite::End(end) => return Poll::Ready(SlowStep::End(end)),
             };
-            match write_at_once(transport, cx, &taken.frames) {
-                Err(_) => return Poll::Ready(Pause::Broken),
-                Ok(AtOnce::All) => self.sent(&taken),
-                Ok(AtOnce::Only(sent)) => return Poll::Ready(Pause::Unsent(taken, sent)),
+            match try_write(transport, cx, &batch.frames) {
+                Err(_) => return Poll::Ready(SlowStep::Broken),
+                Ok(WriteOutcome::Complete) => self.sent(&batch),
+                Ok(WriteOutcome::Partial(sent)) => return Poll::Ready(SlowStep::Remainder(batch, sent)),
             }
         }
     }
 
-    fn sent(&mut self, taken: &ReadBatch) {
-        // What is counted is the event stream; its framing is this protocol's own.
-        let bytes = taken.frames.iter().map(Frame::len).sum();
-        self.delivery.sent(taken, bytes);
+    fn sent(&mut self, batch: &ReadBatch) {
+        // The bytes of the event stream are counted, without the chunk framing of HTTP/1.1.
+        let bytes = batch.frames.iter().map(Frame::len).sum();
+        self.delivery.sent(batch, bytes);
     }
 
-    async fn write_rest(&mut self, taken: ReadBatch, sent: usize) -> Result<(), Cut> {
-        let mut parts = taken.frames.iter().map(|frame| frame.chunk()).collect();
+    async fn write_remainder(&mut self, batch: ReadBatch, sent: usize) -> Result<(), WriteAbort> {
+        let mut parts = batch.frames.iter().map(|frame| frame.chunk()).collect();
         advance(&mut parts, sent);
-        self.write_slowly(parts).await?;
-        self.sent(&taken);
+        self.write_all(parts).await?;
+        self.sent(&batch);
         Ok(())
     }
 
-    async fn write_heartbeat(&mut self) -> Result<(), Cut> {
+    async fn write_heartbeat(&mut self) -> Result<(), WriteAbort> {
         let heartbeat = heartbeat();
-        self.write_slowly(VecDeque::from([heartbeat.chunk()])).await?;
+        self.write_all(VecDeque::from([heartbeat.chunk()])).await?;
         self.delivery.sent_heartbeat(heartbeat.len());
         Ok(())
     }
 
-    /// Ends the response as it is to end, and the connection with it, if the client takes it within the grace.
+    /// Ends the response in its configured form, and then the connection. Gives up after [`GRACE`].
     async fn finish(&mut self, end: EndReason) {
         let _ = timeout(GRACE, self.close(end)).await;
     }
 
     async fn close(&mut self, end: EndReason) -> io::Result<()> {
-        if let Some(farewell) = self.delivery.farewell(end) {
-            self.transport.write_all(&farewell.chunk()).await?;
+        if let Some(frame) = self.delivery.last_frame(end) {
+            self.transport.write_all(&frame.chunk()).await?;
         }
         if !self.delivery.is_cut(end) {
             self.transport.write_all(LAST_CHUNK).await?;
         }
         self.transport.shutdown().await?;
-        // Closing with unread input would reset the connection and could take the last bytes with it.
-        poll_fn(|cx| poll_left(&mut self.transport, cx, &mut 0)).await;
+        // Closing a socket with unread input resets the connection, and the client could lose the last bytes.
+        poll_fn(|cx| poll_client_gone(&mut self.transport, cx, &mut 0)).await;
         Ok(())
     }
 
-    /// Writes everything, or gives up when the client stalls or its time is over.
-    async fn write_slowly(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), Cut> {
-        let mut deadline = Instant::now() + self.stall;
-        let mut over = None;
-        let place = self.delivery.place_of_subject();
-        let is_waiting = |is_waiting| place.iter().for_each(|place| place.waits_for_client(is_waiting));
+    /// Writes and flushes everything. Gives up when the client stalls, or [`GRACE`] after the lifetime has ended.
+    async fn write_all(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), WriteAbort> {
+        let mut stall_deadline = Instant::now() + self.stall_timeout;
+        let mut ended = None;
+        let permit = self.delivery.subject_permit();
+        let set_blocked = |is_blocked| permit.iter().for_each(|permit| permit.set_blocked(is_blocked));
         loop {
             let transport = &mut self.transport;
             let write = |cx: &mut Context<'_>| {
                 let progress = poll_write(transport, cx, &parts);
-                is_waiting(progress.is_pending());
+                set_blocked(progress.is_pending());
                 progress
             };
             let progress = tokio::select! {
                 progress = poll_fn(write) => progress,
-                end = self.delivery.over(), if over.is_none() => {
-                    over = Some((end, Instant::now() + GRACE));
+                end = self.delivery.ended(), if ended.is_none() => {
+                    ended = Some((end, Instant::now() + GRACE));
                     continue;
                 }
-                () = sleep_until(over.map_or(deadline, |(_, grace)| deadline.min(grace))) => {
-                    return Err(over.map_or(Cut::Stalled, |(end, _)| Cut::Over(end)));
+                () = sleep_until(ended.map_or(stall_deadline, |(_, grace)| stall_deadline.min(grace))) => {
+                    return Err(ended.map_or(WriteAbort::Stalled, |(end, _)| WriteAbort::Ended(end)));
                 }
             };
             match progress {
-                Err(_) => return Err(Cut::Broken),
-                // Flushed: all is out.
+                Err(_) => return Err(WriteAbort::Broken),
+                // Everything has been flushed.
                 Ok(0) if parts.is_empty() => break,
                 Ok(count) => {
-                    deadline = Instant::now() + self.stall;
+                    stall_deadline = Instant::now() + self.stall_timeout;
                     advance(&mut parts, count);
                 }
             }
         }
-        match over {
+        match ended {
             None => Ok(()),
-            // The life was over while the client was slow; it has taken the rest in time and may end cleanly.
+            // The lifetime ended while the client was slow. It has taken the rest in time, so the end is a clean one.
             Some((end, _)) => {
                 self.finish(end).await;
-                Err(Cut::Over(end))
+                Err(WriteAbort::Ended(end))
             }
         }
     }
 }
 
-impl Future for Writing {
+impl Future for WriterTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some(slowly) = &mut self.slowly {
-                self.writer = ready!(slowly.as_mut().poll(cx));
-                self.slowly = None;
+            if let Some(slow_path) = &mut self.slow_path {
+                self.writer = ready!(slow_path.as_mut().poll(cx));
+                self.slow_path = None;
             }
             let Some(writer) = &mut self.writer else { return Poll::Ready(()) };
-            let pause = ready!(writer.poll_events(cx));
-            self.slowly = self.writer.take().map(|writer| -> BoxFuture<'_, _> { Box::pin(writer.pause(pause)) });
+            let step = ready!(writer.poll_events(cx));
+            self.slow_path = self.writer.take().map(|writer| -> BoxFuture<'_, _> { Box::pin(writer.run_slow(step)) });
         }
     }
 }
 
-/// Writes what there is, then flushes. `Ok(0)` with nothing to write means that all has been flushed.
+/// Writes a part of `parts`, or flushes if they are empty. Returns the number of bytes written; `Ok(0)` with empty parts
+/// means that everything has been flushed.
 fn poll_write(transport: &mut Transport, cx: &mut Context<'_>, parts: &VecDeque<Bytes>) -> Poll<io::Result<usize>> {
     if parts.is_empty() {
         return Pin::new(transport).poll_flush(cx).map_ok(|()| 0);
@@ -263,30 +267,30 @@ fn poll_write(transport: &mut Transport, cx: &mut Context<'_>, parts: &VecDeque<
     Pin::new(transport).poll_write_vectored(cx, &slices[..count])
 }
 
-/// Writes and flushes as much as goes without waiting; the task is woken when more does.
-fn write_at_once(transport: &mut Transport, cx: &mut Context<'_>, frames: &[Frame]) -> io::Result<AtOnce> {
+/// Writes and flushes as much as possible without waiting. The task is woken when more can be written.
+fn try_write(transport: &mut Transport, cx: &mut Context<'_>, frames: &[Frame]) -> io::Result<WriteOutcome> {
     let bytes = frames.iter().map(|frame| frame.as_chunk().len()).sum();
     let mut sent = 0;
     while sent < bytes {
         match poll_write_frames(transport, cx, frames, sent) {
             Poll::Ready(count) => sent += count?,
-            Poll::Pending => return Ok(AtOnce::Only(sent)),
+            Poll::Pending => return Ok(WriteOutcome::Partial(sent)),
         }
     }
     match Pin::new(transport).poll_flush(cx) {
-        Poll::Ready(flushed) => flushed.map(|()| AtOnce::All),
-        Poll::Pending => Ok(AtOnce::Only(sent)),
+        Poll::Ready(flushed) => flushed.map(|()| WriteOutcome::Complete),
+        Poll::Pending => Ok(WriteOutcome::Partial(sent)),
     }
 }
 
-/// As [`poll_write`], for frames of which `sent` bytes are out already.
+/// Writes a part of `frames`, of which `sent` bytes have been written already.
 fn poll_write_frames(
     transport: &mut Transport,
     cx: &mut Context<'_>,
     frames: &[Frame],
     mut sent: usize,
 ) -> Poll<io::Result<usize>> {
-    // The kernel takes a single piece at less cost than a list of one.
+    // A plain write costs the kernel less than a vectored write of one slice.
     if let [frame] = frames {
         return Pin::new(transport).poll_write(cx, &frame.as_chunk()[sent..]);
     }
@@ -303,6 +307,7 @@ fn poll_write_frames(
     Pin::new(transport).poll_write_vectored(cx, &slices[..count])
 }
 
+/// Removes the first `count` bytes of `parts`.
 fn advance(parts: &mut VecDeque<Bytes>, mut count: usize) {
     while let Some(first) = parts.front_mut() {
         if count < first.len() {
@@ -314,13 +319,14 @@ fn advance(parts: &mut VecDeque<Bytes>, mut count: usize) {
     }
 }
 
-/// Completes when the client has left. What it still sends is thrown away, within reason; `bytes` counts it.
-fn poll_left(transport: &mut Transport, cx: &mut Context<'_>, bytes: &mut usize) -> Poll<()> {
+/// Completes when the client has closed the connection or sent more than [`INPUT_BYTES`]. Its input is discarded;
+/// `discarded` counts it.
+fn poll_client_gone(transport: &mut Transport, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<()> {
     let mut input = [MaybeUninit::uninit(); 256];
     loop {
         let mut input = ReadBuf::uninit(&mut input);
         match ready!(Pin::new(&mut *transport).poll_read(cx, &mut input)) {
-            Ok(()) if !input.filled().is_empty() && *bytes <= INPUT_BYTES => *bytes += input.filled().len(),
+            Ok(()) if !input.filled().is_empty() && *discarded <= INPUT_BYTES => *discarded += input.filled().len(),
             _ => return Poll::Ready(()),
         }
     }

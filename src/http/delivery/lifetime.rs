@@ -1,7 +1,8 @@
-//! How long a response may live: until its token expires or is revoked, its largest age, or the gateway's leaving.
+//! The lifetime of a response: until its token expires or is revoked, its maximum age, or the gateway's drain.
 //!
-//! One future that completes with the reason. It is polled by the delivery and, for responses that hyper carries, by a
-//! guard outside the body as well, so that a client that does not read cannot stop it.
+//! [`Lifetime::ended`] is one future that completes with the reason. The delivery polls it. For responses that hyper
+//! carries, [`enforce_deadlines`](super::event_body::enforce_deadlines) polls a second copy outside the body, so that a
+//! client that does not read cannot delay the end.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,61 +19,65 @@ use crate::runtime::arithmetic;
 use crate::runtime::tasks::Draining;
 use crate::telemetry::{EndReason, RouteMetrics};
 
-/// How long a client that is being ended may take for the rest of what it was sent, so that the end is a clean one.
+/// The time that a client whose response ends may take to receive the rest, so that the end is a clean one.
 pub const GRACE: Duration = Duration::from_millis(500);
 
-/// What bounds one response's life.
+/// The bounds of one response's life.
 #[derive(Clone)]
 pub struct Lifetime {
-    /// The earliest moment that is known in advance.
+    /// The earliest end that is known in advance.
     deadline: Option<(Instant, EndReason)>,
     draining: Draining,
-    /// How long after the drain began this response leaves.
-    departure: Duration,
+    /// The time from the start of a drain to the end of this response.
+    drain_delay: Duration,
     permission: Option<Permission>,
     replaced: Option<CancellationToken>,
 }
 
 impl Lifetime {
-    /// A life without bounds but the gateway's. `spread` is over how long a drain spreads departures, `share` where in
-    /// it this response leaves, uniform in `0.0..1.0`.
-    pub fn new(draining: Draining, spread: Duration, share: f64) -> Self {
-        Self { deadline: None, draining, departure: arithmetic::scale(spread, share), permission: None, replaced: None }
+    /// Creates a lifetime that only a drain ends. `drain_spread` is the time over which a drain spreads the ends of all
+    /// responses, and `jitter`, uniform in `0.0..1.0`, the moment of this one within it.
+    pub fn new(draining: Draining, drain_spread: Duration, jitter: f64) -> Self {
+        let drain_delay = arithmetic::scale(drain_spread, jitter);
+        Self { deadline: None, draining, drain_delay, permission: None, replaced: None }
     }
 
-    /// Ends at `most` from now at the latest, a tenth of it earlier at random so that clients do not leave together.
-    pub fn at_most(&mut self, most: Duration, share: f64) {
-        bound(&mut self.deadline, Instant::now() + arithmetic::scale(most, 1.0 - 0.1 * share), EndReason::MaxAge);
+    /// Ends the response after `max_age`, or up to a tenth of it earlier: clients that came together must not leave
+    /// together.
+    pub fn set_max_age(&mut self, max_age: Duration, jitter: f64) {
+        let age = arithmetic::scale(max_age, 1.0 - 0.1 * jitter);
+        set_earlier(&mut self.deadline, Instant::now() + age, EndReason::MaxAge);
     }
 
-    /// Ends when another gets its place.
-    pub fn until_replaced(&mut self, replaced: CancellationToken) {
+    /// Ends the response when another subscription of its subject takes its permit.
+    pub fn end_when_replaced(&mut self, replaced: CancellationToken) {
         self.replaced = Some(replaced);
     }
 
-    /// Ends when the permission does: at its expiry, or up to `spread` earlier, by [`head_start`].
-    pub fn while_permitted(&mut self, permission: Permission, spread: Duration, share: f64) {
+    /// Ends the response with its permission: at its expiry, or earlier by [`expiry_lead`], or when it is withdrawn.
+    pub fn end_with_permission(&mut self, permission: Permission, expiry_spread: Duration, jitter: f64) {
         if let Some(expires_at) = permission.expires_at() {
             let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-            bound(&mut self.deadline, Instant::now() + left - head_start(left, spread, share), EndReason::Expired);
+            let end = Instant::now() + left - expiry_lead(left, expiry_spread, jitter);
+            set_earlier(&mut self.deadline, end, EndReason::Expired);
         }
         self.permission = Some(permission);
     }
 
-    /// Completes when it is over. Cancel-safe.
+    /// Completes when the response must end. Cancel-safe.
     ///
-    /// One timer, whatever bounds the life: every client has such a future for as long as it reads.
+    /// There is one timer for all bounds, since every client has such a future for as long as it reads.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
-    pub fn over(mut self) -> impl Future<Output = EndReason> + Send {
+    pub fn ended(mut self) -> impl Future<Output = EndReason> + Send {
         async move {
             let mut is_draining = false;
             loop {
-                let taken_back = match self.permission.as_mut().map(Permission::taken_back) {
+                let withdrawal = match self.permission.as_mut().map(Permission::check) {
                     None => None,
-                    Some(Ok(taken_back)) => taken_back,
+                    Some(Ok(withdrawal)) => withdrawal,
                     Some(Err(end)) => return end,
                 };
-                let first = self.deadline.into_iter().chain(taken_back).min_by_key(|(at, _)| *at);
+                let first = self.deadline.into_iter().chain(withdrawal).min_by_key(|(at, _)| *at);
                 let first = OptionFuture::from(first.map(|(at, end)| sleep_until(at).map(move |()| end)));
                 let changed = OptionFuture::from(self.permission.as_mut().map(Permission::changed));
                 let replaced = OptionFuture::from(self.replaced.as_ref().map(CancellationToken::cancelled));
@@ -81,7 +86,7 @@ impl Lifetime {
                     Some(end) = first => return end,
                     since = self.draining.since(), if !is_draining => {
                         is_draining = true;
-                        bound(&mut self.deadline, since + self.departure, EndReason::Drain);
+                        set_earlier(&mut self.deadline, since + self.drain_delay, EndReason::Drain);
                     }
                     Some(changed) = changed => if let Err(end) = changed {
                         return end;
@@ -92,33 +97,35 @@ impl Lifetime {
     }
 }
 
-/// Returns how long before its token a response ends that has so much of the token's life left. Thousands of tokens that
-/// a login or a rotation made together expire in one second; their clients are to come back one by one.
-fn head_start(left: Duration, spread: Duration, share: f64) -> Duration {
-    match left >= SPREAD_FROM {
-        true => arithmetic::scale(spread.min(left / 10), share),
+/// Returns how long before its token a response ends, given the time that the token has left: a random part of
+/// `spread`, at most a tenth of `left`. A login or a rotation can make thousands of tokens that expire in the same
+/// second; their clients must not reconnect at once.
+fn expiry_lead(left: Duration, spread: Duration, jitter: f64) -> Duration {
+    match left >= MIN_LEFT_FOR_LEAD {
+        true => arithmetic::scale(spread.min(left / 10), jitter),
         false => Duration::ZERO,
     }
 }
 
-/// Tokens with less left than this are used to their end: who makes such tokens counts seconds.
-const SPREAD_FROM: Duration = Duration::from_secs(60);
+/// The shortest time left for which [`expiry_lead`] applies: tokens of less are used to their end.
+const MIN_LEFT_FOR_LEAD: Duration = Duration::from_secs(60);
 
-/// Completes as `life` does. If `unenforced`, the life that the response would have if the route enforced its rules, ends
-/// before by the token, that is logged and counted.
-pub async fn noting(life: Lifetime, unenforced: Lifetime, metrics: Arc<RouteMetrics>) -> EndReason {
-    let mut over = pin!(life.over());
+/// Completes with `lifetime`. Logs and counts when `unenforced` ends earlier because of the token: `unenforced` is the
+/// lifetime that the response would have if the route enforced its rules.
+pub async fn log_unenforced_end(lifetime: Lifetime, unenforced: Lifetime, metrics: Arc<RouteMetrics>) -> EndReason {
+    let mut ended = pin!(lifetime.ended());
     tokio::select! {
-        end = &mut over => return end,
-        end = unenforced.over() => if matches!(end, EndReason::Expired | EndReason::Revoked) {
+        end = &mut ended => return end,
+        end = unenforced.ended() => if matches!(end, EndReason::Expired | EndReason::Revoked) {
             metrics.auth_failure(end.as_str());
             info!(route = metrics.name(), reason = end.as_str(), "would end (auth.enforce = false)");
         },
     }
-    over.await
+    ended.await
 }
 
-fn bound(deadline: &mut Option<(Instant, EndReason)>, at: Instant, end: EndReason) {
+/// Moves the deadline to `at` unless it is earlier already.
+fn set_earlier(deadline: &mut Option<(Instant, EndReason)>, at: Instant, end: EndReason) {
     if deadline.is_none_or(|(earliest, _)| at < earliest) {
         *deadline = Some((at, end));
     }
@@ -129,14 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_ends_before_its_token_by_a_tenth_at_most_and_not_where_little_is_left() {
-        let head_start =
-            |left, spread, share| head_start(Duration::from_secs(left), Duration::from_secs(spread), share).as_millis();
+    fn a_response_ends_up_to_a_tenth_before_its_token_unless_less_than_a_minute_is_left() {
+        let expiry_lead = |left, spread, jitter| {
+            expiry_lead(Duration::from_secs(left), Duration::from_secs(spread), jitter).as_millis()
+        };
 
-        assert_eq!(head_start(3600, 10, 0.5), 5_000);
-        assert_eq!(head_start(60, 10, 0.5), 3_000);
-        assert_eq!(head_start(59, 10, 0.5), 0);
-        assert_eq!(head_start(3600, 0, 0.5), 0);
-        assert_eq!(head_start(3600, 10, 0.0), 0);
+        assert_eq!(expiry_lead(3600, 10, 0.5), 5_000);
+        assert_eq!(expiry_lead(60, 10, 0.5), 3_000);
+        assert_eq!(expiry_lead(59, 10, 0.5), 0);
+        assert_eq!(expiry_lead(3600, 0, 0.5), 0);
+        assert_eq!(expiry_lead(3600, 10, 0.0), 0);
     }
 }

@@ -1,6 +1,11 @@
-//! The delivery of a stream to one client, from its place in the log to the end of its response.
+//! The delivery of a stream to one client: from a position in the log to the end of the response.
+//!
+//! ```text
+//!  PendingResume ─▶ Delivery ─┬─▶ Http1Writer   HTTP/1.1, on the connection itself
+//!       Lifetime ────▲        └─▶ EventBody     HTTP/2; also HTTP/1.0 and finite reads, through hyper
+//! ```
 
-#[expect(clippy::module_inception, reason = "the file is named after the type that it holds")]
+#[expect(clippy::module_inception, reason = "the file carries the name of its type")]
 pub mod delivery;
 pub mod event_body;
 pub mod http1_writer;

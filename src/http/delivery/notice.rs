@@ -1,4 +1,4 @@
-//! How the outcome of a resume is told in the stream itself, in each of the route's forms.
+//! The frames that the gateway itself writes into a stream: the prelude, the outcome of a resume, heartbeats.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use crate::route::VerdictForm;
 use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::{Gap, GapNotice, ResumeVerdict};
 
-/// The type of the event that tells a verdict.
+/// The type of the event that carries a verdict.
 pub const EVENT_TYPE: &str = "rillgate.resume";
 
-/// The verdict of who has none yet.
+/// The verdict of a client whose resume is pending.
 pub const PENDING: &str = "pending";
 
-/// How a gap is told to clients that are connected when it opens.
-pub fn teller(form: VerdictForm) -> GapNotice {
+/// Returns the function that encodes a gap for clients that are connected when it opens.
+pub fn gap_notice(form: VerdictForm) -> GapNotice {
     match form {
         VerdictForm::Off => |_, _| None,
         VerdictForm::Comment => |verdict, _| Some(comment(verdict)),
@@ -26,7 +26,8 @@ pub fn teller(form: VerdictForm) -> GapNotice {
     }
 }
 
-/// What goes out with the head: a comment, the reconnection time, the id in force, and the verdict in the route's form.
+/// Encodes the prelude, which is sent with the head: a comment, `retry:`, the id in force, and the verdict in the route's
+/// form.
 pub fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
     match form {
@@ -34,20 +35,20 @@ pub fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: O
         VerdictForm::Comment | VerdictForm::Gap => encoder.comment(&text(&verdict)),
     };
     encoder.retry(retry);
-    place(&mut encoder, form, verdict, id);
+    encode_id(&mut encoder, form, verdict, id);
     encoder.finish()
 }
 
-/// What goes out with the head while there is no verdict yet. No blank line: a client keeps the id that it has.
+/// Encodes the prelude while the resume is pending. It has no blank line, so the client keeps the id that it has.
 pub fn pending_prelude(retry: Duration) -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment(&text(&PENDING)).retry(retry);
     encoder.finish()
 }
 
-/// What a client is told for whom there was no verdict when its head went out, in the route's form. The head of a route
-/// that says nothing in-band has not said it either.
-pub fn late(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> Frame {
+/// Encodes the verdict for a client whose head was sent while its resume was pending, in the route's form. With
+/// [`VerdictForm::Off`] it is a comment, since the head could not tell it either.
+pub fn late_verdict(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
     match form {
         VerdictForm::Off | VerdictForm::Comment | VerdictForm::Gap => {
@@ -55,19 +56,19 @@ pub fn late(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> 
         }
         VerdictForm::Event => {}
     }
-    place(&mut encoder, form, verdict, id);
+    encode_id(&mut encoder, form, verdict, id);
     encoder.finish()
 }
 
-/// A comment that shows life. Without a blank line: to some clients each block is an event.
+/// Encodes a heartbeat: an empty comment. It has no blank line, since some clients take each block for an event.
 pub fn heartbeat() -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment("");
     encoder.finish()
 }
 
-/// The id in force, and the verdict where it is an event.
-fn place(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) {
+/// Encodes the id in force, and the verdict if its form is an event.
+fn encode_id(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) {
     let is_event = match form {
         VerdictForm::Off | VerdictForm::Comment => false,
         VerdictForm::Gap => is_gap_event(verdict),
@@ -76,13 +77,14 @@ fn place(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, id: O
     if is_event {
         encoder.event(&as_event(verdict, id));
     } else if let Some(id) = id {
-        // Only a blank line makes the id count. Without an id none is written: it would be an empty event to clients
-        // that take every block for one.
+        // A client commits an id only at a blank line. Without an id there is no blank line, since some clients take
+        // each block for an event.
         encoder.id(id).blank();
     }
 }
 
-/// The upstream coming back is a gap that most often is none: an event only where each verdict is one.
+/// Whether [`VerdictForm::Gap`] makes an event of this verdict. [`Gap::Upstream`] is most often no loss, so it is an
+/// event only in the form [`VerdictForm::Event`].
 fn is_gap_event(verdict: ResumeVerdict) -> bool {
     matches!(verdict, ResumeVerdict::Gap(gap) if gap != Gap::Upstream)
 }
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prelude_tells_verdict_time_and_id() {
+    fn the_prelude_has_the_verdict_the_reconnection_time_and_the_id() {
         let id = EventId::new("41").expect("an id");
         let resumed = ResumeVerdict::Resumed { missed: 2 };
         let two_seconds = Duration::from_secs(2);
@@ -132,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_an_event_where_the_route_says_so() {
+    fn a_gap_is_an_event_in_the_forms_gap_and_event() {
         let gap = ResumeVerdict::Gap(Gap::Evicted);
-        let told = |form| text_of(&prelude(form, gap, Duration::ZERO, None)).contains("event: rillgate.resume");
+        let is_event = |form| text_of(&prelude(form, gap, Duration::ZERO, None)).contains("event: rillgate.resume");
 
-        assert!(told(VerdictForm::Gap) && told(VerdictForm::Event));
-        assert!(!told(VerdictForm::Comment) && !told(VerdictForm::Off));
+        assert!(is_event(VerdictForm::Gap) && is_event(VerdictForm::Event));
+        assert!(!is_event(VerdictForm::Comment) && !is_event(VerdictForm::Off));
     }
 }

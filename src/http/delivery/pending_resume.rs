@@ -1,8 +1,8 @@
-//! From a new reader to its client's place in the log: what has to be known before, and how long that is waited for.
+//! The resume of a new subscription: from a request's parameters to a position in the log.
 //!
-//! Polled by the request while its head waits, and by the delivery when the head went out before. Everything it waits for
-//! ends by itself: the upstream's first outcome and an id that may return within `open_timeout`, a request for the
-//! history likewise. Does not know how a place is told.
+//! The request polls it while the head waits, and the delivery if the head was sent earlier. Each stage ends by itself:
+//! the wait for the upstream's first outcome and for an id that may return ends within `open_timeout`, and so does a
+//! request for the upstream's history. Does not know how the outcome is told.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,64 +21,64 @@ use crate::sse::EventId;
 use crate::stream::{Backlog, Gap, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
 use crate::upstream::HttpEventSource;
 
-/// Where a client stands, and what is to be told of it.
+/// The outcome of a resume.
 #[derive(Debug)]
 pub struct ResumeOutcome {
-    /// How its wish turned out.
+    /// The verdict that the client is told.
     pub verdict: ResumeVerdict,
-    /// The id in force at its place.
+    /// The id in force at the client's position.
     pub id: Option<EventId>,
 }
 
-/// A client's place that is not known yet.
+/// A resume whose outcome is not known yet.
 pub struct PendingResume {
     app: Arc<App>,
     route: Arc<Route>,
-    wish: SubscribeParams,
-    /// Where the stream's events come from, for who may be caught up.
+    params: SubscribeParams,
+    /// The stream's source, if the upstream may be asked for history.
     source: Option<Arc<HttpEventSource>>,
-    /// Runs while the first outcome, or an id that may return, is waited for.
-    patience: Pin<Box<Sleep>>,
+    /// Runs while the first outcome, or an id that may return, is awaited.
+    timeout: Pin<Box<Sleep>>,
     stage: Stage,
 }
 
-/// What is waited for.
+/// The stages of a resume, in their order.
 enum Stage {
-    /// The upstream's first outcome.
+    /// Waits for the upstream's first outcome.
     Opening,
-    /// That the upstream brings an id again; the timer is for the next look.
-    Returning(Option<Pin<Box<Sleep>>>),
-    /// The upstream's history.
+    /// Waits for the upstream to send an id again. The timer is for the next look at the log.
+    AwaitingId(Option<Pin<Box<Sleep>>>),
+    /// Waits for the upstream's history.
     CatchingUp(BoxFuture<'static, Option<Backlog>>),
 }
 
 impl PendingResume {
-    /// For a reader that has just been attached. `source` makes the source that its stream has.
+    /// Starts the resume of a subscription that has just been attached. `source` makes the source that its stream has.
     pub fn new(
         app: Arc<App>,
         route: Arc<Route>,
-        wish: SubscribeParams,
+        params: SubscribeParams,
         source: impl FnOnce() -> Arc<HttpEventSource>,
     ) -> Self {
-        let source = (route.read_through.is_some() && wish.after.id().is_some()).then(source);
-        let patience = Box::pin(sleep(route.settings.upstream.open_timeout));
-        Self { app, route, wish, source, patience, stage: Stage::Opening }
+        let source = (route.read_through.is_some() && params.after.id().is_some()).then(source);
+        let timeout = Box::pin(sleep(route.settings.upstream.open_timeout));
+        Self { app, route, params, source, timeout, stage: Stage::Opening }
     }
 
-    /// What is asked for.
-    pub fn wish(&self) -> &SubscribeParams {
-        &self.wish
+    /// Returns the request's parameters.
+    pub fn params(&self) -> &SubscribeParams {
+        &self.params
     }
 
-    /// The client's route.
+    /// Returns the client's route.
     pub fn route(&self) -> &Route {
         &self.route
     }
 
-    /// Takes the reader to its client's place; not to be polled again once it has completed.
+    /// Moves `reader` to the client's position. Must not be polled after it has completed.
     ///
     /// # Errors
-    /// What the client is refused with.
+    /// The refusal for the client.
     pub fn poll(&mut self, cx: &mut Context<'_>, reader: &mut Subscription) -> Poll<Result<ResumeOutcome, Rejection>> {
         loop {
             self.stage = match &mut self.stage {
@@ -86,43 +86,45 @@ impl PendingResume {
                     let is_refused_when_down = self.route.settings.delivery.when_down == WhenDown::Refuse;
                     match reader.poll_opened(cx, is_refused_when_down) {
                         Poll::Ready(outcome) => outcome.map_err(Rejection::Upstream)?,
-                        Poll::Pending if !is_over(&mut self.patience, cx) => return Poll::Pending,
+                        Poll::Pending if !has_elapsed(&mut self.timeout, cx) => return Poll::Pending,
                         Poll::Pending if is_refused_when_down => {
                             return Poll::Ready(Err(Rejection::UpstreamSilent));
                         }
                         Poll::Pending => {}
                     }
-                    Stage::Returning(None)
+                    Stage::AwaitingId(None)
                 }
-                Stage::Returning(look) => {
-                    let is_found = self.wish.after.id().is_none_or(|id| reader.poll_for_id(cx, id.as_str()).is_ready());
-                    if !is_found && !is_over(&mut self.patience, cx) {
-                        // Time decides as well, and nobody is woken for that.
-                        let timer = look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                Stage::AwaitingId(next_look) => {
+                    let is_found =
+                        self.params.after.id().is_none_or(|id| reader.poll_for_id(cx, id.as_str()).is_ready());
+                    if !is_found && !has_elapsed(&mut self.timeout, cx) {
+                        // The stream also gives up on an id after a time, and wakes nobody then.
+                        let timer = next_look.get_or_insert_with(|| Box::pin(sleep(LOOK_INTERVAL)));
                         ready!(timer.as_mut().poll(cx));
-                        *look = None;
+                        *next_look = None;
                         continue;
                     }
-                    match self.catch_up(reader) {
-                        Some(catching_up) => Stage::CatchingUp(catching_up),
-                        None => return Poll::Ready(Ok(self.position(reader))),
+                    match self.start_catch_up(reader) {
+                        Some(backlog) => Stage::CatchingUp(backlog),
+                        None => return Poll::Ready(Ok(self.apply_resume(reader))),
                     }
                 }
                 Stage::CatchingUp(backlog) => {
-                    let settled = match ready!(backlog.as_mut().poll(cx)) {
-                        Some(backlog) => self.caught_up(reader, backlog),
-                        None => self.position(reader),
+                    let outcome = match ready!(backlog.as_mut().poll(cx)) {
+                        Some(backlog) => self.apply_backlog(reader, backlog),
+                        None => self.apply_resume(reader),
                     };
-                    return Poll::Ready(Ok(settled));
+                    return Poll::Ready(Ok(outcome));
                 }
             };
         }
     }
 
-    /// Where the log does not have what follows the id, asks the upstream, as the stream itself does.
-    fn catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
-        let (id, source) = (self.wish.after.id()?, self.source.clone()?);
-        // What does not reach the upstream as it is would be another question.
+    /// Asks the upstream, as the stream itself does, for the events after the id. `None` if the log has them, or the
+    /// upstream cannot be asked.
+    fn start_catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
+        let (id, source) = (self.params.after.id()?, self.source.clone()?);
+        // An id that does not reach the upstream unchanged would ask another question.
         if !self.route.settings.upstream.resume.carries(id) || reader.can_resume(id.as_str()) {
             return None;
         }
@@ -131,18 +133,19 @@ impl PendingResume {
         Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&app.tasks, &stream, &id, || source).await }))
     }
 
-    /// What a client was caught up with stands before the log: the id at its place is its own alone.
-    fn caught_up(&self, reader: &mut Subscription, backlog: Backlog) -> ResumeOutcome {
-        ResumeOutcome { verdict: reader.resume_from_backlog(backlog), id: self.wish.after.id().cloned() }
+    /// Puts a backlog before the log. The id in force there is the client's own, since the log does not have it.
+    fn apply_backlog(&self, reader: &mut Subscription, backlog: Backlog) -> ResumeOutcome {
+        ResumeOutcome { verdict: reader.resume_from_backlog(backlog), id: self.params.after.id().cloned() }
     }
 
-    fn position(&self, reader: &mut Subscription) -> ResumeOutcome {
+    /// Moves the reader to the position in the log that the request asks for.
+    fn apply_resume(&self, reader: &mut Subscription) -> ResumeOutcome {
         let replay = &self.route.settings.replay;
-        let verdict = match &self.wish.after {
+        let verdict = match &self.params.after {
             LastEventId::Known(id) => reader.resume(id.as_str(), replay.on_gap),
             LastEventId::Unreadable => reader.resume_after_gap(Gap::Unknown, replay.on_gap),
-            // A finite read without an id is for everything that is there.
-            LastEventId::None if !self.wish.follow => reader.start_at(Start::Oldest),
+            // A finite read without an id reads everything that is buffered.
+            LastEventId::None if !self.params.follow => reader.start_at(Start::Oldest),
             LastEventId::None => reader.start_at(replay.start),
         };
         if let ResumeVerdict::Gap(gap) = verdict {
@@ -152,10 +155,10 @@ impl PendingResume {
     }
 }
 
-/// Whether its time is over, which may be asked again.
-fn is_over(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> bool {
+/// Whether the timer has fired. May be called again afterwards.
+fn has_elapsed(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> bool {
     timer.is_elapsed() || timer.as_mut().poll(cx).is_ready()
 }
 
-/// How often it is looked whether there is no hope any more for an id to return.
-const LOOK: Duration = REAPPEARANCE_TIMEOUT.checked_div(8).expect("a part of a time");
+/// The time between two looks whether an id may still return.
+const LOOK_INTERVAL: Duration = REAPPEARANCE_TIMEOUT.checked_div(8).expect("the divisor is not zero");

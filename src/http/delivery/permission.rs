@@ -1,9 +1,9 @@
-//! A response's permission: the route and the grant that admitted it, and whether both still would.
+//! The permission of a response: the route and the grant that admitted it, and whether both still would.
 //!
-//! Revocations and keys are the authority's; a reload of the configuration may also put another route in the place of
-//! the one that admitted. Then the request is judged anew, as if the same token came again in the same place, and by
-//! what it would read: a route that shares something else, or reads from somewhere else, is about another stream than
-//! the one that is open. Does not end responses.
+//! The trust store knows about revocations and keys. A reload of the configuration may also replace the route that
+//! admitted the request. Then the request is evaluated again, as if the same token came again in the same place, and
+//! against the stream that is open: a route that shares other values, or reads from another upstream, now means another
+//! stream. Does not end responses.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,55 +19,56 @@ use crate::route::Route;
 use crate::stream::EventStream;
 use crate::telemetry::EndReason;
 
-/// See the module.
+/// The permission to read one stream.
 #[derive(Clone)]
 pub struct Permission {
     app: Arc<App>,
     /// The route that admitted the request, at first or after a reload.
     route: Arc<Route>,
     grant: Option<Grant>,
-    /// When the routes of this moment would end it, if that is before the grant's own end.
-    until: Option<SystemTime>,
+    /// The end that the current routes impose, if it is before the grant's own expiry.
+    valid_until: Option<SystemTime>,
     host: Box<str>,
-    /// Decoded.
+    /// The decoded path.
     path: Box<str>,
-    /// What it reads: its key has what the request shared.
+    /// The stream that is read. Its key has the values that the request shared.
     stream: Arc<EventStream>,
-    /// How long after its route began to read from elsewhere the response leaves.
-    departure: Duration,
-    /// When it leaves for that reason.
-    leaves_at: Option<Instant>,
+    /// The time from a change of the route's upstream to the end of this response.
+    move_delay: Duration,
+    /// The end of this response because of such a change.
+    moves_at: Option<Instant>,
     changes: watch::Receiver<u64>,
 }
 
 impl Permission {
-    /// The permission of a request for the `stream` that `route` admitted, by the `grant` if it has one. `departure` is
-    /// this response's share of the time over which those leave whose route reads from elsewhere after a reload.
+    /// Creates the permission of a request for `stream` that `route` admitted, by `grant` if the route needs one.
+    /// `move_delay` is random within the time over which responses end when their route has another upstream after a
+    /// reload.
     pub fn new(
         app: Arc<App>,
         route: Arc<Route>,
         target: &RequestTarget,
         stream: Arc<EventStream>,
         grant: Option<Grant>,
-        departure: Duration,
+        move_delay: Duration,
     ) -> Self {
         let (host, path) = (target.host().into(), target.path.decoded().into());
         let changes = app.authority.subscribe();
-        Self { app, route, grant, until: None, host, path, stream, departure, leaves_at: None, changes }
+        Self { app, route, grant, valid_until: None, host, path, stream, move_delay, moves_at: None, changes }
     }
 
-    /// When it ends by itself.
+    /// Returns the expiry of the grant.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.grant.as_ref().map(Grant::expires_at)
     }
 
-    /// When it ends and why, as things are now; `None`: not before the grant does. To be asked again when that has
-    /// [changed](Self::changed).
+    /// Returns when the permission ends and why, as things are now; `None` if not before the grant expires. Call it
+    /// again after each [change](Self::changed).
     ///
     /// # Errors
-    /// It has been taken back, for this reason.
-    pub fn taken_back(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
-        // Marked as seen before it is looked at: a change in between is seen in the next round.
+    /// The permission has ended, for this reason.
+    pub fn check(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
+        // Mark changes as seen before looking at them: a change in between is then seen in the next round.
         self.changes.borrow_and_update();
         let now = SystemTime::now();
         match self.grant.as_ref().map(|grant| self.app.authority.status(grant, now)) {
@@ -75,71 +76,75 @@ impl Permission {
             Some(GrantStatus::Expired) => return Err(EndReason::Expired),
             Some(GrantStatus::Revoked | GrantStatus::KeyRemoved) => return Err(EndReason::Revoked),
         }
-        let until = |until: SystemTime| Instant::now() + until.duration_since(now).unwrap_or_default();
-        match self.judge(now) {
-            Reevaluation::Stays => {
-                self.leaves_at = None;
-                Ok(self.until.map(|end| (until(end), EndReason::Expired)))
+        match self.reevaluate(now) {
+            Reevaluation::Permitted => {
+                self.moves_at = None;
+                let instant = |at: SystemTime| Instant::now() + at.duration_since(now).unwrap_or_default();
+                Ok(self.valid_until.map(|end| (instant(end), EndReason::Expired)))
             }
-            Reevaluation::Moves => {
-                let departure = self.departure;
-                Ok(Some((*self.leaves_at.get_or_insert_with(|| Instant::now() + departure), EndReason::Drain)))
+            Reevaluation::UpstreamChanged => {
+                let delay = self.move_delay;
+                Ok(Some((*self.moves_at.get_or_insert_with(|| Instant::now() + delay), EndReason::Drain)))
             }
-            Reevaluation::Ends(end) => Err(end),
+            Reevaluation::Ended(end) => Err(end),
         }
     }
 
-    /// Completes when it must be looked at again. Cancel-safe.
+    /// Completes when [`Self::check`] must be called again. Cancel-safe.
     ///
     /// # Errors
-    /// Nobody is left who could say.
+    /// The trust store is gone, so nothing can be checked any longer.
     pub fn changed(&mut self) -> impl Future<Output = Result<(), EndReason>> + Send {
         self.changes.changed().map_err(|_| EndReason::Revoked)
     }
 
-    /// What the routes of this moment make of the request. A route that is gone takes the grants with it that it made;
-    /// what everyone could read goes on.
-    fn judge(&mut self, now: SystemTime) -> Reevaluation {
+    /// Evaluates the request against the current routes. When a route is gone, the grants that it made end; responses
+    /// of a public route go on.
+    fn reevaluate(&mut self, now: SystemTime) -> Reevaluation {
         let routes = self.app.routes.load();
         let Ok((route, captures)) = routes.find(&self.host, &self.path) else {
-            return if self.grant.is_none() { Reevaluation::Stays } else { Reevaluation::Ends(EndReason::Revoked) };
+            return match self.grant {
+                None => Reevaluation::Permitted,
+                Some(_) => Reevaluation::Ended(EndReason::Revoked),
+            };
         };
-        // The usual case: whatever has changed, the configuration has not.
+        // The usual case: keys or revocations have changed, the configuration has not.
         if Arc::ptr_eq(route, &self.route) {
-            return Reevaluation::Stays;
+            return Reevaluation::Permitted;
         }
-        // What a client shares parts it from others: without its request nobody can say on which side it would be.
+        // Shared values separate streams. The request is gone, so its values for other parameters are not known.
         if route.settings.share != self.route.settings.share {
-            return Reevaluation::Ends(EndReason::Revoked);
+            return Reevaluation::Ended(EndReason::Revoked);
         }
-        self.until = None;
+        self.valid_until = None;
         match (&route.authorizer, &self.grant) {
             (None, _) => {}
             (Some(authorizer), _) if !authorizer.settings().enforce => {}
             (Some(authorizer), Some(grant)) => {
                 let shared = Some(&*self.stream.key().shared);
                 match authorizer.recheck(grant, Requested { path: &self.path, captures: &captures, shared }, now) {
-                    Ok(until) => self.until = Some(until).filter(|until| *until < grant.expires_at()),
-                    Err(Denied::Invalid(TokenFault::Expired)) => return Reevaluation::Ends(EndReason::Expired),
-                    Err(_) => return Reevaluation::Ends(EndReason::Revoked),
+                    Ok(until) => self.valid_until = Some(until).filter(|until| *until < grant.expires_at()),
+                    Err(Denied::Invalid(TokenFault::Expired)) => return Reevaluation::Ended(EndReason::Expired),
+                    Err(_) => return Reevaluation::Ended(EndReason::Revoked),
                 }
             }
-            (Some(_), None) => return Reevaluation::Ends(EndReason::Revoked),
+            (Some(_), None) => return Reevaluation::Ended(EndReason::Revoked),
         }
-        // Compared with the route that opened the stream, which is the one it was last found the same as.
+        // `self.route` is the route that opened the stream, or one that had the same source in an earlier round.
         if route.source != self.route.source {
-            return Reevaluation::Moves;
+            return Reevaluation::UpstreamChanged;
         }
         self.route = route.clone();
-        Reevaluation::Stays
+        Reevaluation::Permitted
     }
 }
 
+/// The outcome of evaluating a request again.
 enum Reevaluation {
-    /// It goes on.
-    Stays,
-    /// It may read, but what it reads is elsewhere now.
-    Moves,
-    /// It may not read any longer.
-    Ends(EndReason),
+    /// The response goes on.
+    Permitted,
+    /// The client may read the stream, but the route has another upstream now.
+    UpstreamChanged,
+    /// The client may not read the stream any longer.
+    Ended(EndReason),
 }

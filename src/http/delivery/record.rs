@@ -1,6 +1,6 @@
-//! What is said about one response while it lives and when it ends.
+//! The metrics and the access line of one subscription.
 //!
-//! Said exactly once whatever happens: a response that is dropped without a word was left by its client.
+//! The line is logged exactly once, when the record is dropped. Without an explicit reason the client disconnected.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,36 +15,36 @@ use crate::runtime::arithmetic;
 use crate::stream::{EventStream, Gap, ReadBatch, ResumeVerdict};
 use crate::telemetry::{self, ACCESS, EndReason, RouteMetrics};
 
-/// One subscription's share of the route's metrics.
+/// The record of one subscription: its counters, and its access line.
 pub struct SubscriptionRecord {
     metrics: Arc<RouteMetrics>,
     since: Instant,
     events: u64,
     bytes: u64,
-    /// Elsewhere, so that what each event counts lies together.
-    known: Box<Known>,
+    /// Boxed, so that the fields that each event touches lie together.
+    details: Box<Details>,
 }
 
-/// What is known from the beginning, and told at the end.
-struct Known {
-    caller: ClientInfo,
-    /// `None`: it is not known yet.
+/// The facts that are known from the start, and logged at the end.
+struct Details {
+    client: ClientInfo,
+    /// `None` while the resume is pending.
     verdict: Option<ResumeVerdict>,
-    ending: EndReasonCell,
+    end_reason: EndReasonCell,
     retry: Duration,
-    /// Uniform in `0.0..1.0`, drawn once: the client's place in everything that is spread out.
-    share: f64,
-    /// Whose key says what was read.
+    /// Uniform in `0.0..1.0`, drawn once: the client's moment within everything that is spread over time.
+    jitter: f64,
+    /// The stream that is read. The line takes the path from its key.
     stream: Arc<EventStream>,
     permit: SubscriptionPermit,
 }
 
-/// Why a response ends, said once by whoever knows first. Cheap to clone.
+/// The reason why a response ends. The first one that is set counts. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct EndReasonCell(Arc<OnceLock<EndReason>>);
 
 impl EndReasonCell {
-    /// Says why, unless it has been said.
+    /// Sets the reason, unless there is one.
     pub fn set(&self, end: EndReason) {
         self.0.get_or_init(|| end);
     }
@@ -55,28 +55,30 @@ impl EndReasonCell {
 }
 
 impl SubscriptionRecord {
-    /// A subscription begins; `None`: its verdict is not known yet. `retry` is the route's; `share` is uniform in `0.0..1.0`.
+    /// Counts a new subscription. `verdict` is `None` while the resume is pending, `retry` is the route's, and `jitter`
+    /// is uniform in `0.0..1.0`.
     pub fn new(
         metrics: Arc<RouteMetrics>,
-        caller: ClientInfo,
+        client: ClientInfo,
         verdict: Option<ResumeVerdict>,
         retry: Duration,
-        share: f64,
+        jitter: f64,
         stream: Arc<EventStream>,
         permit: SubscriptionPermit,
     ) -> Self {
-        metrics.subscribed(caller.protocol);
-        let known = Known { caller, verdict: None, ending: EndReasonCell::default(), retry, share, stream, permit };
-        let mut report = Self { metrics, since: Instant::now(), events: 0, bytes: 0, known: Box::new(known) };
+        metrics.subscribed(client.protocol);
+        let end_reason = EndReasonCell::default();
+        let details = Details { client, verdict: None, end_reason, retry, jitter, stream, permit };
+        let mut record = Self { metrics, since: Instant::now(), events: 0, bytes: 0, details: Box::new(details) };
         if let Some(verdict) = verdict {
-            report.settled(verdict);
+            record.set_verdict(verdict);
         }
-        report
+        record
     }
 
-    /// The verdict is known.
-    pub fn settled(&mut self, verdict: ResumeVerdict) {
-        self.known.verdict = Some(verdict);
+    /// Counts the outcome of the client's resume.
+    pub fn set_verdict(&mut self, verdict: ResumeVerdict) {
+        self.details.verdict = Some(verdict);
         self.metrics.settled(match verdict {
             ResumeVerdict::Live => telemetry::VerdictLabel::Live,
             ResumeVerdict::Replay { .. } => telemetry::VerdictLabel::Replay,
@@ -85,81 +87,82 @@ impl SubscriptionRecord {
         });
     }
 
-    /// The client is refused after its head.
-    pub fn refused(&self, reason: &'static str) {
+    /// Counts a refusal after the head has been sent.
+    pub fn rejected(&self, reason: &'static str) {
         self.metrics.rejected(reason);
     }
 
-    /// Frames are in the transport's hands at this time.
-    pub fn delivered(&mut self, taken: &ReadBatch, bytes: usize, now: Instant) {
-        self.events += taken.events;
+    /// Counts a batch of which all `bytes` were passed to the transport at `now`.
+    pub fn delivered(&mut self, batch: &ReadBatch, bytes: usize, now: Instant) {
+        self.events += batch.events;
         self.bytes += bytes as u64;
-        self.metrics.delivered(taken.events, bytes as u64);
-        // What was there before the client came tells how far back it asked, not how fast we are.
-        if let Some(oldest) = taken.oldest.filter(|oldest| *oldest >= self.since) {
+        self.metrics.delivered(batch.events, bytes as u64);
+        // The age of events from before the subscription shows how far back the client asked, not how fast we are.
+        if let Some(oldest) = batch.oldest.filter(|oldest| *oldest >= self.since) {
             self.metrics.delivery(now.saturating_duration_since(oldest));
         }
     }
 
-    /// Bytes that are no events are in the transport's hands.
+    /// Counts bytes other than events that were passed to the transport.
     pub fn sent(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.metrics.sent(bytes as u64);
     }
 
-    /// The client missed something while it was connected.
+    /// Counts a gap that opened while the client was connected.
     pub fn gap(&self, gap: Gap) {
         self.metrics.gap(gap.reason());
     }
 
-    /// Why it ends. The first reason counts.
-    pub fn ended(&self, end: EndReason) {
-        self.known.ending.set(end);
+    /// Sets the reason why the response ends, unless there is one.
+    pub fn set_end_reason(&self, end: EndReason) {
+        self.details.end_reason.set(end);
     }
 
-    /// For a guard that may have to say why.
-    pub fn ending(&self) -> EndReasonCell {
-        self.known.ending.clone()
+    /// Returns the cell for the reason, for a task outside the response that may end it.
+    pub fn end_reason(&self) -> EndReasonCell {
+        self.details.end_reason.clone()
     }
 
-    /// The place among those of its subject, if it has one.
-    pub fn place_of_subject(&self) -> Option<Arc<SubjectPermit>> {
-        self.known.permit.place().cloned()
+    /// Returns the permit that the subscription has from its subject's limit, if it has a subject.
+    pub fn subject_permit(&self) -> Option<Arc<SubjectPermit>> {
+        self.details.permit.subject_permit().cloned()
     }
 
-    /// The reconnection time for this client: the upstream's own as it is, the route's with up to a half more.
-    pub fn jittered_retry(&self, own: Option<Duration>) -> Duration {
-        own.unwrap_or_else(|| arithmetic::scale(self.known.retry, 1.0 + self.known.share / 2.0))
+    /// Returns the reconnection time for this client: `upstream`, the upstream's own, unchanged; else the route's with
+    /// up to a half more.
+    pub fn jittered_retry(&self, upstream: Option<Duration>) -> Duration {
+        upstream.unwrap_or_else(|| arithmetic::scale(self.details.retry, 1.0 + self.details.jitter / 2.0))
     }
 }
 
 impl Drop for SubscriptionRecord {
     fn drop(&mut self) {
-        let Known { caller, verdict, ending, stream, .. } = &*self.known;
-        // What ends with a panic was not ended by its client.
-        let unsaid = if std::thread::panicking() { EndReason::Error } else { EndReason::Client };
-        let end = ending.get().unwrap_or(unsaid);
+        let Details { client, verdict, end_reason, stream, .. } = &*self.details;
+        // A panic drops the response too, and the client is not to blame.
+        let default = if std::thread::panicking() { EndReason::Error } else { EndReason::Client };
+        let end = end_reason.get().unwrap_or(default);
         if verdict.is_none() {
             self.metrics.settled(telemetry::VerdictLabel::Pending);
         }
         let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
-        self.metrics.ended(caller.protocol, end);
+        self.metrics.ended(client.protocol, end);
         info!(
             target: ACCESS,
-            client = %caller.client,
+            client = %client.address,
             route = self.metrics.name(),
             path = &*redact::path(&stream.key().path),
             status = 200,
-            protocol = caller.protocol.as_str(),
+            protocol = client.protocol.as_str(),
             verdict = %verdict,
             seconds = self.since.elapsed().as_secs_f64(),
             events = self.events,
             bytes = self.bytes,
             reason = end.as_str(),
-            subject = caller.subject.as_deref().map(tracing::field::debug),
-            user_agent = caller.user_agent.as_deref(),
-            request_id = &*caller.request_id,
-            trace_id = %format_args!("{:032x}", caller.trace_id),
+            subject = client.subject.as_deref().map(tracing::field::debug),
+            user_agent = client.user_agent.as_deref(),
+            request_id = &*client.request_id,
+            trace_id = %format_args!("{:032x}", client.trace_id),
             "subscription ended"
         );
     }

@@ -1,7 +1,7 @@
-//! Who asks: a token, or a one-time ticket in its place; and making such a ticket.
+//! The authorization of a request: by a token, or by a one-time ticket in its place. Also issues tickets.
 //!
-//! Always one of both: a request with a token and a ticket is refused, since another reader could choose the other one.
-//! The decision itself is the authorizer's. A ticket is never logged: it is a credential until it is used.
+//! A request with a token and a ticket is refused, since another reader of the request could use the other one. The
+//! decision itself is the authorizer's. A ticket is never logged: it is a credential until it is redeemed.
 
 use std::time::SystemTime;
 
@@ -12,27 +12,28 @@ use http::{HeaderValue, Response};
 use tracing::info;
 
 use super::head::peer;
-use super::shared_values;
+use super::shared_values::query_parameters;
 use super::target::RequestTarget;
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::http::app::App;
 use crate::http::response::rejection::Rejection;
 use crate::route::{Route, percent};
 
-/// The query parameter that asks for a ticket (`POST`) or is one (`GET`). Cannot be shared, so it never goes upstream.
+/// The query parameter that asks for a ticket (`POST`) or holds one (`GET`). Routes cannot share it, so the upstream never
+/// receives it.
 const TICKET: &str = "ticket";
 
-/// Who decides about tickets, if the route makes any.
-pub fn ticket_office(route: &Route) -> Option<&Authorizer> {
+/// Returns the authorizer if the route issues tickets.
+pub fn ticket_authorizer(route: &Route) -> Option<&Authorizer> {
     route.authorizer.as_ref().filter(|authorizer| authorizer.settings().tickets)
 }
 
-/// Whether the request may read the stream. `None`: without a grant, since the route is public or does not enforce.
-/// A ticket is used up by the first request that shows it, `HEAD` included.
+/// Authorizes a request to read the stream. Returns `None` without a grant: the route is public, or does not enforce its
+/// rules. A ticket is redeemed by the first request that has it, `HEAD` included.
 ///
 /// # Errors
-/// Why not.
-pub async fn admit(
+/// The refusal, if the route enforces its rules.
+pub async fn authorize(
     app: &App,
     route: &Route,
     captures: &[(String, String)],
@@ -40,12 +41,12 @@ pub async fn admit(
     head: &Parts,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
-    let shared = shared_values::query_parameters(&route.settings.share, &target.query)?;
-    let wanted = Requested { path: target.path.decoded(), captures, shared: Some(&shared) };
+    let shared = query_parameters(&route.settings.share, &target.query)?;
+    let requested = Requested { path: target.path.decoded(), captures, shared: Some(&shared) };
     let ticket = if authorizer.settings().tickets { target.query.single(TICKET)? } else { None };
     let decision = match ticket {
-        None => by_token(authorizer, route, wanted, target, head).await,
-        Some(ticket) => by_ticket(app, authorizer, route, wanted, target, head, &ticket),
+        None => authorize_token(authorizer, route, requested, target, head).await,
+        Some(ticket) => redeem_ticket(app, authorizer, route, requested, target, head, &ticket),
     };
     match decision {
         Ok(grant) => Ok(Some(grant)),
@@ -60,10 +61,10 @@ pub async fn admit(
     }
 }
 
-/// Answers `POST PATH?ticket` with a URL that is good once, for this path, in the place of the request's token.
+/// Responds to `POST PATH?ticket` with a URL that is valid once, for this path, in place of the request's token.
 ///
 /// # Errors
-/// Why not. A route that does not enforce refuses here too: there is nothing that a ticket could stand for.
+/// The refusal. A route that does not enforce its rules refuses here too: a ticket stands for a valid token.
 pub async fn issue_ticket(
     app: &App,
     authorizer: &Authorizer,
@@ -76,22 +77,26 @@ pub async fn issue_ticket(
         Some("") => {}
         Some(_) => {
             return Err(Rejection::malformed(
-                "Invalid query parameter \"ticket\": POST asks for a ticket, so it has no value.",
+                "Invalid query parameter \"ticket\": it must be empty to ask for a new ticket (POST PATH?ticket).",
             ));
         }
-        None => return Err(Rejection::malformed("Missing query parameter \"ticket\": POST is only for PATH?ticket.")),
+        None => {
+            return Err(Rejection::malformed(
+                "Missing query parameter \"ticket\": POST only issues tickets (POST PATH?ticket).",
+            ));
+        }
     }
-    let shared = shared_values::query_parameters(&route.settings.share, &target.query)?;
-    // They may come with the ticket instead, and are judged when it is redeemed in any case.
+    let shared = query_parameters(&route.settings.share, &target.query)?;
+    // The shared parameters may also come with the ticket. They are checked when it is redeemed in any case.
     let known = Some(&*shared).filter(|shared| !shared.is_empty());
-    let wanted = Requested { path: target.path.decoded(), captures, shared: known };
-    let grant = by_token(authorizer, route, wanted, target, head)
+    let requested = Requested { path: target.path.decoded(), captures, shared: known };
+    let grant = authorize_token(authorizer, route, requested, target, head)
         .await
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
     let now = SystemTime::now();
     let ttl = authorizer.settings().ticket_ttl.min(grant.expires_at().duration_since(now).unwrap_or_default());
     let ticket = app.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
-    // Relative to the origin: behind a proxy only the client knows by which name it came.
+    // The URL is relative to the origin: behind a proxy only the client knows the name that it used.
     let mut url = format!("{}?", target.path.encoded());
     for (name, value) in &shared {
         url.extend(percent::query(name).chain(["="]).chain(percent::query(value)).chain(["&"]));
@@ -106,10 +111,10 @@ pub async fn issue_ticket(
     Ok(response)
 }
 
-async fn by_token(
+async fn authorize_token(
     authorizer: &Authorizer,
     route: &Route,
-    wanted: Requested<'_>,
+    requested: Requested<'_>,
     target: &RequestTarget,
     head: &Parts,
 ) -> Result<Grant, Denied> {
@@ -118,28 +123,28 @@ async fn by_token(
         target.is_own_origin(origin, is_tls)
             || route.settings.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|allowed| allowed == origin))
     };
-    let presented = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
-    authorizer.authorize(presented, wanted, SystemTime::now()).await
+    let credentials = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
+    authorizer.authorize(credentials, requested, SystemTime::now()).await
 }
 
-fn by_ticket(
+fn redeem_ticket(
     app: &App,
     authorizer: &Authorizer,
     route: &Route,
-    wanted: Requested<'_>,
+    requested: Requested<'_>,
     target: &RequestTarget,
     head: &Parts,
     ticket: &str,
 ) -> Result<Grant, Denied> {
-    let presented = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin: &|_| false };
-    if authorizer.is_token_presented(presented) {
+    let credentials = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin: &|_| false };
+    if authorizer.is_token_presented(credentials) {
         return Err(Denied::Ambiguous);
     }
     let grant = app
         .tickets
         .redeem(ticket, route.metrics.name(), target.path.decoded(), &app.authority, SystemTime::now())
         .ok_or(TokenFault::Ticket)?;
-    // The configuration may have been reloaded since the ticket was made.
-    authorizer.recheck(&grant, wanted, SystemTime::now())?;
+    // The configuration may have been reloaded since the ticket was issued.
+    authorizer.recheck(&grant, requested, SystemTime::now())?;
     Ok(grant)
 }

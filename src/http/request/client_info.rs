@@ -1,4 +1,4 @@
-//! Who asked, as far as an access line may say it.
+//! The facts about a client that the log may show.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,39 +15,40 @@ use crate::auth::Grant;
 use crate::http::app::App;
 use crate::telemetry::{ACCESS, Protocol};
 
-/// One client, for the log.
+/// One client, as the log shows it.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
-    /// Its address, as trusted proxies tell it.
-    pub client: IpAddr,
-    /// The same, where a trusted proxy told it: the connection is the proxy's, and only its word limits the client.
+    /// The client's address: the peer's, or the one that trusted proxies forward for.
+    pub address: IpAddr,
+    /// The same address if a trusted proxy forwards for it. The connection is then the proxy's, so the client's limits
+    /// count this address.
     pub forwarded_for: Option<IpAddr>,
-    /// How it speaks.
+    /// The protocol of the connection.
     pub protocol: Protocol,
-    /// Its token's subject, where the configuration lets it into the log; shortened.
+    /// The token's subject, if the configuration allows it in the log; truncated.
     pub subject: Option<Arc<str>>,
-    /// The program that it says it is; shortened.
+    /// The `User-Agent`; truncated.
     pub user_agent: Option<Box<str>>,
-    /// The request's id. Not the field that brought it, which would keep a connection's whole input buffer.
+    /// The request's id. Copied, since the header value would keep the connection's whole input buffer alive.
     pub request_id: Arc<str>,
-    /// The trace it belongs to.
+    /// The id of the trace that the request belongs to.
     pub trace_id: u128,
 }
 
-/// Longest subject in a line, in characters.
+/// The most characters of a subject in a line.
 const SUBJECT_CHARACTERS: usize = 128;
 
 impl ClientInfo {
-    /// Who sent this request.
-    pub fn of(app: &App, head: &Parts, grant: Option<&Grant>) -> Self {
+    /// Collects the facts from a request's head and its grant.
+    pub fn from_head(app: &App, head: &Parts, grant: Option<&Grant>) -> Self {
         let peer = peer(head);
-        let trace: &Trace = head.extensions.get().expect("the service says which request it is");
+        let trace: &Trace = head.extensions.get().expect("the service inserts a trace into each request");
         let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
-        let client = forwarded::client(peer.address.ip(), &peer.trusted_proxies, &head.headers);
-        let is_told = peer.trusted_proxies.contains(peer.address.ip()) && !peer.trusted_proxies.contains(client);
+        let address = forwarded::client_address(peer.address.ip(), &peer.trusted_proxies, &head.headers);
+        let is_forwarded = peer.trusted_proxies.contains(peer.address.ip()) && !peer.trusted_proxies.contains(address);
         Self {
-            client,
-            forwarded_for: Some(client).filter(|_| is_told),
+            address,
+            forwarded_for: Some(address).filter(|_| is_forwarded),
             protocol: peer.protocol,
             subject: subject.map(|subject| match subject.char_indices().nth(SUBJECT_CHARACTERS) {
                 None => subject.clone(),
@@ -59,22 +60,22 @@ impl ClientInfo {
         }
     }
 
-    /// Who it is among a stream's readers.
-    pub fn reader(&self) -> crate::stream::Client {
+    /// Returns the client as one of a stream's readers.
+    pub fn stream_client(&self) -> crate::stream::Client {
         crate::stream::Client {
-            address: self.client,
+            address: self.address,
             protocol: self.protocol.as_str(),
             subject: self.subject.clone(),
             request_id: self.request_id.clone(),
         }
     }
 
-    /// The access line of a response that is no subscription.
-    pub fn answered(&self, route: &str, path: &str, status: u16, reason: Option<&'static str>, since: Instant) {
+    /// Logs the access line of a response that is not a subscription.
+    pub fn log_access(&self, route: &str, path: &str, status: u16, reason: Option<&'static str>, since: Instant) {
         let protocol = self.protocol.as_str();
         info!(
             target: ACCESS,
-            client = %self.client,
+            client = %self.address,
             route,
             path,
             status,

@@ -1,6 +1,6 @@
-//! Which pages of other origins may read a response (Fetch standard, 3.2).
+//! Cross-origin resource sharing: which pages of other origins may read a response (Fetch standard, 3.2).
 //!
-//! Origins are compared exactly. A refusal carries the same headers as an answer, or the page could not see why.
+//! Origins are compared exactly. A refusal has the same header fields as a stream, or the page could not read the reason.
 
 use bytes::Bytes;
 use http::header::{
@@ -13,27 +13,29 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::route::{Cors, Settings};
 
-/// Whether this is a browser asking what it may ask.
+/// Whether this is a preflight request.
 pub fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(ORIGIN)
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Whether the route lets pages of this origin read it.
-pub fn allows(cors: &Cors, origin: &str) -> bool {
+/// Whether pages of this origin may read the route.
+pub fn is_allowed(cors: &Cors, origin: &str) -> bool {
     cors.origins.iter().any(|allowed| allowed == "*" || allowed == origin)
 }
 
-/// The answer to a preflight. Without permission it says nothing, and the browser refuses.
+/// Returns the response to a preflight request. For an origin that is not allowed it has no `Access-Control` fields, so
+/// the browser refuses.
 pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<Bytes> {
     let cors = route.cors.as_ref();
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    if permit(cors, head, headers) {
+    if add_headers(cors, head, headers) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        // An id longer than 128 bytes, and any token, make a browser ask; `*` would not cover a token (Fetch, 3.2.3).
+        // Browsers ask about any token, and about an id longer than 128 bytes. `*` does not cover `Authorization`
+        // (Fetch, 3.2.3).
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("authorization, cache-control, content-type, last-event-id"),
@@ -46,18 +48,18 @@ pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Respo
     response
 }
 
-/// Adds what lets the page that asked read the response; false if it may not.
-pub fn permit(cors: Option<&Cors>, head: &Parts, headers: &mut HeaderMap) -> bool {
+/// Adds the header fields that let the requesting page read the response. Returns whether it may.
+pub fn add_headers(cors: Option<&Cors>, head: &Parts, headers: &mut HeaderMap) -> bool {
     let Some(cors) = cors else { return false };
-    // Also without permission: a cache must not give one origin's answer to another.
+    // Needed for every origin: a cache must not give one origin's response to another.
     headers.append(VARY, HeaderValue::from_static("origin"));
     let Some(origin) = head.headers.get(ORIGIN) else { return false };
-    if !origin.to_str().is_ok_and(|origin| allows(cors, origin)) {
+    if !origin.to_str().is_ok_and(|origin| is_allowed(cors, origin)) {
         return false;
     }
     let is_for_all = !cors.credentials && cors.origins.iter().any(|allowed| allowed == "*");
-    let permitted = if is_for_all { HeaderValue::from_static("*") } else { origin.clone() };
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, permitted);
+    let allowed = if is_for_all { HeaderValue::from_static("*") } else { origin.clone() };
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("rillgate-resume, x-request-id"));
     if cors.credentials {
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));

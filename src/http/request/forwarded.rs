@@ -1,7 +1,7 @@
-//! Who the client is behind proxies that are trusted: `Forwarded` (RFC 7239), else `X-Forwarded-For`.
+//! The client's address behind trusted proxies: from `Forwarded` (RFC 7239), else from `X-Forwarded-For`.
 //!
-//! Read from the right, which is what the nearest proxy wrote: the first address that is no trusted proxy is the client.
-//! What stands left of it is the client's own word and is not believed. Used for limits and logs.
+//! The list is read from the right, where the nearest proxy wrote. The first address that is not a trusted proxy is the
+//! client's. Everything to the left of it came from the client and is ignored. Used for limits and logs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,14 +9,14 @@ use http::HeaderMap;
 
 use crate::listen::TrustedProxies;
 
-/// The client's address, `peer` being the other end of the connection.
-pub fn client(peer: IpAddr, trusted: &TrustedProxies, headers: &HeaderMap) -> IpAddr {
+/// Returns the client's address. `peer` is the other end of the connection.
+pub fn client_address(peer: IpAddr, trusted: &TrustedProxies, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
     if !trusted.contains(client) {
         return client;
     }
-    // An address that cannot be read hides whatever is left of it.
-    for address in chain(headers).into_iter().rev().map_while(|hop| hop) {
+    // An address that cannot be parsed hides everything to the left of it.
+    for address in forwarding_chain(headers).into_iter().rev().map_while(|hop| hop) {
         client = address;
         if !trusted.contains(client) {
             break;
@@ -25,26 +25,27 @@ pub fn client(peer: IpAddr, trusted: &TrustedProxies, headers: &HeaderMap) -> Ip
     client
 }
 
-fn chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+/// Returns the addresses that proxies forwarded for, from left to right; `None` for one that cannot be parsed.
+fn forwarding_chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let values = |name: &str| {
         let fields = headers.get_all(name).iter().filter_map(|field| field.to_str().ok());
         fields.flat_map(|field| field.split(',')).map(|value| value.trim().to_owned()).collect::<Vec<_>>()
     };
     let forwarded = values("forwarded");
     if forwarded.is_empty() {
-        return values("x-forwarded-for").iter().map(|value| address(value)).collect();
+        return values("x-forwarded-for").iter().map(|value| parse_address(value)).collect();
     }
     let node = |element: &String| {
         element.split(';').find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("for").then(|| address(value.trim().trim_matches('"')))?
+            name.trim().eq_ignore_ascii_case("for").then(|| parse_address(value.trim().trim_matches('"')))?
         })
     };
     forwarded.iter().map(node).collect()
 }
 
-/// An address with or without a port, an IPv6 one with or without brackets.
-fn address(text: &str) -> Option<IpAddr> {
+/// Parses an address with or without a port; an IPv6 address may have brackets.
+fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse()
         .ok()
@@ -56,42 +57,42 @@ fn address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, fields: &[(&'static str, &'static str)]) -> String {
+    fn client(peer: &str, fields: &[(&'static str, &'static str)]) -> String {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("a network"));
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().expect("a value"));
         }
-        client(peer.parse().expect("an address"), &trusted.as_slice().into(), &headers).to_string()
+        client_address(peer.parse().expect("an address"), &trusted.as_slice().into(), &headers).to_string()
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
-        assert_eq!(seen("203.0.113.9", &[("x-forwarded-for", "198.51.100.1")]), "203.0.113.9");
-        assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "198.51.100.1")]), "198.51.100.1");
-        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
+    fn only_trusted_proxies_may_forward_for_a_client() {
+        assert_eq!(client("203.0.113.9", &[("x-forwarded-for", "198.51.100.1")]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "198.51.100.1")]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
     }
 
     #[test]
-    fn what_the_client_wrote_itself_is_not_believed() {
-        assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, 198.51.100.1, 10.9.9.9")]), "198.51.100.1");
+    fn addresses_that_the_client_wrote_itself_are_ignored() {
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, 198.51.100.1, 10.9.9.9")]), "198.51.100.1");
         assert_eq!(
-            seen("10.0.0.1", &[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "198.51.100.1")]),
+            client("10.0.0.1", &[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "198.51.100.1")]),
             "198.51.100.1"
         );
-        assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, nonsense, 10.9.9.9")]), "10.9.9.9");
+        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, nonsense, 10.9.9.9")]), "10.9.9.9");
     }
 
     #[test]
-    fn the_standard_field_wins_and_has_ports_and_brackets() {
+    fn forwarded_wins_over_x_forwarded_for_and_may_have_ports_and_brackets() {
         assert_eq!(
-            seen(
+            client(
                 "fd00::1",
                 &[("forwarded", r#"for="[2001:db8::7]:4711";proto=https"#), ("x-forwarded-for", "1.2.3.4")]
             ),
             "2001:db8::7"
         );
-        assert_eq!(seen("10.0.0.1", &[("forwarded", "for=198.51.100.1:80, for=10.2.2.2")]), "198.51.100.1");
-        assert_eq!(seen("10.0.0.1", &[("forwarded", "for=_hidden")]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[("forwarded", "for=198.51.100.1:80, for=10.2.2.2")]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &[("forwarded", "for=_hidden")]), "10.0.0.1");
     }
 }

@@ -1,29 +1,30 @@
-//! Facts about a request's head: the connection that brought it, and what it accepts and announces.
+//! Facts about a request's head: the peer, and what the client accepts and announces.
 //!
-//! Does not refuse anything: the service does.
+//! Does not refuse anything; the service does.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 
 use crate::listen::Peer;
 
-/// What is known about the connection that brought the request.
+/// Returns the facts about the connection that brought the request.
 pub fn peer(head: &Parts) -> &Peer {
-    head.extensions.get().expect("listeners say who the peer is")
+    head.extensions.get().expect("listeners insert the peer into each request")
 }
 
-/// RFC 9110, 12.5.1: no `Accept` accepts everything; of the ranges that cover us, the most specific one decides.
+/// Whether the client accepts `text/event-stream` (RFC 9110, 12.5.1): without `Accept` it accepts everything; of the
+/// ranges that match, the most specific one decides.
 pub fn accepts_event_stream(head: &Parts) -> bool {
     let fields = head.headers.get_all(ACCEPT).iter();
     let ranges = fields.flat_map(|field| field.to_str().unwrap_or("unreadable").split(',')).map(str::trim);
     let mut ranges = ranges.filter(|range| !range.is_empty()).peekable();
-    // An empty list asks for nothing in particular (RFC 9110, 5.6.1), like a field that is absent.
+    // An empty list (RFC 9110, 5.6.1) counts as an absent field.
     if ranges.peek().is_none() {
         return true;
     }
     let decisive = ranges.filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
-        // Java's URLConnection has `*` among what it accepts.
+        // Java's URLConnection sends `*` among its ranges.
         let name = parts.next().map_or("", |name| if name == "*" { "*/*" } else { name });
         let specificity =
             ["*/*", "text/*", "text/event-stream"].iter().position(|ours| name.eq_ignore_ascii_case(ours))?;
@@ -35,7 +36,8 @@ pub fn accepts_event_stream(head: &Parts) -> bool {
     decisive.max().is_some_and(|(_, is_accepted)| is_accepted)
 }
 
-/// Whether an event source asks, which any status but 200 would stop for good.
+/// Whether the client names `text/event-stream`, as an `EventSource` does. It never reconnects after a status other than
+/// 200.
 pub fn is_event_stream_request(head: &Parts) -> bool {
     head.headers
         .get_all(ACCEPT)
@@ -43,7 +45,7 @@ pub fn is_event_stream_request(head: &Parts) -> bool {
         .any(|field| field.to_str().is_ok_and(|field| field.to_ascii_lowercase().contains("text/event-stream")))
 }
 
-/// Whether the client said that a body follows (RFC 9112, 6).
+/// Whether the head announces a body (RFC 9112, 6).
 pub fn announces_body(head: &Parts) -> bool {
     head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }

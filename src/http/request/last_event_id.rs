@@ -1,7 +1,7 @@
-//! The place that a client names: the header `Last-Event-ID`, else a query parameter.
+//! The last event id that a client sends: the header `Last-Event-ID`, else a query parameter.
 //!
-//! Whoever names a place, in whatever way, never counts as one who names none: what cannot be an id is a place that nobody
-//! knows. Does not know whether a log has it.
+//! A client that sends an id is never treated as one that sends none: a value that cannot be an id counts as an id that
+//! no log has. Does not know whether a log has the id.
 
 use std::borrow::Cow;
 
@@ -10,29 +10,29 @@ use http::request::Parts;
 use super::query::Query;
 use crate::sse::EventId;
 
-/// A place in a stream, as a client names it.
+/// The last event id of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LastEventId {
-    /// None was named. An event source that has none sends nothing, or nothing behind the name.
+    /// There is none. An `EventSource` without an id sends no header, or an empty one.
     None,
     /// This id.
     Known(EventId),
-    /// What no event can have had as its id.
+    /// A value that no event can have as its id.
     Unreadable,
 }
 
 impl LastEventId {
-    /// Reads it from a request's head; `parameters` are the query parameters that are read where there is no header. The
-    /// last of several counts: who adds one to a URL puts it behind what stands there.
-    pub fn of(head: &Parts, query: &Query, parameters: &[String]) -> Self {
+    /// Reads the id from a request. `parameters` are the query parameters that count if there is no header. The last of
+    /// several values counts, since code that adds one to a URL appends it.
+    pub fn from_head(head: &Parts, query: &Query, parameters: &[String]) -> Self {
         match head.headers.get_all("last-event-id").iter().next_back() {
-            Some(field) => Self::read(field.as_bytes().trim_ascii()),
-            None => query.last_non_empty(parameters).map_or(Self::None, Self::read),
+            Some(field) => Self::decode(field.as_bytes().trim_ascii()),
+            None => query.last_non_empty(parameters).map_or(Self::None, Self::decode),
         }
     }
 
-    /// Bytes that are not UTF-8 are Latin-1: so do clients send it that have headers of characters below 256.
-    fn read(bytes: &[u8]) -> Self {
+    /// Decodes UTF-8, else Latin-1: some clients send header values of characters below 256 in that form.
+    fn decode(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
             return Self::None;
         }
@@ -43,7 +43,7 @@ impl LastEventId {
         EventId::new(text).map_or(Self::Unreadable, Self::Known)
     }
 
-    /// The id, if it is one.
+    /// Returns the id, if it is one.
     pub fn id(&self) -> Option<&EventId> {
         match self {
             Self::Known(id) => Some(id),
@@ -61,11 +61,11 @@ mod tests {
     fn of(target: &str, fields: &[&[u8]]) -> LastEventId {
         let mut request = Request::get(target);
         for field in fields {
-            request = request.header("last-event-id", HeaderValue::from_bytes(field).expect("a field"));
+            request = request.header("last-event-id", HeaderValue::from_bytes(field).expect("a header value"));
         }
         let names = ["last_event_id", "lastEventId"].map(str::to_owned);
         let head = request.body(()).expect("a request").into_parts().0;
-        LastEventId::of(&head, &Query::parse(head.uri.query().unwrap_or_default()), &names)
+        LastEventId::from_head(&head, &Query::parse(head.uri.query().unwrap_or_default()), &names)
     }
 
     fn known(id: &str) -> LastEventId {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_utf_8_or_latin_1_and_the_last_one_counts() {
+    fn a_header_is_utf_8_or_latin_1_and_the_last_one_counts() {
         assert_eq!(of("/a", &["caf\u{e9}".as_bytes()]), known("caf\u{e9}"));
         assert_eq!(of("/a", &[b"caf\xe9"]), known("caf\u{e9}"));
         assert_eq!(of("/a", &[b"1", b"2"]), known("2"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_event_can_have_as_its_id_is_not_none() {
+    fn a_value_that_cannot_be_an_id_is_unreadable_and_not_none() {
         for value in ["%00", "a%00b", "a%0Ab", "%0D"] {
             assert_eq!(of(&format!("/a?last_event_id={value}"), &[]), LastEventId::Unreadable, "{value}");
         }

@@ -1,4 +1,4 @@
-//! The request: its target, its client, its credentials and the parameters of its subscription.
+//! The request: its target, its client, its credentials, and the parameters of its subscription.
 
 pub mod auth;
 pub mod client_info;

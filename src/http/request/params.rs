@@ -1,4 +1,4 @@
-//! The parameters of a subscription: the place to go on after, and how far to read.
+//! The parameters of a subscription: where to resume, and how far to read.
 
 use http::request::Parts;
 
@@ -6,23 +6,23 @@ use super::last_event_id::LastEventId;
 use super::query::Query;
 use crate::http::response::rejection::Rejection;
 
-/// What a request asks for besides the stream.
+/// The parameters of a subscription.
 #[derive(Clone, Debug)]
 pub struct SubscribeParams {
-    /// The place to go on after.
+    /// The id to resume after.
     pub after: LastEventId,
-    /// `false`: what is buffered, and the end.
+    /// Whether to go on with live events. With `follow=false` the response ends after the buffered ones.
     pub follow: bool,
-    /// The most events.
+    /// The largest number of events (`limit=N`). Default: no limit.
     pub limit: u64,
 }
 
 impl SubscribeParams {
-    /// Reads them from a request's head. `id_parameters` may hold the id where there is no header.
+    /// Reads the parameters of a request. `id_parameters` are the query parameters that may hold the id.
     ///
     /// # Errors
-    /// 400.
-    pub fn of(head: &Parts, query: &Query, id_parameters: &[String]) -> Result<Self, Rejection> {
+    /// 400 for an invalid or duplicate parameter.
+    pub fn from_head(head: &Parts, query: &Query, id_parameters: &[String]) -> Result<Self, Rejection> {
         let follow = match query.single("follow")?.as_deref() {
             None | Some("true") => true,
             Some("false") => false,
@@ -39,6 +39,6 @@ impl SubscribeParams {
                 }
             },
         };
-        Ok(Self { after: LastEventId::of(head, query, id_parameters), follow, limit })
+        Ok(Self { after: LastEventId::from_head(head, query, id_parameters), follow, limit })
     }
 }

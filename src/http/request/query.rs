@@ -1,6 +1,6 @@
 //! The parameters of a request's query, decoded once (URL standard, application/x-www-form-urlencoded).
 //!
-//! Names and values are kept as bytes: whoever asks for one decides whether it must be UTF-8.
+//! Names and values are bytes. Each reader decides whether a value must be UTF-8.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ impl Query {
         Self(pairs.map(|(name, value)| (decode(name), decode(value))).collect())
     }
 
-    /// Returns every value of `name`.
+    /// Returns every value of `name`, in the order of the query.
     ///
     /// # Errors
     /// 400 for a value that is not UTF-8: a replacement character would not be what the client meant.
@@ -34,7 +34,7 @@ impl Query {
     /// Returns the value of `name`, with replacement characters for bytes that are not UTF-8; `None` if it is absent.
     ///
     /// # Errors
-    /// 400 when there are several: another reader of the request could take another one.
+    /// 400 for a duplicate: another reader of the request could use the other value.
     pub fn single(&self, name: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
         let mut values = self.named(name);
         let value = values.next().map(String::from_utf8_lossy);
@@ -56,11 +56,13 @@ impl Query {
         self.0.iter().any(|(name, value)| name == b"limit" || (name == b"follow" && value == b"false"))
     }
 
+    /// Returns the raw values of `name`.
     fn named<'q>(&'q self, name: &str) -> impl Iterator<Item = &'q [u8]> {
         self.0.iter().filter(move |(key, _)| key == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
 }
 
+/// Decodes `+` and percent-encodings.
 fn decode(text: &str) -> Vec<u8> {
     let spaced: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
     percent_decode(&spaced).collect()

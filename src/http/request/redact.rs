@@ -1,6 +1,6 @@
-//! What a client said, as a line of the log may show it: bounded, and without what is secret.
+//! Text from a client in the form that the log may show: bounded, and without secrets.
 //!
-//! Never a query: tokens and tickets stand there. Escaping is the log's own.
+//! A query is never shown, since it may hold tokens and tickets. The log itself escapes text.
 
 use std::borrow::Cow;
 
@@ -9,28 +9,28 @@ use http::header::USER_AGENT;
 
 use crate::route::path::CanonicalPath;
 
-/// Longest path in a line, in bytes.
+/// The most bytes of a path in a line.
 const PATH_BYTES: usize = 256;
 
-/// Longest name of a program in a line, in bytes.
+/// The most bytes of a user agent in a line.
 const USER_AGENT_BYTES: usize = 128;
 
-/// Returns a request's path in its one form, or as it was sent where it has none.
+/// Returns a request's path in its canonical form, or as it was sent if it has none.
 pub fn path(path: &str) -> Cow<'_, str> {
     match CanonicalPath::parse(path) {
-        Ok(canonical) => Cow::Owned(shortened(canonical.encoded(), PATH_BYTES).to_owned()),
-        Err(_) => Cow::Borrowed(shortened(path, PATH_BYTES)),
+        Ok(canonical) => Cow::Owned(truncate(canonical.encoded(), PATH_BYTES).to_owned()),
+        Err(_) => Cow::Borrowed(truncate(path, PATH_BYTES)),
     }
 }
 
-/// The program that says it asks.
+/// Returns the `User-Agent` of a request.
 pub fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
-    let said = String::from_utf8_lossy(headers.get(USER_AGENT)?.as_bytes());
-    Some(shortened(&said, USER_AGENT_BYTES).into())
+    let text = String::from_utf8_lossy(headers.get(USER_AGENT)?.as_bytes());
+    Some(truncate(&text, USER_AGENT_BYTES).into())
 }
 
-/// As many whole characters as fit.
-pub fn shortened(text: &str, bytes: usize) -> &str {
+/// Returns the longest prefix of whole characters that is at most so many bytes long.
+pub fn truncate(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }
@@ -42,17 +42,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_long_is_cut_between_characters() {
+    fn long_text_is_truncated_between_characters() {
         assert_eq!(path("/prices/%45URUSD"), "/prices/EURUSD");
         assert_eq!(path(&format!("/{}", "a".repeat(1000))).len(), PATH_BYTES);
-        // No path that is served, and still worth a line.
+        // A path that is never served still appears in the log.
         assert_eq!(path("/a/../b"), "/a/../b");
         let umlauts = format!("/{}", "ä".repeat(1000));
-        assert_eq!(shortened(&umlauts, 2), "/");
+        assert_eq!(truncate(&umlauts, 2), "/");
     }
 
     #[test]
-    fn what_is_no_text_is_shown_as_far_as_it_can_be() {
+    fn bytes_that_are_not_text_are_replaced() {
         let mut headers = HeaderMap::new();
         assert_eq!(user_agent(&headers), None);
 

@@ -1,7 +1,7 @@
-//! What besides the path makes two clients different streams: parts of a request or a token that the route shares.
+//! The shared values of a request: the parameters, header fields and claims that select a stream besides its path.
 //!
-//! Every value is bounded and validated before it becomes part of a key or of an upstream request. An absent value is
-//! left out of both.
+//! Every value is validated and bounded before it becomes a part of a stream key or of an upstream request. An absent
+//! value is in neither.
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
@@ -11,59 +11,25 @@ use crate::auth::{ClaimPath, Grant};
 use crate::http::response::rejection::Rejection;
 use crate::route::{ShareSettings, percent};
 
-/// The shared values of one request, for the key and for the upstream.
+/// The shared values of one request, for the stream key and for the upstream.
 #[derive(Debug, Default)]
 pub struct SharedValues {
-    /// Name and value, in the route's order, and within one name in the request's. A header's name ends with a colon, which no query parameter's holds: else
-    /// a parameter could stand for the header of the same name, and for the claim that goes into it.
+    /// Names and values in the order of the route, and for one name in the order of the request. The name of a header
+    /// field ends with a colon, which the name of a parameter cannot hold. Otherwise a parameter could pass for the header
+    /// field of the same name, and for the claim that it carries.
     pub key: Vec<(String, String)>,
-    /// What is put behind the upstream's query.
+    /// The query for the upstream, without a question mark.
     pub query: String,
-    /// What is sent upstream.
+    /// The header fields for the upstream.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// How many bytes of values there may still be.
-    room: usize,
-    /// How many there may be in all.
+    /// The bytes of values that may still be added.
+    remaining: usize,
+    /// The most bytes of all values together.
     max: usize,
 }
 
-/// Takes the values from a request and its grant, `max` bytes of them together.
-///
-/// # Errors
-/// 431 for more, 400 for a value that holds control characters or what a header cannot.
-pub fn values(
-    share: &ShareSettings,
-    head: &Parts,
-    query: &Query,
-    grant: Option<&Grant>,
-    max: usize,
-) -> Result<SharedValues, Rejection> {
-    let mut shared = SharedValues { room: max, max, ..SharedValues::default() };
-    for (name, value) in query_parameters(share, query)? {
-        shared.add_parameter(name, value)?;
-    }
-    for name in &share.headers {
-        let mut given = head.headers.get_all(name).iter();
-        let Some(value) = given.next() else { continue };
-        if given.next().is_some() {
-            return Err(Rejection::malformed(format!("Duplicate header {name}, which is part of the stream's key.")));
-        }
-        let value =
-            value.to_str().map_err(|_| Rejection::malformed(format!("Invalid header {name}: not visible ASCII.")))?;
-        shared.add_header(name, value.to_owned())?;
-    }
-    for (name, claim) in &share.claims {
-        let value = ClaimPath::parse(claim).ok().and_then(|path| grant?.claim(&path));
-        if let Some(value) = value {
-            shared.add_header(name, value)?;
-        }
-        // Without it only where the route does not enforce its rules: one of them is that the claim is there.
-    }
-    Ok(shared)
-}
-
-/// Takes the shared parameters from a query: names and decoded values, in the route's order, and within one name in the
-/// query's.
+/// Returns the shared parameters of a query: names and decoded values in the order of the route, and for one name in the
+/// order of the query.
 ///
 /// # Errors
 /// 400 for a value that is not UTF-8.
@@ -76,8 +42,44 @@ pub fn query_parameters(share: &ShareSettings, query: &Query) -> Result<Vec<(Str
 }
 
 impl SharedValues {
+    /// Collects the shared values of a request and its grant, at most `max` bytes together.
+    ///
+    /// # Errors
+    /// 431 for more, 400 for a value with control characters or one that a header field cannot carry.
+    pub fn from_head(
+        share: &ShareSettings,
+        head: &Parts,
+        query: &Query,
+        grant: Option<&Grant>,
+        max: usize,
+    ) -> Result<Self, Rejection> {
+        let mut shared = Self { remaining: max, max, ..Self::default() };
+        for (name, value) in query_parameters(share, query)? {
+            shared.add_parameter(name, value)?;
+        }
+        for name in &share.headers {
+            let mut given = head.headers.get_all(name).iter();
+            let Some(value) = given.next() else { continue };
+            if given.next().is_some() {
+                return Err(Rejection::malformed(format!("Duplicate header {name:?}.")));
+            }
+            let value = value
+                .to_str()
+                .map_err(|_| Rejection::malformed(format!("Invalid header {name:?}: not visible ASCII.")))?;
+            shared.add_header(name, value.to_owned())?;
+        }
+        for (name, claim) in &share.claims {
+            let value = ClaimPath::parse(claim).ok().and_then(|path| grant?.claim(&path));
+            // A route that enforces its rules requires the claim. So it is absent only where rules are not enforced.
+            if let Some(value) = value {
+                shared.add_header(name, value)?;
+            }
+        }
+        Ok(shared)
+    }
+
     fn add_parameter(&mut self, name: String, value: String) -> Result<(), Rejection> {
-        self.admit(&value)?;
+        self.check(&name, &value)?;
         if !self.query.is_empty() {
             self.query.push('&');
         }
@@ -89,20 +91,22 @@ impl SharedValues {
     }
 
     fn add_header(&mut self, name: &HeaderName, value: String) -> Result<(), Rejection> {
-        self.admit(&value)?;
+        self.check(name.as_str(), &value)?;
         let header = HeaderValue::from_str(&value).map_err(|_| {
-            Rejection::malformed(format!("Invalid value for the upstream header {name}: not visible ASCII."))
+            Rejection::malformed(format!("Invalid value of {name:?}: a header field can carry only visible ASCII."))
         })?;
         self.headers.push((name.clone(), header));
         self.key.push((format!("{name}:"), value));
         Ok(())
     }
 
-    fn admit(&mut self, value: &str) -> Result<(), Rejection> {
+    /// Checks a value and subtracts its length from the bytes that remain.
+    fn check(&mut self, name: &str, value: &str) -> Result<(), Rejection> {
         if value.chars().any(char::is_control) {
-            return Err(Rejection::malformed("Invalid shared value: contains a control character."));
+            return Err(Rejection::malformed(format!("Invalid value of {name:?}: contains a control character.")));
         }
-        self.room = self.room.checked_sub(value.len()).ok_or(Rejection::SharedTooLong { max: self.max })?;
+        let remaining = self.remaining.checked_sub(value.len());
+        self.remaining = remaining.ok_or(Rejection::SharedTooLong { max: self.max })?;
         Ok(())
     }
 }
@@ -115,7 +119,7 @@ mod tests {
     use super::*;
 
     fn shared_query(share: &ShareSettings, query: &str) -> Result<SharedValues, Rejection> {
-        values(share, &Request::new(()).into_parts().0, &Query::parse(query), None, 100)
+        SharedValues::from_head(share, &Request::new(()).into_parts().0, &Query::parse(query), None, 100)
     }
 
     fn topics() -> ShareSettings {
@@ -131,7 +135,8 @@ mod tests {
         };
         let shared = |request: http::request::Builder| {
             let head = request.body(()).expect("a request").into_parts().0;
-            values(&share, &head, &Query::parse(head.uri.query().unwrap_or_default()), None, 100).expect("values")
+            SharedValues::from_head(&share, &head, &Query::parse(head.uri.query().unwrap_or_default()), None, 100)
+                .expect("values")
         };
 
         let by_query = shared(Request::get("/a?x-tenant=acme"));
@@ -169,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_upstream_reads_as_the_key_says(given in prop::collection::vec("[ -~\u{e0}-\u{ff}]{0,12}", 0..4)) {
+        fn the_upstream_query_and_the_key_have_the_same_values(given in prop::collection::vec("[ -~\u{e0}-\u{ff}]{0,12}", 0..4)) {
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             given.iter().for_each(|value| { query.append_pair("topic", value); });
 

@@ -1,7 +1,7 @@
-//! What a request is about: host, canonical path, and the query parameters that mean something here.
+//! The target of a request: host, canonical path and query.
 //!
-//! HTTP/1 and HTTP/2 say the host in different places; a request that says it twice and differently is refused
-//! (RFC 9112, 3.2; RFC 9113, 8.3.1).
+//! HTTP/1 and HTTP/2 have the host in different places. A request with two different hosts is refused (RFC 9112, 3.2;
+//! RFC 9113, 8.3.1).
 
 use http::header::HOST;
 use http::request::Parts;
@@ -11,26 +11,26 @@ use super::query::Query;
 use crate::http::response::rejection::Rejection;
 use crate::route::path::CanonicalPath;
 
-/// Most bytes of a path, and of path and query together besides a token.
+/// The most bytes of a path. Path and query together may have as many, and a token.
 const URI_BYTES: usize = 8 * 1024;
 
-/// What a request is about.
+/// The target of a request.
 #[derive(Debug)]
 pub struct RequestTarget {
-    /// Host and port as the client wrote them; empty for an HTTP/1.0 request that names none.
+    /// Host and port as the client wrote them; empty for an HTTP/1.0 request without a host.
     pub authority: String,
-    /// The path in its one form.
+    /// The path in its canonical form.
     pub path: CanonicalPath,
     /// The parameters of the query.
     pub query: Query,
 }
 
 impl RequestTarget {
-    /// Reads it from a request's head. The query may hold a token of `token_bytes`.
+    /// Reads the target from a request's head. The query may hold a token of `token_bytes`.
     ///
     /// # Errors
-    /// 400 or 414.
-    pub fn of(head: &Parts, token_bytes: usize) -> Result<Self, Rejection> {
+    /// 414 if it is too long, 400 if the host is missing, ambiguous or invalid, or the path has no canonical form.
+    pub fn from_head(head: &Parts, token_bytes: usize) -> Result<Self, Rejection> {
         if head.uri.path().len() > URI_BYTES {
             return Err(Rejection::PathTooLong { max: URI_BYTES });
         }
@@ -44,7 +44,7 @@ impl RequestTarget {
         Ok(Self { authority, path, query })
     }
 
-    /// The host without its port.
+    /// Returns the host without its port.
     pub fn host(&self) -> &str {
         match self.authority.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
@@ -52,8 +52,8 @@ impl RequestTarget {
         }
     }
 
-    /// Whether `origin` is the gateway's own, as this request reached it. On a listener without TLS something in front
-    /// may have taken the TLS away, so both schemes are ours there.
+    /// Whether `origin` is the gateway's own origin, under the name of this request. On a listener without TLS a proxy in
+    /// front may have terminated TLS, so both schemes count there.
     pub fn is_own_origin(&self, origin: &str, is_tls: bool) -> bool {
         match origin.split_once("://") {
             Some(("https", authority)) => authority.eq_ignore_ascii_case(&self.authority),
@@ -63,6 +63,7 @@ impl RequestTarget {
     }
 }
 
+/// Returns the host and port of a request, from `:authority` or an absolute URI, else from `Host`.
 fn authority(head: &Parts) -> Result<String, Rejection> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -89,7 +90,7 @@ fn authority(head: &Parts) -> Result<String, Rejection> {
     }
 }
 
-/// A host and perhaps a port, without user information (RFC 9110, 4.2.4; RFC 3986, 3.2.3).
+/// Whether the text is a host with an optional port, without user information (RFC 9110, 4.2.4; RFC 3986, 3.2.3).
 fn is_authority(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let port = text.get(authority.host().len()..).unwrap_or_default();

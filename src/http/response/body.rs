@@ -1,4 +1,4 @@
-//! Every kind of response body.
+//! The response body: bytes that are known, the prelude of a connection that is taken over, or events.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,26 +9,26 @@ use http_body::{Body, Frame, SizeHint};
 use crate::http::delivery::event_body::{CutOff, EventBody};
 use crate::listen;
 
-/// A response's body.
+/// The body of a response.
 pub enum AppBody {
-    /// Known whole; `None` when it is empty or has been given.
-    Whole(Option<Bytes>),
-    /// One chunk and then nothing, for ever: the connection is taken over before more is due.
-    Opening(Option<Bytes>),
+    /// All bytes; `None` once they have been sent, or if there are none.
+    Full(Option<Bytes>),
+    /// The prelude, then pending forever: the connection is handed off once hyper has flushed the prelude.
+    Prelude(Option<Bytes>),
     /// Events from the log.
     Events(Box<EventBody>),
 }
 
 impl AppBody {
-    /// Nothing.
+    /// Returns a body without bytes.
     pub fn empty() -> Self {
-        Self::Whole(None)
+        Self::Full(None)
     }
 
-    /// All of it; never an empty chunk.
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+    /// Returns a body of these bytes. It never yields an empty frame.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self::Whole((!bytes.is_empty()).then_some(bytes))
+        Self::Full((!bytes.is_empty()).then_some(bytes))
     }
 }
 
@@ -36,16 +36,16 @@ impl listen::ResponseBody for AppBody {
     fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
         match self {
             Self::Events(events) => events.poll_deadline(cx, is_stalled),
-            // A client without a window could keep it for ever.
-            Self::Whole(_) | Self::Opening(_) if is_stalled => Poll::Ready(()),
-            Self::Whole(_) | Self::Opening(_) => Poll::Pending,
+            // Otherwise a client without a window could keep the response forever.
+            Self::Full(_) | Self::Prelude(_) if is_stalled => Poll::Ready(()),
+            Self::Full(_) | Self::Prelude(_) => Poll::Pending,
         }
     }
 
     fn on_panic(&mut self) {
         match self {
             Self::Events(events) => events.on_panic(),
-            Self::Whole(_) | Self::Opening(_) => {}
+            Self::Full(_) | Self::Prelude(_) => {}
         }
     }
 }
@@ -56,9 +56,9 @@ impl Body for AppBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            // Nobody is to be woken: hyper is done with this connection.
-            Self::Opening(bytes) => {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            // No waker is needed: after the prelude hyper has nothing more to do on this connection.
+            Self::Prelude(bytes) => {
                 bytes.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
             }
             Self::Events(events) => Pin::new(events).poll_frame(cx),
@@ -66,13 +66,13 @@ impl Body for AppBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self, Self::Full(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Opening(_) | Self::Events(_) => SizeHint::default(),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Prelude(_) | Self::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The response: its body, its header fields, and the refusals.
+//! The response: its body, its header fields, and refusals.
 
 pub mod body;
 pub mod headers;
