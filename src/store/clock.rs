@@ -1,41 +1,42 @@
-//! One moment on both clocks: what is in memory is dated by the monotonic one, what is on disk by the wall's.
+//! Conversion between the clocks: memory uses monotonic instants, the file uses wall-clock dates.
 //!
-//! A wall clock that was set back makes stored events look younger, never older than they are kept for.
+//! If the wall clock was set back, stored events look younger, so they are kept longer, never shorter.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// One moment.
+/// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     instant: Instant,
-    /// Milliseconds of Unix time.
+    /// Unix time in milliseconds.
     pub wall: u64,
 }
 
 impl Moment {
-    /// This one.
+    /// Returns the current moment.
     pub fn now() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant: Instant::now(), wall: milliseconds(wall) }
     }
 
-    /// An instant's date.
+    /// Converts an instant to a date.
     pub fn date(&self, at: Instant) -> u64 {
         self.wall.saturating_sub(milliseconds(self.instant.saturating_duration_since(at)))
     }
 
-    /// The instant of a date. What is further back than the system can tell is as old as it can tell.
+    /// Converts a date to an instant. A date before the oldest instant that the system can represent is clamped to this
+    /// moment.
     pub fn instant(&self, date: u64) -> Instant {
         self.instant.checked_sub(self.since(date)).unwrap_or(self.instant)
     }
 
-    /// How long ago a date was; nothing if it is to come.
+    /// Returns the time since a date; zero for a date in the future.
     pub fn since(&self, date: u64) -> Duration {
         Duration::from_millis(self.wall.saturating_sub(date))
     }
 }
 
-/// Whole milliseconds, as many as a number can say.
+/// Returns the whole milliseconds, clamped to `u64::MAX`.
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

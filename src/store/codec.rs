@@ -1,7 +1,7 @@
-//! Values to bytes and back: little-endian numbers, texts with their length, a checksum over it all.
+//! The binary form of what the store writes: the record of a stream, and segments of its log.
 //!
-//! Reading never panics and never believes a length: what is not there is `None`, and what was changed on disk does not
-//! have its checksum.
+//! Numbers are little-endian, texts have their length in front, and a checksum covers it all. Decoding never panics and
+//! never trusts a length: missing bytes give `None`, and damaged bytes do not match the checksum.
 
 use std::fmt;
 use std::hash::Hasher as _;
@@ -13,7 +13,7 @@ use super::clock::Moment;
 use crate::sse::{EventId, Frame};
 use crate::stream::{Entry, EntryKind, Gap, LogSnapshot, Seed, StreamKey};
 
-/// Bytes in the making.
+/// Encodes values to bytes.
 #[derive(Debug, Default)]
 pub struct RecordEncoder(Vec<u8>);
 
@@ -42,7 +42,7 @@ impl RecordEncoder {
         self
     }
 
-    /// Adds the checksum.
+    /// Appends the checksum and returns the bytes.
     pub fn finish(mut self) -> Vec<u8> {
         let sum = checksum(&self.0);
         self.number(sum);
@@ -50,12 +50,12 @@ impl RecordEncoder {
     }
 }
 
-/// Bytes being read.
+/// Decodes values from bytes.
 #[derive(Debug)]
 pub struct RecordDecoder<'a>(&'a [u8]);
 
 impl<'a> RecordDecoder<'a> {
-    /// Begins, if the checksum is right.
+    /// Starts decoding, or returns `None` if the checksum does not match.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
         (sum == checksum(content).to_le_bytes()).then_some(Self(content))
@@ -106,54 +106,55 @@ impl<'a> RecordDecoder<'a> {
     }
 }
 
-/// Against disks, not against people: who can write the file can write the checksum.
+/// Computes a checksum against damage, not against attackers: anyone who can write the file can write the checksum.
 fn checksum(content: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(content);
     hasher.finish()
 }
 
-/// What tells stored streams apart: a digest, so that it is short whatever clients ask for, holds nobody's secret and
-/// cannot be made to be another's.
+/// The key that a stream is stored under: a digest, so that it is short for any path, holds no secret and cannot be
+/// made to collide.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreKey(pub [u8; 32]);
 
-/// The record of one stream.
+/// The record of one stream: its identity, its epoch, and how far its log is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Names its segments. Never given twice in one file.
+    /// Identifies the stream's segments. Unique within the file.
     pub number: u64,
     /// See [`crate::stream::StoredStream`].
     pub seed: Seed,
     /// See [`crate::stream::StoredStream`].
     pub epoch: String,
-    /// Entries ever stored, which is where the next segment begins.
+    /// Number of entries ever stored; the number of the next segment's first entry.
     pub end: u64,
-    /// Events in the stream's life up to there.
+    /// Number of events in the stream's life up to `end`.
     pub events: u64,
-    /// The id in force there, for clients.
+    /// The last event id at `end`, for clients.
     pub id: EventId,
-    /// The id in force there, for the upstream.
+    /// The last event id at `end`, for the upstream.
     pub source_id: EventId,
-    /// Whether a client that has `id` has everything up to there: see [`crate::stream::LogSnapshot`].
+    /// Whether a client that has `id` has everything up to `end`; see [`crate::stream::LogSnapshot`].
     pub is_exact: bool,
-    /// The upstream's reconnection time, in milliseconds.
+    /// The upstream's reconnection time in milliseconds.
     pub retry: Option<u64>,
-    /// Whether nothing that was told is missing. Taken back before the stream goes on.
-    pub is_whole: bool,
-    /// When the upstream had said all; Unix time in milliseconds.
+    /// Whether the stream was shut down cleanly, so that everything sent to clients is stored. Cleared before the
+    /// stream continues.
+    pub is_clean: bool,
+    /// The time at which the upstream completed the stream; Unix time in milliseconds.
     pub complete_at: Option<u64>,
-    /// When it was last opened, written or put away; Unix time in milliseconds.
+    /// The time at which the stream was last opened, written or closed; Unix time in milliseconds.
     pub touched: u64,
-    /// How long it is kept after that, in milliseconds.
+    /// Retention after `touched` in milliseconds.
     pub age: u64,
-    /// What its segments take.
+    /// Size of the segments in bytes.
     pub bytes: u64,
 }
 
 impl StoreKey {
-    /// The key of a stream whose events come from there. The key's own fingerprint is left out: it also changes with
-    /// how much is kept.
+    /// Computes the key of a stream with this origin. Leaves out the origin fingerprint in `StreamKey`, which also
+    /// changes with the retention.
     pub fn of(key: &StreamKey, origin: [u8; 32]) -> Self {
         let mut digest = Context::new(&SHA256);
         let mut add = |value: &[u8]| {
@@ -178,19 +179,19 @@ impl fmt::Debug for StoreKey {
 }
 
 impl Record {
-    /// The record as bytes.
+    /// Encodes the record.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = RecordEncoder::default();
         encoder.byte(RECORD_FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
         encoder.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
         encoder.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
-        let flags = if self.is_whole { CLEAN } else { 0 } | if self.is_exact { EXACT } else { 0 };
+        let flags = if self.is_clean { CLEAN } else { 0 } | if self.is_exact { EXACT } else { 0 };
         encoder.optional(self.retry).byte(flags).optional(self.complete_at);
         encoder.number(self.touched).number(self.age).number(self.bytes);
         encoder.finish()
     }
 
-    /// What [`Self::encode`] made. `None`: it is damaged, or of a format that is not known.
+    /// Decodes a record. `None`: it is damaged or has an unknown format.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut decoder = RecordDecoder::of(bytes)?;
         if decoder.byte()? != RECORD_FORMAT {
@@ -211,7 +212,7 @@ impl Record {
             source_id,
             is_exact: flags & EXACT != 0,
             retry,
-            is_whole: flags & CLEAN != 0,
+            is_clean: flags & CLEAN != 0,
             complete_at: decoder.optional()?,
             touched: decoder.number()?,
             age: decoder.number()?,
@@ -220,7 +221,7 @@ impl Record {
         decoder.is_at_end().then_some(record)
     }
 
-    /// Whether the time for which it is kept is over at this date.
+    /// Whether the record's retention has passed at this date.
     pub fn is_expired(&self, wall: u64) -> bool {
         let begun = self.complete_at.unwrap_or(self.touched);
         wall.saturating_sub(begun) > self.age
@@ -231,7 +232,10 @@ const RECORD_FORMAT: u8 = 1;
 const CLEAN: u8 = 1;
 const EXACT: u8 = 2;
 
-/// A segment's entries as bytes. What stands before them is told as in [`LogSnapshot`].
+/// Encodes a segment: the entries of one stream that are committed together, as one value of the file.
+///
+/// The segment includes the state before it, as in [`LogSnapshot`], so that a log can begin with any segment once older
+/// ones are removed.
 pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
     let mut encoder = RecordEncoder::default();
     encoder
@@ -267,7 +271,7 @@ pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
     encoder.finish()
 }
 
-/// What [`encode_segment`] made. `None`: it is damaged, or of a format that is not known.
+/// Decodes a segment. `None`: it is damaged or has an unknown format.
 pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
     let mut decoder = RecordDecoder::of(bytes)?;
     let is_exact = match decoder.byte()? {
@@ -303,15 +307,15 @@ pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
 }
 
 const SEGMENT_FORMAT: u8 = 1;
-/// The same, of a segment before which the id in force is exact.
+/// The same format, with the last event id before the segment known to be exact.
 const EXACT_SEGMENT_FORMAT: u8 = 2;
 const EVENT: u8 = 1;
 const OWN_ID: u8 = 2;
 const SAME_ID: u8 = 4;
 const SAME_SOURCE_ID: u8 = 8;
 const EQUAL_IDS: u8 = 16;
-/// The three highest bits of an entry that is no event say which gap it is, 0: none. Before there were gaps they were 0, and
-/// nobody looked at them.
+/// The three highest bits of an entry that is not an event hold the kind of gap, or 0 for none. They were 0 and ignored
+/// before gaps were stored.
 const GAP: u8 = 32;
 
 fn gap_bits(gap: Gap) -> u8 {
@@ -339,7 +343,7 @@ mod tests {
     use crate::sse::Encoder;
 
     #[test]
-    fn a_gap_is_still_one_when_it_is_read_again() {
+    fn kinds_of_entries_survive_encoding() {
         let kinds = [
             EntryKind::Control,
             EntryKind::Gap(Gap::Upstream),
@@ -353,9 +357,9 @@ mod tests {
             encoder.comment("");
             Entry { frame: encoder.finish(), id, source_id, kind, at: Instant::now() }
         };
-        let past = LogSnapshot { entries: kinds.map(entry).into(), ..LogSnapshot::default() };
+        let snapshot = LogSnapshot { entries: kinds.map(entry).into(), ..LogSnapshot::default() };
 
-        let read = decode_segment(&encode_segment(&past, Moment::now()), Moment::now()).expect("a segment");
+        let read = decode_segment(&encode_segment(&snapshot, Moment::now()), Moment::now()).expect("a segment");
 
         assert_eq!(read.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), kinds);
     }

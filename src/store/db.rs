@@ -1,7 +1,8 @@
-//! The file: one table of streams, one of their segments. All that is written at once is one transaction.
+//! The database file: a table of streams and a table of their segments, with an index in memory.
 //!
-//! After a transaction the file is as it was before or as it is meant to be, whatever happens meanwhile. What comes out
-//! has its own checksum beyond redb's. Does not decide what is kept.
+//! All changes of one commit are one transaction, so after a crash the file is as before or as intended. Values have a
+//! checksum beyond redb's. The index is built from the records when the file is opened, and stays correct because every
+//! change goes through it. The number of streams is bounded, however small they are. Does not decide what is stored.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,32 +17,32 @@ use super::codec::{Record, StoreKey};
 use super::folder::{Folder, StoreFault};
 use crate::runtime::panics::Panics;
 
-/// The open file.
+/// The open database.
 #[derive(Debug)]
 pub struct Db(Database);
 
-/// The tables within a transaction.
+/// The tables within a write transaction.
 pub struct WriteTxn<'t> {
     streams: Table<'t, &'static [u8; 32], &'static [u8]>,
     segments: Table<'t, (u64, u64), &'static [u8]>,
 }
 
 impl Db {
-    /// Opens the file, or makes it of an empty one. Repairs what a killed process left.
+    /// Opens the file, or initializes an empty one. Repairs what a killed process left behind.
     ///
     /// # Errors
     /// See [`StoreFault`].
     pub fn open(file: File) -> Result<Self, StoreFault> {
         let mut builder = Database::builder();
-        // A page that was damaged makes later readers panic: better found now, for the price of reading the file once.
+        // A damaged page would make a later reader panic. Finding it now costs reading the file once.
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
         let db = Self(builder.create_with_backend(FileBackend::new(file)?)?);
-        // So that the tables are there.
+        // Creates the tables.
         db.write(|_| Ok(()))?;
         Ok(db)
     }
 
-    /// Shows every record.
+    /// Calls `visit` with every record.
     ///
     /// # Errors
     /// See [`StoreFault`].
@@ -54,10 +55,10 @@ impl Db {
         Ok(())
     }
 
-    /// Does all of `act` or nothing, and returns when it is on disk.
+    /// Runs `operation` in a transaction and returns when it is on disk.
     ///
     /// # Errors
-    /// See [`StoreFault`]; whether it was done is then not known.
+    /// See [`StoreFault`]; whether the transaction was committed is then unknown.
     pub fn write<T>(
         &self,
         operation: impl FnOnce(&mut WriteTxn<'_>) -> Result<T, StoreFault>,
@@ -74,25 +75,25 @@ impl Db {
 }
 
 impl WriteTxn<'_> {
-    /// The record of a stream.
+    /// Returns the record of a stream.
     pub fn record(&self, key: &StoreKey) -> Result<Option<Record>, StoreFault> {
         self.streams.get(&key.0)?.map(|bytes| record(bytes.value())).transpose()
     }
 
-    /// Puts a stream's record in place.
+    /// Stores the record of a stream.
     pub fn put_record(&mut self, key: &StoreKey, record: &Record) -> Result<(), StoreFault> {
         self.streams.insert(&key.0, record.encode().as_slice())?;
         Ok(())
     }
 
-    /// Forgets a stream and its segments.
+    /// Removes a stream and its segments.
     pub fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), StoreFault> {
         self.streams.remove(&key.0)?;
         self.segments.retain_in(segments_of(number), |_, _| false)?;
         Ok(())
     }
 
-    /// Where each segment of a stream begins, and its bytes, the oldest first.
+    /// Returns the first entry number and the bytes of each segment of a stream, oldest first.
     pub fn segments(&self, number: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
         let rows = self.segments.range(segments_of(number))?;
         rows.map(|row| row.map(|(key, bytes)| (key.value().1, bytes.value().to_vec())).map_err(StoreFault::from))
@@ -105,7 +106,7 @@ impl WriteTxn<'_> {
         Ok(())
     }
 
-    /// Forgets a segment.
+    /// Removes a segment.
     pub fn remove_segment(&mut self, number: u64, first: u64) -> Result<(), StoreFault> {
         self.segments.remove((number, first))?;
         Ok(())
@@ -117,26 +118,26 @@ fn segments_of(number: u64) -> std::ops::RangeInclusive<(u64, u64)> {
 }
 
 fn record(bytes: &[u8]) -> Result<Record, StoreFault> {
-    Record::decode(bytes).ok_or_else(|| StoreFault::Corrupt("a record does not have its checksum".to_owned()))
+    Record::decode(bytes).ok_or_else(|| StoreFault::Corrupt("the checksum of a record does not match".to_owned()))
 }
 
 const STREAMS: TableDefinition<'_, &'static [u8; 32], &'static [u8]> = TableDefinition::new("streams");
 const SEGMENTS: TableDefinition<'_, (u64, u64), &'static [u8]> = TableDefinition::new("segments");
 
-/// Pages held in memory: enough for the inner pages of the trees, since what is written is seldom read.
+/// Cache size in bytes: enough for the inner pages of the trees, because what is written is seldom read.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// A store that can be used.
+/// A usable store: folder, database and index.
 #[derive(Debug)]
 pub struct OpenStore {
-    /// The file.
+    /// The database.
     pub db: Db,
-    /// What is in it.
+    /// The index of its streams.
     pub index: StoreIndex,
     folder: Folder,
 }
 
-/// What is in the file, in numbers.
+/// The sizes and ages of all stored streams.
 #[derive(Debug, Default)]
 pub struct StoreIndex {
     streams: HashMap<StoreKey, IndexEntry>,
@@ -144,21 +145,21 @@ pub struct StoreIndex {
     last_number: u64,
 }
 
-/// One stored stream in the books.
+/// The index entry of one stream.
 #[derive(Clone, Copy, Debug)]
 struct IndexEntry {
     number: u64,
     bytes: u64,
     touched: u64,
-    /// From when on it need not be kept.
+    /// The date after which the stream may be removed.
     expires_at: u64,
 }
 
 impl OpenStore {
-    /// Takes the folder and opens the file. A file that cannot be believed is set aside and another begun.
+    /// Locks the folder and opens the file. A corrupt file is quarantined and a new one created.
     ///
     /// # Errors
-    /// See [`StoreFault`]; never that it is corrupt, unless the new one is as well.
+    /// See [`StoreFault`]; corrupt only if the new file is corrupt too.
     pub fn open(settings: &Settings, panics: &Panics) -> Result<Self, StoreFault> {
         let folder = Folder::lock(&settings.path)?;
         match Self::open_in(folder, panics) {
@@ -184,10 +185,10 @@ impl OpenStore {
         }
     }
 
-    /// Closes the file and sets it aside, since it cannot be believed.
+    /// Closes the corrupt file and moves it aside.
     ///
     /// # Errors
-    /// What the system says.
+    /// The file cannot be moved.
     pub fn quarantine(self, what: &str, panics: &Panics) -> Result<PathBuf, StoreFault> {
         let Self { db, folder, .. } = self;
         let _ = catch_panics(panics, || {
@@ -198,19 +199,19 @@ impl OpenStore {
     }
 }
 
-fn quarantine(folder: &Folder, what: &str) -> Result<PathBuf, StoreFault> {
+fn quarantine(folder: &Folder, reason: &str) -> Result<PathBuf, StoreFault> {
     let kept = folder.quarantine()?;
-    error!(what, kept = %kept.display(), "store corrupt: what was stored is lost, the file is kept aside and another begun");
+    error!(what = reason, kept = %kept.display(), "store corrupt: its events are lost, the file is moved aside and a new one is created");
     Ok(kept)
 }
 
-/// Does what touches the file; a file that makes its reader panic is corrupt.
+/// Runs an operation on the file. A file that makes its reader panic counts as corrupt.
 ///
 /// # Errors
 /// See [`StoreFault`].
 pub fn catch_panics<T>(panics: &Panics, operation: impl FnOnce() -> Result<T, StoreFault>) -> Result<T, StoreFault> {
     let outcome = panics.catch("store", &"using the file", operation);
-    outcome.unwrap_or_else(|| Err(StoreFault::Corrupt("its reader failed".to_owned())))
+    outcome.unwrap_or_else(|| Err(StoreFault::Corrupt("reading it failed".to_owned())))
 }
 
 impl StoreIndex {
@@ -225,7 +226,7 @@ impl StoreIndex {
         }
     }
 
-    /// Puts a record in place whose segments are so large together.
+    /// Stores a record whose segments have `bytes` bytes in total.
     ///
     /// # Errors
     /// See [`StoreFault`].
@@ -242,7 +243,7 @@ impl StoreIndex {
         Ok(())
     }
 
-    /// Forgets a stream, if it is there.
+    /// Removes a stream if it is stored.
     ///
     /// # Errors
     /// See [`StoreFault`].
@@ -254,34 +255,34 @@ impl StoreIndex {
         Ok(())
     }
 
-    /// A number for a stream's segments.
+    /// Returns an unused number for a stream's segments.
     pub fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    /// Bytes in the file, about.
+    /// Returns the approximate size of all streams in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Streams in the file.
+    /// Returns the number of stored streams.
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// Whether there are more streams than may be.
+    /// Whether the number of streams exceeds its bound.
     pub fn has_too_many(&self) -> bool {
         self.streams.len() > MAX_STREAMS
     }
 
-    /// The streams whose time is over at this date, of those that are not `open`.
+    /// Returns the streams that are not open and whose retention has passed at this date.
     pub fn expired(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
         let expires_at = self.streams.iter().filter(|(key, entry)| entry.expires_at < wall && !is_open(key));
         expires_at.map(|(key, _)| *key).collect()
     }
 
-    /// The streams that are not `open`, longest untouched first.
+    /// Returns the streams that are not open, least recently used first.
     pub fn closed_oldest_first(&self, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
         let mut closed: Vec<_> = self.streams.iter().filter(|(key, _)| !is_open(key)).collect();
         closed.sort_unstable_by_key(|(_, entry)| entry.touched);
@@ -289,8 +290,8 @@ impl StoreIndex {
     }
 }
 
-/// What a stream costs beyond its segments, about.
+/// Approximate size of a stream beyond its segments, in bytes.
 const STREAM_COST: u64 = 512;
 
-/// Most streams in a store, so that its books stay below some 20 MB.
+/// Maximum number of stored streams; keeps the index below about 20 MB.
 const MAX_STREAMS: usize = 100_000;

@@ -1,29 +1,28 @@
-//! The store's folder: made for its owner alone, locked for one process, a damaged file kept aside.
+//! The folder of the store: private to its owner, locked by one process, with damaged files moved aside.
 //!
-//! | file | what it is |
+//! | file | content |
 //! |---|---|
 //! | `events.redb` | the event logs |
-//! | `lock` | held for as long as a process uses the folder |
-//! | `events.corrupt-1.redb` … `-3.redb` | files that could not be believed, the newest first, for whoever wants to look |
+//! | `lock` | locked while a process uses the folder |
+//! | `events.corrupt-1.redb` … `-3.redb` | quarantined files, the newest first, for inspection |
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// A folder that this process alone uses.
+/// A folder that only this process uses.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Released when it is closed, however the process ends.
+    /// Released when it is closed, even if the process is killed.
     _lock: File,
 }
 
-/// Whether `path` is, or can become, a folder that can be written; else what is wrong, for the operator. Leaves nothing
-/// behind.
+/// Checks that `path` is a writable folder or can be created. Leaves nothing behind.
 ///
 /// # Errors
-/// What is wrong.
+/// The problem, in words for the operator.
 pub fn examine(path: &Path) -> Result<(), String> {
     let nearest =
         path.ancestors().find(|ancestor| ancestor.as_os_str().is_empty() || ancestor.symlink_metadata().is_ok());
@@ -35,16 +34,16 @@ pub fn examine(path: &Path) -> Result<(), String> {
     let probe = nearest.join(format!(".rillgate-probe-{}", std::process::id()));
     let made = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&probe);
     made.and_then(|_| std::fs::remove_file(&probe)).map_err(|error| match nearest == path {
-        true => format!("the folder cannot be written: {error}"),
-        false => format!("the folder cannot be made, since {shown} cannot be written: {error}"),
+        true => format!("cannot write to the folder: {error}"),
+        false => format!("cannot create the folder: cannot write to {shown}: {error}"),
     })
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and takes it.
+    /// Creates the folder if it does not exist, and locks it.
     ///
     /// # Errors
-    /// [`StoreFault::Locked`] while another process has it; else what the system says.
+    /// [`StoreFault::Locked`] while another process holds the lock; otherwise the system's error.
     pub fn lock(path: &Path) -> Result<Self, StoreFault> {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
         let lock = open(&path.join("lock"))?;
@@ -55,18 +54,18 @@ impl Folder {
         }
     }
 
-    /// The file of event logs, made if it is not there.
+    /// Opens the file of event logs, creating it if it does not exist.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn file(&self) -> io::Result<File> {
         open(&self.path.join(FILE))
     }
 
-    /// Moves the file aside and forgets the oldest such. Returns where it is now.
+    /// Moves the corrupt file aside and removes the oldest of its predecessors. Returns the new path.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn quarantine(&self) -> io::Result<PathBuf> {
         let quarantined = |index: usize| self.path.join(format!("events.corrupt-{index}.redb"));
         for index in (1..MAX_QUARANTINED).rev().filter(|&index| quarantined(index).exists()) {
@@ -85,28 +84,28 @@ const FILE: &str = "events.redb";
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
-/// Most damaged files that are kept.
+/// Maximum number of quarantined files.
 const MAX_QUARANTINED: usize = 3;
 
-/// Why the file cannot be used, or not now.
+/// The reason why the file cannot be used, as far as the reaction differs.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFault {
-    /// Another process has it.
+    /// Another process has locked the folder.
     #[error("another process has the store open")]
     Locked,
-    /// What is in it cannot be believed.
+    /// The file is damaged.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
-    /// The disk has no room.
+    /// The disk is full.
     #[error("the disk is full: {0}")]
     Full(String),
-    /// The system cannot read or write it.
-    #[error("the store cannot be used: {0}")]
+    /// The system cannot read or write the file.
+    #[error("cannot use the store: {0}")]
     Unusable(String),
 }
 
 impl StoreFault {
-    /// A short name for metrics.
+    /// Returns the metric label.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Locked => "locked",

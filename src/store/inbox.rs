@@ -1,8 +1,8 @@
-//! What the writer is asked to do, and what it says of itself.
+//! The queue of work for the writer, and the problem that the writer reports.
 //!
-//! Nothing in it grows without a bound: a stream that has changed stands here once, however often it changes; of streams
-//! that were opened and closed only so many wait; and of those that were closed only so many bytes are held until they
-//! are written, but for the last time, when all that is open is closed and no more will come.
+//! Everything is bounded. A changed stream is queued once, however often it changes. The number of queued openings and
+//! closings is limited, and so are the bytes of closed logs that wait to be written. The exception is a drain: then all
+//! open streams are closed, and no more will follow.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,51 +16,52 @@ use tokio::sync::oneshot;
 use super::codec::StoreKey;
 use crate::stream::{EventStream, Offset, StoredStream};
 
-/// A stream whose log is kept, as both sides know it.
+/// A persisted stream, as the stream and the writer share it.
 pub struct StreamHandle {
-    /// What it is stored under.
+    /// The key that the stream is stored under.
     pub key: StoreKey,
-    /// The stream, for as long as somebody feeds it.
+    /// The stream, as long as something feeds it.
     pub stream: Weak<EventStream>,
     has_changed: AtomicBool,
-    /// Whether it is the one that is stored under its key. Changed while the inbox is locked.
+    /// Whether the stream is the one stored under its key. Changed only while the inbox is locked.
     is_owner: AtomicBool,
-    until: AtomicU64,
+    persisted_until: AtomicU64,
 }
 
-/// The wish to go on with what is stored.
+/// A request to open the stored state of a stream.
 pub struct OpenRequest {
-    /// Of which stream.
+    /// The stream.
     pub handle: Arc<StreamHandle>,
-    /// For what there is.
+    /// Receives the stored state, if any.
     pub reply: oneshot::Sender<Option<StoredStream>>,
 }
 
-/// What must be done in order.
+/// Work that must be done in order.
 pub enum Request {
-    /// A stream begins.
+    /// A stream was opened.
     Open(OpenRequest),
-    /// A stream that another has taken the place of is to be stored after all, from its log's start.
-    Adopt(Arc<StreamHandle>),
-    /// A stream has ended. `None` in place of it: too much waits already, it goes as if the process had been killed.
+    /// A stream that was replaced under its key is to be stored again, from the start of its log.
+    TakeOver(Arc<StreamHandle>),
+    /// A stream was closed. Without the stream itself, too much is queued: its unwritten events are lost, as if the
+    /// process had been killed.
     Close(Arc<StreamHandle>, Option<Arc<EventStream>>),
 }
 
-/// What there is to do.
+/// The queued work.
 #[derive(Default)]
 pub struct Work {
-    /// In order.
+    /// Requests, in order.
     pub requests: Vec<Request>,
-    /// In any order, after those.
+    /// Changed streams, in any order. Written after the requests.
     pub changed: Vec<Arc<StreamHandle>>,
-    /// The last work there is.
+    /// Whether no more work will follow.
     pub is_last: bool,
 }
 
-/// See the module.
+/// The queue between streams and the writer.
 #[derive(Default)]
 pub struct Inbox {
-    /// Held for adding to it and for taking it all.
+    /// Locked to add work or to take all of it.
     pending: Mutex<Pending>,
     wake: Condvar,
     problem: RwLock<Option<String>>,
@@ -69,54 +70,54 @@ pub struct Inbox {
 #[derive(Default)]
 struct Pending {
     work: Work,
-    /// Whose the keys are: the streams that were opened or claimed last, and are not closed.
+    /// The stream stored under each key: the one that was opened or took over last and is not closed.
     owners: HashMap<StoreKey, Arc<StreamHandle>>,
-    /// Of the streams that were closed.
+    /// Bytes in the logs of queued closed streams.
     closed_bytes: usize,
-    /// Whether all that is open is about to be closed.
+    /// Whether the gateway is about to close all streams.
     is_draining: bool,
 }
 
 impl StreamHandle {
-    /// Of a stream whose log ends there and is not stored.
+    /// Makes a handle of a stream whose log ends at `end` and is not stored.
     pub fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
         let (has_changed, is_owner) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, stream, has_changed, is_owner, until: AtomicU64::new(end.0) }
+        Self { key, stream, has_changed, is_owner, persisted_until: AtomicU64::new(end.0) }
     }
 
-    /// Up to where it is stored.
-    pub fn until(&self) -> Offset {
-        Offset(self.until.load(Ordering::Relaxed))
+    /// Returns the offset up to which the log is stored.
+    pub fn persisted_until(&self) -> Offset {
+        Offset(self.persisted_until.load(Ordering::Relaxed))
     }
 
-    /// Notes up to where it is stored.
-    pub fn set_persisted_until(&self, until: Offset) {
-        self.until.store(until.0, Ordering::Relaxed);
+    /// Records the offset up to which the log is stored.
+    pub fn set_persisted_until(&self, persisted_until: Offset) {
+        self.persisted_until.store(persisted_until.0, Ordering::Relaxed);
     }
 
-    /// What changes from now on is another change. To be called before the log is looked at.
+    /// Clears the mark of change. Must be called before reading the log, so that a later change is queued again.
     pub fn clear_changed(&self) {
         self.has_changed.store(false, Ordering::SeqCst);
     }
 
-    /// Whether it is the one that is stored under its key.
+    /// Whether the stream is the one stored under its key.
     pub fn is_owner(&self) -> bool {
         self.is_owner.load(Ordering::SeqCst)
     }
 }
 
 impl Inbox {
-    /// A stream has changed. An atomic operation, mostly.
-    pub fn changed(&self, handle: &Arc<StreamHandle>) {
-        // Who becomes the owner later is written then.
+    /// Queues a changed stream. Usually a single atomic operation.
+    pub fn notify_changed(&self, handle: &Arc<StreamHandle>) {
+        // A stream that becomes the owner later is written at that time.
         if !handle.has_changed.swap(true, Ordering::SeqCst) && handle.is_owner() {
             self.pending.lock().work.changed.push(handle.clone());
             self.wake.notify_one();
         }
     }
 
-    /// A stream begins. Returns whether it can be kept: not while too many wait for a disk that stands still, since
-    /// clients that leave again make streams come and go. Then its asker is told at once that there is nothing.
+    /// Queues the opening of a stream. Returns false, and drops the reply channel, if too many requests are queued:
+    /// clients that come and go could otherwise fill memory while the disk hangs.
     pub fn open(&self, request: OpenRequest) -> bool {
         let mut pending = self.pending.lock();
         let is_accepted = pending.set_owner(&request.handle);
@@ -127,22 +128,22 @@ impl Inbox {
         is_accepted
     }
 
-    /// A stream that is open, and not closed, is the one to be stored under its key. An atomic operation, mostly. Returns
-    /// whether it is: as with opening, not while too many wait.
-    pub fn claim(&self, handle: &Arc<StreamHandle>) -> bool {
+    /// Makes an open stream the one stored under its key. Usually a single atomic operation. Returns false if too many
+    /// requests are queued.
+    pub fn take_over(&self, handle: &Arc<StreamHandle>) -> bool {
         if handle.is_owner() {
             return true;
         }
         let mut pending = self.pending.lock();
         let is_accepted = pending.set_owner(handle);
         if is_accepted {
-            pending.work.requests.push(Request::Adopt(handle.clone()));
+            pending.work.requests.push(Request::TakeOver(handle.clone()));
             self.wake.notify_one();
         }
         is_accepted
     }
 
-    /// A stream has ended.
+    /// Queues the closing of a stream.
     pub fn close(&self, handle: &Arc<StreamHandle>, stream: Arc<EventStream>) {
         let bytes = stream.log().bytes();
         let mut pending = self.pending.lock();
@@ -158,18 +159,18 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// All that is open is about to be closed, and none of it is to be cut off.
+    /// Announces that all open streams will be closed. None of them is dropped for lack of room.
     pub fn drain(&self) {
         self.pending.lock().is_draining = true;
     }
 
-    /// There will be no more work.
+    /// Announces that no more work will follow.
     pub fn stop(&self) {
         self.pending.lock().work.is_last = true;
         self.wake.notify_one();
     }
 
-    /// Waits for work, at most until `deadline`: for requests at once, for changes not before `commit`.
+    /// Waits for work until `deadline`. Returns requests at once, and changes not before `commit`.
     pub fn wait_for_work(&self, commit: Instant, deadline: Instant) -> Work {
         let mut pending = self.pending.lock();
         loop {
@@ -180,17 +181,17 @@ impl Inbox {
                 pending.closed_bytes = 0;
                 return std::mem::take(&mut pending.work);
             }
-            let until = if has_changes { commit.min(deadline) } else { deadline };
-            self.wake.wait_until(&mut pending, until);
+            let wake_at = if has_changes { commit.min(deadline) } else { deadline };
+            self.wake.wait_until(&mut pending, wake_at);
         }
     }
 
-    /// What is wrong with the store.
+    /// Returns the problem that the writer reported last.
     pub fn problem(&self) -> Option<String> {
         self.problem.read().clone()
     }
 
-    /// Says what is wrong with the store. Returns whether that is new.
+    /// Reports a problem, or `None` if the store is usable. Returns whether the report differs from the previous one.
     pub fn set_problem(&self, problem: Option<String>) -> bool {
         let mut current = self.problem.write();
         let is_new = *current != problem;
@@ -200,7 +201,7 @@ impl Inbox {
 }
 
 impl Pending {
-    /// Makes a stream the owner of its key, unless too much waits.
+    /// Makes a stream the owner of its key. Returns false if too many requests are queued.
     fn set_owner(&mut self, handle: &Arc<StreamHandle>) -> bool {
         if self.work.requests.len() >= MAX_REQUESTS {
             return false;
@@ -225,10 +226,11 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// Most bytes of the logs of streams that were closed and wait to be written.
+/// Maximum bytes in the logs of closed streams that wait to be written.
 const MAX_CLOSED_BYTES: usize = 64 << 20;
 
-/// Openings and closings that wait before no more streams are taken on; what was taken on can always be closed.
+/// Maximum number of queued requests before further openings are refused. A stream that was accepted can always be
+/// closed.
 const MAX_REQUESTS: usize = 100_000;
 
 #[cfg(test)]

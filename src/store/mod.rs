@@ -1,15 +1,15 @@
-//! Event logs on disk: one file, one thread that writes it, many streams.
+//! Event logs on disk: one database file with many streams, written by one thread.
 //!
 //! ```text
-//!  EventStream ── changed ──▶ Inbox ──▶ Writer (its own thread) ──▶ Ledger (redb, one transaction for all that is new)
-//!      ▲                                   │
-//!      └────────── reads the log ──────────┘
+//!  EventStream ── changed ──▶ Inbox ──▶ StoreWriter (own thread) ──▶ Db (redb, one transaction per commit)
+//!      ▲                                    │
+//!      └─────────── reads the log ──────────┘
 //! ```
 //!
-//! The writer is a reader of each log, like a client: it takes what is new when it is ready to. So nothing is queued but
-//! the wish to be looked at, and a disk that is slow, full or gone costs durability and nothing else. What is stored of a
-//! stream is always one piece of its log without a hole, up to the last commit. Nothing here knows where events come
-//! from or who reads them.
+//! The writer reads each log like a client does, and takes new entries when it is ready. Only a notice that a stream
+//! has changed is queued, so a slow, full or missing disk costs durability and nothing else. The stored part of a
+//! stream is always one piece of its log without gaps, up to the last commit. This module does not know where events
+//! come from or who reads them.
 
 mod clock;
 mod codec;
@@ -38,19 +38,19 @@ use crate::runtime::workers;
 use crate::stream::{EventStream, LogPersister, LogStore, Offset, StoredStream};
 use crate::telemetry::StoreMetrics;
 
-/// How often what is new is written, at most. What is newer than this when the process is killed is not stored, nor what
-/// a slow disk has not taken yet.
+/// Minimum interval between two commits. A killed process loses the events of this interval, and those that a slow disk
+/// has not taken yet.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long the opening of a stream waits for what is stored of it. After this it begins anew.
+/// Maximum time for which an opening stream waits for its stored state. After this, it starts afresh.
 pub const RESTORE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where event logs are kept: the `[store]` table, believed.
+/// The validated `[store]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The folder. Default `/var/lib/rillgate`.
     pub path: PathBuf,
-    /// Most bytes of events, all streams together. Default 1 GiB.
+    /// Maximum bytes of events in all streams together. Default 1 GiB.
     pub bytes: u64,
 }
 
@@ -63,10 +63,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Starts the thread. Whether the file can be used shows later, and is told by [`Self::trouble`].
+    /// Starts the writer's thread. Does not wait for the file to be opened; [`Self::problem`] reports the result.
     ///
     /// # Errors
-    /// When the system has no room for a thread.
+    /// The system cannot start a thread.
     pub fn start(settings: Settings, metrics: Arc<StoreMetrics>, panics: Panics) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let writer = StoreWriter::new(settings, inbox.clone(), metrics.clone(), panics);
@@ -74,17 +74,17 @@ impl Store {
         Ok(Self { inbox, metrics, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
-    /// What is wrong with it, in words for the operator. `None`: nothing.
+    /// Returns the current problem in words for the operator, or `None` if the store is usable.
     pub fn problem(&self) -> Option<String> {
         self.inbox.problem()
     }
 
-    /// The gateway begins to leave: all streams are about to be put away, however much that is.
+    /// Announces that the gateway drains. All streams will be closed and written, however much that is.
     pub fn drain(&self) {
         self.inbox.drain();
     }
 
-    /// Writes what is new and ends the thread; waits for it, so not to be called on a runtime.
+    /// Writes all changes and stops the thread. Blocks; must not be called on a runtime.
     pub fn stop(&self) {
         self.inbox.stop();
         if let Some(thread) = self.thread.lock().take() {
@@ -97,20 +97,20 @@ impl LogStore for Store {
     fn open(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
         let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
         let handle = Arc::new(StreamHandle::new(key, Arc::downgrade(stream), stream.log().end()));
-        let (reply, past) = tokio::sync::oneshot::channel();
+        let (reply, restored) = tokio::sync::oneshot::channel();
         if !self.inbox.open(OpenRequest { handle: handle.clone(), reply }) {
             metrics.error("behind");
         }
-        Arc::new(PersisterHandle { inbox: self.inbox.clone(), metrics, handle, past: Mutex::new(Some(past)) })
+        Arc::new(PersisterHandle { inbox: self.inbox.clone(), metrics, handle, restored: Mutex::new(Some(restored)) })
     }
 }
 
-/// One stream's way to the writer.
+/// A stream's connection to the writer.
 struct PersisterHandle {
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
     handle: Arc<StreamHandle>,
-    past: Mutex<Option<tokio::sync::oneshot::Receiver<Option<StoredStream>>>>,
+    restored: Mutex<Option<tokio::sync::oneshot::Receiver<Option<StoredStream>>>>,
 }
 
 impl fmt::Debug for PersisterHandle {
@@ -121,23 +121,23 @@ impl fmt::Debug for PersisterHandle {
 
 impl LogPersister for PersisterHandle {
     fn load(&self) -> BoxFuture<'_, Option<StoredStream>> {
-        let past = self.past.lock().take();
+        let restored = self.restored.lock().take();
         Box::pin(async move {
-            let Ok(reply) = tokio::time::timeout(RESTORE_PATIENCE, past?).await else {
-                warn!(stream = ?self.handle.key, "store slow: a stream begins anew without what is stored of it");
+            let Ok(answer) = tokio::time::timeout(RESTORE_PATIENCE, restored?).await else {
+                warn!(stream = ?self.handle.key, "store slow: the stream starts without its stored events");
                 self.metrics.error("late");
                 return None;
             };
-            reply.ok()?
+            answer.ok()?
         })
     }
 
     fn notify_changed(&self) {
-        self.inbox.changed(&self.handle);
+        self.inbox.notify_changed(&self.handle);
     }
 
     fn take_over(&self) {
-        if !self.inbox.claim(&self.handle) {
+        if !self.inbox.take_over(&self.handle) {
             self.metrics.error("behind");
         }
     }
@@ -149,6 +149,6 @@ impl LogPersister for PersisterHandle {
     }
 
     fn persisted_until(&self) -> Option<Offset> {
-        self.handle.is_owner().then(|| self.handle.until())
+        self.handle.is_owner().then(|| self.handle.persisted_until())
     }
 }

@@ -1,37 +1,35 @@
-//! One stream as the writer sees it: how far its log is stored, and in which segments.
+//! The persistence of one open stream: how far its log is stored, and in which segments.
 //!
-//! What is stored is one piece of the log without a hole: when the log has lost what was not stored yet, it has lost all
-//! that was stored before as well, and so does the store. Does not decide when something is written.
+//! The stored part is one piece of the log without gaps. If the log has evicted entries that were not stored yet, it
+//! has also evicted all stored ones, so the store drops those too. Does not decide when to write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::{Moment, milliseconds};
-use super::codec::Record;
-use super::codec::{decode_segment, encode_segment};
-use super::db::StoreIndex;
-use super::db::WriteTxn;
+use super::codec::{Record, decode_segment, encode_segment};
+use super::db::{StoreIndex, WriteTxn};
 use super::folder::StoreFault;
 use super::inbox::StreamHandle;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
-/// One open stream.
+/// Writes the log of one open stream to the file.
 #[derive(Debug)]
 pub struct StreamPersister {
-    /// What both sides know.
+    /// The handle shared with the stream.
     pub handle: Arc<StreamHandle>,
-    /// Added to an offset in the log it makes the entry's number in the file. Wraps.
+    /// Difference between an entry's number in the file and its offset in the log. Wraps.
     shift: u64,
-    /// Names the place in the file that is this stream's. `None`: it has none there yet.
+    /// The number of the stream's segments in the file. `None`: it has none yet.
     number: Option<u64>,
-    /// What is in the file. `None`: to be looked up before the next write.
+    /// The state in the file. `None`: unknown, to be read before the next write.
     state: Option<FileState>,
 }
 
 #[derive(Debug)]
 struct FileState {
     record: Record,
-    /// As it was found.
+    /// Whether the record was clean when it was read.
     was_clean: bool,
     next: Offset,
     segments: VecDeque<Segment>,
@@ -46,17 +44,18 @@ struct Segment {
 }
 
 impl StreamPersister {
-    /// For a stream of whose past nothing is known yet.
+    /// Makes a persister of a stream whose stored state is not known.
     pub fn new(handle: Arc<StreamHandle>) -> Self {
         Self { handle, shift: 0, number: None, state: None }
     }
 
-    /// Believes nothing that it knew of the file.
+    /// Discards the known state of the file, so that it is read again.
     pub fn forget_state(&mut self) {
         self.state = None;
     }
 
-    /// Takes up what is stored under the stream's key, if it is still to be kept. From then on it is not whole.
+    /// Reads the stored state under the stream's key, unless its retention has passed. Marks the record as not clean
+    /// from now on.
     pub fn restore(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -70,8 +69,8 @@ impl StreamPersister {
             return Ok(None);
         }
         let (snapshot, segments) = read_segments(txn, &record, now)?;
-        let was_clean = record.is_whole;
-        let kept = StoredStream {
+        let was_clean = record.is_clean;
+        let stored = StoredStream {
             snapshot,
             seed: record.seed,
             epoch: record.epoch.clone(),
@@ -79,18 +78,18 @@ impl StreamPersister {
             is_clean: was_clean,
             complete_for: record.complete_at.map(|at| now.since(at)),
         };
-        (record.is_whole, record.touched) = (false, now.wall);
-        // The stream has published nothing yet: what is stored ends where its log begins.
-        let next = self.handle.until();
+        (record.is_clean, record.touched) = (false, now.wall);
+        // The stream has published nothing yet, so the stored part ends where its log begins.
+        let next = self.handle.persisted_until();
         self.shift = record.end.wrapping_sub(next.0);
         self.number = Some(record.number);
         index.put_record(txn, &key, &record, total_bytes(&segments))?;
         self.state = Some(FileState { record, was_clean, next, segments });
-        Ok(Some(kept))
+        Ok(Some(stored))
     }
 
-    /// Writes what is new, at most about `room` bytes, and forgets what the log has forgotten. Returns whether there is
-    /// more. The last write has no such bound, and leaves the stream whole.
+    /// Writes new entries and removes segments whose entries the log has evicted. Stops after about `budget` bytes and
+    /// returns whether more remains. The last write ignores the budget and marks the record as clean.
     pub fn write(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -112,7 +111,7 @@ impl StreamPersister {
             if is_new {
                 return self.leave_unchanged(txn, index, is_last).map(|()| false);
             }
-            // It did not wait for what is stored.
+            // The stream did not wait for its stored state.
             self.forget_state();
         }
         if self.state.is_none() && is_new {
@@ -121,14 +120,14 @@ impl StreamPersister {
         if self.state.is_none() {
             self.locate(txn, index, stream, now)?;
         }
-        let state = self.state.as_mut().expect("it has just been found");
+        let state = self.state.as_mut().expect("located above");
         state.record.epoch = epoch;
         let shift = self.shift;
         let file_offset = |offset: Offset| offset.0.wrapping_add(shift);
         let start = loop {
             let (slice, start) = next_slice(stream, state.next);
-            let Some(LogSlice { past: slice, first, end, is_end_exact }) = slice else { break start };
-            let last = slice.entries.last().expect("a piece has entries");
+            let Some(LogSlice { snapshot: slice, first, end, is_end_exact }) = slice else { break start };
+            let last = slice.entries.last().expect("a slice has entries");
             (state.record.id, state.record.source_id) = (last.id.clone(), last.source_id.clone());
             state.record.is_exact = is_end_exact;
             state.record.events =
@@ -145,14 +144,14 @@ impl StreamPersister {
                 break start;
             }
         };
-        while state.segments.front().is_some_and(|oldest| oldest.end <= file_offset(start)) {
+        while state.segments.front().is_some_and(|oldest_segment_date| oldest_segment_date.end <= file_offset(start)) {
             state.remove_oldest(txn)?;
         }
         let has_more = state.next < stream.log().end();
         let is_complete = progress.phase == Phase::Complete && !has_more;
         state.record.complete_at = is_complete.then(|| state.record.complete_at.unwrap_or(now.wall));
         state.record.retry = progress.retry.map(milliseconds);
-        state.record.is_whole = is_last && !has_more;
+        state.record.is_clean = is_last && !has_more;
         state.record.touched = now.wall;
         state.record.age = milliseconds(stream.policy().retention.age);
         self.handle.set_persisted_until(state.next);
@@ -160,7 +159,7 @@ impl StreamPersister {
         Ok(has_more)
     }
 
-    /// For a stream that has not gone on with what is stored, and may never: that stays as it was found.
+    /// Restores the clean mark of a stream that closes without having continued from its stored state.
     fn leave_unchanged(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -168,12 +167,12 @@ impl StreamPersister {
         is_last: bool,
     ) -> Result<(), StoreFault> {
         let Some(state) = self.state.as_mut().filter(|_| is_last) else { return Ok(()) };
-        state.record.is_whole = state.was_clean;
+        state.record.is_clean = state.was_clean;
         index.put_record(txn, &self.handle.key, &state.record, total_bytes(&state.segments))
     }
 
-    /// Where the stream goes on in the file; a new place if what is there is of another life, or of another stream that
-    /// has gone on with the same one.
+    /// Finds the stream's state in the file. Starts a new one if the file has another incarnation, or a stream that has
+    /// continued from the same state.
     fn locate(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -204,7 +203,7 @@ impl StreamPersister {
             source_id: Default::default(),
             is_exact: false,
             retry: None,
-            is_whole: false,
+            is_clean: false,
             complete_at: None,
             touched: now.wall,
             age: 0,
@@ -214,17 +213,17 @@ impl StreamPersister {
         Ok(())
     }
 
-    /// Whether half of the time for which it is kept is over since it was written last.
+    /// Whether half of the retention has passed since the last write.
     pub fn is_stale(&self, wall: u64) -> bool {
         self.state.as_ref().is_some_and(|state| wall.saturating_sub(state.record.touched) > state.record.age / 2)
     }
 
-    /// The date of the newest entry in the oldest segment.
-    pub fn oldest(&self) -> Option<u64> {
+    /// Returns the date of the newest entry in the oldest segment.
+    pub fn oldest_segment_date(&self) -> Option<u64> {
         Some(self.state.as_ref()?.segments.front()?.newest)
     }
 
-    /// Gives up the oldest segment.
+    /// Removes the oldest segment.
     pub fn evict_oldest_segment(&mut self, txn: &mut WriteTxn<'_>, index: &mut StoreIndex) -> Result<(), StoreFault> {
         let Some(state) = self.state.as_mut() else { return Ok(()) };
         state.remove_oldest(txn)?;
@@ -235,7 +234,7 @@ impl StreamPersister {
 impl FileState {
     fn remove_oldest(&mut self, txn: &mut WriteTxn<'_>) -> Result<(), StoreFault> {
         match self.segments.pop_front() {
-            Some(oldest) => txn.remove_segment(self.record.number, oldest.first),
+            Some(oldest_segment_date) => txn.remove_segment(self.record.number, oldest_segment_date.first),
             None => Ok(()),
         }
     }
@@ -245,16 +244,17 @@ fn total_bytes(segments: &VecDeque<Segment>) -> u64 {
     segments.iter().map(|segment| segment.bytes + SEGMENT_COST).sum()
 }
 
-/// A part of the log, about as large as a segment.
+/// A slice of the log, about as large as a segment.
 struct LogSlice {
-    past: LogSnapshot,
+    snapshot: LogSnapshot,
     first: Offset,
     end: Offset,
-    /// See [`LogSnapshot::is_exact`], at its end.
+    /// Whether the state at the end of the slice is exact; see [`LogSnapshot::is_exact`].
     is_end_exact: bool,
 }
 
-/// What follows in the log from a place on, or from the log's start if the place is gone, and where the log starts.
+/// Returns the entries from `next` on, or from the log's start if `next` has been evicted, and the offset of the log's
+/// start.
 fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) {
     let log = stream.log();
     let start = log.start();
@@ -273,17 +273,17 @@ fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) 
         return (None, start);
     }
     let end = Offset(first.0 + entries.len() as u64);
-    let past = LogSnapshot {
+    let snapshot = LogSnapshot {
         entries,
         events_before: log.events_until(first),
         id_before: log.id_at(first).clone(),
         source_id_before: log.source_id_at(first).clone(),
         is_exact: log.is_exact_at(first),
     };
-    (Some(LogSlice { past, first, end, is_end_exact: log.is_exact_at(end) }), start)
+    (Some(LogSlice { snapshot, first, end, is_end_exact: log.is_exact_at(end) }), start)
 }
 
-/// All that is stored of a stream, which must be one piece.
+/// Reads all segments of a stream and checks that they are contiguous.
 fn read_segments(
     txn: &WriteTxn<'_>,
     record: &Record,
@@ -293,7 +293,7 @@ fn read_segments(
     let mut segments = VecDeque::new();
     let mut whole: Option<LogSnapshot> = None;
     for (first, bytes) in txn.segments(record.number)? {
-        let slice = decode_segment(&bytes, now).ok_or_else(|| corrupt("a segment does not have its checksum"))?;
+        let slice = decode_segment(&bytes, now).ok_or_else(|| corrupt("the checksum of a segment does not match"))?;
         if segments.back().is_some_and(|before: &Segment| before.end != first) {
             return Err(corrupt("a segment is missing"));
         }
@@ -315,13 +315,13 @@ fn read_segments(
     let whole = whole.unwrap_or_else(nothing);
     let events = whole.events_before + whole.entries.iter().filter(|entry| entry.is_event()).count() as u64;
     if events != record.events || segments.back().is_some_and(|last| last.end != record.end) {
-        return Err(corrupt("a stream does not end where its record says"));
+        return Err(corrupt("the segments of a stream do not match its record"));
     }
     Ok((whole, segments))
 }
 
-/// Entries of about so many bytes become one segment.
+/// Approximate maximum size of a segment in bytes.
 const SEGMENT_BYTES: usize = 256 << 10;
 
-/// What a segment costs beyond its bytes, about: its key and its share of a page.
+/// Approximate size of a segment beyond its bytes: its key and its share of a page.
 const SEGMENT_COST: u64 = 64;

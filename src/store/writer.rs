@@ -1,8 +1,8 @@
-//! The writer's thread: takes what there is to do, does all of it in one transaction, and begins again.
+//! The writer's thread: takes queued work, applies all of it in one transaction, and repeats.
 //!
-//! When the file fails, everything believed about it is dropped; once it can be used again, every open stream is looked up
-//! and what it lacks is written. Until then streams open without a past, and closed ones stay as they were last written.
-//! Trouble is logged once for each change.
+//! When the file fails, everything known about it is discarded. Once it is usable again, every open stream is located
+//! in it and its missing entries are written. In the meantime streams open without stored events, and closed ones keep
+//! the state of their last write. A change of the store's state is logged once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -13,8 +13,7 @@ use tracing::{error, info, warn};
 
 use super::clock::Moment;
 use super::codec::StoreKey;
-use super::db::WriteTxn;
-use super::db::{OpenStore, StoreIndex, catch_panics};
+use super::db::{OpenStore, StoreIndex, WriteTxn, catch_panics};
 use super::folder::StoreFault;
 use super::inbox::{Inbox, OpenRequest, Request, StreamHandle, Work};
 use super::persister::StreamPersister;
@@ -23,37 +22,37 @@ use crate::runtime::panics::Panics;
 use crate::stream::StoredStream;
 use crate::telemetry::StoreMetrics;
 
-/// The thread's state.
+/// The state of the writer's thread.
 pub struct StoreWriter {
     settings: Settings,
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
     panics: Panics,
-    /// Whether the last work has come.
+    /// Whether the last work has been taken.
     is_stopped: bool,
-    /// The open file. `None`: it cannot be used, and is tried again.
+    /// The open store. `None`: unusable; opening it is tried again.
     store: Option<OpenStore>,
     streams: OpenStreams,
     next_open: Instant,
     retry_delay: Duration,
-    /// Whether a file that failed was opened again and has still to show that it takes what it lacks.
+    /// Whether the file was opened again after a failure, and has not proved yet that it accepts writes.
     is_on_probation: bool,
     next_upkeep: Instant,
-    /// When changes may be written again.
+    /// The earliest time of the next commit.
     next_commit: Instant,
 }
 
-/// The open streams.
+/// All open streams.
 #[derive(Default)]
 struct OpenStreams {
     persisters: HashMap<StoreKey, StreamPersister>,
-    /// Streams that were not written to their end.
+    /// Streams with entries that did not fit into the last commit.
     unfinished: Vec<Arc<StreamHandle>>,
-    /// Whether the store was at its bound the last time.
+    /// Whether the store was at its size limit at the last commit.
     is_full: bool,
 }
 
-/// One transaction's worth of work.
+/// The work of one transaction.
 struct CommitWork<'r> {
     requests: &'r mut VecDeque<Request>,
     changed: &'r [Arc<StreamHandle>],
@@ -62,13 +61,13 @@ struct CommitWork<'r> {
     metrics: &'r StoreMetrics,
 }
 
-/// Whoever waits for a stream's past, and what it is.
+/// The sender that waits for a stream's stored state, and that state.
 type Answer = (tokio::sync::oneshot::Sender<Option<StoredStream>>, Option<StoredStream>);
 
 impl StoreWriter {
-    /// A writer that has not begun.
+    /// Makes a writer. The file is opened when it runs.
     pub fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>, panics: Panics) -> Self {
-        inbox.set_problem(Some("is being opened".to_owned()));
+        inbox.set_problem(Some("opening".to_owned()));
         let now = Instant::now();
         let streams = OpenStreams::default();
         let (next_open, next_upkeep, next_commit) = (now, now, now);
@@ -89,14 +88,14 @@ impl StoreWriter {
         }
     }
 
-    /// Works until there is no more work to come.
+    /// Runs until the last work is done.
     pub fn run(mut self) {
         let panics = self.panics.clone();
         while !self.is_stopped {
             if panics.catch("store", &"writing event logs", || self.run_once()).is_none() {
                 self.next_open = Instant::now() + MIN_RETRY_DELAY;
-                // What is believed about the file may be half of the truth.
-                panics.catch("store", &"giving up the file", || self.abandon_file());
+                // The known state of the file may be incomplete.
+                panics.catch("store", &"closing the file", || self.abandon_file());
             }
         }
     }
@@ -115,9 +114,9 @@ impl StoreWriter {
         self.process(work);
     }
 
-    /// The writer failed, and not the file.
+    /// Gives up the file after a panic of the writer.
     fn abandon_file(&mut self) {
-        let fault = StoreFault::Unusable("its writer failed".to_owned());
+        let fault = StoreFault::Unusable("the writer failed".to_owned());
         match self.store {
             Some(_) => self.close_failed(&fault),
             None => self.mark_unusable(&fault),
@@ -128,11 +127,11 @@ impl StoreWriter {
         match OpenStore::open(&self.settings, &self.panics) {
             Ok(store) => {
                 self.metrics.bytes(store.index.bytes());
-                // What the open streams lack.
+                // The open streams may have entries that the file lacks.
                 self.streams.unfinished =
                     self.streams.persisters.values().map(|persister| persister.handle.clone()).collect();
                 self.store = Some(store);
-                // A full disk lets a file be opened, and refuses what is written then.
+                // A file on a full disk can be opened, but refuses writes.
                 self.is_on_probation = !self.streams.unfinished.is_empty();
                 if !self.is_on_probation {
                     self.mark_usable();
@@ -157,13 +156,13 @@ impl StoreWriter {
         self.metrics.usable(false);
         if self.inbox.set_problem(Some(format!("degraded: {fault}"))) {
             let path = self.settings.path.display();
-            error!(%path, error = %fault, "store degraded: event logs are in memory alone until it can be used");
+            error!(%path, error = %fault, "store degraded: events are kept in memory only until it is usable again");
         }
         for persister in self.streams.persisters.values_mut() {
             persister.forget_state();
         }
         self.streams.unfinished.clear();
-        // Whoever holds the lock may let go of it at any moment, and looking costs nothing.
+        // The lock may be released at any moment, and checking it is cheap.
         let pause = if matches!(fault, StoreFault::Locked) { MIN_RETRY_DELAY } else { self.retry_delay };
         self.retry_delay = (self.retry_delay * 2).min(MAX_RETRY_DELAY);
         self.next_open = Instant::now() + pause;
@@ -187,9 +186,9 @@ impl StoreWriter {
             match catch_panics(&self.panics, || db.write(|txn| streams.apply(txn, index, work))) {
                 Ok(answers) => {
                     self.metrics.bytes(store.index.bytes());
-                    for (reply, kept) in answers {
-                        // Who does not wait any more has begun anew, with a seed of its own.
-                        let _ = reply.send(kept);
+                    for (reply, stored) in answers {
+                        // A receiver that stopped waiting has started afresh, with a seed of its own.
+                        let _ = reply.send(stored);
                     }
                     if self.is_on_probation {
                         self.mark_usable();
@@ -203,9 +202,9 @@ impl StoreWriter {
         }
     }
 
-    /// The file failed.
+    /// Closes the file after a failure.
     fn close_failed(&mut self, fault: &StoreFault) {
-        let store = self.store.take().expect("it has just failed");
+        let store = self.store.take().expect("it has failed just now");
         self.mark_unusable(fault);
         if let StoreFault::Corrupt(what) = fault {
             match store.quarantine(what, &self.panics) {
@@ -222,7 +221,7 @@ impl StoreWriter {
 }
 
 impl OpenStreams {
-    /// Does everything in order. What is left of the requests when it fails was not looked at.
+    /// Applies all work in order. If this fails, the remaining requests have not been touched.
     fn apply(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -239,14 +238,14 @@ impl OpenStreams {
                     if let Some(mut before) = self.persisters.insert(key, StreamPersister::new(handle))
                         && let Some(stream) = before.handle.stream.upgrade()
                     {
-                        // Its end is still to be told, but its place has been taken: it counts as cut off.
+                        // The predecessor was not closed yet: write what it has, without the clean mark.
                         let mut all = usize::MAX;
                         while before.write(txn, index, &stream, false, &mut all, now)? {}
                     }
-                    let persister = self.persisters.get_mut(&key).expect("it has just been put there");
+                    let persister = self.persisters.get_mut(&key).expect("inserted above");
                     answers.push((reply, persister.restore(txn, index, now)?));
                 }
-                Request::Adopt(handle) => self.take_over(handle),
+                Request::TakeOver(handle) => self.take_over(handle),
                 Request::Close(handle, stream) => {
                     if !self.is_current(&handle) {
                         continue;
@@ -270,7 +269,7 @@ impl OpenStreams {
             }
         }
         if work.is_upkeep {
-            // A stream that is only quiet is not over: where it stopped is worth keeping.
+            // A stream without new events is not expired: where it stopped is worth keeping.
             for persister in self.persisters.values_mut().filter(|persister| persister.is_stale(now.wall)) {
                 if let Some(stream) = persister.handle.stream.upgrade() {
                     persister.write(txn, index, &stream, false, &mut budget, now)?;
@@ -288,8 +287,8 @@ impl OpenStreams {
         Ok(answers)
     }
 
-    /// What another stream has put in its place in the file is of another life, also if it went on with what this one had
-    /// left: so nothing is known of a place, and one that is not known is not gone on with.
+    /// Starts to store a stream under a key that another stream has used. The file then has the other's incarnation,
+    /// even if that continued from this one's state. Nothing is known of the file, so the stream is written anew.
     fn take_over(&mut self, handle: Arc<StreamHandle>) {
         self.unfinished.push(handle.clone());
         self.persisters.insert(handle.key, StreamPersister::new(handle));
@@ -299,8 +298,8 @@ impl OpenStreams {
         self.persisters.get(&handle.key).is_some_and(|persister| Arc::ptr_eq(&persister.handle, handle))
     }
 
-    /// Makes room: streams that are not open go first, the longest untouched before others; then the oldest events of
-    /// those that are. A little more than is needed, so that it is not done for each event.
+    /// Frees space: first removes closed streams, least recently used first, then the oldest segments of open ones.
+    /// Frees a little more than needed, so that it is not repeated for every event.
     fn evict(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -310,7 +309,7 @@ impl OpenStreams {
         let enough = work.max_bytes / 16 * 15;
         if !self.is_full {
             self.is_full = true;
-            warn!(bytes = work.max_bytes, "store at its bound: what is oldest in it is given up");
+            warn!(bytes = work.max_bytes, "store at its size limit: evicting the oldest events");
         }
         for key in index.closed_oldest_first(|key| self.persisters.contains_key(key)) {
             if index.bytes() <= enough && !index.has_too_many() {
@@ -322,7 +321,7 @@ impl OpenStreams {
         let mut oldest: BinaryHeap<_> = self
             .persisters
             .values()
-            .filter_map(|persister| Some(Reverse((persister.oldest()?, persister.handle.key))))
+            .filter_map(|persister| Some(Reverse((persister.oldest_segment_date()?, persister.handle.key))))
             .collect();
         while index.bytes() > enough
             && let Some(Reverse((_, key))) = oldest.pop()
@@ -330,12 +329,12 @@ impl OpenStreams {
             let persister = self.persisters.get_mut(&key).expect("it was among them");
             persister.evict_oldest_segment(txn, index)?;
             work.metrics.given_up("segment");
-            oldest.extend(persister.oldest().map(|date| Reverse((date, key))));
+            oldest.extend(persister.oldest_segment_date().map(|date| Reverse((date, key))));
         }
         Ok(())
     }
 
-    /// What happens to requests while the file cannot be used: whoever asks is not kept waiting.
+    /// Answers requests while the file is unusable, so that no stream waits.
     fn decline(&mut self, requests: VecDeque<Request>) {
         for request in requests {
             match request {
@@ -343,7 +342,7 @@ impl OpenStreams {
                     self.persisters.insert(handle.key, StreamPersister::new(handle));
                     let _ = reply.send(None);
                 }
-                Request::Adopt(handle) => self.take_over(handle),
+                Request::TakeOver(handle) => self.take_over(handle),
                 Request::Close(handle, _) if self.is_current(&handle) => drop(self.persisters.remove(&handle.key)),
                 Request::Close(..) => {}
             }
@@ -351,10 +350,10 @@ impl OpenStreams {
     }
 }
 
-/// Most bytes of changes in one transaction, about.
+/// Approximate maximum bytes of changes in one transaction.
 const COMMIT_BYTES: usize = 16 << 20;
 
-/// How often streams are looked for that need not be kept any more.
+/// Interval between two searches for expired streams.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);

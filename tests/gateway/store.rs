@@ -195,7 +195,7 @@ async fn a_full_store_drops_the_oldest_and_delays_no_event() {
     let size = folder.path().join("events.redb").metadata().unwrap().len();
     assert!(size <= 2 * (1 << 20) + 4 * (8 << 20), "{size} bytes in the file");
     assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
-    assert_eq!(gateway.log().iter().filter(|line| line.contains("store at its bound")).count(), 1);
+    assert_eq!(gateway.log().iter().filter(|line| line.contains("store at its size limit")).count(), 1);
 }
 
 /// Flips every byte of a part, or cuts the file.

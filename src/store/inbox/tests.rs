@@ -1,4 +1,4 @@
-//! Tests of what waits for the writer.
+//! Tests of the queue.
 
 use super::*;
 use crate::sse::{Encoder, EventId};
@@ -9,21 +9,21 @@ fn stream() -> Arc<EventStream> {
     EventStream::with_restorable_log(key, Policy::default())
 }
 
-/// A stream under the key of this number.
+/// A stream under the key with this number.
 fn handle(number: usize) -> Arc<StreamHandle> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_le_bytes());
     Arc::new(StreamHandle::new(StoreKey(key), Weak::new(), Offset(0)))
 }
 
-/// The same, beginning to be stored.
+/// The same, queued for opening.
 fn opened(inbox: &Inbox, number: usize) -> Arc<StreamHandle> {
     let (handle, reply) = (handle(number), oneshot::channel().0);
     assert!(inbox.open(OpenRequest { handle: handle.clone(), reply }));
     handle
 }
 
-/// A stream with an event as large as all that may wait, and a little.
+/// A stream with one event that is larger than all that may wait.
 fn large() -> Arc<EventStream> {
     let stream = stream();
     let mut encoder = Encoder::new();
@@ -39,7 +39,7 @@ fn take(inbox: &Inbox) -> Work {
 }
 
 #[test]
-fn what_is_closed_when_the_gateway_leaves_is_put_away_however_much_it_is() {
+fn streams_closed_during_a_drain_are_all_queued_with_their_logs() {
     let (inbox, large) = (Inbox::default(), large());
     let streams = [opened(&inbox, 1), opened(&inbox, 2), opened(&inbox, 3)];
     take(&inbox);
@@ -54,20 +54,20 @@ fn what_is_closed_when_the_gateway_leaves_is_put_away_however_much_it_is() {
 }
 
 #[test]
-fn streams_that_come_and_go_before_a_disk_that_stands_still_do_not_pile_up() {
+fn streams_that_come_and_go_while_the_disk_hangs_do_not_pile_up() {
     let (inbox, stream) = (Inbox::default(), stream());
     let taken_on = opened(&inbox, 0);
     for number in 1..=MAX_REQUESTS {
         let (handle, (reply, mut past)) = (handle(number), oneshot::channel());
 
         let is_accepted = inbox.open(OpenRequest { handle: handle.clone(), reply });
-        inbox.changed(&handle);
+        inbox.notify_changed(&handle);
         inbox.close(&handle, stream.clone());
 
         let is_told = matches!(past.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(is_told, !is_accepted, "who is not taken on does not wait");
     }
-    assert!(!inbox.claim(&handle(MAX_REQUESTS)), "nor do those that were not taken on");
+    assert!(!inbox.take_over(&handle(MAX_REQUESTS)), "nor do those that were not taken on");
     inbox.close(&taken_on, stream);
 
     let work = take(&inbox);
@@ -77,19 +77,19 @@ fn streams_that_come_and_go_before_a_disk_that_stands_still_do_not_pile_up() {
 }
 
 #[test]
-fn of_two_streams_under_one_key_the_one_opened_or_claimed_last_is_stored() {
+fn the_stream_that_opened_or_took_over_last_owns_its_key() {
     let (inbox, stream) = (Inbox::default(), stream());
     let (first, second) = (opened(&inbox, 1), opened(&inbox, 1));
     assert_eq!((first.is_owner(), second.is_owner()), (false, true));
     take(&inbox);
-    inbox.changed(&first);
+    inbox.notify_changed(&first);
     assert!(take(&inbox).changed.is_empty(), "it is not stored");
 
-    assert!(inbox.claim(&first) && inbox.claim(&first));
+    assert!(inbox.take_over(&first) && inbox.take_over(&first));
     inbox.close(&second, stream.clone());
 
     assert_eq!((first.is_owner(), second.is_owner()), (true, false));
-    assert!(matches!(&take(&inbox).requests[..], [Request::Adopt(adopted)] if Arc::ptr_eq(adopted, &first)));
+    assert!(matches!(&take(&inbox).requests[..], [Request::TakeOver(taken_over)] if Arc::ptr_eq(taken_over, &first)));
     inbox.close(&first, stream);
     assert!(matches!(take(&inbox).requests[..], [Request::Close(..)]));
 }

@@ -1,4 +1,4 @@
-//! Tests of the store over real files: whatever happens, what is restored is one piece of what was published.
+//! Tests of the store over real files. The restored events are always one piece of the published ones.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::sse::{Event, EventId, Frame};
 use crate::stream::{Entry, EntryKind, EventStream, IdLookup, Ids, Phase, Policy, Retention, StreamKey};
 use crate::telemetry::Metrics;
 
-/// A writer that is told when to write, and the one stream that it keeps.
+/// A writer that is run by hand, and the one stream that it persists.
 struct StoreFixture {
     folder: TempDir,
     bytes: u64,
@@ -20,9 +20,9 @@ struct StoreFixture {
     writer: StoreWriter,
     stream: Arc<EventStream>,
     handle: Arc<StreamHandle>,
-    /// Everything published in the stream's life, as far as it is still known to have been.
+    /// Everything published in the stream's life, as far as it may still be restored.
     published: Vec<String>,
-    /// How much of it is certainly stored.
+    /// The number of published events that are certainly stored.
     committed: usize,
 }
 
@@ -47,7 +47,7 @@ impl StoreFixture {
         let at = Instant::now();
         self.stream.publish([Entry { frame: Frame::from(&event), source_id: id.clone(), id, kind, at }]);
         self.published.push(text);
-        self.writer.inbox.changed(&self.handle);
+        self.writer.inbox.notify_changed(&self.handle);
     }
 
     fn commit(&mut self) {
@@ -57,7 +57,7 @@ impl StoreFixture {
         self.committed = self.published.len();
     }
 
-    /// A new stream under the same key, and what it is given.
+    /// Opens a new stream under the same key. Returns its stored state.
     fn open(&mut self) -> Option<StoredStream> {
         self.stream = stream(self.policy);
         let (reply, mut past) = oneshot::channel();
@@ -75,18 +75,18 @@ impl StoreFixture {
         self.commit();
     }
 
-    /// As if the process had ended here, with or without having put the stream away.
+    /// Restarts the writer as a new process would, whether or not the stream was closed.
     fn restart(&mut self) -> Option<StoredStream> {
         self.writer.store = None;
         self.writer = writer(&self.folder, self.bytes);
         self.open()
     }
 
-    /// Checks what was restored and goes on with it.
+    /// Checks the restored events and continues with them.
     fn resume(&mut self, kept: Option<StoredStream>, is_whole: bool) {
         let Some(kept) = kept else {
-            // A store at its bound gives up closed streams whole.
-            assert!(self.committed == 0 || self.bytes < 1 << 20, "what was stored is gone");
+            // A store at its size limit evicts closed streams as a whole.
+            assert!(self.committed == 0 || self.bytes < 1 << 20, "stored events are gone");
             (self.committed, self.published) = (0, Vec::new());
             return;
         };
@@ -141,7 +141,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_restored_is_one_piece_of_what_was_published(
+    fn the_restored_events_are_one_piece_of_the_published_ones(
         steps in vec(step(), 1..60),
         events in 1_usize..12,
         bytes in prop_oneof![Just(2_000_u64), Just(1 << 20)],
@@ -167,7 +167,7 @@ proptest! {
 }
 
 #[test]
-fn an_epoch_goes_on_after_a_clean_end_and_never_after_a_kill() {
+fn an_epoch_continues_after_a_clean_shutdown_and_never_after_a_kill() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
     fixture.publish(1);
     let first = fixture.stream.id_minter().epoch().to_owned();
@@ -193,17 +193,17 @@ fn an_epoch_goes_on_after_a_clean_end_and_never_after_a_kill() {
 }
 
 #[test]
-fn a_stream_that_did_not_wait_for_what_is_stored_has_nothing_of_it() {
+fn a_stream_that_did_not_wait_replaces_its_stored_events() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
     fixture.publish(1);
     fixture.close();
-    let before = fixture.restart().expect("what was kept");
+    let before = fixture.restart().expect("the stored state");
 
-    // It has gone on without.
+    // It continues without its stored events.
     fixture.published.clear();
     fixture.publish(2);
     fixture.commit();
-    let kept = fixture.restart().expect("what was kept");
+    let kept = fixture.restart().expect("the stored state");
 
     assert_ne!(kept.seed, before.seed);
     assert_eq!((kept.snapshot.events_before, kept.snapshot.entries.len()), (0, 1));
@@ -211,7 +211,7 @@ fn a_stream_that_did_not_wait_for_what_is_stored_has_nothing_of_it() {
 }
 
 #[test]
-fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
+fn a_stream_closed_before_it_continues_leaves_its_stored_state_unchanged() {
     for is_whole in [true, false] {
         let mut fixture = StoreFixture::new(10, 1 << 20);
         fixture.publish(1);
@@ -231,7 +231,7 @@ fn a_stream_that_ends_before_it_goes_on_leaves_what_is_stored_as_it_was() {
 }
 
 #[test]
-fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_again() {
+fn a_replaced_stream_that_takes_over_its_key_again_is_stored_from_its_logs_start() {
     for meanwhile in ["the other is open", "the other was closed", "the file cannot be used"] {
         let mut fixture = StoreFixture::new(10, 1 << 20);
         fixture.publish(1);
@@ -250,7 +250,7 @@ fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_
 
         (fixture.stream, fixture.handle, fixture.published) = (first, handle, published_before);
         fixture.publish(3);
-        assert!(!fixture.handle.is_owner() && fixture.writer.inbox.claim(&fixture.handle));
+        assert!(!fixture.handle.is_owner() && fixture.writer.inbox.take_over(&fixture.handle));
         fixture.commit();
         if fixture.writer.store.is_none() {
             fixture.writer.open();
@@ -258,7 +258,7 @@ fn a_stream_whose_place_another_took_is_stored_whole_and_alone_when_it_is_found_
         fixture.publish(4);
         fixture.commit();
 
-        assert_eq!(fixture.handle.until(), fixture.stream.log().end());
+        assert_eq!(fixture.handle.persisted_until(), fixture.stream.log().end());
         let kept = fixture.restart();
         assert_eq!(kept.as_ref().map(|kept| kept.snapshot.entries.len()), Some(3), "{meanwhile}");
         fixture.resume(kept, false);
@@ -272,13 +272,13 @@ fn a_complete_stream_stays_complete() {
     fixture.stream.set_phase(Phase::Complete);
     fixture.close();
 
-    let kept = fixture.restart().expect("what was kept");
+    let kept = fixture.restart().expect("the stored state");
 
     assert!(kept.complete_for.is_some());
 }
 
 #[test]
-fn a_stream_whose_time_is_over_is_forgotten() {
+fn an_expired_stream_is_removed() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
     fixture.policy.retention.age = Duration::ZERO;
     fixture.stream = stream(fixture.policy);
@@ -291,7 +291,7 @@ fn a_stream_whose_time_is_over_is_forgotten() {
 }
 
 #[test]
-fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgotten() {
+fn an_open_stream_without_events_outlives_its_retention() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
     fixture.policy.retention.age = Duration::from_secs(3);
     assert!(fixture.open().is_none());
@@ -303,14 +303,14 @@ fn an_open_stream_that_is_quiet_for_longer_than_its_events_are_kept_is_not_forgo
     fixture.commit();
     std::thread::park_timeout(Duration::from_millis(1_600));
 
-    let kept = fixture.restart().expect("what was kept");
+    let kept = fixture.restart().expect("the stored state");
 
     assert_eq!((kept.snapshot.entries.len(), kept.snapshot.events_before), (0, 1));
     assert_eq!(kept.snapshot.source_id_before.as_str(), "0");
 }
 
 #[test]
-fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing() {
+fn a_client_with_the_last_of_only_expired_events_has_missed_nothing() {
     for is_closed in [true, false] {
         let mut fixture = StoreFixture::new(10, 1 << 20);
         fixture.publish(1);
@@ -320,12 +320,12 @@ fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing(
         match is_closed {
             true => fixture.close(),
             false => {
-                fixture.writer.inbox.changed(&fixture.handle);
+                fixture.writer.inbox.notify_changed(&fixture.handle);
                 fixture.commit();
             }
         }
 
-        let kept = fixture.restart().expect("what was kept");
+        let kept = fixture.restart().expect("the stored state");
         assert!(kept.snapshot.entries.is_empty());
         fixture.stream.restore(kept, Instant::now());
 
@@ -335,14 +335,14 @@ fn of_a_stream_whose_events_have_all_expired_who_has_the_last_one_lacks_nothing(
 }
 
 #[test]
-fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
+fn a_client_with_the_event_before_the_stored_ones_misses_exactly_those() {
     let mut fixture = StoreFixture::new(2, 1 << 20);
     for _ in 0..4 {
         fixture.publish(1);
         fixture.commit();
     }
 
-    let kept = fixture.restart().expect("what was kept");
+    let kept = fixture.restart().expect("the stored state");
     fixture.stream.restore(kept, Instant::now());
 
     let log = fixture.stream.log();
@@ -351,7 +351,7 @@ fn who_has_the_last_event_before_those_that_are_stored_lacks_exactly_those() {
 }
 
 #[test]
-fn a_damaged_file_is_set_aside_and_the_three_newest_are_kept() {
+fn a_damaged_file_is_quarantined_and_the_three_newest_are_kept() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut fixture = StoreFixture::new(10, 1 << 20);
     let path = fixture.folder.path().join("store");
