@@ -60,7 +60,7 @@ fn encode((items, comments): &(Vec<Item>, u64)) -> Vec<u8> {
     for item in items {
         match item {
             Item::Event(event) => encoder.event(event),
-            Item::Id(id) => encoder.id(id).blank(),
+            Item::Id(id) => encoder.id(id).blank_line(),
             Item::Retry(time) => encoder.retry(*time),
             Item::Skipped(_) | Item::Comment(_) => unreachable!("nothing here is large, and no comment asked for"),
         };

@@ -16,12 +16,12 @@
 //! | `/` | a status page, fed by `/events`, an event stream of one JSON snapshot per second |
 //!
 //! Everything here is bounded: connections, their age, request heads and bodies, viewers of the page. Nobody is
-//! authenticated here, so it never belongs on a public address, and pages of other sites are kept out (see `guard`). It
+//! authenticated here, so it never belongs on a public address, and pages of other sites are kept out (see `cross_site`). It
 //! knows the gateway through traits only.
 
 mod blocking;
 mod body;
-mod guard;
+mod cross_site;
 mod health;
 mod page;
 mod reply;

@@ -44,11 +44,11 @@ async fn list(panics: &Panics, revocations: Arc<dyn RevocationActions>, query: O
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let after = parameters.find(|(name, _)| name == "after").map(|(_, id)| id.into_owned());
     // A thousand rows are made to JSON there too.
-    let made = blocking(panics, PATH, move || match revocations.list(after.as_deref()) {
+    let answer = blocking(panics, PATH, move || match revocations.list(after.as_deref()) {
         Ok(page) => json(StatusCode::OK, &page),
         Err((status, words)) => problem(status, &words),
     });
-    made.await.unwrap_or_else(failed)
+    answer.await.unwrap_or_else(failed)
 }
 
 async fn revoke<B>(panics: &Panics, revocations: Arc<dyn RevocationActions>, request: Request<B>) -> Response<Body>

@@ -68,7 +68,7 @@ impl Admin {
     /// Names that a request may call the port by, besides those that are its own anyway (see [`Settings::hosts`]).
     ///
     /// [`Settings::hosts`]: super::Settings::hosts
-    pub fn known_as(mut self, hosts: Vec<String>) -> Self {
+    pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
         self.service.hosts = hosts;
         self
     }
@@ -121,15 +121,15 @@ impl Admin {
     }
 }
 
-/// Serves one connection until its end, its age, or `leave`.
-async fn connection(stream: TcpStream, service: Arc<AdminService>, leave: CancellationToken) {
+/// Serves one connection until its end, its age, or `shutdown`.
+async fn connection(stream: TcpStream, service: Arc<AdminService>, shutdown: CancellationToken) {
     // Small answers that somebody waits for; without the option they would merely come later.
     let _ = stream.set_nodelay(true);
     let respond = {
-        let leave = leave.clone();
+        let shutdown = shutdown.clone();
         service_fn(move |request| {
-            let (service, leave) = (service.clone(), leave.clone());
-            async move { Ok::<_, Infallible>(service.respond(request, leave).await) }
+            let (service, shutdown) = (service.clone(), shutdown.clone());
+            async move { Ok::<_, Infallible>(service.respond(request, shutdown).await) }
         })
     };
     let mut connection = pin!(
@@ -141,10 +141,10 @@ async fn connection(stream: TcpStream, service: Arc<AdminService>, leave: Cancel
             .serve_connection(TokioIo::new(stream), respond)
     );
     // An error here is the client's: it left, or spoke no HTTP.
-    if ended(timeout(MAX_AGE, leave.run_until_cancelled(connection.as_mut()))).await {
+    if ended(timeout(MAX_AGE, shutdown.run_until_cancelled(connection.as_mut()))).await {
         return;
     }
-    leave.cancel();
+    shutdown.cancel();
     connection.as_mut().graceful_shutdown();
     let _ = timeout(GRACE, connection).await;
 }

@@ -24,7 +24,7 @@ use super::body::read_body;
 use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
-use super::{RevocationActions, StreamViews, guard, page, revocations, tap};
+use super::{RevocationActions, StreamViews, cross_site, page, revocations, tap};
 use crate::runtime::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
@@ -46,13 +46,14 @@ pub(super) struct AdminService {
 }
 
 impl AdminService {
-    /// Answers one request. `leave` ends event streams.
-    pub(super) async fn respond<B>(&self, request: Request<B>, leave: CancellationToken) -> Response<Body>
+    /// Answers one request. `shutdown` ends event streams.
+    pub(super) async fn respond<B>(&self, request: Request<B>, shutdown: CancellationToken) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if let Err((status, words)) = guard::admit(request.method(), request.uri(), request.headers(), &self.hosts) {
+        if let Err((status, words)) = cross_site::check(request.method(), request.uri(), request.headers(), &self.hosts)
+        {
             return problem(status, words);
         }
         let path = request.uri().path();
@@ -66,12 +67,12 @@ impl AdminService {
                 _ => wrong_method("GET, HEAD, PUT"),
             };
         }
-        let one = path.strip_prefix("/streams/").or_else(|| path.strip_prefix("/tap/")).and_then(OneStream::named);
+        let stream = path.strip_prefix("/streams/").or_else(|| path.strip_prefix("/tap/")).and_then(StreamPath::parse);
         let known = matches!(path, "/livez" | "/readyz" | "/metrics" | "/streams" | "/events" | "/config")
             || page::file(path).is_some()
-            || one.is_some();
+            || stream.is_some();
         if !known {
-            return nothing_here();
+            return not_found();
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return wrong_method("GET, HEAD");
@@ -81,13 +82,13 @@ impl AdminService {
             "/readyz" => self.ready(),
             "/metrics" => self.metrics().await,
             "/streams" => self.streams().await,
-            "/events" => self.events(request.method(), leave),
+            "/events" => self.events(request.method(), shutdown),
             "/config" => json(StatusCode::OK, &self.introspect.config()),
-            _ => match (page::file(path), one) {
+            _ => match (page::file(path), stream) {
                 (Some(file), _) => reply(StatusCode::OK, file.content_type, file.bytes),
-                (None, Some(one)) if path.starts_with("/tap/") => self.tap(one, request.method(), leave).await,
-                (None, Some(one)) => self.stream(one).await,
-                (None, None) => nothing_here(),
+                (None, Some(stream)) if path.starts_with("/tap/") => self.tap(stream, request.method(), shutdown).await,
+                (None, Some(stream)) => self.stream(stream).await,
+                (None, None) => not_found(),
             },
         }
     }
@@ -108,52 +109,52 @@ impl AdminService {
 
     async fn streams(&self) -> Response<Body> {
         let introspect = self.introspect.clone();
-        let made = blocking(&self.panics, "/streams", move || json(StatusCode::OK, &introspect.streams())).await;
-        made.unwrap_or_else(failed)
+        let answer = blocking(&self.panics, "/streams", move || json(StatusCode::OK, &introspect.streams())).await;
+        answer.unwrap_or_else(failed)
     }
 
-    async fn stream(&self, one: OneStream) -> Response<Body> {
+    async fn stream(&self, stream: StreamPath) -> Response<Body> {
         let introspect = self.introspect.clone();
-        let found = blocking(&self.panics, "/streams/", move || introspect.stream(&one.route, &one.key)).await;
-        found.map_or_else(failed, |found| found.map_or_else(no_stream, |stream| json(StatusCode::OK, &stream)))
+        let found = blocking(&self.panics, "/streams/", move || introspect.stream(&stream.route, &stream.key)).await;
+        found.map_or_else(failed, |found| found.map_or_else(stream_not_found, |stream| json(StatusCode::OK, &stream)))
     }
 
-    async fn tap(&self, one: OneStream, method: &Method, leave: CancellationToken) -> Response<Body> {
+    async fn tap(&self, stream: StreamPath, method: &Method, shutdown: CancellationToken) -> Response<Body> {
         let Ok(permit) = self.viewers.clone().try_acquire_owned() else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages and taps are open");
         };
         let introspect = self.introspect.clone();
-        let found = blocking(&self.panics, "/tap/", move || introspect.tap(&one.route, &one.key)).await;
+        let found = blocking(&self.panics, "/tap/", move || introspect.tap(&stream.route, &stream.key)).await;
         let Some(found) = found else { return failed() };
-        let Some(tap) = found else { return no_stream() };
+        let Some(tap) = found else { return stream_not_found() };
         let body = match *method {
             Method::HEAD => Body::default(),
-            _ => tap::body(tap, permit, leave),
+            _ => tap::body(tap, permit, shutdown),
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }
 
-    fn events(&self, method: &Method, leave: CancellationToken) -> Response<Body> {
+    fn events(&self, method: &Method, shutdown: CancellationToken) -> Response<Body> {
         let Ok(permit) = self.viewers.clone().try_acquire_owned() else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open");
         };
         let body = match *method {
             Method::HEAD => Body::default(),
-            _ => viewer(self.panics.clone(), self.snapshots.clone(), permit, leave),
+            _ => viewer(self.panics.clone(), self.snapshots.clone(), permit, shutdown),
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }
 }
 
 /// Which stream is asked for.
-struct OneStream {
+struct StreamPath {
     route: String,
     key: String,
 }
 
-impl OneStream {
+impl StreamPath {
     /// `ROUTE/KEY`, both percent-encoded; a slash in the key may stand for itself.
-    fn named(path: &str) -> Option<Self> {
+    fn parse(path: &str) -> Option<Self> {
         let decoded = |text| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
         let (route, key) = path.split_once('/')?;
         Some(Self { route: decoded(route)?, key: decoded(key)? })
@@ -177,7 +178,7 @@ where
     match filter.set(Some(text)) {
         Ok(()) => {
             let after = filter.current();
-            // Whatever the filter lets through now: who looks at the log later must be able to see why it changed.
+            // Whatever the filter lets through now: who ticks at the log later must be able to see why it changed.
             warn!(before, after, "log filter changed");
             reply(StatusCode::OK, TEXT, format!("{after}\n"))
         }
@@ -185,24 +186,29 @@ where
     }
 }
 
-fn nothing_here() -> Response<Body> {
+fn not_found() -> Response<Body> {
     problem(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
-fn no_stream() -> Response<Body> {
+fn stream_not_found() -> Response<Body> {
     problem(StatusCode::NOT_FOUND, "no stream of this route and key is open: /streams lists those that are")
 }
 
-/// One snapshot per second until the client or `leave` ends it.
-fn viewer(panics: Panics, snapshots: Arc<Snapshots>, permit: OwnedSemaphorePermit, leave: CancellationToken) -> Body {
+/// One snapshot per second until the client or `shutdown` ends it.
+fn viewer(
+    panics: Panics,
+    snapshots: Arc<Snapshots>,
+    permit: OwnedSemaphorePermit,
+    shutdown: CancellationToken,
+) -> Body {
     let mut seconds = interval(PERIOD);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state = (panics, snapshots, seconds, leave, permit);
-    StreamBody::new(stream::unfold(state, async |(panics, snapshots, mut seconds, leave, permit)| {
-        leave.run_until_cancelled(seconds.tick()).await?;
-        let made = snapshots.clone();
-        let event = blocking(&panics, "/events", move || made.event()).await?;
-        Some((Ok::<_, Infallible>(Frame::data(event)), (panics, snapshots, seconds, leave, permit)))
+    let state = (panics, snapshots, seconds, shutdown, permit);
+    StreamBody::new(stream::unfold(state, async |(panics, snapshots, mut seconds, shutdown, permit)| {
+        shutdown.run_until_cancelled(seconds.tick()).await?;
+        let answer = snapshots.clone();
+        let event = blocking(&panics, "/events", move || answer.event()).await?;
+        Some((Ok::<_, Infallible>(Frame::data(event)), (panics, snapshots, seconds, shutdown, permit)))
     }))
     .boxed_unsync()
 }

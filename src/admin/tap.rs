@@ -1,4 +1,4 @@
-//! A stream as it flows, for whoever looks on.
+//! A stream as it flows, for whoever ticks on.
 //!
 //! Takes what is new some times a second, so that it costs the stream's own readers nothing. Whoever reads slower than
 //! the stream flows is told how many events it missed. Ends with the stream, and with the connection it is read over.
@@ -17,16 +17,16 @@ use tokio_util::sync::CancellationToken;
 use super::TapFrames;
 use super::reply::Body;
 
-/// The body of a tap, until its stream, its client or `leave` ends it.
-pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, leave: CancellationToken) -> Body {
-    let mut looks = interval(PERIOD);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state = (tap, looks, leave, Some(Bytes::from_static(PRELUDE)), Instant::now(), permit);
-    StreamBody::new(stream::unfold(state, async |(mut tap, mut looks, leave, mut prelude, mut last, permit)| {
+/// The body of a tap, until its stream, its client or `shutdown` ends it.
+pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, shutdown: CancellationToken) -> Body {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let state = (tap, ticks, shutdown, Some(Bytes::from_static(PRELUDE)), Instant::now(), permit);
+    StreamBody::new(stream::unfold(state, async |(mut tap, mut ticks, shutdown, mut prelude, mut last, permit)| {
         let piece = match prelude.take() {
             Some(prelude) => prelude,
             None => loop {
-                leave.run_until_cancelled(looks.tick()).await?;
+                shutdown.run_until_cancelled(ticks.tick()).await?;
                 let pieces = tap.take(PIECE_BYTES)?;
                 if !pieces.is_empty() {
                     break join(pieces);
@@ -37,7 +37,7 @@ pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, leave:
             },
         };
         last = Instant::now();
-        Some((Ok::<_, Infallible>(Frame::data(piece)), (tap, looks, leave, prelude, last, permit)))
+        Some((Ok::<_, Infallible>(Frame::data(piece)), (tap, ticks, shutdown, prelude, last, permit)))
     }))
     .boxed_unsync()
 }

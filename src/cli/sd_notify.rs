@@ -57,7 +57,7 @@ impl ServiceManager {
         match stage {
             Stage::Starting => {}
             Stage::Serving => self.say(&[NotifyState::Ready]),
-            Stage::Leaving => self.say(&[NotifyState::Stopping]),
+            Stage::Draining => self.say(&[NotifyState::Stopping]),
         }
     }
 
@@ -83,15 +83,15 @@ impl ServiceManager {
                     (true, Stage::Serving) => {
                         self.say(&[NotifyState::Ready, NotifyState::Status(&summary(handle, Stage::Serving))]);
                     }
-                    (true, Stage::Leaving) => {
+                    (true, Stage::Draining) => {
                         self.say(&[NotifyState::Stopping]);
-                        self.report(handle, Stage::Leaving);
+                        self.report(handle, Stage::Draining);
                     }
                 },
                 _ = status.tick() => self.report(handle, *stages.borrow()),
                 _ = ping.tick(), if self.watchdog.is_some() => {
                     // As long as there is until the next one: pings that are late are better than none.
-                    if handle.workers_answer(pause).await {
+                    if handle.workers_respond(pause).await {
                         self.say(&[NotifyState::Watchdog]);
                     } else {
                         error!(within_s = pause.as_secs_f64(), "a worker is stuck");
@@ -109,7 +109,7 @@ impl ServiceManager {
             Stage::Starting => {}
             Stage::Serving => self.say(&[status]),
             // The configured drain may take longer than the manager waits by default.
-            Stage::Leaving => self.say(&[status, NotifyState::ExtendTimeoutUsec(extension)]),
+            Stage::Draining => self.say(&[status, NotifyState::ExtendTimeoutUsec(extension)]),
         }
     }
 
@@ -143,7 +143,7 @@ fn summary(handle: &Handle, stage: Stage) -> String {
     let doing = match stage {
         Stage::Starting => "starting",
         Stage::Serving => "serving",
-        Stage::Leaving => "leaving",
+        Stage::Draining => "leaving",
     };
     format!("{doing}: {subscribers} subscribers on {streams} streams")
 }

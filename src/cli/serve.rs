@@ -20,7 +20,7 @@ pub fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
     let config = file.load()?;
     block_on(async {
         let mut gateway = Gateway::bind(&config).map_err(|error| match error {
-            BindError::Parts(error) => file.problem(&error),
+            BindError::Build(error) => file.problem(&error),
             BindError::Tls { .. } => file.problem(&error),
             BindError::Listen { .. } | BindError::Store(_) => Failure::Failed(error.to_string()),
         })?;
@@ -37,7 +37,7 @@ pub struct Reloading<'f> {
 
 /// Runs the gateway until the process is told to end. Without `reloading`, HUP says nothing to it.
 pub async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
-    rillgate::runtime::panics::keep_for_the_log();
+    rillgate::runtime::panics::install_hook();
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
     let manager = ServiceManager::from_environment();

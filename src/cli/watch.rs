@@ -31,7 +31,7 @@ impl Watch {
         }
         loop {
             self.looks.tick().await;
-            let have_changed = self.watched.have_changed();
+            let have_changed = self.watched.poll_changed();
             if std::mem::replace(&mut self.is_unsettled, have_changed) && !have_changed {
                 return;
             }

@@ -21,14 +21,14 @@ use crate::telemetry::StreamState;
 pub use revocations::RevocationHandler;
 
 /// A gateway, for looking at.
-pub struct Introspection {
+pub struct GatewayViews {
     /// Its streams.
     pub app: Arc<App>,
-    /// What is shown of its configuration.
+    /// What is effective_config of its configuration.
     pub config: Arc<ArcSwap<Value>>,
 }
 
-impl Introspection {
+impl GatewayViews {
     /// Sets the gauges that are measured and not counted.
     pub fn measure(&self) {
         let mut routes: BTreeMap<Arc<str>, Sums> = BTreeMap::new();
@@ -71,11 +71,11 @@ impl Introspection {
             };
             let metrics = self.app.metrics.route(&stream.key().route);
             // The log has been let go of: a reader may be ahead of it by now.
-            stream.waiters().sample(CROWD, |read| metrics.lag(events.saturating_sub(read)));
+            stream.waiters().sample(MAX_SAMPLED, |read| metrics.lag(events.saturating_sub(read)));
         }
     }
 
-    /// The stream that is shown so. Where a reload has made two of them, the one with more subscribers.
+    /// The stream that is effective_config so. Where a reload has made two of them, the one with more subscribers.
     fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
         let of_route = self.app.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
         of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
@@ -89,7 +89,7 @@ struct Sums {
     bytes: usize,
 }
 
-impl StreamViews for Introspection {
+impl StreamViews for GatewayViews {
     fn streams(&self) -> Value {
         let streams: Vec<_> = self.app.streams.list().iter().map(|stream| describe(stream)).collect();
         json!({ "streams": streams })
@@ -113,7 +113,7 @@ impl StreamViews for Introspection {
 
 /// The clients furthest behind, those first.
 fn slowest(stream: &EventStream) -> Vec<Value> {
-    let readers = stream.waiters().furthest_behind(SLOWEST);
+    let readers = stream.waiters().furthest_behind(MAX_SLOWEST);
     // One way through the log for all of them: each is behind by what the next one is, and what lies between.
     let mut end = stream.progress().end;
     let mut bytes = 0;
@@ -158,11 +158,11 @@ fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize
     loop {
         let log = stream.log();
         from = from.max(log.start());
-        let count = until.0.saturating_sub(from.0).min(AT_ONCE);
+        let count = until.0.saturating_sub(from.0).min(ENTRIES_PER_LOCK);
         let Ok(entries) = log.entries_from(from, 0) else { return bytes };
         bytes +=
             entries.take(usize::try_from(count).unwrap_or(usize::MAX)).map(|entry| entry.frame.len()).sum::<usize>();
-        if count < AT_ONCE {
+        if count < ENTRIES_PER_LOCK {
             return bytes;
         }
         from.0 += count;
@@ -181,11 +181,11 @@ impl admin::TapFrames for TapReader {
 }
 
 /// Clients of a stream that are asked how far behind they are.
-const CROWD: usize = 10_000;
-/// Clients of a stream that are shown.
-const SLOWEST: usize = 10;
+const MAX_SAMPLED: usize = 10_000;
+/// Clients of a stream that are effective_config.
+const MAX_SLOWEST: usize = 10;
 /// Entries walked through under one lock.
-const AT_ONCE: u64 = 4096;
+const ENTRIES_PER_LOCK: u64 = 4096;
 
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

@@ -137,14 +137,14 @@ impl Candidate {
             None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),
         };
         outcome.map_err(BuildError::Revocations)?;
-        refresher.keep(&self.issuers, self.revocations);
+        refresher.set_targets(&self.issuers, self.revocations);
         authority.replace_issuers(self.issuers);
         Ok(self.routes)
     }
 }
 
 /// Opens the streams of routes that are always open.
-pub fn open_always(app: &Arc<App>, workers: &Workers) {
+pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     let routes = app.routes.load();
     let always = routes.iter().filter(|route| route.settings.open == Open::Always);
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
@@ -162,15 +162,15 @@ pub fn open_always(app: &Arc<App>, workers: &Workers) {
 }
 
 /// Gives the routes' upstreams to the streams that earlier routes have opened and that readers still find.
-pub fn renew_upstreams(app: &App) {
+pub fn update_upstreams(app: &App) {
     for route in app.routes.load().iter() {
         app.upstreams.renew(&route.settings.name, route.source, &route.upstream);
     }
     app.upstreams.tidy();
 }
 
-/// Has those streams kept on disk that new readers find: of two that a reload has made of one, only one can be.
-pub fn keep_found(app: &App) {
+/// Has those streams tasks on disk that new readers find: of two that a reload has made of one, only one can be.
+pub fn persist_current_streams(app: &App) {
     let routes = app.routes.load();
     app.streams.persist_current(|key| {
         routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route)

@@ -15,50 +15,50 @@ use crate::stream::EXPIRY_INTERVAL;
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until the gateway leaves.
-pub(super) async fn run(parts: Arc<GatewayState>) {
+pub(super) async fn run(state: Arc<GatewayState>) {
     let mut gauges = interval(GAUGE_INTERVAL);
     let mut expiry = interval(EXPIRY_INTERVAL);
     gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
     expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let app = &parts.app;
+    let app = &state.app;
     let mut draining = app.tasks.draining();
     loop {
         tokio::select! {
             _ = gauges.tick() => {
-                app.memory.look();
-                parts.introspection().measure();
-                parts.refresher.report(&parts.readiness);
-                note_refusals(&parts);
-                parts.store.iter().for_each(|store| parts.readiness.note("store", store.problem()));
+                app.memory.sample();
+                state.views().measure();
+                state.refresher.report_readiness(&state.readiness);
+                note_refusals(&state);
+                state.store.iter().for_each(|store| state.readiness.note("store", store.problem()));
             }
             _ = expiry.tick() => {
                 app.streams.expire();
-                let (introspection, metrics, authority) =
-                    (parts.introspection(), app.metrics.clone(), app.authority.clone());
+                let (views, metrics, authority) =
+                    (state.views(), app.metrics.clone(), app.authority.clone());
                 // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare, and
                 // so does a look at every revocation.
                 blocking(move || {
-                    introspection.sample_lag();
+                    views.sample_lag();
                     metrics.upkeep();
                     authority.revocations().remove_expired(SystemTime::now());
                 })
                 .await;
             }
-            _ = draining.since() => return,
+            _ = draining.started() => return,
         }
     }
 }
 
 /// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
-fn note_refusals(parts: &GatewayState) {
-    let (app, limits) = (&parts.app, parts.app.limits.load());
+fn note_refusals(state: &GatewayState) {
+    let (app, limits) = (&state.app, state.app.limits.load());
     let memory = app.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
-    let full = |most: usize, name: &str, what: &str, open: usize| {
-        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {what} are refused"))
+    let full = |most: usize, name: &str, target: &str, open: usize| {
+        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {target} are refused"))
     };
-    parts.readiness.note("memory", memory);
+    state.readiness.note("memory", memory);
     let subscribers = full(limits.subscribers, "subscribers", "subscriptions", app.subscription_limits.count());
-    parts.readiness.note("subscribers", subscribers);
+    state.readiness.note("subscribers", subscribers);
     let streams = full(limits.streams, "streams", "streams", app.streams.count());
-    parts.readiness.note("streams", streams.map(|note| format!("{note} unless one has no reader")));
+    state.readiness.note("streams", streams.map(|note| format!("{note} unless one has no reader")));
 }

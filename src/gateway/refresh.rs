@@ -24,13 +24,13 @@ use crate::runtime::file_watch;
 #[derive(Default)]
 pub struct Refresher {
     /// Never held across an await.
-    kept: Mutex<Vec<RefreshTask>>,
+    tasks: Mutex<Vec<RefreshTask>>,
     /// Issuers that readiness has been told of, so that one that is no longer configured does not hold it back.
     reported: Mutex<Vec<Arc<str>>>,
 }
 
 struct RefreshTask {
-    what: RefreshTarget,
+    target: RefreshTarget,
     stop: CancellationToken,
     has_started: bool,
 }
@@ -42,43 +42,43 @@ enum RefreshTarget {
 }
 
 impl Refresher {
-    /// Names what is to be kept fresh from now on; everything else is stopped.
-    pub fn keep(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
+    /// Names what is to be tasks fresh from now on; everything else is stopped.
+    pub fn set_targets(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
         let named =
             issuers.values().cloned().map(RefreshTarget::Issuer).chain(revocations.map(RefreshTarget::Revocations));
-        let mut kept = self.kept.lock();
-        let mut earlier = std::mem::take(&mut *kept);
-        for what in named {
-            let same = earlier.iter().position(|kept| kept.what.is_same(&what));
-            kept.push(match same {
+        let mut tasks = self.tasks.lock();
+        let mut earlier = std::mem::take(&mut *tasks);
+        for target in named {
+            let same = earlier.iter().position(|task| task.target.is_same(&target));
+            tasks.push(match same {
                 Some(at) => earlier.swap_remove(at),
-                None => RefreshTask { what, stop: CancellationToken::new(), has_started: false },
+                None => RefreshTask { target, stop: CancellationToken::new(), has_started: false },
             });
         }
-        earlier.into_iter().for_each(|kept| kept.stop.cancel());
+        earlier.into_iter().for_each(|task| task.stop.cancel());
     }
 
-    /// Starts the tasks of what is not being kept fresh yet.
+    /// Starts the tasks of what is not being tasks fresh yet.
     pub fn start(&self, app: &App) {
-        let mut kept = self.kept.lock();
+        let mut tasks = self.tasks.lock();
         let mut trust = None;
-        for kept in kept.iter_mut().filter(|kept| !kept.has_started) {
-            kept.has_started = true;
+        for task in tasks.iter_mut().filter(|task| !task.has_started) {
+            task.has_started = true;
             // Where nothing is fetched, the system's certificates are nobody's business.
-            let tls = match kept.what.is_fetched() {
+            let tls = match task.target.is_fetched() {
                 true => trust.get_or_insert_with(system_trust).clone(),
                 false => fetch::tls_trusting(RootCertStore::empty()),
             };
-            let (what, stop, authority) = (kept.what.clone(), kept.stop.clone(), app.authority.clone());
-            let (draining, doing) = (app.tasks.draining(), what.to_string());
-            app.tasks.keep("keeper", &doing, move || {
-                let (what, stop, authority) = (what.clone(), stop.clone(), authority.clone());
+            let (target, stop, authority) = (task.target.clone(), task.stop.clone(), app.authority.clone());
+            let (draining, doing) = (app.tasks.draining(), target.to_string());
+            app.tasks.spawn_restarting("keeper", &doing, move || {
+                let (target, stop, authority) = (target.clone(), stop.clone(), authority.clone());
                 let (tls, mut draining) = (tls.clone(), draining.clone());
                 async move {
                     tokio::select! {
-                        () = what.keep(&authority, tls) => {}
+                        () = target.run(&authority, tls) => {}
                         () = stop.cancelled() => {}
-                        _ = draining.since() => {}
+                        _ = draining.started() => {}
                     }
                 }
             });
@@ -106,12 +106,12 @@ impl Refresher {
     }
 
     /// Says which issuers' keys are still missing: their routes answer 503.
-    pub fn report(&self, readiness: &Readiness) {
+    pub fn report_readiness(&self, readiness: &Readiness) {
         let issuers = self.issuers();
         let names = issuers.iter().map(|issuer| issuer.name().clone()).collect();
         for name in std::mem::replace(&mut *self.reported.lock(), names) {
             if issuers.iter().all(|issuer| *issuer.name() != name) {
-                readiness.set(latch(&name), Ok(()));
+                readiness.set(condition_name(&name), Ok(()));
             }
         }
         for issuer in issuers {
@@ -119,13 +119,13 @@ impl Refresher {
                 KeysState::Missing => Err("its keys could not be had yet".to_owned()),
                 KeysState::Stale | KeysState::Good => Ok(()),
             };
-            readiness.set(latch(issuer.name()), state);
+            readiness.set(condition_name(issuer.name()), state);
         }
     }
 
     fn issuers(&self) -> Vec<Arc<Issuer>> {
-        let kept = self.kept.lock();
-        kept.iter().filter_map(|kept| kept.what.issuer().cloned()).collect()
+        let tasks = self.tasks.lock();
+        tasks.iter().filter_map(|task| task.target.issuer().cloned()).collect()
     }
 }
 
@@ -150,7 +150,7 @@ impl RefreshTarget {
         self.issuer().is_some_and(|issuer| issuer.settings().keys.iter().any(is_url))
     }
 
-    async fn keep(&self, authority: &TrustStore, tls: Arc<ClientConfig>) {
+    async fn run(&self, authority: &TrustStore, tls: Arc<ClientConfig>) {
         match self {
             Self::Issuer(issuer) => issuer.run(tls).await,
             Self::Revocations(file) => authority.revocations().poll_file(file).await,
@@ -161,13 +161,13 @@ impl RefreshTarget {
 impl fmt::Display for RefreshTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Issuer(issuer) => f.write_str(&latch(issuer.name())),
+            Self::Issuer(issuer) => f.write_str(&condition_name(issuer.name())),
             Self::Revocations(file) => write!(f, "revocations of {}", file.display()),
         }
     }
 }
 
-fn latch(issuer: &str) -> String {
+fn condition_name(issuer: &str) -> String {
     format!("issuer {issuer}")
 }
 
@@ -180,7 +180,7 @@ fn system_trust() -> Arc<ClientConfig> {
 }
 
 /// Reloads certificates when their files change; a bad file leaves the old ones in use.
-pub async fn keep_certificates(tls: Arc<Tls>, app: Arc<App>) {
+pub async fn refresh_certificates(tls: Arc<Tls>, app: Arc<App>) {
     let mut files = tls.files();
     let mut draining = app.tasks.draining();
     loop {
@@ -191,9 +191,9 @@ pub async fn keep_certificates(tls: Arc<Tls>, app: Arc<App>) {
         loop {
             tokio::select! {
                 () = sleep(file_watch::INTERVAL) => {}
-                _ = draining.since() => return,
+                _ = draining.started() => return,
             }
-            if files.have_changed() {
+            if files.poll_changed() {
                 break;
             }
         }

@@ -1,7 +1,7 @@
-//! The composition root: a configuration becomes parts, and the parts a running gateway.
+//! The composition root: a configuration becomes state, and the state a running gateway.
 //!
 //! [`Gateway::bind`] does everything that can fail: sockets are bound and files read, nothing is accepted yet.
-//! [`Gateway::run`] serves until it is told to leave, and leaves well. The parts do not know each other; they meet here.
+//! [`Gateway::run`] serves until it is told to leave, and leaves well. The state do not know each other; they meet here.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ use crate::upstream::Targets;
 pub struct Gateway {
     listeners: Vec<Listener>,
     admin: Option<AdminSocket>,
-    parts: Arc<GatewayState>,
+    state: Arc<GatewayState>,
     drain: DrainSettings,
     workers: usize,
     filter: Option<FilterHandle>,
@@ -81,7 +81,7 @@ impl Gateway {
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone()),
             authority: trust,
-            tickets: Tickets::new(TICKETS),
+            tickets: Tickets::new(MAX_TICKETS),
             limits: limits.clone(),
             log_subject: config.log_subject,
             spread: config.drain.spread,
@@ -90,12 +90,12 @@ impl Gateway {
             metrics,
             pages: ArcSwap::default(),
         };
-        build::renew_upstreams(&app);
+        build::update_upstreams(&app);
         publish_limits(&app);
         app.metrics.config_loaded();
         let listeners = sockets::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
-        let parts = GatewayState {
+        let state = GatewayState {
             app: Arc::new(app),
             readiness: Arc::new(Readiness::new()),
             refresher,
@@ -104,10 +104,10 @@ impl Gateway {
             workers: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
             accept_limits: AcceptLimits::new(limits),
-            shown: Arc::new(ArcSwap::from_pointee(config.effective.clone())),
+            effective_config: Arc::new(ArcSwap::from_pointee(config.effective.clone())),
         };
-        let (parts, drain, workers) = (Arc::new(parts), config.drain, config.workers);
-        Ok(Self { listeners, admin, parts, drain, workers, filter: None })
+        let (state, drain, workers) = (Arc::new(state), config.drain, config.workers);
+        Ok(Self { listeners, admin, state, drain, workers, filter: None })
     }
 
     /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
@@ -120,7 +120,7 @@ impl Gateway {
 
     /// Serves these pages beside the streams, to everyone.
     pub fn serve_pages(&self, pages: Vec<StaticPage>) {
-        self.parts.app.pages.store(Arc::new(pages));
+        self.state.app.pages.store(Arc::new(pages));
     }
 
     /// Lets operators change, at the admin port, what is logged.
@@ -140,7 +140,7 @@ impl Gateway {
 
     /// For looking at it and changing it while it runs.
     pub fn handle(&self) -> Handle {
-        Handle(self.parts.clone())
+        Handle(self.state.clone())
     }
 
     /// Serves until `shutdown` completes, then leaves: not ready, notice, departures spread, deadline.
@@ -148,10 +148,10 @@ impl Gateway {
     /// # Errors
     /// When the system has no room for the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        crate::runtime::file_limit::raise(&self.parts.app.limits.load(), self.parts.started.configured_sockets);
+        crate::runtime::file_limit::raise(&self.state.app.limits.load(), self.state.started.configured_sockets);
         let (workers, threads) = Workers::start(self.workers)?;
-        let parts = self.parts;
-        let app = &parts.app;
+        let state = self.state;
+        let app = &state.app;
         let tasks = app.tasks.clone();
         // Apart from the other tasks: they end first, and then nothing comes to us any more.
         let accepting = Tasks::new(tasks.panics().clone());
@@ -162,10 +162,12 @@ impl Gateway {
             if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
                 certificates.push(tls.clone());
                 let (tls, app) = (tls.clone(), app.clone());
-                tasks.keep("certificates", "", move || refresh::keep_certificates(tls.clone(), app.clone()));
+                tasks.spawn_restarting("certificates", "", move || {
+                    refresh::refresh_certificates(tls.clone(), app.clone())
+                });
             }
             let around = ListenerContext {
-                accept_limits: parts.accept_limits.clone(),
+                accept_limits: state.accept_limits.clone(),
                 limits: app.limits.clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
@@ -179,24 +181,24 @@ impl Gateway {
             };
             accepting.spawn("accept", listener.run(around, http::service(app.clone())));
         }
-        build::open_always(app, parts.workers.get_or_init(|| workers.clone()));
-        parts.refresher.report(&parts.readiness);
-        parts.refresher.start(app);
-        tasks.keep("upkeep", "", {
-            let parts = parts.clone();
-            move || super::maintenance::run(parts.clone())
+        build::open_always_streams(app, state.workers.get_or_init(|| workers.clone()));
+        state.refresher.report_readiness(&state.readiness);
+        state.refresher.start(app);
+        tasks.spawn_restarting("upkeep", "", {
+            let state = state.clone();
+            move || super::maintenance::run(state.clone())
         });
 
         // The operator's port outlives the drain: it is where the drain is watched.
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
-            let introspection = Arc::new(parts.introspection());
-            let desk = Arc::new(RevocationHandler(app.authority.clone()));
+            let views = Arc::new(state.views());
+            let revocations = Arc::new(RevocationHandler(app.authority.clone()));
             let version = env!("CARGO_PKG_VERSION");
-            let names = parts.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
-            let admin = Admin::new(version, app.metrics.clone(), parts.readiness.clone(), introspection, Some(desk))
-                .known_as(names)
+            let names = state.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
+            let admin = Admin::new(version, app.metrics.clone(), state.readiness.clone(), views, Some(revocations))
+                .with_hosts(names)
                 .with_filter(self.filter);
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
             admin_tasks.spawn("admin", async move {
@@ -213,14 +215,14 @@ impl Gateway {
             });
         }
 
-        parts.stage.send_replace(Stage::Serving);
+        state.stage.send_replace(Stage::Serving);
         shutdown.await;
-        parts.stage.send_replace(Stage::Leaving);
-        let drained = leave(&parts, self.drain, &accepting).await;
+        state.stage.send_replace(Stage::Draining);
+        let drained = drain(&state, self.drain, &accepting).await;
         stop_admin.cancel();
         // What is left on the workers is cut off with their runtimes.
         workers.stop();
-        let store = parts.store.clone();
+        let store = state.store.clone();
         let _ = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
             // Only now has every stream been put away.
@@ -231,14 +233,14 @@ impl Gateway {
     }
 }
 
-async fn leave(parts: &GatewayState, drain: DrainSettings, accepting: &Tasks) -> Drained {
-    parts.readiness.drain();
+async fn drain(state: &GatewayState, drain: DrainSettings, accepting: &Tasks) -> Drained {
+    state.readiness.drain();
     info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
     sleep(drain.notice).await;
-    parts.store.iter().for_each(Store::drain);
+    state.store.iter().for_each(Store::drain);
     accepting.drain();
     accepting.wait(drain.deadline).await;
-    let tasks = &parts.app.tasks;
+    let tasks = &state.app.tasks;
     tasks.drain();
     match tasks.wait(drain.deadline).await {
         0 => {
@@ -247,11 +249,11 @@ async fn leave(parts: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
         }
         left => {
             warn!(tasks = left, "left; the deadline cut off what had not ended");
-            parts.app.metrics.tasks_aborted("all", left as u64);
+            state.app.metrics.tasks_aborted("all", left as u64);
             Drained::Aborted { tasks: left }
         }
     }
 }
 
 /// Most one-time tickets that wait for their use at the same time; one takes less than a kilobyte besides its claims.
-const TICKETS: usize = 10_000;
+const MAX_TICKETS: usize = 10_000;

@@ -38,7 +38,7 @@ pub enum BindError {
     Store(#[source] io::Error),
     /// A part cannot be made.
     #[error(transparent)]
-    Parts(#[from] BuildError),
+    Build(#[from] BuildError),
 }
 
 /// Binds the listeners, or takes the sockets that systemd passed; of these one listener may have several.
@@ -116,11 +116,11 @@ impl AdminSocket {
                 if let Ok(socket) = listen::bind(address, false) {
                     return socket;
                 }
-                sleep(LOOK).await;
+                sleep(RETRY_INTERVAL).await;
             },
         }
     }
 }
 
 /// How often an address that is in use is tried.
-const LOOK: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::admin_api::Introspection;
+use super::admin_api::GatewayViews;
 use super::build::{self, BuildError};
 use super::refresh::Refresher;
 use crate::admin::Readiness;
@@ -30,13 +30,13 @@ pub struct GatewayState {
     pub workers: OnceLock<Workers>,
     pub stage: watch::Sender<Stage>,
     pub accept_limits: AcceptLimits,
-    /// What is shown of the running configuration.
-    pub shown: Arc<ArcSwap<serde_json::Value>>,
+    /// What is effective_config of the running configuration.
+    pub effective_config: Arc<ArcSwap<serde_json::Value>>,
 }
 
 impl GatewayState {
-    pub(super) fn introspection(&self) -> Introspection {
-        Introspection { app: self.app.clone(), config: self.shown.clone() }
+    pub(super) fn views(&self) -> GatewayViews {
+        GatewayViews { app: self.app.clone(), config: self.effective_config.clone() }
     }
 }
 
@@ -48,7 +48,7 @@ pub enum Stage {
     /// All listeners accept.
     Serving,
     /// It has been told to leave.
-    Leaving,
+    Draining,
 }
 
 /// A running gateway, from outside.
@@ -67,9 +67,9 @@ impl Handle {
     }
 
     /// Whether each worker gets to a new task within this time; not before the gateway runs.
-    pub async fn workers_answer(&self, within: Duration) -> bool {
+    pub async fn workers_respond(&self, within: Duration) -> bool {
         let Some(workers) = self.0.workers.get() else { return false };
-        workers.answer(within).await
+        workers.respond_within(within).await
     }
 
     /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
@@ -83,17 +83,17 @@ impl Handle {
         let prepared = build::prepare(config, &app.authority, &app.metrics)?;
         let routes = prepared.install(&app.authority, &self.0.refresher)?;
         app.routes.store(Arc::new(routes));
-        build::renew_upstreams(app);
+        build::update_upstreams(app);
         // Only now can open responses ask the new routes whether they are still admitted.
         app.authority.change_signal().notify();
         self.0.refresher.start(app);
-        build::keep_found(app);
+        build::persist_current_streams(app);
         if let Some(workers) = self.0.workers.get() {
-            build::open_always(app, workers);
+            build::open_always_streams(app, workers);
         }
         app.set_limits(&config.limits);
         publish_limits(app);
-        self.0.shown.store(Arc::new(config.effective_after_reload(&self.0.started)));
+        self.0.effective_config.store(Arc::new(config.effective_after_reload(&self.0.started)));
         for table in config.restart_only_changes(&self.0.started) {
             warn!(table, "changed, which only a restart puts in place");
         }

@@ -81,7 +81,7 @@ async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
         let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
-        let soft = soft.map(|route| SoftRetry { min: route.settings.delivery.retry, jitter: jitter::share() });
+        let soft = soft.map(|route| SoftRetry { min: route.settings.delivery.retry, jitter: jitter::unit() });
         rejection.response(soft).map(AppBody::full)
     });
     if let Some(route) = route
@@ -93,7 +93,7 @@ async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
     // (RFC 9112, 6.1 and 11.2), so the connection ends. The same holds after a malformed request, since two parsers may
     // disagree where it ended.
     let ends_connection =
-        app.tasks.draining().has_begun() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
+        app.tasks.draining().has_started() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -139,7 +139,7 @@ async fn handle_on_route(
         return Ok(cors::preflight(&route.settings, head, methods).map(AppBody::full));
     }
     if let Some(authorizer) = ticket_authorizer.filter(|_| head.method == Method::POST) {
-        if app.tasks.draining().has_begun() {
+        if app.tasks.draining().has_started() {
             return Err(Rejection::Draining);
         }
         let ticket = auth::issue_ticket(app, authorizer, route, captures, target, head).await;
@@ -154,7 +154,7 @@ async fn handle_on_route(
     let grant = auth::authorize(app, route, captures, target, head).await?;
     // With a successor on the same address, the client is admitted and told to leave like all others: an `EventSource`
     // reconnects after the end of a stream, but not after a 503.
-    if app.tasks.draining().has_begun() && !peer(head).has_successor {
+    if app.tasks.draining().has_started() && !peer(head).has_successor {
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {

@@ -81,7 +81,7 @@ pub async fn respond(
         return Ok(stream_complete());
     }
 
-    let jitter = jitter::share();
+    let jitter = jitter::unit();
     let stream = subscription.stream().clone();
     let (lifetime, ended) = response_lifetime(app, route, target, &permit, &stream, grant, jitter);
     let verdict = outcome.as_ref().map(|outcome| outcome.verdict);

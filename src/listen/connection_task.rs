@@ -49,7 +49,7 @@ impl ConnectionTask {
             Protocol::Http2 => "connection",
         };
         // Neither an `async` block, which would keep the connection twice, nor a box, which would be one more place to look.
-        tasks.spawn_for(&Handle::current(), name, client, future.map(move |()| drop(connection)));
+        tasks.spawn_on(&Handle::current(), name, client, future.map(move |()| drop(connection)));
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn drain_signal(
 ) -> impl Future<Output = ()> + Send {
     async move {
         let established = Instant::now();
-        let drain_began = draining.since().await;
+        let drain_began = draining.started().await;
         let deadline = drain_began.max(established) + FIRST_REQUEST_GRACE;
         while has_successor && timeouts.awaits_first_request() && Instant::now() < deadline {
             sleep(POLL_INTERVAL).await;

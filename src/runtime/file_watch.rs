@@ -41,8 +41,8 @@ pub struct FilePoller {
 
 impl FilePoller {
     /// Files whose first look is in the past: what has changed since then counts as changed at the next one.
-    pub fn since(looks: impl IntoIterator<Item = (PathBuf, Option<FileStamp>)>) -> Self {
-        let (paths, seen) = looks.into_iter().unzip();
+    pub fn with_stamps(files: impl IntoIterator<Item = (PathBuf, Option<FileStamp>)>) -> Self {
+        let (paths, seen) = files.into_iter().unzip();
         Self { paths, seen }
     }
 
@@ -54,10 +54,10 @@ impl FilePoller {
     }
 
     /// Whether any looks different from last time.
-    pub fn have_changed(&mut self) -> bool {
+    pub fn poll_changed(&mut self) -> bool {
         let now: Vec<_> = self.paths.iter().map(|path| FileStamp::of(path)).collect();
-        let have_changed = now != self.seen;
+        let has_changed = now != self.seen;
         self.seen = now;
-        have_changed
+        has_changed
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// "3 s", "1500 ms".
-pub fn spoken(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 if duration.as_secs() > 0 => format!("{} s", duration.as_secs()),
         _ => format!("{} ms", duration.as_millis()),
@@ -16,7 +16,7 @@ mod tests {
 
     #[test]
     fn whole_seconds_are_seconds_and_everything_else_is_milliseconds() {
-        let said = [0, 400, 1000, 1500, 60_000].map(|millis| spoken(Duration::from_millis(millis)));
+        let said = [0, 400, 1000, 1500, 60_000].map(|millis| format_duration(Duration::from_millis(millis)));
 
         assert_eq!(said, ["0 ms", "400 ms", "1 s", "1500 ms", "60 s"]);
     }

@@ -3,7 +3,7 @@
 //! Pure code takes the number as an argument and does not ask here.
 
 /// Uniform in `0.0..1.0`.
-pub fn share() -> f64 {
+pub fn unit() -> f64 {
     let random = getrandom::u32().expect("the system has random numbers");
     f64::from(random) / (f64::from(u32::MAX) + 1.0)
 }

@@ -22,7 +22,7 @@ pub struct Watermark {
     is_above: AtomicBool,
     logs: Arc<LogBytes>,
     /// How often logs had had to give way at the last look.
-    reliefs: AtomicU64,
+    evictions: AtomicU64,
 }
 
 impl Watermark {
@@ -31,7 +31,7 @@ impl Watermark {
     pub fn new(bound: Memory, logs: Arc<LogBytes>) -> Self {
         let limit = bytes(bound);
         logs.set_limit(limit);
-        Self { limit: limit.into(), is_above: AtomicBool::new(false), logs, reliefs: AtomicU64::new(0) }
+        Self { limit: limit.into(), is_above: AtomicBool::new(false), logs, evictions: AtomicU64::new(0) }
     }
 
     /// Another bound from the next look on.
@@ -52,14 +52,14 @@ impl Watermark {
     }
 
     /// Looks.
-    pub fn look(&self) {
+    pub fn sample(&self) {
         let (limit, Some(resident)) = (self.limit.load(Ordering::Relaxed), resident()) else { return };
-        let reliefs = self.logs.reliefs();
-        if self.reliefs.swap(reliefs, Ordering::Relaxed) != reliefs {
-            let logs = self.logs.held();
+        let evictions = self.logs.evictions();
+        if self.evictions.swap(evictions, Ordering::Relaxed) != evictions {
+            let logs = self.logs.total();
             warn!(logs, limit, "event logs reached limits.memory: unread ones and the oldest events of others went");
         }
-        let used = resident.saturating_sub(self.logs.given_back());
+        let used = resident.saturating_sub(self.logs.released());
         // A little below before it ends, so that it does not flicker.
         let was_above = self.is_above.load(Ordering::Relaxed);
         let is_above = used > if was_above { limit / 20 * 19 } else { limit };
@@ -128,8 +128,8 @@ mod tests {
         let tight = Watermark::new(Memory::Bytes(1), Arc::default());
         let wide = Watermark::new(Memory::Bytes(u64::MAX), Arc::default());
 
-        tight.look();
-        wide.look();
+        tight.sample();
+        wide.sample();
 
         assert!(tight.is_above() && !wide.is_above());
     }
@@ -139,12 +139,12 @@ mod tests {
         let logs = Arc::new(LogBytes::default());
         let watermark = Watermark::new(Memory::Bytes(1 << 20), logs.clone());
 
-        logs.change(0, (1 << 20) + 1);
+        logs.update(0, (1 << 20) + 1);
         assert!(watermark.is_above(), "before any look");
         // The process of a test is larger than that, and might have been all logs once.
-        logs.change((1 << 20) + 1, 1 << 40);
-        logs.change(1 << 40, 0);
-        watermark.look();
+        logs.update((1 << 20) + 1, 1 << 40);
+        logs.update(1 << 40, 0);
+        watermark.sample();
 
         assert!(!watermark.is_above());
     }

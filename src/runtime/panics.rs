@@ -45,7 +45,7 @@ impl Panics {
 
     /// Runs it. A panic is reported, and goes on.
     pub fn watch<T>(&self, task: &'static str, doing: &dyn Display, run: impl FnOnce() -> T) -> T {
-        guarded(run).unwrap_or_else(|panic| {
+        catch_counted(run).unwrap_or_else(|panic| {
             self.report(task, doing, &*panic);
             resume_unwind(Box::new(Reported))
         })
@@ -53,7 +53,7 @@ impl Panics {
 
     /// Runs it. A panic is reported, and ends here; what it may have left half done is the caller's to put away.
     pub fn catch<T>(&self, task: &'static str, doing: &dyn Display, run: impl FnOnce() -> T) -> Option<T> {
-        guarded(run).inspect_err(|panic| self.report(task, doing, &**panic)).ok()
+        catch_counted(run).inspect_err(|panic| self.report(task, doing, &**panic)).ok()
     }
 
     /// The same as [`Self::watch`] for a future, its end included.
@@ -112,8 +112,8 @@ impl<F: Future + Unpin, D: Display + Unpin> Future for CaughtFuture<F, D> {
 ///
 /// # Errors
 /// It panicked.
-pub fn elsewhere<T>(run: impl FnOnce() -> T) -> Result<T, RemotePanic> {
-    guarded(run).map_err(|panic| RemotePanic(cause(&*panic)))
+pub fn catch_remote<T>(run: impl FnOnce() -> T) -> Result<T, RemotePanic> {
+    catch_counted(run).map_err(|panic| RemotePanic(cause(&*panic)))
 }
 
 impl RemotePanic {
@@ -125,29 +125,29 @@ impl RemotePanic {
 
 thread_local! {
     /// How many watch what this thread is doing.
-    static WATCHERS: Cell<usize> = const { Cell::new(0) };
+    static WATCH_DEPTH: Cell<usize> = const { Cell::new(0) };
     /// The words of the last panic that was watched, until it is reported.
     static CAUSE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Has the words of watched panics, and where they happened, kept for the log in place of being written to standard
 /// error beside it. For a process that is rillgate's own, once.
-pub fn keep_for_the_log() {
-    let others = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| match WATCHERS.get() {
-        0 => others(info),
-        _ => CAUSE.set(Some(words(info))),
+pub fn install_hook() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| match WATCH_DEPTH.get() {
+        0 => previous(info),
+        _ => CAUSE.set(Some(describe(info))),
     }));
 }
 
-fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    WATCHERS.set(WATCHERS.get() + 1);
+fn catch_counted<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    WATCH_DEPTH.set(WATCH_DEPTH.get() + 1);
     let ran = catch_unwind(AssertUnwindSafe(run));
-    WATCHERS.set(WATCHERS.get() - 1);
+    WATCH_DEPTH.set(WATCH_DEPTH.get() - 1);
     ran
 }
 
-fn words(info: &PanicHookInfo<'_>) -> String {
+fn describe(info: &PanicHookInfo<'_>) -> String {
     let message = message(info.payload());
     let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     let backtrace = Backtrace::capture();
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn a_panic_of_another_thread_is_reported_with_its_words_where_it_is_waited_for() {
         let (panics, noted) = noted();
-        let ran = std::thread::spawn(|| elsewhere::<()>(|| panic!("for the {}", "test"))).join().expect("it is caught");
+        let ran =
+            std::thread::spawn(|| catch_remote::<()>(|| panic!("for the {}", "test"))).join().expect("it is caught");
         let elsewhere = ran.expect_err("it panicked");
         assert!(elsewhere.0.ends_with("for the test"), "{}", elsewhere.0);
 

@@ -30,7 +30,7 @@ pub struct Tasks {
 pub struct Draining(watch::Receiver<Option<Instant>>);
 
 /// Between a panic and the next attempt: what panics at once, and always, must not take a core.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Tasks {
     fn default() -> Self {
@@ -46,11 +46,11 @@ impl Tasks {
 
     /// Starts a task on the current runtime. The name is for the log and the metrics.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_for(&Handle::current(), name, "", Box::pin(task));
+        self.spawn_on(&Handle::current(), name, "", Box::pin(task));
     }
 
     /// Starts a task on the given runtime; what it is doing is for the log, if it panics.
-    pub fn spawn_for<D, F>(&self, runtime: &Handle, name: &'static str, doing: D, task: F)
+    pub fn spawn_on<D, F>(&self, runtime: &Handle, name: &'static str, doing: D, task: F)
     where
         D: Display + Send + Unpin + 'static,
         F: Future<Output = ()> + Send + Unpin + 'static,
@@ -60,7 +60,7 @@ impl Tasks {
     }
 
     /// Starts a task that is made anew, after a pause, each time it panics.
-    pub fn keep<F>(&self, name: &'static str, doing: &str, make: impl Fn() -> F + Send + 'static)
+    pub fn spawn_restarting<F>(&self, name: &'static str, doing: &str, make: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -71,7 +71,7 @@ impl Tasks {
                 if AssertUnwindSafe(begun).catch_unwind().await.is_ok() {
                     return;
                 }
-                sleep(PAUSE).await;
+                sleep(RESTART_PAUSE).await;
             }
         });
     }
@@ -113,7 +113,7 @@ impl Tasks {
 
 impl Draining {
     /// When it began; waits until it does. Cancel-safe.
-    pub async fn since(&mut self) -> Instant {
+    pub async fn started(&mut self) -> Instant {
         loop {
             let since = *self.0.borrow_and_update();
             if let Some(since) = since {
@@ -127,7 +127,7 @@ impl Draining {
     }
 
     /// Whether it has begun.
-    pub fn has_begun(&self) -> bool {
+    pub fn has_started(&self) -> bool {
         self.0.borrow().is_some()
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         let (tasks, begun) = (Tasks::default(), Arc::new(AtomicU64::new(0)));
         let count = begun.clone();
 
-        tasks.keep("kept", "counting", move || {
+        tasks.spawn_restarting("kept", "counting", move || {
             let number = count.fetch_add(1, Ordering::Relaxed);
             async move {
                 assert!(number > 2, "for the test");

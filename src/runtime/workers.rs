@@ -27,7 +27,7 @@ pub fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Joi
 /// Runs what waits for a disk or takes its time, on a thread that may. A panic there goes on here. Cancel-safe, but what has
 /// begun is done.
 pub async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(move || panics::elsewhere(run)).await {
+    match tokio::task::spawn_blocking(move || panics::catch_remote(run)).await {
         Ok(Ok(done)) => done,
         Ok(Err(panic)) => panic.resume(),
         // The runtime ends, and this task with it.
@@ -39,7 +39,7 @@ pub async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'stati
 #[derive(Clone, Debug)]
 pub struct Workers {
     handles: Arc<[Handle]>,
-    turn: Arc<AtomicUsize>,
+    next_index: Arc<AtomicUsize>,
     /// A change ends the threads, and so does the last clone's drop.
     stop: Arc<watch::Sender<()>>,
 }
@@ -62,7 +62,7 @@ impl Workers {
             };
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        Ok((Self { handles: handles.into(), turn: Arc::default(), stop: Arc::new(stop) }, threads))
+        Ok((Self { handles: handles.into(), next_index: Arc::default(), stop: Arc::new(stop) }, threads))
     }
 
     /// Ends the threads. Tasks on them may hold handles of their own, so dropping this one would not do.
@@ -71,7 +71,7 @@ impl Workers {
     }
 
     /// Whether each worker gets to a new task within this time. One that does not serves nobody.
-    pub async fn answer(&self, within: Duration) -> bool {
+    pub async fn respond_within(&self, within: Duration) -> bool {
         let (answer, mut answers) = mpsc::channel(self.handles.len());
         for handle in &*self.handles {
             let answer = answer.clone();
@@ -88,10 +88,10 @@ impl Workers {
         timeout(within, all).await.is_ok()
     }
 
-    /// The worker whose turn it is.
+    /// The worker whose next_index it is.
     pub fn next(&self) -> Handle {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.handles[turn % self.handles.len()].clone()
+        let next_index = self.next_index.fetch_add(1, Ordering::Relaxed);
+        self.handles[next_index % self.handles.len()].clone()
     }
 }
 
@@ -119,16 +119,16 @@ mod tests {
     async fn one_worker_that_is_stuck_is_noticed() {
         const SOON: Duration = Duration::from_secs(20);
         let (workers, threads) = Workers::start(3).expect("threads");
-        assert!(workers.answer(SOON).await);
+        assert!(workers.respond_within(SOON).await);
 
         let (release, released) = std::sync::mpsc::channel::<()>();
         workers.next().spawn(async move {
             let _ = released.recv();
         });
 
-        assert!(!workers.answer(Duration::from_millis(200)).await);
+        assert!(!workers.respond_within(Duration::from_millis(200)).await);
         drop(release);
-        assert!(workers.answer(SOON).await);
+        assert!(workers.respond_within(SOON).await);
         workers.stop();
         threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     }

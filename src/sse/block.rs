@@ -13,7 +13,7 @@ pub(super) struct Block {
     id: Option<EventId>,
     is_too_large: bool,
     /// The last `id` field was too long to be read.
-    is_id_lost: bool,
+    is_id_oversized: bool,
 }
 
 impl Block {
@@ -26,7 +26,7 @@ impl Block {
         };
         match longer {
             Some(data) => self.data = Some(data),
-            None => self.overlong_data(),
+            None => self.oversized_data(),
         }
     }
 
@@ -35,7 +35,7 @@ impl Block {
         match decode_onto(String::new(), value, room) {
             _ if self.is_too_large => {}
             Some(kind) => self.kind = kind,
-            None => self.overlong_kind(),
+            None => self.oversized_kind(),
         }
     }
 
@@ -45,28 +45,28 @@ impl Block {
             return;
         }
         let Some(id) = decode_onto(String::new(), value, limit).and_then(|id| EventId::new(id).ok()) else {
-            return self.overlong_id();
+            return self.oversized_id();
         };
         if !self.is_too_large && self.data_len() + self.kind.len() + id.as_str().len() > limit {
-            self.give_up();
+            self.discard();
         }
-        (self.id, self.is_id_lost) = (Some(id), false);
+        (self.id, self.is_id_oversized) = (Some(id), false);
     }
 
-    pub(super) fn overlong_data(&mut self) {
-        self.give_up();
+    pub(super) fn oversized_data(&mut self) {
+        self.discard();
         self.data = Some(String::new());
     }
 
-    pub(super) fn overlong_kind(&mut self) {
-        self.give_up();
+    pub(super) fn oversized_kind(&mut self) {
+        self.discard();
     }
 
-    pub(super) fn overlong_id(&mut self) {
-        (self.id, self.is_id_lost) = (None, true);
+    pub(super) fn oversized_id(&mut self) {
+        (self.id, self.is_id_oversized) = (None, true);
     }
 
-    fn give_up(&mut self) {
+    fn discard(&mut self) {
         self.is_too_large = true;
         self.kind = String::new();
         self.data = self.data.take().map(|_| String::new());
@@ -74,9 +74,9 @@ impl Block {
 
     /// What it comes to at its blank line.
     pub(super) fn end(self) -> Option<Item> {
-        let Self { kind, data, id, is_too_large, is_id_lost } = self;
+        let Self { kind, data, id, is_too_large, is_id_oversized } = self;
         match data {
-            _ if is_id_lost => Some(Item::Skipped(None)),
+            _ if is_id_oversized => Some(Item::Skipped(None)),
             Some(_) if is_too_large => Some(Item::Skipped(id)),
             Some(data) => Some(Item::Event(Event { kind, data, id })),
             None => id.map(Item::Id),

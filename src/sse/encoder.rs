@@ -64,7 +64,7 @@ impl Encoder {
         for line in lines(&event.data) {
             self.field(b"data: ", line);
         }
-        self.blank()
+        self.blank_line()
     }
 
     /// Writes an `id` line alone. It belongs to the block that the next blank line ends.
@@ -88,7 +88,7 @@ impl Encoder {
     }
 
     /// Writes a blank line, which ends a block.
-    pub fn blank(&mut self) -> &mut Self {
+    pub fn blank_line(&mut self) -> &mut Self {
         self.bytes.push(b'\n');
         self
     }
@@ -128,7 +128,7 @@ impl Default for Encoder {
 
 impl Frame {
     /// A frame of lines that were a frame's before: what [`Self::body`] gave.
-    pub fn of_lines(lines: &[u8]) -> Self {
+    pub fn from_lines(lines: &[u8]) -> Self {
         let mut encoder = Encoder::with_capacity(lines.len());
         encoder.bytes.extend_from_slice(lines);
         encoder.finish()

@@ -15,6 +15,6 @@ pub enum Item {
     Retry(Duration),
     /// A block that exceeds the size limit, or whose id does. It is discarded; its id is kept if it was readable.
     Skipped(Option<EventId>),
-    /// A comment with the prefix that [`Parser::noting`](super::Parser::noting) names, without that prefix.
+    /// A comment with the prefix that [`Parser::with_comment_prefix`](super::Parser::with_comment_prefix) names, without that prefix.
     Comment(Box<str>),
 }

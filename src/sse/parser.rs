@@ -22,9 +22,9 @@ use super::{EventId, Item};
 pub struct Parser {
     limit: usize,
     /// The beginning of a line whose end has not arrived.
-    held: Vec<u8>,
+    buffered: Vec<u8>,
     /// All that mattered of the present line is known, and what it is: the rest is passed over.
-    passing: Option<Line>,
+    skipping: Option<Line>,
     /// The last line ended in CR: a line feed that comes next belongs to that end.
     after_carriage_return: bool,
     /// No line is complete yet, so the next one may begin with a byte order mark.
@@ -33,14 +33,14 @@ pub struct Parser {
     last_event_id: EventId,
     comments: u64,
     /// How comments begin that are told.
-    noted: Option<&'static str>,
+    comment_prefix: Option<&'static str>,
 }
 
 /// What a line is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     /// There are too few to say.
-    Unclear,
+    Incomplete,
     Comment,
     Field(Name),
     /// A field that means nothing.
@@ -62,20 +62,20 @@ impl Parser {
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             limit: max_event_bytes,
-            held: Vec::new(),
-            passing: None,
+            buffered: Vec::new(),
+            skipping: None,
             after_carriage_return: false,
             at_start: true,
             block: Block::default(),
             last_event_id: EventId::default(),
             comments: 0,
-            noted: None,
+            comment_prefix: None,
         }
     }
 
     /// Has comments told that begin like this, after the colon and a space, and have at most 64 bytes more.
-    pub fn noting(self, beginning: &'static str) -> Self {
-        Self { noted: Some(beginning), ..self }
+    pub fn with_comment_prefix(self, prefix: &'static str) -> Self {
+        Self { comment_prefix: Some(prefix), ..self }
     }
 
     /// Reads on. Items completed by these bytes are appended to `items`; never more than one for each byte.
@@ -86,17 +86,17 @@ impl Parser {
                 continue;
             }
             let Some(end) = memchr2(b'\r', b'\n', rest) else {
-                self.hold(rest);
+                self.buffer(rest);
                 return;
             };
             self.after_carriage_return = rest[end] == b'\r';
-            if self.held.is_empty() && self.passing.is_none() {
+            if self.buffered.is_empty() && self.skipping.is_none() {
                 self.line(&rest[..end], items);
             } else {
-                self.hold(&rest[..end]);
-                match self.passing.take() {
-                    Some(passed) => self.comments += u64::from(passed == Line::Comment),
-                    None => self.held_line(items),
+                self.buffer(&rest[..end]);
+                match self.skipping.take() {
+                    Some(skipped) => self.comments += u64::from(skipped == Line::Comment),
+                    None => self.buffered_line(items),
                 }
             }
             rest = &rest[end + 1..];
@@ -113,52 +113,52 @@ impl Parser {
         self.comments
     }
 
-    fn held_line(&mut self, items: &mut Vec<Item>) {
-        let mut held = mem::take(&mut self.held);
-        self.line(&held, items);
+    fn buffered_line(&mut self, items: &mut Vec<Item>) {
+        let mut buffered = mem::take(&mut self.buffered);
+        self.line(&buffered, items);
         // What a big event made it grow to is given back; what ordinary lines need is kept.
-        if held.capacity() <= KEPT_CAPACITY {
-            held.clear();
-            self.held = held;
+        if buffered.capacity() <= RETAINED_CAPACITY {
+            buffered.clear();
+            self.buffered = buffered;
         }
     }
 
     /// Keeps a part of a line whose end has not arrived, if it can still matter.
-    fn hold(&mut self, bytes: &[u8]) {
-        if self.passing.is_some() {
+    fn buffer(&mut self, bytes: &[u8]) {
+        if self.skipping.is_some() {
             return;
         }
-        let len = self.held.len() + bytes.len();
-        let start: Vec<u8> = self.held.iter().chain(bytes).take(LINE_ALLOWANCE).copied().collect();
-        let kind = self.kind(&start);
-        let is_passed = match kind {
-            Line::Unclear => false,
-            Line::Comment => len > self.noted_limit(),
+        let len = self.buffered.len() + bytes.len();
+        let start: Vec<u8> = self.buffered.iter().chain(bytes).take(LINE_ALLOWANCE).copied().collect();
+        let kind = self.classify(&start);
+        let is_skipped = match kind {
+            Line::Incomplete => false,
+            Line::Comment => len > self.captured_limit(),
             Line::Unknown => true,
             Line::Field(name) => {
-                let is_passed = len > self.line_limit();
-                if is_passed {
-                    self.overlong(name);
+                let is_skipped = len > self.line_limit();
+                if is_skipped {
+                    self.oversized_field(name);
                 }
-                is_passed
+                is_skipped
             }
         };
-        if is_passed {
-            (self.passing, self.at_start, self.held) = (Some(kind), false, Vec::new());
+        if is_skipped {
+            (self.skipping, self.at_start, self.buffered) = (Some(kind), false, Vec::new());
             return;
         }
-        if len > self.held.capacity() {
+        if len > self.buffered.capacity() {
             // Doubling, but never past the limit: the bound on memory is a promise.
-            let capacity = len.max(self.held.capacity() * 2).min(self.line_limit()).max(len);
-            self.held.reserve_exact(capacity - self.held.len());
+            let capacity = len.max(self.buffered.capacity() * 2).min(self.line_limit()).max(len);
+            self.buffered.reserve_exact(capacity - self.buffered.len());
         }
-        self.held.extend_from_slice(bytes);
+        self.buffered.extend_from_slice(bytes);
     }
 
-    fn kind(&self, start: &[u8]) -> Line {
+    fn classify(&self, start: &[u8]) -> Line {
         let line = match start.strip_prefix(BYTE_ORDER_MARK) {
             Some(line) if self.at_start => line,
-            _ if self.at_start && BYTE_ORDER_MARK.starts_with(start) => return Line::Unclear,
+            _ if self.at_start && BYTE_ORDER_MARK.starts_with(start) => return Line::Incomplete,
             _ => start,
         };
         match memchr(b':', line) {
@@ -166,16 +166,16 @@ impl Parser {
             Some(colon) => Name::of(&line[..colon]).map_or(Line::Unknown, Line::Field),
             // No field that means something has a longer name.
             None if line.len() > LONGEST_NAME => Line::Unknown,
-            None => Line::Unclear,
+            None => Line::Incomplete,
         }
     }
 
     /// The value of a field is longer than any event may be.
-    fn overlong(&mut self, name: Name) {
+    fn oversized_field(&mut self, name: Name) {
         match name {
-            Name::Data => self.block.overlong_data(),
-            Name::Event => self.block.overlong_kind(),
-            Name::Id => self.block.overlong_id(),
+            Name::Data => self.block.oversized_data(),
+            Name::Event => self.block.oversized_kind(),
+            Name::Id => self.block.oversized_id(),
             // More digits than any number that counts.
             Name::Retry => {}
         }
@@ -185,8 +185,8 @@ impl Parser {
         self.limit.saturating_add(LINE_ALLOWANCE)
     }
 
-    fn noted_limit(&self) -> usize {
-        self.noted.map_or(0, |beginning| beginning.len() + NOTED_MORE)
+    fn captured_limit(&self) -> usize {
+        self.comment_prefix.map_or(0, |prefix| prefix.len() + CAPTURED_MORE)
     }
 
     /// Interprets one line, its end removed.
@@ -201,9 +201,9 @@ impl Parser {
         }
         let (name, value) = match memchr(b':', line) {
             Some(0) => {
-                let noted = self.noted.filter(|_| whole.len() <= self.noted_limit());
+                let comment_prefix = self.comment_prefix.filter(|_| whole.len() <= self.captured_limit());
                 let value = line[1..].strip_prefix(b" ").unwrap_or(&line[1..]);
-                match noted.and_then(|beginning| value.strip_prefix(beginning.as_bytes())) {
+                match comment_prefix.and_then(|prefix| value.strip_prefix(prefix.as_bytes())) {
                     Some(more) => items.push(Item::Comment(String::from_utf8_lossy(more).into_owned().into())),
                     None => self.comments += 1,
                 }
@@ -217,7 +217,7 @@ impl Parser {
         };
         let Some(name) = Name::of(name) else { return };
         if whole.len() > self.line_limit() {
-            return self.overlong(name);
+            return self.oversized_field(name);
         }
         match name {
             Name::Data => self.block.add_data(value, self.limit),
@@ -272,11 +272,11 @@ const LINE_ALLOWANCE: usize = 16;
 /// The length of `event` and `retry`.
 const LONGEST_NAME: usize = 5;
 
-/// What a comment that is told may have beyond its beginning, the colon and the space.
-const NOTED_MORE: usize = 64 + 2;
+/// What a comment that is told may have beyond its prefix, the colon and the space.
+const CAPTURED_MORE: usize = 64 + 2;
 
 /// The most capacity that is kept between lines, in bytes.
-const KEPT_CAPACITY: usize = 16 * 1024;
+const RETAINED_CAPACITY: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests;

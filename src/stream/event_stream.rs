@@ -135,7 +135,7 @@ impl EventStream {
     fn update_counted(&self, log: &EventLog) {
         if let Some(log_bytes) = self.log_bytes.get() {
             let now = log.weight() as u64;
-            log_bytes.change(self.counted_weight.swap(now, Ordering::Relaxed), now);
+            log_bytes.update(self.counted_weight.swap(now, Ordering::Relaxed), now);
         }
     }
 
@@ -374,7 +374,7 @@ impl EventStream {
 impl Drop for EventStream {
     fn drop(&mut self) {
         if let Some(log_bytes) = self.log_bytes.get() {
-            log_bytes.change(self.counted_weight(), 0);
+            log_bytes.update(self.counted_weight(), 0);
         }
     }
 }

@@ -48,7 +48,7 @@ impl LogMemory {
         }
         let mut streams: Vec<_> = self.open.lock().values().cloned().collect();
         streams.sort_by_cached_key(|stream| (stream.subscribers() > 0, Reverse(stream.counted_weight())));
-        let is_relieved = || self.sum.held() <= self.sum.relieved_at();
+        let is_relieved = || self.sum.total() <= self.sum.eviction_target();
         for stream in streams.iter().filter(|stream| stream.subscribers() == 0) {
             if is_relieved() {
                 break;
@@ -67,7 +67,7 @@ impl LogMemory {
             }
         }
         *failed_at = (!is_relieved()).then(Instant::now);
-        self.sum.relieved();
+        self.sum.record_eviction();
     }
 }
 

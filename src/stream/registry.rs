@@ -106,7 +106,7 @@ impl Streams {
                 let subscription = Subscription::new(&stream);
                 let (here, doing, task) =
                     (Handle::current(), key.clone(), Box::pin(self.clone().run_stream(stream, spec)));
-                self.tasks.spawn_for(&here, "ingest", doing, task);
+                self.tasks.spawn_on(&here, "ingest", doing, task);
                 Ok(subscription)
             }
         }
@@ -161,7 +161,7 @@ impl Streams {
             () = sleep(memory) => {}
             // Nothing finds it any more, so nothing is to be kept for it.
             () = stream.evicted() => {}
-            _ = draining.since() => {}
+            _ = draining.started() => {}
         }
     }
 
@@ -173,16 +173,16 @@ impl Streams {
             tokio::select! {
                 // An error means that the gateway is gone.
                 _ = kept_open.wait_for(|keys| !keys.contains(stream.key())) => {}
-                _ = draining.since() => {}
+                _ = draining.started() => {}
             }
             stream.unsubscribed().await;
             let arrivals = stream.subscriptions_begun();
             tokio::select! {
                 () = sleep(stream.policy().linger) => {}
                 // Nobody will come any more.
-                _ = draining.since() => {}
+                _ = draining.started() => {}
             }
-            let is_kept = !draining.has_begun() && self.kept_open.borrow().contains(stream.key());
+            let is_kept = !draining.has_started() && self.kept_open.borrow().contains(stream.key());
             let mut open = self.open.lock();
             // Under the lock nobody arrives. Who came and left within the linger began it anew.
             if stream.subscribers() == 0 && stream.subscriptions_begun() == arrivals && !is_kept {

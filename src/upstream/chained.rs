@@ -25,7 +25,7 @@ impl Chained {
 
     /// A parser that tells verdicts.
     pub(super) fn parser(parser: Parser) -> Parser {
-        parser.noting("rillgate-resume: ")
+        parser.with_comment_prefix("rillgate-resume: ")
     }
 
     /// Leaves of items what the stream is.

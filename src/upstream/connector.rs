@@ -24,7 +24,7 @@ use tower_service::Service;
 
 use super::excerpt::shortened;
 use super::target::{Origin, UpstreamSettings};
-use crate::runtime::human_duration::spoken;
+use crate::runtime::human_duration::format_duration;
 
 /// Anything that carries bytes both ways.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -95,7 +95,7 @@ fn cannot_connect(origin: &Origin, why: &str) -> String {
 }
 
 fn timed_out(after: Duration) -> String {
-    format!("timed out after {}", spoken(after))
+    format!("timed out after {}", format_duration(after))
 }
 
 /// The error behind all others.

@@ -193,7 +193,7 @@ impl Reader {
     async fn next(&mut self) -> Option<Result<Batch, Interrupted>> {
         if self.unread.is_empty() {
             let data = poll_fn(|cx| {
-                if let Some(waker) = self.aside.asked(cx)
+                if let Some(waker) = self.aside.poll_due(cx)
                     && self.renewal.poll_unpin(&mut Context::from_waker(waker)).is_ready()
                 {
                     return Poll::Ready(Some(Err(Interrupted::CredentialsChanged)));

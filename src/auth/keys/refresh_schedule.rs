@@ -92,10 +92,10 @@ impl RefreshSchedule {
         let delay = match failures.checked_sub(1) {
             // Delayed by up to a tenth, so that gateways that started together do not fetch together. Never earlier
             // than configured.
-            None => arithmetic::scale(self.refresh, 1.0 + 0.1 * jitter::share()),
+            None => arithmetic::scale(self.refresh, 1.0 + 0.1 * jitter::unit()),
             Some(earlier) => {
                 let most = self.refresh.min(Duration::from_secs(60));
-                Backoff { initial: most.min(Duration::from_secs(1)), max: most }.delay(earlier, jitter::share())
+                Backoff { initial: most.min(Duration::from_secs(1)), max: most }.delay(earlier, jitter::unit())
             }
         };
         let scheduled = tokio::time::sleep(delay);

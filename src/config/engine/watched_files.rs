@@ -18,7 +18,7 @@ impl WatchedFiles {
 
     /// Watches them from how they looked then.
     pub fn watch(&self) -> FilePoller {
-        FilePoller::since(self.0.iter().cloned())
+        FilePoller::with_stamps(self.0.iter().cloned())
     }
 }
 

@@ -110,7 +110,7 @@ impl Delivery {
             options.read_limit.events = 0;
         }
         Self {
-            side_waker: SideWaker::on(subscription.waiter().clone()),
+            side_waker: SideWaker::with_flag(subscription.waiter().clone()),
             subscription,
             lifetime: options.lifetime,
             heartbeat: Heartbeat::new(options.heartbeat),
@@ -173,7 +173,7 @@ impl Delivery {
         cx: &Context<'_>,
         other: impl FnOnce(&mut Context<'_>) -> Poll<EndReason>,
     ) -> Poll<EndReason> {
-        let Some(waker) = self.side_waker.asked(cx) else { return Poll::Pending };
+        let Some(waker) = self.side_waker.poll_due(cx) else { return Poll::Pending };
         let cx = &mut Context::from_waker(waker);
         if let Poll::Ready(end) = self.lifetime.as_mut().poll(cx) {
             return Poll::Ready(end);
@@ -283,7 +283,7 @@ impl Delivery {
     /// Polls for [`Self::ended`]. Once it has completed, neither it nor [`Self::poll_next`] may be polled again.
     pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
         // The lifetime will wake this task and not the side waker, which must poll it again afterwards.
-        self.side_waker.renew();
+        self.side_waker.rearm();
         self.lifetime.as_mut().poll(cx)
     }
 

@@ -84,7 +84,7 @@ impl Lifetime {
                 tokio::select! {
                     Some(()) = replaced => return EndReason::Replaced,
                     Some(end) = first => return end,
-                    since = self.draining.since(), if !is_draining => {
+                    since = self.draining.started(), if !is_draining => {
                         is_draining = true;
                         set_earlier(&mut self.deadline, since + self.drain_delay, EndReason::Drain);
                     }

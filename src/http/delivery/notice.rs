@@ -79,7 +79,7 @@ fn encode_id(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, i
     } else if let Some(id) = id {
         // A client commits an id only at a blank line. Without an id there is no blank line, since some clients take
         // each block for an event.
-        encoder.id(id).blank();
+        encoder.id(id).blank_line();
     }
 }
 

@@ -69,7 +69,7 @@ impl Listener {
         let mut draining = context.draining.clone();
         {
             let mut closing = pin!(async {
-                draining.since().await;
+                draining.started().await;
                 handover.before_close(&socket).await;
             });
             let mut last_error = None;
@@ -144,7 +144,7 @@ fn dispatch<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, context: &List
     }
     let worker = context.workers.next();
     let (tasks, context) = (context.tasks.clone(), context.clone());
-    tasks.spawn_for(
+    tasks.spawn_on(
         &worker,
         "connection",
         address,

@@ -69,7 +69,7 @@ impl<F: Future + Unpin> Future for Abortable<F> {
             return Poll::Ready(Some(output));
         }
         let mut locked = slot.0.lock();
-        let Some(waker) = locked.as_mut().and_then(|condition| condition.side_waker.asked(cx).cloned()) else {
+        let Some(waker) = locked.as_mut().and_then(|condition| condition.side_waker.poll_due(cx).cloned()) else {
             return Poll::Pending;
         };
         // Taken out while it is polled: the guard may not be locked while it runs.

@@ -138,19 +138,19 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if let Some(waker) = this.side_waker.asked(cx).cloned()
+        if let Some(waker) = this.side_waker.poll_due(cx).cloned()
             && this.poll_timers(&mut Context::from_waker(&waker)).is_ready()
         {
             return Poll::Ready(());
         }
         loop {
             // What the streams tell the connection is looked at right after them.
-            this.h2_waker.mute();
+            this.h2_waker.suppress_wake();
             let polled_streams = this.poll_streams(cx);
             if this.is_h2_poisoned || this.check_resets().is_ready() {
                 return Poll::Ready(());
             }
-            let Some(waker) = this.h2_waker.asked(cx).cloned() else { return Poll::Pending };
+            let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { return Poll::Pending };
             let cx = &mut Context::from_waker(&waker);
             let stream_count = this.streams.len();
             // What several streams have to say goes out together.
@@ -288,7 +288,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         self.is_draining = true;
         self.connection.graceful_shutdown();
         // It has something to send.
-        self.h2_waker.renew();
+        self.h2_waker.rearm();
     }
 }
 

@@ -80,7 +80,7 @@ impl<B: ResponseBody> H2Stream<B> {
         window: &SendWindow,
         stall_timeout: Duration,
     ) -> Option<Poll<StreamEnd>> {
-        let waker = self.side_waker.asked(cx)?;
+        let waker = self.side_waker.poll_due(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let State::AwaitingResponse(awaiting) = &mut self.state {
             match awaiting.poll(cx) {

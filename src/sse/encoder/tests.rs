@@ -77,7 +77,7 @@ fn line_ends_break_out_of_neither_type_nor_comment() {
 #[test]
 fn a_prelude_is_comment_retry_id_and_blank_line() {
     let mut encoder = Encoder::new();
-    encoder.comment("").retry(Duration::from_millis(2000)).id(&id("7")).blank();
+    encoder.comment("").retry(Duration::from_millis(2000)).id(&id("7")).blank_line();
 
     let frame = encoder.finish();
 

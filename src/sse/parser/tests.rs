@@ -126,7 +126,7 @@ fn the_id_of_what_is_left_out_is_read_before_and_after_it() {
 }
 
 #[test]
-fn a_line_without_end_is_passed_over_in_little_memory_and_what_follows_is_read() {
+fn a_line_without_end_is_skipped_over_in_little_memory_and_what_follows_is_read() {
     for (start, expected) in [
         (&b"data: "[..], &[Item::Skipped(None)][..]),
         (b":", &[]),
@@ -139,7 +139,7 @@ fn a_line_without_end_is_passed_over_in_little_memory_and_what_follows_is_read()
         parser.push(start, &mut items);
         for _ in 0..10_000 {
             parser.push(b"1", &mut items);
-            assert!(parser.held.capacity() <= 80, "{start:?}");
+            assert!(parser.buffered.capacity() <= 80, "{start:?}");
         }
         parser.push(b"\n\ndata: after\n\n", &mut items);
 
@@ -150,7 +150,7 @@ fn a_line_without_end_is_passed_over_in_little_memory_and_what_follows_is_read()
 #[test]
 fn comments_of_a_kind_are_told_when_asked_for_and_counted_else() {
     let bytes = b": note: gap\n:note: here\n: other\n: note: and this one is far too long for anything that was asked for here\n";
-    let (mut parser, mut items) = (Parser::new(1024).noting("note: "), Vec::new());
+    let (mut parser, mut items) = (Parser::new(1024).with_comment_prefix("note: "), Vec::new());
 
     bytes.chunks(3).for_each(|part| parser.push(part, &mut items));
 
@@ -179,10 +179,10 @@ fn memory_stays_within_the_bound_and_is_given_back() {
     parser.push(b"data: ", &mut items);
     for _ in 0..99_999 {
         parser.push(b"x", &mut items);
-        assert!(parser.held.capacity() <= limit + LINE_ALLOWANCE);
+        assert!(parser.buffered.capacity() <= limit + LINE_ALLOWANCE);
     }
     parser.push(b"\n\n", &mut items);
 
     assert_eq!(items.len(), 1);
-    assert!(parser.held.capacity() <= KEPT_CAPACITY);
+    assert!(parser.buffered.capacity() <= RETAINED_CAPACITY);
 }

@@ -191,7 +191,7 @@ impl ReconnectDedup {
         if minter.passes_through(&self.upstream_id) && self.shown_id != self.upstream_id {
             self.shown_id = self.upstream_id.clone();
             let mut encoder = Encoder::new();
-            encoder.id(&self.shown_id).blank();
+            encoder.id(&self.shown_id).blank_line();
             accepted.entries.push(self.control_entry(encoder.finish(), now));
         }
     }
@@ -291,7 +291,7 @@ impl ReconnectDedup {
         }
         self.shown_id = minter.format_id(self.event_count + 1);
         let mut encoder = Encoder::new();
-        encoder.id(&self.shown_id).blank();
+        encoder.id(&self.shown_id).blank_line();
         Some(self.control_entry(encoder.finish(), now))
     }
 

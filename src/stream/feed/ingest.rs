@@ -163,7 +163,7 @@ impl Ingest {
                     self.stream.set_phase(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
-            let delay = self.backoff.delay(self.failures, jitter::share()).max(least);
+            let delay = self.backoff.delay(self.failures, jitter::unit()).max(least);
             self.failures = self.failures.saturating_add(1);
             debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
             tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 
-use crate::runtime::human_duration::spoken;
+use crate::runtime::human_duration::format_duration;
 use crate::sse::{EventId, Item};
 
 /// The longest that an upstream's wish to be left alone counts for.
@@ -79,7 +79,7 @@ pub enum OpenError {
     #[error("{0}")]
     ClosedEarly(String),
     /// The upstream did not answer in time.
-    #[error("the upstream did not answer within {} (open_timeout)", spoken(*.0))]
+    #[error("the upstream did not answer within {} (open_timeout)", format_duration(*.0))]
     TimedOut(Duration),
 }
 
@@ -127,7 +127,7 @@ pub enum Interrupted {
     #[error("the connection broke: {0}")]
     Broken(String),
     /// No bytes for the configured time.
-    #[error("no bytes from the upstream for {} (idle_timeout)", spoken(*.0))]
+    #[error("no bytes from the upstream for {} (idle_timeout)", format_duration(*.0))]
     IdleTimeout(Duration),
     /// There are other credentials to read with. No failure of the upstream's.
     #[error("the upstream's credentials have changed")]

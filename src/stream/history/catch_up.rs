@@ -141,7 +141,7 @@ impl CatchUp {
             return;
         }
         let mut encoder = Encoder::new();
-        encoder.id(id).blank();
+        encoder.id(id).blank_line();
         self.entries.push(HistoryEntry { frame: encoder.finish(), event: None, id: None });
     }
 

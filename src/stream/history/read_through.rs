@@ -103,7 +103,7 @@ impl ReadThrough {
         };
         let (permits, observer, source) = (self.permits.clone(), self.observer.clone(), source());
         let (here, doing) = (Handle::current(), stream.key().clone());
-        tasks.spawn_for(&here, "catch-up", doing, Box::pin(run.run(permits, observer, source)));
+        tasks.spawn_on(&here, "catch-up", doing, Box::pin(run.run(permits, observer, source)));
         receiver
     }
 }

@@ -18,7 +18,7 @@ impl IdFrameCache {
             return frame.clone();
         }
         let mut encoder = Encoder::new();
-        encoder.id(id).blank();
+        encoder.id(id).blank_line();
         let frame = encoder.finish();
         *cached = Some((id.clone(), frame.clone()));
         frame

@@ -17,7 +17,7 @@ pub(super) type Refusal = (StatusCode, &'static str);
 const PRIVATE_SUFFIXES: [&str; 5] = [".localhost", ".internal", ".svc", ".cluster.local", ".home.arpa"];
 
 /// Refuses a request that a foreign page may have made. `hosts` are further names of the port, in lower case.
-pub(super) fn admit(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
+pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
     // A probe says whatever name it was given, and learns nothing that a page could not learn by the port being open.
     if !matches!(uri.path(), "/livez" | "/readyz") && !is_own_name(uri, headers, hosts) {
         return Err((
@@ -80,7 +80,7 @@ mod tests {
         let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let head = request.body(()).expect("a request").into_parts().0;
         let own = ["ops.example.com".to_owned()];
-        admit(&head.method, &head.uri, &head.headers, &own).map_err(|(status, _)| status.as_u16())
+        check(&head.method, &head.uri, &head.headers, &own).map_err(|(status, _)| status.as_u16())
     }
 
     #[test]
