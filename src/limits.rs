@@ -1,7 +1,7 @@
 //! The gateway-wide limits of the `[limits]` table.
 //!
-//! Every limit has a default and none of them is "unlimited". This file holds the numbers only; each is enforced where
-//! the thing it limits is made.
+//! Every limit has a finite default and a finite upper bound. They are declared in `config/tables/server.rs`. Each limit
+//! is enforced where the limited resource is created.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,64 +11,66 @@ use arc_swap::ArcSwap;
 /// The limits in force. A reload replaces them for everything that holds this handle.
 pub type SharedLimits = Arc<ArcSwap<Limits>>;
 
-/// How much of each thing the gateway lets in. The defaults are those of the contract.
+/// The gateway-wide limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Open client connections, all listeners together.
+    /// Open client connections, on all listeners together.
     pub connections: usize,
-    /// Open client connections from one address.
+    /// Open client connections from one IPv4 address or IPv6 /64. Also bounds the subscriptions of one address that a
+    /// trusted proxy forwards for.
     pub connections_per_ip: usize,
-    /// Open subscriptions, all streams together.
+    /// Open subscriptions, on all streams together.
     pub subscribers: usize,
-    /// Distinct open streams, that is upstream connections.
+    /// Open streams. Each has one upstream connection.
     pub streams: usize,
     /// Concurrent requests on one HTTP/2 connection.
     pub h2_streams: u32,
-    /// A TLS handshake, and the HTTP/2 preface, must be complete within this.
+    /// Time limit for a TLS handshake, and for the HTTP/2 preface.
     pub handshake_timeout: Duration,
-    /// A complete request head must have come within this.
+    /// Time limit for receiving a complete request head.
     pub header_timeout: Duration,
-    /// A kept-alive connection without a request is closed after this.
+    /// Time after which a kept-alive connection without a request is closed.
     pub idle_timeout: Duration,
-    /// Most bytes in a request head.
+    /// Maximum size of a request head in bytes.
     pub header_bytes: usize,
-    /// Longest token.
+    /// Maximum length of a token in bytes.
     pub token_bytes: usize,
-    /// Most fields in a request head.
+    /// Maximum number of header fields in a request.
     pub headers: usize,
-    /// A client that takes no bytes for this long, while some are waiting, is cut off.
+    /// Time after which a client that reads none of the bytes waiting for it is disconnected.
     pub stall_timeout: Duration,
-    /// Most unsent bytes held for one client outside the shared event log.
+    /// Maximum number of unsent bytes buffered for one client outside the shared event log.
     pub send_buffer: usize,
-    /// Resident memory above which new subscriptions are refused.
+    /// Memory bound. Event logs together evict their oldest events above it, and new subscriptions are refused while the
+    /// process's resident memory is above it.
     pub memory: Memory,
-    /// Open subscriptions of one token subject.
+    /// Open subscriptions of one token subject. Tokens without a subject are not bounded.
     pub subscriptions_per_subject: usize,
-    /// What happens to one more.
+    /// The treatment of a subscription beyond `subscriptions_per_subject`.
     pub subject_overflow: SubjectOverflow,
-    /// HTTP/2 streams of one connection that its client resets in a minute.
+    /// HTTP/2 streams of one connection that its client may reset per minute.
     pub resets_per_connection: u32,
-    /// Connections accepted in a second.
+    /// Connections accepted per second.
     pub accepts_per_second: u32,
-    /// TLS handshakes begun in a second.
+    /// TLS handshakes started per second.
     pub handshakes_per_second: u32,
 }
 
-/// A memory bound, absolute or relative to what the machine or its control group offers.
+/// A memory bound, absolute or relative to the available memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Memory {
-    /// This many bytes.
+    /// A number of bytes.
     Bytes(u64),
-    /// This share (1 to 100) of the control group's limit, or of the machine's memory where there is none.
+    /// A percentage (1 to 100) of the control group's limit, or of the machine's memory if there is no limit.
     Percent(u8),
 }
 
-/// What a subject at its limit gets.
+/// The treatment of a new subscription of a subject at its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubjectOverflow {
-    /// 429.
+    /// The subscription is refused with 429.
     Refuse,
-    /// The place of an older subscription of its own.
+    /// The subscription replaces an older one of the same subject.
     Replace,
 }
 

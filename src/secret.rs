@@ -1,18 +1,18 @@
-//! Values that must never be seen: not in a log, an error, a dump.
+//! A value that must never appear in a log line, an error or a dump.
 
 use std::fmt;
 
-/// Bytes that print as `[redacted]`. Comparing two of them is the caller's business (use `subtle`).
+/// Secret bytes, whose `Debug` output is `[redacted]`. Compare secrets in constant time, with `subtle`.
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// Takes the bytes as they are.
+    /// Creates a secret from `bytes`, without trimming them.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes, for the one place that needs them.
+    /// Returns the secret bytes.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }

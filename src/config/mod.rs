@@ -1,11 +1,18 @@
-//! The configuration file: TOML text → the file as written, with positions → believed values.
+//! Reads and checks the configuration file.
 //!
-//! [`Config`] holds only values that have been checked: URLs parsed, durations bounded, names resolved, files read.
-//! Each module owns its settings type; this one only knows how to make them from TOML. Nothing below the gateway
-//! mentions this module. All mistakes are found at once, and nothing is half-configured.
+//! [`Config`] contains only checked values: URLs are parsed, durations are within bounds, names are resolved, files have
+//! been read. Each module owns its settings type; this module builds them from TOML. No module below `gateway` uses it.
+//! All problems of a file are reported at once, and a file with a problem is not applied at all.
 //!
-//! Every key is declared once, in a list of `KeySpec`s beside the code that reads it. [`schema`](schema()) and the
-//! reader both work from these lists.
+//! Every key is declared once, in a list of `KeySpec`s next to the code that reads it. [`schema`](schema()) and the
+//! reader both use these lists.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `engine` | reads TOML against declarations of keys |
+//! | `tables` | the declarations of rillgate's keys, and the code that builds settings |
+//! | `summary` | the output of `rillgate check` |
+//! | `reload_diff` | the changes that take effect only after a restart |
 
 mod engine;
 mod reload_diff;
@@ -27,50 +34,51 @@ use crate::runtime::file_watch::FileStamp;
 use crate::upstream::UpstreamSettings;
 use crate::{admin, listen, route, store};
 
-/// A configuration that can be run.
+/// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Threads, each with its own runtime. Never 0 here: `workers = 0` has become the number of cores.
+    /// The number of worker threads, each with its own runtime. Never 0: `workers = 0` becomes the number of cores.
     pub workers: usize,
-    /// Whether it is read again when its files have changed. Default true.
+    /// Whether a change of a watched file reloads the configuration. Default true.
     pub watch: bool,
-    /// The files whose changes only reading it again takes in, as they looked just before they were read: its own, those
-    /// of secrets, and those of the upstreams' TLS.
+    /// The files whose changes take effect at a reload, in their state just before they were read: the configuration
+    /// file, files of secrets, and certificates for upstreams.
     pub watched_files: WatchedFiles,
-    /// How the gateway leaves.
+    /// The timing of a shutdown.
     pub drain: DrainSettings,
-    /// Whether access lines carry the token's subject.
+    /// Whether access log lines contain the token's subject. Default false.
     pub log_subject: bool,
-    /// Where the event logs of routes with `replay.store = "disk"` are kept. `None`: there are none such.
+    /// The store for event logs of routes with `replay.store = "disk"`. `None`: there is no store.
     pub store: Option<store::Settings>,
-    /// Where clients come in. Never empty.
+    /// The listeners. Never empty.
     pub listeners: Vec<listen::Settings>,
-    /// The operator's port. `None`: there is none.
+    /// The admin port. `None`: there is no admin port.
     pub admin: Option<admin::Settings>,
-    /// How much of each thing is let in.
+    /// The gateway-wide limits.
     pub limits: Limits,
-    /// Connections and streams together that the file itself asks room for, those of absent keys not among them.
+    /// The sum of `limits.connections` and `limits.streams`, counting only keys present in the file. The limit of open
+    /// files is checked against it.
     pub configured_sockets: usize,
-    /// Who signs tokens, by name.
+    /// The issuers of tokens, by name.
     pub issuers: BTreeMap<String, Arc<IssuerSettings>>,
-    /// Where events come from, by name.
+    /// The upstreams, by name.
     pub upstreams: BTreeMap<String, Arc<UpstreamSettings>>,
-    /// What is served.
+    /// The routes, in file order.
     pub routes: Vec<Arc<route::Settings>>,
-    /// What is refused although its token is good.
+    /// The settings of token revocation.
     pub revocations: RevocationSettings,
-    /// All of it as it was written, defaults included and secrets not, to be shown.
+    /// The effective configuration as JSON, with defaults and without secrets, for `GET /config`.
     pub effective: serde_json::Value,
 }
 
-/// Three durations, three questions.
+/// `[server] drain`: the timing of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainSettings {
-    /// Has the balancer looked away? Time between "not ready" and the first response ended. Default 0.
+    /// The time between reporting "not ready" and ending the first response, for the load balancer to react. Default 0.
     pub notice: Duration,
-    /// How slowly may clients leave? Default 5 s.
+    /// The period over which responses are ended, each at a random moment. Default 5 s.
     pub spread: Duration,
-    /// When do we stop being polite? Counted from the end of the notice. Default 30 s.
+    /// The time after which remaining connections are closed, counted from the end of `notice`. Default 30 s.
     pub deadline: Duration,
 }
 
@@ -80,12 +88,12 @@ impl Default for DrainSettings {
     }
 }
 
-/// `[revocations]`.
+/// `[revocations]`: the settings of token revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationSettings {
-    /// A file of revocations, read at start and when it changes.
+    /// A file of revocations, read at start and again when it changes.
     pub file: Option<PathBuf>,
-    /// Most entries held. Default 100 000.
+    /// The maximum number of entries. Default 100 000.
     pub entries: usize,
 }
 
@@ -96,12 +104,12 @@ impl Default for RevocationSettings {
 }
 
 impl Config {
-    /// Reads and checks the file at `path` and everything that it names.
+    /// Reads and checks the file at `path` and all files that it references.
     ///
     /// # Errors
-    /// All [`Problems`] of the file, or the one that it cannot be read.
+    /// All [`Problems`] of the file, or one problem if the file itself cannot be read.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        // Looked at before it is read: a change in between is seen later.
+        // Take the stamp before reading, so that a change in between is noticed later.
         let own = FileStamp::of(path);
         let content = tables::read_file(path).map_err(|reason| {
             Problems::for_file(path, format!("cannot be read: {reason}"))
@@ -110,7 +118,7 @@ impl Config {
         let outcome = match str::from_utf8(&content) {
             Ok(text) => Self::parse(text, path),
             Err(error) => {
-                let message = "is not UTF-8".to_owned();
+                let message = "not valid UTF-8".to_owned();
                 let found = Finding { offset: error.valid_up_to(), key: "file".to_owned(), message };
                 Err(Problems::locate(path, &content, vec![found]))
             }
@@ -128,7 +136,7 @@ impl Config {
         }
     }
 
-    /// Checks `text` as the content of `file`, whose folder relative paths start from.
+    /// Checks `text` as the content of `file`. Relative paths are resolved against the folder of `file`.
     ///
     /// # Errors
     /// All [`Problems`] of the text.
@@ -136,7 +144,7 @@ impl Config {
         Self::parse_with(text, file, &|name| std::env::var_os(name).map(|value| value.into_encoded_bytes()))
     }
 
-    /// As [`parse`](Self::parse), with the variables of `environment` instead of the process's.
+    /// Like [`parse`](Self::parse), but looks up variables in `environment` instead of the process's environment.
     ///
     /// # Errors
     /// All [`Problems`] of the text.
@@ -145,16 +153,16 @@ impl Config {
     }
 }
 
-/// The JSON Schema of the configuration file.
+/// Returns the JSON Schema of the configuration file.
 pub fn schema() -> serde_json::Value {
     engine::schema(tables::FILE)
 }
 
-/// The outcome, and the keys that were asked for.
+/// Reads and checks `text`. Also returns the keys that the tables requested, for a test.
 fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Config, Problems>, BTreeSet<String>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // The rest of a file with broken syntax cannot be judged: what seems to be missing may only be unreadable.
+        // Report syntax errors alone: a key that seems to be missing may only be unreadable.
         return (Err(Problems::locate(file, text.as_bytes(), syntax(text, &errors))), BTreeSet::new());
     }
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -173,15 +181,16 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
     match found.is_empty() {
         true => {
             let effective = engine::effective(tables::FILE, Some(document.get_ref()));
-            (Ok(Config { watched_files: files(|source| !source.is_followed), effective, ..config }), requested)
+            (Ok(Config { watched_files: files(|source| !source.is_watched_by_user), effective, ..config }), requested)
         }
         false => (Err(Problems::locate(file, text.as_bytes(), found).with_watched_files(files(|_| true))), requested),
     }
 }
 
-/// Mistakes of syntax, without those that only follow from the one before: the parser stumbles from line to line.
+/// Returns the syntax errors, at most ten. Leaves out an error on the same line as the previous one or on the next line,
+/// since it is usually a consequence.
 fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
-    /// After an unclosed bracket every line looks wrong.
+    /// An unclosed bracket makes every following line look wrong.
     const MAX_REPORTED: usize = 10;
     let mut errors: Vec<_> =
         errors.iter().map(|error| (error.span().map_or(0, |span| span.start), error.message())).collect();

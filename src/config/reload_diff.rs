@@ -1,13 +1,14 @@
-//! What a reload cannot change: sockets and threads are those of the start.
+//! Settings that a reload cannot change, such as listeners and worker threads.
 //!
-//! Compares, and names what differs. Does not know what is done about it.
+//! This file compares configurations. The gateway decides what to do about a difference.
 
 use serde_json::Value;
 
 use super::Config;
 
 impl Config {
-    /// What is shown of this configuration where that of the start runs on in the tables that only a restart changes.
+    /// Returns the effective configuration after a reload from `running` to this one: tables that change only at a restart
+    /// are taken from `running`.
     pub fn effective_after_reload(&self, running: &Self) -> Value {
         let mut effective = self.effective.clone();
         for table in ["server", "log", "listeners", "admin"] {
@@ -18,7 +19,7 @@ impl Config {
         effective
     }
 
-    /// The tables in which this configuration differs from the `running` one without effect before a restart.
+    /// Returns the tables in which this configuration differs from `running` and which change only at a restart.
     pub fn restart_only_changes(&self, running: &Self) -> Vec<&'static str> {
         let differences = [
             ("server", self.workers != running.workers || self.drain != running.drain),

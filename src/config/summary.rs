@@ -1,7 +1,7 @@
-//! What `check` prints when all is well: what is open, to whom, and what an operator may have meant otherwise.
+//! The output of `rillgate check` for a valid configuration: listeners, upstreams, routes, and warnings.
 //!
-//! Holds no secret and no URL beyond scheme, host and port. Judges nothing: what must not be is a problem, not a
-//! warning.
+//! The summary contains no secrets, and only scheme, host and port of URLs. A warning is about something valid that the
+//! operator may not have intended; invalid settings are problems.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::listen::Address;
 use crate::route::{Access, LogStorage, Open, Settings};
 
 impl Config {
-    /// A few lines for people: listeners, upstreams, routes, and warnings.
+    /// Returns the summary, one line per listener, upstream, route and warning.
     pub fn summary(&self) -> String {
         let mut lines = Vec::new();
         for listener in &self.listeners {
@@ -20,8 +20,10 @@ impl Config {
             };
             let tls = match &listener.tls {
                 None => "plain".to_owned(),
-                Some(tls) if tls.client_ca.is_some() => format!("TLS, {}, mutual", count(tls.certificates.len())),
-                Some(tls) => format!("TLS, {}", count(tls.certificates.len())),
+                Some(tls) if tls.client_ca.is_some() => {
+                    format!("TLS, {}, mutual", certificate_count(tls.certificates.len()))
+                }
+                Some(tls) => format!("TLS, {}", certificate_count(tls.certificates.len())),
             };
             lines.push(format!("listener {}: {address}, {tls}", listener.name));
         }
@@ -31,11 +33,11 @@ impl Config {
                 .as_ref()
                 .map(|store| format!("store: {}, at most {} MiB", store.path.display(), store.bytes >> 20)),
         );
-        for target in self.upstreams.values() {
-            let origins = target.origins.iter().map(|origin| format!("{}://{}", origin.scheme, origin.authority));
-            lines.push(format!("upstream {}: {}", target.name, origins.collect::<Vec<_>>().join(", ")));
+        for upstream in self.upstreams.values() {
+            let origins = upstream.origins.iter().map(|origin| format!("{}://{}", origin.scheme, origin.authority));
+            lines.push(format!("upstream {}: {}", upstream.name, origins.collect::<Vec<_>>().join(", ")));
         }
-        lines.extend(self.routes.iter().map(|route| line(route)));
+        lines.extend(self.routes.iter().map(|route| route_line(route)));
         lines.extend(self.warnings().into_iter().map(|warning| format!("warning: {warning}")));
         lines.join("\n")
     }
@@ -43,26 +45,26 @@ impl Config {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.admin.is_none() {
-            warnings.push("there is no [admin] table: no health, no metrics".to_owned());
+            warnings.push("no [admin] table: health checks and metrics are unavailable".to_owned());
         }
         if self.routes.is_empty() {
-            warnings.push("there are no routes: every request gets 404".to_owned());
+            warnings.push("no routes: every request is answered with 404".to_owned());
         }
         for route in &self.routes {
             match &route.access {
                 Access::Public => warnings.push(format!("route {} is public", route.name)),
                 Access::Token(rules) if !rules.enforce => {
-                    warnings.push(format!("route {} does not enforce its rules", route.name));
+                    warnings.push(format!("route {} does not enforce its token rules", route.name));
                 }
                 Access::Token(_) => {}
             }
             if route.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|origin| origin == "*")) {
-                warnings.push(format!("route {} can be read by pages of every origin", route.name));
+                warnings.push(format!("route {} can be read by web pages of any origin", route.name));
             }
         }
         let is_plain = |listener: &&crate::listen::Settings| listener.tls.is_none();
         for listener in self.listeners.iter().filter(is_plain) {
-            warnings.push(format!("listener {} has no TLS: tokens pass in the clear", listener.name));
+            warnings.push(format!("listener {} has no TLS: tokens are sent in clear text", listener.name));
         }
         for name in self.issuers.keys() {
             let is_used = |access: &Access| match access {
@@ -70,28 +72,28 @@ impl Config {
                 Access::Token(rules) => rules.issuers.contains(name),
             };
             if !self.routes.iter().any(|route| is_used(&route.access)) {
-                warnings.push(format!("issuer {name} is used by no route"));
+                warnings.push(format!("issuer {name} is not used by any route"));
             }
         }
         for name in self.upstreams.keys() {
             if !self.routes.iter().any(|route| route.upstream.name == *name) {
-                warnings.push(format!("upstream {name} is used by no route"));
+                warnings.push(format!("upstream {name} is not used by any route"));
             }
         }
         warnings
     }
 }
 
-fn count(certificates: usize) -> String {
+fn certificate_count(certificates: usize) -> String {
     format!("{certificates} certificate{}", if certificates == 1 { "" } else { "s" })
 }
 
-fn line(route: &Settings) -> String {
+fn route_line(route: &Settings) -> String {
     let access = match &route.access {
         Access::Public => "public".to_owned(),
         Access::Token(rules) => format!("tokens of {}", rules.issuers.join(", ")),
     };
-    let keeping = match route.replay.store {
+    let storage = match route.replay.store {
         LogStorage::Memory => "in memory",
         LogStorage::Disk => "on disk",
     };
@@ -103,7 +105,7 @@ fn line(route: &Settings) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        "{} from {}, {access}, keeps {} events or {} KiB or {:?} {keeping}",
+        "{} from {}, {access}, keeps {} events or {} KiB or {:?} {storage}",
         route.path,
         route.upstream.name,
         retention.events,

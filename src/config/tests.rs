@@ -1,4 +1,4 @@
-//! The declarations, the reader, the schema and the files in `config/` say the same.
+//! The declarations, the reader, the schema and the files in `config/` agree with each other.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::engine::{KeySpec, Kind, Presence};
 use super::tables::FILE;
 use super::*;
 
-/// A folder with every file that the texts here and those in `config/` name.
+/// A folder with every file that is referenced by the configurations here and in `config/`.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -50,6 +50,7 @@ impl std::ops::Deref for Folder {
     }
 }
 
+/// Returns the files in `config/`.
 fn shipped() -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let paths = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
@@ -57,13 +58,14 @@ fn shipped() -> Vec<(PathBuf, String)> {
     paths.filter(is_toml).map(|path| (path.clone(), std::fs::read_to_string(path).expect("readable"))).collect()
 }
 
+/// Returns the text of the annotated reference.
 fn reference() -> String {
     let is_reference = |(path, _): &(PathBuf, String)| path.ends_with("rillgate.toml");
     shipped().into_iter().find(is_reference).expect("the annotated reference").1
 }
 
 #[test]
-fn every_shipped_file_is_accepted() {
+fn every_shipped_file_is_valid() {
     let folder = Folder::new();
     let files = shipped();
 
@@ -76,9 +78,9 @@ fn every_shipped_file_is_accepted() {
 }
 
 #[test]
-fn what_the_reference_writes_is_what_a_file_without_it_gets() {
+fn the_reference_shows_the_defaults() {
     let folder = Folder::new();
-    let least = r#"
+    let minimal = r#"
         listeners = [{ name = "public", address = "0.0.0.0:8443", tls = { certificates = [
             { chain = "server.pem", key = "server.key" },
         ] } }]
@@ -90,8 +92,8 @@ fn what_the_reference_writes_is_what_a_file_without_it_gets() {
         routes = [{ name = "prices", path = "/prices/{symbol}", upstream = "prices", auth = { issuers = ["main"] } }]
     "#;
 
-    let (mut written, mut implied) = (folder.config(&reference()), folder.config(least));
-    // These tell apart whether something was written.
+    let (mut written, mut implied) = (folder.config(&reference()), folder.config(minimal));
+    // These two depend on which keys are present.
     (written.effective, implied.effective) = Default::default();
     (written.configured_sockets, implied.configured_sockets) = (0, 0);
 
@@ -99,7 +101,7 @@ fn what_the_reference_writes_is_what_a_file_without_it_gets() {
 }
 
 #[test]
-fn declared_defaults_are_those_of_the_types() {
+fn declared_defaults_are_those_of_other_modules() {
     let config = Folder::new().config(include_str!("../../config/minimal.toml"));
     let route = &config.routes[0];
 
@@ -113,7 +115,7 @@ fn declared_defaults_are_those_of_the_types() {
     assert!(config.workers > 0);
 }
 
-/// Paths of all declared keys, with `[]` for items and `*` for chosen names.
+/// Collects the paths of all declared keys, with `[]` for items and `*` for user-chosen names.
 fn declared(keys: &'static [KeySpec], path: &str, found: &mut BTreeSet<String>) {
     fn inside(kind: &'static Kind, path: &str, found: &mut BTreeSet<String>) {
         match kind {
@@ -132,7 +134,7 @@ fn declared(keys: &'static [KeySpec], path: &str, found: &mut BTreeSet<String>) 
     }
 }
 
-/// Paths of all keys in a schema.
+/// Collects the paths of all keys in a schema.
 fn described(schema: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -146,7 +148,7 @@ fn described(schema: &serde_json::Value, path: &str, found: &mut BTreeSet<String
     schema["anyOf"].as_array().into_iter().flatten().for_each(|one| described(one, path, found));
 }
 
-/// Paths of all keys in a file.
+/// Collects the paths of all keys in a file.
 fn written(value: &toml::Value, kind: Option<&'static Kind>, path: &str, found: &mut BTreeSet<String>) {
     match value {
         toml::Value::Table(table) => {
@@ -176,7 +178,7 @@ fn written(value: &toml::Value, kind: Option<&'static Kind>, path: &str, found: 
     }
 }
 
-/// Every key at once; contradictions do not matter, since reading goes on.
+/// A file that makes the reader request every key. Its problems do not matter, because reading continues.
 const EVERYTHING: &str = r#"
     listeners = [{ tls = { certificates = [{ chain = "server.pem", key = "server.key" }] } }]
     admin = {}
@@ -193,16 +195,16 @@ const EVERYTHING: &str = r#"
 "#;
 
 #[test]
-fn reader_schema_and_reference_know_exactly_the_same_keys() {
+fn the_reader_and_the_schema_know_exactly_the_declared_keys() {
     let mut keys = BTreeSet::new();
     declared(FILE, "", &mut keys);
 
-    let (_, asked) = Folder::new().read(EVERYTHING);
+    let (_, requested) = Folder::new().read(EVERYTHING);
     let mut in_schema = BTreeSet::new();
     described(&schema(), "", &mut in_schema);
 
     assert!(keys.len() > 120, "{} keys", keys.len());
-    assert_eq!(asked, keys, "asked for by the reader, and declared");
+    assert_eq!(requested, keys, "requested by the reader, and declared");
     assert_eq!(in_schema, keys, "in the schema, and declared");
 }
 
@@ -268,7 +270,7 @@ fn the_schema_has_the_defaults() {
 }
 
 #[test]
-fn a_default_gives_way_to_what_is_written() {
+fn a_default_is_clamped_to_explicit_values() {
     let folder = Folder::new();
     let text = "server.drain.deadline = \"1s\"\n".to_owned()
         + &include_str!("../../config/minimal.toml").replace("[[routes]]", "backoff.max = \"100ms\"\n[[routes]]");
@@ -280,7 +282,7 @@ fn a_default_gives_way_to_what_is_written() {
 }
 
 #[test]
-fn a_summary_names_what_is_open_and_warns() {
+fn the_summary_lists_listeners_upstreams_and_routes_and_warns() {
     let folder = Folder::new();
 
     let summary = folder.config(include_str!("../../config/minimal.toml")).summary();
@@ -289,15 +291,15 @@ fn a_summary_names_what_is_open_and_warns() {
         "listener 127.0.0.1:8080: 127.0.0.1:8080, plain",
         "upstream events: http://127.0.0.1:9000",
         "route events: /events from events, public, keeps 1000 events or 8192 KiB or 600s in memory",
-        "warning: there is no [admin] table: no health, no metrics",
+        "warning: no [admin] table: health checks and metrics are unavailable",
         "warning: route events is public",
-        "warning: listener 127.0.0.1:8080 has no TLS: tokens pass in the clear",
+        "warning: listener 127.0.0.1:8080 has no TLS: tokens are sent in clear text",
     ];
     assert_eq!(summary.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
-fn a_file_of_revocations_may_be_large_and_its_mistakes_are_told_with_their_place_in_it() {
+fn a_revocation_file_may_be_large_and_its_problems_have_a_position_in_it() {
     let folder = Folder::new();
     let text = "revocations.file = \"revocations.toml\"\n".to_owned() + include_str!("../../config/minimal.toml");
     let comments = "# four mebibytes are the bound of other files\n".repeat(100_000);
@@ -306,7 +308,7 @@ fn a_file_of_revocations_may_be_large_and_its_mistakes_are_told_with_their_place
     assert_eq!(folder.config(&text).revocations.file, Some(folder.join("revocations.toml")));
 
     folder.write("revocations.toml", b"[[revocations]]\nsubject = \"hush\"\n");
-    let problems = folder.read(&text).0.expect_err("a key that there is not").to_string();
+    let problems = folder.read(&text).0.expect_err("an unknown key").to_string();
     let words = "1:20: revocations.file: line 2, column 1 of the file: unknown key";
     assert!(problems.contains(words) && !problems.contains("hush"), "{problems}");
 }

@@ -130,8 +130,10 @@ replay.store = "disk"
 fn a_problem_names_the_file_as_it_was_given() {
     let problems = Config::parse_with("limits = 5", "etc/gate.toml".as_ref(), &|_| None).expect_err("problems");
 
-    let lines =
-        ["etc/gate.toml:1:1: listeners: is missing", "etc/gate.toml:1:10: limits: expected a table, found an integer"];
+    let lines = [
+        "etc/gate.toml:1:1: listeners: missing required key",
+        "etc/gate.toml:1:10: limits: expected a table, found an integer",
+    ];
     assert_eq!(problems.to_string().lines().collect::<Vec<_>>(), lines);
 }
 
@@ -143,7 +145,7 @@ fn a_file_that_is_absent_or_not_text_is_a_problem_with_a_position() {
     let latin1 = Config::load(&folder.0.path().join("latin1.toml")).expect_err("no text").to_string();
 
     assert!(absent.contains("absent.toml:1:1: file: cannot be read: No such file"), "{absent}");
-    assert!(latin1.ends_with("latin1.toml:1:4: file: is not UTF-8"), "{latin1}");
+    assert!(latin1.ends_with("latin1.toml:1:4: file: not valid UTF-8"), "{latin1}");
 }
 
 #[test]

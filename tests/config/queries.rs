@@ -13,17 +13,17 @@ fn a_query_parameter_comes_from_one_place() {
         (
             "http://o?a=1",
             "upstream_path = \"/f?b=1&%61=2\"",
-            "15:17: routes[0].upstream_path: the query parameter \"a\" also comes from the upstream's urls",
+            "15:17: routes[0].upstream_path: the query parameter \"a\" is also set by the upstream's urls",
         ),
         (
             "http://o/b?a=1",
             "share.query = [\"b\", \"a\"]",
-            "15:1: routes[0].share: the query parameter \"a\" also comes from the upstream's urls",
+            "15:1: routes[0].share: the query parameter \"a\" is also set by the upstream's urls",
         ),
         (
             "http://o",
             "upstream_path = \"/f?a={topic}\"\nshare.query = [\"a\"]",
-            "16:1: routes[0].share: the query parameter \"a\" also comes from upstream_path",
+            "16:1: routes[0].share: the query parameter \"a\" is also set by upstream_path",
         ),
     ] {
         assert_eq!(with(url, route), [problem]);

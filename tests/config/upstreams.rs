@@ -31,6 +31,6 @@ fn an_upstream_is_asked_by_the_host_and_for_the_type_that_its_headers_say() {
     }
     for shared in ["host", "accept"] {
         let problems = folder.problems(&with("", &format!("share.headers = [\"{shared}\"]")));
-        assert!(problems.len() == 1 && problems[0].contains("written by the gateway itself"), "{problems:#?}");
+        assert!(problems.len() == 1 && problems[0].contains("set by the gateway"), "{problems:#?}");
     }
 }

@@ -1,10 +1,10 @@
-//! Values that must differ from each other, such as the entries of a list.
+//! Duplicate detection for values that must differ, such as the entries of a list.
 //!
-//! A duplicate is noted at its own location, with the key of the first one. Does not know what the values mean.
+//! A duplicate is reported at its own location and names the key of the first occurrence.
 
 use super::value::Value;
 
-/// What has been given so far, and the key of each.
+/// The values seen so far, each with its key.
 pub(crate) struct Distinct<T>(Vec<(T, String)>);
 
 impl<T: PartialEq> Distinct<T> {
@@ -12,13 +12,13 @@ impl<T: PartialEq> Distinct<T> {
         Self(Vec::new())
     }
 
-    /// Adds what `value` means. `false`: an earlier value means the same, which is noted.
-    pub(crate) fn insert(&mut self, value: &Value<'_>, meaning: T) -> bool {
-        if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == meaning) {
+    /// Adds the parsed form of `value`. Reports a duplicate and returns `false` if an earlier value is equal.
+    pub(crate) fn insert(&mut self, value: &Value<'_>, parsed: T) -> bool {
+        if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == parsed) {
             value.report(format!("duplicate of {first}"));
             return false;
         }
-        self.0.push((meaning, value.location.key.clone()));
+        self.0.push((parsed, value.location.key.clone()));
         true
     }
 }

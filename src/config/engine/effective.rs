@@ -1,8 +1,8 @@
-//! The configuration as an operator may see it: as it was written, with the defaults of what was not, without secrets.
+//! The effective configuration for operators: the file's values, the defaults of absent keys, and no secrets.
 //!
-//! Every key that is declared as a secret shows neither its content nor the name of its file or variable, since people
-//! put the secret itself there; a URL shows no user, password or query. Works from the declarations, so a key that is
-//! not declared cannot be shown.
+//! A key declared as a secret shows neither its content nor the name of its file or variable, because people sometimes
+//! put the secret itself there. URLs are shown without user, password and query. The view is built from the
+//! declarations, so an undeclared key cannot appear in it.
 
 use serde_json::{Map, Value, json};
 use toml::de::{DeTable, DeValue};
@@ -11,29 +11,29 @@ use url::Url;
 use super::key::{KeySpec, Kind, Presence};
 use super::value::matches_type;
 
-/// What stands in the location of a secret.
+/// The replacement for a secret.
 const REDACTED: &str = "[redacted]";
 
-/// Tables that are there with their defaults when they are not written. Others are off when they are absent.
-const ALWAYS: [&str; 8] = ["server", "drain", "log", "revocations", "limits", "replay", "delivery", "backoff"];
+/// Tables that take effect with their defaults when absent. Other absent tables turn their feature off.
+const IMPLIED_TABLES: [&str; 8] = ["server", "drain", "log", "revocations", "limits", "replay", "delivery", "backoff"];
 
-/// The table, key by key.
+/// Returns the effective form of a table as a JSON object.
 pub(crate) fn effective(keys: &'static [KeySpec], entries: Option<&DeTable<'_>>) -> Value {
-    let mut shown = Map::new();
+    let mut object = Map::new();
     for key in keys {
         let given = entries.and_then(|entries| entries.get(key.name));
         let value = match (given, key.presence, &key.kind) {
             (Some(value), _, kind) if key.is_secret => Some(redacted(kind, value.get_ref())),
             (Some(value), _, kind) => Some(value_of(kind, value.get_ref())),
             (None, Presence::Default(default), kind) => Some(default_of(kind, default)),
-            (None, Presence::Optional, Kind::Table(inner)) if ALWAYS.contains(&key.name) => {
+            (None, Presence::Optional, Kind::Table(inner)) if IMPLIED_TABLES.contains(&key.name) => {
                 Some(effective(inner, None))
             }
             (None, Presence::Optional | Presence::Required, _) => None,
         };
-        shown.extend(value.map(|value| (key.name.to_owned(), value)));
+        object.extend(value.map(|value| (key.name.to_owned(), value)));
     }
-    Value::Object(shown)
+    Value::Object(object)
 }
 
 fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
@@ -60,12 +60,12 @@ fn value_of(kind: &'static Kind, value: &DeValue<'_>) -> Value {
             )
         }
         (_, DeValue::String(text)) => json!(without_credentials(text)),
-        // What is none of these has been refused.
+        // The reader has already rejected all other combinations.
         (_, DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_)) => Value::Null,
     }
 }
 
-/// The names in a map of secrets may be told; nothing else.
+/// Redacts a secret. The names in a map of secrets are shown, such as header names.
 fn redacted(kind: &'static Kind, value: &DeValue<'_>) -> Value {
     match (kind, value) {
         (Kind::Map(_), DeValue::Table(entries)) => {
@@ -87,7 +87,7 @@ fn without_credentials(text: &str) -> String {
     if url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none() {
         return text.to_owned();
     }
-    // Fails only where there is no host, and then there is no user either.
+    // Fails only for a URL without a host, which has no user either.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     if url.query().is_some() {

@@ -1,45 +1,45 @@
-//! The declaration of a key: its name, what may stand there, its default, and what it is for.
+//! The declaration of a key: its name, its kind, its default and its description.
 //!
-//! Reader and schema work from the same declarations, so that neither can know a key that the other does not, and a
-//! default is written down once. Declarations stand beside the code that reads them. Holds no value of a file.
+//! The reader and the schema use the same declarations, so neither can know a key that the other does not, and each
+//! default is written exactly once. Declarations are next to the code that reads the keys.
 
-/// One key of the file.
+/// The declaration of one key.
 #[derive(Debug)]
 pub(crate) struct KeySpec {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) presence: Presence,
-    /// What it is for, in the words of the schema.
+    /// The description in the schema and in `docs/configuration.md`.
     pub(crate) description: &'static str,
-    /// Whether what stands there is shown to nobody.
+    /// Whether the effective configuration hides the value.
     pub(crate) is_secret: bool,
 }
 
-/// What happens when a key is absent.
+/// The effect of an absent key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
-    /// It is a problem.
+    /// An absent key is a problem.
     Required,
-    /// It means something of its own: nothing, or what the words say.
+    /// The key may be absent; the description says what that means.
     Optional,
-    /// This value is used. Strings without quotes, arrays as TOML (and JSON) write them.
+    /// An absent key has this value. Strings have no quotes; arrays are written as in TOML and JSON.
     Default(&'static str),
 }
 
-/// What may stand at a key. Bounds are inclusive and written as in the file.
+/// The type of a value and its bounds. Bounds are inclusive and written as in the file.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// `true` or `false`.
     Bool,
     /// A whole number.
     Integer { min: u64, max: u64 },
-    /// A duration; `off`: zero is allowed too.
+    /// A duration. With `allows_zero`, zero is accepted below `min`.
     Duration { min: &'static str, max: &'static str, allows_zero: bool },
     /// A size.
     Size { min: &'static str, max: &'static str },
-    /// A size or a percentage.
+    /// A size or a percentage of the available memory.
     Memory,
-    /// A string. Its form is checked by the code that reads it.
+    /// A string. The code that reads it checks its form.
     String,
     /// A string, a whole number, or `true` or `false`.
     Scalar,
@@ -49,9 +49,9 @@ pub(crate) enum Kind {
     Table(&'static [KeySpec]),
     /// An array.
     List(&'static Kind),
-    /// A table whose keys are names chosen by the user.
+    /// A table whose keys are chosen by the user.
     Map(&'static Kind),
-    /// One of several, told apart by the TOML type.
+    /// One of several kinds, distinguished by the TOML type.
     OneOf(&'static [Kind]),
 }
 
@@ -73,12 +73,15 @@ impl KeySpec {
         Self { name, kind, presence: Presence::Default(default), description, is_secret: false }
     }
 
-    /// The same key, of which nothing is shown.
+    /// Marks the key as a secret, which the effective configuration hides.
     pub(crate) const fn secret(self) -> Self {
         Self { is_secret: true, ..self }
     }
 
-    /// The default, of a key that has one.
+    /// Returns the default as written in the declaration.
+    ///
+    /// # Panics
+    /// The key has no default.
     pub(crate) fn default_text(&self) -> &'static str {
         match self.presence {
             Presence::Default(default) => default,
@@ -104,14 +107,14 @@ impl Kind {
         Self::Size { min, max }
     }
 
-    /// What a problem says was expected.
+    /// Returns the noun phrase for "expected …" in a problem.
     pub(crate) fn expected(&self) -> String {
         match self {
             Self::Bool => "true or false".to_owned(),
             Self::Integer { .. } => "a whole number".to_owned(),
             Self::Duration { .. } => "a duration such as \"15s\"".to_owned(),
             Self::Size { .. } => "a size such as \"64KiB\"".to_owned(),
-            Self::Memory => "a share such as \"80%\" or a size such as \"512MiB\"".to_owned(),
+            Self::Memory => "a percentage such as \"80%\" or a size such as \"512MiB\"".to_owned(),
             Self::String => "a string".to_owned(),
             Self::Scalar => "a string, a whole number, true or false".to_owned(),
             Self::Enum([one]) => format!("{one:?}"),
@@ -125,7 +128,7 @@ impl Kind {
         }
     }
 
-    /// The keys of the table that may stand there, directly or as items.
+    /// Returns the keys of the table of this kind, or of its items; empty if there is no such table.
     pub(crate) fn keys(&self) -> &'static [KeySpec] {
         match self {
             Self::Table(keys) => keys,

@@ -1,14 +1,16 @@
-//! Reads TOML against a declaration of its keys. Knows no key of rillgate.
+//! Reads a TOML document against the declaration of its keys.
 //!
-//! | file | |
+//! The engine knows no key of rillgate; the declarations are in `tables`.
+//!
+//! | file | contents |
 //! |---|---|
-//! | `key` | the declaration of a key: its name, kind, default and description |
-//! | `reader` | the problems, files and keys that the reading of one file comes across |
-//! | `value`, `table` | a value and a table of the file, read as declared |
-//! | `distinct` | finds duplicates |
+//! | `key` | the declaration of a key: name, kind, default, description |
+//! | `reader` | state shared while one file is read: problems, referenced files, requested keys |
+//! | `value`, `table` | a value and a table of the document, read as declared |
+//! | `distinct` | duplicate detection |
 //! | `units` | durations, sizes and memory bounds |
-//! | `problem` | mistakes with line and column, suggestions for misspellings |
-//! | `schema`, `effective` | the JSON Schema and the redacted view, both made from the declarations |
+//! | `problem` | problems with line and column, and suggestions for misspelled names |
+//! | `schema`, `effective` | the JSON Schema and the redacted configuration, both built from the declarations |
 //! | `watched_files` | the files that a configuration was read from |
 
 mod distinct;

@@ -1,8 +1,7 @@
-//! Mistakes in the configuration file: what is wrong, at which key, in which line and column.
+//! Problems of the configuration file, each with its key, line, column and message.
 //!
-//! Problems come sorted by position and all at once. No problem quotes a value of the file, but for the segments of a
-//! route's path: the position says where it stands, and what is never quoted cannot leak. Does not find problems; that
-//! is the reader's work.
+//! All problems of a file are reported at once, sorted by position. A problem never quotes a value of the file, so that
+//! secrets cannot leak; the position shows the value. The only exception is a segment of a route's path.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,20 +9,20 @@ use std::path::{Path, PathBuf};
 use super::watched_files::WatchedFiles;
 use crate::runtime::arithmetic;
 
-/// One mistake in the file.
+/// One problem in the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Line in the file, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Column in that line, in characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// The path of the key, such as `routes[2].auth.issuers[0]`; `file` or `syntax` where there is none.
+    /// The path of the key, such as `routes[2].auth.issuers[0]`; `file` or `syntax` if the problem has no key.
     pub key: String,
-    /// What is wrong, in words, without the value itself.
+    /// The description of the problem, without the value.
     pub message: String,
 }
 
-/// All mistakes in one file, sorted by position. Never empty.
+/// All problems of one file, sorted by position. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     file: PathBuf,
@@ -31,7 +30,7 @@ pub struct Problems {
     watched_files: WatchedFiles,
 }
 
-/// A mistake whose position is still a byte offset.
+/// A problem whose position is still an offset in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     pub(crate) offset: usize,
@@ -40,7 +39,7 @@ pub(crate) struct Finding {
 }
 
 impl Problems {
-    /// Turns offsets into lines and columns.
+    /// Converts offsets to lines and columns, sorts the problems and removes duplicates.
     pub(crate) fn locate(file: &Path, content: &[u8], mut found: Vec<Finding>) -> Self {
         found.sort();
         found.dedup();
@@ -54,28 +53,28 @@ impl Problems {
         Self { file: file.to_owned(), problems, watched_files: WatchedFiles::default() }
     }
 
-    /// With the files that were read, any of which may be the one to be mended.
+    /// Attaches the files that were read. A change of any of them may solve the problems.
     pub(crate) fn with_watched_files(mut self, files: WatchedFiles) -> Self {
         self.watched_files = files;
         self
     }
 
-    /// The files that were read, or could not be, as they looked just before.
+    /// The files that were read or could not be read, each in its state just before.
     pub fn watched_files(&self) -> &WatchedFiles {
         &self.watched_files
     }
 
-    /// A problem of the file as a whole.
+    /// Creates a problem of the file as a whole.
     pub(crate) fn for_file(file: &Path, message: String) -> Self {
         Self::locate(file, &[], vec![Finding { offset: 0, key: "file".to_owned(), message }])
     }
 
-    /// The file they are in, as it was named.
+    /// The path of the file, as the caller gave it.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The problems, by position.
+    /// Iterates over the problems in order of position.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.problems.iter()
     }
@@ -90,7 +89,7 @@ impl<'a> IntoIterator for &'a Problems {
     }
 }
 
-/// One line for each problem, `FILE:LINE:COLUMN: key: what is wrong`, without a newline at the end.
+/// One line per problem, `FILE:LINE:COLUMN: KEY: MESSAGE`, without a newline at the end.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
@@ -109,7 +108,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problems {}
 
-/// Line and column, from 1, of a byte offset. A column counts characters, as editors do.
+/// Returns the line and column, from 1, of an offset in bytes. Columns count characters, as editors do.
 fn position(content: &[u8], offset: usize) -> (usize, usize) {
     let before = &content[..offset.min(content.len())];
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
@@ -117,15 +116,15 @@ fn position(content: &[u8], offset: usize) -> (usize, usize) {
     (line, String::from_utf8_lossy(&before[line_start..]).chars().count() + 1)
 }
 
-/// The ending ` (did you mean "…"?)`, or nothing.
+/// Returns the suffix ` (did you mean "…"?)`, or an empty string.
 pub(crate) fn did_you_mean(suggestion: Option<impl fmt::Display>) -> String {
     suggestion.map_or_else(String::new, |suggestion| format!(" (did you mean \"{suggestion}\"?)"))
 }
 
-/// The known name that `given` is probably a misspelling of.
+/// Returns the known name that `given` probably misspells.
 pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given: Vec<char> = given.chars().flat_map(char::to_lowercase).collect();
-    // A third of the letters may be wrong: more is another word, less misses "hearbeat_" and its like.
+    // Up to a third of the letters may be wrong. More would match unrelated words, less would miss "hearbeat_".
     let allowed = arithmetic::clamp(given.len() / 3, 1, 4);
     known
         .into_iter()
@@ -135,7 +134,7 @@ pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's distance, in which two neighbours that have changed places count once.
+/// Returns the edit distance: insertions, deletions, replacements, and swaps of two neighbours.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut previous: Vec<usize> = (0..=b.len()).collect();
@@ -143,11 +142,11 @@ fn distance(a: &[char], b: &[char]) -> usize {
         let mut current = vec![i + 1];
         for j in 0..b.len() {
             let replaced = previous[j] + usize::from(a[i] != b[j]);
-            let mut least = replaced.min(previous[j + 1] + 1).min(current[j] + 1);
+            let mut fewest = replaced.min(previous[j + 1] + 1).min(current[j] + 1);
             if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                least = least.min(before[j - 1] + 1);
+                fewest = fewest.min(before[j - 1] + 1);
             }
-            current.push(least);
+            current.push(fewest);
         }
         before = std::mem::replace(&mut previous, current);
     }
@@ -159,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_counts_characters_and_a_line_counts_newlines() {
+    fn columns_count_characters_and_lines_count_newlines() {
         let text = "a\nüx = 1\n";
 
         assert_eq!(position(text.as_bytes(), 0), (1, 1));
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelling_has_a_suggestion_and_another_word_has_none() {
+    fn suggests_a_name_for_a_misspelling_but_not_for_an_unrelated_word() {
         let known = ["heartbeat", "retry", "max_age"];
 
         assert_eq!(nearest("hearbeat", known), Some("heartbeat"));

@@ -1,7 +1,7 @@
-//! Reading a spanned TOML document against its declaration: every mistake is found, none stops the reading.
+//! The state shared while one file is read: the problems found, the files referenced, the keys requested.
 //!
-//! A [`Value`] is requested for what its declaration says it is; what was wrong has been noted with its position. No message
-//! quotes a value. Does not know what any key is for.
+//! A problem is recorded with its location and does not stop the reading, so all problems are found in one pass. No
+//! message quotes a value of the file.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,38 +10,39 @@ use std::path::{Path, PathBuf};
 use super::problem::Finding;
 use crate::runtime::file_watch::FileStamp;
 
-/// The process's variables, or what a test says they are.
+/// Looks up an environment variable. Tests substitute their own variables.
 pub type Environment<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
 
-/// What all tables of one file share.
+/// The state shared by all tables and values of one file.
 pub(crate) struct Reader<'a> {
-    /// The folder that relative paths start from.
+    /// The folder that relative paths are resolved against.
     pub(crate) folder: &'a Path,
     pub(crate) environment: &'a Environment<'a>,
     problems: RefCell<Vec<Finding>>,
-    /// Every file that was read, as it looked just before.
+    /// The files referenced so far.
     pub(crate) referenced_files: RefCell<Vec<ReferencedFile>>,
-    /// Every key that was requested for, so that a test can compare them with the declared ones.
+    /// The keys requested so far. A test compares them with the declared keys.
     pub(crate) requested: RefCell<BTreeSet<String>>,
 }
 
-/// A file that the configuration was made of.
+/// A file referenced by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReferencedFile {
     pub(crate) path: PathBuf,
-    /// How it looked just before it was read.
+    /// The state of the file just before it was read. `None`: it did not exist.
     pub(crate) stamp: Option<FileStamp>,
-    /// Whether something else follows its changes while the gateway runs.
-    pub(crate) is_followed: bool,
+    /// Whether its user watches the file at run time. If not, a change takes effect when the configuration is reloaded.
+    pub(crate) is_watched_by_user: bool,
 }
 
-/// Where a value stands.
+/// The location of a value in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Location {
+    /// The offset in bytes.
     pub(crate) offset: usize,
-    /// As a problem names it: `routes[2].auth`.
+    /// The path in problems: `routes[2].auth`.
     pub(crate) key: String,
-    /// As declarations name it: `routes[].auth`.
+    /// The path in declarations: `routes[].auth`, with `*` for a name chosen by the user.
     pub(crate) declared_path: String,
 }
 
@@ -56,11 +57,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Everything found so far, and the keys that were requested for.
+    /// Returns the problems found and the keys requested.
     pub(crate) fn finish(&self) -> (Vec<Finding>, BTreeSet<String>) {
         (self.problems.take(), self.requested.take())
     }
 
+    /// Records a problem at `location`.
     pub(crate) fn report(&self, location: &Location, message: impl Into<String>) {
         self.problems.borrow_mut().push(Finding {
             offset: location.offset,
@@ -71,6 +73,7 @@ impl<'a> Reader<'a> {
 }
 
 impl Location {
+    /// Returns the location of the key `name` in this table, quoted if it is not a bare key.
     pub(crate) fn child(&self, offset: usize, name: &str, declared_path: &str) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
         let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
@@ -82,6 +85,7 @@ impl Location {
         }
     }
 
+    /// Returns the location of an item of this array.
     pub(crate) fn item(&self, offset: usize, index: usize) -> Self {
         Self { offset, key: format!("{}[{index}]", self.key), declared_path: format!("{}[]", self.declared_path) }
     }

@@ -1,18 +1,18 @@
-//! The JSON Schema (2020-12) of the configuration file, made from the declarations that the reader works from.
+//! The JSON Schema (2020-12) of the configuration file, built from the declarations that the reader uses.
 //!
-//! For editors: it knows every key, its type, default and bounds. What JSON Schema cannot say (bounds of durations,
-//! names that must exist, contradictions) is in the descriptions and found by the reader.
+//! Editors use it for completion and validation. It contains every key with its type, default and bounds. JSON Schema
+//! cannot express the bounds of durations, references between tables and contradictions; the reader checks those.
 
 use serde_json::{Map, Value, json};
 
 use super::key::{KeySpec, Kind, Presence};
 
-/// The JSON Schema of a file with these keys.
+/// Returns the JSON Schema of a file with these keys.
 pub(crate) fn schema(keys: &[KeySpec]) -> Value {
     let mut schema = table(keys);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("rillgate.toml");
-    schema["description"] = json!("The configuration of rillgate.");
+    schema["description"] = json!("The configuration file of rillgate.");
     schema
 }
 
@@ -29,11 +29,11 @@ fn table(keys: &[KeySpec]) -> Value {
 
 fn property(key: &KeySpec) -> Value {
     let mut schema = kind(&key.kind);
-    let mut words = key.description.to_owned();
-    if let Some(bounds) = bounds(&key.kind) {
-        words = format!("{words} {bounds}");
-    }
-    schema["description"] = json!(words);
+    let description = key.description;
+    schema["description"] = match bounds(&key.kind) {
+        Some(bounds) => json!(format!("{description} {bounds}")),
+        None => json!(description),
+    };
     if let Presence::Default(default) = key.presence {
         schema["default"] = default_value(&key.kind, default);
     }
@@ -63,6 +63,7 @@ fn kind(kind: &Kind) -> Value {
     }
 }
 
+/// Returns the sentence about bounds that JSON Schema cannot express. Integers have `minimum` and `maximum`.
 fn bounds(kind: &Kind) -> Option<String> {
     match kind {
         Kind::Duration { min, max, allows_zero: true } => Some(format!("From {min} to {max}, or 0s.")),
@@ -85,7 +86,7 @@ fn bounds(kind: &Kind) -> Option<String> {
 fn default_value(kind: &Kind, text: &str) -> Value {
     match kind {
         Kind::Bool | Kind::Integer { .. } | Kind::List(_) => {
-            serde_json::from_str(text).expect("declared defaults can be read: a test reads all")
+            serde_json::from_str(text).expect("declared defaults are valid: a test reads all of them")
         }
         Kind::Duration { .. }
         | Kind::Size { .. }

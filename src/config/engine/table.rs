@@ -1,7 +1,7 @@
-//! A table of the file, requested for its declared keys by name.
+//! A table of the file, whose declared keys are requested by name.
 //!
-//! Each answer is a checked value or the declared default; what was wrong, missing or unknown has been noted. Asking for
-//! an undeclared key is a mistake in this crate and panics. Does not know what any key is for.
+//! Each method returns a checked value or the declared default. Malformed, missing and unknown keys are reported.
+//! Requesting an undeclared key is a programming error and panics.
 
 use std::time::Duration;
 
@@ -14,18 +14,19 @@ use super::units;
 use super::value::Value;
 use crate::limits::Memory;
 
-/// A table of declared keys; perhaps absent, with every key at its default.
+/// A table with declared keys. If the file does not contain the table, every key has its default.
 #[derive(Clone)]
 pub(crate) struct Table<'a> {
     pub(crate) reader: &'a Reader<'a>,
     location: Location,
     keys: &'static [KeySpec],
     entries: Option<&'a DeTable<'a>>,
-    /// Something else stands in its location: what is missing in it is nobody's concern.
+    /// Whether the file has a value of another type here. Missing keys are then not reported.
     is_placeholder: bool,
 }
 
 impl<'a> Table<'a> {
+    /// Reports the keys that are not declared.
     pub(crate) fn new(
         reader: &'a Reader<'a>,
         location: Location,
@@ -41,29 +42,29 @@ impl<'a> Table<'a> {
             let meant =
                 meant.or_else(|| keys.iter().find(inside).map(|key| format!("{}.{}", key.name, name.get_ref())));
             let location = location.child(name.span().start, name.get_ref(), "*");
-            reader.report(&location, format!("is not a known key{}", did_you_mean(meant)));
+            reader.report(&location, format!("unknown key{}", did_you_mean(meant)));
         }
         Self { reader, location, keys, entries: Some(entries), is_placeholder: false }
     }
 
-    /// What goes on in location of a table that is none: every key at its default, nothing said to be missing.
+    /// Creates a stand-in for a value that is not a table. Every key has its default; missing keys are not reported.
     pub(crate) fn placeholder(reader: &'a Reader<'a>, location: Location, keys: &'static [KeySpec]) -> Self {
         Self { reader, location, keys, entries: None, is_placeholder: true }
     }
 
     fn key(&self, name: &str) -> &'static KeySpec {
         let declared = self.keys.iter().find(|key| key.name == name);
-        declared.unwrap_or_else(|| panic!("{name} is read but not declared in {:?}", self.location.declared_path))
+        declared.unwrap_or_else(|| panic!("{name} is requested but not declared in {:?}", self.location.declared_path))
     }
 
-    /// What stands at `name`, whatever it is. A key that is required and absent is noted.
+    /// Returns the value of `name`. Reports a required key that is absent.
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         let key = self.key(name);
         let requested = self.location.child(self.location.offset, name, name);
         self.reader.requested.borrow_mut().insert(requested.declared_path.clone());
         let Some(spanned) = self.entries.and_then(|entries| entries.get(name)) else {
             if key.presence == Presence::Required && !self.is_placeholder {
-                self.reader.report(&requested, "is missing");
+                self.reader.report(&requested, "missing required key");
             }
             return None;
         };
@@ -75,7 +76,7 @@ impl<'a> Table<'a> {
         self.entries.is_some_and(|entries| entries.contains_key(name))
     }
 
-    /// Notes a problem at the value of `name`, or at the table if it is absent.
+    /// Reports a problem at the value of `name`, or at the table if the key is absent.
     pub(crate) fn report(&self, name: &str, message: impl Into<String>) {
         let offset =
             self.entries.and_then(|entries| entries.get(name)).map_or(self.location.offset, |value| value.span().start);
@@ -86,7 +87,7 @@ impl<'a> Table<'a> {
         let given = self.get(name).and_then(|value| read(&value));
         given
             .or_else(|| default(self.key(name).default_text()))
-            .expect("declared defaults can be read: a test reads all")
+            .expect("declared defaults are valid: a test reads all of them")
     }
 
     pub(crate) fn boolean(&self, name: &str) -> bool {
@@ -97,7 +98,7 @@ impl<'a> Table<'a> {
         self.read(name, Value::integer, |default| default.parse().ok())
     }
 
-    /// An integer whose declared bounds fit into `usize`.
+    /// Returns an integer as `usize`.
     pub(crate) fn count(&self, name: &str) -> usize {
         usize::try_from(self.integer(name)).unwrap_or(usize::MAX)
     }
@@ -106,11 +107,12 @@ impl<'a> Table<'a> {
         self.read(name, Value::duration, |default| units::duration(default).ok())
     }
 
-    /// A duration of which zero means off.
+    /// Returns a duration, or `None` if it is zero.
     pub(crate) fn nonzero_duration(&self, name: &str) -> Option<Duration> {
         Some(self.duration(name)).filter(|duration| !duration.is_zero())
     }
 
+    /// Returns a size in bytes.
     pub(crate) fn size(&self, name: &str) -> usize {
         let bytes = self.read(name, Value::size, |default| units::size(default).ok());
         usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -120,36 +122,37 @@ impl<'a> Table<'a> {
         self.read(name, Value::memory, |default| units::memory(default).ok())
     }
 
-    /// The meaning of one of the declared choices.
+    /// Returns the value that `meanings` assigns to the given string.
     pub(crate) fn variant<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
         let meaning = |choice: &str| meanings.iter().find(|(known, _)| *known == choice).map(|&(_, meaning)| meaning);
         self.read(name, |value| value.variant().and_then(meaning), meaning)
     }
 
-    /// A string, which is not empty. `None`: absent, or noted.
+    /// Returns a string that is not empty. `None`: absent or invalid.
     pub(crate) fn string(&self, name: &str) -> Option<&'a str> {
         self.get(name)?.string()
     }
 
-    /// A string with a default.
+    /// Returns the string, or its default if it is absent or invalid.
     pub(crate) fn string_or_default(&self, name: &str) -> &'a str {
         self.string(name).unwrap_or(self.key(name).default_text())
     }
 
-    /// Reads one or several strings at `name`; returns the declared ones if it is absent.
+    /// Parses one string or an array of strings with `read`. Returns the default if the key is absent.
     pub(crate) fn strings(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
         let Some(given) = self.get(name) else {
-            return serde_json::from_str(self.key(name).default_text()).expect("a declared default is an array");
+            return serde_json::from_str(self.key(name).default_text())
+                .expect("the default of a list is an array: a test reads all of them");
         };
         let Some(given) = given.alternative() else { return Vec::new() };
         let items = if matches!(given.kind, Kind::List(_)) { given.items() } else { vec![given.clone()] };
         if items.is_empty() {
-            given.report("is empty");
+            given.report("must not be empty");
         }
         items.iter().filter_map(|value| read(value, value.string()?)).collect()
     }
 
-    /// The table at `name`, empty if it is absent.
+    /// Returns the table at `name`. If it is absent or malformed, every key has its default.
     pub(crate) fn table(&self, name: &str) -> Table<'a> {
         let found = self.get(name);
         let is_placeholder = found.is_some();
@@ -162,34 +165,34 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The table at `name`. `None`: absent, or noted.
+    /// Returns the table at `name`. `None`: absent or malformed.
     pub(crate) fn optional_table(&self, name: &str) -> Option<Table<'a>> {
         self.get(name)?.table()
     }
 
-    /// The items of the array at `name`; none if it is absent.
+    /// Returns the items of the array at `name`; none if it is absent.
     pub(crate) fn items(&self, name: &str) -> Vec<Value<'a>> {
         self.get(name).map(|value| value.items()).unwrap_or_default()
     }
 
-    /// As [`items`](Self::items), but an array that is there must not be empty.
+    /// Returns the items of the array at `name`. Reports an array that is empty.
     pub(crate) fn nonempty_items(&self, name: &str) -> Vec<Value<'a>> {
         let Some(value) = self.get(name) else { return Vec::new() };
         let items = value.items();
         if items.is_empty() && matches!(value.value, DeValue::Array(_)) {
-            value.report("is empty");
+            value.report("must not be empty");
         }
         items
     }
 
-    /// The entries of the table of free names at `name`; none if it is absent.
+    /// Returns the entries of the table with user-chosen keys at `name`; none if it is absent.
     pub(crate) fn entries(&self, name: &str) -> Vec<(&'a str, Value<'a>)> {
         self.get(name).map(|value| value.entries()).unwrap_or_default()
     }
 }
 
 impl<'a> Reader<'a> {
-    /// The document itself.
+    /// Returns the root table of the document.
     pub(crate) fn root(&'a self, keys: &'static [KeySpec], entries: &'a DeTable<'a>) -> Table<'a> {
         let location = Location { offset: 0, key: String::new(), declared_path: String::new() };
         Table::new(self, location, keys, entries)
@@ -197,13 +200,15 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Returns the value as a table.
     pub(crate) fn table(&self) -> Option<Table<'a>> {
         let Kind::Table(keys) = self.kind else { unreachable!("declared as a table") };
         let DeValue::Table(entries) = self.value else { return self.type_mismatch() };
         Some(Table::new(self.reader, self.location.clone(), keys, entries))
     }
 
-    /// As [`table`](Self::table), for a table whose name is referred to: its users shall not be blamed.
+    /// Returns the value as a table, or a placeholder. Routes may refer to the table by name even if it is malformed, so
+    /// that only its own problem is reported.
     pub(crate) fn table_or_placeholder(&self) -> Table<'a> {
         let wrong = || Table::placeholder(self.reader, self.location.clone(), self.kind.keys());
         self.table().unwrap_or_else(wrong)

@@ -1,12 +1,13 @@
-//! Durations, sizes and memory bounds as the file writes them.
+//! Parses durations, sizes and memory bounds.
 //!
-//! Pure. What is read is exact or refused: a unit is never guessed, only suggested. Does not know bounds.
+//! A value is parsed exactly or rejected. A wrong unit is never guessed; the error suggests the right one. Bounds are
+//! checked by the caller.
 
 use std::time::Duration;
 
 use crate::limits::Memory;
 
-/// Why a text is no value, and what was probably meant.
+/// A parse error, with the value that was probably meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedValue {
     pub(crate) message: &'static str,
@@ -20,12 +21,12 @@ const SECOND: u128 = 1000 * MILLISECOND;
 const TIME_UNITS: &[(&str, u128)] =
     &[("ms", MILLISECOND), ("s", SECOND), ("m", 60 * SECOND), ("h", 3600 * SECOND), ("d", 86_400 * SECOND)];
 
-/// Billionths of a byte in each unit, so that decimals stay exact.
+/// Billionths of a byte in each unit, so that decimal fractions are exact.
 const SIZE_UNITS: &[(&str, u128)] = &[("B", NANO), ("KiB", NANO << 10), ("MiB", NANO << 20), ("GiB", NANO << 30)];
 
 const NANO: u128 = 1_000_000_000;
 
-/// What people write instead of a unit.
+/// Common wrong spellings of units, each with the right one. Durations and sizes share the table.
 const MISTAKEN_UNITS: &[(&str, &str)] = &[
     ("", "s"),
     ("sec", "s"),
@@ -57,28 +58,28 @@ const MISTAKEN_UNITS: &[(&str, &str)] = &[
     ("gib", "GiB"),
 ];
 
-/// Reads a duration as the file has it, for the command line.
+/// Parses a duration in the syntax of the configuration file, for the command line.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The message of the problem.
 pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     duration(text).map_err(|malformed| malformed.message)
 }
 
-/// Reads `500ms`, `1.5s`, `10m`, `2h`, `1d`.
+/// Parses a duration such as `500ms`, `1.5s`, `10m`, `2h`, `1d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, MalformedValue> {
-    const MESSAGE: &str = "is not a duration: a number and a unit among ms, s, m, h and d, such as \"15s\"";
+    const MESSAGE: &str = "invalid duration: expected a number and a unit (ms, s, m, h, d), such as \"15s\"";
     let nanoseconds = scaled(text, TIME_UNITS, MESSAGE)?;
     let seconds = u64::try_from(nanoseconds / SECOND);
-    let seconds = seconds.map_err(|_| MalformedValue { message: "is too long a duration", suggestion: None })?;
+    let seconds = seconds.map_err(|_| MalformedValue { message: "duration too long", suggestion: None })?;
     Ok(Duration::new(seconds, (nanoseconds % SECOND) as u32))
 }
 
-/// Reads `100B`, `64KiB`, `1.5MiB`, `1GiB`.
+/// Parses a size such as `100B`, `64KiB`, `1.5MiB`, `1GiB`. Returns bytes.
 pub(crate) fn size(text: &str) -> Result<u64, MalformedValue> {
-    const MESSAGE: &str = "is not a size: a number and a unit among B, KiB, MiB and GiB, such as \"64KiB\"";
+    const MESSAGE: &str = "invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as \"64KiB\"";
     let bytes = scaled(text, SIZE_UNITS, MESSAGE)? / NANO;
-    u64::try_from(bytes).map_err(|_| MalformedValue { message: "is too large a size", suggestion: None })
+    u64::try_from(bytes).map_err(|_| MalformedValue { message: "size too large", suggestion: None })
 }
 
 /// Reads `80%` or a size.
@@ -86,10 +87,11 @@ pub(crate) fn memory(text: &str) -> Result<Memory, MalformedValue> {
     let Some(percent) = text.strip_suffix('%') else { return size(text).map(Memory::Bytes) };
     match percent.parse() {
         Ok(percent @ 1..=100) if text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Memory::Percent(percent)),
-        _ => Err(MalformedValue { message: "is not a share: 1% to 100%", suggestion: None }),
+        _ => Err(MalformedValue { message: "invalid percentage: expected 1% to 100%", suggestion: None }),
     }
 }
 
+/// Parses a decimal number and its unit. Returns the product, in the base unit of `units`.
 fn scaled(text: &str, units: &[(&str, u128)], message: &'static str) -> Result<u128, MalformedValue> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -100,10 +102,11 @@ fn scaled(text: &str, units: &[(&str, u128)], message: &'static str) -> Result<u
         return Err(malformed(None));
     }
     let Some(&(_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        let slip = unit.trim().to_ascii_lowercase();
+        let given = unit.trim().to_ascii_lowercase();
         let known = |wanted: &str| units.iter().map(|&(name, _)| name).find(|&name| name == wanted);
-        let meant = known(&slip)
-            .or_else(|| MISTAKEN_UNITS.iter().filter(|(wrong, _)| *wrong == slip).find_map(|&(_, right)| known(right)));
+        let meant = known(&given).or_else(|| {
+            MISTAKEN_UNITS.iter().filter(|(wrong, _)| *wrong == given).find_map(|&(_, right)| known(right))
+        });
         return Err(malformed(meant.map(|unit| format!("{number}{unit}"))));
     };
     let too_large = || malformed(None);
@@ -158,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_has_a_suggestion() {
-        let suggestion = |result: Result<u64, MalformedValue>| result.expect_err("a slip").suggestion;
+    fn a_wrong_unit_has_a_suggestion() {
+        let suggestion = |result: Result<u64, MalformedValue>| result.expect_err("a wrong unit").suggestion;
 
         assert_eq!(suggestion(size("8MB")).as_deref(), Some("8MiB"));
         assert_eq!(suggestion(size("64k")).as_deref(), Some("64KiB"));
-        assert_eq!(duration("15 sec").expect_err("a slip").suggestion.as_deref(), Some("15s"));
-        assert_eq!(duration("15").expect_err("a slip").suggestion.as_deref(), Some("15s"));
+        assert_eq!(duration("15 sec").expect_err("a wrong unit").suggestion.as_deref(), Some("15s"));
+        assert_eq!(duration("15").expect_err("a wrong unit").suggestion.as_deref(), Some("15s"));
         assert_eq!(duration("5MiB").expect_err("a size").suggestion, None);
     }
 }

@@ -1,4 +1,7 @@
-//! A value of the file, read as its declaration says.
+//! A value of the file, read as its declared kind.
+//!
+//! Each method named after a kind returns the checked value. It returns `None` after it has reported the problem. Calling
+//! the method of another kind than the declared one is a programming error and panics.
 
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use super::reader::{Location, Reader};
 use super::units;
 use crate::limits::Memory;
 
-/// A value in the file, and what was expected there.
+/// A value in the file and its declared kind.
 #[derive(Clone)]
 pub(crate) struct Value<'a> {
     pub(crate) reader: &'a Reader<'a>,
@@ -20,11 +23,12 @@ pub(crate) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Notes a problem here.
+    /// Reports a problem at this value.
     pub(crate) fn report(&self, message: impl Into<String>) {
         self.reader.report(&self.location, message);
     }
 
+    /// Reports that the value has the wrong type. Returns `None`.
     pub(crate) fn type_mismatch<T>(&self) -> Option<T> {
         let found = match self.value {
             DeValue::String(_) => "a string",
@@ -54,7 +58,7 @@ impl<'a> Value<'a> {
         number
     }
 
-    /// The text of a value that is written as a string, after `parse`.
+    /// Parses a value that is written as a string.
     fn parsed<T>(&self, parse: impl Fn(&str) -> Result<T, units::MalformedValue>) -> Option<T> {
         let DeValue::String(text) = self.value else { return self.type_mismatch() };
         parse(text)
@@ -64,7 +68,7 @@ impl<'a> Value<'a> {
 
     pub(crate) fn duration(&self) -> Option<Duration> {
         let Kind::Duration { min, max, allows_zero } = self.kind else { unreachable!("declared as a duration") };
-        let bound = |text: &str| units::duration(text).expect("declared bounds can be read: a test reads all");
+        let bound = |text: &str| units::duration(text).expect("declared bounds are valid: a test reads all of them");
         let duration = self.parsed(units::duration)?;
         if (*allows_zero && duration.is_zero()) || (bound(min)..=bound(max)).contains(&duration) {
             return Some(duration);
@@ -76,7 +80,7 @@ impl<'a> Value<'a> {
 
     pub(crate) fn size(&self) -> Option<u64> {
         let Kind::Size { min, max } = self.kind else { unreachable!("declared as a size") };
-        let bound = |text: &str| units::size(text).expect("declared bounds can be read: a test reads all");
+        let bound = |text: &str| units::size(text).expect("declared bounds are valid: a test reads all of them");
         let size = self.parsed(units::size)?;
         if (bound(min)..=bound(max)).contains(&size) {
             return Some(size);
@@ -86,32 +90,34 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn memory(&self) -> Option<Memory> {
-        /// Less than the gateway itself needs would refuse everyone.
-        const MIN_BYTES: u64 = 32 << 20;
+        /// The gateway itself needs about this much; with less it would refuse every subscription.
+        const MIN_MEMORY: u64 = 32 << 20;
         let memory = self.parsed(units::memory)?;
-        if matches!(memory, Memory::Bytes(bytes) if bytes < MIN_BYTES) {
+        if matches!(memory, Memory::Bytes(bytes) if bytes < MIN_MEMORY) {
             self.report("must be at least 32MiB");
             return None;
         }
         Some(memory)
     }
 
+    /// Returns a string that is not empty.
     pub(crate) fn string(&self) -> Option<&'a str> {
         let DeValue::String(text) = self.value else { return self.type_mismatch() };
         if text.is_empty() {
-            self.report("is empty");
+            self.report("must not be empty");
             return None;
         }
         Some(text)
     }
 
+    /// Returns a string, a whole number or a boolean.
     pub(crate) fn scalar(&self) -> Option<serde_json::Value> {
         match self.value {
             DeValue::Boolean(flag) => Some((*flag).into()),
             DeValue::Integer(integer) => {
                 let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
                 if number.is_none() {
-                    self.report("is too large a number");
+                    self.report("number out of range");
                 }
                 number.map(serde_json::Value::from)
             }
@@ -120,8 +126,9 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns one of the declared strings.
     pub(crate) fn variant(&self) -> Option<&'static str> {
-        let Kind::Enum(choices) = self.kind else { unreachable!("declared as a choice") };
+        let Kind::Enum(choices) = self.kind else { unreachable!("declared as an enum") };
         let DeValue::String(text) = self.value else { return self.type_mismatch() };
         let found = choices.iter().copied().find(|choice| choice == text);
         if found.is_none() {
@@ -131,6 +138,7 @@ impl<'a> Value<'a> {
         found
     }
 
+    /// Returns the items of an array; none if the value is not an array.
     pub(crate) fn items(&self) -> Vec<Value<'a>> {
         let Kind::List(kind) = self.kind else { unreachable!("declared as an array") };
         let DeValue::Array(items) = self.value else { return self.type_mismatch().unwrap_or_default() };
@@ -140,8 +148,9 @@ impl<'a> Value<'a> {
         values.map(|(location, value)| Value { reader: self.reader, location, kind, value }).collect()
     }
 
+    /// Returns the entries of a table with user-chosen keys, in file order.
     pub(crate) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
-        let Kind::Map(kind) = self.kind else { unreachable!("declared as a table of names") };
+        let Kind::Map(kind) = self.kind else { unreachable!("declared as a map") };
         let DeValue::Table(entries) = self.value else { return self.type_mismatch().unwrap_or_default() };
         let location = |name: &str, offset| self.location.child(offset, name, "*");
         let mut found: Vec<_> = entries
@@ -152,12 +161,12 @@ impl<'a> Value<'a> {
                 (name, Value { reader: self.reader, location, kind, value: value.get_ref() })
             })
             .collect();
-        // In the order of the file: a map would sort them by name.
+        // `DeTable` sorts its entries by name.
         found.sort_by_key(|(_, value)| value.location.offset);
         found
     }
 
-    /// The one of several declared kinds that stands here.
+    /// Returns the value as the one of its declared kinds that fits its TOML type.
     pub(crate) fn alternative(&self) -> Option<Value<'a>> {
         let Kind::OneOf(kinds) = self.kind else { unreachable!("declared as one of several") };
         match kinds.iter().find(|kind| matches_type(kind, self.value)) {
@@ -175,7 +184,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Whether a value of this TOML type may be of the declared kind, where several are declared.
+/// Returns true if a value of this TOML type may be of `kind`. Used to choose between the kinds of a [`Kind::OneOf`].
 pub(crate) fn matches_type(kind: &Kind, value: &DeValue<'_>) -> bool {
     match value {
         DeValue::Table(_) => matches!(kind, Kind::Table(_)),

@@ -1,13 +1,13 @@
-//! The files that a configuration was made of, and how each looked just before it was read.
+//! The files that a configuration was read from, each in its state just before it was read.
 //!
-//! Prints without their names: one that was meant to name a secret's file may be the secret itself.
+//! `Debug` prints only their number: a path that was meant to name a secret's file may be the secret itself.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::runtime::file_watch::{FilePoller, FileStamp};
 
-/// See the module.
+/// The files that a configuration was read from. A change of any of them calls for a reload.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WatchedFiles(Vec<(PathBuf, Option<FileStamp>)>);
 
@@ -16,7 +16,7 @@ impl WatchedFiles {
         self.0.push((path, stamp));
     }
 
-    /// Watches them from how they looked then.
+    /// Starts watching the files. A change since they were read is reported too.
     pub fn watch(&self) -> FilePoller {
         FilePoller::with_stamps(self.0.iter().cloned())
     }

@@ -1,6 +1,6 @@
 //! `auth` of a route: `"public"`, or the rules that a token must satisfy.
 //!
-//! A route without either is refused: nothing becomes public by omission. Verifies no token.
+//! A route without `auth` is a problem, so that no route becomes public by omission. Tokens are verified in `auth`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,44 +15,49 @@ use crate::route::Access;
 use crate::route::pattern::PathPattern;
 
 pub(super) const AUTH: &[KeySpec] = &[
-    KeySpec::required("issuers", Kind::List(&Kind::String), "Names of the issuers whose tokens are believed."),
+    KeySpec::required("issuers", Kind::List(&Kind::String), "Names of the issuers whose tokens are accepted."),
     KeySpec::default(
         "token_from",
         Kind::List(&Kind::String),
         "[\"header\"]",
-        "Where a token may stand: \"header\" (Authorization: Bearer), \"header:NAME\" (a field that a proxy in front writes), \"cookie:NAME\", \"query:NAME\". URLs end up in logs: off unless named.",
+        "Where tokens are read from: \"header\" (Authorization: Bearer), \"header:NAME\" (set by a proxy in front), \"cookie:NAME\", \"query:NAME\". URLs end up in logs, so query is off by default.",
     ),
     KeySpec::optional(
         "streams_claim",
         Kind::String,
-        "Claim that lists path patterns, one of which must cover the stream. Absent: no such rule.",
+        "Claim with a list of path patterns, one of which must match the stream. Absent: no such rule.",
     ),
     KeySpec::optional(
         "require",
         Kind::Map(&Kind::OneOf(&[Kind::Scalar, Kind::List(&Kind::Scalar)])),
-        "Claims that must equal, list or contain (space-separated) the value, or one of several. A number or a boolean is equal to its like alone.",
+        "Required claims. A claim must equal the value, be a list that contains it, or be a space-separated string that contains it. With several values, one must match. Numbers and booleans match only values of the same type.",
     ),
     KeySpec::optional(
         "bind",
         Kind::Map(&Kind::String),
-        "Captures and shared query parameters, and the claim that must equal or list every value of each. A parameter that is absent is refused.",
+        "Claims bound to path captures and shared query parameters. The claim must equal or list every value. A request without the parameter is refused.",
     ),
-    KeySpec::default("enforce", Kind::Bool, "true", "false: decide, count and log, but let in."),
+    KeySpec::default(
+        "enforce",
+        Kind::Bool,
+        "true",
+        "false: evaluate, count and log the rules, but admit every request.",
+    ),
     KeySpec::default(
         "expiry_spread",
         Kind::duration_or_zero("1ms", "1h"),
         "10s",
-        "A response ends up to this long before its token, at most a tenth of what was left, where 60 s or more were. 0s: with it.",
+        "Random time by which a response ends before its token expires: at most this, and at most a tenth of the remaining time. Applies to tokens with 60 s or more left. 0s: the response ends when the token expires.",
     ),
-    KeySpec::default("tickets", Kind::Bool, "false", "POST PATH?ticket makes one-time URLs."),
-    KeySpec::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "How long a ticket may wait for its use."),
+    KeySpec::default("tickets", Kind::Bool, "false", "POST PATH?ticket creates a one-time URL."),
+    KeySpec::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "Time within which a ticket must be used."),
 ];
 
-/// Who may read the route, without what [`bind`] adds, and the entries that it reads. `None`: noted.
+/// Reads `auth`. Also returns the entries of `bind`, which [`bind`] reads later. `None`: a problem was reported.
 pub(super) fn access<'a>(route: &Table<'a>, references: References<'_>) -> Option<(Access, NamedValues<'a>)> {
     if !route.contains("auth") {
         route
-            .report("auth", "is missing: auth = \"public\" lets everyone in, a [routes.auth] table those with a token");
+            .report("auth", "missing required key: set auth = \"public\" to admit everyone, or add a [routes.auth] table to require a token");
         return None;
     }
     let given = route.get("auth")?.alternative()?;
@@ -62,27 +67,27 @@ pub(super) fn access<'a>(route: &Table<'a>, references: References<'_>) -> Optio
     given.table().map(|table| (Access::Token(rules(&table, references)), table.entries("bind")))
 }
 
-/// The names of a table that the user chose, and what stands there.
+/// The entries of a table with user-chosen keys.
 pub(super) type NamedValues<'a> = Vec<(&'a str, Value<'a>)>;
 
-/// Reads which captures of `path` and which `shared` query parameters are bound to a claim.
+/// Reads `bind`: the claims bound to captures of `path` and to `shared` query parameters.
 pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared: &[String]) -> Vec<(Bound, String)> {
     let read = |(name, value): (&str, Value<'_>)| {
         let is_capture = path.is_some_and(|path| path.captures().any(|known| known == name));
         let is_parameter = shared.iter().any(|known| known == name);
         let bound = match (is_capture, is_parameter) {
             (true, true) => {
-                value.report("both the path and share.query have this name");
+                value.report("ambiguous: both the path and share.query have this name");
                 return None;
             }
             (true, false) => Bound::Capture(name.to_owned()),
             (false, true) => Bound::Parameter(name.to_owned()),
-            // Of a path that cannot be read nothing is known.
+            // The captures of an invalid path are unknown.
             (false, false) => {
                 let path = path?;
                 let meant = nearest(name, path.captures().chain(shared.iter().map(String::as_str)));
                 let hint = did_you_mean(meant);
-                value.report(format!("is neither a capture of the path nor a name in share.query{hint}"));
+                value.report(format!("neither a capture of the path nor a name in share.query{hint}"));
                 return None;
             }
         };
@@ -91,8 +96,8 @@ pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared:
     entries.into_iter().filter_map(read).collect()
 }
 
-/// The query parameters that may hold a token.
-pub(super) fn query_names(access: &Access) -> impl Iterator<Item = &str> {
+/// Returns the query parameters that tokens are read from.
+pub(super) fn token_parameters(access: &Access) -> impl Iterator<Item = &str> {
     let sources: &[TokenSource] = match access {
         Access::Public => &[],
         Access::Token(rules) => &rules.token_from,
@@ -103,8 +108,8 @@ pub(super) fn query_names(access: &Access) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether the field of this name may hold a token.
-pub(super) fn is_token_field(access: Option<&Access>, name: &HeaderName) -> bool {
+/// Returns true if tokens are read from the header `name`, other than `Authorization`.
+pub(super) fn is_token_header(access: Option<&Access>, name: &HeaderName) -> bool {
     match access {
         Some(Access::Token(rules)) => {
             rules.token_from.iter().any(|source| matches!(source, TokenSource::Field(field) if name == field.as_str()))
@@ -120,7 +125,7 @@ fn rules(table: &Table<'_>, references: References<'_>) -> RuleSettings {
         token_bytes: references.token_bytes,
         streams_claim: table.get("streams_claim").and_then(|value| parsers::claim(&value, value.string()?)),
         require: require(table),
-        // Both are known once the route's share has been read.
+        // Set after the route's `share` has been read.
         bind: Vec::new(),
         shared: Vec::new(),
         enforce: table.boolean("enforce"),
@@ -139,7 +144,7 @@ fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings
             continue;
         }
         if found.iter().any(|(_, other)| other.issuer == settings.issuer && !other.issuer.is_empty()) {
-            value.report("has the same `issuer` as another one here: a token could not choose");
+            value.report("same issuer value as another issuer of this route: tokens would be ambiguous");
         }
         found.push((name, settings));
     }
@@ -165,9 +170,9 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
     let text = value.string()?;
     match text.split_once(':') {
         None if text == "header" => Some(TokenSource::Header),
-        Some(("header", name)) => field(value, name),
+        Some(("header", name)) => token_header(value, name),
         Some(("query", name)) => parsers::parameter(value, name).map(TokenSource::Query),
-        // RFC 6265, 4.1.1: a cookie's name is a token, as a header's is.
+        // RFC 6265, 4.1.1: a cookie name is an HTTP token, like a header name.
         Some(("cookie", name)) if name.parse::<HeaderName>().is_ok() => Some(TokenSource::Cookie(name.to_owned())),
         _ => {
             value.report("expected \"header\", \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"");
@@ -176,14 +181,14 @@ fn token_source(value: &Value<'_>) -> Option<TokenSource> {
     }
 }
 
-/// A field that something in front writes, and that is nothing else.
-fn field(value: &Value<'_>, name: &str) -> Option<TokenSource> {
+/// Reads a header that a proxy in front writes. Rejects headers with another meaning.
+fn token_header(value: &Value<'_>, name: &str) -> Option<TokenSource> {
     let name = parsers::header(value, name)?;
     match name.as_str() {
-        "authorization" => value.report("is \"header\" without a name"),
-        "cookie" => value.report("a cookie's token is \"cookie:NAME\""),
+        "authorization" => value.report("written \"header\", without a name"),
+        "cookie" => value.report("written \"cookie:NAME\""),
         "origin" | "sec-fetch-site" | "forwarded" | "x-forwarded-for" => {
-            value.report("this header means something else")
+            value.report("this header has another meaning")
         }
         _ => return Some(TokenSource::Field(name.as_str().to_owned())),
     }
@@ -196,7 +201,7 @@ fn require(table: &Table<'_>) -> Vec<(String, Vec<serde_json::Value>)> {
         let given = value.alternative()?;
         let values = if given.is_list() { given.items() } else { vec![given.clone()] };
         if values.is_empty() {
-            given.report("is empty: no token would be good enough");
+            given.report("must not be empty: no token could satisfy it");
         }
         Some((path?, values.iter().filter_map(Value::scalar).collect()))
     };

@@ -1,13 +1,13 @@
-//! The tables inside a route that are not about access: `share`, `replay`, `delivery`, `cors`.
+//! The tables of a route other than `auth`: `share`, `replay`, `delivery`, `cors`.
 //!
-//! Nothing that a client sends reaches the upstream unless it is named here, and what is named here is part of the
-//! stream's identity.
+//! Values of a request reach the upstream only if they are listed in `share`, and every listed value is part of the
+//! stream key.
 
 use std::time::Duration;
 
 use http::HeaderName;
 
-use super::auth::{is_token_field, query_names};
+use super::auth::{is_token_header, token_parameters};
 use super::parsers;
 use crate::config::engine::{Distinct, KeySpec, Kind, Table, Value};
 use crate::route::{
@@ -22,25 +22,29 @@ pub(super) const SHARE: &[KeySpec] = &[
         "query",
         Kind::List(&Kind::String),
         "[]",
-        "Query parameters, in this order; every value of one that is repeated.",
+        "Query parameters, in this order. All values of a repeated parameter count.",
     ),
     KeySpec::default("headers", Kind::List(&Kind::String), "[]", "Request headers."),
-    KeySpec::optional("claims", Kind::Map(&Kind::String), "HEADER = \"claim\": sent upstream in that header."),
+    KeySpec::optional(
+        "claims",
+        Kind::Map(&Kind::String),
+        "HEADER = \"claim\": the claim is sent upstream in that header.",
+    ),
 ];
 
 pub(super) const REPLAY: &[KeySpec] = &[
-    KeySpec::default("events", Kind::integer(1, 10_000_000), "1000", "Most events kept."),
+    KeySpec::default("events", Kind::integer(1, 10_000_000), "1000", "Maximum number of events."),
     KeySpec::default(
         "bytes",
         Kind::size("1KiB", "64GiB"),
         "8MiB",
-        "Most bytes kept; the newest event whatever its size, until it is too old.",
+        "Maximum size of the log. The newest event is kept whatever its size.",
     ),
     KeySpec::default(
         "age",
         Kind::duration("10ms", "30d"),
         "10m",
-        "Oldest age of an event that is kept; what is older goes within 5 s, the newest event too.",
+        "Maximum age of an event. Older events, even the newest one, are evicted within 5 s.",
     ),
     KeySpec::default(
         "start",
@@ -48,99 +52,109 @@ pub(super) const REPLAY: &[KeySpec] = &[
         "live",
         "Where a client without an id starts: \"live\", \"oldest\", \"last:N\".",
     ),
-    KeySpec::default("on_gap", Kind::Enum(&["oldest", "live"]), "oldest", "Where a client starts whose id is unknown."),
+    KeySpec::default("on_gap", Kind::Enum(&["oldest", "live"]), "oldest", "Where a client with an unknown id starts."),
     KeySpec::default(
         "ids",
         Kind::Enum(&["keep", "fill", "replace"]),
         "keep",
-        "The upstream's ids untouched; events without one given one; or all of them replaced.",
+        "\"keep\": the upstream's ids. \"fill\": events without an id get one. \"replace\": every event gets a new id.",
     ),
     KeySpec::default(
         "verdict",
         Kind::Enum(&["off", "comment", "gap", "event"]),
         "comment",
-        "How the outcome of a resume is told in-band; \"gap\": comments, and an event for a gap.",
+        "How the outcome of a resume is reported in-band. \"gap\": as comments, and as an event for a gap.",
     ),
     KeySpec::default(
         "query_id",
         Kind::OneOf(&[Kind::String, Kind::List(&Kind::String)]),
         r#"["last_event_id", "lastEventId"]"#,
-        "Query parameters read when Last-Event-ID is absent, one name or several; the last value counts.",
+        "Query parameters used if Last-Event-ID is absent, one name or several. The last value counts.",
     ),
     KeySpec::default(
         "store",
         Kind::Enum(&["memory", "disk"]),
         "memory",
-        "\"disk\": survives a restart; needs [store].",
+        "Where the log is kept. \"disk\": it survives a restart; needs [store].",
     ),
     KeySpec::default(
         "read_through",
         Kind::Bool,
         "false",
-        "Catch up an id older than the log from the upstream's history.",
+        "Fetch the events after an id older than the log from the upstream's history.",
     ),
-    KeySpec::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of one catching up."),
+    KeySpec::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of these fetches."),
 ];
 
 const READ_THROUGH: &[KeySpec] = &[
-    KeySpec::default("events", Kind::integer(1, 10_000_000), "10000", "Most events."),
-    KeySpec::default("bytes", Kind::size("1KiB", "1GiB"), "8MiB", "Most bytes."),
-    KeySpec::default("concurrent", Kind::integer(1, 10_000), "16", "How many at a time."),
+    KeySpec::default("events", Kind::integer(1, 10_000_000), "10000", "Maximum number of events per fetch."),
+    KeySpec::default("bytes", Kind::size("1KiB", "1GiB"), "8MiB", "Maximum size per fetch."),
+    KeySpec::default("concurrent", Kind::integer(1, 10_000), "16", "Maximum number of fetches of the route at a time."),
 ];
 
 pub(super) const DELIVERY: &[KeySpec] = &[
-    KeySpec::default("heartbeat", Kind::duration("50ms", "10m"), "15s", "A comment after this long without an event."),
+    KeySpec::default(
+        "heartbeat",
+        Kind::duration("50ms", "10m"),
+        "15s",
+        "Time without an event after which a comment is sent.",
+    ),
     KeySpec::default(
         "retry",
         Kind::duration("1ms", "1h"),
         "2s",
-        "Advertised reconnection time while the upstream has not said its own, jittered for each client.",
+        "Reconnection time sent to clients until the upstream sends its own. Jittered per client.",
     ),
-    KeySpec::default("max_age", Kind::duration_or_zero("50ms", "30d"), "0s", "Longest life of one response. 0s: off."),
+    KeySpec::default(
+        "max_age",
+        Kind::duration_or_zero("50ms", "30d"),
+        "0s",
+        "Maximum duration of a response. 0s: off.",
+    ),
     KeySpec::default(
         "lagged",
         Kind::Enum(&["disconnect", "skip"]),
         "disconnect",
-        "A client that fell off the event log: end its response, or go on with a gap verdict.",
+        "Treatment of a client that falls behind the event log: end its response, or continue with a gap verdict.",
     ),
-    KeySpec::default("latest", Kind::Bool, "false", "A lagging client gets only the newest event of each type."),
+    KeySpec::default("latest", Kind::Bool, "false", "Send only the newest event of each type to a lagging client."),
     KeySpec::default(
         "gather",
         Kind::duration_or_zero("1ms", "10s"),
         "0ms",
-        "Wait this long for more events before writing: less work, more latency. 0ms: off.",
+        "Time to wait for more events before writing. Saves CPU and adds latency. 0ms: off.",
     ),
     KeySpec::default(
         "linger",
         Kind::duration_or_zero("1ms", "1d"),
         "30s",
-        "Upstream kept after the last subscriber left. 0s: closed at once.",
+        "Time for which a stream is kept after its last subscriber leaves. 0s: it is closed at once.",
     ),
     KeySpec::default(
         "when_down",
         Kind::Enum(&["hold", "refuse"]),
         "hold",
-        "Upstream down when a client comes: 200 with heartbeats and retries, or 502, 503, 504.",
+        "Answer to a client while the upstream is down. \"hold\": 200 with heartbeats while the gateway retries. \"refuse\": 502, 503 or 504.",
     ),
     KeySpec::default(
         "end",
         Kind::Enum(&["clean", "cut"]),
         "clean",
-        "How a response ends that its client should come back from (expired, revoked, max_age, drain, lagged, replaced); \"cut\": \
-         without its last chunk, or with a reset of the HTTP/2 stream.",
+        "How a response ends if the client should reconnect (expired, revoked, max_age, drain, lagged, replaced). \"cut\": \
+         without the last chunk, or with a reset of the HTTP/2 stream.",
     ),
     KeySpec::default(
         "incremental",
         Kind::Bool,
         "true",
-        "Send `Incremental: ?1` (RFC 10036): proxies pass on each piece at once.",
+        "Send `Incremental: ?1` (RFC 10036), which asks proxies to forward each piece at once.",
     ),
     KeySpec::default(
         "answer_within",
         Kind::duration_or_zero("1ms", "10m"),
         "5s",
-        "With when_down = \"hold\" a client has its head, prelude and heartbeats after this long, even if the outcome or the \
-         verdict is not known yet. 0s: it waits.",
+        "With when_down = \"hold\", time after which a client gets the response head, prelude and heartbeats even if the outcome \
+         or the verdict is not known yet. 0s: the client waits.",
     ),
 ];
 
@@ -148,19 +162,19 @@ pub(super) const CORS: &[KeySpec] = &[
     KeySpec::required(
         "origins",
         Kind::List(&Kind::String),
-        "Exact origins, of apps too (capacitor://localhost), or \"*\" alone where there are no credentials.",
+        "Exact origins, including those of apps (capacitor://localhost). Or \"*\" alone, without credentials.",
     ),
-    KeySpec::default("credentials", Kind::Bool, "false", "Whether pages may send cookies."),
+    KeySpec::default("credentials", Kind::Bool, "false", "Allow pages to send cookies."),
     KeySpec::default(
         "headers",
         Kind::List(&Kind::String),
         "[]",
-        "Request headers that pages may send besides authorization, cache-control, content-type, last-event-id and \
+        "Request headers that pages may send, in addition to authorization, cache-control, content-type, last-event-id and \
          share.headers.",
     ),
 ];
 
-/// `[routes.share]`.
+/// Reads `[routes.share]`.
 pub(super) fn share(
     table: &Table<'_>,
     access: Option<&Access>,
@@ -168,19 +182,19 @@ pub(super) fn share(
     query_id: &[String],
 ) -> ShareSettings {
     let mut share = ShareSettings::default();
-    let (mut parameters, mut fields) = (Distinct::new(), Distinct::new());
+    let (mut parameters, mut headers) = (Distinct::new(), Distinct::new());
     for value in table.items("query") {
         let Some(name) = value.string().and_then(|name| parsers::parameter(&value, name)) else { continue };
         if !parameters.insert(&value, name.clone()) {
             continue;
         }
         if query_id.contains(&name) {
-            value.report("is a parameter of the last event id (replay.query_id)");
-        } else if access.is_some_and(|access| query_names(access).any(|token| token == name)) {
-            value.report("is where the token stands (auth.token_from): tokens do not go upstream");
+            value.report("already used for the last event id (replay.query_id)");
+        } else if access.is_some_and(|access| token_parameters(access).any(|token| token == name)) {
+            value.report("already used for the token (auth.token_from), and tokens are never sent upstream");
         }
         if upstream.is_some_and(|upstream| upstream.resume == Resume::Query(name.clone())) {
-            value.report("is where the last event id goes (upstreams.resume)");
+            value.report("already used to send the last event id (upstreams.resume)");
         }
         share.query.push(name);
     }
@@ -193,36 +207,36 @@ pub(super) fn share(
     for value in table.items("headers") {
         let Some(name) = value.string().and_then(|name| parsers::header(&value, name)) else { continue };
         if matches!(name.as_str(), "authorization" | "cookie") {
-            value.report("tokens and cookies do not go upstream");
-        } else if is_token_field(access, &name) {
-            value.report("is where the token stands (auth.token_from): tokens do not go upstream");
-        } else if fields.insert(&value, name.clone()) && is_configured(&name) {
-            value.report("is also written by the upstream's own headers or resume");
+            value.report("tokens and cookies are never sent upstream");
+        } else if is_token_header(access, &name) {
+            value.report("already used for the token (auth.token_from), and tokens are never sent upstream");
+        } else if headers.insert(&value, name.clone()) && is_configured(&name) {
+            value.report("already set by the upstream's headers or resume");
         }
         share.headers.push(name);
     }
     let claims = table.entries("claims");
     if !claims.is_empty() && access == Some(&Access::Public) {
-        table.report("claims", "the route is public: there are no claims");
+        table.report("claims", "not allowed on a public route, which has no claims");
     }
     for (name, value) in claims {
         let name = parsers::header(&value, name);
         let claim = value.string().and_then(|claim| parsers::claim(&value, claim));
         let Some((name, claim)) = name.zip(claim) else { continue };
-        if !fields.insert(&value, name.clone()) {
+        if !headers.insert(&value, name.clone()) {
             continue;
         }
-        if is_token_field(access, &name) {
-            value.report("is where the token stands (auth.token_from): tokens do not go upstream");
+        if is_token_header(access, &name) {
+            value.report("already used for the token (auth.token_from), and tokens are never sent upstream");
         } else if is_configured(&name) {
-            value.report("is also written by the upstream's own headers or resume");
+            value.report("already set by the upstream's headers or resume");
         }
         share.claims.push((name, claim));
     }
     share
 }
 
-/// `[routes.replay]`: what is kept, whose ids, and what one client gets.
+/// Reads `[routes.replay]`: retention, event ids, and replay to clients.
 pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, ReplaySettings) {
     let retention = Retention { events: table.count("events"), bytes: table.size("bytes"), age: table.duration("age") };
     let ids = table.variant("ids", &[("keep", Ids::Keep), ("fill", Ids::Fill), ("replace", Ids::Replace)]);
@@ -247,7 +261,7 @@ pub(super) fn replay(table: &Table<'_>, has_store: bool) -> (Retention, Ids, Rep
     (retention, ids, replay)
 }
 
-/// The limit is read and checked also where it bounds nothing.
+/// Reads `read_through` and its limit, which is checked even if `read_through` is off.
 fn read_through(table: &Table<'_>, ids: Ids) -> Option<CatchUpLimit> {
     let is_on = table.boolean("read_through");
     let limit = table.table("read_through_limit");
@@ -257,7 +271,7 @@ fn read_through(table: &Table<'_>, ids: Ids) -> Option<CatchUpLimit> {
         concurrent: limit.count("concurrent"),
     };
     if is_on && ids != Ids::Keep {
-        table.report("read_through", "needs ids = \"keep\": the upstream knows no ids but its own");
+        table.report("read_through", "needs ids = \"keep\": the upstream only knows its own ids");
     }
     is_on.then_some(limit)
 }
@@ -276,7 +290,7 @@ fn start(value: &Value<'_>) -> Option<Start> {
     start
 }
 
-/// `[routes.delivery]`, and how long the upstream is kept without subscribers.
+/// Reads `[routes.delivery]`. Also returns `linger`.
 pub(super) fn delivery(table: &Table<'_>) -> (DeliverySettings, Duration) {
     let delivery = DeliverySettings {
         heartbeat: table.duration("heartbeat"),
@@ -293,7 +307,7 @@ pub(super) fn delivery(table: &Table<'_>) -> (DeliverySettings, Duration) {
     (delivery, table.duration("linger"))
 }
 
-/// `[routes.cors]`.
+/// Reads `[routes.cors]`.
 pub(super) fn cors(table: &Table<'_>) -> Cors {
     let values = table.nonempty_items("origins");
     let (mut origins, mut distinct) = (Vec::new(), Distinct::new());
@@ -301,9 +315,9 @@ pub(super) fn cors(table: &Table<'_>) -> Cors {
     for value in &values {
         let Some(origin) = parsers::origin(value) else { continue };
         if origin == "*" && credentials {
-            value.report("\"*\" cannot stand with credentials = true: any page could read with the user's cookies");
+            value.report("\"*\" conflicts with credentials = true: any page could read events with the user's cookies");
         } else if origin == "*" && values.len() > 1 {
-            value.report("\"*\" stands alone: it is every origin");
+            value.report("\"*\" must be alone: it includes every origin");
         } else {
             distinct.insert(value, origin.clone());
         }
@@ -311,10 +325,10 @@ pub(super) fn cors(table: &Table<'_>) -> Cors {
     }
     let (mut headers, mut distinct) = (Vec::new(), Distinct::new());
     for value in table.items("headers") {
-        // Nothing of it goes upstream: any name may stand here.
+        // Any name is allowed, because these headers are not sent upstream.
         match value.string().map(str::parse::<HeaderName>) {
             Some(Ok(name)) => headers.extend(distinct.insert(&value, name.clone()).then_some(name)),
-            Some(Err(_)) => value.report("is not a header name"),
+            Some(Err(_)) => value.report("invalid header name (RFC 9110, 5.1)"),
             None => {}
         }
     }

@@ -1,7 +1,7 @@
-//! `[issuers.NAME]`: who signs tokens, and with what.
+//! `[issuers.NAME]`: issuers of tokens and their keys.
 //!
-//! An algorithm is bound to each key here, so that no token can choose one. Keys in files are read once to see that they
-//! can be; the authentication module loads them for use and is stricter.
+//! Each key is bound to its algorithms here, so that a token cannot choose one. Key files are read here only to check
+//! them; the `auth` module loads them for use and checks more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,60 +17,53 @@ use crate::auth::{self, ClaimPath, IssuerSettings, KeySource};
 use crate::config::engine::{KeySpec, Kind, Table, Value};
 
 pub(super) const ISSUER: &[KeySpec] = &[
-    KeySpec::required("issuer", Kind::String, "The token's iss must equal this."),
-    KeySpec::required("audience", Kind::List(&Kind::String), "The token's aud must contain one of these."),
+    KeySpec::required("issuer", Kind::String, "Required value of the token's iss."),
+    KeySpec::required("audience", Kind::List(&Kind::String), "The token's aud must contain one of these values."),
     KeySpec::default(
         "audience_claim",
         Kind::String,
         "aud",
-        "A claim that is read where a token has no aud, as \"client_id\" of Amazon Cognito. An aud that is there must match.",
+        "Claim used instead of aud if the token has no aud, such as \"client_id\" of Amazon Cognito. If aud is present, it must match.",
     ),
     KeySpec::default(
         "algorithms",
         Kind::List(&Kind::Enum(ALGORITHMS)),
         "[\"ES256\", \"RS256\"]",
-        "What keys from a JWKS may be used with. Never HMAC: a public key is no shared secret.",
+        "Algorithms allowed for keys from a JWKS. HMAC is not allowed, because these keys are public.",
     ),
-    KeySpec::required("keys", Kind::List(&Kind::Table(KEY)), "Where the keys are; each table names one source."),
-    KeySpec::default("leeway", Kind::duration_or_zero("1ms", "60s"), "5s", "Tolerance for clocks that disagree."),
-    KeySpec::optional("typ", Kind::String, "Required typ of the token's header, such as \"at+jwt\". Absent: any."),
+    KeySpec::required("keys", Kind::List(&Kind::Table(KEY)), "Sources of keys, one per table."),
+    KeySpec::default("leeway", Kind::duration_or_zero("1ms", "60s"), "5s", "Tolerance for clock differences."),
+    KeySpec::optional("typ", Kind::String, "Required typ of the token header, such as \"at+jwt\". Absent: any."),
 ];
 
 const KEY: &[KeySpec] = &[
     KeySpec::optional("jwks_url", Kind::String, "URL of a JWKS: https, or http to a loopback address."),
-    KeySpec::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: time between two fetches."),
+    KeySpec::default("refresh", Kind::duration("1s", "1d"), "5m", "With jwks_url: interval between fetches."),
     KeySpec::optional(
         "ca_file",
         Kind::String,
-        "With jwks_url: certificates in PEM that are trusted instead of the system's.",
+        "With jwks_url: PEM file of CA certificates that are trusted instead of the system's.",
     ),
-    KeySpec::optional("jwks_file", Kind::String, "File of a JWKS, read again when it changes."),
-    KeySpec::optional("pem_file", Kind::String, "File of a public key in PEM, read again when it changes."),
+    KeySpec::optional("jwks_file", Kind::String, "JWKS file, read again when it changes."),
+    KeySpec::optional("pem_file", Kind::String, "PEM file of a public key, read again when it changes."),
     KeySpec::optional(
         "secret",
         Kind::Table(referenced_files::KEY_SECRET),
-        "A shared secret (HMAC) of at least 32 bytes.",
+        "Shared secret (HMAC) of at least 32 bytes.",
     )
     .secret(),
-    KeySpec::optional(
-        "algorithm",
-        Kind::Enum(ALGORITHMS),
-        "With pem_file or secret: the one algorithm that the key is used with.",
-    ),
+    KeySpec::optional("algorithm", Kind::Enum(ALGORITHMS), "With pem_file or secret: the algorithm of the key."),
     KeySpec::optional(
         "kid",
         Kind::String,
-        "With pem_file or secret: the kid that tokens name. Absent: for those without, or with one that no other key has.",
+        "With pem_file or secret: the key id. Absent: the key is used for tokens without a kid, or with a kid that no other key has.",
     ),
 ];
 
 const ALGORITHMS: &[&str] =
     &["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "HS256", "HS384", "HS512"];
 
-/// RFC 7518, 3.2: a key of at least the size of the hash's output, of which SHA-256's is the smallest.
-const MIN_SECRET_BYTES: usize = 32;
-
-/// All issuers by name.
+/// Reads all issuers.
 pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<IssuerSettings>> {
     let read = |(name, value): (&str, Value<'_>)| {
         if !parsers::is_label(name) {
@@ -81,7 +74,7 @@ pub(super) fn issuers(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<I
     entries.into_iter().map(read).collect()
 }
 
-/// Goes on after a mistake with what it has: routes that name this issuer shall not be blamed for it.
+/// Reads one issuer. Returns it even if it has problems, so that routes which name it are not reported.
 fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
     let issuer = table.string("issuer").unwrap_or_default().to_owned();
     let audience = table.nonempty_items("audience").iter().filter_map(Value::string).map(str::to_owned).collect();
@@ -95,7 +88,7 @@ fn issuer(name: &str, table: &Table<'_>) -> IssuerSettings {
         let Some(source) = key_source(&table) else { continue };
         if let KeySource::PemFile { algorithm, kid, .. } | KeySource::Secret { algorithm, kid, .. } = &source {
             let name = (*algorithm, kid.clone());
-            // Without a kid there may be an old and a new key for a while.
+            // Keys without a kid may coexist: an old and a new one during a rotation.
             if kid.is_some() && names.contains(&name) {
                 table.report("kid", "another key has the same kid and algorithm");
             }
@@ -125,8 +118,8 @@ fn algorithms(table: &Table<'_>, has_jwks: bool) -> Vec<Algorithm> {
     for value in table.nonempty_items("algorithms") {
         let Some(algorithm) = value.variant().and_then(|name| name.parse().ok()) else { continue };
         match is_hmac(algorithm) {
-            true if has_jwks => value.report("HMAC cannot be used with the public keys of a JWKS"),
-            // A list without a JWKS says nothing; the keys bring their own algorithm.
+            true if has_jwks => value.report("HMAC is not allowed for the public keys of a JWKS"),
+            // Without a JWKS the list has no effect: the other sources have their own algorithm.
             true => {}
             false => found.push(algorithm),
         }
@@ -150,26 +143,26 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
     let given: Vec<_> = KEY_SOURCES.into_iter().filter(|name| table.contains(name)).collect();
     let [source] = given[..] else {
         match given[..] {
-            [] => table.report("jwks_url", "is missing: a key comes from jwks_url, jwks_file, pem_file or secret"),
-            [_, second, ..] => table.report(second, "stands beside another source: a key has one"),
-            [_] => unreachable!("one source has been taken above"),
+            [] => table.report("jwks_url", "missing: a key needs jwks_url, jwks_file, pem_file or secret"),
+            [_, second, ..] => table.report(second, "conflicts with another source: a key has one"),
+            [_] => unreachable!("a single source was matched above"),
         }
         return None;
     };
     let is_single = matches!(source, "pem_file" | "secret");
     for name in ["algorithm", "kid"] {
         if !is_single && table.contains(name) {
-            table.report(name, "is for pem_file and secret: the keys of a JWKS bring their own");
+            table.report(name, "only allowed with pem_file or secret: the keys of a JWKS have their own");
         }
     }
     if source != "jwks_url" && table.contains("refresh") {
-        table.report("refresh", "is for jwks_url: files are read again when they change");
+        table.report("refresh", "only allowed with jwks_url: files are read again when they change");
     }
     if source != "jwks_url" && table.contains("ca_file") {
-        table.report("ca_file", "is for jwks_url: nothing else is fetched");
+        table.report("ca_file", "only allowed with jwks_url");
     }
     if is_single && algorithm.is_none() {
-        table.report("algorithm", "is missing: a single key is used with one algorithm");
+        table.report("algorithm", "missing: pem_file and secret need an algorithm");
     }
     let algorithm = algorithm.as_ref().and_then(Value::variant).and_then(|name| name.parse::<Algorithm>().ok());
 
@@ -192,12 +185,12 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
         let file = referenced_files::content(&value);
         let algorithm = algorithm?;
         if is_hmac(algorithm) {
-            table.report("algorithm", "is HMAC: a public key is no shared secret");
+            table.report("algorithm", "HMAC is not allowed with a public key");
             return None;
         }
         let (path, content) = file?;
         if !is_public_key(&content, algorithm) {
-            value.report("the file holds no public key in PEM for this algorithm");
+            value.report("the file contains no PEM public key for this algorithm");
         }
         return Some(KeySource::PemFile { path, algorithm, kid });
     }
@@ -205,21 +198,21 @@ fn key_source(table: &Table<'_>) -> Option<KeySource> {
     let bytes = referenced_files::key_secret(&secret);
     let algorithm = algorithm?;
     if !is_hmac(algorithm) {
-        table.report("algorithm", "is for a public key: a secret is used with HS256, HS384 or HS512");
+        table.report("algorithm", "expected HS256, HS384 or HS512: other algorithms need a public key");
         return None;
     }
     let bytes = bytes?;
-    if bytes.reveal().len() < MIN_SECRET_BYTES {
-        table.report("secret", "is shorter than 32 bytes: it could be guessed from one token");
+    if bytes.reveal().len() < auth::MIN_SECRET {
+        table.report("secret", "shorter than 32 bytes: it could be guessed from a single token");
         return None;
     }
     Some(KeySource::Secret { secret: bytes, algorithm, kid })
 }
 
-/// Where a JWKS is fetched: over TLS, or without leaving this machine.
+/// Reads the URL of a JWKS: https, or http to a loopback address.
 fn url(value: &Value<'_>) -> Option<Url> {
     let Ok(url) = Url::parse(value.string()?) else {
-        value.report("is not a URL");
+        value.report("invalid URL");
         return None;
     };
     let is_loopback = match url.host() {
@@ -228,15 +221,15 @@ fn url(value: &Value<'_>) -> Option<Url> {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    let objection = match url.scheme() {
-        _ if !url.username().is_empty() || url.password().is_some() => "must not hold a user name or password",
-        _ if url.fragment().is_some() => "must not have a fragment",
+    let problem = match url.scheme() {
+        _ if !url.username().is_empty() || url.password().is_some() => "must not contain a user name or password",
+        _ if url.fragment().is_some() => "must not contain a fragment",
         "https" => return Some(url),
         "http" if is_loopback => return Some(url),
-        "http" => "must be https: keys that come unprotected can be anyone's",
+        "http" => "must be https: keys fetched over plain http could be forged",
         _ => "must be an https URL",
     };
-    value.report(objection);
+    value.report(problem);
     None
 }
 

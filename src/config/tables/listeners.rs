@@ -1,6 +1,6 @@
-//! `[[listeners]]`: where clients come in.
+//! `[[listeners]]`: the addresses that clients connect to.
 //!
-//! Certificates and keys have been read and belong together when a listener is believed. Binds nothing.
+//! Certificate chains and private keys are read and matched here. Sockets are bound elsewhere.
 
 use super::parsers;
 use super::referenced_files;
@@ -8,31 +8,31 @@ use crate::config::engine::{KeySpec, Kind, Table, Value};
 use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
 
 pub(super) const LISTENER: &[KeySpec] = &[
-    KeySpec::optional("name", Kind::String, "Metric label, unique. Absent: the address."),
-    KeySpec::optional("address", Kind::String, "IP address and port. Port 0: the system chooses."),
-    KeySpec::optional("systemd", Kind::String, "Instead of an address: the name of a socket that systemd passes."),
+    KeySpec::optional("name", Kind::String, "Unique name; metric label. Absent: the address."),
+    KeySpec::optional("address", Kind::String, "IP address and port. Port 0: the system chooses a port."),
+    KeySpec::optional("systemd", Kind::String, "Name of the sockets passed by systemd, instead of address."),
     KeySpec::default(
         "reuse_port",
         Kind::Bool,
         "false",
-        "Let another process listen on the same address. Off, so that a second gateway fails to start.",
+        "Allow another process to listen on the same address. By default, a second gateway fails to start.",
     ),
     KeySpec::default(
         "proxy_protocol",
         Kind::Bool,
         "false",
-        "Expect a PROXY protocol header (v1 or v2) from trusted_proxies, which must then not be empty.",
+        "Require a PROXY protocol header (v1 or v2) at the start of every connection. Needs trusted_proxies; connections from other addresses are closed.",
     ),
     KeySpec::default(
         "trusted_proxies",
         Kind::List(&Kind::String),
         "[]",
-        "Networks (CIDR) whose Forwarded and X-Forwarded-For are believed.",
+        "Networks (CIDR) of proxies whose Forwarded and X-Forwarded-For headers are trusted.",
     ),
     KeySpec::optional(
         "tls",
         Kind::Table(TLS),
-        "Absent: plain HTTP/1.1, and HTTP/2 with prior knowledge, for use behind a balancer.",
+        "TLS. Absent: plain HTTP/1.1, and HTTP/2 with prior knowledge, for use behind a load balancer.",
     ),
 ];
 
@@ -40,13 +40,17 @@ const TLS: &[KeySpec] = &[
     KeySpec::required(
         "certificates",
         Kind::List(&Kind::Table(referenced_files::CERTIFICATE)),
-        "Chosen by SNI, the first where none fits; read again when the files change.",
+        "Certificates, selected by SNI; the first one is the fallback. Read again when the files change.",
     ),
-    KeySpec::default("min_version", Kind::Enum(&["1.2", "1.3"]), "1.2", "The lowest version of TLS spoken."),
-    KeySpec::optional("client_ca", Kind::String, "File of certificates in PEM that sign the clients': mutual TLS."),
+    KeySpec::default("min_version", Kind::Enum(&["1.2", "1.3"]), "1.2", "Minimum TLS version."),
+    KeySpec::optional(
+        "client_ca",
+        Kind::String,
+        "PEM file of CA certificates that client certificates must be signed by (mutual TLS). Absent: no client certificates.",
+    ),
 ];
 
-/// All listeners, no two of one name or address.
+/// Reads all listeners. Names and addresses must be unique.
 pub(super) fn listeners(values: &[Value<'_>]) -> Vec<Settings> {
     let mut found: Vec<Settings> = Vec::new();
     for value in values {
@@ -69,9 +73,9 @@ fn listener(table: &Table<'_>) -> Option<Settings> {
     let trusted_proxies = table.items("trusted_proxies").iter().filter_map(parsers::network).collect::<Vec<_>>();
     let proxy_protocol = table.boolean("proxy_protocol");
     if proxy_protocol && !table.contains("trusted_proxies") {
-        table.report("proxy_protocol", "needs trusted_proxies: from anyone else the header would be a forgery");
+        table.report("proxy_protocol", "needs trusted_proxies: a header from any other client could be forged");
     } else if proxy_protocol && trusted_proxies.is_empty() {
-        table.report("trusted_proxies", "is empty, but proxy_protocol needs someone to trust");
+        table.report("trusted_proxies", "must not be empty with proxy_protocol = true");
     }
     let reuse_port = table.boolean("reuse_port");
     let tls = table.optional_table("tls").as_ref().map(tls);
@@ -88,11 +92,11 @@ fn address(table: &Table<'_>) -> Option<Address> {
         (Some(address), None) => parsers::address(&address).map(Address::Socket),
         (None, Some(socket)) => parsers::label(&socket).map(Address::Systemd),
         (Some(_), Some(_)) => {
-            table.report("systemd", "stands beside address: a listener has one of the two");
+            table.report("systemd", "conflicts with address: a listener has one of the two");
             None
         }
         (None, None) => {
-            table.report("address", "is missing");
+            table.report("address", "missing: a listener needs address or systemd");
             None
         }
     }
@@ -110,19 +114,19 @@ fn tls(table: &Table<'_>) -> TlsSettings {
         let (path, authorities) = referenced_files::certificates(&value)?;
         let mut roots = rustls::RootCertStore::empty();
         if roots.add_parsable_certificates(authorities).1 > 0 {
-            value.report("the file holds a certificate that cannot be read");
+            value.report("the file contains an invalid certificate");
         }
         Some(path)
     });
     TlsSettings { certificates, min_version, client_ca }
 }
 
-/// Whether the second of two sockets could not be bound: the same port, and the same address or all of them.
+/// Returns true if two addresses cannot both be bound: same port and family, and the same IP address or a wildcard.
 pub(super) fn overlaps(a: &Address, b: &Address) -> bool {
     match (a, b) {
         (Address::Socket(a), Address::Socket(b)) => {
-            let covers = a.ip().is_unspecified() || b.ip().is_unspecified();
-            a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && (covers || a.ip() == b.ip())
+            let is_wildcard = a.ip().is_unspecified() || b.ip().is_unspecified();
+            a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && (is_wildcard || a.ip() == b.ip())
         }
         (Address::Systemd(a), Address::Systemd(b)) => a == b,
         (Address::Socket(_), Address::Systemd(_)) | (Address::Systemd(_), Address::Socket(_)) => false,

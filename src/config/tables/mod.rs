@@ -1,14 +1,14 @@
-//! The tables of `rillgate.toml`: the declaration of their keys, and the code that makes settings of them.
+//! The tables of `rillgate.toml`: declarations of their keys, and code that builds settings from them.
 //!
-//! | file | |
+//! | file | contents |
 //! |---|---|
-//! | `root` | the whole file |
+//! | `root` | the root table |
 //! | `server` | `[server]`, `[log]`, `[store]`, `[revocations]`, `[admin]`, `[limits]` |
 //! | `listeners`, `issuers`, `upstreams` | the tables of these names |
 //! | `routes`, `auth`, `delivery` | `[[routes]]`, its `auth`, and its other tables |
-//! | `references` | the tables that a route refers to |
+//! | `references` | the other tables that a route refers to |
 //! | `parsers` | addresses, labels, hosts, header names, claims, origins |
-//! | `referenced_files` | the files and variables that the file names |
+//! | `referenced_files` | files and environment variables named in the configuration |
 
 mod auth;
 mod delivery;

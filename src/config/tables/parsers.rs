@@ -1,8 +1,7 @@
-//! Things that are written as strings and are not just any string: addresses, networks, labels, hosts, header names,
-//! claims, origins.
+//! Parsers of strings with a fixed form: addresses, networks, labels, hosts, header names, claims, origins.
 //!
-//! Each function reads one value, notes what is wrong with it and gives back what can be believed. No message quotes the
-//! value; a suggestion may repeat a part of it that cannot be a secret.
+//! Each function parses one value and reports its problem. No message quotes the value; a suggestion may repeat a part
+//! of it that cannot be a secret.
 
 use std::net::SocketAddr;
 
@@ -12,7 +11,7 @@ use http::header::{ACCEPT, HOST};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// An IP address with a port.
+/// Parses an IP address with a port.
 pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
     let text = value.string()?;
     if let Ok(address) = text.parse() {
@@ -24,22 +23,22 @@ pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
         None => format!("0.0.0.0:{text}"),
     };
     let guess = guess.parse::<SocketAddr>().ok();
-    value.report(format!("is not an IP address with a port{}", did_you_mean(guess)));
+    value.report(format!("invalid address: expected an IP address with a port{}", did_you_mean(guess)));
     None
 }
 
-/// A network in CIDR notation, or a single address.
+/// Parses a network in CIDR notation, or a single address.
 pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
     let text = value.string()?;
     let network =
         text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| address.into()));
     if network.is_none() {
-        value.report("is not a network in CIDR notation, such as \"10.0.0.0/8\"");
+        value.report("invalid network: expected CIDR notation, such as \"10.0.0.0/8\"");
     }
     network.map(|network| network.trunc())
 }
 
-/// A name that becomes a metric label or stands in log lines.
+/// Parses a name that is used as a metric label and in log lines.
 pub(super) fn label(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     if !is_label(text) {
@@ -49,46 +48,47 @@ pub(super) fn label(value: &Value<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-pub(super) const INVALID_LABEL: &str = "is not a name: 1 to 64 letters, digits, \"-\", \"_\", \".\" and \":\"";
+/// The message for an invalid label.
+pub(super) const INVALID_LABEL: &str = "invalid name: expected 1 to 64 letters, digits, \"-\", \"_\", \".\" and \":\"";
 
-/// Whether `text` is short and plain enough for a label. `-` alone means "no route" in metrics.
+/// Returns true if `text` is a valid label. `-` alone is reserved: it means "no route" in metrics.
 pub(super) fn is_label(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=64).contains(&text.len()) && text.bytes().all(is_plain) && text != "-"
 }
 
-/// A host name or address as requests spell it, in lower case and without a port.
+/// Parses a host name or address in the form of a normalized request: in lower case and without a port.
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     match Host::parse(text) {
         Ok(host) if host.to_string() == text => Some(host.to_string()),
         Ok(host) => {
-            value.report(format!("is not in the form that requests use{}", did_you_mean(Some(host))));
+            value.report(format!("host name not in normalized form{}", did_you_mean(Some(host))));
             None
         }
         Err(_) => {
-            value.report("is not a host name (without a port)");
+            value.report("invalid host name: expected a name or an address without a port");
             None
         }
     }
 }
 
-/// A name that refers to a table elsewhere in the file.
+/// Resolves the name of a table elsewhere in the file.
 pub(super) fn reference<'a, T>(
     value: &Value<'a>,
-    what: &str,
+    kind: &str,
     known: impl Iterator<Item = (&'a String, T)> + Clone,
 ) -> Option<(&'a str, T)> {
     let name = value.string()?;
     let found = known.clone().find(|(other, _)| *other == name);
     if found.is_none() {
         let meant = nearest(name, known.map(|(other, _)| other.as_str()));
-        value.report(format!("there is no {what} of this name{}", did_you_mean(meant)));
+        value.report(format!("unknown {kind}{}", did_you_mean(meant)));
     }
     found.map(|(_, thing)| (name, thing))
 }
 
-/// Why a header may not be sent upstream on someone's wish.
+/// Returns the reason why a header must not be set on upstream requests, or `None` if it may be set.
 pub(super) fn reserved_header(name: &HeaderName) -> Option<&'static str> {
     const HOP_BY_HOP: &[&str] = &[
         "connection",
@@ -103,20 +103,20 @@ pub(super) fn reserved_header(name: &HeaderName) -> Option<&'static str> {
     ];
     const OWN: &[&str] = &["host", "accept"];
     if HOP_BY_HOP.contains(&name.as_str()) {
-        return Some("belongs to a single connection (RFC 9110, 7.6.1)");
+        return Some("applies to a single connection (RFC 9110, 7.6.1)");
     }
     match name.as_str() {
-        "content-length" | "expect" => Some("is about a body, and the request has none"),
-        "accept-encoding" => Some("is written by the gateway itself: it reads no compressed response"),
-        "last-event-id" => Some("is written by the gateway itself: upstreams.resume says where the id goes"),
-        _ => OWN.contains(&name.as_str()).then_some("is written by the gateway itself"),
+        "content-length" | "expect" => Some("applies to a request body, and upstream requests have none"),
+        "accept-encoding" => Some("is set by the gateway, which does not accept compressed responses"),
+        "last-event-id" => Some("is set by the gateway; use upstreams.resume to send the id elsewhere"),
+        _ => OWN.contains(&name.as_str()).then_some("is set by the gateway"),
     }
 }
 
-/// A header name for the upstream request.
+/// Parses the name of a header that may be set on upstream requests.
 pub(super) fn header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
     let Ok(name) = name.parse::<HeaderName>() else {
-        value.report("is not a header name (RFC 9110, 5.1)");
+        value.report("invalid header name (RFC 9110, 5.1)");
         return None;
     };
     if let Some(objection) = reserved_header(&name) {
@@ -135,21 +135,24 @@ pub(super) fn upstream_header(value: &Value<'_>, name: &str) -> Option<HeaderNam
     }
 }
 
-/// The name of a query parameter that does not belong to the gateway.
+/// Parses the name of a query parameter. Rejects the gateway's own parameters.
 pub(super) fn parameter(value: &Value<'_>, name: &str) -> Option<String> {
     if ["follow", "limit", "ticket"].contains(&name) {
-        value.report("this query parameter is the gateway's own");
+        value.report("reserved for the gateway");
         return None;
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'[' | b']');
     if !(1..=128).contains(&name.len()) || !name.bytes().all(is_plain) {
-        value.report("is not the name of a query parameter: 1 to 128 letters, digits and \"-\", \"_\", \".\", \"~\"");
+        value.report(
+            "invalid parameter name: expected 1 to 128 letters, digits, \"-\", \"_\", \".\", \"~\", \"[\" and \"]\"",
+        );
         return None;
     }
     Some(name.to_owned())
 }
 
-/// The path of a claim: dots descend, a leading `/` is a JSON pointer (RFC 6901), `://` is taken whole.
+/// Parses the path of a claim: names separated by dots, a JSON pointer (RFC 6901) with a leading `/`, or a single name
+/// that contains `://`.
 pub(super) fn claim(value: &Value<'_>, path: &str) -> Option<String> {
     let is_pointer = path.starts_with('/');
     let is_whole = path.contains("://");
@@ -157,12 +160,12 @@ pub(super) fn claim(value: &Value<'_>, path: &str) -> Option<String> {
     if is_pointer || is_whole || is_dotted {
         return Some(path.to_owned());
     }
-    value.report("is not the path of a claim: \"a.b\", \"/a/b\" or a name with \"://\"");
+    value.report("invalid path of a claim: expected \"a.b\", \"/a/b\" or a name with \"://\"");
     None
 }
 
-/// Whether `text` is the origin of an app or an extension, such as `capacitor://localhost`: a scheme that is none of the
-/// web's, and a host. Web views send it as it is.
+/// Returns true if `text` is the origin of an app or extension, such as `capacitor://localhost`: a host, and a scheme
+/// other than those of web pages. Web views send it in this form.
 fn is_app_origin(text: &str) -> bool {
     const WEB: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
     let Some((scheme, host)) = text.split_once("://") else { return false };
@@ -172,14 +175,14 @@ fn is_app_origin(text: &str) -> bool {
     is_scheme && !WEB.contains(&scheme) && !host.is_empty() && host.bytes().all(is_host)
 }
 
-/// An origin as browsers send it (RFC 6454, 6.2), of a web page or an app, or `*`.
+/// Parses an origin of a web page or an app in the form that browsers send (RFC 6454, 6.2), or `*`.
 pub(super) fn origin(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     if text == "*" {
         return Some(text.to_owned());
     }
     if text.contains('*') {
-        value.report("is a pattern, which no origin matches: origins are compared literally");
+        value.report("patterns are not supported: origins are compared literally");
         return None;
     }
     if is_app_origin(text) {
@@ -191,6 +194,9 @@ pub(super) fn origin(value: &Value<'_>) -> Option<String> {
     if origin.as_deref() == Some(text) {
         return origin;
     }
-    value.report(format!("is not an origin, such as \"https://app.example.com\"{}", did_you_mean(origin)));
+    value.report(format!(
+        "invalid origin: expected an origin such as \"https://app.example.com\"{}",
+        did_you_mean(origin)
+    ));
     None
 }

@@ -1,8 +1,10 @@
-//! What the configuration file names: certificates, keys, secrets, variables. Read once, to be believed.
+//! Reads the certificates, keys, secrets and environment variables that the configuration references.
 //!
-//! Every failure is noted at the key that names the file. Files are bounded in size. Of a secret neither the content nor
-//! the name of its file or variable is ever quoted, since people put the secret itself there. Nothing is watched here, but how each
-//! file looked is noted.
+//! Every failure is reported at the key that names the file. Files are bounded in size. Problems never quote a secret or
+//! the name of its file or variable, because people sometimes put the secret itself there.
+//!
+//! Each file is recorded with its state before reading, so that a watcher can notice changes. A file is either watched by
+//! its user, or re-read only when the configuration is reloaded (the `fixed_` functions).
 
 use std::fs::File;
 use std::io::Read;
@@ -19,106 +21,110 @@ use crate::listen::CertificateFiles;
 use crate::runtime::file_watch::FileStamp;
 use crate::secret::Secret;
 
-/// Most bytes of any file that is read here. The largest bundles of certificates are below 1 MiB.
+/// The maximum size of a file in bytes. The largest certificate bundles are below 1 MiB.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// `{ chain = "…", key = "…" }`.
 pub(super) const CERTIFICATE: &[KeySpec] = &[
-    KeySpec::required("chain", Kind::String, "File of certificates in PEM, the server's or client's own first."),
-    KeySpec::required("key", Kind::String, "File of the private key in PEM: PKCS#8, PKCS#1 or SEC1."),
+    KeySpec::required("chain", Kind::String, "PEM file of the certificate chain, leaf certificate first."),
+    KeySpec::required("key", Kind::String, "PEM file of the private key: PKCS#8, PKCS#1 or SEC1."),
 ];
 
-/// `{ file = "…" }` or `{ env = "…" }`, of a header's value.
+/// `{ file = "…" }` or `{ env = "…" }`: the value of a header.
 pub(super) const HEADER_SECRET: &[KeySpec] = &[
-    KeySpec::optional("file", Kind::String, "File whose content is the value, without the newline at its end."),
-    KeySpec::optional("env", Kind::String, "Environment variable whose content is the value, likewise."),
+    KeySpec::optional("file", Kind::String, "File that contains the value. A newline at its end is removed."),
+    KeySpec::optional(
+        "env",
+        Kind::String,
+        "Environment variable that contains the value. A newline at its end is removed.",
+    ),
 ];
 
-/// `{ file = "…" }` or `{ env = "…" }`, of a shared key.
+/// `{ file = "…" }` or `{ env = "…" }`: a shared secret.
 pub(super) const KEY_SECRET: &[KeySpec] = &[
-    KeySpec::optional("file", Kind::String, "File whose bytes are the secret, untrimmed."),
-    KeySpec::optional("env", Kind::String, "Environment variable whose bytes are the secret."),
-    KeySpec::default("encoding", Kind::Enum(&["raw", "base64"]), "raw", "How the bytes are written."),
+    KeySpec::optional("file", Kind::String, "File that contains the secret. Nothing is trimmed."),
+    KeySpec::optional("env", Kind::String, "Environment variable that contains the secret. Nothing is trimmed."),
+    KeySpec::default("encoding", Kind::Enum(&["raw", "base64"]), "raw", "Encoding of the secret."),
 ];
 
-/// The provider of all cryptography. Named explicitly: there is no process-wide default.
+/// Returns the cryptography provider. It is always passed explicitly; no process-wide default is installed.
 pub(super) fn provider() -> CryptoProvider {
     aws_lc_rs::default_provider()
 }
 
-/// The path that a value names, relative to the configuration file.
+/// Returns the path in `value`, resolved against the folder of the configuration file.
 pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
     value.string().map(|text| value.reader.folder.join(text))
 }
 
-/// Reads a file that a value names, and whose changes its user follows.
+/// Reads a file that is watched by its user.
 pub(super) fn content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
     read_content(value, true)
 }
 
-/// Reads a file that a value names, and whose changes only reading the configuration again takes in.
+/// Reads a file whose changes take effect when the configuration is reloaded.
 fn fixed_content(value: &Value<'_>) -> Option<(PathBuf, Vec<u8>)> {
     read_content(value, false)
 }
 
-/// Notes how a file that a value names looks now, for somebody else who reads it and follows its changes.
-pub(super) fn followed(value: &Value<'_>) -> Option<PathBuf> {
+/// Records a file that its user reads and watches. Returns its path.
+pub(super) fn watched_path(value: &Value<'_>) -> Option<PathBuf> {
     record_file(value, true)
 }
 
-fn record_file(value: &Value<'_>, is_followed: bool) -> Option<PathBuf> {
+fn record_file(value: &Value<'_>, is_watched_by_user: bool) -> Option<PathBuf> {
     let path = path(value)?;
-    let source = ReferencedFile { path: path.clone(), stamp: FileStamp::of(&path), is_followed };
+    let source = ReferencedFile { path: path.clone(), stamp: FileStamp::of(&path), is_watched_by_user };
     value.reader.referenced_files.borrow_mut().push(source);
     Some(path)
 }
 
-fn read_content(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<u8>)> {
-    // Looked at before it is read: a change in between is seen later.
-    let path = record_file(value, is_followed)?;
+fn read_content(value: &Value<'_>, is_watched_by_user: bool) -> Option<(PathBuf, Vec<u8>)> {
+    // Record the state before reading, so that a change in between is noticed later.
+    let path = record_file(value, is_watched_by_user)?;
     match read(&path) {
         Ok(content) => Some((path, content)),
         Err(reason) => {
-            value.report(format!("the file cannot be read: {reason}"));
+            value.report(format!("cannot read the file: {reason}"));
             None
         }
     }
 }
 
-/// Reads a file of at most [`MAX_FILE_BYTES`] bytes.
+/// Reads a file of at most [`MAX_FILE_BYTES`].
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err("it is larger than 4 MiB".to_owned());
+        return Err("larger than 4 MiB".to_owned());
     }
     Ok(content)
 }
 
-/// The bytes behind `{ file = "…" }` or `{ env = "…" }`, as they are.
+/// Reads the bytes of `{ file = "…" }` or `{ env = "…" }` without changing them.
 pub(super) fn secret_bytes(table: &Table<'_>) -> Option<Vec<u8>> {
     match (table.get("file"), table.get("env")) {
         (Some(file), None) => fixed_content(&file).map(|(_, bytes)| bytes),
         (None, Some(variable)) => {
             let bytes = (variable.reader.environment)(variable.string()?);
             if bytes.is_none() {
-                variable.report("the environment variable is not set");
+                variable.report("environment variable not set");
             }
             bytes
         }
         (Some(_), Some(_)) => {
-            table.report("env", "stands beside file: a secret has one source");
+            table.report("env", "conflicts with file: a secret has one source");
             None
         }
         (None, None) => {
-            table.report("file", "is missing: a secret is { file = \"…\" } or { env = \"…\" }");
+            table.report("file", "missing: expected { file = \"…\" } or { env = \"…\" }");
             None
         }
     }
 }
 
-/// The secret of a `secret = { … }` table, decoded.
+/// Reads and decodes a `secret = { … }` table.
 pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -128,86 +134,87 @@ pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
     if !is_base64 {
         return Some(Secret::new(bytes));
     }
-    // Lines are folded and padding is left out by some tools; both alphabets are in use.
+    // Accept what common tools produce: folded lines, missing padding, and both alphabets.
     let text: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let text = text.iter().rposition(|&byte| byte != b'=').map_or(&[][..], |last| &text[..=last]);
     let decoded = STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text));
     if decoded.is_err() {
-        table.report("encoding", "the secret is not base64");
+        table.report("encoding", "the secret is not valid base64");
     }
     decoded.ok().map(Secret::new)
 }
 
-/// The certificates in the file that a value names. At least one.
+/// Reads a file of at least one certificate, which is watched by its user.
 pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
     read_chain(value, true)
 }
 
-/// The same for a file whose changes nobody follows.
+/// Reads a file of at least one certificate, whose changes take effect when the configuration is reloaded.
 fn fixed_certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
     read_chain(value, false)
 }
 
-fn read_chain(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    let (path, content) = read_content(value, is_followed)?;
+fn read_chain(value: &Value<'_>, is_watched_by_user: bool) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+    let (path, content) = read_content(value, is_watched_by_user)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
     match parsed {
-        Ok(chain) if chain.is_empty() => value.report("the file holds no certificate in PEM"),
+        Ok(chain) if chain.is_empty() => value.report("the file contains no PEM certificate"),
         Ok(chain) => return Some((path, chain)),
-        Err(_) => value.report("the file is not PEM"),
+        Err(_) => value.report("the file is not valid PEM"),
     }
     None
 }
 
-/// Reads the authorities that a value names as trusted instead of the system's. Their changes are followed by nobody.
+/// Reads CA certificates that are trusted instead of the system's. Changes take effect when the configuration is reloaded.
 pub(super) fn authorities(value: &Value<'_>) -> Option<RootCertStore> {
     let (_, certificates) = fixed_certificates(value)?;
     let mut roots = RootCertStore::empty();
     if roots.add_parsable_certificates(certificates).1 > 0 {
-        value.report("the file holds a certificate that cannot be read");
+        value.report("the file contains an invalid certificate");
     }
     Some(roots)
 }
 
-/// A chain and its key, which must belong together.
+/// Reads a certificate chain and its private key, which must match. Both files are watched by their user.
 pub(super) fn certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
     read_certified_key(table, true)
 }
 
-/// The same for files whose changes nobody follows.
+/// Reads a certificate chain and its private key, which must match. Changes take effect when the configuration is
+/// reloaded.
 pub(super) fn fixed_certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
     read_certified_key(table, false)
 }
 
-fn read_certified_key(table: &Table<'_>, is_followed: bool) -> Option<(CertificateFiles, CertifiedKey)> {
+fn read_certified_key(table: &Table<'_>, is_watched_by_user: bool) -> Option<(CertificateFiles, CertifiedKey)> {
     let certificates = table.get("chain");
     let key = table.get("key");
-    let certificates = certificates.and_then(|value| read_chain(&value, is_followed));
-    let key = key.and_then(|value| private_key(&value, is_followed));
+    let certificates = certificates.and_then(|value| read_chain(&value, is_watched_by_user));
+    let key = key.and_then(|value| private_key(&value, is_watched_by_user));
     let ((chain_path, chain), (key_path, key)) = (certificates?, key?);
     match CertifiedKey::from_der(chain, key, &provider()) {
         Ok(certified) => Some((CertificateFiles { chain: chain_path, key: key_path }, certified)),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            table.report("key", "is not the key of the certificate in chain");
+            table.report("key", "does not match the certificate in chain");
             None
         }
         Err(rustls::Error::InvalidCertificate(_)) => {
-            table.report("chain", "the first certificate cannot be read");
+            table.report("chain", "the first certificate is invalid");
             None
         }
         Err(_) => {
-            table.report("key", "is not a private key that can be used");
+            table.report("key", "unsupported private key");
             None
         }
     }
 }
 
-fn private_key(value: &Value<'_>, is_followed: bool) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
-    let (path, content) = read_content(value, is_followed)?;
+fn private_key(value: &Value<'_>, is_watched_by_user: bool) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
+    let (path, content) = read_content(value, is_watched_by_user)?;
     match PrivateKeyDer::from_pem_slice(&content) {
         Ok(key) => Some((path, key)),
         Err(_) => {
-            value.report("the file holds no private key in PEM");
+            value.report("the file contains no PEM private key");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! The tables of the file that a route refers to.
+//! The other tables that a route refers to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::auth::IssuerSettings;
 use crate::upstream::UpstreamSettings;
 
-/// What routes refer to.
+/// The settings of other tables that routes are checked against.
 #[derive(Clone, Copy)]
 pub(super) struct References<'a> {
     pub(super) issuers: &'a BTreeMap<String, Arc<IssuerSettings>>,
     pub(super) upstreams: &'a BTreeMap<String, Arc<UpstreamSettings>>,
-    /// Whether there is a `[store]`.
+    /// Whether the file has a `[store]` table.
     pub(super) has_store: bool,
-    /// Longest token.
+    /// `limits.token_bytes`, the maximum length of a token.
     pub(super) token_bytes: usize,
 }

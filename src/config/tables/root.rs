@@ -6,29 +6,45 @@ use crate::config::engine::{KeySpec, Kind, Table};
 use crate::config::{Config, WatchedFiles};
 use crate::listen;
 
-/// The whole file.
+/// The keys of the root table.
 pub(crate) const FILE: &[KeySpec] = &[
-    KeySpec::optional("server", Kind::Table(server::SERVER), "The gateway as a process."),
-    KeySpec::optional("log", Kind::Table(server::LOG), "What is logged. The level comes from RILLGATE_LOG."),
-    KeySpec::optional("store", Kind::Table(server::STORE), "Where event logs go with replay.store = \"disk\"."),
-    KeySpec::optional("revocations", Kind::Table(server::REVOCATIONS), "What is refused although its token is good."),
+    KeySpec::optional("server", Kind::Table(server::SERVER), "Process-wide settings."),
+    KeySpec::optional(
+        "log",
+        Kind::Table(server::LOG),
+        "Logging. The environment variable RILLGATE_LOG sets the level.",
+    ),
+    KeySpec::optional(
+        "store",
+        Kind::Table(server::STORE),
+        "The store for event logs of routes with replay.store = \"disk\".",
+    ),
+    KeySpec::optional(
+        "revocations",
+        Kind::Table(server::REVOCATIONS),
+        "Revocation of tokens that are otherwise valid.",
+    ),
     KeySpec::required(
         "listeners",
         Kind::List(&Kind::Table(listeners::LISTENER)),
-        "Where clients come in; at least one.",
+        "The addresses that clients connect to; at least one.",
     ),
-    KeySpec::optional("admin", Kind::Table(server::ADMIN), "The operator's port. Absent: there is none."),
-    KeySpec::optional("limits", Kind::Table(server::LIMITS), "How much of each thing is let in. None is unlimited."),
-    KeySpec::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Who signs tokens, by name."),
-    KeySpec::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Where events come from, by name."),
+    KeySpec::optional(
+        "admin",
+        Kind::Table(server::ADMIN),
+        "The admin port, for health checks, metrics and administration. Absent: no admin port.",
+    ),
+    KeySpec::optional("limits", Kind::Table(server::LIMITS), "Gateway-wide limits. Every limit is finite."),
+    KeySpec::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Token issuers, by name."),
+    KeySpec::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Sources of events, by name."),
     KeySpec::optional(
         "routes",
         Kind::List(&Kind::Table(routes::ROUTE)),
-        "What is served; the most specific path wins.",
+        "The paths that are served. The most specific path wins.",
     ),
 ];
 
-/// Reads the whole file.
+/// Builds the configuration from the root table.
 pub(crate) fn config(root: &Table<'_>) -> Config {
     let (workers, watch, drain) = server::server(&root.table("server"));
     let log_subject = root.table("log").boolean("subject");
@@ -40,7 +56,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         let settings = server::admin(&table)?;
         let address = listen::Address::Socket(settings.address);
         if listeners.iter().any(|other| listeners::overlaps(&other.address, &address)) {
-            table.report("address", "is a listener's: the operator's port is never public");
+            table.report("address", "already used by a listener; the admin port must be separate");
         }
         Some(settings)
     });

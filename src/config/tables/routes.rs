@@ -1,7 +1,7 @@
-//! `[[routes]]`: what is served, from where, to whom.
+//! `[[routes]]`: the paths that are served, each with its upstream and its rules.
 //!
-//! Routes are compared with one another here: their names, and the paths that two of them would answer. The tables
-//! inside a route are read beside this file.
+//! Routes are checked against each other here: names must be unique, and paths must not conflict. The tables of a route
+//! are read in `auth` and `delivery`.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,49 +18,57 @@ use crate::stream::{OnEnd, Policy};
 use crate::upstream::{Resume, UpstreamSettings, query_names};
 
 pub(super) const ROUTE: &[KeySpec] = &[
-    KeySpec::required("name", Kind::String, "Unique; the metric label."),
+    KeySpec::required("name", Kind::String, "Unique name; metric label."),
     KeySpec::required(
         "path",
         Kind::String,
-        "Which paths it answers. {capture} is one segment; a slash at the end is an empty one, compared exactly.",
+        "Path pattern. {capture} matches one segment. A slash at the end is an empty segment, compared exactly.",
     ),
-    KeySpec::optional("host", Kind::String, "Narrows the route to one host name. Absent: all."),
-    KeySpec::required("upstream", Kind::String, "Name of the upstream that the events come from."),
+    KeySpec::optional("host", Kind::String, "Restricts the route to one host name. Absent: all host names."),
+    KeySpec::required("upstream", Kind::String, "Name of the upstream."),
     KeySpec::optional(
         "upstream_path",
         Kind::String,
-        "Path asked of the upstream, and perhaps a query, with captures in both. Absent: the same path.",
+        "Path of the upstream request, optionally with a query. Both may contain captures. Absent: the path of the client's request.",
     ),
     KeySpec::required(
         "auth",
         Kind::OneOf(&[Kind::Enum(&["public"]), Kind::Table(auth::AUTH)]),
-        "\"public\": everyone. Else a table of rules that a token must satisfy.",
+        "\"public\": no token needed. Or a table of rules that a token must satisfy.",
     ),
     KeySpec::default(
         "open",
         Kind::Enum(&["on-demand", "always"]),
         "on-demand",
-        "Whether the stream is open without subscribers. \"always\" is for routes that are a single stream.",
+        "When the stream is open. \"always\": even without subscribers; only for routes with a single stream.",
     ),
     KeySpec::default(
         "on_end",
         Kind::Enum(&["reconnect", "complete"]),
         "reconnect",
-        "What it means that the upstream ends its response: an interruption, or that all is said.",
+        "Meaning of the end of an upstream response: an interruption, or the end of the stream.",
     ),
     KeySpec::default(
         "soft_refusal",
         Kind::Bool,
         "false",
-        "Answer 429 and 503 to an event-stream request as 200 with a jittered retry, a reason and an end.",
+        "Answer an event-stream request with 200, a jittered retry and a reason instead of 429 or 503, then end the response.",
     ),
-    KeySpec::optional("share", Kind::Table(delivery::SHARE), "What else makes two clients different streams."),
-    KeySpec::optional("replay", Kind::Table(delivery::REPLAY), "How much is kept, and how clients resume."),
-    KeySpec::optional("delivery", Kind::Table(delivery::DELIVERY), "How events reach clients."),
-    KeySpec::optional("cors", Kind::Table(delivery::CORS), "Which pages of other origins may read the route."),
+    KeySpec::optional(
+        "share",
+        Kind::Table(delivery::SHARE),
+        "Request values that are part of the stream key and sent upstream.",
+    ),
+    KeySpec::optional("replay", Kind::Table(delivery::REPLAY), "Retention of events, and how clients resume."),
+    KeySpec::optional("delivery", Kind::Table(delivery::DELIVERY), "Delivery of events to clients."),
+    KeySpec::optional(
+        "cors",
+        Kind::Table(delivery::CORS),
+        "Web pages of other origins that may read the route. Absent: none.",
+    ),
 ];
 
-/// All routes, in the order of the file.
+/// Reads all routes, in file order.
 pub(super) fn routes(values: &[Value<'_>], references: References<'_>) -> Vec<Arc<Settings>> {
     let mut found = Vec::new();
     let mut seen: Vec<(Option<String>, Option<String>, Option<PathPattern>)> = Vec::new();
@@ -69,7 +77,7 @@ pub(super) fn routes(values: &[Value<'_>], references: References<'_>) -> Vec<Ar
         let name = table.get("name").and_then(|value| parsers::label(&value));
         let host = table.get("host").and_then(|value| parsers::host(&value));
         let path = table.get("path").and_then(|value| pattern(&value));
-        // Compared before the rest is believed: a route with another mistake may still be in the way.
+        // Compare before reading the rest: a route with another problem may still conflict.
         for (other_name, other_host, other_path) in &seen {
             if name.is_some() && *other_name == name {
                 table.report("name", "another route has the same name");
@@ -78,7 +86,7 @@ pub(super) fn routes(values: &[Value<'_>], references: References<'_>) -> Vec<Ar
                 && let (Some(path), Some(other)) = (&path, other_path)
                 && path.conflicts_with(other)
             {
-                table.report("path", "another route matches the same paths and neither is more specific");
+                table.report("path", "another route matches the same paths, and neither is more specific");
             }
         }
         seen.push((name.clone(), host.clone(), path.clone()));
@@ -115,9 +123,9 @@ fn route(
     }
     let open = table.variant("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
     if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {
-        table.report("open", "\"always\" is for a single stream, but the path has captures");
+        table.report("open", "\"always\" needs a single stream, but the path has captures");
     } else if open == Open::Always && share != ShareSettings::default() {
-        table.report("open", "\"always\" is for a single stream, but share makes many");
+        table.report("open", "\"always\" needs a single stream, but share creates several");
     }
     let on_end = table.variant("on_end", &[("reconnect", OnEnd::Reconnect), ("complete", OnEnd::Complete)]);
     let soft_refusal = table.boolean("soft_refusal");
@@ -126,11 +134,11 @@ fn route(
     check_query_parameters(table, upstream.as_deref(), upstream_path.as_ref(), &share);
     let is_sent = upstream
         .as_ref()
-        .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| auth::is_token_field(access.as_ref(), name)));
+        .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| auth::is_token_header(access.as_ref(), name)));
     if is_sent {
         table.report(
             "upstream",
-            "writes a header in which tokens stand here (auth.token_from): they do not go upstream",
+            "the upstream's headers set a header that this route reads tokens from (auth.token_from)",
         );
     }
     Some(Settings {
@@ -150,14 +158,14 @@ fn route(
     })
 }
 
-/// Nothing is said about the captures of a path that cannot be read itself.
+/// Reads `upstream_path`. Its captures are not checked if the route's path is invalid.
 fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
     let Some(value) = table.get("upstream_path") else { return path.map(PathTemplate::same_as) };
     let text = value.string()?;
     PathTemplate::parse(text, path?).map_err(|error| value.report(error.to_string())).ok()
 }
 
-/// A parameter that the upstream is asked with comes from one location: of two, nobody could say which one counts.
+/// Reports a query parameter of the upstream request that is set in two places, which would make it ambiguous.
 fn check_query_parameters(
     table: &Table<'_>,
     upstream: Option<&UpstreamSettings>,
@@ -167,29 +175,29 @@ fn check_query_parameters(
     let names = |query: &str| query_names(query).map(Cow::into_owned).collect::<BTreeSet<_>>();
     let of_urls = upstream.into_iter().flat_map(|upstream| &upstream.origins).flat_map(|origin| names(&origin.query));
     let of_resume = upstream.into_iter().filter_map(|upstream| match &upstream.resume {
-        // What is shared has been looked at where it stands.
+        // A conflict with `share.query` has been reported there.
         Resume::Query(name) if !share.query.contains(name) => Some(name.clone()),
         Resume::Query(_) | Resume::Header(_) => None,
     });
-    // The key of the route that leads there, the words for it, and the names.
-    let places = [
+    // The key of the route to report, the description of the source, and the names.
+    let sources = [
         ("upstream", "the upstream's resume.query", of_resume.collect()),
         ("upstream", "the upstream's urls", of_urls.collect()),
         ("upstream_path", "upstream_path", template.map(|template| names(&template.query())).unwrap_or_default()),
         ("share", "share.query", share.query.iter().cloned().collect()),
     ];
-    for (index, (key, _, names)) in places.iter().enumerate() {
-        for (_, earlier, others) in &places[..index] {
+    for (index, (key, _, names)) in sources.iter().enumerate() {
+        for (_, earlier, others) in &sources[..index] {
             for name in names.intersection(others) {
-                table.report(key, format!("the query parameter {name:?} also comes from {earlier}"));
+                table.report(key, format!("the query parameter {name:?} is also set by {earlier}"));
             }
         }
     }
 }
 
-/// A query parameter has one meaning.
+/// Reports a query parameter that is used for both the token and the last event id.
 fn check_token_parameters(table: &Table<'_>, access: Option<&Access>, query_id: &[String]) {
-    if access.is_some_and(|access| auth::query_names(access).any(|name| query_id.iter().any(|id| id == name))) {
-        table.table("replay").report("query_id", "is also where the token stands (auth.token_from)");
+    if access.is_some_and(|access| auth::token_parameters(access).any(|name| query_id.iter().any(|id| id == name))) {
+        table.table("replay").report("query_id", "already used for the token (auth.token_from)");
     }
 }

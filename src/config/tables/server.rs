@@ -1,6 +1,7 @@
-//! The tables about the gateway as a whole: `[server]`, `[log]`, `[store]`, `[revocations]`, `[admin]`, `[limits]`.
+//! The process-wide tables: `[server]`, `[log]`, `[store]`, `[revocations]`, `[admin]`, `[limits]`.
 //!
-//! Every number has a default and an upper bound. What is not written never contradicts what is: a default gives way.
+//! Every number has a default and an upper bound. A default is clamped to explicitly set values, such as
+//! `spread <= deadline`, instead of being reported as a conflict.
 
 use std::thread::available_parallelism;
 
@@ -18,10 +19,15 @@ pub(super) const SERVER: &[KeySpec] = &[
         "workers",
         Kind::integer(0, 1024),
         "0",
-        "Threads, each with its own runtime. 0: one for each core.",
+        "Number of worker threads, each with its own runtime. 0: one per core.",
     ),
-    KeySpec::default("watch", Kind::Bool, "true", "Reload when this file, or a file it names, has changed."),
-    KeySpec::optional("drain", Kind::Table(DRAIN), "How the gateway leaves: three durations, three questions."),
+    KeySpec::default(
+        "watch",
+        Kind::Bool,
+        "true",
+        "Reload the configuration when this file or a file that it references changes.",
+    ),
+    KeySpec::optional("drain", Kind::Table(DRAIN), "Timing of a shutdown."),
 ];
 
 const DRAIN: &[KeySpec] = &[
@@ -29,32 +35,32 @@ const DRAIN: &[KeySpec] = &[
         "notice",
         Kind::duration_or_zero("1ms", "1h"),
         "0s",
-        "Has the balancer looked away? Between being unready and the first response ended. 0s: no wait.",
+        "Time between reporting \"not ready\" and ending the first response, for the load balancer to react. 0s: no wait.",
     ),
     KeySpec::default(
         "spread",
         Kind::duration_or_zero("1ms", "1h"),
         "5s",
-        "How slowly may clients leave? Each at its own moment within this, also a single one. 0s: all at once. Where deadline is shorter and this is absent: the deadline.",
+        "Period over which responses are ended, each at a random moment, even if there is only one. 0s: all at once. Absent: at most deadline.",
     ),
     KeySpec::default(
         "deadline",
         Kind::duration("10ms", "1h"),
         "30s",
-        "When do we stop being polite? Counted from the end of the notice; not below spread.",
+        "Time after which remaining connections are closed, counted from the end of notice. Not below spread.",
     ),
 ];
 
 pub(super) const LOG: &[KeySpec] =
-    &[KeySpec::default("subject", Kind::Bool, "false", "Write the token's subject into access lines.")];
+    &[KeySpec::default("subject", Kind::Bool, "false", "Include the token's subject in access log lines.")];
 
 pub(super) const STORE: &[KeySpec] = &[
-    KeySpec::default("path", Kind::String, "/var/lib/rillgate", "Folder for event logs with replay.store = \"disk\"."),
+    KeySpec::default("path", Kind::String, "/var/lib/rillgate", "Folder of the store."),
     KeySpec::default(
         "bytes",
         Kind::size("1MiB", "1024GiB"),
         "1GiB",
-        "Most bytes of events kept there. The file may take twice that, and up to four times replay.bytes of a busy stream besides.",
+        "Maximum size of the stored events. The file may take twice that, plus up to four times replay.bytes of a busy stream.",
     ),
 ];
 
@@ -62,9 +68,9 @@ pub(super) const REVOCATIONS: &[KeySpec] = &[
     KeySpec::optional(
         "file",
         Kind::String,
-        "File of revocations, read again when it changes. Absent: only those posted.",
+        "File of revocations, read again when it changes. Absent: only revocations posted to the admin port.",
     ),
-    KeySpec::default("entries", Kind::integer(1, 10_000_000), "100000", "Most entries held."),
+    KeySpec::default("entries", Kind::integer(1, 10_000_000), "100000", "Maximum number of entries."),
 ];
 
 pub(super) const ADMIN: &[KeySpec] = &[
@@ -72,13 +78,13 @@ pub(super) const ADMIN: &[KeySpec] = &[
         "address",
         Kind::String,
         "127.0.0.1:9464",
-        "Address and port of the operator's port: never a listener's.",
+        "IP address and port. Must not be the address of a listener.",
     ),
     KeySpec::default(
         "hosts",
         Kind::List(&Kind::String),
         "[]",
-        "Public names it is reached by, besides addresses and names of the local network: others are refused.",
+        "Public host names of the admin port. IP addresses and local names are always accepted; requests for other hosts are refused.",
     ),
 ];
 
@@ -86,69 +92,84 @@ const COUNT: Kind = Kind::integer(1, 10_000_000);
 const TIMEOUT: Kind = Kind::duration("100ms", "10m");
 
 pub(super) const LIMITS: &[KeySpec] = &[
-    KeySpec::default("connections", COUNT, "100000", "Open client connections, all listeners together."),
+    KeySpec::default("connections", COUNT, "100000", "Open client connections, on all listeners together."),
     KeySpec::default(
         "connections_per_ip",
         COUNT,
         "1000",
-        "Open client connections from one address (IPv6: one /64), and subscriptions of one address that a trusted proxy forwards for.",
+        "Open client connections from one address (IPv6: one /64). Behind a trusted proxy: subscriptions of one forwarded address.",
     ),
-    KeySpec::default("subscribers", COUNT, "100000", "Open subscriptions, all streams together."),
-    KeySpec::default("streams", Kind::integer(1, 1_000_000), "10000", "Distinct open streams: upstream connections."),
+    KeySpec::default("subscribers", COUNT, "100000", "Open subscriptions, on all streams together."),
+    KeySpec::default(
+        "streams",
+        Kind::integer(1, 1_000_000),
+        "10000",
+        "Open streams. Each has one upstream connection.",
+    ),
     KeySpec::default("h2_streams", Kind::integer(1, 10_000), "250", "Concurrent requests on one HTTP/2 connection."),
-    KeySpec::default("handshake_timeout", TIMEOUT, "10s", "For a TLS handshake, and for the HTTP/2 preface."),
-    KeySpec::default("header_timeout", TIMEOUT, "10s", "For a complete request head."),
+    KeySpec::default(
+        "handshake_timeout",
+        TIMEOUT,
+        "10s",
+        "Time limit for a TLS handshake, and for the HTTP/2 preface.",
+    ),
+    KeySpec::default("header_timeout", TIMEOUT, "10s", "Time limit for receiving a complete request head."),
     KeySpec::default(
         "idle_timeout",
         Kind::duration("100ms", "1h"),
         "60s",
-        "A kept-alive connection without a request is closed after this.",
+        "Time after which a kept-alive connection without a request is closed.",
     ),
-    // hyper has no smaller buffer for a head.
-    KeySpec::default("header_bytes", Kind::size("8KiB", "1MiB"), "32KiB", "Most bytes in a request head."),
+    // 8 KiB is the smallest head buffer that hyper supports.
+    KeySpec::default("header_bytes", Kind::size("8KiB", "1MiB"), "32KiB", "Maximum size of a request head."),
     KeySpec::default(
         "token_bytes",
         Kind::size("1KiB", "512KiB"),
         "16KiB",
-        "Longest token; a longer one is refused with 401. Where header_bytes is smaller and this is absent: half of that.",
+        "Maximum length of a token; a longer one is refused with 401. Absent, with header_bytes of 16KiB or less: half of header_bytes.",
     ),
-    KeySpec::default("headers", Kind::integer(8, 1000), "100", "Most fields in a request head."),
+    KeySpec::default("headers", Kind::integer(8, 1000), "100", "Maximum number of header fields in a request."),
     KeySpec::default(
         "stall_timeout",
         Kind::duration("100ms", "1h"),
         "30s",
-        "A client that takes no bytes for this long, while some are waiting, is cut off.",
+        "Time after which a client that reads none of the bytes waiting for it is disconnected.",
     ),
     KeySpec::default(
         "send_buffer",
         Kind::size("4KiB", "16MiB"),
         "16KiB",
-        "Most unsent bytes held for one client outside the shared event log.",
+        "Maximum number of unsent bytes buffered for one client outside the shared event log.",
     ),
     KeySpec::default(
         "memory",
         Kind::Memory,
         "80%",
-        "For all event logs, whose oldest events then go, and for the process, which then answers new subscriptions with 503.",
+        "Memory bound. Above it, event logs evict their oldest events. If the process exceeds it, new subscriptions get 503.",
     ),
-    KeySpec::default("subscriptions_per_subject", COUNT, "100", "Open subscriptions of one token subject."),
+    KeySpec::default("subscriptions_per_subject", COUNT, "100", "Open subscriptions of one issuer's subject."),
     KeySpec::default(
         "subject_overflow",
         Kind::Enum(&["refuse", "replace"]),
         "refuse",
-        "One subscription more of a subject at its limit: 429, or it gets the location of its oldest that has bytes waiting for its client, else of its oldest of the same stream.",
+        "Treatment of a new subscription of a subject at its limit. \"refuse\": 429. \"replace\": it replaces the subject's oldest subscription whose client does not read, or else the oldest one of the same stream.",
     ),
     KeySpec::default(
         "resets_per_connection",
         COUNT,
         "1000",
-        "HTTP/2 streams of one connection that its client resets, in a minute: more, and it is asked to leave (GOAWAY), and closed when it goes on. Connections of trusted proxies are exempt.",
+        "HTTP/2 streams of one connection that its client may reset per minute. Above it, the client gets GOAWAY, and the connection is closed if the resets continue. Connections of trusted proxies are exempt.",
     ),
-    KeySpec::default("accepts_per_second", Kind::integer(1, 1_000_000), "10000", "Connections accepted in a second."),
-    KeySpec::default("handshakes_per_second", Kind::integer(1, 1_000_000), "2000", "TLS handshakes begun in a second."),
+    KeySpec::default("accepts_per_second", Kind::integer(1, 1_000_000), "10000", "Connections accepted per second."),
+    KeySpec::default(
+        "handshakes_per_second",
+        Kind::integer(1, 1_000_000),
+        "2000",
+        "TLS handshakes started per second.",
+    ),
 ];
 
-/// `[server]`.
+/// Reads `[server]`: the number of workers, `watch`, and the timing of a shutdown.
 pub(super) fn server(table: &Table<'_>) -> (usize, bool, DrainSettings) {
     let workers = match table.count("workers") {
         0 => available_parallelism().map_or(1, usize::from),
@@ -158,13 +179,13 @@ pub(super) fn server(table: &Table<'_>) -> (usize, bool, DrainSettings) {
     let deadline = drain.duration("deadline");
     let mut spread = drain.duration("spread");
     if spread > deadline && drain.contains("spread") {
-        drain.report("deadline", "is shorter than spread: clients would be cut off while they are asked to leave");
+        drain.report("deadline", "must not be shorter than spread");
     }
     spread = spread.min(deadline);
     (workers, table.boolean("watch"), DrainSettings { notice: drain.duration("notice"), spread, deadline })
 }
 
-/// `[store]`.
+/// Reads `[store]` and checks that the folder is usable.
 pub(super) fn store(table: &Table<'_>) -> store::Settings {
     let path = match table.get("path") {
         Some(value) => referenced_files::path(&value).unwrap_or_default(),
@@ -178,10 +199,10 @@ pub(super) fn store(table: &Table<'_>) -> store::Settings {
     store::Settings { path, bytes: table.size("bytes") as u64 }
 }
 
-/// `[revocations]`.
+/// Reads `[revocations]` and checks the file.
 pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
     let file = table.get("file").and_then(|value| {
-        let path = referenced_files::followed(&value)?;
+        let path = referenced_files::watched_path(&value)?;
         if let Err(error) = auth::revocations_from_file(&path) {
             value.report(error.to_string());
         }
@@ -190,7 +211,7 @@ pub(super) fn revocations(table: &Table<'_>) -> RevocationSettings {
     RevocationSettings { file, entries: table.count("entries") }
 }
 
-/// `[admin]`.
+/// Reads `[admin]`.
 pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
     let address = match table.get("address") {
         Some(value) => parsers::address(&value),
@@ -200,12 +221,12 @@ pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
     Some(admin::Settings { address: address?, hosts })
 }
 
-/// `[limits]`, and how many connections and streams together it asks for itself.
+/// Reads `[limits]`. Also returns the sum of `connections` and `streams`, counting only keys present in the file.
 pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let header_bytes = table.size("header_bytes");
     let mut token_bytes = table.size("token_bytes");
     if token_bytes >= header_bytes && table.contains("token_bytes") {
-        table.report("token_bytes", "does not fit into limits.header_bytes");
+        table.report("token_bytes", "must be smaller than limits.header_bytes");
     } else if token_bytes >= header_bytes {
         token_bytes = header_bytes / 2;
     }
@@ -233,7 +254,7 @@ pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
         accepts_per_second: number("accepts_per_second"),
         handshakes_per_second: number("handshakes_per_second"),
     };
-    let files = [("connections", limits.connections), ("streams", limits.streams)];
-    let asked = files.iter().filter(|(name, _)| table.contains(name)).map(|(_, count)| count).sum();
-    (limits, asked)
+    let sockets = [("connections", limits.connections), ("streams", limits.streams)];
+    let configured = sockets.iter().filter(|(name, _)| table.contains(name)).map(|(_, count)| count).sum();
+    (limits, configured)
 }

@@ -1,7 +1,7 @@
-//! `[upstreams.NAME]`: where events come from.
+//! `[upstreams.NAME]`: sources of events.
 //!
-//! The TLS client configuration is built here, with its provider, roots and ALPN, so that a bad file is a problem of the
-//! configuration and not of the first connection. Connects to nothing.
+//! The TLS client configuration is built here, with its provider, roots and ALPN, so that an invalid file is reported as
+//! a problem of the configuration and not at the first connection.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -23,46 +23,46 @@ pub(super) const UPSTREAM: &[KeySpec] = &[
     KeySpec::required(
         "urls",
         Kind::List(&Kind::String),
-        "Base URLs, perhaps with a path and a query, tried in order on each connect.",
+        "Base URLs, optionally with a path and a query. Tried in order at each connection attempt.",
     ),
     KeySpec::optional(
         "headers",
         Kind::Map(&Kind::OneOf(&[Kind::String, Kind::Table(referenced_files::HEADER_SECRET)])),
-        "Sent with every request: a string, or { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
+        "Headers sent with every request. A value is a string, { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
     )
     .secret(),
-    KeySpec::optional("resume", Kind::Table(RESUME), "Where the last completed id goes. Absent: in the header Last-Event-ID."),
+    KeySpec::optional("resume", Kind::Table(RESUME), "Where the last event id is sent when reconnecting. Absent: in the Last-Event-ID header."),
     KeySpec::default(
         "connect_timeout",
         Kind::duration("10ms", "5m"),
         "3s",
-        "TCP and TLS must be established within this; the addresses of a name share it. Resolving may take as long again.",
+        "Time limit for establishing TCP and TLS, shared by all addresses of a host name. Name resolution has a separate limit of the same length.",
     ),
     KeySpec::default(
         "open_timeout",
         Kind::duration("10ms", "10m"),
         "60s",
-        "Response headers must have come within this, whether or not clients wait.",
+        "Time limit for receiving response headers, whether or not clients are waiting.",
     ),
     KeySpec::default(
         "idle_timeout",
         Kind::duration_or_zero("10ms", "1d"),
         "0s",
-        "No bytes, comments included, for this long: reconnect. 0s: off.",
+        "Time without any bytes, comments included, after which the gateway reconnects. 0s: off.",
     ),
-    KeySpec::optional("backoff", Kind::Table(BACKOFF), "Delays between attempts, with full jitter."),
+    KeySpec::optional("backoff", Kind::Table(BACKOFF), "Delays between connection attempts, with full jitter."),
     KeySpec::default(
         "max_event",
         Kind::size("64B", "256MiB"),
         "1MiB",
-        "A larger event is left out, and told as a gap.",
+        "Maximum size of an event. A larger event is dropped and reported to clients as a gap.",
     ),
-    KeySpec::optional("tls", Kind::Table(TLS), "How to speak TLS with https URLs."),
+    KeySpec::optional("tls", Kind::Table(TLS), "TLS settings for https URLs."),
 ];
 
 const RESUME: &[KeySpec] = &[
-    KeySpec::optional("header", Kind::String, "In this header."),
-    KeySpec::optional("query", Kind::String, "In this query parameter, percent-encoded."),
+    KeySpec::optional("header", Kind::String, "Name of a header."),
+    KeySpec::optional("query", Kind::String, "Name of a query parameter; the id is percent-encoded."),
 ];
 
 const BACKOFF: &[KeySpec] = &[
@@ -70,43 +70,43 @@ const BACKOFF: &[KeySpec] = &[
         "initial",
         Kind::duration("1ms", "1h"),
         "500ms",
-        "Upper bound of the first delay; the upstream's own retry takes its location. Where max is shorter and this is absent: max.",
+        "Upper bound of the first delay. The upstream's retry field replaces it. Absent: at most max.",
     ),
-    KeySpec::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay; not below initial."),
+    KeySpec::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay. Not below initial."),
 ];
 
 const TLS: &[KeySpec] = &[
-    KeySpec::optional("ca_file", Kind::String, "File of certificates in PEM that are trusted instead of the system's."),
+    KeySpec::optional("ca_file", Kind::String, "PEM file of CA certificates that are trusted instead of the system's."),
     KeySpec::optional(
         "client_certificate",
         Kind::Table(referenced_files::CERTIFICATE),
-        "Shown to upstreams that ask for one.",
+        "Client certificate, presented to upstreams that request one.",
     ),
 ];
 
-/// All upstreams by name. An upstream with mistakes is there too, so that routes are not blamed for it.
+/// Reads all upstreams. An upstream with problems is included too, so that routes which name it are not reported.
 pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<UpstreamSettings>> {
     let native = OnceCell::new();
     let read = |(name, value): (&str, Value<'_>)| {
         if !parsers::is_label(name) {
             value.report(parsers::INVALID_LABEL);
         }
-        (name.to_owned(), Arc::new(target(name, &value.table_or_placeholder(), &native)))
+        (name.to_owned(), Arc::new(upstream(name, &value.table_or_placeholder(), &native)))
     };
     entries.into_iter().map(read).collect()
 }
 
-fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> UpstreamSettings {
+fn upstream(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> UpstreamSettings {
     let origins: Vec<_> = table.nonempty_items("urls").iter().filter_map(origin).collect();
     let backoff = table.table("backoff");
     let max = backoff.duration("max");
     let initial = backoff.duration("initial");
     if initial > max && backoff.contains("initial") {
-        backoff.report("max", "is shorter than initial");
+        backoff.report("max", "must not be shorter than initial");
     }
     let is_tls = origins.iter().any(Origin::is_tls);
     if !is_tls && !origins.is_empty() && table.contains("tls") {
-        table.report("tls", "is of no use: no URL begins with https");
+        table.report("tls", "has no effect: no URL is https");
     }
     let (headers, secrets) = headers(table);
     UpstreamSettings {
@@ -126,33 +126,33 @@ fn target(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> Up
 
 fn origin(value: &Value<'_>) -> Option<Origin> {
     let text = value.string()?;
-    let objection = match Url::parse(text) {
-        Err(_) => "is not a URL, such as \"http://127.0.0.1:9000\"",
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => "is not an http or https URL",
+    let problem = match Url::parse(text) {
+        Err(_) => "invalid URL: expected a URL such as \"http://127.0.0.1:9000\"",
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => "invalid URL: the scheme must be http or https",
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "must not hold a user name or password: use headers"
+            "must not contain a user name or password: use headers"
         }
-        Ok(url) if url.fragment().is_some() => "must not have a fragment",
-        Ok(url) if url.port() == Some(0) => "has port 0, which cannot be connected to",
+        Ok(url) if url.fragment().is_some() => "must not contain a fragment",
+        Ok(url) if url.port() == Some(0) => "must not have port 0",
         Ok(url) => {
             let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
             match authority.parse::<Authority>() {
                 Ok(authority) => {
                     let scheme = if url.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP };
-                    // The slash at its end is the one that every path begins with.
+                    // Every path starts with a slash, so drop the one at the end of the base.
                     let base = url.path().strip_suffix('/').unwrap_or(url.path()).to_owned();
                     let query = url.query().unwrap_or_default().to_owned();
                     return Some(Origin { scheme, authority, base, query });
                 }
-                Err(_) => "has no host that can be connected to",
+                Err(_) => "invalid URL: the host is invalid",
             }
         }
     };
-    value.report(objection);
+    value.report(problem);
     None
 }
 
-/// Without `resume` as the standard has it.
+/// Reads `resume`. The default is the `Last-Event-ID` header of the HTML standard.
 fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
     let resume = table.table("resume");
     match (resume.get("header"), resume.get("query")) {
@@ -162,7 +162,7 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
                 false => parsers::header(&header, name),
             });
             if name.as_ref().is_some_and(|name| headers.iter().any(|(other, _)| other == name)) {
-                header.report("the same header also stands in headers");
+                header.report("the same header is also set in headers");
             }
             name.map(Resume::Header).unwrap_or_default()
         }
@@ -170,28 +170,28 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
             query.string().and_then(|name| parsers::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
         }
         (Some(_), Some(_)) => {
-            resume.report("query", "stands beside header: the id goes to one location");
+            resume.report("query", "conflicts with header: the id is sent in one place");
             Resume::default()
         }
         (None, None) if !table.contains("resume") => Resume::default(),
         (None, None) => {
-            table.report("resume", "says nothing: it is { header = \"…\" } or { query = \"…\" }");
+            table.report("resume", "must not be empty: expected { header = \"…\" } or { query = \"…\" }");
             Resume::default()
         }
     }
 }
 
-/// All headers, and the names of those whose value is a secret.
+/// Reads the headers. Also returns the names of those whose value is a secret.
 fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName>) {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let mut secrets = Vec::new();
-    // TOML tells apart what differs in case alone; HTTP does not.
+    // Keys that differ only in case are distinct in TOML, but the same header in HTTP.
     let mut distinct = Distinct::new();
     for (name, value) in table.entries("headers") {
         let name = parsers::upstream_header(&value, name);
         let Some((name, content)) = name.zip(header_value(&value)) else { continue };
         if name == HOST && !is_host(&content) {
-            value.report("is not a host, perhaps with a port");
+            value.report("invalid host: expected a host name or address, optionally with a port");
         }
         if value.alternative().is_some_and(|given| given.is_table()) {
             secrets.push(name.clone());
@@ -218,11 +218,11 @@ fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
         bytes.pop_if(|last| *last == b'\r');
     }
     if bytes.is_empty() {
-        value.report("the value is empty");
+        value.report("must not be empty");
         return None;
     }
     let Ok(mut content) = HeaderValue::from_bytes(&bytes) else {
-        value.report("holds a character that a header value cannot (RFC 9110, 5.5)");
+        value.report("invalid header value: contains a forbidden character (RFC 9110, 5.5)");
         return None;
     };
     content.set_sensitive(true);
@@ -242,7 +242,7 @@ fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Opt
             let native = native.get_or_init(native_roots);
             if native.is_empty() {
                 table
-                    .report("urls", "no trusted certificates were found on this machine for https: name a tls.ca_file");
+                    .report("urls", "https needs CA certificates, and none were found on this system: set tls.ca_file");
                 return None;
             }
             native.clone()
@@ -259,12 +259,12 @@ fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Opt
             builder.with_client_cert_resolver(Arc::new(resolver))
         }
     };
-    // Event streams are long and few: one connection for each keeps them from blocking one another.
+    // HTTP/1.1 gives each stream its own connection, so that streams cannot block one another.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Some(Arc::new(config))
 }
 
-/// The system's certificates; single ones that cannot be read are left out, as everywhere.
+/// Loads the system's CA certificates, without those that cannot be parsed.
 fn native_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
