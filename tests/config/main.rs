@@ -1,4 +1,4 @@
-//! What is wrong in a configuration file is said all at once, in the right place, and without its secrets.
+//! Problems of a configuration file are reported all at once, at the right position, and without secrets.
 
 mod mistakes;
 mod queries;
@@ -7,7 +7,7 @@ mod upstreams;
 
 use rillgate::config::{Config, Problems};
 
-/// A file without mistakes. Cases replace parts of it; `# top` is line 1 and `# end` line 15.
+/// A valid file. Test cases replace parts of it; `# top` is line 1 and `# end` line 15.
 const GOOD: &str = r#"# top
 [[listeners]]
 address = "127.0.0.1:8080"
@@ -30,7 +30,7 @@ const KEYS: &str = "{ jwks_url = \"https://id.example.com/jwks.json\" }";
 const URL: &str = "\"http://127.0.0.1:9000\"";
 const LISTENER: &str = "address = \"127.0.0.1:8080\"";
 
-/// What nobody may ever see.
+/// A secret that must not appear in any output.
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
 
 /// A folder with certificates, keys and secrets.
@@ -71,7 +71,7 @@ impl Folder {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_in_the_order_of_the_file() {
+fn all_problems_are_reported_at_once_in_file_order() {
     let text = r#"
 [[listeners]]
 address = "127.0.0.1:0"
@@ -127,7 +127,7 @@ replay.store = "disk"
 }
 
 #[test]
-fn a_problem_names_the_file_as_it_was_given() {
+fn a_problem_contains_the_path_of_the_file_as_given() {
     let problems = Config::parse_with("limits = 5", "etc/gate.toml".as_ref(), &|_| None).expect_err("problems");
 
     let lines = [
@@ -138,50 +138,50 @@ fn a_problem_names_the_file_as_it_was_given() {
 }
 
 #[test]
-fn a_file_that_is_absent_or_not_text_is_a_problem_with_a_position() {
+fn a_missing_or_binary_file_is_a_problem_with_a_position() {
     let folder = Folder::new();
     folder.write("latin1.toml", b"# f\xfcr\nworkers = 5\n");
     let absent = Config::load(&folder.0.path().join("absent.toml")).expect_err("no file").to_string();
-    let latin1 = Config::load(&folder.0.path().join("latin1.toml")).expect_err("no text").to_string();
+    let latin1 = Config::load(&folder.0.path().join("latin1.toml")).expect_err("not text").to_string();
 
     assert!(absent.contains("absent.toml:1:1: file: cannot be read: No such file"), "{absent}");
     assert!(latin1.ends_with("latin1.toml:1:4: file: not valid UTF-8"), "{latin1}");
 }
 
 #[test]
-fn paths_start_from_the_folder_of_the_file() {
+fn paths_are_relative_to_the_folder_of_the_file() {
     let folder = Folder::new();
     let tls = format!("{LISTENER}\ntls.certificates = [{{ chain = \"server.pem\", key = \"server.key\" }}]");
     let text = GOOD.replace(LISTENER, &tls).replace(KEYS, "{ pem_file = \"public.pem\", algorithm = \"ES256\" }");
 
-    let config = folder.parse(&text).expect("no mistakes");
+    let config = folder.parse(&text).expect("a valid file");
 
     let tls = config.listeners[0].tls.as_ref().expect("TLS");
     assert_eq!(tls.certificates[0].chain, folder.0.path().join("server.pem"));
 }
 
 #[test]
-fn an_https_upstream_gets_a_client_with_its_own_roots_and_certificate() {
+fn an_https_upstream_uses_its_own_roots_and_client_certificate() {
     let folder = Folder::new();
     let tls = "\"https://[::1]:9000/base/\"]\ntls = { ca_file = \"server.pem\", \
                client_certificate = { chain = \"server.pem\", key = \"server.key\" } }";
 
-    let config = folder.parse(&GOOD.replace(&format!("{URL}]"), tls)).expect("no mistakes");
+    let config = folder.parse(&GOOD.replace(&format!("{URL}]"), tls)).expect("a valid file");
 
-    let target = &config.upstreams["events"];
-    let client = target.tls.as_ref().expect("a TLS client");
+    let upstream = &config.upstreams["events"];
+    let client = upstream.tls.as_ref().expect("a TLS client");
     assert_eq!(client.alpn_protocols, [b"http/1.1"]);
     assert!(client.client_auth_cert_resolver.has_certs());
-    assert_eq!((target.origins[0].host(), target.origins[0].port()), ("::1", 9000));
-    assert_eq!(target.origins[0].base, "/base");
+    assert_eq!((upstream.origins[0].host(), upstream.origins[0].port()), ("::1", 9000));
+    assert_eq!(upstream.origins[0].base, "/base");
 }
 
 #[test]
-fn an_absent_admin_table_means_no_port_and_an_empty_one_the_default() {
+fn an_absent_admin_table_disables_the_port_and_an_empty_one_enables_the_default() {
     let folder = Folder::new();
 
-    let with = folder.parse(&GOOD.replace("# top", "admin = {}")).expect("no mistakes");
-    let without = folder.parse(GOOD).expect("no mistakes");
+    let with = folder.parse(&GOOD.replace("# top", "admin = {}")).expect("a valid file");
+    let without = folder.parse(GOOD).expect("a valid file");
 
     assert_eq!(with.admin.map(|admin| admin.address.to_string()).as_deref(), Some("127.0.0.1:9464"));
     assert_eq!(without.admin, None);
@@ -189,7 +189,7 @@ fn an_absent_admin_table_means_no_port_and_an_empty_one_the_default() {
 }
 
 #[test]
-fn a_mistake_of_syntax_is_told_once_and_hides_no_other() {
+fn each_syntax_error_is_reported_once() {
     let folder = Folder::new();
 
     let unclosed = folder.problems(&GOOD.replace("[\"rillgate\"]", "[\"rillgate\""));
@@ -200,12 +200,12 @@ fn a_mistake_of_syntax_is_told_once_and_hides_no_other() {
     assert_eq!(two.len(), 2, "{two:?}");
 }
 
-/// Nothing that stands where something else is expected makes the reader panic.
+/// A value of a wrong type never makes the reader panic.
 #[test]
-fn any_value_in_the_place_of_any_other_is_accepted_or_told() {
+fn any_value_at_any_key_is_accepted_or_reported() {
     let folder = Folder::new();
     let folder_path = folder.0.path().join("rillgate.toml");
-    folder.write("ca.pem", &std::fs::read(folder.0.path().join("server.pem")).expect("written before"));
+    folder.write("ca.pem", &std::fs::read(folder.0.path().join("server.pem")).expect("the file written above"));
     let reference = include_str!("../../config/rillgate.toml");
     let lines: Vec<_> = reference.lines().collect();
     let others = ["5", "-1", "1.5", "true", "\"\"", "\"x\"", "\"9999999999999999999d\"", "[]", "[[]]", "[\"x\"]", "{}"];

@@ -1,9 +1,9 @@
-//! A parameter of the upstream's query comes from one place.
+//! A query parameter of the upstream request may be set in one place only.
 
 use super::{Folder, GOOD, URL};
 
 #[test]
-fn a_query_parameter_comes_from_one_place() {
+fn a_query_parameter_may_be_set_in_one_place_only() {
     let folder = Folder::new();
     let with = |url: &str, route: &str| {
         folder.problems(&GOOD.replacen(URL, &format!("{url:?}"), 1).replacen("# end", route, 1))
@@ -28,7 +28,7 @@ fn a_query_parameter_comes_from_one_place() {
     ] {
         assert_eq!(with(url, route), [problem]);
     }
-    // Repeated in one place it is meant.
+    // Repetition within one place is allowed.
     let repeated = with("http://o?a=1&a=2", "upstream_path = \"/f?b=1&b={topic}\"\nshare.query = [\"c\"]");
     assert_eq!(repeated, [""; 0]);
 }

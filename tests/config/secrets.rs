@@ -1,9 +1,9 @@
-//! Secrets: taken as they are, and never shown.
+//! Secrets are read without changes and never shown.
 
 use super::{Folder, GOOD, KEYS, SECRET, URL};
 
 #[test]
-fn a_secret_is_neither_in_a_problem_nor_in_a_dump() {
+fn problems_and_dumps_contain_no_secret() {
     let folder = Folder::new();
     let secret_key = format!("{{ secret = {{ env = \"SET\" }}, algorithm = \"HS256\" }}, {KEYS}");
     let header = "headers = { x-a = { env = \"SET\" }, x-b = { file = \"token\" } }\n[issuers.main]";
@@ -41,33 +41,33 @@ fn a_secret_is_neither_in_a_problem_nor_in_a_dump() {
     let wrong_url = GOOD.replace(URL, &format!("\"http://me:{SECRET}@127.0.0.1\""));
     let wrong_origin = GOOD.replace("# end", &format!("cors.origins = [\"https://me:{SECRET}@a.example\"]"));
 
-    let config = folder.parse(&good).expect("no mistakes");
-    let target = &config.upstreams["events"];
+    let config = folder.parse(&good).expect("a valid file");
+    let upstream = &config.upstreams["events"];
     let dumps = [format!("{config:?}"), format!("{config:#?}"), config.summary()];
-    let mut said: Vec<String> = dumps.into();
+    let mut outputs: Vec<String> = dumps.into();
     for text in wrong.chain(wrong_headers).chain([wrong_url, wrong_origin]) {
         let problems = folder.parse(&text).expect_err(&text);
-        said.extend([problems.to_string(), format!("{problems:?}")]);
+        outputs.extend([problems.to_string(), format!("{problems:?}")]);
     }
 
-    assert_eq!(target.headers[0].1.as_bytes(), SECRET.as_bytes());
-    assert_eq!(target.headers[1].1.as_bytes(), format!("Bearer {SECRET}").as_bytes());
-    assert!(said.len() > 40);
-    for text in said {
+    assert_eq!(upstream.headers[0].1.as_bytes(), SECRET.as_bytes());
+    assert_eq!(upstream.headers[1].1.as_bytes(), format!("Bearer {SECRET}").as_bytes());
+    assert!(outputs.len() > 40);
+    for text in outputs {
         assert!(!text.contains("hunter2"), "{text}");
         assert!(!text.contains("104, 117, 110, 116"), "{text}");
     }
 }
 
 #[test]
-fn a_shared_secret_is_taken_as_it_is() {
+fn a_shared_secret_is_read_without_changes() {
     let folder = Folder::new();
     folder.write("newline.key", format!("{SECRET}\n").as_bytes());
     folder.write("base64.key", b"AAAAAAAAAAAAAAAAAAAAAAAAAAAA\nAAAAAAAAAAAAAAA=\n");
     let secrets = "{ secret = { file = \"newline.key\" }, algorithm = \"HS256\" }, \
                    { secret = { file = \"base64.key\", encoding = \"base64\" }, algorithm = \"HS512\" }";
 
-    let config = folder.parse(&GOOD.replace(KEYS, secrets)).expect("no mistakes");
+    let config = folder.parse(&GOOD.replace(KEYS, secrets)).expect("a valid file");
 
     let bytes = |index: usize| match &config.issuers["main"].keys[index] {
         rillgate::auth::KeySource::Secret { secret, .. } => secret.reveal().to_vec(),

@@ -1,4 +1,4 @@
-//! What an upstream and a route that uses it must agree on.
+//! Checks between an upstream and the routes that use it.
 
 use super::{Folder, GOOD};
 
@@ -7,7 +7,7 @@ fn with(upstream: &str, route: &str) -> String {
 }
 
 #[test]
-fn the_last_id_goes_where_nothing_shared_goes() {
+fn a_shared_value_must_not_replace_the_last_event_id() {
     let folder = Folder::new();
 
     for (upstream, route, key) in [
@@ -23,7 +23,7 @@ fn the_last_id_goes_where_nothing_shared_goes() {
 }
 
 #[test]
-fn an_upstream_is_asked_by_the_host_and_for_the_type_that_its_headers_say() {
+fn an_upstream_may_set_host_and_accept_but_a_client_may_not() {
     let folder = Folder::new();
     for headers in ["host = \"api.internal\"", "Host = \"api.internal:8080\", ACCEPT = \"*/*\"", "host = \"[::1]:80\""]
     {

@@ -47,7 +47,7 @@ pub(super) const AUTH: &[KeySpec] = &[
         "expiry_spread",
         Kind::duration_or_zero("1ms", "1h"),
         "10s",
-        "Random time by which a response ends before its token expires: at most this, and at most a tenth of the remaining time. Applies to tokens with 60 s or more left. 0s: the response ends when the token expires.",
+        "Responses end up to this long before their token expires, each at a random moment, so that clients do not all reconnect at once. At most a tenth of the remaining time, and only if 60 s or more remain. 0s: they end when the token expires.",
     ),
     KeySpec::default("tickets", Kind::Bool, "false", "POST PATH?ticket creates a one-time URL."),
     KeySpec::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "Time within which a ticket must be used."),

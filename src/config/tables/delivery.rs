@@ -33,12 +33,17 @@ pub(super) const SHARE: &[KeySpec] = &[
 ];
 
 pub(super) const REPLAY: &[KeySpec] = &[
-    KeySpec::default("events", Kind::integer(1, 10_000_000), "1000", "Maximum number of events."),
+    KeySpec::default(
+        "events",
+        Kind::integer(1, 10_000_000),
+        "1000",
+        "Maximum number of events in the log of a stream.",
+    ),
     KeySpec::default(
         "bytes",
         Kind::size("1KiB", "64GiB"),
         "8MiB",
-        "Maximum size of the log. The newest event is kept whatever its size.",
+        "Maximum size of the log of a stream. The newest event is kept whatever its size, until it is too old.",
     ),
     KeySpec::default(
         "age",
@@ -52,7 +57,12 @@ pub(super) const REPLAY: &[KeySpec] = &[
         "live",
         "Where a client without an id starts: \"live\", \"oldest\", \"last:N\".",
     ),
-    KeySpec::default("on_gap", Kind::Enum(&["oldest", "live"]), "oldest", "Where a client with an unknown id starts."),
+    KeySpec::default(
+        "on_gap",
+        Kind::Enum(&["oldest", "live"]),
+        "oldest",
+        "Where a client starts if its id is not in the log.",
+    ),
     KeySpec::default(
         "ids",
         Kind::Enum(&["keep", "fill", "replace"]),
@@ -63,7 +73,7 @@ pub(super) const REPLAY: &[KeySpec] = &[
         "verdict",
         Kind::Enum(&["off", "comment", "gap", "event"]),
         "comment",
-        "How the outcome of a resume is reported in-band. \"gap\": as comments, and as an event for a gap.",
+        "How the outcome of a resume is reported in the stream. \"gap\": as comments, and as an event for a gap.",
     ),
     KeySpec::default(
         "query_id",
@@ -81,9 +91,9 @@ pub(super) const REPLAY: &[KeySpec] = &[
         "read_through",
         Kind::Bool,
         "false",
-        "Fetch the events after an id older than the log from the upstream's history.",
+        "Fetch the events after an id that is older than the log from the upstream's history.",
     ),
-    KeySpec::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of these fetches."),
+    KeySpec::optional("read_through_limit", Kind::Table(READ_THROUGH), "Bounds of read_through."),
 ];
 
 const READ_THROUGH: &[KeySpec] = &[

@@ -145,7 +145,7 @@ pub(super) const LIMITS: &[KeySpec] = &[
         "memory",
         Kind::Memory,
         "80%",
-        "Memory bound. Above it, event logs evict their oldest events. If the process exceeds it, new subscriptions get 503.",
+        "Memory bound. Event logs that together exceed it evict their oldest events. While the process exceeds it, new subscriptions get 503.",
     ),
     KeySpec::default("subscriptions_per_subject", COUNT, "100", "Open subscriptions of one issuer's subject."),
     KeySpec::default(
