@@ -73,29 +73,3 @@ pub enum SubjectOverflow {
     /// The subscription replaces an older one of the same subject.
     Replace,
 }
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 100_000,
-            connections_per_ip: 1000,
-            subscribers: 100_000,
-            streams: 10_000,
-            h2_streams: 250,
-            handshake_timeout: Duration::from_secs(10),
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
-            header_bytes: 32 * 1024,
-            token_bytes: 16 * 1024,
-            headers: 100,
-            stall_timeout: Duration::from_secs(30),
-            send_buffer: 16 * 1024,
-            memory: Memory::Percent(80),
-            subscriptions_per_subject: 100,
-            subject_overflow: SubjectOverflow::Refuse,
-            resets_per_connection: 1000,
-            accepts_per_second: 10_000,
-            handshakes_per_second: 2000,
-        }
-    }
-}

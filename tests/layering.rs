@@ -164,7 +164,7 @@ struct Source {
 
 impl Source {
     fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
     }
 
     fn module(&self) -> &str {

@@ -82,12 +82,6 @@ pub struct DrainSettings {
     pub deadline: Duration,
 }
 
-impl Default for DrainSettings {
-    fn default() -> Self {
-        Self { notice: Duration::ZERO, spread: Duration::from_secs(5), deadline: Duration::from_secs(30) }
-    }
-}
-
 /// `[revocations]`: the settings of token revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationSettings {
@@ -95,12 +89,6 @@ pub struct RevocationSettings {
     pub file: Option<PathBuf>,
     /// The maximum number of entries. Default 100 000.
     pub entries: usize,
-}
-
-impl Default for RevocationSettings {
-    fn default() -> Self {
-        Self { file: None, entries: 100_000 }
-    }
 }
 
 impl Config {
@@ -156,6 +144,13 @@ impl Config {
 /// Returns the JSON Schema of the configuration file.
 pub fn schema() -> serde_json::Value {
     engine::schema(tables::FILE)
+}
+
+/// Returns the limits of a file without a `[limits]` table, for unit tests of other modules.
+#[cfg(test)]
+pub(crate) fn default_limits() -> Limits {
+    let text = include_str!("../../config/minimal.toml");
+    Config::parse(text, Path::new("")).expect("a valid file").limits
 }
 
 /// Reads and checks `text`. Also returns the keys that the tables requested, for a test.

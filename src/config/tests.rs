@@ -105,9 +105,6 @@ fn declared_defaults_are_those_of_other_modules() {
     let config = Folder::new().config(include_str!("../../config/minimal.toml"));
     let route = &config.routes[0];
 
-    assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.drain, DrainSettings::default());
-    assert_eq!(config.revocations, RevocationSettings::default());
     assert_eq!(route.stream, crate::stream::Policy::default());
     assert_eq!(route.share, route::ShareSettings::default());
     assert_eq!(route.upstream.backoff, crate::runtime::backoff::Backoff::default());

@@ -261,10 +261,11 @@ impl Drop for SubscriptionPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::default_limits;
 
     fn subjects(max: usize) -> (Subjects, Limits) {
         let subject_overflow = SubjectOverflow::Replace;
-        let limits = Limits { subscriptions_per_subject: max, subject_overflow, ..Limits::default() };
+        let limits = Limits { subscriptions_per_subject: max, subject_overflow, ..default_limits() };
         (Subjects { hasher: RandomState::new(), permits: Mutex::default() }, limits)
     }
 

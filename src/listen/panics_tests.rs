@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::*;
-use crate::limits::Limits;
+use crate::config::default_limits;
 use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
@@ -113,7 +113,7 @@ impl TestListener {
             tls: None,
         };
         let (workers, _) = Workers::start(1).expect("a thread");
-        let limits = Arc::new(ArcSwap::from_pointee(Limits::default()));
+        let limits = Arc::new(ArcSwap::from_pointee(default_limits()));
         let context = ListenerContext {
             accept_limits: AcceptLimits::new(limits.clone()),
             limits,

@@ -111,10 +111,11 @@ mod tests {
     use arc_swap::ArcSwap;
 
     use super::*;
+    use crate::config::default_limits;
     use crate::limits::Limits;
 
     fn admission(connections: usize, connections_per_ip: usize) -> Admission {
-        let limits = Limits { connections, connections_per_ip, ..Limits::default() };
+        let limits = Limits { connections, connections_per_ip, ..default_limits() };
         Admission::new(Arc::new(ArcSwap::from_pointee(limits)))
     }
 
