@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn known_instants_are_read_and_written() {
+    fn known_times_are_converted_and_formatted() {
         for (text, known) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T23:59:59Z", 951_868_799),
@@ -79,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_taken_off_and_a_fraction_counts_as_a_second() {
+    fn an_offset_is_subtracted_and_a_fraction_counts_as_a_second() {
         assert_eq!(seconds("2027-01-15T09:30:00+01:30"), seconds("2027-01-15T08:00:00Z"));
         assert_eq!(seconds("2027-01-15T08:00:00.001Z"), seconds("2027-01-15T08:00:01Z"));
     }
 
     #[test]
-    fn what_names_no_instant_between_1970_and_9999_is_none() {
+    fn a_time_without_offset_or_outside_1970_to_9999_is_none() {
         for text in [
             "2027-01-15",
             "08:00:00",
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_as_the_same_instant(second in 0..=LAST) {
+        fn a_formatted_time_parses_to_the_same_instant(second in 0..=LAST) {
             prop_assert_eq!(seconds(&format(UNIX_EPOCH + Duration::from_secs(second))), Some(second));
         }
     }

@@ -1,4 +1,4 @@
-//! Rules, origins, revocations, tickets, reloads: what is decided about a token that is good.
+//! Decisions about valid tokens: rules, origins, revocations, tickets, reloads.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn posted(body: Value) -> Revocation {
 }
 
 #[tokio::test]
-async fn a_good_token_that_does_not_cover_the_stream_is_forbidden() {
+async fn a_valid_token_that_does_not_cover_the_stream_is_forbidden() {
     let rules = RuleSettings {
         streams_claim: Some("streams".to_owned()),
         require: vec![("scope".to_owned(), vec!["prices:read".into()])],
@@ -89,7 +89,7 @@ async fn an_explanation_names_the_step_that_decided() {
 }
 
 #[tokio::test]
-async fn a_cookie_is_only_taken_from_our_own_pages() {
+async fn a_cookie_is_accepted_only_from_pages_of_a_trusted_origin() {
     let (_directory, _authority, authorizer) = set_up(RuleSettings {
         token_from: vec![TokenSource::Cookie("session".to_owned()), TokenSource::Header],
         ..rules()
@@ -125,11 +125,11 @@ async fn a_cookie_is_only_taken_from_our_own_pages() {
 
     let mut headers = bearer(&token);
     headers.insert("origin", HeaderValue::from_static("https://evil.example.com"));
-    assert!(authorize(&authorizer, &headers, now()).await.is_ok(), "a page had to know the token to send it");
+    assert!(authorize(&authorizer, &headers, now()).await.is_ok(), "a page must know the token to send it");
 }
 
 #[tokio::test]
-async fn no_token_two_tokens_and_an_odd_header_differ() {
+async fn no_token_two_tokens_and_a_malformed_header_have_different_reasons() {
     let (_directory, _authority, authorizer) = set_up(RuleSettings {
         token_from: vec![TokenSource::Header, TokenSource::Query("access_token".to_owned())],
         ..rules()
@@ -148,7 +148,7 @@ async fn no_token_two_tokens_and_an_odd_header_differ() {
 }
 
 #[tokio::test]
-async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
+async fn a_grant_ends_when_its_token_expires_or_is_revoked() {
     let (_directory, trust_store, authorizer) = set_up(rules());
     let mut claims = claims();
     claims["session"] = json!({ "id": 7, "roles": ["trader", "admin"] });
@@ -170,7 +170,7 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
         let mut changed = trust_store.subscribe();
         let id = trust_store.revocations().revoke(posted(body.clone()), now()).expect("room");
 
-        assert!(changed.has_changed().expect("a sender"), "streams are told");
+        assert!(changed.has_changed().expect("a sender"), "streams are notified");
         let standing = if covers { GrantStatus::Revoked } else { GrantStatus::Valid };
         assert_eq!(trust_store.status(&granted, now()), standing, "{body}");
         let decision = authorize(&authorizer, &bearer(&token), now()).await.map(|_| ());
@@ -178,13 +178,13 @@ async fn a_grant_ends_with_its_token_and_with_any_revocation_that_covers_it() {
         changed.mark_unchanged();
 
         assert_eq!(trust_store.revocations().restore(&id, now()), Ok(()));
-        assert!(changed.has_changed().expect("a sender"), "streams are told");
+        assert!(changed.has_changed().expect("a sender"), "streams are notified");
         assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid, "{body}");
     }
 }
 
 #[tokio::test]
-async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_forgets() {
+async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_new_ones() {
     let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let revocations = trust_store.revocations();
@@ -200,8 +200,8 @@ async fn a_revocation_ends_after_its_ttl_and_a_full_table_refuses_rather_than_fo
     let one_more = posted(json!({ "jti": "one more" }));
     let full = revocations.revoke(one_more.clone(), now());
     assert!(matches!(full, Err(RevocationError::Full { capacity: 1000 })), "{full:?}");
-    assert!(revocations.revoke(posted(json!({ "jti": "x1" })), now()).is_ok(), "it is there already");
-    assert!(revocations.revoke(one_more, later(31)).is_ok(), "the one for alice has ended");
+    assert!(revocations.revoke(posted(json!({ "jti": "x1" })), now()).is_ok(), "it exists already");
+    assert!(revocations.revoke(one_more, later(31)).is_ok(), "the one for alice has expired");
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_removed_issuer_or_key_ends_its_grants_and_an_unrelated_change_does_no
     let only = |settings| [("main".to_owned(), load(settings))].into_iter().collect();
 
     trust_store.replace_issuers(only(main()));
-    assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid, "loaded anew, the same keys");
+    assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid, "reloaded with the same keys");
     let mut without_ec = main();
     without_ec.keys.remove(1);
     trust_store.replace_issuers(only(without_ec));
@@ -225,7 +225,7 @@ async fn a_removed_issuer_or_key_ends_its_grants_and_an_unrelated_change_does_no
 }
 
 #[tokio::test]
-async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
+async fn a_grant_is_rechecked_with_the_rules_of_a_reload() {
     let (directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let stricter = |change: fn(&mut RuleSettings)| {
@@ -248,7 +248,7 @@ async fn after_a_reload_a_grant_is_held_to_the_new_rules() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
+async fn a_ticket_is_valid_once_for_its_path_while_its_token_is_valid() {
     let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let tickets = Tickets::new(100);
@@ -270,11 +270,14 @@ async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
     ] {
         let ticket = issue();
         assert!(redeem(ticket.reveal(), route, path, at).is_none(), "{route} {path}");
-        assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "a misuse uses it up");
+        assert!(
+            redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(),
+            "an attempt elsewhere uses it up"
+        );
     }
     let ticket = issue();
     trust_store.revocations().revoke(posted(json!({ "sub": "alice" })), now()).expect("room");
-    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "revoked meanwhile");
+    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "revoked since");
     for odd in ["", "x", &"A".repeat(43), &"A".repeat(1_000_000), &format!("{}\0", &ticket.reveal()[..42])] {
         assert!(redeem(odd, "prices", "/prices/EURUSD", now()).is_none());
     }
@@ -282,7 +285,7 @@ async fn a_ticket_is_good_once_for_its_path_and_while_its_token_stands() {
 }
 
 #[tokio::test]
-async fn tickets_are_bounded_for_each_subject_and_in_all() {
+async fn tickets_are_bounded_per_subject_and_in_total() {
     let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     let tickets = Tickets::new(40);
@@ -302,12 +305,12 @@ async fn tickets_are_bounded_for_each_subject_and_in_all() {
 
     tickets.redeem(first.reveal(), "prices", "/prices/EURUSD", &trust_store, now()).expect("a grant");
     assert!(issue(&granted, now()).is_ok(), "one was redeemed");
-    assert!(issue(&granted, now() + ttl).is_ok(), "all have ended");
+    assert!(issue(&granted, now() + ttl).is_ok(), "all have expired");
     assert_eq!(tickets.len(), 1);
 }
 
 #[tokio::test]
-async fn ten_thousand_streams_look_at_their_grants_in_no_time() {
+async fn checking_ten_thousand_grants_takes_under_two_seconds() {
     let (_directory, trust_store, authorizer) = set_up(rules());
     let granted = grant(&authorizer).await;
     for body in [json!({ "jti": "x" }), json!({ "sub": "x" }), json!({ "claim": "session.id", "value": "x" })] {
@@ -319,7 +322,7 @@ async fn ten_thousand_streams_look_at_their_grants_in_no_time() {
         assert_eq!(trust_store.status(&granted, now()), GrantStatus::Valid);
     }
 
-    // Well below, even unoptimised; the bound only catches a scan over all revocations or streams.
+    // Far below the bound even unoptimised. The bound only catches a scan over all revocations or streams.
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 

@@ -1,4 +1,4 @@
-//! What must be let in.
+//! Tokens that must be accepted.
 
 use jsonwebtoken::Algorithm;
 use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
@@ -10,7 +10,7 @@ use tempfile::tempdir;
 use crate::support::*;
 
 #[tokio::test]
-async fn every_algorithm_with_its_own_key_is_let_in() {
+async fn every_algorithm_is_accepted_with_its_own_key() {
     let directory = tempdir().expect("a directory");
     let keys = keys();
     let secret: Vec<u8> = (0..64).collect();
@@ -63,7 +63,7 @@ async fn every_algorithm_with_its_own_key_is_let_in() {
 }
 
 #[tokio::test]
-async fn every_allowed_shape_of_a_good_token_is_let_in() {
+async fn every_allowed_form_of_a_valid_token_is_accepted() {
     let directory = tempdir().expect("a directory");
     let authorizer = authorizer(&trust_store(issuers(directory.path())), rules());
     let ec = signing(&keys().ec, Algorithm::ES256);
@@ -85,7 +85,7 @@ async fn every_allowed_shape_of_a_good_token_is_let_in() {
             raw(&claims().to_string().replace(&(*NOW + 600).to_string(), &format!("{:e}", (*NOW + 600) as f64))),
         ),
         ("just within the leeway", es(with("exp", json!(*NOW - 4)))),
-        ("nbf has come", es(with("nbf", json!(*NOW)))),
+        ("nbf has been reached", es(with("nbf", json!(*NOW)))),
         ("nbf within the leeway", es(with("nbf", json!(*NOW + 5)))),
         ("iat ahead", es(with("iat", json!(*NOW + 5)))),
         ("nbf in 1970", es(with("nbf", json!(0)))),
@@ -110,7 +110,7 @@ async fn every_allowed_shape_of_a_good_token_is_let_in() {
 }
 
 #[tokio::test]
-async fn another_claim_is_the_audience_only_where_there_is_no_aud() {
+async fn another_claim_replaces_the_audience_only_if_aud_is_absent() {
     let directory = tempdir().expect("a directory");
     let mut settings = issuers(directory.path());
     settings[0].audience_claim = Some(ClaimPath::parse("client_id").expect("a claim"));
@@ -125,7 +125,7 @@ async fn another_claim_is_the_audience_only_where_there_is_no_aud() {
         );
         let token = ec.sign(br#"{"alg":"ES256","kid":"ec"}"#, claims.to_string().as_bytes()).expect("a token");
         let granted = authorize(&authorizer, &bearer(&token), now()).await?;
-        // What lets in lets stay after a reload.
+        // A token that is accepted must also pass the recheck after a reload.
         authorizer.recheck(&granted, requested(), now()).map(|_| ())
     };
 

@@ -1,6 +1,6 @@
-//! The verifier from outside: crafted tokens, good tokens, rules, rotating keys, revocations.
+//! The authorizer from outside: crafted tokens, valid tokens, rules, rotating keys, revocations.
 //!
-//! Every key is made at run time, every server listens on port 0, and the time is an argument.
+//! All keys are generated at run time, all servers listen on port 0, and the time is an argument.
 
 mod bad_tokens;
 mod decisions;

@@ -1,4 +1,4 @@
-//! The crafted tokens, each refused for its reason.
+//! The crafted tokens, each refused for its own reason.
 
 use rillgate::auth::Denied;
 use serde_json::json;
@@ -8,27 +8,28 @@ use crate::bad_tokens::{self, es, good};
 use crate::support::*;
 
 #[tokio::test]
-async fn no_crafted_token_is_let_in_and_each_is_counted_under_its_reason() {
+async fn every_crafted_token_is_refused_for_its_own_reason() {
     let directory = tempdir().expect("a directory");
     let authorizer = authorizer(&trust_store(issuers(directory.path())), rules());
-    assert!(authorize(&authorizer, &bearer(&good()), now()).await.is_ok(), "the table is about a token that is good");
+    assert!(authorize(&authorizer, &bearer(&good()), now()).await.is_ok(), "the unchanged token is valid");
     let table = bad_tokens::all();
 
     let mut wrong = Vec::new();
     for (what, token, reason) in &table {
         let (_, decision) = authorizer.explain(token, requested(), now()).await;
-        let label = decision.as_ref().map_or_else(|denied| denied.label(), |_| "LET IN");
-        assert!(Denied::LABELS.contains(reason), "{reason} is no label");
+        let label = decision.as_ref().map_or_else(|denied| denied.label(), |_| "ACCEPTED");
+        assert!(Denied::LABELS.contains(reason), "{reason} is not a label");
         if label != *reason {
             wrong.push(format!("{what}: {label}, not {reason}"));
         }
-        // What can be sent at all is refused in a request as well. (There, spaces before the token belong to the header.)
+        // A token that can be sent at all is refused in a request as well. (There, leading spaces belong to the
+        // header.)
         if !token.starts_with(' ')
             && let Ok(value) = format!("Bearer {token}").parse::<http::HeaderValue>()
         {
             let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
             if authorize(&authorizer, &headers, now()).await.is_ok() {
-                wrong.push(format!("{what}: let in by request"));
+                wrong.push(format!("{what}: accepted in a request"));
             }
         }
     }
@@ -38,11 +39,11 @@ async fn no_crafted_token_is_let_in_and_each_is_counted_under_its_reason() {
 }
 
 #[tokio::test]
-async fn no_change_of_one_character_is_let_in() {
+async fn every_change_of_one_character_is_refused() {
     let directory = tempdir().expect("a directory");
     let authorizer = authorizer(&trust_store(issuers(directory.path())), rules());
     let good = es(&json!({ "alg": "ES256", "kid": "ec" }), &claims());
-    assert!(authorize(&authorizer, &bearer(&good), now()).await.is_ok(), "it is good unchanged");
+    assert!(authorize(&authorizer, &bearer(&good), now()).await.is_ok(), "the unchanged token is valid");
 
     for at in 0..good.len() {
         for other in ["A", "B", "z", "_", "-", ".", "", "=", "é"] {

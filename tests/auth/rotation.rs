@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::support::*;
 
-/// A server that answers every request with the same bytes until told otherwise, and closes.
+/// A server that answers every request with the same bytes until changed, and closes the connection.
 struct Server {
     address: SocketAddr,
     answer: Arc<Mutex<Vec<u8>>>,
@@ -80,7 +80,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &Mutex<
     } else {
         ok(&jwks(&[("moved", &keys().ec, Algorithm::ES256)]))
     };
-    // A client that has seen enough may have gone.
+    // The client may have gone once it has seen enough.
     let _ = stream.write_all(&answer).await;
     let _ = stream.shutdown().await;
 }
@@ -149,17 +149,17 @@ impl Gateway {
 const SELDOM: Duration = Duration::from_secs(300);
 const OFTEN: Duration = Duration::from_millis(100);
 
-/// Waits for a fact, which nobody announces, with a deadline.
+/// Waits up to ten seconds for a condition that has no signal.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{what} does not come true");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what}: not within ten seconds");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn a_new_key_works_at_its_first_token_and_a_removed_one_ends_its_grants() {
+async fn a_new_key_is_fetched_at_its_first_token_and_a_removed_one_ends_its_grants() {
     let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     let first = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("waits for the first fetch");
@@ -207,12 +207,12 @@ async fn ten_thousand_unknown_kids_cause_one_fetch() {
         }
     }
 
-    assert_eq!(server.asked(), 2, "the first one, and one for all of them");
+    assert_eq!(server.asked(), 2, "the first fetch, and one for all requests");
     assert!(gateway.decide(&signed).await.is_ok());
 }
 
 #[tokio::test]
-async fn what_a_token_can_be_refused_for_without_its_key_causes_no_fetch() {
+async fn a_token_refused_without_its_key_causes_no_fetch() {
     let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
@@ -239,7 +239,7 @@ async fn what_a_token_can_be_refused_for_without_its_key_causes_no_fetch() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_yet_are_not_the_clients_fault_and_come_by_themselves() {
+async fn missing_keys_make_the_issuer_unavailable_until_a_fetch_succeeds() {
     let server = Server::start(status("503 Service Unavailable")).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     let good = token("one", &keys().ec, Algorithm::ES256);
@@ -253,7 +253,7 @@ async fn keys_that_cannot_be_had_yet_are_not_the_clients_fault_and_come_by_thems
 }
 
 #[tokio::test]
-async fn a_broken_endpoint_takes_no_keys_away_but_an_empty_set_does() {
+async fn a_broken_endpoint_removes_no_keys_but_an_empty_set_does() {
     let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), OFTEN);
     let good = token("one", &keys().ec, Algorithm::ES256);
@@ -302,7 +302,7 @@ async fn a_redirect_within_the_origin_is_followed() {
 }
 
 #[tokio::test]
-async fn over_tls_the_server_must_be_trusted() {
+async fn the_certificate_of_a_key_server_must_be_trusted() {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -332,7 +332,7 @@ async fn over_tls_the_server_must_be_trusted() {
 }
 
 #[tokio::test]
-async fn only_https_or_loopback_is_asked_for_keys() {
+async fn keys_are_fetched_only_over_https_or_from_loopback() {
     for url in ["http://id.example.com/jwks.json", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://10.0.0.1/x"] {
         let source = KeySource::JwksUrl { url: url.parse().expect("a URL"), refresh: SELDOM, authorities: None };
         let settings = issuer_settings("main", ISSUER, vec![source]);
@@ -359,11 +359,15 @@ async fn a_reload_during_an_outage_keeps_the_keys() {
     gateway.trust_store.replace_issuers([("main".to_owned(), Arc::new(adopting))].into());
     assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid);
     gateway.trust_store.replace_issuers([("main".to_owned(), Arc::new(fresh))].into());
-    assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid, "not known is not removed");
+    assert_eq!(
+        gateway.trust_store.status(&granted, now()),
+        GrantStatus::Valid,
+        "a key that is not loaded yet is not removed"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
+async fn a_changed_file_is_read_again_and_a_broken_one_is_ignored() {
     let directory = tempdir().expect("a directory");
     keys();
     let document = |kid| jwks(&[(kid, &keys().ec, Algorithm::ES256)]).to_string();
@@ -377,7 +381,7 @@ async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
     assert_eq!(gateway.trust_store.status(&granted, now()), GrantStatus::Valid);
     assert!(!changed.has_changed().expect("a sender"));
 
-    // As a deployment does it: a new file, put in the place of the old one.
+    // As a deployment does it: a new file renamed over the old one.
     let next = write(directory.path(), "next", jwks(&[("two", &keys().foreign_ec, Algorithm::ES256)]).to_string());
     std::fs::rename(next, directory.path().join("jwks.json")).expect("a rename");
     changed.changed().await.expect("a sender");
@@ -386,8 +390,8 @@ async fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_is_given_up_on() {
-    // The kernel accepts; nobody answers.
+async fn a_silent_server_times_out() {
+    // The kernel accepts the connection; nothing answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url: url::Url = format!("http://{}/", silent.local_addr().expect("an address")).parse().expect("a URL");
     let begun = tokio::time::Instant::now();

@@ -17,7 +17,7 @@ use rillgate::auth::{
 use rillgate::secret::Secret;
 use serde_json::{Value, json};
 
-/// The time of this run in whole seconds, so that the clock of a gateway agrees with the tokens.
+/// The start of this run in whole seconds, so that a gateway's clock agrees with the tokens.
 pub static NOW: LazyLock<u64> =
     LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs());
 
@@ -33,13 +33,13 @@ pub struct Keys {
     pub ec: KeyPair,
     pub ec384: KeyPair,
     pub ed: KeyPair,
-    /// Nobody's.
+    /// Trusted by no issuer.
     pub foreign_rsa: KeyPair,
     pub foreign_ec: KeyPair,
     pub secret: Vec<u8>,
 }
 
-/// Made once: RSA keys take their time.
+/// Generates the keys once, because RSA keys take time.
 pub fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {
@@ -61,24 +61,24 @@ pub fn signing(pair: &KeyPair, algorithm: Algorithm) -> SigningKey {
     SigningKey::read(pair.serialize_pem().as_bytes(), Some(algorithm)).expect("a private key")
 }
 
-/// `part` of a token.
+/// Encodes one part of a token.
 pub fn part(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// Signed with HMAC by any bytes, as only an attacker would.
+/// Signs with HMAC and arbitrary bytes, as only an attacker would.
 pub fn hmac(message: &str, secret: &[u8], algorithm: Algorithm) -> String {
     let key = EncodingKey::from_secret(secret);
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).expect("a signature");
     format!("{message}.{signature}")
 }
 
-/// Claims that are good for the issuer `main`.
+/// Claims that are valid for the issuer `main`.
 pub fn claims() -> Value {
     json!({ "iss": ISSUER, "aud": "rillgate", "exp": *NOW + 600, "sub": "alice", "jti": "t1", "streams": ["/prices/*"] })
 }
 
-/// The good claims with one of them changed, or without it.
+/// The valid claims with one of them changed.
 pub fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
@@ -110,8 +110,8 @@ pub fn issuer_settings(name: &str, issuer: &str, keys: Vec<KeySource>) -> Issuer
     }
 }
 
-/// `main` with an RSA, an EC and an HMAC key, each named; `second` with an EC key without a name, its own audience and
-/// a required `typ`; `elsewhere`, which no route uses.
+/// `main` with named RSA, EC and HMAC keys; `second` with an unnamed EC key, its own audience and a required `typ`;
+/// `elsewhere`, which no route uses.
 pub fn issuers(directory: &Path) -> Vec<IssuerSettings> {
     let pem = |name: &str, pair: &KeyPair, algorithm, kid: Option<&str>| KeySource::PemFile {
         path: write(directory, name, pair.public_key_pem()),
@@ -163,7 +163,7 @@ pub fn rules() -> RuleSettings {
     }
 }
 
-/// A gateway's authority over the issuers of `settings`.
+/// A trust store with the issuers of `settings`.
 pub fn trust_store(settings: Vec<IssuerSettings>) -> Arc<TrustStore> {
     let trust_store = TrustStore::new(1000);
     let load = |settings: IssuerSettings| {
@@ -180,7 +180,7 @@ pub fn authorizer(trust_store: &Arc<TrustStore>, rules: RuleSettings) -> Authori
     Authorizer::new(rules, &trust_store.issuers(), Arc::clone(trust_store)).expect("an authorizer")
 }
 
-/// The route of the tests.
+/// The stream that the tests request.
 pub fn requested() -> Requested<'static> {
     Requested { path: "/prices/EURUSD", captures: &[], shared: None }
 }

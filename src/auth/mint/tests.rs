@@ -43,7 +43,7 @@ fn the_algorithm_is_guessed_from_the_key() {
 fn older_forms_of_private_keys_are_read() {
     let rsa = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("a key");
     let pkcs8 = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&rsa).expect("DER");
-    // PKCS#8 (RFC 5208) holds PKCS#1 at its end, behind 26 bytes for a key of this size.
+    // For a key of this size, PKCS#8 (RFC 5208) holds PKCS#1 after the first 26 bytes.
     let pkcs1 = &pkcs8.as_ref()[26..];
     let key = SigningKey::read(&pem::encode("RSA PRIVATE KEY", pkcs1), Some(Algorithm::PS256)).expect("a key");
     assert!(mint(&key, &spec(), SystemTime::now()).is_ok());
@@ -70,7 +70,7 @@ fn an_algorithm_of_another_kind_of_key_is_refused() {
 }
 
 #[test]
-fn a_token_says_what_was_ordered() {
+fn a_token_has_the_specified_contents() {
     let key = SigningKey::read(&[7; 32], Some(Algorithm::HS512)).expect("a secret");
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let mut spec = TokenSpec { subject: Some("alice".to_owned()), kid: Some("k".to_owned()), ..spec() };

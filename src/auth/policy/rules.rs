@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_itself_and_a_star_exactly_one_segment() {
+    fn a_pattern_is_literal_except_for_a_star_as_one_segment() {
         for covering in ["/prices/EURUSD", "/prices/*", "/*/EURUSD", "/*/*"] {
             assert!(covers(covering, "/prices/EURUSD"), "{covering}");
         }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_goes_upstream_must_be_there() {
+    fn a_claim_that_goes_upstream_must_be_present() {
         let settings = RuleSettings { shared: vec!["tenant".into()], ..no_rules() };
 
         for claims in [json!({ "tenant": "acme" }), json!({ "tenant": 7 }), json!({ "tenant": false })] {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_name_that_is_none_is_told() {
+    fn an_invalid_claim_name_is_reported() {
         let settings = RuleSettings { require: vec![("a..b".into(), vec!["x".into()])], ..no_rules() };
 
         assert_eq!(Rules::new(&settings), Err(("a..b".into(), ClaimPathError::Empty)));

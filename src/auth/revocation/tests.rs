@@ -11,7 +11,7 @@ fn posted(body: &str) -> Result<Revocation, RevocationError> {
 }
 
 #[test]
-fn the_long_form_and_the_short_ones_say_the_same() {
+fn the_long_form_and_the_short_forms_are_equivalent() {
     let long = posted(r#"{"claim":"jti","value":"t1","ttl":"1h"}"#).expect("a revocation");
     assert_eq!(long, posted(r#"{"jti":"t1","ttl":"60m"}"#).expect("a revocation"));
     assert_eq!((long.claim.as_str(), long.value.as_str()), ("jti", "t1"));
@@ -23,7 +23,7 @@ fn the_long_form_and_the_short_ones_say_the_same() {
 }
 
 #[test]
-fn what_is_no_revocation_is_refused() {
+fn an_invalid_revocation_is_refused() {
     for body in [
         "",
         "[]",
@@ -70,7 +70,7 @@ fn a_file_lists_revocations_with_their_ends() {
 }
 
 #[test]
-fn the_file_that_the_documentation_shows_is_one() {
+fn the_file_in_the_documentation_is_valid() {
     let page = include_str!("../../../docs/admin.md");
     let (_, rest) = page.split_once("```toml revocations.toml\n").expect("the example");
 
@@ -81,7 +81,7 @@ fn the_file_that_the_documentation_shows_is_one() {
 }
 
 #[test]
-fn an_end_is_a_whole_second_and_never_early() {
+fn an_end_is_rounded_up_to_a_whole_second() {
     let late = now() + Duration::from_millis(1);
 
     let posted = from_json(br#"{"jti":"t1","ttl":"1s"}"#, late).expect("a revocation");
@@ -92,7 +92,7 @@ fn an_end_is_a_whole_second_and_never_early() {
 }
 
 #[test]
-fn a_file_that_is_none_is_refused_with_its_place_and_never_quoted() {
+fn an_invalid_file_is_refused_with_line_and_column_and_never_quoted() {
     for (text, place, words) in [
         ("[[revocations]]\nsub = \"hush\"\nuntil = 2027-01-15\n", (3, 9), "an offset"),
         ("[[revocations]]\nsub = \"hush\"\nuntil = 2027-01-15T08:00:00\n", (3, 9), "an offset"),
@@ -131,12 +131,12 @@ fn a_file_that_is_none_is_refused_with_its_place_and_never_quoted() {
 }
 
 #[test]
-fn a_file_of_other_bytes_is_refused_at_the_first_of_them() {
+fn a_file_that_is_not_utf8_is_refused_at_the_first_invalid_byte() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("revocations.toml");
     std::fs::write(&path, b"[[revocations]]\nsub = \"\xff\"\n").expect("a file");
 
-    let error = read(&path).expect_err("no UTF-8").to_string();
+    let error = read(&path).expect_err("not UTF-8").to_string();
 
     assert_eq!(error, "line 2, column 8 of the file: not UTF-8");
     let gone = read(&folder.path().join("gone.toml")).expect_err("no file").to_string();
@@ -145,7 +145,7 @@ fn a_file_of_other_bytes_is_refused_at_the_first_of_them() {
 
 proptest! {
     #[test]
-    fn whatever_is_wrong_with_a_file_is_told_without_its_values(at in 0..100usize, character in any::<char>(), cut in 0..3usize) {
+    fn errors_of_a_file_never_quote_its_values(at in 0..100usize, character in any::<char>(), cut in 0..3usize) {
         let file = "[[revocations]]\nsub = \"hushhush\"\nuntil = 2027-01-15T08:00:00Z\n[[revocations]]\njti = \"hushhush\"\n";
         let mut text = file.to_owned();
         text.replace_range(at.min(file.len())..(at + cut).min(file.len()), &character.to_string());

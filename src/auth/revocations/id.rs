@@ -83,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_as_the_same_id(value in ".{1,40}") {
+        fn a_formatted_id_parses_to_the_same_id(value in ".{1,40}") {
             let id = RevocationId::of(&ClaimPath::parse("sub").expect("a claim"), &value);
             prop_assert_eq!(RevocationId::parse(&id.to_string()), Some(id));
         }

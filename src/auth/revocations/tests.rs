@@ -22,7 +22,7 @@ fn table(capacity: usize) -> Revocations {
     Revocations::new(capacity, ChangeSignal::default())
 }
 
-/// Every row, page by page.
+/// Collects every row, page by page.
 fn listed(table: &Revocations, at: SystemTime) -> Vec<RevocationRow> {
     let mut rows = Vec::new();
     let mut after = None;
@@ -49,23 +49,23 @@ fn the_later_end_wins() {
     assert_eq!(until(), Some(later(30)));
     post(None);
     post(Some(40));
-    assert_eq!(until(), None, "for good is later than anything");
+    assert_eq!(until(), None, "no end is later than any end");
     assert_eq!(table.counts(), RevocationCounts { posted: 1, filed: 0 });
 }
 
 #[test]
-fn revocations_are_about_few_claims() {
+fn the_number_of_different_claims_is_bounded() {
     let table = table(1000);
     for number in 0..MAX_CLAIMS {
         table.revoke(revocation(&format!("c{number}"), "x", Some(10)), now()).expect("room");
     }
     assert!(matches!(table.revoke(revocation("one.more", "x", None), now()), Err(RevocationError::Claims)));
 
-    table.revoke(revocation("one.more", "x", None), later(10)).expect("the others have ended");
+    table.revoke(revocation("one.more", "x", None), later(10)).expect("the others have expired");
 }
 
 #[test]
-fn a_file_replaces_what_it_said_before_and_leaves_what_was_posted() {
+fn a_file_replaces_its_earlier_entries_and_keeps_posted_ones() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("revocations.toml");
     let table = table(3);
@@ -79,12 +79,12 @@ fn a_file_replaces_what_it_said_before_and_leaves_what_was_posted() {
     assert_eq!(load(&some(2)).expect("room"), 3);
     assert!(matches!(load(&some(3)), Err(RevocationError::Full { capacity: 3 })));
     assert!(load("nonsense").is_err());
-    assert_eq!(table.len(), 3, "what could not be read changes nothing");
+    assert_eq!(table.len(), 3, "an unreadable file changes nothing");
     assert_eq!(load("[[revocations]]\nsub = \"a\"\nuntil = 2020-01-01T00:00:00Z\n").expect("room"), 1);
 }
 
 #[test]
-fn a_claim_gives_its_place_back_with_its_last_entry() {
+fn removing_the_last_entry_of_a_claim_makes_room_for_another_claim() {
     let table = table(1000);
     let ids: Vec<_> = (0..MAX_CLAIMS)
         .map(|number| table.revoke(revocation(&format!("c{number}"), "x", None), now()).expect("room"))
@@ -98,7 +98,7 @@ fn a_claim_gives_its_place_back_with_its_last_entry() {
 }
 
 #[test]
-fn a_posted_revocation_is_taken_back_and_announced() {
+fn removing_a_posted_revocation_notifies_the_streams() {
     let changes = ChangeSignal::default();
     let table = Revocations::new(10, changes.clone());
     let id = table.revoke(revocation("jti", "a", None), now()).expect("room");
@@ -112,7 +112,7 @@ fn a_posted_revocation_is_taken_back_and_announced() {
 }
 
 #[test]
-fn what_the_file_has_is_not_taken_back_and_what_has_ended_is_not_there() {
+fn a_revocation_from_the_file_or_an_expired_one_cannot_be_removed() {
     let table = table(10);
     let filed = ["file", "both"].map(|value| revocation("sub", value, None));
     let [file, both] = filed.clone().map(|one| RevocationId::of(&one.claim, &one.value));
@@ -121,14 +121,14 @@ fn what_the_file_has_is_not_taken_back_and_what_has_ended_is_not_there() {
     let ended = table.revoke(revocation("sub", "ended", Some(10)), now()).expect("room");
 
     assert_eq!(table.restore(&file, now()), Err(RestoreError::Filed));
-    assert_eq!(table.restore(&both, now()), Err(RestoreError::StillFiled), "the posted one goes");
+    assert_eq!(table.restore(&both, now()), Err(RestoreError::StillFiled), "the posted one is removed");
     assert_eq!(table.restore(&both, now()), Err(RestoreError::Filed));
     assert_eq!(table.restore(&ended, later(10)), Err(RestoreError::Unknown));
     assert_eq!(table.counts(), RevocationCounts { posted: 0, filed: 2 });
 }
 
 #[test]
-fn what_is_posted_and_filed_is_one_row_with_the_later_end() {
+fn a_revocation_posted_and_in_the_file_is_one_row_with_the_later_end() {
     let table = table(10);
     let filed = [("posted later", Some(10)), ("filed later", Some(30)), ("for good", None), ("file", Some(5))];
     table.replace_filed(filed.map(|(value, ttl)| revocation("sub", value, ttl)).to_vec(), now()).expect("room");
@@ -150,14 +150,18 @@ fn what_is_posted_and_filed_is_one_row_with_the_later_end() {
     assert_eq!(rows(now()), all.map(|(value, row)| (value.to_owned(), row)).into());
     let left =
         [("filed later", (Some(later(30)), RevocationOrigin::File)), ("for good", (None, RevocationOrigin::File))];
-    assert_eq!(rows(later(20)), left.map(|(value, row)| (value.to_owned(), row)).into(), "what has ended is not shown");
+    assert_eq!(
+        rows(later(20)),
+        left.map(|(value, row)| (value.to_owned(), row)).into(),
+        "expired entries are not listed"
+    );
 
     table.remove_expired(later(20));
     assert_eq!(table.counts(), RevocationCounts { posted: 0, filed: 2 });
 }
 
 #[test]
-fn thousands_are_listed_without_loss_or_repetition_while_others_come_and_go() {
+fn thousands_are_listed_once_each_while_others_are_added_and_removed() {
     let table = table(10_000);
     let post = |value: &str| table.revoke(revocation("jti", value, None), now()).expect("room");
     let stay: BTreeSet<_> = (0..1_000).map(|number| post(&format!("posted {number}"))).collect();
@@ -165,7 +169,7 @@ fn thousands_are_listed_without_loss_or_repetition_while_others_come_and_go() {
     let stay: BTreeSet<_> =
         stay.into_iter().chain(filed.iter().map(|one| RevocationId::of(&one.claim, &one.value))).collect();
     table.replace_filed(filed, now()).expect("room");
-    // As many that have ended lie between, more than are looked at under one lock.
+    // Expired entries in between, more than are visited under one lock.
     for number in 0..2_500 {
         table.revoke(revocation("jti", &format!("ended {number}"), Some(1)), now()).expect("room");
     }
@@ -176,7 +180,7 @@ fn thousands_are_listed_without_loss_or_repetition_while_others_come_and_go() {
         sizes.push(page.rows.len());
         seen.extend(page.rows.iter().map(|row| row.id));
         for id in coming.drain(..) {
-            table.restore(&id, now()).expect("it came between the last two pages");
+            table.restore(&id, now()).expect("it was added between the last two pages");
         }
         coming.extend((0..20).map(|number| post(&format!("between {} {number}", sizes.len()))));
         match page.next {
@@ -194,7 +198,7 @@ fn thousands_are_listed_without_loss_or_repetition_while_others_come_and_go() {
 }
 
 #[test]
-fn a_full_page_that_is_the_last_one_says_so() {
+fn a_full_last_page_has_no_next() {
     let table = table(2_000);
     for number in 0..1_000 {
         table.revoke(revocation("jti", &number.to_string(), None), now()).expect("room");
@@ -210,9 +214,9 @@ fn a_full_page_that_is_the_last_one_says_so() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What is there all the time is listed once, however small pages are, and whatever comes and goes between two.
+    /// An entry that exists throughout is listed once, for any page size, whatever is added and removed in between.
     #[test]
-    fn pages_leave_nothing_out_and_repeat_nothing(
+    fn pages_omit_and_repeat_nothing(
         stay in prop::collection::btree_set(0..500usize, 0..60),
         changes in prop::collection::vec((500..600usize, any::<bool>()), 0..60),
         max_rows in 1..8usize,
@@ -246,9 +250,9 @@ proptest! {
         prop_assert!(stay.iter().all(|number| seen.contains(&id(*number))), "a row is missing");
     }
 
-    /// The list against a model: a map of what is in force, whatever was posted, filed, taken back, ended and forgotten.
+    /// Compares the list with a model: a map of the revocations in force.
     #[test]
-    fn the_list_is_what_is_in_force(
+    fn the_list_matches_the_model(
         steps in prop::collection::vec((0..4usize, 0..40usize, prop::option::of(1..20u64), 0..3u64), 1..120),
     ) {
         let table = table(1_000);

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_pointer_a_url_or_a_way_of_dots() {
+    fn a_name_is_a_pointer_a_url_or_separated_by_dots() {
         let claims = claims(json!({
             "a": { "b": 1, "c.d": 2 }, "a.b": 3, "https://x.example/a.b": 4, "m/n": { "~o": 5 }, "list": [{ "b": 6 }],
         }));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn an_invalid_name_is_refused() {
         for bad in ["", "a..b", ".a", "a.", "/", "/a//b"] {
             assert_eq!(ClaimPath::parse(bad), Err(ClaimPathError::Empty), "{bad:?}");
         }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_equal_listed_or_one_of_several_words() {
+    fn a_claim_has_a_value_that_it_equals_lists_or_contains_as_a_word() {
         let claims = claims(json!({
             "scope": "prices:read  news:read", "roles": ["reader", "price admin", 7], "n": 7, "yes": true, "no": null,
         }));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_number_or_boolean_is_equal_to_its_like_alone() {
+    fn a_number_or_boolean_equals_only_its_own_type() {
         let claims = claims(json!({
             "level": 3, "text": "3", "levels": [1, 3], "texts": ["3"], "words": "1 3", "staff": true, "true": "true",
         }));

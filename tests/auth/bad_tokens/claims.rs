@@ -1,4 +1,4 @@
-//! Tokens that are signed well and say the wrong thing.
+//! Tokens with a valid signature and wrong claims.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ pub fn registered_claims(table: &mut Table) {
     add("an empty object".to_owned(), &json!({}), "claims");
 }
 
-pub fn issuers_of_others(table: &mut Table) {
+pub fn foreign_issuers(table: &mut Table) {
     for iss in [
         "",
         "https://id.example.com",
@@ -100,7 +100,7 @@ pub fn issuers_of_others(table: &mut Table) {
     let ed = signing(&keys().ed, Algorithm::EdDSA);
     let elsewhere = with("iss", json!("https://elsewhere.example.com/"));
     let token = ed.sign(br#"{"alg":"EdDSA"}"#, elsewhere.to_string().as_bytes()).expect("a token");
-    table.add("a good token of an issuer that the route does not use", token, "unknown_issuer");
+    table.add("a valid token of an issuer that the route does not use", token, "unknown_issuer");
     let token = ed.sign(br#"{"alg":"EdDSA"}"#, claims().to_string().as_bytes()).expect("a token");
     table.add("our issuer's name with another issuer's key", token, "algorithm");
 

@@ -1,4 +1,4 @@
-//! Tokens that are not in the one form a token has.
+//! Tokens in a malformed encoding or with a forbidden header.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +26,7 @@ pub fn encodings(table: &mut Table) {
     add("a full-width dot", format!("{header}．{payload}.{signature}"));
     add("a bearer prefix", format!("Bearer {good}"));
     add("quotes", format!("\"{good}\""));
-    // 256 bytes of signature leave four bits, 64 bytes two.. which must be zero (RFC 4648, 3.5).
+    // 256 bytes of signature leave four trailing bits, 64 bytes leave two; both must be zero (RFC 4648, 3.5).
     let last = signature.chars().next_back().expect("not empty");
     for (what, next) in [("a trailing bit", 1), ("another trailing bit", 2)] {
         add(what, format!("{header}.{payload}.{}{}", &signature[..signature.len() - 1], shifted(last, next)));
@@ -67,7 +67,7 @@ pub fn sizes(table: &mut Table) {
     table.add("a megabyte", "a".repeat(1024 * 1024), "too_large");
 }
 
-/// The base64url letter whose value is `by` more.
+/// Returns the base64url letter whose value is `by` more.
 fn shifted(letter: char, by: usize) -> char {
     let letters: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']).collect();
     let at = letters.iter().position(|&known| known == letter).expect("a letter of the alphabet");

@@ -1,4 +1,4 @@
-//! What must not be let in, each with the reason that is counted. The issuers are those of `support::issuers`.
+//! Tokens that must be refused, each with the label that is counted. The issuers are those of `support::issuers`.
 
 mod claims;
 mod form;
@@ -45,10 +45,10 @@ pub fn good() -> String {
     rs(&rs256(), &claims())
 }
 
-/// What the token is, the token, and the label that its refusal is counted under. It is a variation of [`good`] each time.
+/// A description, the token, and the label of its refusal. Each token is a variation of [`good`].
 pub type Crafted = (String, String, &'static str);
 
-/// All of them.
+/// Returns all crafted tokens.
 pub fn all() -> Vec<Crafted> {
     let mut table = Table(Vec::new());
     for fill in [
@@ -61,7 +61,7 @@ pub fn all() -> Vec<Crafted> {
         form::json_forms,
         form::headers,
         claims::registered_claims,
-        claims::issuers_of_others,
+        claims::foreign_issuers,
     ] {
         fill(&mut table);
     }

@@ -1,4 +1,4 @@
-//! Tokens whose signature is no signature by the right key with the right algorithm.
+//! Tokens without a signature by the right key with the right algorithm.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -30,7 +30,7 @@ fn read(keys: &[Value], allowed: &[Algorithm]) -> Result<(usize, usize), Documen
     parse(json!({ "keys": keys }).to_string().as_bytes(), allowed).map(|found| (found.keys.len(), found.skipped))
 }
 
-/// `key` with one member more, or another.
+/// Adds or replaces a member of `key`.
 fn with(mut key: Value, name: &str, value: Value) -> Value {
     key[name] = value;
     key
@@ -48,7 +48,7 @@ fn every_kind_of_key_is_read_and_given_its_algorithms() {
 }
 
 #[test]
-fn what_the_document_says_narrows_what_is_allowed() {
+fn the_document_narrows_the_allowed_algorithms() {
     assert_eq!(read(&[with(ec(), "use", json!("sig"))], &ALL), Ok((1, 0)));
     assert_eq!(read(&[with(ec(), "key_ops", json!(["verify"]))], &ALL), Ok((1, 0)));
     assert_eq!(read(&[with(ec(), "alg", json!("ES256"))], &ALL), Ok((1, 0)));
@@ -61,7 +61,7 @@ fn what_the_document_says_narrows_what_is_allowed() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_skipped_and_spoils_no_other() {
+fn an_unusable_key_is_skipped_and_the_others_are_kept() {
     let bad = [
         json!("not an object"),
         json!({}),
@@ -101,7 +101,7 @@ fn a_key_that_cannot_be_used_is_skipped_and_spoils_no_other() {
 }
 
 #[test]
-fn a_document_is_bounded_and_an_empty_one_is_taken_at_its_word() {
+fn a_document_is_bounded_and_may_be_empty() {
     assert_eq!(read(&[], &ALL), Ok((0, 0)));
     assert_eq!(read(&vec![ec(); MAX_KEYS + 5], &ALL), Ok((MAX_KEYS, 5)));
     for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
@@ -112,7 +112,7 @@ fn a_document_is_bounded_and_an_empty_one_is_taken_at_its_word() {
 }
 
 #[test]
-fn a_byte_order_mark_padding_and_the_other_alphabet_are_no_obstacle() {
+fn a_byte_order_mark_padding_and_the_standard_alphabet_are_accepted() {
     let padded = |mut key: Value, names: &[&str], other_alphabet: bool| {
         for name in names {
             let mut text = key[*name].as_str().expect("a text").to_owned();

@@ -19,7 +19,7 @@ fn token(kid: Option<&str>, byte: u8) -> String {
 }
 
 #[test]
-fn a_pem_key_must_be_public_and_of_its_algorithm() {
+fn a_pem_key_must_be_public_and_fit_its_algorithm() {
     let (p256, p384) = (pair(&rcgen::PKCS_ECDSA_P256_SHA256), pair(&rcgen::PKCS_ECDSA_P384_SHA384));
     let ed = pair(&rcgen::PKCS_ED25519);
     let read = |text: &str, algorithm| VerificationKey::from_pem(text.as_bytes(), algorithm, None).map(|_| ());
@@ -45,7 +45,7 @@ fn a_pem_key_must_be_public_and_of_its_algorithm() {
 }
 
 #[test]
-fn a_certificate_gives_its_public_key() {
+fn a_certificate_is_read_as_its_public_key() {
     let certified = rcgen::generate_simple_self_signed(vec!["id.example.com".to_owned()]).expect("a certificate");
     let of =
         |text: String| VerificationKey::from_pem(text.as_bytes(), Algorithm::ES256, None).expect("a key").fingerprint();
@@ -60,7 +60,7 @@ fn an_rsa_key_has_at_least_2048_bits_and_may_be_pkcs1() {
     let text = pem::encode("RSA PUBLIC KEY", &pkcs1);
     assert!(VerificationKey::from_pem(&text, Algorithm::PS256, None).is_ok());
 
-    // 2048 bits become 1024: a modulus of half the length, with the lengths in front of it changed.
+    // Shortens 2048 bits to 1024: half of the modulus, with adjusted lengths in front.
     let mut short = vec![0x30, 0x81, 0x89, 0x02, 0x81, 0x81, 0x00];
     let modulus = &pkcs1[pkcs1.len() - 5 - 256..pkcs1.len() - 5];
     short.extend_from_slice(&modulus[128..]);
@@ -71,7 +71,7 @@ fn an_rsa_key_has_at_least_2048_bits_and_may_be_pkcs1() {
 }
 
 #[test]
-fn a_secret_is_long_and_only_for_hmac() {
+fn a_secret_must_be_long_and_is_only_for_hmac() {
     let read = |length: usize, algorithm| VerificationKey::from_secret(&vec![1; length], algorithm, None).map(|_| ());
 
     assert_eq!(read(31, Algorithm::HS256), Err(KeyError::ShortSecret));
@@ -84,7 +84,7 @@ fn a_secret_is_long_and_only_for_hmac() {
 }
 
 #[test]
-fn the_kid_selects_and_without_one_the_signature_does() {
+fn the_kid_selects_the_key_and_without_one_the_signature_does() {
     let verify = |keys: Vec<VerificationKey>, token: &str| {
         KeySet::new(keys).verify(&jws::parse(token).expect("a token")).map(VerificationKey::fingerprint)
     };
@@ -102,14 +102,14 @@ fn the_kid_selects_and_without_one_the_signature_does() {
     assert_eq!(
         verify(vec![secret(None, 2)], &token(Some("b"), 9)),
         Err(TokenFault::UnknownKey),
-        "a newer key's, perhaps"
+        "may be signed with a newer key"
     );
     assert_eq!(verify(vec![a(), secret(None, 1)], &token(Some("a"), 2)), Err(TokenFault::Signature));
     assert_eq!(verify(vec![], &token(None, 2)), Err(TokenFault::UnknownKey));
 }
 
 #[test]
-fn keys_of_one_kid_are_tried_but_not_without_end() {
+fn at_most_four_keys_are_tried() {
     let same = |byte| secret(Some("a"), byte);
     let verify = |keys: Vec<VerificationKey>| {
         KeySet::new(keys).verify(&jws::parse(&token(Some("a"), 9)).expect("a token")).is_ok()

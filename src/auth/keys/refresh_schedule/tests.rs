@@ -6,7 +6,7 @@ fn schedule(refresh: u64) -> RefreshSchedule {
     RefreshSchedule::new("https://id.example.com/jwks.json".parse().expect("a URL"), Duration::from_secs(refresh))
 }
 
-/// Plays the issuer: every fetch takes `takes`. Counts nothing; the rounds do.
+/// Plays the issuer: every fetch takes `takes`.
 async fn fetching(schedule: Arc<RefreshSchedule>, takes: Duration) {
     loop {
         schedule.fetch_started();
@@ -21,15 +21,15 @@ fn started(schedule: &RefreshSchedule) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_questions_causes_one_fetch_in_the_spacing() {
-    // Refreshed so seldom that the schedule stays out of it.
+async fn a_flood_of_requests_causes_one_fetch_per_cooldown() {
+    // Refreshed so seldom that the schedule does not interfere.
     let schedule = Arc::new(schedule(3600));
     let fetches = fetching(Arc::clone(&schedule), Duration::from_millis(10));
     let requests = async {
-        assert_eq!(schedule.request_fetch(false).await, Some(1), "waits for the first");
+        assert_eq!(schedule.request_fetch(false).await, Some(1), "waits for the first fetch");
         let requests = (0..1000).map(|_| schedule.request_fetch(true));
         let generations = futures_util::future::join_all(requests).await;
-        assert!(generations.iter().all(|generation| *generation == Some(2)), "all wait for the same one");
+        assert!(generations.iter().all(|generation| *generation == Some(2)), "all wait for the same fetch");
         assert_eq!(schedule.request_fetch(true).await, None);
         tokio::time::advance(Duration::from_secs(299)).await;
         assert_eq!(schedule.request_fetch(true).await, None);
@@ -41,23 +41,23 @@ async fn a_flood_of_questions_causes_one_fetch_in_the_spacing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fruitful_round_leaves_the_gate_open_once() {
+async fn a_useful_fetch_ends_the_cooldown_once() {
     let schedule = Arc::new(schedule(60));
     let fetches = fetching(Arc::clone(&schedule), Duration::from_millis(10));
     let requests = async {
         schedule.request_fetch(false).await;
-        let generation = schedule.request_fetch(true).await.expect("a round");
+        let generation = schedule.request_fetch(true).await.expect("a fetch");
         schedule.confirm_useful(generation);
-        let next = schedule.request_fetch(true).await.expect("the gate is open");
+        let next = schedule.request_fetch(true).await.expect("no cooldown");
         schedule.confirm_useful(generation);
         assert_eq!(next, 3);
-        assert_eq!(schedule.request_fetch(true).await, None, "the same fruit opens nothing twice");
+        assert_eq!(schedule.request_fetch(true).await, None, "the same fetch ends only one cooldown");
     };
     tokio::select! { () = fetches => {}, () = requests => {} }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_during_a_scheduled_fetch_wants_a_later_one() {
+async fn a_request_during_a_scheduled_fetch_waits_for_a_later_one() {
     let schedule = Arc::new(schedule(60));
     schedule.fetch_started();
     schedule.fetch_finished();
@@ -74,11 +74,11 @@ async fn a_question_during_a_scheduled_fetch_wants_a_later_one() {
 
     let generation = tokio::select! { generation = requests => generation, () = fetches => None };
 
-    assert_eq!(generation, Some(3), "what is on its way may be older than the token");
+    assert_eq!(generation, Some(3), "the running fetch may be older than the token");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_longer_than_two_seconds() {
+async fn a_request_waits_at_most_two_seconds() {
     let schedule = schedule(60);
     let started = Instant::now();
 
@@ -88,7 +88,7 @@ async fn nobody_waits_longer_than_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_schedule_is_never_early_and_failures_are_retried_sooner() {
+async fn a_scheduled_fetch_is_never_early_and_failures_are_retried_sooner() {
     let schedule = schedule(60);
     let waited = async |failures| {
         let started = Instant::now();
@@ -103,7 +103,7 @@ async fn the_schedule_is_never_early_and_failures_are_retried_sooner() {
 }
 
 #[test]
-fn the_gate_is_never_shut_for_longer_than_five_minutes() {
+fn the_cooldown_is_at_most_five_minutes() {
     assert_eq!(schedule(3600).cooldown_period(), MAX_COOLDOWN);
     assert_eq!(schedule(10).cooldown_period(), Duration::from_secs(10));
 }

@@ -21,7 +21,7 @@ fn tokens(found: &PresentedTokens) -> Vec<&str> {
 const MALFORMED: Denied = Denied::Invalid(TokenFault::Malformed);
 
 #[test]
-fn the_scheme_is_compared_without_case_and_the_rest_is_the_token() {
+fn the_scheme_is_case_insensitive_and_the_rest_is_the_token() {
     for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
         let found = find(&everywhere(), &headers(&[("authorization", value)]), None).expect(value);
         assert_eq!((tokens(&found), found.source()), (vec!["a.b.c"], &TokenSource::Header));
@@ -29,7 +29,7 @@ fn the_scheme_is_compared_without_case_and_the_rest_is_the_token() {
 }
 
 #[test]
-fn odd_forms_of_the_header_are_invalid_and_other_schemes_are_no_token() {
+fn a_malformed_header_is_invalid_and_another_scheme_counts_as_absent() {
     for value in
         ["Bearer", "Bearer ", "Bearer\ta.b.c", "Bearer a.b.c d", "Bearer a,b", "Bearer=a", "Bearer \"a\"", "", " "]
     {
@@ -65,7 +65,7 @@ fn a_query_parameter_is_decoded_and_counted_by_its_decoded_name() {
 }
 
 #[test]
-fn two_methods_at_once_are_ambiguous_but_only_where_both_are_configured() {
+fn tokens_in_two_configured_places_are_ambiguous() {
     let both = headers(&[("authorization", "Bearer a.b.c"), ("cookie", "session=a.b.c")]);
 
     assert_eq!(find(&everywhere(), &both, None), Err(Denied::Ambiguous));
@@ -77,7 +77,7 @@ fn two_methods_at_once_are_ambiguous_but_only_where_both_are_configured() {
 }
 
 #[test]
-fn cookies_of_one_name_are_all_told_once_each_in_the_order_of_the_request() {
+fn cookies_with_one_name_are_all_returned_once_each_and_in_order() {
     let several =
         headers(&[("cookie", "session=a; b=c; session=s%3Aabc"), ("cookie", "session=; session=b; session=a")]);
     let found = find(&everywhere(), &several, None).expect("tokens");
@@ -88,7 +88,7 @@ fn cookies_of_one_name_are_all_told_once_each_in_the_order_of_the_request() {
 }
 
 #[test]
-fn where_a_field_is_present_that_something_in_front_writes_nothing_else_counts() {
+fn a_field_set_by_a_proxy_overrides_all_other_sources() {
     let places = [everywhere(), vec![TokenSource::Field("x-jwt".into())]].concat();
     let other = [("authorization", "Bearer x.y.z"), ("cookie", "session=x.y.z")];
     for value in ["a.b.c", "Bearer a.b.c", "bearer  a.b.c"] {
@@ -110,6 +110,6 @@ fn where_a_field_is_present_that_something_in_front_writes_nothing_else_counts()
 }
 
 #[test]
-fn no_token_is_ever_printed() {
+fn debug_output_hides_the_token() {
     assert!(!format!("{:?}", PresentedTokens::new("a.b.c", TokenSource::Header)).contains("a.b.c"));
 }
