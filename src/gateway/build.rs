@@ -150,7 +150,7 @@ pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
     app.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
-        let resource = route.settings.upstream_path.fill(&[]);
+        let resource = route.settings.upstream_path.expand(&[]);
         let source = Arc::new(HttpEventSource::new(route.upstream.clone(), resource, Vec::new()));
         // The stream's task belongs on a worker.
         let worker = workers.next();
@@ -181,7 +181,7 @@ pub fn persist_current_streams(app: &App) {
 fn only_key(route: &Route) -> StreamKey {
     StreamKey {
         route: Arc::from(route.settings.name.as_str()),
-        path: PathTemplate::same_as(&route.settings.path).fill(&[]).path,
+        path: PathTemplate::from_pattern(&route.settings.path).expand(&[]).path,
         shared: Vec::new(),
         origin: route.origin,
     }

@@ -41,13 +41,13 @@ impl Gateway {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,
-            Err(fault) => return Ok(Explanation::refused(&format!("the path is refused: {fault}"))),
+            Err(fault) => return Ok(Explanation::refused(&format!("invalid path: {fault}"))),
         };
         let (route, captures) = match routes.find(host, path.decoded()) {
             Ok(found) => found,
             Err(Mismatch::Other) => return Ok(Explanation::refused("no route answers this path")),
             Err(Mismatch::Capture(fault)) => {
-                return Ok(Explanation::refused(&format!("the path is refused: {fault}")));
+                return Ok(Explanation::refused(&format!("invalid path: {fault}")));
             }
         };
         let mut explanation = Explanation {
@@ -58,7 +58,7 @@ impl Gateway {
         if let Some(authorizer) = &route.authorizer {
             let Ok(shared) = http::query_parameters(&route.settings.share, &Query::parse(query.unwrap_or_default()))
             else {
-                return Ok(Explanation::refused("the query is refused: a value is not UTF-8"));
+                return Ok(Explanation::refused("invalid query: a shared parameter is not UTF-8"));
             };
             let wanted = Requested { path: path.decoded(), captures: &captures, shared: Some(&shared) };
             let decided = tokio::select! {

@@ -64,7 +64,7 @@ pub async fn respond(
     let permit = app.subscription_limits.acquire(grant.as_ref(), client.forwarded_for, &key)?;
     // Called only if this request opens the stream or asks for history, which few do.
     let source = || {
-        let mut resource = route.settings.upstream_path.fill(captures);
+        let mut resource = route.settings.upstream_path.expand(captures);
         resource.add_query(&query);
         let source = HttpEventSource::new(route.upstream.clone(), resource, headers.clone());
         // The upstream gets the trace of the request that opens the stream.

@@ -1,4 +1,4 @@
-//! What for: which route a request is for, and what that route decides.
+//! Routes: which route a request matches, and the settings of that route.
 
 mod observer;
 pub mod path;

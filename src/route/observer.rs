@@ -1,11 +1,11 @@
-//! A route's metrics as the observer of its streams.
+//! The observer of a route's streams, which updates the route's metrics.
 
 use std::sync::Arc;
 
 use crate::stream::{Gap, OpenError, StreamObserver};
 use crate::telemetry::RouteMetrics;
 
-/// Counts what happens to the streams of one route.
+/// Counts the events, gaps and connection attempts of one route's streams.
 pub struct RouteObserver(pub Arc<RouteMetrics>);
 
 impl StreamObserver for RouteObserver {

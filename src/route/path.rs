@@ -1,49 +1,49 @@
 //! The canonical form of a request's path.
 //!
-//! Each segment is decoded once and encoded again in one form, so that two spellings of one path cannot be two things
-//! (RFC 3986, 6.2.2). The decoded form is what routes match, what captures hold and what a token must cover; the encoded
-//! form is what stream keys, logs and URLs show. A slash at the end is an empty last segment, compared like any other.
-//! Pure. Does not know routes.
+//! Each segment is decoded once and encoded again in one form, so that two spellings of a path are always the same path
+//! (RFC 3986, 6.2.2). Routes, captures and tokens use the decoded form. Stream keys, logs and URLs use the encoded form. A
+//! slash at the end makes an empty last segment, which is compared like any other. Pure. Does not know routes.
 
 use percent_encoding::percent_decode_str;
 
 use super::percent;
 
-/// The path of a request, in its one form.
+/// The path of a request in its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath {
     decoded: String,
     encoded: String,
 }
 
-/// Why a path has no canonical form. Each reads on after "the path is refused: ".
+/// The reason why a path has no canonical form. Displayed after "invalid path: ".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
-    /// It is no path from the root, such as the `*` of `OPTIONS *`.
-    #[error("it does not start with \"/\"")]
+    /// The path is not absolute, such as the `*` of `OPTIONS *`.
+    #[error("does not start with \"/\"")]
     NotAbsolute,
-    /// `%`, `%4` or `%zz`.
-    #[error("it has a \"%\" without two hexadecimal digits")]
+    /// A percent sign is not followed by two hexadecimal digits: `%`, `%4` or `%zz`.
+    #[error("\"%\" without two hexadecimal digits")]
     Encoding,
-    /// Overlong forms and surrogates included.
-    #[error("it is not UTF-8")]
+    /// A decoded segment is not UTF-8. Overlong forms and surrogates count as such.
+    #[error("not UTF-8")]
     NotUtf8,
-    /// Slashes, backslashes, percent signs, encoded semicolons: others read on where we have decoded.
-    #[error("it holds {0:?} within a segment, which others may read as a delimiter")]
+    /// A decoded segment contains a slash, a backslash, a percent sign, or a semicolon that was encoded. Software behind
+    /// the gateway could take it for a delimiter.
+    #[error("contains {0:?} within a segment, which other software may take for a delimiter")]
     Delimiter(char),
-    /// A control character, however it is written.
-    #[error("it holds a control character")]
+    /// A decoded segment contains a control character.
+    #[error("contains a control character")]
     Control,
-    /// `//`, anywhere but at the end of the last segment.
-    #[error("it has an empty segment before its end")]
+    /// A segment other than the last one is empty: `//`.
+    #[error("contains an empty segment")]
     Empty,
-    /// `.` or `..`, however it is written.
-    #[error("it has a dot segment")]
+    /// A decoded segment is `.` or `..`.
+    #[error("contains a dot segment")]
     Dot,
 }
 
 impl CanonicalPath {
-    /// Reads the path of a request.
+    /// Parses the path of a request.
     ///
     /// # Errors
     /// See [`PathFault`].
@@ -63,18 +63,18 @@ impl CanonicalPath {
         Ok(Self { decoded, encoded })
     }
 
-    /// With its segments decoded. None of them holds a slash, so this too has one reading.
+    /// Returns the path with decoded segments. None of them contains a slash, so it has one reading only.
     pub fn decoded(&self) -> &str {
         &self.decoded
     }
 
-    /// As a URL has it: in ASCII, with upper-case hexadecimal digits.
+    /// Returns the path as a URL has it: in ASCII, with upper-case hexadecimal digits.
     pub fn encoded(&self) -> &str {
         &self.encoded
     }
 }
 
-/// The value of one segment, which may be empty.
+/// Decodes one segment. The value may be empty.
 ///
 /// # Errors
 /// See [`PathFault`].
@@ -88,7 +88,7 @@ pub fn decode(segment: &str) -> Result<String, PathFault> {
     if let Some(delimiter) = value.chars().find(|c| matches!(c, '/' | '\\' | '%')) {
         return Err(PathFault::Delimiter(delimiter));
     }
-    // With an encoded one a segment would say something else to those who give ";" a meaning (RFC 3986, 3.3).
+    // An encoded ";" is not a delimiter, but a plain one may be (RFC 3986, 3.3). Decoding must not turn one into the other.
     if value.matches(';').count() != segment.matches(';').count() {
         return Err(PathFault::Delimiter(';'));
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_path_become_one() {
+    fn all_spellings_of_a_path_have_one_form() {
         for (spelling, one) in [
             ("/prices/%45UR", "/prices/EUR"),
             ("/%7euser", "/~user"),
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_at_the_end_is_a_segment_of_its_own() {
+    fn a_slash_at_the_end_is_an_empty_segment() {
         assert_eq!(encoded("/a/").as_deref(), Ok("/a/"));
         assert_ne!(CanonicalPath::parse("/a/"), CanonicalPath::parse("/a"));
     }
 
     #[test]
-    fn what_has_more_than_one_reading_is_refused() {
+    fn paths_with_more_than_one_reading_are_refused() {
         for (bad, fault) in [
             ("", PathFault::NotAbsolute),
             ("a", PathFault::NotAbsolute),
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// A segment as some client might spell it: characters as they are, or some of their bytes encoded.
+    /// Generates a segment and a spelling of it: each character as it is, or with its bytes encoded.
     fn spelling() -> impl Strategy<Value = (String, String)> {
         let character = prop_oneof![any::<char>(), prop::char::range(' ', '~')];
         prop::collection::vec((character, any::<bool>(), any::<bool>()), 1..20).prop_map(|characters| {
@@ -193,20 +193,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_spelling_of_a_segment_is_its_value_in_one_form_or_refused(
+        fn every_spelling_of_a_segment_has_the_same_form_or_is_refused(
             (value, first) in spelling(), is_last in any::<bool>(),
         ) {
             let end = if is_last { "" } else { "/" };
             if let Ok(path) = CanonicalPath::parse(&format!("/{first}{end}")) {
                 prop_assert_eq!(path.decoded(), format!("/{value}{end}"));
-                // One form: it is its own, and pure ASCII of which nothing but its own slashes delimits.
+                // The encoded form is its own canonical form, in ASCII, and has no delimiters but its slashes.
                 prop_assert_eq!(CanonicalPath::parse(path.encoded()), Ok(path.clone()));
                 prop_assert!(path.encoded().bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\\"".contains(&byte)));
                 prop_assert_eq!(path.encoded().matches('/').count(), if is_last { 1 } else { 2 });
-                // Whoever decodes it has the value and nothing beyond.
+                // It decodes to the value.
                 let read = percent_decode_str(path.encoded()).decode_utf8().unwrap();
                 prop_assert_eq!(read, path.decoded());
-                // Every byte encoded is one more spelling of it, unless that is refused.
+                // Encoding every byte is another spelling, unless it is refused.
                 let all: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
                 if let Ok(other) = CanonicalPath::parse(&format!("/{all}{end}")) {
                     prop_assert_eq!(other, path);
@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_path_or_none(raw in "[/%.;\\\\?#a-c0-9A-F\u{80}-\u{ff}]{0,40}") {
+        fn the_canonical_form_of_any_text_is_stable(raw in "[/%.;\\\\?#a-c0-9A-F\u{80}-\u{ff}]{0,40}") {
             if let Ok(path) = CanonicalPath::parse(&raw) {
                 prop_assert_eq!(CanonicalPath::parse(path.encoded()), Ok(path));
             }

@@ -1,7 +1,7 @@
-//! Patterns with captures, and which paths match them.
+//! Path patterns with captures.
 //!
-//! A pattern is compared with the decoded segments of a canonical path, so that no spelling of a path can match what
-//! another spelling does not. Pure. Does not know routes.
+//! A pattern is compared with the decoded segments of a canonical path, so that all spellings of a path match the same
+//! patterns. Pure. Does not know routes.
 
 use std::fmt;
 
@@ -14,88 +14,91 @@ pub struct PathPattern {
     segments: Vec<Segment>,
 }
 
-/// One segment of a pattern.
+/// One segment of a pattern or a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Segment {
-    /// As it is decoded. Empty only at the end: a slash there.
+    /// A literal: decoded in a pattern, percent-encoded in a template. An empty one is only the last segment, after a
+    /// slash at the end.
     Literal(String),
-    /// By its name.
+    /// A capture, by its name.
     Capture(String),
 }
 
-/// The captured segments of a path by name, decoded, in the pattern's order.
+/// The captures of a path: names and decoded segments in the order of the pattern.
 pub type Captures = Vec<(String, String)>;
 
-/// Why a pattern or a template is none.
+/// The reason why a pattern or a template is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Patterns begin at the root.
+    /// It is not absolute.
     #[error("a path starts with \"/\"")]
     NotAbsolute,
-    /// `//`, or a `.` or `..` segment.
-    #[error("the segment {0:?} is empty or a dot segment")]
+    /// A segment is empty (`//`), `.` or `..`.
+    #[error("invalid segment {0:?}: empty, or a dot segment")]
     EmptyOrDot(String),
-    /// A character that a literal segment cannot hold.
-    #[error("{0:?} is not allowed in a path; a capture is one whole segment, like /{{name}}/")]
+    /// A literal segment contains a character that it cannot hold.
+    #[error("invalid character {0:?}; a capture is one whole segment, such as /{{name}}/")]
     Character(char),
-    /// An encoding that no path of a request could have.
-    #[error("no request has such a path: {0}")]
+    /// A literal segment has no canonical form.
+    #[error("no request can match this path: {0}")]
     Path(PathFault),
-    /// `*`, which is a wildcard elsewhere, and in tokens.
-    #[error("{0:?} would match nothing but itself: {{name}} is any one segment, and nothing matches several")]
+    /// A literal segment contains `*`, which is a wildcard in other software, and in tokens.
+    #[error("{0:?} is not a wildcard here: {{name}} is any one segment, and nothing matches several segments")]
     Wildcard(String),
-    /// `:id`, which is a capture elsewhere.
-    #[error("{0:?} would match nothing but itself: a capture is written {{name}}, a literal \":\" at the start %3A")]
+    /// A literal segment looks like `:id`, which is a capture in other software.
+    #[error("{0:?} is not a capture here: a capture is written {{name}}, a literal \":\" at the start %3A")]
     Colon(String),
-    /// `{}` or `{a-b}`.
-    #[error("{0:?} is no name for a capture (letters, digits and _)")]
-    Name(String),
-    /// The same name twice.
+    /// The name of a capture is empty or has other characters: `{}` or `{a-b}`.
+    #[error("invalid capture name {0:?}: expected letters, digits and \"_\"")]
+    CaptureName(String),
+    /// Two captures have the same name.
     #[error("duplicate capture {0:?}")]
-    Twice(String),
-    /// A template names what the pattern does not capture.
-    #[error("{0:?} is not captured by the route's path")]
-    Unknown(String),
-    /// A query in a template that no URL could have.
-    #[error("the query cannot hold {0:?}: it is NAME=VALUE&…, where a value may hold {{name}}; encode others as %XX")]
+    DuplicateCapture(String),
+    /// A template has a capture that the pattern does not have.
+    #[error("unknown capture {0:?}: not captured by the route's path")]
+    UnknownCapture(String),
+    /// The query of a template contains a character that it cannot hold there.
+    #[error(
+        "invalid character {0:?} in the query: expected NAME=VALUE&…, where a value may hold {{name}}; encode other characters as %XX"
+    )]
     Query(char),
 }
 
-/// Why a path is not one of a pattern's.
+/// The reason why a path does not match a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// It has other segments.
+    /// Its segments differ.
     Other,
-    /// It would match but for what stands where a capture is.
+    /// All segments match, but a capture does not accept its segment.
     Capture(CaptureFault),
 }
 
-/// Why a segment is not captured.
+/// The reason why a capture does not accept a segment. Displayed after "invalid path: ".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CaptureFault {
-    /// More than [`CAPTURE_BYTES`].
-    #[error("its segment for {{{0}}} is longer than {CAPTURE_BYTES} bytes")]
+    /// The segment is longer than [`CAPTURE_BYTES`].
+    #[error("the segment for {{{0}}} is longer than {CAPTURE_BYTES} bytes")]
     Length(String),
-    /// A character that no capture takes.
-    #[error("its segment for {{{0}}} holds {1:?}, which is not taken there")]
+    /// The segment contains a character that captures do not accept.
+    #[error("the segment for {{{0}}} contains {1:?}, which captures do not accept")]
     Character(String, char),
 }
 
-/// Most bytes of a captured segment, decoded. It becomes a part of a stream's key.
+/// The most bytes of a captured segment, decoded. It becomes a part of a stream's key.
 pub const CAPTURE_BYTES: usize = 1024;
 
 impl PathPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     /// See [`PatternError`].
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let segments = segments(text, literal)?;
+        let segments = parse_segments(text, parse_literal)?;
         let mut seen = Vec::new();
         for segment in &segments {
             if let Segment::Capture(name) = segment {
                 if seen.contains(&name) {
-                    return Err(PatternError::Twice(name.clone()));
+                    return Err(PatternError::DuplicateCapture(name.clone()));
                 }
                 seen.push(name);
             }
@@ -103,12 +106,12 @@ impl PathPattern {
         Ok(Self { text: text.to_owned(), segments })
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The names of its captures, in order.
+    /// Returns the names of the captures, in order.
     pub fn captures(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Capture(name) => Some(name.as_str()),
@@ -116,10 +119,10 @@ impl PathPattern {
         })
     }
 
-    /// The captures of a canonical path, given decoded.
+    /// Matches the decoded form of a canonical path. Returns its captures.
     ///
     /// # Errors
-    /// Why it does not match.
+    /// The reason why it does not match.
     pub fn matches(&self, path: &str) -> Result<Captures, Mismatch> {
         let mut captures = Captures::new();
         let mut fault = None;
@@ -129,7 +132,7 @@ impl PathPattern {
             match segment {
                 Segment::Literal(literal) if literal == value => {}
                 Segment::Capture(name) if !value.is_empty() => {
-                    fault = fault.or_else(|| objection(name, value));
+                    fault = fault.or_else(|| capture_fault(name, value));
                     captures.push((name.clone(), value.to_owned()));
                 }
                 Segment::Literal(_) | Segment::Capture(_) => return Err(Mismatch::Other),
@@ -146,12 +149,12 @@ impl PathPattern {
         &self.segments
     }
 
-    /// Orders patterns so that the first match is the most specific: a literal segment before a capture.
+    /// Returns a sort key that puts the most specific pattern first: a literal segment before a capture.
     pub fn specificity(&self) -> Vec<bool> {
         self.segments.iter().map(|segment| matches!(segment, Segment::Capture(_))).collect()
     }
 
-    /// Whether some path matches both and neither is more specific.
+    /// Whether some path matches both patterns and neither of them is more specific.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(|pair| match pair {
@@ -168,8 +171,9 @@ impl fmt::Display for PathPattern {
     }
 }
 
-/// Why `value`, a decoded segment, is not captured. A `*` is not: tokens would take it for any segment.
-fn objection(name: &str, value: &str) -> Option<CaptureFault> {
+/// Returns the reason why a capture does not accept a decoded segment. A `*` is refused since it matches any segment in
+/// tokens.
+fn capture_fault(name: &str, value: &str) -> Option<CaptureFault> {
     if value.len() > CAPTURE_BYTES {
         return Some(CaptureFault::Length(name.to_owned()));
     }
@@ -177,23 +181,24 @@ fn objection(name: &str, value: &str) -> Option<CaptureFault> {
     Some(CaptureFault::Character(name.to_owned(), refused))
 }
 
-/// Control characters have been refused with the path.
+/// Whether captures accept a character. Control characters have no canonical path.
 fn is_capturable(c: char) -> bool {
     !c.is_ascii() || is_unreserved(c) || matches!(c, ',' | '@' | ':' | '!' | '+' | '$' | '\'' | '(' | ')' | '=')
 }
 
-/// RFC 3986, 2.3.
+/// Whether a character is unreserved (RFC 3986, 2.3).
 fn is_unreserved(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
 }
 
-/// RFC 3986, 3.3: `pchar`, percent-encodings by their parts. What is not ASCII is encoded for its writer.
-pub(super) fn is_written(c: char) -> bool {
+/// Whether a literal may contain a character: `pchar` (RFC 3986, 3.3), the percent sign of an encoding, or a character
+/// beyond ASCII, which is encoded later.
+pub(super) fn is_literal_char(c: char) -> bool {
     is_capturable(c) || matches!(c, '&' | '*' | ';' | '%')
 }
 
-/// The segments of a pattern or a template, whose literals `literal` reads.
-pub(super) fn segments(
+/// Parses the segments of a pattern or a template. `literal` parses a literal segment.
+pub(super) fn parse_segments(
     text: &str,
     literal: impl Fn(&str) -> Result<String, PatternError>,
 ) -> Result<Vec<Segment>, PatternError> {
@@ -209,16 +214,17 @@ pub(super) fn segments(
     Ok(segments)
 }
 
+/// Checks the name of a capture.
 pub(super) fn capture_name(name: &str) -> Result<String, PatternError> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(PatternError::Name(name.to_owned()));
+        return Err(PatternError::CaptureName(name.to_owned()));
     }
     Ok(name.to_owned())
 }
 
-/// Refuses what cannot be written in a segment, and what other programs take for a pattern.
+/// Refuses characters that a segment cannot hold, and the wildcards and captures of other software.
 pub(super) fn check_literal(segment: &str) -> Result<(), PatternError> {
-    if let Some(character) = segment.chars().find(|&c| !is_written(c)) {
+    if let Some(character) = segment.chars().find(|&c| !is_literal_char(c)) {
         return Err(PatternError::Character(character));
     }
     if segment.contains('*') {
@@ -230,8 +236,8 @@ pub(super) fn check_literal(segment: &str) -> Result<(), PatternError> {
     Ok(())
 }
 
-/// A literal segment in the form that requests are compared in.
-fn literal(segment: &str) -> Result<String, PatternError> {
+/// Parses a literal segment into its decoded form, which requests are compared with.
+fn parse_literal(segment: &str) -> Result<String, PatternError> {
     check_literal(segment)?;
     match path::decode(segment) {
         Ok(value) if value.contains('*') => Err(PatternError::Wildcard(segment.to_owned())),
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_is_one_segment() {
+    fn a_capture_matches_one_segment() {
         let prices = pattern("/prices/{symbol}");
 
         for symbol in ["EUR-USD", "a:b", "a@b.example", "a+b", "zürich", ",@:!+$'()=", "...", "€", "日本"] {
@@ -265,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_is_not_captured_is_named_where_all_else_matches() {
+    fn a_refused_segment_is_named_if_everything_else_matches() {
         let prices = pattern("/prices/{symbol}/{field}");
         let fault = |path: &str| prices.matches(path).expect_err("no match");
 
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_at_the_end_is_compared_exactly() {
+    fn a_slash_at_the_end_must_match_exactly() {
         let (with, without, root) = (pattern("/events/"), pattern("/events"), pattern("/"));
 
         assert_eq!((with.matches("/events/"), with.matches("/events")), (Ok(vec![]), Err(Mismatch::Other)));
@@ -294,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_is_written_in_any_spelling() {
+    fn a_literal_may_be_written_in_any_spelling() {
         for spelling in ["/städte/a:b", "/st%c3%a4dte/a%3Ab", "/%73tädte/a%3ab"] {
             assert_eq!(pattern(spelling).matches("/städte/a:b"), Ok(vec![]), "{spelling}");
             assert!(pattern(spelling).conflicts_with(&pattern("/städte/a:b")), "{spelling}");
@@ -302,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn invalid_patterns_are_refused() {
         for (bad, error) in [
             ("", PatternError::NotAbsolute),
             ("a", PatternError::NotAbsolute),
@@ -310,13 +316,13 @@ mod tests {
             ("/a//b", PatternError::EmptyOrDot(String::new())),
             ("/..", PatternError::EmptyOrDot("..".into())),
             ("/%2e", PatternError::EmptyOrDot("%2e".into())),
-            ("/{}", PatternError::Name(String::new())),
-            ("/{a b}", PatternError::Name("a b".into())),
-            ("/{*rest}", PatternError::Name("*rest".into())),
+            ("/{}", PatternError::CaptureName(String::new())),
+            ("/{a b}", PatternError::CaptureName("a b".into())),
+            ("/{*rest}", PatternError::CaptureName("*rest".into())),
             ("/a{b}", PatternError::Character('{')),
             ("/<id>", PatternError::Character('<')),
             ("/a?b", PatternError::Character('?')),
-            ("/{a}/{a}", PatternError::Twice("a".into())),
+            ("/{a}/{a}", PatternError::DuplicateCapture("a".into())),
             ("/a%2fb", PatternError::Path(PathFault::Delimiter('/'))),
             ("/a%", PatternError::Path(PathFault::Encoding)),
             ("/w/*", PatternError::Wildcard("*".into())),
@@ -332,7 +338,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_captured_is_the_segment_and_no_wildcard(raw in "/[ -~\u{80}-\u{2ff}]{1,30}") {
+        fn a_capture_is_its_whole_segment_and_never_a_wildcard(raw in "/[ -~\u{80}-\u{2ff}]{1,30}") {
             let Ok(path) = CanonicalPath::parse(&raw) else { return Ok(()) };
             if let Ok(captures) = pattern("/{name}").matches(path.decoded()) {
                 let [(_, value)] = captures.as_slice() else { panic!("one capture: {captures:?}") };

@@ -1,4 +1,4 @@
-//! What a route decides about the clients of its streams: one `[[routes]]` table, believed.
+//! The settings of a route: one `[[routes]]` table, validated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,162 +15,163 @@ use crate::upstream::UpstreamSettings;
 /// One configured route.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Unique; the metric label.
+    /// The unique name, which is also the metric label.
     pub name: String,
-    /// Narrows the route to one host name, in lower case and without a port.
+    /// The only host that the route matches, in lower case and without a port. `None`: any host.
     pub host: Option<String>,
-    /// Which paths it answers.
+    /// The paths that the route matches.
     pub path: PathPattern,
-    /// Where its events come from.
+    /// The upstream of its streams.
     pub upstream: Arc<UpstreamSettings>,
-    /// What is asked of the upstream, filled with the captures.
+    /// The path and query of upstream requests.
     pub upstream_path: PathTemplate,
-    /// Who may read it.
+    /// The clients that may read the route.
     pub access: Access,
-    /// Whether its stream is open without subscribers.
+    /// When its streams are open.
     pub open: Open,
-    /// Answer 429 and 503 to an event-stream request as a short 200.
+    /// Whether an `EventSource` gets 429 and 503 as a short stream with status 200. Default `false`.
     pub soft_refusal: bool,
-    /// What besides the path makes two clients different streams.
+    /// The parts of a request that select the stream besides its path.
     pub share: ShareSettings,
-    /// How clients resume.
+    /// The settings of resuming.
     pub replay: ReplaySettings,
-    /// How events reach clients.
+    /// The settings of delivery.
     pub delivery: DeliverySettings,
-    /// How the stream itself is kept.
+    /// The settings of the streams themselves.
     pub stream: Policy,
-    /// Which pages of other origins may read it.
+    /// The pages of other origins that may read the route. `None`: none.
     pub cors: Option<Cors>,
 }
 
-/// Who may read a route.
+/// The clients that may read a route.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Access {
     /// Everyone: `auth = "public"`.
     Public,
-    /// Those with a token that satisfies these rules.
+    /// Clients with a token that satisfies these rules.
     Token(RuleSettings),
 }
 
-/// When a route's stream is open.
+/// When the streams of a route are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
-    /// While it has subscribers, and for `linger` after.
+    /// While they have subscribers, and for `linger` after the last one.
     OnDemand,
-    /// From start to end. Only for routes that are a single stream.
+    /// From start to shutdown. Only for routes of a single stream.
     Always,
 }
 
-/// `[routes.share]`: parts of the stream key that also go upstream.
+/// `[routes.share]`: the parts of a request that belong to the stream key and are sent upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShareSettings {
-    /// Query parameters, in this order.
+    /// The query parameters, in this order.
     pub query: Vec<String>,
-    /// Request headers.
+    /// The header fields of the request.
     pub headers: Vec<HeaderName>,
-    /// Header sent upstream, and the claim whose value it carries.
+    /// The header fields of the upstream request, and the claims whose values they carry.
     pub claims: Vec<(HeaderName, String)>,
 }
 
-/// `[routes.replay]`, as far as it is about one client.
+/// `[routes.replay]`: how clients resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplaySettings {
-    /// Where a client without an id starts.
+    /// The position of a client without an id.
     pub start: Start,
-    /// Where a client starts whose id is not in the log.
+    /// The position of a client whose id is not in the log.
     pub on_gap: OnGap,
-    /// How the outcome is told in-band.
+    /// The form of the verdict in the stream.
     pub verdict: VerdictForm,
-    /// The query parameters read when the `Last-Event-ID` header is absent. Default `last_event_id` and `lastEventId`.
+    /// The query parameters that count if there is no header `Last-Event-ID`. Default `last_event_id` and `lastEventId`.
     pub query_id: Vec<String>,
-    /// Where the log is kept. Default in memory.
+    /// The place of the log. Default in memory.
     pub store: LogStorage,
-    /// Bounds of catching up an id that is older than the log from the upstream's own history. `None`, the default: such
-    /// an id is a gap.
+    /// The bounds of requests for the upstream's history, for ids that are older than the log. `None`, the default: such an
+    /// id is a gap.
     pub read_through: Option<CatchUpLimit>,
 }
 
-/// How the outcome of a resume is told in-band.
+/// The form of the verdict of a resume in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictForm {
-    /// Not at all: the response header has it.
+    /// Not in the stream, only in the response header.
     Off,
-    /// As a comment, whatever it is.
+    /// A comment.
     Comment,
-    /// As a comment; a gap also as an event.
+    /// A comment; a gap is an event as well.
     Gap,
-    /// As an event, whatever it is.
+    /// An event.
     Event,
 }
 
-/// Where the event logs of a route's streams are kept.
+/// The place of the event logs of a route's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogStorage {
-    /// In memory alone.
+    /// Memory only.
     Memory,
-    /// On disk as well: they survive a restart.
+    /// Memory and disk: the logs survive a restart.
     Disk,
 }
 
 /// `[routes.delivery]`: how events reach clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliverySettings {
-    /// A comment after this long without an event. Default 15 s.
+    /// The time without a byte after which a heartbeat is sent. Default 15 s.
     pub heartbeat: Duration,
-    /// Advertised reconnection time while the upstream has not said its own. Default 2 s.
+    /// The reconnection time (`retry:`) while the upstream has not sent its own. Default 2 s.
     pub retry: Duration,
-    /// Longest life of one response. `None`: no bound, the default.
+    /// The maximum age of a response. `None`, the default: no maximum.
     pub max_age: Option<Duration>,
-    /// What happens to a client that fell off the log.
+    /// The reaction when a client falls off the log.
     pub lagged: Lagging,
-    /// A lagging client gets only the newest event of each type.
+    /// Whether a lagging client gets only the newest event of each type.
     pub latest: bool,
-    /// Wait this long for more events before writing. Default 0.
+    /// The time to wait for more events before a write. Default 0.
     pub gather: Duration,
-    /// How a response ends that its client should come back from.
+    /// The form of an end after which the client should reconnect.
     pub end: EndForm,
-    /// Whether responses ask proxies to pass on each piece at once. Default `true`.
+    /// Whether responses ask proxies to forward each piece at once (`Incremental`). Default `true`.
     pub incremental: bool,
-    /// What a client meets whose upstream is down.
+    /// The response to a client while the upstream is down.
     pub when_down: WhenDown,
-    /// A client that is held has its head after this long, whatever is known by then. `None`: it waits. Default 5 s.
+    /// The longest wait for the head with [`WhenDown::Hold`]. A resume that is pending then goes on after the head. `None`:
+    /// no bound. Default 5 s.
     pub answer_within: Option<Duration>,
 }
 
-/// What happens to a client that fell off the log.
+/// The reaction when a client falls off the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lagging {
-    /// Its response ends; it comes back with its id.
+    /// The response ends. The client reconnects with its id.
     Disconnect,
-    /// It goes on at the oldest event kept, and is told.
+    /// The response goes on at the oldest event in the log, after a notice.
     Skip,
 }
 
-/// How a response ends that its client should come back from.
+/// The form of an end after which the client should reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndForm {
-    /// As every response does.
+    /// Like any other response.
     Clean,
-    /// Without its last chunk, or with a reset: an error to a client that takes a clean end for the end of all.
+    /// Without the last chunk, or with a reset: an error. Some clients do not reconnect after a clean end.
     Cut,
 }
 
-/// What a client meets whose upstream is down.
+/// The response to a client while the upstream is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenDown {
-    /// 200 and heartbeats while the upstream is retried.
+    /// Status 200 and heartbeats, while the gateway retries the upstream.
     Hold,
-    /// 502, 503 or 504.
+    /// Status 502, 503 or 504.
     Refuse,
 }
 
-/// `[routes.cors]`: which pages of other origins may read the route.
+/// `[routes.cors]`: the pages of other origins that may read a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
-    /// Exact origins (`https://app.example.com`), or `*` alone where there are no credentials.
+    /// The exact origins (`https://app.example.com`), or `*` alone if there are no credentials.
     pub origins: Vec<String>,
-    /// Whether cookies may be sent.
+    /// Whether pages may send cookies.
     pub credentials: bool,
-    /// What requests may have besides the fields that the gateway reads and those that the route shares.
+    /// The header fields that requests may have besides those that the gateway reads and those that the route shares.
     pub headers: Vec<HeaderName>,
 }

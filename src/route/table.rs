@@ -1,7 +1,7 @@
-//! The routes that are served, and which of them a request is for.
+//! The route table.
 //!
-//! A table is built whole and never changed; a reload puts another in its place. The most specific pattern wins: a host
-//! before none, a literal segment before a capture.
+//! A table is immutable; a reload replaces it. The most specific route wins: one with a host before one without, a literal
+//! segment before a capture.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -18,29 +18,29 @@ use crate::stream::{Ids, ReadThrough};
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Current, Resource};
 
-/// One route as it is served.
+/// One route with its parts.
 pub struct Route {
-    /// What is configured.
+    /// The configuration.
     pub settings: Arc<Settings>,
-    /// Who may read it. `None`: everyone.
+    /// Decides who may read the route. `None`: everyone may.
     pub authorizer: Option<Authorizer>,
-    /// Where its streams read from, also after a reload.
+    /// The upstream of its streams. A reload may replace it while they are open.
     pub upstream: Arc<Current>,
-    /// What is counted.
+    /// The route's metrics.
     pub metrics: Arc<RouteMetrics>,
-    /// Fingerprint of where its events come from.
+    /// The hash of the upstream and the path that its events come from.
     pub source: u64,
-    /// Fingerprint of that and of how its streams are kept, for the stream key.
+    /// The hash of the source and of the settings of its streams, for the stream key.
     pub origin: u64,
-    /// The same for what is kept beyond the process: in words that the next version understands as well, and without
-    /// what may be set otherwise at the next start.
+    /// The digest of the source for stored logs. It is stable between versions, and leaves out settings that may change
+    /// between two starts without losing the logs.
     pub stored_origin: [u8; 32],
-    /// Catches up clients whose id is older than the log, where that is configured.
+    /// Requests history for clients whose id is older than the log (`replay.read_through`).
     pub read_through: Option<ReadThrough>,
 }
 
 impl Route {
-    /// A route with its parts.
+    /// Creates a route with its parts.
     pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
         let source = source(&settings);
         let (origin, stored_origin) = (origin(&settings, source), stored_origin(&settings));
@@ -52,21 +52,22 @@ impl Route {
     }
 }
 
-/// All routes, the most specific first.
+/// All routes, with the most specific first.
 #[derive(Default)]
 pub struct Routes(Vec<Arc<Route>>);
 
 impl Routes {
-    /// Orders the routes. Ambiguous ones have been refused when the configuration was read.
+    /// Sorts the routes. The configuration has refused ambiguous ones already.
     pub fn new(mut routes: Vec<Arc<Route>>) -> Self {
         routes.sort_by_key(|route| (route.settings.host.is_none(), route.settings.path.specificity()));
         Self(routes)
     }
 
-    /// The route for a host (without port, in any case) and a canonical path, given decoded, with what the path captures.
+    /// Finds the route for a host (without a port, in any case) and a canonical path, given decoded. Returns it with the
+    /// captures of the path.
     ///
     /// # Errors
-    /// No route matches. Where one would but for what stands at a capture, that is said.
+    /// No route matches. If a route matches except that a capture does not accept its segment, the error says so.
     pub fn find(&self, host: &str, path: &str) -> Result<(&Arc<Route>, Captures), Mismatch> {
         let mut mismatch = Mismatch::Other;
         for route in &self.0 {
@@ -82,13 +83,13 @@ impl Routes {
         Err(mismatch)
     }
 
-    /// All of them.
+    /// Returns all routes.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
     }
 }
 
-/// Whatever makes the upstream another one, or asks it for something else.
+/// Hashes everything that selects the upstream and the requested resource.
 fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     let target = &settings.upstream;
@@ -102,7 +103,8 @@ fn source(settings: &Settings) -> u64 {
     hasher.finish()
 }
 
-/// What comes from elsewhere, or is kept another way, makes the streams other streams.
+/// Hashes the source and the settings of a stream that cannot change while it is open. A reload that changes one of them
+/// opens new streams.
 fn origin(settings: &Settings, source: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     source.hash(&mut hasher);
@@ -111,7 +113,7 @@ fn origin(settings: &Settings, source: u64) -> u64 {
     hasher.finish()
 }
 
-/// Where the events come from and whose ids they bear. How much is kept and how it is told may change meanwhile.
+/// Returns the SHA-256 digest of the source and of the form of ids. Retention and the form of verdicts may change between two starts.
 fn stored_origin(settings: &Settings) -> [u8; 32] {
     let target = &settings.upstream;
     let ids = match settings.stream.ids {
@@ -125,7 +127,7 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
         digest.update(value);
     };
     for origin in &target.origins {
-        // As a request's target: a query is what no base can hold, and adds nothing where there is none.
+        // Base and query as one request target. A base cannot contain "?", so this is unambiguous.
         let base = Resource::default().at(origin);
         for part in [origin.scheme.as_str(), origin.authority.as_str(), &base] {
             add(part.as_bytes());
@@ -133,7 +135,7 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
     }
     add(settings.upstream_path.to_string().as_bytes());
     add(ids.as_bytes());
-    // A secret is known by its name alone, so that it can be renewed. No other header is empty.
+    // A secret header counts by its name alone, so that its value can be renewed. Other headers are never empty.
     for (name, value) in target.identifying_headers() {
         add(name.as_str().as_bytes());
         add(value.map(HeaderValue::as_bytes).unwrap_or_default());

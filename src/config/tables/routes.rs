@@ -160,7 +160,7 @@ fn route(
 
 /// Reads `upstream_path`. Its captures are not checked if the route's path is invalid.
 fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
-    let Some(value) = table.get("upstream_path") else { return path.map(PathTemplate::same_as) };
+    let Some(value) = table.get("upstream_path") else { return path.map(PathTemplate::from_pattern) };
     let text = value.string()?;
     PathTemplate::parse(text, path?).map_err(|error| value.report(error.to_string())).ok()
 }

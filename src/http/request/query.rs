@@ -67,3 +67,27 @@ fn decode(text: &str) -> Vec<u8> {
     let spaced: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
     percent_decode(&spaced).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_parameter_is_refused_by_name() {
+        let query = Query::parse("limit=1&x=a+b&li%6Dit=2");
+
+        assert_eq!(query.single("x").unwrap().as_deref(), Some("a b"));
+        assert_eq!(query.single("y").unwrap(), None);
+        let Err(Rejection::Malformed(detail)) = query.single("limit") else { panic!("accepted") };
+        assert_eq!(detail, "Duplicate query parameter \"limit\".");
+    }
+
+    #[test]
+    fn a_read_with_a_limit_or_without_follow_is_finite() {
+        for (query, is_finite) in
+            [("limit=1", true), ("a&follow=false", true), ("follow=true", false), ("x=limit", false), ("", false)]
+        {
+            assert_eq!(Query::parse(query).is_finite(), is_finite, "{query}");
+        }
+    }
+}
