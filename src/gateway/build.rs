@@ -164,9 +164,9 @@ pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
 /// Gives the routes' upstreams to the streams that earlier routes have opened and that readers still find.
 pub fn update_upstreams(app: &App) {
     for route in app.routes.load().iter() {
-        app.upstreams.renew(&route.settings.name, route.source, &route.upstream);
+        app.upstreams.replace(&route.settings.name, route.source, &route.upstream);
     }
-    app.upstreams.tidy();
+    app.upstreams.prune();
 }
 
 /// Has those streams tasks on disk that new readers find: of two that a reload has made of one, only one can be.

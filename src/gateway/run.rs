@@ -32,7 +32,7 @@ use crate::store::Store;
 use crate::stream::{LogStore, Streams};
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::logging::FilterHandle;
-use crate::upstream::Targets;
+use crate::upstream::LiveUpstreams;
 
 /// A gateway with its sockets bound.
 pub struct Gateway {
@@ -76,7 +76,7 @@ impl Gateway {
         let app = App {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
-            upstreams: Targets::default(),
+            upstreams: LiveUpstreams::default(),
             memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone()),

@@ -15,14 +15,14 @@ use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
 use crate::stream::{LogStore, Streams};
 use crate::telemetry::{Metrics, RouteMetrics};
-use crate::upstream::Targets;
+use crate::upstream::LiveUpstreams;
 
 /// The application state. There is one for the life of the gateway.
 pub struct App {
     /// The current routes. Loaded once for each request, so that a request sees one whole table.
     pub routes: ArcSwap<Routes>,
     /// The upstreams that open streams read from.
-    pub upstreams: Targets,
+    pub upstreams: LiveUpstreams,
     /// All open streams.
     pub streams: Streams,
     /// The store of event logs, for routes with `replay.store = "disk"`.

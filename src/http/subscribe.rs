@@ -68,7 +68,7 @@ pub async fn respond(
         resource.add_query(&query);
         let source = HttpEventSource::new(route.upstream.clone(), resource, headers.clone());
         // The upstream gets the trace of the request that opens the stream.
-        Arc::new(source.traced(head.extensions.get().map(Trace::headers).unwrap_or_default()))
+        Arc::new(source.with_trace(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
     let mut subscription = open(app, route, &key, source)?;
     subscription.set_client(client.stream_client());

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::auth::Authorizer;
 use crate::stream::{Ids, ReadThrough};
 use crate::telemetry::RouteMetrics;
-use crate::upstream::{Current, Resource};
+use crate::upstream::{LiveUpstream, Resource};
 
 /// One route with its parts.
 pub struct Route {
@@ -25,7 +25,7 @@ pub struct Route {
     /// Decides who may read the route. `None`: everyone may.
     pub authorizer: Option<Authorizer>,
     /// The upstream of its streams. A reload may replace it while they are open.
-    pub upstream: Arc<Current>,
+    pub upstream: Arc<LiveUpstream>,
     /// The route's metrics.
     pub metrics: Arc<RouteMetrics>,
     /// The hash of the upstream and the path that its events come from.
@@ -47,7 +47,7 @@ impl Route {
         let read_through = settings.replay.read_through.map(|limit| {
             ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
         });
-        let upstream = Current::new(settings.upstream.clone());
+        let upstream = LiveUpstream::new(settings.upstream.clone());
         Self { settings, authorizer, upstream, metrics, source, origin, stored_origin, read_through }
     }
 }
@@ -128,7 +128,7 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
     };
     for origin in &target.origins {
         // Base and query as one request target. A base cannot contain "?", so this is unambiguous.
-        let base = Resource::default().at(origin);
+        let base = Resource::default().request_target(origin);
         for part in [origin.scheme.as_str(), origin.authority.as_str(), &base] {
             add(part.as_bytes());
         }

@@ -1,55 +1,56 @@
-//! An upstream that is a rillgate itself: what it says of its own is no part of the stream.
+//! Removes the items that an upstream rillgate adds to a stream itself.
 //!
-//! Its verdicts, comments or events, become words for the intake; the reconnection time of its prelude is meant for one
-//! client, so it is left out. All else is its producer's and passes.
+//! Its resumption verdicts, sent as comments or events, become comments that the ingest understands. The reconnection
+//! time of its prelude is meant for one client and is dropped. All other items come from its producer and pass
+//! unchanged.
 
 use http::HeaderMap;
 
 use crate::sse::{Item, Parser};
 
-/// What is known of one response.
+/// The filter of one response.
 #[derive(Debug)]
 pub(super) struct Chained {
-    /// The head told of a gap already: the prelude tells of the same one.
-    is_gap_told: bool,
-    /// The prelude's reconnection time has not come yet.
+    /// The response head already reported a gap. The prelude repeats the same one.
+    is_gap_known: bool,
+    /// The prelude's reconnection time has not arrived yet.
     expects_retry: bool,
 }
 
 impl Chained {
-    /// `None` when the upstream is none.
-    pub(super) fn of(answer: &HeaderMap) -> Option<Self> {
-        let verdict = answer.get("rillgate-resume")?;
-        Some(Self { is_gap_told: verdict.as_bytes().starts_with(b"gap"), expects_retry: true })
+    /// Returns a filter if the response comes from a rillgate, and `None` otherwise.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let verdict = headers.get("rillgate-resume")?;
+        Some(Self { is_gap_known: verdict.as_bytes().starts_with(b"gap"), expects_retry: true })
     }
 
-    /// A parser that tells verdicts.
+    /// Makes the parser keep verdict comments.
     pub(super) fn parser(parser: Parser) -> Parser {
         parser.with_comment_prefix("rillgate-resume: ")
     }
 
-    /// Leaves of items what the stream is.
-    pub(super) fn translate(&mut self, items: &mut Vec<Item>) {
-        let is_its_own = |item: &Item| match item {
+    /// Removes the gateway's own items and translates its verdicts.
+    pub(super) fn translate_items(&mut self, items: &mut Vec<Item>) {
+        let is_gateway_item = |item: &Item| match item {
             Item::Event(event) => event.kind == EVENT_TYPE,
             Item::Comment(_) => true,
             Item::Retry(_) => self.expects_retry,
             Item::Id(_) | Item::Skipped(_) => false,
         };
-        // The usual case: nothing but events.
-        if items.iter().any(is_its_own) {
-            *items = std::mem::take(items).into_iter().flat_map(|item| self.item(item)).flatten().collect();
+        // Fast path: usually all items are events of the producer.
+        if items.iter().any(is_gateway_item) {
+            *items = std::mem::take(items).into_iter().flat_map(|item| self.translate_item(item)).flatten().collect();
         }
         self.expects_retry &= !items.iter().any(|item| matches!(item, Item::Event(_)));
     }
 
-    fn item(&mut self, item: Item) -> [Option<Item>; 2] {
+    fn translate_item(&mut self, item: Item) -> [Option<Item>; 2] {
         match item {
             Item::Event(event) if event.kind == EVENT_TYPE => {
-                let told = serde_json::from_str::<serde_json::Value>(&event.data).unwrap_or_default();
-                let verdict = told.get("resume").and_then(serde_json::Value::as_str).unwrap_or_default();
+                let data = serde_json::from_str::<serde_json::Value>(&event.data).unwrap_or_default();
+                let verdict = data.get("resume").and_then(serde_json::Value::as_str).unwrap_or_default();
                 let (verdict, id) = (self.verdict(verdict.into()), event.id.map(Item::Id));
-                // A gap lies before the place that it is told at.
+                // A gap lies before the place at which it is reported.
                 [verdict, id]
             }
             Item::Comment(verdict) => [self.verdict(verdict), None],
@@ -59,12 +60,12 @@ impl Chained {
     }
 
     fn verdict(&mut self, verdict: Box<str>) -> Option<Item> {
-        let is_known = verdict.starts_with("gap") && std::mem::take(&mut self.is_gap_told);
+        let is_known = verdict.starts_with("gap") && std::mem::take(&mut self.is_gap_known);
         (!is_known).then_some(Item::Comment(verdict))
     }
 }
 
-/// The type of the events that tell verdicts.
+/// The type of the events that carry verdicts.
 const EVENT_TYPE: &str = "rillgate.resume";
 
 #[cfg(test)]
@@ -77,7 +78,7 @@ mod tests {
         let mut chained = Chained::of(&head).expect("a rillgate");
         let mut items = Vec::new();
         Chained::parser(Parser::new(1024)).push(body.as_bytes(), &mut items);
-        chained.translate(&mut items);
+        chained.translate_items(&mut items);
         items
     }
 
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rillgate_says_of_its_own_is_told_apart_from_its_producers_words() {
+    fn items_of_the_upstream_gateway_are_told_apart_from_its_producers() {
         let said = chained("live", ": rillgate-resume: live\nretry: 2852\nid: 1\n\nretry: 9\nid: 2\ndata\n\n");
 
         let live = Item::Comment("live".into());
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_told_once_whether_in_the_head_or_in_band() {
+    fn a_gap_is_reported_once_whether_in_the_head_or_in_band() {
         let gap = Item::Comment("gap;reason=evicted".into());
         for form in [
             ": rillgate-resume: gap;reason=evicted\nretry: 1\n",
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_upstream_may_say_what_it_likes() {
+    fn other_upstreams_are_not_filtered() {
         assert!(Chained::of(&HeaderMap::new()).is_none());
     }
 }

@@ -1,8 +1,8 @@
-//! A connection to an origin: its name resolved, TCP established at one of its addresses, TLS where the URL says so.
+//! Connections to an origin: name resolution, TCP to one of its addresses, and TLS for `https`.
 //!
-//! Always true: resolving ends within the connect timeout, and TCP and TLS together within the same time again; and
-//! a peer that vanishes without a word is noticed within a minute. Several addresses share the time (RFC 8305, by
-//! hyper-util's connector), so that one that swallows packets does not hide the next. Speaks no HTTP.
+//! Resolving ends within the connect timeout, and TCP and TLS together within the same time again. A peer that vanishes
+//! without closing is noticed within a minute. Several addresses share the timeout (RFC 8305, in hyper-util's
+//! connector), so an address that drops packets does not hide the next one. Nothing here speaks HTTP.
 
 use std::error::Error;
 use std::io;
@@ -22,111 +22,113 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::excerpt::shortened;
-use super::target::{Origin, UpstreamSettings};
+use super::excerpt::truncate;
+use super::settings::{Origin, UpstreamSettings};
 use crate::runtime::human_duration::format_duration;
 
-/// Anything that carries bytes both ways.
+/// A byte stream in both directions.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Connects to the origin, with TLS if it is an `https` one.
+/// Connects to the origin, with TLS if its scheme is `https`.
 ///
 /// # Errors
-/// Where there is no connection, and why, in words.
-pub(super) async fn connect(target: &UpstreamSettings, origin: &Origin) -> Result<Box<dyn Io>, String> {
-    let within = target.connect_timeout;
-    let addresses = resolve(origin, within).await?;
-    let connected = timeout(within, establish(target, origin, addresses)).await;
-    connected.unwrap_or_else(|_| Err(timed_out(within))).map_err(|why| cannot_connect(origin, &why))
+/// Returns the address and the reason as text if there is no connection.
+pub(super) async fn connect(settings: &UpstreamSettings, origin: &Origin) -> Result<Box<dyn Io>, String> {
+    let limit = settings.connect_timeout;
+    let addresses = resolve(origin, limit).await?;
+    let connected = timeout(limit, connect_any(settings, origin, addresses)).await;
+    connected.unwrap_or_else(|_| Err(timed_out(limit))).map_err(|reason| cannot_connect(origin, &reason))
 }
 
-/// The origin's addresses, as the system orders them.
-async fn resolve(origin: &Origin, within: Duration) -> Result<Vec<SocketAddr>, String> {
+/// Resolves the origin's addresses, in the system's order of preference.
+async fn resolve(origin: &Origin, limit: Duration) -> Result<Vec<SocketAddr>, String> {
     let host = origin.host();
-    match timeout(within, lookup_host((host, origin.port()))).await {
+    match timeout(limit, lookup_host((host, origin.port()))).await {
         Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(error)) => Err(format!("cannot resolve {host}: {}", reason(&error))),
-        Err(_) => Err(format!("cannot resolve {host}: {}", timed_out(within))),
+        Ok(Err(error)) => Err(format!("cannot resolve {host}: {}", io_reason(&error))),
+        Err(_) => Err(format!("cannot resolve {host}: {}", timed_out(limit))),
     }
 }
 
-async fn establish(
-    target: &UpstreamSettings,
+async fn connect_any(
+    settings: &UpstreamSettings,
     origin: &Origin,
     addresses: Vec<SocketAddr>,
 ) -> Result<Box<dyn Io>, String> {
     let uri = Uri::builder().scheme(origin.scheme.clone()).authority(origin.authority.clone()).path_and_query("/");
     let uri = uri.build().expect("an origin is the beginning of a URL");
-    let tcp = connector(addresses, target.connect_timeout).call(uri).await;
-    let tcp = tcp.map_err(|error| match root(&error).downcast_ref::<io::Error>() {
-        Some(cause) if cause.kind() == io::ErrorKind::TimedOut => timed_out(target.connect_timeout),
-        Some(cause) => reason(cause),
-        None => shortened(&error.to_string()),
+    let tcp = connector(addresses, settings.connect_timeout).call(uri).await;
+    let tcp = tcp.map_err(|error| match root_cause(&error).downcast_ref::<io::Error>() {
+        Some(cause) if cause.kind() == io::ErrorKind::TimedOut => timed_out(settings.connect_timeout),
+        Some(cause) => io_reason(cause),
+        None => truncate(&error.to_string()),
     })?;
     let tcp = tcp.into_inner();
     if !origin.is_tls() {
         return Ok(Box::new(tcp));
     }
-    let config = target.tls.clone().expect("a target with an https origin has a TLS configuration");
-    let name = ServerName::try_from(origin.host().to_owned()).map_err(|_| "the host is no server name".to_owned())?;
+    let config = settings.tls.clone().expect("an upstream with an https origin has a TLS configuration");
+    let name =
+        ServerName::try_from(origin.host().to_owned()).map_err(|_| "the host is not a valid server name".to_owned())?;
     let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp).await;
-    let tls = tls.map_err(|error| format!("TLS handshake failed: {}", reason(&error)))?;
+    let tls = tls.map_err(|error| format!("TLS handshake failed: {}", io_reason(&error)))?;
     Ok(Box::new(tls))
 }
 
-fn connector(addresses: Vec<SocketAddr>, within: Duration) -> HttpConnector<Resolved> {
-    let mut connector = HttpConnector::new_with_resolver(Resolved(addresses));
+fn connector(addresses: Vec<SocketAddr>, limit: Duration) -> HttpConnector<StaticResolver> {
+    let mut connector = HttpConnector::new_with_resolver(StaticResolver(addresses));
     connector.enforce_http(false);
-    connector.set_connect_timeout(Some(within));
-    // The other address family gets its turn also where there is little time.
-    connector.set_happy_eyeballs_timeout(Some(FALLBACK_DELAY.min(within / 4)));
+    connector.set_connect_timeout(Some(limit));
+    // With a short timeout the other address family gets its turn earlier.
+    connector.set_happy_eyeballs_timeout(Some(FALLBACK_DELAY.min(limit / 4)));
     connector.set_nodelay(true);
-    // A quiet upstream may be a dead one. Probes find out where nothing is under way, the user timeout where something is.
+    // A quiet upstream may be gone. Keepalive probes detect that on an idle connection, the user timeout while bytes
+    // are unacknowledged.
     connector.set_keepalive(Some(KEEPALIVE));
     connector.set_keepalive_interval(Some(PROBE_INTERVAL));
-    connector.set_keepalive_retries(Some(PROBES));
+    connector.set_keepalive_retries(Some(MAX_PROBES));
     connector.set_tcp_user_timeout(Some(USER_TIMEOUT));
     connector
 }
 
-fn cannot_connect(origin: &Origin, why: &str) -> String {
-    format!("cannot connect to {}: {why}", origin.address())
+fn cannot_connect(origin: &Origin, reason: &str) -> String {
+    format!("cannot connect to {}: {reason}", origin.address())
 }
 
 fn timed_out(after: Duration) -> String {
     format!("timed out after {}", format_duration(after))
 }
 
-/// The error behind all others.
-fn root<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
+/// Returns the innermost cause.
+fn root_cause<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let mut root_cause = error;
+    while let Some(cause) = root_cause.source() {
+        root_cause = cause;
     }
-    root
+    root_cause
 }
 
-/// The system's words without its numbers: "connection refused".
-pub(super) fn reason(error: &io::Error) -> String {
+/// Returns the system's message without its error number, such as "connection refused".
+pub(super) fn io_reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
     let mut chars = text.chars();
     match chars.next() {
-        // Not an abbreviation, such as "TLS".
+        // The first letter stays upper-case in abbreviations such as "TLS".
         Some(first) if !chars.as_str().starts_with(char::is_uppercase) => {
-            shortened(&format!("{}{}", first.to_lowercase(), chars.as_str()))
+            truncate(&format!("{}{}", first.to_lowercase(), chars.as_str()))
         }
-        _ => shortened(text),
+        _ => truncate(text),
     }
 }
 
-/// A resolver that has resolved already, within a time of its own.
+/// A resolver that returns known addresses. They were resolved before, with a timeout of their own.
 #[derive(Clone)]
-struct Resolved(Vec<SocketAddr>);
+struct StaticResolver(Vec<SocketAddr>);
 
-impl Service<Name> for Resolved {
+impl Service<Name> for StaticResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = io::Error;
     type Future = Ready<Result<Self::Response, io::Error>>;
@@ -140,19 +142,20 @@ impl Service<Name> for Resolved {
     }
 }
 
-/// How long the first address family is tried alone (RFC 8305, 8: "Connection Attempt Delay").
+/// Delay before the second address family is tried as well (RFC 8305, 8: "Connection Attempt Delay").
 const FALLBACK_DELAY: Duration = Duration::from_millis(250);
 
-/// Silence after which the kernel asks whether the upstream's host is still there.
+/// Idle time before the kernel sends the first keepalive probe.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// Between two such questions.
+/// Time between keepalive probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Questions without an answer that end the connection: 50 s after the last sign of life.
-const PROBES: u32 = 3;
+/// Unanswered probes after which the kernel closes the connection, 50 s after the last sign of life.
+const MAX_PROBES: u32 = 3;
 
-/// How long bytes may stay unacknowledged. Just before the last probe's time is up, since on Linux it counts for probes too.
+/// Longest time for which sent bytes may stay unacknowledged. It ends just before the last probe's time, because on
+/// Linux it applies to probes as well.
 const USER_TIMEOUT: Duration = Duration::from_secs(45);
 
 #[cfg(test)]
@@ -184,7 +187,7 @@ mod tests {
         assert!(socket.keepalive().expect("a flag"));
         assert!(time + interval * probes < Duration::from_secs(60), "{time:?} + {probes} * {interval:?}");
         let unacknowledged = socket.tcp_user_timeout().expect("a time").expect("it is set");
-        // The kernel looks at it when a probe is due.
+        // The kernel checks it when a probe is due.
         assert!(unacknowledged + interval < Duration::from_secs(60), "{unacknowledged:?}");
         assert!(socket.tcp_nodelay().expect("a flag"));
     }
@@ -202,14 +205,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_packets_does_not_hide_the_next() {
+    async fn an_address_that_drops_packets_does_not_hide_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let good = listener.local_addr().expect("an address");
         let hole = SocketAddr::from(([127, 0, 0, 3], good.port()));
-        let swallowing = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        swallowing.bind(&hole.into()).expect("a free port there too");
-        swallowing.listen(0).expect("a queue");
-        // Its queue is full, so that the kernel drops what else comes.
+        let full_listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        full_listener.bind(&hole.into()).expect("a free port there too");
+        full_listener.listen(0).expect("a queue");
+        // A full accept queue makes the kernel drop further handshakes.
         let _queued: Vec<_> = (0..4)
             .map(|_| {
                 let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -223,33 +226,34 @@ mod tests {
             connector(addresses, Duration::from_secs(1)).call(uri)
         };
 
-        assert!(connect(vec![hole]).await.is_err(), "it swallows");
+        assert!(connect(vec![hole]).await.is_err(), "packets are dropped");
         let socket = connect(vec![hole, good]).await.expect("a connection");
 
         assert_eq!(socket.into_inner().peer_addr().expect("an address"), good);
     }
 
     #[tokio::test]
-    async fn a_name_that_is_none_cannot_be_resolved() {
-        let why = resolve(&origin("http://producer.invalid:9000"), Duration::from_secs(30)).await.expect_err("no name");
+    async fn an_unknown_name_is_not_resolved() {
+        let reason =
+            resolve(&origin("http://producer.invalid:9000"), Duration::from_secs(30)).await.expect_err("no name");
 
-        assert!(why.starts_with("cannot resolve producer.invalid: "), "{why}");
-        assert!(!why.contains("os error"), "{why}");
+        assert!(reason.starts_with("cannot resolve producer.invalid: "), "{reason}");
+        assert!(!reason.contains("os error"), "{reason}");
     }
 
     #[test]
-    fn reasons_are_in_plain_words() {
+    fn reasons_are_plain_text() {
         let refused = io::Error::from_raw_os_error(111);
         let tls = io::Error::other("TLS alert");
 
         assert_eq!(
-            cannot_connect(&origin("http://10.0.0.5:9000"), &reason(&refused)),
+            cannot_connect(&origin("http://10.0.0.5:9000"), &io_reason(&refused)),
             "cannot connect to 10.0.0.5:9000: connection refused"
         );
         assert_eq!(
             cannot_connect(&origin("https://[::1]"), &timed_out(Duration::from_secs(3))),
             "cannot connect to [::1]:443: timed out after 3 s"
         );
-        assert_eq!(reason(&tls), "TLS alert");
+        assert_eq!(io_reason(&tls), "TLS alert");
     }
 }

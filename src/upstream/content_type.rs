@@ -1,18 +1,18 @@
-//! The content type of a response whose field may stand there twice, hold a list, or make no sense.
+//! The content type of a response whose header may be repeated, hold a list, or be invalid.
 //!
-//! As the Fetch standard extracts a MIME type: of all values the last one that is a MIME type counts, and `*/*` is none.
-//! Parameters say nothing to an event source.
+//! Follows the Fetch standard's "extract a MIME type": the last valid value counts, and `*/*` is ignored. An event
+//! source does not use the parameters.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-/// Type and subtype in lower case, of the last value that has both.
+/// Returns type and subtype of the last valid value, in lower case.
 pub(super) fn essence(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(CONTENT_TYPE).iter().flat_map(|line| split(line.as_bytes()));
     values.filter_map(parse).rfind(|essence| essence != "*/*")
 }
 
-/// The values of one line: commas inside a quoted string separate nothing.
+/// Splits one header line at its commas, except inside quoted strings.
 fn split(line: &[u8]) -> Vec<&[u8]> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let is_separator = |&byte: &u8| {
@@ -30,7 +30,7 @@ fn parse(value: &[u8]) -> Option<String> {
     (is_token(main) && is_token(sub)).then(|| format!("{main}/{sub}").to_ascii_lowercase())
 }
 
-/// RFC 9110, 5.6.2.
+/// Checks for a token of RFC 9110, 5.6.2.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_that_is_a_type_counts() {
+    fn the_last_valid_value_counts() {
         let stream = Some("text/event-stream".to_owned());
         for lines in [
             &[&b"text/event-stream"[..]][..],

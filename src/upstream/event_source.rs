@@ -1,7 +1,7 @@
-//! An [`EventSource`] over HTTP: what an event source of the HTML standard does, for one stream.
+//! An [`EventSource`] over HTTP, which reads one stream like an event source of the HTML standard.
 //!
-//! The request is built from scratch and holds nothing of any client but what the route shares. A response that is not an
-//! event stream is refused here and never reaches a client. Does not retry: that is the ingest's.
+//! The request is built from scratch. It holds nothing of a client except the values that the route shares. A response
+//! that is not an event stream is an error here and never reaches a client. The ingest does the retries.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,107 +17,113 @@ use http_body_util::Empty;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::answer::{Answer, continuity, judge};
 use super::chained::Chained;
-use super::connection::{ConnectError, UpstreamExchange, exchange};
-use super::current::Current;
+use super::connection::{ConnectError, UpstreamExchange, send_request};
+use super::live_upstream::LiveUpstream;
 use super::resource::Resource;
-use super::target::{Origin, UpstreamSettings};
+use super::response_head::{ResponseKind, classify, continuity};
+use super::settings::{Origin, UpstreamSettings};
 use crate::runtime::side_waker::SideWaker;
 use crate::sse::{EventId, Parser};
 use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened};
 
-/// Redirects followed for one open, all on the same origin.
-const REDIRECTS: usize = 5;
+/// Most redirects that one attempt follows, all within the origin.
+const MAX_REDIRECTS: usize = 5;
 
-/// One stream's upstream.
+/// The source of one stream's events.
 #[derive(Debug)]
 pub struct HttpEventSource {
-    upstream: Arc<Current>,
-    /// The target of the last attempt.
-    tried: Mutex<Arc<UpstreamSettings>>,
+    upstream: Arc<LiveUpstream>,
+    /// The settings of the last attempt.
+    last_used: Mutex<Arc<UpstreamSettings>>,
     resource: Resource,
-    /// What the route shares of its clients.
+    /// Headers with the values that the route's clients share.
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Which request opened it. Weaker than the others: a configured header of the same name is sent in its place.
+    /// The trace context of the request that opened the stream. A configured header of the same name replaces it.
     trace: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl HttpEventSource {
-    /// For one stream: where it is, and what is sent besides the target's own headers.
-    pub fn new(upstream: Arc<Current>, resource: Resource, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        let tried = Mutex::new(upstream.target());
-        Self { upstream, tried, resource, headers, trace: Vec::new() }
+    /// Creates the source of one stream. `headers` are sent in addition to the configured ones.
+    pub fn new(upstream: Arc<LiveUpstream>, resource: Resource, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let last_used = Mutex::new(upstream.settings());
+        Self { upstream, last_used, resource, headers, trace: Vec::new() }
     }
 
-    /// Tells the upstream with each connect which request opened the stream.
-    pub fn traced(self, trace: Vec<(HeaderName, HeaderValue)>) -> Self {
+    /// Sends this trace context with each attempt.
+    pub fn with_trace(self, trace: Vec<(HeaderName, HeaderValue)>) -> Self {
         Self { trace, ..self }
     }
 
-    /// Begins anew when the secrets change meanwhile: an upstream may keep whoever shows old ones waiting.
+    /// Opens with the settings in force. Starts over when the secrets change meanwhile, because an upstream may keep a
+    /// client with old credentials waiting.
     async fn open_current(&self, after: Option<EventId>) -> Result<Opened, OpenError> {
         loop {
-            let target = self.upstream.target();
-            *self.tried.lock() = target.clone();
+            let settings = self.upstream.settings();
+            *self.last_used.lock() = settings.clone();
             tokio::select! {
-                outcome = self.open_any(&target, after.as_ref()) => return outcome,
-                () = self.upstream.renewed(&target) => {}
+                outcome = self.open_first_available(&settings, after.as_ref()) => return outcome,
+                () = self.upstream.credentials_changed(&settings) => {}
             }
         }
     }
 
-    /// Tries the origins in order: the next one when one is down, none further when one has refused.
-    async fn open_any(&self, target: &Arc<UpstreamSettings>, after: Option<&EventId>) -> Result<Opened, OpenError> {
-        let mut last = None;
-        for origin in &target.origins {
-            let wait = target.open_timeout;
-            let outcome =
-                timeout(wait, self.open_at(target, origin, after)).await.unwrap_or(Err(OpenError::TimedOut(wait)));
+    /// Tries the origins in order. Goes on to the next one if an origin is down, and stops if one refuses.
+    async fn open_first_available(
+        &self,
+        settings: &Arc<UpstreamSettings>,
+        after: Option<&EventId>,
+    ) -> Result<Opened, OpenError> {
+        let mut last_error = None;
+        for origin in &settings.origins {
+            let open_timeout = settings.open_timeout;
+            let outcome = timeout(open_timeout, self.open_at(settings, origin, after))
+                .await
+                .unwrap_or(Err(OpenError::TimedOut(open_timeout)));
             match outcome {
-                Err(error) if error.is_down() => last = Some(error),
+                Err(error) if error.is_down() => last_error = Some(error),
                 decided => return decided,
             }
         }
-        Err(last.expect("a target has an origin"))
+        Err(last_error.expect("an upstream has an origin"))
     }
 
     async fn open_at(
         &self,
-        target: &Arc<UpstreamSettings>,
+        settings: &Arc<UpstreamSettings>,
         origin: &Origin,
         after: Option<&EventId>,
     ) -> Result<Opened, OpenError> {
-        let mut path = self.resource.at(origin);
+        let mut path = self.resource.request_target(origin);
         if let Some(id) = after {
-            target.resume.add_query(&mut path, id);
+            settings.resume.add_query(&mut path, id);
         }
-        for _ in 0..=REDIRECTS {
-            let request = self.request(target, origin, &path, after)?;
-            let exchange = exchange(target, origin, request).await.map_err(|error| match error {
-                ConnectError::Unreachable(why) => OpenError::Unreachable(why),
-                ConnectError::Closed(why) => OpenError::ClosedEarly(format!(
-                    "{} closed the connection without an answer: {why}",
+        for _ in 0..=MAX_REDIRECTS {
+            let request = self.request(settings, origin, &path, after)?;
+            let exchange = send_request(settings, origin, request).await.map_err(|error| match error {
+                ConnectError::Unreachable(reason) => OpenError::Unreachable(reason),
+                ConnectError::Closed(reason) => OpenError::ClosedEarly(format!(
+                    "{} closed the connection without a response: {reason}",
                     origin.address()
                 )),
-                ConnectError::Broken(why) => {
-                    OpenError::InvalidResponse(format!("the upstream's response is broken: {why}"))
+                ConnectError::InvalidResponse(reason) => {
+                    OpenError::InvalidResponse(format!("the upstream's response is broken: {reason}"))
                 }
             })?;
-            match judge(origin, target.header(&HOST), &path, &exchange.response)? {
-                Answer::Stream => {
+            match classify(origin, settings.header(&HOST), &path, &exchange.response)? {
+                ResponseKind::EventStream => {
                     let (is_continued, is_gap) = continuity(exchange.response.headers(), after);
-                    return Ok(Opened { items: self.items(target, exchange), is_continued, is_gap });
+                    return Ok(Opened { items: self.items(settings, exchange), is_continued, is_gap });
                 }
-                Answer::Redirect(next) => path = next,
+                ResponseKind::Redirect(next) => path = next,
             }
         }
-        Err(OpenError::InvalidResponse(format!("the upstream redirected more than {REDIRECTS} times")))
+        Err(OpenError::InvalidResponse(format!("the upstream redirected more than {MAX_REDIRECTS} times")))
     }
 
     fn request(
         &self,
-        target: &UpstreamSettings,
+        settings: &UpstreamSettings,
         origin: &Origin,
         path: &str,
         after: Option<&EventId>,
@@ -129,12 +135,12 @@ impl HttpEventSource {
             .header(CACHE_CONTROL, "no-cache")
             .header(USER_AGENT, concat!("rillgate/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
-            .map_err(|error| OpenError::InvalidResponse(format!("the upstream's path cannot be asked for: {error}")))?;
+            .map_err(|error| OpenError::InvalidResponse(format!("invalid upstream path: {error}")))?;
         let headers = request.headers_mut();
-        if let Some((name, id)) = after.and_then(|id| target.resume.header(id)) {
+        if let Some((name, id)) = after.and_then(|id| settings.resume.header(id)) {
             headers.insert(name, id);
         }
-        for (name, value) in self.trace.iter().chain(&target.headers).chain(&self.headers) {
+        for (name, value) in self.trace.iter().chain(&settings.headers).chain(&self.headers) {
             headers.insert(name, value.clone());
         }
         Ok(request)
@@ -142,21 +148,21 @@ impl HttpEventSource {
 
     fn items(
         &self,
-        target: &Arc<UpstreamSettings>,
+        settings: &Arc<UpstreamSettings>,
         exchange: UpstreamExchange,
     ) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
-        let (upstream, with) = (self.upstream.clone(), target.clone());
-        let renewal = async move { upstream.renewed(&with).await };
+        let (upstream, opened_with) = (self.upstream.clone(), settings.clone());
+        let credentials_changed = async move { upstream.credentials_changed(&opened_with).await };
         let chained = Chained::of(exchange.response.headers());
-        let parser = Parser::new(target.max_event);
+        let parser = Parser::new(settings.max_event);
         let reader = Reader {
-            renewal: renewal.boxed().fuse(),
-            aside: SideWaker::default(),
+            credentials_changed: credentials_changed.boxed().fuse(),
+            side_waker: SideWaker::default(),
             exchange,
             unread: Bytes::new(),
             parser: if chained.is_some() { Chained::parser(parser) } else { parser },
             chained,
-            idle_timeout: target.idle_timeout,
+            idle_timeout: settings.idle_timeout,
         };
         stream::unfold(reader, |mut reader| async {
             let batch = reader.next().await?;
@@ -172,17 +178,17 @@ impl EventSource for HttpEventSource {
     }
 
     fn credentials_changed(&self) -> BoxFuture<'_, ()> {
-        let tried = self.tried.lock().clone();
-        async move { self.upstream.renewed(&tried).await }.boxed()
+        let last_used = self.last_used.lock().clone();
+        async move { self.upstream.credentials_changed(&last_used).await }.boxed()
     }
 }
 
 struct Reader {
-    /// Completes when there are other secrets than those that it was opened with.
-    renewal: Fuse<BoxFuture<'static, ()>>,
-    aside: SideWaker,
+    /// Completes when the secrets differ from those that opened the response.
+    credentials_changed: Fuse<BoxFuture<'static, ()>>,
+    side_waker: SideWaker,
     exchange: UpstreamExchange,
-    /// Of what was read last, what the parser has not had.
+    /// Bytes that were received and not parsed yet.
     unread: Bytes,
     parser: Parser,
     chained: Option<Chained>,
@@ -193,8 +199,8 @@ impl Reader {
     async fn next(&mut self) -> Option<Result<Batch, Interrupted>> {
         if self.unread.is_empty() {
             let data = poll_fn(|cx| {
-                if let Some(waker) = self.aside.poll_due(cx)
-                    && self.renewal.poll_unpin(&mut Context::from_waker(waker)).is_ready()
+                if let Some(waker) = self.side_waker.poll_due(cx)
+                    && self.credentials_changed.poll_unpin(&mut Context::from_waker(waker)).is_ready()
                 {
                     return Poll::Ready(Some(Err(Interrupted::CredentialsChanged)));
                 }
@@ -212,15 +218,15 @@ impl Reader {
                 Err(interrupted) => return Some(Err(interrupted)),
             }
         }
-        let data = self.unread.split_to(self.unread.len().min(PIECE));
+        let data = self.unread.split_to(self.unread.len().min(PARSE_BYTES));
         let mut batch = Batch { items: Vec::new(), bytes: data.len() };
         self.parser.push(&data, &mut batch.items);
         if let Some(chained) = &mut self.chained {
-            chained.translate(&mut batch.items);
+            chained.translate_items(&mut batch.items);
         }
         Some(Ok(batch))
     }
 }
 
-/// Most bytes that are parsed at once: whoever takes what comes of them can give way in between.
-const PIECE: usize = 16 * 1024;
+/// Most bytes that are parsed at once, so that the caller can yield in between.
+const PARSE_BYTES: usize = 16 * 1024;

@@ -1,32 +1,32 @@
-//! Words of an upstream's that stand in an error or a log line: bounded, on one line, without control characters.
+//! Excerpts of an upstream's text for errors and log lines: bounded, on one line, without control characters.
 
-/// The words in quotes, shortened to [`MOST_CHARS`].
-pub(super) fn quoted(words: &[u8]) -> String {
-    format!("{:?}", shortened(&String::from_utf8_lossy(words)))
+/// Returns the text in quotes, truncated to [`MAX_CHARS`].
+pub(super) fn quote(text: &[u8]) -> String {
+    format!("{:?}", truncate(&String::from_utf8_lossy(text)))
 }
 
-/// The text without control characters, shortened to [`MOST_CHARS`].
-pub(super) fn shortened(text: &str) -> String {
+/// Returns the text without control characters, truncated to [`MAX_CHARS`].
+pub(super) fn truncate(text: &str) -> String {
     let mut chars = text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char });
-    let mut short: String = chars.by_ref().take(MOST_CHARS).collect();
+    let mut truncated: String = chars.by_ref().take(MAX_CHARS).collect();
     if chars.next().is_some() {
-        short.push('…');
+        truncated.push('…');
     }
-    short
+    truncated
 }
 
-/// Enough for a URL or a reason, too little to fill a log with.
-const MOST_CHARS: usize = 200;
+/// Enough for a URL or a reason, and too little to fill a log.
+const MAX_CHARS: usize = 200;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn foreign_words_are_short_and_on_one_line() {
-        assert_eq!(quoted(b"text/\"html\""), r#""text/\"html\"""#);
-        assert_eq!(quoted(b"a\r\nb\x1b[1m\xff"), "\"a\u{fffd}\u{fffd}b\u{fffd}[1m\u{fffd}\"");
-        assert_eq!(shortened(&"é".repeat(300)), format!("{}…", "é".repeat(MOST_CHARS)));
-        assert_eq!(shortened(&"x".repeat(MOST_CHARS)), "x".repeat(MOST_CHARS));
+    fn excerpts_are_short_and_on_one_line() {
+        assert_eq!(quote(b"text/\"html\""), r#""text/\"html\"""#);
+        assert_eq!(quote(b"a\r\nb\x1b[1m\xff"), "\"a\u{fffd}\u{fffd}b\u{fffd}[1m\u{fffd}\"");
+        assert_eq!(truncate(&"é".repeat(300)), format!("{}…", "é".repeat(MAX_CHARS)));
+        assert_eq!(truncate(&"x".repeat(MAX_CHARS)), "x".repeat(MAX_CHARS));
     }
 }

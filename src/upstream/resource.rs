@@ -1,36 +1,36 @@
-//! What is asked of an upstream: a path and a query, to be put behind an origin's own.
+//! The path and query of a request, which follow the origin's own.
 //!
-//! Both are written as a URL has them. A name of the query comes from one place only: the configuration is held to it.
+//! Both are percent-encoded as in a URL. Each query parameter has one source only; the configuration checks that.
 
 use std::borrow::Cow;
 
-use super::target::Origin;
+use super::settings::Origin;
 
-/// A path from the root and a query.
+/// An absolute path and a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// Starts with a slash.
+    /// The path. It starts with a slash.
     pub path: String,
-    /// Without its question mark; empty: none.
+    /// The query without its question mark. Empty if there is none.
     pub query: String,
 }
 
 impl Resource {
-    /// This path and query.
+    /// Creates a resource.
     pub fn new(path: impl Into<String>, query: impl Into<String>) -> Self {
         Self { path: path.into(), query: query.into() }
     }
 
-    /// Puts more parameters behind those that are there.
-    pub fn add_query(&mut self, more: &str) {
-        if !self.query.is_empty() && !more.is_empty() {
+    /// Appends query parameters.
+    pub fn add_query(&mut self, parameters: &str) {
+        if !self.query.is_empty() && !parameters.is_empty() {
             self.query.push('&');
         }
-        self.query.push_str(more);
+        self.query.push_str(parameters);
     }
 
-    /// The target of a request for it: its path behind the origin's base, its query behind the origin's own.
-    pub fn at(&self, origin: &Origin) -> String {
+    /// Returns the request target: the path after the origin's base path, the query after the origin's own.
+    pub fn request_target(&self, origin: &Origin) -> String {
         let parts = [origin.query.as_str(), self.query.as_str()];
         let query = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&");
         let separator = if query.is_empty() { "" } else { "?" };
@@ -38,7 +38,7 @@ impl Resource {
     }
 }
 
-/// The names of a query's parameters, decoded, as often as they stand there.
+/// Returns the decoded names of a query's parameters, repetitions included.
 pub fn query_names(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
     url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name)
 }
@@ -58,23 +58,23 @@ mod tests {
             query: query.to_owned(),
         };
 
-        for (base, own, path, query, target) in [
+        for (base, own, path, query, settings) in [
             ("", "", "/", "", "/"),
             ("/base", "", "/", "", "/base/"),
             ("/base", "stream=public", "/feed", "mode=full", "/base/feed?stream=public&mode=full"),
             ("", "stream=public", "/feed", "", "/feed?stream=public"),
             ("", "", "/feed/", "mode=full", "/feed/?mode=full"),
         ] {
-            assert_eq!(Resource::new(path, query).at(&origin(base, own)), target);
+            assert_eq!(Resource::new(path, query).request_target(&origin(base, own)), settings);
         }
     }
 
     #[test]
-    fn parameters_are_added_behind_one_another() {
+    fn parameters_are_appended_in_order() {
         let mut resource = Resource::new("/feed", "");
 
-        for more in ["", "a=1", "", "b=2"] {
-            resource.add_query(more);
+        for parameters in ["", "a=1", "", "b=2"] {
+            resource.add_query(parameters);
         }
 
         assert_eq!(resource.query, "a=1&b=2");

@@ -169,7 +169,7 @@ async fn upstream_failures_are_described_in_plain_words() {
         (closed.url(), "cannot connect to ADDRESS: connection refused"),
         (hole.url(), "cannot connect to ADDRESS: timed out after 300 ms"),
         (silent.url(), "the upstream did not answer within 400 ms (open_timeout)"),
-        (slamming.url(), "ADDRESS closed the connection without an answer"),
+        (slamming.url(), "ADDRESS closed the connection without a response"),
         ("http://producer.invalid".to_owned(), "cannot resolve producer.invalid: "),
     ] {
         let gateway = Setup::for_origin(&url).upstream(QUICK).delivery(REFUSING).start().await;

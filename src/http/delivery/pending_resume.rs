@@ -125,7 +125,7 @@ impl PendingResume {
     fn start_catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
         let (id, source) = (self.params.after.id()?, self.source.clone()?);
         // An id that does not reach the upstream unchanged would ask another question.
-        if !self.route.settings.upstream.resume.carries(id) || reader.can_resume(id.as_str()) {
+        if !self.route.settings.upstream.resume.can_carry(id) || reader.can_resume(id.as_str()) {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());

@@ -1,6 +1,6 @@
-//! What the head of an upstream's response says: an event stream, a way to one, or neither.
+//! Classifies the head of an upstream's response: an event stream, a redirect, or an error.
 //!
-//! Sees heads alone: follows nothing and reads no body.
+//! Looks at heads only. It follows no redirect and reads no body.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,30 +8,30 @@ use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::{Position, Url};
 
-use super::excerpt::{quoted, shortened};
-use super::target::Origin;
-use super::{coding, content_type};
+use super::excerpt::{quote, truncate};
+use super::settings::Origin;
+use super::{content_coding, content_type};
 use crate::sse::EventId;
 use crate::stream::{MAX_RETRY_AFTER, OpenError};
 
-/// A response that leads on.
-pub(super) enum Answer {
-    /// It is the event stream.
-    Stream,
+/// A response that is not an error.
+pub(super) enum ResponseKind {
+    /// The response is the event stream.
+    EventStream,
     /// The event stream is at this path and query of the same origin.
     Redirect(String),
 }
 
-/// Judges a response by its head; `host` is the `Host` that was asked for, where it is not the origin's own.
+/// Classifies a response by its head. `host` is the configured `Host` header, if there is one.
 ///
 /// # Errors
-/// Why it is no event stream.
-pub(super) fn judge<B>(
+/// Returns the reason if the response is neither an event stream nor a redirect within the origin.
+pub(super) fn classify<B>(
     origin: &Origin,
     host: Option<&str>,
     path: &str,
     response: &Response<B>,
-) -> Result<Answer, OpenError> {
+) -> Result<ResponseKind, OpenError> {
     let status = response.status();
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     match status {
@@ -47,84 +47,88 @@ pub(super) fn judge<B>(
         | StatusCode::TEMPORARY_REDIRECT
         | StatusCode::PERMANENT_REDIRECT => return redirect(origin, host, path, response.headers().get(LOCATION)),
         _ if status.is_server_error() => {
-            // RFC 9110, 15.6.4: of these, 503 is the one that says for how long.
-            let wanted = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-            return Err(OpenError::Unavailable { status: status.as_u16(), retry_after: wanted.and_then(retry_after) });
+            // Among server errors, RFC 9110, 15.6.4 defines `Retry-After` for 503 only.
+            let value = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
+            return Err(OpenError::Unavailable { status: status.as_u16(), retry_after: value.and_then(retry_after) });
         }
         _ => return Err(OpenError::InvalidResponse(format!("the upstream answered {}", status.as_u16()))),
     }
     match content_type::essence(response.headers()) {
         Some(essence) if essence == "text/event-stream" => {}
-        found => return Err(OpenError::InvalidResponse(wrong_type(response.headers(), found))),
+        found => return Err(OpenError::InvalidResponse(describe_wrong_type(response.headers(), found))),
     }
-    match coding::unreadable(response.headers()) {
+    match content_coding::find_coding(response.headers()) {
         Some((field, coding)) => {
             Err(OpenError::InvalidResponse(format!("the upstream compressed its response ({field}: {coding})")))
         }
-        None => Ok(Answer::Stream),
+        None => Ok(ResponseKind::EventStream),
     }
 }
 
-fn wrong_type(headers: &HeaderMap, essence: Option<String>) -> String {
+fn describe_wrong_type(headers: &HeaderMap, essence: Option<String>) -> String {
     let given = essence.as_deref().map(str::as_bytes).or_else(|| headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes));
     match given {
-        Some(given) => format!("the upstream's content type is {}, not text/event-stream", quoted(given)),
+        Some(given) => format!("the upstream's content type is {}, not text/event-stream", quote(given)),
         None => "the upstream's response has no content type".to_owned(),
     }
 }
 
-/// Followed only within the origin: the answer of another one would be another one's word for this stream.
+/// Follows redirects within the origin only. Another origin must not decide the content of this stream.
 fn redirect(
     origin: &Origin,
     host: Option<&str>,
     path: &str,
     location: Option<&HeaderValue>,
-) -> Result<Answer, OpenError> {
+) -> Result<ResponseKind, OpenError> {
     let Some(location) = location else {
-        return Err(OpenError::InvalidResponse("the upstream redirects without saying where".to_owned()));
+        return Err(OpenError::InvalidResponse("the upstream redirects without a Location header".to_owned()));
     };
-    // A virtual host speaks of itself by its name; the origin's own name is the same server.
+    // A virtual host redirects to itself by its own name, which is the same server as the origin's address.
     let names = host.into_iter().chain([origin.authority.as_str()]);
-    let here: Vec<_> = names.filter_map(|name| Url::parse(&format!("{}://{name}{path}", origin.scheme)).ok()).collect();
+    let bases: Vec<_> =
+        names.filter_map(|name| Url::parse(&format!("{}://{name}{path}", origin.scheme)).ok()).collect();
     let location = std::str::from_utf8(location.as_bytes()).ok();
-    let Some(next) = location.and_then(|location| here.first()?.join(location).ok()) else {
-        return Err(OpenError::InvalidResponse("the upstream redirects to what is not a URL".to_owned()));
+    let Some(next) = location.and_then(|location| bases.first()?.join(location).ok()) else {
+        return Err(OpenError::InvalidResponse("the upstream redirects to an invalid URL".to_owned()));
     };
-    if here.iter().any(|here| here.origin() == next.origin()) {
+    if bases.iter().any(|bases| bases.origin() == next.origin()) {
         let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
-        return Ok(Answer::Redirect(format!("{}{query}", next.path())));
+        return Ok(ResponseKind::Redirect(format!("{}{query}", next.path())));
     }
-    Err(OpenError::InvalidResponse(format!("the upstream redirects elsewhere, to {}", shown(&next))))
+    Err(OpenError::InvalidResponse(format!("the upstream redirects elsewhere, to {}", without_credentials(&next))))
 }
 
-/// Without user, password, query and fragment, where credentials may stand.
-fn shown(url: &Url) -> String {
-    shortened(&format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath]))
+/// Formats a URL without user, password, query and fragment, where credentials may occur.
+fn without_credentials(url: &Url) -> String {
+    truncate(&format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath]))
 }
 
-/// Whether the head of the answer says that the upstream goes on after the id that it was asked for, and whether it says
-/// that it does not: as another rillgate does, or as hubs of the Mercure protocol do, which name the id after which they
-/// begin (draft-dunglas-mercure, "Reconciliation").
-pub(super) fn continuity(answer: &HeaderMap, asked: Option<&EventId>) -> (bool, bool) {
-    // HTTP has trimmed the id, there and here.
+/// Returns whether the upstream states that it continues after the requested id, and whether it states that it does
+/// not.
+///
+/// Another rillgate says so in `rillgate-resume`. A hub of the Mercure protocol names the id after which it begins
+/// (draft-dunglas-mercure, "Reconciliation"). Without either both values are false.
+pub(super) fn continuity(headers: &HeaderMap, requested: Option<&EventId>) -> (bool, bool) {
+    // HTTP strips the white space around a value, in both directions.
     let begins_after =
-        || Some(answer.get("last-event-id")?.as_bytes() == asked?.as_str().trim_matches([' ', '\t']).as_bytes());
-    match answer.get("rillgate-resume") {
+        || Some(headers.get("last-event-id")?.as_bytes() == requested?.as_str().trim_matches([' ', '\t']).as_bytes());
+    match headers.get("rillgate-resume") {
         Some(verdict) => (verdict.as_bytes().starts_with(b"resumed"), verdict.as_bytes().starts_with(b"gap")),
         None => begins_after().map_or((false, false), |is_asked| (is_asked, !is_asked)),
     }
 }
 
-/// Seconds or a date (RFC 9110, 10.2.3); one that has passed is no wait, one that is far off [`LONGEST_RETRY_AFTER`].
+/// Parses `Retry-After`: seconds or a date (RFC 9110, 10.2.3). A date in the past is no wait. The result is at most
+/// [`MAX_RETRY_AFTER`].
 fn retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
-    let wanted = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds are still a wish to be left alone.
+    let value = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number that overflows still asks for a long wait.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()
     };
-    Some(wanted.min(MAX_RETRY_AFTER))
+    Some(value.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_be_left_alone_is_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
 
         let in_a_minute = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
@@ -141,8 +145,8 @@ mod tests {
         assert!(retry_after(&in_a_minute).is_some_and(|wait| (55..=60).contains(&wait.as_secs())));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         assert_eq!((retry_after("soon"), retry_after("-1"), retry_after("")), (None, None, None));
-        for far_off in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
-            assert_eq!(retry_after(far_off), Some(MAX_RETRY_AFTER), "{far_off}");
+        for distant in ["86400", "18446744073709551615", "99999999999999999999999", &*in_an_hour] {
+            assert_eq!(retry_after(distant), Some(MAX_RETRY_AFTER), "{distant}");
         }
     }
 
@@ -160,8 +164,8 @@ mod tests {
             "/feed/a?x=1",
             Some(&HeaderValue::from_static(location)),
         ) {
-            Ok(Answer::Redirect(path)) => path,
-            Ok(Answer::Stream) => "a stream".to_owned(),
+            Ok(ResponseKind::Redirect(path)) => path,
+            Ok(ResponseKind::EventStream) => "a stream".to_owned(),
             Err(error) => error.to_string(),
         };
 
@@ -173,12 +177,13 @@ mod tests {
             to(None, "https://user:secret@login.example.com/realm?token=secret#secret"),
             "the upstream redirects elsewhere, to https://login.example.com/realm"
         );
-        assert_eq!(to(None, "http://["), "the upstream redirects to what is not a URL");
+        assert_eq!(to(None, "http://["), "the upstream redirects to an invalid URL");
         assert!(to(None, "//elsewhere").ends_with("to http://elsewhere/"));
         let long: &'static str = format!("//elsewhere/{}", "x".repeat(5000)).leak();
         assert!(to(None, long).len() < 300);
         assert!(
-            redirect(&origin, None, "/", None).is_err_and(|error| error.to_string().ends_with("without saying where"))
+            redirect(&origin, None, "/", None)
+                .is_err_and(|error| error.to_string().ends_with("without a Location header"))
         );
     }
 }
