@@ -13,9 +13,9 @@ pub const MAX_BYTES: usize = 4096;
 const MAX_V1_BYTES: usize = 107;
 
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-const V1_PREFIX: &[u8] = b"V1_PREFIX ";
+const V1_PREFIX: &[u8] = b"PROXY ";
 
-/// The shortest header there is, `V1_PREFIX UNKNOWN` with its end of line: so much belongs to any.
+/// The shortest header there is, `PROXY UNKNOWN` with its end of line: so much belongs to any.
 const MIN_BYTES: usize = 15;
 
 /// Where the second version says how much follows.
@@ -32,7 +32,7 @@ pub enum Header {
 
 /// These bytes begin no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no V1_PREFIX protocol header")]
+#[error("no PROXY protocol header")]
 pub struct MalformedHeader;
 
 impl Header {
@@ -57,7 +57,7 @@ fn matches_prefix(bytes: &[u8], prefix: &[u8]) -> bool {
     bytes[..shared] == prefix[..shared]
 }
 
-/// Version 1: `V1_PREFIX TCP4 192.0.2.1 192.0.2.2 56324 443`, in ASCII.
+/// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, in ASCII.
 fn parse_v1(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     if bytes.len() < MIN_BYTES {
         return Ok(Header::Incomplete(MIN_BYTES - bytes.len()));
