@@ -156,7 +156,7 @@ pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
         let worker = workers.next();
         let _on_worker = worker.enter();
         if app.streams.subscribe(&key, || http::stream_spec(app, route, source)).is_err() {
-            warn!(route = route.settings.name, "not opened: as many streams are open as may be");
+            warn!(route = route.settings.name, "stream not opened: the maximum number of open streams is reached");
         }
     }
 }

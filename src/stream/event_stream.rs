@@ -1,13 +1,14 @@
-//! One shared stream: its log, its readers, and a signal that moves when its phase does.
+//! One shared stream: its log, its readers, and a signal for changes of its phase.
 //!
 //! ```text
 //!   ingest ── publish ──▶ EventLog ◀── read ── Subscription (an Offset)
 //!                │                                 ▲
-//!                ├───────── Audience: wakes ───────┤
+//!                ├───────── WaiterSet: wakes ──────┤
 //!                └───────── Progress { phase } ────┘
 //! ```
 //!
-//! Publishing appends once and wakes each reader once at most. Does not know how events are fetched or delivered.
+//! Publishing appends once and wakes each reader at most once. This file does not know how events are fetched or
+//! delivered.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,51 +29,51 @@ use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, Waiter
 use crate::runtime::log_bytes::LogBytes;
 use crate::sse::{EventId, Frame};
 
-/// One stream, shared by everyone who reads it.
+/// One stream, shared by all of its readers.
 #[derive(Debug)]
 pub struct EventStream {
     key: StreamKey,
     policy: Policy,
-    /// Who its fingerprints and minted ids belong to. Held for a lookup or, before anything is published, a change.
+    /// Read-locked for lookups; write-locked only before the first publish and on the first connection.
     incarnation: RwLock<Incarnation>,
-    /// Who keeps the log beyond the process.
+    /// The storage of the log, if the route has one.
     persister: OnceLock<Arc<dyn LogPersister>>,
-    /// Guards the past. Held for appends and for taking handles, never across an await.
+    /// Locked to append and to take handles, never across an await.
     log: RwLock<EventLog>,
-    /// What of the log is counted_weight in the log_bytes of all logs. Changed with the log, under its lock.
+    /// The log's share of `log_bytes`. Changed with the log, under its lock.
     counted_weight: AtomicU64,
-    /// The log_bytes of all logs.
+    /// The memory of all logs.
     log_bytes: OnceLock<Arc<LogBytes>>,
-    /// What was appended last, for the many who lack just that. Changed with the log, under its lock.
+    /// The entries that were appended last. Most readers lack exactly these. Changed with the log, under its lock.
     latest: ArcSwapOption<LatestBatch>,
     progress: watch::Sender<Progress>,
-    /// Is woken when there is more to read, or never will be.
+    /// The readers that wait for entries or for the end.
     waiters: WaiterSet,
-    /// The log's end, to be looked at without a lock.
+    /// The log's end, readable without the lock.
     end: AtomicU64,
-    /// Whether nothing more will be appended.
+    /// True if nothing more will be appended.
     is_ended: AtomicBool,
-    /// Whether a client was answered while nothing was known of the source.
+    /// True if a client got a response before the source's first outcome.
     has_early_response: AtomicBool,
-    /// Readers that ever came: who waits for there to be none sees that one came and left meanwhile.
+    /// The number of readers that ever subscribed. Shows that a reader came and left within the linger.
     subscriptions_begun: AtomicU64,
-    /// Set when the stream has to give its place to another.
+    /// Signals the ingest to stop because another stream needs the place.
     eviction: Notify,
-    /// The id that was told last by itself.
+    /// The last frame that sets an id without an event.
     id_frames: IdFrameCache,
-    /// What an operator wants to know; touched on changes only.
+    /// The state that the operator sees. Changed with the phase only.
     condition: RwLock<Condition>,
-    /// When its upstream last said something.
+    /// The time of the upstream's last activity.
     last_activity: LastActivity,
 }
 
 impl EventStream {
-    /// A stream without a past.
+    /// Creates a stream with an empty log.
     pub fn new(key: StreamKey, policy: Policy) -> Arc<Self> {
         Self::at(Offset::default(), key, policy)
     }
 
-    /// A stream that can be given a past.
+    /// Creates a stream whose log can be restored before the first publish.
     pub fn with_restorable_log(key: StreamKey, policy: Policy) -> Arc<Self> {
         Self::at(RESTORABLE_START, key, policy)
     }
@@ -101,37 +102,37 @@ impl EventStream {
         })
     }
 
-    /// What tells this stream apart.
+    /// Returns the stream's identity.
     pub fn key(&self) -> &StreamKey {
         &self.key
     }
 
-    /// How it is kept.
+    /// Returns the retention, the ids and the linger.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Whose ids its clients see.
+    /// Returns the minter of event ids.
     pub fn id_minter(&self) -> MappedRwLockReadGuard<'_, IdMinter> {
         RwLockReadGuard::map(self.incarnation.read(), |incarnation| &incarnation.minter)
     }
 
-    /// What tells its events apart.
+    /// Returns the fingerprints of this incarnation.
     pub fn fingerprints(&self) -> Fingerprints {
         self.incarnation.read().fingerprints
     }
 
-    /// Has its log kept beyond the process from now on. Once, before anything is published.
+    /// Attaches the storage of the log. Must be called at most once, before the first publish.
     pub fn attach_persister(&self, persister: Arc<dyn LogPersister>) {
-        assert!(self.persister.set(persister).is_ok(), "a log is kept in one place");
+        assert!(self.persister.set(persister).is_ok(), "a log has one persister");
     }
 
-    /// Has its log counted_weight in this log_bytes. Once, before anything is published.
+    /// Attaches the counter of all logs' memory. Must be called at most once, before the first publish.
     pub(super) fn attach_log_bytes(&self, log_bytes: Arc<LogBytes>) {
-        assert!(self.log_bytes.set(log_bytes).is_ok(), "a log is counted_weight in one log_bytes");
+        assert!(self.log_bytes.set(log_bytes).is_ok(), "a log has one memory counter");
     }
 
-    /// To be called whenever the log has changed, under its lock.
+    /// Updates the counter of all logs' memory. Must be called after each change of the log, under its lock.
     fn update_counted(&self, log: &EventLog) {
         if let Some(log_bytes) = self.log_bytes.get() {
             let now = log.weight() as u64;
@@ -139,24 +140,24 @@ impl EventStream {
         }
     }
 
-    /// What of its log is counted_weight in the log_bytes of all logs.
+    /// Returns the log's share of all logs' memory, in bytes.
     pub(super) fn counted_weight(&self) -> u64 {
         self.counted_weight.load(Ordering::Relaxed)
     }
 
-    /// Evicts the oldest entries until the log takes no more of memory than this: others need it.
+    /// Evicts the oldest entries until the log takes at most `most` bytes of memory.
     pub(super) fn shrink_to(&self, most: u64) {
         self.evict_by(|log| log.shrink_to(usize::try_from(most).unwrap_or(usize::MAX)));
     }
 
-    /// Who keeps the log beyond the process.
+    /// Returns the storage of the log, if any.
     pub fn persister(&self) -> Option<&Arc<dyn LogPersister>> {
         self.persister.get()
     }
 
-    /// Goes on with what was kept, before anything is published.
+    /// Restores the stored state. Must be called before the first publish.
     pub fn restore(&self, kept: StoredStream, now: Instant) {
-        // Held to the end: whoever keeps the log must not see one half of this.
+        // Held to the end: the persister must not see one half of this.
         let mut log = self.log.write();
         log.restore(kept.snapshot, now);
         let events = log.events_until(log.end());
@@ -169,36 +170,36 @@ impl EventStream {
         }
     }
 
-    /// Whether its source has ever been connected, in this process or an earlier one.
+    /// Returns true if the source has ever been connected, in this process or, with a stored log, an earlier one.
     pub fn has_been_live(&self) -> bool {
         self.incarnation.read().has_been_live()
     }
 
-    /// A client has been answered before the source's first outcome: should that be a refusal, it is told in-band, and
-    /// the client comes back for the status.
+    /// Notes that a client got a response before the source's first outcome. A refusal is then sent in-band, and the
+    /// client returns for the status.
     pub fn note_early_response(&self) {
         self.has_early_response.store(true, Ordering::Release);
     }
 
-    /// Whether a client has been answered before the source's first outcome.
+    /// Returns true if a client got a response before the source's first outcome.
     pub(super) fn has_early_response(&self) -> bool {
         self.has_early_response.load(Ordering::Acquire)
     }
 
-    /// Whether `id` is not in the log, but may have been given to a client before the stream was cut off, so that the
-    /// upstream may bring it again.
+    /// Returns true if `id` is not in the log but the upstream may send it again: a client may have received it before
+    /// an unclean shutdown.
     pub fn may_reappear(&self, id: &str) -> bool {
         let can_return = self.incarnation.read().may_reappear(id);
-        // Whoever holds both locks has taken the log's first.
+        // Lock order: the log before the incarnation.
         can_return && self.log.read().lookup(id) == IdLookup::Unknown
     }
 
-    /// The past, for reading.
+    /// Locks the log for reading.
     pub fn log(&self) -> RwLockReadGuard<'_, EventLog> {
         self.log.read()
     }
 
-    /// Evicts what has become too old: a quiet stream appends nothing, and appending is what evicts otherwise.
+    /// Evicts entries that are too old. Needed for quiet streams, since otherwise only appending evicts.
     pub fn expire(&self, now: Instant) {
         self.evict_by(|log| log.expire(now));
     }
@@ -212,7 +213,7 @@ impl EventStream {
         }
     }
 
-    /// What a reader at this place lacks, if it is what was published last. Takes no lock.
+    /// Returns the latest batch if it is exactly what a reader at this offset lacks. Takes no lock.
     pub(super) fn latest(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
         self.latest.load().as_ref()?.batch_at(at, bytes, events)
     }
@@ -224,7 +225,7 @@ impl EventStream {
         }
     }
 
-    /// Appends all entries under one lock; whether readers are to be woken, which is the caller's to do.
+    /// Appends all entries under one lock. Returns true if the caller has to wake the readers.
     pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) -> bool {
         let end = {
             let mut log = self.log.write();
@@ -233,14 +234,14 @@ impl EventStream {
                 published.add_entry(&entry);
                 log.append(entry);
             }
-            // Of what is evicted already, nothing is given.
+            // Never hand out entries that are already evicted.
             let latest = LatestBatch::new(start, published).filter(|latest| latest.start() >= log.start());
             self.latest.store(latest.map(Arc::new));
             self.update_counted(&log);
             log.end()
         };
         let mut is_new = false;
-        // Readers are woken by themselves; who watches the progress are a few who wait for something else.
+        // Readers wait in the waiter set. Only a few tasks watch the progress, for other reasons.
         self.progress.send_if_modified(|progress| {
             is_new = progress.end != end;
             progress.end = end;
@@ -257,7 +258,7 @@ impl EventStream {
         }
     }
 
-    /// Tells readers what the source is doing.
+    /// Sets the phase of the source. Wakes the readers at its first outcome and at the end.
     pub fn set_phase(&self, phase: Phase) {
         let error = phase.error();
         let (is_live, is_complete) = (phase == Phase::Live, phase == Phase::Complete);
@@ -284,24 +285,24 @@ impl EventStream {
         self.condition.write().update(is_new, error);
     }
 
-    /// Notes what went wrong with the upstream, or that nothing does, and whether it is stuck.
+    /// Records the upstream's last error, if any, and whether the stream is stuck.
     pub(super) fn record_failure(&self, error: Option<&str>, is_stuck: bool) {
         let mut condition = self.condition.write();
         condition.is_stuck = is_stuck;
         condition.last_error = error.map(ToOwned::to_owned).or(condition.last_error.take());
     }
 
-    /// A block that sets this id and dispatches nothing: one piece of memory for all who are told the same id in a row.
+    /// Returns a frame that sets `id` and dispatches nothing. Consecutive calls with the same id share one frame.
     pub fn id_frame(&self, id: &EventId) -> Frame {
         self.id_frames.frame(id)
     }
 
-    /// What an operator wants to know.
+    /// Returns the condition, for the operator.
     pub fn condition(&self) -> Condition {
         self.condition.read().clone()
     }
 
-    /// Notes the upstream's own reconnection time, for clients to come.
+    /// Sets the reconnection time that the upstream sent, for responses to come.
     pub fn advertise_retry(&self, retry: std::time::Duration) {
         self.progress.send_if_modified(|progress| {
             progress.retry = Some(retry);
@@ -309,63 +310,63 @@ impl EventStream {
         });
     }
 
-    /// Where the stream is now.
+    /// Returns the current progress.
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()
     }
 
-    /// Counts a reader that begins, and lets it watch the progress.
+    /// Counts a new reader and returns its view of the progress.
     pub(super) fn add_reader(&self) -> watch::Receiver<Progress> {
         self.subscriptions_begun.fetch_add(1, Ordering::Relaxed);
         self.progress.subscribe()
     }
 
-    /// Who reads the stream now.
+    /// Returns the set of readers.
     pub fn waiters(&self) -> &WaiterSet {
         &self.waiters
     }
 
-    /// The log's end, without a lock.
+    /// Returns the log's end. Takes no lock.
     pub(super) fn end(&self) -> Offset {
         Offset(self.end.load(Ordering::Acquire))
     }
 
-    /// Whether nothing more will be appended, without a lock.
+    /// Returns true if nothing more will be appended. Takes no lock.
     pub(super) fn is_ended(&self) -> bool {
         self.is_ended.load(Ordering::Acquire)
     }
 
-    /// How many have ever begun to read the stream.
+    /// Returns the number of readers that ever subscribed.
     pub fn subscriptions_begun(&self) -> u64 {
         self.subscriptions_begun.load(Ordering::Relaxed)
     }
 
-    /// How many read the stream now.
+    /// Returns the number of readers.
     pub fn subscribers(&self) -> usize {
         self.progress.receiver_count()
     }
 
-    /// When its upstream last said something.
+    /// Returns the time of the upstream's last activity.
     pub fn last_activity(&self) -> &LastActivity {
         &self.last_activity
     }
 
-    /// Tells of progress whoever is about to look at the log. Counts as a reader.
+    /// Returns a view of the progress. Counts as a reader while it is held.
     pub(super) fn watch_progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Has whoever feeds it stop at once: it has been taken from the registry, and has no reader.
+    /// Stops the ingest at once. The stream must be out of the registry and have no readers.
     pub(super) fn evict(&self) {
         self.eviction.notify_one();
     }
 
-    /// Completes when it has been dismissed. For its one feeder.
+    /// Completes when the stream has been evicted. For the ingest alone.
     pub(super) async fn evicted(&self) {
         self.eviction.notified().await;
     }
 
-    /// Completes when nobody reads the stream. Cancel-safe.
+    /// Completes when the stream has no readers. Cancel-safe.
     pub async fn unsubscribed(&self) {
         self.progress.closed().await;
     }
@@ -379,5 +380,5 @@ impl Drop for EventStream {
     }
 }
 
-/// Where the log of a stream that can be given a past begins: with room for more entries than can ever be kept.
+/// The start of a log that can be restored. Leaves room for more entries than can ever be stored.
 const RESTORABLE_START: Offset = Offset(1 << 40);

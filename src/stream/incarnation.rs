@@ -1,31 +1,34 @@
-//! One life of a stream: what makes two events, or two ids, the same.
+//! The incarnation of a stream: the epoch of its minted ids and the seed of its fingerprints.
+//!
+//! A stream that is restored from the store continues an incarnation of an earlier process.
 
 use super::log::{Fingerprints, Ids, Seed};
 use std::time::Duration;
 
 use super::feed::IdMinter;
 
-/// One life of a stream: what makes two events or two ids the same.
+/// The epoch of minted ids and the seed of fingerprints: within one incarnation, equal means the same event.
 #[derive(Debug)]
 pub(super) struct Incarnation {
     pub fingerprints: Fingerprints,
     pub minter: IdMinter,
-    /// The life began earlier, and its past was kept.
+    /// True if the incarnation began in an earlier process and its log was stored.
     pub is_restored: bool,
-    /// The life goes on after it was cut off: clients may hold ids that the upstream has still to bring again.
+    /// True if that process did not shut down cleanly. Clients may then hold ids that were not stored and that the
+    /// upstream will send again.
     pub is_unclean: bool,
-    /// When the source was connected for the first time since.
+    /// The time of the first successful connection in this process.
     pub connected: Option<tokio::time::Instant>,
 }
 
 impl Incarnation {
-    /// A life of its own.
+    /// Starts a new incarnation.
     pub fn new(ids: Ids) -> Self {
         let (fingerprints, minter) = (Fingerprints::random(), IdMinter::new(ids));
         Self { fingerprints, minter, is_restored: false, is_unclean: false, connected: None }
     }
 
-    /// One that goes on after so many `events`. `is_clean`: nothing of it is missing.
+    /// Continues a stored incarnation after `events` events. `is_clean` is true if everything was stored.
     pub fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_clean: bool) -> Self {
         let minter = if is_clean {
             IdMinter::with_epoch(ids, epoch)
@@ -36,18 +39,19 @@ impl Incarnation {
         Self { fingerprints, minter, is_restored: true, is_unclean: !is_clean, connected: None }
     }
 
-    /// Whether the source has ever been connected in it.
+    /// Returns true if the source has ever been connected in this incarnation.
     pub fn has_been_live(&self) -> bool {
         self.is_restored || self.connected.is_some()
     }
 
-    /// Whether the upstream may still bring an id that was given to a client before the stream was cut off.
+    /// Returns true if the upstream may still send `id` again. That is possible only after an unclean shutdown, for ids
+    /// that the upstream assigned, until [`REAPPEARANCE_TIMEOUT`] after the first connection.
     pub fn may_reappear(&self, id: &str) -> bool {
         let is_time = self.connected.is_none_or(|connected| connected.elapsed() < REAPPEARANCE_TIMEOUT);
         self.is_unclean && is_time && !self.minter.looks_minted(id)
     }
 }
 
-/// How long a client with an id that is not in the log of a stream that was cut off is kept waiting for the upstream to
-/// bring that id again, from when the upstream is first connected.
+/// The longest time that a client waits for its id to reappear after an unclean shutdown, from the first successful
+/// connection to the upstream.
 pub const REAPPEARANCE_TIMEOUT: Duration = Duration::from_secs(2);

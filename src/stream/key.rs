@@ -1,28 +1,28 @@
-//! The stream key: two clients share bytes if and only if their keys are equal.
+//! The stream key. Two clients share a stream if and only if their keys are equal.
 //!
-//! It is a structure and never a joined string, so that no two different streams can meet in one key. Every value in it
-//! has been authorised and validated before. Does not know how it is made from a request.
+//! The key is a structure, not a joined string, so two different streams can never have the same key. Every value in it
+//! was authorized and validated before. This file does not know how a request becomes a key.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// What tells streams apart.
+/// The identity of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
-    /// The route's name.
+    /// The name of the route.
     pub route: Arc<str>,
-    /// The canonical path that was asked for and authorised.
+    /// The canonical path that was requested and authorized.
     pub path: String,
-    /// Shared query parameters, headers and claims, in the route's order. A name that ends with a colon is a header's.
+    /// Shared query parameters, headers and claims, in the route's order. The name of a header ends with a colon.
     pub shared: Vec<(String, String)>,
-    /// Fingerprint of where the events come from, so that a changed upstream is another stream.
+    /// A hash of the upstream's settings. A changed upstream makes another stream.
     pub origin: u64,
 }
 
-/// For logs and for the operator: what a header or a claim said is told apart and not told, since it may be a credential
-/// or a person.
+/// Writes the key for logs and for the operator. Values of headers and claims are replaced by a hash, since they may be
+/// credentials or personal data.
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)?;

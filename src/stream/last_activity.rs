@@ -1,29 +1,29 @@
-//! When the upstream was last heard of, for the operator: one store for each batch, no lock.
+//! The time of an upstream's last activity, for the operator. One atomic store per batch, no lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The time of the last bytes, or of the last answer.
+/// The time of the last bytes or the last answer of an upstream.
 #[derive(Debug)]
 pub struct LastActivity {
     made: Instant,
-    /// In milliseconds since then.
+    /// Milliseconds from `made` to the last activity.
     at: AtomicU64,
 }
 
 impl LastActivity {
-    /// Heard of just now.
+    /// Starts with an activity at `now`.
     pub fn new(now: Instant) -> Self {
         Self { made: now, at: AtomicU64::new(0) }
     }
 
-    /// Notes that something came.
+    /// Records an activity.
     pub fn record(&self, now: Instant) {
         let at = now.saturating_duration_since(self.made).as_millis();
         self.at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// For how long nothing has come.
+    /// Returns the time since the last activity.
     pub fn idle_for(&self, now: Instant) -> Duration {
         let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
         now.saturating_duration_since(self.made).saturating_sub(at)

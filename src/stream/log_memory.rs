@@ -1,4 +1,6 @@
 //! The memory of all event logs together, and its bound.
+//!
+//! A log that gives memory back evicts its oldest entries. Logs without readers go first.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -18,31 +20,32 @@ pub(super) type OpenStreams = Mutex<HashMap<StreamKey, Arc<EventStream>>>;
 #[derive(Clone)]
 pub struct LogMemory {
     open: Arc<OpenStreams>,
-    /// What all logs take of memory.
+    /// The memory of all logs, in bytes.
     sum: Arc<LogBytes>,
-    /// Guards the search for logs that can give way; when it last came to too little. Never held across an await.
+    /// The time at which the last reduction freed too little. The lock also makes reductions exclusive. Never held
+    /// across an await.
     last_failure: Arc<Mutex<Option<Instant>>>,
 }
 
 impl LogMemory {
-    /// For these streams.
+    /// Bounds the logs of these streams.
     pub(super) fn new(open: Arc<OpenStreams>) -> Self {
         Self { open, sum: Arc::default(), last_failure: Arc::default() }
     }
 
-    /// What all logs take of memory, and may take.
+    /// Returns the counter of all logs' memory and its limit.
     pub fn log_bytes(&self) -> &Arc<LogBytes> {
         &self.sum
     }
 
-    /// Has logs give way when all together are above their bound: first those that nobody reads, then the older halves of
-    /// the others, the largest first each time. To be called after each append.
+    /// Evicts entries if all logs together exceed their limit: first those of streams without readers, then the older
+    /// halves of the others, the largest first. Must be called after each append.
     pub fn reduce(&self) {
         if !self.sum.is_above() {
             return;
         }
         let mut failed_at = self.last_failure.lock();
-        // Others may have done it meanwhile; and where there is nothing to find it is not looked for all the time.
+        // Another thread may have reduced the logs meanwhile. After a failure, wait before trying again.
         if !self.sum.is_above() || failed_at.is_some_and(|at| at.elapsed() < REDUCTION_PAUSE) {
             return;
         }
@@ -71,5 +74,5 @@ impl LogMemory {
     }
 }
 
-/// How long logs are left alone when they could not give enough.
+/// The pause after a reduction that freed too little.
 const REDUCTION_PAUSE: Duration = Duration::from_millis(10);

@@ -1,13 +1,16 @@
-//! Fan-out and replay: one upstream, a bounded log, and readers that are positions in it.
+//! Fan-out and replay of events: one upstream, a bounded log, and readers that are positions in it.
 //!
 //! ```text
-//!  EventSource ──▶ Ingest ──▶ Intake ──▶ EventStream { EventLog } ◀── Subscription ◀── a client's socket
-//!                                             ▲
-//!                          Streams (by StreamKey, opened once)
+//!  EventSource ──▶ Ingest ──▶ ReconnectDedup ──▶ EventStream { EventLog } ◀── Subscription ◀── a client's socket
+//!                                                     ▲
+//!                                  Streams (by StreamKey, opened once)
 //! ```
 //!
-//! Pull, not push: publishing appends once and wakes; a reader takes handles from the log when its socket has room.
-//! Replay and live delivery are the same code. Nothing here mentions HTTP, TLS, tokens or TOML.
+//! Readers pull. Publishing appends once and wakes the readers. A reader takes handles to entries when its socket has
+//! room. Replay and live delivery are the same code. Nothing here mentions TLS, tokens or TOML.
+//!
+//! The folders depend on each other in this order: `log` is pure; `feed` appends to it; `read` reads it;
+//! `history` uses the other three to catch up clients whose id is older than the log.
 
 mod event_stream;
 mod feed;

@@ -1,8 +1,8 @@
-//! The seam between a stream and what keeps its log beyond the process.
+//! The interface between a stream and the storage of its log.
 //!
-//! Whoever keeps a log is one more reader of it: it is told that something has changed and takes what is new when it is
-//! ready to, from the log itself. So there is no queue between the two, live delivery never waits, and a keeper that is
-//! too slow finds a gap and not a hole. Does not know where or how a log is kept.
+//! A persister is one more reader of the log. It is notified of changes and reads the new entries when it is ready.
+//! There is no queue between the two, and live delivery never waits. A persister that falls behind finds a gap, never a
+//! hole. This file does not know where or how a log is stored.
 
 use std::time::Duration;
 
@@ -10,40 +10,42 @@ use futures_util::future::BoxFuture;
 
 use super::log::{LogSnapshot, Offset, Seed};
 
-/// One stream's kept log. No method but [`Self::past`] waits.
+/// The storage of one stream's log. Only [`Self::load`] waits.
 pub trait LogPersister: Send + Sync + std::fmt::Debug {
-    /// What was kept of the stream. Asked for once, before anything is published. `None`: nothing, or nothing that can be
-    /// had in time; the stream then begins anew, and so does what is kept of it.
+    /// Returns the stored state of the stream. Called once, before anything is published. Returns `None` if nothing is
+    /// stored or it cannot be loaded in time; the stream then starts anew, and so does its stored log.
     fn load(&self) -> BoxFuture<'_, Option<StoredStream>>;
 
-    /// The stream has changed.
+    /// Notifies that the log or the phase has changed.
     fn notify_changed(&self);
 
-    /// The stream is the one that readers find: it is to be kept, whole and from its log's start, should another that
-    /// was opened after it have taken its place. Not after [`Self::close`].
+    /// Stores this stream in place of a newer stream with the same identity, as a whole and from the log's start.
+    /// Called when a reload has made this stream the one that new readers find. Must not be called after
+    /// [`Self::close`].
     fn take_over(&self);
 
-    /// Up to where it has been kept, for looking at. `None`: it is not kept, another has its place.
+    /// Returns the offset up to which the log is stored, for the operator. Returns `None` if another stream is stored
+    /// in its place.
     fn persisted_until(&self) -> Option<Offset>;
 
-    /// Nothing feeds the stream any more: it is to be put away as it is.
+    /// Stores the final state. Called when nothing feeds the stream any more, while the stream is still alive.
     fn close(&self);
 }
 
-/// What was kept of a stream.
+/// The stored state of a stream.
 #[derive(Clone, Debug)]
 pub struct StoredStream {
-    /// Its newest entries.
+    /// The newest entries.
     pub snapshot: LogSnapshot,
-    /// What their fingerprints are keyed with.
+    /// The seed of the entries' fingerprints.
     pub seed: Seed,
-    /// The epoch of ids that were minted last.
+    /// The epoch of the ids that were minted last.
     pub epoch: String,
-    /// The upstream's own reconnection time.
+    /// The reconnection time that the upstream last sent.
     pub retry: Option<Duration>,
-    /// Whether it was put away whole. If not, clients may hold ids that were not kept, and minted ids may be in use that
-    /// are not known.
+    /// True after a clean shutdown. Otherwise clients may hold ids that were not stored, and unknown minted ids may be
+    /// in use.
     pub is_clean: bool,
-    /// How long ago the upstream said that it has said all, if it did.
+    /// The time since the upstream ended the stream, if it did.
     pub complete_for: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! Where a stream is, and what its source is doing: what moves seldom, and is told to all who wait for it.
+//! The state of a stream: the log's end, the phase of its source, and its condition for the operator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,34 +7,35 @@ use std::time::SystemTime;
 use super::feed::OpenError;
 use super::log::Offset;
 
-/// Where the stream is.
+/// The state that readers can wait on.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// The log's end.
+    /// The end of the log.
     pub end: Offset,
-    /// What the source is doing.
+    /// The phase of the source.
     pub phase: Phase,
-    /// The upstream's own reconnection time once it has said one.
+    /// The reconnection time that the upstream last sent in `retry:`, if any.
     pub retry: Option<Duration>,
 }
 
-/// What the source is doing.
+/// The phase of a stream's source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Its first connection is being made.
+    /// The first connection attempt is in progress.
     Opening,
-    /// Events come as they happen.
+    /// The upstream is connected.
     Live,
-    /// It is gone and being tried again. `None`: it was connected and broke.
+    /// The upstream is disconnected and will be tried again. Holds the error of the last attempt, or `None` if a
+    /// connection was open and broke.
     Retrying(Option<Arc<OpenError>>),
-    /// It was refused at the first attempt; the stream is about to be forgotten.
+    /// The upstream refused the first attempt. The stream is about to be removed.
     Refused(Arc<OpenError>),
-    /// It has said all.
+    /// The upstream has ended the stream.
     Complete,
 }
 
 impl Phase {
-    /// What went wrong, where an attempt did.
+    /// Returns the error of the last attempt, if it failed.
     pub fn error(&self) -> Option<String> {
         match self {
             Self::Retrying(Some(error)) | Self::Refused(error) => Some(error.to_string()),
@@ -43,19 +44,19 @@ impl Phase {
     }
 }
 
-/// What an operator wants to know about a stream.
+/// The condition of a stream, as the operator sees it.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// Since when it has been in its phase.
+    /// The time of the last change of phase.
     pub since: SystemTime,
-    /// The last thing that went wrong.
+    /// The last error.
     pub last_error: Option<String>,
-    /// It failed in the same way at the same place more than once, without an event in between.
+    /// True if the last two failures had the same error and the same last event id, with no event in between.
     pub is_stuck: bool,
 }
 
 impl Condition {
-    /// Notes the phase that was entered, perhaps once more, and what went wrong.
+    /// Records a phase and its error. `is_new` is false if the phase did not change.
     pub(super) fn update(&mut self, is_new: bool, error: Option<String>) {
         if is_new {
             self.since = SystemTime::now();

@@ -1,7 +1,7 @@
-//! All open streams: opened once, kept for the linger, forgotten.
+//! The registry of open streams. A stream is opened once, kept for its linger, and removed.
 //!
-//! The only map and the only lock over it. A reader is attached under the lock, and a stream is forgotten under the lock
-//! and only without readers; so nobody is ever attached to a stream that is being forgotten.
+//! This is the only map of streams, with a single lock. A reader is attached under the lock. A stream is removed under
+//! the lock, and only if it has no readers. So no reader is ever attached to a stream that is being removed.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -24,25 +24,25 @@ use super::spec::StreamSpec;
 use crate::runtime::log_bytes::LogBytes;
 use crate::runtime::tasks::Tasks;
 
-/// All open streams by key. Cheap to clone.
+/// The open streams by key. Cheap to clone.
 #[derive(Clone)]
 pub struct Streams {
-    /// Touched once for each subscription, never across an await.
+    /// Locked once per subscription, never across an await.
     open: Arc<OpenStreams>,
-    /// Keys of streams that are kept without readers.
+    /// The keys of streams that stay open without readers.
     kept_open: watch::Sender<HashSet<StreamKey>>,
     max: Arc<AtomicUsize>,
     memory: LogMemory,
     tasks: Tasks,
 }
 
-/// As many streams are open as may be.
+/// The maximum number of open streams is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many streams are open as may be")]
+#[error("the maximum number of open streams is reached")]
 pub struct TooManyStreams;
 
 impl Streams {
-    /// No streams, and room for `max`.
+    /// Creates an empty registry for at most `max` streams.
     pub fn new(max: usize, tasks: Tasks) -> Self {
         let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
@@ -50,20 +50,21 @@ impl Streams {
         Self { open, kept_open, max: Arc::new(max.into()), memory, tasks }
     }
 
-    /// What all logs take of memory, and may take.
+    /// Returns the counter of all logs' memory and its limit.
     pub fn log_bytes(&self) -> &Arc<LogBytes> {
         self.memory.log_bytes()
     }
 
-    /// Room for so many from now on; what is open stays.
+    /// Sets the maximum number of open streams. Streams that are open stay.
     pub fn set_max_streams(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// A reader of the stream with this key, which is opened if it is not open. `spec` is asked for only then.
+    /// Subscribes to the stream with this key and opens it if necessary. Calls `spec` only to open it.
     ///
     /// # Errors
-    /// [`TooManyStreams`] when it would be one stream too many.
+    ///
+    /// [`TooManyStreams`] if the stream is not open and the maximum is reached.
     pub fn subscribe(
         &self,
         key: &StreamKey,
@@ -71,8 +72,8 @@ impl Streams {
     ) -> Result<Subscription, TooManyStreams> {
         let mut open = self.open.lock();
         if open.len() >= self.max.load(Ordering::Relaxed) && !open.contains_key(key) {
-            // Whoever wants to read goes before what nobody reads: else made-up paths, asked for and left, could fill
-            // all places for as long as the linger. What is complete goes first, then what is oldest.
+            // A new reader takes the place of a stream that nobody reads. Otherwise requests for made-up paths could
+            // occupy all places for as long as the linger. Complete streams go first, then the oldest ones.
             let kept_open = self.kept_open.borrow();
             let unread = open.values().filter(|stream| stream.subscribers() == 0 && !kept_open.contains(stream.key()));
             let is_live = |stream: &EventStream| stream.progress().phase != Phase::Complete;
@@ -86,7 +87,7 @@ impl Streams {
             }
         }
         match open.entry(key.clone()) {
-            // Attached under the lock: `deregister` cannot run between finding the stream and holding it.
+            // Attach under the lock: `deregister` cannot run between finding the stream and holding it.
             Entry::Occupied(known) => {
                 take_over(known.get());
                 Ok(Subscription::new(known.get()))
@@ -112,30 +113,30 @@ impl Streams {
         }
     }
 
-    /// The open streams, for whoever looks at them from outside.
+    /// Returns the open streams.
     pub fn list(&self) -> Vec<Arc<EventStream>> {
         self.open.lock().values().cloned().collect()
     }
 
-    /// Returns how many streams are open.
+    /// Returns the number of open streams.
     pub fn count(&self) -> usize {
         self.open.lock().len()
     }
 
-    /// Whether the stream is open.
+    /// Returns true if the stream is open.
     pub fn contains(&self, key: &StreamKey) -> bool {
         self.open.lock().contains_key(key)
     }
 
-    /// Keeps the streams with these keys when nobody reads them, and no others. They are still opened by `subscribe`.
+    /// Keeps exactly the streams with these keys open when they have no readers. They are still opened by `subscribe`.
     pub fn keep_open(&self, keys: HashSet<StreamKey>) {
         self.kept_open.send_replace(keys);
     }
 
-    /// Has the open streams with such keys kept beyond the process, in place of others that were opened after them: to be
-    /// called when a reload has made them the ones that readers find.
+    /// Makes the open streams that match `is_found` the ones that are stored, in place of newer twins. Called after a
+    /// reload, which may change the stream that new readers find.
     pub fn persist_current(&self, is_found: impl Fn(&StreamKey) -> bool) {
-        // Under the lock none of them is put away.
+        // Under the lock none of them can be closed.
         self.open.lock().values().filter(|stream| is_found(stream.key())).for_each(take_over);
     }
 
@@ -144,11 +145,11 @@ impl Streams {
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec, self.memory.clone()).run() => finished,
             () = self.deregister_when_unused(&stream) => {
-                debug!(stream = %stream.key(), "stream closed: nobody reads it");
+                debug!(stream = %stream.key(), "stream closed: no subscribers");
                 return;
             }
             () = stream.evicted() => {
-                debug!(stream = %stream.key(), "stream closed: others need its place");
+                debug!(stream = %stream.key(), "stream closed: evicted in favor of another stream");
                 return;
             }
         };
@@ -159,13 +160,13 @@ impl Streams {
         let mut draining = self.tasks.draining();
         tokio::select! {
             () = sleep(memory) => {}
-            // Nothing finds it any more, so nothing is to be kept for it.
+            // No reader can find it any more, so its log is of no use.
             () = stream.evicted() => {}
             _ = draining.started() => {}
         }
     }
 
-    /// Completes when the stream has had no reader for its linger and has been forgotten.
+    /// Completes when the stream had no reader for its linger and was removed.
     async fn deregister_when_unused(&self, stream: &Arc<EventStream>) {
         let mut draining = self.tasks.draining();
         let mut kept_open = self.kept_open.subscribe();
@@ -176,23 +177,23 @@ impl Streams {
                 _ = draining.started() => {}
             }
             stream.unsubscribed().await;
-            let arrivals = stream.subscriptions_begun();
+            let begun = stream.subscriptions_begun();
             tokio::select! {
                 () = sleep(stream.policy().linger) => {}
-                // Nobody will come any more.
+                // No new readers will come during a drain.
                 _ = draining.started() => {}
             }
             let is_kept = !draining.has_started() && self.kept_open.borrow().contains(stream.key());
             let mut open = self.open.lock();
-            // Under the lock nobody arrives. Who came and left within the linger began it anew.
-            if stream.subscribers() == 0 && stream.subscriptions_begun() == arrivals && !is_kept {
+            // Under the lock no reader can arrive. A reader that came and left within the linger has restarted it.
+            if stream.subscribers() == 0 && stream.subscriptions_begun() == begun && !is_kept {
                 deregister(&mut open, stream);
                 return;
             }
         }
     }
 
-    /// Evicts what has become too old in quiet streams. To be called now and then.
+    /// Evicts entries that are too old from quiet streams. Must be called every [`EXPIRY_INTERVAL`].
     pub fn expire(&self) {
         let now = Instant::now();
         for stream in self.list() {
@@ -207,15 +208,15 @@ fn take_over(stream: &Arc<EventStream>) {
     }
 }
 
-/// Takes a stream out, unless another has its key by now.
+/// Removes a stream from the map, unless another stream has taken its key.
 fn deregister(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<EventStream>) {
     if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
         open.remove(stream.key());
     }
 }
 
-/// A stream in the registry for as long as it is fed. Dropped however its task ends: a stream that nobody feeds any more
-/// must not be found, and its readers must not wait for it.
+/// Removes a stream from the registry when its task ends, however it ends. A stream that nothing feeds must not be
+/// found, and its readers must not wait for it.
 struct DeregisterOnDrop<'s> {
     streams: &'s Streams,
     stream: &'s Arc<EventStream>,
@@ -234,5 +235,5 @@ impl Drop for DeregisterOnDrop<'_> {
     }
 }
 
-/// How often [`Streams::expire`] is to be called.
+/// The interval for calls of [`Streams::expire`].
 pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);

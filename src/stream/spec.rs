@@ -1,4 +1,4 @@
-//! What it takes to make a stream: given once, by whoever asks for it first.
+//! The settings with which a stream is opened. The first reader supplies them.
 
 use std::sync::Arc;
 
@@ -7,35 +7,36 @@ use super::log::{Gap, GapNotice, Policy};
 use super::log_store::LogStore;
 use crate::runtime::backoff::Backoff;
 
-/// How a stream is made and kept.
+/// The settings of one stream.
 #[derive(Clone)]
 pub struct StreamSpec {
-    /// How it is kept.
+    /// The retention, the ids and the linger.
     pub policy: Policy,
-    /// Where its events come from.
+    /// The source of its events.
     pub source: Arc<dyn EventSource>,
-    /// Delays between attempts.
+    /// The delays between connection attempts.
     pub backoff: Backoff,
-    /// How a gap is told to its clients.
+    /// Encodes a gap for the stream's clients.
     pub gap_notice: GapNotice,
-    /// Tried again whatever the upstream answers. That it is kept without readers is said by `Streams::keep_open`.
+    /// True if connecting is retried whatever the upstream answers. `Streams::keep_open` is what keeps the stream
+    /// without readers.
     pub is_always_open: bool,
-    /// Who keeps its log beyond the process, and a digest of where the events come from.
+    /// The store of its log, and a digest of the upstream that its events come from.
     pub store: Option<(Arc<dyn LogStore>, [u8; 32])>,
-    /// Who counts.
+    /// The observer of its metrics.
     pub observer: Arc<dyn StreamObserver>,
 }
 
-/// Hears what happens to a stream, for counting.
+/// Receives a call for each fact about a stream that is counted.
 pub trait StreamObserver: Send + Sync {
-    /// An attempt to connect ended.
+    /// A connection attempt ended.
     fn connected(&self, outcome: Result<(), &OpenError>);
-    /// Events came.
+    /// Events were received from the upstream.
     fn received(&self, events: u64, bytes: usize);
-    /// Continuity broke.
+    /// Continuity was broken.
     fn gap(&self, gap: Gap);
-    /// The upstream ended its response cleanly without a new id, and is asked again.
+    /// The upstream ended its response cleanly but sent no new id. The gateway will connect again.
     fn ended_without_new_id(&self) {}
-    /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
+    /// A request for the upstream's history ended. `result` is `ok` or the reason for the failure.
     fn read_through(&self, _result: &'static str) {}
 }

@@ -1,17 +1,17 @@
-//! What one connection to the upstream has come to so far.
+//! The state of one connection to the upstream.
 
 use std::time::Instant;
 
 use crate::sse::EventId;
 
-/// What the present connection has come to so far.
+/// The state of the current connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub since: tokio::time::Instant,
     pub has_received_events: bool,
-    /// The upstream's id in force when it was opened.
+    /// The upstream's last event id when the connection was opened.
     pub opened_after: Option<EventId>,
-    /// Attempts that had failed by then.
+    /// The number of failed attempts before it.
     pub failures: u32,
 }
 
@@ -21,7 +21,7 @@ impl Connection {
     }
 }
 
-/// What has been published since the upstream last made us wait, or all readers have been woken in parts.
+/// The entries published since the upstream last made the ingest wait, or since all readers were woken in parts.
 #[derive(Debug)]
 pub(super) struct Burst {
     pub since: Instant,

@@ -1,8 +1,8 @@
-//! From what the upstream says to what is appended: ids given, repetitions after a reconnect left out, gaps told.
+//! The step between the upstream and the log: assigns ids, removes repetitions after a reconnect, and detects gaps.
 //!
-//! Within one upstream connection nothing is de-duplicated. After a reconnect, events that the log already has (same id,
-//! type and data, contiguous up to its end) are left out, and they are the proof that nothing was missed; without proof
-//! a gap is told. Pure, but for the log that is read.
+//! Within one connection nothing is removed. After a reconnect, the upstream may repeat events that the log already has
+//! (same id, type and data, contiguous up to the log's end). They are removed, and they prove that nothing was missed.
+//! Without such a proof the clients are told of a gap. Pure, except that it reads the log.
 
 use std::time::{Duration, Instant};
 
@@ -10,51 +10,51 @@ use super::id_minter::IdMinter;
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
 use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Offset, ResumeVerdict};
 
-/// The state of one stream's dedup, across upstream connections.
+/// The state of one stream's deduplication. Lives across upstream connections.
 #[derive(Debug)]
 pub struct ReconnectDedup {
-    /// The upstream's own id in force: all that it is ever asked to go on after.
+    /// The upstream's own last event id. The gateway sends nothing else in its `Last-Event-ID`.
     upstream_id: EventId,
-    /// The id in force for clients.
+    /// The last event id of the clients.
     shown_id: EventId,
-    /// Events so far: what minted ids count.
+    /// The number of events so far, which minted ids count.
     event_count: u64,
     fingerprints: Fingerprints,
     replay: ReplayState,
-    /// What this connection has said its id is while it may be repeating the log. Not asked for and not shown: both stand
-    /// at the log's end until something new comes.
+    /// The id that this connection is at while it may be repeating the log. Neither sent upstream nor shown to clients:
+    /// both ids stay at the log's end until something new arrives.
     repeated_id: Option<EventId>,
     gap_notice: GapNotice,
 }
 
-/// What is known about the seam between the last upstream connection and this one.
+/// The state of the transition from the last connection to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReplayState {
-    /// Nothing to prove, or it has been proved.
+    /// Continuity is proven, or there is nothing to prove.
     None,
     /// The next event decides.
     Expected,
-    /// The upstream repeats the log; its next event should equal the entry here.
+    /// The upstream repeats the log. Its next event should equal the entry at this offset.
     Repeating(Offset),
 }
 
-/// What a batch of items comes to.
+/// The result of accepting a batch of items.
 #[derive(Debug, Default)]
 pub struct AcceptedItems {
-    /// To be published.
+    /// The entries to publish.
     pub entries: Vec<Entry>,
-    /// Events among the entries.
+    /// The number of events among them.
     pub events: u64,
-    /// The upstream's reconnection time, if it said one.
+    /// The reconnection time that the upstream sent, if any.
     pub retry: Option<Duration>,
-    /// Gaps that were told.
+    /// The gaps among the entries.
     pub gaps: Vec<Gap>,
-    /// Ids of events that were left out because they were too large.
+    /// The ids of events that were left out because they were too large.
     pub oversized: Vec<Option<EventId>>,
 }
 
 impl ReconnectDedup {
-    /// For a stream without a past. `fingerprints` are the stream's.
+    /// Creates the state of a stream with an empty log. `fingerprints` must be the stream's.
     pub fn new(gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
         Self {
             upstream_id: EventId::default(),
@@ -67,7 +67,7 @@ impl ReconnectDedup {
         }
     }
 
-    /// For a stream with a past: as if this dedup had accepted what is in the log.
+    /// Creates the state of a restored stream, as if it had accepted everything in the log.
     pub fn restored_from(log: &EventLog, gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
         let mut dedup = Self::new(gap_notice, fingerprints);
         dedup.upstream_id = log.source_id_at(log.end()).clone();
@@ -76,18 +76,19 @@ impl ReconnectDedup {
         dedup
     }
 
-    /// The last completed id that the upstream itself sent, for its `Last-Event-ID`.
+    /// Returns the last completed id that the upstream itself sent.
     pub fn upstream_id(&self) -> Option<EventId> {
         (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())
     }
 
-    /// A new connection after an earlier one; `is_continued`: the upstream has said that it goes on without a gap.
+    /// Starts a new connection after an earlier one. `is_continued` is true if the upstream has confirmed that it
+    /// continues without a gap.
     pub fn reconnected(&mut self, is_continued: bool) {
         self.replay = if is_continued { ReplayState::None } else { ReplayState::Expected };
         self.repeated_id = None;
     }
 
-    /// Takes what the upstream said, in order. `log` is the stream's, without these items.
+    /// Accepts items in order. `log` is the stream's log without these items.
     pub fn accept(&mut self, items: Vec<Item>, log: &EventLog, minter: &IdMinter, now: Instant) -> AcceptedItems {
         let mut accepted = AcceptedItems::default();
         for item in items {
@@ -107,9 +108,9 @@ impl ReconnectDedup {
         accepted
     }
 
-    /// An upstream that is a rillgate tells what became of its own continuity.
+    /// Accepts the verdict of an upstream that is itself a rillgate.
     fn accept_verdict(&mut self, verdict: &str, log: &EventLog, now: Instant, accepted: &mut AcceptedItems) {
-        // What is being repeated had its gaps told when it came first.
+        // The gaps of repeated events were reported when they first arrived.
         let is_repeating = matches!(self.replay, ReplayState::Repeating(next) if next_event(log, next).is_some());
         if verdict.starts_with("gap") && !is_repeating {
             self.replay = ReplayState::None;
@@ -119,7 +120,7 @@ impl ReconnectDedup {
         }
     }
 
-    /// An event was too large to be read. It counts as completed all the same: who asks for it again gets it again.
+    /// Accepts an event that was too large to read. Its id counts as completed, or the upstream would send it again.
     fn accept_oversized(
         &mut self,
         id: Option<EventId>,
@@ -131,12 +132,12 @@ impl ReconnectDedup {
         let is_old = match self.replay {
             ReplayState::None => false,
             ReplayState::Repeating(next) => next_event(log, next).is_some(),
-            // The place that was asked for: it goes on there.
+            // It is the event with the id that was sent upstream, so the upstream continues after it.
             ReplayState::Expected if id.as_ref() == Some(&self.upstream_id) && !self.upstream_id.is_empty() => {
                 self.replay = ReplayState::None;
                 return;
             }
-            // One that was never here is new, one without a name shows no place: the next event decides.
+            // An unknown id is new. An event without an id shows no position, so the next event decides.
             ReplayState::Expected => id.as_ref().is_none_or(|id| log.lookup(id.as_str()) != IdLookup::Unknown),
         };
         if is_old {
@@ -152,7 +153,7 @@ impl ReconnectDedup {
         accepted.oversized.push(id);
     }
 
-    /// Before the first event of all: an earlier attempt may have cost some, and nothing can prove that it did not.
+    /// Returns the gap to publish before the first event, for when an earlier attempt may have lost events.
     pub fn initial_gap(&self, now: Instant) -> Entry {
         self.gap_entry(Gap::Upstream, now)
     }
@@ -171,7 +172,7 @@ impl ReconnectDedup {
         accepted: &mut AcceptedItems,
     ) {
         match self.replay {
-            // The upstream names the place we asked for before anything else: it goes on there.
+            // The upstream first repeats the id that was sent, so it continues after it.
             ReplayState::Expected if self.repeated_id.is_none() && id == self.upstream_id && !id.is_empty() => {
                 self.replay = ReplayState::None;
             }
@@ -187,7 +188,7 @@ impl ReconnectDedup {
     }
 
     fn show_id(&mut self, minter: &IdMinter, now: Instant, accepted: &mut AcceptedItems) {
-        // Where events without an id are given one, there is always an id in force and it is not to be accepted back.
+        // With minted ids a client always has an id, and an empty one must not replace it.
         if minter.passes_through(&self.upstream_id) && self.shown_id != self.upstream_id {
             self.shown_id = self.upstream_id.clone();
             let mut encoder = Encoder::new();
@@ -239,7 +240,7 @@ impl ReconnectDedup {
         });
     }
 
-    /// Whether the log already has this event; tells a gap when it turns out that nothing proves there is none.
+    /// Returns true if the log already has this event. Adds a gap when it turns out that continuity cannot be proven.
     fn is_replayed(
         &mut self,
         fingerprint: u64,
@@ -250,17 +251,17 @@ impl ReconnectDedup {
     ) -> bool {
         let expected = match self.replay {
             ReplayState::None => return false,
-            // An event without an id of its own may well happen twice: only a named one shows where we are.
+            // Equal events without an id may be different events. Only one with an id shows a position.
             ReplayState::Expected => {
                 let known = has_own_id.then(|| log.find_event(fingerprint)).flatten();
                 if known.is_none() && has_own_id && log.has_evicted(fingerprint) {
-                    // The repetition begins before the log; it has still to show that it reaches it.
+                    // The repetition starts before the log's start and must still reach the log.
                     return true;
                 }
                 known
             }
             ReplayState::Repeating(next) => match next_event(log, next) {
-                // The repetition reached the log's end: what comes now is new, and nothing was missed.
+                // The repetition has reached the log's end. This event is new, and nothing was missed.
                 None => {
                     self.replay = ReplayState::None;
                     return false;
@@ -281,9 +282,10 @@ impl ReconnectDedup {
         }
     }
 
-    /// Names the end of a stream that is complete, where no client's id does: events without an id of their own stand under
-    /// the last one, and who has that may lack them. Dispatches nothing; who has read all comes back with this id, and is
-    /// told that nothing follows. Where no id was ever given, none is.
+    /// Returns a marker for the end of a complete stream, if no client has an id for it. Events without an id follow
+    /// under the last id, and a client with that id may lack them. The marker sets a new id and dispatches nothing. A
+    /// client that has read everything comes back with it and learns that nothing follows. Returns `None` if no id was
+    /// ever assigned.
     pub fn end_marker(&mut self, log: &EventLog, minter: &IdMinter, now: Instant) -> Option<Entry> {
         let is_named = log.lookup(self.shown_id.as_str()) == IdLookup::Found(log.end());
         if self.shown_id.is_empty() || is_named {
@@ -300,7 +302,8 @@ impl ReconnectDedup {
         Entry { frame, id, source_id, kind: EntryKind::Control, at: now }
     }
 
-    /// Where the route tells nothing in-band, a comment without a word stands for it: the log knows it all the same.
+    /// Where the route reports nothing in-band, an empty comment takes the place of the notice, so that the log still
+    /// records the gap.
     fn gap_entry(&self, gap: Gap, now: Instant) -> Entry {
         let told = (self.gap_notice)(ResumeVerdict::Gap(gap), &self.shown_id);
         let frame = told.unwrap_or_else(|| {
@@ -312,7 +315,7 @@ impl ReconnectDedup {
     }
 }
 
-/// The first event at or after a place, asides passed over.
+/// Returns the first event at or after an offset.
 fn next_event(log: &EventLog, from: Offset) -> Option<(Offset, u64)> {
     let entries = log.entries_from(from, 0).ok()?;
     entries.zip(from.0..).find_map(|(entry, offset)| match entry.kind {

@@ -1,45 +1,46 @@
-//! Ids that rillgate gives to events: `<epoch>-<number>`.
+//! Event ids minted by the gateway: `<epoch>-<number>`.
 //!
-//! The epoch is random for each life of a stream, so an id from another life is a gap and never a wrong match. A stream
-//! that was kept beyond the process goes on with its epoch if it was put away whole. If it was cut off, ids may have been
-//! told that were not kept: then it goes on with a new epoch, and what was kept stays under the old one.
+//! The epoch is random for each incarnation of a stream, so an id of another incarnation is a gap and never a false
+//! match. A restored stream keeps its epoch after a clean shutdown. After an unclean one, clients may hold ids that
+//! were not stored. The stream then gets a new epoch, and stored events keep their old ids.
 
 use crate::sse::EventId;
 use crate::stream::log::Ids;
 
-/// Mints ids for one life of one stream.
+/// Mints the ids of one incarnation of one stream.
 #[derive(Debug)]
 pub struct IdMinter {
     ids: Ids,
-    /// 64 random bits, in hexadecimal.
+    /// 64 random bits in hexadecimal.
     epoch: String,
-    /// The epoch before this one, and how many events of it were kept.
+    /// The previous epoch, and the number of its events that were stored.
     previous: Option<(String, u64)>,
 }
 
 impl IdMinter {
-    /// A minter with an epoch of its own.
+    /// Creates a minter with a random epoch.
     pub fn new(ids: Ids) -> Self {
-        let random = getrandom::u64().expect("the system has random numbers");
+        let random = getrandom::u64().expect("the system provides random numbers");
         Self { ids, epoch: format!("{random:016x}"), previous: None }
     }
 
-    /// A minter that goes on in a life that was put away whole.
+    /// Creates a minter that continues an epoch after a clean shutdown.
     pub fn with_epoch(ids: Ids, epoch: String) -> Self {
         Self { ids, epoch, previous: None }
     }
 
-    /// A minter with an epoch of its own after a life that was cut off, of which `kept` events are known.
+    /// Creates a minter with a random epoch after an unclean shutdown. `kept` events of the previous epoch were stored.
     pub fn after_unclean_shutdown(ids: Ids, epoch: String, kept: u64) -> Self {
         Self { previous: Some((epoch, kept)), ..Self::new(ids) }
     }
 
-    /// The epoch of the ids that are minted now.
+    /// Returns the epoch of new ids.
     pub fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// The id for the event with this number (from 1), if it is ours to name; `has_own_id`: the upstream has named it.
+    /// Returns the id of the event with this number (from 1), or `None` if the event keeps its own. `has_own_id` is
+    /// true if the upstream gave it an id.
     pub fn mint(&self, number: u64, has_own_id: bool) -> Option<EventId> {
         let is_minted = match self.ids {
             Ids::Keep => false,
@@ -49,12 +50,12 @@ impl IdMinter {
         is_minted.then(|| self.format_id(number))
     }
 
-    /// The id with this number, whosever ids clients see.
+    /// Returns the minted id with this number, whatever ids clients see.
     pub fn format_id(&self, number: u64) -> EventId {
-        EventId::new(format!("{}-{number}", self.epoch)).expect("hexadecimal digits are an id")
+        EventId::new(format!("{}-{number}", self.epoch)).expect("digits and a hyphen are an id")
     }
 
-    /// Whether clients are shown an id that the upstream sent without an event.
+    /// Returns true if clients are shown an id that the upstream sends without an event.
     pub fn passes_through(&self, id: &EventId) -> bool {
         match self.ids {
             Ids::Keep => true,
@@ -63,7 +64,7 @@ impl IdMinter {
         }
     }
 
-    /// Whether `id` has the form of a minted id, of this life or another.
+    /// Returns true if `id` has the form of a minted id of any incarnation.
     pub fn looks_minted(&self, id: &str) -> bool {
         if self.ids == Ids::Keep {
             return false;
@@ -76,7 +77,7 @@ impl IdMinter {
         })
     }
 
-    /// Whether `id` was minted in this life, or in what was kept of the one before.
+    /// Returns true if `id` was minted in this epoch, or in the previous one for a stored event.
     pub fn is_known_epoch(&self, id: &str) -> bool {
         let is_kept = |(epoch, kept): &(String, u64)| {
             let number = id.strip_prefix(epoch.as_str()).and_then(|rest| rest.strip_prefix('-'));

@@ -1,7 +1,8 @@
-//! Keeps one stream fed: open, copy, back off, open again.
+//! The loop that feeds one stream: connect, forward, back off, connect again.
 //!
-//! There is one ingest for each stream, and so one upstream connection. It ends when the stream is complete, refused, or
-//! has had no reader for the linger. Trouble is logged once per change of state. Does not know who reads.
+//! Each stream has one ingest and so one upstream connection. The ingest ends when the stream is complete or refused,
+//! and is dropped when the stream had no reader for its linger. Failures are logged once per change of state. The
+//! ingest does not know the readers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,69 +24,70 @@ use crate::stream::progress::Phase;
 use crate::stream::read::WakeSweep;
 use crate::stream::spec::StreamSpec;
 
-/// The least that an upstream's own `retry:` counts for here: doubling `retry: 0` would be a hot loop for ever.
+/// The minimum for an upstream's `retry:`. Doubling a delay of 0 would never end the busy loop.
 const MIN_RETRY: Duration = Duration::from_millis(100);
 
-/// A burst of this part of the log is followed by a pause in which readers take it.
+/// The ingest pauses after publishing this fraction of the log's bounds at once, so that readers can take it.
 const BURST_DIVISOR: usize = 4;
 
-/// Long enough for readers to be scheduled, short enough to take some 100,000 events a second into a log of 1000.
+/// Long enough to schedule the readers, short enough for some 100,000 events a second into a log of 1000 events.
 const BURST_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a refusal at the first open is remembered.
+/// The time for which a refusal of the first attempt is remembered.
 pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
-/// The same where a client had been answered before: it has to come back for the status.
+/// The same if a client already had a response: the client has to come back for the status.
 pub const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
 
-/// Feeds one stream.
+/// The task that feeds one stream.
 pub struct Ingest {
     stream: Arc<EventStream>,
-    /// The bound of all logs.
+    /// The bound on the memory of all logs.
     memory: LogMemory,
     spec: StreamSpec,
     dedup: ReconnectDedup,
     backoff: Backoff,
-    /// Attempts since the last event came.
+    /// The number of attempts since the last event.
     failures: u32,
-    /// Whether a connection has ever been open, so that the next one has to fit to the log and is tried whatever it meets.
+    /// True once a connection has been open, in this process or an earlier one. From then on a reconnect must prove
+    /// continuity, and a refusal is retried.
     has_past: bool,
     burst: Burst,
-    /// Readers are woken in parts, so that what comes meanwhile is not kept waiting behind all of them.
+    /// Wakes the readers in parts, so that new events do not wait until all of them have run.
     sweep: WakeSweep,
     last_failure: Option<String>,
     connection: Connection,
-    /// The last connection was short and brought nothing: that the next one opens is no change yet.
+    /// True if the last connection was short and received no event. The next one then does not yet count as a recovery.
     is_flapping: bool,
-    /// Whether it has been said that the upstream ends its responses after some events, as one that is polled does.
+    /// Set once we have logged that this upstream ends its response after a few events (long-polling style).
     has_logged_ends: bool,
-    /// Whether it has been said that events are too large.
+    /// Set once we have logged that events are too large.
     has_logged_oversized: bool,
-    /// Whether it has been said that the upstream ends its responses without a new id.
+    /// Set once we have logged that this upstream ends its responses without a new id.
     has_logged_no_new_id: bool,
-    /// An attempt before the first connection may have had events.
+    /// True if an attempt before the first connection may have lost events.
     may_have_missed: bool,
-    /// The last error, and the upstream's id in force then, if no event has come since.
+    /// The last error and the last event id at that time, if no event has arrived since.
     failed_at: Option<(String, Option<EventId>)>,
 }
 
-/// How much of an id stands in the log.
+/// The maximum length of an id in a log line, in characters.
 const LOGGED_ID_CHARS: usize = 128;
 
-/// How a stream's feeding ended for good.
+/// The reason why the ingest of a stream ended for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finished {
-    /// The upstream has said all.
+    /// The upstream has ended the stream.
     Complete {
-        /// For so long already.
+        /// The time since it ended, if that was in an earlier process.
         ago: Duration,
     },
-    /// The upstream refused the first attempt; to be remembered for this long.
+    /// The upstream refused the first attempt. Holds the time for which this is remembered.
     Refused(Duration),
 }
 
 impl Ingest {
-    /// For a stream that has just been made.
+    /// Creates the ingest of a new stream.
     pub fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
         let (dedup, backoff, burst) =
             (ReconnectDedup::new(spec.gap_notice, stream.fingerprints()), spec.backoff, Burst::default());
@@ -111,14 +113,14 @@ impl Ingest {
         }
     }
 
-    /// Feeds the stream until there is nothing more to feed it with. Dropping it closes the upstream connection.
+    /// Feeds the stream until it is complete or refused. Dropping the future closes the upstream connection.
     pub async fn run(mut self) -> Finished {
         if let Some(ago) = self.restore().await {
             self.stream.set_phase(Phase::Complete);
             return Finished::Complete { ago };
         }
         loop {
-            // A 429 or a 503 may say how long it is to be left alone.
+            // The `Retry-After` of a 429 or 503.
             let mut least = Duration::ZERO;
             let outcome = self.spec.source.open(self.dedup.upstream_id()).await;
             self.spec.observer.connected(outcome.as_ref().map(|_| ()));
@@ -126,11 +128,11 @@ impl Ingest {
                 Ok(opened) => {
                     self.on_opened(&opened);
                     let copied = self.forward(opened).await;
-                    // Nobody is left out of the sweep that was under way.
+                    // Finish waking the readers before the phase changes.
                     self.stream.waiters().finish_sweep(&mut self.sweep);
                     if copied == Err(Interrupted::CredentialsChanged) {
                         let key = self.stream.key();
-                        info!(stream = %key, route = %key.route, "upstream credentials changed, connecting again");
+                        info!(stream = %key, route = %key.route, "upstream credentials changed, reconnecting");
                         self.stream.set_phase(Phase::Retrying(None));
                         continue;
                     }
@@ -148,7 +150,7 @@ impl Ingest {
                     warn!(stream = %self.stream.key(), route = %self.stream.key().route, %error, "stream refused");
                     let memory = self.refusal_memory(&error);
                     self.stream.set_phase(Phase::Refused(Arc::new(error)));
-                    // Looked at after: whoever answers early looks at the phase once more.
+                    // Read after the phase is set: a response that goes out early checks the phase once more.
                     return Finished::Refused(match self.stream.has_early_response() {
                         true => memory.max(LATE_REFUSAL_MEMORY),
                         false => memory,
@@ -156,7 +158,7 @@ impl Ingest {
                 }
                 Err(error) => {
                     least = error.retry_after().unwrap_or_default();
-                    // Of these the request may have reached the producer, and its answer may have held events.
+                    // The request may have reached the producer, and its answer may have contained events.
                     self.may_have_missed |= matches!(error, OpenError::TimedOut(_) | OpenError::ClosedEarly(_));
                     let is_answered = !error.is_down() && !matches!(error, OpenError::RateLimited { .. });
                     self.on_interruption(error.to_string(), is_answered);
@@ -173,7 +175,7 @@ impl Ingest {
         }
     }
 
-    /// Goes on where the stream stopped in an earlier process. Returns for how long it has been complete, if it is.
+    /// Restores the stored state. Returns the time since the stream was completed, if it was.
     async fn restore(&mut self) -> Option<Duration> {
         let kept = self.stream.persister()?.load().await?;
         let complete_for = kept.complete_for;
@@ -182,13 +184,13 @@ impl Ingest {
         self.dedup = ReconnectDedup::restored_from(&log, self.spec.gap_notice, self.stream.fingerprints());
         self.has_past = true;
         let (key, events) = (self.stream.key(), log.events());
-        info!(stream = %key, route = %key.route, events, "stream goes on from the store");
+        info!(stream = %key, route = %key.route, events, "stream restored from the store");
         complete_for
     }
 
     fn refusal_memory(&self, error: &OpenError) -> Duration {
         match error {
-            // `backoff.max` may be shorter than what any refusal is remembered for.
+            // `backoff.max` may be shorter than the minimum for any refusal.
             OpenError::RateLimited { retry_after: Some(wanted) } => {
                 (*wanted).min(self.spec.backoff.max).max(REFUSAL_MEMORY)
             }
@@ -200,7 +202,7 @@ impl Ingest {
         if self.has_past {
             self.dedup.reconnected(opened.is_continued);
         } else if self.may_have_missed {
-            // Who is here by now has been told that it reads live.
+            // The clients that are connected by now have been told `live`.
             self.spec.observer.gap(Gap::Upstream);
             self.stream.publish([self.dedup.initial_gap(Instant::now())]);
         }
@@ -223,9 +225,9 @@ impl Ingest {
 
     async fn forward(&mut self, opened: Opened) -> Result<(), Interrupted> {
         let mut items = opened.items;
-        let mut turn = TurnBudget::default();
+        let mut budget = TurnBudget::default();
         loop {
-            turn.yield_if_spent().await;
+            budget.yield_if_spent().await;
             let batch = match items.next().now_or_never() {
                 Some(batch) => batch,
                 None if !self.sweep.is_done() => {
@@ -234,20 +236,20 @@ impl Ingest {
                 }
                 None => {
                     self.burst = Burst::default();
-                    turn.reset();
+                    budget.reset();
                     items.next().await
                 }
             };
             let Some(batch) = batch else { break };
             let mut gathered = batch?;
-            turn.spend(&gathered);
-            // Everything that is there already goes out together: readers then take it in one write.
+            budget.spend(&gathered);
+            // Publish everything that is ready at once, so that readers take it in one write.
             let mut outcome = Ok(());
             let mut ended = false;
-            while !turn.is_spent() {
+            while !budget.is_spent() {
                 match items.next().now_or_never() {
                     Some(Some(Ok(batch))) => {
-                        turn.spend(&batch);
+                        budget.spend(&batch);
                         gathered.items.extend(batch.items);
                         gathered.bytes += batch.bytes;
                     }
@@ -297,7 +299,7 @@ impl Ingest {
             self.burst.events += 1;
             self.burst.bytes += entry.frame.len();
             portion.push(entry);
-            // More at once than the log holds would be forgotten before the quickest reader could take it.
+            // Publishing more at once than the log holds would evict entries before the fastest reader could take them.
             if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
                 self.stream.publish(portion.drain(..));
                 self.memory.reduce();
@@ -313,26 +315,26 @@ impl Ingest {
         }
     }
 
-    /// Wakes some readers, and has them run where there are more to be woken.
+    /// Wakes some of the readers. Yields to them if more remain to be woken.
     async fn wake_some(&mut self) {
         self.stream.waiters().wake_some(&mut self.sweep);
         if self.sweep.is_done() {
             return;
         }
         tokio::task::yield_now().await;
-        // All have been woken since it was there before, and those who run elsewhere have had the time of a pause.
+        // All readers have been woken since the burst began, and those on other workers have had time for a pause.
         if self.sweep.has_wrapped() && self.burst.since.elapsed() >= BURST_PAUSE {
             self.burst = Burst::default();
         }
     }
 
-    /// Once aloud: it may be each event of the producer's.
+    /// Logs at level `warn` once per stream, since it may concern every event.
     fn log_oversized(&mut self, id: Option<&EventId>) {
         let key = self.stream.key();
         let id: String = id.map_or("-", EventId::as_str).chars().take(LOGGED_ID_CHARS).collect();
         match std::mem::replace(&mut self.has_logged_oversized, true) {
-            false => warn!(stream = %key, route = %key.route, %id, "left out an event that is larger than max_event"),
-            true => debug!(stream = %key, %id, "left out an event that is larger than max_event"),
+            false => warn!(stream = %key, route = %key.route, %id, "event left out: larger than max_event"),
+            true => debug!(stream = %key, %id, "event left out: larger than max_event"),
         }
     }
 
@@ -344,14 +346,14 @@ impl Ingest {
         Finished::Complete { ago: Duration::ZERO }
     }
 
-    /// The upstream ended its response cleanly and is asked again.
+    /// Handles a clean end of the response. The upstream is asked again.
     fn on_end(&mut self, is_short: bool) {
         let key = self.stream.key();
         let is_proved = self.dedup.upstream_id().is_some_and(|id| Some(id) != self.connection.opened_after);
         if !is_proved {
             self.spec.observer.ended_without_new_id();
             if is_short {
-                // It may well have said the same as before: asked at once, it would be asked for ever.
+                // It may have sent the same events as before, and asking again at once could go on forever.
                 self.failures = self.connection.failures;
             }
         }
@@ -361,29 +363,30 @@ impl Ingest {
         if !is_proved && !std::mem::replace(&mut self.has_logged_no_new_id, true) {
             warn!(
                 stream = %key, route = %key.route,
-                "upstream ends its responses without a new id, asking again after growing delays; \
-                 if its streams have an end, the route wants on_end = \"complete\""
+                "upstream ends its responses without a new id, reconnecting after growing delays; \
+                 if its streams have an end, set on_end = \"complete\" for the route"
             );
             self.has_logged_ends = true;
             return;
         }
-        // Once: a producer that is polled does it after every few events, and that is how it works.
+        // Log it once: a producer that is polled ends its response after every few events by design.
         match std::mem::replace(&mut self.has_logged_ends, true) {
             false => {
-                info!(stream = %key, route = %key.route, "upstream ends its responses, connecting again each time")
+                info!(stream = %key, route = %key.route, "upstream ends its responses, reconnecting each time")
             }
             true => debug!(stream = %key, "upstream ended its response"),
         }
     }
 
-    /// `can_be_stuck`: where the upstream is away, or has an end, it is not for what it was asked.
+    /// Handles a failed attempt or a broken connection. `can_be_stuck` is false if the failure cannot depend on the
+    /// request: the upstream is down, or it ended its response cleanly.
     fn on_interruption(&mut self, what: String, can_be_stuck: bool) {
         let failed = (what.clone(), self.dedup.upstream_id());
         let is_stuck = can_be_stuck && self.failed_at.as_ref() == Some(&failed);
         if is_stuck && !self.stream.condition().is_stuck {
             let (key, after) = (self.stream.key(), failed.1.as_ref().map_or("-", EventId::as_str));
             let after: String = after.chars().take(LOGGED_ID_CHARS).collect();
-            warn!(stream = %key, route = %key.route, error = %what, %after, "stream stuck: the same error at the same place");
+            warn!(stream = %key, route = %key.route, error = %what, %after, "stream stuck: the same error after the same event id");
         }
         self.failed_at = Some(failed);
         self.stream.record_failure(Some(&what), is_stuck);

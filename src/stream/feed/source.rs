@@ -1,6 +1,7 @@
-//! Where events come from: the seam between a stream and its upstream.
+//! The source of a stream's events: the interface between a stream and its upstream.
 //!
-//! In this module's words, not HTTP's: whoever implements the trait translates. Nothing here waits or retries.
+//! Nothing here waits or retries; the ingest does. An implementation translates the upstream's protocol into these
+//! types.
 
 use std::time::Duration;
 
@@ -10,81 +11,83 @@ use futures_util::stream::BoxStream;
 use crate::runtime::human_duration::format_duration;
 use crate::sse::{EventId, Item};
 
-/// The longest that an upstream's wish to be left alone counts for.
+/// The maximum for an upstream's `Retry-After`. Longer values count as this.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Something that can be connected to, again and again, for one stream.
+/// An upstream for one stream, to which connections can be opened one after the other.
 pub trait EventSource: Send + Sync {
-    /// Opens a connection; `after` is the last completed id of the upstream's own, if it ever sent one.
+    /// Opens a connection. `after` is the last completed id that the upstream itself sent, if any.
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>>;
 
-    /// Completes when another attempt would show other credentials than the last one. Cancel-safe.
+    /// Completes when the next attempt would use other credentials than the last one. Cancel-safe.
     fn credentials_changed(&self) -> BoxFuture<'_, ()> {
         std::future::pending().boxed()
     }
 }
 
-/// A source that answered.
+/// An open connection.
 pub struct Opened {
-    /// Everything that comes, as it comes; ends when the upstream ends its response cleanly.
+    /// The items as they arrive. Ends when the upstream ends its response cleanly.
     pub items: BoxStream<'static, Result<Batch, Interrupted>>,
-    /// The upstream said that it goes on exactly after the id that was asked for.
+    /// True if the upstream confirmed that it continues right after the requested id.
     pub is_continued: bool,
-    /// The upstream said that it does not: what it has begins somewhere else.
+    /// True if the upstream said that it does not continue after the requested id.
     pub is_gap: bool,
 }
 
-/// What one read from the upstream completed. May be empty: then it only shows that the upstream is alive.
+/// The items completed by one read from the upstream. An empty batch shows that the upstream is alive.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Items in order. A comment among them is a verdict of an upstream that is a rillgate: `gap` here, or `resumed`.
+    /// The items in order. A comment among them is the verdict of an upstream that is itself a rillgate: `gap` or
+    /// `resumed`.
     pub items: Vec<Item>,
-    /// How many bytes were read for them.
+    /// The number of bytes read.
     pub bytes: usize,
 }
 
-/// Why a source could not be opened.
+/// The reason why a connection could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The upstream says that there is nothing more to come (204).
-    #[error("the upstream says that the stream is complete")]
+    /// The upstream has ended the stream (204).
+    #[error("the upstream has ended the stream")]
     Complete,
-    /// The upstream knows no such stream (404, 410).
+    /// The upstream has no such stream (404, 410).
     #[error("the upstream answered {status}")]
     NotFound {
-        /// Its status.
+        /// The status code.
         status: u16,
     },
-    /// The upstream wants fewer requests (429).
+    /// The upstream limits the rate of requests (429).
     #[error("the upstream answered 429")]
     RateLimited {
-        /// What its `Retry-After` said, at most [`MAX_RETRY_AFTER`].
+        /// The upstream's `Retry-After`, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
     },
-    /// The upstream answered what no event source answers.
+    /// The response is not an event stream.
     #[error("{0}")]
     InvalidResponse(String),
-    /// The upstream answered 5xx.
+    /// The upstream is temporarily unavailable (5xx).
     #[error("the upstream answered {status}")]
     Unavailable {
-        /// Its status.
+        /// The status code.
         status: u16,
-        /// What its `Retry-After` said.
+        /// The upstream's `Retry-After`, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
     },
-    /// The upstream could not be reached: where, and why.
+    /// The upstream is unreachable. Holds the address and the cause.
     #[error("{0}")]
     Unreachable(String),
-    /// The upstream took the connection and closed it without an answer, as what stands in front of one that is down does.
+    /// The upstream accepted the connection and closed it without a response. Load balancers do so when their backend
+    /// is down.
     #[error("{0}")]
     ClosedEarly(String),
-    /// The upstream did not answer in time.
+    /// The upstream did not respond in time.
     #[error("the upstream did not answer within {} (open_timeout)", format_duration(*.0))]
     TimedOut(Duration),
 }
 
 impl OpenError {
-    /// Whether the upstream is down, as opposed to having refused.
+    /// Returns true if the upstream is down, false if it answered with a refusal.
     pub fn is_down(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Unreachable(_) | Self::ClosedEarly(_) | Self::TimedOut(_) => true,
@@ -92,7 +95,7 @@ impl OpenError {
         }
     }
 
-    /// How long the upstream wants to be left alone.
+    /// Returns the upstream's `Retry-After`, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => *retry_after,
@@ -105,7 +108,7 @@ impl OpenError {
         }
     }
 
-    /// A short name for metrics.
+    /// Returns the label of the error in metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -120,16 +123,16 @@ impl OpenError {
     }
 }
 
-/// Why an open source stopped before its end.
+/// The reason why an open connection ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// No bytes for the configured time.
+    /// No bytes arrived within `idle_timeout`.
     #[error("no bytes from the upstream for {} (idle_timeout)", format_duration(*.0))]
     IdleTimeout(Duration),
-    /// There are other credentials to read with. No failure of the upstream's.
+    /// The credentials have changed. Not a failure of the upstream.
     #[error("the upstream's credentials have changed")]
     CredentialsChanged,
 }

@@ -1,46 +1,46 @@
-//! How much of an upstream's bytes is worked on before everyone else on the same worker has a turn.
+//! The budget of upstream bytes that a task may process before it yields to others on the same worker.
 //!
-//! An upstream that sends as fast as it can never has to be waited for. Without a bound its ingest would be all that its
-//! worker does: neither sockets nor timers of other streams would be looked at.
+//! A fast upstream always has data ready. Without a budget its ingest would occupy the worker, and the sockets and
+//! timers of other streams would starve.
 
 use super::source::Batch;
 
-/// The work done since others last had a turn.
+/// The work done since the last yield.
 #[derive(Debug, Default)]
 pub(crate) struct TurnBudget {
     spent: usize,
 }
 
 impl TurnBudget {
-    /// Counts what has been taken from the upstream.
+    /// Charges the budget for a batch.
     pub fn spend(&mut self, batch: &Batch) {
-        // Each read costs something, however little it brings.
+        // Every read has a cost, however few bytes it returns.
         self.spent = self.spent.saturating_add(batch.bytes).saturating_add(READ_COST);
     }
 
-    /// Whether it is for others to go on.
+    /// Returns true if the task should yield.
     pub fn is_spent(&self) -> bool {
         self.spent >= TURN_BYTES
     }
 
-    /// The upstream made us wait, in which everyone else had a turn.
+    /// Resets the budget. Called after waiting for the upstream, which has let others run.
     pub fn reset(&mut self) {
         self.spent = 0;
     }
 
-    /// Lets others go on, if it is for them.
+    /// Yields to other tasks if the budget is spent.
     pub async fn yield_if_spent(&mut self) {
         if self.is_spent() {
-            // The runtime wakes who yields only after it has looked at sockets and timers. A task that is just woken again,
-            // as by the runtime's own budget of 128 reads, would run some 60 times before that.
+            // `yield_now` resumes the task only after the runtime has polled sockets and timers. A task that is merely
+            // woken again, as by tokio's own budget of 128 reads, would run some 60 times before that.
             tokio::task::yield_now().await;
             self.reset();
         }
     }
 }
 
-/// Most bytes of a turn: well below a millisecond of parsing and publishing.
+/// The maximum number of bytes between two yields. Well below a millisecond of parsing and publishing.
 const TURN_BYTES: usize = 64 * 1024;
 
-/// The bytes that a read counts for beyond its own.
+/// The bytes charged for each read besides its own.
 const READ_COST: usize = 1024;

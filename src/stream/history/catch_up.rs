@@ -1,49 +1,50 @@
-//! Joins what an extra request brought of the past to the log, without seam or repetition.
+//! Joins the history that an extra request returned to the log, without a gap and without duplicates.
 //!
 //! ```text
-//!  asked after 3:      4   5   6   7  (8 …)       the upstream's own history, then live
+//!  requested after 3:  4   5   6   7  (8 …)       the upstream's own history, then live
 //!  the log:                    6   7   8          from when the stream's connection was made, less what was evicted
-//!  a client gets:      4   5   6 ┃ 7   8   …      ┃ the place in the log from which it reads on
+//!  a client gets:      4   5   6 ┃ 7   8   …      ┃ the offset in the log from which it reads on
 //! ```
 //!
-//! The request is made while the stream is connected, so the log has, or has had, everything that came since. What is
-//! entries is kept until one event of it is in the log: from there on the log has the rest. Two things are never taken on
-//! trust: that an upstream understood the id (see [`CatchUp::is_proved`]), and that two events are one because their ids
-//! are (id, type and data must be equal, and only named events count). What is taken on trust is what nobody can see from
-//! here: that an upstream which brings some of its past brings all of it that came after the id.
+//! The request is made while the stream is connected, so the log has or had everything that came since. History is
+//! collected until one event of it is in the log; from there on the log has the rest.
 //!
-//! Pure: the log is only read, nothing waits, nothing is sent.
+//! Two things need proof. The upstream must have understood the id (see [`CatchUp::is_proved`]). Two events are the
+//! same only if id, type and data are equal, and only events with an id count. One thing cannot be verified and is
+//! taken on trust: an upstream that returns part of its history returns all of it after the id.
+//!
+//! Pure: the log is only read, and nothing waits or is sent.
 
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
 use crate::stream::feed::Batch;
 use crate::stream::log::{EventLog, Fingerprints, Offset};
 use crate::stream::read::{CaughtUp, ReplayCheck};
 
-/// Bounds of catching up.
+/// The bounds of requests for history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatchUpLimit {
-    /// Most events (and ids alone) that one request may bring. Default 10000.
+    /// The maximum number of events, and of ids without an event, in one response. Default 10000.
     pub events: usize,
-    /// Most bytes that one request may bring, comments included. Default 8 MiB.
+    /// The maximum number of bytes in one response, comments included. Default 8 MiB.
     pub bytes: usize,
-    /// Most requests at a time, and most results that are held for clients that still read them. Default 16.
+    /// The maximum number of concurrent requests. A result counts until its clients have read it. Default 16.
     pub concurrent: usize,
 }
 
-/// What an extra request has brought so far.
+/// The history that a request has returned so far.
 #[derive(Debug)]
 pub struct CatchUp {
     after: EventId,
-    /// Whether the log once had `after`; else it comes from before the stream's own connection.
+    /// True if the log once had `after`. Otherwise the id is older than the stream's own connection.
     was_evicted: bool,
-    /// The log's end when the request was made: what was there before is the past.
+    /// The log's end when the request was made.
     opened_at: Offset,
     limit: CatchUpLimit,
     fingerprints: Fingerprints,
     entries: Vec<HistoryEntry>,
     events: usize,
     bytes: usize,
-    /// The upstream itself showed that it goes on after the id: it said so, or it named the id.
+    /// True if the upstream has shown that it continues after the id: it said so, or it sent the id itself.
     is_confirmed: bool,
     has_seen_id: bool,
 }
@@ -51,33 +52,33 @@ pub struct CatchUp {
 #[derive(Debug)]
 struct HistoryEntry {
     frame: Frame,
-    /// The fingerprint; `None`: dispatches nothing.
+    /// The fingerprint, or `None` if the entry dispatches nothing.
     event: Option<u64>,
-    /// What the upstream called it.
+    /// The id that the upstream gave to it.
     id: Option<EventId>,
 }
 
-/// Why a client cannot be entries up.
+/// The reason why a client cannot be caught up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatchUpError {
-    /// Too many events or bytes.
+    /// The history has too many events or bytes.
     TooLarge,
-    /// The upstream brought nothing older than the log has: perhaps it does not know what a `Last-Event-ID` is.
+    /// The upstream returned nothing older than the log. It may not support `Last-Event-ID`.
     Unproved,
     /// The upstream ended its response before the log was reached.
     EndedEarly,
-    /// The upstream's connection broke.
+    /// The connection broke.
     Broken,
-    /// The upstream refused the request, or said that it cannot go on after the id.
+    /// The upstream refused the request, or said that it cannot continue after the id.
     Refused,
     /// The log was not reached in time.
     TimedOut,
-    /// Too many others are being entries up.
+    /// Too many requests for history are in progress.
     Busy,
 }
 
 impl CatchUp {
-    /// Begins: `opened_at` is the log's end before the request is made.
+    /// Starts with an empty history. `opened_at` must be the log's end before the request is made.
     pub fn new(
         after: EventId,
         was_evicted: bool,
@@ -99,15 +100,17 @@ impl CatchUp {
         }
     }
 
-    /// The upstream said in its response's head that it goes on after the id.
+    /// Notes that the upstream's response head confirmed that it continues after the id.
     pub fn confirm_continuity(&mut self) {
         self.is_confirmed = true;
     }
 
-    /// Takes what came; `Some` once the log is reached. What came behind that is the log's to tell.
+    /// Accepts a batch. Returns the result once the log is reached, and ignores the rest of the batch, which the log
+    /// has.
     ///
     /// # Errors
-    /// [`CatchUpError::TooLarge`], [`CatchUpError::Unproved`].
+    ///
+    /// [`CatchUpError::TooLarge`] or [`CatchUpError::Unproved`].
     pub fn accept(&mut self, batch: Batch, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
         self.bytes = self.bytes.saturating_add(batch.bytes);
         if self.bytes > self.limit.bytes {
@@ -115,7 +118,7 @@ impl CatchUp {
         }
         for item in batch.items {
             match item {
-                // A reconnection time reaches clients by way of the stream's own connection.
+                // Clients get the reconnection time through the stream's own connection.
                 Item::Retry(_) => continue,
                 // The history has a hole.
                 Item::Skipped(_) => return Err(CatchUpError::TooLarge),
@@ -153,8 +156,8 @@ impl CatchUp {
         self.entries.push(HistoryEntry { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), id });
     }
 
-    /// What the log has forgotten of the time before the request shows at once that the upstream went back. Later, when
-    /// the log has moved on, it could not be told from what came since.
+    /// Checks the first event: one that the log had evicted before the request proves that the upstream went back.
+    /// Later it could not be told from events that were evicted since.
     fn note_first(&mut self, log: &EventLog) {
         if let (1, Some(HistoryEntry { event: Some(fingerprint), id: Some(_), .. })) =
             (self.entries.len(), self.entries.last())
@@ -163,7 +166,8 @@ impl CatchUp {
         }
     }
 
-    /// An upstream that begins before the id, or with it, shows it: what came up to there, the client has.
+    /// Discards everything up to the requested id, which the client has. An upstream that sends the id confirms
+    /// continuity.
     fn discard_through_id(&mut self, id: Option<&EventId>) -> bool {
         let is_it = !self.has_seen_id && id == Some(&self.after);
         if is_it {
@@ -174,15 +178,17 @@ impl CatchUp {
         is_it
     }
 
-    /// Whether nothing has been entries.
+    /// Returns true if no history has been collected.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Looks whether the newest named event is in the log by now, as after each event and whenever the log has grown.
+    /// Returns the result if the newest event with an id is in the log. Must be called after each event and whenever
+    /// the log has grown.
     ///
     /// # Errors
-    /// [`CatchUpError::Unproved`]: it is, and nothing shows that what came before it is all.
+    ///
+    /// [`CatchUpError::Unproved`] if the event is in the log but nothing proves that the history before it is complete.
     pub fn try_join(&mut self, log: &EventLog) -> Result<Option<CaughtUp>, CatchUpError> {
         let newest = self.entries.iter().rposition(|entries| entries.id.is_some());
         let place = newest.and_then(|newest| {
@@ -197,15 +203,17 @@ impl CatchUp {
         Ok(Some(self.caught_up(log, place, ReplayCheck::default())))
     }
 
-    /// Whether nothing more can be expected and the stream has no events to join to: see [`Self::settle`].
+    /// Returns true if the log never had an event, so that there is nothing to join: see [`Self::finish_without_log`].
     pub fn can_finish_without_log(log: &EventLog) -> bool {
         log.events_until(log.end()) == 0
     }
 
-    /// The upstream has paused, or said all, and the log never had an event: what was entries is all there is.
+    /// Returns the collected history as complete. Called when the upstream has paused or ended and the log never had an
+    /// event.
     ///
     /// # Errors
-    /// [`CatchUpError::Unproved`]: it brought nothing and said nothing about the id.
+    ///
+    /// [`CatchUpError::Unproved`] if the upstream returned nothing and did not confirm the id.
     pub fn finish_without_log(&mut self, log: &EventLog) -> Result<CaughtUp, CatchUpError> {
         if !self.is_proved(log) {
             return Err(CatchUpError::Unproved);
@@ -216,16 +224,16 @@ impl CatchUp {
         Ok(self.caught_up(log, log.end(), ReplayCheck::new(newest)))
     }
 
-    /// Whether the upstream has shown that it went back to the id: by saying so, by naming the id, or by bringing, as
-    /// its first named event, one that the log does not have, or had forgotten before the request was made. One that
-    /// begins at the present, or with the same few events for everyone, brings what the log has.
+    /// Returns true if the upstream has proved that it went back to the id. It said so, it sent the id, or its first
+    /// event with an id is not in the log or was evicted before the request. An upstream that starts at the present, or
+    /// sends the same few events to everyone, returns what the log has.
     fn is_proved(&self, log: &EventLog) -> bool {
         let first = self.entries.iter().find_map(|entries| Some((entries.id.as_ref()?, entries.event?)));
         match first {
             _ if self.is_confirmed => true,
             None => false,
             Some((name, fingerprint)) if log.events_with_id(name.as_str(), fingerprint).next().is_some() => false,
-            // Forgotten since the request was made, or never near an id that was never here.
+            // Evicted since the request was made, or the id was never in the log.
             Some((_, fingerprint)) if log.has_evicted(fingerprint) => false,
             Some(_) => log.remembers_evicted_since(self.opened_at),
         }
@@ -240,7 +248,7 @@ impl CatchUp {
 }
 
 impl CatchUpError {
-    /// A short name for metrics.
+    /// Returns the label of the error in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::TooLarge => "too_large",
@@ -254,7 +262,7 @@ impl CatchUpError {
     }
 }
 
-/// How many events the stream's own connection may be behind the extra one when that one has paused.
+/// The maximum number of events that the stream's own connection may be behind the request when that pauses.
 const MAX_DUPLICATES: usize = 64;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Catching up clients whose id is older than the log, from the upstream's own history.
 //!
-//! Built on the log, the source and the readers. Nothing else of a stream uses it.
+//! Built on the log, the source and the readers. Nothing else in `stream` uses it.
 
 mod catch_up;
 mod read_through;

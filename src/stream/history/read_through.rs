@@ -1,9 +1,9 @@
-//! Catches up clients whose id is older than the log, from the upstream's own history: one extra request for all
-//! clients of a stream with the same id.
+//! Catches up clients whose id is older than the log: one extra request to the upstream for all clients of a stream
+//! with the same id.
 //!
-//! Bounded in everything: events and bytes of a request, requests at a time for each route, and time. A result is held
-//! until all who wait for it have read it, for [`READ_TIMEOUT`] at most, and counts as a request until then, so that memory
-//! is bounded by the same number. Whoever cannot be caught up gets the ordinary answer; nothing is tried twice.
+//! Everything is bounded: the events and bytes of a request, its time, and the concurrent requests of a route. A result
+//! is held until all waiting clients have read it, at most [`READ_TIMEOUT`], and counts as a request until then, which
+//! bounds the memory. A client that cannot be caught up gets the ordinary response. Nothing is tried twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,37 +26,38 @@ use crate::stream::progress::Phase;
 use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
 use crate::stream::spec::StreamObserver;
 
-/// How long clients have to read what they were caught up with. One that is slower falls off, as off the log, and comes
-/// back with the id it got to.
+/// The time that clients have to read the result. A slower client falls off, as it would fall off the log, and comes
+/// back with the id that it has reached.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An upstream that has brought nothing for so long has no history; and no more of it where the stream has had no event
-/// yet, so that no log shows where the history ends. A producer that pauses longer within its history is cut short there.
+/// An upstream that sends nothing for this long has no history. If the stream has had no event yet, so that the log
+/// cannot show where the history ends, this pause also ends a history. A producer that pauses longer is cut short.
 pub const HISTORY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Catches up the clients of one route.
 pub struct ReadThrough {
     limit: CatchUpLimit,
-    /// From the request to its end: a turn, the upstream's answer, and its history.
+    /// The time limit of a request: waiting for a permit, the upstream's response, and its history.
     timeout: Duration,
     permits: Arc<Semaphore>,
     running: Arc<Running>,
     observer: Arc<dyn StreamObserver>,
 }
 
-/// The requests that others may join, by stream and id. The stream is told apart by its address, which is nobody else's:
-/// a request holds its stream for as long as it is listed.
+/// The requests that others may join, by the stream's address and the id. The address is unique, since a request holds
+/// its stream for as long as it is listed.
 type Running = Mutex<HashMap<(usize, EventId), Arc<watch::Sender<CatchUpState>>>>;
 
 impl ReadThrough {
-    /// For one route. `timeout` bounds the whole of a request; waiting for its turn takes at most half of it.
+    /// Creates the handler of one route. `timeout` bounds a whole request. At most half of it is spent on waiting for a
+    /// permit.
     pub fn new(limit: CatchUpLimit, timeout: Duration, observer: Arc<dyn StreamObserver>) -> Self {
         Self { limit, timeout, permits: Arc::new(Semaphore::new(limit.concurrent)), running: Arc::default(), observer }
     }
 
-    /// What came after `after`, which the stream's log does not have; `None` if it cannot be had. The wait is bounded by
-    /// the timeout. `source` must be where the stream's events come from. Cancel-safe: the last one to leave ends the
-    /// request.
+    /// Returns the history after `after`, an id that the stream's log does not have, or `None` if it cannot be had in
+    /// time. `source` must return the source of the stream's events. Cancel-safe: the request ends when its last client
+    /// leaves.
     pub async fn catch_up(
         &self,
         tasks: &Tasks,
@@ -64,7 +65,7 @@ impl ReadThrough {
         after: &EventId,
         source: impl FnOnce() -> Arc<dyn EventSource>,
     ) -> Option<Backlog> {
-        // Only beside a connection that brings what comes from now on.
+        // History can be joined only to a connection that receives the events from now on.
         if !matches!(stream.progress().phase, Phase::Live | Phase::Complete) {
             return None;
         }
@@ -108,13 +109,13 @@ impl ReadThrough {
     }
 }
 
-/// One extra request.
+/// One request for history.
 struct Request {
     stream: Arc<EventStream>,
     after: EventId,
     was_evicted: bool,
     limit: CatchUpLimit,
-    /// A turn that comes later would leave no time to use it.
+    /// A permit after this time would leave too little time to use it.
     permit_deadline: Instant,
     deadline: Instant,
     result: Arc<watch::Sender<CatchUpState>>,
@@ -123,7 +124,7 @@ struct Request {
 
 impl Request {
     async fn run(self, permits: Arc<Semaphore>, observer: Arc<dyn StreamObserver>, source: Arc<dyn EventSource>) {
-        // However this task ends, nobody finds it after.
+        // However this task ends, nobody can join it afterwards.
         let listed = DelistOnDrop(&self);
         let outcome = tokio::select! {
             outcome = self.acquire_and_fetch(permits, source) => outcome,
@@ -131,8 +132,8 @@ impl Request {
         };
         observer.read_through(outcome.as_ref().err().map_or("ok", |error| error.label()));
         drop(listed);
-        let (caught_up, turn) = match outcome {
-            Ok((caught_up, turn)) => (caught_up, turn),
+        let (caught_up, permit) = match outcome {
+            Ok((caught_up, permit)) => (caught_up, permit),
             Err(error) => {
                 debug!(stream = %self.stream.key(), reason = error.label(), "not caught up");
                 self.result.send_replace(CatchUpState::Over);
@@ -146,19 +147,19 @@ impl Request {
             () = sleep(READ_TIMEOUT) => {}
         }
         self.result.send_replace(CatchUpState::Over);
-        drop(turn);
+        drop(permit);
     }
 
     fn key(&self) -> (usize, EventId) {
         (Arc::as_ptr(&self.stream).addr(), self.after.clone())
     }
 
-    /// Completes when nobody waits any more, and nobody will.
+    /// Completes when no client waits and none can join any more.
     async fn abandoned(&self) {
         loop {
             self.result.closed().await;
             let mut running = self.running.lock();
-            // Under the lock nobody joins.
+            // Under the lock nobody can join.
             if self.result.receiver_count() == 0 {
                 running.remove(&self.key());
                 return;
@@ -171,14 +172,14 @@ impl Request {
         permits: Arc<Semaphore>,
         source: Arc<dyn EventSource>,
     ) -> Result<(CaughtUp, tokio::sync::OwnedSemaphorePermit), CatchUpError> {
-        let turn = timeout_at(self.permit_deadline, permits.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
-        let turn = turn.expect("the permits are never closed");
+        let permit = timeout_at(self.permit_deadline, permits.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
+        let permit = permit.expect("the semaphore is never closed");
         let caught_up = timeout_at(self.deadline, self.fetch(source)).await.map_err(|_| CatchUpError::TimedOut)??;
-        Ok((caught_up, turn))
+        Ok((caught_up, permit))
     }
 
     async fn fetch(&self, source: Arc<dyn EventSource>) -> Result<CaughtUp, CatchUpError> {
-        // Watch first, look second.
+        // Register before reading the log's end, or an append in between would go unnoticed.
         let mut progress = self.stream.watch_progress();
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
@@ -191,13 +192,13 @@ impl Request {
             catch_up.confirm_continuity();
         }
         let mut pause_deadline = Instant::now() + HISTORY_PAUSE;
-        let mut turn = TurnBudget::default();
+        let mut budget = TurnBudget::default();
         loop {
-            turn.yield_if_spent().await;
+            budget.yield_if_spent().await;
             let joined = tokio::select! {
                 batch = items.next() => match batch {
                     Some(Ok(batch)) => {
-                        turn.spend(&batch);
+                        budget.spend(&batch);
                         if !batch.items.is_empty() {
                             pause_deadline = Instant::now() + HISTORY_PAUSE;
                         }
@@ -206,7 +207,7 @@ impl Request {
                     Some(Err(_)) => return Err(CatchUpError::Broken),
                     None => return self.on_end(&mut catch_up),
                 },
-                // An error is impossible while the stream is held, and would only mean that there is nothing to see.
+                // An error is impossible while the stream is held.
                 _ = progress.changed() => catch_up.try_join(&self.stream.log())?,
                 () = sleep_until(pause_deadline) => {
                     pause_deadline = Instant::now() + HISTORY_PAUSE;
@@ -214,7 +215,7 @@ impl Request {
                     if CatchUp::can_finish_without_log(&log) {
                         return catch_up.finish_without_log(&log);
                     }
-                    // The log has events, and of those at least it would have brought some.
+                    // The log has events. An upstream with history would have sent at least those.
                     if catch_up.is_empty() {
                         return Err(CatchUpError::Unproved);
                     }
@@ -232,7 +233,8 @@ impl Request {
         if let Some(caught_up) = catch_up.try_join(&log)? {
             return Ok(caught_up);
         }
-        // Where an end means that all is said, it is; else it may be one of many portions.
+        // If the end of a response means the end of the stream, the history is complete. Otherwise it may be one part
+        // of many.
         match self.stream.policy().on_end {
             OnEnd::Complete if CatchUp::can_finish_without_log(&log) => catch_up.finish_without_log(&log),
             OnEnd::Complete | OnEnd::Reconnect => Err(CatchUpError::EndedEarly),
@@ -240,14 +242,14 @@ impl Request {
     }
 }
 
-/// A request that others may join.
+/// Removes a request from the list when it ends.
 struct DelistOnDrop<'r>(&'r Request);
 
 impl Drop for DelistOnDrop<'_> {
     fn drop(&mut self) {
         let key = self.0.key();
         let mut running = self.0.running.lock();
-        // It may have been taken out, and another one begun.
+        // It may have been replaced by another request.
         if running.get(&key).is_some_and(|listed| Arc::ptr_eq(listed, &self.0.result)) {
             running.remove(&key);
         }

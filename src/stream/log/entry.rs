@@ -1,58 +1,59 @@
-//! An entry of the event log: what came once, encoded once for all clients, and the ids in force after it.
+//! An entry of the event log, encoded once for all clients.
 //!
-//! An entry is never changed once it has been made. Does not know where in a log it stands.
+//! An entry never changes and does not know its offset.
 
 use std::time::Instant;
 
 use super::verdict::Gap;
 use crate::sse::{EventId, Frame};
 
-/// What is appended: whole SSE lines, encoded once for all clients.
+/// Whole SSE lines, encoded once for all clients, with the ids that are in force after them.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The bytes.
+    /// The encoded lines.
     pub frame: Frame,
-    /// The last event id that a client has after reading this.
+    /// The last event id of a client that has read this entry.
     pub id: EventId,
-    /// The upstream's own id in force after this, whatever clients are shown: what it can be asked to go on after.
+    /// The upstream's own id that is in force after this entry, whatever ids clients see. The gateway sends it as
+    /// `Last-Event-ID` when it reconnects.
     pub source_id: EventId,
-    /// What it is to the client.
+    /// The entry's effect on the client.
     pub kind: EntryKind,
-    /// When it came.
+    /// The time at which it was received.
     pub at: Instant,
 }
 
-/// What an entry is to the client.
+/// The effect of an entry on the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// Dispatches an event. The number tells the upstream's events apart: equal for equal id, type and data.
+    /// Dispatches an event.
     Event {
-        /// Fingerprint of what the upstream sent, minted ids not included.
+        /// The fingerprint of the id, type and data that the upstream sent. A minted id is not part of it.
         fingerprint: u64,
-        /// Whether the upstream gave it an id of its own.
+        /// True if the upstream gave it an id.
         has_own_id: bool,
-        /// Stands for the event's type: equal for equal types.
+        /// The fingerprint of the event's type.
         type_fingerprint: u64,
     },
-    /// Dispatches nothing: an id alone, a reconnection time.
+    /// Dispatches nothing: an id alone or a reconnection time.
     Control,
-    /// Continuity broke here: who reads across it has missed something. Tells it where the route does so in-band; an event
-    /// only where it does so with events.
+    /// Marks a break of continuity: a reader that passes it has missed something. Its frame tells the client if the
+    /// route reports gaps in-band, and dispatches an event only if the route reports them as events.
     Gap(Gap),
 }
 
 impl Entry {
-    /// Whether a client dispatches something.
+    /// Returns true if the client dispatches an event.
     pub fn is_event(&self) -> bool {
         matches!(self.kind, EntryKind::Event { .. })
     }
 
-    /// About what it takes of memory in a log, in bytes.
+    /// Returns the approximate memory of the entry in a log, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.frame.len() + self.id.as_str().len() + OVERHEAD
     }
 
-    /// The fingerprint of an event that the upstream named itself.
+    /// Returns the fingerprint of an event to which the upstream gave an id.
     pub(super) fn named_fingerprint(&self) -> Option<u64> {
         match self.kind {
             EntryKind::Event { fingerprint, has_own_id: true, .. } => Some(fingerprint),
@@ -61,5 +62,5 @@ impl Entry {
     }
 }
 
-/// What an entry takes beside its bytes and its id: its place in the log and in the index, allocations around it.
+/// Bytes of an entry besides its frame and id: its slot in the log and the index, and allocator overhead.
 const OVERHEAD: usize = 320;

@@ -1,7 +1,7 @@
-//! The event log: the bounded recent past of one stream, which replay and live delivery both read.
+//! The event log: the recent past of one stream, read by replay and by live delivery.
 //!
-//! Offsets are contiguous and never reused; eviction moves the start, appending moves the end. Every entry knows the id
-//! in force after it, so that a position always has an id. Pure: the time comes in, nothing goes out, nobody waits.
+//! Offsets are contiguous and never reused. Appending moves the end, eviction moves the start. Every entry knows the id
+//! in force after it, so every offset has an id. Pure: time comes in as a value, nothing waits.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
@@ -14,36 +14,36 @@ use super::snapshot::LogSnapshot;
 use super::verdict::Gap;
 use crate::sse::EventId;
 
-/// The bounded recent past of one stream.
+/// The log of one stream, bounded by count, bytes and age.
 #[derive(Debug)]
 pub struct EventLog {
     slots: VecDeque<LogSlot>,
-    /// Offset of the oldest entry kept; the end if there is none.
+    /// The offset of the oldest entry, or the end if the log is empty.
     start: u64,
-    /// Events (not entries) before the oldest entry kept.
+    /// The number of events (not entries) before the start.
     events_before: u64,
-    /// Events appended in the whole life.
+    /// The number of events ever appended.
     total_events: u64,
     bytes: usize,
-    /// About what it takes of memory.
+    /// The approximate memory, in bytes.
     weight: usize,
-    /// The id in force before the oldest entry kept.
+    /// The id in force at the start.
     id_before_start: EventId,
-    /// The upstream's own id in force before the oldest entry kept.
+    /// The upstream's own id in force at the start.
     source_id_before_start: EventId,
-    /// Whether events have been evicted that came under `id_before` after the entry that brought it.
+    /// True if events have been evicted that followed the entry which introduced `id_before_start` under that same id.
     is_run_truncated: bool,
-    /// Whether the entry that brought `id_before` was the newest one evicted, and the only one ever to bring it: then
-    /// who has that id lacks exactly what is kept.
+    /// True if the entry that introduced `id_before_start` was evicted last and was the only occurrence of that id: a
+    /// client with that id lacks exactly the retained entries.
     is_start_exact: bool,
-    /// Fingerprint of the newest entry evicted, if it was an event that the upstream named itself.
+    /// The fingerprint of the entry that was evicted last, if it was an event with an id from the upstream.
     fingerprint_before_start: Option<u64>,
-    /// By the name that a header can carry.
+    /// Keyed by the trimmed id, as a header can carry it.
     occurrences: HashMap<EventId, Occurrences>,
-    /// Where continuity broke, oldest first.
+    /// The breaks of continuity, oldest first.
     gaps: VecDeque<(u64, Gap)>,
     evicted_ids: RecentHashes,
-    /// Fingerprints of evicted events that the upstream named itself.
+    /// The fingerprints of evicted events with an id from the upstream.
     evicted_events: RecentHashes,
     retention: Retention,
 }
@@ -51,9 +51,9 @@ pub struct EventLog {
 #[derive(Debug)]
 struct LogSlot {
     entry: Entry,
-    /// Events appended before this entry.
+    /// The number of events appended before this entry.
     events_before: u64,
-    /// The next entry with the same id: occurrences are a list through the log, so that eviction is O(1).
+    /// The next entry with the same id. The entries of one id form a linked list, so eviction is O(1).
     next_with_id: Option<u64>,
 }
 
@@ -61,17 +61,17 @@ struct LogSlot {
 struct Occurrences {
     oldest: u64,
     newest: u64,
-    /// Whether an earlier run of the same id has been evicted.
+    /// True if an earlier run of the same id has been evicted.
     is_repeated: bool,
 }
 
 impl EventLog {
-    /// An empty log.
+    /// Creates an empty log.
     pub fn new(retention: Retention) -> Self {
         Self::at(Offset::default(), retention)
     }
 
-    /// An empty log whose first place is this one.
+    /// Creates an empty log that starts at `start`.
     pub fn at(start: Offset, retention: Retention) -> Self {
         Self {
             slots: VecDeque::new(),
@@ -93,13 +93,18 @@ impl EventLog {
         }
     }
 
-    /// Puts the past before everything that is to come: it ends where the empty log began, so that a reader who came
-    /// before it stands after it. What the bounds do not allow is evicted.
+    /// Restores a stored log. Its end becomes the offset at which this empty log started, so a reader that is already
+    /// attached stands after it. Entries beyond the bounds are evicted.
+    ///
+    /// # Panics
+    ///
+    /// If the log is not empty, or started too low for the stored entries.
     pub fn restore(&mut self, past: LogSnapshot, now: Instant) {
-        assert!(self.slots.is_empty() && self.total_events == 0, "a past is put before a log that has none");
-        self.start = self.start.checked_sub(past.entries.len() as u64).expect("a log with a past begins high");
+        assert!(self.slots.is_empty() && self.total_events == 0, "only an empty log can be restored");
+        self.start =
+            self.start.checked_sub(past.entries.len() as u64).expect("a restorable log starts above any stored log");
         (self.events_before, self.total_events) = (past.events_before, past.events_before);
-        // Else the cut may be within a run of events under one id: to be told a gap is right.
+        // Otherwise the start may cut a run of events with one id, and a gap is the right answer.
         self.is_run_truncated = !past.is_exact && !past.id_before.is_empty();
         self.is_start_exact = past.is_exact;
         (self.id_before_start, self.source_id_before_start) = (past.id_before, past.source_id_before);
@@ -109,39 +114,39 @@ impl EventLog {
         self.expire(now);
     }
 
-    /// The place before the oldest entry kept.
+    /// Returns the offset of the oldest entry.
     pub fn start(&self) -> Offset {
         Offset(self.start)
     }
 
-    /// The place after the newest entry.
+    /// Returns the offset after the newest entry.
     pub fn end(&self) -> Offset {
         Offset(self.start + self.slots.len() as u64)
     }
 
-    /// Events kept (asides are not counted).
+    /// Returns the number of retained events. Control entries do not count.
     pub fn events(&self) -> usize {
-        usize::try_from(self.total_events - self.events_before).expect("what is kept fits in memory")
+        usize::try_from(self.total_events - self.events_before).expect("retained events fit in memory")
     }
 
-    /// Encoded bytes kept.
+    /// Returns the encoded bytes of the retained entries.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// About what it takes of memory, in bytes: frames, ids, and what there is around each.
+    /// Returns the approximate memory of the log, in bytes: frames, ids and overhead.
     pub fn weight(&self) -> usize {
         self.weight
     }
 
-    /// Evicts the oldest entries until it takes no more of memory than this.
+    /// Evicts the oldest entries until the log takes at most `most` bytes of memory.
     pub fn shrink_to(&mut self, most: usize) {
         while self.weight > most && !self.slots.is_empty() {
             self.evict();
         }
     }
 
-    /// Adds the newest entry, evicts what is over the bounds, and returns the new end.
+    /// Appends an entry, evicts entries beyond the bounds, and returns the new end.
     pub fn append(&mut self, entry: Entry) -> Offset {
         let offset = self.end().0;
         let name = index_key(&entry.id);
@@ -149,8 +154,8 @@ impl EventLog {
             let seen = self.occurrences.get_mut(&name);
             if let Some(seen) = seen {
                 let newest = std::mem::replace(&mut seen.newest, offset);
-                self.slots[usize::try_from(newest - self.start).expect("an occurrence is kept")].next_with_id =
-                    Some(offset);
+                self.slots[usize::try_from(newest - self.start).expect("the index lists retained entries")]
+                    .next_with_id = Some(offset);
             } else {
                 self.occurrences.insert(name, Occurrences { oldest: offset, newest: offset, is_repeated: false });
             }
@@ -168,12 +173,12 @@ impl EventLog {
         self.end()
     }
 
-    /// Evicts what is over the bounds at this time. The newest entry is evicted for its age alone.
+    /// Evicts entries that are beyond the bounds at `now`. The newest entry is evicted only for its age.
     pub fn expire(&mut self, now: Instant) {
         while let Some(oldest) = self.slots.front() {
             let too_old = now.saturating_duration_since(oldest.entry.at) > self.retention.age;
             let too_much = self.bytes > self.retention.bytes || self.events() > self.retention.events;
-            // Asides are bounded by the count as well: a stream of ids alone must not grow for ever.
+            // Control entries are bounded by the count too. Otherwise a stream of ids alone would grow without bound.
             let too_many = self.slots.len() > self.retention.events.saturating_mul(2);
             if too_old || (self.slots.len() > 1 && (too_much || too_many)) {
                 self.evict();
@@ -188,11 +193,11 @@ impl EventLog {
         let (name, name_before) = (index_key(&entry.id), index_key(&self.id_before_start));
         let mut is_repeated = name.is_empty();
         if !name.is_empty() {
-            let seen = self.occurrences.get_mut(&name).expect("what is kept is indexed");
+            let seen = self.occurrences.get_mut(&name).expect("retained ids are indexed");
             match next_with_id {
                 Some(next) => {
                     seen.oldest = next;
-                    // Events without an id of their own follow at once and are of the same run.
+                    // Events without an id of their own follow immediately and belong to the same run.
                     seen.is_repeated |= next != self.start + 1;
                     is_repeated = seen.is_repeated;
                 }
@@ -210,8 +215,8 @@ impl EventLog {
         if let Some(fingerprint) = self.fingerprint_before_start {
             self.evicted_events.add(fingerprint);
         }
-        // Who has the id of an evicted run has not read all of it for sure, and what was said after it may have been a
-        // gap: only the entry that brought the id, and nothing after it, may be missing.
+        // A client with the id of an evicted run may not have read all of the run, and a gap may have followed it. So
+        // the start is exact only if the evicted entry introduced the id and nothing followed it under that id.
         self.is_start_exact = name != name_before && !is_repeated;
         self.start += 1;
         self.bytes -= entry.frame.len();
@@ -222,11 +227,12 @@ impl EventLog {
         self.source_id_before_start = entry.source_id;
     }
 
-    /// Where `id` stands. O(1). Spaces and tabs around an id are no part of it here: HTTP takes them away from a header's
-    /// value (RFC 9110, 5.5), and a client that has seen them cannot bring them back.
+    /// Returns the offset after the entry with this id. O(1). Spaces and tabs around an id are ignored: HTTP strips
+    /// them from a field value (RFC 9110, section 5.5), so a client cannot send them back.
     ///
-    /// Events without an id of their own stand under the last one, so an id may name a run of entries. Who has read the
-    /// first of a run that the log's start cuts has not read the others: its place is the start, or gone with them.
+    /// Events without an id of their own follow under the last id, so one id may stand for a run of entries. If the
+    /// log's start cuts a run, a client with its id may have read only the first entry of the run. It resumes at the
+    /// start if no event of the run is lost; otherwise the id counts as evicted.
     pub fn lookup(&self, id: &str) -> IdLookup {
         let id = trim_id(id);
         let is_before = !id.is_empty() && trim_id(self.id_before_start.as_str()) == id;
@@ -236,32 +242,32 @@ impl EventLog {
                 false => IdLookup::Found(self.start()),
             },
             Some(seen) => IdLookup::Found(Offset(seen.oldest + 1)),
-            // The newest of what was evicted: all that came after it is still here.
+            // It was evicted last, and everything that followed it is still here.
             None if self.is_start_exact && is_before => IdLookup::Found(self.start()),
             None if self.evicted_ids.contains_id(id) => IdLookup::Evicted,
             None => IdLookup::Unknown,
         }
     }
 
-    /// The place from which the newest `count` events follow.
+    /// Returns the offset that is followed by the newest `count` events.
     pub fn start_of_newest(&self, count: usize) -> Offset {
         let wanted = self.total_events.saturating_sub(count as u64);
         let skipped = self.slots.partition_point(|kept| kept.events_before < wanted);
         Offset(self.start + skipped as u64)
     }
 
-    /// The id in force at a place that is still in the log.
+    /// Returns the id in force at an offset that is still in the log.
     pub fn id_at(&self, at: Offset) -> &EventId {
         self.before(at).map_or(&self.id_before_start, |entry| &entry.id)
     }
 
-    /// The upstream's own id in force at a place that is still in the log.
+    /// Returns the upstream's own id in force at an offset that is still in the log.
     pub fn source_id_at(&self, at: Offset) -> &EventId {
         self.before(at).map_or(&self.source_id_before_start, |entry| &entry.source_id)
     }
 
-    /// Whether who has the id in force at a place lacks exactly what follows it: the entry before the place brought that
-    /// id, and none before it did.
+    /// Returns true if a client with the id in force at this offset lacks exactly the entries after it: the entry
+    /// before the offset introduced the id, and no earlier entry did.
     pub fn is_exact_at(&self, at: Offset) -> bool {
         let id = trim_id(self.id_at(at).as_str());
         let is_first =
@@ -269,13 +275,13 @@ impl EventLog {
         if at == self.start() { self.is_start_exact } else { is_first && self.lookup(id) == IdLookup::Found(at) }
     }
 
-    /// The entry that ends at a place.
+    /// Returns the entry before an offset.
     fn before(&self, at: Offset) -> Option<&Entry> {
         let index = at.0.checked_sub(self.start + 1)?;
         Some(&self.slots.get(usize::try_from(index).ok()?)?.entry)
     }
 
-    /// How many events follow a place.
+    /// Returns the number of events after an offset.
     pub fn events_after(&self, at: Offset) -> u64 {
         let index = at.0.saturating_sub(self.start);
         match usize::try_from(index).ok().and_then(|index| self.slots.get(index)) {
@@ -284,21 +290,22 @@ impl EventLog {
         }
     }
 
-    /// How many events came before a place, in the stream's whole life.
+    /// Returns the number of events before an offset, from the beginning of the stream.
     pub fn events_until(&self, at: Offset) -> u64 {
         self.total_events - self.events_after(at)
     }
 
-    /// The first break of continuity after a place.
+    /// Returns the first break of continuity after an offset.
     pub fn gap_after(&self, at: Offset) -> Option<Gap> {
         let passed = self.gaps.partition_point(|(offset, _)| *offset < at.0);
         self.gaps.get(passed).map(|(_, gap)| *gap)
     }
 
-    /// The entries from a place on, oldest first.
+    /// Returns the entries from an offset on, oldest first. `read` is the number of events that the reader has read.
     ///
     /// # Errors
-    /// [`Lagged`] when some of them are gone; `read` says how many events the reader has had.
+    ///
+    /// [`Lagged`] if entries from that offset on have been evicted.
     pub fn entries_from(&self, at: Offset, read: u64) -> Result<impl Iterator<Item = &Entry>, Lagged> {
         match at.0.checked_sub(self.start) {
             Some(index) => {
@@ -309,7 +316,8 @@ impl EventLog {
         }
     }
 
-    /// Where the newest event of each type stands, from a place on, oldest first. The log's newest event is among them.
+    /// Returns the offsets of the newest event of each type from `at` on, oldest first. The newest event of the log is
+    /// among them.
     pub fn newest_of_each_type(&self, at: Offset) -> Vec<Offset> {
         let from = usize::try_from(at.0.saturating_sub(self.start)).unwrap_or(usize::MAX).min(self.slots.len());
         let mut seen = HashSet::new();
@@ -325,16 +333,17 @@ impl EventLog {
         newest
     }
 
-    /// The newest entry that the upstream named itself and that has this fingerprint.
+    /// Returns the offset of the newest event that has this fingerprint and an id from the upstream.
     pub fn find_event(&self, wanted: u64) -> Option<Offset> {
         let index = self.slots.iter().rposition(|kept| kept.entry.named_fingerprint() == Some(wanted))?;
         Some(Offset(self.start + index as u64))
     }
 
-    /// The kept events that the upstream named `id` and that have this fingerprint, oldest first. Of very many entries
-    /// under one id, only the oldest are looked at.
+    /// Returns the offsets of the events with this fingerprint to which the upstream gave `id`, oldest first. Looks at
+    /// no more than the oldest 1024 entries with that id.
     pub fn events_with_id(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
-        let kept = |offset: u64| &self.slots[usize::try_from(offset - self.start).expect("an occurrence is kept")];
+        let kept =
+            |offset: u64| &self.slots[usize::try_from(offset - self.start).expect("the index lists retained entries")];
         let first = self.occurrences.get(trim_id(id)).map(|seen| seen.oldest);
         std::iter::successors(first, move |&offset| kept(offset).next_with_id)
             .take(ENTRIES_PER_ID)
@@ -342,8 +351,8 @@ impl EventLog {
             .map(Offset)
     }
 
-    /// The place after the event that the upstream named `id` and that has this fingerprint, if everything after it is
-    /// here. `None` also when there was more than one such event: then it shows no place.
+    /// Returns the offset after the event with this fingerprint to which the upstream gave `id`, if everything after it
+    /// is still here. Returns `None` also if there was more than one such event, because then the offset is ambiguous.
     pub fn offset_after_event(&self, id: &str, wanted: u64) -> Option<Offset> {
         let mut namesakes = self.events_with_id(id, wanted);
         match (namesakes.next(), namesakes.next()) {
@@ -353,36 +362,36 @@ impl EventLog {
         }
     }
 
-    /// Whether everything that has been evicted of what came after a place would be known next_with_id.
+    /// Returns true if every event that was evicted from `at` on would still be recognized.
     pub fn remembers_evicted_since(&self, at: Offset) -> bool {
         self.start.saturating_sub(at.0) <= self.evicted_events.capacity() as u64
     }
 
-    /// Whether an event with this fingerprint, named by the upstream itself, was here and has been evicted.
+    /// Returns true if an event with this fingerprint and an id from the upstream was here and has been evicted.
     pub fn has_evicted(&self, fingerprint: u64) -> bool {
         self.evicted_events.contains(fingerprint)
     }
 
-    /// The oldest and newest id kept.
+    /// Returns the oldest and the newest retained id.
     pub fn id_range(&self) -> Option<(&EventId, &EventId)> {
         Some((&self.slots.front()?.entry.id, &self.slots.back()?.entry.id))
     }
 }
 
-/// An id without the spaces and tabs around it.
+/// Removes the spaces and tabs around an id.
 fn trim_id(id: &str) -> &str {
     id.trim_matches([' ', '\t'])
 }
 
-/// The same as an id; nearly all are their own.
+/// Returns the trimmed id. Nearly all ids are trimmed already and are cloned without an allocation.
 fn index_key(id: &EventId) -> EventId {
     match trim_id(id.as_str()) {
         name if name.len() == id.as_str().len() => id.clone(),
-        name => EventId::new(name).expect("a part of an id is one"),
+        name => EventId::new(name).expect("a part of an id is an id"),
     }
 }
 
-/// How many entries under one id are looked at for an event.
+/// The maximum number of entries with one id that are searched for an event.
 const ENTRIES_PER_ID: usize = 1024;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Numbers that tell events apart, so that an event can be known again without being kept.
+//! Fingerprints of events. They recognize an event that is no longer retained.
 //!
-//! Equal for equal id, type and data, also in another process and another version: what is kept with a log must mean the
-//! same to whoever goes on with it. Seeded at random for each stream, so that nobody outside can make two events look
-//! like one. Does not know where an event comes from: the stream's own connection, or an extra request for its history.
+//! Equal id, type and data give an equal fingerprint, in every process and every version, because fingerprints are
+//! stored with the log. The seed of each stream is random, so nobody outside can construct two events with the same
+//! fingerprint. The stream's own connection and requests for its history give the same fingerprints.
 
 use std::hash::Hasher as _;
 
@@ -10,42 +10,42 @@ use siphasher::sip::SipHasher13;
 
 use crate::sse::{Event, EventId};
 
-/// What fingerprints are keyed with. Kept with the log, whose fingerprints mean nothing without it.
+/// The key of a stream's fingerprints. Stored with the log, since stored fingerprints mean nothing without it.
 pub type Seed = [u64; 2];
 
-/// Makes the fingerprints of one stream. Copies make the same ones.
+/// Computes the fingerprints of one stream. Copies give the same fingerprints.
 #[derive(Clone, Copy, Debug)]
 pub struct Fingerprints(Seed);
 
 impl Fingerprints {
-    /// Of a new stream.
+    /// Creates the fingerprints of a new stream, with a random seed.
     pub fn random() -> Self {
-        Self([(); 2].map(|()| getrandom::u64().expect("the system has random numbers")))
+        Self([(); 2].map(|()| getrandom::u64().expect("the system provides random numbers")))
     }
 
-    /// Of a stream that was kept.
+    /// Creates the fingerprints of a stored stream.
     pub fn with_seed(seed: Seed) -> Self {
         Self(seed)
     }
 
-    /// What they are keyed with.
+    /// Returns the seed.
     pub fn seed(self) -> Seed {
         self.0
     }
 
-    /// An event as the upstream sent it, minted ids not included. No id and an empty one differ.
+    /// Returns the fingerprint of an event as the upstream sent it, without a minted id. No id and an empty id differ.
     pub fn event(self, event: &Event) -> u64 {
         let has_id = if event.id.is_some() { "1" } else { "" };
         let id = event.id.as_ref().map_or("", EventId::as_str);
         self.hash_parts(&[has_id, id, &event.kind, &event.data])
     }
 
-    /// An event's type alone.
+    /// Returns the fingerprint of an event type.
     pub fn event_type(self, kind: &str) -> u64 {
         self.hash_parts(&[kind])
     }
 
-    /// Byte by byte and not by `Hash`, whose way of feeding the hasher is not promised to stay.
+    /// Hashes the bytes and not through `Hash`, whose output may change between versions of Rust.
     fn hash_parts(self, parts: &[&str]) -> u64 {
         let Self([first, second]) = self;
         let mut hasher = SipHasher13::new_with_keys(first, second);

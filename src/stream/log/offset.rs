@@ -1,23 +1,23 @@
-//! Places in a log: where readers stand, where ids are, what is gone.
+//! Offsets in a log, and the results of looking them up.
 
-/// A place between two entries: everything before it has been read. The first place of a stream is 0.
+/// A position between two entries. Everything before it has been read. The first offset of a stream is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offset(pub u64);
 
-/// A reader fell off the log: entries between its place and the log's start are gone.
+/// The reader fell off the log: entries between its offset and the log's start have been evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged {
-    /// How many events it can no longer have.
+    /// The number of events that it has missed.
     pub missed: u64,
 }
 
-/// Where an id stands.
+/// The result of looking up an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdLookup {
-    /// Its oldest occurrence ends here: what follows comes after it.
+    /// The id is in the log. The offset is the one after its oldest occurrence.
     Found(Offset),
-    /// It was here and has been evicted.
+    /// The id was in the log and has been evicted.
     Evicted,
-    /// It was never here, as far as we remember.
+    /// The id was never in the log, or so long ago that it has been forgotten.
     Unknown,
 }

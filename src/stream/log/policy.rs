@@ -1,66 +1,66 @@
-//! What a route decides about its streams: how much is kept, whose ids are used, what an end means.
+//! The settings that a route gives to its streams.
 
 use std::time::Duration;
 
-/// The settings of one stream, the same for all streams of a route.
+/// The settings of a stream. All streams of a route have the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
-    /// How much of the past is kept.
+    /// The bounds of the event log.
     pub retention: Retention,
-    /// Whose ids clients see.
+    /// The ids that clients see.
     pub ids: Ids,
-    /// What it means that the upstream ends its response.
+    /// The meaning of an upstream that ends its response.
     pub on_end: OnEnd,
-    /// How long the upstream is kept after the last subscriber left. Default 30 s.
+    /// The time for which the stream is kept after its last subscriber has left. Default 30 s.
     pub linger: Duration,
 }
 
-/// Bounds of an event log; the oldest events go first when any is passed.
+/// The bounds of an event log. The oldest events are evicted when any bound is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retention {
-    /// Most events. Default 1000, at least 1.
+    /// The maximum number of events. Default 1000, at least 1.
     pub events: usize,
-    /// Most encoded bytes. Default 8 MiB. The newest event is kept whatever its size, until it is too old.
+    /// The maximum number of encoded bytes. Default 8 MiB. The newest event is kept whatever its size.
     pub bytes: usize,
-    /// Oldest age, also of the newest event. Default 10 min.
+    /// The maximum age, which applies to the newest event too. Default 10 min.
     pub age: Duration,
 }
 
-/// Whose ids clients see.
+/// The ids that clients see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
-    /// The upstream's, untouched.
+    /// The upstream's ids, unchanged.
     Keep,
-    /// The upstream's; an event without one gets a minted one.
+    /// The upstream's ids, and minted ids for events without one.
     Fill,
-    /// Minted ones for all events.
+    /// Minted ids for all events.
     Replace,
 }
 
-/// What it means that the upstream ends its response cleanly.
+/// The meaning of an upstream that ends its response cleanly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnEnd {
-    /// An interruption like any other: connect again.
+    /// An interruption: connect again.
     Reconnect,
-    /// The stream has said all.
+    /// The end of the stream.
     Complete,
 }
 
-/// Where a client without an id starts.
+/// The starting point of a client without an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// After the newest event.
     Live,
-    /// At the oldest event kept.
+    /// At the oldest retained event.
     Oldest,
     /// At the n-th newest event.
     Last(usize),
 }
 
-/// Where a client starts whose id is not in the log.
+/// The starting point of a client whose id is not in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnGap {
-    /// At the oldest event kept.
+    /// At the oldest retained event.
     Oldest,
     /// After the newest event.
     Live,

@@ -1,6 +1,6 @@
-//! What a log has evicted: enough to tell "too old" from "never seen".
+//! Hashes of evicted ids and events. They tell "too old" from "never seen".
 //!
-//! Hashes alone, and bounded in number. Does not know what was evicted when.
+//! Bounded in number. The oldest hashes are forgotten first.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::runtime::arithmetic;
 use crate::sse::EventId;
 
-/// See the module.
+/// A set of the most recently added hashes.
 #[derive(Debug)]
 pub(super) struct RecentHashes {
     order: VecDeque<u64>,
@@ -19,7 +19,7 @@ pub(super) struct RecentHashes {
 
 impl RecentHashes {
     pub(super) fn new(events: usize) -> Self {
-        // Four logs' worth of the past, within reason: at capacity some 400 KiB a stream.
+        // Four times the size of the log, within reason: at most some 400 KiB for each stream.
         let capacity = arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024);
         Self { order: VecDeque::new(), hashes: HashSet::new(), capacity, hasher: RandomState::new() }
     }
@@ -48,7 +48,7 @@ impl RecentHashes {
         self.contains(self.hasher.hash_one(id))
     }
 
-    /// How many are remembered; the oldest go first.
+    /// Returns the maximum number of hashes.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }

@@ -1,19 +1,20 @@
-//! The stored past of a log, from which a new log goes on.
+//! A stored log, from which a new log is restored.
 
 use super::entry::Entry;
 use crate::sse::EventId;
 
-/// The past of a stream as it was kept beyond the process: the newest entries of an earlier log.
+/// The newest entries of a stored log.
 #[derive(Clone, Debug, Default)]
 pub struct LogSnapshot {
-    /// The entries, oldest first, without a hole.
+    /// The entries, oldest first and contiguous.
     pub entries: Vec<Entry>,
-    /// Events that came before them, in the stream's whole life.
+    /// The number of events before them, from the beginning of the stream.
     pub events_before: u64,
     /// The id in force before them, for clients.
     pub id_before: EventId,
-    /// The id in force before them, for the upstream.
+    /// The upstream's own id in force before them.
     pub source_id_before: EventId,
-    /// Whether a client that has `id_before` lacks these entries and nothing else: that id was brought once, and last.
+    /// True if a client with `id_before` lacks exactly these entries: the entry before them introduced that id, and no
+    /// earlier entry did.
     pub is_exact: bool,
 }

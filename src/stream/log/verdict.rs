@@ -1,4 +1,4 @@
-//! How a client's wish to go on turned out, in the words that clients are told.
+//! The outcome of a client's attempt to resume, in the words that clients receive.
 
 use std::fmt;
 
@@ -7,44 +7,44 @@ use crate::sse::{EventId, Frame};
 /// The outcome of starting to read a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeVerdict {
-    /// No id was sent; only what comes from now on follows.
+    /// The client sent no id. Only new events follow.
     Live,
-    /// No id was sent; so many events of the past follow.
+    /// The client sent no id. Retained events follow, then new ones.
     Replay {
-        /// Events that follow.
+        /// The number of retained events that follow.
         missed: u64,
     },
-    /// The id is in the log; so many events follow, then live ones.
+    /// The id is in the log. The missed events follow, then new ones.
     Resumed {
-        /// Events that follow.
+        /// The number of missed events that follow.
         missed: u64,
     },
     /// Continuity is broken.
     Gap(Gap),
 }
 
-/// Why continuity is broken.
+/// The reason for a break of continuity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// The id is older than the log.
     Evicted,
     /// The id was never seen.
     Unknown,
-    /// The id was minted by an earlier life of the stream.
+    /// The id was minted by an earlier incarnation of the stream.
     Restarted,
     /// The client fell off the log.
     Lagged,
-    /// The upstream came back without proof that nothing was missed.
+    /// The upstream reconnected and did not prove that nothing was missed.
     Upstream,
-    /// An event of the upstream's was larger than events may be, and has been left out.
+    /// An event was larger than `max_event` and has been left out.
     TooLarge,
 }
 
-/// Writes a verdict the way the route's clients are told it; `None` for routes that say nothing in-band.
+/// Encodes a verdict in the form that the route's clients receive. Returns `None` if the route reports nothing in-band.
 pub type GapNotice = fn(ResumeVerdict, &EventId) -> Option<Frame>;
 
 impl Gap {
-    /// The word for it.
+    /// Returns the reason in the words of the protocol.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Evicted => "evicted",
@@ -58,7 +58,7 @@ impl Gap {
 }
 
 impl ResumeVerdict {
-    /// The data of a `rillgate.resume` event.
+    /// Returns the data of a `rillgate.resume` event.
     pub fn json(self) -> String {
         match self {
             Self::Live => r#"{"resume":"live"}"#.to_owned(),
@@ -69,7 +69,7 @@ impl ResumeVerdict {
     }
 }
 
-/// The form of the `rillgate-resume` header and comment.
+/// Writes the value of the `rillgate-resume` header and comment.
 impl fmt::Display for ResumeVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
-//! What a caught-up client reads before the log.
+//! The events that a caught-up client reads before it reads the log.
 //!
-//! A position in a result that all clients with the same id share; it holds nothing of its own. Once all is read only a
-//! short replay_check is left, and after the log's next events nothing.
+//! A backlog is a position in a result that all clients with the same id share. Once everything is read, only the check
+//! for duplicates remains, and after the next events of the log nothing.
 
 use std::sync::Arc;
 
@@ -12,55 +12,55 @@ use super::replay_check::ReplayCheck;
 use crate::sse::Frame;
 use crate::stream::log::{Entry, EntryKind, Lagged, Offset};
 
-/// What a client is to read before the log, and where in the log it goes on.
+/// The history that a client reads first, and the offset in the log from which it continues.
 #[derive(Debug)]
 pub struct CaughtUp {
-    /// Frames, and whether each dispatches an event.
+    /// The frames, each with true if it dispatches an event.
     pub frames: Vec<(Frame, bool)>,
-    /// Events among them.
+    /// The number of events among them.
     pub events: u64,
-    /// Where to go on.
+    /// The offset at which to continue in the log.
     pub offset: Offset,
-    /// Events before that offset in the stream's life.
+    /// The number of events before that offset, from the beginning of the stream.
     pub events_read: u64,
-    /// What the log may still bring although it has been caught.
+    /// The events that the log may still append although they are among the frames.
     pub replay_check: ReplayCheck,
 }
 
-/// What those who wait see.
+/// The state of a request for history, as the waiting clients see it.
 #[derive(Clone, Debug)]
 pub enum CatchUpState {
-    /// Not known yet.
+    /// The request is in progress.
     Running,
-    /// To be read.
+    /// The history is ready to be read.
     Done(Arc<CaughtUp>),
-    /// It failed, or its time is over.
+    /// The request failed, or the time for reading has expired.
     Over,
 }
 
-/// One client's reading of what it was caught up with.
+/// One client's position in the history that it was caught up with.
 #[derive(Debug)]
 pub struct Backlog {
-    /// `None`: all is read.
+    /// `None` once everything is read.
     result: Option<watch::Receiver<CatchUpState>>,
     next: usize,
     replay_check: ReplayCheck,
     continuation: Continuation,
 }
 
-/// Where the log goes on after a backlog.
+/// The point at which a client continues in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Continuation {
-    /// Events in the backlog.
+    /// The number of events in the backlog.
     pub(super) events: u64,
     /// The offset in the log.
     pub(super) offset: Offset,
-    /// Events before that offset in the stream's life.
+    /// The number of events before that offset, from the beginning of the stream.
     pub(super) events_read: u64,
 }
 
 impl Backlog {
-    /// Reads from the beginning; `None` if its time is over.
+    /// Starts at the beginning of the history. Returns `None` if the time for reading has expired.
     pub(crate) fn new(result: watch::Receiver<CatchUpState>) -> Option<Self> {
         let (replay_check, continuation, is_read) = {
             let state = result.borrow();
@@ -71,20 +71,21 @@ impl Backlog {
         Some(Self { result: (!is_read).then_some(result), next: 0, replay_check, continuation })
     }
 
-    /// Where the log goes on.
+    /// Returns the point at which the client continues in the log.
     pub(super) fn continuation(&self) -> Continuation {
         self.continuation
     }
 
-    /// Whether some of it has not been read.
+    /// Returns true if frames are left to read.
     pub(super) fn has_more(&self) -> bool {
         self.result.is_some()
     }
 
-    /// Takes frames as a subscription takes entries.
+    /// Takes frames of at most `bytes` in total, or a single larger one, and at most `events` events.
     ///
     /// # Errors
-    /// [`Lagged`]: the time to read it is over.
+    ///
+    /// [`Lagged`] if the time for reading has expired.
     pub(super) fn take(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         let mut builder = ReadBatchBuilder::default();
         if let Some(result) = &self.result {
@@ -106,12 +107,12 @@ impl Backlog {
         Ok(builder.finish())
     }
 
-    /// How many of the log's next entries have been read already, and how many of those are events.
+    /// Counts the leading entries that were in the backlog. Returns the number of entries and of events among them.
     pub(super) fn count_duplicates<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) -> (u64, u64) {
         let (mut passed, mut events) = (0, 0);
         for (index, entry) in (1..).zip(entries) {
             match entry.kind {
-                // Passed over only if a repeated event follows it.
+                // Skipped only if a duplicate event follows.
                 EntryKind::Control | EntryKind::Gap(_) => {}
                 EntryKind::Event { fingerprint, has_own_id, .. } => {
                     if !self.replay_check.matches(fingerprint, has_own_id) {
@@ -126,7 +127,7 @@ impl Backlog {
         (passed, events)
     }
 
-    /// Whether nothing is left to be done.
+    /// Returns true if nothing is left to read or to check.
     pub(super) fn is_finished(&self) -> bool {
         self.result.is_none() && self.replay_check.is_empty()
     }

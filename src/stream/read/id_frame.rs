@@ -1,17 +1,17 @@
-//! An id that is cached without an event, as a block: one piece of memory for all who are cached the same in a row.
+//! A cache of the last frame that sets an id without dispatching an event.
 //!
-//! Ids are as long as events may be, and many clients stand at one place. Only the last one is kept.
+//! An id may be as long as an event, and many clients are at the same position. So they share one frame.
 
 use parking_lot::Mutex;
 
 use crate::sse::{Encoder, EventId, Frame};
 
-/// See the module.
+/// Caches the last frame that was made.
 #[derive(Debug, Default)]
 pub(crate) struct IdFrameCache(Mutex<Option<(EventId, Frame)>>);
 
 impl IdFrameCache {
-    /// The block that sets this id.
+    /// Returns a frame that sets `id` and dispatches nothing.
     pub fn frame(&self, id: &EventId) -> Frame {
         let mut cached = self.0.lock();
         if let Some((_, frame)) = cached.as_ref().filter(|(known, _)| known == id) {

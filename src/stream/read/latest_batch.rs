@@ -1,12 +1,13 @@
-//! What was published last, as one piece that all readers share.
+//! The entries that were published last, in one piece that all readers share.
 //!
-//! Nearly every reader of a busy stream lacks exactly this. It takes it without the log's lock and without a list of its
-//! own; everyone else reads the log. Never holds what the log has evicted for longer than until the next look.
+//! Nearly every reader of a busy stream lacks exactly these entries. It takes them without the log's lock and without
+//! an allocation. All other readers read the log. A batch whose entries are evicted is dropped at the next eviction
+//! check.
 
 use super::read_batch::{ReadBatch, ReadBatchBuilder};
 use crate::stream::log::Offset;
 
-/// See the module.
+/// The entries that were published last.
 #[derive(Debug)]
 pub struct LatestBatch {
     start: Offset,
@@ -15,19 +16,20 @@ pub struct LatestBatch {
 }
 
 impl LatestBatch {
-    /// What was published from `start` on, if it is anything.
+    /// Creates a batch of the entries published from `start` on. Returns `None` if there are none.
     pub fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
         let bytes = published.bytes();
         let batch = published.finish();
         (!batch.frames.is_empty()).then_some(Self { start, bytes, batch })
     }
 
-    /// Where they begin.
+    /// Returns the offset of the first entry.
     pub fn start(&self) -> Offset {
         self.start
     }
 
-    /// All of it for a reader that stands where they begin, if it takes so many bytes and fewer than so many events.
+    /// Returns all entries if the reader is at their start and they have at most `bytes` and fewer than `events`
+    /// events.
     pub fn batch_at(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
         let is_all = self.start == at && self.bytes <= bytes && self.batch.events < events;
         is_all.then(|| self.batch.clone())

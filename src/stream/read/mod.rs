@@ -1,4 +1,4 @@
-//! The readers of a stream: positions in its log, and the registry that wakes them.
+//! The readers of a stream: positions in its log, and the set of waiters that wakes them.
 //!
 //! A reader holds no events. It takes handles to entries when its client has room for them.
 

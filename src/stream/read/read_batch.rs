@@ -1,4 +1,4 @@
-//! Entries on their way to a reader.
+//! A batch of entries on their way to a reader.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,15 +9,15 @@ use crate::stream::log::Entry;
 /// Entries taken from the log.
 #[derive(Clone, Debug)]
 pub struct ReadBatch {
-    /// Their bytes, in order.
+    /// Their frames, in order.
     pub frames: Arc<[Frame]>,
-    /// How many of them dispatch an event.
+    /// The number of events among them.
     pub events: u64,
-    /// When the oldest of them came.
+    /// The time at which the oldest of them was received.
     pub oldest: Option<Instant>,
 }
 
-/// Entries that are being taken.
+/// Collects the entries of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBatchBuilder {
     frames: Vec<Frame>,
@@ -27,30 +27,31 @@ pub(crate) struct ReadBatchBuilder {
 }
 
 impl ReadBatchBuilder {
-    /// Whether one more may be taken: of at most `bytes` together, or a single larger one, and at most `events` events.
+    /// Returns true if one more frame fits: at most `bytes` in total, or a single larger frame, and at most `events`
+    /// events.
     pub fn has_room(&self, frame: &Frame, bytes: usize, events: u64) -> bool {
         (self.frames.is_empty() || self.bytes + frame.len() <= bytes) && self.events < events
     }
 
-    /// Takes it.
+    /// Adds a frame.
     pub fn add(&mut self, frame: Frame, is_event: bool) {
         self.bytes += frame.len();
         self.events += u64::from(is_event);
         self.frames.push(frame);
     }
 
-    /// Takes it, and notes when the oldest came.
+    /// Adds an entry. The first one sets the batch's age.
     pub fn add_entry(&mut self, entry: &Entry) {
         self.oldest.get_or_insert(entry.at);
         self.add(entry.frame.clone(), entry.is_event());
     }
 
-    /// How many bytes they have.
+    /// Returns the bytes added so far.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// All of them.
+    /// Returns the batch.
     pub fn finish(self) -> ReadBatch {
         ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest }
     }

@@ -1,30 +1,31 @@
-//! Events that a client has read already and that the log may bring once more.
+//! The events that a client has already read and that the log may still append.
 
 use std::sync::Arc;
 
-/// Events, the newest of those caught, that a log without events may bring once more: the stream's own connection can be
-/// slower than the extra one.
+/// The newest events of a history, which a log that was empty may still append: the stream's own connection can be
+/// slower than the request for history.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayCheck {
-    /// Fingerprints in order, and whether the event has a name.
+    /// Fingerprints, oldest first, each with true if the event has an id.
     newest: Arc<[(u64, bool)]>,
-    /// Which of them comes expected, once the first has come.
+    /// The index of the next expected event, once the first has matched.
     expected: Option<usize>,
 }
 
 impl ReplayCheck {
-    /// For these events, oldest first.
+    /// Expects these events, oldest first.
     pub fn new(newest: Arc<[(u64, bool)]>) -> Self {
         Self { newest, expected: None }
     }
 
-    /// Whether this event of the log is one that has been caught. To be asked for each in order, until one is not.
+    /// Returns true if this event of the log is a duplicate. Must be called for each event in order until it returns
+    /// false.
     pub fn matches(&mut self, fingerprint: u64, has_own_id: bool) -> bool {
         let at = match self.expected {
             Some(expected) => {
                 self.newest.get(expected).is_some_and(|(known, _)| *known == fingerprint).then_some(expected)
             }
-            // An event without a name may well happen twice: only a named one shows where the log begins.
+            // Equal events without an id may be different events. Only one with an id shows where the log starts.
             None if !has_own_id => None,
             None => self.newest.iter().rposition(|known| *known == (fingerprint, true)),
         };
@@ -32,7 +33,7 @@ impl ReplayCheck {
         at.is_some()
     }
 
-    /// Whether there is nothing that could come once more.
+    /// Returns true if no duplicates are expected.
     pub fn is_empty(&self) -> bool {
         self.newest.is_empty()
     }

@@ -1,7 +1,7 @@
-//! One reader of a stream: an offset, and the signal that tells it to look.
+//! One reader of a stream: an offset in its log, and a registered waker.
 //!
-//! A subscription holds no events and no queue; being slow costs it nothing but its place. Does not know how events are
-//! delivered.
+//! A subscription holds no events and no queue. A slow reader costs nothing until it falls off the log. This file does
+//! not know how events are delivered.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,35 +18,35 @@ use crate::stream::feed::OpenError;
 use crate::stream::log::{Gap, IdLookup, Lagged, Offset, OnGap, ResumeVerdict, Start};
 use crate::stream::progress::{Phase, Progress};
 
-/// One reader.
+/// One reader of a stream.
 #[derive(Debug)]
 pub struct Subscription {
     stream: Arc<EventStream>,
     progress: watch::Receiver<Progress>,
-    /// Where it waits, and is seen from outside.
+    /// The registration of its waker and its position.
     waiter: WaiterHandle,
     next: Offset,
-    /// Events before `next`, in the stream's life: what lag is measured against.
+    /// The number of events before `next`, from the beginning of the stream. Lag is measured against it.
     events_read: u64,
-    /// What is read before the log. Boxed: hardly anyone has one.
+    /// Read before the log. Boxed, because few readers have one.
     backlog: Option<Box<Backlog>>,
 }
 
-/// What there is to do for a reader.
+/// The reason why a reader was woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// Entries can be read.
+    /// There are entries to read.
     Entries,
-    /// Nothing more will come.
+    /// The stream is complete, and everything has been read.
     Complete,
-    /// The stream was refused after all and is being forgotten: whoever comes back is told why.
+    /// The stream was refused and is being removed. A client that reconnects gets the reason.
     Refused,
 }
 
 impl Subscription {
-    /// A reader at the log's end.
+    /// Subscribes at the log's end.
     pub fn new(stream: &Arc<EventStream>) -> Self {
-        // Watch first, look second: whatever is appended in between wakes the reader.
+        // Register before reading the log's end, or an append in between would wake nobody.
         let progress = stream.add_reader();
         let (next, events_read) = {
             let log = stream.log();
@@ -56,17 +56,17 @@ impl Subscription {
         Self { stream: stream.clone(), progress, waiter, next, events_read, backlog: None }
     }
 
-    /// Says who reads, for an operator who looks on.
+    /// Sets the client's details, for the operator.
     pub fn set_client(&self, client: Client) {
         self.waiter.set_client(client);
     }
 
-    /// Where it sits: word for its reader can be left there.
+    /// Returns the registration, which also carries the wake flag of the reader's task.
     pub fn waiter(&self) -> &WaiterHandle {
         &self.waiter
     }
 
-    /// The stream that is read.
+    /// Returns the stream.
     pub fn stream(&self) -> &Arc<EventStream> {
         &self.stream
     }
@@ -74,22 +74,24 @@ impl Subscription {
     /// Waits for the source's first outcome. Cancel-safe.
     ///
     /// # Errors
+    ///
     /// As for [`Self::poll_opened`].
     pub async fn opened(&mut self, is_refused_when_down: bool) -> Result<(), Arc<OpenError>> {
         poll_fn(|cx| self.poll_opened(cx, is_refused_when_down)).await
     }
 
-    /// Completes with the source's first outcome. That a stream is down is a property of the moment: one that has been
-    /// live is down whatever its upstream answers, and only who opens a stream is told that answer.
+    /// Completes with the source's first outcome. Once a stream has been live, every failure means that it is down at
+    /// the moment. Only clients that open a stream get the upstream's refusal.
     ///
     /// # Errors
-    /// What refused the stream, or, with `is_refused_when_down`, what keeps it down.
+    ///
+    /// The upstream's refusal or, if `is_refused_when_down`, the error that keeps the stream down.
     pub fn poll_opened(
         &mut self,
         cx: &mut Context<'_>,
         is_refused_when_down: bool,
     ) -> Poll<Result<(), Arc<OpenError>>> {
-        // Register first, look second.
+        // Register before reading the phase, or a change in between would wake nobody.
         self.waiter.register_waker(cx.waker());
         let has_been_live = self.stream.has_been_live();
         Poll::Ready(match &self.progress.borrow().phase {
@@ -100,23 +102,24 @@ impl Subscription {
             Phase::Retrying(_) if !is_refused_when_down => Ok(()),
             Phase::Retrying(Some(error)) if error.is_down() => Err(error.clone()),
             Phase::Retrying(Some(error)) => Err(Arc::new(OpenError::Unreachable(error.to_string()))),
-            // It answered when it was asked last, and may have ended its response as it should: that is not down.
+            // The last attempt succeeded and the response may have ended as intended, so the stream is not down.
             Phase::Retrying(None) => Ok(()),
         })
     }
 
-    /// Completes when `id` is in the log or nothing speaks for it to turn up: to be asked again now and then, since time
-    /// decides that as well.
+    /// Completes when `id` is in the log or can no longer appear. Must be polled again from time to time, since that
+    /// also depends on the time.
     ///
-    /// Only of a stream that goes on after it was cut off may an id be unknown that is right: clients may hold ids that
-    /// were not kept, and the upstream, asked to go on after the last one that was, brings them again.
+    /// Only a stream restored after an unclean shutdown may still receive ids that clients already hold: they were not
+    /// stored, and the upstream sends them again when it continues after the last stored id.
     pub fn poll_for_id(&mut self, cx: &mut Context<'_>, id: &str) -> Poll<()> {
         self.waiter.register_waker(cx.waker());
         let is_over = self.stream.is_ended();
         if is_over || !self.stream.may_reappear(id) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Goes to where a client without an id starts. A reader that opened the stream keeps what came since.
+    /// Moves to the starting point of a client without an id. With [`Start::Live`], a reader that opened the stream
+    /// keeps what has arrived since.
     pub fn start_at(&mut self, start: Start) -> ResumeVerdict {
         let log = self.stream.log();
         let at = match start {
@@ -133,12 +136,12 @@ impl Subscription {
         ResumeVerdict::Replay { missed: log.events_after(at) }
     }
 
-    /// Whether the log has what follows this id.
+    /// Returns true if the log has the entries after this id.
     pub fn can_resume(&self, id: &str) -> bool {
         matches!(self.stream.log().lookup(id), IdLookup::Found(_))
     }
 
-    /// Reads what the client was caught up with, and then the log from where it goes on.
+    /// Reads the backlog first and then continues in the log.
     pub fn resume_from_backlog(&mut self, backlog: Backlog) -> ResumeVerdict {
         let Continuation { events, offset, events_read } = backlog.continuation();
         (self.next, self.events_read) = (offset, events_read);
@@ -149,8 +152,8 @@ impl Subscription {
         log.gap_after(self.next).map_or(ResumeVerdict::Resumed { missed }, ResumeVerdict::Gap)
     }
 
-    /// Goes to where the client with this id stopped, or to where the route sends those who cannot. Across a break of
-    /// continuity nobody is resumed, but goes on from its place all the same.
+    /// Moves to the entry after `id`, or to the starting point that `on_gap` selects if the id is not in the log.
+    /// Across a break of continuity the verdict is a gap, but the reader still continues after its id.
     pub fn resume(&mut self, id: &str, on_gap: OnGap) -> ResumeVerdict {
         let log = self.stream.log();
         let gap = match log.lookup(id) {
@@ -170,7 +173,7 @@ impl Subscription {
         self.resume_after_gap(gap, on_gap)
     }
 
-    /// Goes to where the route sends those who cannot go on.
+    /// Moves to the starting point that `on_gap` selects.
     pub fn resume_after_gap(&mut self, gap: Gap, on_gap: OnGap) -> ResumeVerdict {
         let log = self.stream.log();
         if on_gap == OnGap::Oldest {
@@ -180,42 +183,42 @@ impl Subscription {
         ResumeVerdict::Gap(gap)
     }
 
-    /// The id in force at the reader's place. `None`: there is none, or the place is gone.
+    /// Returns the id in force at the reader's position, or `None` if there is none or the position has been evicted.
     pub fn current_id(&self) -> Option<EventId> {
         let log = self.stream.log();
         let id = log.id_at(self.next);
         (self.next >= log.start() && !id.is_empty()).then(|| id.clone())
     }
 
-    /// Where the reader stands.
+    /// Returns the reader's position.
     pub fn position(&self) -> Offset {
         self.next
     }
 
-    /// Whether it has read everything before a place.
+    /// Returns true if everything before `end` has been read.
     pub fn has_reached(&mut self, end: Offset) -> bool {
         self.skip_duplicates();
         !self.has_backlog() && self.next >= end
     }
 
-    /// How many events the reader is behind the newest.
+    /// Returns the number of events between the reader and the log's end.
     pub fn events_behind(&self) -> u64 {
         let log = self.stream.log();
         log.events_until(log.end()).saturating_sub(self.events_read)
     }
 
-    /// Waits until there is something to read or nothing will come. Cancel-safe.
+    /// Waits for entries or the end of the stream. Cancel-safe.
     pub async fn ready(&mut self) -> Ready {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    /// As [`Self::ready`]. Takes no lock when there is something to read.
+    /// As [`Self::ready`]. Takes no lock if there are entries to read.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Ready> {
         if let Some(ready) = self.check_ready() {
             return Poll::Ready(ready);
         }
         self.waiter.register_waker(cx.waker());
-        // It may have rung in between.
+        // Check again: entries may have been appended before the waker was registered.
         self.check_ready().map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -223,7 +226,7 @@ impl Subscription {
         if self.has_backlog() {
             return Some(Ready::Entries);
         }
-        // In this order: what was appended before the end of all is read before it is told.
+        // Read the end flag first: entries appended before the end are then read before it is reported.
         let is_over = self.stream.is_ended();
         if self.stream.end() > self.next && !self.skip_duplicates() {
             return Some(Ready::Entries);
@@ -234,11 +237,11 @@ impl Subscription {
         })
     }
 
-    /// Passes over what the backlog had already; whether that was all that waited.
+    /// Skips entries that were already in the backlog. Returns true if there were no others.
     fn skip_duplicates(&mut self) -> bool {
         let Some(backlog) = &mut self.backlog else { return false };
         let log = self.stream.log();
-        // A place that is gone is for whoever takes to find.
+        // If the position has been evicted, `take` reports it.
         let (entries, events) =
             log.entries_from(self.next, self.events_read).map_or((0, 0), |entries| backlog.count_duplicates(entries));
         self.next.0 += entries;
@@ -253,17 +256,17 @@ impl Subscription {
         self.backlog.as_ref().is_some_and(|backlog| backlog.has_more())
     }
 
-    /// Whether entries wait to be read.
+    /// Returns true if there are entries to read.
     pub fn has_unread(&self) -> bool {
         self.has_backlog() || self.stream.end() > self.next
     }
 
-    /// Whether entries of at least `bytes` together wait to be read, or some of them are gone already.
+    /// Returns true if there are at least `bytes` to read, or some of them have been evicted.
     pub fn has_unread_bytes(&self, bytes: usize) -> bool {
         if self.has_backlog() {
             return true;
         }
-        // Nearly always it is just the news, and those tell without a lock.
+        // Nearly always this is just the latest batch, which is checked without a lock.
         if bytes > 0 && self.stream.latest(self.next, bytes - 1, u64::MAX).is_some() {
             return false;
         }
@@ -276,10 +279,11 @@ impl Subscription {
         })
     }
 
-    /// Takes entries of at most `bytes` together, or a single larger one, and at most `events` events.
+    /// Takes entries of at most `bytes` in total, or a single larger one, and at most `events` events.
     ///
     /// # Errors
-    /// [`Lagged`] when the place is no longer in the log; nothing is batch then.
+    ///
+    /// [`Lagged`] if the position has been evicted. Nothing is taken then.
     pub fn take(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has_more()) {
             let batch = backlog.take(bytes, events)?;
@@ -310,10 +314,11 @@ impl Subscription {
         Ok(builder.finish())
     }
 
-    /// As [`Self::take`], but a reader for whom more waits than `bytes` gets only the newest event of each type, and
-    /// with it everything that it will ever get of what waits now. Of more types than `events`, those whose news is newest.
+    /// As [`Self::take`], but if more than `bytes` are waiting, takes only the newest event of each type and skips the
+    /// rest. If there are more types than `events`, the types with the newest events are taken.
     ///
     /// # Errors
+    ///
     /// [`Lagged`], as for [`Self::take`].
     pub fn take_latest(&mut self, bytes: usize, events: u64) -> Result<ReadBatch, Lagged> {
         if self.has_backlog() || !self.has_unread_bytes(bytes) {
@@ -331,7 +336,7 @@ impl Subscription {
         self.next = log.end();
         self.events_read = log.events_until(self.next);
         self.waiter.set_position(self.next, self.events_read);
-        // The id in force may have been said by an entry that was left out.
+        // The id in force may come from an entry that was skipped.
         let id = log.id_at(self.next);
         if !id.is_empty() {
             builder.add(self.stream.id_frame(id), false);
@@ -339,7 +344,7 @@ impl Subscription {
         Ok(builder.finish())
     }
 
-    /// After [`Lagged`]: goes on at the oldest entry kept.
+    /// After [`Lagged`]: continues at the oldest retained entry.
     pub fn skip_to_oldest(&mut self) {
         self.backlog = None;
         let log = self.stream.log();

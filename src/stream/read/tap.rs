@@ -1,7 +1,7 @@
-//! Looking at a stream as it flows, without being one of its readers.
+//! Observing a stream without being one of its readers.
 //!
-//! Neither opens a stream nor keeps one open, and nobody's count of subscribers sees it: whoever looks comes by now and
-//! then and takes what is new. Holds no events.
+//! A tap neither opens a stream nor keeps it open, and no subscriber count includes it. It polls the log from time to
+//! time and holds no events.
 
 use std::sync::{Arc, Weak};
 
@@ -10,32 +10,33 @@ use crate::stream::event_stream::EventStream;
 use crate::stream::log::Offset;
 use crate::stream::progress::Phase;
 
-/// A look at one stream.
+/// An observer of one stream.
 #[derive(Debug)]
 pub struct Tap {
     stream: Weak<EventStream>,
     next: Offset,
-    /// Events before `next`, in the stream's life.
+    /// The number of events before `next`, from the beginning of the stream.
     events_read: u64,
 }
 
-/// What a look found.
+/// The result of one poll.
 #[derive(Debug)]
 pub struct Tapped {
-    /// New entries, in order.
+    /// The new entries, in order.
     pub frames: Vec<Frame>,
-    /// Events that were gone before they were looked at.
+    /// The number of events that were evicted before they could be read.
     pub missed: u64,
 }
 
 impl Tap {
-    /// Looks at a stream from now on.
+    /// Starts at the log's end.
     pub fn new(stream: &Arc<EventStream>) -> Self {
         let log = stream.log();
         Self { stream: Arc::downgrade(stream), next: log.end(), events_read: log.events_until(log.end()) }
     }
 
-    /// What is new, of at most `bytes` together or a single larger entry. `None`: the stream is over, or closed.
+    /// Takes new entries of at most `bytes` in total, or a single larger one. Returns `None` if the stream is over or
+    /// closed.
     pub fn take(&mut self, bytes: usize) -> Option<Tapped> {
         let stream = self.stream.upgrade()?;
         let is_over = matches!(stream.progress().phase, Phase::Complete | Phase::Refused(_));

@@ -1,8 +1,8 @@
-//! Who reads a stream: what wakes each reader, how far each is, and who it is.
+//! The readers of a stream: their wakers, their positions and their clients.
 //!
-//! A reader has a handle of its own for as long as it reads. Seats lie in chunks, each in its own piece of memory: waiting
-//! and reading on touch nothing that is another reader's and take no lock, and ringing is one pass over the chunks. Coming
-//! and leaving take a lock, and so does an operator who looks on. Does not say what there is to read.
+//! Each reader owns a slot for as long as it reads. Slots are allocated in chunks. Waiting and moving on touch only the
+//! reader's own slot and take no lock; waking is one pass over the chunks. Joining, leaving and the operator's queries
+//! take a lock. This file does not know what there is to read.
 
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -18,21 +18,21 @@ use crate::runtime::arithmetic;
 use crate::runtime::side_waker::WakeFlag;
 use crate::stream::log::Offset;
 
-/// See the module.
+/// The set of a stream's readers.
 #[derive(Debug, Default)]
 pub struct WaiterSet(Mutex<Chunks>);
 
 #[derive(Debug, Default)]
 struct Chunks {
     chunks: Vec<Arc<Chunk>>,
-    /// Seats that are nobody's.
+    /// Slots without a reader.
     free: Vec<WaiterHandle>,
     slots: usize,
 }
 
 type Chunk = Box<[Slot]>;
 
-/// A slot in a chunk, as large as what a processor fetches at once.
+/// A slot for one reader, the size of a cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Slot {
@@ -40,7 +40,7 @@ struct Slot {
     next: AtomicU64,
     read: AtomicU64,
     wake_flag: AtomicU8,
-    /// Who sits there. Touched when one comes or leaves, and when an operator asks.
+    /// The reader in this slot. Locked when a reader joins or leaves, and by the operator's queries.
     reader: Mutex<Option<Box<ReaderDetails>>>,
 }
 
@@ -50,47 +50,47 @@ struct ReaderDetails {
     client: Option<Client>,
 }
 
-/// A reader's handle; to be given back to the waiters that it came from.
+/// A reader's slot. Must be returned to the set that it came from.
 #[derive(Clone, Debug)]
 pub struct WaiterHandle {
     chunk: Arc<Chunk>,
     index: usize,
 }
 
-/// One reader, seen from outside.
+/// A reader as the operator sees it.
 #[derive(Clone, Debug)]
 pub struct ReaderInfo {
-    /// Where it stands.
+    /// Its position.
     pub next: Offset,
-    /// How many events of the stream's life are behind it.
+    /// The number of events before it, from the beginning of the stream.
     pub read: u64,
-    /// When it came.
+    /// The time at which it subscribed.
     pub since: SystemTime,
-    /// Who it is, if that has been said.
+    /// Its client, if known.
     pub client: Option<Client>,
 }
 
-/// Who a reader is, in the words of whoever let it in. Nothing here is longer than a few hundred bytes.
+/// The details of a client. At most a few hundred bytes.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its address.
+    /// The IP address.
     pub address: IpAddr,
-    /// How it speaks.
+    /// The HTTP version.
     pub protocol: &'static str,
-    /// Whom it is for, where that may be told.
+    /// The token's subject, if it may be shown.
     pub subject: Option<Arc<str>>,
-    /// Its request's id.
+    /// The id of its request.
     pub request_id: Arc<str>,
 }
 
-/// How far waking everyone has come, where it is done in parts.
+/// The progress of waking all readers in parts.
 #[derive(Debug, Default)]
 pub struct WakeSweep {
-    /// The chunk that is next.
+    /// The index of the next chunk.
     next: usize,
-    /// How many are to be woken until all have been since there was something new.
+    /// The number of chunks left to wake.
     remaining: usize,
-    /// Of so many.
+    /// The number of chunks when the sweep began.
     chunks: usize,
 }
 
@@ -102,66 +102,66 @@ impl WakeSweep {
         }
     }
 
-    /// Whether all have been woken since there was something new.
+    /// Returns true if all readers have been woken since the last append.
     pub fn is_done(&self) -> bool {
         self.remaining == 0
     }
 
-    /// Whether it is where it once began: all have been woken since it was here before.
+    /// Returns true if the sweep is back at the first chunk: all readers have been woken since it was there before.
     pub fn has_wrapped(&self) -> bool {
         self.next == 0
     }
 }
 
-/// Seats in the first chunk: most streams have few readers.
+/// The slots of the first chunk. Most streams have few readers.
 const FIRST_CHUNK: usize = 4;
 
-/// Seats in a chunk at most.
+/// The maximum number of slots of a chunk.
 const CHUNK_SLOTS: usize = 256;
 
 impl WaiterSet {
-    /// A handle for a reader that stands there.
+    /// Registers a reader at this position.
     pub fn register(&self, next: Offset, read: u64) -> WaiterHandle {
         let handle = {
             let mut chunks = self.0.lock();
             if chunks.free.is_empty() {
                 chunks.grow();
             }
-            chunks.free.pop().expect("there are slots now")
+            chunks.free.pop().expect("the set has just grown")
         };
         handle.set_position(next, read);
         *handle.slot().reader.lock() = Some(Box::new(ReaderDetails { since: SystemTime::now(), client: None }));
         handle
     }
 
-    /// Wakes everyone who waits.
+    /// Wakes all waiting readers.
     pub fn wake_all(&self) {
         let mut sweep = WakeSweep::default();
         self.begin_sweep(&mut sweep);
         self.finish_sweep(&mut sweep);
     }
 
-    /// There is something new: everyone is to be woken, from where the sweep is now.
+    /// Starts to wake all readers, from the sweep's current position.
     pub fn begin_sweep(&self, sweep: &mut WakeSweep) {
         sweep.begin(self.0.lock().chunks.len());
     }
 
-    /// Wakes at once those whom the sweep has not come to yet.
+    /// Wakes all readers that the sweep has not reached yet.
     pub fn finish_sweep(&self, sweep: &mut WakeSweep) {
         while !sweep.is_done() {
             self.wake_some(sweep);
         }
     }
 
-    /// Goes on with a sweep: wakes those of the next chunks who wait, of some 256 slots.
+    /// Continues a sweep: wakes the waiting readers of the next chunks, about 256 slots.
     pub fn wake_some(&self, sweep: &mut WakeSweep) {
         let mut slots = 0;
         while slots < CHUNK_SLOTS && !sweep.is_done() {
-            // Without the lock they are woken: who is may come for it at once.
+            // Wake without the lock: a woken reader may need it at once.
             let chunk = {
                 let chunks = &self.0.lock().chunks;
                 if chunks.len() != sweep.chunks {
-                    // Some sit elsewhere by now: around once more.
+                    // The chunks have changed, so start over.
                     sweep.begin(chunks.len());
                     continue;
                 }
@@ -174,54 +174,55 @@ impl WaiterSet {
         }
     }
 
-    /// Gives a handle back.
+    /// Removes a reader and frees its slot.
     pub fn unregister(&self, handle: &WaiterHandle) {
         drop((handle.slot().waker.take(), handle.slot().reader.lock().take()));
         let mut chunks = self.0.lock();
         chunks.free.push(handle.clone());
-        // The last one out leaves no memory behind.
+        // Free all memory when the last reader leaves.
         if chunks.free.len() == chunks.slots {
             *chunks = Chunks::default();
         }
     }
 
-    /// Asks all readers how many events are behind them, or of more than `most` every so-many-th. The order is arbitrary.
+    /// Calls `ask` with the number of events read by each reader. Samples at most `most` readers, evenly spaced, in any
+    /// order.
     pub fn sample(&self, most: usize, mut ask: impl FnMut(u64)) {
         let chunks = self.0.lock();
         let present = chunks.slots - chunks.free.len();
         let step = present.div_ceil(most.max(1)).max(1);
-        chunks.taken().step_by(step).for_each(|slot| ask(slot.read.load(Ordering::Relaxed)));
+        chunks.occupied().step_by(step).for_each(|slot| ask(slot.read.load(Ordering::Relaxed)));
     }
 
-    /// The `most` readers that are furthest behind, those first.
+    /// Returns the `most` readers that are furthest behind, the furthest first.
     pub fn furthest_behind(&self, most: usize) -> Vec<ReaderInfo> {
-        // The one that is furthest ahead on top, to make room for whoever is further behind.
+        // The reader that is furthest ahead is on top and is removed first.
         let mut behind: BinaryHeap<(Offset, usize)> = BinaryHeap::with_capacity(most + 1);
         let chunks = self.0.lock();
-        // Looked for once: who comes or leaves meanwhile is seen or not, but never taken for another.
-        let taken: Vec<_> = chunks.taken().collect();
-        for (number, slot) in taken.iter().enumerate() {
+        // Collected once: a reader that joins or leaves meanwhile may be missed, but is never taken for another.
+        let occupied: Vec<_> = chunks.occupied().collect();
+        for (number, slot) in occupied.iter().enumerate() {
             behind.push((slot.next(), number));
             if behind.len() > most {
                 behind.pop();
             }
         }
-        behind.into_sorted_vec().into_iter().filter_map(|(_, number)| taken[number].reader()).collect()
+        behind.into_sorted_vec().into_iter().filter_map(|(_, number)| occupied[number].reader()).collect()
     }
 }
 
 impl Chunks {
-    /// Twice the slots, or one more chunk.
+    /// Doubles the slots, up to one full chunk at a time.
     fn grow(&mut self) {
         let count = arithmetic::clamp(self.slots, FIRST_CHUNK, CHUNK_SLOTS);
         let chunk: Arc<Chunk> = Arc::new((0..count).map(|_| Slot::default()).collect());
-        // The first one is taken first.
+        // Reversed, so that the first slot is used first.
         self.free.extend((0..count).rev().map(|index| WaiterHandle { chunk: chunk.clone(), index }));
         self.chunks.push(chunk);
         self.slots += count;
     }
 
-    fn taken(&self) -> impl Iterator<Item = &Slot> {
+    fn occupied(&self) -> impl Iterator<Item = &Slot> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).filter(|slot| slot.reader.lock().is_some())
     }
 }
@@ -244,18 +245,19 @@ impl WaiterHandle {
         &self.chunk[self.index]
     }
 
-    /// Wakes `waker` at the next ring. What it waits for must be looked at again after this: the bell may just have rung.
+    /// Registers `waker` for the next wake-up. Check for new entries again afterwards: a wake-up may have happened just
+    /// before.
     pub fn register_waker(&self, waker: &Waker) {
         self.slot().waker.register(waker);
     }
 
-    /// Says where its reader stands.
+    /// Sets the reader's position.
     pub fn set_position(&self, next: Offset, read: u64) {
         self.slot().next.store(next.0, Ordering::Relaxed);
         self.slot().read.store(read, Ordering::Relaxed);
     }
 
-    /// Says who its reader is.
+    /// Sets the reader's client.
     pub fn set_client(&self, client: Client) {
         if let Some(details) = &mut *self.slot().reader.lock() {
             details.client = Some(client);
@@ -263,8 +265,8 @@ impl WaiterHandle {
     }
 }
 
-/// What its reader's task is told lies with what the reader touches anyway. Word for who has remaining reaches who came after
-/// and makes it look once for nothing.
+/// The wake flag lies in the slot, which the reader touches anyway. A flag set for a reader that has left reaches the
+/// next reader of the slot, which then checks once for nothing.
 impl WakeFlag for WaiterHandle {
     fn state(&self) -> &AtomicU8 {
         &self.slot().wake_flag
@@ -315,7 +317,7 @@ mod tests {
         (0..5).for_each(|_| waiters.wake_some(&mut sweep));
         assert!(wakes.0.load(Ordering::Relaxed) < 3000 && !sweep.is_done());
 
-        // Something new in the middle, and many more readers.
+        // An append in the middle of a sweep, and many more readers.
         waiters.begin_sweep(&mut sweep);
         let late = wait(2000);
         while !sweep.is_done() {
