@@ -50,7 +50,7 @@ impl Db {
         let decoder = self.0.begin_read()?;
         for row in decoder.open_table(STREAMS)?.iter()? {
             let (key, bytes) = row?;
-            visit(StoreKey(*key.value()), record(bytes.value())?);
+            visit(StoreKey(*key.value()), decode_record(bytes.value())?);
         }
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Db {
 impl WriteTxn<'_> {
     /// Returns the record of a stream.
     pub fn record(&self, key: &StoreKey) -> Result<Option<Record>, StoreFault> {
-        self.streams.get(&key.0)?.map(|bytes| record(bytes.value())).transpose()
+        self.streams.get(&key.0)?.map(|bytes| decode_record(bytes.value())).transpose()
     }
 
     /// Stores the record of a stream.
@@ -117,7 +117,7 @@ fn segments_of(number: u64) -> std::ops::RangeInclusive<(u64, u64)> {
     (number, 0)..=(number, u64::MAX)
 }
 
-fn record(bytes: &[u8]) -> Result<Record, StoreFault> {
+fn decode_record(bytes: &[u8]) -> Result<Record, StoreFault> {
     Record::decode(bytes).ok_or_else(|| StoreFault::Corrupt("the checksum of a record does not match".to_owned()))
 }
 
@@ -200,9 +200,9 @@ impl OpenStore {
 }
 
 fn quarantine(folder: &Folder, reason: &str) -> Result<PathBuf, StoreFault> {
-    let kept = folder.quarantine()?;
-    error!(what = reason, kept = %kept.display(), "store corrupt: its events are lost, the file is moved aside and a new one is created");
-    Ok(kept)
+    let path = folder.quarantine()?;
+    error!(what = reason, kept = %path.display(), "store corrupt: its events are lost, the file is moved aside and a new one is created");
+    Ok(path)
 }
 
 /// Runs an operation on the file. A file that makes its reader panic counts as corrupt.
@@ -278,8 +278,8 @@ impl StoreIndex {
 
     /// Returns the streams that are not open and whose retention has passed at this date.
     pub fn expired(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
-        let expires_at = self.streams.iter().filter(|(key, entry)| entry.expires_at < wall && !is_open(key));
-        expires_at.map(|(key, _)| *key).collect()
+        let expired = self.streams.iter().filter(|(key, entry)| entry.expires_at < wall && !is_open(key));
+        expired.map(|(key, _)| *key).collect()
     }
 
     /// Returns the streams that are not open, least recently used first.

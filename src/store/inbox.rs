@@ -216,7 +216,7 @@ impl Pending {
 
 impl fmt::Debug for StreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Stored({:?})", self.key)
+        write!(f, "StreamHandle({:?})", self.key)
     }
 }
 

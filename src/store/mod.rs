@@ -115,7 +115,7 @@ struct PersisterHandle {
 
 impl fmt::Debug for PersisterHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handle({:?})", self.handle.key)
+        write!(f, "PersisterHandle({:?})", self.handle.key)
     }
 }
 

@@ -144,7 +144,7 @@ impl StreamPersister {
                 break start;
             }
         };
-        while state.segments.front().is_some_and(|oldest_segment_date| oldest_segment_date.end <= file_offset(start)) {
+        while state.segments.front().is_some_and(|oldest| oldest.end <= file_offset(start)) {
             state.remove_oldest(txn)?;
         }
         let has_more = state.next < stream.log().end();
@@ -234,7 +234,7 @@ impl StreamPersister {
 impl FileState {
     fn remove_oldest(&mut self, txn: &mut WriteTxn<'_>) -> Result<(), StoreFault> {
         match self.segments.pop_front() {
-            Some(oldest_segment_date) => txn.remove_segment(self.record.number, oldest_segment_date.first),
+            Some(oldest) => txn.remove_segment(self.record.number, oldest.first),
             None => Ok(()),
         }
     }

@@ -220,7 +220,7 @@ fn every_fixed_bound_is_listed_with_its_value() {
 /// What is called like a bound and bounds nothing that comes from outside.
 const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("admin/snapshot.rs", "FRESH", "how long a snapshot serves several viewers"),
-    ("auth/verify.rs", "MAX_TIME", "what the calendar can write"),
+    ("auth/token/verify.rs", "MAX_TIME", "what the calendar can write"),
     ("http/trace.rs", "TRACE_BYTES", "the length of an id"),
     ("http/trace.rs", "SPAN_BYTES", "the length of an id"),
     ("listen/proxy/header.rs", "MIN_BYTES", "the shortest header that there is"),

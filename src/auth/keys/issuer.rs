@@ -74,15 +74,15 @@ impl Issuer {
         observer: RefreshObserver,
     ) -> Result<Self, Vec<(usize, SourceError)>> {
         let mut sources = Vec::new();
-        let mut broken = Vec::new();
-        for (at, source) in settings.keys.iter().enumerate() {
+        let mut errors = Vec::new();
+        for (index, source) in settings.keys.iter().enumerate() {
             match LoadedKeySource::load(source, &settings.algorithms) {
                 Ok(loaded) => sources.push(loaded),
-                Err(error) => broken.push((at, error)),
+                Err(error) => errors.push((index, error)),
             }
         }
-        if !broken.is_empty() {
-            return Err(broken);
+        if !errors.is_empty() {
+            return Err(errors);
         }
         let name = Arc::from(settings.name.as_str());
         let issuer =

@@ -1,6 +1,6 @@
 //! Issuers and their keys: loading, refreshing, and verifying signatures.
 //!
-//! An [`issuer`] has one or more [`source`]s of keys: a secret, a [`file`], or a URL that is [`fetch`]ed on a
+//! An [`issuer`] has one or more [`source`]s of keys: a secret, a [`file`](mod@file), or a URL that is [`fetch`]ed on a
 //! [`refresh_schedule`]. Together they make up its [`key_set`]. [`jwks`] parses the published document.
 
 pub mod fetch;

@@ -94,8 +94,8 @@ impl RefreshSchedule {
             // than configured.
             None => arithmetic::scale(self.refresh, 1.0 + 0.1 * jitter::unit()),
             Some(earlier) => {
-                let most = self.refresh.min(Duration::from_secs(60));
-                Backoff { initial: most.min(Duration::from_secs(1)), max: most }.delay(earlier, jitter::unit())
+                let max = self.refresh.min(Duration::from_secs(60));
+                Backoff { initial: max.min(Duration::from_secs(1)), max }.delay(earlier, jitter::unit())
             }
         };
         let scheduled = tokio::time::sleep(delay);

@@ -165,7 +165,7 @@ impl Authorizer {
         let severity = |denied: &Denied| match denied {
             Denied::Unavailable => 2,
             Denied::Invalid(TokenFault::Malformed) => 0,
-            _ => 1,
+            Denied::Missing | Denied::Ambiguous | Denied::Invalid(_) | Denied::Forbidden(_) | Denied::Origin => 1,
         };
         let mut reason = Denied::Invalid(TokenFault::Malformed);
         let mut tried = 0;
@@ -205,11 +205,11 @@ impl Authorizer {
     async fn grant(
         &self,
         token: Unverified<'_>,
-        from: &TokenSource,
+        source: &TokenSource,
         now: SystemTime,
         trace: &mut DecisionTrace,
     ) -> Result<(Grant, Claims), Denied> {
-        let (grant, claims) = Grant::new(self.verify(token, now, trace).await?, from.clone());
+        let (grant, claims) = Grant::new(self.verify(token, now, trace).await?, source.clone());
         let is_revoked = self.trust_store.revocations().covers(&grant, now);
         trace.step("revocation", !is_revoked, || match is_revoked {
             true => "the token is revoked".to_owned(),

@@ -81,8 +81,8 @@ impl TrustStore {
         let issuers = self.issuers.load();
         let (key, algorithm) = grant.key();
         // An issuer whose keys have not been loaded yet, as after a reload, has not removed any.
-        let stands_behind = |issuer: &Arc<Issuer>| issuer.keys().trusts(key, algorithm) || !issuer.is_loaded();
-        if !issuers.get(&**grant.issuer()).is_some_and(stands_behind) {
+        let is_trusted = |issuer: &Arc<Issuer>| issuer.keys().trusts(key, algorithm) || !issuer.is_loaded();
+        if !issuers.get(&**grant.issuer()).is_some_and(is_trusted) {
             return GrantStatus::KeyRemoved;
         }
         if self.revocations.covers(grant, now) { GrantStatus::Revoked } else { GrantStatus::Valid }
