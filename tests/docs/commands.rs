@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::blocks::{Block, blocks};
-use super::world::World;
+use super::fixture::DocsFixture;
 use super::{pages, read, root};
 
 /// Page, beginning of a `console` block, reason.
@@ -60,15 +60,15 @@ async fn every_command_does_what_its_page_says() {
 /// Runs a page's blocks in order, in one shell, so that a later one may use an earlier one's variables.
 async fn run(page: &Path, blocks: &[Block]) {
     let asks_prometheus = blocks.iter().any(|block| block.kind == "sh" && block.text.contains("127.0.0.1:9090"));
-    let world = World::new(asks_prometheus).await;
+    let fixture = DocsFixture::new(asks_prometheus).await;
     for file in blocks.iter().filter(|block| block.kind == "toml") {
         if let Some(name) = &file.name {
-            std::fs::write(world.folder.path().join(name), world.translate(&file.text)).unwrap();
+            std::fs::write(fixture.folder.path().join(name), fixture.translate(&file.text)).unwrap();
         }
     }
     let mut script = "set -eu\nexec 2>&1\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n".to_owned();
     for block in blocks.iter().filter(|block| block.kind == "sh") {
-        script += &format!("echo '{}'\n{}", marker(block), world.translate(&block.text));
+        script += &format!("echo '{}'\n{}", marker(block), fixture.translate(&block.text));
     }
 
     let binary = Path::new(env!("CARGO_BIN_EXE_rillgate")).parent().unwrap();
@@ -76,9 +76,9 @@ async fn run(page: &Path, blocks: &[Block]) {
     let path = format!("{}:{}:{path}", binary.display(), root().join("target/tools/bin").display());
     let child = Command::new("bash")
         .args(["-c", &script])
-        .current_dir(world.folder.path())
+        .current_dir(fixture.folder.path())
         .env("PATH", path)
-        .env("TOKEN", &world.token)
+        .env("TOKEN", &fixture.token)
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

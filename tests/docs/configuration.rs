@@ -12,13 +12,13 @@ const PAGE: &str = "docs/configuration.md";
 const HEAD: &str = "\
 # Configuration, key by key
 
-Made from `rillgate schema` by `UPDATE_DOCS=1 cargo test --test docs`; do not edit it here.
-[config/rillgate.toml](../config/rillgate.toml) has the same keys as a file, with the reasons for their bounds.
-`rillgate check` shows every mistake in a file at once.
+This page is generated from `rillgate schema` by `UPDATE_DOCS=1 cargo test --test docs`; do not edit it.
+[config/rillgate.toml](../config/rillgate.toml) has the same keys as an annotated file, with the reasons for their bounds.
+`rillgate check` reports every mistake in a file at once.
 
-Durations are strings with a unit (`ms`, `s`, `m`, `h`, `d`), sizes likewise (`B`, `KiB`, `MiB`, `GiB`). Unknown keys are
-errors. Relative paths start from the file's folder. In the names here, `[[routes]]` is a table that may be there more than
-once, and `NAME` is a name that you choose.
+Durations are strings with a unit (`ms`, `s`, `m`, `h`, `d`), and so are sizes (`B`, `KiB`, `MiB`, `GiB`). Unknown keys are errors.
+Relative paths start at the file's folder. In the names here, `[[routes]]` is a table that may occur more than once, and `NAME` is a
+name that you choose.
 ";
 
 #[test]

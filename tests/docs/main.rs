@@ -11,12 +11,12 @@
 mod blocks;
 mod commands;
 mod configuration;
+mod fixture;
 mod limits;
 mod links;
 #[path = "../gateway/support/mod.rs"]
 mod support;
 mod words;
-mod world;
 
 use std::path::{Path, PathBuf};
 

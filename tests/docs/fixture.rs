@@ -14,7 +14,7 @@ use crate::support::script::Answer;
 use crate::support::server::Rillgate;
 
 /// Everything that a page's commands may use.
-pub struct World {
+pub struct DocsFixture {
     pub folder: TempDir,
     pub token: String,
     gateway: Rillgate,
@@ -23,7 +23,7 @@ pub struct World {
     _authority: Authority,
 }
 
-impl World {
+impl DocsFixture {
     /// A gateway in front of a producer that has a past of 100 events and sends ten more a second.
     pub async fn new(asks_prometheus: bool) -> Self {
         let authority = Authority::new();
@@ -61,7 +61,7 @@ impl World {
         Self { folder, token, gateway, prometheus, producing, _authority: authority }
     }
 
-    /// Commands as a page has them, with this world's ports.
+    /// Commands as a page has them, with this fixture's ports.
     pub fn translate(&self, commands: &str) -> String {
         let (port, admin) = (self.gateway.address().port(), self.gateway.admin());
         let mut commands = commands.replace("localhost:8443", &format!("localhost:{port}"));
@@ -75,7 +75,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for DocsFixture {
     fn drop(&mut self) {
         self.producing.abort();
     }
