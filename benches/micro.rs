@@ -1,4 +1,4 @@
-//! What one event and one subscription cost, without sockets. Method and last figures: benches/README.md.
+//! The cost of one event and one subscription, without sockets. Method and last figures: benches/README.md.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ fn store(criterion: &mut Criterion) {
     store.stop();
 }
 
-/// How long the store's thread has run on a processor.
+/// Returns the CPU time of the store's thread.
 fn time_of_the_store() -> Duration {
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     // A thread has its name only once it has run.

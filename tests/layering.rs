@@ -156,7 +156,7 @@ fn without_comment_and_strings(line: &str) -> String {
     line.split('"').step_by(2).collect()
 }
 
-/// One Rust file, its path relative to the package.
+/// A Rust file, with its path relative to the package.
 struct Source {
     path: String,
     text: String,
@@ -172,7 +172,7 @@ impl Source {
         inside.split('/').next().expect("split gives at least one part").trim_end_matches(".rs")
     }
 
-    /// How many `super::` lead from this file's items to the crate's root.
+    /// Returns the number of `super::` from this file's items to the crate's root.
     fn depth(&self) -> usize {
         let slashes = self.path.strip_prefix("src/").expect("a file of src").matches('/').count();
         if self.path.ends_with("/mod.rs") { slashes } else { slashes + 1 }

@@ -1,4 +1,4 @@
-//! One request of one client, by HTTP/1.1 or HTTP/2, and as much of its answer as tells that there is one.
+//! A request of one client over HTTP/1.1 or HTTP/2, and the beginning of its response.
 //!
 //! Always true: nothing here panics, since a panic anywhere in the process is what the test looks for; every wait has a
 //! deadline.
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-/// How to ask.
+/// The way to send a request.
 #[derive(Clone)]
 pub struct Way {
     pub address: SocketAddr,
@@ -46,7 +46,7 @@ impl Drop for Answer {
 /// Why there is none.
 #[derive(Debug)]
 pub enum NoAnswer {
-    /// Nothing came in time.
+    /// No response arrived in time.
     Late,
     /// The connection was closed, or could not be had.
     Closed(Failure),

@@ -7,7 +7,7 @@
 use serde_json::Value as Schema;
 use toml::{Table, Value};
 
-/// What a configuration refers to, beside itself.
+/// The files and addresses to which a configuration refers.
 pub struct World {
     /// The upstream's base URL.
     pub upstream: String,
@@ -88,7 +88,7 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("routes[].cors.headers[]", &["'datastar-request'"]),
 ];
 
-/// For strings that nothing is known of: those that do not fit are refused, and left out.
+/// Values for strings without a known format; invalid ones are refused and removed.
 const WORDS: &[&str] = &["a", "1", "x-word", "/w", "live"];
 
 impl Draw<'_> {

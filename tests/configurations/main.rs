@@ -38,10 +38,10 @@ use crate::trial::{Outcome, SharedFixture, play};
 
 /// Draws without RILLGATE_DRAWS.
 const DRAWS: u64 = 400;
-/// How many at a time: most of a draw is waiting.
+/// The number of concurrent draws; most of a draw is waiting.
 const AT_A_TIME: usize = 16;
 
-/// What panicked in this process. Never held across an await.
+/// The panics of this process. Never held across an await.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[test]
@@ -63,7 +63,7 @@ fn random_configurations_and_upstreams_never_break_the_gateway() {
     assert!(figures.statuses.get(&200).is_some_and(|count| *count as u64 * 4 > figures.draws), "{figures}");
 }
 
-/// What came of all draws.
+/// The sum of all outcomes.
 #[derive(Debug, Default)]
 struct Figures {
     draws: u64,

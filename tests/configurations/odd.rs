@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// One answer: what is written, and how it ends.
+/// A scripted answer: the bytes to write, and its end.
 #[derive(Clone, Debug)]
 pub struct Odd {
-    /// For people.
+    /// A description for failure messages.
     pub name: String,
     steps: Vec<Step>,
     end: End,
@@ -26,9 +26,9 @@ pub struct Odd {
 #[derive(Clone, Debug)]
 enum Step {
     Send(Vec<u8>),
-    /// The same bytes so many times.
+    /// The same bytes, repeated.
     Repeat(Vec<u8>, usize),
-    /// So many milliseconds.
+    /// A pause in milliseconds.
     Wait(u64),
 }
 
@@ -41,7 +41,7 @@ enum End {
 }
 
 impl Odd {
-    /// Whether the gateway has to wait before it knows anything of the answer.
+    /// Whether the gateway has to wait before it can know the outcome.
     pub fn keeps_waiting(&self) -> bool {
         let is_held_back = match self.steps.first() {
             None => self.end == End::Hold,
@@ -51,7 +51,7 @@ impl Odd {
         is_held_back || self.name.starts_with("1xx")
     }
 
-    /// One of them.
+    /// Draws one of these.
     pub fn draw(rng: &mut fastrand::Rng) -> Self {
         match rng.u8(..10) {
             0 | 1 => refusal(rng),
@@ -63,7 +63,7 @@ impl Odd {
     }
 }
 
-/// What `Retry-After` and `retry:` are given.
+/// Values for `Retry-After` and `retry:`.
 const NUMBERS: &[&str] = &[
     "0",
     "1",
@@ -271,7 +271,7 @@ pub struct Upstream {
 }
 
 struct Shared {
-    /// What is answered, in turn. Never held across an await.
+    /// The next answers, in order. Never held across an await.
     answers: Mutex<Vec<Odd>>,
     requests: AtomicUsize,
 }
@@ -285,13 +285,13 @@ impl Upstream {
         Self { url, shared, accepting }
     }
 
-    /// What the next requests are answered, in turn.
+    /// Sets the answers to the next requests, in order.
     pub fn answer(&self, answers: &[Odd]) {
         *self.shared.answers.lock() = answers.to_vec();
         self.shared.requests.store(0, Ordering::Relaxed);
     }
 
-    /// How many requests there were since then.
+    /// Returns the number of requests since then.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
     }

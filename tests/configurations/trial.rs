@@ -1,4 +1,4 @@
-//! One draw: a configuration that the program takes, an upstream that does odd things, a client or two, and a departure.
+//! A draw: a valid configuration, an upstream that misbehaves, one or two clients, and a drain.
 //!
 //! Always true: a draw depends on its seed alone (and on how the system schedules it), and leaves nothing behind.
 
@@ -18,21 +18,21 @@ use crate::ask::{self, NoAnswer, Way};
 use crate::draw::{Draw, World, mend};
 use crate::odd::{Odd, Upstream};
 
-/// What all draws share.
+/// The state that all draws share.
 pub struct SharedFixture {
     pub schema: serde_json::Value,
     pub files: tempfile::TempDir,
     pub tls: Arc<ClientConfig>,
-    /// One that the drawn issuers take.
+    /// A token that the drawn issuers accept.
     pub token: String,
 }
 
-/// What came of a draw.
+/// The outcome of a draw.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Configurations that the program refused, whatever was left out.
     pub refused: usize,
-    /// Those that it took when something had been left out.
+    /// Configurations that were accepted after keys had been removed.
     pub mended: usize,
     pub statuses: Vec<u16>,
     pub upstream_requests: usize,
@@ -40,7 +40,7 @@ pub struct Outcome {
     pub unawaited: usize,
 }
 
-/// What shows what was drawn.
+/// A description of a draw for failure messages.
 pub struct Account {
     pub config: String,
     pub answers: Vec<String>,
@@ -53,11 +53,11 @@ impl std::fmt::Display for Account {
     }
 }
 
-/// Long enough for a busy machine.
+/// A deadline that is long enough for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// A client that the configuration lets wait for longer leaves before it has an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long something may go on after the head.
+/// The time that a response may continue after its head.
 const LIFE: Duration = Duration::from_millis(60);
 
 /// Plays one draw.
@@ -257,7 +257,7 @@ fn patience(file: &Table, fixture: &SharedFixture, answers: &[Odd], target: &str
     longest.max().filter(|longest| *longest <= PATIENCE)
 }
 
-/// Whether the configuration lets the gateway close a connection before it has answered.
+/// Whether the configuration allows the gateway to close a connection before it has answered.
 fn is_strict(file: &Table, fixture: &SharedFixture) -> bool {
     let few = |key: &str| number(file, &format!("limits.{key}")).is_some_and(|number| number < 8);
     let short = |key: &str| setting(file, fixture, &format!("limits.{key}")) < Duration::from_secs(2);

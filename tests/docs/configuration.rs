@@ -63,7 +63,7 @@ fn named(schema: &Value, keys: &mut Vec<String>) {
     schema["anyOf"].as_array().into_iter().flatten().for_each(|one| named(one, keys));
 }
 
-/// One table of the file with its own heading, and the tables in it that have enough keys for one.
+/// Writes a table of the file under its own heading, and its larger subtables under theirs.
 fn section(page: &mut String, name: &str, value: &Value, is_required: bool) {
     let (path, table) = table_of(name, value);
     let needed = if is_required { " Required." } else { "" };
@@ -86,7 +86,7 @@ fn section(page: &mut String, name: &str, value: &Value, is_required: bool) {
     }
 }
 
-/// How a top-level table is written in a file, and the schema of its keys.
+/// Returns the notation of a top-level table in a file, and the schema of its keys.
 fn table_of<'a>(name: &str, value: &'a Value) -> (String, &'a Value) {
     match value["type"].as_str() {
         Some("array") => (format!("[[{name}]]"), &value["items"]),

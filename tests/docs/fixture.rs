@@ -1,4 +1,4 @@
-//! What the commands of the documentation find: a running gateway with its files, and Prometheus where a page asks it.
+//! The surroundings of the pages' commands: a running gateway with its files, and a Prometheus for pages that query it.
 //!
 //! The pages name the ports 8443, 9464 and 9090; here the system chooses ports, and the commands get those.
 
@@ -13,7 +13,7 @@ use crate::support::prometheus::Prometheus;
 use crate::support::script::Answer;
 use crate::support::server::Rillgate;
 
-/// Everything that a page's commands may use.
+/// The surroundings of one page's commands.
 pub struct DocsFixture {
     pub folder: TempDir,
     pub token: String,

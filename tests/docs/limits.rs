@@ -87,7 +87,7 @@ enum Amount {
     Time(Duration),
 }
 
-/// What the page says, such as `64 KiB`, `10,000`, `10 lines`, `5 min`.
+/// Parses a value of the page, such as `64 KiB`, `10,000`, `10 lines`, `5 min`.
 fn said(text: &str) -> Option<Amount> {
     let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
     let number: u64 = number.replace(',', "").parse().ok()?;
@@ -101,7 +101,7 @@ fn said(text: &str) -> Option<Amount> {
     })
 }
 
-/// What an expression of the sources comes to: numbers with `+`, `*` and `<<`, alone or in a `Duration`.
+/// Evaluates an expression of the sources: numbers with `+`, `*` and `<<`, alone or in a `Duration`.
 fn meant(expression: &str) -> Option<Amount> {
     let within = |name: &str| expression.strip_prefix(name)?.strip_suffix(')').and_then(number);
     let seconds = within("Duration::from_secs(").map(Duration::from_secs);
@@ -143,7 +143,7 @@ struct Constant {
 }
 
 impl Constant {
-    /// Whether name or comment say that it bounds something.
+    /// Whether its name or comment says that it is a bound.
     fn bounds(&self) -> bool {
         let beginnings = ["MAX", "MOST", "LONGEST", "LARGEST"];
         let ends = ["_BYTES", "_TIMEOUT", "_CHARS", "_CHARACTERS", "_PATIENCE"];
@@ -217,7 +217,7 @@ fn every_fixed_bound_is_listed_with_its_value() {
     }
 }
 
-/// What is called like a bound and bounds nothing that comes from outside.
+/// Constants that are named like a bound and bound nothing from outside.
 const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("admin/snapshot.rs", "FRESH", "how long a snapshot serves several viewers"),
     ("auth/token/verify.rs", "MAX_TIME", "what the calendar can write"),

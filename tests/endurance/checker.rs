@@ -20,7 +20,7 @@ use crate::support::setup::Setup;
 
 const CLIENTS: u64 = 500;
 
-/// How long everyone has to come to rest when misfortune is over.
+/// The time for all clients to catch up after the last failure.
 const REST: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! What one client has seen, judged against what its producer said.
+//! The events that one client has seen, checked against those that its producer sent.
 //!
 //! Always true: each event is judged once, in the order in which the client dispatched it. A gap that is told moves the
 //! client to the place that it names, and the next event must be the one after that place.
@@ -10,7 +10,7 @@ use std::ops::AddAssign;
 use super::recorded_producer;
 use crate::support::event_source::Event;
 
-/// One client's events, as figures.
+/// The events of one client, as counts.
 #[derive(Debug)]
 pub struct History {
     seed: u64,
@@ -23,7 +23,7 @@ pub struct History {
     pub figures: Figures,
 }
 
-/// What is wrong with a history, and how much there was of it.
+/// The errors in a history, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     pub events: u64,
@@ -55,12 +55,12 @@ impl History {
         }
     }
 
-    /// What an event source would send to go on; empty at the very beginning.
+    /// Returns the last event id that an event source would send; empty before the first.
     pub fn last_event_id(&self) -> &str {
         &self.position
     }
 
-    /// Whether everything up to this event has come.
+    /// Whether every event up to this one has arrived.
     pub fn has_reached(&self, number: u64) -> bool {
         self.next.is_some_and(|next| next > number)
     }
@@ -120,7 +120,7 @@ impl History {
 }
 
 impl Figures {
-    /// Whether nothing is wrong.
+    /// Whether there is no error.
     pub fn is_right(&self) -> bool {
         self.lost + self.repeated + self.reordered + self.damaged == 0 && self.wrong.is_empty()
     }

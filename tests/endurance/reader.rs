@@ -14,7 +14,7 @@ use crate::support::client::{Client, Connection};
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
-/// One client.
+/// A client.
 pub struct Reader {
     client: Client,
     path: String,
@@ -23,13 +23,13 @@ pub struct Reader {
     connection: Option<Connection>,
 }
 
-/// How long it reads before it does something else.
+/// The time for which it reads before its next action.
 const READING: std::ops::Range<u64> = 20..3_000;
 
-/// How long it takes nothing when it stalls. Over some of it the gateway loses patience.
+/// The time for which it stalls; some values exceed the gateway's `stall_timeout`.
 const STALLING: std::ops::Range<u64> = 20..2_500;
 
-/// How long it waits before it comes back.
+/// The delay before it reconnects.
 const AWAY: std::ops::Range<u64> = 0..400;
 
 impl Reader {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::support::event_source::Event;
 use crate::support::transport::Transport;
 
-/// Most events of one chunk.
+/// The largest number of events in a chunk.
 const CHUNK_EVENTS: u64 = 64;
 
 /// A connection that has been told to die does so within this many bytes of the body.
@@ -56,7 +56,7 @@ pub fn event(seed: u64, number: u64) -> Event {
     Event { kind, data: lines.join("\n"), last_event_id: number.to_string() }
 }
 
-/// The same as bytes, with line ends and comments as the generator likes.
+/// Encodes the event, with line ends and comments drawn from the generator.
 fn encoded(seed: u64, number: u64) -> String {
     let event = event(seed, number);
     let mut rng = generator(!seed, number);
@@ -110,7 +110,7 @@ impl RecordedProducer {
         self.shared.now.send_modify(|now| now.deaths += 1);
     }
 
-    /// Whether connections, present and new ones, are reset at once.
+    /// Sets whether current and new connections are reset at once.
     pub fn leave(&self, gone: bool) {
         self.shared.now.send_modify(|now| now.gone = gone);
     }

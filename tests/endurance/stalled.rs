@@ -1,4 +1,4 @@
-//! One reader among a thousand stops reading: what the others notice, and what it costs.
+//! One reader among a thousand stops reading: its cost, and its effect on the others.
 
 use std::time::Duration;
 

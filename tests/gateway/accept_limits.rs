@@ -1,4 +1,4 @@
-//! What is refused, closed or made to wait before any route is asked: each is counted, and the service is well afterwards.
+//! Connections that are refused, closed or delayed before routing: each is counted, and the gateway keeps serving.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What an access line says of a request, and what it never says.
+//! The contents of access lines, and what they never contain.
 
 use crate::support::client::Client;
 use crate::support::figures::lines_with;

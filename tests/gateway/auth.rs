@@ -1,4 +1,4 @@
-//! Who may read, and for how long, through the real gateway over TLS.
+//! Authorization through the real gateway over TLS: admission, and the end of a response with its token.
 //!
 //! The crafted tokens and the keys are those of the authentication module's own tests. Nothing here looks inside the
 //! gateway: only answers, what the origin received, the log and the metrics.

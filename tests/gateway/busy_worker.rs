@@ -1,4 +1,4 @@
-//! One upstream at line rate, and the streams of others on the same worker.
+//! An upstream at line rate beside other streams on the same worker.
 
 use std::time::Duration;
 

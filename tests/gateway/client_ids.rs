@@ -10,7 +10,7 @@ use crate::support::figures::wait_metric;
 use crate::support::network::Network;
 use crate::support::origin::Emission;
 
-/// How often each client's connection is cut.
+/// The number of times that each client's connection is cut.
 const CUTS: usize = 3;
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn eventsource_parser_misses_nothing_at_any_cut_whatever_the_ids_are() {
     misses_nothing(&EVENTSOURCE_PARSER, &ids()).await;
 }
 
-/// What stands before an event's number in its id, and after it.
+/// The text before and after an event's number in its id.
 fn ids() -> [(String, String); 6] {
     let form = |before: &str, after: &str| (before.to_owned(), after.to_owned());
     [

@@ -83,7 +83,7 @@ pub const CURL: Adapter = Adapter {
 pub const ALL: [&Adapter; 7] =
     [&EVENTSOURCE, &FETCH_EVENT_SOURCE, &EVENTSOURCE_PARSER, &HTTPX_SSE, &HTTPX_SSE_HTTP2, &SSE_STREAM, &CURL];
 
-/// One test for each situation, under the client's name.
+/// Defines a test for each situation, under the client's name.
 macro_rules! in_every_situation {
     ($name:ident, $client:expr) => {
         mod $name {
@@ -263,7 +263,7 @@ async fn stops_when_refused(client: &Adapter, status: u64) {
     assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "it came back");
 }
 
-/// Of a token that expires, in seconds: enough for a client to connect and get one event on a very busy machine.
+/// The life of a short token in seconds: enough to connect and get one event on a very busy machine.
 const LIFETIME: f64 = 6.0;
 
 async fn outlives_its_token(client: &Adapter) {

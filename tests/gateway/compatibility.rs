@@ -55,7 +55,7 @@ fn the_clients_table_matches_the_tests() {
 
 const BROWSER: &str = "tests/browser/package-lock.json";
 
-/// What reads in a browser, with what the lock file has of it; the browser itself is the machine's.
+/// The libraries tested in a browser, with their versions in the lock file; the browser itself is the machine's.
 const IN_A_BROWSER: [(&str, &[Locked]); 6] = [
     ("`EventSource`", &[]),
     ("@microsoft/fetch-event-source", &[Locked { file: BROWSER, name: "@microsoft/fetch-event-source" }]),
@@ -91,7 +91,7 @@ fn rows(title: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// As they stand in the document; `None` where the machine's own are used.
+/// Versions as the document lists them; `None` for packages of the machine.
 fn versions(packages: &[Locked]) -> Option<String> {
     let versions: Vec<_> = packages.iter().map(Locked::version).collect();
     (!versions.is_empty()).then(|| versions.join(", "))

@@ -186,7 +186,7 @@ async fn queries_without_data(prometheus: &Prometheus) -> Vec<String> {
     missing
 }
 
-/// Where it stands, and the expression: of the dashboard, the recording rules and the alerts.
+/// Returns the location and text of each expression in the dashboard, the recording rules and the alerts.
 fn expressions() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let dashboard = dashboard();

@@ -1,4 +1,4 @@
-//! How responses end: cleanly, or cut off where a client takes a clean end for the end of all.
+//! The ends of responses: clean, or cut for clients that take a clean end as final.
 
 use crate::support::client::Client;
 use crate::support::config::plain;
@@ -9,7 +9,7 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::Ending;
 use crate::support::wait::DEADLINE;
 
-/// So that there is a moment for the events before the end.
+/// A short `max_age` that leaves a moment for the events before the end.
 const OLD: &str = "[routes.delivery]\nend = \"cut\"\nmax_age = \"500ms\"";
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Where a client meets one gateway after the other: TLS, a route of its own, an address that stays.
+//! A client that moves from one gateway to another: TLS, a route, and an address that stays the same.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct FailoverFixture {
 }
 
 impl FailoverFixture {
-    /// With one route, `/prices`, that has these lines.
+    /// Starts an origin and makes a configuration with one route, `/prices`, that has these lines.
     pub async fn new(route: &str) -> Self {
         let mut world = World::new().await;
         let address = reserved_addr::reserve();
@@ -49,7 +49,7 @@ impl FailoverFixture {
         Self { world, address, config }
     }
 
-    /// With its route's logs on disk.
+    /// Puts the route's logs on disk.
     pub fn with_store(self) -> Self {
         let store = format!("[store]\npath = \"{}\"", self.world.file("store"));
         let config = self.config.replace("verdict = \"gap\"", "verdict = \"gap\"\nstore = \"disk\"");

@@ -1,4 +1,4 @@
-//! One upstream connection, whatever the number of clients.
+//! One upstream connection for any number of clients.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, within};
 
-/// How a producer writes its ids, and what a client makes of the last one.
+/// The form in which a producer writes its ids, and the last id that a client sends back.
 struct Form {
     name: &'static str,
     /// Stands before the event's number.
@@ -27,7 +27,7 @@ struct Form {
 enum Sent {
     /// The id's own bytes; HTTP trims them.
     Bytes,
-    /// As Node's fetch and Python's requests do, where the id allows it.
+    /// In Latin-1, as Node's fetch and Python's requests send it, if the id allows it.
     Latin1,
     /// In the URL, with a NUL behind it.
     ParameterWithNul,
@@ -66,7 +66,7 @@ impl Form {
     }
 }
 
-/// What one client has seen of events 1 to 10, over one response or more.
+/// The events 1 to 10 as one client has seen them, over one response or more.
 #[derive(Default)]
 struct Seen {
     numbers: BTreeSet<u32>,

@@ -38,7 +38,7 @@ impl Tightened {
         Client::http1(self.gateway.address())
     }
 
-    /// Those who were there before go on.
+    /// Checks that earlier readers continue.
     async fn assert_readers_unharmed(&mut self) {
         self.origin.emit(Emission::event("1", "", "still here"));
         for reader in &mut self.readers {

@@ -1,4 +1,4 @@
-//! What the people who run a gateway see and set: access lines, addresses behind proxies, memory, reload of what is open.
+//! The operator's view: access lines, addresses behind proxies, memory, and reloads.
 
 use crate::support::client::Client;
 use crate::support::figures::metric;

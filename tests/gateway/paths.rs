@@ -1,11 +1,11 @@
-//! Which path and query a client asks for, and which the upstream is asked for.
+//! Paths and queries of clients, and those that are sent upstream.
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;
 use crate::support::raw::{Raw, status};
 use crate::support::server::Rillgate;
 
-/// One listener, one upstream and routes, each by its own keys.
+/// Starts a gateway with one listener, one upstream, and routes with these keys.
 async fn gateway(url: &str, routes: &[&str]) -> Rillgate {
     let mut config = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\

@@ -18,9 +18,9 @@ use crate::support::setup::{Setup, both_protocols};
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
-/// What a producer does, and the settings that suit it.
+/// A producer, and its recommended settings.
 pub struct Facts {
-    /// As in the document's table.
+    /// Its name in the document's table.
     pub name: &'static str,
     start: fn(SocketAddr) -> Started,
     path: &'static str,
@@ -33,7 +33,7 @@ pub struct Facts {
     pub says: &'static [Says],
 }
 
-/// How the end of a response is known.
+/// The framing that marks the end of its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Chunked,
@@ -41,7 +41,7 @@ pub enum Framing {
     Close,
 }
 
-/// What is found in a producer's stream.
+/// Observations of a producer's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
     Ids,
@@ -287,7 +287,7 @@ async fn as_documented(facts: &Facts, producer: &Producer) -> Vec<Event> {
     events
 }
 
-/// With the settings that the document recommends, and a log that every client reads from its beginning.
+/// Starts a gateway with the recommended settings, and a log that every client reads from its beginning.
 async fn gateway_of(facts: &Facts, producer: &Producer) -> Rillgate {
     let start = if facts.replay.contains("start") { "" } else { "start = \"oldest\"" };
     Setup::for_origin(&producer.url())

@@ -1,4 +1,4 @@
-//! What a real Prometheus says of the gateway, against what clients and the producer counted.
+//! The values that a real Prometheus reports, compared with those that clients and the producer counted.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually, within};
 
-/// For what thousands of clients do at once on a busy machine.
+/// A deadline for thousands of clients on a busy machine.
 const LONG: Duration = Duration::from_secs(90);
 
 const EVENTS: usize = 20;
 const LIMIT: usize = 8;
 
-/// What one client has seen.
+/// The results of one client.
 struct Seen {
     subscription: Subscription,
     events: usize,
@@ -158,7 +158,7 @@ async fn exactly(prometheus: &Prometheus, expression: &str, expected: usize) {
     assert!(is_there, "{expression} is {} and not {expected}", last.get());
 }
 
-/// So many connections with so many streams each, 50 connections at a time; each client with the events it wants.
+/// Opens this many connections and streams per connection, 50 at a time; each client comes with its number of events.
 async fn open(client: &Client, connections: usize, streams: usize, path: &str) -> Vec<(Subscription, usize)> {
     let wanted = if path.contains("limit") { LIMIT } else { EVENTS };
     let mut clients = Vec::new();

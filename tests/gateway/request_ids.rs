@@ -1,4 +1,4 @@
-//! Which request it was: ids and traces, from proxies that are trusted, to the upstream, the client and the log.
+//! Request ids and traces: from trusted proxies to the upstream, the client and the log.
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;

@@ -1,4 +1,4 @@
-//! Where a client starts, and what it is told about it.
+//! A client's start position, and the verdict on it.
 
 use crate::support::client::Client;
 use crate::support::config::plain;

@@ -1,4 +1,4 @@
-//! What an upstream says in `Retry-After`, whatever it is, against any bounds of ours.
+//! Every kind of `Retry-After` from an upstream, against the gateway's bounds.
 //!
 //! In all of it the gateway answers in its own words and serves everybody else on.
 

@@ -1,4 +1,4 @@
-//! What a service manager hears: ready, alive, reloading, leaving. The manager is a socket, as systemd's is.
+//! Notifications to a service manager: ready, alive, reloading, stopping. The manager is a socket, like systemd's.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -23,7 +23,7 @@ impl Manager {
         Self { socket, heard: parking_lot::Mutex::default() }
     }
 
-    /// Everything heard so far.
+    /// Returns all notifications so far.
     fn heard(&self) -> Vec<String> {
         let mut heard = self.heard.lock();
         let mut message = [0; 4096];

@@ -13,7 +13,7 @@ use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// So many events of this size fill every buffer on the way to a client that does not read.
+/// The number of events of this size that fills every buffer to a client that does not read.
 const EVENTS: usize = 80;
 const EVENT_BYTES: usize = 8 * 1024;
 

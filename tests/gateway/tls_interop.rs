@@ -143,7 +143,7 @@ async fn a_stream_survives_tls_key_updates() {
     eventually(DEADLINE, || async { subscribers(&gateway).await == 0.0 }).await;
 }
 
-/// How many key updates openssl has sent (`>>>`) or got (`<<<`), as its file of messages says.
+/// Counts the key updates that openssl has sent (`>>>`) or received (`<<<`), from its file of messages.
 fn updates(messages: &Path, direction: &str) -> usize {
     let log = std::fs::read_to_string(messages).unwrap();
     log.lines().filter(|line| line.contains(direction) && line.contains("KeyUpdate")).count()
@@ -250,14 +250,14 @@ async fn one_byte_records_and_segments_are_reassembled() {
     assert_eq!(http2.next_event(DEADLINE).await.data, "whole");
 }
 
-/// How a client leaves.
+/// The way in which a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Leave {
     /// It says so and leaves the connection open, as one that waits for the answer does.
     CloseNotify,
     /// A fatal alert, for something that it did not understand.
     FatalAlert,
-    /// What is no TLS at all; then the gateway has to say so.
+    /// Bytes that are not TLS; the gateway then has to send an alert.
     Garbage,
     /// A record that nobody encrypted for this connection.
     Forgery,

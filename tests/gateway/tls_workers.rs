@@ -33,7 +33,7 @@ fn watched(gateway: &Rillgate) -> HashSet<BTreeSet<u32>> {
     queues.collect()
 }
 
-/// How many more descriptors each queue watches that was not in `before`; those that have got none are left out.
+/// Counts the descriptors of each queue that are not in `before`; queues without new ones are omitted.
 fn grown(gateway: &Rillgate, before: &HashSet<BTreeSet<u32>>) -> Vec<usize> {
     let old: BTreeSet<u32> = before.iter().flatten().copied().collect();
     let now = watched(gateway);

@@ -1,4 +1,4 @@
-//! One gateway takes another's place while clients come, stay and go: nobody is refused, and who has to move resumes.
+//! An upgrade while clients connect, stay and disconnect: no connection is refused, and clients that move resume.
 //!
 //! Both ways are tested: two sockets at one address (`SO_REUSEPORT`), and one socket that systemd passes to both.
 

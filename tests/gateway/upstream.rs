@@ -1,4 +1,4 @@
-//! What the gateway asks of an upstream, and where.
+//! Requests to an upstream: their targets and headers.
 
 use std::time::Duration;
 

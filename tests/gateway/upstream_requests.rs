@@ -1,4 +1,4 @@
-//! How an upstream is asked to go on, and which of the gateway's own fields a configuration may replace.
+//! Resuming at an upstream, and the gateway's headers that a configuration may replace.
 
 use crate::support::client::Client;
 use crate::support::origin::{Emission, Origin};
@@ -8,7 +8,7 @@ use crate::support::wait::DEADLINE;
 
 const QUICK: &str = "backoff = { initial = \"10ms\", max = \"100ms\" }";
 
-/// What is asked after an event with this id: target and `Last-Event-ID`.
+/// Returns the request after an event with this id: target and `Last-Event-ID`.
 async fn asked_after(upstream: &str, id: &str) -> (String, Option<String>) {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).upstream(QUICK).upstream(upstream);

@@ -1,4 +1,4 @@
-//! How quiet an upstream is, for whoever looks.
+//! The time since an upstream's last byte, as operators see it.
 
 use crate::support::client::Client;
 use crate::support::figures::admin;

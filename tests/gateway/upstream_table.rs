@@ -1,4 +1,4 @@
-//! How often an upstream is asked, and what its clients get, where clients are held and where they are refused.
+//! The number of requests to an upstream, and the responses of its clients, with `hold` and with `refuse`.
 //!
 //! | upstream | requests | clients that are held | clients that are refused |
 //! |---|---|---|---|

@@ -27,7 +27,7 @@ struct Peer {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     is_live: bool,
-    /// What the socket refused, in the clear.
+    /// Bytes that the socket did not accept yet, without TLS.
     unsent: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! One certificate for all servers, made for each run, and the clients that believe it.
+//! A certificate for all servers of a run, and the clients that trust it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub fn make(folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// What clients use: TLS 1.3, AES-128-GCM, X25519 with every server alike, and no resumption unless asked for.
+/// The clients' TLS settings: TLS 1.3, AES-128-GCM, X25519 with every server, and no resumption unless requested.
 pub fn client(folder: &Path, is_http2: bool) -> Outcome<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join(CHAIN))?)?;
@@ -40,7 +40,7 @@ pub fn client(folder: &Path, is_http2: bool) -> Outcome<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// What the ceiling uses: rustls as it comes, without tickets.
+/// The ceiling's TLS settings: rustls' defaults, without tickets.
 pub fn server(folder: &Path) -> Outcome<Arc<ServerConfig>> {
     let chain = vec![CertificateDer::from_pem_file(folder.join(CHAIN))?];
     let key = PrivateKeyDer::from_pem_file(folder.join(KEY))?;

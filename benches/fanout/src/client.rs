@@ -1,4 +1,4 @@
-//! One client: a socket, TLS if the server has it, and what it reads.
+//! A client: its socket, TLS if the server uses it, and the parser of its responses.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,18 +14,18 @@ use crate::http1::{Became, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
 
-/// One client.
+/// A client.
 pub struct Client {
     socket: TcpStream,
     tls: Option<Box<ClientConnection>>,
-    /// What is still to be sent in the clear.
+    /// Bytes still to be sent, without TLS.
     out: Vec<u8>,
     reading: Reading,
 }
 
-/// What a client reads.
+/// The parser of a client's responses.
 pub enum Reading {
-    /// One response over HTTP/1.1.
+    /// A single response over HTTP/1.1.
     Http1(Box<Response>),
     /// Streams over HTTP/2.
     Http2(Box<Connection>),
@@ -79,7 +79,7 @@ impl Client {
         &mut self.socket
     }
 
-    /// How many streams have been answered.
+    /// Returns the number of streams that have been answered.
     pub fn open_streams(&self) -> usize {
         match &self.reading {
             Reading::Http1(response) => usize::from(response.is_open()),

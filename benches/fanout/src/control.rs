@@ -1,4 +1,4 @@
-//! How the harness tells its children what to do: a line on their standard input, answered by one on their output.
+//! The commands of the harness to its children: a line on their standard input, answered by a line on their output.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::Outcome;
 
-/// What a child is told.
+/// A command to a child.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
-    /// So many events a second from now on; 0: none.
+    /// Send this many events per second from now on; 0 stops.
     Rate(f64),
-    /// So many events at once.
+    /// Send this many events at once.
     Burst(u64),
     /// Trains of so many events, `spacing` apart from each other; a train begins `period` after the one before began.
     Trains { events: u64, spacing: Duration, period: Duration },
@@ -55,7 +55,7 @@ pub fn announce(port: u16) {
 pub struct Control {
     input: ChildStdin,
     _output: BufReader<ChildStdout>,
-    /// Where the child listens.
+    /// The address on which the child listens.
     pub port: u16,
 }
 

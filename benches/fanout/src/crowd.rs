@@ -1,4 +1,4 @@
-//! One crowd of clients at one server: it connects, waits idle, receives, and is checked to the last event.
+//! Clients of one server: they connect, idle, receive, and are checked to the last event.
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,18 @@ use crate::producer;
 use crate::report::Row;
 use crate::server::Server;
 
-/// Who reads, and what.
+/// The clients of a run, and their requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd {
     /// Connections.
     pub connections: usize,
     /// Over HTTP/2, streams on each of them; 0: HTTP/1.1.
     pub h2_streams: usize,
-    /// How events come.
+    /// The rate and shape of the events.
     pub pace: Order,
-    /// So many events are in the log before anybody but the first client comes.
+    /// The number of events in the log before all clients but the first connect.
     pub filled: usize,
-    /// For how long is measured.
+    /// The length of the measurement.
     pub window: Duration,
 }
 

@@ -1,11 +1,11 @@
-//! What things take, and what a fleet of clients would: tables of docs/sizing.md.
+//! The costs of single things and of an example fleet: tables of docs/sizing.md.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::table::{CPU, Kept, short, thousands};
 
-/// What each thing takes, in Markdown.
+/// Formats the cost of each thing as Markdown.
 pub fn sizes(results: &Path) -> String {
     let kept = Kept::read(results, "sizes");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
@@ -26,7 +26,7 @@ pub fn sizes(results: &Path) -> String {
     text
 }
 
-/// What of a client's memory belongs to what, by differences, in Markdown.
+/// Formats the parts of a client's memory, computed by differences, as Markdown.
 pub fn client(results: &Path) -> String {
     let sizes = Kept::read(results, "sizes");
     let size = |what: &str, name: &str| sizes.all().iter().find(|row| row["what"] == what)?[name].as_f64();

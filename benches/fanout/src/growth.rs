@@ -1,4 +1,4 @@
-//! What grows with what: clients, streams, rates, logs, routes, one after the other.
+//! Growth with one variable at a time: clients, streams, rates, logs, routes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::crowd::Crowd;
 use crate::plan::Run;
 use crate::server::{Kind, Scene};
 
-/// As many writes in each cell, where they are not what is varied.
+/// The number of writes in each cell, unless the rate is the variable.
 const WRITES: f64 = 20_000.0;
 
 impl Run {

@@ -1,11 +1,11 @@
-//! What a client reads over HTTP/1.1: a head, then a body in chunks or up to the end of the connection.
+//! The parser of HTTP/1.1 responses: a head, then a body in chunks or up to the end of the connection.
 
 use memchr::memmem;
 
 use crate::measure::Tally;
 use crate::scan::Scan;
 
-/// One response being read.
+/// A response that is being read.
 pub struct Response {
     state: State,
     /// The body.
@@ -20,7 +20,7 @@ enum State {
     Head(Vec<u8>),
     /// The size line of a chunk so far.
     Size(usize),
-    /// So many bytes of a chunk and its line end are still to come.
+    /// Bytes that remain of a chunk and its line end.
     Chunk(usize),
     /// A body without chunks.
     Endless,
@@ -28,7 +28,7 @@ enum State {
     Ended,
 }
 
-/// What has become of the response.
+/// The state of a response after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Became {
     /// Its head is not complete, or it goes on.
@@ -40,12 +40,12 @@ pub enum Became {
 }
 
 impl Response {
-    /// Nothing has come yet of a body that is to be looked at by `scan`.
+    /// Returns a response of which nothing has been read; `scan` checks its body.
     pub fn new(scan: Scan) -> Self {
         Self { state: State::default(), scan }
     }
 
-    /// Whether a good head has come.
+    /// Whether a valid head has been read.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Awaited | State::Head(_))
     }

@@ -5,7 +5,7 @@ use crate::http1::Became;
 use crate::measure::Tally;
 use crate::scan::Scan;
 
-/// One connection with its streams.
+/// A connection with its streams.
 pub struct Connection {
     streams: Vec<Stream>,
     /// A frame that was cut.
@@ -50,7 +50,7 @@ impl Connection {
         Self { streams, cut: Vec::new(), received: 0 }
     }
 
-    /// How many streams have a good head.
+    /// Returns the number of streams with a valid head.
     pub fn open_streams(&self) -> usize {
         self.streams.iter().filter(|stream| stream.is_open).count()
     }

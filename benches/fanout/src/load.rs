@@ -15,12 +15,12 @@ use crate::http2::Connection;
 use crate::measure::Tally;
 use crate::scan::{Ids, Scan};
 
-/// What clients ask for and how.
+/// The number and kind of the clients.
 #[derive(Clone)]
 pub struct Ask {
     /// Whom.
     pub to: SocketAddr,
-    /// With TLS.
+    /// Connect with TLS.
     pub tls: Option<Arc<ClientConfig>>,
     /// Over HTTP/2, so many streams on each connection; 0: HTTP/1.1.
     pub h2_streams: usize,
@@ -40,7 +40,7 @@ pub struct Load {
     events: Events,
     clients: Vec<Option<Client>>,
     buffers: Buffers,
-    /// What has been received.
+    /// The results of all clients.
     pub tally: Tally,
     /// Responses with a good head.
     pub open: usize,
@@ -170,7 +170,7 @@ impl Load {
         all - count
     }
 
-    /// Whether all that came was right and nobody was left out.
+    /// Whether every event was correct and every client got all of them.
     pub fn verdict(&self) -> Outcome<()> {
         let mut wrong = Vec::new();
         if !self.tally.faults.is_none() {

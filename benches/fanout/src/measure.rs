@@ -1,4 +1,4 @@
-//! What is counted while clients receive: deliveries, their latency, and everything that was wrong with them.
+//! Counters of the measurement: deliveries, their latency, and all errors.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::scan::now_micros;
 
-/// What clients were given and should not have been, or the reverse. All of it together has to be nothing.
+/// Errors in the events of clients. All counts have to be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Events left out.
@@ -25,7 +25,7 @@ pub struct Faults {
 pub struct Tally {
     /// Events received.
     pub events: u64,
-    /// What was wrong.
+    /// The errors in the events.
     pub faults: Faults,
     /// Microseconds from an event's stamp to its arrival.
     pub latency: Histogram<u64>,
@@ -72,7 +72,7 @@ impl Tally {
 }
 
 impl Faults {
-    /// Whether everything was right.
+    /// Whether there was no error.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

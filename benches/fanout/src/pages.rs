@@ -133,7 +133,7 @@ fn parts(results: &Path) -> String {
     text
 }
 
-/// What grows, in Markdown.
+/// Formats the growth table as Markdown.
 fn growth(results: &Path) -> String {
     let kept = Kept::read(results, "growth");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
@@ -171,7 +171,7 @@ fn growth(results: &Path) -> String {
     text
 }
 
-/// What gathering saves and costs, in Markdown.
+/// Formats the table of `gather` as Markdown.
 fn gather(results: &Path) -> String {
     let kept = Kept::read(results, "gather");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };

@@ -1,4 +1,4 @@
-//! What is run, in which order, and what of it is kept.
+//! The scenarios, their order, and the results that are kept.
 //!
 //! Servers of one scenario run in turn, round after round, so that what disturbs the machine disturbs all alike.
 
@@ -12,14 +12,14 @@ use crate::report::{Report, Row};
 use crate::server::{Kind, Scene, Server};
 use crate::{Outcome, certificate, pages, picture, process, storm, table};
 
-/// How big a run is.
+/// The size of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// Clients of the largest crowd.
     pub clients: usize,
-    /// How often a scenario is run.
+    /// The number of rounds of a scenario.
     pub rounds: usize,
-    /// For how long each server is looked at.
+    /// The time for which each server is measured.
     pub window: Duration,
 }
 
@@ -27,11 +27,11 @@ pub struct Size {
 pub struct Run {
     /// The one server that is looked at.
     only: Option<String>,
-    /// How much of everything.
+    /// The dimensions of a run.
     pub size: Size,
-    /// What the servers serve, where a scenario says nothing else.
+    /// The default task of the servers.
     pub scene: Scene,
-    /// What comes of it.
+    /// The results.
     pub report: Report,
 }
 
@@ -39,7 +39,7 @@ pub struct Run {
 const SCENARIOS: [&str; 11] =
     ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "sizes", "micro", "table"];
 
-/// Where figures are kept.
+/// The folder of the stored results.
 pub const RESULTS: &str = "benches/results";
 
 const USAGE: &str = "usage: benches/run [--quick | --smoke] [--rounds N] [--clients N] [--seconds N] [SCENARIO...]

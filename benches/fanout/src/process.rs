@@ -1,4 +1,4 @@
-//! What a server costs, as the kernel counts it: CPU time and memory of a process and its children.
+//! The cost of a server as the kernel counts it: CPU time and memory of a process and its children.
 
 use std::fs;
 

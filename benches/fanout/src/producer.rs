@@ -12,15 +12,15 @@ use crate::Outcome;
 use crate::control::{Order, announce, orders};
 use crate::scan::{now_micros, payload};
 
-/// When the next event is due.
+/// The time at which the next event is due.
 #[derive(Default)]
 pub struct Pacing {
     number: u64,
-    /// To be sent at once.
+    /// Events to be sent at once.
     burst: u64,
     interval: Option<Duration>,
     next: Option<Instant>,
-    /// How many events a train has, how many of the present one are still to come, and the pause after the last.
+    /// The number of events in a burst, those that remain of the current one, and the pause after the last.
     train: Option<(u64, u64, Duration)>,
 }
 
@@ -42,7 +42,7 @@ impl Pacing {
         }
     }
 
-    /// How long until the next event. `None`: nobody knows.
+    /// Returns the time until the next event, or `None` if there is none planned.
     pub fn due(&self) -> Option<Duration> {
         if self.burst > 0 {
             return Some(Duration::ZERO);

@@ -11,7 +11,7 @@ use crate::load::Load;
 use crate::plan::RESULTS;
 use crate::table::{Kept, median};
 
-/// One server in one round.
+/// The result of one server in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     pub server: &'static str,
@@ -19,7 +19,7 @@ pub struct Row {
     pub clients: usize,
     pub h2_streams: usize,
     pub streams: usize,
-    /// Most events in the log, and how many were in it before the clients came, if it was filled.
+    /// The capacity of the log, and the number of events in it before the clients connected, if it was filled.
     pub log: usize,
     pub in_log: usize,
     /// Memory of the process for each of those, in bytes.
@@ -30,7 +30,7 @@ pub struct Row {
     pub cpu_per_million: f64,
     pub deliveries_per_second: f64,
     pub core_share: f64,
-    /// Of the server's core, what others used.
+    /// The share of the server's core that other processes used.
     pub other_share: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -38,17 +38,17 @@ pub struct Row {
     pub active_kib: f64,
     pub connect_micros: f64,
     pub connect_seconds: f64,
-    /// What was wrong: its figures are shown and count for nothing.
+    /// The error, if there was one. The row is then shown and counts in no ratio.
     pub failed: Option<String>,
 }
 
 impl Row {
-    /// Nothing measured yet.
+    /// Returns a row without measurements.
     pub fn new(server: &'static str, round: usize) -> Self {
         Self { server, round, ..Self::default() }
     }
 
-    /// What the clients saw.
+    /// Adds the clients' measurements.
     pub fn received(&mut self, load: &Load) {
         (self.p50_ms, self.p99_ms) = (load.tally.milliseconds(0.5), load.tally.milliseconds(0.99));
     }
@@ -58,7 +58,7 @@ impl Row {
         if self.cpu_per_million > 0.0 { 1e6 / self.cpu_per_million } else { 0.0 }
     }
 
-    /// What it is called in tables.
+    /// Returns the name for tables.
     fn name(&self) -> String {
         match self.h2_streams {
             0 => self.server.to_owned(),
@@ -111,7 +111,7 @@ impl Row {
     }
 }
 
-/// All that a scenario has brought.
+/// All rows of a scenario.
 pub struct Report {
     scenario: String,
     rows: Vec<Value>,
@@ -213,7 +213,7 @@ fn summary(rows: &[Value]) {
     }
 }
 
-/// To a thousandth.
+/// Rounds to a thousandth.
 pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -19,7 +19,7 @@ pub enum Ids {
     Seconds,
 }
 
-/// One client's place in one stream.
+/// A client's position in one stream.
 pub struct Scan {
     ids: Ids,
     /// The next number.
@@ -28,20 +28,20 @@ pub struct Scan {
     before: Option<(u64, u64)>,
     /// The beginning of a line that was cut.
     line: Vec<u8>,
-    /// Of the event that is being read: its id, its number and its stamp.
+    /// Id, number and stamp of the event that is being read.
     id: Option<(u64, u64)>,
     data: Option<(u64, u64)>,
     /// The last event's `id` as it was written, kept for a probe alone.
     pub last_id: Option<String>,
-    /// Whether it is kept.
+    /// Whether the line is kept.
     pub is_probe: bool,
 }
 
-/// Of a longer line the rest does not matter.
+/// The bytes that are kept of a line; the rest is ignored.
 const LINE_BYTES: usize = 64;
 
 impl Scan {
-    /// Nothing read yet, of a stream whose first event is to have the number `first`.
+    /// Returns the start of a stream whose first event has the number `first`.
     pub fn new(ids: Ids, first: u64) -> Self {
         Self {
             ids,

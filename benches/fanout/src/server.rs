@@ -12,7 +12,7 @@ use crate::load::Ask;
 use crate::scan::Ids;
 use crate::{Outcome, certificate, process, settings};
 
-/// Who serves.
+/// A server under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The write loop.
@@ -29,24 +29,24 @@ pub enum Kind {
     Caddy,
 }
 
-/// What is to be served.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// Where files may be written.
+    /// The folder for its files.
     pub folder: PathBuf,
     /// The gateway's program.
     pub rillgate: PathBuf,
     /// The core for the server; the harness itself and the producer run where the harness was put.
     pub core: usize,
-    /// Whether with TLS.
+    /// Whether it uses TLS.
     pub is_tls: bool,
-    /// How many streams there are.
+    /// The number of streams.
     pub streams: usize,
-    /// How many routes the gateway has besides.
+    /// The number of additional routes of the gateway.
     pub routes: usize,
-    /// How many events its log keeps.
+    /// The number of events in its log.
     pub log: usize,
-    /// For how long the gateway gathers before it writes.
+    /// The gateway's `gather`.
     pub gather: Duration,
 }
 
@@ -77,12 +77,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is somebody else's, whose losses are told and do not end the run.
+    /// Whether it is another project's server, whose losses are reported and do not end the run.
     pub fn is_rival(self) -> bool {
         !matches!(self, Self::Ceiling | Self::Rillgate)
     }
 
-    /// Whether it can be started here.
+    /// Whether it can be started on this machine.
     pub fn is_installed(self) -> bool {
         match self {
             Self::Ceiling | Self::Rillgate => true,
@@ -161,7 +161,7 @@ impl Server {
         Ok(Self { child, feed, producer: Some(producer), to, scene: scene.clone(), token, admin, kind })
     }
 
-    /// What clients ask of it.
+    /// Returns the requests of the clients.
     pub fn ask(&self, h2_streams: usize) -> Outcome<Ask> {
         let tls = match self.scene.is_tls {
             true => Some(certificate::client(&self.scene.folder, h2_streams > 0)?),
@@ -189,7 +189,7 @@ impl Server {
         self.feed.tell(order)
     }
 
-    /// What it serves.
+    /// Returns its settings.
     pub fn scene(&self) -> &Scene {
         &self.scene
     }

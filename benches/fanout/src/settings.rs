@@ -48,7 +48,7 @@ delivery = {{ max_age = "1h", gather = "{gather}ms" }}
     text
 }
 
-/// Where Debian keeps the module.
+/// The path of the module in Debian.
 pub const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
 const NGINX: &str = "user root;

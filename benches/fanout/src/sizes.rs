@@ -111,7 +111,7 @@ impl Run {
     }
 }
 
-/// What the kernel holds in small objects, as sockets are, and in sockets' queues.
+/// Returns the kernel's memory in slabs, which hold sockets, and in the sockets' queues.
 fn kernel_kib() -> Outcome<f64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let slab = text.lines().find_map(|line| line.strip_prefix("Slab:")).ok_or("no Slab")?;

@@ -15,10 +15,10 @@ use crate::scan::Ids;
 use crate::server::{Kind, Scene, Server};
 use crate::{Outcome, certificate};
 
-/// Who reads, ten events a second.
+/// The readers, at ten events a second.
 const READERS: usize = 1000;
 
-/// Who comes at once, in parts that each has a loop of its own: a loop connects no more than 500 at a time.
+/// Clients that connect at once, in parts with a loop each, because a loop connects at most 500 at a time.
 const PARTS: usize = 6;
 const PART: usize = 500;
 

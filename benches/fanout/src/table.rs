@@ -1,4 +1,4 @@
-//! What the kept figures come to: the goals, and how far they are met.
+//! The goals, and how far the stored results meet them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -42,12 +42,12 @@ impl Kept {
         Some(format!("{}, {}, Linux {kernel}, rustc {rustc}", name("date")?, name("cpu")?))
     }
 
-    /// How many rounds there are.
+    /// Returns the number of rounds.
     pub fn rounds(&self) -> u64 {
         self.rows.iter().filter_map(|row| row["round"].as_u64()).max().unwrap_or(0)
     }
 
-    /// Who is there, in order: the name in tables, the server, the streams on a connection.
+    /// Returns the rows in order: the name in tables, the server, the streams per connection.
     pub fn servers(&self) -> Vec<(String, String, u64)> {
         let mut servers = Vec::new();
         for row in &self.rows {
@@ -165,7 +165,7 @@ pub fn goals(folder: &Path) -> String {
     text
 }
 
-/// With as many digits as mean something.
+/// Formats a number with its significant digits.
 pub fn short(value: f64) -> String {
     match value {
         _ if value >= 100.0 => format!("{value:.0}"),

@@ -1,4 +1,4 @@
-//! What browsers add: cookies, origins, preflights; and where else a token may stand.
+//! Browser features: cookies, origins, preflights; and the other places of a token.
 
 use serde_json::json;
 

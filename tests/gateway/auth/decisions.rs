@@ -1,4 +1,4 @@
-//! Which stream a good token opens, and that decisions do not leak from one request to another.
+//! The streams that a valid token opens; no decision leaks from one request to another.
 
 use futures_util::future::join_all;
 use serde_json::json;

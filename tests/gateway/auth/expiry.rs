@@ -18,7 +18,7 @@ use crate::support::wait::{DEADLINE, eventually};
 const HTTP2: usize = 800;
 const HTTP1: usize = 200;
 
-/// How long after its token's end a stream ended, and how.
+/// The time from a token's expiry to the end of its stream, and the kind of end.
 async fn ends(mut subscription: Subscription, expiry: f64) -> (f64, Ending) {
     assert_eq!(subscription.status.as_u16(), 200);
     let ending = subscription.ending(Duration::from_secs(90)).await;

@@ -9,7 +9,7 @@ use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
 use crate::support::wait::DEADLINE;
 
-/// One path, whose streams are told apart by topics that a token has to list in this claim.
+/// A route whose streams differ by topics, which a token has to list in this claim.
 fn config(world: &World, claim: &str) -> String {
     let auth = format!("tickets = true\nbind = {{ topic = \"{claim}\" }}\n[routes.share]\nquery = [\"topic\"]");
     world.config_with_main("5s", &route("hub", "/hub", &auth))

@@ -1,4 +1,4 @@
-//! Where a token may stand and how long it may be: cookies of one name, a field of an access proxy, sixteen KiB.
+//! The places and the length of a token: several cookies, an access proxy's header, 16 KiB.
 
 use serde_json::json;
 

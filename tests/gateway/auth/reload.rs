@@ -1,4 +1,4 @@
-//! What a reloaded configuration takes back from open streams, and what it leaves alone.
+//! The effect of a reload on open streams.
 
 use serde_json::json;
 
@@ -188,7 +188,7 @@ async fn a_ticket_issued_before_a_reload_follows_the_new_rules() {
     assert_eq!(client.subscribe(&urls[1], &[]).await.status.as_u16(), 200);
 }
 
-/// What each route said before and says after, and whether its subscriptions end.
+/// Each route's settings before and after, and whether its subscriptions end.
 #[tokio::test]
 async fn every_auth_setting_is_applied_to_open_streams_at_a_reload() {
     let world = World::new().await;

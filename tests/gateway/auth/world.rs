@@ -1,4 +1,4 @@
-//! What every test of authorization needs: an origin, keys, tokens, a configuration around its routes, the metrics.
+//! The fixture of the authorization tests: an origin, keys, tokens, a configuration around routes, the metrics.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ use crate::support::wait::{DEADLINE, eventually, within};
 /// Both, for tests that hold for either.
 pub const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
-/// Everything around a gateway.
+/// The surroundings of a gateway with issuers.
 pub struct World {
     pub authority: Authority,
     pub identity: Identity,
@@ -65,7 +65,7 @@ impl World {
         )
     }
 
-    /// The same with the issuer `main`, whose keys are in files, and `leeway`.
+    /// Returns the configuration with the issuer `main`, whose keys are in files, and `leeway`.
     pub fn config_with_main(&self, leeway: &str, rest: &str) -> String {
         let main = format!(
             r#"
@@ -97,7 +97,7 @@ impl World {
     }
 }
 
-/// One route of `origin` whose `[routes.auth]` continues with `auth`; further tables may follow there.
+/// Returns a route of `origin` whose `[routes.auth]` continues with `auth`; further tables may follow there.
 pub fn route(name: &str, path: &str, auth: &str) -> String {
     format!(
         r#"
@@ -112,7 +112,7 @@ pub fn route(name: &str, path: &str, auth: &str) -> String {
     )
 }
 
-/// So many seconds from now, as a NumericDate.
+/// Returns the NumericDate that is this many seconds away.
 pub fn in_seconds(seconds: f64) -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + seconds
 }
@@ -131,7 +131,7 @@ pub fn token(changed: &Value) -> String {
     token_by("ec", &keys().ec, changed)
 }
 
-/// The same, by this key under this name (ES256).
+/// Signs a token with this key under this name (ES256).
 pub fn token_by(kid: &str, pair: &KeyPair, changed: &Value) -> String {
     sign(kid, pair, &claims(changed))
 }
@@ -153,7 +153,7 @@ pub fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// One request to the admin port: status and body.
+/// Sends a request to the admin port; returns status and body.
 pub async fn admin(gateway: &Rillgate, method: &str, path: &str, body: &str) -> (u16, String) {
     let exchange = async {
         let mut socket = TcpStream::connect(gateway.admin()).await.unwrap();
@@ -216,5 +216,5 @@ pub async fn wait_metric(gateway: &Rillgate, name: &str, labels: &[(&str, &str)]
     fact.await;
 }
 
-/// How long a change may take to reach open responses.
+/// The time within which a change has to reach open responses.
 pub const SOON: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is stored after a reload to another retention and back, while a reader of the first stream stays.
+/// Checks what is stored after a reload to another retention and back, while a reader of the first stream stays.
 async fn reloaded_and_back(is_joined: bool) {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let first = config(&origin, folder.path(), "events = 100", "64MiB")

@@ -16,12 +16,12 @@ use super::wait::{DEADLINE, eventually};
 
 /// A client library in the program that uses it.
 pub struct Adapter {
-    /// As in the document's table.
+    /// Its name in the document's table.
     pub name: &'static str,
     /// None where the machine's own is used.
     pub packages: &'static [Locked],
     pub command: fn() -> Command,
-    /// What it speaks over TLS when it may choose, as the metrics' label.
+    /// The protocol that it chooses over TLS, as in the metrics' label.
     pub protocol: &'static str,
     /// It dispatches only the types that it was told of.
     pub listens_by_type: bool,
@@ -58,12 +58,12 @@ impl Adapter {
 }
 
 impl Following {
-    /// Everything dispatched so far that has data.
+    /// Returns all events with data that the library has dispatched.
     pub fn events(&self) -> Vec<Dispatched> {
         self.all_events().into_iter().filter(|event| !event.data.is_empty()).collect()
     }
 
-    /// What the library dispatched although there was no data in it.
+    /// Returns all events without data that the library has dispatched.
     pub fn events_without_data(&self) -> usize {
         self.all_events().iter().filter(|event| event.data.is_empty()).count()
     }

@@ -86,12 +86,12 @@ impl Authority {
         self.client_builder().with_no_client_auth()
     }
 
-    /// The same, showing a certificate of its own.
+    /// Returns a client configuration with a certificate of its own.
     pub fn client_config_as(&self, identity: &Identity) -> ClientConfig {
         self.client_builder().with_client_auth_cert(identity.chain_der(), identity.key_der()).unwrap()
     }
 
-    /// The same, speaking these versions alone.
+    /// Returns a client configuration for these versions only.
     pub fn client_config_of(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
@@ -120,7 +120,7 @@ impl Identity {
         self.finish(server_builder().with_no_client_auth(), alpn)
     }
 
-    /// The same, for clients with a certificate of this authority alone.
+    /// Returns a server configuration that requires client certificates of this authority.
     pub fn server_config_for_clients_of(&self, authority: &Authority, alpn: &[&str]) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authority.roots()), provider);

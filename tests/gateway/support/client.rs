@@ -24,17 +24,17 @@ use super::subscription::Subscription;
 use super::transport::Transport;
 use super::wait::{DEADLINE, within};
 
-/// What a request can fail with before there is a response.
+/// An error before there is a response.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Which HTTP a client speaks.
+/// The version of HTTP that a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Http1,
     Http2,
 }
 
-/// How to reach a server; cheap to clone, opens nothing by itself.
+/// The address and settings for requests to a server; cheap to clone, opens nothing by itself.
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
@@ -46,7 +46,7 @@ pub struct Client {
     receive_buffer: Option<u32>,
 }
 
-/// One connection; over HTTP/2 it carries any number of subscriptions at once.
+/// A connection; over HTTP/2 it carries any number of subscriptions at once.
 pub struct Connection {
     sender: Sender,
     driver: Arc<Driver>,
@@ -94,7 +94,7 @@ impl Client {
         self.address
     }
 
-    /// Whether it speaks HTTP/2, with room for many subscriptions on a connection.
+    /// Whether it uses HTTP/2, with many subscriptions per connection.
     pub fn is_http2(&self) -> bool {
         self.protocol == Protocol::Http2
     }
@@ -225,7 +225,7 @@ impl Connection {
         self.try_request_in_bytes(method, path, &headers).await
     }
 
-    /// The same with values in bytes.
+    /// Sends a request whose header values are bytes.
     pub async fn try_request_in_bytes(
         &mut self,
         method: &str,

@@ -3,7 +3,7 @@
 //! Always true: upstreams are tried again quickly, so that no test waits for a backoff. What a test is about stands in
 //! the test, as TOML.
 
-/// One plain listener and one public route `/{name}` to one upstream. `route` goes on behind the route's own keys.
+/// Returns a configuration with a plain listener and a public route `/{name}`; `route` follows the route's own keys.
 pub fn plain(url: &str, route: &str) -> String {
     format!(
         r#"

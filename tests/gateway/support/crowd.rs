@@ -8,13 +8,13 @@ use super::client::{Client, Connection};
 use super::subscription::Subscription;
 use super::wait::within;
 
-/// For what thousands of clients do at once on a busy machine.
+/// A deadline for thousands of clients on a busy machine.
 pub const LONG: Duration = Duration::from_secs(90);
 
 /// Connections that are being made at a time.
 const AT_A_TIME: usize = 50;
 
-/// So many subscriptions to `path` on each connection, all answered.
+/// Opens this many subscriptions to `path` on each connection; all are answered.
 pub async fn crowd(path: &'static str, connections: Vec<(Client, usize)>) -> Vec<Subscription> {
     let mut clients = Vec::new();
     let mut opening = JoinSet::new();
@@ -35,7 +35,7 @@ pub async fn crowd(path: &'static str, connections: Vec<(Client, usize)>) -> Vec
     clients
 }
 
-/// One more subscription on a connection.
+/// Opens one more subscription on a connection.
 pub async fn request(connection: &mut Connection, target: &str) -> Subscription {
     within(LONG, "response", connection.try_request("GET", target, &[])).await.unwrap()
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// What an event source dispatches.
+/// An event as an event source dispatches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// `message` when the stream names none.
@@ -16,7 +16,7 @@ pub struct Event {
     pub last_event_id: String,
 }
 
-/// What stands in a stream.
+/// An item of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     Event(Event),
@@ -64,7 +64,7 @@ impl EventSource {
         &self.last_event_id
     }
 
-    /// Whether something has been read that no line end or blank line has completed.
+    /// Whether bytes have been read that no line end or blank line has completed.
     pub fn is_inside_event(&self) -> bool {
         !self.line.is_empty() || !self.data.is_empty() || !self.kind.is_empty()
     }

@@ -38,7 +38,7 @@ impl Express {
         (stats["open"].as_u64().expect("a count"), stats["total"].as_u64().expect("a count"))
     }
 
-    /// What `/stats` says: `open`, `total`, and `lastEventIds` of each connection (null where none was sent).
+    /// Returns `/stats`: `open`, `total`, and `lastEventIds` of each connection (null if none was sent).
     pub async fn stats(&self) -> serde_json::Value {
         let mut response = Client::http1(self.address).subscribe("/stats", &[("accept", "application/json")]).await;
         serde_json::from_str(&response.text().await).expect("JSON")

@@ -1,4 +1,4 @@
-//! What a gateway says about itself: metrics, pages of its admin port, its memory, its log.
+//! The gateway's own figures: metrics, pages of its admin port, memory, log.
 //!
 //! Always true: a figure that is not there is 0, as a counter that was never counted is.
 

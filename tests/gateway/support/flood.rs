@@ -37,7 +37,7 @@ impl Flood {
         format!("http://{}", self.address)
     }
 
-    /// How many of its responses the other side has given up on.
+    /// Returns the number of responses that the peer has reset.
     pub fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
     }
@@ -105,7 +105,7 @@ impl BlackHole {
         Self::at("127.0.0.1:0".parse().unwrap())
     }
 
-    /// One at this address.
+    /// Connects to this address.
     pub fn at(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&address.into()).unwrap();

@@ -29,7 +29,7 @@ pub const END_HEADERS: u8 = 4;
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 
-/// One frame as it came.
+/// A received frame.
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub kind: u8,
@@ -62,7 +62,7 @@ pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &payload)
 }
 
-/// One field, never indexed (RFC 7541, 6.2.2); name and value shorter than 127 bytes.
+/// Encodes a field, never indexed (RFC 7541, 6.2.2); name and value are shorter than 127 bytes.
 pub fn field(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {
@@ -142,7 +142,7 @@ impl Frames {
         error
     }
 
-    /// Whether a PING comes back: the connection is alive.
+    /// Whether a PING is answered, so that the connection is alive.
     pub async fn answers_ping(&mut self) -> bool {
         self.send(&frame(PING, 0, 0, b"are you?")).await;
         self.find(|frame| frame.kind == PING && frame.flags == ACK && frame.payload == b"are you?").await.is_some()

@@ -24,7 +24,7 @@ pub struct Network {
 #[derive(Clone, Copy, Default)]
 struct Conditions {
     delay: Duration,
-    /// Most bytes of one write; 0: as they come.
+    /// The largest write in bytes; 0: unlimited.
     slice: usize,
     stalled: bool,
     refusing: bool,
@@ -70,7 +70,7 @@ impl Network {
         self.conditions.send_modify(|conditions| conditions.generation += 1);
     }
 
-    /// Whether new connections are reset at once.
+    /// Sets whether new connections are reset at once.
     pub fn refuse(&self, refusing: bool) {
         self.conditions.send_modify(|conditions| conditions.refusing = refusing);
     }

@@ -31,7 +31,7 @@ pub struct Origin {
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// How many connections there are.
+/// The number of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
     /// Responses that take what is emitted, now.
@@ -62,7 +62,7 @@ struct State {
 }
 
 impl Emission {
-    /// One event, with `data` split into lines.
+    /// Returns an event, with `data` split into lines.
     pub fn event(id: &str, kind: &str, data: &str) -> Self {
         let mut text = format!("id: {id}\n");
         if !kind.is_empty() {
@@ -110,7 +110,7 @@ impl Origin {
         Self::start_tls_config(identity.server_config(&["http/1.1"])).await
     }
 
-    /// The same with a TLS configuration of the test's own, such as one that asks for client certificates.
+    /// Starts an origin with this TLS configuration, for example one that requires client certificates.
     pub async fn start_tls_config(config: ServerConfig) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Self::listen(Arc::new(|_: &Request| Answer::stream()), Some(acceptor)).await

@@ -24,7 +24,7 @@ impl Process {
         Self::start_with_input(command, Stdio::piped())
     }
 
-    /// The same, with this standard input, which may be a socket.
+    /// Starts the program with this standard input, which may be a socket.
     pub fn start_with_input(command: &mut Command, input: Stdio) -> Self {
         let mut child = command
             .stdin(input)
@@ -76,7 +76,7 @@ impl Process {
         self.child.lock().id()
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, if the process has ended.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child.lock().try_wait().expect("our own child")
     }
@@ -88,7 +88,7 @@ impl Process {
     }
 }
 
-/// How much of a log stands in a test's failure.
+/// The number of log lines in a failure message.
 const SHOWN_LINES: usize = 300;
 
 impl Drop for Process {

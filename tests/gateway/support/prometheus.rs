@@ -24,7 +24,7 @@ pub struct Prometheus {
     _folder: TempDir,
 }
 
-/// One series of an answer.
+/// A series of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     pub labels: BTreeMap<String, String>,
@@ -65,12 +65,12 @@ impl Prometheus {
         prometheus
     }
 
-    /// Where its HTTP API is.
+    /// Returns the address of its HTTP API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What an expression is now; the error is Prometheus' own, for what is no PromQL.
+    /// Evaluates an expression now; the error is Prometheus' own, for invalid PromQL.
     pub async fn query(&self, expression: &str) -> Result<Vec<Sample>, String> {
         let query: String =
             url::form_urlencoded::Serializer::new(String::new()).append_pair("query", expression).finish();

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::transport::Transport;
 use super::wait::{DEADLINE, within};
 
-/// One connection and what came over it.
+/// A connection, and the bytes that it has received.
 pub struct Raw {
     transport: Box<dyn Transport>,
     received: Vec<u8>,
@@ -45,7 +45,7 @@ impl Raw {
         .await
     }
 
-    /// What has come so far.
+    /// Returns the bytes received so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.received).into_owned()
     }
@@ -98,7 +98,7 @@ impl Raw {
     }
 }
 
-/// How many status lines stand in an HTTP/1 conversation.
+/// Counts the status lines in an HTTP/1 conversation.
 pub fn responses(text: &str) -> usize {
     ["HTTP/1.0 ", "HTTP/1.1 "].iter().map(|version| text.matches(version).count()).sum()
 }

@@ -1,4 +1,4 @@
-//! What a scripted origin answers: requests as it saw them, answers as lists of bytes and cuts.
+//! The script of an origin: requests as it saw them, answers as lists of bytes and cuts.
 //!
 //! Nothing here is checked for sense: an origin must be able to send anything.
 
@@ -43,10 +43,10 @@ impl Request {
     }
 }
 
-/// How a connection is left.
+/// The way to end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// As one should: the last chunk, TLS' close_notify, FIN.
+    /// Cleanly: the last chunk, TLS' close_notify, FIN.
     End,
     /// FIN alone, in the middle of the body; under TLS without close_notify.
     Fin,
@@ -58,7 +58,7 @@ pub enum How {
     Vanish,
 }
 
-/// How the body is framed.
+/// The framing of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Chunked,
@@ -73,11 +73,11 @@ pub(super) enum Step {
     /// Pieces of the body, each a chunk where there are chunks, in one write.
     Body(Vec<Bytes>),
     Cut(How),
-    /// Nothing more, and nothing that is emitted.
+    /// Ends the script; emissions are not sent either.
     Silence,
 }
 
-/// One answer: a head, a scripted start of the body, and then whatever the origin emits.
+/// An answer: a head, a scripted start of the body, and then all emissions of the origin.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub(super) status: u16,

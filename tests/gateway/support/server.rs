@@ -20,7 +20,7 @@ pub struct Rillgate {
     listening: Vec<Listening>,
 }
 
-/// One bound address, as the log told it.
+/// A bound address, read from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listening {
     pub address: SocketAddr,
@@ -35,14 +35,14 @@ impl Rillgate {
         Self::start_with(config, &[]).await
     }
 
-    /// The same, with variables in its environment.
+    /// Starts the gateway with variables in its environment.
     pub async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
         let folder = folder(config);
         let (process, listening) = serve(folder.path(), Self::command().envs(environment.iter().copied())).await;
         Self { process, folder, listening }
     }
 
-    /// The same, by a command that becomes the program that its arguments name.
+    /// Starts the gateway through a command that executes the program in its arguments.
     pub async fn start_by(command: &[&str], config: &str) -> Self {
         let folder = folder(config);
         let program = Self::command();

@@ -1,4 +1,4 @@
-//! One response, read as bytes and as events.
+//! A response, read as bytes and as events.
 //!
 //! Always true: nothing is read but by the methods here, so a subscription that is left alone is a client that has
 //! stopped reading; a wait that fails says what had come by then. Dropping it leaves: on a connection of its own the
@@ -17,7 +17,7 @@ use super::client::Driver;
 use super::event_source::{Event, EventSource, Item};
 use super::wait::DEADLINE;
 
-/// How a response ended.
+/// The end of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Last chunk, END_STREAM, or the announced length.
@@ -172,12 +172,12 @@ impl Subscription {
         &self.retries
     }
 
-    /// Whether what has been read ends in the middle of an event.
+    /// Whether the bytes read so far end in the middle of an event.
     pub fn is_inside_event(&self) -> bool {
         self.parser.is_inside_event()
     }
 
-    /// What a reconnecting event source would send now, by all that has been read.
+    /// Returns the last event id that a reconnecting event source would send now.
     pub fn last_event_id(&self) -> &str {
         self.parser.last_event_id()
     }
@@ -214,5 +214,5 @@ impl Subscription {
     }
 }
 
-/// How much of a body is kept as bytes: enough for any exact comparison, little beside 2,000 others.
+/// The bytes kept of a body: enough for any exact comparison, and little for 2,000 clients.
 const KEPT_BYTES: usize = 64 * 1024;

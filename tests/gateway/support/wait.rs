@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// Long enough for a busy machine of two cores, short enough to read the failure before lunch.
+/// The deadline of all waits: long enough for a busy machine of two cores.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits until `fact` holds, looking every few milliseconds.
