@@ -1,7 +1,7 @@
 //! Authorization through the real gateway over TLS: admission, and the end of a response with its token.
 //!
-//! The crafted tokens and the keys are those of the authentication module's own tests. Nothing here looks inside the
-//! gateway: only answers, what the origin received, the log and the metrics.
+//! The crafted tokens and the keys are those of the authentication module's own tests. The tests see only responses,
+//! the requests that the origin received, the log and the metrics.
 
 mod browsers;
 mod catalogue;

@@ -1,4 +1,4 @@
-//! A gateway whose upstream is a gateway: what the first says of its own is not the stream's.
+//! A gateway whose upstream is a gateway: verdicts and preludes of the first are not events of the second.
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;

@@ -1,7 +1,7 @@
-//! Ids as producers write them, and what real clients make of them on their way back.
+//! Ids as producers write them, sent back by real clients.
 //!
-//! Clients of fetch in Node.js send an id in Latin-1, and HTTP takes away what stands around it.
-//! Which bytes they are is tested in `last_event_ids.rs`; here are the libraries that send them.
+//! Clients of fetch in Node.js send an id in Latin-1, and HTTP strips spaces around it. `last_event_ids.rs` tests the
+//! exact bytes; this file tests the libraries that send them.
 
 use crate::clients::{EVENTSOURCE, EVENTSOURCE_PARSER, FETCH_EVENT_SOURCE};
 use crate::failover_fixture::FailoverFixture;

@@ -1,7 +1,7 @@
-//! Clients as people use them, each in every situation, over TLS.
+//! Real clients in every situation, over TLS.
 //!
-//! The browser's own event source is in `tests/browser`. What `docs/compatibility.md` says of these clients is held to
-//! the table here by `compatibility.rs`.
+//! The browser's own event source is tested in `tests/browser`. `compatibility.rs` compares `docs/compatibility.md`
+//! with the table of clients here.
 
 use crate::failover_fixture::FailoverFixture;
 use crate::support::adapter::{self, Adapter, Dispatched};

@@ -1,4 +1,4 @@
-//! `docs/compatibility.md` says what the tests of producers and clients found, with the versions that they used.
+//! `docs/compatibility.md` matches the results of the tests of producers and clients, and the versions that they use.
 
 use crate::clients;
 use crate::producers::{self, Framing, Says};

@@ -1,4 +1,5 @@
-//! A client behind the gateway dispatches what a client connected directly would: the corpus, over every way out.
+//! A client behind the gateway dispatches the same events as one that is connected directly: the corpus, over every
+//! protocol.
 
 use std::sync::Arc;
 

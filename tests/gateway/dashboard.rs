@@ -1,4 +1,4 @@
-//! The dashboard and the rules of `deploy/`, asked of a real Prometheus that has scraped a gateway with some of everything.
+//! The queries of the dashboard and the rules of `deploy/`, run against a real Prometheus that has scraped a gateway.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Leaving well: not ready, no new clients, the present ones ended between events and spread out, exit 0 in time.
+//! Draining: not ready, no new clients, open responses end between events and spread out, exit status 0 in time.
 
 use std::time::{Duration, Instant};
 

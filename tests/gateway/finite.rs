@@ -1,4 +1,4 @@
-//! Streams that end, and responses that do.
+//! Streams that end, and finite responses.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

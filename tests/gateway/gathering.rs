@@ -1,4 +1,5 @@
-//! Routes that wait for more before they write, or that hand laggards the newest only.
+//! Routes with `gather`, which wait before they write, and with `latest`, which send lagging clients only the newest
+//! events.
 
 use std::time::{Duration, Instant};
 

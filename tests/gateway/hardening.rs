@@ -1,7 +1,7 @@
-//! HTTP/1.1 from clients that mean harm. After each attack a bystander still gets its events.
+//! Hostile HTTP/1.1 clients. After each attack a bystander still gets its events.
 //!
-//! The danger of a request with two readings is a second request inside it that only one of two readers sees; so every
-//! conversation here carries one, for a stream called `victim`, and no upstream may ever be asked for it.
+//! The danger of an ambiguous request is a second request inside it that only one of two parsers sees. So every
+//! conversation here carries one, for a stream called `victim`, and no upstream may ever receive it.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! HTTP/2 from clients that mean harm, in bare frames. After each attack a bystander still gets its events, and memory is
-//! what it was.
+//! Hostile HTTP/2 clients, in raw frames. After each attack a bystander still gets its events, and memory is as before.
 
 use tokio::time::timeout;
 

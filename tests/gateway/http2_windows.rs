@@ -1,5 +1,6 @@
-//! HTTP/2 clients that open their windows late, a little or never (RFC 9113, 5.2): what is for them waits within bounds,
-//! is cut in time, and comes whole to whoever takes it.
+//! HTTP/2 clients that open their windows late, a little or never (RFC 9113, 5.2).
+//!
+//! Data that waits for such a client is bounded, cut off in time, and delivered whole to a client that reads it.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Ids in every form that producers write and clients send back, over both protocols: after a cut nothing is lost untold.
+//! Ids in every form that producers write and clients send back, over both protocols: no event is lost silently.
 //!
-//! A client names its place by the bytes that its library makes of the id. What it has not seen by the end it has been told
-//! of, and it is never taken for somebody who comes for the first time.
+//! A client names its position by the bytes that its library makes of the id. Events that it has missed by the end were
+//! reported as a gap, and it is never treated as a new client.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The producer dies, in every way and at every moment, and its clients do not notice.
+//! The producer dies in every way and at every moment, and its clients miss nothing.
 
 use std::time::{Duration, Instant};
 

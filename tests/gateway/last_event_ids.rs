@@ -1,4 +1,4 @@
-//! The ways in which clients name a place: whoever names one is resumed there or told a gap, and never starts anew.
+//! The ways in which clients send a last event id: each is resumed or told a gap, and never treated as a new client.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A limit that a reload changes applies to what comes after, and to nothing that is there.
+//! A limit that a reload changes applies to new connections and subscriptions, and not to existing ones.
 
 use std::net::IpAddr;
 

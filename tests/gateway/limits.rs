@@ -1,4 +1,4 @@
-//! Each limit of the `[limits]` table, reached: what the client over it gets, and that leaving makes room.
+//! Each limit of `[limits]`: the refusal of the client over it, and the room that a leaving client makes.
 
 use std::net::IpAddr;
 

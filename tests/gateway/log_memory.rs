@@ -1,4 +1,4 @@
-//! Event logs against `limits.memory`: made-up paths of a producer that greets each reader with a history.
+//! Event logs against `limits.memory`: made-up paths at a producer that sends each reader a history.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The admin port of a running gateway: one stream and its slowest clients, a tap, the configuration, the log's filter.
+//! The admin port of a running gateway: a stream and its slowest clients, a tap, the configuration, the log filter.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Clients that have their head before the upstream has said anything, and what they are told when it does.
+//! Clients that get their head before the upstream has answered, and the verdict that follows in the stream.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Real producers behind the gateway, unchanged: one conformance run, and a table of what each of them does.
+//! Real producers behind the gateway, unchanged: one conformance run, and a table of their properties.
 //!
-//! Always true: what is said here of a producer was seen on a direct connection to it in the same run. What
-//! `docs/compatibility.md` says of them is held to this table by `compatibility.rs`.
+//! Always true: every statement about a producer was observed on a direct connection to it in the same run.
+//! `compatibility.rs` compares `docs/compatibility.md` with this table.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Clients whose id is older than the log, caught up from the upstream's own history.
+//! Clients with an id older than the log, caught up from the upstream's own history.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

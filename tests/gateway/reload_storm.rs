@@ -1,4 +1,4 @@
-//! Many reloads under load: clients of a route that no reload is about never notice.
+//! Many reloads under load do not affect clients of unchanged routes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

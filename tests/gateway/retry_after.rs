@@ -1,6 +1,6 @@
 //! Every kind of `Retry-After` from an upstream, against the gateway's bounds.
 //!
-//! In all of it the gateway answers in its own words and serves everybody else on.
+//! The gateway answers with its own bounded value and keeps serving other clients.
 
 use crate::support::client::Client;
 use crate::support::figures::lines_with;

@@ -1,4 +1,4 @@
-//! Clients that come back while the upstream of a stream that has been live says something else.
+//! Clients that return while the upstream of a stream that has been live refuses it.
 
 use crate::support::client::Client;
 use crate::support::config::plain;

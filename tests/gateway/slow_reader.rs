@@ -1,4 +1,4 @@
-//! A client that stops reading: it delays nobody, costs little, is cut off in time, and is told what it missed.
+//! A client that stops reading delays nobody, costs little, is cut off in time, and is told what it missed.
 
 use std::time::Duration;
 

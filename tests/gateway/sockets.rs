@@ -1,4 +1,5 @@
-//! Sockets at their limits: none left to accept with, hellos in crumbs, and which addresses a listener takes.
+//! Sockets at their limits: no descriptors left, client hellos in single bytes, and the addresses that a listener
+//! takes.
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Event logs on disk: the gateway ends, in every way, and its clients go on where they were.
+//! Event logs on disk: the gateway ends in every way, and its clients resume.
 
 mod disk;
 mod reload;

@@ -1,4 +1,4 @@
-//! Upstreams that are asked again and again for nothing, seen by the operator.
+//! Upstreams that fail repeatedly at the same id, as the operator sees them.
 
 use crate::support::client::Client;
 use crate::support::figures::{admin, lines_with, metric, watch_for};

@@ -1,6 +1,6 @@
-//! The tools' own tests: a tool that lies makes every other test worthless.
+//! Tests of the tools, on which all other tests rely.
 //!
-//! Here the client talks to the origin directly, or through the bad network; the gateway takes no part.
+//! Here the client talks to the origin directly, or through the bad network; no gateway runs.
 
 use std::process::Command;
 use std::sync::Arc;

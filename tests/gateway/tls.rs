@@ -1,5 +1,6 @@
-//! TLS at the door: versions, protocols, names, certificates that change, clients that must show theirs, and handshakes
-//! that go nowhere. And one plain port for both HTTPs.
+//! TLS at a listener: versions, protocols, names, renewed certificates, client certificates, and stalled handshakes.
+//!
+//! Also one plain port for both HTTP/1.1 and HTTP/2.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

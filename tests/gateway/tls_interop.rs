@@ -1,7 +1,7 @@
-//! TLS as others speak it: OpenSSL with its options, clients that cut what they say as small as it comes, that renew
-//! keys, that leave in every way there is, and that come back with a ticket.
+//! TLS with other implementations: OpenSSL with its options, and clients that send single bytes, renew keys, disconnect
+//! in every way, and resume sessions.
 //!
-//! Further peers: curl in `tls.rs`, Chromium in `tests/browser`, the clients of `clients.rs`.
+//! Other peers are tested elsewhere: curl in `tls.rs`, Chromium in `tests/browser`, and the clients of `clients.rs`.
 
 use std::io::Write;
 use std::net::SocketAddr;

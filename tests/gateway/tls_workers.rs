@@ -1,5 +1,5 @@
-//! What the workers have to do with connections: each gets as many as the others, and a session's ticket is good on all of
-//! them, through a reload too.
+//! Workers and connections: each worker gets an equal share, and a session ticket is valid on all of them, across a
+//! reload too.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;

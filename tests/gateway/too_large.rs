@@ -1,4 +1,4 @@
-//! Events, ids, comments and lines that are larger than may be: left out and told, and the stream goes on.
+//! Events, ids, comments and lines over their bounds: they are skipped and reported, and the stream continues.
 
 use crate::support::client::Client;
 use crate::support::figures::{lines_with, metric};

@@ -1,6 +1,7 @@
 //! An upgrade while clients connect, stay and disconnect: no connection is refused, and clients that move resume.
 //!
-//! Both ways are tested: two sockets at one address (`SO_REUSEPORT`), and one socket that systemd passes to both.
+//! Both ways are tested: two sockets at one address (`SO_REUSEPORT`), and one socket that systemd passes to both
+//! gateways.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;

@@ -1,7 +1,7 @@
 //! An upstream that answers wrongly, not at all, or without end.
 //!
-//! What each failure is to a client is the table of the documentation; in all of them the gateway stays alive, in bounded
-//! memory, and does not hammer the upstream.
+//! The documentation lists the effect of each failure on clients. In every case the gateway survives with bounded
+//! memory and retries with backoff.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What an upstream's response head may look like and still be an event stream: as lenient as an event source that is
-//! connected directly, and no more.
+//! Response heads of an upstream that are accepted as an event stream: the gateway is as lenient as an event source,
+//! and not more.
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;

@@ -1,4 +1,4 @@
-//! The seam between one upstream connection and the next, and bursts that are larger than the log.
+//! The change from one upstream connection to the next, and bursts larger than the log.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! A secret that is sent upstream gets another value: the stream reads on with it, and its clients notice nothing.
+//! A secret header of an upstream gets a new value: the stream reconnects with it, and its clients notice nothing.
 
 use std::fs::write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Every metric that is promised is there, with its labels, on a gateway that has served somebody.
+//! The metrics of authorization exist, with their labels, on a gateway that has served clients.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The end of a token is the end of its stream, whoever reads and however.
+//! A stream ends with its token, for every protocol and every kind of reader.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Keys that come from a URL: while they are missing, over TLS, and while the issuer is down.
+//! Keys from a URL: while they are missing, over TLS, and while the issuer is unreachable.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `auth.bind` on shared query parameters: what a client asks for by them must be in its token.
+//! `auth.bind` on shared query parameters: the token must list the requested values.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Permissions that an operator takes back: posted, or in a file.
+//! Revocations, posted or in a file.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! A key that is rotated, and a flood of made-up keys, while a thousand clients read.
+//! Key rotation, and a flood of tokens with unknown keys, while a thousand clients read.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A credential stays between the client and the gateway.
+//! Credentials stay between the client and the gateway.
 
 use serde_json::{Value, json};
 

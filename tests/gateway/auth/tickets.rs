@@ -1,4 +1,4 @@
-//! One-time tickets: URLs in the place of a token.
+//! One-time tickets: URLs in place of a token.
 
 use std::time::Duration;
 

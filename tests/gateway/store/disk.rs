@@ -1,4 +1,4 @@
-//! Disks that are slow, take no more, or are full for a while.
+//! Disks that are slow, that fail, or that are full for a while.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Reloads that make two streams of one: only one of them can be stored, and it is the one that new readers find.
+//! Reloads that leave two streams of one identity: only the one that new readers get is stored.
 
 use super::*;
 

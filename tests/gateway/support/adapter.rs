@@ -1,7 +1,7 @@
-//! The clients of `tests/clients`, as child processes that print what their libraries dispatch.
+//! The clients of `tests/clients`, as child processes that print the events that their libraries dispatch.
 //!
-//! Always true: each is told the same (`tests/clients/adapter.mjs` says what) and trusts one authority; which event
-//! types it listens to and what it does with a token is its own.
+//! Always true: each gets the same instructions (see `tests/clients/adapter.mjs`) and trusts one authority. The event
+//! types to which it listens and the use of its token are its own.
 
 use std::path::Path;
 use std::process::Command;

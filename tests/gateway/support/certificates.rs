@@ -1,6 +1,8 @@
-//! Certificates made at run time: an authority, what it signs, and the TLS configurations that trust it.
+//! Certificates made at run time: an authority, the certificates that it signs, and the TLS configurations that trust
+//! it.
 //!
-//! Always true: every authority has its own folder, removed with it, and its own keys; nothing is valid beyond the test.
+//! Always true: every authority has its own keys and its own folder, which is removed with it; nothing is valid beyond
+//! the test.
 
 use std::path::PathBuf;
 use std::sync::Arc;

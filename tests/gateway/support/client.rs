@@ -1,8 +1,8 @@
 //! Clients of the gateway: HTTP/1.1 and HTTP/2, plain or TLS, one subscription or many over one connection.
 //!
-//! Always true: the ALPN protocol asked for is the one spoken; a connection costs one task; nothing reads ahead of the
-//! test beyond what hyper and the kernel buffer. For bytes that no HTTP library would send, `dial` gives the bare
-//! connection.
+//! Always true: the requested ALPN protocol is the one in use; a connection costs one task; nothing reads ahead of the
+//! test beyond the buffers of hyper and the kernel. `dial` returns the bare connection, for bytes that no HTTP library
+//! would send.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};

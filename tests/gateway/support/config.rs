@@ -1,7 +1,7 @@
-//! Configurations of the gateway that many tests start from.
+//! Configurations of the gateway from which many tests start.
 //!
-//! Always true: upstreams are tried again quickly, so that no test waits for a backoff. What a test is about stands in
-//! the test, as TOML.
+//! Always true: upstreams are retried quickly, so that no test waits for a backoff. A test states its own settings, as
+//! TOML.
 
 /// Returns a configuration with a plain listener and a public route `/{name}`; `route` follows the route's own keys.
 pub fn plain(url: &str, route: &str) -> String {

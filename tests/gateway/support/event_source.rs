@@ -1,8 +1,9 @@
-//! An event source's parser, written from the HTML standard (section 9.2, "Server-sent events") alone: the reference
-//! that the gateway's output is read with.
+//! An event source's parser, written only from the HTML standard (section 9.2, "Server-sent events"): the reference for
+//! the gateway's output.
 //!
 //! Always true: any splitting of the same bytes gives the same items, and an item comes out with the last byte that
-//! completes it. Unlike a browser it also shows comments and retry lines. It has no limits: it reads what tests make.
+//! completes it. Unlike a browser it also returns comments and retry lines. It has no limits, because tests make its
+//! input.
 
 use std::time::Duration;
 

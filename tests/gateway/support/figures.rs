@@ -1,6 +1,6 @@
 //! The gateway's own figures: metrics, pages of its admin port, memory, log.
 //!
-//! Always true: a figure that is not there is 0, as a counter that was never counted is.
+//! Always true: a missing figure is 0, like a counter that was never incremented.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An upstream that sends without end, and ports that do not answer: what a scripted origin is too well-behaved for.
+//! Upstreams that a scripted origin cannot be: one that sends without end, and ports that do not answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! HTTP/2 in bare frames (RFC 9113, 4): what no HTTP/2 library would send.
+//! HTTP/2 in raw frames (RFC 9113, 4), for frames that no HTTP/2 library would send.
 //!
-//! Header blocks are written without compression and are never decoded: of an answer's head only the frame's kind and
-//! the statuses of the static table can be told.
+//! Header blocks are written without compression and never decoded: of a response head only the frame's kind and the
+//! statuses of the static table are known.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The tools of the gateway's tests.
 //!
-//! Always true: ports are chosen by the system, certificates are made at run time, every wait has a deadline, and a tool
-//! that is dropped takes what it started with it.
+//! Always true: the system chooses ports, certificates are made at run time, every wait has a deadline, and a dropped
+//! tool ends everything that it started.
 
 #![allow(dead_code, reason = "a toolbox: not every tool is in use at every time")]
 

@@ -1,7 +1,7 @@
-//! A bad network: a TCP proxy between a client and what it talks to.
+//! A bad network: a TCP proxy between a client and its server.
 //!
-//! Conditions hold for both directions of all connections, present and later, from the next piece read on. A delay is
-//! paid by each piece in turn, so that it also lowers throughput.
+//! Conditions apply to both directions of all connections, present and later, from the next piece on. A delay applies
+//! to each piece in turn, so it also lowers throughput.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
-//! An origin: a producer of Server-Sent Events that does as it is told, on a port of its own.
+//! An origin: a scripted producer of Server-Sent Events, on a port of its own.
 //!
-//! It speaks HTTP/1.1 by hand, so that it can also speak it badly. What is emitted goes to every response that is open at
-//! that moment, each emission as one chunk, and in a write of its own where the test does not want them together. Always
-//! true: a request is recorded before it is answered; a response counts as open from before its head is sent, so that a
-//! client which has seen the head misses nothing. It deliberately has no HTTP/2, no pipelining and no request bodies.
+//! It writes HTTP/1.1 by hand, so that it can also violate it. An emission goes to every response that is open at that
+//! moment, as one chunk, and in a write of its own unless the test wants them together.
+//!
+//! Always true: a request is recorded before it is answered. A response counts as open before its head is sent, so a
+//! client that has seen the head misses nothing. It deliberately has no HTTP/2, no pipelining and no request bodies.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A child process whose log is read, line by line, while it runs.
+//! A child process whose log is read line by line while it runs.
 //!
 //! Always true: the process does not outlive its `Process`; a panic anywhere in its log fails the test that started it.
 

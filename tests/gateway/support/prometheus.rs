@@ -1,7 +1,7 @@
-//! A real Prometheus, as Debian packages it, that scrapes a gateway every other second; and its promtool.
+//! A real Prometheus from Debian that scrapes a gateway every other second, and its promtool.
 //!
-//! Always true: it listens on a port that the system chose, keeps its data in a folder that goes with it, and is stopped
-//! when dropped. A value is asked for over its HTTP API, as a dashboard does.
+//! Always true: it listens on a port that the system chose, keeps its data in a temporary folder, and is stopped when
+//! dropped. Values are queried over its HTTP API, as a dashboard does.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

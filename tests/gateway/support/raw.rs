@@ -1,4 +1,4 @@
-//! A conversation in bytes: for what no HTTP library would send, and for answers as they stand on the wire.
+//! A conversation in bytes: for requests that no HTTP library would send, and for responses as they are on the wire.
 //!
 //! Always true: everything that was read is kept; a wait that fails shows it.
 

@@ -1,7 +1,7 @@
-//! An address that stays one's own across restarts.
+//! An address that stays reserved across restarts of a program.
 //!
-//! Always true: the IP address is a loopback address that nothing else uses, so that a port on it stays free while its
-//! program is being restarted, which no port of 127.0.0.1 does when other tests run.
+//! Always true: nothing else uses the IP address, a loopback address, so its port stays free while the program
+//! restarts. A port of 127.0.0.1 does not while other tests run.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,6 +1,6 @@
 //! The script of an origin: requests as it saw them, answers as lists of bytes and cuts.
 //!
-//! Nothing here is checked for sense: an origin must be able to send anything.
+//! Nothing here is validated: an origin must be able to send anything.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! The gateway under test: the built binary, with a configuration of the test's own.
+//! The gateway under test: the built binary with a configuration of the test.
 //!
-//! Always true: it listens on ports that the system chose, which the test learns from its log; it is killed with its
-//! folder when dropped, and a panic in its log fails the test.
+//! Always true: it listens on ports that the system chose, which the test reads from its log. When dropped, it is
+//! killed and its folder removed. A panic in its log fails the test.
 
 use std::net::SocketAddr;
 use std::ops::Deref;

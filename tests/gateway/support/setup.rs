@@ -1,7 +1,7 @@
-//! A gateway's configuration, said in the few lines that a test is about.
+//! A builder of a gateway's configuration, for tests that set only a few keys.
 //!
-//! Always true: one public route `/{name}` named `all` to one upstream, one listener, an admin port; what is not said is
-//! at its default.
+//! Always true: it has one public route `/{name}` named `all` to one upstream, one listener and an admin port.
+//! Everything else has its default.
 
 use std::fmt::Write as _;
 

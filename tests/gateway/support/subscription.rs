@@ -1,8 +1,8 @@
 //! A response, read as bytes and as events.
 //!
-//! Always true: nothing is read but by the methods here, so a subscription that is left alone is a client that has
-//! stopped reading; a wait that fails says what had come by then. Dropping it leaves: on a connection of its own the
-//! connection closes, on a shared HTTP/2 connection the stream is reset.
+//! Always true: only the methods here read, so an unused subscription is a client that has stopped reading. A wait that
+//! fails shows the bytes so far. A dropped subscription disconnects: its own connection closes, or its stream on a
+//! shared HTTP/2 connection is reset.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

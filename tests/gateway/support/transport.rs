@@ -1,4 +1,4 @@
-//! A byte stream that can be left in an unfriendly way, plain or TLS, on either side.
+//! A byte stream that can be closed or reset abruptly, plain or TLS, on either side.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Waiting for facts.
+//! Waits for facts.
 //!
-//! Always true: a wait that is over says what it waited for and where. There is no plain sleep: a test that needs one
+//! Always true: a wait that times out says what it waited for and where. There is no plain sleep: a test that needs one
 //! does not know what it is waiting for.
 
 use std::future::Future;
