@@ -213,7 +213,7 @@ async fn resume_before_head(
 
 /// Returns the bounds of the response's life, and a future that completes when it ends.
 ///
-/// Where the rules are not enforced, nothing about a token ends the response; its expiry or revocation is only logged.
+/// If the route does not enforce its rules, nothing about a token ends the response; its expiry or revocation is only logged.
 fn response_lifetime(
     app: &Arc<App>,
     route: &Arc<Route>,

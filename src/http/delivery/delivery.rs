@@ -46,7 +46,7 @@ pub struct Delivery {
     end_form: EndForm,
     /// Set while the client's position is not known. `read_limit` allows no event meanwhile.
     pending_resume: Option<Box<PendingResume>>,
-    /// The id in force at the client's position, if it is long. Sent before the first event; `read_limit` allows none
+    /// The last event id at the client's position, if it is long. Sent before the first event; `read_limit` allows none
     /// before.
     long_id: Option<Frame>,
     /// The largest number of events in all, from the request.
@@ -82,7 +82,7 @@ pub struct DeliveryOptions {
     pub end_form: EndForm,
     /// The end that the client chose.
     pub read_limit: ReadLimit,
-    /// The id in force if it is too long for the prelude. Sent before the first event.
+    /// The last event id if it is too long for the prelude. Sent before the first event.
     pub long_id: Option<Frame>,
 }
 
@@ -253,7 +253,7 @@ impl Delivery {
         self.record.gap(Gap::Lagged);
         let id = self.subscription.current_id().unwrap_or_default();
         let notice = (self.gap_notice)(ResumeVerdict::Gap(Gap::Lagged), &id);
-        // The id in force has changed, whether or not the route tells gaps, and in whatever form.
+        // The last event id has changed, whether or not the route tells gaps, and in whatever form.
         notice.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
     }
 

@@ -1,4 +1,6 @@
 //! The frames that the gateway itself writes into a stream: the prelude, the outcome of a resume, heartbeats.
+//!
+//! Each of them ends in a bare LF. The handoff of an HTTP/1.1 connection relies on that for the prelude.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -26,7 +28,7 @@ pub fn gap_notice(form: VerdictForm) -> GapNotice {
     }
 }
 
-/// Encodes the prelude, which is sent with the head: a comment, `retry:`, the id in force, and the verdict in the route's
+/// Encodes the prelude, which is sent with the head: a comment, `retry:`, the last event id, and the verdict in the route's
 /// form.
 pub fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
@@ -67,7 +69,7 @@ pub fn heartbeat() -> Frame {
     encoder.finish()
 }
 
-/// Encodes the id in force, and the verdict if its form is an event.
+/// Encodes the last event id, and the verdict if its form is an event.
 fn encode_id(encoder: &mut Encoder, form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) {
     let is_event = match form {
         VerdictForm::Off | VerdictForm::Comment => false,

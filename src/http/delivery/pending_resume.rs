@@ -26,7 +26,7 @@ use crate::upstream::HttpEventSource;
 pub struct ResumeOutcome {
     /// The verdict that the client is told.
     pub verdict: ResumeVerdict,
-    /// The id in force at the client's position.
+    /// The last event id at the client's position.
     pub id: Option<EventId>,
 }
 
@@ -133,7 +133,7 @@ impl PendingResume {
         Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&app.tasks, &stream, &id, || source).await }))
     }
 
-    /// Puts a backlog before the log. The id in force there is the client's own, since the log does not have it.
+    /// Puts a backlog before the log. The last event id there is the client's own, since the log does not have it.
     fn apply_backlog(&self, reader: &mut Subscription, backlog: Backlog) -> ResumeOutcome {
         ResumeOutcome { verdict: reader.resume_from_backlog(backlog), id: self.params.after.id().cloned() }
     }

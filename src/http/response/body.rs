@@ -13,7 +13,8 @@ use crate::listen;
 pub enum AppBody {
     /// All bytes; `None` once they have been sent, or if there are none.
     Full(Option<Bytes>),
-    /// The prelude, then pending forever: the connection is handed off once hyper has flushed the prelude.
+    /// The prelude, then pending forever: the connection is handed off once hyper has flushed the prelude. It must end in
+    /// a bare LF, by which [`Handoff`](crate::listen::Handoff) recognises its end.
     Prelude(Option<Bytes>),
     /// Events from the log.
     Events(Box<EventBody>),
