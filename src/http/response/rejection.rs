@@ -173,7 +173,7 @@ impl Rejection {
                 row(Status::URI_TOO_LONG, "uri_too_long", format!("Invalid path: {fault}."))
             }
             Self::Denied(denied) => Self::denied(*denied),
-            Self::NoRoute => row(Status::NOT_FOUND, "no_route", "No stream at this path."),
+            Self::NoRoute => row(Status::NOT_FOUND, "no_route", "There is no stream at this path."),
             Self::Method { allow } => {
                 row(Status::METHOD_NOT_ALLOWED, "method", format!("Method not supported; use one of: {allow}."))
             }
