@@ -1,7 +1,7 @@
 //! rillgate: a TLS-terminating gateway in front of Server-Sent Events producers.
 //!
-//! One upstream connection per stream is shared by all clients of that stream, over HTTP/1.1 and HTTP/2; tokens are
-//! checked, and a bounded event log lets clients resume. ARCHITECTURE.md is the map; start reading at [`Gateway`].
+//! All clients of a stream share one upstream connection, over HTTP/1.1 and HTTP/2. The gateway checks tokens, and a
+//! bounded event log lets clients resume. ARCHITECTURE.md is the map; start reading at [`Gateway`].
 
 pub mod admin;
 pub mod auth;

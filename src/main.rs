@@ -1,4 +1,4 @@
-//! Arguments to commands to an exit status. Everything else is in the library.
+//! The `rillgate` program. Everything but the commands is in the library.
 
 mod cli;
 

@@ -1,14 +1,14 @@
-//! The files under `deploy/`: systemd finds nothing wrong with the units, and little that they leave open.
+//! The files under `deploy/`: systemd verifies the units and rates their exposure as low.
 
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Most exposure that is accepted, in tenths: systemd calls up to 2.0 "OK".
+/// The maximum accepted exposure, in tenths: systemd calls up to 2.0 "OK".
 const MOST_EXPOSURE: &str = "20";
 
-/// The units, with the binary under test in place of the installed one.
+/// Writes the units with the binary under test in place of the installed one.
 fn units() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd");
@@ -19,7 +19,7 @@ fn units() -> tempfile::TempDir {
             let unit = std::fs::read_to_string(&path).unwrap();
             let unit = unit.replace("/usr/bin/rillgate", env!("CARGO_BIN_EXE_rillgate"));
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            // A template is looked at as one of its instances.
+            // Verifies a template as one of its instances.
             std::fs::write(folder.path().join(name.replace("@.", "@a.")), &unit).unwrap();
             std::fs::write(folder.path().join(name), unit).unwrap();
             seen += 1;

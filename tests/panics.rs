@@ -1,4 +1,4 @@
-//! A gateway whose tasks panic, each once: through a subscriber of its log that fails at a line, since every task has one.
+//! A gateway whose tasks panic, once each: a log subscriber panics at a chosen line, because every task logs one.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -23,10 +23,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Fails once at a line that has all words of a trap.
-struct Trapped;
+/// Panics once at a line that contains all words of a panic point.
+struct PanickingSubscriber;
 
-static TRAPS: Mutex<Vec<Vec<String>>> = Mutex::new(Vec::new());
+static PANIC_POINTS: Mutex<Vec<Vec<String>>> = Mutex::new(Vec::new());
 
 struct Line(String);
 
@@ -36,33 +36,33 @@ impl Visit for Line {
     }
 }
 
-impl<S: Subscriber> tracing_subscriber::Layer<S> for Trapped {
+impl<S: Subscriber> tracing_subscriber::Layer<S> for PanickingSubscriber {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        let sprung = {
-            let mut traps = TRAPS.lock().unwrap();
-            let found = traps.iter().position(|words| words.iter().all(|word| line.0.contains(word)));
-            found.map(|at| traps.remove(at))
+        let point = {
+            let mut points = PANIC_POINTS.lock().unwrap();
+            let found = points.iter().position(|words| words.iter().all(|word| line.0.contains(word)));
+            found.map(|at| points.remove(at))
         };
-        assert!(sprung.is_none(), "for the test");
+        assert!(point.is_none(), "for the test");
     }
 }
 
-fn trap(words: &[&str]) {
+fn panic_at(words: &[&str]) {
     static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| tracing_subscriber::registry().with(Trapped).init());
-    TRAPS.lock().unwrap().push(words.iter().map(|&word| word.to_owned()).collect());
+    INSTALLED.get_or_init(|| tracing_subscriber::registry().with(PanickingSubscriber).init());
+    PANIC_POINTS.lock().unwrap().push(words.iter().map(|&word| word.to_owned()).collect());
 }
 
-struct House {
+struct TestGateway {
     folder: TempDir,
     address: SocketAddr,
     handle: Handle,
 }
 
-impl House {
-    /// One route of this name and path `/NAME/{key}`, kept on disk.
+impl TestGateway {
+    /// Opens a gateway with one route of this name, path `/NAME/{key}` and a store on disk.
     async fn open(name: &str) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("revocations.toml"), "").unwrap();
@@ -81,7 +81,7 @@ impl House {
         Self { folder, address, handle }
     }
 
-    /// Asks, and reads until it has this, or to the end; then leaves.
+    /// Sends a request, reads until `wanted` or the end, and disconnects.
     async fn ask(&self, path: &str, wanted: &str) -> String {
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
@@ -116,7 +116,7 @@ impl House {
     }
 }
 
-/// A producer that says hello.
+/// A producer that sends one event.
 async fn produce() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -135,48 +135,48 @@ async fn produce() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_and_a_writer_that_panic_end_their_own_client_and_no_other() {
-    let house = House::open("clients").await;
-    trap(&["answered", "/nothing/request"]);
+    let fixture = TestGateway::open("clients").await;
+    panic_at(&["answered", "/nothing/request"]);
 
-    assert_eq!(house.ask("/nothing/request", "404").await, "", "the connection ends without an answer");
+    assert_eq!(fixture.ask("/nothing/request", "404").await, "", "the connection ends without an answer");
 
-    house.panicked("request", 1).await;
-    assert!(house.ask("/nothing/request", "404").await.contains("404"));
+    fixture.panicked("request", 1).await;
+    assert!(fixture.ask("/nothing/request", "404").await.contains("404"));
 
-    trap(&["subscription ended", "/clients/writer"]);
-    assert!(house.ask("/clients/writer?follow=true", "rillgate-resume").await.contains("200 OK"));
-    house.panicked("writer", 1).await;
-    assert!(house.reads("/clients/writer").await);
+    panic_at(&["subscription ended", "/clients/writer"]);
+    assert!(fixture.ask("/clients/writer?follow=true", "rillgate-resume").await.contains("200 OK"));
+    fixture.panicked("writer", 1).await;
+    assert!(fixture.reads("/clients/writer").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_panics_is_opened_again() {
-    trap(&["store in use", "/stored"]);
+    panic_at(&["store in use", "/stored"]);
 
-    let house = House::open("stored").await;
+    let fixture = TestGateway::open("stored").await;
 
-    house.panicked("store", 1).await;
+    fixture.panicked("store", 1).await;
 
     let end = Instant::now() + DEADLINE;
-    while !house.handle.app().metrics.render().contains("rillgate_store_state 1\n") {
+    while !fixture.handle.app().metrics.render().contains("rillgate_store_state 1\n") {
         assert!(Instant::now() < end, "the store is not in use again");
         sleep(Duration::from_millis(10)).await;
     }
-    assert!(house.reads("/stored/a").await);
+    assert!(fixture.reads("/stored/a").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_revocations_fresh_begins_anew() {
-    let house = House::open("kept").await;
-    let file = house.folder.path().join("revocations.toml");
-    trap(&["revocations loaded", "entries=1"]);
+    let fixture = TestGateway::open("kept").await;
+    let file = fixture.folder.path().join("revocations.toml");
+    panic_at(&["revocations loaded", "entries=1"]);
 
     std::fs::write(&file, "[[revocations]]\nsub = \"mallory\"\nuntil = 2099-01-01T00:00:00Z\n").unwrap();
-    house.panicked("keeper", 1).await;
-    trap(&["revocations loaded", "entries=2"]);
+    fixture.panicked("keeper", 1).await;
+    panic_at(&["revocations loaded", "entries=2"]);
     let two = "[[revocations]]\nsub = \"mallory\"\nuntil = 2099-01-01T00:00:00Z\n[[revocations]]\njti = \"7\"\nuntil = 2099-01-01T00:00:00Z\n";
     std::fs::write(&file, two).unwrap();
 
-    // It follows the file again, or it could not fail again.
-    house.panicked("keeper", 2).await;
+    // Only a restarted task can panic again.
+    fixture.panicked("keeper", 2).await;
 }

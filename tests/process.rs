@@ -233,14 +233,14 @@ async fn a_reload_opens_what_is_always_open_now_and_leaves_what_no_longer_is() {
 
     after.wait_open(1).await;
     eventually(DEADLINE, || async { before.connections().open == 0 }).await;
-    // What stays as it is keeps its connection.
+    // An unchanged route keeps its connection.
     gateway.signal("HUP");
     eventually(DEADLINE, || async { metric(&gateway, "config_reloads_total", &["result=\"ok\""]).await == 2.0 }).await;
     assert_eq!(after.requests().len(), 1);
     assert_eq!(after.connections().open, 1);
 }
 
-/// A demo on a port of its own; the last value is the line to paste.
+/// Starts a demo on a free port. Returns the process, the port and the command line to copy.
 async fn demo() -> (Process, u16, String) {
     let process = Process::start(Rillgate::command().args(["demo", "--port", "0"]));
     let listening = wait_listening(&process, 2).await;
@@ -290,7 +290,7 @@ async fn the_demo_prints_a_line_that_shows_events_within_a_second_when_pasted() 
             panic!("curl ended without an event: {pasted}");
         };
         tokio::time::timeout(DEADLINE, reading).await.expect("an event");
-        // One second on a machine of its own; here there are others.
+        // One second on an idle machine; tests run in parallel with others.
         assert!(began.elapsed() < Duration::from_secs(5), "{protocol}: {:?}", began.elapsed());
     }
 

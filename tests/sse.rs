@@ -1,7 +1,7 @@
-//! The parser and the encoder against the standard, over any bytes in any split.
+//! The parser and the encoder against the standard, for any bytes in any split.
 //!
-//! Four judges: expectations by hand, a plain reference over the whole body, and two published parsers where they
-//! conform. Nothing here opens a socket.
+//! Four references: expectations by hand, a plain implementation over the whole body, and two published parsers where
+//! they conform. Opens no socket.
 
 mod corpus;
 mod oracles;
@@ -20,7 +20,7 @@ fn parse<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Item> {
     parse_all(parts).0
 }
 
-/// Items, and how many comments came beside them.
+/// Returns all items and the number of comments.
 fn parse_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Item>, u64) {
     let mut parser = Parser::new(LARGE);
     let mut items = Vec::new();
@@ -30,7 +30,7 @@ fn parse_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Item>, u64) 
     (items, parser.comments())
 }
 
-/// What a client makes of items.
+/// Returns the events that a client would dispatch for these items.
 fn interpret((items, comments): &(Vec<Item>, u64)) -> Interpretation {
     let mut seen = Interpretation { comments: (*comments).try_into().expect("few"), ..Interpretation::default() };
     for item in items {
@@ -54,7 +54,7 @@ fn interpret((items, comments): &(Vec<Item>, u64)) -> Interpretation {
     seen
 }
 
-/// What a gateway would write for items.
+/// Returns the bytes that a gateway would write for these items.
 fn encode((items, comments): &(Vec<Item>, u64)) -> Vec<u8> {
     let mut encoder = Encoder::new();
     for item in items {
@@ -136,7 +136,7 @@ fn the_oracles_agree_on_every_case_that_they_can_be_asked_about() {
     assert!(asked >= 100, "{asked}");
 }
 
-/// Bytes that are dense in what matters: field names, line ends, marks, halves of characters.
+/// Generates bytes that are dense in relevant ones: field names, line ends, byte order marks, partial characters.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&'static [u8]> = vec![
         b"data",
@@ -184,7 +184,7 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
-/// Text, valid and without a byte order mark at its beginning, of the fields that the oracles read as the standard.
+/// Generates valid text without a byte order mark at its start, of fields that the oracles read as the standard does.
 fn plain_stream() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         4 => "data: ?[ -~ž🐎]{0,8}",
@@ -251,7 +251,7 @@ proptest! {
         let events = |items: &[Item]| items.iter().filter(|item| matches!(item, Item::Event(_))).cloned().collect::<Vec<_>>();
         let all = parse([&*bytes]);
 
-        // Fields that count no more than a later one of their name may make a block too large: what is left is never more.
+        // A field that a later one of the same name replaces may still make a block too large, but never adds an event.
         let fit: Vec<_> = events(&all).into_iter().filter(|event| size(event) <= limit).collect();
         let mut rest = fit.iter();
         prop_assert!(events(&limited).iter().all(|event| rest.any(|fits| fits == event)), "{limited:?} of {fit:?}");

@@ -1,4 +1,4 @@
-//! Runs callbacks that may take long off the runtime's workers, and answers 500 where one panics.
+//! Blocking calls of the admin port, run off the runtime's workers. A panic becomes a 500.
 
 use http::{Response, StatusCode};
 use tokio::task::spawn_blocking;
@@ -6,18 +6,18 @@ use tokio::task::spawn_blocking;
 use super::reply::{Body, problem};
 use crate::runtime::panics::Panics;
 
-/// Runs what takes long off the runtime's workers. `None`: it panicked.
+/// Runs a blocking closure off the runtime's workers. Returns `None` if it panicked.
 pub(super) async fn blocking<T: Send + 'static>(
     panics: &Panics,
     doing: &'static str,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let panics = panics.clone();
-    // No other error than that the runtime ends, and this with it.
+    // The only other error is the shutdown of the runtime, which ends this future as well.
     spawn_blocking(move || panics.catch("admin", &doing, run)).await.ok().flatten()
 }
 
-/// A callback panicked: a defect of ours, which the connection survives.
-pub(super) fn failed() -> Response<Body> {
-    problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
+/// Answers for a closure that panicked: a defect of ours, which the connection survives.
+pub(super) fn internal_error() -> Response<Body> {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "internal error: see the log")
 }

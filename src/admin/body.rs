@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::reply::{Body, problem};
 
-/// A request's body, of at most `most` bytes.
+/// Reads a request's body of at most `most` bytes.
 pub(super) async fn read_body<B>(request: Request<B>, most: usize) -> Result<Bytes, Response<Body>>
 where
     B: HttpBody<Data = Bytes> + Send,
@@ -19,11 +19,11 @@ where
     match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let words = format!("at most {} KiB are taken at once", most / 1024);
+            let words = format!("the body is too large: at most {} KiB", most / 1024);
             Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
         }
-        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body broke off")),
-        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+        Ok(Err(_)) => Err(problem(StatusCode::BAD_REQUEST, "the body is incomplete")),
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }
 }
 

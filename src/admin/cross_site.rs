@@ -1,39 +1,39 @@
-//! What stands between the admin port and the web pages that an operator's browser has open.
+//! Protection of the admin port from web pages in an operator's browser.
 //!
-//! Nobody is authenticated here, so a page must not be able to reach the port through its visitor: not by a name that it
-//! has its own domain resolve to this address (DNS rebinding), and not by requests across sites. What is no browser is
-//! let through: probes and scrapers send none of the fields that are looked at, and name the port by its address or by a
-//! name of their own network.
+//! The port authenticates no one, so a page must not reach it through the browser of its visitor: not by DNS rebinding,
+//! which resolves a domain of the attacker to this address, and not by cross-site requests. Clients that are not
+//! browsers pass: probes and scrapers do not send the headers that this file checks, and name the port by its address
+//! or by a name of their own network.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-/// A refusal: status and words.
+/// The status and detail of a refusal.
 pub(super) type Refusal = (StatusCode, &'static str);
 
-/// Names that the public domain name system never leads here: nobody can register them.
+/// Suffixes of names that no one can register in the public domain name system.
 const PRIVATE_SUFFIXES: [&str; 5] = [".localhost", ".internal", ".svc", ".cluster.local", ".home.arpa"];
 
-/// Refuses a request that a foreign page may have made. `hosts` are further names of the port, in lower case.
+/// Refuses a request that may come from a foreign page. `hosts` are further names of the port, in lower case.
 pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
-    // A probe says whatever name it was given, and learns nothing that a page could not learn by the port being open.
+    // A probe may use any name. A page learns no more from these answers than from the open port.
     if !matches!(uri.path(), "/livez" | "/readyz") && !is_own_name(uri, headers, hosts) {
         return Err((
             StatusCode::MISDIRECTED_REQUEST,
-            "the admin port is not known by this name: use its address, or add the name to admin.hosts",
+            "unknown name of the admin port: use its address, or add the name to admin.hosts",
         ));
     }
     let is_safe = matches!(*method, Method::GET | Method::HEAD);
-    // Browsers say where a request that changes something comes from, and no page of anybody's has business here.
+    // Browsers state the origin of a request that changes something, and no page may change anything here.
     if !is_safe && (headers.contains_key(ORIGIN) || sites(headers).any(|site| site != b"none")) {
-        return Err((StatusCode::FORBIDDEN, "nothing is changed by web pages here"));
+        return Err((StatusCode::FORBIDDEN, "requests from web pages may not change anything"));
     }
-    // A link that leads here may be followed; a page that asks in the background could keep viewers' places taken.
+    // A link to this port may be followed. Requests in the background could occupy all places of viewers.
     let is_navigation = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
     if !is_navigation && sites(headers).any(|site| site != b"same-origin" && site != b"none") {
-        return Err((StatusCode::FORBIDDEN, "this is not for pages of other sites"));
+        return Err((StatusCode::FORBIDDEN, "requests from pages of other sites are refused"));
     }
     Ok(())
 }
@@ -42,14 +42,15 @@ fn sites(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all("sec-fetch-site").iter().map(|site| site.as_bytes())
 }
 
-/// Whether every name by which the request calls this port is one of its own. A request without any is no browser's.
+/// Whether every name that the request uses for this port is one of its own. Every browser sends a name; a request
+/// without one passes.
 fn is_own_name(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> bool {
     let named = uri.authority().map(|authority| authority.as_str());
     let mut all = headers.get_all(HOST).iter().map(|host| host.to_str().ok()).chain(named.map(Some));
     all.all(|name| name.is_some_and(|name| is_own(host(name), hosts)))
 }
 
-/// A name without its port; an IPv6 address keeps its brackets.
+/// Returns the name without its port. An IPv6 address keeps its brackets.
 fn host(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
@@ -63,8 +64,8 @@ fn is_own(host: &str, hosts: &[String]) -> bool {
     let is_address = host.parse::<IpAddr>().is_ok() || bracketed.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
     let is_label =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    // A single label is a name of the local network, or of a container's: no public domain is one. One of digits alone
-    // would be an address in an odd spelling.
+    // A single label belongs to the local network or to a container: no public domain has one label. Digits alone would
+    // be an address in an unusual notation.
     let is_local = is_label(&host) && !host.bytes().all(|byte| byte.is_ascii_digit());
     is_address || is_local || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)) || hosts.contains(&host)
 }

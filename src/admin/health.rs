@@ -1,17 +1,17 @@
-//! Whether the gateway wants traffic, and why not.
+//! The readiness of the gateway, with the reasons against it.
 //!
-//! Ready means: no latch holds a reason and no drain has begun. A drain is never taken back. Decides nothing itself:
-//! who knows a reason sets it.
+//! The gateway is ready while no condition fails and no drain has begun. A drain never ends. Decides nothing itself:
+//! each part sets its own conditions.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-/// Named reasons against traffic.
+/// Named conditions, each of them fulfilled or failed with a reason.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    /// Held for a lookup or a change.
+    /// Locked for a lookup or a change.
     state: RwLock<State>,
 }
 
@@ -22,26 +22,26 @@ struct State {
     draining: bool,
 }
 
-/// The readiness of one moment.
+/// The readiness at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ReadinessReport {
     /// `ready`, `unready` or `draining`.
     pub status: &'static str,
-    /// What is wrong, by latch.
+    /// The reasons of failed conditions, by condition.
     pub reasons: BTreeMap<Cow<'static, str>, String>,
-    /// What is wrong and no reason against traffic, by what it is about.
+    /// Problems that do not make the gateway unready, by subject.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Readiness {
-    /// Begins ready: set a latch for whatever must happen first.
+    /// Starts ready. Set a failed condition for everything that must happen first.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the latch `name`: `Ok` clears it, `Err` holds the gateway unready for that reason. The reason is shown to
-    /// whoever reads the admin port, so it holds no secret.
+    /// Sets the condition `name`. `Err` makes the gateway unready for that reason until `Ok` clears it. The admin port
+    /// shows the reason, so it must not contain a secret.
     pub fn set(&self, name: impl Into<Cow<'static, str>>, state: Result<(), String>) {
         let reasons = &mut self.state.write().reasons;
         match state {
@@ -50,7 +50,8 @@ impl Readiness {
         };
     }
 
-    /// Says what is wrong with `name` although traffic is wanted; `None`: nothing. Shown as the reasons are.
+    /// Sets or clears the note `name`: a problem that does not make the gateway unready. The admin port shows it, as it
+    /// does reasons.
     pub fn note(&self, name: &'static str, note: Option<String>) {
         let notes = &mut self.state.write().notes;
         match note {
@@ -59,12 +60,12 @@ impl Readiness {
         };
     }
 
-    /// A drain has begun: unready from now on.
+    /// Records that a drain has begun. The gateway is unready from now on.
     pub fn drain(&self) {
         self.state.write().draining = true;
     }
 
-    /// The readiness now.
+    /// Returns the current readiness.
     pub fn report(&self) -> ReadinessReport {
         let state = self.state.read();
         let status = match (state.draining, state.reasons.is_empty()) {
@@ -77,7 +78,7 @@ impl Readiness {
 }
 
 impl ReadinessReport {
-    /// Whether traffic is wanted.
+    /// Whether the gateway accepts traffic.
     pub fn is_ready(&self) -> bool {
         self.status == "ready"
     }

@@ -5,19 +5,19 @@
 //! | `/livez` | 200 while the process answers |
 //! | `/readyz` | 200, or 503 with the reasons |
 //! | `/metrics` | Prometheus text format 0.0.4 |
-//! | `/streams` | JSON, what the gateway says of its open streams |
-//! | `/streams/ROUTE/KEY` | JSON, one of them with its slowest clients |
-//! | `/tap/ROUTE/KEY` | one of them as it flows, as an event stream; no subscriber |
+//! | `/streams` | JSON, all open streams |
+//! | `/streams/ROUTE/KEY` | JSON, one open stream with its slowest clients |
+//! | `/tap/ROUTE/KEY` | the events of one open stream as they arrive, as an event stream; not a subscriber |
 //! | `/config` | JSON, the running configuration without its secrets |
 //! | `GET`, `PUT /log-level` | the filter of the log, at most 4 KiB |
-//! | `GET /revocations?after=ID` | JSON, what is revoked, a page of it |
-//! | `POST /revocations` | revokes: handed to the gateway, at most 64 KiB |
-//! | `DELETE /revocations/ID` | takes a revocation back |
+//! | `GET /revocations?after=ID` | JSON, one page of the revocations |
+//! | `POST /revocations` | adds a revocation, at most 64 KiB |
+//! | `DELETE /revocations/ID` | removes a revocation |
 //! | `/` | a status page, fed by `/events`, an event stream of one JSON snapshot per second |
 //!
-//! Everything here is bounded: connections, their age, request heads and bodies, viewers of the page. Nobody is
-//! authenticated here, so it never belongs on a public address, and pages of other sites are kept out (see `cross_site`). It
-//! knows the gateway through traits only.
+//! Everything is bounded: connections, their age, request heads and bodies, viewers of the page. The port authenticates
+//! no one, so it must not have a public address; pages of other sites are kept out (see `cross_site`). It knows the
+//! gateway through traits only, which the tests of its HTTP behaviour implement themselves.
 
 mod blocking;
 mod body;
@@ -39,13 +39,13 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::StatusCode;
 
-/// Where the admin port listens.
+/// The settings of the admin port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// A loopback or cluster-internal address. Default 127.0.0.1:9464.
     pub address: SocketAddr,
-    /// Names in lower case, without ports, that a request may call the port by, besides addresses and names that cannot
-    /// be registered in the public domain name system. Default: none.
+    /// Further names of the port, in lower case and without port numbers. Addresses and names that cannot be registered
+    /// in the public domain name system are always accepted. Default: none.
     pub hosts: Vec<String>,
 }
 
@@ -55,47 +55,47 @@ impl Default for Settings {
     }
 }
 
-/// What the gateway tells of its streams.
+/// Views of the gateway's streams and configuration.
 pub trait StreamViews: Send + Sync {
-    /// All open streams: an array of objects, or an object whose `streams` is that array. `/streams` answers it as
-    /// it is. The status page shows these members of each where present: `route`, `key`, `state`, `since`
+    /// Returns all open streams: an array of objects, or an object whose `streams` is that array. `/streams` answers
+    /// with it as it is. The status page shows these members of each where present: `route`, `key`, `state`, `since`
     /// (RFC 3339 or Unix seconds), `subscribers`, `events`, `bytes`, `oldest_id`, `newest_id`, `last_error`.
     ///
-    /// Called off the runtime's workers, so it may take a while; at most once a second for all status pages.
+    /// Called off the runtime's workers, so it may block; at most once a second for all status pages.
     fn streams(&self) -> serde_json::Value;
 
-    /// The open stream of this route that `/streams` shows under this key, with its slowest clients. `None`: there is
-    /// none. Called off the runtime's workers.
+    /// Returns the open stream that `/streams` shows under this route and key, with its slowest clients, or `None`.
+    /// Called off the runtime's workers.
     fn stream(&self, route: &str, key: &str) -> Option<serde_json::Value>;
 
-    /// A look at that stream as it flows, from now on. Called off the runtime's workers.
+    /// Starts to tap that stream at its present end. Called off the runtime's workers.
     fn tap(&self, route: &str, key: &str) -> Option<Box<dyn TapFrames>>;
 
-    /// The running configuration, without secrets.
+    /// Returns the running configuration without secrets.
     fn config(&self) -> serde_json::Value;
 }
 
-/// A look at one stream.
+/// The events of one stream as they arrive.
 pub trait TapFrames: Send {
-    /// What has come since the last look, as pieces of an event stream; about `bytes` at most. `None`: the stream is
-    /// over. Does not block.
+    /// Returns the pieces of the event stream since the last call, about `bytes` at most, or `None` at the end of the
+    /// stream. Does not block.
     fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>>;
 }
 
-/// What revokes permissions and takes that back. Everything is called off the runtime's workers.
+/// Operations on the revocations. All of them are called off the runtime's workers.
 pub trait RevocationActions: Send + Sync {
-    /// Judges and applies a posted body, at most 64 KiB; the status and the JSON are the answer.
+    /// Validates and applies a posted body of at most 64 KiB. Returns the status and the JSON of the response.
     fn revoke(&self, body: Bytes) -> (StatusCode, serde_json::Value);
 
-    /// A page of what is revoked: that after the id `after`, or the first one.
+    /// Returns a page of the revocations: the one after the id `after`, or the first.
     ///
     /// # Errors
-    /// A status and a sentence.
+    /// The status and detail of the response.
     fn list(&self, after: Option<&str>) -> Result<serde_json::Value, (StatusCode, String)>;
 
-    /// Takes the revocation of this id back.
+    /// Removes the revocation of this id.
     ///
     /// # Errors
-    /// A status and a sentence.
+    /// The status and detail of the response.
     fn restore(&self, id: &str) -> Result<(), (StatusCode, String)>;
 }

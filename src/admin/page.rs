@@ -1,15 +1,14 @@
 //! The status page's files, compiled in.
 //!
-//! They load nothing from elsewhere, hold no inline script or style, and write what they are told as text, never as
-//! markup.
+//! They load nothing from elsewhere, contain no inline script or style, and write all data as text, never as markup.
 
-/// A file of the page: its content type and its bytes.
+/// A file of the page.
 pub(super) struct File {
     pub(super) content_type: &'static str,
     pub(super) bytes: &'static str,
 }
 
-/// The file at this path of the admin port.
+/// Returns the file at this path of the admin port.
 pub(super) fn file(path: &str) -> Option<File> {
     let (content_type, bytes) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("page/index.html")),

@@ -1,6 +1,6 @@
-//! The responses of the admin port, with the headers that all of them carry.
+//! The responses of the admin port, with their common headers.
 //!
-//! Nothing is ever stored by a cache or sniffed by a browser. Refusals are problem details (RFC 9457).
+//! No cache stores them and no browser sniffs their type. Errors are problem details (RFC 9457).
 
 use std::convert::Infallible;
 
@@ -26,7 +26,7 @@ pub(super) fn stream(status: StatusCode, content_type: &'static str, body: Body)
     response
 }
 
-/// An answer without a body, and so without a type of one.
+/// Makes a response without a body, and so without a content type.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     with_body(status, Body::default())
 }
@@ -43,11 +43,11 @@ fn with_body(status: StatusCode, body: Body) -> Response<Body> {
 }
 
 pub(super) fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
-    // Only a map whose keys are no strings, or a failing `Serialize`, could fail; neither is answered here.
+    // Serialization fails only for maps with non-string keys or a failing `Serialize`. No answer here has either.
     reply(status, JSON, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// A refusal with a sentence for the reader.
+/// Makes a problem-details response with this detail.
 pub(super) fn problem(status: StatusCode, detail: &str) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Refused");
     let body =
@@ -56,10 +56,10 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> Response<Body> {
 }
 
 pub(super) fn wrong_method(allowed: &'static str) -> Response<Body> {
-    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take that method");
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed for this resource");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
-/// The page's own files and nothing else; no frame around it, and no form leads away.
+/// Allows the page's own files only, no frame around it and no form target.
 const POLICY: &str = "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

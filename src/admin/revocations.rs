@@ -1,6 +1,6 @@
-//! `/revocations`: lists what is revoked, revokes, and takes back.
+//! `/revocations`: lists, adds and removes revocations.
 //!
-//! The gateway judges ids and bodies; here are methods, bounds and the form of answers.
+//! Checks methods and bounds and forms the responses. The gateway validates ids and bodies.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use http_body::Body as HttpBody;
 use url::form_urlencoded;
 
 use super::RevocationActions;
-use super::blocking::{blocking, failed};
+use super::blocking::{blocking, internal_error};
 use super::body::read_body;
 use super::reply::{Body, empty, json, problem, wrong_method};
 use crate::runtime::panics::Panics;
 
-/// Whether a path is one of those that [`respond`] answers.
-pub(super) fn answers(path: &str) -> bool {
+/// Whether [`respond`] answers this path.
+pub(super) fn matches(path: &str) -> bool {
     path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Answers a request for the list, or for one entry of it.
+/// Answers a request for the list or for one of its entries.
 pub(super) async fn respond<B>(
     panics: &Panics,
     revocations: Arc<dyn RevocationActions>,
@@ -43,12 +43,12 @@ where
 async fn list(panics: &Panics, revocations: Arc<dyn RevocationActions>, query: Option<&str>) -> Response<Body> {
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let after = parameters.find(|(name, _)| name == "after").map(|(_, id)| id.into_owned());
-    // A thousand rows are made to JSON there too.
+    // Serializes there as well, because a page has up to a thousand rows.
     let answer = blocking(panics, PATH, move || match revocations.list(after.as_deref()) {
         Ok(page) => json(StatusCode::OK, &page),
         Err((status, words)) => problem(status, &words),
     });
-    answer.await.unwrap_or_else(failed)
+    answer.await.unwrap_or_else(internal_error)
 }
 
 async fn revoke<B>(panics: &Panics, revocations: Arc<dyn RevocationActions>, request: Request<B>) -> Response<Body>
@@ -61,14 +61,14 @@ where
         Err(refused) => return refused,
     };
     let answer = blocking(panics, PATH, move || revocations.revoke(body)).await;
-    answer.map_or_else(failed, |(status, value)| json(status, &value))
+    answer.map_or_else(internal_error, |(status, value)| json(status, &value))
 }
 
 async fn restore(panics: &Panics, revocations: Arc<dyn RevocationActions>, id: String) -> Response<Body> {
     match blocking(panics, PATH, move || revocations.restore(&id)).await {
         Some(Ok(())) => empty(StatusCode::NO_CONTENT),
         Some(Err((status, words))) => problem(status, &words),
-        None => failed(),
+        None => internal_error(),
     }
 }
 

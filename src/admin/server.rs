@@ -1,9 +1,9 @@
-//! The admin port's socket: accepts, bounds, and ends connections.
+//! The admin port's socket: accepts, bounds and closes connections.
 //!
-//! HTTP/1.1 without TLS. A request's head takes at most 5 s, a connection without a request is closed after the same
-//! time, and every connection ends after five minutes, whatever it does: a stalled scrape or a forgotten status page
-//! holds nothing for long (the page connects again by itself). Beyond 64 connections, the next waits in the
-//! kernel's queue. Spawns nothing itself: connections are handed to the caller's task tracker.
+//! HTTP/1.1 without TLS. A request head may take 5 s, an idle connection is closed after the same time, and every
+//! connection ends after five minutes. A stalled scrape or a forgotten status page therefore holds nothing for long;
+//! the page reconnects by itself. The 65th connection waits in the kernel's queue. Spawns nothing itself: it hands
+//! connections to the caller's task tracker.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,8 +37,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// What the port tells, and whom it asks. Without `revocations`, `/revocations` is 404. `version` is shown on
-    /// the status page.
+    /// Combines the data sources of the port. `None` for `revocations` makes `/revocations` a 404. The status page
+    /// shows `version`.
     pub fn new(
         version: &str,
         metrics: Arc<Metrics>,
@@ -65,7 +65,7 @@ impl Admin {
         Self { service }
     }
 
-    /// Names that a request may call the port by, besides those that are its own anyway (see [`Settings::hosts`]).
+    /// Adds names of the port to those that are always accepted (see [`Settings::hosts`]).
     ///
     /// [`Settings::hosts`]: super::Settings::hosts
     pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
@@ -73,19 +73,19 @@ impl Admin {
         self
     }
 
-    /// Lets operators change what is logged; `None`, the default: `/log-level` is 404.
+    /// Lets operators change the log filter. `None`, the default, makes `/log-level` a 404.
     pub fn with_filter(mut self, filter: Option<FilterHandle>) -> Self {
         self.service.filter = filter;
         self
     }
 
-    /// Serves a bound socket until `stop`, on the runtime that polls this. Then the socket is closed, open responses
-    /// of the status page end, and the others have 5 s to finish.
+    /// Serves a bound socket until `stop`, on the runtime that polls this. Then closes the socket, ends open responses
+    /// of the status page and gives other responses 5 s to finish.
     ///
-    /// Each connection is one call of `spawn` with the name `admin connection`.
+    /// Calls `spawn` once for each connection, with the name `admin connection`.
     ///
     /// # Errors
-    /// When the socket cannot be made asynchronous. No error of a client or of accepting ends it.
+    /// The socket cannot be made asynchronous. Errors of clients and of accepting do not end it.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -108,7 +108,8 @@ impl Admin {
                         };
                         spawn("admin connection", Box::pin(serving));
                     }
-                    // A client that left again, or no descriptors: the pause keeps the latter from spinning.
+                    // The client has disconnected, or the process is out of file descriptors. The pause avoids a hot
+                    // loop in the second case.
                     Err(error) => {
                         warn!(%error, "admin port cannot accept");
                         sleep(ACCEPT_PAUSE).await;
@@ -121,9 +122,9 @@ impl Admin {
     }
 }
 
-/// Serves one connection until its end, its age, or `shutdown`.
+/// Serves one connection until it ends, reaches its maximum age, or `shutdown`.
 async fn connection(stream: TcpStream, service: Arc<AdminService>, shutdown: CancellationToken) {
-    // Small answers that somebody waits for; without the option they would merely come later.
+    // Sends small answers at once. If the option cannot be set, they are only slower.
     let _ = stream.set_nodelay(true);
     let respond = {
         let shutdown = shutdown.clone();
@@ -140,7 +141,7 @@ async fn connection(stream: TcpStream, service: Arc<AdminService>, shutdown: Can
             .max_headers(MOST_HEADERS)
             .serve_connection(TokioIo::new(stream), respond)
     );
-    // An error here is the client's: it left, or spoke no HTTP.
+    // An error here is the client's: it disconnected or sent something other than HTTP.
     if ended(timeout(MAX_AGE, shutdown.run_until_cancelled(connection.as_mut()))).await {
         return;
     }
@@ -149,23 +150,23 @@ async fn connection(stream: TcpStream, service: Arc<AdminService>, shutdown: Can
     let _ = timeout(GRACE, connection).await;
 }
 
-/// Whether the connection came to its own end, and not to that of its time.
+/// Returns whether the connection ended by itself and not by its age or the shutdown.
 async fn ended<T, E>(serving: impl Future<Output = Result<Option<T>, E>>) -> bool {
     matches!(serving.await, Ok(Some(_)))
 }
 
-/// Connections at once.
+/// Maximum number of connections.
 const CONNECTIONS: usize = 64;
-/// Status pages and taps at once, of those.
+/// Maximum number of status pages and taps among the connections.
 const VIEWERS: usize = 16;
-/// For a request's head, and between two requests of one connection. hyper has one timer for both.
+/// The time for a request head, and between two requests on a connection. hyper has one timer for both.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a connection in all.
+/// The maximum age of a connection.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// For what is under way when a connection has to end.
+/// The time for a response in progress when its connection has to end.
 const GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// hyper's read and write buffer, each; also the largest request head.
+/// The size of hyper's read buffer and of its write buffer, and the maximum size of a request head.
 const BUFFER_BYTES: usize = 16 * 1024;
-/// Most fields of a request's head.
+/// Maximum number of fields in a request head.
 const MOST_HEADERS: usize = 64;

@@ -1,7 +1,7 @@
-//! Requests of the admin port to responses.
+//! Routing of the admin port's requests to responses.
 //!
-//! A request's body is read only where one is expected, up to a size and a time. Whatever takes long (rendering,
-//! walking the streams) runs off the runtime's workers.
+//! Reads a request's body only where one is expected, bounded in size and time. Slow work (rendering, walking the
+//! streams) runs off the runtime's workers.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::blocking::{blocking, failed};
+use super::blocking::{blocking, internal_error};
 use super::body::read_body;
 use super::health::Readiness;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
@@ -29,7 +29,7 @@ use crate::runtime::panics::Panics;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 
-/// What all connections of the admin port share.
+/// The state that all connections of the admin port share.
 pub(super) struct AdminService {
     pub(super) metrics: Arc<Metrics>,
     pub(super) panics: Panics,
@@ -37,11 +37,11 @@ pub(super) struct AdminService {
     pub(super) introspect: Arc<dyn StreamViews>,
     pub(super) revocations: Option<Arc<dyn RevocationActions>>,
     pub(super) snapshots: Arc<Snapshots>,
-    /// Viewers of the status page and of taps; the rest of the connections stays for probes and scrapes.
+    /// Permits of status pages and taps. The other connections stay free for probes and scrapers.
     pub(super) viewers: Arc<Semaphore>,
     /// Further names of the port.
     pub(super) hosts: Vec<String>,
-    /// What is logged, if that may be changed.
+    /// The log filter, if operators may change it.
     pub(super) filter: Option<FilterHandle>,
 }
 
@@ -57,7 +57,7 @@ impl AdminService {
             return problem(status, words);
         }
         let path = request.uri().path();
-        if let Some(revocations) = self.revocations.as_ref().filter(|_| revocations::answers(path)) {
+        if let Some(revocations) = self.revocations.as_ref().filter(|_| revocations::matches(path)) {
             return revocations::respond(&self.panics, revocations.clone(), request).await;
         }
         if let Some(filter) = self.filter.as_ref().filter(|_| path == "/log-level") {
@@ -103,20 +103,22 @@ impl AdminService {
         let metrics = self.metrics.clone();
         match blocking(&self.panics, "/metrics", move || metrics.render()).await {
             Some(text) => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
-            None => failed(),
+            None => internal_error(),
         }
     }
 
     async fn streams(&self) -> Response<Body> {
         let introspect = self.introspect.clone();
         let answer = blocking(&self.panics, "/streams", move || json(StatusCode::OK, &introspect.streams())).await;
-        answer.unwrap_or_else(failed)
+        answer.unwrap_or_else(internal_error)
     }
 
     async fn stream(&self, stream: StreamPath) -> Response<Body> {
         let introspect = self.introspect.clone();
         let found = blocking(&self.panics, "/streams/", move || introspect.stream(&stream.route, &stream.key)).await;
-        found.map_or_else(failed, |found| found.map_or_else(stream_not_found, |stream| json(StatusCode::OK, &stream)))
+        found.map_or_else(internal_error, |found| {
+            found.map_or_else(stream_not_found, |stream| json(StatusCode::OK, &stream))
+        })
     }
 
     async fn tap(&self, stream: StreamPath, method: &Method, shutdown: CancellationToken) -> Response<Body> {
@@ -125,7 +127,7 @@ impl AdminService {
         };
         let introspect = self.introspect.clone();
         let found = blocking(&self.panics, "/tap/", move || introspect.tap(&stream.route, &stream.key)).await;
-        let Some(found) = found else { return failed() };
+        let Some(found) = found else { return internal_error() };
         let Some(tap) = found else { return stream_not_found() };
         let body = match *method {
             Method::HEAD => Body::default(),
@@ -140,20 +142,20 @@ impl AdminService {
         };
         let body = match *method {
             Method::HEAD => Body::default(),
-            _ => viewer(self.panics.clone(), self.snapshots.clone(), permit, shutdown),
+            _ => snapshots(self.panics.clone(), self.snapshots.clone(), permit, shutdown),
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }
 }
 
-/// Which stream is asked for.
+/// The route and key of a stream.
 struct StreamPath {
     route: String,
     key: String,
 }
 
 impl StreamPath {
-    /// `ROUTE/KEY`, both percent-encoded; a slash in the key may stand for itself.
+    /// Parses `ROUTE/KEY`, both percent-encoded. A slash in the key may stand unencoded.
     fn parse(path: &str) -> Option<Self> {
         let decoded = |text| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
         let (route, key) = path.split_once('/')?;
@@ -161,7 +163,7 @@ impl StreamPath {
     }
 }
 
-/// Replaces the log's filter by the body.
+/// Replaces the log filter with the request's body.
 async fn set_filter<B>(filter: &FilterHandle, request: Request<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send,
@@ -172,13 +174,13 @@ where
         Err(refused) => return refused,
     };
     let Ok(text) = str::from_utf8(&body) else {
-        return problem(StatusCode::BAD_REQUEST, "a filter is UTF-8");
+        return problem(StatusCode::BAD_REQUEST, "the filter is not UTF-8");
     };
     let before = filter.current();
     match filter.set(Some(text)) {
         Ok(()) => {
             let after = filter.current();
-            // Whatever the filter lets through now: who ticks at the log later must be able to see why it changed.
+            // Logged at `warn`, which most filters pass, so that readers of the log can see why it changed.
             warn!(before, after, "log filter changed");
             reply(StatusCode::OK, TEXT, format!("{after}\n"))
         }
@@ -187,15 +189,15 @@ where
 }
 
 fn not_found() -> Response<Body> {
-    problem(StatusCode::NOT_FOUND, "there is nothing here")
+    problem(StatusCode::NOT_FOUND, "no such resource")
 }
 
 fn stream_not_found() -> Response<Body> {
-    problem(StatusCode::NOT_FOUND, "no stream of this route and key is open: /streams lists those that are")
+    problem(StatusCode::NOT_FOUND, "no open stream with this route and key: /streams lists the open ones")
 }
 
-/// One snapshot per second until the client or `shutdown` ends it.
-fn viewer(
+/// Streams one snapshot per second until the client or `shutdown` ends it.
+fn snapshots(
     panics: Panics,
     snapshots: Arc<Snapshots>,
     permit: OwnedSemaphorePermit,

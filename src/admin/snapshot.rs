@@ -1,7 +1,7 @@
-//! What the status page shows, as JSON, made at most once a second whoever watches.
+//! The JSON snapshots of the status page, rendered at most once a second for all viewers.
 //!
-//! Holds the sums of the routes, the readiness, and a hundred streams, those in trouble and those with most subscribers: a
-//! page that lists ten thousand helps nobody. The whole list is at `/streams`.
+//! A snapshot holds the totals of the routes, the readiness and at most a hundred streams: first those in trouble, then
+//! those with most subscribers. `/streams` has the complete list, which would be too long for a page.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Snapshots {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     introspect: Arc<dyn StreamViews>,
-    /// The last one made, as one event. Held while a new one is made, which is off the runtime's workers.
+    /// The last snapshot as one event. Locked while a new one is rendered, off the runtime's workers.
     last: Mutex<Option<(Instant, Bytes)>>,
 }
 
@@ -35,21 +35,21 @@ impl Snapshots {
         Self { version, started: Instant::now(), metrics, readiness, introspect, last: Mutex::new(None) }
     }
 
-    /// The snapshot of this second as one event. Blocks: call it off the runtime's workers.
+    /// Returns the current snapshot as one event. Blocks: call it off the runtime's workers.
     pub(super) fn event(&self) -> Bytes {
         let mut last = self.last.lock();
         if let Some((made, event)) = &*last
-            && made.elapsed() < FRESH
+            && made.elapsed() < MAX_AGE
         {
             return event.clone();
         }
-        let event = Bytes::from(format!("data: {}\n\n", self.make()));
+        let event = Bytes::from(format!("data: {}\n\n", self.render()));
         *last = Some((Instant::now(), event.clone()));
         event
     }
 
-    fn make(&self) -> Value {
-        let (streams, total) = foremost(self.introspect.streams());
+    fn render(&self) -> Value {
+        let (streams, total) = most_relevant(self.introspect.streams());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         json!({
             "version": self.version,
@@ -63,9 +63,9 @@ impl Snapshots {
     }
 }
 
-/// The streams that matter most, in an order that does not change by itself, and how many there are in all: first those in
-/// trouble, then those with most subscribers, then by name.
-fn foremost(streams: Value) -> (Vec<Value>, usize) {
+/// Returns the streams that matter most, in a stable order, and the number of all: first those in trouble, then those
+/// with most subscribers, then by name.
+fn most_relevant(streams: Value) -> (Vec<Value>, usize) {
     let streams = match streams {
         Value::Object(mut object) => object.remove("streams").unwrap_or_default(),
         other => other,
@@ -77,15 +77,16 @@ fn foremost(streams: Value) -> (Vec<Value>, usize) {
         let is_well = !matches!(stream["state"].as_str(), Some("retrying" | "stuck"));
         (is_well, Reverse(stream["subscribers"].as_u64()), text("route"), text("key"))
     });
-    streams.truncate(SHOWN);
+    streams.truncate(MAX_STREAMS);
     (streams, total)
 }
 
-/// How long a snapshot serves other viewers; less than their second, so that each sees every one.
-const FRESH: Duration = Duration::from_millis(900);
+/// The time for which a snapshot serves other viewers. Less than their period of a second, so that each viewer sees
+/// every snapshot.
+const MAX_AGE: Duration = Duration::from_millis(900);
 
-/// Most streams of a snapshot.
-const SHOWN: usize = 100;
+/// Maximum number of streams in a snapshot.
+const MAX_STREAMS: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -103,7 +104,7 @@ mod tests {
             stream("/done", "complete", 9),
         ]);
 
-        let (shown, _) = foremost(json!({ "streams": streams }));
+        let (shown, _) = most_relevant(json!({ "streams": streams }));
 
         let keys: Vec<_> = shown.iter().map(|stream| stream["key"].as_str().expect("a key")).collect();
         assert_eq!(keys, ["/stuck", "/away", "/done", "/a", "/b", "/quiet"]);
@@ -113,10 +114,10 @@ mod tests {
     fn of_many_streams_the_rest_is_only_counted() {
         let streams: Vec<Value> = (0..250).map(|number| json!({ "subscribers": number })).collect();
 
-        let (shown, total) = foremost(json!({ "streams": streams }));
+        let (shown, total) = most_relevant(json!({ "streams": streams }));
 
-        assert_eq!((shown.len(), total), (SHOWN, 250));
+        assert_eq!((shown.len(), total), (MAX_STREAMS, 250));
         assert_eq!(shown[0]["subscribers"], 249);
-        assert_eq!(foremost(json!("nonsense")), (Vec::new(), 0));
+        assert_eq!(most_relevant(json!("nonsense")), (Vec::new(), 0));
     }
 }

@@ -1,7 +1,7 @@
-//! A stream as it flows, for whoever ticks on.
+//! The body of a tap: the events of one stream as they arrive.
 //!
-//! Takes what is new some times a second, so that it costs the stream's own readers nothing. Whoever reads slower than
-//! the stream flows is told how many events it missed. Ends with the stream, and with the connection it is read over.
+//! Polls the log ten times a second, so that a tap costs the stream's subscribers nothing. A client that reads too
+//! slowly is told how many events it missed. Ends with the stream, and with its connection.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::TapFrames;
 use super::reply::Body;
 
-/// The body of a tap, until its stream, its client or `shutdown` ends it.
+/// Streams a tap until its stream, its client or `shutdown` ends it.
 pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, shutdown: CancellationToken) -> Body {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,7 +27,7 @@ pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, shutdo
             Some(prelude) => prelude,
             None => loop {
                 shutdown.run_until_cancelled(ticks.tick()).await?;
-                let pieces = tap.take(PIECE_BYTES)?;
+                let pieces = tap.take(MAX_PIECE_BYTES)?;
                 if !pieces.is_empty() {
                     break join(pieces);
                 }
@@ -50,7 +50,7 @@ fn join(pieces: Vec<Bytes>) -> Bytes {
 
 const PRELUDE: &[u8] = b": rillgate-tap\n";
 const PERIOD: Duration = Duration::from_millis(100);
-/// At most so much in one look, or a single event that is larger: more than half a megabyte in a second is not for eyes.
-const PIECE_BYTES: usize = 64 * 1024;
-/// A comment after this long without an event, so that a client that is gone is noticed.
+/// The maximum of one poll, or a single event that is larger. No person can read more than 640 KiB a second.
+const MAX_PIECE_BYTES: usize = 64 * 1024;
+/// The time without an event after which a comment is sent, so that a disconnected client is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);

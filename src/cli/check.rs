@@ -1,4 +1,4 @@
-//! `rillgate check`: everything that `serve` would refuse, without serving.
+//! `rillgate check`: finds every error that would prevent `serve`, without serving.
 
 use rillgate::Gateway;
 

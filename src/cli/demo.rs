@@ -1,7 +1,7 @@
 //! `rillgate demo`: a producer, a gateway in front of it, and a page to look at, in one process.
 //!
-//! The gateway is an ordinary one: its configuration is written to a folder of its own, with a certificate, a secret and
-//! a token made for this run, and read from there. The folder is removed at the end.
+//! The gateway is an ordinary one. Its configuration is written to a folder of its own, with a certificate, a secret
+//! and a token made for this run, and read from there. The folder is removed at the end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,17 +19,17 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, Outcome, block_on, print, serve};
 
-/// How the demo is run.
+/// The options of the demo.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Where the gateway listens on 127.0.0.1. 0: a free port.
+    /// The port on 127.0.0.1 where the gateway listens. 0: a free port.
     #[arg(long, default_value_t = 8443)]
     port: u16,
 }
 
 const ISSUER: &str = "https://demo.rillgate.invalid/";
 const AUDIENCE: &str = "rillgate-demo";
-const TOKEN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 
 impl Demo {
     pub fn run(self) -> Outcome {
@@ -55,13 +55,13 @@ impl Demo {
             gateway.serve_pages(pages);
             let _ = gateway_handle.set(gateway.handle());
             let admin = gateway.admin_address().ok_or_else(|| Failure::Failed("demo: no admin port".to_owned()))?;
-            introduce(&url, admin, &token, &folder.0.join("rillgate.toml"))?;
+            print_introduction(&url, admin, &token, &folder.0.join("rillgate.toml"))?;
             serve::until_signalled(gateway, None).await
         })?
     }
 }
 
-fn introduce(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcome {
+fn print_introduction(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcome {
     print(&format!(
         "Open {url}/ in a browser (its certificate was made just now, so the browser will ask).\n\
          Or read a stream here:\n\n  \
@@ -74,7 +74,8 @@ fn introduce(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcom
 }
 
 fn pages(url: &str, token: &str) -> Result<Vec<StaticPage>, http::header::InvalidHeaderValue> {
-    // The page's line gets its token as a browser does: what the page can read must not hold one.
+    // The command on the page gets its token from a cookie, as a browser does: scripts of the page must not see a
+    // token.
     let curl = format!("curl -sk -c jar -o /dev/null {url}/ && curl -kN -b jar {url}/prices/EURUSD");
     let pages = demo::pages(&curl, token)?.into_iter().map(|page| {
         let mut headers = page.headers;
@@ -84,7 +85,7 @@ fn pages(url: &str, token: &str) -> Result<Vec<StaticPage>, http::header::Invali
     Ok(pages.collect())
 }
 
-/// What the page shows of the gateway: how many read each stream.
+/// Returns the JSON that the producer's `/status` stream sends: the subscribers of each stream.
 fn status(handle: Option<&Handle>) -> Value {
     let mut subscribers = Map::new();
     for stream in handle.map(|handle| handle.app().streams.list()).unwrap_or_default() {
@@ -95,7 +96,7 @@ fn status(handle: Option<&Handle>) -> Value {
     json!({ "subscribers": subscribers })
 }
 
-/// Writes everything that the configuration names, and the configuration; returns the token.
+/// Writes the configuration and all files that it names. Returns the token.
 fn prepare(folder: &Folder, port: u16, producer: &Producer) -> Result<String, Box<dyn std::error::Error>> {
     let certificate = Certificate::for_localhost(SystemTime::now())?;
     let mut secret = [0; 32];
@@ -104,16 +105,16 @@ fn prepare(folder: &Folder, port: u16, producer: &Producer) -> Result<String, Bo
     folder.write("key.pem", certificate.key.as_bytes())?;
     folder.write("secret", &secret)?;
     folder.write("rillgate.toml", configuration(port, producer).as_bytes())?;
-    let order = TokenSpec {
+    let spec = TokenSpec {
         issuer: ISSUER.to_owned(),
         audience: vec![AUDIENCE.to_owned()],
         subject: Some("visitor".to_owned()),
-        ttl: TOKEN_LIFE,
+        ttl: TOKEN_TTL,
         claims: Map::new(),
         kid: None,
         typ: None,
     };
-    Ok(mint(&SigningKey::read(&secret, None)?, &order, SystemTime::now())?)
+    Ok(mint(&SigningKey::read(&secret, None)?, &spec, SystemTime::now())?)
 }
 
 fn configuration(port: u16, producer: &Producer) -> String {
@@ -168,7 +169,7 @@ replay = {{ start = "{start}", verdict = "event" }}
     text
 }
 
-/// A folder that only this user can read, removed when dropped.
+/// A folder that only this user can read. Removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -187,7 +188,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is left to whoever cleans the temporary folder.
+        // A folder that cannot be removed is left to the system's cleaner of temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,22 +1,22 @@
-//! `rillgate explain`: why a token may read a path or may not, step by step and without secrets.
+//! `rillgate explain`: shows step by step, without secrets, why a token may or may not read a path.
 
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use rillgate::Gateway;
-use rillgate::auth::StepOutcome as Held;
+use rillgate::auth::StepOutcome;
 
 use super::{ConfigFile, Failure, Outcome, block_on, print};
 
-/// What is to be explained.
+/// The options of an explanation.
 #[derive(Debug, Args)]
 pub struct Explain {
     #[command(flatten)]
     file: ConfigFile,
-    /// The path, as a client would ask for it, and its query where parameters are bound to the token.
+    /// The path, as a client would request it, with its query where parameters are bound to the token.
     #[arg(long)]
     path: String,
-    /// The host, for routes that are narrowed to one.
+    /// The host, for routes that are restricted to one.
     #[arg(long, default_value = "")]
     host: String,
     /// The token.
@@ -24,16 +24,16 @@ pub struct Explain {
     token: String,
 }
 
-/// What this process cannot know.
-const POSTED: &str = "note: revocations that were posted to a running gateway are not known here; \
+/// The part of the decision that this process cannot know.
+const POSTED_NOTE: &str = "note: revocations that were posted to a running gateway are not known here; \
                       GET /revocations on its admin port lists them";
-/// How long keys may take to come from their URLs.
-const KEYS: Duration = Duration::from_secs(10);
+/// The longest wait for keys from URLs.
+const KEY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Explain {
     pub fn run(self) -> Outcome {
         let config = self.file.load()?;
-        let explained = Gateway::explain(&config, &self.host, &self.path, &self.token, SystemTime::now(), KEYS);
+        let explained = Gateway::explain(&config, &self.host, &self.path, &self.token, SystemTime::now(), KEY_TIMEOUT);
         let explanation = block_on(explained)?.map_err(|error| self.file.problem(&error))?;
         match &explanation.route {
             Some(route) => print(&format!("route         {route} ({})", explanation.pattern))?,
@@ -41,8 +41,8 @@ impl Explain {
         }
         for step in &explanation.steps {
             let held = match step.outcome {
-                Held::Holds => "holds",
-                Held::Fails => "FAILS",
+                StepOutcome::Holds => "holds",
+                StepOutcome::Fails => "FAILS",
             };
             print(&format!("{:<13} {held}  {}", step.rule, step.detail))?;
         }
@@ -50,7 +50,7 @@ impl Explain {
             None => {
                 print("admitted")?;
                 let is_by_token = !explanation.steps.is_empty();
-                if is_by_token { print(POSTED) } else { Ok(()) }
+                if is_by_token { print(POSTED_NOTE) } else { Ok(()) }
             }
             Some(reason) => Err(Failure::Failed(format!("refused: {reason}"))),
         }

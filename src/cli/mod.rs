@@ -1,6 +1,6 @@
-//! The command line: what is asked for, and what the process answers with its exit status.
+//! The command line: arguments, commands and exit statuses.
 //!
-//! 0 done or drained, 1 failed while running, 2 wrong arguments, 78 configuration refused (`EX_CONFIG`).
+//! 0 done or drained, 1 failed while running, 2 invalid arguments, 78 invalid configuration (`EX_CONFIG`).
 
 mod check;
 mod demo;
@@ -24,7 +24,7 @@ use rillgate::telemetry::logging;
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// How log lines are written to standard error.
+    /// Format of log lines on standard error.
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
 }
@@ -45,13 +45,13 @@ enum Command {
     Demo(demo::Demo),
     /// Mint a token for development.
     Token(token::Token),
-    /// Tell, step by step, which rule lets a token read a path or refuses it.
+    /// Show, step by step, which rule accepts or refuses a token for a path.
     Explain(explain::Explain),
     /// Print the JSON Schema of the configuration file.
     Schema,
 }
 
-/// Where the configuration is.
+/// The path of the configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
     /// The configuration file.
@@ -59,11 +59,11 @@ pub struct ConfigFile {
     config: PathBuf,
 }
 
-/// How a command ended that did not end well.
+/// The failure of a command.
 pub enum Failure {
-    /// The configuration is refused, for these reasons.
+    /// The configuration is invalid.
     Config(String),
-    /// It could not go on.
+    /// The command failed while running.
     Failed(String),
     /// The arguments contradict each other.
     Arguments(String),
@@ -71,13 +71,13 @@ pub enum Failure {
 
 type Outcome = Result<(), Failure>;
 
-/// Carries out what is asked for.
+/// Runs the command and returns the exit status.
 pub fn run(arguments: Arguments) -> ExitCode {
     let format = match arguments.log_format {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
-    // An explanation is the answer; beside it stands only why keys could not be had.
+    // The explanation is the output. Only reasons for missing keys are logged beside it.
     let quiet = matches!(arguments.command, Command::Explain(_)).then(|| "off,rillgate::auth=warn".to_owned());
     let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
     let filter = match logging::init(format, filter.as_deref()) {
@@ -110,13 +110,13 @@ impl ConfigFile {
         Config::load(&self.config).map_err(|problems: Problems| Failure::Config(problems.to_string()))
     }
 
-    /// A problem that is found when the parts are made, in the form of those found in the file.
+    /// Formats an error of a part like the errors of the configuration file.
     fn problem(&self, error: &impl std::fmt::Display) -> Failure {
         Failure::Config(format!("{}: {error}", self.config.display()))
     }
 }
 
-/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+/// Writes a result to standard output. A closed pipe (`| head`) is not an error.
 fn print(text: &str) -> Outcome {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -126,7 +126,7 @@ fn print(text: &str) -> Outcome {
     }
 }
 
-/// The runtime of everything but the clients: they have workers of their own.
+/// Runs a future on the runtime for everything but clients, which have worker threads of their own.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,7 +1,7 @@
-//! What is said to the service manager (`sd_notify(3)`): ready, reloading, leaving, and that we are alive.
+//! Notifications to the service manager (`sd_notify(3)`): ready, reloading, stopping, and watchdog pings.
 //!
-//! Says nothing where nobody asked (`NOTIFY_SOCKET`, `WATCHDOG_USEC`). A manager that does not listen never holds us up.
-//! That we are alive is said only after every worker has got to a task of ours, so one that is stuck ends the pings.
+//! Sends nothing where the manager did not ask for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`). A manager that does not read
+//! never blocks us. A ping is sent only after every worker has run a task, so a worker that hangs ends the pings.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
@@ -14,22 +14,23 @@ use sd_notify::NotifyState;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tracing::{debug, error, warn};
 
-/// How often the manager is told what the gateway is at.
-const STATUS: Duration = Duration::from_secs(5);
+/// The time between two status messages.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much longer a gateway that leaves asks for each time. It is given up when it no longer asks.
-const EXTENSION: Duration = Duration::from_secs(4 * STATUS.as_secs());
+/// The extension of the stop timeout that a draining gateway requests each time. The manager gives up on it when the
+/// requests end.
+const EXTENSION: Duration = Duration::from_secs(4 * STATUS_INTERVAL.as_secs());
 
-/// The service manager.
+/// The service manager's notification socket.
 pub struct ServiceManager {
-    /// Absent where there is none.
+    /// `None` without a service manager.
     socket: Option<UnixDatagram>,
-    /// How often it must hear from us.
+    /// The longest time between two pings.
     watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// The one named in the environment, if there is one.
+    /// Connects to the manager that the environment names, if any.
     pub fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| match connect(&address) {
             Ok(socket) => Some(socket),
@@ -41,37 +42,37 @@ impl ServiceManager {
         Self { socket, watchdog: sd_notify::watchdog_enabled().filter(|most| !most.is_zero()) }
     }
 
-    /// The configuration is about to be read again.
+    /// Reports that a reload of the configuration begins.
     pub fn reloading(&self) {
         if self.socket.is_none() {
             return;
         }
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.say(&[NotifyState::Reloading, now]),
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
             Err(error) => debug!(%error, "no monotonic clock"),
         }
     }
 
-    /// It has been read, or refused: what is served goes on either way.
+    /// Reports the end of a reload, successful or not: the gateway serves on in both cases.
     pub fn reloaded(&self, stage: Stage) {
         match stage {
             Stage::Starting => {}
-            Stage::Serving => self.say(&[NotifyState::Ready]),
-            Stage::Draining => self.say(&[NotifyState::Stopping]),
+            Stage::Serving => self.send(&[NotifyState::Ready]),
+            Stage::Draining => self.send(&[NotifyState::Stopping]),
         }
     }
 
-    /// Tells it about the gateway until dropped.
-    pub async fn keep_informed(&self, handle: &Handle) {
+    /// Reports the gateway's state until dropped.
+    pub async fn run(&self, handle: &Handle) {
         if self.socket.is_none() {
             return std::future::pending().await;
         }
         let mut stages = handle.stage();
-        // What it is at already counts as a change.
+        // Treats the present stage as a change.
         stages.mark_changed();
-        let mut status = interval(STATUS);
+        let mut status = interval(STATUS_INTERVAL);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Twice as often as it must be.
+        // Twice as often as required.
         let pause = self.watchdog.map_or(Duration::from_secs(3600), |most| most / 2).max(Duration::from_millis(1));
         let mut ping = interval_at(Instant::now() + pause, pause);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,18 +82,18 @@ impl ServiceManager {
                     (false, _) => return std::future::pending().await,
                     (true, Stage::Starting) => {}
                     (true, Stage::Serving) => {
-                        self.say(&[NotifyState::Ready, NotifyState::Status(&summary(handle, Stage::Serving))]);
+                        self.send(&[NotifyState::Ready, NotifyState::Status(&summary(handle, Stage::Serving))]);
                     }
                     (true, Stage::Draining) => {
-                        self.say(&[NotifyState::Stopping]);
+                        self.send(&[NotifyState::Stopping]);
                         self.report(handle, Stage::Draining);
                     }
                 },
                 _ = status.tick() => self.report(handle, *stages.borrow()),
                 _ = ping.tick(), if self.watchdog.is_some() => {
-                    // As long as there is until the next one: pings that are late are better than none.
+                    // The wait may last until the next ping is due: late pings are better than none.
                     if handle.workers_respond(pause).await {
-                        self.say(&[NotifyState::Watchdog]);
+                        self.send(&[NotifyState::Watchdog]);
                     } else {
                         error!(within_s = pause.as_secs_f64(), "a worker is stuck");
                     }
@@ -107,13 +108,13 @@ impl ServiceManager {
         let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
         match stage {
             Stage::Starting => {}
-            Stage::Serving => self.say(&[status]),
-            // The configured drain may take longer than the manager waits by default.
-            Stage::Draining => self.say(&[status, NotifyState::ExtendTimeoutUsec(extension)]),
+            Stage::Serving => self.send(&[status]),
+            // The configured drain may take longer than the manager's default stop timeout.
+            Stage::Draining => self.send(&[status, NotifyState::ExtendTimeoutUsec(extension)]),
         }
     }
 
-    fn say(&self, states: &[NotifyState<'_>]) {
+    fn send(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
         let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
         if let Err(error) = socket.send(lines.join("\n").as_bytes()) {
@@ -122,7 +123,7 @@ impl ServiceManager {
     }
 }
 
-/// A path, or an abstract name behind an `@`.
+/// Connects to a path, or to an abstract name after an `@`.
 fn connect(address: &OsStr) -> std::io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
@@ -143,7 +144,7 @@ fn summary(handle: &Handle, stage: Stage) -> String {
     let doing = match stage {
         Stage::Starting => "starting",
         Stage::Serving => "serving",
-        Stage::Draining => "leaving",
+        Stage::Draining => "draining",
     };
     format!("{doing}: {subscribers} subscribers on {streams} streams")
 }

@@ -1,7 +1,7 @@
-//! `rillgate serve`: the gateway, until a signal says otherwise.
+//! `rillgate serve`: runs the gateway until a signal ends it.
 //!
-//! TERM and INT: leave well; a second one: leave at once. HUP, or a change of the file or one that it names: read the
-//! file again.
+//! TERM and INT start the drain; a second one stops at once. HUP, or a change of the configuration file or a file that
+//! it names, reloads the configuration.
 
 use std::io;
 
@@ -29,58 +29,58 @@ pub fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
     })?
 }
 
-/// Where a new configuration comes from, and how it is noticed.
+/// The source of reloads.
 pub struct Reloading<'f> {
     file: &'f ConfigFile,
     watch: Watch,
 }
 
-/// Runs the gateway until the process is told to end. Without `reloading`, HUP says nothing to it.
+/// Runs the gateway until a signal ends it. Without `reloading`, HUP is ignored.
 pub async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
     rillgate::runtime::panics::install_hook();
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();
     let manager = ServiceManager::from_environment();
-    let leave = Notify::new();
-    let listening = async {
-        let mut is_leaving = false;
+    let shutdown = Notify::new();
+    let signalled = async {
+        let mut is_shutting_down = false;
         loop {
-            let wish = tokio::select! {
-                wish = signals.next() => wish,
-                () = changed(&mut reloading) => Wish::Reload,
+            let request = tokio::select! {
+                request = signals.next() => request,
+                () = changed(&mut reloading) => Request::Reload,
             };
-            match wish {
-                Wish::Reload => {
+            match request {
+                Request::Reload => {
                     if let Some(reloading) = &mut reloading {
                         manager.reloading();
                         reloading.reload(&handle);
                         manager.reloaded(*handle.stage().borrow());
                     }
                 }
-                Wish::Leave if is_leaving => return,
-                Wish::Leave => {
-                    is_leaving = true;
-                    leave.notify_one();
+                Request::Shutdown if is_shutting_down => return,
+                Request::Shutdown => {
+                    is_shutting_down = true;
+                    shutdown.notify_one();
                 }
             }
         }
     };
     tokio::select! {
-        drained = gateway.run(leave.notified()) => match drained {
-            // Cut off at the deadline is logged and counted, and still done.
+        drained = gateway.run(shutdown.notified()) => match drained {
+            // Tasks that were aborted at the deadline are logged and counted, and not a failure.
             Ok(Drained::Clean | Drained::Aborted { .. }) => Ok(()),
             Err(error) => Err(Failure::Failed(format!("cannot start: {error}"))),
         },
-        () = manager.keep_informed(&handle) => unreachable!("it goes on until it is dropped"),
-        // As told: like a deadline that has come, it is logged and no failure.
-        () = listening => {
-            warn!("left at once, at the second signal");
+        () = manager.run(&handle) => unreachable!("runs until it is dropped"),
+        // The operator asked for it, so it is logged and not a failure.
+        () = signalled => {
+            warn!("second signal: stopped at once");
             Ok(())
         }
     }
 }
 
-/// Completes when the files have changed and are as they were at the last look.
+/// Waits until the files have changed and stay the same for one poll.
 async fn changed(reloading: &mut Option<Reloading<'_>>) {
     match reloading {
         Some(reloading) => {
@@ -95,7 +95,7 @@ impl Reloading<'_> {
     fn reload(&mut self, handle: &Handle) {
         let outcome = match Config::load(&self.file.config) {
             Ok(config) => {
-                self.watch.follow(&config);
+                self.watch.set_files(&config);
                 handle.reload(&config).map_err(|error| format!("{}: {error}", self.file.config.display()))
             }
             Err(problems) => {
@@ -112,15 +112,15 @@ impl Reloading<'_> {
             Err(text) => {
                 metrics.config_reload("refused");
                 for problem in text.lines() {
-                    error!(problem, "configuration not reloaded, the old one stays in use");
+                    error!(problem, "configuration not reloaded: the old one stays in use");
                 }
             }
         }
     }
 }
 
-enum Wish {
-    Leave,
+enum Request {
+    Shutdown,
     Reload,
 }
 
@@ -139,11 +139,11 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Wish {
+    async fn next(&mut self) -> Request {
         tokio::select! {
-            _ = self.terminate.recv() => Wish::Leave,
-            _ = self.interrupt.recv() => Wish::Leave,
-            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Request::Shutdown,
+            _ = self.interrupt.recv() => Request::Shutdown,
+            _ = self.hangup.recv() => Request::Reload,
         }
     }
 }

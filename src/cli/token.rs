@@ -1,4 +1,4 @@
-//! `rillgate token`: a token for development, from a private key in PEM or a shared secret.
+//! `rillgate token`: mints a token for development, from a private key in PEM or a shared secret.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Failure, Outcome, print};
 
-/// What the token is to say.
+/// The options of a token.
 #[derive(Debug, Args)]
 pub struct Token {
     /// A private key in PEM, or a shared secret of at least 32 bytes, taken as it is.
@@ -24,7 +24,7 @@ pub struct Token {
     /// `sub`.
     #[arg(long)]
     subject: Option<String>,
-    /// How long it is good for, such as 15m, 1h, 7d [default: 1h].
+    /// Lifetime, such as 15m, 1h, 7d [default: 1h].
     #[arg(long, value_parser = duration)]
     ttl: Option<Duration>,
     /// One more claim; VALUE is JSON, or else a string. May be given more than once, but not for a claim that another
@@ -50,7 +50,7 @@ impl Token {
             std::fs::read(&self.key).map_err(|error| Failure::Failed(format!("{}: {error}", self.key.display())))?;
         let failed = |error: mint::MintError| Failure::Failed(format!("{}: {error}", self.key.display()));
         let key = mint::SigningKey::read(&file, self.algorithm).map_err(failed)?;
-        let order = mint::TokenSpec {
+        let spec = mint::TokenSpec {
             issuer: self.issuer,
             audience: self.audience,
             subject: self.subject,
@@ -59,10 +59,10 @@ impl Token {
             kid: self.kid,
             typ: self.typ,
         };
-        print(&mint::mint(&key, &order, SystemTime::now()).map_err(failed)?)
+        print(&mint::mint(&key, &spec, SystemTime::now()).map_err(failed)?)
     }
 
-    /// Refuses a claim that is given twice, where one of the two would silently lose.
+    /// Refuses a duplicate claim, which would silently override the other one.
     fn check_claims(&self) -> Outcome {
         let set = [
             ("iss", "--issuer", true),
@@ -82,7 +82,7 @@ impl Token {
     }
 }
 
-/// Life of a token without `--ttl`.
+/// The lifetime without `--ttl`.
 const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -90,11 +90,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn algorithm(text: &str) -> Result<jsonwebtoken::Algorithm, String> {
-    auth::algorithm(text).ok_or_else(|| "no such algorithm".to_owned())
+    auth::algorithm(text).ok_or_else(|| "unknown algorithm".to_owned())
 }
 
 fn claim(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is needed")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
 }

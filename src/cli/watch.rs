@@ -1,56 +1,57 @@
-//! Notices that the configuration's files have changed.
+//! Detection of changes to the configuration's files.
 //!
-//! They are looked at once a second. A change is told when two looks in a row found the same, so that what is being
-//! written is not read half; a reader who does so all the same refuses it whole. Reads nothing itself.
+//! Polls the files once a second. Reports a change after two polls in a row that found the same, so that a file is not
+//! read while it is being written; a file that is read half-written anyway is refused as a whole. Does not read the
+//! files.
 
 use rillgate::config::{Config, Problems};
 use rillgate::runtime::file_watch::{FilePoller, INTERVAL};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// See the module.
+/// Watches the files of the current configuration.
 pub struct Watch {
-    looks: Interval,
-    watched: FilePoller,
-    is_on: bool,
-    /// Something has changed, and may be changing still.
-    is_unsettled: bool,
+    ticks: Interval,
+    poller: FilePoller,
+    is_enabled: bool,
+    /// The last poll found a change, which may not be complete.
+    is_changing: bool,
 }
 
 impl Watch {
-    /// Watches what `config` was made of, if it says so.
+    /// Watches the files that `config` was read from, if its `watch` key allows it.
     pub fn new(config: &Config) -> Self {
-        let mut looks = interval(INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { looks, watched: config.watched_files.watch(), is_on: config.watch, is_unsettled: false }
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, poller: config.watched_files.watch(), is_enabled: config.watch, is_changing: false }
     }
 
-    /// Completes when there is something else to read. Cancel-safe.
+    /// Waits until the files have changed and should be read again. Cancel-safe.
     pub async fn changed(&mut self) {
-        if !self.is_on {
+        if !self.is_enabled {
             std::future::pending::<()>().await;
         }
         loop {
-            self.looks.tick().await;
-            let have_changed = self.watched.poll_changed();
-            if std::mem::replace(&mut self.is_unsettled, have_changed) && !have_changed {
+            self.ticks.tick().await;
+            let have_changed = self.poller.poll_changed();
+            if std::mem::replace(&mut self.is_changing, have_changed) && !have_changed {
                 return;
             }
         }
     }
 
-    /// Goes on with what a configuration was made of that was read since, whether or not it was taken.
-    pub fn follow(&mut self, config: &Config) {
-        self.is_on = config.watch;
-        self.look_from(config.watched_files.watch());
+    /// Watches the files of a configuration that was read since, accepted or not.
+    pub fn set_files(&mut self, config: &Config) {
+        self.is_enabled = config.watch;
+        self.set_poller(config.watched_files.watch());
     }
 
-    /// Goes on with the files of a configuration that was refused: any of them may be mended.
+    /// Watches the files of a configuration that was refused. A correction may be in any of them.
     pub fn await_correction(&mut self, problems: &Problems) {
-        self.look_from(problems.watched_files().watch());
+        self.set_poller(problems.watched_files().watch());
     }
 
-    fn look_from(&mut self, watched: FilePoller) {
-        self.watched = watched;
-        self.is_unsettled = false;
+    fn set_poller(&mut self, poller: FilePoller) {
+        self.poller = poller;
+        self.is_changing = false;
     }
 }

@@ -1,8 +1,7 @@
 //! A self-signed certificate for `localhost`, made when the demo starts.
 //!
-//! Its key is new each time, never written to disk by this file, and not shown by `Debug`.
-//!
-//! Not for anything but the demo: nobody vouches for it, and browsers say so.
+//! Its key is new each time. This file never writes the key to disk, and `Debug` does not show it. Only for the demo:
+//! no authority signs the certificate, so browsers warn about it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -11,28 +10,29 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpos
 
 /// A certificate and its private key, as PEM.
 pub struct Certificate {
-    /// One certificate, its own issuer.
+    /// The certificate, signed by itself.
     pub chain: String,
     /// PKCS#8, ECDSA P-256.
     pub key: String,
 }
 
-/// A certificate could not be made. The gateway's fault: the input is fixed.
+/// An error while making a certificate. A defect of the gateway, because the input is fixed.
 #[derive(Debug, thiserror::Error)]
 #[error("making a certificate for localhost")]
 pub struct GenerateError(#[from] rcgen::Error);
 
 impl Certificate {
-    /// The names and addresses that it is valid for.
+    /// The names and addresses that the certificate is valid for.
     pub const NAMES: [&'static str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-    /// How long it is valid.
+    /// The validity of the certificate.
     pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// Makes one that is valid from a day before `now` (clocks differ) until [`Self::LIFETIME`] after it.
+    /// Makes a certificate that is valid from a day before `now`, for clocks that are behind, until [`Self::LIFETIME`]
+    /// after it.
     ///
     /// # Errors
-    /// When the key cannot be made or the certificate not signed.
+    /// The key cannot be generated, or the certificate cannot be signed.
     pub fn for_localhost(now: SystemTime) -> Result<Self, GenerateError> {
         let mut parameters = CertificateParams::new(Self::NAMES.map(str::to_owned))?;
         parameters.not_before = (now - Duration::from_secs(24 * 60 * 60)).into();

@@ -1,10 +1,9 @@
-//! The parts of `rillgate demo` that are not the gateway: a producer to stand behind it, a page to stand before it, and
-//! a certificate for `localhost`.
+//! The parts of `rillgate demo` that are not the gateway: a producer as its upstream, a page as its client, and a
+//! certificate for `localhost`.
 //!
-//! The producer is an ordinary HTTP server and knows nothing of the gateway; the page is an ordinary client of it. What
-//! the demo shows is therefore what any application would get.
-//!
-//! Does not start a gateway, mint tokens or parse arguments: the command does, from these parts.
+//! The producer is an ordinary HTTP server that knows nothing of the gateway, and the page is an ordinary client. The
+//! demo therefore shows the behaviour that any application would get. Does not start a gateway, mint tokens or parse
+//! arguments: the command uses these parts for that.
 
 mod certificate;
 mod feed;

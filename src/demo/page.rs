@@ -1,22 +1,21 @@
-//! The demo's page: files that the gateway serves at exact paths, embedded in the binary.
+//! The files of the demo's page, embedded in the binary and served by the gateway at exact paths.
 //!
-//! The page runs under `default-src 'self'`: nothing comes from elsewhere and nothing is inline. The response to `/`
-//! sets the cookie with which the page may read the streams; its script cannot see it.
-//!
-//! Does not serve anything, and does not decide what the cookie holds.
+//! The page runs under `default-src 'self'`: it loads nothing from elsewhere and contains nothing inline. The response
+//! to `/` sets the cookie that authorizes the page's streams; scripts cannot read it. Does not serve the files, and
+//! does not decide the cookie's value.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::json;
 
-/// One file, answered to `GET` and `HEAD` with 200.
+/// One file, the answer to `GET` and `HEAD` with status 200.
 #[derive(Clone, Debug)]
 pub struct DemoPage {
-    /// The whole path, to be matched exactly.
+    /// The complete path, matched exactly.
     pub path: &'static str,
     /// The value of `content-type`.
     pub content_type: &'static str,
-    /// Headers besides it. Those of `/` hold the cookie: not for a log.
+    /// All other headers. Those of `/` contain the cookie and must not be logged.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The content.
     pub body: Bytes,
@@ -25,12 +24,12 @@ pub struct DemoPage {
 /// The name of the cookie that the page's response sets.
 pub const COOKIE: &str = "rillgate_demo";
 
-/// Every file of the page. `curl_line` is shown to be copied; `cookie` is the value of [`COOKIE`].
+/// Returns every file of the page. The page shows `curl_line` to be copied. `cookie` is the value of [`COOKIE`].
 ///
 /// # Errors
-/// When `cookie` holds bytes that a header cannot.
+/// `cookie` contains bytes that a header cannot.
 pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<DemoPage>, InvalidHeaderValue> {
-    // Lasts until the browser closes: the token in it is the one limit in time.
+    // A session cookie: only the token in it limits its lifetime.
     let mut cookie = HeaderValue::try_from(format!("{COOKIE}={cookie}; Path=/; HttpOnly; Secure; SameSite=Strict"))?;
     cookie.set_sensitive(true);
     let about = json!({ "curl": curl_line }).to_string();
@@ -48,7 +47,7 @@ pub fn pages(curl_line: &str, cookie: &str) -> Result<Vec<DemoPage>, InvalidHead
 }
 
 fn page(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> DemoPage {
-    // Changes with the binary and is small: not worth a cache that could show an old one.
+    // The file changes with the binary and is small, so a cache would gain little and could show an old one.
     let headers = [
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, POLICY),

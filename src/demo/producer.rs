@@ -1,17 +1,16 @@
-//! The demo's producer: a plain HTTP/1.1 server on a loopback port, as an application's own would be.
+//! The demo's producer: a plain HTTP/1.1 server on a loopback port, like that of an application.
 //!
-//! | path | what |
+//! | path | stream |
 //! |---|---|
 //! | `/prices/{symbol}` | price ticks, a few per second |
-//! | `/trades` | long quiet, then twenty at once |
+//! | `/trades` | long pauses, then twenty at once |
 //! | `/deploys` | typed events, one in about eight seconds |
-//! | `/tokens` | answers that come word by word |
-//! | `/status` | once a second, what the demo knows about itself |
+//! | `/tokens` | answers, word by word |
+//! | `/status` | the state of the demo, once a second |
 //!
-//! All but `/status` number their messages and resume after `Last-Event-ID` from a bounded memory. At most
-//! [`Producer::CONNECTIONS`] connections are served at a time; one more waits.
-//!
-//! Does not know that a gateway stands before it: what `/status` says of one comes from a callback.
+//! All streams but `/status` number their messages and resume after `Last-Event-ID` from a bounded memory. At most
+//! [`Producer::CONNECTIONS`] connections are served at a time; one more waits. Does not know the gateway: a callback
+//! supplies the gateway's part of `/status`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -41,12 +40,12 @@ use super::feed::{Answers, Deploys, Feed, Prices, Trades};
 use super::random::Random;
 use super::topic::Topic;
 
-/// Says what `/status` reports of the gateway, in any JSON. Called once a second per reader: must be quick.
+/// Returns the gateway's part of `/status`, any JSON. Called once a second per reader, so it must be quick.
 pub type Status = Arc<dyn Fn() -> Value + Send + Sync>;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A running producer. It stops, cutting its connections, when this is dropped.
+/// A running producer. Dropping it stops it and closes its connections.
 pub struct Producer {
     address: SocketAddr,
     topics: Arc<Topics>,
@@ -54,13 +53,13 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Most connections at a time.
+    /// Maximum number of connections.
     pub const CONNECTIONS: usize = 256;
 
-    /// Binds 127.0.0.1 on a free port and runs from then on, on tasks given to `spawn`.
+    /// Binds a free port of 127.0.0.1 and serves it on tasks given to `spawn`.
     ///
     /// # Errors
-    /// When no port can be bound or the system has no randomness.
+    /// No port can be bound, or the system has no randomness.
     pub async fn start<S>(status: Status, spawn: S) -> io::Result<Self>
     where
         S: Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
@@ -84,12 +83,12 @@ impl Producer {
         Ok(Self { address, topics, _stop: stop.drop_guard() })
     }
 
-    /// Where it listens.
+    /// Returns the address of the producer.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections read each stream now, by path. Every stream is listed, also at 0.
+    /// Returns the number of connections to each stream, by path. Lists every stream, also at 0.
     pub fn connections(&self) -> BTreeMap<String, usize> {
         readers(&self.topics)
     }
@@ -100,7 +99,7 @@ type Topics = BTreeMap<String, Arc<Topic>>;
 
 type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 
-/// What every connection needs.
+/// The state that every connection needs.
 struct Site {
     topics: Arc<Topics>,
     status: Status,
@@ -134,7 +133,7 @@ impl Site {
         response
     }
 
-    /// One message at once and then one each second, without ids: only the newest matters.
+    /// Streams the status at once and then once a second, without ids, because only the newest matters.
     fn statuses(&self) -> impl futures_util::Stream<Item = Bytes> + Send + use<> {
         let (topics, status) = (Arc::clone(&self.topics), Arc::clone(&self.status));
         let mut clock = tokio::time::interval(Duration::from_secs(1));
@@ -206,7 +205,7 @@ async fn accept(listener: TcpListener, site: Arc<Site>, spawn: Spawn, stop: Canc
                 }));
             }
             Err(error) => {
-                // Out of descriptors, most likely: they come back with time, not with haste.
+                // Most likely out of file descriptors, so an immediate retry would not help.
                 warn!(%error, "the demo producer cannot accept");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -222,7 +221,7 @@ async fn serve(socket: TcpStream, site: Arc<Site>) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 * 1024);
     if let Err(error) = http.serve_connection(TokioIo::new(socket), service).await {
-        // Readers leave as they please, in the middle of a response that has no end.
+        // Readers disconnect in the middle of a response that has no end.
         debug!(%error, "a connection to the demo producer ended");
     }
 }

@@ -1,7 +1,6 @@
 //! A small pseudo-random generator (SplitMix64) for the demo's invented data.
 //!
-//! The same seed gives the same sequence. Not for secrets, and not spread evenly enough for statistics: only for data
-//! that looks alive.
+//! The same seed gives the same sequence. Not for secrets, and not for statistics: its distributions are approximate.
 
 use std::time::Duration;
 
@@ -22,23 +21,23 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Uniform in `0.0..1.0`.
+    /// Returns a number that is uniform in `0.0..1.0`.
     pub(super) fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Roughly normal: mean 0, standard deviation 1, never beyond ±3.
+    /// Returns a number that is roughly normal: mean 0, standard deviation 1, never beyond ±3.
     pub(super) fn bell(&mut self) -> f64 {
-        // A sum of 12 uniforms has variance 1; three, doubled, are close enough for a chart.
+        // A sum of 12 uniforms has variance 1. Three of them, doubled, are close enough for a chart.
         (self.uniform() + self.uniform() + self.uniform() - 1.5) * 2.0
     }
 
-    /// A pause between two bounds in milliseconds.
+    /// Returns a duration between two bounds in milliseconds.
     pub(super) fn pause(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + (self.uniform() * to.saturating_sub(from) as f64) as u64)
     }
 
-    /// One of several, which must not be none.
+    /// Returns one of `choices`, which must not be empty.
     pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[(self.uniform() * choices.len() as f64) as usize % choices.len()]
     }

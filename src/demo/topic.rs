@@ -1,10 +1,9 @@
-//! One stream of the demo's producer: its recent messages, and those who read it.
+//! One stream of the demo's producer: its recent messages and its readers.
 //!
-//! Ids are `<life>-<number>`: numbers go up by one, and the life differs from run to run, so that an id that a browser
-//! kept from an earlier run is unknown and never a wrong match. At most [`Topic::MEMORY`] messages are kept. A reader is
-//! a position, so a slow one holds no memory; one that falls behind the memory goes on at the oldest message.
-//!
-//! Does not know HTTP.
+//! Ids are `<run>-<number>`. Numbers increase by one and the run differs from start to start, so an id that a browser
+//! kept from an earlier run is unknown and never matches wrongly. At most [`Topic::MEMORY`] messages are kept. A reader
+//! is a position, so a slow one holds no memory; one that falls behind the memory continues at the oldest message. Does
+//! not know HTTP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use super::feed::Message;
 
 /// The messages of one stream.
 pub(super) struct Topic {
-    life: Arc<str>,
+    run: Arc<str>,
     /// Never held across `.await`.
     memory: Mutex<Memory>,
     /// The number after the newest message.
@@ -28,28 +27,28 @@ pub(super) struct Topic {
 
 #[derive(Default)]
 struct Memory {
-    /// Encoded, oldest first.
+    /// The encoded messages, oldest first.
     messages: VecDeque<Bytes>,
-    /// The number that the next message gets.
+    /// The number of the next message.
     next: u64,
 }
 
 impl Topic {
-    /// Messages that are kept.
+    /// The number of messages that are kept.
     pub(super) const MEMORY: usize = 512;
 
-    pub(super) fn new(life: Arc<str>) -> Self {
-        Self { life, memory: Mutex::default(), end: watch::Sender::new(0), readers: AtomicUsize::new(0) }
+    pub(super) fn new(run: Arc<str>) -> Self {
+        Self { run, memory: Mutex::default(), end: watch::Sender::new(0), readers: AtomicUsize::new(0) }
     }
 
-    /// Numbers, dates, keeps and tells a message. `at` is in milliseconds since the Unix epoch.
+    /// Numbers, dates, stores and announces a message. `at` is in milliseconds since the Unix epoch.
     pub(super) fn publish(&self, mut message: Message, at: u64) {
         message.data["at"] = at.into();
         let mut memory = self.memory.lock();
         let number = memory.next;
         let kind = if message.kind.is_empty() { String::new() } else { format!("event: {}\n", message.kind) };
-        // JSON written by serde_json has no line break, so that it is one `data` line.
-        let text = format!("id: {}-{number}\n{kind}data: {}\n\n", self.life, message.data);
+        // serde_json writes no line breaks, so the JSON fits one `data` line.
+        let text = format!("id: {}-{number}\n{kind}data: {}\n\n", self.run, message.data);
         if memory.messages.len() == Self::MEMORY {
             memory.messages.pop_front();
         }
@@ -60,12 +59,12 @@ impl Topic {
         self.end.send_replace(end);
     }
 
-    /// How many read it now.
+    /// Returns the number of readers.
     pub(super) fn readers(&self) -> usize {
         self.readers.load(Ordering::Relaxed)
     }
 
-    /// Starts a reader after the given id: live without one, at the oldest message with one that is not known.
+    /// Starts a reader after the given id: live without an id, at the oldest message with an unknown one.
     pub(super) fn read(self: Arc<Self>, last_event_id: Option<&str>) -> TopicReader {
         let end = self.memory.lock().next;
         let next = match last_event_id {
@@ -77,26 +76,26 @@ impl Topic {
     }
 
     fn number(&self, id: &str) -> Option<u64> {
-        id.strip_prefix(&*self.life)?.strip_prefix('-')?.parse().ok()
+        id.strip_prefix(&*self.run)?.strip_prefix('-')?.parse().ok()
     }
 }
 
-/// One reader's position.
+/// The position of one reader.
 pub(super) struct TopicReader {
     topic: Arc<Topic>,
     progress: watch::Receiver<u64>,
-    /// The number of the message to read next.
+    /// The number of the next message to read.
     next: u64,
 }
 
 impl TopicReader {
-    /// Most messages taken at once.
+    /// Maximum number of messages in one read.
     const BATCH: usize = 64;
 
-    /// Waits for messages and takes those that are there, encoded. Cancel-safe.
+    /// Waits for messages and returns the available ones, encoded. Cancel-safe.
     pub(super) async fn next(&mut self) -> Bytes {
         loop {
-            // Watch first, look second: whatever is published in between wakes us.
+            // Mark the signal as seen before reading, so that a message in between wakes this reader.
             self.progress.borrow_and_update();
             let bytes = self.take();
             if !bytes.is_empty() {
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     fn topic(messages: u64) -> Arc<Topic> {
-        let topic = Arc::new(Topic::new("life".into()));
+        let topic = Arc::new(Topic::new("run".into()));
         for number in 0..messages {
             topic.publish(Message { kind: "", data: json!({ "n": number }) }, 5);
         }
@@ -151,19 +150,19 @@ mod tests {
         topic.publish(Message { kind: "built", data: json!({ "n": 1 }) }, 5);
 
         let bytes = reader.next().await;
-        assert_eq!(bytes, "id: life-0\nevent: built\ndata: {\"at\":5,\"n\":1}\n\n");
+        assert_eq!(bytes, "id: run-0\nevent: built\ndata: {\"at\":5,\"n\":1}\n\n");
     }
 
     #[tokio::test]
     async fn a_reader_resumes_after_its_id() {
-        let bytes = topic(5).read(Some("life-2")).next().await;
+        let bytes = topic(5).read(Some("run-2")).next().await;
 
-        assert_eq!(ids(&bytes), ["life-3", "life-4"]);
+        assert_eq!(ids(&bytes), ["run-3", "run-4"]);
     }
 
     #[tokio::test]
     async fn an_id_that_is_not_known_starts_at_the_oldest() {
-        for id in ["other-2", "life-99", "life-", "", "2", "life-18446744073709551615"] {
+        for id in ["other-2", "run-99", "run-", "", "2", "run-18446744073709551615"] {
             let bytes = topic(3).read(Some(id)).next().await;
 
             assert_eq!(ids(&bytes).len(), 3, "{id:?}");
@@ -173,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn the_memory_is_bounded_and_a_slow_reader_goes_on_at_the_oldest() {
         let topic = topic(1);
-        let mut reader = topic.clone().read(Some("life-0"));
+        let mut reader = topic.clone().read(Some("run-0"));
         for _ in 0..Topic::MEMORY + 10 {
             topic.publish(Message { kind: "", data: json!({}) }, 5);
         }
@@ -181,7 +180,7 @@ mod tests {
         let bytes = reader.next().await;
 
         assert_eq!(topic.memory.lock().messages.len(), Topic::MEMORY);
-        assert_eq!(ids(&bytes)[0], "life-11");
+        assert_eq!(ids(&bytes)[0], "run-11");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the admin port may ask of a running gateway, and what it may tell it.
+//! The admin port's views of a running gateway, and the gauges that are measured from its streams.
 
 mod revocations;
 
@@ -20,11 +20,11 @@ use crate::telemetry::StreamState;
 
 pub use revocations::RevocationHandler;
 
-/// A gateway, for looking at.
+/// The gateway's streams and configuration, as the admin port shows them.
 pub struct GatewayViews {
-    /// Its streams.
+    /// The owner of the streams.
     pub app: Arc<App>,
-    /// What is effective_config of its configuration.
+    /// The effective configuration without secrets.
     pub config: Arc<ArcSwap<Value>>,
 }
 
@@ -62,7 +62,7 @@ impl GatewayViews {
         }
     }
 
-    /// Asks how far behind readers are, and counts it. Of a crowd only some are asked: every so-many-th.
+    /// Records how far subscribers are behind, at most [`MAX_SAMPLED`] of each stream, evenly spread.
     pub fn sample_lag(&self) {
         for stream in self.app.streams.list() {
             let events = {
@@ -70,12 +70,13 @@ impl GatewayViews {
                 log.events_until(log.end())
             };
             let metrics = self.app.metrics.route(&stream.key().route);
-            // The log has been let go of: a reader may be ahead of it by now.
+            // The log is no longer locked, so a reader may be ahead of `events`.
             stream.waiters().sample(MAX_SAMPLED, |read| metrics.lag(events.saturating_sub(read)));
         }
     }
 
-    /// The stream that is effective_config so. Where a reload has made two of them, the one with more subscribers.
+    /// Finds the stream that is shown under this route and key. Where a reload has left two of them, returns the one
+    /// with more subscribers.
     fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
         let of_route = self.app.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
         of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
@@ -111,10 +112,11 @@ impl StreamViews for GatewayViews {
     }
 }
 
-/// The clients furthest behind, those first.
+/// Describes the slowest clients, the slowest first.
 fn slowest(stream: &EventStream) -> Vec<Value> {
     let readers = stream.waiters().furthest_behind(MAX_SLOWEST);
-    // One way through the log for all of them: each is behind by what the next one is, and what lies between.
+    // One pass over the log for all of them: each client lags by the bytes of the next faster one plus the bytes
+    // between the two.
     let mut end = stream.progress().end;
     let mut bytes = 0;
     let mut described: Vec<_> = readers
@@ -152,7 +154,8 @@ fn describe_reader(stream: &EventStream, reader: &ReaderInfo, bytes: usize) -> V
     described
 }
 
-/// Bytes kept between two places. The log is let go of now and then: whoever appends must not wait for an operator.
+/// Returns the size of the entries between two offsets. Unlocks the log after every [`ENTRIES_PER_LOCK`] entries, so
+/// that an append never waits for an operator.
 fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize {
     let mut bytes = 0;
     loop {
@@ -169,7 +172,7 @@ fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize
     }
 }
 
-/// A look at a stream, in pieces for the admin port.
+/// Turns tapped frames into pieces of an event stream.
 struct TapReader(Tap);
 
 impl admin::TapFrames for TapReader {
@@ -180,11 +183,11 @@ impl admin::TapFrames for TapReader {
     }
 }
 
-/// Clients of a stream that are asked how far behind they are.
+/// Maximum number of clients of a stream whose lag is sampled.
 const MAX_SAMPLED: usize = 10_000;
-/// Clients of a stream that are effective_config.
+/// Maximum number of clients that the view of a stream shows.
 const MAX_SLOWEST: usize = 10;
-/// Entries walked through under one lock.
+/// Entries visited under one lock.
 const ENTRIES_PER_LOCK: u64 = 4096;
 
 fn unix(time: SystemTime) -> u64 {
@@ -216,7 +219,7 @@ fn describe(stream: &EventStream) -> Value {
     })
 }
 
-/// As one segment of a path.
+/// Encodes a text as one path segment.
 fn percent_encode(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, KEPT).to_string()

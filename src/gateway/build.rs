@@ -1,6 +1,6 @@
-//! From a configuration to what is served: issuers with their keys, routes with their authorizers.
+//! Construction of the gateway's parts from a configuration: issuers with their keys, routes with their authorizers.
 //!
-//! Used at start and at each reload. Everything is made before anything is put in place. Does not keep keys fresh.
+//! Used at start and at each reload. All parts are built before the first is put in place. Does not refresh keys.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,33 +21,33 @@ use crate::stream::StreamKey;
 use crate::telemetry::Metrics;
 use crate::upstream::HttpEventSource;
 
-/// Why a part cannot be made from the configuration.
+/// An error in a part of the configuration that its parser cannot see.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// An issuer's key source is broken.
+    /// The key source of an issuer is invalid.
     #[error("issuers.{issuer}.keys[{index}]: {source}")]
     Issuer {
         /// The issuer's name.
         issuer: String,
-        /// Which of its sources.
+        /// The index of the key source.
         index: usize,
-        /// What is wrong with it.
+        /// The error of the key source.
         source: SourceError,
     },
-    /// A route's rules make no sense.
+    /// The rules of a route are invalid.
     #[error("route {route}: {source}")]
     Route {
         /// The route's name.
         route: String,
-        /// What is wrong with it.
+        /// The error in the rules.
         source: AuthorizerError,
     },
-    /// The file of revocations cannot be used.
+    /// The file of revocations is invalid.
     #[error("revocations.file: {0}")]
     Revocations(#[source] RevocationError),
 }
 
-/// The parts that a configuration makes before any socket is bound. `check`, `explain` and a start make the same ones.
+/// The parts of a configuration that need no socket. `check`, `explain` and a start build the same ones.
 pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub trust: Arc<TrustStore>,
@@ -56,7 +56,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Makes the parts and puts issuers and revocations in place. Starts no task.
+    /// Builds the parts and puts issuers and revocations in place. Starts no task.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -77,7 +77,7 @@ pub struct Candidate {
     revocations: Option<PathBuf>,
 }
 
-/// Makes issuers and routes. Issuers that a configuration leaves as they were stay the same ones.
+/// Builds issuers and routes. An issuer whose settings have not changed is kept.
 ///
 /// # Errors
 /// See [`BuildError`].
@@ -127,10 +127,11 @@ fn load(settings: &IssuerSettings, authority: &TrustStore, metrics: &Arc<Metrics
 }
 
 impl Candidate {
-    /// Puts issuers and revocations in place and returns the routes. Whoever puts those in place announces it.
+    /// Puts issuers and revocations in place and returns the routes. The caller puts the routes in place and then
+    /// notifies open responses.
     ///
     /// # Errors
-    /// The file of revocations is broken; then nothing has changed.
+    /// The file of revocations is invalid; nothing has changed.
     pub fn install(self, authority: &TrustStore, refresher: &Refresher) -> Result<Routes, BuildError> {
         let outcome = match &self.revocations {
             Some(file) => authority.revocations().load(file, SystemTime::now()),
@@ -143,7 +144,7 @@ impl Candidate {
     }
 }
 
-/// Opens the streams of routes that are always open.
+/// Opens the streams of routes with `open = "always"`.
 pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     let routes = app.routes.load();
     let always = routes.iter().filter(|route| route.settings.open == Open::Always);
@@ -152,16 +153,16 @@ pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     for (key, route) in always {
         let resource = route.settings.upstream_path.expand(&[]);
         let source = Arc::new(HttpEventSource::new(route.upstream.clone(), resource, Vec::new()));
-        // The stream's task belongs on a worker.
+        // Enters a worker's runtime, where the stream's task belongs.
         let worker = workers.next();
         let _on_worker = worker.enter();
         if app.streams.subscribe(&key, || http::stream_spec(app, route, source)).is_err() {
-            warn!(route = route.settings.name, "stream not opened: the maximum number of open streams is reached");
+            warn!(route = route.settings.name, "stream not opened: limits.streams is reached");
         }
     }
 }
 
-/// Gives the routes' upstreams to the streams that earlier routes have opened and that readers still find.
+/// Passes the new routes' upstreams to open streams that new readers can still find.
 pub fn update_upstreams(app: &App) {
     for route in app.routes.load().iter() {
         app.upstreams.replace(&route.settings.name, route.source, &route.upstream);
@@ -169,7 +170,8 @@ pub fn update_upstreams(app: &App) {
     app.upstreams.prune();
 }
 
-/// Has those streams tasks on disk that new readers find: of two that a reload has made of one, only one can be.
+/// Makes the streams that match the current routes the ones that are persisted, replacing older twins. A reload can
+/// leave two streams of one identity open; only one of them can be stored.
 pub fn persist_current_streams(app: &App) {
     let routes = app.routes.load();
     app.streams.persist_current(|key| {
@@ -177,7 +179,7 @@ pub fn persist_current_streams(app: &App) {
     });
 }
 
-/// The key of the one stream of a route without captures and shared values.
+/// Returns the key of the single stream of a route without captures and shared values.
 fn only_key(route: &Route) -> StreamKey {
     StreamKey {
         route: Arc::from(route.settings.name.as_str()),

@@ -1,4 +1,4 @@
-//! Why a token may read a path: the decision of the service, made without serving.
+//! Explanation of an authorization decision, made without serving.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,25 +10,25 @@ use crate::http::{self, Query};
 use crate::route::path::CanonicalPath;
 use crate::route::pattern::Mismatch;
 
-/// A decision and how it came about.
+/// A decision with the checks that led to it.
 #[derive(Debug, Default)]
 pub struct Explanation {
-    /// The route that answers the path.
+    /// The route that matches the path.
     pub route: Option<String>,
     /// Its pattern.
     pub pattern: String,
-    /// What was checked, in order.
+    /// The checks, in order.
     pub steps: Vec<DecisionStep>,
-    /// Why the token may not; `None`: it may.
+    /// The reason for a refusal; `None` if the token is accepted.
     pub refused: Option<String>,
 }
 
 impl Gateway {
-    /// Explains what a gateway with this configuration decides about a bare token. Waits at most `patience` for keys
+    /// Explains the decision of a gateway with this configuration on a bare token. Waits at most `patience` for keys
     /// that have to be fetched.
     ///
     /// # Errors
-    /// What cannot be made from the configuration.
+    /// A part of the configuration is invalid.
     pub async fn explain(
         config: &Config,
         host: &str,
@@ -45,7 +45,7 @@ impl Gateway {
         };
         let (route, captures) = match routes.find(host, path.decoded()) {
             Ok(found) => found,
-            Err(Mismatch::Other) => return Ok(Explanation::refused("no route answers this path")),
+            Err(Mismatch::Other) => return Ok(Explanation::refused("no route matches this path")),
             Err(Mismatch::Capture(fault)) => {
                 return Ok(Explanation::refused(&format!("invalid path: {fault}")));
             }
@@ -60,13 +60,13 @@ impl Gateway {
             else {
                 return Ok(Explanation::refused("invalid query: a shared parameter is not UTF-8"));
             };
-            let wanted = Requested { path: path.decoded(), captures: &captures, shared: Some(&shared) };
+            let requested = Requested { path: path.decoded(), captures: &captures, shared: Some(&shared) };
             let decided = tokio::select! {
                 decided = async {
                     refresher.wait_for_keys(patience).await;
-                    authorizer.explain(token, wanted, now).await
+                    authorizer.explain(token, requested, now).await
                 } => decided,
-                () = refresher.run() => unreachable!("keys are kept fresh for ever"),
+                () = refresher.run() => unreachable!("refreshing never ends"),
             };
             explanation.steps = decided.0;
             explanation.refused = decided.1.err().map(|denied| denied.to_string());

@@ -1,4 +1,4 @@
-//! Periodic work while the gateway runs: sets gauges, notes what is refused, evicts old events and revocations.
+//! Periodic work of a running gateway: sets gauges, reports reached limits, evicts old events and revocations.
 //!
 //! Nothing here waits for a client or an upstream.
 
@@ -11,10 +11,10 @@ use super::state::GatewayState;
 use crate::runtime::workers::blocking;
 use crate::stream::EXPIRY_INTERVAL;
 
-/// How often gauges are set from what they measure.
+/// The time between two updates of the gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs until the gateway leaves.
+/// Runs until the drain.
 pub(super) async fn run(state: Arc<GatewayState>) {
     let mut gauges = interval(GAUGE_INTERVAL);
     let mut expiry = interval(EXPIRY_INTERVAL);
@@ -35,8 +35,8 @@ pub(super) async fn run(state: Arc<GatewayState>) {
                 app.streams.expire();
                 let (views, metrics, authority) =
                     (state.views(), app.metrics.clone(), app.authority.clone());
-                // Asking every reader and sorting samples into buckets take milliseconds that no runtime has to spare, and
-                // so does a look at every revocation.
+                // Sampling every reader, sorting samples into buckets and scanning all revocations take milliseconds,
+                // too long for the runtime.
                 blocking(move || {
                     views.sample_lag();
                     metrics.upkeep();
@@ -49,10 +49,11 @@ pub(super) async fn run(state: Arc<GatewayState>) {
     }
 }
 
-/// Tells operators why new subscriptions are refused. The gateway stays ready: who reads goes on reading.
+/// Notes for operators why new subscriptions are refused. The gateway stays ready, and open subscriptions continue.
 fn note_refusals(state: &GatewayState) {
     let (app, limits) = (&state.app, state.app.limits.load());
-    let memory = app.memory.is_above().then(|| "memory is short: new subscriptions are refused".to_owned());
+    let memory =
+        app.memory.is_above().then(|| "memory is above limits.memory: new subscriptions are refused".to_owned());
     let full = |most: usize, name: &str, target: &str, open: usize| {
         (open >= most).then(|| format!("limits.{name} = {most} is reached: new {target} are refused"))
     };

@@ -1,10 +1,10 @@
-//! The composition root: a configuration becomes parts, and the parts a running gateway. The parts meet here alone.
+//! The composition root: builds the parts from a configuration, connects them and runs them. Parts meet only here.
 //!
 //! ```text
 //!  Config ──▶ build ──▶ state ◀── run ──┬─▶ sockets      (bound, or inherited)
 //!                             ├─▶ refresh      (keys, revocations, certificates)
 //!                             ├─▶ maintenance  (gauges, expiry)
-//!                             └─▶ admin_api    (what the admin port shows and changes)
+//!                             └─▶ admin_api    (the admin port's views and actions)
 //! ```
 
 mod admin_api;

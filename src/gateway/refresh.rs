@@ -1,7 +1,7 @@
-//! Keeps fresh what comes from files and issuers: keys, revocations, listeners' certificates.
+//! Refresh of data from files and issuers: keys, revocations, certificates of listeners.
 //!
-//! One task for each of them, for what the authority knows from [`Refresher::start`] on. What a reloaded configuration leaves as it was is left running;
-//! what it no longer names is stopped. Does not decide what there is: the configuration does.
+//! Each issuer and the file of revocations have a task of their own, from [`Refresher::start`] on. A reload keeps the
+//! tasks of unchanged targets and stops those of removed ones. The configuration decides which targets there are.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,12 +20,12 @@ use crate::http::App;
 use crate::listen::Tls;
 use crate::runtime::file_watch;
 
-/// See the module.
+/// Refreshes the keys of issuers and the file of revocations.
 #[derive(Default)]
 pub struct Refresher {
     /// Never held across an await.
     tasks: Mutex<Vec<RefreshTask>>,
-    /// Issuers that readiness has been told of, so that one that is no longer configured does not hold it back.
+    /// The issuers in the last readiness report. A removed issuer is cleared from readiness by comparison with this.
     reported: Mutex<Vec<Arc<str>>>,
 }
 
@@ -42,7 +42,7 @@ enum RefreshTarget {
 }
 
 impl Refresher {
-    /// Names what is to be tasks fresh from now on; everything else is stopped.
+    /// Replaces the targets. Stops the tasks of removed ones.
     pub fn set_targets(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
         let named =
             issuers.values().cloned().map(RefreshTarget::Issuer).chain(revocations.map(RefreshTarget::Revocations));
@@ -58,13 +58,13 @@ impl Refresher {
         earlier.into_iter().for_each(|task| task.stop.cancel());
     }
 
-    /// Starts the tasks of what is not being tasks fresh yet.
+    /// Starts the tasks of new targets.
     pub fn start(&self, app: &App) {
         let mut tasks = self.tasks.lock();
         let mut trust = None;
         for task in tasks.iter_mut().filter(|task| !task.has_started) {
             task.has_started = true;
-            // Where nothing is fetched, the system's certificates are nobody's business.
+            // The system's certificates are read only if a URL has to be fetched.
             let tls = match task.target.is_fetched() {
                 true => trust.get_or_insert_with(system_trust).clone(),
                 false => fetch::tls_trusting(RootCertStore::empty()),
@@ -85,7 +85,7 @@ impl Refresher {
         }
     }
 
-    /// Keeps all keys fresh as part of this future, for a process that serves nothing.
+    /// Refreshes all keys as part of this future, for a process that serves nothing.
     pub async fn run(&self) {
         let tls = system_trust();
         let issuers = self.issuers();
@@ -93,7 +93,7 @@ impl Refresher {
         std::future::pending().await
     }
 
-    /// Waits until no keys are missing, at most for `patience`.
+    /// Waits at most `patience` until every issuer has keys.
     pub async fn wait_for_keys(&self, patience: Duration) {
         let issuers = self.issuers();
         let all_there = async {
@@ -101,11 +101,11 @@ impl Refresher {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        // Without them the explanation says that they are missing.
+        // Without keys the explanation says that they are missing.
         let _ = timeout(patience, all_there).await;
     }
 
-    /// Says which issuers' keys are still missing: their routes answer 503.
+    /// Reports issuers without keys as failed conditions; their routes answer 503.
     pub fn report_readiness(&self, readiness: &Readiness) {
         let issuers = self.issuers();
         let names = issuers.iter().map(|issuer| issuer.name().clone()).collect();
@@ -116,7 +116,7 @@ impl Refresher {
         }
         for issuer in issuers {
             let state = match issuer.state() {
-                KeysState::Missing => Err("its keys could not be had yet".to_owned()),
+                KeysState::Missing => Err("its keys have not been fetched yet".to_owned()),
                 KeysState::Stale | KeysState::Good => Ok(()),
             };
             readiness.set(condition_name(issuer.name()), state);
@@ -171,15 +171,15 @@ fn condition_name(issuer: &str) -> String {
     format!("issuer {issuer}")
 }
 
-/// TLS that trusts what the system trusts; nobody, if that cannot be read.
+/// Returns a TLS configuration that trusts the system's certificates, or none if they cannot be read.
 fn system_trust() -> Arc<ClientConfig> {
     fetch::native_tls().unwrap_or_else(|error| {
-        warn!(%error, "the system's certificates cannot be read: no JWKS can be fetched over https");
+        warn!(%error, "cannot read the system's certificates: no JWKS can be fetched over https");
         fetch::tls_trusting(RootCertStore::empty())
     })
 }
 
-/// Reloads certificates when their files change; a bad file leaves the old ones in use.
+/// Reloads certificates when their files change. An invalid file leaves the old certificates in use.
 pub async fn refresh_certificates(tls: Arc<Tls>, app: Arc<App>) {
     let mut files = tls.files();
     let mut draining = app.tasks.draining();
@@ -199,7 +199,7 @@ pub async fn refresh_certificates(tls: Arc<Tls>, app: Arc<App>) {
         }
         match tls.reload() {
             Ok(()) => info!("certificates reloaded"),
-            Err(error) => error!(%error, "certificates not reloaded, the old ones stay in use"),
+            Err(error) => error!(%error, "certificates not reloaded: the old ones stay in use"),
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The composition root: a configuration becomes state, and the state a running gateway.
+//! The life of a gateway, from its sockets to the end of the drain.
 //!
-//! [`Gateway::bind`] does everything that can fail: sockets are bound and files read, nothing is accepted yet.
-//! [`Gateway::run`] serves until it is told to leave, and leaves well. The state do not know each other; they meet here.
+//! [`Gateway::bind`] does everything that can fail: it binds sockets and reads files, but accepts nothing. [`Gateway::run`] serves until its shutdown signal and drains. Parts do not know each other; they are connected here.
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,14 +43,14 @@ pub struct Gateway {
     filter: Option<FilterHandle>,
 }
 
-/// How the gateway left.
+/// The outcome of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Everything ended by itself.
+    /// All tasks ended by themselves.
     Clean,
-    /// The deadline cut so many tasks off.
+    /// The deadline aborted tasks.
     Aborted {
-        /// How many.
+        /// The number of aborted tasks.
         tasks: usize,
     },
 }
@@ -110,7 +109,7 @@ impl Gateway {
         Ok(Self { listeners, admin, state, drain, workers, filter: None })
     }
 
-    /// Makes everything that [`Self::bind`] makes, without binding anything: what is found wrong there is found here.
+    /// Builds everything that [`Self::bind`] builds, without binding a socket, and so finds the same errors.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -118,42 +117,43 @@ impl Gateway {
         Parts::build(config).map(drop)
     }
 
-    /// Serves these pages beside the streams, to everyone.
+    /// Serves these pages beside the streams, without authorization.
     pub fn serve_pages(&self, pages: Vec<StaticPage>) {
         self.state.app.pages.store(Arc::new(pages));
     }
 
-    /// Lets operators change, at the admin port, what is logged.
+    /// Lets operators change the log filter through the admin port.
     pub fn serve_log_filter(&mut self, filter: FilterHandle) {
         self.filter = Some(filter);
     }
 
-    /// Where it listens, in the configuration's order.
+    /// Returns the addresses of the listeners, in the configuration's order.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(Listener::address).collect()
     }
 
-    /// Where its admin port is.
+    /// Returns the address of the admin port.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().and_then(AdminSocket::address)
     }
 
-    /// For looking at it and changing it while it runs.
+    /// Returns a handle to inspect and reload the gateway while it runs.
     pub fn handle(&self) -> Handle {
         Handle(self.state.clone())
     }
 
-    /// Serves until `shutdown` completes, then leaves: not ready, notice, departures spread, deadline.
+    /// Serves until `shutdown` completes, then drains: unready, notice, responses ended over the spread, deadline.
     ///
     /// # Errors
-    /// When the system has no room for the workers' threads.
+    /// The system cannot create the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
         crate::runtime::file_limit::raise(&self.state.app.limits.load(), self.state.started.configured_sockets);
         let (workers, threads) = Workers::start(self.workers)?;
         let state = self.state;
         let app = &state.app;
         let tasks = app.tasks.clone();
-        // Apart from the other tasks: they end first, and then nothing comes to us any more.
+        // A group of its own: accept loops end before all other tasks, so that no new connection arrives during the
+        // drain.
         let accepting = Tasks::new(tasks.panics().clone());
         let mut certificates: Vec<Arc<Tls>> = Vec::new();
         for listener in self.listeners {
@@ -189,7 +189,7 @@ impl Gateway {
             move || super::maintenance::run(state.clone())
         });
 
-        // The operator's port outlives the drain: it is where the drain is watched.
+        // The admin port outlives the drain, because operators watch the drain through it.
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
@@ -220,12 +220,12 @@ impl Gateway {
         state.stage.send_replace(Stage::Draining);
         let drained = drain(&state, self.drain, &accepting).await;
         stop_admin.cancel();
-        // What is left on the workers is cut off with their runtimes.
+        // Aborts the remaining tasks with their runtimes.
         workers.stop();
         let store = state.store.clone();
         let _ = tokio::task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
-            // Only now has every stream been put away.
+            // Every stream has been closed by now.
             store.iter().for_each(Store::stop);
         })
         .await;
@@ -235,7 +235,7 @@ impl Gateway {
 
 async fn drain(state: &GatewayState, drain: DrainSettings, accepting: &Tasks) -> Drained {
     state.readiness.drain();
-    info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "leaving");
+    info!(notice_s = drain.notice.as_secs_f64(), spread_s = drain.spread.as_secs_f64(), "draining");
     sleep(drain.notice).await;
     state.store.iter().for_each(Store::drain);
     accepting.drain();
@@ -244,16 +244,16 @@ async fn drain(state: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
     tasks.drain();
     match tasks.wait(drain.deadline).await {
         0 => {
-            info!("left");
+            info!("drained");
             Drained::Clean
         }
         left => {
-            warn!(tasks = left, "left; the deadline cut off what had not ended");
+            warn!(tasks = left, "drain deadline reached: remaining tasks aborted");
             state.app.metrics.tasks_aborted("all", left as u64);
             Drained::Aborted { tasks: left }
         }
     }
 }
 
-/// Most one-time tickets that wait for their use at the same time; one takes less than a kilobyte besides its claims.
+/// Maximum number of one-time tickets that wait for their use. Each takes less than 1 KiB besides its claims.
 const MAX_TICKETS: usize = 10_000;

@@ -1,7 +1,6 @@
-//! Sockets of a configuration: those of the listeners, with their TLS, and the admin port's.
+//! The sockets of a configuration: those of the listeners, with their TLS, and that of the admin port.
 //!
-//! Everything that can fail about them fails here, before anything is accepted. What others do with them is not known
-//! here.
+//! Every possible error occurs here, before anything is accepted. Does not accept connections.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,34 +13,34 @@ use tracing::{info, warn};
 use super::build::BuildError;
 use crate::listen::{self, Address, Handover, InheritedSockets, Listener, Tls, TlsError};
 
-/// Why a gateway cannot start although its configuration can be read.
+/// An error that prevents the start of a gateway with a valid configuration file.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// An address cannot be listened at.
+    /// The socket of a listener or of the admin port cannot be bound.
     #[error("cannot listen at {address}: {source}")]
     Listen {
         /// The address, or the name of systemd's socket.
         address: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// TLS cannot be spoken as configured.
+    /// The TLS settings of a listener are invalid.
     #[error("listener {listener}: {source}")]
     Tls {
         /// The listener's name.
         listener: String,
-        /// What is wrong.
+        /// The error in the TLS settings.
         source: TlsError,
     },
     /// The store's thread cannot be started.
-    #[error("the store cannot be started: {0}")]
+    #[error("cannot start the store: {0}")]
     Store(#[source] io::Error),
-    /// A part cannot be made.
+    /// A part of the configuration is invalid.
     #[error(transparent)]
     Build(#[from] BuildError),
 }
 
-/// Binds the listeners, or takes the sockets that systemd passed; of these one listener may have several.
+/// Binds the listeners or takes the sockets that systemd passed, of which one listener may have several.
 ///
 /// # Errors
 /// See [`BindError`].
@@ -54,7 +53,7 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
                 (address.to_string(), listen::bind(*address, settings.reuse_port).map(|socket| vec![socket]))
             }
             Address::Systemd(name) => {
-                // Looked for only where they are wanted: taking them changes the environment.
+                // Taken from the environment only where a listener uses them, because that changes the environment.
                 let passed = passed.get_or_insert_with(InheritedSockets::from_env);
                 (format!("socket {name:?} of systemd"), passed.take(name))
             }
@@ -68,39 +67,39 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
         }
     }
     for name in passed.iter().flat_map(InheritedSockets::remaining) {
-        warn!(name, "systemd passed a socket that no listener asks for");
+        warn!(name, "systemd passed a socket that no listener uses");
     }
     Ok(listeners)
 }
 
 /// The admin port's socket.
 pub enum AdminSocket {
-    /// Ours.
+    /// Bound by this process.
     Bound(TcpListener),
-    /// Still that of the process whose place this one takes.
+    /// Still held by the process that this one replaces.
     Taken(SocketAddr),
 }
 
 impl AdminSocket {
-    /// Binds it. Where a process can be replaced while it drains, its admin port may be in use until it has left: that is
-    /// waited for and keeps nobody from starting.
+    /// Binds the socket. Where a process can be replaced while it drains, the address may be in use until that process
+    /// exits; the socket is then bound later and does not prevent the start.
     ///
     /// # Errors
-    /// When the address cannot be listened at.
+    /// The address cannot be bound.
     pub fn bind(address: SocketAddr, listeners: &[Listener]) -> Result<Self, BindError> {
         let can_be_replaced =
             listeners.iter().any(|listener| Handover::for_listener(listener.settings()).has_successor());
         match listen::bind(address, false) {
             Ok(socket) => Ok(Self::Bound(socket)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && can_be_replaced => {
-                info!(%address, "the admin port is in use by another process, and will be opened when that has left");
+                info!(%address, "the admin port is in use by another process: it opens when that process has exited");
                 Ok(Self::Taken(address))
             }
             Err(source) => Err(BindError::Listen { address: address.to_string(), source }),
         }
     }
 
-    /// Where it is or will be.
+    /// Returns the present or future address.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Bound(socket) => socket.local_addr().ok(),
@@ -108,7 +107,7 @@ impl AdminSocket {
         }
     }
 
-    /// The socket, as soon as it is ours. Cancel-safe.
+    /// Waits until the socket is bound and returns it. Cancel-safe.
     pub async fn ready(self) -> TcpListener {
         match self {
             Self::Bound(socket) => socket,
@@ -122,5 +121,5 @@ impl AdminSocket {
     }
 }
 
-/// How often an address that is in use is tried.
+/// The time between two attempts to bind an address that is in use.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);

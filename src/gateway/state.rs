@@ -1,4 +1,4 @@
-//! The state of a running gateway, and the handle that looks at it and changes it.
+//! The state of a running gateway, and the handle to inspect and reload it.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::listen::AcceptLimits;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
 
-/// What lives as long as the gateway.
+/// The state that lives as long as the gateway.
 pub struct GatewayState {
     pub app: Arc<App>,
     pub readiness: Arc<Readiness>,
     pub refresher: Refresher,
     pub store: Option<Store>,
-    /// What the gateway was started with.
+    /// The configuration at the start.
     pub started: Config,
-    /// Where tasks of streams run, once it runs.
+    /// The workers, where streams run. Empty until the gateway runs.
     pub workers: OnceLock<Workers>,
     pub stage: watch::Sender<Stage>,
     pub accept_limits: AcceptLimits,
-    /// What is effective_config of the running configuration.
+    /// The effective configuration without secrets.
     pub effective_config: Arc<ArcSwap<serde_json::Value>>,
 }
 
@@ -40,51 +40,51 @@ impl GatewayState {
     }
 }
 
-/// What a gateway is at.
+/// The stage of a gateway's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Not all listeners accept yet.
     Starting,
     /// All listeners accept.
     Serving,
-    /// It has been told to leave.
+    /// The gateway has been told to shut down.
     Draining,
 }
 
-/// A running gateway, from outside.
+/// A handle to a running gateway. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle(pub(super) Arc<GatewayState>);
 
 impl Handle {
-    /// What is shared by all requests.
+    /// Returns the state that all requests share.
     pub fn app(&self) -> &Arc<App> {
         &self.0.app
     }
 
-    /// What the gateway is at, and what it comes to.
+    /// Returns a receiver of the stage and its changes.
     pub fn stage(&self) -> watch::Receiver<Stage> {
         self.0.stage.subscribe()
     }
 
-    /// Whether each worker gets to a new task within this time; not before the gateway runs.
+    /// Returns whether every worker runs a new task within this time; `false` before the gateway runs.
     pub async fn workers_respond(&self, within: Duration) -> bool {
         let Some(workers) = self.0.workers.get() else { return false };
         workers.respond_within(within).await
     }
 
-    /// Puts another configuration's routes, issuers and revocations in place: all or nothing. Open responses go on
-    /// where the new routes would still admit them, and end as revoked where not. Changed limits are
-    /// those of what comes after. Listeners and the admin port are those of the start.
+    /// Puts the routes, issuers and revocations of another configuration in place, all or nothing. Open responses
+    /// continue where the new routes still admit them, and end as revoked otherwise. Changed limits apply to later
+    /// connections and requests. Listeners and the admin port stay as they were at the start.
     ///
     /// # Errors
-    /// What cannot be made; everything stays as it was.
+    /// A part of the configuration is invalid; nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
         let app = &self.0.app;
         let prepared = build::prepare(config, &app.authority, &app.metrics)?;
         let routes = prepared.install(&app.authority, &self.0.refresher)?;
         app.routes.store(Arc::new(routes));
         build::update_upstreams(app);
-        // Only now can open responses ask the new routes whether they are still admitted.
+        // Notified last, so that open responses are checked against the new routes.
         app.authority.change_signal().notify();
         self.0.refresher.start(app);
         build::persist_current_streams(app);
@@ -95,13 +95,13 @@ impl Handle {
         publish_limits(app);
         self.0.effective_config.store(Arc::new(config.effective_after_reload(&self.0.started)));
         for table in config.restart_only_changes(&self.0.started) {
-            warn!(table, "changed, which only a restart puts in place");
+            warn!(table, "changed: takes effect after a restart");
         }
         Ok(())
     }
 }
 
-/// Publishes the limits, which alerts compare gauges with.
+/// Publishes the limits as metrics, for alerts that compare gauges with them.
 pub(super) fn publish_limits(app: &App) {
     let limits = app.limits.load();
     let Limits { connections, subscribers, streams, .. } = **limits;

@@ -1,18 +1,18 @@
-//! Arithmetic on numbers that somebody else chose: a configuration, an upstream, a token.
+//! Arithmetic on numbers from outside: a configuration, an upstream, a token.
 //!
-//! Nothing here panics, whatever it is given. What the standard library has for the same purpose does when its
-//! preconditions are not met, and clippy.toml forbids it.
+//! No function here panics, for any input. The standard library's counterparts panic when their preconditions do not
+//! hold, so clippy.toml forbids them.
 
 use std::time::Duration;
 
-/// The number, at least `least` and at most `most`. Where the two contradict each other, `most` counts.
+/// Returns the number, raised to `least` and lowered to `most`. `most` wins where the two contradict each other.
 pub fn clamp<T: Ord>(number: T, least: T, most: T) -> T {
     number.max(least).min(most)
 }
 
-/// The duration times `factor`. Below zero and what is no number count as zero, what is too long as the longest there is.
+/// Returns the duration times `factor`. A negative factor or NaN gives zero, an overflow the longest duration.
 pub fn scale(duration: Duration, factor: f64) -> Duration {
-    // `max` takes the other one for what is no number.
+    // `f64::max` ignores NaN and returns the other operand.
     let seconds = (duration.as_secs_f64() * factor).max(0.0);
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }

@@ -1,15 +1,16 @@
-//! Delays between attempts: exponential with full jitter.
+//! Delays between attempts: exponential backoff with full jitter.
 //!
-//! Pure: the random number is passed in, so that the same input gives the same delay. Counts attempts, nothing else.
+//! Pure: the caller passes the random number in, so the same input gives the same delay. Counts attempts and nothing
+//! else.
 
 use std::time::Duration;
 
 use super::arithmetic;
 
-/// How delays grow. The delay before attempt n is uniform in `0..=min(max, initial * 2^n)`.
+/// The growth of delays. The delay before attempt n is uniform in `0..=min(max, initial * 2^n)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
-    /// Upper bound of the first delay. Default 500 ms. An upstream's own `retry:` takes its place.
+    /// Upper bound of the first delay. Default 500 ms. An upstream's own `retry:` replaces it.
     pub initial: Duration,
     /// Upper bound of every delay. Default 30 s.
     pub max: Duration,
@@ -22,9 +23,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The delay after `failures` failures in a row (0 for the first), `random` being uniform in `0.0..1.0`.
+    /// Returns the delay after `failures` failures in a row (0 for the first). `random` is uniform in `0.0..1.0`.
     ///
-    /// Never below a tenth of the bound: a draw of nearly nothing, many times in a row, would be a hot loop.
+    /// The delay is at least a tenth of its bound. Otherwise several tiny draws in a row would make a hot loop.
     pub fn delay(&self, failures: u32, random: f64) -> Duration {
         let factor = 1_u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX);
         let bound = self.initial.saturating_mul(factor).min(self.max);

@@ -1,13 +1,14 @@
-//! How many files the process may open: as many as the system allows it.
+//! The process's limit on open files, raised to the maximum that the system allows.
 //!
-//! Always true: it is said when that is too few, as a warning where the configuration asks for more. Opens nothing itself.
+//! A limit that is too low is always logged, as a warning where the configuration asks for more. Opens no file itself.
 
 use tracing::{info, warn};
 
 use crate::limits::Limits;
 
-/// Raises the soft limit on open files to the hard one, and says so when that is not enough for the limits. `asked` is how
-/// many connections and streams the operator has asked for: defaults are no promise that somebody made.
+/// Raises the soft limit on open files to the hard limit, and logs when that does not cover `limits`. `asked` is the
+/// number of connections and streams that the operator configured. It does not include defaults, which do not justify a
+/// warning.
 pub fn raise(limits: &Limits, asked: usize) {
     let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(allowed) => usize::try_from(allowed).unwrap_or(usize::MAX),
@@ -17,15 +18,12 @@ pub fn raise(limits: &Limits, asked: usize) {
     if asked > room {
         warn!(
             open_files = allowed,
-            asked, room, "limits.connections and limits.streams ask for more open files than the process may have"
+            asked, room, "limits.connections and limits.streams exceed the limit on open files"
         );
     } else if limits.connections.saturating_add(limits.streams) > room {
-        info!(
-            open_files = allowed,
-            room, "connections and streams are bounded by the open files that the process may have"
-        );
+        info!(open_files = allowed, room, "the limit on open files bounds connections and streams");
     }
 }
 
-/// Files beside the clients' connections and the upstreams': listeners, logs, files that are read.
+/// Files beside client and upstream connections: listeners, logs, configuration files.
 const OTHERS: usize = 64;

@@ -1,17 +1,17 @@
-//! Noticing that files have changed, by looking at them now and then.
+//! Detection of changed files by polling.
 //!
-//! Identity, length and modification time of what a path leads to: so an atomic rename and the symlink swap of a
-//! Kubernetes volume are seen, which a watch on the file itself would miss. Does not read the files.
+//! Compares device, inode, length and modification time of the file that a path leads to. This detects an atomic rename
+//! and the symlink swap of a Kubernetes volume, which a watch on the file itself would miss. Does not read the files.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often to look.
+/// The time between two polls.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What tells one state of a file from another.
+/// The metadata that tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     inode: (u64, u64),
@@ -20,7 +20,7 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// The stamp of the file that `path` leads to; none if it is not there.
+    /// Returns the stamp of the file that `path` leads to, or `None` if there is no such file.
     pub fn of(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(Self::from)
     }
@@ -32,7 +32,7 @@ impl From<Metadata> for FileStamp {
     }
 }
 
-/// Some files, and how they looked last.
+/// Some files and their stamps at the last poll.
 #[derive(Debug)]
 pub struct FilePoller {
     paths: Vec<PathBuf>,
@@ -40,20 +40,20 @@ pub struct FilePoller {
 }
 
 impl FilePoller {
-    /// Files whose first look is in the past: what has changed since then counts as changed at the next one.
+    /// Starts from stamps taken earlier. A change since then is reported by the next poll.
     pub fn with_stamps(files: impl IntoIterator<Item = (PathBuf, Option<FileStamp>)>) -> Self {
         let (paths, seen) = files.into_iter().unzip();
         Self { paths, seen }
     }
 
-    /// Looks at the files for the first time.
+    /// Starts from the files as they are now.
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<_> = paths.into_iter().collect();
         let seen = paths.iter().map(|path| FileStamp::of(path)).collect();
         Self { paths, seen }
     }
 
-    /// Whether any looks different from last time.
+    /// Returns whether any file has changed since the last poll.
     pub fn poll_changed(&mut self) -> bool {
         let now: Vec<_> = self.paths.iter().map(|path| FileStamp::of(path)).collect();
         let has_changed = now != self.seen;

@@ -1,8 +1,8 @@
-//! Durations as people say them, for errors and logs.
+//! Durations in words, for errors and logs.
 
 use std::time::Duration;
 
-/// "3 s", "1500 ms".
+/// Formats whole seconds as "3 s" and everything else as "1500 ms".
 pub fn format_duration(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 if duration.as_secs() > 0 => format!("{} s", duration.as_secs()),

@@ -1,35 +1,35 @@
-//! The bytes of all event logs in sum, and how many they may be.
+//! The total size of all event logs, and its bound.
 //!
-//! One number, changed where a log is: appended to, evicted from, dropped. Does not know the logs: see the registry for
-//! who gives way when they are too many.
+//! The total changes with each append to, eviction from and drop of a log. This counter does not know the logs:
+//! `stream/log_memory.rs` decides which of them shrink when the total exceeds the bound.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The bytes of all event logs in sum.
+/// The total size of all event logs, in bytes, and its bound.
 #[derive(Debug)]
 pub struct LogBytes {
     total: AtomicU64,
-    /// The most that were ever total.
+    /// The largest total so far.
     peak: AtomicU64,
     most: AtomicU64,
-    /// How often logs had to give way.
+    /// The number of times that logs were shrunk to respect the bound.
     evictions: AtomicU64,
 }
 
 impl Default for LogBytes {
-    /// Nothing total, and no bound.
+    /// Starts at zero, without a bound.
     fn default() -> Self {
         Self { total: 0.into(), peak: 0.into(), most: u64::MAX.into(), evictions: 0.into() }
     }
 }
 
 impl LogBytes {
-    /// At most so many from now on.
+    /// Sets the bound in bytes.
     pub fn set_limit(&self, most: u64) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// A log that total `before` holds `now`.
+    /// Records that the size of one log changed from `before` to `now`.
     pub fn update(&self, before: u64, now: u64) {
         if now < before {
             self.total.fetch_sub(before - now, Ordering::Relaxed);
@@ -41,32 +41,32 @@ impl LogBytes {
         }
     }
 
-    /// How many are total now.
+    /// Returns the current total in bytes.
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// How many were total once and are not any more: an allocator may still have the pages.
+    /// Returns how many bytes the total is below its peak. An allocator may still hold their pages.
     pub fn released(&self) -> u64 {
         self.peak.load(Ordering::Relaxed).saturating_sub(self.total())
     }
 
-    /// Whether more are total than may be.
+    /// Whether the total exceeds the bound.
     pub fn is_above(&self) -> bool {
         self.total() > self.most.load(Ordering::Relaxed)
     }
 
-    /// How many logs have to come down to when they are above: an eighth below, so that it is not looked for at each append.
+    /// Returns the total at which shrinking stops: an eighth below the bound, so that not every append starts it again.
     pub fn eviction_target(&self) -> u64 {
         self.most.load(Ordering::Relaxed) / 8 * 7
     }
 
-    /// Counts that logs had to give way.
+    /// Counts that logs were shrunk to respect the bound.
     pub fn record_eviction(&self) {
         self.evictions.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often logs had to give way.
+    /// Returns the number of times that logs were shrunk to respect the bound.
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Ordering::Relaxed)
     }

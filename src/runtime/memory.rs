@@ -1,9 +1,9 @@
-//! How much memory the process has, against what it may have.
+//! The process's memory use, compared with its bound.
 //!
-//! The event logs are counted exactly, at each append; they give way by themselves (`stream/log_memory.rs`). The process as a
-//! whole is the second line: read from the system now and then, and between two looks the last answer counts. Pages that
-//! logs have given back and the allocator has kept are left out, or a burst would be held against clients for ever. Does not
-//! free anything: it only lets the gateway refuse new subscriptions before the kernel ends them all.
+//! Event logs are counted exactly, at each append, and shrink by themselves (`stream/log_memory.rs`). The resident size
+//! of the process is the second line of defence: it is sampled, and the last sample counts until the next one. Pages
+//! that logs have freed and the allocator has kept are subtracted, because otherwise one burst would refuse clients for
+//! ever. Frees nothing itself: it lets the gateway refuse new subscriptions before the kernel kills the process.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,59 +14,58 @@ use tracing::{info, warn};
 use super::log_bytes::LogBytes;
 use crate::limits::Memory;
 
-/// Whether memory is short.
+/// The high watermark of memory use.
 #[derive(Debug)]
 pub struct Watermark {
-    /// In bytes; the largest number where there is none.
+    /// In bytes. `u64::MAX` means no bound.
     limit: AtomicU64,
     is_above: AtomicBool,
     logs: Arc<LogBytes>,
-    /// How often logs had had to give way at the last look.
+    /// The count of log evictions at the last sample.
     evictions: AtomicU64,
 }
 
 impl Watermark {
-    /// For a configured bound. Where the system does not say what there is, a share of it bounds nothing, and that is
-    /// logged.
+    /// Sets the bound. A percentage has no effect where the system does not report its memory; that is logged.
     pub fn new(bound: Memory, logs: Arc<LogBytes>) -> Self {
         let limit = bytes(bound);
         logs.set_limit(limit);
         Self { limit: limit.into(), is_above: AtomicBool::new(false), logs, evictions: AtomicU64::new(0) }
     }
 
-    /// Another bound from the next look on.
+    /// Replaces the bound, from the next sample on.
     pub fn set_limit(&self, bound: Memory) {
         let limit = bytes(bound);
         self.limit.store(limit, Ordering::Relaxed);
         self.logs.set_limit(limit);
     }
 
-    /// Most resident bytes; `None` where nothing bounds them.
+    /// Returns the bound on resident bytes, or `None` if there is none.
     pub fn bound(&self) -> Option<u64> {
         Some(self.limit.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
     }
 
-    /// Whether event logs take more than they may, or the process did at the last look.
+    /// Whether event logs exceed the bound now, or the process did at the last sample.
     pub fn is_above(&self) -> bool {
         self.logs.is_above() || self.is_above.load(Ordering::Relaxed)
     }
 
-    /// Looks.
+    /// Samples the resident memory of the process and logs when it crosses the bound.
     pub fn sample(&self) {
         let (limit, Some(resident)) = (self.limit.load(Ordering::Relaxed), resident()) else { return };
         let evictions = self.logs.evictions();
         if self.evictions.swap(evictions, Ordering::Relaxed) != evictions {
             let logs = self.logs.total();
-            warn!(logs, limit, "event logs reached limits.memory: unread ones and the oldest events of others went");
+            warn!(logs, limit, "event logs reached limits.memory: evicted unread logs and the oldest events of others");
         }
         let used = resident.saturating_sub(self.logs.released());
-        // A little below before it ends, so that it does not flicker.
+        // Recovers 5 % below the bound, so that the state does not flap.
         let was_above = self.is_above.load(Ordering::Relaxed);
         let is_above = used > if was_above { limit / 20 * 19 } else { limit };
         self.is_above.store(is_above, Ordering::Relaxed);
         match (was_above, is_above) {
-            (false, true) => warn!(resident, limit, "memory is short: new subscriptions are refused"),
-            (true, false) => info!(resident, limit, "memory suffices again"),
+            (false, true) => warn!(resident, limit, "memory is above limits.memory: new subscriptions are refused"),
+            (true, false) => info!(resident, limit, "memory is sufficient again"),
             (false, false) | (true, true) => {}
         }
     }
@@ -78,12 +77,12 @@ fn bytes(bound: Memory) -> u64 {
         Memory::Percent(percent) => available().map(|bytes| bytes / 100 * u64::from(percent)),
     };
     if limit.is_none() {
-        warn!("limits.memory has no effect: the system does not say how much memory there is");
+        warn!("limits.memory has no effect: the system does not report its memory");
     }
     limit.unwrap_or(u64::MAX)
 }
 
-/// The control group's limit (version 2, then 1), or the machine's memory, whichever is less.
+/// Returns the smallest of the control group's limit (version 2, then 1) and the machine's memory.
 fn available() -> Option<u64> {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let group = own_group().and_then(|group| number(&format!("/sys/fs/cgroup{group}/memory.max")));
@@ -96,7 +95,7 @@ fn available() -> Option<u64> {
     limits.into_iter().flatten().min()
 }
 
-/// This process's group, for systems where it is not the root of what the process sees.
+/// Returns this process's control group, for systems where it is not the root of the visible hierarchy.
 fn own_group() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.lines().find_map(|line| line.strip_prefix("0::")).map(ToOwned::to_owned)
@@ -141,7 +140,7 @@ mod tests {
 
         logs.update(0, (1 << 20) + 1);
         assert!(watermark.is_above(), "before any look");
-        // The process of a test is larger than that, and might have been all logs once.
+        // The test process is larger than the bound, and all of it might once have been logs.
         logs.update((1 << 20) + 1, 1 << 40);
         logs.update(1 << 40, 0);
         watermark.sample();

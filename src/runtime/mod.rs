@@ -1,4 +1,4 @@
-//! What every part of the process stands on: tasks and threads, timers, watched files, memory, arithmetic.
+//! The foundation of all other parts: tasks and threads, timers, file polling, memory, arithmetic.
 //!
 //! Knows nothing of streams, requests or tokens.
 

@@ -1,8 +1,9 @@
-//! Panics: each is a defect of rillgate's. It is counted, logged once with what was being done, and ends no more than
-//! what it happened in.
+//! Containment of panics. Each panic is a defect of rillgate: it is counted, logged once with its context, and ends
+//! only the work it happened in.
 //!
-//! Whoever runs something for somebody (a task, a response, a look at the disk) watches it. A panic is reported by the
-//! innermost who watches, and unwinds on to whoever owns what it has broken. Decides nothing about what happens then.
+//! Code that runs work for others (a task, a response, an access to the disk) watches that work. The innermost watcher
+//! reports a panic, which then unwinds to the owner of the state that it broke. This file does not decide what happens
+//! after that.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -25,25 +26,25 @@ struct Reports {
     observer: Box<dyn Fn(&'static str) + Send + Sync>,
 }
 
-/// A panic that has been reported, on its way out.
+/// The payload of a panic that has been reported and still unwinds.
 struct Reported;
 
-/// A panic of another thread, with its words, on its way to whoever waits for what that thread does.
+/// The message of a panic on another thread, on its way to the task that waits for that thread.
 #[derive(Debug)]
 pub struct RemotePanic(String);
 
 impl Panics {
-    /// `observer` is told the task's name, for each panic once.
+    /// Calls `observer` with the task's name, once for each panic.
     pub fn new(observer: impl Fn(&'static str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Reports { count: AtomicU64::new(0), observer: Box::new(observer) }))
     }
 
-    /// How many there have been.
+    /// Returns the number of panics so far.
     pub fn count(&self) -> u64 {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// Runs it. A panic is reported, and goes on.
+    /// Runs a closure. Reports a panic, which then continues to unwind.
     pub fn watch<T>(&self, task: &'static str, doing: &dyn Display, run: impl FnOnce() -> T) -> T {
         catch_counted(run).unwrap_or_else(|panic| {
             self.report(task, doing, &*panic);
@@ -51,12 +52,13 @@ impl Panics {
         })
     }
 
-    /// Runs it. A panic is reported, and ends here; what it may have left half done is the caller's to put away.
+    /// Runs a closure. Reports a panic and returns `None`. The caller discards any state that the panic may have left
+    /// half changed.
     pub fn catch<T>(&self, task: &'static str, doing: &dyn Display, run: impl FnOnce() -> T) -> Option<T> {
         catch_counted(run).inspect_err(|panic| self.report(task, doing, &**panic)).ok()
     }
 
-    /// The same as [`Self::watch`] for a future, its end included.
+    /// Watches a future as [`Self::watch`] does a closure, its drop after completion included.
     pub fn watched<F, D: Display>(&self, task: &'static str, doing: D, future: F) -> CaughtFuture<F, D> {
         CaughtFuture { future: Some(future), panics: self.clone(), task, doing }
     }
@@ -73,7 +75,7 @@ impl Panics {
 }
 
 impl Default for Panics {
-    /// Tells nobody.
+    /// Reports to no observer.
     fn default() -> Self {
         Self::new(|_| {})
     }
@@ -85,7 +87,7 @@ impl fmt::Debug for Panics {
     }
 }
 
-/// See [`Panics::watched`].
+/// A watched future, made by [`Panics::watched`].
 pub struct CaughtFuture<F, D> {
     future: Option<F>,
     panics: Panics,
@@ -101,37 +103,37 @@ impl<F: Future + Unpin, D: Display + Unpin> Future for CaughtFuture<F, D> {
         panics.watch(task, doing, || {
             let running = future.as_mut().expect("a future is not polled after its end");
             let output = ready!(Pin::new(running).poll(cx));
-            // What it leaves behind can panic as well.
+            // Its drop can panic as well.
             *future = None;
             Poll::Ready(output)
         })
     }
 }
 
-/// Runs it for another thread, which is watched.
+/// Runs a closure on behalf of another thread, which reports its panic.
 ///
 /// # Errors
-/// It panicked.
+/// The closure panicked.
 pub fn catch_remote<T>(run: impl FnOnce() -> T) -> Result<T, RemotePanic> {
     catch_counted(run).map_err(|panic| RemotePanic(cause(&*panic)))
 }
 
 impl RemotePanic {
-    /// Has it go on here.
+    /// Continues the panic on this thread.
     pub fn resume(self) -> ! {
         resume_unwind(Box::new(self))
     }
 }
 
 thread_local! {
-    /// How many watch what this thread is doing.
+    /// The number of nested watchers on this thread.
     static WATCH_DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// The words of the last panic that was watched, until it is reported.
+    /// The description of the last watched panic, until it is reported.
     static CAUSE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Has the words of watched panics, and where they happened, kept for the log in place of being written to standard
-/// error beside it. For a process that is rillgate's own, once.
+/// Installs a panic hook that keeps the description of watched panics for the log instead of writing it to standard
+/// error. Call it once, in a process that rillgate owns.
 pub fn install_hook() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| match WATCH_DEPTH.get() {
@@ -149,7 +151,7 @@ fn catch_counted<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
     let message = message(info.payload());
-    let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let place = info.location().map_or_else(|| "an unknown location".to_owned(), ToString::to_string);
     let backtrace = Backtrace::capture();
     match backtrace.status() {
         BacktraceStatus::Captured => format!("panicked at {place}: {message}\n{backtrace}"),
@@ -166,7 +168,7 @@ fn cause(panic: &(dyn Any + Send)) -> String {
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 #[cfg(test)]

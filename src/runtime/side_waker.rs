@@ -1,24 +1,25 @@
-//! For what a task waits for beside its work: polled only when it has asked for it.
+//! Wakers for the secondary wait conditions of a task, which are polled only after one of them fired.
 //!
-//! Thousands of tasks are woken for each event. What else each of them waits for (watches, timers, the client's leaving)
-//! would be most of what it does besides writing, if it were polled every time. So it is polled with a waker of its own,
-//! which wakes the task and leaves waker_of_flag. Nothing is lost: word that is left during a poll is found at the next.
+//! Each event wakes thousands of tasks. Each of them also waits for watches, timers and the client's disconnect.
+//! Polling all of these at every wake-up would cost more than everything but the write. So they are polled with a waker
+//! of their own, which sets a flag and wakes the task. They are polled again only if the flag is set, so a wake-up for
+//! a new event costs one load. No wake-up is lost: a flag that is set during a poll is seen at the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Wake, Waker};
 
-/// See the module.
+/// Tells a task when its secondary wait conditions are due to be polled.
 #[derive(Debug, Default)]
 pub struct SideWaker<S: WakeFlag = Arc<AtomicU8>> {
     flag: S,
-    /// The task that was told of, and the waker that leaves word for it.
+    /// The waker of the task, and the waker that sets the flag for that task.
     registered: Option<(Waker, Waker)>,
 }
 
-/// Where word is left. A flag may be shared, at the price of looking for nothing now and then.
+/// The home of a flag. Several side wakers may share one flag; some of their polls are then spurious.
 pub trait WakeFlag: Clone + Send + Sync + 'static {
-    /// What is on it; nothing at first.
+    /// Returns the flag bits; 0 at first.
     fn state(&self) -> &AtomicU8;
 }
 
@@ -34,23 +35,24 @@ struct FlagWaker<S> {
     task: Waker,
 }
 
-/// Word has been left.
+/// The waker has fired.
 const SET: u8 = 1;
 
-/// The task is about to ask by itself.
+/// The waker does not wake the task.
 const SUPPRESSED: u8 = 2;
 
 impl<S: WakeFlag> SideWaker<S> {
-    /// Word is left on this flag.
+    /// Creates a side waker that sets this flag.
     pub fn with_flag(flag: S) -> Self {
         Self { flag, registered: None }
     }
 
-    /// The waker to poll with, if it is time: the first time, when word has been left, and when the task has changed.
+    /// Returns the waker to poll with if a poll is due: at the first call, after the waker fired, and when the task has
+    /// changed.
     pub fn poll_due(&mut self, cx: &Context<'_>) -> Option<&Waker> {
         if self.registered.as_ref().is_some_and(|(task, _)| task.will_wake(cx.waker())) {
             let state = self.flag.state();
-            // Looked at first: most of the time there is nothing, and writing is dearer.
+            // Load first: usually the flag is clear, and a write costs more.
             if state.load(Ordering::Acquire) == 0 || state.swap(0, Ordering::AcqRel) & SET == 0 {
                 return None;
             }
@@ -62,12 +64,13 @@ impl<S: WakeFlag> SideWaker<S> {
         self.registered.as_ref().map(|(_, waker)| waker)
     }
 
-    /// Has it be time at the next registered, whether or not word is left.
+    /// Makes the next [`Self::poll_due`] return a waker, whether or not the flag is set.
     pub fn rearm(&mut self) {
         self.registered = None;
     }
 
-    /// From now on word wakes nobody, because the task is about to ask for it: to be asked before the poll returns.
+    /// Suppresses wake-ups until the next [`Self::poll_due`], which must happen before this poll returns. A flag that
+    /// is set meanwhile is seen there.
     pub fn suppress_wake(&self) {
         self.flag.state().fetch_or(SUPPRESSED, Ordering::AcqRel);
     }

@@ -1,7 +1,7 @@
-//! The only place that starts tasks, so that a drain knows them all and a panic in one is counted and not lost.
+//! The only place that spawns tasks, so that a drain knows all of them and every panic is counted.
 //!
-//! What serves somebody ends with its panic: connections and what carries them on, ingests, catch-ups. What the whole
-//! gateway rests on is begun anew. Everything else is a future polled by its owner.
+//! A panic ends tasks that serve one client or stream: connections, response writers, ingests, catch-ups. Tasks that
+//! the whole gateway depends on are restarted. All other futures are polled by their owners.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::panics::Panics;
 
-/// Starts tasks and waits for them.
+/// Spawns tasks and waits for them.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -25,11 +25,11 @@ pub struct Tasks {
     panics: Panics,
 }
 
-/// Tells when the gateway began to leave. Cheap to clone.
+/// Signals the start of the drain. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Draining(watch::Receiver<Option<Instant>>);
 
-/// Between a panic and the next attempt: what panics at once, and always, must not take a core.
+/// The pause between a panic and the restart. A task that always panics at once must not occupy a core.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 impl Default for Tasks {
@@ -39,27 +39,27 @@ impl Default for Tasks {
 }
 
 impl Tasks {
-    /// No tasks; their panics are told to `panics`.
+    /// Starts without tasks and reports their panics to `panics`.
     pub fn new(panics: Panics) -> Self {
         Self { tracker: TaskTracker::new(), draining: watch::channel(None).0, panics }
     }
 
-    /// Starts a task on the current runtime. The name is for the log and the metrics.
+    /// Spawns a task on the current runtime. The name appears in the log and in the metrics.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_on(&Handle::current(), name, "", Box::pin(task));
     }
 
-    /// Starts a task on the given runtime; what it is doing is for the log, if it panics.
+    /// Spawns a task on the given runtime. `doing` is logged if the task panics.
     pub fn spawn_on<D, F>(&self, runtime: &Handle, name: &'static str, doing: D, task: F)
     where
         D: Display + Send + Unpin + 'static,
         F: Future<Output = ()> + Send + Unpin + 'static,
     {
-        // The panic goes on into the runtime, so that what the task owns is dropped by somebody who panics.
+        // The panic continues into the runtime, so that the task's state is dropped while the thread is panicking.
         runtime.spawn(self.tracker.track_future(self.panics.watched(name, doing, task)));
     }
 
-    /// Starts a task that is made anew, after a pause, each time it panics.
+    /// Spawns a task that is created again after each panic, one second later.
     pub fn spawn_restarting<F>(&self, name: &'static str, doing: &str, make: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -76,12 +76,12 @@ impl Tasks {
         });
     }
 
-    /// The signal that the gateway is leaving.
+    /// Returns the signal for the start of the drain.
     pub fn draining(&self) -> Draining {
         Draining(self.draining.subscribe())
     }
 
-    /// Says that the gateway is leaving.
+    /// Starts the drain.
     pub fn drain(&self) {
         self.tracker.close();
         self.draining.send_if_modified(|since| {
@@ -91,7 +91,7 @@ impl Tasks {
         });
     }
 
-    /// Waits until all tasks have ended, at most for `deadline`; returns how many are left.
+    /// Waits until all tasks have ended, at most for `deadline`. Returns the number of remaining tasks.
     pub async fn wait(&self, deadline: Duration) -> usize {
         self.tracker.close();
         match tokio::time::timeout(deadline, self.tracker.wait()).await {
@@ -100,19 +100,19 @@ impl Tasks {
         }
     }
 
-    /// How many tasks there are now.
+    /// Returns the number of tasks.
     pub fn count(&self) -> usize {
         self.tracker.len()
     }
 
-    /// Where panics of tasks, and of what they look after, are told.
+    /// Returns the reporter for panics of tasks and of work that they watch.
     pub fn panics(&self) -> &Panics {
         &self.panics
     }
 }
 
 impl Draining {
-    /// When it began; waits until it does. Cancel-safe.
+    /// Waits for the start of the drain and returns its time. Cancel-safe.
     pub async fn started(&mut self) -> Instant {
         loop {
             let since = *self.0.borrow_and_update();
@@ -120,13 +120,13 @@ impl Draining {
                 return since;
             }
             if self.0.changed().await.is_err() {
-                // The sender went away with the gateway: that is leaving as well.
+                // The gateway dropped the sender, which is a drain as well.
                 return Instant::now();
             }
         }
     }
 
-    /// Whether it has begun.
+    /// Whether the drain has started.
     pub fn has_started(&self) -> bool {
         self.0.borrow().is_some()
     }

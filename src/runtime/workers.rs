@@ -1,8 +1,8 @@
-//! The threads that serve clients: one current-thread runtime each, as many as there are cores. And the one place where
-//! other threads are started: those that wait for what no runtime may wait for.
+//! The threads that serve clients: one current-thread runtime per core. Also the only place that starts other threads,
+//! for blocking work.
 //!
-//! A connection stays on the worker it was dealt to; streams are shared between workers. The threads end when they are
-//! told to, or with the last handle; what still runs on them is cut off then.
+//! A connection stays on the worker that accepted it; workers share streams. The threads end on [`Workers::stop`] or
+//! with the last handle, which cuts off any task that still runs on them.
 
 use std::io;
 use std::sync::Arc;
@@ -16,39 +16,39 @@ use tokio::time::timeout;
 
 use super::panics;
 
-/// Starts a thread that is none of the workers.
+/// Starts a thread that is not a worker.
 ///
 /// # Errors
-/// When the system has no room for one.
+/// The system cannot create a thread.
 pub fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
-/// Runs what waits for a disk or takes its time, on a thread that may. A panic there goes on here. Cancel-safe, but what has
-/// begun is done.
+/// Runs blocking work on a thread for it. A panic of the work continues here. Cancel-safe, but work that has begun is
+/// finished.
 pub async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(move || panics::catch_remote(run)).await {
         Ok(Ok(done)) => done,
         Ok(Err(panic)) => panic.resume(),
-        // The runtime ends, and this task with it.
+        // The runtime is shutting down, and this task with it.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// The workers. Cheap to clone.
+/// The worker threads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Workers {
     handles: Arc<[Handle]>,
     next_index: Arc<AtomicUsize>,
-    /// A change ends the threads, and so does the last clone's drop.
+    /// A change ends the threads, and so does the drop of the last sender.
     stop: Arc<watch::Sender<()>>,
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts `count` threads, at least one.
     ///
     /// # Errors
-    /// When the system has no room for a thread or its runtime.
+    /// The system cannot create a thread or its runtime.
     pub fn start(count: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (stop, stopped) = watch::channel(());
         let mut handles = Vec::with_capacity(count);
@@ -65,18 +65,18 @@ impl Workers {
         Ok((Self { handles: handles.into(), next_index: Arc::default(), stop: Arc::new(stop) }, threads))
     }
 
-    /// Ends the threads. Tasks on them may hold handles of their own, so dropping this one would not do.
+    /// Ends the threads. Dropping this handle would not suffice, because tasks on the workers may hold others.
     pub fn stop(self) {
         self.stop.send_replace(());
     }
 
-    /// Whether each worker gets to a new task within this time. One that does not serves nobody.
+    /// Returns whether each worker runs a new task within this time. A worker that does not serves no client.
     pub async fn respond_within(&self, within: Duration) -> bool {
         let (answer, mut answers) = mpsc::channel(self.handles.len());
         for handle in &*self.handles {
             let answer = answer.clone();
             handle.spawn(async move {
-                // There is room for all, and whoever asked may have given up.
+                // The channel has room for all, and the receiver may have timed out.
                 let _ = answer.try_send(());
             });
         }
@@ -88,7 +88,7 @@ impl Workers {
         timeout(within, all).await.is_ok()
     }
 
-    /// The worker whose next_index it is.
+    /// Returns the next worker in turn.
     pub fn next(&self) -> Handle {
         let next_index = self.next_index.fetch_add(1, Ordering::Relaxed);
         self.handles[next_index % self.handles.len()].clone()

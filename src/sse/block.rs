@@ -1,6 +1,6 @@
-//! The fields since the last blank line, within a limit.
+//! The fields since the last blank line, within a size limit.
 //!
-//! A block that grows beyond it is left out: its text is given up at once, and all that is still kept of it is its id.
+//! A block that exceeds the limit is discarded: its text is freed at once, and only its id is kept.
 
 use super::{Event, EventId, Item};
 
@@ -8,11 +8,11 @@ use super::{Event, EventId, Item};
 #[derive(Debug, Default)]
 pub(super) struct Block {
     kind: String,
-    /// Absent until the first `data` field: an empty one makes an event, none at all does not.
+    /// Absent until the first `data` field. An empty field makes an event, no field does not.
     data: Option<String>,
     id: Option<EventId>,
     is_too_large: bool,
-    /// The last `id` field was too long to be read.
+    /// The last `id` field exceeded the limit.
     is_id_oversized: bool,
 }
 
@@ -40,7 +40,7 @@ impl Block {
     }
 
     pub(super) fn set_id(&mut self, value: &[u8], limit: usize) {
-        // An id with NUL is no id at all, so it is not too long either.
+        // The standard ignores an id that contains NUL, so its length does not count.
         if memchr::memchr(0, value).is_some() {
             return;
         }
@@ -72,7 +72,7 @@ impl Block {
         self.data = self.data.take().map(|_| String::new());
     }
 
-    /// What it comes to at its blank line.
+    /// Returns the item that the blank line completes.
     pub(super) fn end(self) -> Option<Item> {
         let Self { kind, data, id, is_too_large, is_id_oversized } = self;
         match data {
@@ -92,13 +92,13 @@ impl Block {
     }
 }
 
-/// Decodes `value` onto `text`, which may grow to `room` bytes. `None`: that is not enough.
+/// Decodes `value` and appends it to `text`, which may grow to `room` bytes. Returns `None` if it would exceed them.
 fn decode_onto(mut text: String, value: &[u8], room: usize) -> Option<String> {
-    // Decoding never shortens, so this refuses before anything is allocated.
+    // Decoding never shortens, so this rejects the value before anything is allocated.
     if text.len() + value.len() > room {
         return None;
     }
-    // Validation alone is several times faster than the search for ill-formed parts, and nearly always enough.
+    // Validation alone is several times faster than the search for ill-formed sequences, and nearly always enough.
     if let Ok(value) = str::from_utf8(value) {
         push_within(&mut text, value, room)?;
         return Some(text);

@@ -1,10 +1,10 @@
-//! Events to bytes: whole lines of `text/event-stream`, encoded once for every client and both ways out.
+//! Encoding of events to `text/event-stream` lines, once for all clients and for both transports.
 //!
-//! Nothing breaks out of its field: a line end inside data starts another `data` line, one inside a comment another
-//! comment, one inside a type is left out. What is written reads back as the same event. A frame without lines is no
-//! bytes at all, because a chunk of size zero would end an HTTP/1.1 body.
+//! No value breaks out of its field. A line end in the data starts another `data` line, one in a comment starts another
+//! comment, and one in a type is removed. The encoded bytes parse to the same event. A frame without lines has no bytes
+//! at all, because a chunk of size zero would end an HTTP/1.1 body.
 //!
-//! Does not decide what is written when, and does not write.
+//! Does not decide the time of a write, and does not write.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use super::{Event, EventId};
 /// Builds one [`Frame`], line by line.
 #[derive(Debug)]
 pub struct Encoder {
-    /// Room for the longest size line, then the lines.
+    /// Room for the longest chunk-size line, followed by the lines.
     bytes: Vec<u8>,
 }
 
-/// Whole SSE lines, encoded once, with the framing of one HTTP/1.1 chunk around them (RFC 9112, 7.1).
+/// Complete SSE lines, encoded once, with the framing of one HTTP/1.1 chunk around them (RFC 9112, 7.1).
 ///
-/// One allocation serves both ways out; clones share it.
+/// One allocation serves both transports; clones share it.
 ///
 /// ```text
 ///   2A CRLF  id: 7 LF  data: x LF  LF  CRLF
@@ -32,14 +32,14 @@ pub struct Encoder {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// Empty, or size line, body, CRLF.
+    /// Empty, or the chunk-size line, the body and CRLF.
     chunk: Bytes,
-    /// Where the body begins.
+    /// The offset of the body.
     start: usize,
 }
 
 impl Encoder {
-    /// An encoder with nothing in it.
+    /// Creates an empty encoder.
     pub fn new() -> Self {
         Self::with_capacity(0)
     }
@@ -55,7 +55,7 @@ impl Encoder {
         if let Some(id) = &event.id {
             self.id(id);
         }
-        // A line end in a type can only come from our own code; without it the type stays a type.
+        // Only our own code can put a line end into a type. Without it the type stays a single field.
         if event.kind.bytes().any(|byte| !matches!(byte, b'\r' | b'\n')) {
             self.bytes.extend_from_slice(b"event: ");
             self.bytes.extend(event.kind.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
@@ -67,12 +67,12 @@ impl Encoder {
         self.blank_line()
     }
 
-    /// Writes an `id` line alone. It belongs to the block that the next blank line ends.
+    /// Writes an `id` line. It belongs to the block that the next blank line ends.
     pub fn id(&mut self, id: &EventId) -> &mut Self {
         self.field(b"id: ", id.as_str().as_bytes())
     }
 
-    /// Writes a reconnection time, in whole milliseconds, at most `u32::MAX` of them.
+    /// Writes a reconnection time in whole milliseconds, at most `u32::MAX`.
     pub fn retry(&mut self, time: Duration) -> &mut Self {
         let milliseconds = time.as_millis().min(u128::from(u32::MAX));
         self.field(b"retry: ", milliseconds.to_string().as_bytes())
@@ -93,19 +93,19 @@ impl Encoder {
         self
     }
 
-    /// Whether nothing was written.
+    /// Whether nothing has been written.
     pub fn is_empty(&self) -> bool {
         self.bytes.len() == SIZE_LINE
     }
 
-    /// Closes the chunk. An encoder with nothing in it makes a frame of no bytes, never a chunk of size zero.
+    /// Completes the chunk. An empty encoder makes an empty frame, never a chunk of size zero.
     pub fn finish(mut self) -> Frame {
         if self.is_empty() {
             return Frame::default();
         }
         let size = self.bytes.len() - SIZE_LINE;
         self.bytes.extend_from_slice(LINE_END);
-        // The digits stand right before the body. Leading zeros would be allowed, but every client would pay for them.
+        // The digits end right before the body. Leading zeros would be valid, but each client would receive them.
         let digits = (size.ilog2() / 4 + 1) as usize;
         let unused = SIZE_LINE - LINE_END.len() - digits;
         write!(&mut self.bytes[unused..SIZE_LINE], "{size:X}\r\n").expect("the room fits the digits of any usize");
@@ -127,34 +127,34 @@ impl Default for Encoder {
 }
 
 impl Frame {
-    /// A frame of lines that were a frame's before: what [`Self::body`] gave.
+    /// Restores a frame from the lines that [`Self::body`] returned.
     pub fn from_lines(lines: &[u8]) -> Self {
         let mut encoder = Encoder::with_capacity(lines.len());
         encoder.bytes.extend_from_slice(lines);
         encoder.finish()
     }
 
-    /// The lines as one HTTP/1.1 chunk: size line, lines, CRLF.
+    /// Returns the lines as one HTTP/1.1 chunk: chunk-size line, lines, CRLF.
     pub fn chunk(&self) -> Bytes {
         self.chunk.clone()
     }
 
-    /// The same chunk, to look at: nobody else's count is touched.
+    /// Borrows the chunk without touching the reference count that all clients share.
     pub fn as_chunk(&self) -> &[u8] {
         &self.chunk
     }
 
-    /// The lines alone, for HTTP/2 and for bodies that end with the connection. A slice of the same allocation.
+    /// Returns the lines alone, for HTTP/2 and for bodies that end with the connection. A slice of the same allocation.
     pub fn body(&self) -> Bytes {
         self.chunk.slice(self.start..self.start + self.len())
     }
 
-    /// The size of the lines, in bytes.
+    /// Returns the size of the lines in bytes.
     pub fn len(&self) -> usize {
         self.chunk.len().saturating_sub(self.start + LINE_END.len())
     }
 
-    /// Whether there are no lines. Neither way out then has a single byte.
+    /// Whether there are no lines. Chunk and body are then empty.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
     }
@@ -172,7 +172,7 @@ impl From<&Event> for Frame {
     }
 }
 
-/// The lines of a text by the rules of the stream: CR, LF and CRLF each end one. A text without any is one line.
+/// Splits a text by the rules of the standard: CR, LF and CRLF each end a line. A text without line ends is one line.
 fn lines(text: &str) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text.as_bytes());
     std::iter::from_fn(move || {
@@ -188,7 +188,7 @@ fn lines(text: &str) -> impl Iterator<Item = &[u8]> {
 
 const LINE_END: &[u8] = b"\r\n";
 
-/// Sixteen digits say any size that memory can have.
+/// Sixteen hexadecimal digits hold any `usize`.
 const SIZE_LINE: usize = 16 + LINE_END.len();
 
 #[cfg(test)]

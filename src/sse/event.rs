@@ -1,6 +1,7 @@
-//! What travels on a `text/event-stream`: events and ids, as values that cannot be mis-encoded.
+//! Events and ids of a `text/event-stream`, as values that are always valid to encode.
 //!
-//! Terms are those of the HTML standard, "Server-sent events". Does not know bytes: see the parser and the encoder.
+//! Terms are those of the HTML standard, 9.2, "Server-sent events". Does not know bytes: see the parser and the
+//! encoder.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,20 +9,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// A last event id: any text without NUL, LF and CR. Cheap to clone. Empty means "none" (the standard's reset).
+/// A last event id: any text without NUL, LF and CR. Cheap to clone. Empty means "none", the standard's reset.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Arc<str>);
 
-/// A text that cannot be a last event id.
+/// The error for a text that cannot be a last event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event id holds no NUL, CR or LF")]
 pub struct InvalidEventId;
 
 impl EventId {
-    /// Takes a text, of any length: what an id may have is bounded with the event that it comes with.
+    /// Accepts a text of any length; its size counts towards the size limit of its event.
     ///
     /// # Errors
-    /// When it holds NUL, CR or LF.
+    /// The text contains NUL, CR or LF.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidEventId> {
         let text = text.into();
         if text.bytes().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
@@ -30,12 +31,12 @@ impl EventId {
         Ok(Self(text))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text as bytes that are shared, not copied.
+    /// Returns the text as bytes that share its allocation.
     pub fn bytes(&self) -> Bytes {
         Bytes::from_owner(self.clone())
     }
@@ -79,10 +80,11 @@ impl fmt::Debug for EventId {
 /// One dispatched event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// The type; empty means `message`.
+    /// The type. Empty means `message`.
     pub kind: String,
-    /// The data, lines joined by LF. May be empty.
+    /// The data, with lines joined by LF. May be empty.
     pub data: String,
-    /// What the event's own `id` field said; `None` if it had none. An id that is not empty stays in force after it.
+    /// The value of the event's own `id` field, or `None` if it had none. A non-empty id stays in force after the
+    /// event.
     pub id: Option<EventId>,
 }

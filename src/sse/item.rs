@@ -1,4 +1,4 @@
-//! The items that a parser produces, as values without bytes around them.
+//! The values that a parser produces.
 
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ pub enum Item {
     Id(EventId),
     /// A new reconnection time, in force from its line on. At most `u32::MAX` milliseconds.
     Retry(Duration),
-    /// A block that exceeds the size limit, or whose id does. It is discarded; its id is kept if it was readable.
+    /// A block that exceeded the size limit, or whose id did. The block is discarded; its id is kept if it was within
+    /// the limit.
     Skipped(Option<EventId>),
-    /// A comment with the prefix that [`Parser::with_comment_prefix`](super::Parser::with_comment_prefix) names, without that prefix.
+    /// A comment with the prefix of [`Parser::with_comment_prefix`](super::Parser::with_comment_prefix), without that
+    /// prefix.
     Comment(Box<str>),
 }

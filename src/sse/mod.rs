@@ -1,11 +1,11 @@
-//! `text/event-stream` to events and back.
+//! Parsing and encoding of `text/event-stream`.
 //!
 //! ```text
 //! upstream bytes --- Parser::push ---> Item::Event ---> Frame::from ---> body (HTTP/2), chunk (HTTP/1.1)
 //! ```
 //!
-//! What a client dispatches for the bytes that come out is what it would have dispatched for the bytes that went in.
-//! Pure: no runtime, no sockets, no clock.
+//! A client dispatches the same events for the encoded bytes as for the bytes that were parsed. Pure: no runtime, no
+//! sockets, no clock.
 
 mod block;
 mod encoder;

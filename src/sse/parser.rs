@@ -1,10 +1,10 @@
-//! Bytes to events, as the HTML standard says in 9.2.6, "Interpreting an event stream".
+//! Parsing of bytes to events (HTML standard, 9.2.6, "Interpreting an event stream").
 //!
 //! The items do not depend on how the bytes were split: a line is interpreted when its end arrives, never earlier or
-//! later. Memory is bounded by twice the largest event, whatever is sent: an event that is larger is left out and told,
-//! and of comments and fields that mean nothing not a byte is kept. Bytes that are not UTF-8 become U+FFFD
-//! where the standard's decoder would put them: line ends, the colon and the space are ASCII, so they cut every
-//! ill-formed sequence, and decoding one value alone gives the same text as decoding the whole stream.
+//! later. Memory is bounded by twice the largest event, for any input. A larger event is discarded and reported, and
+//! the text of comments and unknown fields is not kept. Bytes that are not UTF-8 become U+FFFD where the standard's
+//! decoder would put them: line ends, the colon and the space are ASCII and end every ill-formed sequence, so decoding
+//! one value alone gives the same text as decoding the whole stream.
 //!
 //! Does not reconnect, keep time or know whether an end of the stream was expected. An unfinished event at the end is
 //! dropped with the parser.
@@ -23,27 +23,27 @@ pub struct Parser {
     limit: usize,
     /// The beginning of a line whose end has not arrived.
     buffered: Vec<u8>,
-    /// All that mattered of the present line is known, and what it is: the rest is passed over.
+    /// The kind of the current line, if the rest of it no longer matters and is skipped.
     skipping: Option<Line>,
-    /// The last line ended in CR: a line feed that comes next belongs to that end.
+    /// The last line ended in CR. A following LF belongs to the same line end.
     after_carriage_return: bool,
     /// No line is complete yet, so the next one may begin with a byte order mark.
     at_start: bool,
     block: Block,
     last_event_id: EventId,
     comments: u64,
-    /// How comments begin that are told.
+    /// The prefix of the comments that are reported as items.
     comment_prefix: Option<&'static str>,
 }
 
-/// What a line is, by its first bytes.
+/// The kind of a line, judged by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// There are too few to say.
+    /// Too few bytes have arrived to tell.
     Incomplete,
     Comment,
     Field(Name),
-    /// A field that means nothing.
+    /// A field that the standard ignores.
     Unknown,
 }
 
@@ -56,9 +56,9 @@ enum Name {
 }
 
 impl Parser {
-    /// A parser at the beginning of a stream whose events hold at most `max_event_bytes` of data, type and id together.
+    /// Starts at the beginning of a stream whose events hold at most `max_event_bytes` of data, type and id together.
     ///
-    /// A line may be longer by 16 bytes, so that an event of the full size fits on one.
+    /// A line may be longer by 16 bytes, so that an event of the maximum size fits on one line.
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             limit: max_event_bytes,
@@ -73,12 +73,12 @@ impl Parser {
         }
     }
 
-    /// Has comments told that begin like this, after the colon and a space, and have at most 64 bytes more.
+    /// Reports comments with this prefix after the colon and a space, if at most 64 bytes follow the prefix.
     pub fn with_comment_prefix(self, prefix: &'static str) -> Self {
         Self { comment_prefix: Some(prefix), ..self }
     }
 
-    /// Reads on. Items completed by these bytes are appended to `items`; never more than one for each byte.
+    /// Parses more bytes and appends the items that they complete to `items`, at most one for each byte.
     pub fn push(&mut self, mut rest: &[u8], items: &mut Vec<Item>) {
         while let Some(&first) = rest.first() {
             if mem::take(&mut self.after_carriage_return) && first == b'\n' {
@@ -103,12 +103,12 @@ impl Parser {
         }
     }
 
-    /// The last event id in force after the last completed block; empty at the beginning.
+    /// Returns the last event id after the last completed block. Empty at the beginning.
     pub fn last_event_id(&self) -> &EventId {
         &self.last_event_id
     }
 
-    /// How many comments have come. They say no more than that the producer is alive, so they are not kept.
+    /// Returns the number of comments. They only show that the producer is alive, so their text is not kept.
     pub fn comments(&self) -> u64 {
         self.comments
     }
@@ -116,14 +116,14 @@ impl Parser {
     fn buffered_line(&mut self, items: &mut Vec<Item>) {
         let mut buffered = mem::take(&mut self.buffered);
         self.line(&buffered, items);
-        // What a big event made it grow to is given back; what ordinary lines need is kept.
+        // Releases the memory that a large event needed and keeps the memory that ordinary lines need.
         if buffered.capacity() <= RETAINED_CAPACITY {
             buffered.clear();
             self.buffered = buffered;
         }
     }
 
-    /// Keeps a part of a line whose end has not arrived, if it can still matter.
+    /// Buffers a part of a line whose end has not arrived, unless it no longer matters.
     fn buffer(&mut self, bytes: &[u8]) {
         if self.skipping.is_some() {
             return;
@@ -148,7 +148,7 @@ impl Parser {
             return;
         }
         if len > self.buffered.capacity() {
-            // Doubling, but never past the limit: the bound on memory is a promise.
+            // Doubles, but never beyond the limit, which is the promised bound on memory.
             let capacity = len.max(self.buffered.capacity() * 2).min(self.line_limit()).max(len);
             self.buffered.reserve_exact(capacity - self.buffered.len());
         }
@@ -164,19 +164,19 @@ impl Parser {
         match memchr(b':', line) {
             Some(0) => Line::Comment,
             Some(colon) => Name::of(&line[..colon]).map_or(Line::Unknown, Line::Field),
-            // No field that means something has a longer name.
+            // No known field has a longer name.
             None if line.len() > LONGEST_NAME => Line::Unknown,
             None => Line::Incomplete,
         }
     }
 
-    /// The value of a field is longer than any event may be.
+    /// Handles a field whose value exceeds the limit.
     fn oversized_field(&mut self, name: Name) {
         match name {
             Name::Data => self.block.oversized_data(),
             Name::Event => self.block.oversized_kind(),
             Name::Id => self.block.oversized_id(),
-            // More digits than any number that counts.
+            // The value has more digits than any number within the bound.
             Name::Retry => {}
         }
     }
@@ -189,7 +189,7 @@ impl Parser {
         self.comment_prefix.map_or(0, |prefix| prefix.len() + CAPTURED_MORE)
     }
 
-    /// Interprets one line, its end removed.
+    /// Interprets one line without its end.
     fn line(&mut self, whole: &[u8], items: &mut Vec<Item>) {
         let mut line = whole;
         if mem::take(&mut self.at_start) {
@@ -253,7 +253,7 @@ impl Name {
     }
 }
 
-/// The value of a `retry` field. Digits alone count: no sign, no space, not nothing.
+/// Parses the value of a `retry` field: one or more ASCII digits, without sign or space.
 fn reconnection_time(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
@@ -263,19 +263,19 @@ fn reconnection_time(value: &[u8]) -> Option<Duration> {
     Some(Duration::from_millis(milliseconds))
 }
 
-/// "The BOM is stripped, if any": the decoder's rule, for the first three bytes of the stream alone.
+/// The byte order mark. The standard's decoder strips it from the first three bytes of the stream alone.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What a line may have beyond the largest event: a byte order mark, the longest field name, a colon and a space.
+/// The room of a line beyond the largest event: a byte order mark, the longest field name, a colon and a space.
 const LINE_ALLOWANCE: usize = 16;
 
 /// The length of `event` and `retry`.
 const LONGEST_NAME: usize = 5;
 
-/// What a comment that is told may have beyond its prefix, the colon and the space.
+/// The room of a reported comment beyond its prefix, including the colon and the space.
 const CAPTURED_MORE: usize = 64 + 2;
 
-/// The most capacity that is kept between lines, in bytes.
+/// The largest capacity that is kept between lines, in bytes.
 const RETAINED_CAPACITY: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! The names of all metrics, what they mean, and the buckets of the histograms.
+//! The names and help texts of all metrics, and the buckets of the histograms.
 //!
-//! Every metric that is recorded anywhere stands in [`ALL`] with its help text. Units are base units and part of
-//! the name; a counter's name ends in `_total`. The `process_*` metrics are rendered apart: see the process module.
+//! [`ALL`] lists every metric that the crate records. Units are base units and part of the name; a counter's name ends in `_total`. The `process_*` metrics are rendered separately, by the process module.
 
 pub(super) enum MetricKind {
     Counter,
@@ -104,19 +103,19 @@ catalogue! {
         "Tasks cut off because the drain deadline had passed.";
 }
 
-/// From half a millisecond to ten seconds.
+/// From 0.5 ms to 10 s.
 pub(super) const DELIVERY_SECONDS_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// From one event to ten thousand; 0 falls into the first.
+/// From 1 event to 10,000. A lag of 0 falls into the first bucket.
 pub(super) const LAG_EVENTS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0];
 
-/// The reasons of a gap; label `reason` of [`GAPS`].
+/// The reasons of a gap. Label `reason` of [`GAPS`].
 pub(super) const GAP_REASONS: [&str; 6] = ["evicted", "unknown", "restarted", "lagged", "upstream", "too_large"];
 
-/// The tasks that may panic; label `task` of [`TASK_PANICS`]. They exist at zero, so that an increase over them sees the
-/// first.
+/// The tasks whose panics are counted. Label `task` of [`TASK_PANICS`]. Each series starts at zero, so that an increase
+/// over it includes the first panic.
 pub(super) const TASKS: [&str; 13] = [
     "accept",
     "admin",

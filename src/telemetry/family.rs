@@ -1,7 +1,7 @@
-//! Counters of one name that differ in one label whose values turn up at run time.
+//! Counters of one name that differ in one label, whose values are found at run time.
 //!
-//! A value seen before costs a read lock and a lookup: fit for once per request or connection, not per event. The
-//! values are `&'static str` or statuses, so their number is bounded by the program and not by its clients.
+//! A known value costs a read lock and a lookup: cheap enough per request or connection, too expensive per event. The
+//! values are `&'static str` or statuses, so the program bounds their number and clients do not.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -19,18 +19,18 @@ pub(super) struct Family<Value> {
     fixed: Vec<Label>,
     label: &'static str,
     total: AtomicU64,
-    /// The handles seen so far. Held for a lookup or an insertion.
+    /// The handles created so far. Locked for a lookup or an insertion.
     handles: RwLock<HashMap<Value, Counter>>,
 }
 
 impl<Value: Copy + Eq + Hash + Display> Family<Value> {
-    /// `label` is the name of the label that varies; `fixed` are those that do not.
+    /// Creates a family that varies in `label` and has the labels `fixed` in common.
     pub(super) fn new(registry: &Registry, name: &'static str, fixed: Vec<Label>, label: &'static str) -> Self {
         let handles = RwLock::default();
         Self { registry: registry.clone(), name, fixed, label, total: AtomicU64::new(0), handles }
     }
 
-    /// Makes these values' series exist at zero, so that a rate over them sees the first increment.
+    /// Creates the series of these values at zero, so that a rate over them includes the first increment.
     pub(super) fn prepare(&self, values: &[Value]) {
         for value in values {
             self.handle(*value).increment(0);
@@ -49,7 +49,7 @@ impl<Value: Copy + Eq + Hash + Display> Family<Value> {
         self.handle(value).increment(by);
     }
 
-    /// The sum over all values.
+    /// Returns the sum over all values.
     pub(super) fn total(&self) -> u64 {
         self.total.load(Relaxed)
     }

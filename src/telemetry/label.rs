@@ -1,9 +1,9 @@
-//! The values of the labels whose sets are fixed.
+//! The labels with a fixed set of values.
 //!
-//! Each enum's `ALL` lists its variants in the order of their discriminants, so a variant indexes an array of
-//! handles. Does not know which metric uses which label: see the catalogue.
+//! Each enum's `ALL` lists its variants in the order of their discriminants, so a variant indexes an array of handles.
+//! The catalogue says which metric uses which label.
 
-/// The HTTP version that a client speaks; label `protocol`.
+/// The HTTP version of a client. Label `protocol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1: `h1`.
@@ -12,67 +12,67 @@ pub enum Protocol {
     Http2,
 }
 
-/// How a subscription began; label `verdict`.
+/// The start of a subscription, as told to the client. Label `verdict`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VerdictLabel {
-    /// No id was sent and the route starts live.
+    /// The client sent no id and the route starts live.
     Live,
-    /// No id was sent and the route starts from history.
+    /// The client sent no id and the route starts from history.
     Replay,
-    /// The id is in the log.
+    /// The log contains the id.
     Resumed,
     /// Continuity is broken.
     Gap,
-    /// It ended before that was known.
+    /// The subscription ended before its verdict was known.
     Pending,
 }
 
-/// Why a subscription ended; label `reason` of `subscriptions_ended_total`.
+/// The reason for the end of a subscription. Label `reason` of `subscriptions_ended_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
-    /// The client left.
+    /// The client disconnected.
     Client,
     /// The token expired.
     Expired,
     /// The token was revoked.
     Revoked,
-    /// The response reached the route's largest age.
+    /// The response reached the route's maximum age.
     MaxAge,
     /// The gateway is draining.
     Drain,
-    /// The client fell off the event log.
+    /// The client's next event was evicted from the log.
     Lagged,
-    /// Another subscription of the same subject got its place.
+    /// Another subscription of the same subject took the permit.
     Replaced,
     /// The client took no bytes for the stall timeout.
     Stalled,
-    /// The stream has said all.
+    /// The stream is complete.
     Complete,
-    /// The client asked for so many events, or for no live ones.
+    /// The client asked for a number of events, or for no live ones.
     Limit,
-    /// Anything else that went wrong.
+    /// Any other failure.
     Error,
 }
 
-/// What a stream's upstream connection is doing; label `state`.
+/// The state of a stream's upstream connection. Label `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamState {
-    /// The first connect is under way.
+    /// The first connection attempt is in progress.
     Opening,
     /// Connected.
     Live,
-    /// Connecting again after a loss.
+    /// Reconnecting after a loss.
     Retrying,
-    /// The stream has said all and is kept for replay.
+    /// The stream is complete and kept for replay.
     Complete,
-    /// Connecting again after the same error at the same place, more than once.
+    /// Reconnecting after the same error at the same position, more than once.
     Stuck,
 }
 
 impl Protocol {
     pub(super) const ALL: [Self; 2] = [Self::Http1, Self::Http2];
 
-    /// The label's value: `h1` or `h2`.
+    /// Returns the label's value: `h1` or `h2`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http1 => "h1",
@@ -84,7 +84,7 @@ impl Protocol {
 impl VerdictLabel {
     pub(super) const ALL: [Self; 5] = [Self::Live, Self::Replay, Self::Resumed, Self::Gap, Self::Pending];
 
-    /// The label's value.
+    /// Returns the label's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -111,7 +111,7 @@ impl EndReason {
         Self::Error,
     ];
 
-    /// The label's value.
+    /// Returns the label's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -132,7 +132,7 @@ impl EndReason {
 impl StreamState {
     pub(super) const ALL: [Self; 5] = [Self::Opening, Self::Live, Self::Retrying, Self::Complete, Self::Stuck];
 
-    /// The label's value.
+    /// Returns the label's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Opening => "opening",

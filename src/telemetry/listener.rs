@@ -1,8 +1,7 @@
-//! What is counted per listener: its connections and handshakes.
+//! The metrics of one listener: its connections and handshakes.
 //!
-//! The totals of accepted connections, of handshakes and of refusals before any request carry no listener label, so all
-//! listeners share them.
-//! Does not know what a connection is used for: see the route's numbers.
+//! All listeners share the totals of accepted connections, of handshakes and of refusals before any request, because
+//! those carry no listener label. Does not know the use of a connection: see the route's metrics.
 
 use std::sync::Arc;
 
@@ -15,13 +14,13 @@ use super::label::Protocol;
 use super::registry::Registry;
 use super::route::RouteMetrics;
 
-/// The numbers of one listener.
+/// The metrics of one listener.
 pub struct ListenerMetrics {
     connections: [BufferedGauge; 2],
     shared: Arc<Accepted>,
 }
 
-/// What all listeners count together.
+/// The totals over all listeners.
 pub(super) struct Accepted {
     connections: BufferedCounter,
     handshakes: Family<&'static str>,
@@ -38,46 +37,45 @@ impl ListenerMetrics {
         Self { connections: Protocol::ALL.map(gauge), shared: shared.clone() }
     }
 
-    /// A connection's protocol is known and it is being served. Balanced by one [`Self::closed`] with the same
-    /// protocol.
+    /// Counts a connection whose protocol is known. Call [`Self::closed`] with the same protocol once for each.
     pub fn opened(&self, protocol: Protocol) {
         self.connections[protocol as usize].change(1);
     }
 
-    /// A connection that was [`Self::opened`] is gone.
+    /// Counts the end of a connection that [`Self::opened`] counted.
     pub fn closed(&self, protocol: Protocol) {
         self.connections[protocol as usize].change(-1);
     }
 
-    /// A connection was accepted; nothing was read from it yet.
+    /// Counts an accepted connection, before the first byte is read.
     pub fn accepted(&self) {
         self.shared.connections.add(1);
     }
 
-    /// A TLS handshake ended: `ok`, or the kind of error.
+    /// Counts the end of a TLS handshake: `ok`, or the kind of error.
     pub fn handshake(&self, result: &'static str) {
         self.shared.handshakes.increment(result);
     }
 
-    /// A connection was closed before there was a request to answer, or in the middle of one.
+    /// Counts a connection that was closed before its first request, or in the middle of a request.
     pub fn refused(&self, reason: &'static str) {
         self.shared.unrouted.rejected(reason);
     }
 
-    /// A request was refused, with this status, before anything could be asked about its route.
+    /// Counts a request that was refused with this status before its route was known.
     pub fn refused_with(&self, status: u16, reason: &'static str) {
         self.shared.unrouted.request(status);
         self.shared.unrouted.rejected(reason);
     }
 
-    /// A connection or a handshake has to wait because of this limit.
+    /// Counts a connection or a handshake that has to wait for this rate limit.
     pub fn waits(&self, limit: &'static str) {
         self.shared.waits.increment(limit);
     }
 }
 
 impl Accepted {
-    /// `unrouted` counts what no route does.
+    /// Counts refusals before any route under `unrouted`.
     pub(super) fn new(registry: &Registry, unrouted: Arc<RouteMetrics>) -> Self {
         let handshakes = Family::new(registry, catalogue::TLS_HANDSHAKES, Vec::new(), "result");
         handshakes.prepare(&["ok"]);

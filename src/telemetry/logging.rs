@@ -1,7 +1,7 @@
-//! Log lines: where they go, how they look, which are written.
+//! Log lines: their destination, format and filter.
 //!
-//! Lines go to standard error, as text or as JSON. Which ones is a filter that can change while the process runs.
-//! Reads no configuration and writes no file: rotation is the business of whoever reads standard error.
+//! Lines go to standard error, as text or as JSON. The filter can change while the process runs. Reads no configuration
+//! and writes no file: the reader of standard error rotates its own files.
 
 use std::io::{self, IsTerminal};
 
@@ -13,17 +13,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-/// The target of access lines, to be filtered by.
+/// The target of access lines, for filters.
 pub const ACCESS: &str = "rillgate::access";
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people: time, level, target, message, fields. Coloured if standard error is a terminal and `NO_COLOR`
-    /// is not set.
+    /// For people: time, level, target, message, fields. Coloured if standard error is a terminal and `NO_COLOR` is not
+    /// set.
     #[default]
     Text,
-    /// For machines: one JSON object per line, the fields beside `timestamp`, `level`, `target` and `message`.
+    /// For machines: one JSON object per line, with the fields beside `timestamp`, `level`, `target` and `message`.
     Json,
 }
 
@@ -31,33 +31,34 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct FilterHandle(reload::Handle<EnvFilter, Registry>);
 
-/// Why logging cannot be set up or changed.
+/// An error while setting up or changing the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter is neither a level nor a list of directives.
-    #[error("{filter:?} is neither a level nor a filter")]
+    #[error("{filter:?} is not a valid level or filter")]
     Filter {
         /// The filter as given.
         filter: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: ParseError,
     },
-    /// A word alone that is no level: as a directive it would silence everything but a target of that name.
-    #[error("{0:?} is no level; a target needs one, as in {0}=debug")]
+    /// A single word that is not a level. As a directive it would silence everything but a target of that name.
+    #[error("{0:?} is not a level; to filter a target, write {0}=debug")]
     Word(String),
-    /// Something in this process took the log before.
-    #[error("the process logs elsewhere already")]
+    /// The process has installed another logger.
+    #[error("the process has a logger already")]
     Taken,
 }
 
-/// Begins to log to standard error.
+/// Starts logging to standard error.
 ///
-/// `filter` is what `RILLGATE_LOG` says. A bare level (`debug`) is for rillgate's own targets, and dependencies stay
-/// at `warn`; `off` is off for all. Anything else is taken as a list of tracing directives (`rillgate=debug,h2=info`),
-/// whole: a target that it does not name is silent. None, or an empty one, is `info`.
+/// `filter` is the value of `RILLGATE_LOG`. A bare level (`debug`) applies to rillgate's own targets, and dependencies
+/// stay at `warn`; `off` turns everything off. Any other value is a list of tracing directives
+/// (`rillgate=debug,h2=info`) and used as it is: targets that it does not name are silent. `None` or an empty value
+/// means `info`.
 ///
 /// # Errors
-/// When the filter makes no sense, or when it is called twice in a process.
+/// The filter is invalid, or the process has a logger already.
 pub fn init(format: Format, filter: Option<&str>) -> Result<FilterHandle, LoggingError> {
     let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (subscriber, handle) = subscriber(format, filter, ansi, io::stderr)?;
@@ -66,16 +67,16 @@ pub fn init(format: Format, filter: Option<&str>) -> Result<FilterHandle, Loggin
 }
 
 impl FilterHandle {
-    /// The filter of this moment, as directives.
+    /// Returns the current filter, as directives.
     pub fn current(&self) -> String {
         self.0.with_current(ToString::to_string).unwrap_or_default()
     }
 
-    /// Replaces the filter; see [`init`] for its form. Lines that dependencies write through the `log` facade
-    /// (rustls does) stay limited to the most verbose level of the first filter.
+    /// Replaces the filter; [`init`] describes its form. Lines that dependencies write through the `log` facade (rustls
+    /// does) stay limited to the most verbose level of the first filter.
     ///
     /// # Errors
-    /// When the filter makes no sense; the old one then stays.
+    /// The filter is invalid; the old one stays.
     pub fn set(&self, filter: Option<&str>) -> Result<(), LoggingError> {
         self.0.reload(parse(filter)?).map_err(|_| LoggingError::Taken)
     }

@@ -1,7 +1,7 @@
-//! All numbers of one gateway, and their Prometheus rendering.
+//! All metrics of one gateway, and their Prometheus rendering.
 //!
-//! Owns its recorder: two `Metrics` in one process never mix, and no global recorder is set. Routes and listeners
-//! are named by the configuration, so the number of series is bounded by it. Serves nothing: see the admin port.
+//! Owns its recorder: two `Metrics` in one process never mix, and no global recorder is set. The configuration names
+//! routes and listeners, so it bounds the number of series. Opens no socket: the admin port serves the rendered text.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -18,12 +18,12 @@ use super::registry::Registry;
 use super::route::{RouteMetrics, RouteTotals};
 use super::store::StoreMetrics;
 
-/// The numbers of one gateway.
+/// The metrics of one gateway.
 pub struct Metrics {
     registry: Registry,
     handle: PrometheusHandle,
     accepted: Arc<Accepted>,
-    /// By name. Held for a lookup or an insertion; taken when a configuration is built, not per request.
+    /// By name. Locked for a lookup or an insertion, when a configuration is built and not per request.
     routes: Mutex<BTreeMap<String, Arc<RouteMetrics>>>,
     /// By name, like the routes.
     listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
@@ -31,7 +31,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Begins at zero; `version` is told as `rillgate_build_info{version}`.
+    /// Starts at zero. `version` becomes `rillgate_build_info{version}`.
     pub fn new(version: &str) -> Arc<Self> {
         let registry = Registry::new();
         registry.gauge(catalogue::BUILD_INFO, vec![Label::new("version", version.to_owned())]).set(1.0);
@@ -49,8 +49,8 @@ impl Metrics {
         })
     }
 
-    /// The numbers of the route of this name, the same ones each time; [`RouteMetrics::NONE`] for no route.
-    /// Keep it: this takes a lock.
+    /// Returns the metrics of the route of this name, creating them on first use. [`RouteMetrics::NONE`] stands for no
+    /// route. Takes a lock, so keep the result.
     pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock();
         if let Some(route) = routes.get(name) {
@@ -61,7 +61,7 @@ impl Metrics {
         route
     }
 
-    /// The numbers of the listener of this name, the same ones each time. Keep it: this takes a lock.
+    /// Returns the metrics of the listener of this name, creating them on first use. Takes a lock, so keep the result.
     pub fn listener(&self, name: &str) -> Arc<ListenerMetrics> {
         let mut listeners = self.listeners.lock();
         if let Some(listener) = listeners.get(name) {
@@ -72,26 +72,26 @@ impl Metrics {
         listener
     }
 
-    /// The numbers of the store, the same ones each time. They exist from the first call on.
+    /// Returns the metrics of the store, creating them on first use.
     pub fn store(&self) -> &Arc<StoreMetrics> {
         self.store.get_or_init(|| Arc::new(StoreMetrics::new(&self.registry)))
     }
 
-    /// The sums of every route, by name.
+    /// Returns the totals of every route, by name.
     pub fn totals(&self) -> Vec<RouteTotals> {
         self.routes.lock().values().map(|route| route.totals()).collect()
     }
 
-    /// The configuration that the gateway starts with is in use.
+    /// Records that the gateway has started with a valid configuration.
     pub fn config_loaded(&self) {
         for result in ["ok", "refused"] {
-            // They exist at zero, so that a rate over them sees the first reload.
+            // The series start at zero, so that a rate over them includes the first reload.
             self.registry.counter(catalogue::CONFIG_RELOADS, labels([("result", result.into())])).increment(0);
         }
         self.config_outcome(true);
     }
 
-    /// A reload of the configuration ended: `ok`, or the kind of error. The first load is none.
+    /// Records the end of a reload: `ok`, or the kind of error. The first load is not a reload.
     pub fn config_reload(&self, result: &'static str) {
         self.registry.counter(catalogue::CONFIG_RELOADS, labels([("result", result.into())])).increment(1);
         self.config_outcome(result == "ok");
@@ -105,45 +105,45 @@ impl Metrics {
         }
     }
 
-    /// So many of a thing are let in: what a gauge is to be compared with.
+    /// Records a configured bound, to compare gauges with.
     pub fn limit(&self, limit: &'static str, most: f64) {
         self.registry.gauge(catalogue::LIMIT, labels([("limit", limit.into())])).set(most);
     }
 
-    /// So many entries of the table of revocations are from there: `posted` or `file`.
+    /// Records the number of revocations from this origin: `posted` or `file`.
     pub fn revocations(&self, from: &'static str, entries: usize) {
         self.registry.gauge(catalogue::REVOCATIONS, labels([("from", from.into())])).set(entries as f64);
     }
 
-    /// The certificate now in use under this name expires at that Unix time.
+    /// Records the expiry of the certificate that is in use under this name, in Unix time.
     pub fn certificate_expiry(&self, name: &str, unix_seconds: f64) {
         let labels = labels([("name", name.to_owned().into())]);
         self.registry.gauge(catalogue::CERTIFICATE_EXPIRY, labels).set(unix_seconds);
     }
 
-    /// A fetch of an issuer's keys ended: `ok`, or the kind of error. `issuer` is its name in the configuration.
+    /// Counts a fetch of an issuer's keys: `ok`, or the kind of error. `issuer` is its name in the configuration.
     pub fn jwks_refresh(&self, issuer: &str, result: &'static str) {
         let labels = labels([("issuer", issuer.to_owned().into()), ("result", result.into())]);
         self.registry.counter(catalogue::JWKS_REFRESHES, labels).increment(1);
     }
 
-    /// A task of this name panicked.
+    /// Counts a panic of the task of this name.
     pub fn task_panicked(&self, task: &'static str) {
         self.registry.counter(catalogue::TASK_PANICS, labels([("task", task.into())])).increment(1);
     }
 
-    /// Tasks of this name were cut off at the drain deadline.
+    /// Counts tasks of this name that were cut off at the drain deadline.
     pub fn tasks_aborted(&self, task: &'static str, count: u64) {
         self.registry.counter(catalogue::TASKS_ABORTED, labels([("task", task.into())])).increment(count);
     }
 
-    /// The Prometheus text format, version 0.0.4, metrics sorted by name.
+    /// Renders the Prometheus text format, version 0.0.4, with metrics sorted by name.
     ///
-    /// Takes milliseconds per thousand series and reads `/proc`: call it off the runtime's workers.
+    /// Takes milliseconds per thousand series and reads `/proc`, so call it off the runtime's workers.
     pub fn render(&self) -> String {
         self.registry.publish();
 
-        // The exporter gives metrics in random order; a blank line stands between them.
+        // The exporter returns metrics in random order, separated by blank lines.
         let rendered = self.handle.render();
         let process = process::render();
         let mut metrics: Vec<&str> =
@@ -157,8 +157,8 @@ impl Metrics {
         text
     }
 
-    /// Sorts the histograms' samples into their buckets. Call it every 5 s, off the runtime's workers: until then
-    /// each sample takes 16 bytes, and a scrape alone may come too rarely.
+    /// Sorts the histograms' samples into their buckets. Call it every 5 s, off the runtime's workers: until then each
+    /// sample takes 16 bytes, and scrapes may be too rare.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
     }

@@ -1,8 +1,8 @@
-//! What rillgate says about itself: metrics for machines, log lines for people.
+//! Metrics for machines and log lines for people.
 //!
-//! Every fact is one call, named for the fact; every label is an enum or a `&'static str`, so that nothing from the
-//! network becomes a label. Knows nothing else in the crate, and opens no socket: the admin port serves what is
-//! rendered here.
+//! Each fact is one call, named for the fact. Each label is an enum or a `&'static str`, so that no text from the
+//! network becomes a label. Knows nothing else in the crate and opens no socket: the admin port serves the rendered
+//! metrics.
 
 mod buffered;
 mod catalogue;

@@ -1,12 +1,12 @@
 //! The `process_*` metrics that Prometheus client libraries export, read from `/proc` when rendered.
 //!
-//! A fact that cannot be read is left out; elsewhere than on Linux that is all of them. Rendered here and not through
-//! the recorder, whose counters are integers: processor time is not.
+//! A value that cannot be read is omitted; on systems other than Linux that is all of them. Rendered here and not
+//! through the recorder, whose counters are integers: processor time is not.
 
 use std::fmt::Write as _;
 use std::fs;
 
-/// The metrics in the text format, a blank line after each.
+/// Renders the metrics in the text format, with a blank line after each.
 pub(super) fn render() -> String {
     let stat = fs::read_to_string("/proc/self/stat").ok().and_then(|text| Stat::parse(&text));
     let boot_time = || fs::read_to_string("/proc/stat").ok().and_then(|text| field(&text, "btime"));
@@ -47,7 +47,7 @@ pub(super) fn render() -> String {
     text
 }
 
-/// What `/proc/self/stat` says of time, in ticks.
+/// The times of `/proc/self/stat`, in ticks.
 struct Stat {
     cpu_ticks: f64,
     start_ticks: f64,
@@ -55,7 +55,7 @@ struct Stat {
 
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field, the program's name in parentheses, may itself hold spaces and parentheses.
+        // The second field, the program's name in parentheses, may contain spaces and parentheses itself.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         // proc_pid_stat(5) counts from 1, and `rest` begins with field 3.
@@ -64,28 +64,29 @@ impl Stat {
     }
 }
 
-/// The first number of the line that begins with `name`.
+/// Returns the first number of the line that begins with `name`.
 fn field(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The soft limit; `None` if there is none.
+/// Returns the soft limit, or `None` if it is unlimited.
 fn max_fds(limits: &str) -> Option<f64> {
     field(limits, "Max open files")
 }
 
 fn open_fds() -> Option<f64> {
-    // Since Linux 6.2 the directory's size is the number of descriptors, which spares listing a hundred thousand.
+    // Since Linux 6.2 the directory's size is the number of descriptors, which avoids listing a hundred thousand of
+    // them.
     let size = fs::metadata("/proc/self/fd").ok()?.len();
     if size > 0 {
         return Some(size as f64);
     }
-    // Less the one that lists.
+    // Less the descriptor that reads the directory.
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
 
-/// `USER_HZ`, which the kernel's interface holds at 100 on every architecture that Rust's standard library runs on.
+/// `USER_HZ`. The kernel's interface fixes it at 100 on every architecture that Rust's standard library supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[cfg(test)]

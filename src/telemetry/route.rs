@@ -1,8 +1,9 @@
-//! What is counted per route: its requests, its subscribers, its streams.
+//! The metrics of one route: its requests, subscribers and streams.
 //!
-//! Every method may be called from any thread. Those of events are a few atomic operations and hold no lock, but all
-//! cores do them in the same place; those of requests may take a read lock. A route that never metrics a stream (`-`, for what matched none) shows no stream metrics.
-//! Does not know streams or keys: many streams of one route are one set of numbers.
+//! Every method may be called from any thread. Methods for events are a few atomic operations without a lock, on memory
+//! that all cores share. Methods for requests may take a read lock. A route without streams (`-`, for requests that
+//! matched no route) has no stream metrics. Does not know streams or keys: all streams of one route share these
+//! metrics.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,14 +16,14 @@ use super::family::Family;
 use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
 use super::registry::Registry;
 
-/// Refusals that alerts watch for. They exist at zero, so that an increase over them sees the first one.
+/// The rejections that alerts watch. Their series start at zero, so that an increase over them includes the first one.
 const CAPACITY: [&str; 6] =
     ["subscribers", "streams", "memory", "tickets", "subscriptions_per_subject", "connections_per_ip"];
 
-/// The same, of connections.
+/// The rejections of connections that alerts watch.
 const PRE_REQUEST: [&str; 2] = ["connections", "connections_per_ip"];
 
-/// The numbers of one route.
+/// The metrics of one route.
 pub struct RouteMetrics {
     name: String,
     registry: Registry,
@@ -32,30 +33,30 @@ pub struct RouteMetrics {
     stream_metrics: OnceLock<StreamMetrics>,
 }
 
-/// Sums of a route for the status page, each since the start of the process unless it says otherwise.
+/// Totals of a route for the status page, since the start of the process unless stated otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RouteTotals {
     /// The route's name.
     pub route: String,
-    /// Subscribers now.
+    /// Current subscribers.
     pub subscribers: i64,
-    /// Streams now, whatever their state.
+    /// Current streams, in any state.
     pub streams: i64,
-    /// Streams now whose upstream is not connected but should be (opening or retrying).
+    /// Current streams whose upstream is not connected but should be (opening, retrying or stuck).
     pub streams_waiting: i64,
-    /// Events received from upstream.
+    /// Events received from the upstream.
     pub upstream_events: u64,
     /// Events handed to clients.
     pub events_delivered: u64,
     /// Bytes handed to clients.
     pub bytes_sent: u64,
-    /// Gaps told.
+    /// Gaps told to clients.
     pub gaps: u64,
-    /// Requests refused.
+    /// Rejected requests.
     pub rejections: u64,
 }
 
-/// The handles of a route that carries streams; all their series exist from the start.
+/// The handles of a route with streams. All their series exist from the start.
 struct StreamMetrics {
     subscribers: [BufferedGauge; 2],
     subscriptions: [BufferedCounter; VerdictLabel::ALL.len()],
@@ -76,7 +77,7 @@ struct StreamMetrics {
 }
 
 impl RouteMetrics {
-    /// The name for what matched no route.
+    /// The name that stands for no route.
     pub const NONE: &'static str = "-";
 
     pub(super) fn new(registry: &Registry, name: &str) -> Self {
@@ -98,94 +99,95 @@ impl RouteMetrics {
         metrics
     }
 
-    /// The route's name.
+    /// Returns the route's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A subscription began. Balanced by one [`Self::ended`] with the same protocol.
+    /// Counts the start of a subscription. Call [`Self::ended`] with the same protocol once for each.
     pub fn subscribed(&self, protocol: Protocol) {
         self.stream_metrics().subscribers[protocol as usize].change(1);
     }
 
-    /// A subscription's verdict is known, or it ended before. Once for each.
+    /// Counts the verdict of a subscription, or its end before the verdict. Call it once for each.
     pub fn settled(&self, verdict: VerdictLabel) {
         self.stream_metrics().subscriptions[verdict as usize].add(1);
     }
 
-    /// A subscription ended.
+    /// Counts the end of a subscription.
     pub fn ended(&self, protocol: Protocol, end: EndReason) {
         let metrics = self.stream_metrics();
         metrics.subscribers[protocol as usize].change(-1);
         metrics.ended[end as usize].add(1);
     }
 
-    /// Events, `bytes` long together, were handed to one client's transport. Call it once per write.
+    /// Counts events that were handed to one client's transport, and their total size. Call it once per write.
     pub fn delivered(&self, events: u64, bytes: u64) {
         let metrics = self.stream_metrics();
         metrics.events_delivered.add(events);
         metrics.bytes_sent.add(bytes);
     }
 
-    /// Bytes that are no event (preludes, heartbeats) were handed to a client's transport.
+    /// Counts bytes other than events (preludes, heartbeats) that were handed to a client's transport.
     pub fn sent(&self, bytes: u64) {
         self.stream_metrics().bytes_sent.add(bytes);
     }
 
-    /// The time since parsing of the oldest event of one write. Call it once per write or sample: about 70 ns and,
-    /// until the next upkeep, 16 bytes.
+    /// Records the time since the oldest event of a write was parsed. Call it once per write or sample: it costs about
+    /// 70 ns and, until the next [`Metrics::upkeep`](super::Metrics::upkeep), 16 bytes.
     pub fn delivery(&self, latency: Duration) {
         self.stream_metrics().delivery.record(latency);
     }
 
-    /// How many events behind the newest a subscriber is. Sample it: same cost as [`Self::delivery`].
+    /// Records by how many events a subscriber is behind the newest one. Sample it: it costs as much as
+    /// [`Self::delivery`].
     pub fn lag(&self, events: u64) {
         self.stream_metrics().lag.record(events as f64);
     }
 
-    /// A request was answered with this status; one that is no HTTP status (100 to 599) counts as 0.
+    /// Counts a response of this status. A number outside 100 to 599 counts as 0.
     pub fn request(&self, status: u16) {
         self.requests.increment(if (100..600).contains(&status) { status } else { 0 });
     }
 
-    /// A request was refused.
+    /// Counts a rejected request.
     pub fn rejected(&self, reason: &'static str) {
         self.rejections.increment(reason);
     }
 
-    /// A token was missing, bad or insufficient.
+    /// Counts a token that was missing, invalid or insufficient.
     pub fn auth_failure(&self, reason: &'static str) {
         self.auth_failures.increment(reason);
     }
 
-    /// A break of continuity was told to a client: `evicted`, `unknown`, `restarted`, `lagged`, `upstream` or `too_large`.
+    /// Counts a gap that was told to a client: `evicted`, `unknown`, `restarted`, `lagged`, `upstream` or `too_large`.
     pub fn gap(&self, reason: &'static str) {
         self.stream_metrics().gaps.increment(reason);
     }
 
-    /// The upstream ended its response without a new id.
+    /// Counts an upstream response that ended without a new id.
     pub fn fruitless_end(&self) {
         self.stream_metrics().fruitless_ends.add(1);
     }
 
-    /// An extra request for the upstream's history ended: `ok`, or why it came to nothing.
+    /// Counts an extra request for the upstream's history: `ok`, or the reason why it had no result.
     pub fn read_through(&self, result: &'static str) {
         self.stream_metrics().read_throughs.increment(result);
     }
 
-    /// An attempt to open the upstream: `ok`, or the kind of error.
+    /// Counts an attempt to open the upstream: `ok`, or the kind of error.
     pub fn upstream_connect(&self, result: &'static str) {
         self.stream_metrics().upstream_connects.increment(result);
     }
 
-    /// Body bytes and the events that they completed came from upstream.
+    /// Counts body bytes from the upstream, and the events that they completed.
     pub fn upstream_received(&self, events: u64, bytes: u64) {
         let metrics = self.stream_metrics();
         metrics.upstream_events.add(events);
         metrics.upstream_bytes.add(bytes);
     }
 
-    /// How many streams are in each state now, in the order of [`StreamState`].
+    /// Records how many streams are in each state, in the order of [`StreamState`].
     pub fn streams(&self, by_state: [usize; StreamState::ALL.len()]) {
         let metrics = self.stream_metrics();
         for (gauge, count) in metrics.streams.iter().zip(by_state) {
@@ -193,14 +195,14 @@ impl RouteMetrics {
         }
     }
 
-    /// What the route's event logs hold now, all streams together.
+    /// Records the size of the route's event logs, all streams together.
     pub fn event_logs(&self, events: usize, bytes: usize) {
         let metrics = self.stream_metrics();
         metrics.event_log_events.set(events);
         metrics.event_log_bytes.set(bytes);
     }
 
-    /// The sums of this moment; zeros where the route never metrics a stream.
+    /// Returns the current totals. They are zero where the route never had a stream.
     pub fn totals(&self) -> RouteTotals {
         let metrics = self.stream_metrics.get();
         let count = |read: fn(&StreamMetrics) -> u64| metrics.map_or(0, read);

@@ -1,4 +1,4 @@
-//! What is counted of the store. Its numbers exist only where there is one.
+//! The metrics of the store. Their series exist only where there is a store.
 //!
 //! Does not know files or streams.
 
@@ -8,7 +8,7 @@ use super::catalogue;
 use super::family::Family;
 use super::registry::Registry;
 
-/// The numbers of the store.
+/// The metrics of the store.
 pub struct StoreMetrics {
     state: Gauge,
     errors: Family<&'static str>,
@@ -28,27 +28,27 @@ impl StoreMetrics {
         Self { state: gauge(state), errors, bytes: gauge(bytes), queue: gauge(queue), given_up }
     }
 
-    /// Whether the store keeps what it is to keep.
+    /// Records whether the store persists event logs as configured.
     pub fn usable(&self, is_usable: bool) {
         self.state.set(f64::from(is_usable));
     }
 
-    /// It failed.
+    /// Counts a failure of this kind.
     pub fn error(&self, kind: &'static str) {
         self.errors.increment(kind);
     }
 
-    /// How much is in it.
+    /// Records the size of the stored event logs.
     pub fn bytes(&self, bytes: u64) {
         self.bytes.set(bytes as f64);
     }
 
-    /// How many events are still to be written.
+    /// Records the number of events that are still to be written.
     pub fn queue(&self, events: u64) {
         self.queue.set(events as f64);
     }
 
-    /// It gave up a `stream` or a `segment` of an open one, because it was at its bound.
+    /// Counts a `stream`, or a `segment` of an open stream, that was deleted to respect the store's bound.
     pub fn given_up(&self, what: &'static str) {
         self.given_up.increment(what);
     }

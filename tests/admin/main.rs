@@ -1,4 +1,4 @@
-//! The admin port over TCP, as probes, scrapers and browsers meet it.
+//! The admin port over TCP, as used by probes, scrapers and browsers.
 #![expect(clippy::unwrap_used, reason = "a failed assumption in a test is a failed test")]
 
 mod revocations;
@@ -275,7 +275,7 @@ async fn what_does_not_exist_or_is_not_meant_is_refused() {
     assert_eq!((status, headers["allow"].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
 }
 
-/// CWE-400: a head that never ends holds its connection for the header timeout and no longer.
+/// CWE-400: an endless head holds its connection for the header timeout and no longer.
 #[tokio::test]
 async fn a_head_that_never_ends_is_cut_off() {
     let port = Port::open();

@@ -1,4 +1,4 @@
-//! `/revocations`: methods, answers, bounds, and web pages that are kept out.
+//! `/revocations`: methods, responses, bounds, and refusal of web pages.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Port, read};
 
-/// Says what it was asked; knows the entry `a`, and that `b` cannot be taken back.
+/// Echoes its arguments. Knows the entry `a`, and an entry `b` that cannot be removed.
 pub struct Echo;
 
 impl RevocationActions for Echo {
@@ -34,7 +34,7 @@ impl RevocationActions for Echo {
     }
 }
 
-/// Callbacks with a defect.
+/// Panics in every call.
 struct Panics;
 
 impl RevocationActions for Panics {

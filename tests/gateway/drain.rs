@@ -129,13 +129,13 @@ async fn a_second_signal_ends_the_process_at_once() {
     let mut subscription = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
 
     gateway.signal("TERM");
-    gateway.wait_line("leaving", DEADLINE).await;
+    gateway.wait_line("draining", DEADLINE).await;
     assert_eq!(gateway.exit_status(), None);
     gateway.signal("TERM");
 
     // It has done what it was told.
     assert!(gateway.wait_exit(DEADLINE).await.success());
-    gateway.wait_line("left at once", DEADLINE).await;
+    gateway.wait_line("stopped at once", DEADLINE).await;
     subscription.ending(DEADLINE).await;
 }
 
@@ -167,7 +167,7 @@ async fn a_request_during_the_drain_gets_503() {
     let _open = second.subscribe("/prices", &[]).await;
 
     gateway.signal("TERM");
-    gateway.wait_line("leaving", DEADLINE).await;
+    gateway.wait_line("draining", DEADLINE).await;
     eventually(DEADLINE, || async { Client::http1(gateway.address()).dial().await.is_err() }).await;
     late.send(b"alhost\r\n\r\n").await;
 

@@ -1,32 +1,30 @@
-//! Answers that come word by word, as a language model's do: `question`, then `token` after `token`, then `done`.
+//! Answers that arrive word by word, as from a language model: `question`, then `token` after `token`, then `done`.
 //!
-//! The tokens of one answer, put together, are its text to the letter.
-//!
-//! The texts are fixed: no model is asked.
+//! The tokens of an answer, joined, are exactly its text. The texts are fixed: no model is involved.
 
 use serde_json::json;
 
 use super::{Feed, FeedBatch, Message, Random};
 
-/// The answer that is being given.
+/// The answer in progress.
 #[derive(Default)]
 pub(in crate::demo) struct Answers {
-    /// Which pair of question and answer.
+    /// The index of the question and its answer.
     pair: usize,
     state: State,
 }
 
-/// How far an answer is.
+/// The progress of an answer.
 #[derive(Default)]
 enum State {
     #[default]
     Question,
-    /// Tokens given, and bytes of the text that they cover.
+    /// The number of sent tokens, and of the bytes that they cover.
     Answer { tokens: usize, given: usize },
 }
 
 impl Answers {
-    /// Questions with their answers.
+    /// Questions and their answers.
     const PAIRS: [(&'static str, &'static str); 3] = [
         (
             "What happens to my stream when the train enters a tunnel?",
@@ -60,7 +58,7 @@ impl Feed for Answers {
                 (random.pause(3_000, 4_000), "question", json!({ "text": question }))
             }
             State::Answer { tokens, given } if given < answer.len() => {
-                // A token is a word with the space before it.
+                // A token is a word with the preceding space.
                 let rest = &answer[given..];
                 let length = rest.get(1..).and_then(|tail| tail.find(' ')).map_or(rest.len(), |space| space + 1);
                 self.state = State::Answer { tokens: tokens + 1, given: given + length };

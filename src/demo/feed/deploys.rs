@@ -1,8 +1,7 @@
 //! Deployments of invented services: slow, typed events.
 //!
-//! Each deployment passes through its stages in order, `started` first, and ends `live` or `rolled-back`.
-//!
-//! One deployment at a time: enough for a log that can be read.
+//! Each deployment passes its stages in order, `started` first, and ends `live` or `rolled-back`. One deployment at a
+//! time, which makes a readable log.
 
 use serde_json::json;
 
@@ -36,7 +35,7 @@ impl Default for Deploys {
 
 impl Feed for Deploys {
     fn next(&mut self, random: &mut Random) -> FeedBatch {
-        // The first one soon: somebody is looking at an empty panel.
+        // The first one comes soon, because the page starts with an empty panel.
         let wait = if self.service.is_empty() { random.pause(300, 900) } else { random.pause(7_000, 9_000) };
         let (kind, text) = match Self::STAGES.get(self.stage) {
             Some(&("started", _)) => {

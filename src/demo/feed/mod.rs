@@ -1,8 +1,7 @@
-//! What the demo's streams say: invented prices, trades, deployments and answers.
+//! The content of the demo's streams: invented prices, trades, deployments and answers.
 //!
-//! A feed is pure: it gets randomness and returns the next messages and how long to wait before them. It never ends.
-//!
-//! Does not know ids, time of day or sockets: a topic numbers and keeps the messages, the producer waits and serves.
+//! A feed is pure: it takes randomness and returns the next messages and the delay before them. It never ends. Does not
+//! know ids, time of day or sockets: a topic numbers and stores the messages, the producer waits and serves.
 
 mod answers;
 mod deploys;
@@ -20,21 +19,21 @@ pub(super) use trades::Trades;
 
 use super::random::Random;
 
-/// A source of messages without end.
+/// An endless source of messages.
 pub(super) trait Feed: Send {
-    /// What comes next.
+    /// Returns the next batch.
     fn next(&mut self, random: &mut Random) -> FeedBatch;
 }
 
-/// Messages that come together, after a pause.
+/// Messages that are sent together, after a delay.
 pub(super) struct FeedBatch {
-    /// How long after the previous batch.
+    /// The time since the previous batch.
     pub(super) wait: Duration,
-    /// In order; at least one.
+    /// The messages in order; at least one.
     pub(super) messages: Vec<Message>,
 }
 
-/// One message, before it is numbered.
+/// A message without a number.
 pub(super) struct Message {
     /// The event type; empty for an untyped event.
     pub(super) kind: &'static str,

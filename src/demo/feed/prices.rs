@@ -1,22 +1,21 @@
-//! Price ticks of one instrument: a random walk that is drawn back to where it began.
+//! Price ticks of one instrument: a random walk that reverts to its starting price.
 //!
-//! Prices stay positive and are rounded to what the market quotes.
-//!
-//! Not a market model: no volatility clusters, no opening hours.
+//! Prices stay positive and are rounded to the precision that the market quotes. Not a market model: no volatility
+//! clusters, no opening hours.
 
 use serde_json::json;
 
 use super::{Feed, FeedBatch, Message, Random};
 
-/// What is quoted.
+/// A quoted instrument.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::demo) struct Instrument {
-    /// The path segment.
+    /// The instrument's path segment.
     pub(in crate::demo) symbol: &'static str,
     base: f64,
-    /// Half the distance between bid and ask, and the usual step of a tick.
+    /// Half the spread between bid and ask, and the typical step of a tick.
     step: f64,
-    /// Digits after the point.
+    /// Digits after the decimal point.
     digits: i32,
 }
 
@@ -27,7 +26,7 @@ pub(in crate::demo) struct Prices {
 }
 
 impl Prices {
-    /// Every instrument that is quoted.
+    /// All quoted instruments.
     pub(in crate::demo) const INSTRUMENTS: [Instrument; 6] = [
         Instrument { symbol: "EURUSD", base: 1.083_42, step: 0.000_03, digits: 5 },
         Instrument { symbol: "GBPUSD", base: 1.271_18, step: 0.000_04, digits: 5 },

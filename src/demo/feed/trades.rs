@@ -1,8 +1,7 @@
-//! Trades that come in bursts: a long quiet, then twenty at once.
+//! Trades in bursts: a long pause, then twenty at once.
 //!
-//! Every burst has the same size, so that one can see whether it arrived whole.
-//!
-//! Not tied to the prices: sizes and levels are invented.
+//! All bursts have the same size, so that a viewer can see whether one arrived complete. Not related to the prices:
+//! sizes and prices are invented.
 
 use serde_json::json;
 
@@ -11,12 +10,12 @@ use super::{Feed, FeedBatch, Message, Random};
 /// The bursts.
 #[derive(Default)]
 pub(in crate::demo) struct Trades {
-    /// How many bursts there were.
+    /// The number of bursts so far.
     bursts: u64,
 }
 
 impl Trades {
-    /// Trades in one burst.
+    /// The number of trades in a burst.
     pub(in crate::demo) const BURST: usize = 20;
 
     const VENUES: [&'static str; 4] = ["Frankfurt", "London", "New York", "Tokyo"];
@@ -24,7 +23,7 @@ impl Trades {
 
 impl Feed for Trades {
     fn next(&mut self, random: &mut Random) -> FeedBatch {
-        // The first one soon: somebody is looking at an empty panel.
+        // The first one comes soon, because the page starts with an empty panel.
         let wait = if self.bursts == 0 { random.pause(800, 1_500) } else { random.pause(4_000, 9_000) };
         self.bursts += 1;
         let venue = *random.pick(&Self::VENUES);

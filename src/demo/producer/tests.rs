@@ -13,7 +13,7 @@ async fn producer() -> Producer {
     Producer::start(Arc::new(|| json!({ "subscribers": 3 })), spawn).await.unwrap()
 }
 
-/// A client with one response; dropping it closes the connection.
+/// A client with one response. Dropping it closes the connection.
 struct Client {
     response: Response<Incoming>,
     text: String,
@@ -40,7 +40,7 @@ impl Client {
         Self { response, text: String::new(), _connection: tasks }
     }
 
-    /// The next event, as its lines.
+    /// Returns the lines of the next event.
     async fn event(&mut self) -> Vec<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -148,7 +148,7 @@ async fn a_dropped_producer_closes_its_connections() {
 
     drop(producer);
 
-    // In the middle of a chunked body: an error, or an end.
+    // The chunked body is incomplete, so it ends in an error or at once.
     tokio::time::timeout(PATIENCE, async { while let Some(Ok(_)) = client.response.body_mut().frame().await {} })
         .await
         .expect("the connection is closed");

@@ -1,4 +1,4 @@
-//! RevocationActions as the admin port shows and takes them.
+//! The revocations as the admin port lists, adds and removes them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::auth::{
     RestoreError, RevocationError, RevocationId, RevocationRow, TrustStore, revocation_from_json, rfc3339,
 };
 
-/// Takes revocations from the operator, lists them, and takes them back.
+/// Serves `/revocations` from the trust store.
 pub struct RevocationHandler(pub Arc<TrustStore>);
 
 impl RevocationActions for RevocationHandler {
@@ -22,7 +22,7 @@ impl RevocationActions for RevocationHandler {
             revocation_from_json(&body, now).and_then(|revocation| self.0.revocations().revoke(revocation, now));
         match outcome {
             Ok(id) => {
-                tracing::info!(%id, "revocation posted");
+                tracing::info!(%id, "revocation added");
                 (StatusCode::OK, json!({ "revoked": true, "id": id.to_string() }))
             }
             Err(error) => (status(&error), json!({ "revoked": false, "detail": error.to_string() })),
@@ -40,7 +40,7 @@ impl RevocationActions for RevocationHandler {
         let known = RevocationId::parse(id).ok_or(RestoreError::Unknown);
         let outcome = known.and_then(|id| self.0.revocations().restore(&id, SystemTime::now()));
         if matches!(outcome, Ok(()) | Err(RestoreError::StillFiled)) {
-            tracing::info!(id, "revocation taken back");
+            tracing::info!(id, "revocation removed");
         }
         outcome.map_err(|error| {
             let status = match error {
@@ -66,10 +66,10 @@ fn status(error: &RevocationError) -> StatusCode {
 }
 
 fn no_id() -> (StatusCode, String) {
-    (StatusCode::BAD_REQUEST, "after is an id of 64 hex digits, the next of the page before".to_owned())
+    (StatusCode::BAD_REQUEST, "invalid after: expected the next id of the previous page, 64 hex digits".to_owned())
 }
 
-/// `jti` and `sub` are named by their member as they are posted; another claim stands in `claim`.
+/// Describes an entry. `jti` and `sub` are members of their own, as in a posted body; `claim` names any other claim.
 fn describe(row: &RevocationRow) -> Value {
     let mut described = json!({
         "id": row.id.to_string(),

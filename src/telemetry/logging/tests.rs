@@ -7,7 +7,7 @@ use tracing::{debug, info, subscriber::with_default, warn};
 
 use super::*;
 
-/// Standard error, in memory.
+/// A writer into memory, in place of standard error.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
