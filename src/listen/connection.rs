@@ -1,4 +1,4 @@
-//! One connection: whose it is, TLS, its protocol, and then that protocol's server.
+//! One accepted connection: the PROXY header, TLS, the protocol, and then that protocol's server.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -68,7 +68,9 @@ pub(super) async fn serve_connection<B: ResponseBody>(
     }
 }
 
-/// Shakes hands or looks at the first bytes, within the handshake timeout.
+/// Does the TLS handshake, or reads the first bytes of a plain connection, to learn the protocol.
+///
+/// Returns `None` if that fails or takes longer than `handshake_timeout`, or `header_timeout` without TLS.
 async fn detect_protocol(
     tcp: tokio::net::TcpStream,
     client: SocketAddr,
@@ -78,7 +80,7 @@ async fn detect_protocol(
     let metrics = &context.metrics;
     let Some(tls) = &context.tls else {
         let sniffed = timeout(limits.header_timeout, sniff(tcp)).await;
-        // Whoever leaves before saying anything, as a probe does, was not refused.
+        // A client that leaves before it sends anything, such as a probe, does not count as refused.
         return sniffed.inspect_err(|_| metrics.refused("header_timeout")).ok()?.ok();
     };
     let handshake = timeout(limits.handshake_timeout, async {
@@ -105,13 +107,13 @@ async fn detect_protocol(
     Some((transport, protocol))
 }
 
-/// The first bytes of HTTP/2 with prior knowledge (RFC 9113, 3.4).
+/// The client's connection preface for HTTP/2 with prior knowledge (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Reads as much of a plain connection as it takes to tell whether it speaks HTTP/2 with prior knowledge.
+/// Reads a plain connection until its bytes differ from the HTTP/2 preface, or match all of it.
 ///
 /// # Errors
-/// When the connection ends before that.
+/// Returns `UnexpectedEof` if the connection ends before that.
 async fn sniff(mut tcp: tokio::net::TcpStream) -> std::io::Result<(Transport, Protocol)> {
     let mut read_ahead = BytesMut::with_capacity(PREFACE.len());
     loop {

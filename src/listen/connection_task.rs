@@ -1,4 +1,4 @@
-//! What carries a connection on when its protocol is known: a task of its own, and what counts the connection.
+//! The task of a connection after its protocol is known, and the connection's place in the counts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use super::accept::Admitted;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::{ListenerMetrics, Protocol};
 
-/// Starts the task that carries a connection on. The connection counts as open until that ends, or is never started.
+/// Spawns the task that drives a connection.
+///
+/// The connection counts as open until that task ends, or until this is dropped without spawning one.
 pub struct ConnectionTask {
     tasks: Tasks,
     client: SocketAddr,
@@ -36,19 +38,21 @@ impl ConnectionTask {
         Self { tasks, client, connection: OpenConnection { metrics, protocol, admitted } }
     }
 
-    /// Whether the client's address has more connections than it may.
+    /// Whether the client's address is over its connection limit.
     pub(super) fn is_over_ip_limit(&self) -> bool {
         self.connection.admitted.is_over_ip_limit
     }
 
-    /// Starts it. It is small and fresh: the one before holds a handshake, or a whole HTTP/1 connection.
+    /// Spawns the task.
+    ///
+    /// A new task is small. The previous one has the size of a TLS handshake or of a whole HTTP/1 connection.
     pub fn spawn(self, future: impl Future<Output = ()> + Send + Unpin + 'static) {
         let Self { tasks, client, connection } = self;
         let name = match connection.protocol {
             Protocol::Http1 => "writer",
             Protocol::Http2 => "connection",
         };
-        // Neither an `async` block, which would keep the connection twice, nor a box, which would be one more place to look.
+        // An `async` block would store the future twice, and a box would add an indirection to each poll.
         tasks.spawn_on(&Handle::current(), name, client, future.map(move |()| drop(connection)));
     }
 }

@@ -10,30 +10,30 @@ use crate::runtime::tasks::{Draining, Tasks};
 use crate::runtime::workers::Workers;
 use crate::telemetry::ListenerMetrics;
 
-/// What a listener shares with the rest of the gateway.
+/// The state that a listener shares with the rest of the gateway.
 #[derive(Clone)]
 pub struct ListenerContext {
-    /// How many connections come in, and how fast, all listeners together.
+    /// Limits on the number of connections and on their rate, for all listeners together.
     pub accept_limits: AcceptLimits,
-    /// The gateway's limits. A connection keeps those that it was accepted with.
+    /// The gateway's limits. A connection keeps the limits that it was accepted with.
     pub limits: SharedLimits,
-    /// Where connections run.
+    /// The worker threads that run connections.
     pub workers: Workers,
-    /// Starts their tasks.
+    /// Spawns the tasks of connections.
     pub tasks: Tasks,
-    /// When to stop accepting.
+    /// Signals that the listener must stop accepting.
     pub draining: Draining,
-    /// Counts.
+    /// The listener's counters.
     pub metrics: Arc<ListenerMetrics>,
-    /// The listener's TLS, if it has any.
+    /// TLS of the listener. `None` for a plain listener.
     pub tls: Option<Arc<Tls>>,
-    /// Where its refused handshakes are told.
+    /// Logs the listener's refused handshakes.
     pub handshake_log: Arc<HandshakeLog>,
-    /// Peers whose word about the client's address is believed. They are not limited by address: many clients come
-    /// through each.
+    /// Proxies that are trusted to report the client's address. They have no limit per address, because many clients
+    /// come through each.
     pub trusted_proxies: TrustedProxies,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// What becomes of the listener when the gateway leaves.
+    /// The way in which the socket is left to another process during a drain.
     pub handover: Handover,
 }

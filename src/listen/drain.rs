@@ -1,4 +1,4 @@
-//! When a connection stops taking requests because the gateway leaves.
+//! The drain signal of one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,16 @@ use tokio::time::{Instant, sleep};
 use super::timeouts::ConnectionTimeouts;
 use crate::runtime::tasks::Draining;
 
-/// How long a connection that came just before the gateway left has for its first request.
+/// How long a new connection may wait for its first request after the drain began.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(3);
 
-/// How often it is asked whether that has come.
+/// Interval at which the connection is checked for its first request.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Completes when the connection is to take no more requests because the gateway leaves: at once, but where another
-/// process takes over nobody is turned away, so that a connection on which nothing has been asked yet still may.
+/// Completes when the connection must stop taking requests because the gateway drains.
+///
+/// That is at once unless another process takes over the listener. In that case a connection without a request yet gets
+/// [`FIRST_REQUEST_GRACE`], so that no client is turned away.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep what it is given twice")]
 pub(super) fn drain_signal(
     mut draining: Draining,

@@ -1,4 +1,4 @@
-//! Services and bodies that panic: a stand-in for any defect in what a listener serves.
+//! Services and bodies that panic, in place of any defect in the code that a listener serves.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,11 +27,11 @@ use crate::telemetry::Metrics;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Says "a", then goes on as its path says.
+/// A body that sends "a" and then does what its path names.
 struct TestBody {
     path: String,
     is_begun: bool,
-    /// Runs from the first piece on, so that this is out before what follows.
+    /// Starts with the first chunk, so that the chunk is sent before the panic.
     pause: Pin<Box<Sleep>>,
 }
 
@@ -73,7 +73,7 @@ impl ResponseBody for TestBody {
     fn on_panic(&mut self) {}
 }
 
-/// Panics when it is copied for a connection, once.
+/// A service that panics once, when it is cloned for a connection.
 struct PanicOnClone<S>(S, Arc<Mutex<bool>>);
 
 impl<S: Clone> Clone for PanicOnClone<S> {
@@ -147,7 +147,7 @@ impl TestListener {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         tcp.write_all(request.as_bytes()).await.expect("sent");
         let mut received = Vec::new();
-        // A reset is an end as well.
+        // A reset also ends the connection.
         let _ = timeout(DEADLINE, tcp.read_to_end(&mut received)).await.expect("the connection ends");
         String::from_utf8(received).expect("text")
     }

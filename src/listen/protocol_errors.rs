@@ -1,7 +1,8 @@
-//! What no service hears of: requests that hyper refuses itself, and connections that take too long over one.
+//! Errors that happen before a request reaches the service: requests that hyper rejects, and connections that time out.
 //!
-//! Each is counted, and what was answered has an access line, as if it had come as far as a route. HTTP/2 tells of whole
-//! connections only: a stream that h2 refuses by itself (malformed, too large, one too many) is not seen here.
+//! Each is counted. A request that got a response also has an access line, like one that reached a route. On HTTP/2
+//! only errors of whole connections appear: h2 does not report the streams that it refuses itself (malformed, too
+//! large, one too many).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::service::Peer;
 use super::timeouts::TimedOut;
 use crate::telemetry::{ACCESS, ListenerMetrics, Protocol};
 
-/// Speaks for one connection.
+/// Reports the protocol errors of one connection.
 pub struct ProtocolErrors {
     metrics: Arc<ListenerMetrics>,
     client: IpAddr,
@@ -20,16 +21,16 @@ pub struct ProtocolErrors {
 }
 
 impl ProtocolErrors {
-    /// For a connection of this peer.
+    /// Creates the reporter for a connection of `peer`.
     pub fn new(metrics: Arc<ListenerMetrics>, peer: &Peer) -> Self {
         Self { metrics, client: peer.address.ip().to_canonical(), protocol: peer.protocol }
     }
 
-    /// An HTTP/1 connection ended with this.
+    /// Reports the error that ended an HTTP/1 connection.
     pub fn on_http1_error(&self, error: &hyper::Error) {
         let (status, reason) = match error {
             _ if !error.is_parse() => return,
-            // The two have one name in hyper's interface, and different statuses.
+            // hyper has one predicate for both, and only its text tells the statuses apart.
             _ if error.is_parse_too_large() && error.to_string().contains("URI") => (414, "uri_too_long"),
             _ if error.is_parse_too_large() => (431, "headers"),
             _ => (400, "malformed"),
@@ -46,20 +47,20 @@ impl ProtocolErrors {
         );
     }
 
-    /// An HTTP/2 connection ended with this.
+    /// Reports the error that ended an HTTP/2 connection.
     pub fn on_http2_error(&self, error: &h2::Error) {
-        // Ours: what the client did was against the protocol, or too much of something.
+        // h2 raised the error itself, because the client violated the protocol or a limit.
         if error.is_library() {
             self.metrics.refused("malformed");
         }
     }
 
-    /// The connection is closed, or takes no more requests, for this reason.
+    /// Counts a connection that is closed, or gets a GOAWAY, for `reason`.
     pub fn on_refused(&self, reason: &'static str) {
         self.metrics.refused(reason);
     }
 
-    /// The connection is closed because it took so long. One that is merely idle is refused nothing.
+    /// Counts a connection that is closed after a timeout. An idle connection does not count as refused.
     pub fn on_timeout(&self, timed_out: TimedOut) {
         match timed_out {
             TimedOut::Head(limit) => self.metrics.refused(limit),

@@ -1,7 +1,7 @@
-//! Bytes into a socket, which is tried before the runtime is asked whether it takes any.
+//! Writes to a socket before asking tokio whether it is writable.
 //!
-//! It nearly always does; where tokio notes that it does is memory that an event would otherwise fetch for each client.
-//! As with tokio, whoever sends without end gives way to others now and then.
+//! It nearly always is. Skipping tokio's readiness state saves one cache miss for each client and event. A task that
+//! writes without pause still yields now and then, because each write spends tokio's cooperative budget.
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -12,10 +12,10 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 
-/// Linux's number for that: a client that is gone is an error, and no signal.
+/// Linux's `MSG_NOSIGNAL`: writing to a closed connection returns an error instead of raising `SIGPIPE`.
 const MSG_NOSIGNAL: i32 = 0x4000;
 
-/// As [`AsyncWrite::poll_write`].
+/// Writes like [`AsyncWrite::poll_write`].
 pub fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     ready!(pin!(consume_budget()).poll(cx));
     match SockRef::from(&*tcp).send_with_flags(bytes, MSG_NOSIGNAL) {
@@ -24,7 +24,7 @@ pub fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Pol
     }
 }
 
-/// As [`AsyncWrite::poll_write_vectored`].
+/// Writes like [`AsyncWrite::poll_write_vectored`].
 pub fn poll_send_vectored(tcp: &mut TcpStream, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
     ready!(pin!(consume_budget()).poll(cx));
     match SockRef::from(&*tcp).send_vectored_with_flags(parts, MSG_NOSIGNAL) {

@@ -1,4 +1,4 @@
-//! The seam between connections and the service that answers their requests.
+//! The interface between connections and the service that answers their requests.
 //!
 //! Generic over the service: nothing here knows what is served.
 
@@ -13,26 +13,26 @@ use http::{Request, Response};
 use super::proxy::TrustedProxies;
 use crate::telemetry::Protocol;
 
-/// What is known about a connection, given to the service with each request.
+/// The facts about a connection. Each of its requests carries them as an extension.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The client: the other end of the connection, or whom a proxy speaks for there (PROXY protocol).
+    /// The client's address: the other end of the connection, or the address in the PROXY protocol header.
     pub address: SocketAddr,
-    /// How it speaks.
+    /// The protocol of the connection.
     pub protocol: Protocol,
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     pub is_tls: bool,
-    /// The host name asked for in the TLS handshake.
+    /// The server name of the TLS handshake (RFC 6066, 3).
     pub server_name: Option<Arc<str>>,
-    /// Whether its address has more connections than it may.
+    /// Whether the client's address is over its connection limit.
     pub is_over_ip_limit: bool,
-    /// Peers whose word about the client's address is believed.
+    /// Proxies that are trusted to report the client's address.
     pub trusted_proxies: TrustedProxies,
-    /// Whether another process may take this listener's clients when this one leaves.
+    /// Whether another process may take over this listener's clients during a drain.
     pub has_successor: bool,
 }
 
-/// Answers requests; must not fail.
+/// Answers requests. It must not fail.
 pub trait Service<B>:
     Fn(Request<RequestBodyInfo>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
@@ -43,27 +43,28 @@ impl<B, F> Service<B> for F where
 {
 }
 
-/// A request's body, which nobody reads.
+/// Stands in for the request's body, which is never read.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestBodyInfo {
-    /// Whether there is none.
+    /// Whether the body is empty.
     pub is_empty: bool,
 }
 
-/// What a response body must be.
+/// The requirements on a response body.
 pub trait ResponseBody:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
 {
-    /// Polled while what it gave last waits for the client to take it. Completes when the client has had its time and is
-    /// to be cut off. `is_stalled`: it has taken nothing for as long as a client may.
+    /// Polled while the last chunk waits for the client. Completes when the client must be disconnected.
+    ///
+    /// `is_stalled` is true once the client has taken no bytes for `stall_timeout`.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()>;
 
-    /// It has panicked on HTTP/2, and is dropped next.
+    /// Called after the body has panicked on HTTP/2. It is dropped next.
     fn on_panic(&mut self);
 }
 
 impl Peer {
-    /// Has the service know who asks.
+    /// Adds the peer to the request's extensions.
     pub(super) fn attach_to(&self, mut request: Request<RequestBodyInfo>) -> Request<RequestBodyInfo> {
         request.extensions_mut().insert(self.clone());
         request

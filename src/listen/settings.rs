@@ -1,31 +1,31 @@
-//! What the configuration says about one listener: a `[[listeners]]` table, believed.
+//! The settings of a listener: one validated `[[listeners]]` table.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-/// One place to accept connections at.
+/// One configured listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Metric label; the address unless configured.
+    /// Name and metric label. Default: the address.
     pub name: String,
-    /// Where to listen.
+    /// The address to listen on.
     pub address: Address,
-    /// Let other processes listen on the same address (`SO_REUSEPORT`). Default false.
+    /// Whether other processes may listen on the same address (`SO_REUSEPORT`). Default: false.
     pub reuse_port: bool,
-    /// Expect a PROXY protocol header from trusted proxies.
+    /// Whether trusted proxies send a PROXY protocol header. Default: false.
     pub proxy_protocol: bool,
-    /// Peers whose word about the client's address is believed.
+    /// Proxies that are trusted to report the client's address. Default: none.
     pub trusted_proxies: Vec<IpNet>,
-    /// Absent: plain HTTP/1.1, and HTTP/2 with prior knowledge.
+    /// TLS settings. Without them the listener speaks plain HTTP/1.1, and HTTP/2 with prior knowledge.
     pub tls: Option<TlsSettings>,
 }
 
 /// An address to bind, or a socket that is already bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// Bind this. Port 0 lets the system choose.
+    /// Bind this address. With port 0 the system chooses a port.
     Socket(SocketAddr),
     /// Take the socket that systemd passes under this name.
     Systemd(String),
@@ -34,24 +34,24 @@ pub enum Address {
 /// One `[listeners.tls]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// Chosen by SNI; the first is used where none fits. Never empty.
+    /// The certificates, chosen by SNI. The first one is the fallback. Never empty.
     pub certificates: Vec<CertificateFiles>,
-    /// The lowest version spoken.
+    /// The lowest TLS version that is accepted.
     pub min_version: TlsVersion,
-    /// Certificates that sign the clients' (mutual TLS). Absent: clients show none.
+    /// The certificate authorities of client certificates (mutual TLS). `None`: clients send no certificate.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Where a certificate and its key are, both in PEM.
+/// The PEM files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CertificateFiles {
-    /// The chain, leaf first.
+    /// The certificate chain, leaf first.
     pub chain: PathBuf,
     /// The private key: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
 }
 
-/// A TLS version that rillgate speaks.
+/// A supported TLS version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2

@@ -1,7 +1,7 @@
-//! How long a connection may take over what: a head, a pause between requests, its first request.
+//! The timeouts of a connection: for a request head, for the first request, and for idling.
 //!
-//! hyper has one timeout for both a slow head and an idle connection; these are two different things to an operator.
-//! Only times are kept here; whoever drives the connection asks now and then whether it is over.
+//! hyper has one timeout for both a slow head and an idle connection. For an operator these are two different things.
+//! This file only keeps times. The task that drives the connection checks them at an interval.
 
 use std::time::Duration;
 
@@ -11,44 +11,46 @@ use tokio::time::Instant;
 use crate::limits::Limits;
 use crate::runtime::arithmetic;
 
-/// What one connection is doing, as seen from its bytes and its requests.
+/// The timeouts of one connection, and its state as seen from bytes and requests.
 #[derive(Debug)]
 pub struct ConnectionTimeouts {
     header_timeout: Duration,
     idle_timeout: Duration,
-    /// Whose time a head takes: the configuration's key.
+    /// The configuration key of `header_timeout`, for the refusal's reason.
     header_limit: &'static str,
     state: Mutex<State>,
 }
 
-/// What a connection has taken too long over.
+/// The timeout that a connection exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimedOut {
-    /// A head that it owed; the name of the limit.
+    /// The request head did not arrive in time. Holds the name of the limit.
     Head(&'static str),
-    /// A pause between requests.
+    /// The connection was idle for too long between requests.
     Idle,
 }
 
 #[derive(Debug)]
 struct State {
     open_requests: usize,
-    /// Whether there has been none yet.
+    /// Whether the connection has had no request yet.
     awaits_first_request: bool,
-    /// Since when the connection has had no request.
+    /// The time since which the connection has had no request.
     idle_since: Instant,
-    /// Since when bytes of a head have been coming. A new connection owes a head from its first moment.
+    /// The time since which a head is due. On a new connection it is due from the start, later from its first byte.
     head_since: Option<Instant>,
 }
 
 impl ConnectionTimeouts {
-    /// For a connection that starts now.
+    /// Starts the timeouts of an HTTP/1 connection.
     pub fn for_http1(limits: &Limits) -> Self {
         Self::with_header_timeout(limits, limits.header_timeout, "header_timeout")
     }
 
-    /// For an HTTP/2 connection that starts now. Of its bytes only whole requests are seen here, so its preface and its
-    /// first request share the shorter of their times.
+    /// Starts the timeouts of an HTTP/2 connection.
+    ///
+    /// Its bytes are not seen here, only whole requests. So the preface and the first request share the shorter of
+    /// `header_timeout` and `handshake_timeout`.
     pub fn for_http2(limits: &Limits) -> Self {
         let times = [(limits.header_timeout, "header_timeout"), (limits.handshake_timeout, "handshake_timeout")];
         let (time, header_limit) = times.into_iter().min().expect("there are two");
@@ -70,7 +72,7 @@ impl ConnectionTimeouts {
         }
     }
 
-    /// Bytes came.
+    /// Records that bytes arrived.
     pub fn on_read(&self) {
         let mut state = self.state.lock();
         if state.open_requests == 0 {
@@ -78,7 +80,7 @@ impl ConnectionTimeouts {
         }
     }
 
-    /// A request's head is complete. It is over when the returned value is dropped.
+    /// Records a complete request head. The request ends when the returned guard is dropped.
     pub fn begin_request(self: &std::sync::Arc<Self>) -> RequestGuard {
         let mut state = self.state.lock();
         state.open_requests += 1;
@@ -87,17 +89,17 @@ impl ConnectionTimeouts {
         RequestGuard(self.clone())
     }
 
-    /// Whether a request is being answered.
+    /// Returns true while a request is being answered.
     pub fn has_open_request(&self) -> bool {
         self.state.lock().open_requests > 0
     }
 
-    /// Whether nothing has been asked on it yet.
+    /// Returns true until the first request.
     pub fn awaits_first_request(&self) -> bool {
         self.state.lock().awaits_first_request
     }
 
-    /// What the connection has taken too long over, if it has.
+    /// Returns the timeout that the connection has exceeded, if any.
     pub fn timed_out(&self, now: Instant) -> Option<TimedOut> {
         let state = self.state.lock();
         let has_passed = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
@@ -110,14 +112,14 @@ impl ConnectionTimeouts {
         }
     }
 
-    /// How often to ask.
+    /// Returns the interval at which to check: a quarter of the shorter timeout, between 10 ms and 1 s.
     pub fn check_interval(&self) -> Duration {
         let shortest = self.header_timeout.min(self.idle_timeout);
         arithmetic::clamp(shortest / 4, Duration::from_millis(10), Duration::from_secs(1))
     }
 }
 
-/// A request that is being answered.
+/// Keeps a request open for the timeouts until it is dropped.
 #[derive(Debug)]
 pub struct RequestGuard(std::sync::Arc<ConnectionTimeouts>);
 

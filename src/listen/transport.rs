@@ -1,6 +1,6 @@
-//! The bytes under HTTP: a TCP connection, with or without TLS.
+//! The byte stream under HTTP: a TCP connection, with or without TLS.
 //!
-//! One type for both, so that hyper and the writers see no difference. Does not know what is said over it.
+//! One type for both, so that hyper, h2 and the writers do not differ. It knows nothing of the protocol above.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,21 +14,21 @@ use tokio::net::TcpStream;
 use super::send::{poll_send, poll_send_vectored};
 use super::tls::TlsStream;
 
-/// One client's connection.
+/// The byte stream of one client's connection.
 pub enum Transport {
-    /// In the clear.
+    /// A plain connection.
     Plain {
         /// The socket.
         tcp: TcpStream,
-        /// Bytes that were read to tell the protocol, to be read again first.
+        /// Bytes that were read to detect the protocol. They are read again first.
         read_ahead: Bytes,
     },
-    /// Over TLS.
+    /// A TLS connection.
     Tls(TlsStream),
 }
 
 impl Transport {
-    /// How HTTP/2 was agreed on over TLS (RFC 7301), if it was.
+    /// Returns true if ALPN chose HTTP/2 (RFC 7301).
     pub fn is_http2_negotiated(&self) -> bool {
         match self {
             Self::Plain { .. } => false,
@@ -36,7 +36,7 @@ impl Transport {
         }
     }
 
-    /// The host name the client asked for in its handshake (RFC 6066, 3).
+    /// Returns the server name of the TLS handshake (RFC 6066, 3).
     pub fn server_name(&self) -> Option<&Arc<str>> {
         match self {
             Self::Plain { .. } => None,
@@ -44,7 +44,7 @@ impl Transport {
         }
     }
 
-    /// Whether the bytes are encrypted.
+    /// Returns true if the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }

@@ -1,6 +1,7 @@
-//! How many connections are let in: all together, and from one address.
+//! Counts open connections, in total and for each client address.
 //!
-//! An IPv6 client is counted by its /64, which is what one subscriber is given (RFC 6177). The count goes down by itself.
+//! An IPv6 client is counted by its /64, the usual prefix of one subscriber (RFC 6177). The count goes down when the
+//! [`Admitted`] value is dropped.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,8 +11,8 @@ use parking_lot::Mutex;
 
 use crate::limits::SharedLimits;
 
-/// Connections beyond its limit that an address may have, to be told so; the next ones are closed at once. Without a
-/// bound one address could take everyone's room with connections that are only there to be refused.
+/// Connections over its limit that one address may hold in order to receive an error response. Further ones are closed
+/// at once. Without this bound one address could use up `connections` with connections that only wait to be refused.
 const MAX_EXCESS_PER_IP: usize = 16;
 
 /// Counts connections. Cheap to clone.
@@ -21,7 +22,7 @@ pub struct Admission(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: SharedLimits,
-    /// Touched twice for each connection.
+    /// Locked twice for each connection, and never across an await.
     counts: Mutex<Counts>,
 }
 
@@ -31,12 +32,12 @@ struct Counts {
     by_ip: HashMap<IpAddr, usize>,
 }
 
-/// A connection that has been let in; leaving is dropping it.
+/// The permit of an admitted connection. Dropping it releases its place.
 #[derive(Debug)]
 pub struct Admitted {
     inner: Arc<Inner>,
     ip: IpAddr,
-    /// Whether its address has more connections than it may.
+    /// Whether the address is over its connection limit.
     pub is_over_ip_limit: bool,
 }
 
@@ -46,11 +47,13 @@ impl Admission {
         Self(Arc::new(Inner { limits, counts: Mutex::default() }))
     }
 
-    /// Lets a connection in, if there is room. A few over their address's limit are let in to be told so; without
-    /// `is_ip_limited` the address has none.
+    /// Admits a connection if there is room.
+    ///
+    /// An address over its limit is admitted up to 16 times more and marked as such, so that it can be answered.
+    /// Without `is_ip_limited` the address has no limit.
     ///
     /// # Errors
-    /// The limit that is reached, as a refusal names it.
+    /// Returns the key of the exceeded limit.
     pub fn admit(&self, ip: IpAddr, is_ip_limited: bool) -> Result<Admitted, &'static str> {
         let ip = network(ip);
         let (max, max_per_ip) = {
@@ -73,13 +76,13 @@ impl Admission {
 }
 
 impl Admitted {
-    /// Counts it for another address from now on: a proxy has said whose connection it is.
+    /// Moves the permit to another address, after a proxy has reported the client.
     ///
     /// # Errors
-    /// As [`Admission::admit`].
+    /// Returns the key of the exceeded limit, like [`Admission::admit`].
     pub fn reassign(self, ip: IpAddr, is_ip_limited: bool) -> Result<Self, &'static str> {
         let admission = Admission(self.inner.clone());
-        // Its own place first: the client is to have it.
+        // Release the proxy's place first, so that the client can have it.
         drop(self);
         admission.admit(ip, is_ip_limited)
     }
@@ -98,7 +101,7 @@ impl Drop for Admitted {
     }
 }
 
-/// What an address is counted by.
+/// Returns the address under which a client is counted: an IPv4 address, or an IPv6 /64.
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),

@@ -1,9 +1,9 @@
-//! How a listening socket is left to another process without losing a connection.
+//! Leaves a listening socket to another process without resetting connections.
 //!
-//! A socket with `SO_REUSEPORT` has a queue of its own in the kernel, and closing it resets what is in it. So new
-//! handshakes are turned away first, which their clients repeat a second later and then meet the other process; those
-//! under way are finished and accepted; then the socket is closed. A socket that systemd passed has one queue for all
-//! processes and is only let go. Knows nothing of what is accepted.
+//! A socket with `SO_REUSEPORT` has its own accept queue in the kernel, and closing it resets the connections in it. So
+//! the kernel first drops new handshakes. Their clients retransmit after a second and then reach the other process.
+//! Handshakes under way complete and are accepted, and then the socket is closed. A socket that systemd passed has one
+//! queue for all processes and is just closed.
 
 use std::io;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use tracing::warn;
 
 use crate::listen::settings::{Address, Settings};
 
-/// How long handshakes under way have. Below the second after which clients repeat a handshake that was turned away
-/// (RFC 6298, 2.1), so that they are kept waiting once and not twice.
+/// Time for handshakes under way to complete. It is shorter than the second after which clients retransmit a dropped
+/// SYN (RFC 6298, 2.1), so a client waits once and not twice.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(750);
 
-/// What happens to a listening socket when its process leaves.
+/// The way in which a listening socket passes to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
-    /// Nobody else listens: closed when its queue is empty.
+    /// No other process listens. The socket is closed when its queue is empty.
     None,
-    /// Other processes have sockets of their own at the same address.
+    /// Other processes listen on the same address with sockets of their own.
     ReusePort,
-    /// Other processes have the same socket.
+    /// Other processes share this socket.
     Inherited,
 }
 
 impl Handover {
-    /// How this listener is handed over.
+    /// Returns the handover of a configured listener.
     pub fn for_listener(settings: &Settings) -> Self {
         match settings.address {
             Address::Systemd(_) => Self::Inherited,
@@ -40,17 +40,17 @@ impl Handover {
         }
     }
 
-    /// Whether another process may take the clients that come from now on.
+    /// Returns true if another process may take clients from now on.
     pub fn has_successor(self) -> bool {
         self != Self::None
     }
 
-    /// Whether the process has to take what is in the queue, since nobody else can.
+    /// Returns true if only this process can accept the connections in the queue.
     pub fn has_own_queue(self) -> bool {
         self != Self::Inherited
     }
 
-    /// Completes when the socket may be closed, once its queue has been emptied. To be accepted from meanwhile.
+    /// Prepares the socket for closing. Accept from it meanwhile, and once more after this completes.
     pub async fn before_close(self, socket: &TcpListener) {
         if self != Self::ReusePort {
             return;
@@ -62,9 +62,10 @@ impl Handover {
     }
 }
 
-/// Lets the kernel drop segments that begin a connection: SYN without ACK, in the fourteenth byte of the TCP header
-/// (RFC 9293, 3.1). Connections that are accepted from now on inherit the filter, which is of no consequence: on them
-/// such a segment means nothing.
+/// Makes the kernel drop segments that open a connection: SYN without ACK, in byte 13 of the TCP header (RFC 9293,
+/// 3.1).
+///
+/// Connections that are accepted afterwards inherit the filter. Such segments mean nothing on them.
 fn drop_new_handshakes(socket: &TcpListener) -> io::Result<()> {
     // Classic BPF: BPF_LD|BPF_B|BPF_ABS, BPF_ALU|BPF_AND|BPF_K, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K.
     const FLAGS: u32 = 13;

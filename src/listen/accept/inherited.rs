@@ -1,7 +1,7 @@
-//! Listening sockets that systemd made and passed on (`sd_listen_fds(3)`), by the names it gave them.
+//! Listening sockets that systemd passed (`sd_listen_fds(3)`), by name.
 //!
-//! A name may stand for several sockets, such as one for IPv4 and one for IPv6. Each socket is taken once in the life of
-//! the process. The sockets outlive us in systemd's hands, so nothing here closes a queue of connections.
+//! Several sockets may have one name, such as one for IPv4 and one for IPv6. Each socket can be taken once. systemd
+//! keeps the sockets open, so closing them here resets no queued connections.
 
 use std::io;
 use std::net::TcpListener;
@@ -9,22 +9,22 @@ use std::net::TcpListener;
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-/// Where systemd says what the sockets are called, separated by colons.
+/// The environment variable with the names, separated by colons.
 const NAMES_VARIABLE: &str = "LISTEN_FDNAMES";
 
-/// What it calls a socket that has no name of its own.
+/// systemd's name for a socket without a name of its own.
 const DEFAULT_NAME: &str = "unknown";
 
-/// The sockets that have been passed and not been taken yet.
+/// The passed sockets that have not been taken yet.
 pub struct InheritedSockets {
     sockets: ListenFd,
-    /// The name of each, in order; absent once it has been taken.
+    /// The name of each socket, in order. `None` once it has been taken.
     names: Vec<Option<String>>,
 }
 
 impl InheritedSockets {
-    /// Those named in the environment, for this process (`LISTEN_PID`). To be called while the process has one thread:
-    /// the environment is cleared of them.
+    /// Reads the sockets passed to this process (`LISTEN_PID`) from the environment, and clears the variables. Call it
+    /// while the process has one thread.
     pub fn from_env() -> Self {
         let names = std::env::var(NAMES_VARIABLE).unwrap_or_default();
         let sockets = ListenFd::from_env();
@@ -37,7 +37,7 @@ impl InheritedSockets {
     /// Takes the sockets of this name.
     ///
     /// # Errors
-    /// `NotFound` where there is none; `InvalidInput` where one is not a TCP socket that listens.
+    /// Returns `NotFound` if there is none, and `InvalidInput` if one is not a listening TCP socket.
     pub fn take(&mut self, name: &str) -> io::Result<Vec<TcpListener>> {
         let mut taken = Vec::new();
         for index in 0..self.names.len() {
@@ -57,7 +57,7 @@ impl InheritedSockets {
         Ok(taken)
     }
 
-    /// The names of those that nobody has taken.
+    /// Returns the names of the sockets that have not been taken.
     pub fn remaining(&self) -> impl Iterator<Item = &str> {
         self.names.iter().flatten().map(String::as_str)
     }

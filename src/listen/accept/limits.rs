@@ -8,7 +8,7 @@ use super::admission::Admission;
 use super::rate_limiter::RateLimiter;
 use crate::limits::SharedLimits;
 
-/// The bounds on the number of connections and on the rates of accepts and handshakes. Cheap to clone.
+/// The limits on the number of connections and on the rates of accepts and handshakes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AcceptLimits {
     /// Counts connections over all listeners.

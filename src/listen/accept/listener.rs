@@ -1,7 +1,7 @@
-//! Accepts connections and deals them out to the workers, one after the other.
+//! The accept loop of a listener, which dispatches connections to the workers in turn.
 //!
-//! The accept loop cannot fail and does nothing slow: handshakes happen in the connection's own task. One socket and one
-//! loop for each listener, so that all limits on accepting are in one place and the cores get even shares.
+//! The loop cannot fail and never waits for a client: handshakes run in the connection's own task. Each listener has
+//! one socket and one loop, so all accept limits are enforced in one place and the cores get even shares.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,13 +19,13 @@ use crate::listen::service::{ResponseBody, Service};
 use crate::listen::settings::Settings;
 use crate::listen::tls::Tls;
 
-/// How long accepting rests when the process is out of descriptors.
+/// Pause of the accept loop after an error, such as running out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Linux's numbers for that: EMFILE of the process, ENFILE of the system.
+/// Linux's EMFILE (limit of the process) and ENFILE (limit of the system).
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
-/// A bound listener that does not accept yet.
+/// A bound socket that is not accepted from yet.
 pub struct Listener {
     settings: Settings,
     socket: TcpListener,
@@ -34,32 +34,32 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A listener on a socket that is bound already.
+    /// Creates a listener for a bound socket.
     ///
     /// # Errors
-    /// When the socket has no address.
+    /// Returns the system's error if the socket has no address.
     pub fn new(settings: Settings, socket: TcpListener, tls: Option<Arc<Tls>>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         Ok(Self { settings, socket, address, tls })
     }
 
-    /// Where it listens; with port 0 configured, the port that the system chose.
+    /// Returns the bound address. With port 0 configured it has the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What is configured.
+    /// Returns the configured settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Its TLS, if it has any.
+    /// Returns the listener's TLS, if it has any.
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
     }
 
-    /// Accepts until the gateway leaves, and then what has come until then.
+    /// Accepts until the gateway drains, and then empties the accept queue.
     pub async fn run<B: ResponseBody>(self, context: ListenerContext, service: impl Service<B>) {
         let socket = match tokio::net::TcpListener::from_std(self.socket) {
             Ok(socket) => socket,
@@ -80,16 +80,16 @@ impl Listener {
                 };
                 match accepted {
                     Ok((tcp, address)) => {
-                        // What comes too fast waits in the kernel's queue.
+                        // Connections over the rate wait in the kernel's queue.
                         context.accept_limits.acquire_accept(|| context.metrics.waits("accepts_per_second")).await;
                         last_error = None;
-                        // Taken off this runtime: it is about to be registered with a worker's.
+                        // The socket leaves this runtime here, because a worker's runtime registers it next.
                         if let Ok(tcp) = tcp.into_std() {
                             let panics = context.tasks.panics();
                             panics.catch("accept", &address, || dispatch(tcp, address, &context, service.clone()));
                         }
                     }
-                    // The client was gone before we looked: not our trouble.
+                    // The client closed the connection before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         if error.raw_os_error().is_some_and(|number| OUT_OF_DESCRIPTORS.contains(&number)) {
@@ -112,7 +112,7 @@ impl Listener {
     }
 }
 
-/// Takes what is in the queue: closing the socket would reset it.
+/// Accepts the queued connections, since closing the socket would reset them.
 fn drain_backlog<B: ResponseBody>(socket: &TcpListener, context: &ListenerContext, service: &impl Service<B>) {
     for _ in 0..socket::BACKLOG {
         match socket.accept() {
@@ -129,13 +129,14 @@ fn dispatch<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, context: &List
     context.metrics.accepted();
     let is_trusted_proxy = context.trusted_proxies.contains(address.ip());
     if context.proxy_protocol && !is_trusted_proxy {
-        // What it says about the client would be its own invention, and without that it is not expected here.
+        // An untrusted peer could claim any address, and a listener for proxies expects no other peers.
         context.metrics.refused("proxy_untrusted");
         return;
     }
     let admitted = match context.accept_limits.admission.admit(address.ip(), !is_trusted_proxy) {
         Ok(admitted) => admitted,
-        // Closed at once: an answer would cost the handshake that there is no room for.
+        // The connection is closed without a response. A response would cost a TLS handshake, for which there is no
+        // room.
         Err(limit) => return context.metrics.refused(limit),
     };
     let limits = context.limits.load_full();

@@ -1,30 +1,30 @@
-//! A steady rate: so many in a second, a hundredth of a second's worth at once, the rest in turn.
+//! A rate limiter: a steady rate per second, with a burst of 10 ms' worth.
 //!
-//! The generic cell rate algorithm: one number says when the next one is due, so waiting is fair and costs nothing to
-//! those who do not wait. Used to keep a storm of connects from starving the clients that are there: what comes at once is
-//! done before a worker gets to them again, so that must be little.
+//! It is the generic cell rate algorithm: one number holds the time of the next slot, so waiting is fair and a slot
+//! without a wait costs nothing. It keeps a storm of connects from starving connected clients. The burst is small
+//! because a worker finishes all of it before it serves them again.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// How much of the rate may come at once.
+/// Share of the rate that is available at once.
 const BURST: Duration = Duration::from_millis(10);
 
-/// See the module.
+/// Limits a rate, first come, first served.
 #[derive(Debug, Default)]
 pub struct RateLimiter {
-    /// When the next one would be due if all came evenly. `None` before the first.
+    /// The time of the next slot if all came evenly. `None` before the first one.
     next_due: Mutex<Option<Instant>>,
 }
 
 impl RateLimiter {
-    /// Waits for the next slot at a rate of `per_second`, which is at least 1. Calls `on_wait` first if there is a wait. A
-    /// changed rate applies to the slots after those that are waited for already.
+    /// Waits for the next slot at a rate of `per_second`, which is at least 1. Calls `on_wait` first if there is a
+    /// wait. A changed rate applies to slots that nobody waits for yet.
     ///
-    /// Returns the slot when it is dropped while it waits. Otherwise a storm of clients that give up would keep all others
-    /// waiting long after it has passed.
+    /// A waiter that is dropped returns its slot. Otherwise a storm of clients that give up would delay everyone long
+    /// after it has passed.
     pub async fn acquire(&self, per_second: u32, on_wait: impl FnOnce()) {
         let now = Instant::now();
         let (interval, burst) = spacing(per_second);
@@ -38,13 +38,13 @@ impl RateLimiter {
             let reservation = Reservation(self, interval);
             on_wait();
             sleep_until(ready_at).await;
-            // Taken: nothing to give back.
+            // The slot is used, so it is not returned.
             std::mem::forget(reservation);
         }
     }
 }
 
-/// A turn that is being waited for.
+/// The slot of a waiter. Dropping it returns the slot.
 struct Reservation<'r>(&'r RateLimiter, Duration);
 
 impl Drop for Reservation<'_> {
@@ -56,10 +56,10 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// The time between two, and how much of it may come at once.
+/// Returns the time between two slots, and the burst.
 fn spacing(per_second: u32) -> (Duration, Duration) {
     let interval = Duration::from_secs(1) / per_second.max(1);
-    // At least one may always come at once.
+    // The burst holds at least one slot.
     (interval, interval.max(BURST))
 }
 

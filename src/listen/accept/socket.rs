@@ -1,4 +1,4 @@
-//! Listening sockets, and what is set on the sockets they accept.
+//! Options of listening sockets and of the sockets that they accept.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,28 +6,27 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// Connections that the kernel keeps for us while we are busy.
+/// Connections that the kernel queues until they are accepted.
 pub(in crate::listen) const BACKLOG: i32 = 4096;
 
-/// Unsent bytes the kernel takes for a client before it says "full". Without this a client that stops reading hides
-/// megabytes in the kernel before anyone notices.
+/// Unsent bytes that the kernel buffers for a client before the socket is full. Without this bound a client that stops
+/// reading could hide megabytes in the kernel unnoticed.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Time without a byte before the kernel asks whether the peer is still there.
+/// Idle time before the kernel sends the first keepalive probe.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Binds and listens.
+/// Binds a socket and listens on it.
 ///
 /// # Errors
-/// What the system says, such as an address in use. Without `reuse_port` that is also so when the other socket would
-/// have shared.
+/// Returns the system's error, such as an address in use. Both sockets need `reuse_port` to share an address.
 pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    // A restart must not wait for connections of the last life to time out.
+    // A restart must not wait for old connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     if address.is_ipv6() {
-        // "[::]:443" means IPv6, as in nginx and Envoy; who wants both has two listeners, on every system alike.
+        // "[::]:443" means IPv6 only, as in nginx and Envoy and on every system. IPv4 needs a listener of its own.
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
@@ -35,10 +34,10 @@ pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Readies an accepted connection. `stall_timeout` bounds how long sent bytes may stay unacknowledged.
+/// Sets the options of an accepted connection. Sent bytes may stay unacknowledged for `stall_timeout`.
 ///
 /// # Errors
-/// What the system says; the connection is of no use then.
+/// Returns the system's error. The connection is unusable then.
 pub fn configure(tcp: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     tcp.set_nonblocking(true)?;
     tcp.set_nodelay(true)?;

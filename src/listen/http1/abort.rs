@@ -1,9 +1,9 @@
-//! Deadlines that a stalled client cannot stop.
+//! Deadlines that a stalled client cannot block.
 //!
-//! hyper polls a response body only while the client takes bytes, so whatever must happen to a client that does not read
-//! cannot live in the body. [`abortable`] wraps the future that carries the responses of an HTTP/1 connection; the service
-//! inside may [`abort_when`] it with a guard, and when the guard completes, the connection is dropped and so closed. Does not
-//! know why. HTTP/2 asks the body itself (see `exchange`).
+//! hyper polls a response body only while the client takes bytes, so a deadline inside the body would never fire for a
+//! client that does not read. [`abortable`] wraps the future of an HTTP/1 connection. A service inside it sets a
+//! condition with [`abort_when`]. When the condition completes, the connection is dropped and thereby closed. HTTP/2
+//! polls the body's deadline itself (see `http2::stream`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,16 +24,16 @@ struct AbortSlot(Arc<Mutex<Option<AbortCondition>>>);
 
 struct AbortCondition {
     condition: BoxFuture<'static, ()>,
-    /// It is not polled for every piece that the response sends.
+    /// Keeps the condition from being polled for every chunk of the response.
     side_waker: SideWaker,
 }
 
-/// Wraps `inner` so that what runs inside it can be watched.
+/// Wraps `inner`, so that code inside it can call [`abort_when`].
 pub fn abortable<F: Future + Unpin>(inner: F) -> Abortable<F> {
     Abortable { inner, slot: AbortSlot::default() }
 }
 
-/// Has the surrounding supervised future dropped when `condition` completes. A later guard takes an earlier one's place.
+/// Drops the surrounding [`abortable`] future when `condition` completes. Replaces an earlier condition.
 pub fn abort_when(condition: impl Future<Output = ()> + Send + 'static) {
     let is_inside = ABORT_SLOT.try_with(|slot| {
         *slot.0.lock() = Some(AbortCondition { condition: Box::pin(condition), side_waker: SideWaker::default() });
@@ -41,19 +41,19 @@ pub fn abort_when(condition: impl Future<Output = ()> + Send + 'static) {
     debug_assert!(is_inside.is_ok(), "every response is polled by a supervised future");
 }
 
-/// See [`abortable`]. Completes with `None` when the guard ended it.
+/// The future of [`abortable`]. Completes with `None` if the condition ended it.
 pub struct Abortable<F> {
     inner: F,
     slot: AbortSlot,
 }
 
 impl<F: Future + Unpin> Abortable<F> {
-    /// What is carried, to be taken apart.
+    /// Returns the wrapped future.
     pub fn into_inner(self) -> F {
         self.inner
     }
 
-    /// What is carried.
+    /// Returns the wrapped future.
     pub fn get_mut(&mut self) -> &mut F {
         &mut self.inner
     }
@@ -72,7 +72,7 @@ impl<F: Future + Unpin> Future for Abortable<F> {
         let Some(waker) = locked.as_mut().and_then(|condition| condition.side_waker.poll_due(cx).cloned()) else {
             return Poll::Pending;
         };
-        // Taken out while it is polled: the guard may not be locked while it runs.
+        // Move the condition out while it is polled, because polling it may set another one.
         let condition = locked.take();
         drop(locked);
         if let Some(mut condition) = condition {

@@ -1,11 +1,18 @@
-//! How a streaming response leaves hyper on HTTP/1.1.
+//! Hands a streaming HTTP/1.1 response from hyper to a task of its own.
 //!
-//! hyper parses the request and writes head and first chunk; then the connection is taken from it, its buffers are freed,
-//! and a small task of its own writes the rest. A service claims a connection through the [`Handoff`] in the request's
-//! extensions; [`HandoffIo`] watches hyper's output for the end of the first chunk.
+//! hyper parses the request and writes the response head and the first chunk. Then the connection is taken from hyper,
+//! its buffers are freed, and a small task writes the rest. The service claims the connection with the [`Handoff`] in
+//! the request's extensions. [`HandoffIo`] watches hyper's output for the end of the first chunk:
 //!
-//! The first chunk must end with a line feed that no carriage return precedes: `x LF CR LF` then ends the response so far
-//! and nothing else that hyper writes does, neither a head (`CR LF CR LF`) nor one of our other bodies.
+//! ```text
+//! HTTP/1.1 200 OK CR LF … CR LF CR LF     the head
+//! SIZE CR LF  prelude… LF  CR LF          the first chunk; the prelude ends in a bare LF
+//!                      └──────── x LF CR LF, with x not CR, ends the handed-off part
+//! ```
+//!
+//! hyper writes no other such sequence: heads end in `CR LF CR LF`, and a finite body ends its chunks with `CR LF`
+//! after a byte other than LF. The service guarantees the bare LF; see [`Handoff::claim`]. For a body whose chunks
+//! could match, it calls [`Handoff::disable`].
 
 use std::io;
 use std::pin::Pin;
@@ -21,11 +28,13 @@ use crate::listen::connection_task::ConnectionTask;
 use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 
-/// What becomes of a connection that has been taken over: gets the connection, what could not be written yet, and what
-/// starts the task that writes.
+/// Continues a connection after the handoff.
+///
+/// Receives the connection, the bytes that hyper wrote and the socket has not taken, and the spawner of the writing
+/// task.
 pub type HandoffFn = Box<dyn FnOnce(Transport, Vec<u8>, ConnectionTask) + Send>;
 
-/// Lets a service take the connection after the first chunk of its response. Cheap to clone.
+/// Lets a service take over the connection after the first chunk of its response. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Handoff(Arc<State>);
 
@@ -37,40 +46,41 @@ struct State {
     continuation: Mutex<Option<HandoffFn>>,
 }
 
-/// hyper writes as always.
+/// hyper keeps the connection.
 const UNCLAIMED: u8 = 0;
-/// A service has claimed the connection; the first chunk is on its way.
+/// A service has claimed the connection. hyper has not written the first chunk yet.
 const CLAIMED: u8 = 1;
-/// The first chunk is out of hyper.
+/// hyper has written the first chunk.
 const READY: u8 = 2;
 
 impl Handoff {
-    /// Claims the connection for `continuation`. The response must then have a body of one chunk that ends with a line feed and
-    /// never ends by itself.
+    /// Claims the connection for `continuation`. The response body must be one chunk that ends with a bare line feed,
+    /// and then stay pending forever.
     pub fn claim(&self, continuation: HandoffFn) {
         *self.0.continuation.lock() = Some(continuation);
         self.0.phase.store(CLAIMED, Ordering::Release);
     }
 
-    /// Gives up taking this connection over: it has carried a body whose chunks end like a first chunk, and what hyper
-    /// still has of it could be taken for that.
+    /// Rules out a handoff for the rest of the connection. A body has used it whose chunks end like a first chunk, and
+    /// hyper may still hold bytes of it.
     pub fn disable(&self) {
         self.0.is_disabled.store(true, Ordering::Release);
     }
 
-    /// Says whether nothing is to be read until the request that has just come is answered: a client that waits for a
-    /// finite response may have closed its side, as `nc` and shells do, and hyper takes that for leaving. To be said before
-    /// the request is first polled.
+    /// Stops reading until the current request is answered, or allows it. Call it before the request is first polled.
+    ///
+    /// A client that waits for a finite response may have closed its sending side, as `nc` and shells do. hyper would
+    /// take that for a disconnect.
     pub fn set_reading_paused(&self, is_reading_paused: bool) {
         self.0.is_reading_paused.store(is_reading_paused, Ordering::Relaxed);
     }
 
-    /// Whether the connection can be claimed.
+    /// Returns true if the connection can be claimed.
     pub fn is_available(&self) -> bool {
         !self.0.is_disabled.load(Ordering::Acquire)
     }
 
-    /// The writer, once the first chunk is out.
+    /// Returns the continuation once the first chunk is written.
     pub(in crate::listen) fn take_ready(&self) -> Option<HandoffFn> {
         if self.0.phase.load(Ordering::Acquire) != READY {
             return None;
@@ -83,18 +93,18 @@ impl Handoff {
     }
 }
 
-/// hyper's view of a connection that may be taken over.
+/// The connection as hyper sees it before a handoff.
 pub(in crate::listen) struct HandoffIo {
     io: TokioIo<Transport>,
     handoff: Handoff,
     timeouts: Arc<ConnectionTimeouts>,
-    /// What the socket refused after the claim; handed over with the connection.
+    /// Bytes that the socket did not take after the claim. They are handed over with the connection.
     unsent: Vec<u8>,
-    /// The last bytes hyper wrote since the claim.
+    /// The last bytes that hyper wrote after the claim.
     last_bytes: [u8; 4],
 }
 
-/// Most that is held for hyper: a head and a first chunk are far smaller.
+/// Most bytes that are buffered for hyper. A head and a first chunk are far smaller.
 const UNSENT_BYTES: usize = 32 * 1024;
 
 impl HandoffIo {
@@ -122,7 +132,7 @@ impl HandoffIo {
 
 impl Read for HandoffIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        // Nobody is to be woken: hyper asks again by itself once it has answered.
+        // No waker is needed: hyper polls again by itself after it has answered.
         if self.handoff.0.is_reading_paused.load(Ordering::Relaxed) && self.timeouts.has_open_request() {
             return Poll::Pending;
         }
@@ -143,7 +153,7 @@ impl Write for HandoffIo {
                     return Poll::Ready(Ok(count));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                // Before a claim hyper's own back-pressure applies.
+                // Without a claim hyper's own back-pressure applies.
                 Poll::Pending if self.handoff.phase() == UNCLAIMED => return Poll::Pending,
                 Poll::Pending => {}
             }

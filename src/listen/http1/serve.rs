@@ -1,7 +1,4 @@
-//! One connection: told apart, served by hyper, left in peace when it streams, ended gracefully.
-//!
-//! HTTP/1 or HTTP/2 (see `http2`) is chosen by ALPN, or by the first bytes on a listener without TLS. Generic over the
-//! service: nothing here knows what is served. HTTP/1.1 responses that claim the connection leave hyper (see `handoff`).
+//! Serves one HTTP/1 connection with hyper, until it ends, times out, drains, or is handed off.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -27,8 +24,9 @@ use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
 
-/// Serves HTTP/1 until the connection ends; returns it when a response has claimed it. What no service hears of is
-/// told to `protocol_errors`.
+/// Serves HTTP/1 until the connection ends. Returns the connection if a response has claimed it.
+///
+/// Errors that no service sees are reported to `protocol_errors`.
 pub(in crate::listen) async fn serve<B: ResponseBody>(
     transport: Transport,
     peer: Peer,
@@ -42,11 +40,11 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let handoff = Handoff::default();
     let hyper_connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // The pace below tells a slow head from an idle connection; hyper cannot.
+        // hyper cannot tell a slow head from an idle connection. `timeouts` can.
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(8192))
         .max_header_size(limits.header_bytes)
-        // The service refuses what is over the limit, and says so; hyper could only refuse without a word.
+        // The service rejects requests over the limit with a proper response. hyper's own has no body.
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
             HandoffIo::new(transport, handoff.clone(), timeouts.clone()),
@@ -108,7 +106,7 @@ fn hyper_service<B: ResponseBody>(
         let response = service(request);
         Box::pin(async move {
             let response = response.await.map(|body| TrackedBody::new(body, request_guard));
-            // Not before: hyper stops reading for a body that nobody wants.
+            // Keep the request body until now: hyper stops reading once it is dropped.
             drop(body);
             Ok(response)
         })

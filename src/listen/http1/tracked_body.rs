@@ -1,4 +1,4 @@
-//! A response body that keeps its request open for the pace of the connection until it is done.
+//! A response body that keeps its request open for the connection's timeouts.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,7 +7,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::listen::timeouts::RequestGuard;
 
-/// A body and the request it answers.
+/// A body with the guard of the request that it answers.
 pub struct TrackedBody<B> {
     body: B,
     _request: RequestGuard,

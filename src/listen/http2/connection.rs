@@ -1,8 +1,7 @@
-//! One HTTP/2 connection: its requests are answered and its responses sent by one task, on h2.
+//! One HTTP/2 connection: one task answers its requests and sends its responses, on top of h2.
 //!
-//! All streams of a connection have their say before the connection is written to: what an event brings to many of them
-//! goes out in one write. Where many responses do little each, a task for each would cost more than they do. Does not
-//! know what is served; what a connection may take its time over is told by `timeouts`.
+//! All streams are polled before the connection is written to, so an event for many streams leaves in one write. Where
+//! each response does little, a task for each would cost more than its work.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -31,20 +30,23 @@ use crate::runtime::panics::Panics;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::tasks::Tasks;
 
-/// What a client may send before we read: enough for a ticket request, too little to hurt.
+/// Most request bytes that a client may send before they are read: enough for a ticket request, and too few to cause
+/// harm.
 const RECEIVE_WINDOW: u32 = 64 * 1024;
 
-/// Most streams that a client may reset before we have taken them up.
+/// Most streams that a client may reset before they are accepted.
 const MAX_PENDING_RESETS: usize = 20;
 
-/// Most streams that we reset for a client's errors.
+/// Most streams that are reset because of a client's errors.
 const MAX_ERROR_RESETS: usize = 100;
 
-/// How often a client's silence is looked at within the time that it may be silent.
+/// Checks for a silent client within the keepalive timeout.
 const CHECKS_PER_TIMEOUT: u32 = 4;
 
-/// Reads the preface (RFC 9113, 3.4); what serves the connection from there, unless it ends before. What no service hears
-/// of is told to `protocol_errors`.
+/// Reads the preface (RFC 9113, 3.4) and returns the future that serves the connection. Returns `None` if the
+/// connection ends before that.
+///
+/// Errors that no service sees are reported to `protocol_errors`.
 pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     transport: Transport,
     peer: Peer,
@@ -60,7 +62,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(limits.send_buffer)
-        // Requests have next to no bodies: small windows are all that a client needs.
+        // Requests have next to no body, so small windows suffice.
         .initial_window_size(RECEIVE_WINDOW)
         .initial_connection_window_size(RECEIVE_WINDOW)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
@@ -98,7 +100,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     })
 }
 
-/// Completes when the connection has taken too long over its beginning.
+/// Completes when the preface has not arrived in time.
 async fn wait_timed_out(timeouts: &ConnectionTimeouts) -> TimedOut {
     loop {
         sleep(timeouts.check_interval()).await;
@@ -108,18 +110,19 @@ async fn wait_timed_out(timeouts: &ConnectionTimeouts) -> TimedOut {
     }
 }
 
-/// A connection and what is under way on it: completes when it has ended. A future by hand, because an `async fn` would
-/// keep it twice in the memory of every client.
+/// Serves a connection and its streams, until the connection has ended.
+///
+/// A hand-written future, because an `async fn` would keep its arguments twice in the memory of every client.
 pub(in crate::listen) struct H2Connection<B, S> {
     connection: Connection<CorkedWriter<Transport>, Bytes>,
     cork: Arc<Cork>,
-    /// Where the connection, and not one of its streams, leaves word.
+    /// The waker of the connection itself, as opposed to its streams.
     h2_waker: SideWaker,
     streams: Vec<H2Stream<B>>,
     service: S,
     peer: Peer,
     timeouts: Arc<ConnectionTimeouts>,
-    /// For what is neither the connection nor its streams: time, and the gateway's leaving.
+    /// The waker of timers and the drain signal.
     side_waker: SideWaker,
     check: Pin<Box<Sleep>>,
     drain_signal: BoxFuture<'static, ()>,
@@ -127,7 +130,7 @@ pub(in crate::listen) struct H2Connection<B, S> {
     window_stall: WindowStall,
     resets: ResetCounter,
     is_draining: bool,
-    /// Whether a panic has left h2 in a state that nothing can be done with.
+    /// Whether a panic has left h2 in an unknown state.
     is_h2_poisoned: bool,
     panics: Panics,
     protocol_errors: ProtocolErrors,
@@ -144,7 +147,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             return Poll::Ready(());
         }
         loop {
-            // What the streams tell the connection is looked at right after them.
+            // The connection is polled right after the streams, so their wake-ups need not wake the task.
             this.h2_waker.suppress_wake();
             let polled_streams = this.poll_streams(cx);
             if this.is_h2_poisoned || this.check_resets().is_ready() {
@@ -153,7 +156,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { return Poll::Pending };
             let cx = &mut Context::from_waker(&waker);
             let stream_count = this.streams.len();
-            // What several streams have to say goes out together.
+            // The frames of several streams leave together.
             this.cork.set_corked(polled_streams > 1);
             let mut is_ended = this.poll_connection(cx).is_ready();
             if polled_streams > 1 && !is_ended {
@@ -171,7 +174,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
 }
 
 impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
-    /// Has h2 read and write; completes when the connection has ended.
+    /// Lets h2 read and write. Completes when the connection has ended.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match ready!(self.connection.poll_accept(cx)) {
@@ -194,15 +197,16 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         let Some(response) = self.panics.catch("request", &self.peer.address, call) else {
             return respond.send_reset(Reason::INTERNAL_ERROR);
         };
-        // One is the rule: no room for more before there are more.
+        // One stream is the usual case, so the list grows by one.
         self.streams.reserve_exact(1);
         self.streams.push(H2Stream::new(&method, response, respond, body, request_guard));
     }
 
-    /// How many had asked for it. One that panics is reset, and its siblings go on.
+    /// Polls the streams that were woken, and returns their number. A stream that panics is reset, and its siblings go
+    /// on.
     fn poll_streams(&mut self, cx: &Context<'_>) -> usize {
         let mut polled_streams = 0;
-        // From the last one on: what takes the place of one that is done has been polled.
+        // Backwards, so that the stream that `swap_remove` moves here has been polled already.
         let mut remaining = self.streams.len();
         let is_polling = Cell::new(false);
         while remaining > 0 {
@@ -222,21 +226,22 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
                     drop(streams.swap_remove(remaining));
                 }
             });
-            // Else it was gone already, and what it left panicked.
+            // Otherwise the stream was already removed, and its drop panicked.
             if polled.is_none() && is_polling.get() {
                 let failed = streams.swap_remove(remaining);
                 self.is_h2_poisoned |= panics.catch("exchange", &peer.address, || failed.reset_after_panic()).is_none();
             }
         }
         if self.streams.is_empty() && polled_streams > 0 {
-            // Never later than it was: else who keeps coming and going would never be looked at.
+            // Never later than planned. Otherwise a client that keeps opening and closing streams would never be
+            // checked.
             let check = self.check.deadline().min(Instant::now() + self.timeouts.check_interval());
             self.check.as_mut().reset(check);
         }
         polled_streams
     }
 
-    /// Has a client leave that takes back more than it may; completes when it does not.
+    /// Drains a connection that resets too many streams. Completes if the client does not stop.
     fn check_resets(&mut self) -> Poll<()> {
         match self.resets.level() {
             ResetLevel::Allowed => {}
@@ -250,11 +255,11 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         Poll::Pending
     }
 
-    /// Completes when the connection is to be closed at once.
+    /// Polls timers and the drain signal. Completes when the connection must be closed at once.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.check.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            // While something is under way there is only a dead client to look for.
+            // While streams are open, only a dead client or a closed window needs checking.
             let pause = if self.streams.is_empty() {
                 self.timeouts.check_interval()
             } else {
@@ -269,7 +274,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
                 return Poll::Ready(());
             }
             if let Some(timed_out) = self.timeouts.timed_out(now) {
-                // It was told to go a tick ago.
+                // GOAWAY was sent at the previous check.
                 if self.is_draining {
                     return Poll::Ready(());
                 }
@@ -283,27 +288,29 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         Poll::Pending
     }
 
-    /// GOAWAY: what is under way may end, nothing more is taken.
+    /// Sends GOAWAY: open streams may end, and no new ones are accepted.
     fn drain(&mut self) {
         self.is_draining = true;
         self.connection.graceful_shutdown();
-        // It has something to send.
+        // h2 now has a frame to send.
         self.h2_waker.rearm();
     }
 }
 
-/// Finds out that a client is gone although its connection is not: who is silent is asked for a sign of life. Any byte is
-/// one, so that a slow client, for which the question waits behind much else, is not taken for a dead one.
+/// Detects a client that is gone although its connection is open.
+///
+/// A silent client gets a PING. Any byte counts as an answer, so that a slow client, for which the PING waits behind
+/// much data, is not taken for a dead one.
 struct Keepalive {
     pings: PingPong,
-    /// For how long it may be silent before it is asked, and then how long it may take to answer.
+    /// How long the client may be silent before a PING, and how long it may take to answer.
     timeout: Duration,
     last_heard: Instant,
     is_ping_sent: bool,
 }
 
 impl Keepalive {
-    /// Whether no answer has come in time.
+    /// Returns true if the PING was not answered in time. Sends one when it is due.
     fn is_expired(&mut self, cork: &Cork, cx: &mut Context<'_>, now: Instant) -> bool {
         if cork.take_has_read() {
             (self.is_ping_sent, self.last_heard) = (false, now);
@@ -314,7 +321,8 @@ impl Keepalive {
         if self.is_ping_sent {
             return true;
         }
-        // The last answer is taken, or there could be no next question; one that is still on its way will do as well.
+        // Taking the last PONG is necessary before another PING. If the last PING is still under way, it serves as
+        // well.
         let _ = self.pings.poll_pong(cx);
         let _ = self.pings.send_ping(Ping::opaque());
         (self.is_ping_sent, self.last_heard) = (true, now);

@@ -1,8 +1,8 @@
-//! Gathers what is written until it is flushed, so that many frames are one write and one TLS record.
+//! Buffers writes until they are flushed, so that many frames leave in one write and one TLS record.
 //!
-//! h2 writes and flushes each larger DATA frame by itself; while the wire is held, that does not send it. What is gathered
-//! lies in a buffer that all connections of a thread share; a connection keeps one of its own only while its socket does
-//! not take all. Does not know what is written.
+//! h2 writes and flushes each larger DATA frame by itself. While the writer is corked (compare TCP_CORK), such a flush
+//! sends nothing. The buffer is shared by all connections of a thread. A connection keeps one of its own only while its
+//! socket does not take all bytes.
 
 use std::cell::Cell;
 use std::io;
@@ -15,42 +15,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::send_window::{SendWindow, WindowUpdateReader};
 
-/// A transport whose writes go out when they are flushed, or when there are enough of them.
+/// A transport that sends what was written on a flush, or when there are 16 KiB.
 pub(in crate::listen) struct CorkedWriter<T> {
     transport: T,
     buffer: Vec<u8>,
-    /// How much of `buffer` is out.
+    /// Bytes of `buffer` that have been sent.
     sent: usize,
     window_updates: WindowUpdateReader,
     cork: Arc<Cork>,
 }
 
-/// What is known and wanted of a transport that is in other hands.
+/// Controls a [`CorkedWriter`] that h2 owns, and observes what it reads.
 #[derive(Debug, Default)]
 pub(in crate::listen) struct Cork {
     has_read: AtomicBool,
     is_corked: AtomicBool,
-    /// What the client lets be sent on it.
+    /// The connection's send window.
     pub(in crate::listen) window: SendWindow,
 }
 
 impl Cork {
-    /// Whether anything has been read since this was asked last.
+    /// Returns true if anything has been read since the last call.
     pub(in crate::listen) fn take_has_read(&self) -> bool {
         self.has_read.swap(false, Ordering::Relaxed)
     }
 
-    /// While it is held, flushing sends nothing until there is enough; whoever holds it has it flushed once more afterwards.
+    /// Corks or uncorks the writer. A corked writer's flush sends nothing below 16 KiB. Flush once more after
+    /// uncorking.
     pub(in crate::listen) fn set_corked(&self, is_corked: bool) {
         self.is_corked.store(is_corked, Ordering::Relaxed);
     }
 }
 
-/// What is gathered before it is written without being flushed: a whole TLS record.
+/// Buffered bytes that are sent without a flush: one whole TLS record.
 const FLUSH_THRESHOLD: usize = 16 * 1024;
 
 thread_local! {
-    /// The buffer of whoever writes next.
+    /// The buffer that the next writing connection takes.
     static SHARED_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -71,7 +72,7 @@ impl<T: AsyncWrite + Unpin> CorkedWriter<T> {
         }
         self.sent = 0;
         self.buffer.clear();
-        // What grew for once is not kept.
+        // A buffer that grew much larger is not kept.
         if (1..=2 * FLUSH_THRESHOLD).contains(&self.buffer.capacity()) {
             SHARED_BUFFER.set(std::mem::take(&mut self.buffer));
         } else {
@@ -106,7 +107,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
                 Poll::Ready(Ok(taken)) => count += taken,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending if count == 0 => return Poll::Pending,
-                // Not all of it: that is allowed, and more will be offered.
+                // A partial write is allowed. The caller offers the rest again.
                 Poll::Pending => break,
             }
             if self.buffer.len() >= FLUSH_THRESHOLD {
@@ -159,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes how large each write was.
+    /// Records the size of each write.
     #[derive(Default)]
     struct Socket(Vec<usize>);
 

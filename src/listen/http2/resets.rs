@@ -1,30 +1,30 @@
-//! How many of its requests a client takes back on one HTTP/2 connection (RST_STREAM; RFC 9113, 6.4).
+//! Counts the streams that a client resets on one HTTP/2 connection (RST_STREAM; RFC 9113, 6.4).
 //!
-//! Leaving a stream is a client's right, and a page that is left leaves many. But each costs a request's whole work and,
-//! while the connection's window is shut, memory that h2 does not give back: a client that does little else is asked to
-//! leave, and one that goes on is left.
+//! A client may reset streams, and a closed page resets many. But each reset costs a request's whole work, and while
+//! the connection's window is closed h2 does not free its memory. A client over the limit gets a GOAWAY. Over twice the
+//! limit the connection is closed.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Counts one connection's.
+/// Counts the resets of one connection.
 #[derive(Debug)]
 pub(in crate::listen) struct ResetCounter {
-    /// Most in a minute; `None`: a trusted proxy's connection, which many clients share.
+    /// Most resets in a minute. `None` for a trusted proxy's connection, which many clients share.
     max_per_minute: Option<u32>,
     count: u32,
     window_start: Instant,
 }
 
-/// What is done about a connection.
+/// The consequence of a connection's resets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::listen) enum ResetLevel {
-    /// Nothing.
+    /// Within the limit.
     Allowed,
-    /// It takes no more requests.
+    /// Over the limit: the connection accepts no more requests.
     Excessive,
-    /// It is closed: it was told to leave and went on.
+    /// Over twice the limit: the client went on after the GOAWAY, and the connection is closed.
     Abusive,
 }
 
@@ -35,7 +35,7 @@ impl ResetCounter {
         Self { max_per_minute, count: 0, window_start: Instant::now() }
     }
 
-    /// One more, now.
+    /// Records one reset.
     pub(in crate::listen) fn record(&mut self, now: Instant) {
         if self.level() == ResetLevel::Allowed && now.duration_since(self.window_start) >= MINUTE {
             (self.count, self.window_start) = (0, now);

@@ -1,26 +1,26 @@
-//! The send window of one HTTP/2 connection (RFC 9113, 5.2.1): what the client lets be sent on it, all streams together.
+//! The send window of one HTTP/2 connection (RFC 9113, 5.2.1), shared by all its streams.
 //!
-//! h2 keeps it and does not tell, so it is followed from outside: the client's WINDOW_UPDATE frames are seen as they are
-//! read, and what is given to h2 is subtracted. Knows whether somebody waits for it, and says when that has been too long.
-//! Does not know the windows of single streams: a stream that its client does not read is that stream's affair.
+//! h2 keeps the window private, so it is followed from outside: the client's WINDOW_UPDATE frames add to it as they are
+//! read, and bytes passed to h2 subtract from it. It also measures for how long the window has blocked a stream. The
+//! windows of single streams are not followed: a stream that its client does not read concerns that stream only.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The window, shared between who reads frames and who sends.
+/// The window, shared between the reader of frames and the senders.
 #[derive(Debug)]
 pub(in crate::listen) struct SendWindow {
-    /// What may still be sent.
+    /// Bytes that may still be sent.
     size: AtomicI64,
-    /// Whether the client has opened it since this was asked last.
+    /// Whether the client has enlarged the window since the last check.
     has_increased: AtomicBool,
-    /// Whether something has had to wait for it since it was opened.
+    /// Whether a stream has been blocked by the window since it was last enlarged.
     is_blocking: AtomicBool,
 }
 
-/// Its size before anything is said about it (RFC 9113, 6.9.2).
+/// The initial window size (RFC 9113, 6.9.2).
 const INITIAL_SIZE: i64 = 65_535;
 
 impl Default for SendWindow {
@@ -34,12 +34,12 @@ impl Default for SendWindow {
 }
 
 impl SendWindow {
-    /// So many bytes of it are used.
+    /// Subtracts bytes that were sent.
     pub(in crate::listen) fn consume(&self, bytes: usize) {
         self.size.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// A stream has to wait. It counts only where that is for the connection's window and not for the stream's own.
+    /// Records a blocked stream. It counts only if the connection's window, not the stream's own, is used up.
     pub(in crate::listen) fn note_blocked(&self) {
         if self.size.load(Ordering::Relaxed) <= 0 {
             self.is_blocking.store(true, Ordering::Relaxed);
@@ -53,19 +53,19 @@ impl SendWindow {
     }
 }
 
-/// Measures for how long the window has been shut to somebody who waits.
+/// Measures for how long the window has blocked a stream.
 #[derive(Debug, Default)]
 pub(in crate::listen) struct WindowStall {
     since: Option<Instant>,
 }
 
 impl WindowStall {
-    /// Whether that has been at least `limit`. Ask now and then.
+    /// Returns true if that has been for at least `limit`. Call it at an interval.
     pub(in crate::listen) fn is_too_long(&mut self, window: &SendWindow, limit: Duration, now: Instant) -> bool {
         if window.has_increased.swap(false, Ordering::Relaxed) {
             self.since = None;
         }
-        // Who has waited and is gone counts: h2 keeps a stream that was reset while it waited until the window opens.
+        // A stream that was reset while it waited still counts: h2 keeps it until the window opens.
         if window.is_blocking.load(Ordering::Relaxed) {
             self.since.get_or_insert(now);
         }
@@ -73,28 +73,28 @@ impl WindowStall {
     }
 }
 
-/// Looks for the frames that open the window among everything that a client sends.
+/// Finds the connection's WINDOW_UPDATE frames among the client's bytes.
 #[derive(Debug)]
 pub(in crate::listen) struct WindowUpdateReader {
-    /// A frame's head, and the content of one that opens the window.
+    /// The header of the current frame, and the payload of a WINDOW_UPDATE.
     buffer: [u8; WINDOW_UPDATE_LEN],
     filled: usize,
-    /// How much of what comes is of no interest.
+    /// Bytes of the current frame that are still to be skipped.
     skip: usize,
 }
 
-/// The length of a frame's head (RFC 9113, 4.1).
+/// Length of a frame header (RFC 9113, 4.1).
 const FRAME_HEADER_LEN: usize = 9;
 
-/// The length of a whole WINDOW_UPDATE frame (RFC 9113, 6.9).
+/// Length of a WINDOW_UPDATE frame (RFC 9113, 6.9).
 const WINDOW_UPDATE_LEN: usize = FRAME_HEADER_LEN + 4;
 
-/// The connection's WINDOW_UPDATE: its length, kind, flags (of which it has none) and stream.
+/// Checks length, type and stream of a frame header. A WINDOW_UPDATE has no flags.
 fn is_connection_window_update(head: &[u8]) -> bool {
     head[..4] == [0, 0, 4, 8] && u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]) == 0
 }
 
-/// The length of the client's preface (RFC 9113, 3.4).
+/// Length of the client's preface (RFC 9113, 3.4).
 const PREFACE_LEN: usize = 24;
 
 impl Default for WindowUpdateReader {
@@ -104,7 +104,7 @@ impl Default for WindowUpdateReader {
 }
 
 impl WindowUpdateReader {
-    /// These bytes came, split anywhere.
+    /// Takes the next bytes, split anywhere.
     pub(in crate::listen) fn feed(&mut self, mut bytes: &[u8], window: &SendWindow) {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
@@ -181,7 +181,7 @@ mod tests {
         const LIMIT: Duration = Duration::from_secs(30);
         let (window, mut stall, begun) = (SendWindow::default(), WindowStall::default(), Instant::now());
         let after = |seconds| begun + Duration::from_secs(seconds);
-        // A stream's own window, and not the connection's.
+        // The stream's own window blocks it, not the connection's.
         window.note_blocked();
         assert!(!stall.is_too_long(&window, LIMIT, after(0)) && !stall.is_too_long(&window, LIMIT, after(60)));
 
@@ -189,7 +189,7 @@ mod tests {
         assert!(!stall.is_too_long(&window, LIMIT, after(61)), "nobody waits");
         window.note_blocked();
         assert!(!stall.is_too_long(&window, LIMIT, after(70)) && !stall.is_too_long(&window, LIMIT, after(99)));
-        // Opened, used up and waited for again between two looks.
+        // The window opened, was used up and blocked again between two checks.
         window.increase(10);
         window.consume(10);
         window.note_blocked();

@@ -1,8 +1,8 @@
-//! One request on HTTP/2 and its response: answered, then sent as fast as the client lets it be.
+//! One HTTP/2 stream: its request is answered, and the response is sent as fast as the client's windows allow.
 //!
-//! Polled by its connection, and only when it asks for it. A piece of the body waits here until the client has room for
-//! it (RFC 9113, 5.2); while it waits, the body says how long it may, and a response that waited too long is reset alone
-//! (RFC 9113, 5.4.2).
+//! Polled by its connection, and only after it was woken. A chunk of the body waits here until there is capacity (RFC
+//! 9113, 5.2). Meanwhile the body's deadline is polled, and a response that waited too long is reset alone (RFC 9113,
+//! 5.4.2).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -21,16 +21,16 @@ use crate::listen::service::ResponseBody;
 use crate::listen::timeouts::RequestGuard;
 use crate::runtime::side_waker::SideWaker;
 
-/// How an exchange ended.
+/// The way in which a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::listen) enum StreamEnd {
-    /// There is nothing more to do for it.
+    /// The stream is complete, or the connection is gone.
     Done,
-    /// The client took its request back.
+    /// The client reset the stream.
     Reset,
 }
 
-/// A request that is being answered, or its response while it is sent.
+/// One request, and then its response.
 pub(in crate::listen) struct H2Stream<B> {
     state: State<B>,
     side_waker: SideWaker,
@@ -45,7 +45,7 @@ enum State<B> {
 struct AwaitingResponse<B> {
     response: BoxFuture<'static, Response<B>>,
     responder: SendResponse<Bytes>,
-    /// Kept, because h2 holds small frames of a body that nobody waits for against the whole connection.
+    /// Held, because h2 charges small unread frames of a dropped body against the whole connection.
     _body: RecvStream,
     is_head_request: bool,
 }
@@ -53,14 +53,14 @@ struct AwaitingResponse<B> {
 struct SendingBody<B> {
     stream: SendStream<Bytes>,
     body: B,
-    /// Waits for room.
+    /// Waits for capacity.
     chunk: Option<Bytes>,
-    /// How long it still may.
+    /// Runs while the client takes nothing.
     stall_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: ResponseBody> H2Stream<B> {
-    /// `response` is to the request of this `method`.
+    /// Creates the stream of a request with this `method`.
     pub(in crate::listen) fn new(
         method: &Method,
         response: BoxFuture<'static, Response<B>>,
@@ -72,8 +72,10 @@ impl<B: ResponseBody> H2Stream<B> {
         Self { state: State::AwaitingResponse(awaiting), side_waker: SideWaker::default(), _request: request }
     }
 
-    /// Completes when there is nothing more to do for it; dropping it before resets its stream. `None`: it has not asked to
-    /// be polled. A client may take nothing for `stall_timeout` while something waits.
+    /// Returns `None` if the stream was not woken. Otherwise polls it, and completes when it has ended. Dropping it
+    /// before that resets the stream.
+    ///
+    /// A client may take nothing for `stall_timeout` while a chunk waits.
     pub(in crate::listen) fn poll(
         &mut self,
         cx: &Context<'_>,
@@ -97,7 +99,7 @@ impl<B: ResponseBody> H2Stream<B> {
 }
 
 impl<B: ResponseBody> H2Stream<B> {
-    /// Ends it after it has panicked: for this client only, and as our fault (RFC 9113, 5.4.2).
+    /// Resets the stream with INTERNAL_ERROR after it panicked. Its siblings go on (RFC 9113, 5.4.2).
     pub(in crate::listen) fn reset_after_panic(self) {
         match self.state {
             State::AwaitingResponse(mut awaiting) => awaiting.responder.send_reset(Reason::INTERNAL_ERROR),
@@ -110,27 +112,28 @@ impl<B: ResponseBody> H2Stream<B> {
 }
 
 impl StreamEnd {
-    /// A stream is over without us: the client has reset it, or the connection is gone.
+    /// Classifies a stream that ended without us: by a reset of the client, or with the connection.
     fn of(reset: &Result<Reason, h2::Error>) -> Self {
         if reset.is_ok() { Self::Reset } else { Self::Done }
     }
 }
 
 impl<B: ResponseBody> AwaitingResponse<B> {
-    /// Completes when the head has been sent, or there is nothing more to do.
+    /// Completes when the head has been sent, or the stream has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendingBody<B>, StreamEnd>> {
         if let Poll::Ready(reset) = self.responder.poll_reset(cx) {
             return Poll::Ready(Err(StreamEnd::of(&reset)));
         }
         let (mut head, body) = ready!(self.response.as_mut().poll(cx)).into_parts();
-        // An origin with a clock says what time it is (RFC 9110, 6.6.1).
+        // An origin server with a clock sends `Date` (RFC 9110, 6.6.1).
         head.headers.entry(DATE).or_insert_with(date);
         if let (false, Some(length)) = (body.is_end_stream(), body.size_hint().exact()) {
             head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
         }
-        // Out of the connection's header table (RFC 7541, 7.1.3), which would keep for good what is said once or twice.
+        // Keeps the values out of the HPACK table (RFC 7541, 7.1.3), which would hold them for as long as the
+        // connection lives.
         head.headers.values_mut().for_each(|value| value.set_sensitive(true));
-        // HEAD is answered without content, whatever the answer is (RFC 9110, 9.3.2).
+        // A response to HEAD has no content (RFC 9110, 9.3.2).
         let is_end_of_stream = self.is_head_request || body.is_end_stream();
         let stream = self.responder.send_response(Response::from_parts(head, ()), is_end_of_stream);
         if stream.is_err() {
@@ -143,7 +146,7 @@ impl<B: ResponseBody> AwaitingResponse<B> {
 
 impl<B: ResponseBody> SendingBody<B> {
     fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall_timeout: Duration) -> Poll<StreamEnd> {
-        // h2 wakes whoever waits also for what is done here by itself. While it is done, nobody waits.
+        // h2 also wakes the stored waker for our own calls. A no-op waker avoids that while this stream is running.
         if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
             return Poll::Ready(StreamEnd::of(&reset));
         }
@@ -160,7 +163,7 @@ impl<B: ResponseBody> SendingBody<B> {
                         return self.body.poll_deadline(cx, is_stalled).map(|()| StreamEnd::Done);
                     }
                 }
-                // Only what there is room for: the rest would wait with h2, where no deadline reaches it.
+                // Pass only as much as there is capacity for. The rest would wait inside h2, where no deadline applies.
                 let part = chunk.split_to(chunk.len().min(self.stream.capacity()));
                 let is_last = chunk.is_empty() && self.body.is_end_stream();
                 window.consume(part.len());
@@ -178,8 +181,8 @@ impl<B: ResponseBody> SendingBody<B> {
             };
             match polled {
                 Some(Ok(frame)) => {
-                    // Room is asked for only when there is something to send: what one stream has been given of the
-                    // connection's window, no other can have.
+                    // Reserve capacity only when there is something to send. Capacity that one stream holds of the
+                    // connection's window is lost to the others.
                     self.chunk = frame.into_data().ok().filter(|chunk| !chunk.is_empty());
                     self.stream.reserve_capacity(self.chunk.as_ref().map_or(0, Bytes::len));
                 }
@@ -188,7 +191,7 @@ impl<B: ResponseBody> SendingBody<B> {
                     return Poll::Ready(StreamEnd::Done);
                 }
                 None => {
-                    // Gone already, if it fails.
+                    // If this fails, the stream has ended already.
                     let _ = self.stream.send_data(Bytes::new(), true);
                     return Poll::Ready(StreamEnd::Done);
                 }
@@ -196,7 +199,7 @@ impl<B: ResponseBody> SendingBody<B> {
         }
     }
 
-    /// Whether the client has room for anything; `false`: it has left.
+    /// Waits for send capacity. Returns false if the stream has ended.
     fn poll_capacity_available(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         while self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(cx)) {

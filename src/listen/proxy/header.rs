@@ -1,45 +1,46 @@
-//! The PROXY protocol's header, version 1 and 2: bytes to the address of the client that a proxy speaks for.
+//! The parser of PROXY protocol headers, version 1 and 2.
 //!
-//! Pure and incremental: it says how many bytes the header needs at least, so that a reader never takes one that belongs
-//! to what follows. What the specification leaves open is refused. Additional fields (TLVs) are skipped and not looked
-//! at. Reads nothing itself.
+//! Pure and incremental. It returns the least number of bytes that are missing, so that a reader never takes bytes of
+//! the protocol that follows. Input that the specification leaves undefined is refused. Additional fields (TLVs) are
+//! skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Longest header: the fixed part, the addresses, and what balancers are known to add.
+/// Longest header: the fixed part, the addresses, and the fields that balancers are known to add.
 pub const MAX_BYTES: usize = 4096;
 
-/// Longest line of version 1, its end included.
+/// Longest line of version 1, including its CRLF.
 const MAX_V1_BYTES: usize = 107;
 
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const V1_PREFIX: &[u8] = b"PROXY ";
 
-/// The shortest header there is, `PROXY UNKNOWN` with its end of line: so much belongs to any.
+/// The shortest header: `PROXY UNKNOWN` with its CRLF.
 const MIN_BYTES: usize = 15;
 
-/// Where the second version says how much follows.
+/// Length of version 2's fixed part, which ends with the length of the rest.
 const V2_FIXED_BYTES: usize = 16;
 
-/// What a beginning of a connection is.
+/// The state of a header that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// Not complete: at least so many bytes more belong to it.
+    /// The header is incomplete. At least this many bytes are missing.
     Incomplete(usize),
-    /// Complete. Without an address the proxy speaks for itself (a health check), or does not say for whom.
+    /// The header is complete, with the client's address. `None`: the proxy speaks for itself (a health check) or names
+    /// no client.
     Complete(Option<SocketAddr>),
 }
 
-/// These bytes begin no header.
+/// The bytes are not a PROXY protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no PROXY protocol header")]
+#[error("invalid PROXY protocol header")]
 pub struct MalformedHeader;
 
 impl Header {
-    /// Reads what has come, which must hold no more than [`Self::Incomplete`] asked for.
+    /// Parses the bytes so far. They must hold no more than [`Self::Incomplete`] asked for.
     ///
     /// # Errors
-    /// When it cannot become a header.
+    /// Returns an error if the bytes cannot become a header.
     pub fn parse(bytes: &[u8]) -> Result<Self, MalformedHeader> {
         if matches_prefix(bytes, V1_PREFIX) {
             return parse_v1(bytes);
@@ -51,19 +52,19 @@ impl Header {
     }
 }
 
-/// Whether the bytes begin as the mark does, as far as they go.
+/// Returns true if the bytes match the prefix as far as they go.
 fn matches_prefix(bytes: &[u8], prefix: &[u8]) -> bool {
     let shared = bytes.len().min(prefix.len());
     bytes[..shared] == prefix[..shared]
 }
 
-/// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, in ASCII.
+/// Parses version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, in ASCII.
 fn parse_v1(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     if bytes.len() < MIN_BYTES {
         return Ok(Header::Incomplete(MIN_BYTES - bytes.len()));
     }
     let Some(line) = bytes.strip_suffix(b"\r\n") else {
-        // Nothing may stand behind a line's end, and there is one end.
+        // The only CRLF is at the end of the line.
         let is_open = !bytes[..bytes.len() - 1].contains(&b'\r') && !bytes.contains(&b'\n');
         let min_missing = if bytes.ends_with(b"\r") { 1 } else { 2 };
         return match is_open && bytes.len() + min_missing <= MAX_V1_BYTES {
@@ -75,7 +76,7 @@ fn parse_v1(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     let mut fields = line.split(' ').skip(1);
     let family = fields.next().unwrap_or_default();
     if family == "UNKNOWN" {
-        // Whatever else it says is to be ignored.
+        // The rest of the line is ignored, as the specification requires.
         return Ok(Header::Complete(None));
     }
     let rest: Vec<&str> = fields.collect();
@@ -90,13 +91,13 @@ fn parse_v1(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     Ok(Header::Complete(Some(source.into())))
 }
 
-/// A decimal number without signs and leading zeros.
+/// Parses a decimal number without signs and leading zeros.
 fn parse_port(text: &str) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_plain)
 }
 
-/// Version 2: signature, command, family, length, addresses, and additional fields.
+/// Parses version 2: signature, command, family, length, addresses, and additional fields.
 fn parse_v2(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     if bytes.len() < MIN_BYTES {
         return Ok(Header::Incomplete(MIN_BYTES - bytes.len()));
@@ -117,7 +118,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Header, MalformedHeader> {
         0x30..=0x32 => 216,
         _ => return Err(MalformedHeader),
     };
-    // A health check need not say any address.
+    // A LOCAL command may omit the addresses.
     if V2_FIXED_BYTES + length > MAX_BYTES || (!is_local && length < addresses) {
         return Err(MalformedHeader);
     }
@@ -127,7 +128,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Header, MalformedHeader> {
     let source = match (is_local, fixed[13]) {
         (false, 0x11) => read_ip::<4, Ipv4Addr>(rest).zip(read_port(rest, 8)),
         (false, 0x21) => read_ip::<16, Ipv6Addr>(rest).zip(read_port(rest, 32)),
-        // Not over TCP, or of no family that an address could be told of.
+        // Datagrams, local sockets and unknown families have no TCP address.
         _ => None,
     };
     Ok(Header::Complete(source.map(SocketAddr::from)))

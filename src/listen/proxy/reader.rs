@@ -1,7 +1,6 @@
-//! Whose connection it is that a proxy opened: the address in its PROXY protocol header.
+//! Reads the PROXY protocol header of a connection from a trusted proxy.
 //!
-//! The header must come, whole and in time, and not a byte behind it is taken: TLS or HTTP goes on from there. Only for
-//! peers that are trusted. Does not know the header's form, see `proxy_header`.
+//! The header must arrive whole and in time. No byte after it is read, because TLS or HTTP continues there.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,19 +14,19 @@ use super::header::Header;
 use super::trusted::TrustedProxies;
 use crate::listen::accept::Admitted;
 
-/// Where a connection comes from, and its place there.
+/// The client of a proxied connection.
 pub struct ProxiedPeer {
     /// The client's address.
     pub address: SocketAddr,
-    /// Counted for that address.
+    /// The permit, counted for that address.
     pub admitted: Admitted,
 }
 
-/// Reads the header of a connection from `peer`, within `limit`, and counts the connection for its client. Where the
-/// header names no client, it is the proxy's own.
+/// Reads the header of a connection from `peer` within `limit`, and counts the connection for the client. Without a
+/// client in the header it is counted for the proxy.
 ///
 /// # Errors
-/// Why not, as a refusal names it: `proxy_header`, `handshake_timeout`, or the limit that is reached.
+/// Returns the reason of the refusal: `proxy_header`, `handshake_timeout`, or the key of the exceeded limit.
 pub async fn read_client(
     mut tcp: TcpStream,
     peer: SocketAddr,

@@ -1,7 +1,6 @@
-//! Proxies that are trusted: peers whose word about the client is believed.
+//! Trusted proxies: peers that may report the address of their client.
 //!
-//! An IPv4 address is the same one however a dual-stack socket writes it. Does not know what the word is, nor where it
-//! stands.
+//! An IPv4 address matches in both forms in which a dual-stack socket may write it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use ipnet::IpNet;
 pub struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
-    /// Whether an address is one of theirs.
+    /// Returns true if the address is in one of the networks.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))

@@ -1,4 +1,4 @@
-//! Certificates: loaded from files, checked, chosen by the name a client asks for.
+//! Certificates: loading and checking them, and choosing one by server name.
 //!
 //! A key that does not match its certificate is refused when it is loaded, not at the first handshake.
 
@@ -17,33 +17,33 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::listen::settings::CertificateFiles;
 
-/// Why a certificate cannot be used. Names the file; never shows a key.
+/// The reasons for which a certificate cannot be used. They name the file and never show a key.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A file cannot be read, or is not PEM.
+    /// A file cannot be read or is not PEM.
     #[error("{path}: {reason}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// Both can be read and do not belong together, or cannot be used.
+    /// Chain and key can be read, and do not match or cannot be used.
     #[error("{chain} and {key}: {reason}")]
     Pair {
         /// The chain's file.
         chain: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
 }
 
-/// Reads a PEM file of certificates; there is at least one.
+/// Reads a PEM file of certificates. Returns at least one.
 ///
 /// # Errors
-/// When the file cannot be read or holds none.
+/// See [`CertificateError`].
 pub fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let file = |reason: String| CertificateError::File { path: path.clone(), reason };
     let pem = fs::read(path).map_err(|error| file(error.to_string()))?;
@@ -71,12 +71,12 @@ pub fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateEr
     Ok(Arc::new(certified))
 }
 
-/// Chooses among certificates by server name; the first is used where none fits or no name is given.
+/// Chooses a certificate by server name. The first one is the fallback, also for clients that send no name.
 #[derive(Debug)]
 pub struct Certificates(Vec<Arc<CertifiedKey>>);
 
 impl Certificates {
-    /// At least one certificate.
+    /// Creates a resolver. There must be at least one certificate.
     pub fn new(certificates: Vec<Arc<CertifiedKey>>) -> Self {
         debug_assert!(!certificates.is_empty(), "a listener with TLS has a certificate");
         Self(certificates)
@@ -102,7 +102,7 @@ fn covers(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {
         .is_some_and(|leaf| verify_server_name(&leaf, name).is_ok())
 }
 
-/// When the leaf certificate of a chain ends (RFC 5280, 4.1.2.5). `None` if it cannot be read.
+/// Returns the end of the leaf certificate's validity (RFC 5280, 4.1.2.5). Returns `None` if it cannot be read.
 pub fn expiry(certified: &CertifiedKey) -> Option<SystemTime> {
     let (_, leaf) = X509Certificate::from_der(certified.cert.first()?).ok()?;
     let seconds = u64::try_from(leaf.validity().not_after.timestamp()).ok()?;

@@ -1,7 +1,7 @@
-//! TLS for one listener: its configuration, built from files and built again when they change.
+//! The TLS configuration of a listener, loaded from files and reloaded when they change.
 //!
-//! A whole new configuration takes the old one's place or nothing does; connections keep what they were made with.
-//! Session tickets outlive a reload, unless it changes who signs the clients' certificates: a resumed session shows none.
+//! A reload replaces the whole configuration or nothing. Open connections keep theirs. Session tickets stay valid
+//! across a reload, unless the client authorities change: a resumed session shows no client certificate.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::stream::TlsStream;
 use crate::listen::settings::{TlsSettings, TlsVersion};
 use crate::runtime::file_watch::FilePoller;
 
-/// TLS for one listener. Shared by all its connections.
+/// The TLS configuration of one listener, shared by its connections.
 pub struct Tls {
     settings: TlsSettings,
     current: ArcSwap<Loaded>,
@@ -30,31 +30,31 @@ pub struct Tls {
 struct Loaded {
     config: Arc<ServerConfig>,
     expiries: Vec<(PathBuf, SystemTime)>,
-    /// Who signs the clients' certificates, and whose tickets are good for that long.
+    /// The authorities of client certificates. Tickets are valid only as long as these are unchanged.
     client_roots: Vec<CertificateDer<'static>>,
 }
 
-/// Why TLS cannot be spoken as configured.
+/// The reasons for which a TLS configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The clients' certificate authority cannot be used.
+    /// The authorities of client certificates cannot be used.
     #[error("{path}: {reason}")]
     ClientAuthority {
-        /// Its file.
+        /// Their file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// rustls refuses.
+    /// rustls rejects the configuration.
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
 impl Tls {
-    /// Reads all files.
+    /// Loads all files.
     ///
     /// # Errors
     /// See [`TlsError`].
@@ -63,7 +63,7 @@ impl Tls {
         Ok(Self { settings, current: ArcSwap::from_pointee(loaded) })
     }
 
-    /// Reads all files again. On an error everything stays as it was.
+    /// Loads all files again. Keeps the current configuration on an error.
     ///
     /// # Errors
     /// See [`TlsError`].
@@ -73,21 +73,21 @@ impl Tls {
         Ok(())
     }
 
-    /// The files it was built from.
+    /// Returns the files of the configuration, to watch them for changes.
     pub fn files(&self) -> FilePoller {
         let pairs = self.settings.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
         FilePoller::new(pairs.chain(self.settings.client_ca.clone()))
     }
 
-    /// When each certificate ends, with its file.
+    /// Returns the end of each certificate's validity, with its file.
     pub fn expiries(&self) -> Vec<(PathBuf, SystemTime)> {
         self.current.load().expiries.clone()
     }
 
-    /// Shakes hands. The time for it is the caller's to bound.
+    /// Performs the TLS handshake. The caller bounds its time.
     ///
     /// # Errors
-    /// What ended the handshake.
+    /// Returns the error that ended the handshake.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream> {
         let config = self.current.load().config.clone();
         TlsStream::accept(config, tcp).await
@@ -125,16 +125,16 @@ fn load(settings: &TlsSettings, previous: Option<&Loaded>) -> Result<Loaded, Tls
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(loaded)));
-    // HTTP/1.0 has a name there too, and clients that offer nothing else (curl --http1.0).
+    // HTTP/1.0 is an ALPN name as well, and some clients offer nothing else (curl --http1.0).
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
-    // Tickets instead of stored sessions: nothing to keep for clients that are away.
+    // Tickets instead of stored sessions, so that absent clients need no memory.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = match previous.filter(|previous| previous.client_roots == client_roots) {
         Some(previous) => previous.config.ticketer.clone(),
         None => aws_lc_rs::Ticketer::new()?,
     };
     config.send_tls13_tickets = 1;
-    // Early data can be replayed (RFC 8446, 8), and a subscription must not be.
+    // Early data can be replayed (RFC 8446, 8). A subscription must not be.
     config.max_early_data_size = 0;
     Ok(Loaded { config: Arc::new(config), expiries, client_roots })
 }

@@ -1,7 +1,7 @@
-//! Refused TLS handshakes in the log: why a client could not connect, ten lines a second at most.
+//! Log lines about refused TLS handshakes, at most ten a second.
 //!
-//! Every refusal is counted by `rillgate_tls_handshakes_total`. Lines are for people: whoever sends garbage to a port must
-//! not be able to fill a disk.
+//! The lines tell an operator why a client could not connect. `rillgate_tls_handshakes_total` counts every refusal. The
+//! bound keeps a client that sends garbage from filling the disk.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use tracing::info;
 /// Most lines in a second.
 const MAX_LINES_PER_SECOND: u32 = 10;
 
-/// The log of one listener's handshakes.
+/// Logs the refused handshakes of one listener.
 #[derive(Debug)]
 pub struct HandshakeLog {
     listener: String,
-    /// Held for a comparison, never across an await.
+    /// Locked for a comparison, and never across an await.
     window: Mutex<Window>,
 }
 
@@ -30,13 +30,13 @@ struct Window {
 }
 
 impl HandshakeLog {
-    /// Opens the log of the listener with this name.
+    /// Creates the log of the listener with this name.
     pub fn new(listener: impl Into<String>) -> Self {
         let window = Window { start: Instant::now(), lines: 0, left_out: 0 };
         Self { listener: listener.into(), window: Mutex::new(window) }
     }
 
-    /// Says why a client's handshake came to nothing, unless this second has had its lines.
+    /// Logs a refused handshake, unless this second's lines are used up.
     pub fn refused(&self, client: SocketAddr, error: &dyn Display) {
         let Some(left_out) = self.window.lock().take_line(Instant::now()) else { return };
         let client = client.ip().to_canonical();
@@ -45,7 +45,8 @@ impl HandshakeLog {
 }
 
 impl Window {
-    /// Takes room for a line, if there is any; how many had none since the line before.
+    /// Takes one of the second's lines. Returns the number of refusals since the last line that had none, or `None` if
+    /// no line is left.
     fn take_line(&mut self, now: Instant) -> Option<u64> {
         if now.saturating_duration_since(self.start) >= Duration::from_secs(1) {
             (self.start, self.lines) = (now, 0);

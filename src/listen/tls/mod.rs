@@ -17,5 +17,5 @@ pub use config::{Tls, TlsError};
 pub use handshake_log::HandshakeLog;
 pub use stream::TlsStream;
 
-// `stream` names it `super::send`, since the fuzz crate compiles the folder on its own.
+// `stream` refers to it as `super::send`, because the fuzz crate compiles that folder on its own.
 use super::send;

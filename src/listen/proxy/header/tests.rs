@@ -1,6 +1,6 @@
 use super::*;
 
-/// Reads a header as it comes, in pieces of at most `size`; returns what was left behind it.
+/// Reads a header in pieces of at most `size` bytes. Returns the address and the input after the header.
 fn read(mut input: &[u8], size: usize) -> Result<(Option<SocketAddr>, &[u8]), MalformedHeader> {
     let mut taken = Vec::new();
     loop {
@@ -85,7 +85,7 @@ fn a_binary_header_names_the_client_and_its_other_fields_are_skipped() {
     assert_eq!(source(0x21, 0x11, &fields), "192.0.2.1:56324".parse().ok());
     assert_eq!(source(0x21, 0x21, &ipv6), "[::1]:1".parse().ok());
     assert_eq!(source(0x21, 0x11, &[&ipv4[..], &[0; MAX_BYTES - 28]].concat()), "192.0.2.1:56324".parse().ok());
-    // Health checks, datagrams, local sockets, and who does not say.
+    // Health checks, datagrams, local sockets, and unspecified families.
     assert_eq!(source(0x20, 0x11, &ipv4), None);
     assert_eq!(source(0x20, 0x00, &[]), None);
     assert_eq!(source(0x20, 0x11, &[]), None);

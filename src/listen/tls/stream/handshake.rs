@@ -1,7 +1,7 @@
-//! The handshake, by rustls' unbuffered interface: rustls decides what is said, the bytes are ours.
+//! The TLS handshake on rustls' unbuffered interface: rustls decides what to send, and this file does the I/O.
 //!
-//! rustls is shown one record more at a time, and none once hands are shaken: what it would read or answer behind that
-//! would be lost with it.
+//! rustls gets one record at a time, and none after the handshake is complete. It would consume later records and lose
+//! them when the keys are extracted.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -15,30 +15,30 @@ use tokio::net::TcpStream;
 
 use super::records::{self, Records};
 
-/// What came of a handshake.
+/// The result of a handshake.
 pub struct HandshakeOutput {
     /// The keys.
     pub records: Records,
-    /// What has come from the client behind it, encrypted.
+    /// Encrypted bytes that the client sent after the handshake.
     pub incoming: Vec<u8>,
-    /// The protocol agreed on (RFC 7301).
+    /// The protocol that ALPN chose (RFC 7301).
     pub alpn_protocol: Option<Vec<u8>>,
-    /// The host name the client asked for (RFC 6066, 3).
+    /// The server name that the client sent (RFC 6066, 3).
     pub server_name: Option<Arc<str>>,
 }
 
-/// A handshake message may be 64 KiB, in as many records as its sender likes.
+/// Most buffered bytes of a handshake. A handshake message may have 64 KiB, in any number of records.
 const INCOMING_BYTES: usize = 128 * 1024;
 
-/// Read from the socket at once: a whole ClientHello, as they are today.
+/// Bytes that one read takes from the socket. A typical ClientHello fits.
 const READ_BYTES: usize = 4096;
 
-/// Shakes hands. The time for it is the caller's to bound.
+/// Performs the handshake. The caller bounds its time.
 ///
 /// # Errors
-/// What ended the handshake; the client has been told by an alert where it could be.
+/// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
 pub async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
-    // This interface does not tell the name; whoever chooses the certificate is told.
+    // The unbuffered interface does not return the server name, so the certificate resolver captures it.
     let sni = Arc::new(SniCapture { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
     let mut config = ServerConfig::clone(config);
     config.cert_resolver = sni.clone();
@@ -51,7 +51,7 @@ pub async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result
     };
     loop {
         let state_reached = driver.process();
-        // Also after an error: it has left an alert.
+        // Send also after an error, because rustls has then produced an alert.
         tcp.write_all(&std::mem::take(&mut driver.outgoing)).await?;
         if state_reached? {
             break;
@@ -75,16 +75,17 @@ pub async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result
 
 struct HandshakeDriver {
     tls: UnbufferedServerConnection,
-    /// Received and not yet understood.
+    /// Received bytes that rustls has not processed.
     incoming: Vec<u8>,
-    /// How much of `incoming` rustls may look at.
+    /// The part of `incoming` that rustls may see.
     visible: usize,
-    /// To be sent.
+    /// Bytes to be sent.
     outgoing: Vec<u8>,
 }
 
 impl HandshakeDriver {
-    /// Shows one whole record more, if there is one. What looks like none is for rustls to refuse at once.
+    /// Shows rustls one more whole record, if there is one. Bytes that are not a record are shown at once, so that
+    /// rustls refuses them.
     fn feed_record(&mut self) -> bool {
         let rest = &self.incoming[self.visible..];
         self.visible += match records::record_len(rest, records::is_known) {
@@ -95,7 +96,7 @@ impl HandshakeDriver {
         true
     }
 
-    /// Has rustls look at what it is shown. Whether hands are shaken.
+    /// Lets rustls process the visible records. Returns true if the handshake is complete.
     fn process(&mut self) -> io::Result<bool> {
         let mut failure = None;
         loop {
@@ -113,9 +114,9 @@ impl HandshakeDriver {
                     }
                     self.outgoing.truncate(start + length.map_err(io::Error::other)?);
                 }
-                // From here on it is for us to send.
+                // Sending is the caller's part.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                // Early data is off, and data behind the handshake is not shown; an end is none of a handshake.
+                // Early data is off, and neither application data nor an end is expected during a handshake.
                 Ok(_) => return Err(io::ErrorKind::Unsupported.into()),
                 Err(error) => {
                     failure.get_or_insert(error);
@@ -123,7 +124,7 @@ impl HandshakeDriver {
             }
             self.incoming.drain(..discard);
             self.visible -= discard;
-            // After an error only for the alert that tells the client: rustls does not survive being shown more.
+            // After an error rustls is only asked for its alert. It must not get more input then.
             if let Some(error) = failure.take_if(|_| !self.tls.wants_write()) {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
@@ -134,7 +135,7 @@ impl HandshakeDriver {
     }
 }
 
-/// Notes the name that one client asks for.
+/// Captures the server name of one client.
 #[derive(Debug)]
 struct SniCapture {
     name: OnceLock<Arc<str>>,

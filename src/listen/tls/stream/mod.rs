@@ -1,10 +1,9 @@
-//! TLS over one connection: rustls shakes hands (`handshake`), its ciphers do the rest (`records`), the bytes are ours.
+//! TLS over one connection. rustls does the handshake (`handshake`), its ciphers encrypt and decrypt (`records`), and
+//! this file does the I/O.
 //!
-//! What waits to be decrypted, read or sent is held only while it waits: an idle connection has no buffer, where rustls'
-//! own keep 4 KiB for input alone. Of the handshake nothing is kept but keys, what makes new ones, and the certificates of a
-//! client that had to show some. What is written is encrypted and goes to the socket at once.
-//!
-//! What it buys is in ARCHITECTURE.md.
+//! A buffer exists only while bytes wait to be decrypted, read or sent, so an idle connection has none. rustls' own
+//! connection keeps 4 KiB for input alone. Of the handshake only the keys, the means to update them, and a client's
+//! certificates are kept. A write is encrypted and sent at once.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -24,31 +23,31 @@ use super::send::poll_send;
 mod handshake;
 mod records;
 
-/// A connection over TLS.
+/// A TLS connection.
 ///
-/// In this order: what each write touches lies together, and first.
+/// The field order is the memory layout: the fields of a write come first and share cache lines.
 #[repr(C)]
 pub struct TlsStream {
     tcp: TcpStream,
-    /// Encrypted and not yet sent.
+    /// Encrypted bytes that have not been sent.
     outgoing: Vec<u8>,
-    /// How much of `outgoing` has been sent.
+    /// Bytes of `outgoing` that have been sent.
     sent: usize,
-    /// Our side has said that it will send no more.
+    /// Whether our side has sent its closing alert.
     is_write_closed: bool,
-    /// The client will send no more.
+    /// Whether the client's side is closed.
     is_read_closed: bool,
     records: Records,
-    /// Received and not yet decrypted: less than a record.
+    /// Received bytes that are not decrypted: less than a record.
     incoming: Vec<u8>,
-    /// Decrypted and not yet read.
+    /// Decrypted bytes that have not been read.
     plaintext: Vec<u8>,
-    /// How much of `plaintext` has been read.
+    /// Bytes of `plaintext` that have been read.
     plaintext_read: usize,
     negotiated: Box<Negotiated>,
 }
 
-/// What was agreed on in the handshake.
+/// The results of the handshake's negotiation.
 struct Negotiated {
     alpn_protocol: Option<Vec<u8>>,
     server_name: Option<Arc<str>>,
@@ -57,14 +56,14 @@ struct Negotiated {
 /// Most plaintext in one record (RFC 8446, 5.1), and so the most that one write takes.
 const RECORD_BYTES: usize = 16 * 1024;
 
-/// Read from the socket at once.
+/// Bytes that one read takes from the socket.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Answers to a client that does not take them: above this nothing more is read from it.
+/// Most bytes of replies that the client has not taken. Above this nothing more is read from it.
 const OUTGOING_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// What is being received, and what is being joined. Used within one poll, never across two.
+    /// Buffers for receiving and for joining slices. Used within one poll, and never across two.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -75,10 +74,10 @@ struct Scratch {
 }
 
 impl TlsStream {
-    /// Shakes hands. The time for it is the caller's to bound.
+    /// Performs the handshake. The caller bounds its time.
     ///
     /// # Errors
-    /// What ended the handshake; the client has been told by an alert where it could be.
+    /// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
     pub async fn accept(config: Arc<ServerConfig>, mut tcp: TcpStream) -> io::Result<Self> {
         let HandshakeOutput { records, incoming, alpn_protocol, server_name } = handshake(&config, &mut tcp).await?;
         let mut stream = Self {
@@ -93,30 +92,31 @@ impl TlsStream {
             plaintext_read: 0,
             negotiated: Box::new(Negotiated { alpn_protocol, server_name }),
         };
-        // What came behind the handshake is there already: nothing else may wake whoever reads it.
+        // Records that arrived with the end of the handshake must be decrypted now. No further wake-up may come for
+        // them.
         let opened = stream.decrypt_received();
         poll_fn(|cx| stream.poll_send(cx)).await?;
         opened.map(|()| stream)
     }
 
-    /// The host name the client asked for.
+    /// Returns the server name that the client sent (RFC 6066, 3).
     pub fn server_name(&self) -> Option<&Arc<str>> {
         self.negotiated.server_name.as_ref()
     }
 
-    /// The protocol agreed on (RFC 7301).
+    /// Returns the protocol that ALPN chose (RFC 7301).
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
         self.negotiated.alpn_protocol.as_deref()
     }
 
-    /// Bytes of buffers that are held for it now.
+    /// Returns the bytes of all buffers that are allocated now.
     pub fn buffer_capacity(&self) -> usize {
         self.incoming.capacity() + self.plaintext.capacity() + self.outgoing.capacity()
     }
 
-    /// Receives and decrypts a piece. `plaintext` may still be empty afterwards.
+    /// Receives bytes and decrypts the whole records among them. `plaintext` may still be empty afterwards.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A client that does not take our answers is not listened to meanwhile.
+        // Nothing is read from a client that does not take our replies.
         if self.poll_send(cx)?.is_pending() && self.outgoing.len() - self.sent > OUTGOING_BYTES {
             return Poll::Pending;
         }
@@ -124,7 +124,7 @@ impl TlsStream {
             scratch.received.resize(READ_BYTES, 0);
             let mut buffer = ReadBuf::new(&mut scratch.received);
             ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
-            // Behind our own end nobody listens.
+            // Input after our closing alert is discarded.
             if !self.is_write_closed {
                 self.incoming.extend_from_slice(buffer.filled());
             }
@@ -135,7 +135,7 @@ impl TlsStream {
             return Poll::Ready(Ok(()));
         }
         let opened = self.decrypt_received();
-        // Also after a fault: it has left an alert.
+        // Send also after an error, because it has produced an alert.
         let sent = match self.poll_send(cx) {
             Poll::Ready(sent) => sent,
             Poll::Pending => Ok(()),
@@ -143,7 +143,7 @@ impl TlsStream {
         Poll::Ready(opened.and(sent))
     }
 
-    /// Opens all records that are there.
+    /// Decrypts all whole records.
     fn decrypt_received(&mut self) -> io::Result<()> {
         let mut opened = 0;
         let outcome = loop {
@@ -176,7 +176,7 @@ impl TlsStream {
         outcome.map_err(|error: RecordError| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// Sends what has been encrypted.
+    /// Sends the encrypted bytes.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.outgoing.is_empty() {
             return Poll::Ready(Ok(()));
@@ -192,7 +192,7 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Encrypts one record and sends it; what the socket does not take is kept. Nothing may be waiting to be sent.
+    /// Encrypts one record and sends it. Keeps the bytes that the socket does not take. `outgoing` must be empty.
     fn write_record(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
         let encrypted = self.records.encrypt(bytes, &mut self.outgoing);
         if let Err(error) = encrypted {
@@ -208,7 +208,7 @@ impl TlsStream {
                 self.outgoing.extend_from_slice(record);
             }
         } else {
-            // New keys, or an end, are to be told first.
+            // A key update or a closing alert must be sent before the record.
             self.outgoing.extend_from_slice(record);
             if let Poll::Ready(sent) = self.poll_send(cx) {
                 sent?;

@@ -1,9 +1,15 @@
-//! TLS records once hands are shaken: numbered, sealed and opened.
+//! TLS records after the handshake: sequence numbers, encryption, decryption and key updates.
 //!
-//! rustls shakes hands and then gives its keys away, by its interface for those who have the kernel encrypt. Its ciphers
-//! do all cryptography, and new keys come from it too. What is left, and done here: records are numbered (RFC 8446, 5.3),
-//! told apart by their type, and keys are renewed when the client asks for it (4.6.3) or ours have been used often enough
-//! (5.5). Does not know about sockets.
+//! After the handshake rustls hands out the traffic secrets through its interface for kernel TLS. Its ciphers still do
+//! all cryptography, and it derives the keys of key updates. The rest happens here:
+//!
+//! - Each record gets the next sequence number of its direction, from which the cipher forms the nonce (RFC 8446, 5.3).
+//! A number is used once for each key.
+//! - Records are told apart by their type.
+//! - Keys are updated on the client's request (RFC 8446, 4.6.3), and before ours reach the cipher's confidentiality
+//! limit (5.5).
+//!
+//! This file does no I/O.
 
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
@@ -12,60 +18,60 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ProtocolVersion, SupportedCipherSuite};
 
-/// Both directions of one connection.
+/// The record state of both directions of a connection.
 ///
-/// In this order, as in [`TlsStream`](super::TlsStream).
+/// The field order is the memory layout, as in [`TlsStream`](super::TlsStream).
 #[repr(C)]
 pub struct Records {
     encrypter: Box<dyn MessageEncrypter>,
-    /// The number of our next record.
+    /// The sequence number of our next record. It never repeats or goes back under the same key.
     next_seq: u64,
-    /// How many records our keys are good for.
+    /// The number of records that our key may encrypt.
     max_seq: u64,
-    /// Records in a row that brought nothing, since either side last said something.
+    /// Consecutive records without data, since either side last sent data.
     empty_records: u8,
-    /// What the client's records are opened with, and the number of the next.
+    /// The cipher of the client's records, and the sequence number of the next.
     decrypter: (Box<dyn MessageDecrypter>, u64),
-    /// A handshake message of which the end has not come yet.
+    /// The beginning of a handshake message whose rest has not arrived.
     partial_message: Vec<u8>,
     kernel: Box<KernelConnection<ServerConnectionData>>,
 }
 
-/// What a record of the client's brought.
+/// The content of a client's record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OpenedRecord<'a> {
-    /// This.
+    /// Application data.
     Data(&'a [u8]),
-    /// Nothing for us to read.
+    /// Nothing for the reader.
     Empty,
-    /// That the client will say no more.
+    /// The client will send no more data.
     CloseNotify,
 }
 
-/// Why a connection cannot go on.
+/// The errors that end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The client does not speak TLS as it has to. It is told by this alert.
+    /// The client violated the protocol. It is sent this alert.
     #[error("the client broke TLS: {0:?}")]
     Client(AlertDescription),
-    /// The client has ended it by this alert.
+    /// The client ended the connection with this alert.
     #[error("the client gave up: {0:?}")]
     PeerAlert(AlertDescription),
-    /// Our keys have been used up and cannot be renewed, which TLS 1.2 has no way to.
+    /// Our key has reached its limit and cannot be updated, because TLS 1.2 has no key update.
     #[error("the connection's keys are used up")]
     KeysExhausted,
 }
 
-/// Type, version and length (RFC 8446, 5.1).
+/// Length of a record header: type, version and length (RFC 8446, 5.1).
 const HEADER_BYTES: usize = 5;
 
-/// Most that may follow the header: 16 KiB and what encryption adds (RFC 5246, 6.2.3; RFC 8446, 5.2, has less).
+/// Most bytes after the header: 16 KiB and the overhead of encryption (RFC 5246, 6.2.3; RFC 8446, 5.2 allows less).
 const MAX_PAYLOAD_BYTES: usize = 16 * 1024 + 2048;
 
-/// How often in a row a client may update its keys, warn of something or send an empty record, and say nothing.
+/// Most consecutive records without data: key updates, warnings and empty records.
 const MAX_EMPTY_RECORDS: u8 = 32;
 
-/// A message that updates keys, without its last byte: whether the other side is to do so too (RFC 8446, 4.6.3).
+/// A KeyUpdate message without its last byte, which requests the same of the other side (RFC 8446, 4.6.3).
 const KEY_UPDATE_PREFIX: [u8; 4] = [24, 0, 0, 1];
 
 const CLIENT_HELLO: u8 = 1;
@@ -74,10 +80,10 @@ const WARNING: u8 = 1;
 const FATAL: u8 = 2;
 
 impl Records {
-    /// Takes over when rustls has shaken hands and has nothing more to say.
+    /// Takes over from rustls when the handshake is complete and rustls has nothing left to send.
     ///
     /// # Errors
-    /// rustls does not give its keys.
+    /// Returns rustls' error if it does not hand out its secrets.
     pub fn from_handshake(handshake: UnbufferedServerConnection) -> Result<Self, Error> {
         let (secrets, kernel) = handshake.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
@@ -94,20 +100,20 @@ impl Records {
         })
     }
 
-    /// How long the first record is, if it is all there.
+    /// Returns the length of the first record if it is complete, and `None` otherwise.
     ///
     /// # Errors
-    /// It is no record that may come now, which its header tells.
+    /// Returns an error if its header is invalid or its type cannot occur now.
     pub fn record_len(&self, received: &[u8]) -> Result<Option<usize>, RecordError> {
-        // What is encrypted in TLS 1.3 does not tell its type; the time for what is not is over.
+        // In TLS 1.3 all records after the handshake have the type of application data. TLS 1.2 shows the real type.
         let is_expected = |typ| typ == ContentType::ApplicationData || !self.is_tls13() && is_known(typ);
         record_len(received, is_expected)
     }
 
-    /// Opens one record of the client's, [`record_len`](Self::record_len). What it is to be answered by itself is added to `replies`.
+    /// Decrypts one record of [`record_len`](Self::record_len) bytes. Appends records that reply to it to `replies`.
     ///
     /// # Errors
-    /// See [`RecordError`]; nothing more is to be opened then.
+    /// See [`RecordError`]. Decrypt nothing more after an error.
     pub fn decrypt<'a>(
         &mut self,
         record: &'a mut [u8],
@@ -125,7 +131,7 @@ impl Records {
             })
         })?;
         *read_seq += 1;
-        // Messages must not be interleaved (RFC 8446, 5.1).
+        // No other record may come between the parts of a handshake message (RFC 8446, 5.1).
         if !self.partial_message.is_empty() && message.typ != ContentType::Handshake {
             return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
         }
@@ -150,7 +156,7 @@ impl Records {
         }
     }
 
-    /// Whether an alert is the announced end, and no warning (RFC 8446, 6; RFC 5246, 7.2).
+    /// Returns true if the alert closes the client's side, and false if it is a warning (RFC 8446, 6; RFC 5246, 7.2).
     fn is_close_notify(&self, alert: &[u8]) -> Result<bool, RecordError> {
         let &[level, description] = alert else {
             return Err(RecordError::Client(AlertDescription::DecodeError));
@@ -163,8 +169,9 @@ impl Records {
         }
     }
 
-    /// Of handshakes nothing may come any more but updates of keys. TLS 1.2 has none, and a client that wants to begin anew
-    /// is told that it cannot (RFC 5246, 7.2.2).
+    /// Processes a handshake message. Only KeyUpdate is allowed after the handshake.
+    ///
+    /// TLS 1.2 has no key update. A client that tries to renegotiate gets a warning (RFC 5246, 7.2.2).
     fn on_handshake_message(&mut self, part: &[u8], replies: &mut Vec<u8>) -> Result<(), RecordError> {
         if !self.is_tls13() && part.first() == Some(&CLIENT_HELLO) {
             replies.extend(self.record(ContentType::Alert, &[WARNING, AlertDescription::NoRenegotiation.into()])?);
@@ -192,7 +199,7 @@ impl Records {
         }
     }
 
-    /// Renews our keys. The client is told by a record that is added to `replies`.
+    /// Updates our key. Appends the record that announces it to `replies`.
     fn update_write_key(&mut self, replies: &mut Vec<u8>) -> Result<(), RecordError> {
         let [a, b, c, d] = KEY_UPDATE_PREFIX;
         replies.extend(self.record(ContentType::Handshake, &[a, b, c, d, 0])?);
@@ -203,10 +210,10 @@ impl Records {
         Ok(())
     }
 
-    /// Seals data, of at most 16 KiB. What has to go out before is added to `before`.
+    /// Encrypts at most 16 KiB of data. Appends records that must be sent first to `before`.
     ///
     /// # Errors
-    /// The keys are used up; the client is to be told of an end.
+    /// Returns [`RecordError::KeysExhausted`] if the key can encrypt no more. The connection must be closed then.
     pub fn encrypt(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, RecordError> {
         if self.next_seq >= self.max_seq {
             match self.is_tls13() {
@@ -218,7 +225,7 @@ impl Records {
         self.record(ContentType::ApplicationData, data)
     }
 
-    /// The record that tells the client of an end: of a fault, or of one in peace.
+    /// Returns the alert that closes our side: for an error, or for a clean end.
     pub fn closing_alert(&mut self, error: Option<RecordError>) -> Vec<u8> {
         let alert = match error {
             Some(RecordError::Client(description)) => [FATAL, description.into()],
@@ -240,10 +247,10 @@ impl Records {
     }
 }
 
-/// How long the first record is, if it is all there.
+/// Returns the length of the first record if it is complete, and `None` otherwise.
 ///
 /// # Errors
-/// Its header is that of no record, or of none with an expected type.
+/// Returns an error if its header is invalid or its type is not expected.
 pub fn record_len(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, RecordError> {
     let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
     if !is_expected(ContentType::from(typ)) || major != 3 {
@@ -256,17 +263,17 @@ pub fn record_len(received: &[u8], is_expected: impl Fn(ContentType) -> bool) ->
     Ok(Some(HEADER_BYTES + length).filter(|length| *length <= received.len()))
 }
 
-/// Whether records may have this type at all.
+/// Returns true if the record type exists.
 pub fn is_known(typ: ContentType) -> bool {
     !matches!(typ, ContentType::Unknown(_))
 }
 
-/// A record of ours. Both versions call themselves 1.2 there.
+/// Creates an unencrypted record. Both TLS versions write version 1.2 here.
 pub(super) fn plaintext(typ: ContentType, payload: &[u8]) -> OutboundPlainMessage<'_> {
     OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload: OutboundChunks::Single(payload) }
 }
 
-/// A cipher for records from this number on.
+/// Creates the cipher that encrypts records from sequence number `next_seq` on.
 pub(super) fn encrypter(
     suite: SupportedCipherSuite,
     secrets: ConnectionTrafficSecrets,
@@ -281,8 +288,14 @@ pub(super) fn encrypter(
         }
     };
     if next_seq > 0 {
-        // It takes the first nonce it sees for that of the record 0, and refuses what does not grow from there. Here that
-        // record was another cipher's, so this one is shown it now; nobody gets what comes of it.
+        // The nonce of a record is the IV XOR its sequence number. AWS-LC's TLS AEAD takes the first nonce it sees as
+        // that of sequence number 0, derives its mask from it, and requires the numbers to grow. rustls has already
+        // used the numbers below `next_seq` with this key, in a cipher of its own. So this new cipher is primed with an
+        // empty record under nonce 0.
+        //
+        // That repeats nonce 0 under the same key, which would break the AEAD if anyone saw both ciphertexts. This one
+        // is dropped here and must never leave this function. All records that are sent have numbers from `next_seq`
+        // on, so no nonce repeats on the wire.
         encrypter.encrypt(plaintext(ContentType::ApplicationData, &[]), 0)?;
     }
     Ok(encrypter)
@@ -306,11 +319,11 @@ fn key_and_iv(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error>
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
         | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
-        _ => Err(Error::General("a encrypter that is not known here".to_owned())),
+        _ => Err(Error::General("unknown cipher".to_owned())),
     }
 }
 
-/// How many records may be encrypted with the same keys (RFC 8446, 5.5).
+/// Returns the number of records that one key may encrypt (RFC 8446, 5.5).
 fn confidentiality_limit(suite: SupportedCipherSuite) -> u64 {
     match suite {
         SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
