@@ -26,11 +26,11 @@ pub struct Way {
     pub address: SocketAddr,
     pub tls: Option<Arc<ClientConfig>>,
     pub is_http2: bool,
-    /// Sent before everything else: a PROXY protocol header, or nothing.
+    /// A PROXY protocol header that is sent first, or nothing.
     pub preamble: &'static [u8],
 }
 
-/// An answer whose body may go on; what is left of it goes with this.
+/// A response whose body may continue; dropping it closes the connection.
 pub struct Answer {
     pub status: u16,
     body: Incoming,
@@ -43,12 +43,12 @@ impl Drop for Answer {
     }
 }
 
-/// Why there is none.
+/// The reason why there is no response.
 #[derive(Debug)]
 pub enum NoAnswer {
     /// No response arrived in time.
     Late,
-    /// The connection was closed, or could not be had.
+    /// The connection was closed, or could not be opened.
     Closed(Failure),
 }
 
@@ -105,7 +105,7 @@ impl Way {
 }
 
 impl Answer {
-    /// Reads until this holds, the body has ended, or the time is up.
+    /// Reads until the condition holds, the body ends, or the time is up.
     pub async fn read_until(&mut self, enough: impl Fn() -> bool, time: Duration) {
         let end = Instant::now() + time;
         while !enough() {
@@ -119,7 +119,7 @@ impl Answer {
     }
 }
 
-/// The whole answer of the admin port.
+/// Returns the whole response of the admin port.
 pub async fn admin(address: SocketAddr, path: &str, patience: Duration) -> io::Result<String> {
     let exchange = async {
         let mut socket = TcpStream::connect(address).await?;

@@ -13,25 +13,25 @@ pub struct World {
     pub upstream: String,
     /// A folder with `server.pem`, `server.key` and `hmac.key`.
     pub files: std::path::PathBuf,
-    /// A folder for what is stored.
+    /// A folder for the store.
     pub store: std::path::PathBuf,
 }
 
-/// Draws.
+/// Draws configurations.
 pub struct Draw<'a> {
     pub schema: &'a Schema,
     pub world: &'a World,
     pub rng: fastrand::Rng,
 }
 
-/// Keys that are always there: where the gateway listens, and whom it asks.
+/// Keys that are always present: the gateway's address and its upstream.
 const ALWAYS: &[&str] =
     &["admin", "admin.address", "listeners[].address", "upstreams", "issuers", "routes", "store.path"];
 
-/// Keys that are never there: what they name is not to be had by a program that shares its process with others.
+/// Keys that are never drawn: they name things that a gateway inside a test process cannot have.
 const NEVER: &[&str] = &["listeners[].systemd", "listeners[].tls.client_ca", "upstreams.*.tls", "revocations.file"];
 
-/// The most of what costs the machine and not the gateway: threads, and the time in which a test waits for the end.
+/// Upper bounds of values that cost the machine and not the gateway: threads, and the time until a drain ends.
 const AFFORDABLE: &[(&str, &str)] = &[
     ("server.workers", "4"),
     ("server.drain.notice", "100ms"),
@@ -92,7 +92,7 @@ const TEXTS: &[(&str, &[&str])] = &[
 const WORDS: &[&str] = &["a", "1", "x-word", "/w", "live"];
 
 impl Draw<'_> {
-    /// A file, as it is before anybody has looked at it.
+    /// A configuration file that has not been checked yet.
     pub fn file(&mut self) -> Table {
         match self.value("", self.schema) {
             Value::Table(table) => table,
@@ -122,7 +122,7 @@ impl Draw<'_> {
             Some("string") => self.string(key, schema),
             Some("array") => {
                 let count = if ALWAYS.contains(&key) { self.rng.usize(1..=3) } else { self.rng.usize(0..=3) };
-                // One listener: another one is another way to the same place.
+                // One listener is enough: a second one would lead to the same routes.
                 let count = if key == "listeners" { 1 } else { count };
                 let mut items: Vec<Value> = Vec::new();
                 for _ in 0..count {
@@ -148,7 +148,7 @@ impl Draw<'_> {
     }
 
     fn table(&mut self, key: &str, schema: &Schema) -> Table {
-        // Some files say little, others nearly everything.
+        // Some files have few keys, others nearly all.
         let share = [0.1, 0.4, 0.8][self.rng.usize(..3)];
         let mut table = Table::new();
         for (name, property) in schema["properties"].as_object().expect("checked") {
@@ -169,7 +169,7 @@ impl Draw<'_> {
             Some(pattern) if pattern.contains('%') && self.rng.bool() => {
                 return text(&format!("{}%", self.rng.u8(1..=100)));
             }
-            // The one that has no upper end.
+            // The only key without an upper bound.
             Some(pattern) if pattern.contains('%') => (SIZES, (32 << 20, 1 << 40, false)),
             Some(pattern) if pattern.contains("KiB") => (SIZES, bounds(key, schema, SIZES)),
             Some(pattern) if pattern.contains("ms") => (TIMES, bounds(key, schema, TIMES)),
@@ -181,14 +181,14 @@ impl Draw<'_> {
         }
         let drawn = self.between(least, most);
         let (unit, factor) = units[self.rng.usize(..units.len())];
-        // As a person would write it where that is the same; else in the smallest unit.
+        // In the unit that a person would use if it is exact; otherwise in the smallest unit.
         match drawn % factor == 0 {
             true => text(&format!("{}{unit}", drawn / factor)),
             false => text(&format!("{}{}", drawn / units[0].1, units[0].0)),
         }
     }
 
-    /// An end, a neighbour of an end, or something of any magnitude between.
+    /// Draws an end of the range, a neighbour of an end, or a value of any magnitude in between.
     fn between(&mut self, least: i128, most: i128) -> i128 {
         let any = {
             let magnitude = self.rng.f64() * ((most - least + 1) as f64).ln();
@@ -236,7 +236,7 @@ fn remove(place: &mut Value, path: &[&str]) -> bool {
 const TIMES: &[(&str, i128)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES: &[(&str, i128)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// The bounds that stand at the end of a key's description: `From 10ms to 5m, or 0s.`
+/// Parses the bounds at the end of a key's description: `From 10ms to 5m, or 0s.`
 fn bounds(key: &str, schema: &Schema, units: &[(&str, i128)]) -> (i128, i128, bool) {
     let words = schema["description"].as_str().unwrap_or_default();
     let said = words.rsplit_once("From ").and_then(|(_, bounds)| {

@@ -36,7 +36,7 @@ use crate::odd::Upstream;
 use crate::support::certificates::Authority;
 use crate::trial::{Outcome, SharedFixture, play};
 
-/// Draws without RILLGATE_DRAWS.
+/// The number of draws without RILLGATE_DRAWS.
 const DRAWS: u64 = 400;
 /// The number of concurrent draws; most of a draw is waiting.
 const AT_A_TIME: usize = 16;
@@ -190,7 +190,7 @@ fn setting(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
 }
 
-/// Prints a line that the test harness does not keep to itself.
+/// Prints a line that the test harness does not capture.
 fn report(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

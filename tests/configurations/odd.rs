@@ -36,7 +36,7 @@ enum Step {
 enum End {
     Close,
     Reset,
-    /// Open until the other side leaves.
+    /// The connection stays open until the peer closes it.
     Hold,
 }
 
@@ -126,7 +126,7 @@ fn redirect(rng: &mut fastrand::Rng) -> Odd {
     Odd { name: format!("{status} to {target:?}"), steps: vec![Step::Send(head.into_bytes())], end: End::Close }
 }
 
-/// No head, half of one, one too many, or none that can be read.
+/// Draws a missing, partial, repeated or unreadable head.
 fn headless(rng: &mut fastrand::Rng) -> Odd {
     let end = if rng.bool() { End::Close } else { End::Reset };
     let send = |text: &str| vec![Step::Send(text.as_bytes().to_vec())];
@@ -155,7 +155,7 @@ fn headless(rng: &mut fastrand::Rng) -> Odd {
     Odd { name: name.to_owned(), steps, end }
 }
 
-/// A head that says something else about the body than what is so.
+/// Draws a head that contradicts its body.
 fn misdescribed(rng: &mut fastrand::Rng) -> Odd {
     const TYPE: &str = "Content-Type: text/event-stream\r\n";
     let fields = [
@@ -188,7 +188,7 @@ fn misdescribed(rng: &mut fastrand::Rng) -> Odd {
     Odd { name: format!("200 {field:?}"), steps, end: [End::Close, End::Reset, End::Hold][rng.usize(..3)] }
 }
 
-/// A stream of pieces that are odd, each for itself.
+/// Draws a stream of odd pieces.
 fn stream(rng: &mut fastrand::Rng) -> Odd {
     let is_chunked = rng.bool();
     let framing = if is_chunked { "Transfer-Encoding: chunked\r\n" } else { "" };
@@ -224,7 +224,7 @@ fn stream(rng: &mut fastrand::Rng) -> Odd {
     Odd { name: format!("{name}, {end:?}"), steps, end }
 }
 
-/// Part of a body: its name, its bytes (never none, which would be the last chunk), and how often they come.
+/// A part of a body: its name, its bytes (never empty, which would be the last chunk), and its repetitions.
 fn piece(rng: &mut fastrand::Rng) -> (String, Vec<u8>, usize) {
     let named = |name: &str, bytes: &[u8], times| (name.to_owned(), bytes.to_vec(), times);
     let filler = |count: usize| "i".repeat(count);
@@ -263,7 +263,7 @@ fn piece(rng: &mut fastrand::Rng) -> (String, Vec<u8>, usize) {
     }
 }
 
-/// The upstream; with it its port closes.
+/// The upstream; dropping it closes its port.
 pub struct Upstream {
     pub url: String,
     shared: Arc<Shared>,
@@ -313,7 +313,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(mut socket: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    /// Longer than any draw.
+    /// A time that is longer than any draw.
     const HELD: Duration = Duration::from_secs(60);
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {

@@ -30,13 +30,13 @@ pub struct SharedFixture {
 /// The outcome of a draw.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Configurations that the program refused, whatever was left out.
+    /// Configurations that the program refused, even without the keys to which it objected.
     pub refused: usize,
     /// Configurations that were accepted after keys had been removed.
     pub mended: usize,
     pub statuses: Vec<u16>,
     pub upstream_requests: usize,
-    /// Answers that were not waited for, since the configuration lets them take too long.
+    /// Responses that were not awaited, because the configuration allows them to take too long.
     pub unawaited: usize,
 }
 
@@ -55,12 +55,12 @@ impl std::fmt::Display for Account {
 
 /// A deadline that is long enough for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// A client that the configuration lets wait for longer leaves before it has an answer.
+/// The longest wait for a head; clients whose configuration allows more disconnect without a response.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The time that a response may continue after its head.
 const LIFE: Duration = Duration::from_millis(60);
 
-/// Plays one draw.
+/// Runs one draw.
 pub async fn play(seed: u64, fixture: &SharedFixture, upstream: &Upstream) -> Result<Outcome, Box<Account>> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let store = tempfile::tempdir().expect("a folder");
@@ -83,7 +83,7 @@ pub async fn play(seed: u64, fixture: &SharedFixture, upstream: &Upstream) -> Re
     }
 }
 
-/// Draws until the program takes it, leaving out what it objects to.
+/// Draws until the program accepts the configuration, removing the keys to which it objects.
 fn accepted(
     rng: &mut fastrand::Rng,
     fixture: &SharedFixture,
@@ -105,7 +105,7 @@ fn accepted(
                 },
                 Err(problems) => problems,
             };
-            // From the end: what is taken out of an array moves what is behind it.
+            // From the end, because removing an element of an array moves the later ones.
             is_mended = problems.iter().rev().filter(|problem| mend(&mut file, &problem.key)).count() > 0;
             if !is_mended || file.get("routes").and_then(Value::as_array).is_none_or(Vec::is_empty) {
                 break;
@@ -181,7 +181,7 @@ async fn try_out(
     Ok(())
 }
 
-/// A request that the routes may or may not take.
+/// Draws a request that may or may not match a route.
 fn request(rng: &mut fastrand::Rng, file: &Table, fixture: &SharedFixture) -> (String, HeaderMap) {
     const ODD: &[&str] = &["%C3%A9", "a%3Ab", "1.5", "~", "%2e%2e", "%00", "%"];
     const IDS: &[&[u8]] = &[
@@ -240,7 +240,7 @@ fn request(rng: &mut fastrand::Rng, file: &Table, fixture: &SharedFixture) -> (S
 /// its answer.
 fn patience(file: &Table, fixture: &SharedFixture, answers: &[Odd], target: &str) -> Option<Duration> {
     let routes = 0..file["routes"].as_array().map_or(0, Vec::len);
-    // A history that is asked for is waited for until it reaches the log.
+    // A requested history is awaited until it reaches the log.
     let reads_through =
         |route| find(file, &format!("routes.{route}.replay.read_through")).is_some_and(|on| on.as_bool() == Some(true));
     if !answers.iter().any(Odd::keeps_waiting) && !routes.clone().any(reads_through) {
@@ -265,7 +265,7 @@ fn is_strict(file: &Table, fixture: &SharedFixture) -> bool {
         || ["handshake_timeout", "header_timeout", "idle_timeout"].into_iter().any(short)
 }
 
-/// A duration of the file, or else its default; zero where the schema has no such key.
+/// Returns a duration of the file or its default; zero if the schema has no such key.
 fn setting(file: &Table, fixture: &SharedFixture, path: &str) -> Duration {
     let default = || {
         let mut schema = &fixture.schema;

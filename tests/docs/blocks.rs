@@ -6,7 +6,7 @@
 
 use super::{pages, read};
 
-/// A block between fences.
+/// A fenced block.
 pub struct Block {
     /// The line of its opening fence, from 1.
     pub line: usize,
@@ -19,7 +19,7 @@ pub struct Block {
 const KINDS: [&str; 14] =
     ["sh", "console", "text", "toml", "json", "yaml", "ini", "nginx", "html", "js", "jsx", "vue", "python", "rust"];
 
-/// The blocks of a page, in order.
+/// Returns the blocks of a page, in order.
 pub fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut is_open = false;
@@ -58,7 +58,7 @@ fn every_code_block_names_its_kind() {
     }
 }
 
-/// The first line of a block that is one by its indentation alone.
+/// Returns the first line of a block that is only indented.
 fn indented_block(text: &str) -> Option<usize> {
     let (mut is_fenced, mut is_list, mut was_blank) = (false, false, true);
     for (index, line) in text.lines().enumerate() {

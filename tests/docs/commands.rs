@@ -1,4 +1,4 @@
-//! Every command that the documentation shows is run, or stands here with the reason why it is not.
+//! Every command of the documentation is run, or is listed here with the reason why not.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use super::blocks::{Block, blocks};
 use super::fixture::DocsFixture;
 use super::{pages, read, root};
 
-/// Page, beginning of a `console` block, reason.
+/// Blocks that are not run: page, beginning of a `console` block, reason.
 const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "cargo run --release -- demo", "a release build; tests/process.rs runs the demo and pastes its line"),
     ("README.md", "tests/run", "it would run itself"),
@@ -26,7 +26,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Longest time for all commands of one page.
+/// The time limit for all commands of one page.
 const LONGEST: Duration = Duration::from_secs(90);
 
 #[test]

@@ -1,4 +1,4 @@
-//! docs/configuration.md is made from the schema that the program prints.
+//! docs/configuration.md is generated from the schema that the program prints.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,7 @@ fn the_configuration_page_matches_the_schema() {
     }
 }
 
-/// The names of all keys, at whatever depth.
+/// Collects the names of all keys, at any depth.
 fn named(schema: &Value, keys: &mut Vec<String>) {
     for (key, value) in properties(schema) {
         keys.push(key.to_owned());
@@ -68,7 +68,7 @@ fn section(page: &mut String, name: &str, value: &Value, is_required: bool) {
     let (path, table) = table_of(name, value);
     let needed = if is_required { " Required." } else { "" };
     write!(page, "\n## `{path}`\n\n{}{needed}\n", description(value).0).unwrap();
-    // Tables in a table get their heading behind its keys.
+    // Subtables get their headings after the keys of their table.
     let (subtables, keys): (Vec<_>, Vec<_>) =
         properties(table).partition(|(_, value)| value["type"] == "object" && value["properties"].is_object());
     rows(page, table, keys.into_iter());
@@ -77,7 +77,7 @@ fn section(page: &mut String, name: &str, value: &Value, is_required: bool) {
         write!(page, "\n### `{inner}.{key}`\n\n{}\n", description(value).0).unwrap();
         rows(page, value, properties(value));
     }
-    // Such as `auth`, which is a word or a table.
+    // For example `auth`, which is a string or a table.
     for (key, value) in properties(table) {
         for one in value["anyOf"].as_array().into_iter().flatten().filter(|one| one["properties"].is_object()) {
             write!(page, "\n### `{inner}.{key}` as a table\n").unwrap();
@@ -125,9 +125,9 @@ fn row(page: &mut String, key: &str, value: &Value, must_be: bool) {
     }
 }
 
-/// The keys of a table that stands in a row of its own: directly, as an item, or as one of several.
+/// Returns the keys of a table that is the value of a row: directly, as an item, or as one of several types.
 fn inner_keys(value: &Value) -> Vec<(&Value, &str, &Value)> {
-    // Where the key itself is a word or a table, the table has its own heading.
+    // If the key itself is a string or a table, the table has its own heading.
     let (items, entries) = (&value["items"], &value["additionalProperties"]);
     let several = [items, entries].into_iter().flat_map(|place| place["anyOf"].as_array().into_iter().flatten());
     let places = [value, items, entries].into_iter().chain(several);
@@ -165,7 +165,7 @@ fn kind(value: &Value) -> String {
     }
 }
 
-/// The words, and the bounds that stand at their end or beside them.
+/// Returns the description without its bounds, and the bounds.
 fn description(value: &Value) -> (String, String) {
     let words = value["description"].as_str().unwrap_or_default();
     if let (Some(least), Some(most)) = (value["minimum"].as_u64(), value["maximum"].as_u64()) {

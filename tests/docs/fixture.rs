@@ -1,6 +1,6 @@
 //! The surroundings of the pages' commands: a running gateway with its files, and a Prometheus for pages that query it.
 //!
-//! The pages name the ports 8443, 9464 and 9090; here the system chooses ports, and the commands get those.
+//! The pages use the ports 8443, 9464 and 9090. Here the system chooses ports, and the commands get those.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub struct DocsFixture {
 }
 
 impl DocsFixture {
-    /// A gateway in front of a producer that has a past of 100 events and sends ten more a second.
+    /// Starts a gateway in front of a producer with a history of 100 events that sends ten more a second.
     pub async fn new(asks_prometheus: bool) -> Self {
         let authority = Authority::new();
         let identity = authority.server();
@@ -61,7 +61,7 @@ impl DocsFixture {
         Self { folder, token, gateway, prometheus, producing, _authority: authority }
     }
 
-    /// Commands as a page has them, with this fixture's ports.
+    /// Replaces the ports in a page's commands with this fixture's.
     pub fn translate(&self, commands: &str) -> String {
         let (port, admin) = (self.gateway.address().port(), self.gateway.admin());
         let mut commands = commands.replace("localhost:8443", &format!("localhost:{port}"));
@@ -85,7 +85,7 @@ fn event(number: usize) -> String {
     format!("id: {number}\nevent: price\ndata: {{\"number\":{number}}}\n\n")
 }
 
-/// The gateway that docs/README.md describes.
+/// Returns the configuration of docs/README.md.
 fn config(folder: &Path, origin: &str) -> String {
     let folder = folder.display();
     format!(

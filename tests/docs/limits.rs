@@ -1,4 +1,4 @@
-//! docs/limits.md has every bound: a key with the schema's default, a constant with the value that the sources give it.
+//! docs/limits.md lists every bound: keys with the schema's default, constants with their value in the sources.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,18 +15,18 @@ struct Row {
 }
 
 impl Row {
-    /// The words between backticks that say where the bound comes from.
+    /// Returns the code spans that name the bound's source.
     fn names(&self) -> Vec<&str> {
         self.place.split('`').skip(1).step_by(2).collect()
     }
 
-    /// Name and file, of a bound that is fixed.
+    /// Returns name and file of a fixed bound.
     fn constant(&self) -> Option<(&str, &str)> {
         let names = self.names();
         (names.len() == 2 && self.place.contains("` in `")).then(|| (names[0], names[1]))
     }
 
-    /// The key, of a bound that is configured.
+    /// Returns the key of a configurable bound.
     fn key(&self) -> Option<&str> {
         self.names()
             .first()
@@ -50,7 +50,7 @@ fn schema() -> Value {
     serde_json::from_slice(&Rillgate::command().arg("schema").output().unwrap().stdout).unwrap()
 }
 
-/// The schema of a key that is named as on the page, without `[]` and `NAME`.
+/// Returns the schema of a key with the name used on the page, without `[]` and `NAME`.
 fn find<'s>(schema: &'s Value, key: &str) -> Option<&'s Value> {
     let Some((first, rest)) = key.split_once('.') else { return inside(schema, key) };
     find(inside(schema, first)?, rest)
@@ -80,7 +80,7 @@ fn every_limit_key_is_listed_with_its_default() {
     }
 }
 
-/// An amount with its dimension, so that seconds are not taken for bytes.
+/// An amount with its dimension, so that seconds do not equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Amount {
     Count(u64),
@@ -154,7 +154,7 @@ impl Constant {
     }
 }
 
-/// All constants outside of tests, in order.
+/// Returns all constants outside of tests, in order.
 fn constants() -> Vec<Constant> {
     let mut found = Vec::new();
     for file in sources(&root().join("src")) {

@@ -1,6 +1,6 @@
-//! The documentation is held to the program: generated pages are up to date, names are complete, commands run.
+//! The documentation matches the program: generated pages are current, names are complete, commands run.
 //!
-//! `UPDATE_DOCS=1 cargo test --test docs` writes the generated pages anew.
+//! `UPDATE_DOCS=1 cargo test --test docs` regenerates the generated pages.
 
 #![allow(
     clippy::disallowed_methods,
@@ -25,7 +25,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page for people who run rillgate or work on it, relative to the repository.
+/// Returns every page for operators and contributors, relative to the repository.
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![PathBuf::from("README.md"), "CONTRIBUTING.md".into(), "certs/README.md".into()];
     let deployed = std::fs::read_dir(root().join("deploy")).unwrap().map(|entry| entry.unwrap().path());

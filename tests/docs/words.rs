@@ -1,4 +1,4 @@
-//! Alerts and reasons of refusals: each stands on its page, and no page has one that there is not.
+//! Alerts and reasons of refusals: each is on its page, and no page has one that does not exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;

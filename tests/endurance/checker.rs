@@ -35,7 +35,7 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
     let identity = authority.server();
     let (plain, encrypted) = (reserved_addr::reserve(), reserved_addr::reserve());
     let store = tempfile::tempdir().unwrap();
-    // One log that holds everything and outlives the gateway, and one that clients fall off and that dies with it.
+    // One log keeps everything on disk; the other is small, in memory, and clients fall off it.
     let setup = Setup::for_origin(&producer.url())
         .upstream("backoff = { initial = \"10ms\", max = \"100ms\" }")
         .limits("stall_timeout = \"1s\"\nconnections_per_ip = 2000")
@@ -60,7 +60,7 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
     for number in 0..CLIENTS {
         let mut rng = generator(seed ^ 0xC1, number);
         let protocol = if number % 2 == 0 { Protocol::Http1 } else { Protocol::Http2 };
-        // Small buffers on the way, so that a stall is felt.
+        // Small buffers on the way, so that a stall has an effect.
         let client = Client::new(protocol, if rng.bool() { plain } else { encrypted }).window(16 * 1024);
         let client = if client.address() == encrypted { client.tls(&authority) } else { client };
         let client = if rng.bool() { client.receive_buffer(8 * 1024) } else { client };
@@ -96,7 +96,7 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
         assert!(figures.is_right(), "seed {seed}: {figures}\n{}", figures.wrong.join("\n"));
         assert!(figures.events > 0 && figures.responses > 0, "{figures}");
     }
-    // The producer can go on after any id and shows that it does, and a restart takes nothing from a log on disk.
+    // The producer proves that it resumes after any id, and a restart loses nothing of a log on disk.
     assert_eq!(figures[0].gaps, 0, "seed {seed}: gaps told although nothing can be missing");
     assert!(rested.is_ok(), "seed {seed}: {} clients never got event {}", readers.len(), producer.newest());
 }
@@ -108,7 +108,7 @@ struct Misfortune {
 }
 
 impl Misfortune {
-    /// Events come, upstream connections die every 200 ms, and now and then the gateway is killed.
+    /// Sends events, breaks upstream connections every 200 ms, and kills the gateway now and then.
     async fn strike(mut self, producer: &RecordedProducer, gateway: &mut Rillgate, lasting: Duration) -> Self {
         let began = Instant::now();
         let mut restart_at = began + self.until_restart();
@@ -132,7 +132,7 @@ impl Misfortune {
                 break;
             }
         }
-        // The last death is behind everyone before the last event comes.
+        // The last broken connection is over before the last event is sent.
         sleep(Duration::from_millis(500)).await;
         self
     }

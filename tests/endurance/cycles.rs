@@ -1,4 +1,4 @@
-//! The seam between what is replayed and what is live, a hundred thousand times.
+//! The change from replay to live delivery, a hundred thousand times.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::support::crowd::LONG;
 use crate::support::setup::Setup;
 use crate::support::wait::within;
 
-/// Clients that come and go at the same time.
+/// The number of clients that connect and disconnect concurrently.
 const CLIENTS: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +42,7 @@ async fn a_hundred_thousand_reconnects_lose_and_repeat_nothing() {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let protocol = if number % 2 == 0 { Protocol::Http1 } else { Protocol::Http2 };
-        // An address of its own: one alone runs out of ports.
+        // Each client has its own address, because a single one runs out of ports.
         let source = Ipv4Addr::new(127, 0, 1, u8::try_from(number).unwrap() + 1);
         let client = Client::new(protocol, gateway.address()).coming_from(source.into());
         clients.spawn(come_and_go(client, number, seed, cycles / CLIENTS));
@@ -59,7 +59,7 @@ async fn a_hundred_thousand_reconnects_lose_and_repeat_nothing() {
     assert_eq!(producer.opened(), 1);
 }
 
-/// Subscribes, takes a few events or none, and leaves in the middle of whatever comes then.
+/// Subscribes, reads a few events or none, and disconnects in the middle of the stream.
 async fn come_and_go(client: Client, number: u64, seed: u64, cycles: u64) -> Figures {
     let mut rng = generator(seed ^ 0xC3, number);
     let mut history = History::new(seed);

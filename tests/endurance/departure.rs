@@ -1,4 +1,4 @@
-//! A gateway leaves, and five thousand clients are sent away between events, not all at once.
+//! A gateway drains: the responses of five thousand clients end between events, spread over time.
 
 use std::time::Duration;
 

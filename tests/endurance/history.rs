@@ -15,10 +15,10 @@ use crate::support::event_source::Event;
 pub struct History {
     seed: u64,
     next: Option<u64>,
-    /// The id of the last event dispatched, of whatever type.
+    /// The id of the last dispatched event of any type.
     position: String,
     missing: BTreeSet<u64>,
-    /// The upstream came back without proof that nothing was missed: the next event may stand anywhere.
+    /// The upstream returned without proof of continuity, so the next event may have any number.
     is_excused: bool,
     pub figures: Figures,
 }
@@ -27,19 +27,19 @@ pub struct History {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     pub events: u64,
-    /// Events left out and never told of.
+    /// Events that are missing without a reported gap.
     pub lost: u64,
     pub repeated: u64,
     pub reordered: u64,
-    /// Events that are not what the producer said.
+    /// Events that differ from the producer's.
     pub damaged: u64,
-    /// Gaps that the client was told of.
+    /// Gaps that were reported to the client.
     pub gaps: u64,
-    /// Responses that were its.
+    /// Responses of this client.
     pub responses: u64,
-    /// Answers other than 200.
+    /// Responses with a status other than 200.
     pub refusals: u64,
-    /// The first things that were wrong.
+    /// The first errors, described.
     pub wrong: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl History {
         self.next.is_some_and(|next| next > number)
     }
 
-    /// Judges the next event.
+    /// Checks the next event.
     pub fn take(&mut self, event: &Event) {
         self.position.clone_from(&event.last_event_id);
         if event.kind == "rillgate.resume" {
@@ -101,7 +101,7 @@ impl History {
         }
     }
 
-    /// A verdict: where the client stands now, if that is not where it was.
+    /// Applies a verdict, which may move the client's position.
     fn told(&mut self, event: &Event) {
         let place = event.last_event_id.parse::<u64>().ok().map(|id| id + 1);
         if event.data.contains("\"upstream\"") {

@@ -1,8 +1,8 @@
-//! The gateway under load and misfortune, for a minute in the suite and for as long as one likes by hand.
+//! The gateway under load and failures, for a minute in the suite and for any time by hand.
 //!
 //!     cargo test --test endurance -- --nocapture                       everything, some minutes
 //!     RILLGATE_SECONDS=3600 cargo test --test endurance histories      the checker, for an hour
-//!     RILLGATE_SEED=7 cargo test --test endurance histories            with what was drawn before
+//!     RILLGATE_SEED=7 cargo test --test endurance histories            with the random choices of seed 7
 //!
 //! Always true: one test at a time, since each measures or wants the whole machine; figures go to standard error, past
 //! the test harness, and nothing is asserted about them that a busy machine could break.
@@ -26,15 +26,15 @@ mod support;
 
 use std::io::Write as _;
 
-/// Held by the test whose turn it is.
+/// The lock of the test that runs now.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Prints a line that the test harness does not keep to itself.
+/// Prints a line that the test harness does not capture.
 fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A number from the environment.
+/// Returns a number from the environment.
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
 }

@@ -1,4 +1,4 @@
-//! The upstream is gone for half a minute, and ten thousand clients do not notice more than the silence.
+//! The upstream is gone for half a minute, and ten thousand clients see only silence.
 
 use std::sync::Arc;
 use std::time::Duration;

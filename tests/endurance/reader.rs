@@ -1,4 +1,4 @@
-//! A client that reads, stalls, drops and resumes, as its generator draws.
+//! A client that reads, stalls, disconnects and resumes at random.
 //!
 //! Always true: it goes on after the last event that it dispatched; once it is told what the last event is, it behaves
 //! until it has that one.
@@ -37,7 +37,7 @@ impl Reader {
         Self { client, path: path.to_owned(), history, rng, connection: None }
     }
 
-    /// Reads until it has the event that `last` names, however often it has to come back.
+    /// Reads until it has the event in `last`, with any number of reconnects.
     pub async fn run(mut self, mut last: watch::Receiver<Option<u64>>) -> Figures {
         while !self.has_all(&last) {
             let asked = timeout(DEADLINE, self.subscribe()).await;
@@ -64,7 +64,7 @@ impl Reader {
     }
 
     async fn subscribe(&mut self) -> Option<Subscription> {
-        // On HTTP/2 often on the connection that it has; HTTP/1.1 has given its own away.
+        // On HTTP/2 often on the existing connection; on HTTP/1.1 the subscription owns its connection.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.client.connect().await.ok()?,

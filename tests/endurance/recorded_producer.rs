@@ -19,7 +19,7 @@ use crate::support::transport::Transport;
 /// The largest number of events in a chunk.
 const CHUNK_EVENTS: u64 = 64;
 
-/// A connection that has been told to die does so within this many bytes of the body.
+/// A connection breaks within this many bytes of the body after it was told to.
 const DEATH_WITHIN: usize = 1_500;
 
 /// The producer; closes its port and its connections when dropped.
@@ -31,7 +31,7 @@ pub struct RecordedProducer {
 
 struct Shared {
     seed: u64,
-    /// The newest event, and how often every connection was told to die.
+    /// The newest event, and the number of times that all connections were told to break.
     now: watch::Sender<Now>,
     opened: AtomicU64,
     open: AtomicU64,
@@ -45,7 +45,7 @@ struct Now {
     gone: bool,
 }
 
-/// Event `number` as it is to be dispatched.
+/// Returns event `number` as a client has to dispatch it.
 pub fn event(seed: u64, number: u64) -> Event {
     let mut rng = generator(seed, number);
     let kind = ["message", "price", "\u{20ac}"][rng.usize(..3)].to_owned();
@@ -76,7 +76,7 @@ fn encoded(seed: u64, number: u64) -> String {
     text
 }
 
-/// A generator for the `number`th thing of a kind; neighbours have nothing in common.
+/// Returns a generator for this number; those of neighbours are independent.
 pub fn generator(seed: u64, number: u64) -> Rng {
     Rng::with_seed(Rng::with_seed(seed).u64(..) ^ Rng::with_seed(number).u64(..))
 }
@@ -95,17 +95,17 @@ impl RecordedProducer {
         format!("http://{}", self.address)
     }
 
-    /// Makes the next `count` events known.
+    /// Publishes the next `count` events.
     pub fn write(&self, count: u64) {
         self.shared.now.send_modify(|now| now.newest += count);
     }
 
-    /// The newest event's number.
+    /// Returns the number of the newest event.
     pub fn newest(&self) -> u64 {
         self.shared.now.borrow().newest
     }
 
-    /// Every open connection is to die within its next bytes.
+    /// Breaks every open connection within its next bytes.
     pub fn kill(&self) {
         self.shared.now.send_modify(|now| now.deaths += 1);
     }
@@ -115,12 +115,12 @@ impl RecordedProducer {
         self.shared.now.send_modify(|now| now.gone = gone);
     }
 
-    /// Connections accepted so far.
+    /// Returns the number of connections accepted so far.
     pub fn opened(&self) -> u64 {
         self.shared.opened.load(Ordering::Relaxed)
     }
 
-    /// Responses open now.
+    /// Returns the number of open responses.
     pub fn open(&self) -> u64 {
         self.shared.open.load(Ordering::Relaxed)
     }
@@ -167,7 +167,7 @@ async fn serve(mut socket: TcpStream, shared: &Shared, mut rng: Rng) -> std::io:
         match rng.u8(..3) {
             0 => head.push_str("rillgate-resume: resumed\r\n"),
             1 => proof = format!("id: {}\n\n", next - 1),
-            // It says again what the gateway must know already.
+            // Repeats the id that the gateway already has.
             _ => next -= rng.u64(1..5).min(next - 1),
         }
     }
@@ -217,7 +217,7 @@ async fn write_chunk(socket: &mut TcpStream, announced: usize, bytes: &[u8]) -> 
 /// Ends the body after its next `offset` bytes.
 async fn die(mut socket: TcpStream, body: &[u8], offset: usize, rng: &mut Rng) -> std::io::Result<()> {
     match rng.u8(..3) {
-        // As one should, but in the middle of an event.
+        // Cleanly, but in the middle of an event.
         0 => {
             if offset > 0 {
                 write_chunk(&mut socket, offset, &body[..offset]).await?;

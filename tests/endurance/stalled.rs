@@ -15,13 +15,13 @@ use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
 
 const READERS: usize = 1_000;
-/// Together far more than any buffer between the gateway and a client takes.
+/// Together far more than all buffers between the gateway and a client hold.
 const EVENTS: usize = 100;
 const EVENT_BYTES: usize = 2 * 1024;
-/// `limits.send_buffer`, and what the log may hold.
+/// `limits.send_buffer` and the bound of the log.
 const SEND_BUFFER: u64 = 16 * 1024;
 const LOG: u64 = 256 * 1024;
-/// Beyond what is bounded by configuration: the allocator's pages, buffers of a busy moment.
+/// Allowance beyond the configured bounds: the allocator's pages and temporary buffers.
 const SLACK: u64 = 4 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

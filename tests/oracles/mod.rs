@@ -1,4 +1,4 @@
-//! Two published parsers, asked only about bodies on which they follow the standard.
+//! Two published parsers, used only for bodies on which they follow the standard.
 //!
 //! Neither decodes ill-formed UTF-8 with replacement characters, so neither is asked about it. `sseer` keeps an event
 //! back whose last line ended in a bare CR, and does not let `event` without colon reset the type. `sse-stream` tells
@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::corpus::reference::Dispatched;
 
-/// The answers of those that can be asked, with their names.
+/// Returns the results of the parsers that support this body, with their names.
 pub fn ask(bytes: &[u8]) -> Vec<(&'static str, Vec<Dispatched>)> {
     let mut answers = Vec::new();
     let Ok(text) = str::from_utf8(bytes) else {

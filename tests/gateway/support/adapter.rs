@@ -18,18 +18,18 @@ use super::wait::{DEADLINE, eventually};
 pub struct Adapter {
     /// Its name in the document's table.
     pub name: &'static str,
-    /// None where the machine's own is used.
+    /// `None` for a package of the machine.
     pub packages: &'static [Locked],
     pub command: fn() -> Command,
     /// The protocol that it chooses over TLS, as in the metrics' label.
     pub protocol: &'static str,
-    /// It dispatches only the types that it was told of.
+    /// Whether it dispatches only types with a listener.
     pub listens_by_type: bool,
-    /// It hands over every block of lines as an event, also one that sets only the id.
+    /// Whether it reports every block as an event, even one that only sets the id.
     pub shows_blocks_without_data: bool,
 }
 
-/// An event as the library gave it.
+/// An event as the library dispatched it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatched {
     pub kind: String,
@@ -48,7 +48,7 @@ impl Adapter {
         let mut command = (self.command)();
         let bearer = bearer.map_or("-".into(), |path| path.display().to_string());
         command.args([url, &bearer]).args(types);
-        // What OpenSSL, Python, Rust's native certificates, curl and node look at.
+        // The variables of OpenSSL, Python, Rust's native certificates, curl and node.
         for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
             command.env(variable, authority.file());
         }
@@ -68,7 +68,7 @@ impl Following {
         self.all_events().iter().filter(|event| event.data.is_empty()).count()
     }
 
-    /// Waits until there are so many events with data, and returns them.
+    /// Waits until there are this many events with data, and returns them.
     pub async fn wait_events(&self, count: usize) -> Vec<Dispatched> {
         eventually(DEADLINE, || async {
             assert_eq!(self.process.exit_status(), None, "{}", self.process.log().join("\n"));
@@ -78,14 +78,14 @@ impl Following {
         self.events()
     }
 
-    /// Waits until it has ended for good, and returns the status that it knows.
+    /// Waits until it has given up, and returns the status that it saw.
     pub async fn wait_closed(&self) -> Option<u64> {
         eventually(DEADLINE, || async { self.closed().is_some() }).await;
         self.process.wait_exit(DEADLINE).await;
         self.closed().expect("waited for")
     }
 
-    /// Waits until it has noticed the end of so many responses.
+    /// Waits until it has seen the end of this many responses.
     pub async fn wait_lost(&self, count: usize) {
         eventually(DEADLINE, || async { self.reports().filter(|report| report.contains_key("lost")).count() >= count })
             .await;

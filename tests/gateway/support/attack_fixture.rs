@@ -11,7 +11,7 @@ use super::wait::DEADLINE;
 /// A request that must never be executed.
 pub const VICTIM: &str = "GET /victim HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// A gateway with little patience, and someone who only wants events.
+/// A gateway with short timeouts, and a bystander that only reads events.
 pub struct AttackFixture {
     pub origin: Origin,
     pub gateway: Rillgate,
@@ -31,21 +31,21 @@ impl AttackFixture {
     }
 
     /// # Panics
-    /// When the bystander does not get an event, and in order.
+    /// Panics if the bystander does not get an event, and in order.
     pub async fn assert_bystander_unharmed(&mut self) {
         self.events += 1;
         let number = self.events.to_string();
         self.origin.emit(Emission::event(&number, "", &number));
         loop {
             let event = self.bystander.next_event(DEADLINE).await;
-            // What an attack itself had emitted may come first.
+            // Events that an attack emitted may come first.
             if event.data == number {
                 return;
             }
         }
     }
 
-    /// The number that the bystander got last, as its data.
+    /// Returns the data of the bystander's last event, which is a number.
     pub fn last_event(&self) -> usize {
         self.events
     }
@@ -54,7 +54,7 @@ impl AttackFixture {
         Client::http1(self.gateway.address())
     }
 
-    /// Sends a request with the victim behind it and reads to the end of the connection.
+    /// Sends a request followed by the victim, and reads to the end of the connection.
     pub async fn converse(&self, request: &str) -> String {
         let text = Raw::exchange(&self.http1(), format!("{request}{VICTIM}").as_bytes()).await;
         let asked = self.origin.requests();

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, Supported
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 
-/// Signs certificates and knows who trusts them.
+/// A certificate authority with the TLS configurations that trust it.
 pub struct Authority {
     folder: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -45,22 +45,22 @@ impl Authority {
         Self { folder, issuer }
     }
 
-    /// The authority's certificate, as a `ca_file` or `client_ca` wants it.
+    /// Returns the path of the authority's certificate, for a `ca_file` or `client_ca`.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// A server's certificate for `localhost`, `127.0.0.1` and `::1`.
+    /// Makes a server certificate for `localhost`, `127.0.0.1` and `::1`.
     pub fn server(&self) -> Identity {
         self.server_for("server", &["localhost", "127.0.0.1", "::1"])
     }
 
-    /// A server's certificate for these host names and addresses, in files called `name`.
+    /// Makes a server certificate for these host names and addresses, in files called `name`.
     pub fn server_for(&self, name: &str, subjects: &[&str]) -> Identity {
         self.sign(name, subjects, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client's certificate, its common name and files called `name`.
+    /// Makes a client certificate with the common name `name`, in files called `name`.
     pub fn client(&self, name: &str) -> Identity {
         self.sign(name, &[name], ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -83,7 +83,7 @@ impl Authority {
         identity
     }
 
-    /// Trusts this authority alone; ALPN is the client's to add.
+    /// Returns a client configuration that trusts only this authority, without ALPN.
     pub fn client_config(&self) -> ClientConfig {
         self.client_builder().with_no_client_auth()
     }
@@ -117,7 +117,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// A server that shows this certificate and speaks the ALPN protocols given.
+    /// Returns a server configuration with this certificate and these ALPN protocols.
     pub fn server_config(&self, alpn: &[&str]) -> ServerConfig {
         self.finish(server_builder().with_no_client_auth(), alpn)
     }

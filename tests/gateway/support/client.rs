@@ -69,7 +69,7 @@ impl Drop for Driver {
 }
 
 impl Client {
-    /// Plain HTTP, calling the server `localhost`.
+    /// Returns a plain HTTP client that calls the server `localhost`.
     pub fn new(protocol: Protocol, address: SocketAddr) -> Self {
         Self {
             address,
@@ -116,31 +116,31 @@ impl Client {
         self
     }
 
-    /// The name sent as SNI and in `Host`.
+    /// Sets the name for SNI and `Host`.
     pub fn host(mut self, host: &str) -> Self {
         host.clone_into(&mut self.host);
         self
     }
 
-    /// Comes from this loopback address (127.0.0.0/8), for limits per address.
+    /// Connects from this loopback address (127.0.0.0/8), for limits per address.
     pub fn coming_from(mut self, source: IpAddr) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// The HTTP/2 window of each stream, in bytes; 1 MiB otherwise. What fits into it is taken without the test reading.
+    /// Sets the HTTP/2 window of each stream in bytes; the default is 1 MiB. Data within it is received without a read.
     pub fn window(mut self, bytes: u32) -> Self {
         self.window = bytes;
         self
     }
 
-    /// The kernel's receive buffer, in bytes: a client that stops reading is then noticed after little.
+    /// Sets the kernel's receive buffer in bytes, so that a client that stops reading has an effect soon.
     pub fn receive_buffer(mut self, bytes: u32) -> Self {
         self.receive_buffer = Some(bytes);
         self
     }
 
-    /// A bare connection, after the TLS handshake if there is one.
+    /// Opens a bare connection, with the TLS handshake if there is one.
     pub async fn dial(&self) -> Result<Box<dyn Transport>, Failure> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(source) = self.source {
@@ -161,7 +161,7 @@ impl Client {
         Ok(Box::new(socket))
     }
 
-    /// A connection ready for requests.
+    /// Opens a connection that is ready for requests.
     pub async fn connect(&self) -> Result<Connection, Failure> {
         let transport = TokioIo::new(self.dial().await?);
         let (sender, driver) = match self.protocol {
@@ -189,12 +189,12 @@ impl Client {
     /// Opens an event stream on a connection of its own.
     ///
     /// # Panics
-    /// When there is no response within the deadline. Any status is a response.
+    /// Panics if there is no response within the deadline. Any status is a response.
     pub async fn subscribe(&self, path: &str, headers: &[(&str, &str)]) -> Subscription {
         within(DEADLINE, &format!("response to {path}"), self.try_request("GET", path, headers)).await.unwrap()
     }
 
-    /// A request of any method on a connection of its own.
+    /// Sends a request of any method on a connection of its own.
     pub async fn try_request(
         &self,
         method: &str,
@@ -209,12 +209,12 @@ impl Connection {
     /// Opens an event stream on this connection.
     ///
     /// # Panics
-    /// When there is no response within the deadline.
+    /// Panics if there is no response within the deadline.
     pub async fn subscribe(&mut self, path: &str, headers: &[(&str, &str)]) -> Subscription {
         within(DEADLINE, &format!("response to {path}"), self.try_request("GET", path, headers)).await.unwrap()
     }
 
-    /// A request of any method, with `accept: text/event-stream` unless `headers` say otherwise.
+    /// Sends a request of any method, with `accept: text/event-stream` unless `headers` override it.
     pub async fn try_request(
         &mut self,
         method: &str,

@@ -11,7 +11,7 @@ use super::wait::within;
 /// A deadline for thousands of clients on a busy machine.
 pub const LONG: Duration = Duration::from_secs(90);
 
-/// Connections that are being made at a time.
+/// The number of connections that are opened at a time.
 const AT_A_TIME: usize = 50;
 
 /// Opens this many subscriptions to `path` on each connection; all are answered.
@@ -40,7 +40,7 @@ pub async fn request(connection: &mut Connection, target: &str) -> Subscription 
     within(LONG, "response", connection.try_request("GET", target, &[])).await.unwrap()
 }
 
-/// Half of `count` clients over HTTP/1.1 and half over HTTP/2, ten streams a connection.
+/// Returns `count` clients, half over HTTP/1.1 and half over HTTP/2 with ten streams per connection.
 pub fn half_and_half(http1: &Client, http2: &Client, count: usize) -> Vec<(Client, usize)> {
     let http1 = std::iter::repeat_n((http1.clone(), 1), count / 2);
     http1.chain(std::iter::repeat_n((http2.clone(), 10), count / 20)).collect()

@@ -10,10 +10,10 @@ use std::time::Duration;
 /// An event as an event source dispatches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// `message` when the stream names none.
+    /// `message` if the stream names none.
     pub kind: String,
     pub data: String,
-    /// The last event id in force at the dispatch, the event's own or an earlier one's.
+    /// The last event id at the dispatch, from this event or an earlier one.
     pub last_event_id: String,
 }
 
@@ -21,7 +21,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     Event(Event),
-    /// The text after the colon, as it stands.
+    /// The text after the colon, unchanged.
     Comment(String),
     Retry(Duration),
 }
@@ -30,7 +30,7 @@ pub enum Item {
 #[derive(Debug, Default)]
 pub struct EventSource {
     line: Vec<u8>,
-    /// The last byte was a CR whose line has been taken: an LF now belongs to it.
+    /// The last byte was a CR that ended a line; an LF now belongs to it.
     after_carriage_return: bool,
     /// Only the very first line can start with a byte order mark.
     past_first_line: bool,
@@ -41,7 +41,7 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// Takes bytes as they come and returns what they complete.
+    /// Parses the next bytes and returns the items that they complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
         for &byte in bytes {

@@ -15,7 +15,7 @@ pub struct Express {
 }
 
 impl Express {
-    /// Starts it with node and waits for its port.
+    /// Starts the producer with node and waits for its port.
     pub async fn start() -> Self {
         let process = Process::start(&mut program("producer.mjs"));
         let line = process.wait_line("port=", DEADLINE).await;
@@ -27,12 +27,12 @@ impl Express {
         self.address
     }
 
-    /// The base URL, for an upstream's `urls`.
+    /// Returns the base URL, for an upstream's `urls`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// SSE connections open now, and ever.
+    /// Returns the SSE connections that are open now, and those ever opened.
     pub async fn connections(&self) -> (u64, u64) {
         let stats = self.stats().await;
         (stats["open"].as_u64().expect("a count"), stats["total"].as_u64().expect("a count"))
@@ -52,7 +52,7 @@ impl Express {
 /// A program of `tests/express`.
 ///
 /// # Panics
-/// When its packages are not installed: `tests/run` does that, or `npm ci` in `tests/express`.
+/// Panics if its packages are not installed: `tests/run` does that, or `npm ci` in `tests/express`.
 pub fn program(script: &str) -> Command {
     let packages = tests("express").join("node_modules");
     assert!(packages.is_dir(), "run `npm ci` in tests/express first (tests/run does)");

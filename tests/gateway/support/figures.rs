@@ -9,7 +9,7 @@ use super::raw::{Raw, status};
 use super::server::Rillgate;
 use super::wait::{DEADLINE, eventually};
 
-/// The status and text of one page of the admin port.
+/// Returns the status and text of a page of the admin port.
 pub async fn admin(gateway: &Rillgate, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let text = Raw::exchange(&Client::http1(gateway.admin()), request.as_bytes()).await;
@@ -33,7 +33,7 @@ pub async fn wait_metric(gateway: &Rillgate, name: &str, labels: &[&str], value:
     eventually(DEADLINE, || async { metric(gateway, name, labels).await >= value }).await;
 }
 
-/// Resident memory in bytes.
+/// Returns the resident memory in bytes.
 pub fn resident(gateway: &Rillgate) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process that lives has memory");
@@ -41,17 +41,17 @@ pub fn resident(gateway: &Rillgate) -> u64 {
     kibibytes * 1024
 }
 
-/// Lines of the log that contain all of these texts.
+/// Counts the log lines that contain all of these texts.
 pub fn lines_with(gateway: &Rillgate, texts: &[&str]) -> usize {
     gateway.log().iter().filter(|line| texts.iter().all(|text| line.contains(text))).count()
 }
 
-/// Lets so much time pass, for what must *not* happen meanwhile: there is no fact to wait for.
+/// Waits for this time, for events that must *not* happen, so that there is no fact to wait for.
 pub async fn watch_for(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Fails when resident memory has grown by this much since `before`.
+/// Fails if resident memory has grown by this much since `before`.
 #[track_caller]
 pub fn assert_grown_by_less_than(gateway: &Rillgate, before: u64, mebibytes: u64) {
     let now = resident(gateway);

@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Answers each request with a start and then the same bytes until the other side has had enough.
+/// Answers each request with a start and then the same bytes until the peer closes.
 pub struct Flood {
     address: SocketAddr,
     cuts: Arc<AtomicUsize>,
@@ -64,7 +64,7 @@ async fn pour(mut socket: TcpStream, start: &str, repeated: &str) {
     }
 }
 
-/// A port that refuses connections until it is opened.
+/// Reserves a port that refuses connections until it is opened.
 pub struct ClosedPort(Socket);
 
 impl ClosedPort {
@@ -78,7 +78,7 @@ impl ClosedPort {
         format!("http://{}", address(&self.0))
     }
 
-    /// From now on whoever connects talks to `target`; the task ends with the test's runtime.
+    /// Forwards connections to `target` from now on; the task ends with the test's runtime.
     pub fn open(self, target: SocketAddr) {
         self.0.listen(128).unwrap();
         self.0.set_nonblocking(true).unwrap();
@@ -94,7 +94,7 @@ impl ClosedPort {
     }
 }
 
-/// A port where connecting takes for ever: its queue is full and nobody accepts.
+/// A port on which connecting never completes, because its queue is full and nothing accepts.
 pub struct BlackHole {
     socket: Socket,
     _queued: Vec<Socket>,
@@ -114,7 +114,7 @@ impl BlackHole {
         let queued = (0..4).map(|_| {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             client.set_nonblocking(true).unwrap();
-            // In progress, queued or dropped: the queue is full in the end.
+            // In progress, queued or dropped: in the end the queue is full.
             let _ = client.connect(&to.into());
             client
         });

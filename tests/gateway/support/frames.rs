@@ -38,12 +38,12 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A connection of frames.
+/// A connection on which frames are read and written.
 pub struct Frames {
     transport: Box<dyn Transport>,
 }
 
-/// A frame's bytes.
+/// Encodes a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = u32::try_from(payload.len()).expect("a frame's length").to_be_bytes()[1..].to_vec();
     bytes.extend([kind, flags]);
@@ -52,7 +52,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A SETTINGS frame.
+/// Encodes a SETTINGS frame.
 pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     let mut payload = Vec::new();
     for (name, value) in values {
@@ -72,7 +72,7 @@ pub fn field(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// The header block of a subscription.
+/// Encodes the header block of a subscription.
 pub fn subscription(path: &str) -> Vec<u8> {
     [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", path), ("accept", "*/*")]
         .iter()
@@ -80,13 +80,13 @@ pub fn subscription(path: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A whole request on one stream.
+/// Encodes a whole request on one stream.
 pub fn request(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &subscription(path))
 }
 
 impl Frames {
-    /// Dials, and says the preface with these settings.
+    /// Connects, and sends the preface with these settings.
     pub async fn connect(client: &Client, values: &[(u16, u32)]) -> Self {
         let transport = within(DEADLINE, "connection", client.dial()).await.unwrap();
         let mut frames = Self { transport };
@@ -95,7 +95,7 @@ impl Frames {
         frames
     }
 
-    /// Sends; false when the peer has gone or takes nothing for a while.
+    /// Sends; returns false if the peer has closed or reads nothing for a while.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         let sending = async {
             self.transport.write_all(bytes).await?;
@@ -104,15 +104,15 @@ impl Frames {
         matches!(timeout(Duration::from_secs(5), sending).await, Ok(Ok(())))
     }
 
-    /// The next frame; `None` at the end of the connection.
+    /// Returns the next frame, or `None` at the end of the connection.
     ///
     /// # Panics
-    /// When nothing comes within the deadline.
+    /// Panics if nothing comes within the deadline.
     pub async fn next(&mut self) -> Option<Frame> {
         within(DEADLINE, "frame", self.read()).await
     }
 
-    /// Reads frames until one is wanted. `None` when the connection ends before.
+    /// Reads frames until one matches. Returns `None` if the connection ends before.
     pub async fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.next().await?;
@@ -125,10 +125,10 @@ impl Frames {
         }
     }
 
-    /// Reads to the end of the connection; whether it said GOAWAY, and with which error.
+    /// Reads to the end of the connection; returns the error of its GOAWAY, if there was one.
     ///
     /// # Panics
-    /// When it does not end within the deadline.
+    /// Panics if it does not end within the deadline.
     pub async fn end(&mut self, deadline: Duration) -> Option<u32> {
         let mut error = None;
         let reading = async {

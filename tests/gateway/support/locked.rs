@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-/// A package whose version stands in a lock file.
+/// A package with its version in a lock file.
 pub struct Locked {
-    /// From the repository's root.
+    /// The path of the lock file, from the repository's root.
     pub file: &'static str,
     pub name: &'static str,
 }
 
 impl Locked {
     /// # Panics
-    /// When it is not there.
+    /// Panics if it is not there.
     pub fn version(&self) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -33,7 +33,7 @@ struct Conditions {
 }
 
 impl Network {
-    /// Listens on a port of its own and connects each comer to `target`.
+    /// Listens on a port of its own and connects each client to `target`.
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -46,17 +46,17 @@ impl Network {
         self.address
     }
 
-    /// Holds every piece back for this long.
+    /// Delays every piece by this time.
     pub fn delay(&self, delay: Duration) {
         self.conditions.send_modify(|conditions| conditions.delay = delay);
     }
 
-    /// Writes at most this many bytes at a time; 0: as they come.
+    /// Writes at most this many bytes at a time; 0: unlimited.
     pub fn slice(&self, bytes: usize) {
         self.conditions.send_modify(|conditions| conditions.slice = bytes);
     }
 
-    /// Moves nothing and reads nothing more, until `resume`.
+    /// Stops reading and forwarding until `resume`.
     pub fn stall(&self) {
         self.conditions.send_modify(|conditions| conditions.stalled = true);
     }
@@ -65,7 +65,7 @@ impl Network {
         self.conditions.send_modify(|conditions| conditions.stalled = false);
     }
 
-    /// Resets every connection on both sides; new ones are welcome.
+    /// Resets every connection on both sides; new ones are accepted.
     pub fn cut(&self) {
         self.conditions.send_modify(|conditions| conditions.generation += 1);
     }
@@ -111,7 +111,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, conditions: Arc<watch
     }
 }
 
-/// Copies one direction until its end, which it passes on.
+/// Copies one direction until its end, and forwards the end.
 async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut conditions: watch::Receiver<Conditions>) {
     let mut buffer = vec![0; 16 * 1024];
     loop {

@@ -35,13 +35,13 @@ pub struct Origin {
 /// The number of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// Responses that take what is emitted, now.
+    /// Open responses that receive emissions.
     pub open: usize,
     /// TCP connections ever accepted.
     pub total: usize,
 }
 
-/// Bytes to emit, and the id by which a reconnecting client may name them.
+/// Bytes to emit, and the id after which a client may resume.
 #[derive(Clone, Debug)]
 pub struct Emission {
     bytes: Bytes,
@@ -96,17 +96,17 @@ impl From<String> for Emission {
 }
 
 impl Origin {
-    /// A plain origin that answers every request with an open event stream.
+    /// Starts a plain origin that answers every request with an open event stream.
     pub async fn start() -> Self {
         Self::start_with(|_| Answer::stream()).await
     }
 
-    /// A plain origin that answers as the script says.
+    /// Starts a plain origin with this script.
     pub async fn start_with(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         Self::listen(Arc::new(script), None).await
     }
 
-    /// An origin behind TLS that answers every request with an open event stream.
+    /// Starts an origin with TLS that answers every request with an open event stream.
     pub async fn start_tls(identity: &Identity) -> Self {
         Self::start_tls_config(identity.server_config(&["http/1.1"])).await
     }
@@ -135,12 +135,12 @@ impl Origin {
         Self { address, tls: is_tls, shared, accepting }
     }
 
-    /// Answers a known Last-Event-ID with the events emitted after it; an unknown one with nothing old.
+    /// Answers a known Last-Event-ID with the events emitted after it, and an unknown one without old events.
     pub fn honour_last_event_id(&self) {
         self.shared.state.lock().honours_last_event_id = true;
     }
 
-    /// Answers later requests by this script; open responses are left alone.
+    /// Answers later requests with this script; open responses are not affected.
     pub fn answer(&self, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
         self.shared.state.lock().script = Arc::new(script);
     }
@@ -159,7 +159,7 @@ impl Origin {
         self.address
     }
 
-    /// The base URL, for an upstream's `urls`.
+    /// Returns the base URL, for an upstream's `urls`.
     pub fn url(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
@@ -177,13 +177,13 @@ impl Origin {
         let pieces: Vec<Bytes> = emissions.iter().map(|emission| emission.bytes.clone()).collect();
         let mut state = self.shared.state.lock();
         for response in state.open.values() {
-            // A response that has just ended takes nothing more.
+            // A response that has just ended receives nothing more.
             let _ = response.send(Step::Body(pieces.clone()));
         }
         state.history.extend(emissions);
     }
 
-    /// Ends every open response this way; new ones are answered as before.
+    /// Ends every open response in this way; new requests are answered as before.
     pub fn cut(&self, how: How) {
         let open = std::mem::take(&mut self.shared.state.lock().open);
         for response in open.values() {
@@ -196,7 +196,7 @@ impl Origin {
         Connections { open: state.open.len(), total: state.accepted }
     }
 
-    /// Every request head so far, in the order of arrival.
+    /// Returns every request head so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.state.lock().requests.clone()
     }
@@ -207,7 +207,7 @@ impl Origin {
         eventually(DEADLINE, move || async move { self.connections().open == count })
     }
 
-    /// Waits until `count` or more requests have come, and returns them all.
+    /// Waits until at least `count` requests have arrived, and returns all of them.
     pub async fn wait_requests(&self, count: usize) -> Vec<Request> {
         eventually(DEADLINE, move || async move { self.requests().len() >= count }).await;
         self.requests()
@@ -227,7 +227,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         shared.state.lock().accepted += 1;
         tokio::spawn(async move {
             let _ = socket.set_nodelay(true);
-            // A connection that fails is the other side's wish, not an error of the origin.
+            // A failed connection is the peer's decision and not an error of the origin.
             let _ = match tls {
                 None => serve::<TcpStream>(socket, &shared).await,
                 Some(acceptor) => match acceptor.accept(socket).await {
@@ -242,7 +242,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
 async fn serve<T: Transport>(mut socket: T, shared: &Shared) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        // By single bytes: nothing of what follows the head may be taken. Speed does not matter here.
+        // Byte by byte, because nothing after the head may be consumed. Speed does not matter here.
         head.push(socket.read_u8().await?);
         assert!(head.len() < 1 << 20, "a request head of a mebibyte");
     }
@@ -289,7 +289,7 @@ async fn respond<T: Transport>(
     Ok(())
 }
 
-/// The next thing emitted, or `None` once the other side has gone.
+/// Returns the next emission, or `None` once the peer has closed.
 async fn next<T: Transport>(
     socket: &mut T,
     emitted: &mut mpsc::UnboundedReceiver<Step>,
@@ -337,7 +337,7 @@ async fn leave<T: Transport>(socket: &mut T, framing: Framing, how: How) -> std:
             Ok(())
         }
         How::Vanish => {
-            // Classic BPF, BPF_RET|BPF_K: of each segment nothing is kept.
+            // Classic BPF, BPF_RET|BPF_K: drops every segment.
             SockRef::from(socket.socket()).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)])?;
             std::future::pending().await
         }
@@ -345,7 +345,7 @@ async fn leave<T: Transport>(socket: &mut T, framing: Framing, how: How) -> std:
 }
 
 impl Shared {
-    /// Records the request, chooses the answer, and joins those that are emitted to, all at one moment.
+    /// Records the request, chooses the answer and registers for emissions, atomically.
     fn open(&self, head: &str) -> Option<(usize, Answer, mpsc::UnboundedReceiver<Step>)> {
         let mut state = self.state.lock();
         let request = Request::parse(head, state.requests.len())?;

@@ -38,7 +38,7 @@ impl Process {
         Self { child: Mutex::new(child), log, readers }
     }
 
-    /// The lines printed so far.
+    /// Returns the lines printed so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().clone()
     }
@@ -46,7 +46,7 @@ impl Process {
     /// Waits for a line that contains `text` and returns it.
     ///
     /// # Panics
-    /// With the log, when none comes in time or the process ends without it.
+    /// Panics with the log if no line comes in time or the process ends before.
     pub async fn wait_line(&self, text: &str, deadline: Duration) -> String {
         let find = || self.log.lock().iter().find(|line| line.contains(text)).cloned();
         let end = tokio::time::Instant::now() + deadline;
@@ -67,7 +67,7 @@ impl Process {
     /// Sends a signal by its name without `SIG`: `TERM`, `HUP`, `STOP`, `CONT`, `KILL`.
     pub fn signal(&self, name: &str) {
         let id = self.id().to_string();
-        // The shell's own kill: the program is not on every machine, and the crate has no unsafe code.
+        // The shell's builtin kill: not every machine has the program, and the crate has no unsafe code.
         let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status().expect("a shell");
         assert!(status.success(), "kill -s {name} {id}: {status}");
     }
@@ -81,7 +81,7 @@ impl Process {
         self.child.lock().try_wait().expect("our own child")
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub async fn wait_exit(&self, deadline: Duration) -> ExitStatus {
         eventually(deadline, || async { self.exit_status().is_some() }).await;
         self.exit_status().expect("it has ended")
@@ -96,7 +96,7 @@ impl Drop for Process {
         let child = self.child.get_mut();
         let _ = child.kill();
         let _ = child.wait();
-        // A grandchild may hold the pipes open; what is read by now is enough then.
+        // A grandchild may hold the pipes open; the lines read so far are then enough.
         for reader in self.readers.drain(..).filter(std::thread::JoinHandle::is_finished) {
             let _ = reader.join();
         }

@@ -20,11 +20,11 @@ pub struct Producer {
     address: SocketAddr,
 }
 
-/// A process, and the folder that it may need.
+/// A process, and the folder that it may use.
 pub struct Started(Process, Option<TempDir>);
 
 impl Producer {
-    /// Starts it and waits until it accepts connections.
+    /// Starts the producer and waits until it accepts connections.
     pub async fn start(start: fn(SocketAddr) -> Started) -> Self {
         let address = reserved_addr::reserve();
         let producer = Self { start, started: start(address), address };
@@ -32,7 +32,7 @@ impl Producer {
         producer
     }
 
-    /// The base URL, for an upstream's `urls`.
+    /// Returns the base URL, for an upstream's `urls`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -41,14 +41,14 @@ impl Producer {
         self.address
     }
 
-    /// Kills it with its children, as a machine that loses power would.
+    /// Kills the producer and its children at once, like a power failure.
     pub async fn kill(&self) {
         self.started.kill();
         self.started.0.wait_exit(DEADLINE).await;
         eventually(DEADLINE, || async { TcpStream::connect(self.address).await.is_err() }).await;
     }
 
-    /// Starts it again where it was.
+    /// Starts the producer again on the same address.
     pub async fn start_again(&mut self) {
         self.started = (self.start)(self.address);
         self.wait_up().await;
@@ -65,7 +65,7 @@ impl Producer {
 }
 
 impl Started {
-    /// In a process group of its own: servers have workers.
+    /// Runs in a process group of its own, because servers have workers.
     fn new(command: &mut Command) -> Self {
         Self(Process::start(command.process_group(0)), None)
     }
@@ -101,7 +101,7 @@ pub fn flask(at: SocketAddr) -> Started {
 }
 
 pub fn flask_on_gunicorn(at: SocketAddr) -> Started {
-    // Without the socket that it would put into the user's home.
+    // Without the socket that it would create in the user's home.
     let bind = ["--no-control-socket", "--bind", &at.to_string()];
     let workers = ["--worker-class", "gthread", "--threads", "8"];
     Started::new(python().args(["-m", "gunicorn"]).args(bind).args(workers).arg("flask_events:app"))
@@ -123,16 +123,16 @@ pub fn axum(at: SocketAddr) -> Started {
     Started::new(Command::new(program("axum-events")).args(host_and_port(at)))
 }
 
-/// nginx with its configuration and its file in a folder of their own, where it also writes.
+/// Starts nginx with its configuration and file in a temporary folder, where it also writes.
 pub fn nginx(at: SocketAddr) -> Started {
     let folder = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(tests("producers").join("nginx.conf")).unwrap();
     std::fs::write(folder.path().join("nginx.conf"), text.replace("ADDRESS", &at.to_string())).unwrap();
     std::fs::copy(tests("producers").join("events.sse"), folder.path().join("events.sse")).unwrap();
-    // Its workers are another user's, if it is started by root.
+    // If root starts it, its workers run as another user.
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), readable).unwrap();
-    // Where Debian has it is not on every user's path.
+    // Debian's path of it is not in every user's PATH.
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
     let program = which("nginx", &path);
     let mut started = Started::new(Command::new(program).arg("-p").arg(folder.path()).args(["-c", "nginx.conf"]));
@@ -140,10 +140,10 @@ pub fn nginx(at: SocketAddr) -> Started {
     started
 }
 
-/// A Python of the tests' own, with the packages of `tests/producers/requirements.txt`.
+/// Returns the tests' Python, with the packages of `tests/producers/requirements.txt`.
 ///
 /// # Panics
-/// When it is not there: `tests/run` makes it.
+/// Panics if it is missing; `tests/run` creates it.
 pub fn python() -> Command {
     let python = built("python/bin/python");
     let mut command = Command::new(python);
@@ -151,17 +151,17 @@ pub fn python() -> Command {
     command
 }
 
-/// node in a folder of `tests`.
+/// Returns a node command in a folder of `tests`.
 pub fn node(folder: &str) -> Command {
     let mut command = Command::new("node");
     command.current_dir(tests(folder));
     command
 }
 
-/// A program of one of the Rust workspaces in `tests`.
+/// Returns a program of one of the Rust workspaces in `tests`.
 ///
 /// # Panics
-/// When it is not built: `tests/run` does that.
+/// Panics if it is not built: `tests/run` does that.
 pub fn program(name: &str) -> PathBuf {
     built(&format!("programs/debug/{name}"))
 }

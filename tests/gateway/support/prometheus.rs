@@ -31,13 +31,13 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// The repository's `deploy/prometheus`.
+/// Returns the folder `deploy/prometheus`.
 pub fn deployed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus")
 }
 
 impl Prometheus {
-    /// Scrapes this admin port with the configuration of `deploy/prometheus`, only faster.
+    /// Starts a Prometheus that scrapes this admin port as `deploy/prometheus` does, but more often.
     pub async fn scraping(admin: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for rules in ["recording.yml", "alerts.yml"] {
@@ -74,7 +74,7 @@ impl Prometheus {
     pub async fn query(&self, expression: &str) -> Result<Vec<Sample>, String> {
         let query: String =
             url::form_urlencoded::Serializer::new(String::new()).append_pair("query", expression).finish();
-        // HTTP/1.0: an answer without chunks, to the end of the connection.
+        // HTTP/1.0 gives a response without chunks, to the end of the connection.
         let request = format!("GET /api/v1/query?{query} HTTP/1.0\r\n\r\n");
         let text = Raw::exchange(&Client::http1(self.address), request.as_bytes()).await;
         let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -89,7 +89,7 @@ impl Prometheus {
         }
     }
 
-    /// The sum of an expression's values; 0 where there is none.
+    /// Returns the sum of an expression's values; 0 if there are none.
     pub async fn sum(&self, expression: &str) -> f64 {
         let samples = self.query(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"));
         samples.iter().map(|sample| sample.value).sum()
@@ -108,10 +108,10 @@ fn number(value: &Value) -> f64 {
     value.as_str().and_then(|text| text.parse().ok()).expect("a number as Prometheus writes it")
 }
 
-/// Runs promtool in `deploy/prometheus` with this input, and returns all that it printed.
+/// Runs promtool in `deploy/prometheus` with this input, and returns its output.
 ///
 /// # Panics
-/// With what it printed, when it finds fault.
+/// Panics with its output if it reports a problem.
 pub fn promtool(arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("promtool")
         .args(arguments)

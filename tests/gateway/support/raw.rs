@@ -19,13 +19,13 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Dials as the client would.
+    /// Connects as the client would.
     pub async fn dial(client: &Client) -> Self {
         let transport = within(DEADLINE, "connection", client.dial()).await.unwrap();
         Self { transport, received: Vec::new(), is_over: false }
     }
 
-    /// Dials, sends, and reads to the end of the connection.
+    /// Connects, sends, and reads to the end of the connection.
     pub async fn exchange(client: &Client, bytes: &[u8]) -> String {
         let mut raw = Self::dial(client).await;
         raw.send(bytes).await;
@@ -50,7 +50,7 @@ impl Raw {
         String::from_utf8_lossy(&self.received).into_owned()
     }
 
-    /// Reads until `text` has come, or the connection is over; says which.
+    /// Reads until `text` has arrived or the connection ends; returns whether it arrived.
     pub async fn read_until(&mut self, text: &str, deadline: Duration) -> bool {
         let end = Instant::now() + deadline;
         while !self.text().contains(text) {
@@ -64,7 +64,7 @@ impl Raw {
     /// Reads until the peer closes.
     ///
     /// # Panics
-    /// When it does not within the deadline.
+    /// Panics if it does not within the deadline.
     pub async fn read_to_end(&mut self, deadline: Duration) -> String {
         assert!(self.is_closed_within(deadline).await, "still open after {deadline:?}: {:?}", self.text());
         self.text()
@@ -81,7 +81,7 @@ impl Raw {
         true
     }
 
-    /// False at the deadline and at the end.
+    /// Reads once; returns false at the deadline and at the end.
     async fn read(&mut self, end: Instant) -> bool {
         let mut buffer = [0; 16 * 1024];
         match timeout_at(end, self.transport.read(&mut buffer)).await {
@@ -103,7 +103,7 @@ pub fn responses(text: &str) -> usize {
     ["HTTP/1.0 ", "HTTP/1.1 "].iter().map(|version| text.matches(version).count()).sum()
 }
 
-/// The first status of an HTTP/1.1 conversation; 0 without one.
+/// Returns the first status of an HTTP/1.1 conversation, or 0.
 pub fn status(text: &str) -> u16 {
     text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|status| status.parse().ok()).unwrap_or(0)
 }

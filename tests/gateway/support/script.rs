@@ -9,15 +9,15 @@ use bytes::Bytes;
 /// Chooses the answer to a request. The request's `number` tells the first from later ones.
 pub type Script = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
 
-/// A request head as it came.
+/// A received request head.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Names in lower case, in the order in which they came.
+    /// Headers in their order, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// 0 for the first request that this origin ever got.
+    /// The number of the request at this origin, from 0.
     pub number: usize,
 }
 
@@ -33,7 +33,7 @@ impl Request {
         Some(Self { method, target, headers, number })
     }
 
-    /// The first header of this name (in lower case).
+    /// Returns the first header with this name (in lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -54,7 +54,7 @@ pub enum How {
     Reset,
     /// A chunk is announced, part of it sent, then FIN.
     TruncatedChunk,
-    /// Not at all: nothing that comes is seen or acknowledged any more, as by a host that has lost its power.
+    /// Silently: segments are no longer acknowledged, as by a host that has lost its power.
     Vanish,
 }
 
@@ -62,15 +62,15 @@ pub enum How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Chunked,
-    /// Until the connection closes.
+    /// The end of the connection ends the body.
     Close,
-    /// Bytes go out as given, the head too.
+    /// Bytes are sent as given, including the head.
     Raw,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Pieces of the body, each a chunk where there are chunks, in one write.
+    /// Pieces of the body in one write, each a chunk if the body is chunked.
     Body(Vec<Bytes>),
     Cut(How),
     /// Ends the script; emissions are not sent either.
@@ -84,60 +84,60 @@ pub struct Answer {
     pub(super) headers: Vec<(String, String)>,
     pub(super) framing: Framing,
     pub(super) steps: Vec<Step>,
-    /// Ends after the steps instead of waiting for what is emitted.
+    /// Ends after the steps instead of waiting for emissions.
     pub(super) finite: bool,
 }
 
 impl Answer {
-    /// 200, text/event-stream, chunked; stays open for what is emitted.
+    /// Returns an answer with 200, text/event-stream, chunked, that stays open for emissions.
     pub fn stream() -> Self {
         let headers = vec![("content-type".into(), "text/event-stream".into())];
         Self { status: 200, headers, framing: Framing::Chunked, steps: Vec::new(), finite: false }
     }
 
-    /// This status, a body if `then` gives one, and an end.
+    /// Returns an answer with this status, the body given with `then`, and an end.
     pub fn status(status: u16) -> Self {
         let headers = vec![("connection".into(), "close".into())];
         let framing = if status == 204 || status == 304 { Framing::Close } else { Framing::Chunked };
         Self { status, headers, framing, steps: Vec::new(), finite: true }
     }
 
-    /// Takes the request and never answers.
+    /// Reads the request and never answers.
     pub fn silence() -> Self {
         Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps: vec![Step::Silence], finite: false }
     }
 
-    /// Takes the request and says nothing until something is emitted, which goes out as it stands: a head first.
+    /// Reads the request and sends nothing until an emission, which is sent unchanged and has to start with a head.
     pub fn waiting() -> Self {
         Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps: Vec::new(), finite: false }
     }
 
-    /// These bytes instead of a head and a body; then an end.
+    /// Sends these bytes instead of a head and a body; then ends.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
         let steps = vec![Step::Body(vec![bytes.into()])];
         Self { status: 0, headers: Vec::new(), framing: Framing::Raw, steps, finite: true }
     }
 
-    /// Sets a header in place of one of the same name.
+    /// Sets a header, replacing one of the same name.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The body ends when the connection does.
+    /// Lets the body end with the connection.
     pub fn until_close(mut self) -> Self {
         self.framing = Framing::Close;
         self.header("connection", "close")
     }
 
-    /// Body bytes, as one chunk; empty bytes are nothing, not the last chunk.
+    /// Adds body bytes as one chunk; empty bytes add nothing, not the last chunk.
     pub fn then(mut self, bytes: impl Into<Bytes>) -> Self {
         self.steps.push(Step::Body(vec![bytes.into()]));
         self
     }
 
-    /// The body's first `offset` bytes, then a cut.
+    /// Sends the body's first `offset` bytes, then cuts the connection.
     pub fn then_cut_at(self, body: &[u8], offset: usize, how: How) -> Self {
         self.then(body[..offset].to_vec()).then_cut(how)
     }
@@ -147,7 +147,7 @@ impl Answer {
         self
     }
 
-    /// From here on nothing is sent, not even what is emitted; the connection stays open.
+    /// Sends nothing from here on, not even emissions; the connection stays open.
     pub fn then_silence(mut self) -> Self {
         self.steps.push(Step::Silence);
         self

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::wait::{DEADLINE, eventually};
 
-/// A running gateway. Everything of [`Process`] is there too: `log`, `wait_line`, `signal`, `wait_exit`.
+/// A running gateway, with all methods of [`Process`]: `log`, `wait_line`, `signal`, `wait_exit`.
 pub struct Rillgate {
     process: Process,
     folder: TempDir,
@@ -25,7 +25,7 @@ pub struct Rillgate {
 pub struct Listening {
     pub address: SocketAddr,
     pub tls: bool,
-    /// The whole line.
+    /// The whole log line.
     pub line: String,
 }
 
@@ -66,34 +66,34 @@ impl Rillgate {
         (self.process, self.listening) = serve(self.folder.path(), &mut Self::command()).await;
     }
 
-    /// The built binary, without arguments and with a quiet environment: for what `serve` does not cover.
+    /// Returns a command for the built binary, with a quiet environment, for commands other than `serve`.
     pub fn command() -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rillgate"));
         command.env_remove("RILLGATE_CONFIG").env("RILLGATE_LOG", "debug").env("NO_COLOR", "1");
         command
     }
 
-    /// The first listener's address.
+    /// Returns the address of the first listener.
     pub fn address(&self) -> SocketAddr {
         self.listening.iter().find(|listening| !listening.is_admin()).expect("a listener").address
     }
 
-    /// Every bound address in the order of the log.
+    /// Returns every bound address in the order of the log.
     pub fn listening(&self) -> &[Listening] {
         &self.listening
     }
 
-    /// The admin port's address.
+    /// Returns the address of the admin port.
     pub fn admin(&self) -> SocketAddr {
         self.listening.iter().find(|listening| listening.is_admin()).expect("an admin port").address
     }
 
-    /// The folder of its configuration, where relative paths lead.
+    /// Returns the folder of its configuration, which is the base of relative paths.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Replaces the configuration file in one step; HUP is the test's to send.
+    /// Replaces the configuration file atomically; the test sends HUP.
     pub fn rewrite(&self, config: &str) -> PathBuf {
         let path = self.folder.path().join("rillgate.toml");
         let next = self.folder.path().join("rillgate.toml.next");
@@ -116,7 +116,7 @@ impl Listening {
         self.line.contains("admin")
     }
 
-    /// Reads `listening address=127.0.0.1:8443 tls=true` out of a text or JSON log line.
+    /// Parses `listening address=127.0.0.1:8443 tls=true` from a text or JSON log line.
     pub fn parse(line: &str) -> Option<Self> {
         let plain = without_colours(line);
         plain.find("listening")?;
@@ -144,7 +144,7 @@ async fn serve(folder: &Path, command: &mut Command) -> (Process, Vec<Listening>
     (process, listening)
 }
 
-/// Waits until the log names `expected` bound addresses.
+/// Waits until the log has `expected` bound addresses.
 pub async fn wait_listening(process: &Process, expected: usize) -> Vec<Listening> {
     let found = || process.log().iter().filter_map(|line| Listening::parse(line)).collect::<Vec<_>>();
     eventually(DEADLINE, || async { found().len() >= expected || process.exit_status().is_some() }).await;

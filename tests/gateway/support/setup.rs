@@ -23,7 +23,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// In front of the origin at this base URL.
+    /// Starts a configuration in front of the origin at this base URL.
     pub fn for_origin(url: &str) -> Self {
         Self { upstream: format!("urls = [\"{url}\"]\n"), ..Self::default() }
     }
@@ -33,7 +33,7 @@ impl Setup {
         self
     }
 
-    /// Lines of the listener's own table; `tls` is added by [`Self::tls`].
+    /// Adds lines to the listener's table; [`Self::tls`] adds `tls`.
     pub fn listener(mut self, lines: &str) -> Self {
         add(&mut self.listener, lines);
         self
@@ -69,7 +69,7 @@ impl Setup {
         self
     }
 
-    /// Whole tables, put behind everything else.
+    /// Adds whole tables after everything else.
     pub fn after(mut self, tables: &str) -> Self {
         add(&mut self.after, tables);
         self
@@ -90,7 +90,7 @@ impl Setup {
     }
 }
 
-/// A client for each protocol, plain or trusting `authority`.
+/// Returns a client for each protocol, plain or trusting `authority`.
 pub fn both_protocols(gateway: &Rillgate, authority: Option<&Authority>) -> [Client; 2] {
     [Protocol::Http1, Protocol::Http2].map(|protocol| {
         let client = Client::new(protocol, gateway.address());

@@ -26,7 +26,7 @@ pub enum Ending {
     Broken(String),
 }
 
-/// A response whose body is an event stream, or whatever the status made of it.
+/// A response with its body, usually an event stream.
 pub struct Subscription {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -60,15 +60,15 @@ impl Subscription {
         }
     }
 
-    /// A header as text; empty when it is absent.
+    /// Returns a header as text; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header in ASCII"))
     }
 
-    /// The next event that has not been taken yet.
+    /// Returns the next event that has not been taken yet.
     ///
     /// # Panics
-    /// When none comes before the deadline or the end.
+    /// Panics if none comes before the deadline or the end.
     pub async fn next_event(&mut self, deadline: Duration) -> Event {
         self.read_until(deadline, "event", |now| !now.events.is_empty()).await;
         match self.events.pop_front() {
@@ -77,7 +77,7 @@ impl Subscription {
         }
     }
 
-    /// The next `count` events, each within the usual deadline.
+    /// Returns the next `count` events, each within the usual deadline.
     pub async fn next_events(&mut self, count: usize) -> Vec<Event> {
         let mut events = Vec::with_capacity(count);
         while events.len() < count {
@@ -99,7 +99,7 @@ impl Subscription {
         (!self.events.is_empty()).then(|| self.events.drain(..).collect())
     }
 
-    /// Reads until a comment containing `text` has come, and returns it.
+    /// Reads until a comment that contains `text` has arrived, and returns it.
     pub async fn next_comment(&mut self, text: &str, deadline: Duration) -> String {
         self.read_until(deadline, text, |now| now.comments.iter().any(|comment| comment.contains(text))).await;
         match self.comments.iter().position(|comment| comment.contains(text)) {
@@ -108,7 +108,7 @@ impl Subscription {
         }
     }
 
-    /// Waits for the end, and says which it was. What came before it can still be taken.
+    /// Waits for the end and returns its kind. Earlier events can still be taken.
     pub async fn ending(&mut self, deadline: Duration) -> Ending {
         self.read_until(deadline, "end", |_| false).await;
         self.ending.clone().expect("read to the end")
@@ -117,7 +117,7 @@ impl Subscription {
     /// Waits for a clean end and returns the events not taken yet.
     ///
     /// # Panics
-    /// When there is no end before the deadline, or it is not clean.
+    /// Panics if there is no end before the deadline, or it is not clean.
     pub async fn expect_end(&mut self, deadline: Duration) -> Vec<Event> {
         let ending = self.ending(deadline).await;
         assert_eq!(ending, Ending::Clean, "{}", self.account());
@@ -130,20 +130,20 @@ impl Subscription {
         assert_ne!(ending, Ending::Clean, "{}", self.account());
     }
 
-    /// Reads until something more has come, be it a comment alone.
+    /// Reads until anything more has arrived, even a comment.
     ///
     /// # Panics
-    /// When nothing comes before the deadline, or the end does.
+    /// Panics if nothing comes before the deadline, or the end does.
     pub async fn read_more(&mut self, deadline: Duration) {
         let before = self.total;
         self.read_until(deadline, "bytes", |now| now.total > before).await;
         assert!(self.total > before, "the response ended: {}", self.account());
     }
 
-    /// The body's first `count` bytes.
+    /// Returns the first `count` bytes of the body.
     ///
     /// # Panics
-    /// When they do not come before the deadline, or are more than are kept.
+    /// Panics if they do not come before the deadline, or are more than are kept.
     pub async fn read_bytes(&mut self, count: usize, deadline: Duration) -> Vec<u8> {
         assert!(count <= KEPT_BYTES, "only {KEPT_BYTES} bytes are kept");
         self.read_until(deadline, "bytes", |now| now.received.len() >= count).await;
@@ -151,23 +151,23 @@ impl Subscription {
         self.received[..count].to_vec()
     }
 
-    /// The whole body as text, once it has ended.
+    /// Returns the whole body as text, once it has ended.
     pub async fn text(&mut self) -> String {
         self.ending(DEADLINE).await;
         String::from_utf8_lossy(&self.received).into_owned()
     }
 
-    /// Bytes of the body read so far.
+    /// Returns the number of body bytes read so far.
     pub fn total_bytes(&self) -> usize {
         self.total
     }
 
-    /// Comments read and not taken yet.
+    /// Returns comments that have not been taken yet.
     pub fn comments(&self) -> &[String] {
         &self.comments
     }
 
-    /// Every `retry:` read so far.
+    /// Returns every `retry:` read so far.
     pub fn retries(&self) -> &[Duration] {
         &self.retries
     }

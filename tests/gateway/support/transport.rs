@@ -12,7 +12,7 @@ pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 
     /// Makes the close that follows (by dropping) a reset instead of a FIN.
     fn reset_on_close(&self) {
-        // It can only fail when the peer has already gone, which is as good.
+        // It can only fail if the peer has already closed, which is as good.
         let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 }

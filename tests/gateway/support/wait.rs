@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 /// The deadline of all waits: long enough for a busy machine of two cores.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Waits until `fact` holds, looking every few milliseconds.
+/// Waits until `fact` holds, checking every few milliseconds.
 ///
 /// # Panics
-/// At the caller's line, when it still does not hold after `deadline`.
+/// Panics at the caller's line if it does not hold after `deadline`.
 #[track_caller]
 pub fn eventually<F, Fut>(deadline: Duration, mut fact: F) -> impl Future<Output = ()>
 where
@@ -35,7 +35,7 @@ where
 /// Awaits `work` for at most `deadline`.
 ///
 /// # Panics
-/// At the caller's line, naming `what`, when it is not done by then.
+/// Panics at the caller's line, naming `what`, if the work is not done by then.
 #[track_caller]
 pub fn within<T>(deadline: Duration, what: &str, work: impl Future<Output = T>) -> impl Future<Output = T> {
     let asked_at = Location::caller();
