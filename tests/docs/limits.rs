@@ -220,17 +220,18 @@ fn every_fixed_bound_is_listed_with_its_value() {
 /// Constants that are named like a bound and bound nothing from outside.
 const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("admin/snapshot.rs", "FRESH", "how long a snapshot serves several viewers"),
-    ("auth/token/verify.rs", "MAX_TIME", "what the calendar can write"),
-    ("http/trace.rs", "TRACE_BYTES", "the length of an id"),
-    ("http/trace.rs", "SPAN_BYTES", "the length of an id"),
-    ("listen/proxy/header.rs", "MIN_BYTES", "the shortest header that there is"),
-    ("listen/proxy/header.rs", "V2_FIXED_BYTES", "the length of a header's first part"),
-    ("listen/http1/handoff.rs", "UNSENT_BYTES", "what we have to say ourselves"),
+    ("auth/token/verify.rs", "MAX_TIME", "the last representable date"),
+    ("http/request/trace.rs", "TRACE_BYTES", "the length of an id"),
+    ("http/request/trace.rs", "SPAN_BYTES", "the length of an id"),
+    ("listen/proxy/header.rs", "MIN_BYTES", "the shortest possible header"),
+    ("listen/proxy/header.rs", "V2_FIXED_BYTES", "the length of the fixed part of a header"),
+    ("listen/http2/connection.rs", "CHECKS_PER_TIMEOUT", "how often a timeout is checked"),
+    ("listen/http1/handoff.rs", "UNSENT_BYTES", "the gateway's own unsent bytes"),
     ("listen/tls/stream/handshake.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/mod.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/records.rs", "HEADER_BYTES", "the length of a header"),
-    ("sse/parser.rs", "LONGEST_NAME", "the names that mean something"),
-    ("store/persister.rs", "SEGMENT_BYTES", "the size of a piece; the log is what is bounded"),
+    ("sse/parser.rs", "LONGEST_NAME", "the length of the known field names"),
+    ("store/persister.rs", "SEGMENT_BYTES", "the size of a segment; the log itself is bounded"),
 ];
 
 #[test]
