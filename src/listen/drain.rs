@@ -18,7 +18,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// That is at once unless another process takes over the listener. In that case a connection without a request yet gets
 /// [`FIRST_REQUEST_GRACE`], so that no client is turned away.
-#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep what it is given twice")]
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would store its arguments twice")]
 pub(super) fn drain_signal(
     mut draining: Draining,
     timeouts: Arc<ConnectionTimeouts>,

@@ -225,7 +225,7 @@ async fn over_http1_a_panic_ends_its_own_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_accept_loop_costs_the_connection_that_it_was_dealing_out() {
+async fn a_panic_while_dispatching_loses_only_that_connection() {
     let listener = TestListener::start_with(true);
 
     assert_eq!(listener.http1("/whole").await, "");

@@ -53,7 +53,7 @@ impl ConnectionTimeouts {
     /// `header_timeout` and `handshake_timeout`.
     pub fn for_http2(limits: &Limits) -> Self {
         let times = [(limits.header_timeout, "header_timeout"), (limits.handshake_timeout, "handshake_timeout")];
-        let (time, header_limit) = times.into_iter().min().expect("there are two");
+        let (time, header_limit) = times.into_iter().min().expect("the array has two elements");
         Self::with_header_timeout(limits, time, header_limit)
     }
 

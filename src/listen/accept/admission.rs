@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_makes_room() {
+    fn a_dropped_permit_makes_room() {
         let admission = admission(2, 2);
         let first = admission.admit(ip("127.0.0.1"), true).expect("room");
         let _second = admission.admit(ip("127.0.0.1"), true).expect("room");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_over_its_limit_is_let_in_to_be_told() {
+    fn an_address_over_its_limit_is_admitted_for_an_error_response() {
         let admission = admission(10, 1);
         let first = admission.admit(ip("2001:db8::1"), true).expect("room");
         let neighbour = admission.admit(ip("2001:db8::2"), true).expect("room");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_everyones_room() {
+    fn one_address_cannot_use_up_all_connections() {
         let admission = admission(1000, 1);
         let all: Vec<_> = (0..1000).map_while(|_| admission.admit(ip("192.0.2.1"), true).ok()).collect();
 

@@ -56,7 +56,7 @@ impl Handover {
             return;
         }
         if let Err(error) = drop_new_handshakes(socket) {
-            return warn!(%error, "connections that come while the listener is handed over may be reset");
+            return warn!(%error, "cannot filter new handshakes: connections may be reset during the handover");
         }
         sleep(HANDSHAKE_GRACE).await;
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_that_is_left_takes_no_new_connection_and_keeps_those_it_has() {
+    async fn a_socket_being_closed_drops_new_handshakes_and_keeps_queued_connections() {
         let address = "127.0.0.1:0".parse().expect("an address");
         let socket = TcpListener::from_std(super::super::bind(address, true).expect("a socket")).expect("a socket");
         let address = socket.local_addr().expect("an address");

@@ -47,12 +47,12 @@ impl InheritedSockets {
             self.names[index] = None;
             let Some(socket) = self.sockets.take_tcp_listener(index)? else { continue };
             if !SockRef::from(&socket).is_listener()? {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is not listening"));
             }
             taken.push(socket);
         }
         if taken.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "systemd passed no socket of this name"));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "systemd passed no socket with this name"));
         }
         Ok(taken)
     }

@@ -63,7 +63,9 @@ impl Listener {
     pub async fn run<B: ResponseBody>(self, context: ListenerContext, service: impl Service<B>) {
         let socket = match tokio::net::TcpListener::from_std(self.socket) {
             Ok(socket) => socket,
-            Err(error) => return warn!(address = %self.address, %error, "cannot wait for connections"),
+            Err(error) => {
+                return warn!(address = %self.address, %error, "cannot register the listener with the runtime");
+            }
         };
         let handover = context.handover;
         let mut draining = context.draining.clone();

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_waiting_keeps_nobody_waiting() {
+    async fn a_waiter_that_gives_up_returns_its_slot() {
         let limiter = RateLimiter::default();
         let patience = Duration::from_secs(1);
         let storm = (0..10_000).map(|_| tokio::time::timeout(patience, limiter.acquire(100, || ())));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_changed_rate_is_that_of_what_comes_after() {
+    async fn a_changed_rate_applies_to_later_slots() {
         let limiter = RateLimiter::default();
         limiter.acquire(1, || ()).await;
         let start = Instant::now();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_time_is_not_saved_up() {
+    async fn unused_slots_are_not_saved() {
         let limiter = RateLimiter::default();
         tokio::time::advance(Duration::from_secs(60)).await;
         let start = Instant::now();

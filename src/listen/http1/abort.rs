@@ -38,7 +38,7 @@ pub fn abort_when(condition: impl Future<Output = ()> + Send + 'static) {
     let is_inside = ABORT_SLOT.try_with(|slot| {
         *slot.0.lock() = Some(AbortCondition { condition: Box::pin(condition), side_waker: SideWaker::default() });
     });
-    debug_assert!(is_inside.is_ok(), "every response is polled by a supervised future");
+    debug_assert!(is_inside.is_ok(), "abort_when is called inside an abortable future");
 }
 
 /// The future of [`abortable`]. Completes with `None` if the condition ended it.
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_carrier_that_never_moves_is_ended_by_its_guard() {
+    async fn the_condition_ends_a_future_that_never_completes() {
         let inner = Box::pin(async {
             abort_when(tokio::time::sleep(Duration::from_millis(1)));
             pending::<()>().await;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_carrier_that_ends_by_itself_does_not_wait_for_its_guard() {
+    async fn a_future_that_completes_does_not_wait_for_the_condition() {
         let inner = Box::pin(async {
             abort_when(pending());
             poll_fn(|_| Poll::Ready(7)).await

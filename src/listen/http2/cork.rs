@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_goes_out_at_once_when_it_is_flushed() {
+    async fn a_flush_sends_buffered_bytes_in_one_write() {
         let mut writer = CorkedWriter::new(Socket::default(), Arc::default());
         for _ in 0..10 {
             writer.write_all(&[0; 300]).await.expect("it is kept");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_it_is_held_only_whole_records_go_out() {
+    async fn a_corked_writer_sends_whole_records_only() {
         let cork = Arc::new(Cork::default());
         let mut writer = CorkedWriter::new(Socket::default(), cork.clone());
         cork.set_corked(true);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_is_held_no_more_than_two_records_for() {
+    async fn at_most_two_records_are_buffered_for_a_client_that_reads_nothing() {
         let (socket, _client) = tokio::io::duplex(1);
         let mut writer = CorkedWriter::new(socket, Arc::default());
         let mut held = 0;

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_minute_s_budget_comes_back_until_it_is_spent() {
+    async fn resets_are_counted_by_the_minute_until_the_limit_is_exceeded() {
         let mut resets = ResetCounter::new(Some(10));
         let begun = Instant::now();
         for second in 0..300 {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_may_reset_as_it_likes() {
+    fn a_trusted_proxy_has_no_limit_on_resets() {
         let mut resets = ResetCounter::new(None);
 
         (0..100_000).for_each(|_| resets.record(Instant::now()));

@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_connection_s_own_updates_count_however_the_bytes_are_split(
+        fn only_window_updates_of_the_connection_count_in_any_split(
             frames in proptest::collection::vec((0..12_u8, 0..3_u32, 0..40_usize, 0..1_000_000_u32), 0..30),
             pieces in proptest::collection::vec(1..50_usize, 1..200),
         ) {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_window_that_stays_shut_to_somebody_is_over() {
+    async fn only_a_closed_window_that_blocks_a_stream_is_a_stall() {
         const LIMIT: Duration = Duration::from_secs(30);
         let (window, mut stall, begun) = (SendWindow::default(), WindowStall::default(), Instant::now());
         let after = |seconds| begun + Duration::from_secs(seconds);

@@ -51,7 +51,7 @@ pub fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>,
         .collect::<Result<_, _>>()
         .map_err(|error| file(format!("not PEM: {error}")))?;
     if certificates.is_empty() {
-        return Err(file("no certificate in it".to_owned()));
+        return Err(file("no PEM certificate found".to_owned()));
     }
     Ok(certificates)
 }
@@ -64,7 +64,7 @@ pub fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateEr
     let chain = read_certificates(&files.chain)?;
     let file = |reason: String| CertificateError::File { path: files.key.clone(), reason };
     let pem = fs::read(&files.key).map_err(|error| file(error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| file("no private key in PEM in it".to_owned()))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| file("no PEM private key found".to_owned()))?;
     let pair = |reason: String| CertificateError::Pair { chain: files.chain.clone(), key: files.key.clone(), reason };
     let certified =
         CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| pair(error.to_string()))?;
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_certificate_is_read_from_it() {
+    fn the_expiry_is_read_from_the_certificate() {
         let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
         parameters.not_after = rcgen::date_time_ymd(2031, 2, 28);
         let key = rcgen::KeyPair::generate().expect("a key");

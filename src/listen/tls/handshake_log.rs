@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_has_ten_lines_and_the_next_tells_how_many_were_left_out() {
+    fn a_second_has_ten_lines_and_the_next_line_counts_the_rest() {
         let begun = Instant::now();
         let mut window = Window { start: begun, lines: 0, left_out: 0 };
 

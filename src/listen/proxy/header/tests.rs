@@ -47,7 +47,7 @@ fn a_line_names_the_client() {
 }
 
 #[test]
-fn a_line_that_is_anything_else_is_refused() {
+fn an_invalid_line_is_refused() {
     for line in [
         "GET / HTTP/1.1\r\n\r\n",
         "proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
@@ -95,7 +95,7 @@ fn a_binary_header_names_the_client_and_its_other_fields_are_skipped() {
 }
 
 #[test]
-fn a_binary_header_that_is_anything_else_is_refused() {
+fn an_invalid_binary_header_is_refused() {
     let refused = |bytes: &[u8]| assert_eq!(in_every_split(bytes), Err(MalformedHeader), "{bytes:?}");
     let ipv4 = [192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 0x04, 1, 0xbb];
 

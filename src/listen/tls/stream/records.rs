@@ -52,13 +52,13 @@ pub enum OpenedRecord<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The client violated the protocol. It is sent this alert.
-    #[error("the client broke TLS: {0:?}")]
+    #[error("the client violated TLS: {0:?}")]
     Client(AlertDescription),
     /// The client ended the connection with this alert.
-    #[error("the client gave up: {0:?}")]
+    #[error("the client sent an alert: {0:?}")]
     PeerAlert(AlertDescription),
     /// Our key has reached its limit and cannot be updated, because TLS 1.2 has no key update.
-    #[error("the connection's keys are used up")]
+    #[error("the connection has reached the limit of its key")]
     KeysExhausted,
 }
 

@@ -1,4 +1,4 @@
-//! The server's side against rustls' own buffered client, over a socket, with bytes cut as small as they come.
+//! Tests of the server against rustls' buffered client, over a socket and with input in small pieces.
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
@@ -19,19 +19,19 @@ use tokio::time::timeout;
 
 use super::*;
 
-mod eager;
-mod manners;
+mod early_records;
+mod protocol_violations;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Both ends of one connection, hands shaken.
+/// Both ends of one connection, after the handshake.
 struct Pair {
     server: TlsStream,
     client: ClientConnection,
     tcp: TcpStream,
 }
 
-/// Both sides' configuration. The server's keys are good for `max_records` records.
+/// Creates both configurations. The server's key may encrypt `max_records` records.
 fn configs(version: &'static SupportedProtocolVersion, max_records: u64) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -55,7 +55,7 @@ fn configs(version: &'static SupportedProtocolVersion, max_records: u64) -> (Arc
     (Arc::new(server), Arc::new(client))
 }
 
-/// The usual ciphers, with keys that are good for no more than so many records.
+/// Creates the default ciphers with keys that may encrypt `max_records` records.
 fn with_key_limit(max_records: u64) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     for suite in &mut provider.cipher_suites {
@@ -79,7 +79,7 @@ fn with_key_limit(max_records: u64) -> CryptoProvider {
 }
 
 impl Pair {
-    /// The client's bytes come in pieces of at most `piece`.
+    /// Connects. The client's bytes are sent in pieces of at most `piece`.
     async fn connect(version: &'static SupportedProtocolVersion, piece: usize) -> Self {
         Self::connect_with(configs(version, u64::MAX), piece).await
     }
@@ -105,7 +105,7 @@ impl Pair {
         Self { server: server.unwrap(), client, tcp }
     }
 
-    /// What the client says reaches the server.
+    /// Sends data from the client, and asserts that the server reads it.
     async fn send_data(&mut self, text: &[u8], piece: usize) {
         self.client.writer().write_all(text).unwrap();
         send(&mut self.client, &mut self.tcp, piece).await;
@@ -114,7 +114,7 @@ impl Pair {
         assert_eq!(received, text);
     }
 
-    /// What the server says reaches the client.
+    /// Sends data from the server, and asserts that the client reads it.
     async fn respond(&mut self, text: &[u8]) {
         let hearing = async {
             let mut received = Vec::new();
@@ -158,7 +158,7 @@ async fn receive(client: &mut ClientConnection, tcp: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn both_versions_are_spoken_in_pieces_of_any_size() {
+async fn both_versions_work_with_input_in_any_split() {
     for version in [&TLS12, &TLS13] {
         for piece in [1, 7, 4096] {
             let mut pair = Pair::connect(version, piece).await;
@@ -183,7 +183,7 @@ async fn an_idle_connection_holds_no_buffer() {
 }
 
 #[tokio::test]
-async fn keys_are_updated_in_the_middle() {
+async fn a_client_can_update_its_keys() {
     let mut pair = Pair::connect(&TLS13, 4096).await;
 
     for round in 0..5_u8 {
@@ -194,7 +194,7 @@ async fn keys_are_updated_in_the_middle() {
 }
 
 #[tokio::test]
-async fn many_pieces_become_one_record() {
+async fn a_vectored_write_is_one_record() {
     let mut pair = Pair::connect(&TLS13, 4096).await;
     let parts = [IoSlice::new(b"one "), IoSlice::new(b"two "), IoSlice::new(b"three")];
 
@@ -210,7 +210,7 @@ async fn many_pieces_become_one_record() {
 }
 
 #[tokio::test]
-async fn an_end_is_told_by_both_sides() {
+async fn both_sides_close_with_an_alert() {
     let mut pair = Pair::connect(&TLS13, 4096).await;
 
     pair.server.shutdown().await.unwrap();
@@ -231,21 +231,21 @@ async fn an_end_is_told_by_both_sides() {
 }
 
 #[tokio::test]
-async fn an_end_told_by_the_client_alone_is_one() {
+async fn a_close_notify_of_the_client_alone_ends_reading() {
     for version in [&TLS12, &TLS13] {
         let mut pair = Pair::connect(version, 4096).await;
 
         pair.client.send_close_notify();
         send(&mut pair.client, &mut pair.tcp, 4096).await;
 
-        // Its connection stays open, as that of one that waits for our end does.
+        // The TCP connection stays open, as when the client waits for our alert.
         let read = timeout(DEADLINE, pair.server.read(&mut [0; 16])).await.expect("in time");
         assert_eq!(read.unwrap(), 0);
     }
 }
 
 #[tokio::test]
-async fn what_comes_behind_our_own_end_is_thrown_away_whatever_it_is() {
+async fn input_after_our_closing_alert_is_discarded() {
     for version in [&TLS12, &TLS13] {
         let mut pair = Pair::connect(version, 4096).await;
         pair.server.shutdown().await.unwrap();
@@ -283,7 +283,7 @@ async fn a_forged_record_ends_the_connection_with_an_alert() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
+async fn replies_to_a_client_that_does_not_read_are_bounded() {
     let mut pair = Pair::connect(&TLS13, 4096).await;
 
     for _ in 0..500 {
@@ -292,7 +292,7 @@ async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
         while pair.client.wants_write() {
             pair.client.write_tls(&mut bytes).unwrap();
         }
-        // rustls may have had enough of it, and the connection be over.
+        // The server may have closed the connection after too many updates.
         let _ = pair.tcp.write_all(&bytes).await;
         let _ = timeout(Duration::ZERO, pair.server.read(&mut [0; 16])).await;
     }
@@ -301,7 +301,7 @@ async fn a_client_that_asks_for_key_updates_and_reads_none_takes_no_room() {
 }
 
 #[tokio::test]
-async fn our_keys_are_renewed_before_they_have_been_used_too_often() {
+async fn our_key_is_updated_before_its_limit() {
     let mut pair = Pair::connect_with(configs(&TLS13, 3), 4096).await;
 
     for round in 0..20_u8 {
@@ -311,9 +311,9 @@ async fn our_keys_are_renewed_before_they_have_been_used_too_often() {
 }
 
 #[tokio::test]
-async fn where_keys_cannot_be_renewed_they_end_the_connection_with_a_word() {
+async fn a_key_that_cannot_be_updated_ends_the_connection_with_an_alert() {
     let mut pair = Pair::connect_with(configs(&TLS12, 4), 4096).await;
-    // The handshake has taken one.
+    // The handshake used one of the four records.
     for _ in 0..3 {
         pair.respond(b"still good").await;
     }
@@ -329,8 +329,8 @@ async fn where_keys_cannot_be_renewed_they_end_the_connection_with_a_word() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Say(usize, usize),
-    Answer(usize),
+    Send(usize, usize),
+    Respond(usize),
     UpdateKeys,
 }
 
@@ -338,11 +338,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_said_in_whatever_order_arrives(
+    fn data_and_key_updates_in_any_order_arrive(
         steps in prop::collection::vec(
             prop_oneof![
-                (1_usize..40_000, 1_usize..5000).prop_map(|(length, piece)| Step::Say(length, piece)),
-                (1_usize..100_000).prop_map(Step::Answer),
+                (1_usize..40_000, 1_usize..5000).prop_map(|(length, piece)| Step::Send(length, piece)),
+                (1_usize..100_000).prop_map(Step::Respond),
                 Just(Step::UpdateKeys),
             ],
             1..12,
@@ -353,9 +353,9 @@ proptest! {
             let mut pair = Pair::connect(&TLS13, 1000).await;
             for (number, step) in (0_u8..).zip(steps) {
                 match step {
-                    // What the kernel holds bounds what can be said before it is heard.
-                    Step::Say(length, piece) => pair.send_data(&vec![number; length], piece.max(length / 50)).await,
-                    Step::Answer(length) => pair.respond(&vec![number; length]).await,
+                    // The kernel's buffers bound the pieces that can be sent before the server reads.
+                    Step::Send(length, piece) => pair.send_data(&vec![number; length], piece.max(length / 50)).await,
+                    Step::Respond(length) => pair.respond(&vec![number; length]).await,
                     Step::UpdateKeys => pair.client.refresh_traffic_keys().unwrap(),
                 }
             }

@@ -1,8 +1,9 @@
-//! Clients that do not wait after the handshake.
+//! Tests of clients that send records right after the handshake.
 
 use super::*;
 
-/// A server that has shaken hands with a client that went on speaking at once, all but the last bytes of it.
+/// Performs a handshake with a client that sends data together with its last message. Holds back the last bytes of the
+/// data.
 async fn connect_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usize) -> (Pair, Vec<u8>) {
     let (config, client) = configs(&TLS13, u64::MAX);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -15,7 +16,7 @@ async fn connect_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usi
             send(&mut client, &mut tcp, 4096).await;
             receive(&mut client, &mut tcp).await;
         }
-        // In one piece with the end of the handshake.
+        // Part of the same write as the end of the handshake.
         speak(&mut client);
         while client.wants_write() {
             client.write_tls(&mut bytes).unwrap();
@@ -30,7 +31,7 @@ async fn connect_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usi
 }
 
 #[tokio::test]
-async fn what_is_said_right_behind_the_handshake_is_heard_and_answered() {
+async fn data_right_after_the_handshake_is_read_and_answered() {
     let speak = |client: &mut ClientConnection| {
         client.refresh_traffic_keys().unwrap();
         client.writer().write_all(b"early").unwrap();
@@ -46,7 +47,7 @@ async fn what_is_said_right_behind_the_handshake_is_heard_and_answered() {
 }
 
 #[tokio::test]
-async fn hands_are_shaken_whatever_is_half_said_behind() {
+async fn an_incomplete_record_after_the_handshake_does_not_delay_it() {
     let said = vec![7; 50_000];
     let (mut pair, rest) = connect_eager(|client| client.writer().write_all(&said).unwrap(), 3).await;
     assert!(pair.server.buffer_capacity() < 2 * said.len());

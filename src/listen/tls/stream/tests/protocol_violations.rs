@@ -1,4 +1,4 @@
-//! Clients that have keys and no manners, and what comes of it.
+//! Tests of clients that send validly encrypted records which the protocol forbids.
 
 use rustls::{AlertDescription, ContentType};
 
@@ -6,7 +6,7 @@ use super::*;
 
 type Case<'a> = (&'static SupportedProtocolVersion, &'a [(ContentType, &'a [u8])], Result<&'a [u8], AlertDescription>);
 
-/// What is heard of a client that says this and ends, or why it is not heard to the end.
+/// Sends the records and closes. Returns the data that the server read, or its error.
 async fn send_crafted(
     version: &'static SupportedProtocolVersion,
     records: &[(ContentType, &[u8])],
@@ -30,7 +30,7 @@ async fn send_crafted(
 }
 
 #[tokio::test]
-async fn what_a_client_may_not_say_ends_the_connection_with_its_own_alert() {
+async fn each_protocol_violation_ends_the_connection_with_its_alert() {
     use {AlertDescription as Why, ContentType as Type};
     let data = (Type::ApplicationData, &b"hello"[..]);
     let update: [(Type, &[u8]); 5] =
@@ -73,7 +73,7 @@ async fn what_a_client_may_not_say_ends_the_connection_with_its_own_alert() {
 }
 
 #[tokio::test]
-async fn a_header_of_no_record_is_refused_before_the_rest_has_come() {
+async fn an_invalid_record_header_is_refused_before_the_payload_arrives() {
     use AlertDescription as Why;
     for (version, header, why) in [
         (&TLS13, &b"GET /"[..], Why::UnexpectedMessage),
