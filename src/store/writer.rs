@@ -288,7 +288,7 @@ impl OpenStreams {
     }
 
     /// Starts to store a stream under a key that another stream has used. The file then has the other's incarnation,
-    /// even if that continued from this one's state. Nothing is known of the file, so the stream is written anew.
+    /// even if that continued from this one's state, so the stream is written again from its start.
     fn take_over(&mut self, handle: Arc<StreamHandle>) {
         self.unfinished.push(handle.clone());
         self.persisters.insert(handle.key, StreamPersister::new(handle));

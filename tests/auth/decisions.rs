@@ -297,11 +297,11 @@ async fn tickets_are_bounded_per_subject_and_in_total() {
         issue(&granted, now()).expect("a ticket");
     }
     assert_eq!(issue(&granted, now()), Err(TicketError::SubjectFull));
-    let nobody = authorize(&authorizer, &bearer(&token(&without("sub"))), now()).await.expect("a grant");
+    let anonymous = authorize(&authorizer, &bearer(&token(&without("sub"))), now()).await.expect("a grant");
     for _ in 0..8 {
-        issue(&nobody, now()).expect("a ticket");
+        issue(&anonymous, now()).expect("a ticket");
     }
-    assert_eq!(issue(&nobody, now()), Err(TicketError::Full));
+    assert_eq!(issue(&anonymous, now()), Err(TicketError::Full));
 
     tickets.redeem(first.reveal(), "prices", "/prices/EURUSD", &trust_store, now()).expect("a grant");
     assert!(issue(&granted, now()).is_ok(), "one was redeemed");

@@ -83,26 +83,26 @@ impl StoreFixture {
     }
 
     /// Checks the restored events and continues with them.
-    fn resume(&mut self, kept: Option<StoredStream>, is_whole: bool) {
-        let Some(kept) = kept else {
+    fn resume(&mut self, stored: Option<StoredStream>, is_clean: bool) {
+        let Some(stored) = stored else {
             // A store at its size limit evicts closed streams as a whole.
             assert!(self.committed == 0 || self.bytes < 1 << 20, "stored events are gone");
             (self.committed, self.published) = (0, Vec::new());
             return;
         };
-        assert_eq!(kept.is_clean, is_whole);
-        let first = usize::try_from(kept.snapshot.events_before).unwrap();
-        let end = first + kept.snapshot.entries.len();
-        let texts: Vec<_> = kept.snapshot.entries.iter().map(|entry| entry.frame.body()).collect();
+        assert_eq!(stored.is_clean, is_clean);
+        let first = usize::try_from(stored.snapshot.events_before).unwrap();
+        let end = first + stored.snapshot.entries.len();
+        let texts: Vec<_> = stored.snapshot.entries.iter().map(|entry| entry.frame.body()).collect();
         assert_eq!(end, self.committed);
         for (text, published) in texts.iter().zip(&self.published[first..]) {
             assert!(String::from_utf8_lossy(text).contains(&format!("data: {published}\n")));
         }
-        for (entry, number) in kept.snapshot.entries.iter().zip(first..) {
+        for (entry, number) in stored.snapshot.entries.iter().zip(first..) {
             assert_eq!((entry.id.as_str(), entry.source_id.as_str()), (&*number.to_string(), &*number.to_string()));
         }
         self.published.truncate(end);
-        self.stream.restore(kept, Instant::now());
+        self.stream.restore(stored, Instant::now());
         assert_eq!(self.stream.log().events_until(self.stream.log().end()), end as u64);
     }
 }
@@ -152,14 +152,14 @@ proptest! {
                 Step::Publish(size) => fixture.publish(size),
                 Step::Commit => fixture.commit(),
                 Step::Kill => {
-                    let kept = fixture.restart();
-                    fixture.resume(kept, false);
+                    let stored = fixture.restart();
+                    fixture.resume(stored, false);
                 }
                 Step::End => {
                     fixture.close();
-                    let kept = fixture.restart();
-                    let is_whole = true;
-                    fixture.resume(kept, is_whole);
+                    let stored = fixture.restart();
+                    let is_clean = true;
+                    fixture.resume(stored, is_clean);
                 }
             }
         }
@@ -173,11 +173,11 @@ fn an_epoch_continues_after_a_clean_shutdown_and_never_after_a_kill() {
     let first = fixture.stream.id_minter().epoch().to_owned();
 
     fixture.close();
-    let kept = fixture.restart();
-    fixture.resume(kept, true);
+    let stored = fixture.restart();
+    fixture.resume(stored, true);
     let second = fixture.stream.id_minter().epoch().to_owned();
-    let kept = fixture.restart();
-    fixture.resume(kept, false);
+    let stored = fixture.restart();
+    fixture.resume(stored, false);
     let third = fixture.stream.id_minter().epoch().to_owned();
 
     assert_eq!(first, second);
@@ -187,8 +187,8 @@ fn an_epoch_continues_after_a_clean_shutdown_and_never_after_a_kill() {
 
     fixture.publish(1);
     fixture.close();
-    let kept = fixture.restart();
-    fixture.resume(kept, true);
+    let stored = fixture.restart();
+    fixture.resume(stored, true);
     assert_eq!(fixture.stream.id_minter().epoch(), third);
 }
 
@@ -203,20 +203,20 @@ fn a_stream_that_did_not_wait_replaces_its_stored_events() {
     fixture.published.clear();
     fixture.publish(2);
     fixture.commit();
-    let kept = fixture.restart().expect("the stored state");
+    let stored = fixture.restart().expect("the stored state");
 
-    assert_ne!(kept.seed, before.seed);
-    assert_eq!((kept.snapshot.events_before, kept.snapshot.entries.len()), (0, 1));
-    fixture.resume(Some(kept), false);
+    assert_ne!(stored.seed, before.seed);
+    assert_eq!((stored.snapshot.events_before, stored.snapshot.entries.len()), (0, 1));
+    fixture.resume(Some(stored), false);
 }
 
 #[test]
 fn a_stream_closed_before_it_continues_leaves_its_stored_state_unchanged() {
-    for is_whole in [true, false] {
+    for is_clean in [true, false] {
         let mut fixture = StoreFixture::new(10, 1 << 20);
         fixture.publish(1);
         fixture.publish(1);
-        if is_whole {
+        if is_clean {
             fixture.close()
         } else {
             fixture.commit()
@@ -224,9 +224,9 @@ fn a_stream_closed_before_it_continues_leaves_its_stored_state_unchanged() {
         assert!(fixture.restart().is_some());
 
         fixture.close();
-        let kept = fixture.restart();
+        let stored = fixture.restart();
 
-        fixture.resume(kept, is_whole);
+        fixture.resume(stored, is_clean);
     }
 }
 
@@ -238,8 +238,8 @@ fn a_replaced_stream_that_takes_over_its_key_again_is_stored_from_its_logs_start
         fixture.commit();
         let (first, handle, published_before) =
             (fixture.stream.clone(), fixture.handle.clone(), fixture.published.clone());
-        let kept = fixture.open();
-        fixture.resume(kept, false);
+        let stored = fixture.open();
+        fixture.resume(stored, false);
         fixture.publish(2);
         fixture.commit();
         match meanwhile {
@@ -259,9 +259,9 @@ fn a_replaced_stream_that_takes_over_its_key_again_is_stored_from_its_logs_start
         fixture.commit();
 
         assert_eq!(fixture.handle.persisted_until(), fixture.stream.log().end());
-        let kept = fixture.restart();
-        assert_eq!(kept.as_ref().map(|kept| kept.snapshot.entries.len()), Some(3), "{meanwhile}");
-        fixture.resume(kept, false);
+        let stored = fixture.restart();
+        assert_eq!(stored.as_ref().map(|stored| stored.snapshot.entries.len()), Some(3), "{meanwhile}");
+        fixture.resume(stored, false);
     }
 }
 
@@ -272,9 +272,9 @@ fn a_complete_stream_stays_complete() {
     fixture.stream.set_phase(Phase::Complete);
     fixture.close();
 
-    let kept = fixture.restart().expect("the stored state");
+    let stored = fixture.restart().expect("the stored state");
 
-    assert!(kept.complete_for.is_some());
+    assert!(stored.complete_for.is_some());
 }
 
 #[test]
@@ -303,10 +303,10 @@ fn an_open_stream_without_events_outlives_its_retention() {
     fixture.commit();
     std::thread::park_timeout(Duration::from_millis(1_600));
 
-    let kept = fixture.restart().expect("the stored state");
+    let stored = fixture.restart().expect("the stored state");
 
-    assert_eq!((kept.snapshot.entries.len(), kept.snapshot.events_before), (0, 1));
-    assert_eq!(kept.snapshot.source_id_before.as_str(), "0");
+    assert_eq!((stored.snapshot.entries.len(), stored.snapshot.events_before), (0, 1));
+    assert_eq!(stored.snapshot.source_id_before.as_str(), "0");
 }
 
 #[test]
@@ -325,9 +325,9 @@ fn a_client_with_the_last_of_only_expired_events_has_missed_nothing() {
             }
         }
 
-        let kept = fixture.restart().expect("the stored state");
-        assert!(kept.snapshot.entries.is_empty());
-        fixture.stream.restore(kept, Instant::now());
+        let stored = fixture.restart().expect("the stored state");
+        assert!(stored.snapshot.entries.is_empty());
+        fixture.stream.restore(stored, Instant::now());
 
         let log = fixture.stream.log();
         assert_eq!((log.lookup("1"), log.lookup("0")), (IdLookup::Found(log.end()), IdLookup::Unknown));
@@ -342,8 +342,8 @@ fn a_client_with_the_event_before_the_stored_ones_misses_exactly_those() {
         fixture.commit();
     }
 
-    let kept = fixture.restart().expect("the stored state");
-    fixture.stream.restore(kept, Instant::now());
+    let stored = fixture.restart().expect("the stored state");
+    fixture.stream.restore(stored, Instant::now());
 
     let log = fixture.stream.log();
     assert_eq!((log.lookup("1"), log.lookup("0")), (IdLookup::Found(log.start()), IdLookup::Unknown));
@@ -368,9 +368,9 @@ fn a_damaged_file_is_quarantined_and_the_three_newest_are_kept() {
     let mut names: Vec<_> =
         std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let aside = ["events.corrupt-1.redb", "events.corrupt-2.redb", "events.corrupt-3.redb"];
-    assert_eq!(names, [&aside[..], &["events.redb", "lock"]].concat());
-    assert!(std::fs::read_to_string(path.join(aside[0])).unwrap().starts_with('4'));
+    let quarantined = ["events.corrupt-1.redb", "events.corrupt-2.redb", "events.corrupt-3.redb"];
+    assert_eq!(names, [&quarantined[..], &["events.redb", "lock"]].concat());
+    assert!(std::fs::read_to_string(path.join(quarantined[0])).unwrap().starts_with('4'));
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(&path.join("events.redb"))), (0o700, 0o600));
 }
