@@ -156,16 +156,16 @@ impl EventStream {
     }
 
     /// Restores the stored state. Must be called before the first publish.
-    pub fn restore(&self, kept: StoredStream, now: Instant) {
+    pub fn restore(&self, stored: StoredStream, now: Instant) {
         // Held to the end: the persister must not see one half of this.
         let mut log = self.log.write();
-        log.restore(kept.snapshot, now);
+        log.restore(stored.snapshot, now);
         let events = log.events_until(log.end());
         self.update_counted(&log);
         *self.incarnation.write() =
-            Incarnation::continued(self.policy.ids, kept.epoch, kept.seed, events, kept.is_clean);
+            Incarnation::continued(self.policy.ids, stored.epoch, stored.seed, events, stored.is_clean);
         drop(log);
-        if let Some(retry) = kept.retry {
+        if let Some(retry) = stored.retry {
             self.advertise_retry(retry);
         }
     }

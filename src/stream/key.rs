@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_header_or_a_claim_said_is_not_shown() {
+    fn values_of_headers_and_claims_are_not_shown() {
         let key = |tenant: &str| StreamKey {
             route: "all".into(),
             path: "/prices".into(),

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_begins_anew_with_each_word() {
+    fn each_activity_resets_the_idle_time() {
         let made = Instant::now();
         let at = |seconds| made + Duration::from_secs(seconds);
         let heard = LastActivity::new(made);

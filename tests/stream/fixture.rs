@@ -1,4 +1,4 @@
-//! Streams whose upstream is a channel, and what to say through it.
+//! A registry of streams and a scripted upstream that sends through a channel.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub type Sender = UnboundedSender<Result<Batch, Interrupted>>;
 type Receiver = UnboundedReceiver<Result<Batch, Interrupted>>;
 
-/// An upstream that answers as it was told, and cannot be reached once it was told nothing more.
+/// An upstream with scripted responses. Once they are used up, it is unreachable.
 #[derive(Clone, Default)]
 pub struct Upstream(Arc<Script>);
 
@@ -45,12 +45,12 @@ impl Upstream {
         self.0.opens.lock().len()
     }
 
-    /// The id that an attempt asked to go on after.
+    /// Returns the last event id that an attempt sent.
     pub fn asked_after(&self, attempt: usize) -> Option<EventId> {
         self.0.opens.lock()[attempt].1.clone()
     }
 
-    /// Seconds between one attempt and the next.
+    /// Returns the seconds between consecutive attempts.
     pub fn delays(&self) -> Vec<f64> {
         self.0.opens.lock().windows(2).map(|pair| (pair[1].0 - pair[0].0).as_secs_f64()).collect()
     }
@@ -78,7 +78,7 @@ impl StreamObserver for Uncounted {
     fn gap(&self, _: Gap) {}
 }
 
-/// All streams, one upstream, and how it is kept.
+/// A registry with one upstream, and the settings of its streams.
 #[derive(Clone)]
 pub struct Fixture {
     pub tasks: Tasks,

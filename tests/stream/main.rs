@@ -1,6 +1,8 @@
-//! Streams from outside: opened once, shared, kept for a while, tried again. The upstream is a channel.
+//! Tests of streams through the public interface: opening, sharing, lingering and reconnecting. The upstream is a
+//! channel.
 //!
-//! Time is paused where time matters: it passes when everyone waits, so hours cost nothing and nothing depends on luck.
+//! Time is paused in tests that depend on it. It advances when every task waits, so hours cost nothing and no test
+//! depends on timing.
 
 mod fixture;
 mod memory;
@@ -25,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_readers_share_one_open_and_see_all_in_order() {
+async fn a_thousand_readers_share_one_connection_and_read_all_events_in_order() {
     let fixture = Fixture::new(Policy::default());
     let upstream = fixture.upstream.will_open();
     let mut readers: Vec<_> = (0..1000).map(|_| fixture.subscribe()).collect();
@@ -49,7 +51,7 @@ async fn a_thousand_readers_share_one_open_and_see_all_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_goes_on_after_its_id_and_into_what_is_live() {
+async fn a_reader_resumes_after_its_id_and_continues_with_live_events() {
     let fixture = Fixture::new(Policy::default());
     let upstream = fixture.upstream.will_open();
     let mut first = fixture.subscribe();
@@ -67,12 +69,12 @@ async fn a_reader_goes_on_after_its_id_and_into_what_is_live() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_survives_an_absence_within_its_linger_and_is_forgotten_after() {
+async fn a_stream_survives_an_absence_within_its_linger_and_is_removed_after_it() {
     let fixture = Fixture::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
     let upstream = fixture.upstream.will_open();
     fixture.subscribe().opened(false).await.expect("opened");
 
-    // Each visit begins the linger anew.
+    // Each visit restarts the linger.
     for _ in 0..5 {
         sleep(Duration::from_secs(4)).await;
         assert!(fixture.is_open());
@@ -86,7 +88,7 @@ async fn a_stream_survives_an_absence_within_its_linger_and_is_forgotten_after()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_a_client_was_answered_before_is_remembered_for_its_next_request() {
+async fn a_refusal_after_an_early_response_is_remembered_for_the_next_request() {
     let fixture = Fixture::new(Policy::default());
     fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
     let mut reader = fixture.subscribe();
@@ -103,7 +105,7 @@ async fn a_refusal_that_a_client_was_answered_before_is_remembered_for_its_next_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_down_holds_its_readers_or_refuses_them() {
+async fn a_stream_that_is_down_holds_or_refuses_its_readers() {
     let fixture = Fixture::new(Policy::default());
 
     fixture.subscribe().opened(false).await.expect("held");
@@ -113,7 +115,7 @@ async fn a_stream_that_is_down_holds_its_readers_or_refuses_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
+async fn a_stream_kept_open_needs_no_reader_and_retries_after_a_refusal() {
     let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
     fixture.spec.is_always_open = true;
     fixture.streams.keep_open([key_of("/a")].into());
@@ -130,7 +132,7 @@ async fn a_stream_that_is_always_open_needs_no_reader_and_takes_no_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_complete_stream_gives_its_place_to_one_that_is_not() {
+async fn a_complete_stream_is_evicted_for_a_new_one() {
     let fixture = Fixture::new(Policy::default());
     for number in 0..10 {
         fixture.upstream.will_refuse(OpenError::Complete);
@@ -151,7 +153,7 @@ async fn a_complete_stream_gives_its_place_to_one_that_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_reads_makes_room_at_once_and_what_is_read_does_not() {
+async fn a_stream_without_readers_is_evicted_and_one_with_readers_is_not() {
     let fixture = Fixture::new(Policy::default());
     let mut readers = Vec::new();
     let mut upstreams = Vec::new();
@@ -174,7 +176,7 @@ async fn what_nobody_reads_makes_room_at_once_and_what_is_read_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_no_longer_always_open_goes_when_nobody_reads_it() {
+async fn a_stream_that_is_no_longer_kept_open_is_removed_after_its_linger() {
     let fixture = Fixture::new(Policy { linger: Duration::from_secs(5), ..Policy::default() });
     fixture.streams.keep_open([key_of("/a")].into());
     let _upstream = fixture.upstream.will_open();
@@ -204,7 +206,7 @@ async fn delays_grow_up_to_the_maximum() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_makes_the_next_delay_a_first_one_again() {
+async fn an_event_resets_the_backoff() {
     let fixture = Fixture::new(Policy::default());
     for _ in 0..20 {
         fixture.upstream.will_refuse(OpenError::Unavailable { status: 503, retry_after: None });
@@ -223,7 +225,7 @@ async fn an_event_makes_the_next_delay_a_first_one_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_upstreams_own_retry_is_the_first_delay_but_never_above_the_maximum() {
+async fn the_upstreams_retry_sets_the_first_delay_up_to_the_maximum() {
     for (said, least, most) in [(8, 0.8, 8.0), (3600, 3.0, 30.0)] {
         let fixture = Fixture::new(Policy::default());
         let upstream = fixture.upstream.will_open();
@@ -239,7 +241,7 @@ async fn the_upstreams_own_retry_is_the_first_delay_but_never_above_the_maximum(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_says_retry_at_once_is_no_hot_loop() {
+async fn a_retry_of_zero_does_not_cause_a_busy_loop() {
     let fixture = Fixture::new(Policy::default());
     let upstream = fixture.upstream.will_open();
     let _reader = fixture.subscribe();
@@ -252,7 +254,7 @@ async fn an_upstream_that_says_retry_at_once_is_no_hot_loop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_complete_stream_is_kept_for_the_age_of_its_events() {
+async fn a_complete_stream_is_kept_for_the_maximum_age_of_its_events() {
     let fixture = Fixture::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.subscribe();
@@ -280,7 +282,7 @@ async fn a_reader_that_falls_off_the_log_is_told_how_much_it_missed() {
     let upstream = fixture.upstream.will_open();
     let mut slow = fixture.subscribe();
     emit(&upstream, 1..=10);
-    // A burst comes in portions; nobody reads them here.
+    // A burst arrives in parts, and nothing reads them here.
     while slow.events_behind() < 10 {
         sleep(Duration::from_millis(1)).await;
     }
@@ -293,7 +295,7 @@ async fn a_reader_that_falls_off_the_log_is_told_how_much_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_taken_at_once_is_bounded_or_a_single_entry() {
+async fn a_batch_is_bounded_unless_it_is_a_single_entry() {
     let fixture = Fixture::new(Policy::default());
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.subscribe();
@@ -308,7 +310,7 @@ async fn what_is_taken_at_once_is_bounded_or_a_single_entry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_streams_are_opened_than_may_be() {
+async fn no_more_than_the_maximum_of_streams_is_opened() {
     let fixture = Fixture::new(Policy::default());
     let open = |path: &str| fixture.streams.subscribe(&key_of(path), || fixture.spec.clone());
     let held: Vec<_> = (0..10).map(|number| open(&format!("/{number}")).expect("room")).collect();
@@ -333,8 +335,8 @@ async fn a_drain_closes_lingering_streams_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn who_comes_while_a_stream_is_forgotten_never_meets_a_dead_one() {
-    /// Each connection brings one event and then stays open.
+async fn a_reader_that_joins_during_removal_never_gets_a_dead_stream() {
+    /// Sends one event on each connection and keeps it open.
     struct Greeting;
     impl EventSource for Greeting {
         fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {

@@ -1,4 +1,4 @@
-//! All logs together against their bound: who gives way, and who does not.
+//! Tests of the memory bound of all logs together: which logs give memory back, and in which order.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn large(number: usize) -> Event {
     Event { data: "x".repeat(10_000), id: EventId::new(number.to_string()).ok(), ..Event::default() }
 }
 
-/// A stream with so many events of some 10 KiB.
+/// Opens a stream and fills its log with events of about 10 KiB each.
 async fn filled(fixture: &Fixture, name: &str, events: usize) -> (Sender, Subscription) {
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.streams.subscribe(&key_of(name), || fixture.spec.clone()).expect("room");
@@ -37,7 +37,7 @@ async fn settled(reader: &Subscription, events: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn logs_that_nobody_reads_give_way_first() {
+async fn logs_without_readers_are_reduced_first() {
     let fixture = Fixture::new(Policy::default());
     fixture.streams.log_bytes().set_limit(1000 * KIB);
     let (_one, unread) = filled(&fixture, "/unread", 40).await;
@@ -54,7 +54,7 @@ async fn logs_that_nobody_reads_give_way_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_logs_that_are_read_the_older_halves_go_and_the_sum_stays_below_its_bound() {
+async fn logs_with_readers_lose_their_older_halves_until_the_bound_is_met() {
     let fixture = Fixture::new(Policy::default());
     fixture.streams.log_bytes().set_limit(1000 * KIB);
     let mut open = Vec::new();
@@ -68,14 +68,14 @@ async fn of_logs_that_are_read_the_older_halves_go_and_the_sum_stays_below_its_b
         upstream.send(batch(vec![Item::Event(large(40))])).expect("the stream listens");
         settled(reader, 41).await;
         assert!(fixture.streams.log_bytes().total() <= 1000 * KIB);
-        // The newest is there, and who lacks what went is told so.
+        // The newest event is retained, and readers of evicted events are told how many they missed.
         assert_eq!(reader.stream().log().id_range().map(|(_, newest)| newest.to_string()), Some("40".to_owned()));
     }
     assert!(open[0].1.take(usize::MAX, u64::MAX).expect_err("fell off the log").missed > 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_gone_is_not_counted() {
+async fn a_removed_log_is_no_longer_counted() {
     let fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
     let (upstream, reader) = filled(&fixture, "/a", 40).await;
     let full = fixture.streams.log_bytes().total();

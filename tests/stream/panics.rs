@@ -1,4 +1,4 @@
-//! Upstreams that panic: a stand-in for any defect in the task that feeds a stream, or that catches its clients up.
+//! Tests with upstreams that panic, in place of any defect in an ingest or a request for history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl StreamObserver for Unheard {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_an_ingest_ends_its_readers_and_the_next_one_begins_anew() {
+async fn a_panic_of_an_ingest_ends_its_readers_and_the_stream_can_be_reopened() {
     let mut fixture = Fixture::new(Policy::default());
     let good = std::mem::replace(&mut fixture.spec.source, Arc::new(Panics));
     let mut reader = fixture.subscribe();
@@ -52,7 +52,7 @@ async fn a_panic_of_an_ingest_ends_its_readers_and_the_next_one_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_a_catch_up_costs_its_clients_only_what_came_before() {
+async fn a_panic_of_a_catch_up_loses_only_the_history() {
     let fixture = Fixture::new(Policy::default());
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.subscribe();

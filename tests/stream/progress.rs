@@ -1,4 +1,4 @@
-//! Upstreams that end, fail, or were asked before: what of it is progress, and what clients are told.
+//! Tests with upstreams that end or fail: the delay of the next attempt, and the gaps that clients are told of.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ fn anonymous() -> Item {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clean_ends_without_new_ids_are_asked_again_ever_more_seldom() {
-    // Without ids, and with the same ones each time.
+async fn clean_ends_without_new_ids_back_off() {
+    // Events without ids, and events with the same id each time.
     for item in [anonymous(), Item::Event(event(1))] {
         let fixture = fixture();
         for _ in 0..200 {
@@ -41,7 +41,7 @@ async fn clean_ends_without_new_ids_are_asked_again_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_polled_producer_with_new_ids_is_asked_at_the_same_pace() {
+async fn a_polled_producer_with_new_ids_does_not_back_off() {
     let fixture = fixture();
     for number in 0..400 {
         emit(&fixture.upstream.will_open(), [number]);
@@ -54,7 +54,7 @@ async fn a_polled_producer_with_new_ids_is_asked_at_the_same_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_error_at_the_same_place_is_stuck_until_an_event_comes() {
+async fn the_same_error_after_the_same_id_is_stuck_until_an_event_arrives() {
     let fixture = fixture();
     let broken = || Err(Interrupted::Broken("cut".to_owned()));
     let first = fixture.upstream.will_open();
@@ -84,7 +84,7 @@ async fn the_same_error_at_the_same_place_is_stuck_until_an_event_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_is_away_is_not_stuck() {
+async fn an_unreachable_upstream_is_not_stuck() {
     let fixture = fixture();
     let reader = fixture.subscribe();
 
@@ -94,7 +94,7 @@ async fn an_upstream_that_is_away_is_not_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_before_the_first_answer_may_have_had_is_a_gap() {
+async fn an_attempt_that_may_have_lost_events_causes_a_gap() {
     let silent = OpenError::TimedOut(Duration::from_secs(60));
     let dropped = OpenError::ClosedEarly("closed".to_owned());
     let refused = OpenError::Unreachable("refused".to_owned());
@@ -116,7 +116,7 @@ async fn what_an_attempt_before_the_first_answer_may_have_had_is_a_gap() {
         }]);
         let expected = if is_gap { [told, texts_of([1])].concat() } else { texts_of([1]) };
         assert_eq!(read(&mut held, expected.len()).await, expected, "{error}");
-        // Who came when it was open has missed nothing.
+        // A reader that subscribed after the connection was open has missed nothing.
         let mut late = late;
         assert_eq!(read(&mut late, 1).await, texts_of([1]), "{error}");
     }

@@ -1,4 +1,4 @@
-//! What is published together, seen by a reader in the very moment in which it is woken.
+//! Tests of events published together, as a reader sees them at the moment of its wake-up.
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -10,10 +10,10 @@ use tokio::time::sleep;
 
 use super::fixture::{Fixture, emit};
 
-/// Less than what the ingest takes at most before it publishes.
+/// Fewer events than the ingest collects before it publishes.
 const READY: usize = 60;
 
-/// Looks, when woken, at how much there is for a reader that has read nothing.
+/// On each wake-up, records how many events are waiting for a reader that has read nothing.
 struct Look {
     reader: Subscription,
     found: Mutex<Vec<u64>>,
@@ -27,7 +27,7 @@ impl Wake for Look {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_woken_finds_everything_that_the_upstream_had_ready() {
+async fn a_woken_reader_finds_everything_that_the_upstream_had_ready() {
     let fixture = Fixture::new(Policy::default());
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.subscribe();
@@ -36,7 +36,7 @@ async fn whoever_is_woken_finds_everything_that_the_upstream_had_ready() {
     let waker = Waker::from(look.clone());
     assert!(reader.poll_ready(&mut Context::from_waker(&waker)).is_pending());
 
-    // Each by itself, as chunks of a body come.
+    // One item at a time, like the chunks of a body.
     emit(&upstream, 0..READY);
     while reader.events_behind() < READY as u64 {
         sleep(Duration::from_millis(1)).await;

@@ -1,4 +1,4 @@
-//! Upstreams that refuse: what their readers are told, and when they are asked again.
+//! Tests with upstreams that refuse: the errors that readers get, and the time of the next attempt.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::fixture::Fixture;
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_to_all_who_wait_and_remembered_for_a_second() {
+async fn a_refusal_reaches_all_waiting_readers_and_is_remembered_for_a_second() {
     let fixture = Fixture::new(Policy::default());
     fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
     fixture.upstream.will_refuse(OpenError::NotFound { status: 410 });
@@ -30,7 +30,7 @@ async fn a_refusal_is_told_to_all_who_wait_and_remembered_for_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upstream_that_wants_to_be_left_alone_is_for_as_long_as_is_reasonable() {
+async fn retry_after_is_respected_up_to_its_maximum() {
     let mut fixture = Fixture::new(Policy::default());
     fixture.spec.is_always_open = true;
     let wanted = [7, 100, 300].map(Duration::from_secs);
@@ -52,7 +52,7 @@ async fn an_upstream_that_wants_to_be_left_alone_is_for_as_long_as_is_reasonable
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wish_to_be_left_alone_meets_any_bound_of_the_delays() {
+async fn retry_after_works_with_any_maximum_delay() {
     for most in [1, 500, 999, 1000, 3_600_000].map(Duration::from_millis) {
         for wanted in [Duration::ZERO, Duration::from_millis(1), Duration::from_secs(300), Duration::MAX] {
             let mut fixture = Fixture::new(Policy::default());

@@ -1,4 +1,4 @@
-//! Upstreams that never have to be waited for: others on the same worker have their turns.
+//! Tests with upstreams that always have data ready: other tasks on the same worker still run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::fixture::Fixture;
 
-/// Says nothing, as fast as it can, in so many reads.
+/// Returns empty batches as fast as they are read.
 struct Chatter {
     reads: u64,
     bytes: usize,
@@ -27,7 +27,7 @@ impl EventSource for Chatter {
 }
 
 #[tokio::test]
-async fn an_upstream_that_always_has_more_lets_others_go_on() {
+async fn an_upstream_that_always_has_data_lets_other_tasks_run() {
     for (reads, bytes, turns) in [(10_000, 16 * 1024, 2_000), (10_000, 1, 150)] {
         let mut fixture = Fixture::new(Policy { on_end: OnEnd::Complete, ..Policy::default() });
         fixture.spec.source = Arc::new(Chatter { reads, bytes });

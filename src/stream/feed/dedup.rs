@@ -305,8 +305,8 @@ impl ReconnectDedup {
     /// Where the route reports nothing in-band, an empty comment takes the place of the notice, so that the log still
     /// records the gap.
     fn gap_entry(&self, gap: Gap, now: Instant) -> Entry {
-        let told = (self.gap_notice)(ResumeVerdict::Gap(gap), &self.shown_id);
-        let frame = told.unwrap_or_else(|| {
+        let notice = (self.gap_notice)(ResumeVerdict::Gap(gap), &self.shown_id);
+        let frame = notice.unwrap_or_else(|| {
             let mut encoder = Encoder::new();
             encoder.comment("");
             encoder.finish()

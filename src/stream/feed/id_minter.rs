@@ -29,9 +29,9 @@ impl IdMinter {
         Self { ids, epoch, previous: None }
     }
 
-    /// Creates a minter with a random epoch after an unclean shutdown. `kept` events of the previous epoch were stored.
-    pub fn after_unclean_shutdown(ids: Ids, epoch: String, kept: u64) -> Self {
-        Self { previous: Some((epoch, kept)), ..Self::new(ids) }
+    /// Creates a minter with a random epoch after an unclean shutdown. `stored` events of the previous epoch were stored.
+    pub fn after_unclean_shutdown(ids: Ids, epoch: String, stored: u64) -> Self {
+        Self { previous: Some((epoch, stored)), ..Self::new(ids) }
     }
 
     /// Returns the epoch of new ids.
@@ -79,10 +79,10 @@ impl IdMinter {
 
     /// Returns true if `id` was minted in this epoch, or in the previous one for a stored event.
     pub fn is_known_epoch(&self, id: &str) -> bool {
-        let is_kept = |(epoch, kept): &(String, u64)| {
+        let is_stored = |(epoch, stored): &(String, u64)| {
             let number = id.strip_prefix(epoch.as_str()).and_then(|rest| rest.strip_prefix('-'));
-            number.and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| number <= *kept)
+            number.and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| number <= *stored)
         };
-        self.looks_minted(id) && (id.starts_with(&self.epoch) || self.previous.as_ref().is_some_and(is_kept))
+        self.looks_minted(id) && (id.starts_with(&self.epoch) || self.previous.as_ref().is_some_and(is_stored))
     }
 }

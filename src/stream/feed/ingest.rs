@@ -177,9 +177,9 @@ impl Ingest {
 
     /// Restores the stored state. Returns the time since the stream was completed, if it was.
     async fn restore(&mut self) -> Option<Duration> {
-        let kept = self.stream.persister()?.load().await?;
-        let complete_for = kept.complete_for;
-        self.stream.restore(kept, Instant::now());
+        let stored = self.stream.persister()?.load().await?;
+        let complete_for = stored.complete_for;
+        self.stream.restore(stored, Instant::now());
         let log = self.stream.log();
         self.dedup = ReconnectDedup::restored_from(&log, self.spec.gap_notice, self.stream.fingerprints());
         self.has_past = true;

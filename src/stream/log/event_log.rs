@@ -99,16 +99,18 @@ impl EventLog {
     /// # Panics
     ///
     /// If the log is not empty, or started too low for the stored entries.
-    pub fn restore(&mut self, past: LogSnapshot, now: Instant) {
+    pub fn restore(&mut self, snapshot: LogSnapshot, now: Instant) {
         assert!(self.slots.is_empty() && self.total_events == 0, "only an empty log can be restored");
-        self.start =
-            self.start.checked_sub(past.entries.len() as u64).expect("a restorable log starts above any stored log");
-        (self.events_before, self.total_events) = (past.events_before, past.events_before);
+        self.start = self
+            .start
+            .checked_sub(snapshot.entries.len() as u64)
+            .expect("a restorable log starts above any stored log");
+        (self.events_before, self.total_events) = (snapshot.events_before, snapshot.events_before);
         // Otherwise the start may cut a run of events with one id, and a gap is the right answer.
-        self.is_run_truncated = !past.is_exact && !past.id_before.is_empty();
-        self.is_start_exact = past.is_exact;
-        (self.id_before_start, self.source_id_before_start) = (past.id_before, past.source_id_before);
-        for entry in past.entries {
+        self.is_run_truncated = !snapshot.is_exact && !snapshot.id_before.is_empty();
+        self.is_start_exact = snapshot.is_exact;
+        (self.id_before_start, self.source_id_before_start) = (snapshot.id_before, snapshot.source_id_before);
+        for entry in snapshot.entries {
             self.append(entry);
         }
         self.expire(now);
@@ -252,7 +254,7 @@ impl EventLog {
     /// Returns the offset that is followed by the newest `count` events.
     pub fn start_of_newest(&self, count: usize) -> Offset {
         let wanted = self.total_events.saturating_sub(count as u64);
-        let skipped = self.slots.partition_point(|kept| kept.events_before < wanted);
+        let skipped = self.slots.partition_point(|slot| slot.events_before < wanted);
         Offset(self.start + skipped as u64)
     }
 
@@ -285,7 +287,7 @@ impl EventLog {
     pub fn events_after(&self, at: Offset) -> u64 {
         let index = at.0.saturating_sub(self.start);
         match usize::try_from(index).ok().and_then(|index| self.slots.get(index)) {
-            Some(kept) => self.total_events - kept.events_before,
+            Some(slot) => self.total_events - slot.events_before,
             None => 0,
         }
     }
@@ -310,7 +312,7 @@ impl EventLog {
         match at.0.checked_sub(self.start) {
             Some(index) => {
                 let index = usize::try_from(index).unwrap_or(usize::MAX).min(self.slots.len());
-                Ok(self.slots.range(index..).map(|kept| &kept.entry))
+                Ok(self.slots.range(index..).map(|slot| &slot.entry))
             }
             None => Err(Lagged { missed: self.events_before.saturating_sub(read) }),
         }
@@ -335,19 +337,19 @@ impl EventLog {
 
     /// Returns the offset of the newest event that has this fingerprint and an id from the upstream.
     pub fn find_event(&self, wanted: u64) -> Option<Offset> {
-        let index = self.slots.iter().rposition(|kept| kept.entry.named_fingerprint() == Some(wanted))?;
+        let index = self.slots.iter().rposition(|slot| slot.entry.named_fingerprint() == Some(wanted))?;
         Some(Offset(self.start + index as u64))
     }
 
     /// Returns the offsets of the events with this fingerprint to which the upstream gave `id`, oldest first. Looks at
     /// no more than the oldest 1024 entries with that id.
     pub fn events_with_id(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
-        let kept =
+        let slot =
             |offset: u64| &self.slots[usize::try_from(offset - self.start).expect("the index lists retained entries")];
         let first = self.occurrences.get(trim_id(id)).map(|seen| seen.oldest);
-        std::iter::successors(first, move |&offset| kept(offset).next_with_id)
+        std::iter::successors(first, move |&offset| slot(offset).next_with_id)
             .take(ENTRIES_PER_ID)
-            .filter(move |&offset| kept(offset).entry.named_fingerprint() == Some(wanted))
+            .filter(move |&offset| slot(offset).entry.named_fingerprint() == Some(wanted))
             .map(Offset)
     }
 

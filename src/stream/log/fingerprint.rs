@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fingerprints_stay_what_they_are_from_version_to_version() {
+    fn fingerprints_are_stable_across_versions() {
         let fingerprints = Fingerprints::with_seed([1, 2]);
         let event = |id: Option<&str>| Event {
             kind: "price".into(),

@@ -293,7 +293,7 @@ impl Subscription {
             return Ok(batch);
         }
         let batch = match self.stream.latest(self.next, bytes, events) {
-            Some(news) => news,
+            Some(batch) => batch,
             None => self.take_from_log(bytes, events)?,
         };
         self.next.0 += batch.frames.len() as u64;

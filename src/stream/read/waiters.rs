@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_woken_once() {
+    fn a_waiting_reader_is_woken_once() {
         let (waiters, wakes) = (WaiterSet::default(), Arc::new(WakeCounter::default()));
         let slots: Vec<_> = (0..1000).map(|_| waiters.register(Offset(0), 0)).collect();
         slots.iter().for_each(|handle| handle.register_waker(&wakes.clone().into()));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn in_parts_everyone_is_woken_however_many_come_meanwhile() {
+    fn a_sweep_wakes_all_readers_even_if_more_join_meanwhile() {
         let (waiters, wakes) = (WaiterSet::default(), Arc::new(WakeCounter::default()));
         let wait = |count| {
             let slots: Vec<_> = (0..count).map(|_| waiters.register(Offset(0), 0)).collect();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_left_is_not_woken_and_leaves_nothing_behind() {
+    fn a_reader_that_has_left_is_not_woken_and_leaves_no_memory_behind() {
         let (waiters, wakes) = (WaiterSet::default(), Arc::new(WakeCounter::default()));
         let (first, second) = (waiters.register(Offset(0), 0), waiters.register(Offset(0), 0));
         first.register_waker(&wakes.clone().into());
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn those_furthest_behind_come_first_and_the_rest_is_left_out() {
+    fn the_readers_furthest_behind_come_first() {
         let waiters = WaiterSet::default();
         let all: Vec<_> = (0..100).map(|number| waiters.register(Offset((number * 37) % 100), 0)).collect();
         waiters.unregister(&all[0]);

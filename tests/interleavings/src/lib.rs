@@ -1,8 +1,8 @@
-//! The registry of streams under every order of events that a scheduler draws: the last reader leaves while the first of
-//! the next ones joins, while the ingest reconnects, while a reload changes what is kept open.
+//! The registry of streams under many schedules: the last reader leaves while another joins, while the ingest
+//! reconnects, and while a reload changes which streams stay open.
 //!
-//! The modules are the gateway's own sources, compiled against a runtime and locks that shuttle schedules. Time does not
-//! pass in it: every delay may be over at any moment, so that a linger or a backoff ends wherever it hurts most.
+//! The modules are the gateway's own sources, compiled against a runtime and locks that shuttle schedules. Time does
+//! not pass: any delay may end at any moment, so a linger or a backoff can end at the worst possible time.
 
 pub mod runtime;
 #[path = "../../../src/sse/mod.rs"]

@@ -1,4 +1,4 @@
-//! The parts of the gateway's runtime that the streams stand on.
+//! The parts of the gateway's runtime that streams depend on.
 
 #[path = "../../../src/runtime/arithmetic.rs"]
 pub mod arithmetic;

@@ -1,4 +1,4 @@
-//! Tests of the dedup: by example, and with any history of cuts and repetitions.
+//! Tests of the deduplication: examples, and random sequences of interruptions and repetitions.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::stream::{Ids, Retention};
 
-/// A log, what feeds it, and what a client has read.
+/// A log, the state that feeds it, and the number of gaps.
 struct Feed {
     dedup: ReconnectDedup,
     log: EventLog,
@@ -47,7 +47,7 @@ impl Feed {
         self
     }
 
-    /// What clients have been sent, block by block, minted epochs shortened to `e`.
+    /// Returns the frames in the log, with minted epochs shortened to `e`.
     fn sent(&self) -> Vec<String> {
         let entries = self.log.entries_from(self.log.start(), 0).expect("the start");
         let text = |frame: &Frame| String::from_utf8(frame.body().to_vec()).expect("text");
@@ -76,7 +76,7 @@ fn id_alone(id: &str) -> Item {
 const GAP: &str = ": gap;reason=upstream";
 
 #[test]
-fn kept_ids_are_untouched_and_stay_in_force() {
+fn ids_of_the_upstream_are_unchanged_and_stay_in_force() {
     let mut feed = Feed::new(Ids::Keep);
 
     feed.take(vec![named("1", "a"), nameless("b"), named("", "c"), nameless("d")]);
@@ -88,7 +88,7 @@ fn kept_ids_are_untouched_and_stay_in_force() {
 }
 
 #[test]
-fn filled_ids_are_minted_for_events_without_one() {
+fn fill_mints_ids_for_events_without_one() {
     let mut feed = Feed::new(Ids::Fill);
 
     feed.take(vec![nameless("a"), named("7", "b"), nameless("c"), named("", "d")]);
@@ -97,7 +97,7 @@ fn filled_ids_are_minted_for_events_without_one() {
 }
 
 #[test]
-fn replaced_ids_are_all_minted_and_the_upstream_is_asked_for_its_own() {
+fn replace_mints_all_ids_and_the_upstream_gets_its_own() {
     let mut feed = Feed::new(Ids::Replace);
 
     feed.take(vec![named("7", "a"), id_alone("8"), nameless("b")]);
@@ -117,7 +117,7 @@ fn an_id_without_an_event_moves_the_position() {
 }
 
 #[test]
-fn nothing_is_left_out_within_one_connection() {
+fn nothing_is_removed_within_one_connection() {
     let mut feed = Feed::new(Ids::Keep);
 
     feed.take(vec![named("1", "a"), named("1", "a"), named("1", "a")]);
@@ -126,7 +126,7 @@ fn nothing_is_left_out_within_one_connection() {
 }
 
 #[test]
-fn a_repetition_is_left_out_and_proves_that_nothing_was_missed() {
+fn a_repetition_is_removed_and_proves_continuity() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a"), nameless("b"), named("2", "c"), nameless("d")]);
 
@@ -149,7 +149,7 @@ fn a_repetition_may_begin_in_the_middle() {
 }
 
 #[test]
-fn a_repetition_that_leaves_the_path_is_a_gap_told_once() {
+fn a_repetition_that_diverges_is_one_gap() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a"), named("2", "b"), named("3", "c")]);
 
@@ -160,7 +160,7 @@ fn a_repetition_that_leaves_the_path_is_a_gap_told_once() {
 }
 
 #[test]
-fn the_same_id_with_other_data_is_a_new_life() {
+fn the_same_id_with_other_data_is_another_event() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a")]);
 
@@ -181,14 +181,14 @@ fn events_without_ids_prove_nothing() {
 }
 
 #[test]
-fn an_upstream_that_says_it_goes_on_is_believed() {
+fn an_upstream_that_confirms_continuity_is_trusted() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a")]);
     feed.dedup.reconnected(true);
     feed.take(vec![named("2", "b")]);
     assert_eq!(feed.gaps, 0);
 
-    // In its own words: it names the place that was asked for before anything else.
+    // The upstream names the requested id before anything else.
     feed.reconnected().take(vec![id_alone("2"), named("3", "c")]);
 
     assert_eq!(feed.gaps, 0);
@@ -196,7 +196,7 @@ fn an_upstream_that_says_it_goes_on_is_believed() {
 }
 
 #[test]
-fn clients_are_not_taken_back_by_ids_that_are_repeated() {
+fn repeated_ids_do_not_move_clients_back() {
     let mut feed = Feed::new(Ids::Keep);
     let history = || vec![named("1", "a"), id_alone("2"), named("3", "b")];
     feed.take(history());
@@ -209,7 +209,7 @@ fn clients_are_not_taken_back_by_ids_that_are_repeated() {
 }
 
 #[test]
-fn a_repetition_that_breaks_off_does_not_move_what_is_asked_for() {
+fn an_interrupted_repetition_does_not_change_the_requested_id() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a"), named("2", "b"), named("3", "c")]);
 
@@ -221,7 +221,7 @@ fn a_repetition_that_breaks_off_does_not_move_what_is_asked_for() {
 }
 
 #[test]
-fn an_id_that_opened_the_connection_is_in_force_after_a_gap() {
+fn an_id_that_starts_a_connection_is_in_force_after_a_gap() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a")]);
 
@@ -232,7 +232,7 @@ fn an_id_that_opened_the_connection_is_in_force_after_a_gap() {
 }
 
 proptest! {
-    /// Events have unique ids; each connection repeats some of the past and then goes on, and is cut anywhere.
+    /// Events have unique ids. Each connection repeats some past events, continues, and is interrupted anywhere.
     #[test]
     fn clients_see_each_event_once_and_in_order(cuts in vec((0_usize..12, 0_usize..12), 1..12)) {
         let mut feed = Feed::new(Ids::Keep);
@@ -241,7 +241,7 @@ proptest! {
             if index > 0 {
                 feed.reconnected();
             }
-            // What the log has ends at `made`, so a connection begins there or earlier: nothing is missed.
+            // The log ends at `made`, and the connection starts there or earlier, so nothing is missed.
             let from = made - back.min(made);
             feed.take((from..from + length).map(|number| named(&format!("{}", number + 1), "x")).collect());
             made = made.max(from + length);

@@ -1,4 +1,4 @@
-//! Tests of the joining: by example, and for any past, any log and any upstream.
+//! Tests of joining history to the log: examples, and random histories, logs and upstreams.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use crate::stream::log::{Entry, EntryKind, IdLookup, Retention};
 
 const LIMIT: CatchUpLimit = CatchUpLimit { events: 10_000, bytes: 1 << 20, concurrent: 1 };
 
-/// What the producer says from its beginning on; `false`: without an id.
+/// Returns all events of a producer. `false` stands for an event without an id.
 fn past(named: &[bool]) -> Vec<Event> {
     named
         .iter()
         .enumerate()
         .map(|(number, is_named)| Event {
             id: is_named.then(|| EventId::new(number.to_string()).unwrap()),
-            // Those without a name look alike.
+            // Events without an id are all equal.
             data: if *is_named { format!("event {number}") } else { "tick".to_owned() },
             ..Event::default()
         })
         .collect()
 }
 
-/// A stream's log, fed by its own connection, which began somewhere.
+/// A stream's log, fed by a connection that started somewhere in the past.
 struct Fixture {
     past: Vec<Event>,
-    /// What its own connection brings next.
+    /// The next event of the stream's own connection.
     next: usize,
     log: EventLog,
     fingerprints: Fingerprints,
@@ -66,7 +66,7 @@ impl Fixture {
         CatchUp::new(after, was_evicted, self.log.end(), LIMIT, self.fingerprints)
     }
 
-    /// Everything that a caught-up client gets by now.
+    /// Returns everything that a caught-up client has received by now.
     fn delivered(&self, caught_up: &CaughtUp) -> Option<Vec<String>> {
         let mut overlap = caught_up.replay_check.clone();
         let mut is_overlapping = !overlap.is_empty();
@@ -95,11 +95,11 @@ fn one(event: &Event) -> Batch {
 
 #[derive(Clone, Copy, Debug)]
 enum Producer {
-    /// Goes on after the id.
+    /// Continues after the requested id.
     Resumes,
-    /// Says everything, every time.
+    /// Sends everything from the beginning, every time.
     Begins,
-    /// Says what comes from now on.
+    /// Sends only what comes from now on.
     Ignores,
 }
 
@@ -120,10 +120,10 @@ proptest! {
         fixture.ingest(had);
         let id = after.to_string();
         prop_assume!(!matches!(fixture.log.lookup(&id), IdLookup::Found(_)));
-        // An id that the log has still to see is no old one.
+        // The log must have passed the id already.
         prop_assume!(after < fixture.next);
         let mut catch_up = fixture.catch_up(&id);
-        // What the producer has said when it is asked: no less than it has said to the stream's own connection.
+        // The producer has sent at least what the stream's own connection has received.
         let now = now.max(fixture.next).min(past.len());
         let mut brings = match producer {
             Producer::Resumes => after + 1,
@@ -132,7 +132,7 @@ proptest! {
         };
 
         let mut outcome = Ok(None);
-        // However one connection is ahead of the other, both bring all in the end.
+        // Whichever connection is ahead, both return everything in the end.
         for step in steps.into_iter().chain([0; 60]).chain([1; 120]) {
             outcome = match step {
                 0 | 2 | 3 | 4 => match past.get(brings) {
@@ -146,7 +146,7 @@ proptest! {
                     fixture.ingest(1 + usize::from(step) / 3);
                     catch_up.try_join(&fixture.log)
                 }
-                // A pause comes after the history, and in it the stream's own connection brings what was said before.
+                // The pause follows the history. During it the stream's own connection receives what was sent before.
                 _ if CatchUp::can_finish_without_log(&fixture.log) && brings >= connected_at && named[..brings].last() == Some(&true) => match producer {
                     Producer::Resumes | Producer::Begins => catch_up.finish_without_log(&fixture.log).map(Some),
                     Producer::Ignores => Ok(None),
@@ -159,7 +159,7 @@ proptest! {
         }
 
         if let Ok(Some(caught_up)) = &outcome {
-            // From now on the log keeps everything, so that all of it can be compared.
+            // The log retains everything from now on, so that all of it can be compared.
             let then = fixture.delivered(caught_up).expect("joined to what is there");
             let reached = fixture.next.max(after + 1 + caught_up.frames.len());
             prop_assert_eq!(&then, &texts(&past[after + 1..reached.min(past.len())]), "{:?}", producer);
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_own_connection_brings_late_is_not_heard_twice(
+    fn late_events_of_the_streams_own_connection_are_not_duplicated(
         count in 2_usize..60, connected_at in 1_usize..60, caught in 1_usize..60, more in 0_usize..80,
     ) {
         let past = past(&vec![true; count]);
@@ -191,7 +191,7 @@ proptest! {
         fixture.ingest(more);
 
         let reached = fixture.next.max(1 + caught.min(count - 1));
-        // What neither connection can have missed: the own one was there before the other was made.
+        // Neither connection may miss an event: the stream's own one was open before the request was made.
         prop_assume!(connected_at <= 1 + caught);
         prop_assert_eq!(fixture.delivered(&caught_up), Some(texts(&past[1..reached])));
     }
@@ -213,7 +213,7 @@ fn take(catch_up: &mut CatchUp, fixture: &Fixture, numbers: std::ops::Range<usiz
 }
 
 #[test]
-fn history_is_joined_where_the_log_begins() {
+fn history_is_joined_at_the_logs_start() {
     let fixture = fixture_with(10, 5, 100);
     let mut catch_up = fixture.catch_up("3");
 
@@ -222,7 +222,7 @@ fn history_is_joined_where_the_log_begins() {
 }
 
 #[test]
-fn a_producer_that_brings_only_what_the_log_has_proves_nothing() {
+fn a_producer_that_sends_only_what_the_log_has_proves_nothing() {
     for begins in [10, 12] {
         let fixture = fixture_with(10, 5, 100);
 
@@ -233,7 +233,7 @@ fn a_producer_that_brings_only_what_the_log_has_proves_nothing() {
 }
 
 #[test]
-fn a_producer_that_says_the_id_itself_needs_no_other_proof() {
+fn a_producer_that_sends_the_id_itself_needs_no_other_proof() {
     let fixture = fixture_with(4, 5, 100);
     let mut catch_up = fixture.catch_up("3");
     let id = Batch { items: vec![Item::Id(EventId::new("3").unwrap())], bytes: 7 };
@@ -244,7 +244,7 @@ fn a_producer_that_says_the_id_itself_needs_no_other_proof() {
 }
 
 #[test]
-fn a_log_that_has_forgotten_everything_is_joined_at_its_start() {
+fn a_log_that_has_evicted_everything_is_joined_at_its_start() {
     let mut fixture = fixture_with(0, 20, 100);
     fixture.log.expire(Instant::now() + Duration::from_secs(700));
     assert_eq!(fixture.log.events(), 0);
@@ -265,13 +265,13 @@ fn events_and_bytes_are_bounded() {
 }
 
 #[test]
-fn nothing_at_all_is_no_proof_that_nothing_was_missed() {
+fn an_empty_response_proves_nothing() {
     let fixture = fixture_with(30, 0, 100);
 
     let silent = fixture.catch_up("29").finish_without_log(&fixture.log);
-    let mut told = fixture.catch_up("29");
-    told.confirm_continuity();
+    let mut confirmed = fixture.catch_up("29");
+    confirmed.confirm_continuity();
 
     assert_eq!(silent.map(|_| ()), Err(CatchUpError::Unproved));
-    assert_eq!(told.finish_without_log(&fixture.log).map(|caught_up| caught_up.events), Ok(0));
+    assert_eq!(confirmed.finish_without_log(&fixture.log).map(|caught_up| caught_up.events), Ok(0));
 }

@@ -1,4 +1,4 @@
-//! Tests of the log: by example, and against a list that keeps everything.
+//! Tests of the log: examples, and a comparison with a list that retains everything.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn event(id: &str) -> Entry {
     entry(id, EntryKind::Event { fingerprint: 0, has_own_id: true, type_fingerprint: 0 }, Instant::now())
 }
 
-fn aside(id: &str) -> Entry {
+fn control(id: &str) -> Entry {
     entry(id, EntryKind::Control, Instant::now())
 }
 
@@ -40,7 +40,7 @@ fn ids_from(log: &EventLog, at: Offset) -> Vec<String> {
 }
 
 #[test]
-fn a_reader_gets_what_follows_its_id() {
+fn a_reader_gets_the_entries_after_its_id() {
     let log = filled(log_of(10), &["1", "2", "3"]);
 
     assert_eq!(log.lookup("1"), IdLookup::Found(Offset(1)));
@@ -51,7 +51,7 @@ fn a_reader_gets_what_follows_its_id() {
 }
 
 #[test]
-fn an_id_that_stands_twice_means_its_oldest_occurrence() {
+fn a_repeated_id_stands_for_its_oldest_occurrence() {
     let mut log = filled(log_of(4), &["a", "b", "a", "c"]);
     assert_eq!(log.lookup("a"), IdLookup::Found(Offset(1)));
 
@@ -64,7 +64,7 @@ fn an_id_that_stands_twice_means_its_oldest_occurrence() {
 }
 
 #[test]
-fn nothing_is_left_out_when_the_start_cuts_a_run_under_one_id() {
+fn no_event_is_skipped_if_the_start_cuts_a_run_of_one_id() {
     let mut log = filled(log_of(3), &["a", "a", "a", "b"]);
     assert_eq!(log.lookup("a"), IdLookup::Found(Offset(1)), "who read the first has missed nothing that is gone");
 
@@ -74,9 +74,9 @@ fn nothing_is_left_out_when_the_start_cuts_a_run_under_one_id() {
 }
 
 #[test]
-fn an_aside_that_is_evicted_from_a_run_is_not_missed() {
+fn an_evicted_control_entry_is_not_missed() {
     let mut log = log_of(1);
-    for entry in [event("a"), aside("a"), aside("a"), event("a")] {
+    for entry in [event("a"), control("a"), control("a"), event("a")] {
         log.append(entry);
     }
 
@@ -85,15 +85,15 @@ fn an_aside_that_is_evicted_from_a_run_is_not_missed() {
 }
 
 #[test]
-fn the_count_bounds_events_and_asides() {
+fn the_count_bounds_events_and_control_entries() {
     let log = filled(log_of(2), &["1", "2", "3"]);
     assert_eq!((log.start(), log.end(), log.events()), (Offset(1), Offset(3), 2));
 
     let mut log = log_of(2);
     for number in 0..100 {
-        log.append(aside(&number.to_string()));
+        log.append(control(&number.to_string()));
     }
-    assert_eq!(log.end().0 - log.start().0, 4, "asides have room for twice the count");
+    assert_eq!(log.end().0 - log.start().0, 4, "control entries have room for twice the count");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn age_empties_a_quiet_log() {
 }
 
 #[test]
-fn evicted_and_never_seen_are_told_apart() {
+fn evicted_and_unknown_ids_differ() {
     let log = filled(log_of(1), &["1", "2", "3"]);
 
     assert_eq!(log.lookup("1"), IdLookup::Evicted);
@@ -126,7 +126,7 @@ fn evicted_and_never_seen_are_told_apart() {
 }
 
 #[test]
-fn who_has_the_newest_of_what_is_gone_has_missed_nothing_of_it() {
+fn a_client_with_the_newest_evicted_id_has_missed_nothing() {
     let mut log = filled(log_of(2), &["1", "2", "3", "4"]);
     assert_eq!(log.lookup("2"), IdLookup::Found(log.start()));
 
@@ -138,7 +138,7 @@ fn who_has_the_newest_of_what_is_gone_has_missed_nothing_of_it() {
 }
 
 #[test]
-fn what_is_forgotten_is_bounded() {
+fn remembered_ids_are_bounded() {
     let mut log = log_of(1);
     for number in 0..5000 {
         log.append(event(&number.to_string()));
@@ -151,9 +151,9 @@ fn what_is_forgotten_is_bounded() {
 }
 
 #[test]
-fn asides_count_neither_as_missed_nor_as_read() {
+fn control_entries_count_neither_as_missed_nor_as_read() {
     let mut log = log_of(10);
-    for entry in [event("1"), aside("1"), event("2"), aside("2")] {
+    for entry in [event("1"), control("1"), event("2"), control("2")] {
         log.append(entry);
     }
 
@@ -175,7 +175,7 @@ fn a_reader_that_falls_off_is_told_how_much_it_missed() {
 }
 
 #[test]
-fn only_what_the_upstream_named_is_found_and_the_newest_of_it() {
+fn find_event_returns_the_newest_event_with_an_id_from_the_upstream() {
     let mut log = log_of(10);
     let now = Instant::now();
     for (id, fingerprint, has_own_id) in [("1", 7, true), ("2", 7, true), ("2", 7, false)] {
@@ -187,7 +187,7 @@ fn only_what_the_upstream_named_is_found_and_the_newest_of_it() {
 }
 
 proptest! {
-    /// Everything is kept here, with the log's start beside it; each question is answered by looking at all of it.
+    /// The list retains everything, with the log's start beside it. Each answer is computed from the whole list.
     #[test]
     fn the_log_agrees_with_a_list(
         steps in vec((0_u8..6, any::<bool>(), 0_u64..3), 1..80),

@@ -1,9 +1,9 @@
-//! Scenes in which streams are opened, left, kept and forgotten; every order of their steps that the scheduler draws.
+//! Scenarios in which streams are opened, left, kept open and removed, under many schedules.
 //!
-//! Always true of each: nobody reads a stream that is not to be found, whoever waits is served, and what nobody reads is
-//! released with its connection.
+//! In each of them, no reader holds a stream that the registry has removed, every reader is served, and a stream
+//! without readers is released together with its connection.
 
-#![allow(clippy::disallowed_methods, reason = "a scene starts its own tasks")]
+#![allow(clippy::disallowed_methods, reason = "a scenario starts its own tasks")]
 
 mod source;
 
@@ -18,10 +18,10 @@ use rillgate_interleavings::runtime::tasks::Tasks;
 use rillgate_interleavings::stream::{Policy, Ready, Start, StreamKey, StreamSpec, Streams};
 use source::{Uncounted, Upstream};
 
-/// Orders that are tried of each scene; `RILLGATE_ORDERS` says otherwise.
+/// The number of schedules for each scenario. `RILLGATE_ORDERS` overrides it.
 const ORDERS: usize = 1_000;
 
-/// Everything that happens in a scene is over after far fewer turns.
+/// An upper bound on the steps of a scenario.
 const TURNS: usize = 10_000;
 
 #[derive(Clone)]
@@ -53,7 +53,8 @@ impl Fixture {
         }
     }
 
-    /// Reads one event from the beginning and leaves. Whoever is never served waits for ever, which the scheduler reports.
+    /// Reads one event from the beginning and leaves. A reader that is never served waits forever, and the scheduler
+    /// reports it.
     async fn read(self, path: &'static str) {
         let mut reader = self.streams.subscribe(&key(path), || self.spec()).expect("room");
         reader.opened(false).await.expect("the upstream is there");
@@ -83,14 +84,14 @@ impl Fixture {
     }
 }
 
-fn in_every_order<S: Future<Output = ()> + 'static>(scene: fn() -> S) {
+fn in_every_order<S: Future<Output = ()> + 'static>(scenario: fn() -> S) {
     let orders = std::env::var("RILLGATE_ORDERS").map_or(ORDERS, |text| text.parse().expect("a number"));
-    shuttle::check_random(move || shuttle::future::block_on(scene()), orders);
-    shuttle::check_pct(move || shuttle::future::block_on(scene()), orders, 3);
+    shuttle::check_random(move || shuttle::future::block_on(scenario()), orders);
+    shuttle::check_pct(move || shuttle::future::block_on(scenario()), orders, 3);
 }
 
 #[test]
-fn the_last_leaves_while_the_first_joins_while_the_ingest_reconnects_while_a_reload_changes_what_is_kept() {
+fn readers_join_and_leave_during_reconnects_and_reloads() {
     in_every_order(|| async {
         let fixture = Fixture::new(10);
         let reload = {
@@ -117,13 +118,13 @@ fn the_last_leaves_while_the_first_joins_while_the_ingest_reconnects_while_a_rel
 }
 
 #[test]
-fn whoever_wants_to_read_gets_the_place_of_a_stream_that_nobody_reads() {
+fn a_new_reader_gets_the_place_of_a_stream_without_readers() {
     in_every_order(|| async {
         let fixture = Fixture::new(2);
         let first = tokio::spawn(fixture.clone().read("/a"));
         let second = tokio::spawn(fixture.clone().read("/b"));
         first.await.expect("no panic");
-        // /a has no reader now and may be lingering; /b may still be read.
+        // /a has no reader now and may linger; /b may still have one.
         fixture.clone().read("/c").await;
         second.await.expect("no panic");
         fixture.clone().read("/a").await;
@@ -132,7 +133,7 @@ fn whoever_wants_to_read_gets_the_place_of_a_stream_that_nobody_reads() {
 }
 
 #[test]
-fn a_stream_that_is_kept_open_has_one_connection_and_goes_with_the_drain() {
+fn a_stream_kept_open_has_one_connection_and_closes_at_the_drain() {
     in_every_order(|| async {
         let fixture = Fixture::new(10);
         fixture.streams.keep_open(HashSet::from([key("/a")]));

@@ -1,4 +1,4 @@
-//! An upstream under the scheduler: it brings an event, ends, and can be opened again; and it knows how often it is open.
+//! An upstream for the scheduler. It sends an event, ends, can be opened again, and counts its connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use rillgate_interleavings::sse::{Event, EventId, Item};
 use rillgate_interleavings::stream::{Batch, EventSource, Gap, OpenError, Opened, StreamObserver};
 
-/// Each connection brings one event; the first ones then end, the later ones stay.
+/// Sends one event on each connection. The first connections then end; later ones stay open.
 #[derive(Clone, Default)]
 pub struct Upstream(Arc<Counts>);
 
@@ -19,16 +19,16 @@ struct Counts {
     open: AtomicUsize,
 }
 
-/// Connections that end by themselves.
+/// The number of connections that end.
 const SHORT: usize = 2;
 
 impl Upstream {
-    /// Connections open now.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.0.open.load(Ordering::SeqCst)
     }
 
-    /// Connections ever opened.
+    /// Returns the number of connections ever opened.
     pub fn opened(&self) -> usize {
         self.0.opened.load(Ordering::SeqCst)
     }
@@ -41,7 +41,7 @@ impl EventSource for Upstream {
             let number = counts.opened.fetch_add(1, Ordering::SeqCst);
             counts.open.fetch_add(1, Ordering::SeqCst);
             let connection = Connection(counts);
-            // As a network would: others run between the request and the answer.
+            // Let others run between the request and the response, as on a network.
             tokio::task::yield_now().await;
             let event =
                 Event { id: EventId::new(number.to_string()).ok(), data: number.to_string(), ..Event::default() };
