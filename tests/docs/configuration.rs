@@ -150,7 +150,7 @@ fn kind(value: &Value) -> String {
     }
     let pattern = value["pattern"].as_str().unwrap_or_default();
     match value["type"].as_str() {
-        Some("string") if pattern.contains("%") => "share or size".to_owned(),
+        Some("string") if pattern.contains("%") => "percentage or size".to_owned(),
         Some("string") if pattern.contains("KiB") => "size".to_owned(),
         Some("string") if pattern.contains("ms") => "duration".to_owned(),
         Some("string") => "string".to_owned(),

@@ -110,14 +110,7 @@ fn tls(table: &Table<'_>) -> TlsSettings {
         .map(|(files, _)| files)
         .collect();
     let min_version = table.variant("min_version", &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)]);
-    let client_ca = table.get("client_ca").and_then(|value| {
-        let (path, authorities) = referenced_files::certificates(&value)?;
-        let mut roots = rustls::RootCertStore::empty();
-        if roots.add_parsable_certificates(authorities).1 > 0 {
-            value.report("the file contains an invalid certificate");
-        }
-        Some(path)
-    });
+    let client_ca = table.get("client_ca").and_then(|value| referenced_files::watched_authorities(&value));
     TlsSettings { certificates, min_version, client_ca }
 }
 

@@ -144,16 +144,7 @@ pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
     decoded.ok().map(Secret::new)
 }
 
-/// Reads a file of at least one certificate, which is watched by its user.
-pub(super) fn certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    read_chain(value, true)
-}
-
-/// Reads a file of at least one certificate, whose changes take effect when the configuration is reloaded.
-fn fixed_certificates(value: &Value<'_>) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
-    read_chain(value, false)
-}
-
+/// Reads a file of at least one certificate.
 fn read_chain(value: &Value<'_>, is_watched_by_user: bool) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
     let (path, content) = read_content(value, is_watched_by_user)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
@@ -167,12 +158,21 @@ fn read_chain(value: &Value<'_>, is_watched_by_user: bool) -> Option<(PathBuf, V
 
 /// Reads CA certificates that are trusted instead of the system's. Changes take effect when the configuration is reloaded.
 pub(super) fn authorities(value: &Value<'_>) -> Option<RootCertStore> {
-    let (_, certificates) = fixed_certificates(value)?;
+    read_authorities(value, false).map(|(_, roots)| roots)
+}
+
+/// Checks a file of CA certificates that is watched by its user. Returns its path.
+pub(super) fn watched_authorities(value: &Value<'_>) -> Option<PathBuf> {
+    read_authorities(value, true).map(|(path, _)| path)
+}
+
+fn read_authorities(value: &Value<'_>, is_watched_by_user: bool) -> Option<(PathBuf, RootCertStore)> {
+    let (path, certificates) = read_chain(value, is_watched_by_user)?;
     let mut roots = RootCertStore::empty();
     if roots.add_parsable_certificates(certificates).1 > 0 {
         value.report("the file contains an invalid certificate");
     }
-    Some(roots)
+    Some((path, roots))
 }
 
 /// Reads a certificate chain and its private key, which must match. Both files are watched by their user.
