@@ -134,7 +134,7 @@ async fn produce() -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_and_a_writer_that_panic_end_their_own_client_and_no_other() {
+async fn a_panicking_request_or_writer_ends_only_its_own_client() {
     let fixture = TestGateway::open("clients").await;
     panic_at(&["answered", "/nothing/request"]);
 
@@ -150,7 +150,7 @@ async fn a_request_and_a_writer_that_panic_end_their_own_client_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_panics_is_opened_again() {
+async fn a_panicking_store_is_opened_again() {
     panic_at(&["store in use", "/stored"]);
 
     let fixture = TestGateway::open("stored").await;
@@ -166,7 +166,7 @@ async fn a_store_that_panics_is_opened_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_keeps_revocations_fresh_begins_anew() {
+async fn the_revocation_refresh_restarts_after_each_panic() {
     let fixture = TestGateway::open("kept").await;
     let file = fixture.folder.path().join("revocations.toml");
     panic_at(&["revocations loaded", "entries=1"]);

@@ -31,7 +31,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn help_and_version_are_done_and_wrong_arguments_are_two() {
+fn help_and_version_exit_0_and_invalid_arguments_exit_2() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["help"], &["token", "--help"]] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
@@ -62,7 +62,7 @@ fn the_schema_is_a_json_schema() {
 }
 
 #[test]
-fn a_token_is_minted_with_what_was_ordered() {
+fn a_token_is_minted_with_the_given_claims() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("hmac.key");
     std::fs::write(&key, [7; 32]).unwrap();
@@ -147,7 +147,7 @@ fn check_and_serve_refuse_the_same_files_with_the_same_text() {
 }
 
 #[test]
-fn a_port_in_use_is_a_failure_while_running() {
+fn a_port_in_use_exits_1() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -164,7 +164,7 @@ fn a_port_in_use_is_a_failure_while_running() {
 }
 
 #[tokio::test]
-async fn logs_are_json_lines_where_asked_for_and_dependencies_are_quiet() {
+async fn json_logs_are_one_object_per_line_and_dependencies_are_quiet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rillgate.toml");
     std::fs::write(&path, Setup::for_origin("http://127.0.0.1:9").toml()).unwrap();
@@ -186,7 +186,7 @@ async fn logs_are_json_lines_where_asked_for_and_dependencies_are_quiet() {
 }
 
 #[tokio::test]
-async fn a_reload_adds_a_route_and_a_bad_file_leaves_everything_as_it_was() {
+async fn a_reload_adds_a_route_and_an_invalid_file_changes_nothing() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url());
     let gateway = setup.start().await;
@@ -218,7 +218,7 @@ async fn a_reload_adds_a_route_and_a_bad_file_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_reload_opens_what_is_always_open_now_and_leaves_what_no_longer_is() {
+async fn a_reload_opens_new_always_open_streams_and_releases_former_ones() {
     let (before, after) = (Origin::start().await, Origin::start().await);
     let setup = |origin: &Origin| {
         let always = "[[routes]]\nname = \"always\"\npath = \"/news/today\"\nupstream = \"origin\"\nauth = \"public\"\n\
@@ -250,7 +250,7 @@ async fn demo() -> (Process, u16, String) {
 }
 
 #[tokio::test]
-async fn the_demo_shows_an_operator_s_side() {
+async fn the_demo_has_an_admin_port() {
     let (process, _port, _line) = demo().await;
     let told = process.wait_line("http://127.0.0.1:", DEADLINE).await;
     let status_page = told.split(' ').find(|word| word.starts_with("http://127")).expect("a URL");
@@ -265,7 +265,7 @@ async fn the_demo_shows_an_operator_s_side() {
 }
 
 #[tokio::test]
-async fn the_demo_prints_a_line_that_shows_events_within_a_second_when_pasted() {
+async fn the_printed_command_of_the_demo_shows_events_within_a_second() {
     let (process, port, line) = demo().await;
     assert!(line.contains(&format!("https://localhost:{port}/")), "{line}");
 

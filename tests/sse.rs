@@ -72,7 +72,7 @@ fn encode((items, comments): &(Vec<Item>, u64)) -> Vec<u8> {
 }
 
 #[test]
-fn the_corpus_has_many_cases_each_with_a_name_of_its_own() {
+fn the_corpus_has_many_cases_with_unique_names() {
     let cases = corpus::cases();
     let names: HashSet<_> = cases.iter().map(|case| case.name).collect();
 
@@ -82,7 +82,7 @@ fn the_corpus_has_many_cases_each_with_a_name_of_its_own() {
 }
 
 #[test]
-fn the_reference_agrees_with_what_was_written_by_hand() {
+fn the_reference_agrees_with_the_expectations_by_hand() {
     let cases = corpus::cases();
 
     for (name, expected) in corpus::expected() {
@@ -92,7 +92,7 @@ fn the_reference_agrees_with_what_was_written_by_hand() {
 }
 
 #[test]
-fn every_case_is_interpreted_as_the_standard_says() {
+fn every_case_is_interpreted_by_the_standard() {
     for case in corpus::cases() {
         let parsed = parse_all([&*case.bytes]);
 
@@ -101,7 +101,7 @@ fn every_case_is_interpreted_as_the_standard_says() {
 }
 
 #[test]
-fn every_case_gives_the_same_items_byte_by_byte_and_at_every_split() {
+fn every_case_gives_the_same_items_at_every_split() {
     for case in corpus::cases() {
         let whole = parse_all([&*case.bytes]);
 
@@ -114,7 +114,7 @@ fn every_case_gives_the_same_items_byte_by_byte_and_at_every_split() {
 }
 
 #[test]
-fn every_case_encoded_again_says_the_same_to_a_client() {
+fn every_case_is_the_same_to_a_client_after_encoding() {
     for case in corpus::cases() {
         let parsed = parse_all([&*case.bytes]);
 
@@ -125,7 +125,7 @@ fn every_case_encoded_again_says_the_same_to_a_client() {
 }
 
 #[test]
-fn the_oracles_agree_on_every_case_that_they_can_be_asked_about() {
+fn the_oracles_agree_on_every_case_that_they_support() {
     let mut asked = 0;
     for case in corpus::cases() {
         for (oracle, heard) in oracles::ask(&case.bytes) {

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_local_names_and_configured_ones_are_the_ports_own() {
+    fn addresses_local_names_and_configured_names_are_accepted() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:9464",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_anyone_can_register_is_not() {
+    fn names_that_anyone_can_register_are_refused() {
         for host in [
             "evil.example.com",
             "evil.example.com:9464",
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn no_page_changes_anything() {
+    fn web_pages_cannot_change_anything() {
         for method in ["POST", "PUT", "DELETE"] {
             assert_eq!(ask(method, "/log-level", &[]), Ok(()));
             assert_eq!(ask(method, "/log-level", &[("sec-fetch-site", "none")]), Ok(()));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_page_may_lead_here_but_not_ask_in_the_background() {
+    fn a_foreign_page_may_link_here_but_not_send_background_requests() {
         for site in ["cross-site", "same-site"] {
             assert_eq!(ask("GET", "/events", &[("sec-fetch-site", site), ("sec-fetch-mode", "cors")]), Err(403));
             assert_eq!(ask("GET", "/", &[("sec-fetch-site", site), ("sec-fetch-mode", "navigate")]), Ok(()));

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_reason_is_enough_and_the_last_one_to_clear_makes_ready() {
+    fn one_failed_condition_is_enough_to_be_unready() {
         let readiness = Readiness::new();
         assert!(readiness.report().is_ready());
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_is_never_taken_back() {
+    fn a_drain_never_ends() {
         let readiness = Readiness::new();
 
         readiness.drain();

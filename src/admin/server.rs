@@ -98,7 +98,7 @@ impl Admin {
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
         let accepting = async {
             loop {
-                let permit = connections.clone().acquire_owned().await.expect("nobody closes this semaphore");
+                let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
                 match listener.accept().await {
                     Ok((stream, _)) => {
                         let (service, stop) = (service.clone(), stop.child_token());
@@ -111,7 +111,7 @@ impl Admin {
                     // The client has disconnected, or the process is out of file descriptors. The pause avoids a hot
                     // loop in the second case.
                     Err(error) => {
-                        warn!(%error, "admin port cannot accept");
+                        warn!(%error, "the admin port cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 }

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_in_trouble_come_first_then_those_with_most_subscribers_then_by_name() {
+    fn streams_are_sorted_by_trouble_then_subscribers_then_name() {
         let stream = |key: &str, state: &str, subscribers: u64| json!({ "route": "a", "key": key, "state": state, "subscribers": subscribers });
         let streams = json!([
             stream("/quiet", "live", 1),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_streams_the_rest_is_only_counted() {
+    fn streams_beyond_the_maximum_are_only_counted() {
         let streams: Vec<Value> = (0..250).map(|number| json!({ "subscribers": number })).collect();
 
         let (shown, total) = most_relevant(json!({ "streams": streams }));

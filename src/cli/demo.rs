@@ -35,7 +35,7 @@ impl Demo {
     pub fn run(self) -> Outcome {
         let failed = |what: &str, error: &dyn std::fmt::Display| Failure::Failed(format!("demo: {what}: {error}"));
         rillgate::auth::install_provider();
-        let folder = Folder::new().map_err(|error| failed("no folder for the configuration", &error))?;
+        let folder = Folder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;
         block_on(async {
             let gateway_handle = Arc::new(OnceLock::new());
             let producer = {
@@ -43,7 +43,7 @@ impl Demo {
                 let status = Arc::new(move || status(handle.get()));
                 Producer::start(status, move |task| tasks.spawn("producer", task))
                     .await
-                    .map_err(|error| failed("no producer", &error))?
+                    .map_err(|error| failed("cannot start the producer", &error))?
             };
             let token = prepare(&folder, self.port, &producer).map_err(|error| failed("cannot prepare", &error))?;
             let config = Config::load(&folder.0.join("rillgate.toml"))
@@ -51,10 +51,11 @@ impl Demo {
             let gateway = Gateway::bind(&config).map_err(|error| failed("cannot start", &error))?;
             let address = gateway.addresses()[0];
             let url = format!("https://localhost:{}", address.port());
-            let pages = pages(&url, &token).map_err(|error| failed("no page", &error))?;
+            let pages = pages(&url, &token).map_err(|error| failed("cannot build the page", &error))?;
             gateway.serve_pages(pages);
             let _ = gateway_handle.set(gateway.handle());
-            let admin = gateway.admin_address().ok_or_else(|| Failure::Failed("demo: no admin port".to_owned()))?;
+            let admin =
+                gateway.admin_address().ok_or_else(|| Failure::Failed("demo: the admin port is missing".to_owned()))?;
             print_introduction(&url, admin, &token, &folder.0.join("rillgate.toml"))?;
             serve::until_signalled(gateway, None).await
         })?
@@ -63,12 +64,12 @@ impl Demo {
 
 fn print_introduction(url: &str, admin: SocketAddr, token: &str, config: &Path) -> Outcome {
     print(&format!(
-        "Open {url}/ in a browser (its certificate was made just now, so the browser will ask).\n\
-         Or read a stream here:\n\n  \
+        "Open {url}/ in a browser. The certificate is self-signed, so the browser will warn you.\n\
+         Or read a stream in a terminal:\n\n  \
          curl -kN -H 'Authorization: Bearer {token}' {url}/prices/EURUSD\n\n\
-         What an operator sees: http://{admin}/ (metrics at http://{admin}/metrics)\n\
+         Admin port: http://{admin}/ (metrics at http://{admin}/metrics)\n\
          The gateway's configuration: {}\n\
-         Ctrl-C ends it.\n",
+         Press Ctrl-C to stop.\n",
         config.display()
     ))
 }

@@ -131,6 +131,6 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("cannot create a runtime: {error}")))?;
     Ok(runtime.block_on(future))
 }

@@ -35,7 +35,7 @@ impl ServiceManager {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| match connect(&address) {
             Ok(socket) => Some(socket),
             Err(error) => {
-                warn!(?address, %error, "the service manager cannot be reached");
+                warn!(?address, %error, "cannot connect to the service manager");
                 None
             }
         });
@@ -95,7 +95,7 @@ impl ServiceManager {
                     if handle.workers_respond(pause).await {
                         self.send(&[NotifyState::Watchdog]);
                     } else {
-                        error!(within_s = pause.as_secs_f64(), "a worker is stuck");
+                        error!(within_s = pause.as_secs_f64(), "a worker does not respond");
                     }
                 }
             }
@@ -118,7 +118,7 @@ impl ServiceManager {
         let Some(socket) = &self.socket else { return };
         let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
         if let Err(error) = socket.send(lines.join("\n").as_bytes()) {
-            debug!(%error, "the service manager was not told");
+            debug!(%error, "cannot notify the service manager");
         }
     }
 }

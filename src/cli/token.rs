@@ -72,7 +72,7 @@ impl Token {
         ];
         for (index, (name, _)) in self.claims.iter().enumerate() {
             if let Some((_, option, _)) = set.iter().find(|(claim, _, is_given)| claim == name && *is_given) {
-                return Err(Failure::Arguments(format!("--claim {name}=…: duplicate claim, which {option} sets")));
+                return Err(Failure::Arguments(format!("--claim {name}=…: duplicate claim; {option} sets it already")));
             }
             if self.claims[..index].iter().any(|(other, _)| other == name) {
                 return Err(Failure::Arguments(format!("--claim {name}=…: duplicate claim")));

@@ -18,7 +18,7 @@ pub struct Certificate {
 
 /// An error while making a certificate. A defect of the gateway, because the input is fixed.
 #[derive(Debug, thiserror::Error)]
-#[error("making a certificate for localhost")]
+#[error("cannot make a certificate for localhost")]
 pub struct GenerateError(#[from] rcgen::Error);
 
 impl Certificate {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_trusts_it_accepts_it_for_every_name_until_it_expires() {
+    fn a_trusting_client_accepts_the_certificate_for_every_name_until_it_expires() {
         let now = SystemTime::now();
         let certificate = Certificate::for_localhost(now).unwrap();
         let der = CertificateDer::from_pem_slice(certificate.chain.as_bytes()).unwrap();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_the_one_of_the_certificate_and_stays_out_of_debug() {
+    fn the_key_matches_the_certificate_and_stays_out_of_debug() {
         let certificate = Certificate::for_localhost(SystemTime::now()).unwrap();
         let chain = vec![CertificateDer::from_pem_slice(certificate.chain.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();

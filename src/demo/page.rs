@@ -90,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_no_header_can_hold_is_refused() {
+    fn a_cookie_that_is_not_a_header_value_is_refused() {
         assert!(pages("curl", "a\r\nb: c").is_err());
     }
 
     #[test]
-    fn the_curl_line_is_told_as_json() {
+    fn the_curl_line_is_served_as_json() {
         let pages = pages("curl -H \"accept: x\"", "t").unwrap();
 
         let about: serde_json::Value = serde_json::from_slice(&of(&pages, "/demo.json").body).unwrap();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_a_file_refers_to_is_served() {
+    fn every_referenced_file_is_served() {
         let pages = pages("curl", "t").unwrap();
         let files = ["/", "/page.js", "/views.js"].map(|path| text(of(&pages, path)));
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+    fn the_page_has_nothing_inline_and_nothing_from_other_origins() {
         let pages = pages("curl", "t").unwrap();
         let document = text(of(&pages, "/"));
 

@@ -206,7 +206,7 @@ async fn accept(listener: TcpListener, site: Arc<Site>, spawn: Spawn, stop: Canc
             }
             Err(error) => {
                 // Most likely out of file descriptors, so an immediate retry would not help.
-                warn!(%error, "the demo producer cannot accept");
+                warn!(%error, "the demo producer cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stay_in_their_bounds() {
+    fn numbers_stay_within_their_bounds() {
         let mut random = Random::seeded(7);
 
         for _ in 0..10_000 {

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_id_that_is_not_known_starts_at_the_oldest() {
+    async fn an_unknown_id_starts_at_the_oldest_message() {
         for id in ["other-2", "run-99", "run-", "", "2", "run-18446744073709551615"] {
             let bytes = topic(3).read(Some(id)).next().await;
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_memory_is_bounded_and_a_slow_reader_goes_on_at_the_oldest() {
+    async fn the_memory_is_bounded_and_a_slow_reader_continues_at_the_oldest_message() {
         let topic = topic(1);
         let mut reader = topic.clone().read(Some("run-0"));
         for _ in 0..Topic::MEMORY + 10 {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_are_counted_while_they_live() {
+    fn readers_are_counted_until_dropped() {
         let topic = topic(0);
         let one = topic.clone().read(None);
         let two = topic.clone().read(None);

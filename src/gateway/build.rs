@@ -121,7 +121,7 @@ fn load(settings: &IssuerSettings, authority: &TrustStore, metrics: &Arc<Metrics
     let counted = metrics.clone();
     let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
     Issuer::load(settings.clone(), authority.change_signal(), observer).map_err(|broken| {
-        let (index, source) = broken.into_iter().next().expect("a refusal has a reason");
+        let (index, source) = broken.into_iter().next().expect("a refused issuer has at least one error");
         BuildError::Issuer { issuer: settings.name.clone(), index, source }
     })
 }

@@ -54,8 +54,8 @@ fn note_refusals(state: &GatewayState) {
     let (app, limits) = (&state.app, state.app.limits.load());
     let memory =
         app.memory.is_above().then(|| "memory is above limits.memory: new subscriptions are refused".to_owned());
-    let full = |most: usize, name: &str, target: &str, open: usize| {
-        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {target} are refused"))
+    let full = |most: usize, name: &str, kind: &str, open: usize| {
+        (open >= most).then(|| format!("limits.{name} = {most} is reached: new {kind} are refused"))
     };
     state.readiness.note("memory", memory);
     let subscribers = full(limits.subscribers, "subscribers", "subscriptions", app.subscription_limits.count());

@@ -22,13 +22,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contradicting_bounds_are_no_panic() {
+    fn contradicting_bounds_do_not_panic() {
         assert_eq!([clamp(1, 5, 10), clamp(7, 5, 10), clamp(12, 5, 10)], [5, 7, 10]);
         assert_eq!([clamp(1, 10, 5), clamp(7, 10, 5), clamp(12, 10, 5)], [5, 5, 5]);
     }
 
     #[test]
-    fn a_duration_times_anything_is_a_duration() {
+    fn a_duration_times_any_factor_is_a_duration() {
         let second = Duration::from_secs(1);
 
         assert_eq!(scale(second, 1.5), Duration::from_millis(1500));

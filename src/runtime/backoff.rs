@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_full_but_never_a_hot_loop() {
+    fn jitter_is_full_with_a_minimum_delay() {
         let backoff = Backoff::default();
 
         assert_eq!(backoff.delay(0, 0.5), Duration::from_millis(250));

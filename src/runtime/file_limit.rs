@@ -12,7 +12,7 @@ use crate::limits::Limits;
 pub fn raise(limits: &Limits, asked: usize) {
     let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(allowed) => usize::try_from(allowed).unwrap_or(usize::MAX),
-        Err(error) => return warn!(%error, "the limit on open files cannot be raised"),
+        Err(error) => return warn!(%error, "cannot raise the limit on open files"),
     };
     let room = allowed.saturating_sub(OTHERS);
     if asked > room {

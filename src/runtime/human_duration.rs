@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_seconds_are_seconds_and_everything_else_is_milliseconds() {
+    fn whole_seconds_are_shown_as_seconds_and_others_as_milliseconds() {
         let said = [0, 400, 1000, 1500, 60_000].map(|millis| format_duration(Duration::from_millis(millis)));
 
         assert_eq!(said, ["0 ms", "400 ms", "1 s", "1500 ms", "60 s"]);

@@ -4,6 +4,6 @@
 
 /// Returns a random number, uniform in `0.0..1.0`.
 pub fn unit() -> f64 {
-    let random = getrandom::u32().expect("the system has random numbers");
+    let random = getrandom::u32().expect("the system provides random numbers");
     f64::from(random) / (f64::from(u32::MAX) + 1.0)
 }

@@ -116,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_knows_what_it_has_and_may_have() {
-        let resident = resident().expect("/proc says so");
+    fn resident_and_available_memory_are_read_from_the_system() {
+        let resident = resident().expect("/proc has it");
 
-        assert!(available().expect("/proc says so") > resident);
+        assert!(available().expect("/proc has it") > resident);
     }
 
     #[test]
-    fn above_its_bound_and_not_below() {
+    fn the_watermark_is_exceeded_above_the_bound_only() {
         let tight = Watermark::new(Memory::Bytes(1), Arc::default());
         let wide = Watermark::new(Memory::Bytes(u64::MAX), Arc::default());
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_count_at_once_and_what_they_gave_back_does_not() {
+    fn logs_count_at_once_and_released_bytes_do_not_count() {
         let logs = Arc::new(LogBytes::default());
         let watermark = Watermark::new(Memory::Bytes(1 << 20), logs.clone());
 

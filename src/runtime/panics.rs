@@ -101,7 +101,7 @@ impl<F: Future + Unpin, D: Display + Unpin> Future for CaughtFuture<F, D> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Self { future, panics, task, doing } = self.get_mut();
         panics.watch(task, doing, || {
-            let running = future.as_mut().expect("a future is not polled after its end");
+            let running = future.as_mut().expect("a future is not polled after completion");
             let output = ready!(Pin::new(running).poll(cx));
             // Its drop can panic as well.
             *future = None;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_who_watches_reports_and_nobody_else() {
+    fn only_the_innermost_watcher_reports_a_panic() {
         let (panics, noted) = noted();
 
         let caught = panics.catch("outer", &"", || panics.watch("inner", &"", || panic!("for the test")));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_future_is_watched_to_the_end_of_its_parts() {
+    async fn a_panic_in_a_futures_drop_is_reported() {
         struct Last;
         impl Drop for Last {
             fn drop(&mut self) {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_another_thread_is_reported_with_its_words_where_it_is_waited_for() {
+    fn a_panic_on_another_thread_is_reported_with_its_message_by_the_waiting_thread() {
         let (panics, noted) = noted();
         let ran =
             std::thread::spawn(|| catch_remote::<()>(|| panic!("for the {}", "test"))).join().expect("it is caught");

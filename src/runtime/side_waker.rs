@@ -20,11 +20,11 @@ pub struct SideWaker<S: WakeFlag = Arc<AtomicU8>> {
 /// The home of a flag. Several side wakers may share one flag; some of their polls are then spurious.
 pub trait WakeFlag: Clone + Send + Sync + 'static {
     /// Returns the flag bits; 0 at first.
-    fn state(&self) -> &AtomicU8;
+    fn bits(&self) -> &AtomicU8;
 }
 
 impl WakeFlag for Arc<AtomicU8> {
-    fn state(&self) -> &AtomicU8 {
+    fn bits(&self) -> &AtomicU8 {
         self
     }
 }
@@ -51,13 +51,13 @@ impl<S: WakeFlag> SideWaker<S> {
     /// changed.
     pub fn poll_due(&mut self, cx: &Context<'_>) -> Option<&Waker> {
         if self.registered.as_ref().is_some_and(|(task, _)| task.will_wake(cx.waker())) {
-            let state = self.flag.state();
+            let state = self.flag.bits();
             // Load first: usually the flag is clear, and a write costs more.
             if state.load(Ordering::Acquire) == 0 || state.swap(0, Ordering::AcqRel) & SET == 0 {
                 return None;
             }
         } else {
-            self.flag.state().store(0, Ordering::Release);
+            self.flag.bits().store(0, Ordering::Release);
             let waker = FlagWaker { flag: self.flag.clone(), task: cx.waker().clone() };
             self.registered = Some((cx.waker().clone(), Arc::new(waker).into()));
         }
@@ -72,7 +72,7 @@ impl<S: WakeFlag> SideWaker<S> {
     /// Suppresses wake-ups until the next [`Self::poll_due`], which must happen before this poll returns. A flag that
     /// is set meanwhile is seen there.
     pub fn suppress_wake(&self) {
-        self.flag.state().fetch_or(SUPPRESSED, Ordering::AcqRel);
+        self.flag.bits().fetch_or(SUPPRESSED, Ordering::AcqRel);
     }
 }
 
@@ -82,7 +82,7 @@ impl<S: WakeFlag> Wake for FlagWaker<S> {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.flag.state().fetch_or(SET, Ordering::AcqRel) & SUPPRESSED == 0 {
+        if self.flag.bits().fetch_or(SET, Ordering::AcqRel) & SUPPRESSED == 0 {
             self.task.wake_by_ref();
         }
     }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_time_at_first_and_whenever_word_has_been_left() {
+    fn a_poll_is_due_at_first_and_after_each_wake() {
         let task = Waker::from(Arc::new(Task::default()));
         let (mut side_waker, cx): (SideWaker, _) = (SideWaker::default(), Context::from_waker(&task));
 
@@ -117,24 +117,24 @@ mod tests {
     }
 
     #[test]
-    fn word_left_while_it_is_mute_wakes_nobody_and_is_found() {
+    fn a_suppressed_wake_does_not_wake_the_task_but_makes_a_poll_due() {
         let task = Arc::new(Task::default());
         let waker = Waker::from(task.clone());
         let (mut side_waker, cx): (SideWaker, _) = (SideWaker::default(), Context::from_waker(&waker));
-        let waker_of_flag = side_waker.poll_due(&cx).expect("the first time").clone();
+        let flag_waker = side_waker.poll_due(&cx).expect("the first time").clone();
 
         side_waker.suppress_wake();
-        waker_of_flag.wake_by_ref();
+        flag_waker.wake_by_ref();
         assert!(side_waker.poll_due(&cx).is_some());
         assert_eq!(task.0.load(Ordering::Relaxed), 0);
 
-        waker_of_flag.wake_by_ref();
-        assert_eq!(task.0.load(Ordering::Relaxed), 1, "only until it is asked");
+        flag_waker.wake_by_ref();
+        assert_eq!(task.0.load(Ordering::Relaxed), 1, "suppressed only until the poll");
         side_waker.suppress_wake();
-        assert!(side_waker.poll_due(&cx).is_some(), "word from before");
+        assert!(side_waker.poll_due(&cx).is_some(), "woken before the suppression");
         side_waker.suppress_wake();
         assert!(side_waker.poll_due(&cx).is_none());
-        waker_of_flag.wake();
+        flag_waker.wake();
         assert_eq!(task.0.load(Ordering::Relaxed), 2);
     }
 }

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_kept_is_made_anew_when_it_panics() {
+    async fn a_restarting_task_is_created_again_after_each_panic() {
         let (tasks, begun) = (Tasks::default(), Arc::new(AtomicU64::new(0)));
         let count = begun.clone();
 

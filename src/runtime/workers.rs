@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_gets_as_much_as_the_others() {
+    async fn tasks_are_dealt_to_all_workers_evenly() {
         let (workers, threads) = Workers::start(4).expect("threads");
         let name = || std::thread::current().name().map(str::to_owned);
         let mut counts = std::collections::BTreeMap::new();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_worker_that_is_stuck_is_noticed() {
+    async fn a_stuck_worker_is_detected() {
         const SOON: Duration = Duration::from_secs(20);
         let (workers, threads) = Workers::start(3).expect("threads");
         assert!(workers.respond_within(SOON).await);

@@ -108,7 +108,8 @@ impl Encoder {
         // The digits end right before the body. Leading zeros would be valid, but each client would receive them.
         let digits = (size.ilog2() / 4 + 1) as usize;
         let unused = SIZE_LINE - LINE_END.len() - digits;
-        write!(&mut self.bytes[unused..SIZE_LINE], "{size:X}\r\n").expect("the room fits the digits of any usize");
+        write!(&mut self.bytes[unused..SIZE_LINE], "{size:X}\r\n")
+            .expect("the reserved bytes hold the digits of any usize");
         Frame { chunk: Bytes::from(self.bytes.into_boxed_slice()).slice(unused..), start: SIZE_LINE - unused }
     }
 

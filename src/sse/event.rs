@@ -15,7 +15,7 @@ pub struct EventId(Arc<str>);
 
 /// The error for a text that cannot be a last event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event id holds no NUL, CR or LF")]
+#[error("an event id must not contain NUL, CR or LF")]
 pub struct InvalidEventId;
 
 impl EventId {

@@ -26,7 +26,7 @@ macro_rules! catalogue {
 
 catalogue! {
     BUILD_INFO = Gauge "rillgate_build_info":
-        "Always 1; the labels say what is running.";
+        "Always 1; the label is the running version.";
     LIMIT = Gauge "rillgate_limit":
         "Configured bounds, in the unit of what they bound: connections, subscribers, streams, memory_bytes, revocations.";
     CONNECTIONS = Gauge "rillgate_connections":
@@ -40,23 +40,23 @@ catalogue! {
     SUBSCRIBERS = Gauge "rillgate_subscribers":
         "Client responses that are reading a stream.";
     SUBSCRIPTIONS = Counter "rillgate_subscriptions_total":
-        "Subscriptions begun, by the verdict on their position: live, replay, resumed, gap.";
+        "Subscriptions started, by the verdict on their position: live, replay, resumed, gap, pending.";
     SUBSCRIPTIONS_ENDED = Counter "rillgate_subscriptions_ended_total":
         "Subscriptions ended, by reason.";
     REQUESTS = Counter "rillgate_requests_total":
-        "Requests answered, by status; route - where none matched.";
+        "Requests answered, by status; route is - where none matched.";
     REJECTIONS = Counter "rillgate_rejections_total":
         "Requests refused, and connections closed before any request, by reason.";
     AUTH_FAILURES = Counter "rillgate_auth_failures_total":
-        "Tokens that were missing, bad or insufficient, by reason; also where the route does not enforce.";
+        "Tokens that were missing, invalid or insufficient, by reason; also on routes that do not enforce.";
     REVOCATIONS = Gauge "rillgate_revocations":
-        "Entries of the table of revocations, by where they are from: posted, file.";
+        "Revocation entries, by origin: posted, file.";
     STREAMS = Gauge "rillgate_streams":
-        "Streams by the state of their upstream connection: opening, live, retrying, complete.";
+        "Streams by the state of their upstream connection: opening, live, retrying, complete, stuck.";
     UPSTREAM_CONNECTS = Counter "rillgate_upstream_connects_total":
         "Attempts to open an upstream stream, by result: ok, or the kind of error.";
     FRUITLESS_ENDS = Counter "rillgate_upstream_fruitless_ends_total":
-        "Responses that an upstream ended, for the next to be asked for, without a new id.";
+        "Upstream responses that ended without a new id.";
     UPSTREAM_EVENTS = Counter "rillgate_upstream_events_total":
         "Events received from upstreams.";
     UPSTREAM_BYTES = Counter "rillgate_upstream_bytes_total":
@@ -66,41 +66,41 @@ catalogue! {
     BYTES_SENT = Counter "rillgate_bytes_sent_total":
         "Event-stream bytes handed to clients' transports, comments included, framing and TLS not.";
     DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
-        "Time from an event's parsing to its handing to a client's transport.";
+        "Time from parsing an event to handing it to a client's transport.";
     LAG_EVENTS = Histogram "rillgate_lag_events":
-        "How many events behind the newest each subscriber was, asked now and then.";
+        "Events by which subscribers are behind the newest one, sampled.";
     EVENT_LOG_EVENTS = Gauge "rillgate_event_log_events":
         "Events held for replay.";
     EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":
         "Bytes of the events held for replay.";
     STORE_STATE = Gauge "rillgate_store_state":
-        "1 if event logs are kept on disk as configured, 0 if they are in memory alone for now.";
+        "1 if event logs are persisted as configured, 0 if they are only in memory for now.";
     STORE_ERRORS = Counter "rillgate_store_errors_total":
         "Failures of the store, by kind: locked, corrupt, full, unusable, behind, late.";
     STORE_BYTES = Gauge "rillgate_store_bytes":
-        "Bytes of event logs on disk, without what the file has free.";
+        "Bytes of event logs on disk, without free space in the file.";
     STORE_QUEUE_EVENTS = Gauge "rillgate_store_queue_events":
         "Events of open streams that are not on disk yet.";
     STORE_GIVEN_UP = Counter "rillgate_store_given_up_total":
-        "What the store gave up because it was at its bound: whole streams, segments of open streams.";
+        "Streams, and segments of open streams, that the store deleted to respect its bound.";
     GAPS = Counter "rillgate_gaps_total":
-        "Breaks of continuity told to clients, by reason.";
+        "Gaps in continuity told to clients, by reason.";
     READ_THROUGHS = Counter "rillgate_read_throughs_total":
-        "Extra requests for an upstream's history, by result: ok, or why clients got the ordinary answer.";
+        "Extra requests for an upstream's history, by result: ok, or the reason why there was none.";
     CONFIG_RELOADS = Counter "rillgate_config_reloads_total":
         "Reloads of the configuration, by result: ok, or the kind of error.";
     CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge "rillgate_config_last_reload_successful":
-        "1 if the last reload of the configuration was taken, 0 if it was refused.";
+        "1 if the last reload of the configuration succeeded, 0 if it was refused.";
     CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge "rillgate_config_last_reload_success_timestamp_seconds":
-        "When the running configuration was taken, in Unix time.";
+        "Time when the running configuration took effect, in Unix time.";
     CERTIFICATE_EXPIRY = Gauge "rillgate_certificate_expiry_timestamp_seconds":
-        "When the certificate in use expires, in Unix time.";
+        "Expiry of the certificate in use, in Unix time.";
     JWKS_REFRESHES = Counter "rillgate_jwks_refreshes_total":
         "Fetches of an issuer's keys, by result: ok, or the kind of error.";
     TASK_PANICS = Counter "rillgate_task_panics_total":
         "Tasks that panicked; each is a defect.";
     TASKS_ABORTED = Counter "rillgate_tasks_aborted_total":
-        "Tasks cut off because the drain deadline had passed.";
+        "Tasks aborted at the drain deadline.";
 }
 
 /// From 0.5 ms to 10 s.
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_the_metrics_has_all_of_them_and_no_others() {
+    fn the_metrics_page_lists_exactly_the_catalogue() {
         let page = include_str!("../../docs/metrics.md");
         let process = crate::telemetry::process::render();
         let types = process.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_the_metrics_has_every_word_of_the_fixed_labels() {
+    fn the_metrics_page_lists_every_fixed_label_value() {
         use crate::telemetry::label::{EndReason, Protocol, StreamState, VerdictLabel};
         let page = include_str!("../../docs/metrics.md");
         let ends = EndReason::ALL.map(EndReason::as_str).to_vec();

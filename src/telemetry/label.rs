@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variant_stands_at_its_own_index() {
+    fn every_variant_is_at_its_own_index() {
         assert!(Protocol::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(VerdictLabel::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(EndReason::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_no_number() {
+    fn an_unlimited_number_of_files_is_none() {
         assert_eq!(max_fds("Max open files            unlimited            unlimited            files\n"), None);
         assert_eq!(
             max_fds("Max open files            1024                 4096                 files\n"),
@@ -113,7 +113,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn all_facts_are_there_on_linux() {
+    fn all_process_metrics_are_rendered_on_linux() {
         let text = render();
 
         assert_eq!(text.matches("# HELP process_").count(), 7, "{text}");

@@ -113,7 +113,7 @@ async fn snapshot(body: &mut Incoming) -> Value {
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_live_process_says_so() {
+async fn a_live_process_answers_livez() {
     let port = Port::open();
 
     let (status, headers, body) = port.get("/livez").await;
@@ -124,7 +124,7 @@ async fn a_live_process_says_so() {
 }
 
 #[tokio::test]
-async fn readiness_names_what_is_missing() {
+async fn readiness_names_the_failed_condition() {
     let port = Port::open();
     assert_eq!(port.get("/readyz").await.0, StatusCode::OK);
 
@@ -147,7 +147,7 @@ async fn a_draining_gateway_is_alive_and_not_ready() {
 }
 
 #[tokio::test]
-async fn a_scrape_reads_what_was_counted() {
+async fn a_scrape_returns_the_counters() {
     let port = Port::open();
     port.metrics.route("prices").subscribed(Protocol::Http2);
 
@@ -159,7 +159,7 @@ async fn a_scrape_reads_what_was_counted() {
 }
 
 #[tokio::test]
-async fn streams_are_told_as_the_gateway_tells_them() {
+async fn streams_are_served_as_the_gateway_describes_them() {
     let port = Port::open();
 
     let (status, headers, body) = port.get("/streams").await;
@@ -235,7 +235,7 @@ async fn viewers_leave_room_for_probes() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_leaves_makes_room() {
+async fn a_viewer_that_disconnects_frees_its_place() {
     let port = Port::open();
     let mut viewers = Vec::new();
     for _ in 0..16 {
@@ -253,7 +253,7 @@ async fn a_viewer_that_leaves_makes_room() {
 }
 
 #[tokio::test]
-async fn a_head_has_no_body() {
+async fn a_head_response_has_no_body() {
     let port = Port::open();
 
     for path in ["/", "/livez", "/readyz", "/metrics", "/streams", "/events"] {
@@ -263,7 +263,7 @@ async fn a_head_has_no_body() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_or_is_not_meant_is_refused() {
+async fn unknown_paths_and_methods_are_refused() {
     let port = Port::open();
 
     let (status, headers, body) = port.get("/nothing").await;
@@ -277,7 +277,7 @@ async fn what_does_not_exist_or_is_not_meant_is_refused() {
 
 /// CWE-400: an endless head holds its connection for the header timeout and no longer.
 #[tokio::test]
-async fn a_head_that_never_ends_is_cut_off() {
+async fn an_endless_request_head_is_cut_off() {
     let port = Port::open();
     let mut stream = TcpStream::connect(port.address).await.unwrap();
 

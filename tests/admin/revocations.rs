@@ -76,7 +76,7 @@ async fn revocations_reach_the_gateway() {
 }
 
 #[tokio::test]
-async fn the_list_goes_on_after_an_id() {
+async fn the_list_continues_after_an_id() {
     let port = Port::open();
 
     for (path, told) in [
@@ -97,7 +97,7 @@ async fn the_list_goes_on_after_an_id() {
 }
 
 #[tokio::test]
-async fn one_is_taken_back_with_no_content_or_a_reason() {
+async fn an_entry_is_removed_with_no_content_or_refused_with_a_reason() {
     let port = Port::open();
 
     let (status, headers, body) = port.ask(Method::DELETE, "/revocations/a").await;
@@ -119,7 +119,7 @@ async fn one_is_taken_back_with_no_content_or_a_reason() {
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_there_are() {
+async fn other_methods_are_refused_with_the_allowed_ones() {
     let port = Port::open();
 
     for (method, path, allowed) in [
@@ -134,7 +134,7 @@ async fn other_methods_are_told_which_there_are() {
 }
 
 #[tokio::test]
-async fn revocations_are_bounded() {
+async fn revocation_bodies_are_bounded() {
     let port = Port::open();
 
     let large = Request::post("/revocations").header("host", "admin").body(Full::from(vec![b'a'; 65 * 1024])).unwrap();
@@ -143,7 +143,7 @@ async fn revocations_are_bounded() {
 }
 
 #[tokio::test]
-async fn no_web_page_revokes_takes_back_or_reads_what_is_revoked() {
+async fn web_pages_cannot_add_remove_or_list_revocations() {
     let port = Port::open();
 
     for (method, path, field, value) in [
@@ -160,7 +160,7 @@ async fn no_web_page_revokes_takes_back_or_reads_what_is_revoked() {
 }
 
 #[tokio::test]
-async fn without_revocations_there_is_no_such_resource() {
+async fn without_revocations_the_resource_does_not_exist() {
     let port = Port::with(None);
 
     for (method, path) in

@@ -125,6 +125,6 @@ async fn the_notify_socket_may_be_abstract_or_missing() {
     manager.wait_for("READY=1", 1).await;
 
     let alone = Rillgate::start_with(&setup.toml(), &[("NOTIFY_SOCKET", "/does/not/exist")]).await;
-    alone.wait_line("the service manager cannot be reached", DEADLINE).await;
+    alone.wait_line("cannot connect to the service manager", DEADLINE).await;
     assert_eq!(Client::http1(alone.address()).subscribe("/prices", &[]).await.status, 200);
 }

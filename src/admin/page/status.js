@@ -1,4 +1,4 @@
-// Shows what /events says once a second. Everything is written as text, never as markup.
+// Shows the snapshots of /events, one per second. Writes everything as text, never as markup.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
@@ -36,10 +36,11 @@ const number = (value) => (typeof value === "number" ? whole.format(value) : "")
 const perSecond = (value) => (value === null ? "–" : `${short.format(value)}/s`);
 const bytesPerSecond = (value) => (value === null ? "–" : `${bytes(value)}/s`);
 
-// Snapshots of the last seconds, oldest first.
+// The snapshots of the last seconds, oldest first.
 let past = [];
 
-// The rate of one member of a route, or of all, since the oldest snapshot kept; null while there is none.
+// Returns the rate of one member of a route, or of all routes, since the oldest snapshot kept; null while there is
+// none.
 function rate(member, route) {
   const [oldest, newest] = [past[0], past[past.length - 1]];
   const seconds = (newest.uptime_ms - oldest.uptime_ms) / 1000;
@@ -67,8 +68,8 @@ function row(name, cells) {
   return tr;
 }
 
-// Puts rows in place of those that are there. What has a row keeps it, and a cell that says the same stays the same element:
-// else a link would lose the focus, and a click that a second falls into, each time.
+// Replaces the rows of a table. Keeps the elements of unchanged rows and cells: otherwise a link would lose the focus,
+// and a click that spans a snapshot, every second.
 function put(body, rows) {
   const focused = document.activeElement;
   const known = new Map([...body.rows].map((tr) => [tr.dataset.name, tr]));
@@ -79,7 +80,7 @@ function put(body, rows) {
     if (body.rows[index] !== (old ?? tr)) body.insertBefore(old ?? tr, body.rows[index] ?? null);
   });
   while (body.rows.length > rows.length) body.deleteRow(-1);
-  // A row that has another place now has been away for a moment.
+  // A row that has moved was briefly removed from the document.
   if (document.activeElement !== focused && body.contains(focused)) focused.focus({ preventScroll: true });
 }
 
@@ -90,7 +91,7 @@ function badge(text, kind) {
   return span;
 }
 
-// A stream by its key, with ways to its own facts and to a look at it as it flows.
+// Returns a stream's key with links to its details and its tap.
 function ways(stream) {
   const name = document.createElement("span");
   const way = (text, path) => {
@@ -108,13 +109,13 @@ function ways(stream) {
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
 const kinds = { live: "good", complete: "good", retrying: "bad", stuck: "bad" };
 
-// The streams that the filter lets through, in the order in which they came: in trouble, then busy, then by name.
+// Returns the streams that match the filter, in their order: in trouble, then busy, then by name.
 function matching(streams) {
   const wanted = byId("filter").value.trim().toLowerCase();
   return streams.filter(({ route, key }) => `${route} ${key}`.toLowerCase().includes(wanted));
 }
 
-// How many streams are shown, and why not all of them.
+// Returns the number of shown streams, and the reason why not all are shown.
 function counted(shown, { streams, streams_total: all }) {
   const parts = [];
   if (shown < streams.length) parts.push(`${whole.format(shown)} of`);
@@ -171,7 +172,7 @@ function show(snapshot) {
 const source = new EventSource("events");
 source.onmessage = (message) => {
   const snapshot = JSON.parse(message.data);
-  // Another life of the process began its counts anew.
+  // The process has restarted, so its counters have too.
   if (past.length > 0 && snapshot.uptime_ms < past[past.length - 1].uptime_ms) past = [];
   past.push(snapshot);
   if (past.length > SLIDING + 1) past.shift();

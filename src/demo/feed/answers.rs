@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_put_together_are_the_answer_and_then_the_next_question_comes() {
+    fn joined_tokens_are_the_answer_and_the_next_question_follows() {
         let (mut answers, mut random) = (Answers::default(), Random::seeded(1));
 
         for (question, answer) in Answers::PAIRS {

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_walks_without_running_away() {
+    fn a_price_stays_near_its_start() {
         let mut random = Random::seeded(1);
 
         for instrument in Prices::INSTRUMENTS {

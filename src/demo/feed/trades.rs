@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trades_come_twenty_at_once_after_a_quiet() {
+    fn trades_come_in_bursts_of_twenty() {
         let (mut trades, mut random) = (Trades::default(), Random::seeded(1));
         trades.next(&mut random);
 

@@ -1,4 +1,4 @@
-// What the page is made of: elements, and how numbers, times and ids are written. Text is always text, never markup.
+// The page's elements, and the formats of numbers, times and ids. Text is always text, never markup.
 
 /** An element with a class, text and children. */
 export function make(name, className = "", ...children) {

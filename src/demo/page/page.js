@@ -1,8 +1,10 @@
-// The demo's page: panels, each an EventSource, and what the gateway and the producer say about their number.
+// The demo's page: panels, each with an EventSource, and the number of connections as the gateway and the producer
+// report it.
 //
-// An event is marked as replayed when it came because of a resume. The page knows that from the event
-// `rillgate.resume`, which the gateway puts before everything else on a stream: it says how many events follow that this
-// page missed. After a gap there is no such number; then every event older than the reconnect counts as replayed.
+// An event is marked as replayed if it arrived because of a resume. The page learns this from the event
+// `rillgate.resume`, which the gateway sends before all others on a stream: it says how many of the following events
+// this page had missed. After a gap there is no such number, and every event older than the reconnect counts as
+// replayed.
 
 import { number, plural, short } from "/elements.js";
 import { AnswerView, DeploysView, PriceView, TradesView } from "/views.js";
@@ -54,7 +56,7 @@ class Panel {
     source.addEventListener("error", () => {
       this.state("connecting");
       this.awayAfter ||= this.lastId;
-      // A refusal ends an EventSource for good. The cookie may be of an earlier run: the page sets a new one.
+      // A refused EventSource never reconnects. The cookie may come from an earlier run, so the page fetches a new one.
       if (source.readyState === EventSource.CLOSED) renew().then(() => source === this.source && this.connect());
     });
     source.addEventListener("rillgate.resume", (event) => this.resumed(JSON.parse(event.data), event.lastEventId));
@@ -131,7 +133,7 @@ class Panel {
     for (let i = 0; i < CLIENTS_STEP; i += 1) {
       const client = new EventSource(this.path);
       client.addEventListener("error", () => {
-        // Refused for good, as when the gateway's limits are reached.
+        // Refused for good, for example because a limit of the gateway is reached.
         if (client.readyState !== EventSource.CLOSED) return;
         this.clients = this.clients.filter((other) => other !== client);
         this.clientsChanged();
@@ -224,7 +226,7 @@ async function start() {
     try {
       await navigator.clipboard.writeText(byId("curl").textContent);
     } catch {
-      // No permission: leave it selected, ready for the keyboard.
+      // No permission to copy: select the text for the keyboard.
       getSelection().selectAllChildren(byId("curl"));
       return announce("Command selected.");
     }
@@ -244,7 +246,7 @@ async function start() {
   ];
   follow(panels);
   if (protocol === "http/1.1") {
-    // Six connections are all that a browser opens to one host, and the panels and the status use them up.
+    // A browser opens at most six connections to one host, and the panels and the status use all of them.
     for (const panel of panels) panel.part("add").disabled = true;
     byId("notice").textContent = "This page came over HTTP/1.1, where a browser opens six connections to a host and no more. "
       + "The streams use all of them, so that clients cannot be added here.";

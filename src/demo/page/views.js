@@ -1,5 +1,5 @@
-// How the events of each stream look. A view has a `root` and shows one event after another; `again` marks one that was
-// replayed. It knows nothing of connections.
+// The display of each stream's events. A view has a `root` and shows one event at a time; `again` marks a replayed one.
+// Views know nothing of connections.
 
 import { clock, drawn, make, plural, short } from "/elements.js";
 
@@ -31,7 +31,7 @@ export class PriceView {
     this.change.textContent = `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(1)} bp`;
     this.change.className = `change ${change < 0 ? "down" : "up"}`;
     this.rows.add(id, again, clock(at), make("span", "", `${this.format(bid)} / ${this.format(ask)}`));
-    // Twenty ticks of a resume come in one turn: one drawing is enough.
+    // A resume delivers twenty ticks at once, which need only one drawing.
     this.frame ??= requestAnimationFrame(() => { this.frame = undefined; this.draw(); });
   }
 
@@ -82,7 +82,7 @@ export class TradesView {
   }
 
   show({ id, burst: count, part, venue, size, at, again }) {
-    // Bursts are counted from one in each life of the producer, which the id begins with.
+    // Each run of the producer counts bursts from one. The id begins with the run.
     const burst = `${id.split("-")[0]} ${count}`;
     if (!this.bursts.has(burst)) {
       const cells = make("span", "burst", ...Array.from({ length: 20 }, () => make("i")));

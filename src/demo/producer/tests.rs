@@ -77,7 +77,7 @@ async fn until(what: &str, fact: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn ids_go_up_by_one_and_data_is_json() {
+async fn ids_increase_by_one_and_data_is_json() {
     let producer = producer().await;
     let mut client = Client::get(&producer, "/prices/EURUSD", None).await;
     assert_eq!(client.response.headers()[header::CONTENT_TYPE], "text/event-stream");
@@ -90,7 +90,7 @@ async fn ids_go_up_by_one_and_data_is_json() {
 }
 
 #[tokio::test]
-async fn a_resume_goes_on_after_the_id_without_a_loss() {
+async fn a_resume_continues_after_the_id_without_loss() {
     let producer = producer().await;
     let mut witness = Client::get(&producer, "/prices/BTCUSD", None).await;
     let first = witness.id().await;
@@ -103,7 +103,7 @@ async fn a_resume_goes_on_after_the_id_without_a_loss() {
 }
 
 #[tokio::test]
-async fn connections_are_counted_per_stream_while_they_last() {
+async fn open_connections_are_counted_per_stream() {
     let producer = producer().await;
     assert_eq!(producer.connections()["/trades"], 0);
 
@@ -118,7 +118,7 @@ async fn connections_are_counted_per_stream_while_they_last() {
 }
 
 #[tokio::test]
-async fn status_tells_the_connections_and_what_the_gateway_says() {
+async fn status_reports_connections_and_the_gateways_part() {
     let producer = producer().await;
     let _client = Client::get(&producer, "/prices/EURUSD", None).await;
 

@@ -30,7 +30,7 @@ impl RevocationActions for RevocationHandler {
     }
 
     fn list(&self, after: Option<&str>) -> Result<Value, (StatusCode, String)> {
-        let after = after.map(|after| RevocationId::parse(after).ok_or_else(no_id)).transpose()?;
+        let after = after.map(|after| RevocationId::parse(after).ok_or_else(invalid_id)).transpose()?;
         let page = self.0.revocations().list(after, SystemTime::now());
         let rows: Vec<_> = page.rows.iter().map(describe).collect();
         Ok(json!({ "revocations": rows, "next": page.next.map(|id| id.to_string()) }))
@@ -65,7 +65,7 @@ fn status(error: &RevocationError) -> StatusCode {
     }
 }
 
-fn no_id() -> (StatusCode, String) {
+fn invalid_id() -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, "invalid after: expected the next id of the previous page, 64 hex digits".to_owned())
 }
 

@@ -33,7 +33,7 @@ fn a_chunk_is_size_line_body_and_line_end_in_one_allocation() {
 }
 
 #[test]
-fn the_size_line_is_right_on_both_sides_of_each_digit() {
+fn the_chunk_size_is_right_around_each_change_of_digits() {
     for size in [15, 16, 17, 255, 256, 4095, 4096, 65_535, 65_536] {
         let mut encoder = Encoder::new();
         encoder.comment(&"x".repeat(size - 3));
@@ -47,7 +47,7 @@ fn the_size_line_is_right_on_both_sides_of_each_digit() {
 }
 
 #[test]
-fn nothing_written_is_no_bytes_rather_than_the_chunk_that_ends_a_body() {
+fn an_empty_frame_has_no_bytes_instead_of_the_last_chunk() {
     let encoder = Encoder::new();
     assert!(encoder.is_empty());
 
@@ -65,7 +65,7 @@ fn line_ends_in_data_become_data_lines() {
 }
 
 #[test]
-fn line_ends_break_out_of_neither_type_nor_comment() {
+fn line_ends_do_not_break_out_of_a_type_or_a_comment() {
     let frame = Frame::from(&event("a\r\ndata: b\n\n", "x", None));
     assert_eq!(frame.body(), "event: adata: b\ndata: x\n\n");
 
@@ -86,7 +86,7 @@ fn a_prelude_is_comment_retry_id_and_blank_line() {
 }
 
 #[test]
-fn an_event_reads_back_as_it_was() {
+fn an_encoded_event_parses_to_the_same_event() {
     for event in [
         event("", "", None),
         event("", "", Some("")),
@@ -100,7 +100,7 @@ fn an_event_reads_back_as_it_was() {
 }
 
 #[test]
-fn an_absurd_retry_is_written_as_one_that_is_read_back() {
+fn an_excessive_retry_is_clamped() {
     let mut encoder = Encoder::new();
     encoder.retry(Duration::MAX);
 

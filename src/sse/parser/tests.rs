@@ -37,27 +37,27 @@ fn a_carriage_return_at_the_end_of_a_chunk_ends_its_line_at_once() {
 }
 
 #[test]
-fn a_line_feed_after_a_carriage_return_is_swallowed_across_chunks_even_empty_ones() {
+fn a_line_feed_after_a_carriage_return_is_ignored_across_chunks() {
     let items = parse(&[b"data: x\r", b"", b"\ndata: y\r", b"\n\r", b"\n"]);
 
     assert_eq!(items, [event("", "x\ny", None)]);
 }
 
 #[test]
-fn one_byte_order_mark_is_stripped_however_it_is_split() {
+fn one_byte_order_mark_is_stripped_for_any_split() {
     assert_eq!(parse(&[b"\xEF", b"\xBB", b"\xBFdata: x\n\n"]), [event("", "x", None)]);
     assert_eq!(parse(&[b"\xEF\xBB\xBF\xEF\xBB\xBFdata: x\n\n"]), []);
     assert_eq!(parse(&[b"\n\xEF\xBB\xBFdata: x\n\n"]), []);
 }
 
 #[test]
-fn an_empty_data_field_makes_an_event_and_none_makes_no_event() {
+fn an_empty_data_field_makes_an_event_and_a_missing_one_does_not() {
     assert_eq!(parse(&[b"data\n\n"]), [event("", "", None)]);
     assert_eq!(parse(&[b"event: tick\n\n"]), []);
 }
 
 #[test]
-fn a_block_without_data_that_sets_an_id_is_told() {
+fn a_block_with_only_an_id_is_an_item() {
     let mut parser = Parser::new(1024);
     let mut items = Vec::new();
 
@@ -76,7 +76,7 @@ fn an_id_with_nul_is_ignored_and_an_empty_id_resets() {
 }
 
 #[test]
-fn a_retry_of_digits_counts_at_once_and_anything_else_does_not() {
+fn a_retry_of_digits_is_an_item_at_once_and_others_are_ignored() {
     assert_eq!(parse(&[b"retry: 1500\n"]), [Item::Retry(Duration::from_millis(1500))]);
     assert_eq!(parse(&[b"retry\nretry: +5\nretry: -5\nretry: 5 \nretry:  5\nretry: 5s\n"]), []);
     let most = Duration::from_millis(u64::from(u32::MAX));
@@ -98,7 +98,7 @@ fn within(limit: usize, parts: &[&[u8]]) -> Vec<Item> {
 }
 
 #[test]
-fn an_event_of_exactly_the_limit_passes_and_one_byte_more_is_left_out() {
+fn an_event_of_exactly_the_limit_passes_and_one_byte_more_is_skipped() {
     let at_limit = within(8, &[b"id: 1\nevent: ab\ndata: cde\ndata: f\n\n"]);
     let above = within(8, &[b"id: 1\nevent: ab\ndata: cde\ndata: fg\n\ndata: on\n\n"]);
 
@@ -113,7 +113,7 @@ fn replacement_characters_count_by_their_own_size() {
 }
 
 #[test]
-fn the_id_of_what_is_left_out_is_read_before_and_after_it() {
+fn the_id_of_a_skipped_event_is_kept_before_and_after_its_data() {
     let large: &[u8] = b"data: 123456789012345678901234567890\n";
 
     for block in [[b"id: 7\n", large, b"\n"], [large, b"id: 7\n", b"\n"]] {
@@ -126,7 +126,7 @@ fn the_id_of_what_is_left_out_is_read_before_and_after_it() {
 }
 
 #[test]
-fn a_line_without_end_is_skipped_over_in_little_memory_and_what_follows_is_read() {
+fn an_endless_line_is_skipped_in_little_memory_and_parsing_continues() {
     for (start, expected) in [
         (&b"data: "[..], &[Item::Skipped(None)][..]),
         (b":", &[]),
@@ -148,7 +148,7 @@ fn a_line_without_end_is_skipped_over_in_little_memory_and_what_follows_is_read(
 }
 
 #[test]
-fn comments_of_a_kind_are_told_when_asked_for_and_counted_else() {
+fn comments_with_the_prefix_are_items_and_others_are_counted() {
     let bytes = b": note: gap\n:note: here\n: other\n: note: and this one is far too long for anything that was asked for here\n";
     let (mut parser, mut items) = (Parser::new(1024).with_comment_prefix("note: "), Vec::new());
 
@@ -171,7 +171,7 @@ fn an_id_may_be_as_long_as_an_event() {
 }
 
 #[test]
-fn memory_stays_within_the_bound_and_is_given_back() {
+fn memory_stays_within_the_bound_and_is_released() {
     let limit = 100_000;
     let mut parser = Parser::new(limit);
     let mut items = Vec::new();

@@ -268,7 +268,7 @@ impl WaiterHandle {
 /// The wake flag lies in the slot, which the reader touches anyway. A flag set for a reader that has left reaches the
 /// next reader of the slot, which then checks once for nothing.
 impl WakeFlag for WaiterHandle {
-    fn state(&self) -> &AtomicU8 {
+    fn bits(&self) -> &AtomicU8 {
         &self.slot().wake_flag
     }
 }

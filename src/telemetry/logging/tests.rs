@@ -41,7 +41,7 @@ fn listening() {
 }
 
 #[test]
-fn the_line_of_a_bound_address_reads_as_documented() {
+fn the_listening_line_is_as_documented() {
     let text = lines(Format::Text, None, |_| listening());
 
     assert!(text.contains("listening address=127.0.0.1:8443 tls=true\n"), "{text:?}");
@@ -60,7 +60,7 @@ fn a_json_line_has_its_fields_at_the_top() {
 }
 
 #[test]
-fn a_bare_level_is_for_our_own_targets() {
+fn a_bare_level_applies_to_our_own_targets() {
     let text = lines(Format::Text, Some("debug"), |_| {
         debug!("ours");
         info!(target: "hyper", "theirs, chatty");
@@ -72,7 +72,7 @@ fn a_bare_level_is_for_our_own_targets() {
 }
 
 #[test]
-fn a_whole_filter_passes_through() {
+fn a_list_of_directives_is_used_as_it_is() {
     let text = lines(Format::Text, Some("hyper=debug"), |_| {
         info!("ours");
         debug!(target: "hyper", "theirs");
@@ -95,7 +95,7 @@ fn the_filter_changes_while_running() {
 }
 
 #[test]
-fn off_is_off_for_all() {
+fn off_silences_all_targets() {
     let text = lines(Format::Text, Some("off"), |_| tracing::error!(target: "hyper", "theirs"));
 
     assert_eq!(text, "");

@@ -86,7 +86,7 @@ fn histograms_have_the_documented_buckets() {
 }
 
 #[test]
-fn what_matched_no_route_has_requests_and_no_streams() {
+fn unmatched_requests_are_counted_without_stream_metrics() {
     let metrics = Metrics::new("1");
 
     metrics.route(RouteMetrics::NONE).request(404);
@@ -131,7 +131,7 @@ fn listeners_share_the_total_of_connections() {
 }
 
 #[test]
-fn a_refused_reload_leaves_the_time_of_the_last_good_one() {
+fn a_refused_reload_keeps_the_time_of_the_last_successful_one() {
     let metrics = Metrics::new("1");
     metrics.config_reload("ok");
     let taken = metrics.render();
@@ -150,7 +150,7 @@ fn a_refused_reload_leaves_the_time_of_the_last_good_one() {
 }
 
 #[test]
-fn a_gateway_begins_with_a_good_configuration_and_without_a_reload() {
+fn a_gateway_starts_with_a_valid_configuration_and_zero_reloads() {
     let metrics = Metrics::new("1");
 
     metrics.config_loaded();
@@ -174,7 +174,7 @@ fn several_gateways_in_one_process_do_not_mix() {
 }
 
 #[test]
-fn every_rendered_metric_is_described_and_stands_once() {
+fn every_rendered_metric_is_described_and_appears_once() {
     let metrics = Metrics::new("1");
     let route = metrics.route("prices");
     route.request(200);
