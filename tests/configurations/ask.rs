@@ -1,7 +1,6 @@
 //! A request of one client over HTTP/1.1 or HTTP/2, and the beginning of its response.
 //!
-//! Always true: nothing here panics, since a panic anywhere in the process is what the test looks for; every wait has a
-//! deadline.
+//! Always true: nothing here panics, because the test looks for panics anywhere in the process; every wait has a deadline.
 
 use std::io;
 use std::net::SocketAddr;

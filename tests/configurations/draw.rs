@@ -1,8 +1,8 @@
 //! Whole configurations, drawn from the schema that the program prints.
 //!
-//! Always true: what has bounds is drawn from the schema's own (a new key needs nothing here), with its ends as likely as
-//! everything between; a string without bounds comes from [`TEXTS`], or is one of a few words that fit many keys. What keys
-//! ask of one another is left to the program: see [`mend`]. Starts nothing.
+//! Always true: a value with bounds is drawn within the schema's bounds, so a new key needs no change here, and the ends
+//! are as likely as all values in between. A string without bounds comes from [`TEXTS`] or [`WORDS`]. Dependencies
+//! between keys are left to the program's checks: see [`mend`]. Starts nothing.
 
 use serde_json::Value as Schema;
 use toml::{Table, Value};
@@ -206,8 +206,8 @@ impl Draw<'_> {
     }
 }
 
-/// Takes out what the program objects to by the key that it names, or where that key is not there what it is missing
-/// from; false where nothing of it is there.
+/// Removes the key to which the program objects, or the table from which a key is missing. Returns false if neither
+/// exists.
 pub fn mend(file: &mut Table, key: &str) -> bool {
     let path: Vec<&str> = key.split(['.', '[']).map(|part| part.trim_end_matches(']')).collect();
     let [first, rest @ ..] = path.as_slice() else { return false };

@@ -5,8 +5,8 @@
 //!     RILLGATE_SEED=7 cargo test --test configurations                        what seed 7 draws
 //!     RILLGATE_SEED=7 RILLGATE_DRAW=123 cargo test --test configurations      its draw 123 alone
 //!
-//! What is looked for is a kind of fault, not one: arithmetic on numbers that somebody configured or sent. So gateways run
-//! in this process, where no panic of any thread can hide; and each answers, lives and leaves. A key that is new is drawn
+//! The test looks for a class of defects: arithmetic on configured and received numbers. So gateways run in this process,
+//! where no panic of any thread can hide, and each one has to answer, to survive and to drain. A new key is included
 //! without a change here.
 
 #![allow(
@@ -159,8 +159,8 @@ fn fixture() -> SharedFixture {
     SharedFixture { schema: rillgate::config::schema(), files, tls: Arc::new(authority.client_config()), token }
 }
 
-/// Keeps every panic of this process, and every log line that tells of one. Lines are made, as they would be in earnest, and
-/// go nowhere.
+/// Records every panic of this process, and every log line that reports one. Lines are formatted as in production, and
+/// discarded.
 fn watch_panics_and_logs() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

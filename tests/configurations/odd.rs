@@ -1,7 +1,8 @@
-//! An upstream that does odd things: each answer is one that somebody's producer, proxy or load balancer gave, made worse.
+//! An upstream that misbehaves: each answer is an exaggerated form of one that real producers, proxies or load balancers
+//! have given.
 //!
-//! Always true: what an answer does is drawn from the number of the draw alone; nothing is sent without end (a flood is
-//! some mebibytes); no connection outlives the upstream. Judges nothing.
+//! Always true: an answer depends only on the number of the draw; nothing is endless (a flood is some mebibytes); no
+//! connection outlives the upstream. Checks nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

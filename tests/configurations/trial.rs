@@ -236,8 +236,8 @@ fn request(rng: &mut fastrand::Rng, file: &Table, fixture: &SharedFixture) -> (S
     (target, headers)
 }
 
-/// How long a client may wait for its head; `None` where that is longer than the test waits. A finite read waits for all of
-/// its answer.
+/// Returns the longest time that a client may wait for its head, or `None` if the test does not wait that long. A finite
+/// read waits for its whole response.
 fn patience(file: &Table, fixture: &SharedFixture, answers: &[Odd], target: &str) -> Option<Duration> {
     let routes = 0..file["routes"].as_array().map_or(0, Vec::len);
     // A requested history is awaited until it reaches the log.

@@ -1,8 +1,8 @@
 //! Fenced blocks of a page of Markdown.
 //!
-//! What follows the backticks says what a block is: `sh` is run, `console` is for a machine that the tests do not have and
-//! is listed with its reason, `text output` is what the block of commands before it prints, `toml NAME` is a file of that
-//! name for the commands of its page. The rest is for reading.
+//! The word after the backticks is the kind of a block: `sh` is run, `console` is not run and is listed with its reason,
+//! `text output` is the output of the block of commands before it, and `toml NAME` is a file for the commands of its page.
+//! Other blocks are only for reading.
 
 use super::{pages, read};
 

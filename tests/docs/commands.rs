@@ -110,8 +110,10 @@ fn marker(block: &Block) -> String {
     format!("@@ line {} @@", block.line)
 }
 
-/// Whether the lines of a promise stand in what was printed, in their order; `…` stands for anything. The error is the
-/// first line that does not.
+/// Checks that the expected lines occur in the output, in their order; `…` matches anything.
+///
+/// # Errors
+/// The first expected line that does not occur.
 fn is_printed(promise: &str, printed: &str) -> Result<(), String> {
     let mut lines = printed.lines();
     for wanted in promise.lines().filter(|line| !line.trim().is_empty() && line.trim() != "…") {

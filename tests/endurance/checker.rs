@@ -1,5 +1,5 @@
-//! A checker in the manner of Jepsen: a producer with a known past, clients, misfortune for all of them, and at the end a
-//! judge who knows what each client should have seen.
+//! A checker in the style of Jepsen: a producer with a known history, clients, failures for all of them, and at the end a
+//! comparison of the events that each client has seen with those that it should have seen.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The events that one client has seen, checked against those that its producer sent.
 //!
-//! Always true: each event is judged once, in the order in which the client dispatched it. A gap that is told moves the
-//! client to the place that it names, and the next event must be the one after that place.
+//! Always true: each event is checked once, in the order in which the client dispatched it. A reported gap moves the
+//! client to the position that it names, and the next event must be the one after that position.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -4,8 +4,8 @@
 //!     RILLGATE_SECONDS=3600 cargo test --test endurance histories      the checker, for an hour
 //!     RILLGATE_SEED=7 cargo test --test endurance histories            with the random choices of seed 7
 //!
-//! Always true: one test at a time, since each measures or wants the whole machine; figures go to standard error, past
-//! the test harness, and nothing is asserted about them that a busy machine could break.
+//! Always true: tests run one at a time, because each needs the whole machine. Figures go to standard error, past the
+//! test harness, and no assertion about them can fail on a busy machine.
 
 #![allow(
     clippy::disallowed_methods,

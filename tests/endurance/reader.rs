@@ -1,7 +1,7 @@
 //! A client that reads, stalls, disconnects and resumes at random.
 //!
-//! Always true: it goes on after the last event that it dispatched; once it is told what the last event is, it behaves
-//! until it has that one.
+//! Always true: it resumes after the last event that it dispatched; once it knows the last event of the run, it reads
+//! without stalls until it has that one.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! A producer whose whole past is known: event `n` of a seed is the same for whoever asks, at any time.
+//! A producer whose whole history is known: event `n` of a seed is always the same, for every request.
 //!
-//! It resumes after `Last-Event-ID`, proves that it does in one of the ways that there are, and dies when told: each of its connections then ends at a byte offset and in a way
-//! that its own generator draws. Always true: the ids are 1, 2, 3 and so on; what stands in the body up to where it ends
-//! is right to the byte. It speaks HTTP/1.1 by hand, so that it can stop in the middle of a chunk.
+//! It resumes after `Last-Event-ID`, proves it in one of the supported ways, and breaks its connections on request: each
+//! then ends at a random byte offset and in a random way.
+//!
+//! Always true: the ids are 1, 2, 3 and so on, and the body is correct to the byte up to its end. It writes HTTP/1.1 by
+//! hand, so that it can stop in the middle of a chunk.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

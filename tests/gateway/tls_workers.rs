@@ -17,7 +17,7 @@ use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 use crate::tls_interop::Openssl;
 
-/// The descriptors that each of a process' event queues (epoll) watches. Each worker has one queue, and what it serves is
+/// Returns the descriptors of each event queue (epoll) of a process. Each worker has one queue, and what it serves is
 /// registered there and nowhere else.
 fn watched(gateway: &Rillgate) -> HashSet<BTreeSet<u32>> {
     let folder = format!("/proc/{}/fdinfo", gateway.id());

@@ -1,8 +1,8 @@
 //! Two published parsers, used only for bodies on which they follow the standard.
 //!
-//! Neither decodes ill-formed UTF-8 with replacement characters, so neither is asked about it. `sseer` keeps an event
-//! back whose last line ended in a bare CR, and does not let `event` without colon reset the type. `sse-stream` tells
-//! single blocks, so the id in force is carried here.
+//! Neither decodes ill-formed UTF-8 with replacement characters, so neither gets such bodies. `sseer` holds back an event
+//! whose last line ended in a bare CR, and does not let `event` without a colon reset the type. `sse-stream` returns single
+//! blocks, so the last event id is kept here.
 
 use std::convert::Infallible;
 use std::str;

@@ -170,8 +170,8 @@ impl Origin {
         self.emit_together([emission.into()]);
     }
 
-    /// Sends all of them to every open response in one write, each as a chunk: what a few KiB come to is there for the
-    /// other side all at once or not at all.
+    /// Sends all of them to every open response in one write, each as a chunk. A few KiB reach the peer all at once or not
+    /// at all.
     pub fn emit_together(&self, emissions: impl IntoIterator<Item = Emission>) {
         let emissions: Vec<Emission> = emissions.into_iter().collect();
         let pieces: Vec<Bytes> = emissions.iter().map(|emission| emission.bytes.clone()).collect();

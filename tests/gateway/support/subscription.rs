@@ -86,8 +86,8 @@ impl Subscription {
         events
     }
 
-    /// The events that have come and not been taken, once there is one; `None` when the response has ended and all are
-    /// taken. Cancel-safe.
+    /// Waits for at least one event, and returns all that have arrived and not been taken. Returns `None` if the response
+    /// has ended and all are taken. Cancel-safe.
     pub async fn events(&mut self) -> Option<Vec<Event>> {
         while self.events.is_empty() && self.ending.is_none() {
             match self.body.frame().await {
