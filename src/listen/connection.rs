@@ -18,6 +18,10 @@ use super::{http1, http2};
 use crate::limits::Limits;
 use crate::telemetry::Protocol;
 
+/// Serves a connection: reads its PROXY header and does its TLS handshake, where configured, then serves HTTP on it.
+///
+/// The connection keeps `limits` for its lifetime. On HTTP/2 and after a handoff it continues in a task of its own, which
+/// is smaller than this one.
 pub(super) async fn serve_connection<B: ResponseBody>(
     tcp: TcpStream,
     address: SocketAddr,
@@ -31,7 +35,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
         let read = proxy::read_client(tcp, address, admitted, &context.trusted_proxies, limits.handshake_timeout);
         match read.await {
             Ok(read) => read,
-            Err(why) => return context.metrics.refused(why),
+            Err(reason) => return context.metrics.refused(reason),
         }
     } else {
         (tcp, ProxiedPeer { address, admitted })

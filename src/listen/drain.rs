@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::timeouts::ConnectionTimeouts;
 use crate::runtime::tasks::Draining;
 
-/// How long a new connection may wait for its first request after the drain began.
+/// Longest wait for the first request of a new connection after the drain began.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(3);
 
 /// Interval at which the connection is checked for its first request.

@@ -127,6 +127,7 @@ fn drain_backlog<B: ResponseBody>(socket: &TcpListener, context: &ListenerContex
     }
 }
 
+/// Admits a connection and spawns its task on the next worker.
 fn dispatch<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, context: &ListenerContext, service: impl Service<B>) {
     context.metrics.accepted();
     let is_trusted_proxy = context.trusted_proxies.contains(address.ip());

@@ -303,7 +303,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
 /// much data, is not taken for a dead one.
 struct Keepalive {
     pings: PingPong,
-    /// How long the client may be silent before a PING, and how long it may take to answer.
+    /// Longest silence of the client before a PING, and longest time for its answer.
     timeout: Duration,
     last_heard: Instant,
     is_ping_sent: bool,

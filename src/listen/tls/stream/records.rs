@@ -4,10 +4,10 @@
 //! all cryptography, and it derives the keys of key updates. The rest happens here:
 //!
 //! - Each record gets the next sequence number of its direction, from which the cipher forms the nonce (RFC 8446, 5.3).
-//! A number is used once for each key.
+//!   A number is used once for each key.
 //! - Records are told apart by their type.
 //! - Keys are updated on the client's request (RFC 8446, 4.6.3), and before ours reach the cipher's confidentiality
-//! limit (5.5).
+//!   limit (5.5).
 //!
 //! This file does no I/O.
 
