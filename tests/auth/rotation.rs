@@ -1,115 +1,20 @@
 //! Keys that change while the gateway runs, from a real server and from files.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey};
+use jsonwebtoken::Algorithm;
 use rcgen::KeyPair;
 use rillgate::auth::{Authorizer, Denied, GrantStatus, Issuer, KeySource, KeysState, TokenFault, TrustStore, fetch};
 use rustls::RootCertStore;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::tempdir;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::key_server::{KeyServer, jwks, ok, status};
 use crate::support::*;
-
-/// A server that answers every request with the same bytes until changed, and closes the connection.
-struct Server {
-    address: SocketAddr,
-    answer: Arc<Mutex<Vec<u8>>>,
-    asked: Arc<AtomicUsize>,
-    _task: JoinSet<()>,
-}
-
-impl Server {
-    async fn start(answer: Vec<u8>) -> Self {
-        Self::listen(answer, None).await
-    }
-
-    async fn listen(answer: Vec<u8>, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (answer, asked) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
-        let mut task = JoinSet::new();
-        let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
-        task.spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                match &tls {
-                    None => serve(stream, &answers, &count).await,
-                    Some(tls) => {
-                        if let Ok(stream) = tls.accept(stream).await {
-                            serve(stream, &answers, &count).await;
-                        }
-                    }
-                }
-            }
-        });
-        Self { address, answer, asked, _task: task }
-    }
-
-    fn url(&self) -> url::Url {
-        format!("http://{}/jwks.json?x=1", self.address).parse().expect("a URL")
-    }
-
-    fn answer(&self, answer: Vec<u8>) {
-        *self.answer.lock().expect("not poisoned") = answer;
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &Mutex<Vec<u8>>, asked: &AtomicUsize) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => return,
-        }
-    }
-    let answer = if head.starts_with(b"GET /jwks.json?x=1 ") {
-        asked.fetch_add(1, Ordering::SeqCst);
-        answer.lock().expect("not poisoned").clone()
-    } else {
-        ok(&jwks(&[("moved", &keys().ec, Algorithm::ES256)]))
-    };
-    // The client may have gone once it has seen enough.
-    let _ = stream.write_all(&answer).await;
-    let _ = stream.shutdown().await;
-}
-
-fn ok(body: &Value) -> Vec<u8> {
-    let body = body.to_string();
-    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-fn status(line: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\n\r\n").into_bytes()
-}
-
-fn jwk(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> Value {
-    let private = pair.serialize_pem();
-    let key = match algorithm {
-        Algorithm::RS256 => EncodingKey::from_rsa_pem(private.as_bytes()),
-        _ => EncodingKey::from_ec_pem(private.as_bytes()),
-    };
-    let jwk = Jwk::from_encoding_key(&key.expect("a key"), algorithm).expect("a JWK");
-    let mut jwk = serde_json::to_value(jwk).expect("JSON");
-    jwk["kid"] = json!(kid);
-    jwk["use"] = json!("sig");
-    jwk
-}
-
-fn jwks(keys: &[(&str, &KeyPair, Algorithm)]) -> Value {
-    json!({ "keys": keys.iter().map(|(kid, pair, algorithm)| jwk(kid, pair, *algorithm)).collect::<Vec<_>>() })
-}
 
 fn token(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> String {
     let header = json!({ "alg": algorithm, "kid": kid }).to_string();
@@ -160,7 +65,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn a_new_key_is_fetched_at_its_first_token_and_a_removed_one_ends_its_grants() {
-    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     let first = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("waits for the first fetch");
     assert_eq!(gateway.issuer.state(), KeysState::Good);
@@ -190,7 +95,7 @@ async fn a_new_key_is_fetched_at_its_first_token_and_a_removed_one_ends_its_gran
 
 #[tokio::test]
 async fn ten_thousand_unknown_kids_cause_one_fetch() {
-    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
     let signed = token("one", &keys().ec, Algorithm::ES256);
@@ -213,7 +118,7 @@ async fn ten_thousand_unknown_kids_cause_one_fetch() {
 
 #[tokio::test]
 async fn a_token_refused_without_its_key_causes_no_fetch() {
-    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
 
@@ -240,7 +145,7 @@ async fn a_token_refused_without_its_key_causes_no_fetch() {
 
 #[tokio::test]
 async fn missing_keys_make_the_issuer_unavailable_until_a_fetch_succeeds() {
-    let server = Server::start(status("503 Service Unavailable")).await;
+    let server = KeyServer::start(status("503 Service Unavailable")).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     let good = token("one", &keys().ec, Algorithm::ES256);
 
@@ -254,13 +159,13 @@ async fn missing_keys_make_the_issuer_unavailable_until_a_fetch_succeeds() {
 
 #[tokio::test]
 async fn a_broken_endpoint_removes_no_keys_but_an_empty_set_does() {
-    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), OFTEN);
     let good = token("one", &keys().ec, Algorithm::ES256);
     let granted = gateway.decide(&good).await.expect("a grant");
 
     for broken in [
-        status("500 Internal Server Error"),
+        status("500 Internal KeyServer Error"),
         status("204 No Content"),
         status("302 Found\r\nlocation: http://127.0.0.1:1/jwks.json"),
         status("302 Found\r\nlocation: /jwks.json?x=1"),
@@ -293,7 +198,7 @@ async fn a_broken_endpoint_removes_no_keys_but_an_empty_set_does() {
 
 #[tokio::test]
 async fn a_redirect_within_the_origin_is_followed() {
-    let server = Server::start(status("307 Temporary Redirect\r\nlocation: /moved")).await;
+    let server = KeyServer::start(status("307 Temporary Redirect\r\nlocation: /moved")).await;
     let gateway = Gateway::following(server.url(), SELDOM);
 
     let decision = gateway.decide(&token("moved", &keys().ec, Algorithm::ES256)).await;
@@ -315,7 +220,7 @@ async fn the_certificate_of_a_key_server_must_be_trusted() {
         )
         .expect("a certificate with its key");
     let answer = ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]));
-    let server = Server::listen(answer, Some(Arc::new(tls).into())).await;
+    let server = KeyServer::listen(answer, Some(Arc::new(tls).into())).await;
     let url: url::Url = format!("https://localhost:{}/jwks.json?x=1", server.address.port()).parse().expect("a URL");
     let (mut roots, good) = (RootCertStore::empty(), token("one", &keys().ec, Algorithm::ES256));
     roots.add(certified.cert.der().clone()).expect("a root");
@@ -345,7 +250,7 @@ async fn keys_are_fetched_only_over_https_or_from_loopback() {
 
 #[tokio::test]
 async fn a_reload_during_an_outage_keeps_the_keys() {
-    let server = Server::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);
     let granted = gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
     let settings = gateway.issuer.settings().clone();

@@ -8,10 +8,8 @@ use super::sources::{Source, without_comments_and_strings};
 const SHARED_NAMES: [&str; 2] = ["Settings", "Error"];
 
 /// Words that stood for something else and are no terms of the field.
-pub const BANNED_WORDS: [&str; 13] = [
-    "aside", "books", "desk", "door", "doors", "gate", "keeper", "leash", "seat", "seats", "sheet", "shelf",
-    "slate",
-];
+pub const BANNED_WORDS: [&str; 13] =
+    ["aside", "books", "desk", "door", "doors", "gate", "keeper", "leash", "seat", "seats", "sheet", "shelf", "slate"];
 
 /// The types that are defined more than once, as `NAME: FILE, FILE`.
 pub fn duplicate_types(sources: &[Source]) -> Vec<String> {
