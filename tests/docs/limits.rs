@@ -219,7 +219,7 @@ fn every_fixed_bound_is_listed_with_its_value() {
 
 /// Constants that are named like a bound and bound nothing from outside.
 const NO_BOUNDS: &[(&str, &str, &str)] = &[
-    ("admin/snapshot.rs", "FRESH", "how long a snapshot serves several viewers"),
+    ("admin/snapshot.rs", "MAX_AGE", "how long a snapshot serves several viewers"),
     ("auth/token/verify.rs", "MAX_TIME", "the last representable date"),
     ("http/request/trace.rs", "TRACE_BYTES", "the length of an id"),
     ("http/request/trace.rs", "SPAN_BYTES", "the length of an id"),
