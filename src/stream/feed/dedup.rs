@@ -302,8 +302,8 @@ impl ReconnectDedup {
         Entry { frame, id, source_id, kind: EntryKind::Control, at: now }
     }
 
-    /// Where the route reports nothing in-band, an empty comment takes the place of the notice, so that the log still
-    /// records the gap.
+    /// Returns the entry of a gap. If the route reports nothing in-band, its frame is an empty comment, so that the log
+    /// still records the gap.
     fn gap_entry(&self, gap: Gap, now: Instant) -> Entry {
         let notice = (self.gap_notice)(ResumeVerdict::Gap(gap), &self.shown_id);
         let frame = notice.unwrap_or_else(|| {
