@@ -293,15 +293,15 @@ fn an_expired_stream_is_removed() {
 #[test]
 fn an_open_stream_without_events_outlives_its_retention() {
     let mut fixture = StoreFixture::new(10, 1 << 20);
-    fixture.policy.retention.age = Duration::from_secs(3);
+    fixture.policy.retention.age = Duration::from_secs(8);
     assert!(fixture.open().is_none());
     fixture.publish(1);
     fixture.commit();
-    std::thread::park_timeout(Duration::from_millis(1_600));
-    fixture.stream.expire(Instant::now() + Duration::from_secs(5));
+    std::thread::park_timeout(Duration::from_millis(4_200));
+    fixture.stream.expire(Instant::now() + Duration::from_secs(10));
     fixture.writer.next_upkeep = Instant::now();
     fixture.commit();
-    std::thread::park_timeout(Duration::from_millis(1_600));
+    std::thread::park_timeout(Duration::from_millis(4_200));
 
     let stored = fixture.restart().expect("the stored state");
 
