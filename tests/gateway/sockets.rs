@@ -44,7 +44,7 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     let listening = wait_listening(&process, 2).await;
     let (address, admin) = (listening[0].address, listening[1].address);
     // Nobody has asked for the defaults.
-    let line = process.wait_line("bounded by the open files", DEADLINE).await;
+    let line = process.wait_line("the limit on open files bounds connections and streams", DEADLINE).await;
     assert!(line.contains("INFO") && line.contains("open_files=64"), "{line}");
     let mut first = Client::http1(address).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
@@ -81,7 +81,8 @@ async fn configured_limits_above_the_file_limit_are_warned_about() {
     shell.env("RILLGATE_LOG", "info").env("NO_COLOR", "1");
     let process = Process::start(&mut shell);
 
-    let line = process.wait_line("ask for more open files than the process may have", DEADLINE).await;
+    let line =
+        process.wait_line("limits.connections and limits.streams exceed the limit on open files", DEADLINE).await;
 
     assert!(line.contains("WARN"), "{line}");
     assert!(line.contains("open_files=256 asked=300 room=192"), "{line}");

@@ -73,7 +73,7 @@ async fn an_upstream_sees_only_configured_client_data() {
             format!(
                 "GET /feed/d~1/EUR.USD?page={number}&interval=5%20%26\naccept: text/event-stream\n\
                  accept-encoding: identity\ncache-control: no-cache\nhost: {authority}\n{id}\
-                 traceparent: {trace}\nuser-agent: {USER_AGENT}\nvia: app\nx-api-key: k1\nx-request-id: {request}\n\
+                 traceparent: {trace}\nuser-agent: {USER_AGENT}\nvia: gate\nx-api-key: k1\nx-request-id: {request}\n\
                  x-tenant: blue"
             )
         };
