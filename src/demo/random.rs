@@ -27,7 +27,7 @@ impl Random {
     }
 
     /// Returns a number that is roughly normal: mean 0, standard deviation 1, never beyond ±3.
-    pub(super) fn bell(&mut self) -> f64 {
+    pub(super) fn normal(&mut self) -> f64 {
         // A sum of 12 uniforms has variance 1. Three of them, doubled, are close enough for a chart.
         (self.uniform() + self.uniform() + self.uniform() - 1.5) * 2.0
     }
@@ -53,7 +53,7 @@ mod tests {
 
         for _ in 0..10_000 {
             assert!((0.0..1.0).contains(&random.uniform()));
-            assert!(random.bell().abs() <= 3.0);
+            assert!(random.normal().abs() <= 3.0);
             assert!((10..=20).contains(&random.pause(10, 20).as_millis()));
         }
     }

@@ -1,6 +1,8 @@
 //! The life of a gateway, from its sockets to the end of the drain.
 //!
-//! [`Gateway::bind`] does everything that can fail: it binds sockets and reads files, but accepts nothing. [`Gateway::run`] serves until its shutdown signal and drains. Parts do not know each other; they are connected here.
+//! [`Gateway::bind`] does everything that can fail: it binds sockets and reads files, but accepts nothing.
+//! [`Gateway::run`] serves until its shutdown signal and then drains. Parts do not know each other; they are connected
+//! here.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! The names and help texts of all metrics, and the buckets of the histograms.
 //!
-//! [`ALL`] lists every metric that the crate records. Units are base units and part of the name; a counter's name ends in `_total`. The `process_*` metrics are rendered separately, by the process module.
+//! [`ALL`] lists every metric that the crate records. Units are base units and part of the name; a counter's name ends
+//! in `_total`. The `process_*` metrics are rendered separately, by the process module.
 
 pub(super) enum MetricKind {
     Counter,

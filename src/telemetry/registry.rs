@@ -1,8 +1,8 @@
 //! The registry that creates metric handles, backed by one Prometheus recorder that is owned and not global.
 //!
 //! Several gateways in one process (tests, an embedder) each have their own registry, so their numbers do not mix.
-//! Create a handle once and keep it: creating one costs an allocation and a lookup. A buffered handle is in the list that
-//! [`Registry::publish`] copies from its creation on, so none can be forgotten.
+//! Create a handle once and keep it: creating one costs an allocation and a lookup. A buffered handle joins the list of
+//! [`Registry::publish`] when it is created, so none can be forgotten.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};

@@ -49,7 +49,7 @@ impl Prices {
 impl Feed for Prices {
     fn next(&mut self, random: &mut Random) -> FeedBatch {
         let Instrument { base, step, .. } = self.instrument;
-        self.middle += random.bell() * step + (base - self.middle) * 0.002;
+        self.middle += random.normal() * step + (base - self.middle) * 0.002;
         let spread = step * (0.6 + 0.6 * random.uniform());
         let data = json!({ "bid": self.rounded(self.middle - spread), "ask": self.rounded(self.middle + spread) });
         FeedBatch { wait: random.pause(150, 550), messages: vec![Message { kind: "", data }] }

@@ -27,10 +27,10 @@ impl Feed for Trades {
         let wait = if self.bursts == 0 { random.pause(800, 1_500) } else { random.pause(4_000, 9_000) };
         self.bursts += 1;
         let venue = *random.pick(&Self::VENUES);
-        let mut price = 97_240.0 + random.bell() * 120.0;
+        let mut price = 97_240.0 + random.normal() * 120.0;
         let messages = (1..=Self::BURST)
             .map(|number| {
-                price += random.bell() * 4.0;
+                price += random.normal() * 4.0;
                 let data = json!({
                     "venue": venue,
                     "side": if random.uniform() < 0.5 { "buy" } else { "sell" },
