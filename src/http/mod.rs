@@ -6,8 +6,8 @@
 //!                └─▶ Rejection
 //! ```
 //!
-//! [`request`] reads, [`response`] refuses or answers, [`delivery`] writes events. [`service`](service()) and
-//! [`subscribe`] put them together.
+//! `request` reads, `response` refuses or answers, `delivery` writes events. [`service`](service()) and
+//! `subscribe` put them together.
 
 mod app;
 mod delivery;

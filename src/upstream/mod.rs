@@ -2,14 +2,14 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | [`settings`] | one `[upstreams.NAME]` table, and its origins |
-//! | [`live_upstream`] | settings that a reload replaces under open streams |
-//! | [`event_source`] | the event source: attempts, redirects, and the items of a response |
-//! | [`resource`], [`resume`] | path and query of a request, and the last event id in it |
-//! | [`connector`], [`connection`] | TCP and TLS to an origin, and one HTTP exchange |
-//! | [`response_head`] | classification of a response, with [`content_type`] and [`content_coding`] |
-//! | [`chained`] | an upstream that is a rillgate |
-//! | [`excerpt`] | an upstream's text in errors and log lines |
+//! | `settings` | one `[upstreams.NAME]` table, and its origins |
+//! | `live_upstream` | settings that a reload replaces under open streams |
+//! | `event_source` | the event source: attempts, redirects, and the items of a response |
+//! | `resource`, `resume` | path and query of a request, and the last event id in it |
+//! | `connector`, `connection` | TCP and TLS to an origin, and one HTTP exchange |
+//! | `response_head` | classification of a response, with `content_type` and `content_coding` |
+//! | `chained` | an upstream that is a rillgate |
+//! | `excerpt` | an upstream's text in errors and log lines |
 
 mod chained;
 mod connection;

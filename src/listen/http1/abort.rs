@@ -33,7 +33,7 @@ pub fn abortable<F: Future + Unpin>(inner: F) -> Abortable<F> {
     Abortable { inner, slot: AbortSlot::default() }
 }
 
-/// Drops the surrounding [`abortable`] future when `condition` completes. Replaces an earlier condition.
+/// Drops the surrounding `abortable` future when `condition` completes. Replaces an earlier condition.
 pub fn abort_when(condition: impl Future<Output = ()> + Send + 'static) {
     let is_inside = ABORT_SLOT.try_with(|slot| {
         *slot.0.lock() = Some(AbortCondition { condition: Box::pin(condition), side_waker: SideWaker::default() });
