@@ -35,7 +35,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
         let read = proxy::read_client(tcp, address, admitted, &context.trusted_proxies, limits.handshake_timeout);
         match read.await {
             Ok(read) => read,
-            Err(reason) => return context.metrics.refused(reason),
+            Err(refusal) => return context.metrics.refused(refusal.label()),
         }
     } else {
         (tcp, ProxiedPeer { address, admitted })

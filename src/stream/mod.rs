@@ -28,7 +28,7 @@ mod registry;
 mod spec;
 
 pub use event_stream::EventStream;
-pub use feed::{Batch, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
+pub use feed::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
 pub use incarnation::REAPPEARANCE_TIMEOUT;
 pub use key::StreamKey;

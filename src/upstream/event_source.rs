@@ -112,8 +112,8 @@ impl HttpEventSource {
             })?;
             match classify(origin, settings.header(&HOST), &path, &exchange.response)? {
                 ResponseKind::EventStream => {
-                    let (is_continued, is_gap) = continuity(exchange.response.headers(), after);
-                    return Ok(Opened { items: self.items(settings, exchange), is_continued, is_gap });
+                    let continuity = continuity(exchange.response.headers(), after);
+                    return Ok(Opened { items: self.items(settings, exchange), continuity });
                 }
                 ResponseKind::Redirect(next) => path = next,
             }

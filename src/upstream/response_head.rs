@@ -12,7 +12,7 @@ use super::excerpt::{quote, truncate};
 use super::settings::Origin;
 use super::{content_coding, content_type};
 use crate::sse::EventId;
-use crate::stream::{MAX_RETRY_AFTER, OpenError};
+use crate::stream::{Continuity, MAX_RETRY_AFTER, OpenError};
 
 /// A response that is not an error.
 pub(super) enum ResponseKind {
@@ -103,18 +103,23 @@ fn without_credentials(url: &Url) -> String {
     truncate(&format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath]))
 }
 
-/// Returns whether the upstream states that it continues after the requested id, and whether it states that it does
-/// not.
+/// Returns what the upstream states about the requested id.
 ///
 /// Another rillgate says so in `rillgate-resume`. A hub of the Mercure protocol names the id after which it begins
-/// (draft-dunglas-mercure, "Reconciliation"). Without either both values are false.
-pub(super) fn continuity(headers: &HeaderMap, requested: Option<&EventId>) -> (bool, bool) {
+/// (draft-dunglas-mercure, "Reconciliation"). Without either it is unknown.
+pub(super) fn continuity(headers: &HeaderMap, requested: Option<&EventId>) -> Continuity {
     // HTTP strips the white space around a value, in both directions.
     let begins_after =
         || Some(headers.get("last-event-id")?.as_bytes() == requested?.as_str().trim_matches([' ', '\t']).as_bytes());
     match headers.get("rillgate-resume") {
-        Some(verdict) => (verdict.as_bytes().starts_with(b"resumed"), verdict.as_bytes().starts_with(b"gap")),
-        None => begins_after().map_or((false, false), |is_asked| (is_asked, !is_asked)),
+        Some(verdict) if verdict.as_bytes().starts_with(b"resumed") => Continuity::Continued,
+        Some(verdict) if verdict.as_bytes().starts_with(b"gap") => Continuity::Gap,
+        Some(_) => Continuity::Unknown,
+        None => match begins_after() {
+            Some(true) => Continuity::Continued,
+            Some(false) => Continuity::Gap,
+            None => Continuity::Unknown,
+        },
     }
 }
 

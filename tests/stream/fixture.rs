@@ -11,8 +11,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, EventSource, Gap, Interrupted, OpenError, Opened, Policy, Ready, StreamKey, StreamObserver, StreamSpec,
-    Streams, Subscription,
+    Batch, Continuity, EventSource, Gap, Interrupted, OpenError, Opened, Policy, Ready, StreamKey, StreamObserver,
+    StreamSpec, Streams, Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -63,8 +63,7 @@ impl EventSource for Upstream {
         let opened = answer.unwrap_or_else(|| Err(OpenError::Unreachable("nobody there".to_owned())));
         let opened = opened.map(|mut items| Opened {
             items: poll_fn(move |cx| items.poll_recv(cx)).boxed(),
-            is_continued: false,
-            is_gap: false,
+            continuity: Continuity::Unknown,
         });
         std::future::ready(opened).boxed()
     }

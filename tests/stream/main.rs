@@ -20,8 +20,8 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::StreamExt;
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, ResumeVerdict, Retention, Start,
-    TooManyStreams,
+    Continuity, EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, ResumeVerdict,
+    Retention, Start, TooManyStreams,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -342,7 +342,7 @@ async fn a_reader_that_joins_during_removal_never_gets_a_dead_stream() {
         fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
             let greeting = futures_util::stream::iter([batch(vec![Item::Event(event(1))])]);
             let items = greeting.chain(futures_util::stream::pending()).boxed();
-            std::future::ready(Ok(Opened { items, is_continued: false, is_gap: false })).boxed()
+            std::future::ready(Ok(Opened { items, continuity: Continuity::Unknown })).boxed()
         }
     }
     let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });

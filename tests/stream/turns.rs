@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use rillgate::sse::EventId;
-use rillgate::stream::{Batch, EventSource, OnEnd, OpenError, Opened, Phase, Policy};
+use rillgate::stream::{Batch, Continuity, EventSource, OnEnd, OpenError, Opened, Phase, Policy};
 use tokio::time::timeout;
 
 use crate::fixture::Fixture;
@@ -22,7 +22,7 @@ impl EventSource for Chatter {
     fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
         let bytes = self.bytes;
         let items = stream::iter(0..self.reads).map(move |_| Ok(Batch { items: Vec::new(), bytes })).boxed();
-        std::future::ready(Ok(Opened { items, is_continued: false, is_gap: false })).boxed()
+        std::future::ready(Ok(Opened { items, continuity: Continuity::Unknown })).boxed()
     }
 }
 

@@ -41,6 +41,25 @@ pub struct Admitted {
     pub is_over_ip_limit: bool,
 }
 
+/// A limit that a new connection would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionLimit {
+    /// `limits.connections`.
+    All,
+    /// `limits.connections_per_ip`.
+    PerIp,
+}
+
+impl ConnectionLimit {
+    /// Returns the metric label, which is the key of the limit.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::All => "connections",
+            Self::PerIp => "connections_per_ip",
+        }
+    }
+}
+
 impl Admission {
     /// Counts against `connections` and `connections_per_ip` of the limits in force.
     pub fn new(limits: SharedLimits) -> Self {
@@ -53,8 +72,8 @@ impl Admission {
     /// Without `is_ip_limited` the address has no limit.
     ///
     /// # Errors
-    /// Returns the key of the exceeded limit.
-    pub fn admit(&self, ip: IpAddr, is_ip_limited: bool) -> Result<Admitted, &'static str> {
+    /// Returns the exceeded limit.
+    pub fn admit(&self, ip: IpAddr, is_ip_limited: bool) -> Result<Admitted, ConnectionLimit> {
         let ip = network(ip);
         let (max, max_per_ip) = {
             let limits = self.0.limits.load();
@@ -64,10 +83,10 @@ impl Admission {
         let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
         let is_over_ip_limit = is_ip_limited && from_ip >= max_per_ip;
         if is_over_ip_limit && from_ip - max_per_ip >= MAX_EXCESS_PER_IP {
-            return Err("connections_per_ip");
+            return Err(ConnectionLimit::PerIp);
         }
         if counts.all >= max {
-            return Err("connections");
+            return Err(ConnectionLimit::All);
         }
         counts.all += 1;
         counts.by_ip.insert(ip, from_ip + 1);
@@ -79,8 +98,8 @@ impl Admitted {
     /// Moves the permit to another address, after a proxy has reported the client.
     ///
     /// # Errors
-    /// Returns the key of the exceeded limit, like [`Admission::admit`].
-    pub fn reassign(self, ip: IpAddr, is_ip_limited: bool) -> Result<Self, &'static str> {
+    /// Returns the exceeded limit, like [`Admission::admit`].
+    pub fn reassign(self, ip: IpAddr, is_ip_limited: bool) -> Result<Self, ConnectionLimit> {
         let admission = Admission(self.inner.clone());
         // Release the proxy's place first, so that the client can have it.
         drop(self);
@@ -131,7 +150,7 @@ mod tests {
         let admission = admission(2, 2);
         let first = admission.admit(ip("127.0.0.1"), true).expect("room");
         let _second = admission.admit(ip("127.0.0.1"), true).expect("room");
-        assert!(admission.admit(ip("127.0.0.2"), true).is_err_and(|full| full == "connections"));
+        assert!(admission.admit(ip("127.0.0.2"), true).is_err_and(|limit| limit == ConnectionLimit::All));
 
         drop(first);
 

@@ -140,7 +140,7 @@ fn dispatch<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, context: &List
         Ok(admitted) => admitted,
         // The connection is closed without a response. A response would cost a TLS handshake, for which there is no
         // room.
-        Err(limit) => return context.metrics.refused(limit),
+        Err(limit) => return context.metrics.refused(limit.label()),
     };
     let limits = context.limits.load_full();
     if socket::configure(&tcp, limits.stall_timeout).is_err() {

@@ -18,7 +18,7 @@ mod listener;
 mod rate_limiter;
 mod socket;
 
-pub use admission::{Admission, Admitted, network};
+pub use admission::{Admission, Admitted, ConnectionLimit, network};
 pub use handover::Handover;
 pub use inherited::InheritedSockets;
 pub use limits::AcceptLimits;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::header::Header;
 use super::trusted::TrustedProxies;
-use crate::listen::accept::Admitted;
+use crate::listen::accept::{Admitted, ConnectionLimit};
 
 /// The client of a proxied connection.
 pub struct ProxiedPeer {
@@ -22,26 +22,49 @@ pub struct ProxiedPeer {
     pub admitted: Admitted,
 }
 
+/// The reason why a proxy's connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyRefusal {
+    /// The header is missing, malformed or incomplete.
+    Header,
+    /// The header was not complete within `limits.handshake_timeout`.
+    TimedOut,
+    /// The client has no room for another connection.
+    Limit(ConnectionLimit),
+}
+
+impl ProxyRefusal {
+    /// Returns the metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Header => "proxy_header",
+            Self::TimedOut => "handshake_timeout",
+            Self::Limit(limit) => limit.label(),
+        }
+    }
+}
+
 /// Reads the header of a connection from `peer` within `limit`, and counts the connection for the client. Without a
 /// client in the header it is counted for the proxy.
 ///
 /// # Errors
-/// Returns the reason of the refusal: `proxy_header`, `handshake_timeout`, or the key of the exceeded limit.
+/// See [`ProxyRefusal`].
 pub async fn read_client(
     mut tcp: TcpStream,
     peer: SocketAddr,
     admitted: Admitted,
     trusted: &TrustedProxies,
     limit: Duration,
-) -> Result<(TcpStream, ProxiedPeer), &'static str> {
+) -> Result<(TcpStream, ProxiedPeer), ProxyRefusal> {
     match timeout(limit, read_header(&mut tcp)).await {
         Ok(Ok(None)) => Ok((tcp, ProxiedPeer { address: peer, admitted })),
         Ok(Ok(Some(address))) => {
-            let admitted = admitted.reassign(address.ip(), !trusted.contains(address.ip()))?;
+            let admitted =
+                admitted.reassign(address.ip(), !trusted.contains(address.ip())).map_err(ProxyRefusal::Limit)?;
             Ok((tcp, ProxiedPeer { address, admitted }))
         }
-        Ok(Err(_)) => Err("proxy_header"),
-        Err(_) => Err("handshake_timeout"),
+        Ok(Err(_)) => Err(ProxyRefusal::Header),
+        Err(_) => Err(ProxyRefusal::TimedOut),
     }
 }
 

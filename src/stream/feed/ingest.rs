@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::connection::{Burst, Connection};
 use super::dedup::ReconnectDedup;
-use super::source::{Batch, Interrupted, OpenError, Opened};
+use super::source::{Batch, Continuity, Interrupted, OpenError, Opened};
 use super::turn_budget::TurnBudget;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::jitter;
@@ -200,7 +200,7 @@ impl Ingest {
 
     fn on_opened(&mut self, opened: &Opened) {
         if self.has_past {
-            self.dedup.reconnected(opened.is_continued);
+            self.dedup.reconnected(opened.continuity == Continuity::Continued);
         } else if self.may_have_missed {
             // The clients that are connected by now have been told `live`.
             self.spec.observer.gap(Gap::Upstream);

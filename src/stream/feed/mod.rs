@@ -11,5 +11,5 @@ mod turn_budget;
 
 pub use id_minter::IdMinter;
 pub use ingest::{Finished, Ingest};
-pub use source::{Batch, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
+pub use source::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
 pub(crate) use turn_budget::TurnBudget;

@@ -29,10 +29,19 @@ pub trait EventSource: Send + Sync {
 pub struct Opened {
     /// The items as they arrive. Ends when the upstream ends its response cleanly.
     pub items: BoxStream<'static, Result<Batch, Interrupted>>,
-    /// True if the upstream confirmed that it continues right after the requested id.
-    pub is_continued: bool,
-    /// True if the upstream said that it does not continue after the requested id.
-    pub is_gap: bool,
+    /// What the upstream states about the requested id.
+    pub continuity: Continuity,
+}
+
+/// What an upstream states about the place where its response begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    /// It continues right after the requested id.
+    Continued,
+    /// It does not continue after the requested id.
+    Gap,
+    /// It states nothing.
+    Unknown,
 }
 
 /// The items completed by one read from the upstream. An empty batch shows that the upstream is alive.

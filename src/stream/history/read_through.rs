@@ -20,7 +20,7 @@ use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit};
 use crate::runtime::tasks::Tasks;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
-use crate::stream::feed::{EventSource, Opened, TurnBudget};
+use crate::stream::feed::{Continuity, EventSource, Opened, TurnBudget};
 use crate::stream::log::{IdLookup, OnEnd};
 use crate::stream::progress::Phase;
 use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
@@ -184,12 +184,11 @@ impl Request {
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
         let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
-        let Opened { mut items, is_continued, is_gap } = opened;
-        if is_gap {
-            return Err(CatchUpError::Refused);
-        }
-        if is_continued {
-            catch_up.confirm_continuity();
+        let Opened { mut items, continuity } = opened;
+        match continuity {
+            Continuity::Continued => catch_up.confirm_continuity(),
+            Continuity::Gap => return Err(CatchUpError::Refused),
+            Continuity::Unknown => {}
         }
         let mut pause_deadline = Instant::now() + HISTORY_PAUSE;
         let mut budget = TurnBudget::default();

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 
 use rillgate_interleavings::sse::{Event, EventId, Item};
-use rillgate_interleavings::stream::{Batch, EventSource, Gap, OpenError, Opened, StreamObserver};
+use rillgate_interleavings::stream::{Batch, Continuity, EventSource, Gap, OpenError, Opened, StreamObserver};
 
 /// Sends one event on each connection. The first connections then end; later ones stay open.
 #[derive(Clone, Default)]
@@ -51,7 +51,7 @@ impl EventSource for Upstream {
                 let _held = &connection;
                 item
             });
-            Ok(Opened { items: items.boxed(), is_continued: false, is_gap: false })
+            Ok(Opened { items: items.boxed(), continuity: Continuity::Unknown })
         }
         .boxed()
     }
