@@ -34,13 +34,14 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 /// Returns the service that listeners pass their requests to.
 pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
+        let query = Query::parse(request.uri().query().unwrap_or_default());
         if let Some(connection) = request.extensions().get::<Handoff>() {
-            connection.set_reading_paused(Query::parse(request.uri().query().unwrap_or_default()).is_finite());
+            connection.set_reading_paused(query.is_finite());
         }
         let app = app.clone();
         let line = RequestLine { method: request.method().clone(), uri: request.uri().clone() };
         let panics = app.tasks.panics().clone();
-        Box::pin(panics.watched("request", line, Box::pin(handle(app, request))))
+        Box::pin(panics.watched("request", line, Box::pin(handle(app, request, query))))
     }
 }
 
@@ -56,7 +57,7 @@ impl fmt::Display for RequestLine {
     }
 }
 
-async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<AppBody> {
+async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>, query: Query) -> Response<AppBody> {
     let since = Instant::now();
     let (mut head, body) = request.into_parts();
     let trace = Trace::from_head(&head);
@@ -66,7 +67,7 @@ async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>) -> Response<Ap
     let routes = app.routes.load_full();
     let token_bytes = app.limits.load().token_bytes;
     let target =
-        RequestTarget::from_head(&head, token_bytes).and_then(|target| check_limits(&app, &head).map(|()| target));
+        RequestTarget::new(&head, query, token_bytes).and_then(|target| check_limits(&app, &head).map(|()| target));
     let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&app.unrouted, |route| &route.metrics);

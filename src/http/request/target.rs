@@ -30,7 +30,7 @@ impl RequestTarget {
     ///
     /// # Errors
     /// 414 if it is too long, 400 if the host is missing, ambiguous or invalid, or the path has no canonical form.
-    pub fn from_head(head: &Parts, token_bytes: usize) -> Result<Self, Rejection> {
+    pub fn new(head: &Parts, query: Query, token_bytes: usize) -> Result<Self, Rejection> {
         if head.uri.path().len() > URI_BYTES {
             return Err(Rejection::PathTooLong { max: URI_BYTES });
         }
@@ -40,7 +40,6 @@ impl RequestTarget {
         }
         let authority = authority(head)?;
         let path = CanonicalPath::parse(head.uri.path()).map_err(Rejection::Path)?;
-        let query = Query::parse(head.uri.query().unwrap_or_default());
         Ok(Self { authority, path, query })
     }
 
