@@ -14,6 +14,14 @@ pub fn query(value: &str) -> impl Iterator<Item = &str> {
     utf8_percent_encode(value, QUERY)
 }
 
+/// Appends a parameter to a query, behind `&` unless it is the first.
+pub fn push_parameter(query: &mut String, name: &str, value: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.extend(self::query(name).chain(["="]).chain(self::query(value)));
+}
+
 /// Everything but unreserved characters (RFC 3986, 2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -96,12 +96,13 @@ pub async fn issue_ticket(
     let now = SystemTime::now();
     let ttl = authorizer.settings().ticket_ttl.min(grant.expires_at().duration_since(now).unwrap_or_default());
     let ticket = app.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
-    // The URL is relative to the origin: behind a proxy only the client knows the name that it used.
-    let mut url = format!("{}?", target.path.encoded());
+    let mut query = String::new();
     for (name, value) in &shared {
-        url.extend(percent::query(name).chain(["="]).chain(percent::query(value)).chain(["&"]));
+        percent::push_parameter(&mut query, name, value);
     }
-    url.extend([TICKET, "=", ticket.reveal()]);
+    percent::push_parameter(&mut query, TICKET, ticket.reveal());
+    // The URL is relative to the origin: behind a proxy only the client knows the name that it used.
+    let url = format!("{}?{query}", target.path.encoded());
     let answer = serde_json::json!({ "url": url, "expires_in": ttl.as_secs() });
     let mut response = Response::new(Bytes::from(answer.to_string()));
     let headers = response.headers_mut();

@@ -80,12 +80,7 @@ impl SharedValues {
 
     fn add_parameter(&mut self, name: String, value: String) -> Result<(), Rejection> {
         self.check(&name, &value)?;
-        if !self.query.is_empty() {
-            self.query.push('&');
-        }
-        self.query.extend(percent::query(&name));
-        self.query.push('=');
-        self.query.extend(percent::query(&value));
+        percent::push_parameter(&mut self.query, &name, &value);
         self.key.push((name, value));
         Ok(())
     }
