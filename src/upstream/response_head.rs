@@ -103,7 +103,7 @@ fn without_credentials(url: &Url) -> String {
     truncate(&format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath]))
 }
 
-/// Returns what the upstream states about the requested id.
+/// Returns the upstream's statement about the requested id.
 ///
 /// Another rillgate says so in `rillgate-resume`. A hub of the Mercure protocol names the id after which it begins
 /// (draft-dunglas-mercure, "Reconciliation"). Without either it is unknown.

@@ -1,13 +1,13 @@
-//! Files that use one another in a circle. A folder's `mod.rs` is its table of contents and does not count.
+//! Cycles: files of a folder that use each other. A folder's `mod.rs` is its table of contents and does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sources::Source;
 
-/// For each file, the files of the same top folder that it uses.
+/// The files of the same top folder that each file uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
-/// The circles among the files of each folder of `src`, as `A → B → A`.
+/// Returns the cycles among the files of each folder of `src`, as `A → B → A`.
 pub fn cycles(sources: &[Source]) -> Vec<String> {
     let modules: BTreeMap<Vec<String>, &Source> = sources.iter().map(|source| (module_path(source), source)).collect();
     let mut uses = Uses::new();
@@ -35,7 +35,7 @@ fn module_path(source: &Source) -> Vec<String> {
     }
 }
 
-/// Every path that begins with `crate`, `super` or `self`, the members of groups one by one.
+/// Returns every path that begins with `crate`, `super` or `self`. The members of a group are separate paths.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for root in ["crate::", "super::", "self::"] {
@@ -48,7 +48,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Takes one path, or a group of them, and returns what follows.
+/// Parses one path, or a group of them, and returns the rest of the code.
 fn members<'c>(mut code: &'c str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'c str {
     let depth = prefix.len();
     loop {
@@ -82,7 +82,7 @@ fn members<'c>(mut code: &'c str, prefix: &mut Vec<String>, found: &mut Vec<Vec<
     code
 }
 
-/// The path from the crate's root.
+/// Resolves a path to one from the crate's root.
 fn absolute(from: &[String], path: &[String]) -> Option<Vec<String>> {
     let (mut base, mut rest) = match path.first()?.as_str() {
         "crate" => (Vec::new(), &path[1..]),
@@ -96,7 +96,7 @@ fn absolute(from: &[String], path: &[String]) -> Option<Vec<String>> {
     Some([base, rest.to_vec()].concat())
 }
 
-/// The module of the file in which the thing at this path is defined: re-exports of a `mod.rs` are followed.
+/// Returns the module whose file defines the item at this path. Follows the re-exports of a `mod.rs`.
 fn defining(modules: &BTreeMap<Vec<String>, &Source>, path: &[String]) -> Option<Vec<String>> {
     let known = (1..=path.len()).rev().find(|&length| modules.contains_key(&path[..length]))?;
     let (module, rest) = path.split_at(known);
@@ -113,7 +113,7 @@ fn defining(modules: &BTreeMap<Vec<String>, &Source>, path: &[String]) -> Option
     through.filter(|through| *through != path).find_map(|through| defining(modules, &through))
 }
 
-/// A circle, its first file again at its end.
+/// Returns a cycle, with its first file again at the end.
 fn circle(uses: &Uses) -> Option<Vec<String>> {
     let mut done = BTreeSet::new();
     uses.keys().find_map(|file| walk(uses, file, &mut Vec::new(), &mut done))

@@ -1,17 +1,17 @@
-//! What things are called: each type by a name of its own, and nothing by a metaphor.
+//! The rules for names: each public type has its own, and no identifier is a metaphor.
 
 use std::collections::BTreeMap;
 
 use super::sources::{Source, without_comments_and_strings};
 
-/// Names that several types may have, since the module before them says which is meant.
+/// Names that several types may share, because the module in front of them tells them apart.
 const SHARED_NAMES: [&str; 2] = ["Settings", "Error"];
 
-/// Words that stood for something else and are no terms of the field.
+/// Metaphors that are not terms of the field.
 pub const BANNED_WORDS: [&str; 13] =
     ["aside", "books", "desk", "door", "doors", "gate", "keeper", "leash", "seat", "seats", "sheet", "shelf", "slate"];
 
-/// The types that are defined more than once, as `NAME: FILE, FILE`.
+/// Returns the types that are defined more than once, as `NAME: FILE, FILE`.
 pub fn duplicate_types(sources: &[Source]) -> Vec<String> {
     let mut defined: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for source in sources {
@@ -25,7 +25,7 @@ pub fn duplicate_types(sources: &[Source]) -> Vec<String> {
     defined.into_iter().map(|(name, files)| format!("{name}: {}", files.join(", "))).collect()
 }
 
-/// The identifiers that hold a banned word, as `FILE:LINE: IDENTIFIER`.
+/// Returns the identifiers that contain a banned word, as `FILE:LINE: IDENTIFIER`.
 pub fn banned_identifiers(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in source.text.lines().enumerate() {
@@ -38,7 +38,7 @@ pub fn banned_identifiers(source: &Source) -> Vec<String> {
     found
 }
 
-/// The name of the type that this line makes public, to the crate or to all.
+/// Returns the name of the type that this line makes public, to the crate or to all.
 fn public_type(line: &str) -> Option<String> {
     let rest = line.trim_start().strip_prefix("pub")?;
     let rest = match rest.strip_prefix('(') {
@@ -50,7 +50,7 @@ fn public_type(line: &str) -> Option<String> {
     is_type.then(|| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
 }
 
-/// The words of an identifier in lower case: `WaiterSet` and `waiter_set` have two.
+/// Splits an identifier into lower-case words: `WaiterSet` and `waiter_set` have two.
 fn words(identifier: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_lower = false;

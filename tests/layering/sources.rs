@@ -30,7 +30,7 @@ impl Source {
         inside.split('/').next().expect("split gives at least one part").trim_end_matches(".rs")
     }
 
-    /// How many `super::` lead from this file's items to the crate's root.
+    /// Returns the number of `super::` from this file's items to the crate's root.
     pub fn depth(&self) -> usize {
         let slashes = self.path.strip_prefix("src/").expect("a file of src").matches('/').count();
         if self.path.ends_with("/mod.rs") { slashes } else { slashes + 1 }

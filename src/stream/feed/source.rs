@@ -29,11 +29,11 @@ pub trait EventSource: Send + Sync {
 pub struct Opened {
     /// The items as they arrive. Ends when the upstream ends its response cleanly.
     pub items: BoxStream<'static, Result<Batch, Interrupted>>,
-    /// What the upstream states about the requested id.
+    /// The upstream's statement about the requested id.
     pub continuity: Continuity,
 }
 
-/// What an upstream states about the place where its response begins.
+/// An upstream's statement about the position at which its response begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
     /// It continues right after the requested id.
