@@ -3,6 +3,8 @@
 //! All clients of a stream share one upstream connection, over HTTP/1.1 and HTTP/2. The gateway checks tokens, and a
 //! bounded event log lets clients resume. ARCHITECTURE.md is the map; start reading at [`Gateway`].
 
+#![warn(unreachable_pub)]
+
 pub mod admin;
 pub mod auth;
 pub mod config;

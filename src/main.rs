@@ -1,5 +1,7 @@
 //! The `rillgate` program. Everything but the commands is in the library.
 
+#![warn(unreachable_pub)]
+
 mod cli;
 
 use std::process::ExitCode;

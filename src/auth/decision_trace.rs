@@ -25,27 +25,27 @@ pub enum StepOutcome {
 }
 
 /// Joins quoted alternatives: `"a" or "b"`.
-pub fn one_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+pub(super) fn one_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
     texts.into_iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ")
 }
 
 /// A recorder of steps, or nothing at all.
 #[derive(Debug)]
-pub struct DecisionTrace(Option<Vec<DecisionStep>>);
+pub(super) struct DecisionTrace(Option<Vec<DecisionStep>>);
 
 impl DecisionTrace {
     /// Returns a trace that records nothing.
-    pub fn off() -> Self {
+    pub(super) fn off() -> Self {
         Self(None)
     }
 
     /// Returns a trace that records every step.
-    pub fn on() -> Self {
+    pub(super) fn on() -> Self {
         Self(Some(Vec::new()))
     }
 
     /// Records a step. Calls `detail` only if the trace is on.
-    pub fn step(&mut self, rule: &'static str, holds: bool, detail: impl FnOnce() -> String) {
+    pub(super) fn step(&mut self, rule: &'static str, holds: bool, detail: impl FnOnce() -> String) {
         if let Some(steps) = &mut self.0 {
             let outcome = if holds { StepOutcome::Holds } else { StepOutcome::Fails };
             steps.push(DecisionStep { rule, outcome, detail: detail() });
@@ -53,7 +53,7 @@ impl DecisionTrace {
     }
 
     /// Returns the recorded steps.
-    pub fn into_steps(self) -> Vec<DecisionStep> {
+    pub(super) fn into_steps(self) -> Vec<DecisionStep> {
         self.0.unwrap_or_default()
     }
 }

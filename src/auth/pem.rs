@@ -10,13 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 /// The text is not PEM, or is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a PEM text, or a damaged one")]
-pub struct NotPem;
+pub(super) struct NotPem;
 
 /// Returns the label and the bytes of each section of `text`. Never empty.
 ///
 /// # Errors
 /// There is no section, or one is damaged.
-pub fn sections(text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, NotPem> {
+pub(super) fn sections(text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, NotPem> {
     let text = std::str::from_utf8(text).map_err(|_| NotPem)?;
     let mut sections = Vec::new();
     let mut open: Option<(&str, String)> = None;
@@ -43,7 +43,7 @@ pub fn sections(text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, NotPem> {
 }
 
 /// Writes one section in the form that [`sections`] reads.
-pub fn encode(label: &str, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn encode(label: &str, bytes: &[u8]) -> Vec<u8> {
     let body = STANDARD.encode(bytes);
     let mut text = format!("-----BEGIN {label}-----\n");
     for line in body.as_bytes().chunks(64) {

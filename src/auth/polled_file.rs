@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::runtime::file_watch::FileStamp;
 
 /// Interval between two checks of a file.
-pub const FILE_POLL: Duration = Duration::from_secs(2);
+pub(super) const FILE_POLL: Duration = Duration::from_secs(2);
 
 /// Returns the file's stamp, or `None` if the file does not exist.
-pub async fn stamp(path: &Path) -> Option<FileStamp> {
+pub(super) async fn stamp(path: &Path) -> Option<FileStamp> {
     tokio::fs::metadata(path).await.ok().map(FileStamp::from)
 }
 
@@ -19,7 +19,7 @@ pub async fn stamp(path: &Path) -> Option<FileStamp> {
 ///
 /// # Errors
 /// The file cannot be read, or is larger.
-pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > most {

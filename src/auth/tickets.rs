@@ -18,7 +18,7 @@ use super::grant::Grant;
 use super::policy::trust_store::{GrantStatus, TrustStore};
 
 /// Maximum number of pending tickets of one subject, or of one token without a subject.
-pub const MAX_PER_SUBJECT: usize = 32;
+pub(super) const MAX_PER_SUBJECT: usize = 32;
 
 /// A ticket on its way to the client. Its `Debug` form is `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]

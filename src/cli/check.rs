@@ -4,7 +4,7 @@ use rillgate::Gateway;
 
 use super::{ConfigFile, Outcome, print};
 
-pub fn run(file: &ConfigFile) -> Outcome {
+pub(super) fn run(file: &ConfigFile) -> Outcome {
     let config = file.load()?;
     Gateway::check(&config).map_err(|error| file.problem(&error))?;
     print(&config.summary().to_string())

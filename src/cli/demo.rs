@@ -21,7 +21,7 @@ use super::{Failure, Outcome, block_on, print, serve};
 
 /// The options of the demo.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(super) struct Demo {
     /// The port on 127.0.0.1 where the gateway listens. 0: a free port.
     #[arg(long, default_value_t = 8443)]
     port: u16,
@@ -32,7 +32,7 @@ const AUDIENCE: &str = "rillgate-demo";
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 
 impl Demo {
-    pub fn run(self) -> Outcome {
+    pub(super) fn run(self) -> Outcome {
         let failed = |what: &str, error: &dyn std::fmt::Display| Failure::Failed(format!("demo: {what}: {error}"));
         rillgate::auth::install_provider();
         let folder = Folder::new().map_err(|error| failed("cannot create a folder for the configuration", &error))?;

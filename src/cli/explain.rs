@@ -10,7 +10,7 @@ use super::{ConfigFile, Failure, Outcome, block_on, print};
 
 /// The options of an explanation.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub(super) struct Explain {
     #[command(flatten)]
     file: ConfigFile,
     /// The path, as a client would request it, with its query where parameters are bound to the token.
@@ -31,7 +31,7 @@ const POSTED_NOTE: &str = "note: revocations that were posted to a running gatew
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Explain {
-    pub fn run(self) -> Outcome {
+    pub(super) fn run(self) -> Outcome {
         let config = self.file.load()?;
         let explained = Gateway::explain(&config, &self.host, &self.path, &self.token, SystemTime::now(), KEY_TIMEOUT);
         let explanation = block_on(explained)?.map_err(|error| self.file.problem(&error))?;

@@ -21,7 +21,7 @@ use rillgate::telemetry::logging;
 /// Shares one upstream Server-Sent Events connection among many clients.
 #[derive(Debug, Parser)]
 #[command(version, about)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// Format of log lines on standard error.
@@ -53,14 +53,14 @@ enum Command {
 
 /// The path of the configuration.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// The configuration file.
     #[arg(long, value_name = "FILE", env = "RILLGATE_CONFIG", default_value = "/etc/rillgate/rillgate.toml")]
     config: PathBuf,
 }
 
 /// The failure of a command.
-pub enum Failure {
+pub(crate) enum Failure {
     /// The configuration is invalid.
     Config(String),
     /// The command failed while running.
@@ -72,7 +72,7 @@ pub enum Failure {
 type Outcome = Result<(), Failure>;
 
 /// Runs the command and returns the exit status.
-pub fn run(arguments: Arguments) -> ExitCode {
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let format = match arguments.log_format {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,

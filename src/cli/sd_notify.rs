@@ -22,7 +22,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 const EXTENSION: Duration = Duration::from_secs(4 * STATUS_INTERVAL.as_secs());
 
 /// The service manager's notification socket.
-pub struct ServiceManager {
+pub(super) struct ServiceManager {
     /// `None` without a service manager.
     socket: Option<UnixDatagram>,
     /// The longest time between two pings.
@@ -31,7 +31,7 @@ pub struct ServiceManager {
 
 impl ServiceManager {
     /// Connects to the manager that the environment names, if any.
-    pub fn from_environment() -> Self {
+    pub(super) fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| match connect(&address) {
             Ok(socket) => Some(socket),
             Err(error) => {
@@ -43,7 +43,7 @@ impl ServiceManager {
     }
 
     /// Reports that a reload of the configuration begins.
-    pub fn reloading(&self) {
+    pub(super) fn reloading(&self) {
         if self.socket.is_none() {
             return;
         }
@@ -54,7 +54,7 @@ impl ServiceManager {
     }
 
     /// Reports the end of a reload, successful or not: the gateway serves on in both cases.
-    pub fn reloaded(&self, stage: Stage) {
+    pub(super) fn reloaded(&self, stage: Stage) {
         match stage {
             Stage::Starting => {}
             Stage::Serving => self.send(&[NotifyState::Ready]),
@@ -63,7 +63,7 @@ impl ServiceManager {
     }
 
     /// Reports the gateway's state until dropped.
-    pub async fn run(&self, handle: &Handle) {
+    pub(super) async fn run(&self, handle: &Handle) {
         if self.socket.is_none() {
             return std::future::pending().await;
         }

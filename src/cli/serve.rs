@@ -16,7 +16,7 @@ use super::sd_notify::ServiceManager;
 use super::watch::Watch;
 use super::{ConfigFile, Failure, Outcome, block_on};
 
-pub fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
+pub(super) fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
     let config = file.load()?;
     block_on(async {
         let mut gateway = Gateway::bind(&config).map_err(|error| match error {
@@ -30,13 +30,13 @@ pub fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
 }
 
 /// The source of reloads.
-pub struct Reloading<'f> {
+pub(super) struct Reloading<'f> {
     file: &'f ConfigFile,
     watch: Watch,
 }
 
 /// Runs the gateway until a signal ends it. Without `reloading`, HUP is ignored.
-pub async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
+pub(super) async fn until_signalled(gateway: Gateway, mut reloading: Option<Reloading<'_>>) -> Outcome {
     rillgate::runtime::panics::install_hook();
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot receive signals: {error}")))?;
     let handle = gateway.handle();

@@ -11,7 +11,7 @@ use super::{Failure, Outcome, print};
 
 /// The options of a token.
 #[derive(Debug, Args)]
-pub struct Token {
+pub(super) struct Token {
     /// A private key in PEM, or a shared secret of at least 32 bytes, taken as it is.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -43,7 +43,7 @@ pub struct Token {
 }
 
 impl Token {
-    pub fn run(self) -> Outcome {
+    pub(super) fn run(self) -> Outcome {
         self.check_claims()?;
         auth::install_provider();
         let file =

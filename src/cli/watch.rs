@@ -9,7 +9,7 @@ use rillgate::runtime::file_watch::{FilePoller, INTERVAL};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Watches the files of the current configuration.
-pub struct Watch {
+pub(super) struct Watch {
     ticks: Interval,
     poller: FilePoller,
     is_enabled: bool,
@@ -19,14 +19,14 @@ pub struct Watch {
 
 impl Watch {
     /// Watches the files that `config` was read from, if its `watch` key allows it.
-    pub fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { ticks, poller: config.watched_files.watch(), is_enabled: config.watch, is_changing: false }
     }
 
     /// Waits until the files have changed and should be read again. Cancel-safe.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         if !self.is_enabled {
             std::future::pending::<()>().await;
         }
@@ -40,13 +40,13 @@ impl Watch {
     }
 
     /// Watches the files of a configuration that was read since, accepted or not.
-    pub fn set_files(&mut self, config: &Config) {
+    pub(super) fn set_files(&mut self, config: &Config) {
         self.is_enabled = config.watch;
         self.set_poller(config.watched_files.watch());
     }
 
     /// Watches the files of a configuration that was refused. A correction may be in any of them.
-    pub fn await_correction(&mut self, problems: &Problems) {
+    pub(super) fn await_correction(&mut self, problems: &Problems) {
         self.set_poller(problems.watched_files().watch());
     }
 

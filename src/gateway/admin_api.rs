@@ -18,10 +18,10 @@ use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Tap};
 use crate::telemetry::StreamState;
 
-pub use revocations::RevocationHandler;
+pub(super) use revocations::RevocationHandler;
 
 /// The gateway's streams and configuration, as the admin port shows them.
-pub struct GatewayViews {
+pub(super) struct GatewayViews {
     /// The owner of the streams.
     pub app: Arc<App>,
     /// The effective configuration without secrets.
@@ -30,7 +30,7 @@ pub struct GatewayViews {
 
 impl GatewayViews {
     /// Sets the gauges that are measured and not counted.
-    pub fn measure(&self) {
+    pub(super) fn measure(&self) {
         let mut routes: BTreeMap<Arc<str>, Sums> = BTreeMap::new();
         for route in self.app.routes.load().iter() {
             routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
@@ -63,7 +63,7 @@ impl GatewayViews {
     }
 
     /// Records how far subscribers are behind, at most [`MAX_SAMPLED`] of each stream, evenly spread.
-    pub fn sample_lag(&self) {
+    pub(super) fn sample_lag(&self) {
         for stream in self.app.streams.list() {
             let events = {
                 let log = stream.log();

@@ -48,7 +48,7 @@ pub enum BuildError {
 }
 
 /// The parts of a configuration that need no socket. `check`, `explain` and a start build the same ones.
-pub struct Parts {
+pub(super) struct Parts {
     pub metrics: Arc<Metrics>,
     pub trust: Arc<TrustStore>,
     pub refresher: Refresher,
@@ -60,7 +60,7 @@ impl Parts {
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn build(config: &Config) -> Result<Self, BuildError> {
+    pub(super) fn build(config: &Config) -> Result<Self, BuildError> {
         crate::auth::install_provider();
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let trust = Arc::new(TrustStore::new(config.revocations.entries));
@@ -71,7 +71,7 @@ impl Parts {
 }
 
 /// The issuers and routes of a configuration, not yet in place.
-pub struct Candidate {
+pub(super) struct Candidate {
     routes: Routes,
     issuers: Issuers,
     revocations: Option<PathBuf>,
@@ -81,7 +81,11 @@ pub struct Candidate {
 ///
 /// # Errors
 /// See [`BuildError`].
-pub fn prepare(config: &Config, authority: &Arc<TrustStore>, metrics: &Arc<Metrics>) -> Result<Candidate, BuildError> {
+pub(super) fn prepare(
+    config: &Config,
+    authority: &Arc<TrustStore>,
+    metrics: &Arc<Metrics>,
+) -> Result<Candidate, BuildError> {
     let earlier = authority.issuers();
     let mut issuers = Issuers::new();
     for (name, settings) in &config.issuers {
@@ -132,7 +136,7 @@ impl Candidate {
     ///
     /// # Errors
     /// The file of revocations is invalid; nothing has changed.
-    pub fn install(self, authority: &TrustStore, refresher: &Refresher) -> Result<Routes, BuildError> {
+    pub(super) fn install(self, authority: &TrustStore, refresher: &Refresher) -> Result<Routes, BuildError> {
         let outcome = match &self.revocations {
             Some(file) => authority.revocations().load(file, SystemTime::now()),
             None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),
@@ -145,7 +149,7 @@ impl Candidate {
 }
 
 /// Opens the streams of routes with `open = "always"`.
-pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
+pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     let routes = app.routes.load();
     let always = routes.iter().filter(|route| route.settings.open == Open::Always);
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
@@ -163,7 +167,7 @@ pub fn open_always_streams(app: &Arc<App>, workers: &Workers) {
 }
 
 /// Passes the new routes' upstreams to open streams that new readers can still find.
-pub fn update_upstreams(app: &App) {
+pub(super) fn update_upstreams(app: &App) {
     for route in app.routes.load().iter() {
         app.upstreams.replace(&route.settings.name, route.source, &route.upstream);
     }
@@ -172,7 +176,7 @@ pub fn update_upstreams(app: &App) {
 
 /// Makes the streams that match the current routes the ones that are persisted, replacing older twins. A reload can
 /// leave two streams of one identity open; only one of them can be stored.
-pub fn persist_current_streams(app: &App) {
+pub(super) fn persist_current_streams(app: &App) {
     let routes = app.routes.load();
     app.streams.persist_current(|key| {
         routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route)

@@ -22,7 +22,7 @@ use crate::runtime::file_watch;
 
 /// Refreshes the keys of issuers and the file of revocations.
 #[derive(Default)]
-pub struct Refresher {
+pub(super) struct Refresher {
     /// Never held across an await.
     tasks: Mutex<Vec<RefreshTask>>,
     /// The issuers in the last readiness report. A removed issuer is cleared from readiness by comparison with this.
@@ -43,7 +43,7 @@ enum RefreshTarget {
 
 impl Refresher {
     /// Replaces the targets. Stops the tasks of removed ones.
-    pub fn set_targets(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
+    pub(super) fn set_targets(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
         let named =
             issuers.values().cloned().map(RefreshTarget::Issuer).chain(revocations.map(RefreshTarget::Revocations));
         let mut tasks = self.tasks.lock();
@@ -59,7 +59,7 @@ impl Refresher {
     }
 
     /// Starts the tasks of new targets.
-    pub fn start(&self, app: &App) {
+    pub(super) fn start(&self, app: &App) {
         let mut tasks = self.tasks.lock();
         let mut trust = None;
         for task in tasks.iter_mut().filter(|task| !task.has_started) {
@@ -86,7 +86,7 @@ impl Refresher {
     }
 
     /// Refreshes all keys as part of this future, for a process that serves nothing.
-    pub async fn run(&self) {
+    pub(super) async fn run(&self) {
         let tls = system_trust();
         let issuers = self.issuers();
         futures_util::future::join_all(issuers.iter().map(|issuer| issuer.run(tls.clone()))).await;
@@ -94,7 +94,7 @@ impl Refresher {
     }
 
     /// Waits at most `patience` until every issuer has keys.
-    pub async fn wait_for_keys(&self, patience: Duration) {
+    pub(super) async fn wait_for_keys(&self, patience: Duration) {
         let issuers = self.issuers();
         let all_there = async {
             while issuers.iter().any(|issuer| issuer.state() == KeysState::Missing) {
@@ -106,7 +106,7 @@ impl Refresher {
     }
 
     /// Reports issuers without keys as failed conditions; their routes answer 503.
-    pub fn report_readiness(&self, readiness: &Readiness) {
+    pub(super) fn report_readiness(&self, readiness: &Readiness) {
         let issuers = self.issuers();
         let names = issuers.iter().map(|issuer| issuer.name().clone()).collect();
         for name in std::mem::replace(&mut *self.reported.lock(), names) {
@@ -180,7 +180,7 @@ fn system_trust() -> Arc<ClientConfig> {
 }
 
 /// Reloads certificates when their files change. An invalid file leaves the old certificates in use.
-pub async fn refresh_certificates(tls: Arc<Tls>, app: Arc<App>) {
+pub(super) async fn refresh_certificates(tls: Arc<Tls>, app: Arc<App>) {
     let mut files = tls.files();
     let mut draining = app.tasks.draining();
     loop {

@@ -44,7 +44,7 @@ pub enum BindError {
 ///
 /// # Errors
 /// See [`BindError`].
-pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindError> {
+pub(super) fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindError> {
     let mut passed = None;
     let mut listeners = Vec::new();
     for settings in settings {
@@ -73,7 +73,7 @@ pub fn listeners(settings: &[listen::Settings]) -> Result<Vec<Listener>, BindErr
 }
 
 /// The admin port's socket.
-pub enum AdminSocket {
+pub(super) enum AdminSocket {
     /// Bound by this process.
     Bound(TcpListener),
     /// Still held by the process that this one replaces.
@@ -86,7 +86,7 @@ impl AdminSocket {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub fn bind(address: SocketAddr, listeners: &[Listener]) -> Result<Self, BindError> {
+    pub(super) fn bind(address: SocketAddr, listeners: &[Listener]) -> Result<Self, BindError> {
         let can_be_replaced =
             listeners.iter().any(|listener| Handover::for_listener(listener.settings()).has_successor());
         match listen::bind(address, false) {
@@ -100,7 +100,7 @@ impl AdminSocket {
     }
 
     /// Returns the present or future address.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Bound(socket) => socket.local_addr().ok(),
             Self::Taken(address) => Some(*address),
@@ -108,7 +108,7 @@ impl AdminSocket {
     }
 
     /// Waits until the socket is bound and returns it. Cancel-safe.
-    pub async fn ready(self) -> TcpListener {
+    pub(super) async fn ready(self) -> TcpListener {
         match self {
             Self::Bound(socket) => socket,
             Self::Taken(address) => loop {

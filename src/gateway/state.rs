@@ -19,7 +19,7 @@ use crate::runtime::workers::Workers;
 use crate::store::Store;
 
 /// The state that lives as long as the gateway.
-pub struct GatewayState {
+pub(super) struct GatewayState {
     pub app: Arc<App>,
     pub readiness: Arc<Readiness>,
     pub refresher: Refresher,

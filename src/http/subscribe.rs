@@ -43,7 +43,7 @@ use crate::upstream::HttpEventSource;
 ///
 /// # Errors
 /// The refusal, if a parameter is invalid, a limit is reached, or the upstream refuses.
-pub async fn respond(
+pub(super) async fn respond(
     app: &Arc<App>,
     route: &Arc<Route>,
     captures: &[(String, String)],
@@ -149,7 +149,7 @@ pub async fn respond(
 }
 
 /// Returns the response to `HEAD`: the header fields of a stream, without opening it.
-pub fn respond_to_head(route: &Route) -> Response<AppBody> {
+pub(super) fn respond_to_head(route: &Route) -> Response<AppBody> {
     let mut response = Response::new(AppBody::empty());
     add_stream_headers(route, &mut response);
     response

@@ -25,7 +25,8 @@ mod timeouts;
 mod tls;
 mod transport;
 
-pub use accept::{AcceptLimits, Admission, Handover, InheritedSockets, Listener, RateLimiter, bind, network};
+pub(crate) use accept::network;
+pub use accept::{AcceptLimits, Handover, InheritedSockets, Listener, RateLimiter, bind};
 pub use connection_task::ConnectionTask;
 pub use context::ListenerContext;
 pub use http1::{Handoff, HandoffFn, abort_when};

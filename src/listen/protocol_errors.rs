@@ -14,7 +14,7 @@ use super::timeouts::TimedOut;
 use crate::telemetry::{ACCESS, ListenerMetrics, Protocol};
 
 /// Reports the protocol errors of one connection.
-pub struct ProtocolErrors {
+pub(super) struct ProtocolErrors {
     metrics: Arc<ListenerMetrics>,
     client: IpAddr,
     protocol: Protocol,
@@ -22,12 +22,12 @@ pub struct ProtocolErrors {
 
 impl ProtocolErrors {
     /// Creates the reporter for a connection of `peer`.
-    pub fn new(metrics: Arc<ListenerMetrics>, peer: &Peer) -> Self {
+    pub(super) fn new(metrics: Arc<ListenerMetrics>, peer: &Peer) -> Self {
         Self { metrics, client: peer.address.ip().to_canonical(), protocol: peer.protocol }
     }
 
     /// Reports the error that ended an HTTP/1 connection.
-    pub fn on_http1_error(&self, error: &hyper::Error) {
+    pub(super) fn on_http1_error(&self, error: &hyper::Error) {
         let (status, reason) = match error {
             _ if !error.is_parse() => return,
             // hyper has one predicate for both, and only its text tells the statuses apart.
@@ -48,7 +48,7 @@ impl ProtocolErrors {
     }
 
     /// Reports the error that ended an HTTP/2 connection.
-    pub fn on_http2_error(&self, error: &h2::Error) {
+    pub(super) fn on_http2_error(&self, error: &h2::Error) {
         // h2 raised the error itself, because the client violated the protocol or a limit.
         if error.is_library() {
             self.metrics.refused("malformed");
@@ -56,12 +56,12 @@ impl ProtocolErrors {
     }
 
     /// Counts a connection that is closed, or gets a GOAWAY, for `reason`.
-    pub fn on_refused(&self, reason: &'static str) {
+    pub(super) fn on_refused(&self, reason: &'static str) {
         self.metrics.refused(reason);
     }
 
     /// Counts a connection that is closed after a timeout. An idle connection does not count as refused.
-    pub fn on_timeout(&self, timed_out: TimedOut) {
+    pub(super) fn on_timeout(&self, timed_out: TimedOut) {
         match timed_out {
             TimedOut::Head(limit) => self.metrics.refused(limit),
             TimedOut::Idle => {}

@@ -16,7 +16,7 @@ use tokio::task::coop::consume_budget;
 const MSG_NOSIGNAL: i32 = 0x4000;
 
 /// Writes like [`AsyncWrite::poll_write`].
-pub fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+pub(super) fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     ready!(pin!(consume_budget()).poll(cx));
     match SockRef::from(&*tcp).send_with_flags(bytes, MSG_NOSIGNAL) {
         Err(error) if is_for_later(&error) => Pin::new(tcp).poll_write(cx, bytes),
@@ -25,7 +25,11 @@ pub fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Pol
 }
 
 /// Writes like [`AsyncWrite::poll_write_vectored`].
-pub fn poll_send_vectored(tcp: &mut TcpStream, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+pub(super) fn poll_send_vectored(
+    tcp: &mut TcpStream,
+    cx: &mut Context<'_>,
+    parts: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
     ready!(pin!(consume_budget()).poll(cx));
     match SockRef::from(&*tcp).send_vectored_with_flags(parts, MSG_NOSIGNAL) {
         Err(error) if is_for_later(&error) => Pin::new(tcp).poll_write_vectored(cx, parts),

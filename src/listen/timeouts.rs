@@ -13,7 +13,7 @@ use crate::runtime::arithmetic;
 
 /// The timeouts of one connection, and its state as seen from bytes and requests.
 #[derive(Debug)]
-pub struct ConnectionTimeouts {
+pub(super) struct ConnectionTimeouts {
     header_timeout: Duration,
     idle_timeout: Duration,
     /// The configuration key of `header_timeout`, for the refusal's reason.
@@ -23,7 +23,7 @@ pub struct ConnectionTimeouts {
 
 /// The timeout that a connection exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimedOut {
+pub(super) enum TimedOut {
     /// The request head did not arrive in time. Holds the name of the limit.
     Head(&'static str),
     /// The connection was idle for too long between requests.
@@ -43,7 +43,7 @@ struct State {
 
 impl ConnectionTimeouts {
     /// Starts the timeouts of an HTTP/1 connection.
-    pub fn for_http1(limits: &Limits) -> Self {
+    pub(super) fn for_http1(limits: &Limits) -> Self {
         Self::with_header_timeout(limits, limits.header_timeout, "header_timeout")
     }
 
@@ -51,7 +51,7 @@ impl ConnectionTimeouts {
     ///
     /// Its bytes are not seen here, only whole requests. So the preface and the first request share the shorter of
     /// `header_timeout` and `handshake_timeout`.
-    pub fn for_http2(limits: &Limits) -> Self {
+    pub(super) fn for_http2(limits: &Limits) -> Self {
         let times = [(limits.header_timeout, "header_timeout"), (limits.handshake_timeout, "handshake_timeout")];
         let (time, header_limit) = times.into_iter().min().expect("the array has two elements");
         Self::with_header_timeout(limits, time, header_limit)
@@ -73,7 +73,7 @@ impl ConnectionTimeouts {
     }
 
     /// Records that bytes arrived.
-    pub fn on_read(&self) {
+    pub(super) fn on_read(&self) {
         let mut state = self.state.lock();
         if state.open_requests == 0 {
             state.head_since.get_or_insert_with(Instant::now);
@@ -81,7 +81,7 @@ impl ConnectionTimeouts {
     }
 
     /// Records a complete request head. The request ends when the returned guard is dropped.
-    pub fn begin_request(self: &std::sync::Arc<Self>) -> RequestGuard {
+    pub(super) fn begin_request(self: &std::sync::Arc<Self>) -> RequestGuard {
         let mut state = self.state.lock();
         state.open_requests += 1;
         state.awaits_first_request = false;
@@ -90,17 +90,17 @@ impl ConnectionTimeouts {
     }
 
     /// Returns true while a request is being answered.
-    pub fn has_open_request(&self) -> bool {
+    pub(super) fn has_open_request(&self) -> bool {
         self.state.lock().open_requests > 0
     }
 
     /// Returns true until the first request.
-    pub fn awaits_first_request(&self) -> bool {
+    pub(super) fn awaits_first_request(&self) -> bool {
         self.state.lock().awaits_first_request
     }
 
     /// Returns the timeout that the connection has exceeded, if any.
-    pub fn timed_out(&self, now: Instant) -> Option<TimedOut> {
+    pub(super) fn timed_out(&self, now: Instant) -> Option<TimedOut> {
         let state = self.state.lock();
         let has_passed = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
         if state.open_requests > 0 {
@@ -113,7 +113,7 @@ impl ConnectionTimeouts {
     }
 
     /// Returns the interval at which to check: a quarter of the shorter timeout, between 10 ms and 1 s.
-    pub fn check_interval(&self) -> Duration {
+    pub(super) fn check_interval(&self) -> Duration {
         let shortest = self.header_timeout.min(self.idle_timeout);
         arithmetic::clamp(shortest / 4, Duration::from_millis(10), Duration::from_secs(1))
     }
@@ -121,7 +121,7 @@ impl ConnectionTimeouts {
 
 /// Keeps a request open for the timeouts until it is dropped.
 #[derive(Debug)]
-pub struct RequestGuard(std::sync::Arc<ConnectionTimeouts>);
+pub(super) struct RequestGuard(std::sync::Arc<ConnectionTimeouts>);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(super) struct Moment {
     instant: Instant,
     /// Unix time in milliseconds.
     pub wall: u64,
@@ -14,29 +14,29 @@ pub struct Moment {
 
 impl Moment {
     /// Returns the current moment.
-    pub fn now() -> Self {
+    pub(super) fn now() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant: Instant::now(), wall: milliseconds(wall) }
     }
 
     /// Converts an instant to a date.
-    pub fn date(&self, at: Instant) -> u64 {
+    pub(super) fn date(&self, at: Instant) -> u64 {
         self.wall.saturating_sub(milliseconds(self.instant.saturating_duration_since(at)))
     }
 
     /// Converts a date to an instant. A date before the oldest instant that the system can represent is clamped to this
     /// moment.
-    pub fn instant(&self, date: u64) -> Instant {
+    pub(super) fn instant(&self, date: u64) -> Instant {
         self.instant.checked_sub(self.since(date)).unwrap_or(self.instant)
     }
 
     /// Returns the time since a date; zero for a date in the future.
-    pub fn since(&self, date: u64) -> Duration {
+    pub(super) fn since(&self, date: u64) -> Duration {
         Duration::from_millis(self.wall.saturating_sub(date))
     }
 }
 
 /// Returns the whole milliseconds, clamped to `u64::MAX`.
-pub fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,35 +15,35 @@ use crate::stream::{Entry, EntryKind, Gap, LogSnapshot, Seed, StreamKey};
 
 /// Encodes values to bytes.
 #[derive(Debug, Default)]
-pub struct RecordEncoder(Vec<u8>);
+pub(super) struct RecordEncoder(Vec<u8>);
 
 impl RecordEncoder {
     /// Writes one byte.
-    pub fn byte(&mut self, value: u8) -> &mut Self {
+    pub(super) fn byte(&mut self, value: u8) -> &mut Self {
         self.0.push(value);
         self
     }
 
     /// Writes a number.
-    pub fn number(&mut self, value: u64) -> &mut Self {
+    pub(super) fn number(&mut self, value: u64) -> &mut Self {
         self.0.extend_from_slice(&value.to_le_bytes());
         self
     }
 
     /// Writes a number or its absence.
-    pub fn optional(&mut self, value: Option<u64>) -> &mut Self {
+    pub(super) fn optional(&mut self, value: Option<u64>) -> &mut Self {
         self.byte(u8::from(value.is_some())).number(value.unwrap_or_default())
     }
 
     /// Writes bytes with their length.
-    pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
+    pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
         self.number(value.len() as u64);
         self.0.extend_from_slice(value);
         self
     }
 
     /// Appends the checksum and returns the bytes.
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         let sum = checksum(&self.0);
         self.number(sum);
         self.0
@@ -52,11 +52,11 @@ impl RecordEncoder {
 
 /// Decodes values from bytes.
 #[derive(Debug)]
-pub struct RecordDecoder<'a>(&'a [u8]);
+pub(super) struct RecordDecoder<'a>(&'a [u8]);
 
 impl<'a> RecordDecoder<'a> {
     /// Starts decoding, or returns `None` if the checksum does not match.
-    pub fn of(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn of(bytes: &'a [u8]) -> Option<Self> {
         let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
         (sum == checksum(content).to_le_bytes()).then_some(Self(content))
     }
@@ -68,40 +68,40 @@ impl<'a> RecordDecoder<'a> {
     }
 
     /// Reads one byte.
-    pub fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         self.take(1).map(|taken| taken[0])
     }
 
     /// Reads a number.
-    pub fn number(&mut self) -> Option<u64> {
+    pub(super) fn number(&mut self) -> Option<u64> {
         self.take(8)?.try_into().ok().map(u64::from_le_bytes)
     }
 
     /// Reads a number or its absence.
-    pub fn optional(&mut self) -> Option<Option<u64>> {
+    pub(super) fn optional(&mut self) -> Option<Option<u64>> {
         let is_there = self.byte()? != 0;
         let value = self.number()?;
         Some(is_there.then_some(value))
     }
 
     /// Reads bytes with their length.
-    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         self.take(length)
     }
 
     /// Reads a text.
-    pub fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         str::from_utf8(self.bytes()?).ok()
     }
 
     /// Reads an id.
-    pub fn id(&mut self) -> Option<EventId> {
+    pub(super) fn id(&mut self) -> Option<EventId> {
         EventId::new(self.text()?).ok()
     }
 
     /// Whether everything has been read.
-    pub fn is_at_end(&self) -> bool {
+    pub(super) fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -116,11 +116,11 @@ fn checksum(content: &[u8]) -> u64 {
 /// The key that a stream is stored under: a digest, so that it is short for any path, holds no secret and cannot be
 /// made to collide.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StoreKey(pub [u8; 32]);
+pub(super) struct StoreKey(pub [u8; 32]);
 
 /// The record of one stream: its identity, its epoch, and how far its log is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// Identifies the stream's segments. Unique within the file.
     pub number: u64,
     /// See [`crate::stream::StoredStream`].
@@ -155,7 +155,7 @@ pub struct Record {
 impl StoreKey {
     /// Computes the key of a stream with this origin. Leaves out the origin fingerprint in `StreamKey`, which also
     /// changes with the retention.
-    pub fn of(key: &StreamKey, origin: [u8; 32]) -> Self {
+    pub(super) fn of(key: &StreamKey, origin: [u8; 32]) -> Self {
         let mut digest = Context::new(&SHA256);
         let mut add = |value: &[u8]| {
             digest.update(&(value.len() as u64).to_le_bytes());
@@ -180,7 +180,7 @@ impl fmt::Debug for StoreKey {
 
 impl Record {
     /// Encodes the record.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut encoder = RecordEncoder::default();
         encoder.byte(RECORD_FORMAT).number(self.number).number(self.seed[0]).number(self.seed[1]);
         encoder.bytes(self.epoch.as_bytes()).number(self.end).number(self.events);
@@ -192,7 +192,7 @@ impl Record {
     }
 
     /// Decodes a record. `None`: it is damaged or has an unknown format.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut decoder = RecordDecoder::of(bytes)?;
         if decoder.byte()? != RECORD_FORMAT {
             return None;
@@ -222,7 +222,7 @@ impl Record {
     }
 
     /// Whether the record's retention has passed at this date.
-    pub fn is_expired(&self, wall: u64) -> bool {
+    pub(super) fn is_expired(&self, wall: u64) -> bool {
         let begun = self.complete_at.unwrap_or(self.touched);
         wall.saturating_sub(begun) > self.age
     }
@@ -236,7 +236,7 @@ const EXACT: u8 = 2;
 ///
 /// The segment includes the state before it, as in [`LogSnapshot`], so that a log can begin with any segment once older
 /// ones are removed.
-pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
+pub(super) fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
     let mut encoder = RecordEncoder::default();
     encoder
         .byte(if piece.is_exact { EXACT_SEGMENT_FORMAT } else { SEGMENT_FORMAT })
@@ -272,7 +272,7 @@ pub fn encode_segment(piece: &LogSnapshot, now: Moment) -> Vec<u8> {
 }
 
 /// Decodes a segment. `None`: it is damaged or has an unknown format.
-pub fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
+pub(super) fn decode_segment(bytes: &[u8], now: Moment) -> Option<LogSnapshot> {
     let mut decoder = RecordDecoder::of(bytes)?;
     let is_exact = match decoder.byte()? {
         SEGMENT_FORMAT => false,

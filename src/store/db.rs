@@ -19,10 +19,10 @@ use crate::runtime::panics::Panics;
 
 /// The open database.
 #[derive(Debug)]
-pub struct Db(Database);
+pub(super) struct Db(Database);
 
 /// The tables within a write transaction.
-pub struct WriteTxn<'t> {
+pub(super) struct WriteTxn<'t> {
     streams: Table<'t, &'static [u8; 32], &'static [u8]>,
     segments: Table<'t, (u64, u64), &'static [u8]>,
 }
@@ -32,7 +32,7 @@ impl Db {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn open(file: File) -> Result<Self, StoreFault> {
+    pub(super) fn open(file: File) -> Result<Self, StoreFault> {
         let mut builder = Database::builder();
         // A damaged page would make a later reader panic. Finding it now costs reading the file once.
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
@@ -46,7 +46,7 @@ impl Db {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn records(&self, mut visit: impl FnMut(StoreKey, Record)) -> Result<(), StoreFault> {
+    pub(super) fn records(&self, mut visit: impl FnMut(StoreKey, Record)) -> Result<(), StoreFault> {
         let decoder = self.0.begin_read()?;
         for row in decoder.open_table(STREAMS)?.iter()? {
             let (key, bytes) = row?;
@@ -59,7 +59,7 @@ impl Db {
     ///
     /// # Errors
     /// See [`StoreFault`]; whether the transaction was committed is then unknown.
-    pub fn write<T>(
+    pub(super) fn write<T>(
         &self,
         operation: impl FnOnce(&mut WriteTxn<'_>) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
@@ -76,38 +76,38 @@ impl Db {
 
 impl WriteTxn<'_> {
     /// Returns the record of a stream.
-    pub fn record(&self, key: &StoreKey) -> Result<Option<Record>, StoreFault> {
+    pub(super) fn record(&self, key: &StoreKey) -> Result<Option<Record>, StoreFault> {
         self.streams.get(&key.0)?.map(|bytes| decode_record(bytes.value())).transpose()
     }
 
     /// Stores the record of a stream.
-    pub fn put_record(&mut self, key: &StoreKey, record: &Record) -> Result<(), StoreFault> {
+    pub(super) fn put_record(&mut self, key: &StoreKey, record: &Record) -> Result<(), StoreFault> {
         self.streams.insert(&key.0, record.encode().as_slice())?;
         Ok(())
     }
 
     /// Removes a stream and its segments.
-    pub fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), StoreFault> {
+    pub(super) fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), StoreFault> {
         self.streams.remove(&key.0)?;
         self.segments.retain_in(segments_of(number), |_, _| false)?;
         Ok(())
     }
 
     /// Returns the first entry number and the bytes of each segment of a stream, oldest first.
-    pub fn segments(&self, number: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
+    pub(super) fn segments(&self, number: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
         let rows = self.segments.range(segments_of(number))?;
         rows.map(|row| row.map(|(key, bytes)| (key.value().1, bytes.value().to_vec())).map_err(StoreFault::from))
             .collect()
     }
 
     /// Adds a segment.
-    pub fn put_segment(&mut self, number: u64, first: u64, bytes: &[u8]) -> Result<(), StoreFault> {
+    pub(super) fn put_segment(&mut self, number: u64, first: u64, bytes: &[u8]) -> Result<(), StoreFault> {
         self.segments.insert((number, first), bytes)?;
         Ok(())
     }
 
     /// Removes a segment.
-    pub fn remove_segment(&mut self, number: u64, first: u64) -> Result<(), StoreFault> {
+    pub(super) fn remove_segment(&mut self, number: u64, first: u64) -> Result<(), StoreFault> {
         self.segments.remove((number, first))?;
         Ok(())
     }
@@ -129,7 +129,7 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// A usable store: folder, database and index.
 #[derive(Debug)]
-pub struct OpenStore {
+pub(super) struct OpenStore {
     /// The database.
     pub db: Db,
     /// The index of its streams.
@@ -139,7 +139,7 @@ pub struct OpenStore {
 
 /// The sizes and ages of all stored streams.
 #[derive(Debug, Default)]
-pub struct StoreIndex {
+pub(super) struct StoreIndex {
     streams: HashMap<StoreKey, IndexEntry>,
     bytes: u64,
     last_number: u64,
@@ -160,7 +160,7 @@ impl OpenStore {
     ///
     /// # Errors
     /// See [`StoreFault`]; corrupt only if the new file is corrupt too.
-    pub fn open(settings: &Settings, panics: &Panics) -> Result<Self, StoreFault> {
+    pub(super) fn open(settings: &Settings, panics: &Panics) -> Result<Self, StoreFault> {
         let folder = Folder::lock(&settings.path)?;
         match Self::open_in(folder, panics) {
             Ok(store) => Ok(store),
@@ -189,7 +189,7 @@ impl OpenStore {
     ///
     /// # Errors
     /// The file cannot be moved.
-    pub fn quarantine(self, what: &str, panics: &Panics) -> Result<PathBuf, StoreFault> {
+    pub(super) fn quarantine(self, what: &str, panics: &Panics) -> Result<PathBuf, StoreFault> {
         let Self { db, folder, .. } = self;
         let _ = catch_panics(panics, || {
             drop(db);
@@ -209,7 +209,10 @@ fn quarantine(folder: &Folder, reason: &str) -> Result<PathBuf, StoreFault> {
 ///
 /// # Errors
 /// See [`StoreFault`].
-pub fn catch_panics<T>(panics: &Panics, operation: impl FnOnce() -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+pub(super) fn catch_panics<T>(
+    panics: &Panics,
+    operation: impl FnOnce() -> Result<T, StoreFault>,
+) -> Result<T, StoreFault> {
     let outcome = panics.catch("store", &"using the file", operation);
     outcome.unwrap_or_else(|| Err(StoreFault::Corrupt("reading it failed".to_owned())))
 }
@@ -230,7 +233,7 @@ impl StoreIndex {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn put_record(
+    pub(super) fn put_record(
         &mut self,
         txn: &mut WriteTxn<'_>,
         key: &StoreKey,
@@ -247,7 +250,7 @@ impl StoreIndex {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
+    pub(super) fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
         if let Some(entry) = self.streams.remove(key) {
             self.bytes -= entry.bytes;
             txn.remove(key, entry.number)?;
@@ -256,34 +259,34 @@ impl StoreIndex {
     }
 
     /// Returns an unused number for a stream's segments.
-    pub fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
     /// Returns the approximate size of all streams in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Returns the number of stored streams.
-    pub fn streams(&self) -> usize {
+    pub(super) fn streams(&self) -> usize {
         self.streams.len()
     }
 
     /// Whether the number of streams exceeds its bound.
-    pub fn has_too_many(&self) -> bool {
+    pub(super) fn has_too_many(&self) -> bool {
         self.streams.len() > MAX_STREAMS
     }
 
     /// Returns the streams that are not open and whose retention has passed at this date.
-    pub fn expired(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
+    pub(super) fn expired(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
         let expired = self.streams.iter().filter(|(key, entry)| entry.expires_at < wall && !is_open(key));
         expired.map(|(key, _)| *key).collect()
     }
 
     /// Returns the streams that are not open, least recently used first.
-    pub fn closed_oldest_first(&self, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
+    pub(super) fn closed_oldest_first(&self, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
         let mut closed: Vec<_> = self.streams.iter().filter(|(key, _)| !is_open(key)).collect();
         closed.sort_unstable_by_key(|(_, entry)| entry.touched);
         closed.into_iter().map(|(key, _)| *key).collect()

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// A folder that only this process uses.
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     /// Released when it is closed, even if the process is killed.
     _lock: File,
@@ -44,7 +44,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`StoreFault::Locked`] while another process holds the lock; otherwise the system's error.
-    pub fn lock(path: &Path) -> Result<Self, StoreFault> {
+    pub(super) fn lock(path: &Path) -> Result<Self, StoreFault> {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
         let lock = open(&path.join("lock"))?;
         match lock.try_lock() {
@@ -58,7 +58,7 @@ impl Folder {
     ///
     /// # Errors
     /// The system's error.
-    pub fn file(&self) -> io::Result<File> {
+    pub(super) fn file(&self) -> io::Result<File> {
         open(&self.path.join(FILE))
     }
 
@@ -66,7 +66,7 @@ impl Folder {
     ///
     /// # Errors
     /// The system's error.
-    pub fn quarantine(&self) -> io::Result<PathBuf> {
+    pub(super) fn quarantine(&self) -> io::Result<PathBuf> {
         let quarantined = |index: usize| self.path.join(format!("events.corrupt-{index}.redb"));
         for index in (1..MAX_QUARANTINED).rev().filter(|&index| quarantined(index).exists()) {
             std::fs::rename(quarantined(index), quarantined(index + 1))?;
@@ -89,7 +89,7 @@ const MAX_QUARANTINED: usize = 3;
 
 /// The reason why the file cannot be used, as far as the reaction differs.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreFault {
+pub(super) enum StoreFault {
     /// Another process has locked the folder.
     #[error("another process has the store open")]
     Locked,
@@ -106,7 +106,7 @@ pub enum StoreFault {
 
 impl StoreFault {
     /// Returns the metric label.
-    pub fn label(&self) -> &'static str {
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Locked => "locked",
             Self::Corrupt(_) => "corrupt",

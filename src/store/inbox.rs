@@ -17,7 +17,7 @@ use super::codec::StoreKey;
 use crate::stream::{EventStream, Offset, StoredStream};
 
 /// A persisted stream, as the stream and the writer share it.
-pub struct StreamHandle {
+pub(super) struct StreamHandle {
     /// The key that the stream is stored under.
     pub key: StoreKey,
     /// The stream, as long as something feeds it.
@@ -29,7 +29,7 @@ pub struct StreamHandle {
 }
 
 /// A request to open the stored state of a stream.
-pub struct OpenRequest {
+pub(super) struct OpenRequest {
     /// The stream.
     pub handle: Arc<StreamHandle>,
     /// Receives the stored state, if any.
@@ -37,7 +37,7 @@ pub struct OpenRequest {
 }
 
 /// Work that must be done in order.
-pub enum Request {
+pub(super) enum Request {
     /// A stream was opened.
     Open(OpenRequest),
     /// A stream that was replaced under its key is to be stored again, from the start of its log.
@@ -49,7 +49,7 @@ pub enum Request {
 
 /// The queued work.
 #[derive(Default)]
-pub struct Work {
+pub(super) struct Work {
     /// Requests, in order.
     pub requests: Vec<Request>,
     /// Changed streams, in any order. Written after the requests.
@@ -60,7 +60,7 @@ pub struct Work {
 
 /// The queue between streams and the writer.
 #[derive(Default)]
-pub struct Inbox {
+pub(super) struct Inbox {
     /// Locked to add work or to take all of it.
     pending: Mutex<Pending>,
     wake: Condvar,
@@ -80,35 +80,35 @@ struct Pending {
 
 impl StreamHandle {
     /// Makes a handle of a stream whose log ends at `end` and is not stored.
-    pub fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
+    pub(super) fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
         let (has_changed, is_owner) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { key, stream, has_changed, is_owner, persisted_until: AtomicU64::new(end.0) }
     }
 
     /// Returns the offset up to which the log is stored.
-    pub fn persisted_until(&self) -> Offset {
+    pub(super) fn persisted_until(&self) -> Offset {
         Offset(self.persisted_until.load(Ordering::Relaxed))
     }
 
     /// Records the offset up to which the log is stored.
-    pub fn set_persisted_until(&self, persisted_until: Offset) {
+    pub(super) fn set_persisted_until(&self, persisted_until: Offset) {
         self.persisted_until.store(persisted_until.0, Ordering::Relaxed);
     }
 
     /// Clears the mark of change. Must be called before reading the log, so that a later change is queued again.
-    pub fn clear_changed(&self) {
+    pub(super) fn clear_changed(&self) {
         self.has_changed.store(false, Ordering::SeqCst);
     }
 
     /// Whether the stream is the one stored under its key.
-    pub fn is_owner(&self) -> bool {
+    pub(super) fn is_owner(&self) -> bool {
         self.is_owner.load(Ordering::SeqCst)
     }
 }
 
 impl Inbox {
     /// Queues a changed stream. Usually a single atomic operation.
-    pub fn notify_changed(&self, handle: &Arc<StreamHandle>) {
+    pub(super) fn notify_changed(&self, handle: &Arc<StreamHandle>) {
         // A stream that becomes the owner later is written at that time.
         if !handle.has_changed.swap(true, Ordering::SeqCst) && handle.is_owner() {
             self.pending.lock().work.changed.push(handle.clone());
@@ -118,7 +118,7 @@ impl Inbox {
 
     /// Queues the opening of a stream. Returns false, and drops the reply channel, if too many requests are queued:
     /// clients that come and go could otherwise fill memory while the disk hangs.
-    pub fn open(&self, request: OpenRequest) -> bool {
+    pub(super) fn open(&self, request: OpenRequest) -> bool {
         let mut pending = self.pending.lock();
         let is_accepted = pending.set_owner(&request.handle);
         if is_accepted {
@@ -130,7 +130,7 @@ impl Inbox {
 
     /// Makes an open stream the one stored under its key. Usually a single atomic operation. Returns false if too many
     /// requests are queued.
-    pub fn take_over(&self, handle: &Arc<StreamHandle>) -> bool {
+    pub(super) fn take_over(&self, handle: &Arc<StreamHandle>) -> bool {
         if handle.is_owner() {
             return true;
         }
@@ -144,7 +144,7 @@ impl Inbox {
     }
 
     /// Queues the closing of a stream.
-    pub fn close(&self, handle: &Arc<StreamHandle>, stream: Arc<EventStream>) {
+    pub(super) fn close(&self, handle: &Arc<StreamHandle>, stream: Arc<EventStream>) {
         let bytes = stream.log().bytes();
         let mut pending = self.pending.lock();
         if !handle.is_owner() {
@@ -160,18 +160,18 @@ impl Inbox {
     }
 
     /// Announces that all open streams will be closed. None of them is dropped for lack of room.
-    pub fn drain(&self) {
+    pub(super) fn drain(&self) {
         self.pending.lock().is_draining = true;
     }
 
     /// Announces that no more work will follow.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.pending.lock().work.is_last = true;
         self.wake.notify_one();
     }
 
     /// Waits for work until `deadline`. Returns requests at once, and changes not before `commit`.
-    pub fn wait_for_work(&self, commit: Instant, deadline: Instant) -> Work {
+    pub(super) fn wait_for_work(&self, commit: Instant, deadline: Instant) -> Work {
         let mut pending = self.pending.lock();
         loop {
             let now = Instant::now();
@@ -187,12 +187,12 @@ impl Inbox {
     }
 
     /// Returns the problem that the writer reported last.
-    pub fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         self.problem.read().clone()
     }
 
     /// Reports a problem, or `None` if the store is usable. Returns whether the report differs from the previous one.
-    pub fn set_problem(&self, problem: Option<String>) -> bool {
+    pub(super) fn set_problem(&self, problem: Option<String>) -> bool {
         let mut current = self.problem.write();
         let is_new = *current != problem;
         *current = problem;

@@ -15,7 +15,7 @@ use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// Writes the log of one open stream to the file.
 #[derive(Debug)]
-pub struct StreamPersister {
+pub(super) struct StreamPersister {
     /// The handle shared with the stream.
     pub handle: Arc<StreamHandle>,
     /// Difference between an entry's number in the file and its offset in the log. Wraps.
@@ -45,18 +45,18 @@ struct Segment {
 
 impl StreamPersister {
     /// Makes a persister of a stream whose stored state is not known.
-    pub fn new(handle: Arc<StreamHandle>) -> Self {
+    pub(super) fn new(handle: Arc<StreamHandle>) -> Self {
         Self { handle, shift: 0, number: None, state: None }
     }
 
     /// Discards the known state of the file, so that it is read again.
-    pub fn forget_state(&mut self) {
+    pub(super) fn forget_state(&mut self) {
         self.state = None;
     }
 
     /// Reads the stored state under the stream's key, unless its retention has passed. Marks the record as not clean
     /// from now on.
-    pub fn restore(
+    pub(super) fn restore(
         &mut self,
         txn: &mut WriteTxn<'_>,
         index: &mut StoreIndex,
@@ -90,7 +90,7 @@ impl StreamPersister {
 
     /// Writes new entries and removes segments whose entries the log has evicted. Stops after about `budget` bytes and
     /// returns whether more remains. The last write ignores the budget and marks the record as clean.
-    pub fn write(
+    pub(super) fn write(
         &mut self,
         txn: &mut WriteTxn<'_>,
         index: &mut StoreIndex,
@@ -214,17 +214,21 @@ impl StreamPersister {
     }
 
     /// Whether half of the retention has passed since the last write.
-    pub fn is_stale(&self, wall: u64) -> bool {
+    pub(super) fn is_stale(&self, wall: u64) -> bool {
         self.state.as_ref().is_some_and(|state| wall.saturating_sub(state.record.touched) > state.record.age / 2)
     }
 
     /// Returns the date of the newest entry in the oldest segment.
-    pub fn oldest_segment_date(&self) -> Option<u64> {
+    pub(super) fn oldest_segment_date(&self) -> Option<u64> {
         Some(self.state.as_ref()?.segments.front()?.newest)
     }
 
     /// Removes the oldest segment.
-    pub fn evict_oldest_segment(&mut self, txn: &mut WriteTxn<'_>, index: &mut StoreIndex) -> Result<(), StoreFault> {
+    pub(super) fn evict_oldest_segment(
+        &mut self,
+        txn: &mut WriteTxn<'_>,
+        index: &mut StoreIndex,
+    ) -> Result<(), StoreFault> {
         let Some(state) = self.state.as_mut() else { return Ok(()) };
         state.remove_oldest(txn)?;
         index.put_record(txn, &self.handle.key, &state.record, total_bytes(&state.segments))

@@ -23,7 +23,7 @@ use crate::stream::StoredStream;
 use crate::telemetry::StoreMetrics;
 
 /// The state of the writer's thread.
-pub struct StoreWriter {
+pub(super) struct StoreWriter {
     settings: Settings,
     inbox: Arc<Inbox>,
     metrics: Arc<StoreMetrics>,
@@ -66,7 +66,7 @@ type Answer = (tokio::sync::oneshot::Sender<Option<StoredStream>>, Option<Stored
 
 impl StoreWriter {
     /// Makes a writer. The file is opened when it runs.
-    pub fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>, panics: Panics) -> Self {
+    pub(super) fn new(settings: Settings, inbox: Arc<Inbox>, metrics: Arc<StoreMetrics>, panics: Panics) -> Self {
         inbox.set_problem(Some("opening".to_owned()));
         let now = Instant::now();
         let streams = OpenStreams::default();
@@ -89,7 +89,7 @@ impl StoreWriter {
     }
 
     /// Runs until the last work is done.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         let panics = self.panics.clone();
         while !self.is_stopped {
             if panics.catch("store", &"writing event logs", || self.run_once()).is_none() {

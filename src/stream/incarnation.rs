@@ -23,13 +23,13 @@ pub(super) struct Incarnation {
 
 impl Incarnation {
     /// Starts a new incarnation.
-    pub fn new(ids: Ids) -> Self {
+    pub(super) fn new(ids: Ids) -> Self {
         let (fingerprints, minter) = (Fingerprints::random(), IdMinter::new(ids));
         Self { fingerprints, minter, is_restored: false, is_unclean: false, connected: None }
     }
 
     /// Continues a stored incarnation after `events` events. `is_clean` is true if everything was stored.
-    pub fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_clean: bool) -> Self {
+    pub(super) fn continued(ids: Ids, epoch: String, seed: Seed, events: u64, is_clean: bool) -> Self {
         let minter = if is_clean {
             IdMinter::with_epoch(ids, epoch)
         } else {
@@ -40,13 +40,13 @@ impl Incarnation {
     }
 
     /// Returns true if the source has ever been connected in this incarnation.
-    pub fn has_been_live(&self) -> bool {
+    pub(super) fn has_been_live(&self) -> bool {
         self.is_restored || self.connected.is_some()
     }
 
     /// Returns true if the upstream may still send `id` again. That is possible only after an unclean shutdown, for ids
     /// that the upstream assigned, until [`REAPPEARANCE_TIMEOUT`] after the first connection.
-    pub fn may_reappear(&self, id: &str) -> bool {
+    pub(super) fn may_reappear(&self, id: &str) -> bool {
         let is_time = self.connected.is_none_or(|connected| connected.elapsed() < REAPPEARANCE_TIMEOUT);
         self.is_unclean && is_time && !self.minter.looks_minted(id)
     }

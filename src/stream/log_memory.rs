@@ -18,7 +18,7 @@ pub(super) type OpenStreams = Mutex<HashMap<StreamKey, Arc<EventStream>>>;
 
 /// Bounds the memory of all logs together. Cheap to clone.
 #[derive(Clone)]
-pub struct LogMemory {
+pub(super) struct LogMemory {
     open: Arc<OpenStreams>,
     /// The memory of all logs, in bytes.
     sum: Arc<LogBytes>,
@@ -34,13 +34,13 @@ impl LogMemory {
     }
 
     /// Returns the counter of all logs' memory and its limit.
-    pub fn log_bytes(&self) -> &Arc<LogBytes> {
+    pub(super) fn log_bytes(&self) -> &Arc<LogBytes> {
         &self.sum
     }
 
     /// Evicts entries if all logs together exceed their limit: first those of streams without readers, then the older
     /// halves of the others, the largest first. Must be called after each append.
-    pub fn reduce(&self) {
+    pub(super) fn reduce(&self) {
         if !self.sum.is_above() {
             return;
         }

@@ -39,9 +39,7 @@ pub use log::{
 pub use log_store::LogStore;
 pub use persistence::{LogPersister, StoredStream};
 pub use progress::{Condition, Phase, Progress};
-pub use read::{
-    Backlog, CaughtUp, Client, ReadBatch, ReaderInfo, Ready, ReplayCheck, Subscription, Tap, Tapped, WaiterHandle,
-    WaiterSet,
-};
+pub(crate) use read::{Backlog, Client, ReaderInfo, WaiterHandle};
+pub use read::{ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
 pub use registry::{EXPIRY_INTERVAL, Streams, TooManyStreams};
 pub use spec::{StreamObserver, StreamSpec};

@@ -26,7 +26,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 
 /// The reasons for which there is no response.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(super) enum ConnectError {
     /// The connection could not be established.
     #[error("{0}")]
     Unreachable(String),
@@ -39,7 +39,7 @@ pub enum ConnectError {
 }
 
 /// A response together with the connection that its body is read from.
-pub struct UpstreamExchange {
+pub(super) struct UpstreamExchange {
     driver: Option<Driver>,
     /// Status and headers. The body is read with [`poll_data`](Self::poll_data).
     pub response: Response<Incoming>,
@@ -51,7 +51,7 @@ pub struct UpstreamExchange {
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn send_request(
+pub(super) async fn send_request(
     settings: &UpstreamSettings,
     origin: &Origin,
     request: Request<Empty<Bytes>>,
@@ -89,7 +89,7 @@ impl UpstreamExchange {
     ///
     /// # Errors
     /// Returns the reason if the body breaks off.
-    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
         loop {
             if let Some(driver) = &mut self.driver
                 && Pin::new(driver).poll(cx).is_ready()

@@ -14,7 +14,11 @@ use crate::auth::settings::KeySource;
 ///
 /// # Errors
 /// The file cannot be read or contains no keys.
-pub fn load(path: &Path, settings: &KeySource, allowed: &[Algorithm]) -> Result<Vec<VerificationKey>, SourceError> {
+pub(super) fn load(
+    path: &Path,
+    settings: &KeySource,
+    allowed: &[Algorithm],
+) -> Result<Vec<VerificationKey>, SourceError> {
     let bytes = polled_file::read(path, MAX_DOCUMENT)
         .map_err(|source| SourceError::File { path: path.display().to_string(), source })?;
     match settings {

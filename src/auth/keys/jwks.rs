@@ -15,14 +15,14 @@ use crate::auth::token::json;
 use crate::auth::token::jws::{self, MAX_KID};
 
 /// Maximum size of a document in bytes.
-pub const MAX_DOCUMENT: usize = 1024 * 1024;
+pub(crate) const MAX_DOCUMENT: usize = 1024 * 1024;
 
 /// Maximum number of keys taken from a document.
-pub const MAX_KEYS: usize = 100;
+pub(crate) const MAX_KEYS: usize = 100;
 
 /// A parsed document.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub(crate) struct Document {
     /// The keys that can be used.
     pub keys: Vec<VerificationKey>,
     /// The number of keys that cannot be used.
@@ -44,7 +44,7 @@ pub enum DocumentError {
 ///
 /// # Errors
 /// See [`DocumentError`].
-pub fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentError> {
+pub(crate) fn parse(bytes: &[u8], allowed: &[Algorithm]) -> Result<Document, DocumentError> {
     if bytes.len() > MAX_DOCUMENT {
         return Err(DocumentError::NotAKeySet);
     }

@@ -17,17 +17,17 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::{arithmetic, jitter};
 
 /// Maximum cooldown, for issuers with longer refresh intervals.
-pub const MAX_COOLDOWN: Duration = Duration::from_secs(300);
+pub(super) const MAX_COOLDOWN: Duration = Duration::from_secs(300);
 
 /// Maximum time for which a request waits for a fetch.
-pub const MAX_WAIT: Duration = Duration::from_secs(2);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Minimum interval between two scheduled fetches.
 const MIN_REFRESH: Duration = Duration::from_millis(100);
 
 /// The fetch schedule of one document.
 #[derive(Debug)]
-pub struct RefreshSchedule {
+pub(super) struct RefreshSchedule {
     url: Url,
     refresh: Duration,
     /// Never held across an await.
@@ -54,7 +54,7 @@ struct FetchGenerations {
 
 impl RefreshSchedule {
     /// Schedules the document at `url`, fetched every `refresh`.
-    pub fn new(url: Url, refresh: Duration) -> Self {
+    pub(super) fn new(url: Url, refresh: Duration) -> Self {
         let generations = watch::Sender::new(FetchGenerations::default());
         Self {
             url,
@@ -66,29 +66,29 @@ impl RefreshSchedule {
     }
 
     /// Returns the URL of the document.
-    pub fn url(&self) -> &Url {
+    pub(super) fn url(&self) -> &Url {
         &self.url
     }
 
     /// Returns the time for which a useless fetch bars further ones: `refresh`, at most [`MAX_COOLDOWN`].
-    pub fn cooldown_period(&self) -> Duration {
+    pub(super) fn cooldown_period(&self) -> Duration {
         self.refresh.min(MAX_COOLDOWN)
     }
 
     /// Records that a fetch starts.
-    pub fn fetch_started(&self) {
+    pub(super) fn fetch_started(&self) {
         // Cleared before the fetch starts: a request from now on needs a later one.
         self.cooldown.lock().fetch_wanted = false;
         self.generations.send_modify(|generations| generations.started += 1);
     }
 
     /// Records that the fetch has finished and its keys, if any, are in use.
-    pub fn fetch_finished(&self) {
+    pub(super) fn fetch_finished(&self) {
         self.generations.send_modify(|generations| generations.finished = generations.started);
     }
 
     /// Completes when the next fetch is due. `failures` is the number of consecutive failures. Cancel-safe.
-    pub async fn next_due(&self, failures: u32) {
+    pub(super) async fn next_due(&self, failures: u32) {
         let delay = match failures.checked_sub(1) {
             // Delayed by up to a tenth, so that gateways that started together do not fetch together. Never earlier
             // than configured.
@@ -113,7 +113,7 @@ impl RefreshSchedule {
     ///
     /// Returns the number of the fetch that was waited for, or `None` during the cooldown or after a timeout. If no
     /// document was ever loaded (`is_loaded`), only the schedule starts fetches, and the first one is waited for.
-    pub async fn request_fetch(&self, is_loaded: bool) -> Option<u64> {
+    pub(super) async fn request_fetch(&self, is_loaded: bool) -> Option<u64> {
         // Subscribe before reading, so that a fetch that finishes in between is noticed.
         let mut generations = self.generations.subscribe();
         let generation = {
@@ -139,7 +139,7 @@ impl RefreshSchedule {
     }
 
     /// Records that a fetch brought the requested key. Ends the cooldown, once per fetch.
-    pub fn confirm_useful(&self, generation: u64) {
+    pub(super) fn confirm_useful(&self, generation: u64) {
         let mut cooldown = self.cooldown.lock();
         if cooldown.last_useful < generation {
             cooldown.last_useful = generation;

@@ -17,7 +17,7 @@ use crate::auth::settings::KeySource;
 use crate::runtime::file_watch::FileStamp;
 
 /// One entry of `issuers.NAME.keys` with the keys that it has given.
-pub struct LoadedKeySource {
+pub(super) struct LoadedKeySource {
     /// The last good keys. `None` until the first success. Never held across an await.
     pub keys: Mutex<Option<Vec<VerificationKey>>>,
     /// The stamp of the file when it was last read.
@@ -35,7 +35,7 @@ impl LoadedKeySource {
     ///
     /// # Errors
     /// See [`SourceError`].
-    pub fn load(settings: &KeySource, allowed: &[Algorithm]) -> Result<Self, SourceError> {
+    pub(super) fn load(settings: &KeySource, allowed: &[Algorithm]) -> Result<Self, SourceError> {
         let mut tls = None;
         let (keys, stamp, schedule) = match settings {
             KeySource::JwksUrl { url, refresh, authorities } => {

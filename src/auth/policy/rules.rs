@@ -12,7 +12,7 @@ use crate::auth::token::claims::{ClaimPath, ClaimPathError, Claims};
 
 /// The rules of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub(crate) struct Rules {
     streams: Option<ClaimPath>,
     require: Vec<(ClaimPath, Vec<Value>)>,
     bind: Vec<(Bound, ClaimPath)>,
@@ -39,7 +39,7 @@ impl Rules {
     ///
     /// # Errors
     /// The invalid name and the reason.
-    pub fn new(settings: &RuleSettings) -> Result<Self, (String, ClaimPathError)> {
+    pub(crate) fn new(settings: &RuleSettings) -> Result<Self, (String, ClaimPathError)> {
         let path = |name: &String| ClaimPath::parse(name).map_err(|error| (name.clone(), error));
         let streams = settings.streams_claim.as_ref().map(path).transpose()?;
         let require = settings.require.iter().map(|(name, values)| Ok((path(name)?, values.clone())));
@@ -52,7 +52,7 @@ impl Rules {
     ///
     /// # Errors
     /// The first rule that does not hold.
-    pub fn check(
+    pub(crate) fn check(
         &self,
         claims: &Claims,
         requested: Requested<'_>,

@@ -13,7 +13,7 @@ use crate::auth::revocation::{Revocation, RevocationError};
 use crate::auth::token::claims::ClaimPath;
 
 /// Maximum number of different claims that the revocations of one origin name. Each costs a look-up per check.
-pub const MAX_CLAIMS: usize = 16;
+pub(super) const MAX_CLAIMS: usize = 16;
 
 /// The revocations that were posted, or those of the file.
 #[derive(Debug, Default)]

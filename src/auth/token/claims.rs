@@ -34,7 +34,7 @@ pub enum ClaimPathError {
 }
 
 /// Maximum number of steps in a path.
-pub const MAX_STEPS: usize = 8;
+pub(crate) const MAX_STEPS: usize = 8;
 
 impl ClaimPath {
     /// Parses the name of a claim. A leading `/` makes it a JSON pointer; a name with `://` is a single step; otherwise

@@ -37,7 +37,7 @@ impl TokenSource {
 /// The tokens of a request, from one source and in order. Several only if several cookies have the same name. The
 /// `Debug` form is `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PresentedTokens {
+pub(crate) struct PresentedTokens {
     /// Never empty.
     tokens: Vec<String>,
     source: TokenSource,
@@ -45,17 +45,17 @@ pub struct PresentedTokens {
 
 impl PresentedTokens {
     /// Wraps a token that did not come in a request.
-    pub fn new(token: impl Into<String>, source: TokenSource) -> Self {
+    pub(crate) fn new(token: impl Into<String>, source: TokenSource) -> Self {
         Self { tokens: vec![token.into()], source }
     }
 
     /// Returns the tokens in the clear, for the one place that verifies them. No two are equal.
-    pub fn reveal(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn reveal(&self) -> impl Iterator<Item = &str> {
         self.tokens.iter().map(String::as_str)
     }
 
     /// Returns the place where the tokens were found.
-    pub fn source(&self) -> &TokenSource {
+    pub(crate) fn source(&self) -> &TokenSource {
         &self.source
     }
 }
@@ -72,7 +72,11 @@ impl fmt::Debug for PresentedTokens {
 /// # Errors
 /// [`Denied::Missing`], [`Denied::Ambiguous`], or [`TokenFault::Malformed`] for a header, cookie or parameter that
 /// cannot be a token.
-pub fn find(sources: &[TokenSource], headers: &HeaderMap, query: Option<&str>) -> Result<PresentedTokens, Denied> {
+pub(crate) fn find(
+    sources: &[TokenSource],
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<PresentedTokens, Denied> {
     let is_present_field =
         |source: &&TokenSource| matches!(source, TokenSource::Field(name) if headers.contains_key(name));
     if sources.iter().any(|source| is_present_field(&source)) {

@@ -9,14 +9,14 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde_json::{Map, Number, Value};
 
 /// Maximum depth of nested arrays and objects, including the outermost.
-pub const MAX_DEPTH: usize = 16;
+pub(crate) const MAX_DEPTH: usize = 16;
 
 /// Parses `bytes` as a single JSON object with nothing after it.
 ///
 /// # Errors
 /// The bytes are not one JSON object in UTF-8, have duplicate members, are nested too deeply, or hold a number beyond a
 /// double.
-pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader)?;
     reader.end()?;

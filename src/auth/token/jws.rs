@@ -15,7 +15,7 @@ use super::json;
 use crate::auth::denied::TokenFault;
 
 /// Maximum length of `kid` in bytes.
-pub const MAX_KID: usize = 256;
+pub(crate) const MAX_KID: usize = 256;
 
 /// A parsed token whose signature has not been verified.
 pub struct Unverified<'t> {
@@ -54,7 +54,7 @@ impl fmt::Display for Unverified<'_> {
 ///
 /// # Errors
 /// [`TokenFault::Malformed`], [`TokenFault::Header`] or [`TokenFault::Algorithm`].
-pub fn parse(token: &str) -> Result<Unverified<'_>, TokenFault> {
+pub(crate) fn parse(token: &str) -> Result<Unverified<'_>, TokenFault> {
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {

@@ -21,7 +21,7 @@ const MAX_TIME: f64 = 253_402_300_799.0;
 
 /// The requirements of an issuer.
 #[derive(Clone, Copy, Debug)]
-pub struct Expected<'i> {
+pub(crate) struct Expected<'i> {
     /// The accepted audiences, one of which must be in `aud`.
     pub audience: &'i [String],
     /// The claim that replaces an absent `aud`.
@@ -36,7 +36,7 @@ pub struct Expected<'i> {
 ///
 /// # Errors
 /// [`TokenFault::Claims`] if it is missing or not a string.
-pub fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
+pub(crate) fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
     claims.get("iss").and_then(Value::as_str).ok_or(TokenFault::Claims)
 }
 
@@ -44,7 +44,7 @@ pub fn issuer(claims: &Map<String, Value>) -> Result<&str, TokenFault> {
 ///
 /// # Errors
 /// [`TokenFault::Claims`], [`TokenFault::Expired`], [`TokenFault::NotYetValid`], [`TokenFault::Audience`].
-pub fn check(
+pub(crate) fn check(
     claims: &Map<String, Value>,
     expected: Expected<'_>,
     trace: &mut DecisionTrace,

@@ -13,7 +13,7 @@ use crate::auth::{
 };
 
 /// Serves `/revocations` from the trust store.
-pub struct RevocationHandler(pub Arc<TrustStore>);
+pub(crate) struct RevocationHandler(pub Arc<TrustStore>);
 
 impl RevocationActions for RevocationHandler {
     fn revoke(&self, body: Bytes) -> (StatusCode, Value) {

@@ -351,7 +351,7 @@ impl Delivery {
 
 /// Returns an id for the prelude, or a frame of its own for an id longer than [`LONG_ID`]: the prelude is copied for each
 /// client and sent with the head, while the frame is shared.
-pub fn split_long_id(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Option<Frame>) {
+pub(crate) fn split_long_id(id: Option<EventId>, stream: &EventStream) -> (Option<EventId>, Option<Frame>) {
     match id {
         Some(id) if id.as_str().len() > LONG_ID => (None, Some(stream.id_frame(&id))),
         id => (id, None),

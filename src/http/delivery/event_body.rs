@@ -186,7 +186,7 @@ fn concat(batch: &ReadBatch) -> Bytes {
 
 /// Completes when the response must be dropped because its client does not let it end. Never completes once the body is
 /// gone: a finite response leaves its connection to the next request, and this future with it.
-pub async fn enforce_deadlines(
+pub(crate) async fn enforce_deadlines(
     lifetime: Lifetime,
     progress: Weak<BodyProgress>,
     stream: Arc<EventStream>,

@@ -38,7 +38,7 @@ const INPUT_BYTES: usize = 64 * 1024;
 ///
 /// The order of the fields is their layout in memory, as in [`Delivery`].
 #[repr(C)]
-pub struct Http1Writer {
+pub(crate) struct Http1Writer {
     delivery: Delivery,
     /// The most bytes that are held for the client.
     max_batch: usize,
@@ -93,13 +93,13 @@ enum WriteOutcome {
 
 impl Http1Writer {
     /// Takes over a connection on which the head and the prelude have been sent. At most `max_batch` bytes are held.
-    pub fn new(transport: Transport, delivery: Delivery, stall_timeout: Duration, max_batch: usize) -> Self {
+    pub(crate) fn new(transport: Transport, delivery: Delivery, stall_timeout: Duration, max_batch: usize) -> Self {
         let is_limited = delivery.is_limited();
         Self { delivery, max_batch, transport, discarded: 0, is_limited, stall_timeout }
     }
 
     /// Writes until the end. `leftover` holds the bytes of head and prelude that have not been sent yet.
-    pub fn run(self, leftover: Vec<u8>) -> impl Future<Output = ()> + Send + Unpin {
+    pub(crate) fn run(self, leftover: Vec<u8>) -> impl Future<Output = ()> + Send + Unpin {
         match leftover.is_empty() {
             true => WriterTask { writer: Some(self), slow_path: None },
             false => {

@@ -20,11 +20,11 @@ use crate::runtime::tasks::Draining;
 use crate::telemetry::{EndReason, RouteMetrics};
 
 /// The time that a client whose response ends may take to receive the rest, so that the end is a clean one.
-pub const GRACE: Duration = Duration::from_millis(500);
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// The bounds of one response's life.
 #[derive(Clone)]
-pub struct Lifetime {
+pub(crate) struct Lifetime {
     /// The earliest end that is known in advance.
     deadline: Option<(Instant, EndReason)>,
     draining: Draining,
@@ -37,25 +37,25 @@ pub struct Lifetime {
 impl Lifetime {
     /// Creates a lifetime that only a drain ends. `drain_spread` is the time over which a drain spreads the ends of all
     /// responses, and `jitter`, uniform in `0.0..1.0`, the moment of this one within it.
-    pub fn new(draining: Draining, drain_spread: Duration, jitter: f64) -> Self {
+    pub(crate) fn new(draining: Draining, drain_spread: Duration, jitter: f64) -> Self {
         let drain_delay = arithmetic::scale(drain_spread, jitter);
         Self { deadline: None, draining, drain_delay, permission: None, replaced: None }
     }
 
     /// Ends the response after `max_age`, or up to a tenth of it earlier: clients that came together must not leave
     /// together.
-    pub fn set_max_age(&mut self, max_age: Duration, jitter: f64) {
+    pub(crate) fn set_max_age(&mut self, max_age: Duration, jitter: f64) {
         let age = arithmetic::scale(max_age, 1.0 - 0.1 * jitter);
         set_earlier(&mut self.deadline, Instant::now() + age, EndReason::MaxAge);
     }
 
     /// Ends the response when another subscription of its subject takes its permit.
-    pub fn end_when_replaced(&mut self, replaced: CancellationToken) {
+    pub(crate) fn end_when_replaced(&mut self, replaced: CancellationToken) {
         self.replaced = Some(replaced);
     }
 
     /// Ends the response with its permission: at its expiry, or earlier by [`expiry_lead`], or when it is withdrawn.
-    pub fn end_with_permission(&mut self, permission: Permission, expiry_spread: Duration, jitter: f64) {
+    pub(crate) fn end_with_permission(&mut self, permission: Permission, expiry_spread: Duration, jitter: f64) {
         if let Some(expires_at) = permission.expires_at() {
             let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
             let end = Instant::now() + left - expiry_lead(left, expiry_spread, jitter);
@@ -68,7 +68,7 @@ impl Lifetime {
     ///
     /// There is one timer for all bounds, since every client has such a future for as long as it reads.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
-    pub fn ended(mut self) -> impl Future<Output = EndReason> + Send {
+    pub(crate) fn ended(mut self) -> impl Future<Output = EndReason> + Send {
         async move {
             let mut is_draining = false;
             loop {
@@ -112,7 +112,11 @@ const MIN_LEFT_FOR_LEAD: Duration = Duration::from_secs(60);
 
 /// Completes with `lifetime`. Logs and counts when `unenforced` ends earlier because of the token: `unenforced` is the
 /// lifetime that the response would have if the route enforced its rules.
-pub async fn log_unenforced_end(lifetime: Lifetime, unenforced: Lifetime, metrics: Arc<RouteMetrics>) -> EndReason {
+pub(crate) async fn log_unenforced_end(
+    lifetime: Lifetime,
+    unenforced: Lifetime,
+    metrics: Arc<RouteMetrics>,
+) -> EndReason {
     let mut ended = pin!(lifetime.ended());
     tokio::select! {
         end = &mut ended => return end,

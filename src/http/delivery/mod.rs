@@ -6,11 +6,11 @@
 //! ```
 
 #[expect(clippy::module_inception, reason = "the file carries the name of its type")]
-pub mod delivery;
-pub mod event_body;
-pub mod http1_writer;
-pub mod lifetime;
-pub mod notice;
-pub mod pending_resume;
-pub mod permission;
-pub mod record;
+pub(super) mod delivery;
+pub(super) mod event_body;
+pub(super) mod http1_writer;
+pub(super) mod lifetime;
+pub(super) mod notice;
+pub(super) mod pending_resume;
+pub(super) mod permission;
+pub(super) mod record;

@@ -13,10 +13,10 @@ use crate::stream::{Gap, GapNotice, ResumeVerdict};
 pub const EVENT_TYPE: &str = "rillgate.resume";
 
 /// The verdict of a client whose resume is pending.
-pub const PENDING: &str = "pending";
+pub(crate) const PENDING: &str = "pending";
 
 /// Returns the function that encodes a gap for clients that are connected when it opens.
-pub fn gap_notice(form: VerdictForm) -> GapNotice {
+pub(crate) fn gap_notice(form: VerdictForm) -> GapNotice {
     match form {
         VerdictForm::Off => |_, _| None,
         VerdictForm::Comment => |verdict, _| Some(comment(verdict)),
@@ -30,7 +30,7 @@ pub fn gap_notice(form: VerdictForm) -> GapNotice {
 
 /// Encodes the prelude, which is sent with the head: a comment, `retry:`, the last event id, and the verdict in the route's
 /// form.
-pub fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Frame {
+pub(crate) fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
     match form {
         VerdictForm::Off | VerdictForm::Event => encoder.comment("rillgate"),
@@ -42,7 +42,7 @@ pub fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: O
 }
 
 /// Encodes the prelude while the resume is pending. It has no blank line, so the client keeps the id that it has.
-pub fn pending_prelude(retry: Duration) -> Frame {
+pub(crate) fn pending_prelude(retry: Duration) -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment(&text(&PENDING)).retry(retry);
     encoder.finish()
@@ -50,7 +50,7 @@ pub fn pending_prelude(retry: Duration) -> Frame {
 
 /// Encodes the verdict for a client whose head was sent while its resume was pending, in the route's form. With
 /// [`VerdictForm::Off`] it is a comment, since the head could not tell it either.
-pub fn late_verdict(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> Frame {
+pub(crate) fn late_verdict(form: VerdictForm, verdict: ResumeVerdict, id: Option<&EventId>) -> Frame {
     let mut encoder = Encoder::new();
     match form {
         VerdictForm::Off | VerdictForm::Comment | VerdictForm::Gap => {
@@ -63,7 +63,7 @@ pub fn late_verdict(form: VerdictForm, verdict: ResumeVerdict, id: Option<&Event
 }
 
 /// Encodes a heartbeat: an empty comment. It has no blank line, since some clients take each block for an event.
-pub fn heartbeat() -> Frame {
+pub(crate) fn heartbeat() -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment("");
     encoder.finish()

@@ -21,7 +21,7 @@ use crate::telemetry::EndReason;
 
 /// The permission to read one stream.
 #[derive(Clone)]
-pub struct Permission {
+pub(crate) struct Permission {
     app: Arc<App>,
     /// The route that admitted the request, at first or after a reload.
     route: Arc<Route>,
@@ -44,7 +44,7 @@ impl Permission {
     /// Creates the permission of a request for `stream` that `route` admitted, by `grant` if the route needs one.
     /// `move_delay` is random within the time over which responses end when their route has another upstream after a
     /// reload.
-    pub fn new(
+    pub(crate) fn new(
         app: Arc<App>,
         route: Arc<Route>,
         target: &RequestTarget,
@@ -58,7 +58,7 @@ impl Permission {
     }
 
     /// Returns the expiry of the grant.
-    pub fn expires_at(&self) -> Option<SystemTime> {
+    pub(crate) fn expires_at(&self) -> Option<SystemTime> {
         self.grant.as_ref().map(Grant::expires_at)
     }
 
@@ -67,7 +67,7 @@ impl Permission {
     ///
     /// # Errors
     /// The permission has ended, for this reason.
-    pub fn check(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
+    pub(crate) fn check(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
         // Mark changes as seen before looking at them: a change in between is then seen in the next round.
         self.changes.borrow_and_update();
         let now = SystemTime::now();
@@ -94,7 +94,7 @@ impl Permission {
     ///
     /// # Errors
     /// The trust store is gone, so nothing can be checked any longer.
-    pub fn changed(&mut self) -> impl Future<Output = Result<(), EndReason>> + Send {
+    pub(crate) fn changed(&mut self) -> impl Future<Output = Result<(), EndReason>> + Send {
         self.changes.changed().map_err(|_| EndReason::Revoked)
     }
 

@@ -24,7 +24,7 @@ use crate::route::{Route, percent};
 const TICKET: &str = "ticket";
 
 /// Returns the authorizer if the route issues tickets.
-pub fn ticket_authorizer(route: &Route) -> Option<&Authorizer> {
+pub(crate) fn ticket_authorizer(route: &Route) -> Option<&Authorizer> {
     route.authorizer.as_ref().filter(|authorizer| authorizer.settings().tickets)
 }
 
@@ -33,7 +33,7 @@ pub fn ticket_authorizer(route: &Route) -> Option<&Authorizer> {
 ///
 /// # Errors
 /// The refusal, if the route enforces its rules.
-pub async fn authorize(
+pub(crate) async fn authorize(
     app: &App,
     route: &Route,
     captures: &[(String, String)],
@@ -65,7 +65,7 @@ pub async fn authorize(
 ///
 /// # Errors
 /// The refusal. A route that does not enforce its rules refuses here too: a ticket stands for a valid token.
-pub async fn issue_ticket(
+pub(crate) async fn issue_ticket(
     app: &App,
     authorizer: &Authorizer,
     route: &Route,

@@ -14,20 +14,20 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use crate::route::{Cors, Settings};
 
 /// Whether this is a preflight request.
-pub fn is_preflight(head: &Parts) -> bool {
+pub(crate) fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(ORIGIN)
         && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Whether pages of this origin may read the route.
-pub fn is_allowed(cors: &Cors, origin: &str) -> bool {
+pub(crate) fn is_allowed(cors: &Cors, origin: &str) -> bool {
     cors.origins.iter().any(|allowed| allowed == "*" || allowed == origin)
 }
 
 /// Returns the response to a preflight request. For an origin that is not allowed it has no `Access-Control` fields, so
 /// the browser refuses.
-pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<Bytes> {
+pub(crate) fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Response<Bytes> {
     let cors = route.cors.as_ref();
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -49,7 +49,7 @@ pub fn preflight(route: &Settings, head: &Parts, methods: &'static str) -> Respo
 }
 
 /// Adds the header fields that let the requesting page read the response. Returns whether it may.
-pub fn add_headers(cors: Option<&Cors>, head: &Parts, headers: &mut HeaderMap) -> bool {
+pub(crate) fn add_headers(cors: Option<&Cors>, head: &Parts, headers: &mut HeaderMap) -> bool {
     let Some(cors) = cors else { return false };
     // Needed for every origin: a cache must not give one origin's response to another.
     headers.append(VARY, HeaderValue::from_static("origin"));

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::listen::TrustedProxies;
 
 /// Returns the client's address. `peer` is the other end of the connection.
-pub fn client_address(peer: IpAddr, trusted: &TrustedProxies, headers: &HeaderMap) -> IpAddr {
+pub(super) fn client_address(peer: IpAddr, trusted: &TrustedProxies, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
     if !trusted.contains(client) {
         return client;

@@ -8,13 +8,13 @@ use http::request::Parts;
 use crate::listen::Peer;
 
 /// Returns the facts about the connection that brought the request.
-pub fn peer(head: &Parts) -> &Peer {
+pub(crate) fn peer(head: &Parts) -> &Peer {
     head.extensions.get().expect("listeners insert the peer into each request")
 }
 
 /// Whether the client accepts `text/event-stream` (RFC 9110, 12.5.1): without `Accept` it accepts everything; of the
 /// ranges that match, the most specific one decides.
-pub fn accepts_event_stream(head: &Parts) -> bool {
+pub(crate) fn accepts_event_stream(head: &Parts) -> bool {
     let fields = head.headers.get_all(ACCEPT).iter();
     let ranges = fields.flat_map(|field| field.to_str().unwrap_or("unreadable").split(',')).map(str::trim);
     let mut ranges = ranges.filter(|range| !range.is_empty()).peekable();
@@ -38,7 +38,7 @@ pub fn accepts_event_stream(head: &Parts) -> bool {
 
 /// Whether the client names `text/event-stream`, as an `EventSource` does. It never reconnects after a status other than
 /// 200.
-pub fn is_event_stream_request(head: &Parts) -> bool {
+pub(crate) fn is_event_stream_request(head: &Parts) -> bool {
     head.headers
         .get_all(ACCEPT)
         .iter()
@@ -46,6 +46,6 @@ pub fn is_event_stream_request(head: &Parts) -> bool {
 }
 
 /// Whether the head announces a body (RFC 9112, 6).
-pub fn announces_body(head: &Parts) -> bool {
+pub(crate) fn announces_body(head: &Parts) -> bool {
     head.headers.contains_key(TRANSFER_ENCODING) || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }

@@ -1,14 +1,14 @@
 //! The request: its target, its client, its credentials, and the parameters of its subscription.
 
-pub mod auth;
-pub mod client_info;
-pub mod cors;
+pub(super) mod auth;
+pub(super) mod client_info;
+pub(super) mod cors;
 mod forwarded;
-pub mod head;
-pub mod last_event_id;
-pub mod params;
-pub mod query;
-pub mod redact;
-pub mod shared_values;
-pub mod target;
-pub mod trace;
+pub(super) mod head;
+pub(super) mod last_event_id;
+pub(super) mod params;
+pub(super) mod query;
+pub(super) mod redact;
+pub(super) mod shared_values;
+pub(super) mod target;
+pub(super) mod trace;

@@ -16,7 +16,7 @@ const PATH_BYTES: usize = 256;
 const USER_AGENT_BYTES: usize = 128;
 
 /// Returns a request's path in its canonical form, or as it was sent if it has none.
-pub fn path(path: &str) -> Cow<'_, str> {
+pub(crate) fn path(path: &str) -> Cow<'_, str> {
     match CanonicalPath::parse(path) {
         Ok(canonical) => Cow::Owned(truncate(canonical.encoded(), PATH_BYTES).to_owned()),
         Err(_) => Cow::Borrowed(truncate(path, PATH_BYTES)),
@@ -24,13 +24,13 @@ pub fn path(path: &str) -> Cow<'_, str> {
 }
 
 /// Returns the `User-Agent` of a request.
-pub fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
+pub(crate) fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
     let text = String::from_utf8_lossy(headers.get(USER_AGENT)?.as_bytes());
     Some(truncate(&text, USER_AGENT_BYTES).into())
 }
 
 /// Returns the longest prefix of whole characters that is at most so many bytes long.
-pub fn truncate(text: &str, bytes: usize) -> &str {
+pub(crate) fn truncate(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }

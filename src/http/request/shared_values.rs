@@ -13,7 +13,7 @@ use crate::route::{ShareSettings, percent};
 
 /// The shared values of one request, for the stream key and for the upstream.
 #[derive(Debug, Default)]
-pub struct SharedValues {
+pub(crate) struct SharedValues {
     /// Names and values in the order of the route, and for one name in the order of the request. The name of a header
     /// field ends with a colon, which the name of a parameter cannot hold. Otherwise a parameter could pass for the header
     /// field of the same name, and for the claim that it carries.
@@ -46,7 +46,7 @@ impl SharedValues {
     ///
     /// # Errors
     /// 431 for more, 400 for a value with control characters or one that a header field cannot carry.
-    pub fn from_head(
+    pub(crate) fn from_head(
         share: &ShareSettings,
         head: &Parts,
         query: &Query,

@@ -16,7 +16,7 @@ const URI_BYTES: usize = 8 * 1024;
 
 /// The target of a request.
 #[derive(Debug)]
-pub struct RequestTarget {
+pub(crate) struct RequestTarget {
     /// Host and port as the client wrote them; empty for an HTTP/1.0 request without a host.
     pub authority: String,
     /// The path in its canonical form.
@@ -30,7 +30,7 @@ impl RequestTarget {
     ///
     /// # Errors
     /// 414 if it is too long, 400 if the host is missing, ambiguous or invalid, or the path has no canonical form.
-    pub fn new(head: &Parts, query: Query, token_bytes: usize) -> Result<Self, Rejection> {
+    pub(crate) fn new(head: &Parts, query: Query, token_bytes: usize) -> Result<Self, Rejection> {
         if head.uri.path().len() > URI_BYTES {
             return Err(Rejection::PathTooLong { max: URI_BYTES });
         }
@@ -44,7 +44,7 @@ impl RequestTarget {
     }
 
     /// Returns the host without its port.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         match self.authority.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => &self.authority,
@@ -53,7 +53,7 @@ impl RequestTarget {
 
     /// Whether `origin` is the gateway's own origin, under the name of this request. On a listener without TLS a proxy in
     /// front may have terminated TLS, so both schemes count there.
-    pub fn is_own_origin(&self, origin: &str, is_tls: bool) -> bool {
+    pub(crate) fn is_own_origin(&self, origin: &str, is_tls: bool) -> bool {
         match origin.split_once("://") {
             Some(("https", authority)) => authority.eq_ignore_ascii_case(&self.authority),
             Some(("http", authority)) => !is_tls && authority.eq_ignore_ascii_case(&self.authority),

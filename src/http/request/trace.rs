@@ -11,7 +11,7 @@ use super::head::peer;
 
 /// The id and the trace of one request. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Trace {
+pub(crate) struct Trace {
     request_id: HeaderValue,
     trace_id: u128,
     parent: HeaderValue,
@@ -19,7 +19,7 @@ pub struct Trace {
 }
 
 /// The header field of a request's id.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -36,7 +36,7 @@ const TRACESTATE_BYTES: usize = 512;
 
 impl Trace {
     /// Takes the trace from a request of a trusted proxy, or generates one.
-    pub fn from_head(head: &Parts) -> Self {
+    pub(crate) fn from_head(head: &Parts) -> Self {
         let peer = peer(head);
         let is_trusted = peer.trusted_proxies.contains(peer.address.ip());
         Self::accept_or_generate(head, is_trusted, |bytes| {
@@ -66,17 +66,17 @@ impl Trace {
     }
 
     /// Returns the request's id: visible ASCII, at most 128 bytes.
-    pub fn request_id(&self) -> &HeaderValue {
+    pub(crate) fn request_id(&self) -> &HeaderValue {
         &self.request_id
     }
 
     /// Returns the trace's id.
-    pub fn trace_id(&self) -> u128 {
+    pub(crate) fn trace_id(&self) -> u128 {
         self.trace_id
     }
 
     /// Returns the header fields for the upstream request that opens a stream.
-    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let state = self.state.clone().map(|state| (TRACESTATE, state));
         [(TRACEPARENT, self.parent.clone()), (REQUEST_ID, self.request_id.clone())].into_iter().chain(state).collect()
     }

@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Inserts the header fields that every event stream has. `X-Accel-Buffering` turns off the buffering of nginx.
-pub fn stream_headers(headers: &mut HeaderMap) {
+pub(crate) fn stream_headers(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -12,6 +12,6 @@ pub fn stream_headers(headers: &mut HeaderMap) {
 }
 
 /// Inserts `Incremental`, which asks intermediaries to forward each piece at once (RFC 10036).
-pub fn incremental(headers: &mut HeaderMap) {
+pub(crate) fn incremental(headers: &mut HeaderMap) {
     headers.insert(HeaderName::from_static("incremental"), HeaderValue::from_static("?1"));
 }

@@ -1,5 +1,5 @@
 //! The response: its body, its header fields, and refusals.
 
-pub mod body;
-pub mod headers;
-pub mod rejection;
+pub(super) mod body;
+pub(super) mod headers;
+pub(super) mod rejection;

@@ -121,7 +121,7 @@ impl Drop for Admitted {
 }
 
 /// Returns the address under which a client is counted: an IPv4 address, or an IPv6 /64.
-pub fn network(ip: IpAddr) -> IpAddr {
+pub(crate) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX))),

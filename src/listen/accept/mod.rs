@@ -18,7 +18,8 @@ mod listener;
 mod rate_limiter;
 mod socket;
 
-pub use admission::{Admission, Admitted, ConnectionLimit, network};
+pub(crate) use admission::network;
+pub(super) use admission::{Admitted, ConnectionLimit};
 pub use handover::Handover;
 pub use inherited::InheritedSockets;
 pub use limits::AcceptLimits;

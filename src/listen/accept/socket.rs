@@ -38,7 +38,7 @@ pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// Returns the system's error. The connection is unusable then.
-pub fn configure(tcp: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
+pub(super) fn configure(tcp: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     tcp.set_nonblocking(true)?;
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);

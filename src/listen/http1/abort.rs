@@ -29,7 +29,7 @@ struct AbortCondition {
 }
 
 /// Wraps `inner`, so that code inside it can call [`abort_when`].
-pub fn abortable<F: Future + Unpin>(inner: F) -> Abortable<F> {
+pub(super) fn abortable<F: Future + Unpin>(inner: F) -> Abortable<F> {
     Abortable { inner, slot: AbortSlot::default() }
 }
 
@@ -42,19 +42,19 @@ pub fn abort_when(condition: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// The future of [`abortable`]. Completes with `None` if the condition ended it.
-pub struct Abortable<F> {
+pub(super) struct Abortable<F> {
     inner: F,
     slot: AbortSlot,
 }
 
 impl<F: Future + Unpin> Abortable<F> {
     /// Returns the wrapped future.
-    pub fn into_inner(self) -> F {
+    pub(super) fn into_inner(self) -> F {
         self.inner
     }
 
     /// Returns the wrapped future.
-    pub fn get_mut(&mut self) -> &mut F {
+    pub(super) fn get_mut(&mut self) -> &mut F {
         &mut self.inner
     }
 }

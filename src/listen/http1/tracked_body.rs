@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::listen::timeouts::RequestGuard;
 
 /// A body with the guard of the request that it answers.
-pub struct TrackedBody<B> {
+pub(super) struct TrackedBody<B> {
     body: B,
     _request: RequestGuard,
 }

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Longest header: the fixed part, the addresses, and the fields that balancers are known to add.
-pub const MAX_BYTES: usize = 4096;
+pub(super) const MAX_BYTES: usize = 4096;
 
 /// Longest line of version 1, including its CRLF.
 const MAX_V1_BYTES: usize = 107;
@@ -23,7 +23,7 @@ const V2_FIXED_BYTES: usize = 16;
 
 /// The state of a header that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Header {
+pub(super) enum Header {
     /// The header is incomplete. At least this many bytes are missing.
     Incomplete(usize),
     /// The header is complete, with the client's address. `None`: the proxy speaks for itself (a health check) or names
@@ -34,14 +34,14 @@ pub enum Header {
 /// The bytes are not a PROXY protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid PROXY protocol header")]
-pub struct MalformedHeader;
+pub(super) struct MalformedHeader;
 
 impl Header {
     /// Parses the bytes so far. They must hold no more than [`Self::Incomplete`] asked for.
     ///
     /// # Errors
     /// Returns an error if the bytes cannot become a header.
-    pub fn parse(bytes: &[u8]) -> Result<Self, MalformedHeader> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, MalformedHeader> {
         if matches_prefix(bytes, V1_PREFIX) {
             return parse_v1(bytes);
         }

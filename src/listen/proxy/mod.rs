@@ -10,5 +10,5 @@ mod header;
 mod reader;
 mod trusted;
 
-pub use reader::{ProxiedPeer, read_client};
+pub(super) use reader::{ProxiedPeer, read_client};
 pub use trusted::TrustedProxies;

@@ -15,7 +15,7 @@ use super::trusted::TrustedProxies;
 use crate::listen::accept::{Admitted, ConnectionLimit};
 
 /// The client of a proxied connection.
-pub struct ProxiedPeer {
+pub(crate) struct ProxiedPeer {
     /// The client's address.
     pub address: SocketAddr,
     /// The permit, counted for that address.
@@ -24,7 +24,7 @@ pub struct ProxiedPeer {
 
 /// The reason why a proxy's connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyRefusal {
+pub(crate) enum ProxyRefusal {
     /// The header is missing, malformed or incomplete.
     Header,
     /// The header was not complete within `limits.handshake_timeout`.
@@ -35,7 +35,7 @@ pub enum ProxyRefusal {
 
 impl ProxyRefusal {
     /// Returns the metric label.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Header => "proxy_header",
             Self::TimedOut => "handshake_timeout",
@@ -49,7 +49,7 @@ impl ProxyRefusal {
 ///
 /// # Errors
 /// See [`ProxyRefusal`].
-pub async fn read_client(
+pub(crate) async fn read_client(
     mut tcp: TcpStream,
     peer: SocketAddr,
     admitted: Admitted,

@@ -73,11 +73,11 @@ pub fn load(files: &CertificateFiles) -> Result<Arc<CertifiedKey>, CertificateEr
 
 /// Chooses a certificate by server name. The first one is the fallback, also for clients that send no name.
 #[derive(Debug)]
-pub struct Certificates(Vec<Arc<CertifiedKey>>);
+pub(super) struct Certificates(Vec<Arc<CertifiedKey>>);
 
 impl Certificates {
     /// Creates a resolver. There must be at least one certificate.
-    pub fn new(certificates: Vec<Arc<CertifiedKey>>) -> Self {
+    pub(super) fn new(certificates: Vec<Arc<CertifiedKey>>) -> Self {
         debug_assert!(!certificates.is_empty(), "a listener with TLS has a certificate");
         Self(certificates)
     }
@@ -103,7 +103,7 @@ fn covers(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {
 }
 
 /// Returns the end of the leaf certificate's validity (RFC 5280, 4.1.2.5). Returns `None` if it cannot be read.
-pub fn expiry(certified: &CertifiedKey) -> Option<SystemTime> {
+pub(super) fn expiry(certified: &CertifiedKey) -> Option<SystemTime> {
     let (_, leaf) = X509Certificate::from_der(certified.cert.first()?).ok()?;
     let seconds = u64::try_from(leaf.validity().not_after.timestamp()).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))

@@ -16,7 +16,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn opened_after(opened_after: Option<EventId>, failures: u32) -> Self {
+    pub(super) fn opened_after(opened_after: Option<EventId>, failures: u32) -> Self {
         Self { since: tokio::time::Instant::now(), has_received_events: false, opened_after, failures }
     }
 }

@@ -12,7 +12,7 @@ use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotic
 
 /// The state of one stream's deduplication. Lives across upstream connections.
 #[derive(Debug)]
-pub struct ReconnectDedup {
+pub(super) struct ReconnectDedup {
     /// The upstream's own last event id. The gateway sends nothing else in its `Last-Event-ID`.
     upstream_id: EventId,
     /// The last event id of the clients.
@@ -40,7 +40,7 @@ enum ReplayState {
 
 /// The result of accepting a batch of items.
 #[derive(Debug, Default)]
-pub struct AcceptedItems {
+pub(super) struct AcceptedItems {
     /// The entries to publish.
     pub entries: Vec<Entry>,
     /// The number of events among them.
@@ -55,7 +55,7 @@ pub struct AcceptedItems {
 
 impl ReconnectDedup {
     /// Creates the state of a stream with an empty log. `fingerprints` must be the stream's.
-    pub fn new(gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
+    pub(super) fn new(gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
         Self {
             upstream_id: EventId::default(),
             shown_id: EventId::default(),
@@ -68,7 +68,7 @@ impl ReconnectDedup {
     }
 
     /// Creates the state of a restored stream, as if it had accepted everything in the log.
-    pub fn restored_from(log: &EventLog, gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
+    pub(super) fn restored_from(log: &EventLog, gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
         let mut dedup = Self::new(gap_notice, fingerprints);
         dedup.upstream_id = log.source_id_at(log.end()).clone();
         dedup.shown_id = log.id_at(log.end()).clone();
@@ -77,19 +77,25 @@ impl ReconnectDedup {
     }
 
     /// Returns the last completed id that the upstream itself sent.
-    pub fn upstream_id(&self) -> Option<EventId> {
+    pub(super) fn upstream_id(&self) -> Option<EventId> {
         (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())
     }
 
     /// Starts a new connection after an earlier one. `is_continued` is true if the upstream has confirmed that it
     /// continues without a gap.
-    pub fn reconnected(&mut self, is_continued: bool) {
+    pub(super) fn reconnected(&mut self, is_continued: bool) {
         self.replay = if is_continued { ReplayState::None } else { ReplayState::Expected };
         self.repeated_id = None;
     }
 
     /// Accepts items in order. `log` is the stream's log without these items.
-    pub fn accept(&mut self, items: Vec<Item>, log: &EventLog, minter: &IdMinter, now: Instant) -> AcceptedItems {
+    pub(super) fn accept(
+        &mut self,
+        items: Vec<Item>,
+        log: &EventLog,
+        minter: &IdMinter,
+        now: Instant,
+    ) -> AcceptedItems {
         let mut accepted = AcceptedItems::default();
         for item in items {
             match item {
@@ -154,7 +160,7 @@ impl ReconnectDedup {
     }
 
     /// Returns the gap to publish before the first event, for when an earlier attempt may have lost events.
-    pub fn initial_gap(&self, now: Instant) -> Entry {
+    pub(super) fn initial_gap(&self, now: Instant) -> Entry {
         self.gap_entry(Gap::Upstream, now)
     }
 
@@ -286,7 +292,7 @@ impl ReconnectDedup {
     /// under the last id, and a client with that id may lack them. The marker sets a new id and dispatches nothing. A
     /// client that has read everything comes back with it and learns that nothing follows. Returns `None` if no id was
     /// ever assigned.
-    pub fn end_marker(&mut self, log: &EventLog, minter: &IdMinter, now: Instant) -> Option<Entry> {
+    pub(super) fn end_marker(&mut self, log: &EventLog, minter: &IdMinter, now: Instant) -> Option<Entry> {
         let is_named = log.lookup(self.shown_id.as_str()) == IdLookup::Found(log.end());
         if self.shown_id.is_empty() || is_named {
             return None;

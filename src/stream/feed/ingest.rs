@@ -34,13 +34,13 @@ const BURST_DIVISOR: usize = 4;
 const BURST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The time for which a refusal of the first attempt is remembered.
-pub const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
+pub(super) const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
 /// The same if a client already had a response: the client has to come back for the status.
-pub const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
+pub(super) const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
 
 /// The task that feeds one stream.
-pub struct Ingest {
+pub(crate) struct Ingest {
     stream: Arc<EventStream>,
     /// The bound on the memory of all logs.
     memory: LogMemory,
@@ -76,7 +76,7 @@ const LOGGED_ID_CHARS: usize = 128;
 
 /// The reason why the ingest of a stream ended for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finished {
+pub(crate) enum Finished {
     /// The upstream has ended the stream.
     Complete {
         /// The time since it ended, if that was in an earlier process.
@@ -88,7 +88,7 @@ pub enum Finished {
 
 impl Ingest {
     /// Creates the ingest of a new stream.
-    pub fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
+    pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
         let (dedup, backoff, burst) =
             (ReconnectDedup::new(spec.gap_notice, stream.fingerprints()), spec.backoff, Burst::default());
         let connection = Connection::opened_after(None, 0);
@@ -114,7 +114,7 @@ impl Ingest {
     }
 
     /// Feeds the stream until it is complete or refused. Dropping the future closes the upstream connection.
-    pub async fn run(mut self) -> Finished {
+    pub(crate) async fn run(mut self) -> Finished {
         if let Some(ago) = self.restore().await {
             self.stream.set_phase(Phase::Complete);
             return Finished::Complete { ago };

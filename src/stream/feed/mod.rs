@@ -9,7 +9,7 @@ mod ingest;
 mod source;
 mod turn_budget;
 
-pub use id_minter::IdMinter;
-pub use ingest::{Finished, Ingest};
+pub(super) use id_minter::IdMinter;
+pub(super) use ingest::{Finished, Ingest};
 pub use source::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
 pub(crate) use turn_budget::TurnBudget;

@@ -13,23 +13,23 @@ pub(crate) struct TurnBudget {
 
 impl TurnBudget {
     /// Charges the budget for a batch.
-    pub fn spend(&mut self, batch: &Batch) {
+    pub(crate) fn spend(&mut self, batch: &Batch) {
         // Every read has a cost, however few bytes it returns.
         self.spent = self.spent.saturating_add(batch.bytes).saturating_add(READ_COST);
     }
 
     /// Returns true if the task should yield.
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.spent >= TURN_BYTES
     }
 
     /// Resets the budget. Called after waiting for the upstream, which has let others run.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.spent = 0;
     }
 
     /// Yields to other tasks if the budget is spent.
-    pub async fn yield_if_spent(&mut self) {
+    pub(crate) async fn yield_if_spent(&mut self) {
         if self.is_spent() {
             // `yield_now` resumes the task only after the runtime has polled sockets and timers. A task that is merely
             // woken again, as by tokio's own budget of 128 reads, would run some 60 times before that.

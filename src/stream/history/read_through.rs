@@ -28,11 +28,11 @@ use crate::stream::spec::StreamObserver;
 
 /// The time that clients have to read the result. A slower client falls off, as it would fall off the log, and comes
 /// back with the id that it has reached.
-pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An upstream that sends nothing for this long has no history. If the stream has had no event yet, so that the log
 /// cannot show where the history ends, this pause also ends a history. A producer that pauses longer is cut short.
-pub const HISTORY_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const HISTORY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Catches up the clients of one route.
 pub struct ReadThrough {

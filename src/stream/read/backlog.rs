@@ -29,7 +29,7 @@ pub struct CaughtUp {
 
 /// The state of a request for history, as the waiting clients see it.
 #[derive(Clone, Debug)]
-pub enum CatchUpState {
+pub(crate) enum CatchUpState {
     /// The request is in progress.
     Running,
     /// The history is ready to be read.

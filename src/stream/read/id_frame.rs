@@ -12,7 +12,7 @@ pub(crate) struct IdFrameCache(Mutex<Option<(EventId, Frame)>>);
 
 impl IdFrameCache {
     /// Returns a frame that sets `id` and dispatches nothing.
-    pub fn frame(&self, id: &EventId) -> Frame {
+    pub(crate) fn frame(&self, id: &EventId) -> Frame {
         let mut cached = self.0.lock();
         if let Some((_, frame)) = cached.as_ref().filter(|(known, _)| known == id) {
             return frame.clone();

@@ -9,7 +9,7 @@ use crate::stream::log::Offset;
 
 /// The entries that were published last.
 #[derive(Debug)]
-pub struct LatestBatch {
+pub(crate) struct LatestBatch {
     start: Offset,
     bytes: usize,
     batch: ReadBatch,
@@ -17,20 +17,20 @@ pub struct LatestBatch {
 
 impl LatestBatch {
     /// Creates a batch of the entries published from `start` on. Returns `None` if there are none.
-    pub fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
+    pub(crate) fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
         let bytes = published.bytes();
         let batch = published.finish();
         (!batch.frames.is_empty()).then_some(Self { start, bytes, batch })
     }
 
     /// Returns the offset of the first entry.
-    pub fn start(&self) -> Offset {
+    pub(crate) fn start(&self) -> Offset {
         self.start
     }
 
     /// Returns all entries if the reader is at their start and they have at most `bytes` and fewer than `events`
     /// events.
-    pub fn batch_at(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
+    pub(crate) fn batch_at(&self, at: Offset, bytes: usize, events: u64) -> Option<ReadBatch> {
         let is_all = self.start == at && self.bytes <= bytes && self.batch.events < events;
         is_all.then(|| self.batch.clone())
     }

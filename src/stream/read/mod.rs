@@ -11,12 +11,14 @@ mod subscription;
 mod tap;
 mod waiters;
 
-pub use backlog::{Backlog, CatchUpState, CaughtUp};
+pub(crate) use backlog::Backlog;
+pub(super) use backlog::{CatchUpState, CaughtUp};
 pub(crate) use id_frame::IdFrameCache;
-pub use latest_batch::LatestBatch;
+pub(super) use latest_batch::LatestBatch;
 pub use read_batch::ReadBatch;
 pub(crate) use read_batch::ReadBatchBuilder;
 pub use replay_check::ReplayCheck;
 pub use subscription::{Ready, Subscription};
 pub use tap::{Tap, Tapped};
-pub use waiters::{Client, ReaderInfo, WaiterHandle, WaiterSet, WakeSweep};
+pub(crate) use waiters::{Client, ReaderInfo, WaiterHandle};
+pub(super) use waiters::{WaiterSet, WakeSweep};

@@ -29,30 +29,30 @@ pub(crate) struct ReadBatchBuilder {
 impl ReadBatchBuilder {
     /// Returns true if one more frame fits: at most `bytes` in total, or a single larger frame, and at most `events`
     /// events.
-    pub fn has_room(&self, frame: &Frame, bytes: usize, events: u64) -> bool {
+    pub(crate) fn has_room(&self, frame: &Frame, bytes: usize, events: u64) -> bool {
         (self.frames.is_empty() || self.bytes + frame.len() <= bytes) && self.events < events
     }
 
     /// Adds a frame.
-    pub fn add(&mut self, frame: Frame, is_event: bool) {
+    pub(crate) fn add(&mut self, frame: Frame, is_event: bool) {
         self.bytes += frame.len();
         self.events += u64::from(is_event);
         self.frames.push(frame);
     }
 
     /// Adds an entry. The first one sets the batch's age.
-    pub fn add_entry(&mut self, entry: &Entry) {
+    pub(crate) fn add_entry(&mut self, entry: &Entry) {
         self.oldest.get_or_insert(entry.at);
         self.add(entry.frame.clone(), entry.is_event());
     }
 
     /// Returns the bytes added so far.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Returns the batch.
-    pub fn finish(self) -> ReadBatch {
+    pub(crate) fn finish(self) -> ReadBatch {
         ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest }
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::records::{self, Records};
 
 /// The result of a handshake.
-pub struct HandshakeOutput {
+pub(super) struct HandshakeOutput {
     /// The keys.
     pub records: Records,
     /// Encrypted bytes that the client sent after the handshake.
@@ -37,7 +37,7 @@ const READ_BYTES: usize = 4096;
 ///
 /// # Errors
 /// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
-pub async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
+pub(super) async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
     // The unbuffered interface does not return the server name, so the certificate resolver captures it.
     let sni = Arc::new(SniCapture { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
     let mut config = ServerConfig::clone(config);

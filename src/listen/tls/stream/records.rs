@@ -22,7 +22,7 @@ use rustls::{AlertDescription, ConnectionTrafficSecrets, ContentType, Error, Pro
 ///
 /// The field order is the memory layout, as in [`TlsStream`](super::TlsStream).
 #[repr(C)]
-pub struct Records {
+pub(super) struct Records {
     encrypter: Box<dyn MessageEncrypter>,
     /// The sequence number of our next record. It never repeats or goes back under the same key.
     next_seq: u64,
@@ -39,7 +39,7 @@ pub struct Records {
 
 /// The content of a client's record.
 #[derive(Debug, PartialEq, Eq)]
-pub enum OpenedRecord<'a> {
+pub(super) enum OpenedRecord<'a> {
     /// Application data.
     Data(&'a [u8]),
     /// Nothing for the reader.
@@ -50,7 +50,7 @@ pub enum OpenedRecord<'a> {
 
 /// The errors that end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub(super) enum RecordError {
     /// The client violated the protocol. It is sent this alert.
     #[error("the client violated TLS: {0:?}")]
     Client(AlertDescription),
@@ -84,7 +84,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns rustls' error if it does not hand out its secrets.
-    pub fn from_handshake(handshake: UnbufferedServerConnection) -> Result<Self, Error> {
+    pub(super) fn from_handshake(handshake: UnbufferedServerConnection) -> Result<Self, Error> {
         let (secrets, kernel) = handshake.dangerous_into_kernel_connection()?;
         let suite = kernel.negotiated_cipher_suite();
         let (next_seq, write_secrets) = secrets.tx;
@@ -104,7 +104,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if its header is invalid or its type cannot occur now.
-    pub fn record_len(&self, received: &[u8]) -> Result<Option<usize>, RecordError> {
+    pub(super) fn record_len(&self, received: &[u8]) -> Result<Option<usize>, RecordError> {
         // In TLS 1.3 all records after the handshake have the type of application data. TLS 1.2 shows the real type.
         let is_expected = |typ| typ == ContentType::ApplicationData || !self.is_tls13() && is_known(typ);
         record_len(received, is_expected)
@@ -114,7 +114,7 @@ impl Records {
     ///
     /// # Errors
     /// See [`RecordError`]. Decrypt nothing more after an error.
-    pub fn decrypt<'a>(
+    pub(super) fn decrypt<'a>(
         &mut self,
         record: &'a mut [u8],
         replies: &mut Vec<u8>,
@@ -214,7 +214,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns [`RecordError::KeysExhausted`] if the key can encrypt no more. The connection must be closed then.
-    pub fn encrypt(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, RecordError> {
+    pub(super) fn encrypt(&mut self, data: &[u8], before: &mut Vec<u8>) -> Result<Vec<u8>, RecordError> {
         if self.next_seq >= self.max_seq {
             match self.is_tls13() {
                 true => self.update_write_key(before)?,
@@ -226,7 +226,7 @@ impl Records {
     }
 
     /// Returns the alert that closes our side: for an error, or for a clean end.
-    pub fn closing_alert(&mut self, error: Option<RecordError>) -> Vec<u8> {
+    pub(super) fn closing_alert(&mut self, error: Option<RecordError>) -> Vec<u8> {
         let alert = match error {
             Some(RecordError::Client(description)) => [FATAL, description.into()],
             Some(RecordError::PeerAlert(_)) => return Vec::new(),
@@ -251,7 +251,10 @@ impl Records {
 ///
 /// # Errors
 /// Returns an error if its header is invalid or its type is not expected.
-pub fn record_len(received: &[u8], is_expected: impl Fn(ContentType) -> bool) -> Result<Option<usize>, RecordError> {
+pub(super) fn record_len(
+    received: &[u8],
+    is_expected: impl Fn(ContentType) -> bool,
+) -> Result<Option<usize>, RecordError> {
     let [typ, major, _, high, low, ..] = *received else { return Ok(None) };
     if !is_expected(ContentType::from(typ)) || major != 3 {
         return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
@@ -264,7 +267,7 @@ pub fn record_len(received: &[u8], is_expected: impl Fn(ContentType) -> bool) ->
 }
 
 /// Returns true if the record type exists.
-pub fn is_known(typ: ContentType) -> bool {
+pub(super) fn is_known(typ: ContentType) -> bool {
     !matches!(typ, ContentType::Unknown(_))
 }
 
