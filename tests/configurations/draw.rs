@@ -8,7 +8,7 @@ use serde_json::Value as Schema;
 use toml::{Table, Value};
 
 /// The files and addresses to which a configuration refers.
-pub struct World {
+pub struct Environment {
     /// The upstream's base URL.
     pub upstream: String,
     /// A folder with `server.pem`, `server.key` and `hmac.key`.
@@ -20,7 +20,7 @@ pub struct World {
 /// Draws configurations.
 pub struct Draw<'a> {
     pub schema: &'a Schema,
-    pub world: &'a World,
+    pub environment: &'a Environment,
     pub rng: fastrand::Rng,
 }
 
@@ -39,7 +39,7 @@ const AFFORDABLE: &[(&str, &str)] = &[
     ("server.drain.deadline", "400ms"),
 ];
 
-/// Strings whose form is their key's own, as TOML. `URL`, `FILES` and `STORE` are the world's, `#` is a number that counts up.
+/// Strings whose form is their key's own, as TOML. `URL`, `FILES` and `STORE` are the environment's, `#` is a number that counts up.
 const TEXTS: &[(&str, &[&str])] = &[
     ("admin.address", &["'127.0.0.1:0'"]),
     ("admin.hosts[]", &["'gateway.test'"]),
@@ -198,7 +198,7 @@ impl Draw<'_> {
     }
 
     fn filled(&mut self, text: &str) -> Value {
-        let World { upstream, files, store } = self.world;
+        let Environment { upstream, files, store } = self.environment;
         let text = text.replace("URL", upstream).replace("FILES", &files.to_string_lossy());
         let text = text.replace("STORE", &store.to_string_lossy()).replace('#', &self.rng.u16(..).to_string());
         let line: Table = format!("value = {text}").parse().expect("the test's own TOML");

@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use toml::{Table, Value};
 
 use crate::ask::{self, NoAnswer, Way};
-use crate::draw::{Draw, World, mend};
+use crate::draw::{Draw, Environment, mend};
 use crate::odd::{Odd, Upstream};
 
 /// The state that all draws share.
@@ -64,7 +64,7 @@ const LIFE: Duration = Duration::from_millis(60);
 pub async fn play(seed: u64, fixture: &SharedFixture, upstream: &Upstream) -> Result<Outcome, Box<Account>> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let store = tempfile::tempdir().expect("a folder");
-    let world = World {
+    let environment = Environment {
         upstream: upstream.url.clone(),
         files: fixture.files.path().to_owned(),
         store: store.path().to_owned(),
@@ -72,7 +72,7 @@ pub async fn play(seed: u64, fixture: &SharedFixture, upstream: &Upstream) -> Re
     let answers: Vec<Odd> = (0..rng.usize(1..=4)).map(|_| Odd::draw(&mut rng)).collect();
     upstream.answer(&answers);
     let mut outcome = Outcome::default();
-    let (file, text, gateway) = accepted(&mut rng, fixture, &world, &mut outcome);
+    let (file, text, gateway) = accepted(&mut rng, fixture, &environment, &mut outcome);
     let tried = try_out(&mut rng, &file, gateway, fixture, upstream, &answers, &mut outcome).await;
     outcome.upstream_requests = upstream.requests();
     match tried {
@@ -87,11 +87,11 @@ pub async fn play(seed: u64, fixture: &SharedFixture, upstream: &Upstream) -> Re
 fn accepted(
     rng: &mut fastrand::Rng,
     fixture: &SharedFixture,
-    world: &World,
+    environment: &Environment,
     outcome: &mut Outcome,
 ) -> (Table, String, Gateway) {
     loop {
-        let mut file = Draw { schema: &fixture.schema, world, rng: rng.fork() }.file();
+        let mut file = Draw { schema: &fixture.schema, environment, rng: rng.fork() }.file();
         let mut is_mended = false;
         loop {
             let text = toml::to_string(&file).expect("a table can be written");

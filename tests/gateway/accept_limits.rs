@@ -63,7 +63,7 @@ async fn an_invalid_or_silent_http2_connection_is_counted() {
     for raw in [&mut silent, &mut slow, &mut unused] {
         raw.read_to_end(DEADLINE).await;
     }
-    // One that leaves before it has said anything, as a probe does, was refused nothing.
+    // A connection that closes without sending anything, as a health probe does, is not a rejection.
     drop(Raw::dial(&fixture.http1()).await);
 
     wait_metric(&fixture.gateway, "rejections_total", &["reason=\"malformed\""], 1.0).await;

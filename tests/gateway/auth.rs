@@ -1,6 +1,6 @@
 //! Authorization through the real gateway over TLS: admission, and the end of a response with its token.
 //!
-//! The crafted tokens and the keys are those of the authentication module's own tests. The tests see only responses,
+//! The crafted tokens and the keys are shared with `tests/auth`. The tests see only responses,
 //! the requests that the origin received, the log and the metrics.
 
 mod browsers;
@@ -9,16 +9,16 @@ mod commands;
 mod crafted;
 mod decisions;
 mod expiry;
+pub mod fixture;
 mod keys;
 mod parameters;
-mod places;
 mod reload;
 mod revocations;
 mod rotation;
 mod secrecy;
 mod subjects;
 mod tickets;
-pub mod world;
+mod token_locations;
 
 #[path = "../auth/bad_tokens/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of the module")]

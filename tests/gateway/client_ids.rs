@@ -51,10 +51,10 @@ async fn misses_nothing(client: &Adapter, ids: &[(String, String)]) {
         fixture.address = network.address();
         let following = fixture.follow(client, "", None);
         wait_metric(&gateway, "subscribers", &[], 1.0).await;
-        fixture.world.origin.wait_open(1).await;
+        fixture.auth.origin.wait_open(1).await;
         let say = |number: usize| {
             let text = format!("id: {before}{number}{after}\ndata: {number}\n\n");
-            fixture.world.origin.emit(Emission::from(text.as_str()));
+            fixture.auth.origin.emit(Emission::from(text.as_str()));
         };
         say(0);
         following.wait_events(1).await;

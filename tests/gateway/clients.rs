@@ -149,10 +149,10 @@ async fn gets_events(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let gateway = fixture.start().await;
     let following = fixture.follow(client, "", None);
-    fixture.world.origin.wait_open(1).await;
+    fixture.auth.origin.wait_open(1).await;
 
     for (id, data) in [("1", "one"), ("2", "first\nsecond"), ("3", "{\"price\":\"1 €\"}")] {
-        fixture.world.origin.emit(Emission::event(id, "", data));
+        fixture.auth.origin.emit(Emission::event(id, "", data));
     }
 
     let expected = [message("1", "one"), message("2", "first\nsecond"), message("3", "{\"price\":\"1 €\"}")];
@@ -166,10 +166,10 @@ async fn gets_types(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let _gateway = fixture.start().await;
     let following = fixture.follow(client, "", None);
-    fixture.world.origin.wait_open(1).await;
+    fixture.auth.origin.wait_open(1).await;
 
     for (number, kind) in ["price", "trade", "never-named", ""].into_iter().enumerate() {
-        fixture.world.origin.emit(Emission::event(&number.to_string(), kind, "x"));
+        fixture.auth.origin.emit(Emission::event(&number.to_string(), kind, "x"));
     }
 
     let kinds: &[_] = if client.listens_by_type {
@@ -185,7 +185,7 @@ async fn resumes_after_a_restart(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let first = fixture.start().await;
     let following = fixture.follow(client, "", None);
-    fixture.world.origin.wait_open(1).await;
+    fixture.auth.origin.wait_open(1).await;
     fixture.say("1").await;
     fixture.say("2").await;
     following.wait_events(2).await;
@@ -195,7 +195,7 @@ async fn resumes_after_a_restart(client: &Adapter) {
     following.wait_lost(1).await;
     let second = fixture.start().await;
     wait_metric(&second, "subscriptions_total", &["verdict=\"gap\""], 1.0).await;
-    fixture.world.origin.wait_requests(2).await;
+    fixture.auth.origin.wait_requests(2).await;
     fixture.say("3").await;
 
     // A log in memory ends with its process: the new one does not know the id, and says so.
@@ -208,17 +208,17 @@ async fn resumes_after_a_restart(client: &Adapter) {
 async fn is_caught_up_after_a_restart(client: &Adapter) {
     let mut fixture = FailoverFixture::new("auth = \"public\"").await;
     fixture.config = fixture.config.replacen("[routes.replay]", "[routes.replay]\nread_through = true", 1);
-    fixture.world.origin.honour_last_event_id();
+    fixture.auth.origin.honour_last_event_id();
     let first = fixture.start().await;
     let following = fixture.follow(client, "", None);
-    fixture.world.origin.wait_open(1).await;
+    fixture.auth.origin.wait_open(1).await;
     fixture.say("1").await;
     following.wait_events(1).await;
 
     first.signal("KILL");
     first.wait_exit(DEADLINE).await;
     following.wait_lost(1).await;
-    fixture.world.origin.emit(Emission::event("2", "", "2"));
+    fixture.auth.origin.emit(Emission::event("2", "", "2"));
     let second = fixture.start().await;
 
     following.wait_events(2).await;
@@ -232,10 +232,10 @@ async fn is_caught_up_after_a_restart(client: &Adapter) {
 async fn clients_of_a_restarted_gateway_with_a_disk_log_miss_nothing_and_see_no_gap() {
     for client in [&EVENTSOURCE, &HTTPX_SSE_HTTP2] {
         let fixture = FailoverFixture::new("auth = \"public\"").await.with_store();
-        fixture.world.origin.honour_last_event_id();
+        fixture.auth.origin.honour_last_event_id();
         let mut gateway = fixture.start().await;
         let following = fixture.follow(client, "", None);
-        fixture.world.origin.wait_open(1).await;
+        fixture.auth.origin.wait_open(1).await;
         fixture.say("1").await;
         fixture.say("2").await;
         following.wait_events(2).await;
@@ -259,7 +259,7 @@ async fn stops_when_refused(client: &Adapter, status: u64) {
     let following = fixture.follow(client, "", bearer.as_deref());
 
     assert_eq!(following.wait_closed().await, Some(status));
-    assert_eq!(fixture.world.origin.requests().len(), 0);
+    assert_eq!(fixture.auth.origin.requests().len(), 0);
     assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "it came back");
 }
 
@@ -274,7 +274,7 @@ async fn outlives_its_token(client: &Adapter) {
     // However long the client takes to start: the token that it reads has just been made.
     let has_come = || async {
         fixture.write_token(LIFETIME, "prices:read");
-        fixture.world.origin.connections().open == 1
+        fixture.auth.origin.connections().open == 1
     };
     eventually(DEADLINE, has_come).await;
     fixture.write_token(600.0, "prices:read");
@@ -299,7 +299,7 @@ async fn moves_at_a_drain(client: &Adapter) {
     fixture.say("1").await;
     following.wait_events(1).await;
     let new = fixture.start().await;
-    fixture.world.origin.wait_open(2).await;
+    fixture.auth.origin.wait_open(2).await;
     fixture.say("2").await;
     wait_metric(&new, "upstream_events_total", &[], 1.0).await;
     following.wait_events(2).await;
@@ -319,7 +319,7 @@ async fn is_told_of_a_gap(client: &Adapter) {
     let _gateway = fixture.start().await;
 
     let following = fixture.follow(client, "?last_event_id=never-seen", None);
-    fixture.world.origin.wait_open(1).await;
+    fixture.auth.origin.wait_open(1).await;
     fixture.say("1").await;
 
     let events = following.wait_events(2).await;

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::auth::world::{World, in_seconds, token};
+use crate::auth::fixture::{AuthFixture, in_seconds, token};
 use crate::support::adapter::{Adapter, Following};
 use crate::support::origin::Emission;
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// An origin, and an address at which one gateway follows another.
+/// An origin, and an address at which gateways run one after another.
 pub struct FailoverFixture {
-    pub world: World,
+    pub auth: AuthFixture,
     pub address: SocketAddr,
     pub config: String,
 }
@@ -22,10 +22,10 @@ pub struct FailoverFixture {
 impl FailoverFixture {
     /// Starts an origin and makes a configuration with one route, `/prices`, that has these lines.
     pub async fn new(route: &str) -> Self {
-        let mut world = World::new().await;
+        let mut auth = AuthFixture::new().await;
         let address = reserved_addr::reserve();
-        world.identity = world.authority.server_for("place", &[&address.ip().to_string(), "127.0.0.1"]);
-        let config = world.config_with_main(
+        auth.identity = auth.authority.server_for("place", &[&address.ip().to_string(), "127.0.0.1"]);
+        let config = auth.config_with_main(
             "0s",
             &format!(
                 r#"
@@ -46,12 +46,12 @@ impl FailoverFixture {
         // The first address is the listener's, the second the admin port's.
         let listener = format!("reuse_port = true\naddress = \"{address}\"");
         let config = config.replacen("address = \"127.0.0.1:0\"", &listener, 1);
-        Self { world, address, config }
+        Self { auth, address, config }
     }
 
     /// Puts the route's logs on disk.
     pub fn with_store(self) -> Self {
-        let store = format!("[store]\npath = \"{}\"", self.world.file("store"));
+        let store = format!("[store]\npath = \"{}\"", self.auth.file("store"));
         let config = self.config.replace("verdict = \"gap\"", "verdict = \"gap\"\nstore = \"disk\"");
         Self { config: format!("{config}\n{store}"), ..self }
     }
@@ -62,18 +62,18 @@ impl FailoverFixture {
 
     pub fn follow(&self, client: &Adapter, query: &str, bearer: Option<&Path>) -> Following {
         let url = format!("https://{}/prices{query}", self.address);
-        client.follow(&self.world.authority, &url, bearer, &["price", "trade", "rillgate.resume"])
+        client.follow(&self.auth.authority, &url, bearer, &["price", "trade", "rillgate.resume"])
     }
 
-    /// An event whose data is its id, once there is a response that takes it.
+    /// Emits an event whose data is its id, once a response is open to receive it.
     pub async fn say(&self, id: &str) {
-        eventually(DEADLINE, || async { self.world.origin.connections().open >= 1 }).await;
-        self.world.origin.emit(Emission::event(id, "", id));
+        eventually(DEADLINE, || async { self.auth.origin.connections().open >= 1 }).await;
+        self.auth.origin.emit(Emission::event(id, "", id));
     }
 
-    /// Puts a token that lasts so many seconds where the client looks for it.
+    /// Writes a token with this lifetime to the file that the client reads.
     pub fn write_token(&self, seconds: f64, scope: &str) -> PathBuf {
-        let (path, next) = (self.world.file("token").into(), self.world.file("token.next"));
+        let (path, next) = (self.auth.file("token").into(), self.auth.file("token.next"));
         std::fs::write(&next, token(&json!({ "exp": in_seconds(seconds), "scope": scope }))).unwrap();
         std::fs::rename(next, &path).unwrap();
         path

@@ -1,8 +1,8 @@
-//! Browser features: cookies, origins, preflights; and the other places of a token.
+//! Browser features: cookies, origins and preflights; and the other locations of a token.
 
 use serde_json::json;
 
-use super::world::{PROTOCOLS, World, bearer, route, token};
+use super::fixture::{AuthFixture, PROTOCOLS, bearer, route, token};
 use crate::support::client::Protocol;
 use crate::support::subscription::Subscription;
 
@@ -22,20 +22,20 @@ async fn origins_of_apps_and_extensions_can_be_allowed() {
         "moz-extension://0b1c-2d",
         "vscode-webview://abc",
     ];
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = format!("token_from = [\"cookie:session\"]\n[routes.cors]\norigins = {apps:?}\ncredentials = true");
-    let gateway = world.start(&route("prices", "/prices/{symbol}", &auth)).await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", &auth)).await;
     let cookie = format!("session={}", token(&json!({})));
 
     for protocol in PROTOCOLS {
         for origin in apps {
             let headers = [("cookie", cookie.as_str()), ("origin", origin)];
-            let answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+            let answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
             assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, origin));
         }
         for origin in ["capacitor://otherhost", "tauri://localhost:1", "null"] {
             let headers = [("cookie", cookie.as_str()), ("origin", origin)];
-            let answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+            let answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
             assert_eq!(answer.status.as_u16(), 403, "{origin}");
         }
     }
@@ -43,9 +43,9 @@ async fn origins_of_apps_and_extensions_can_be_allowed() {
 
 #[tokio::test]
 async fn a_cookie_is_accepted_only_from_same_origin_and_allowed_pages() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = format!("token_from = [\"header\", \"cookie:session\"]\n{CORS}");
-    let gateway = world.start(&route("prices", "/prices/{symbol}", &auth)).await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", &auth)).await;
     let token = token(&json!({}));
     let cookie = format!("theme=dark; session={token}; session2=x");
     let port = gateway.address().port();
@@ -76,16 +76,16 @@ async fn a_cookie_is_accepted_only_from_same_origin_and_allowed_pages() {
         for (headers, status) in &cases {
             let mut all = vec![("cookie", cookie.as_str())];
             all.extend(headers);
-            let mut answer = world.client(protocol, &gateway).subscribe("/prices/x", &all).await;
+            let mut answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &all).await;
             assert_eq!(answer.status.as_u16(), *status, "{protocol:?} {headers:?}");
             if *status == 403 {
                 assert!(answer.text().await.contains("\"reason\":\"origin\""));
             }
         }
-        // With a token that no browser adds by itself, and without any, a foreign origin is only not given permission.
+        // No browser adds an Authorization header by itself, so a foreign origin is only denied the CORS headers.
         for (name, value, status) in [("authorization", bearer(&token), 200), ("x-none", "x".to_owned(), 401)] {
             let headers = [(name, value.as_str()), ("origin", EVIL)];
-            let answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+            let answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
             assert_eq!(answer.status.as_u16(), status);
             assert!(!answer.headers.contains_key("access-control-allow-origin"));
         }
@@ -93,37 +93,37 @@ async fn a_cookie_is_accepted_only_from_same_origin_and_allowed_pages() {
 }
 
 #[tokio::test]
-async fn tokens_by_two_methods_are_refused_and_unlisted_locations_are_ignored() {
-    let world = World::new().await;
+async fn two_methods_at_once_are_refused_and_unlisted_locations_ignored() {
+    let fixture = AuthFixture::new().await;
     let all = "token_from = [\"header\", \"cookie:session\", \"query:access_token\"]";
     let rest =
         format!("{}{}", route("all", "/all/{x}", all), route("header", "/header/{x}", "token_from = [\"header\"]"));
-    let gateway = world.start(&rest).await;
+    let gateway = fixture.start(&rest).await;
     let good = token(&json!({}));
     let (field, cookie) = (bearer(&good), format!("session={good}"));
     let in_query = format!("?access_token={good}");
-    let header = || vec![("authorization", field.as_str())];
-    let biscuit = || vec![("cookie", cookie.as_str())];
-    let both = || [header(), biscuit()].concat();
+    let in_header = || vec![("authorization", field.as_str())];
+    let in_cookie = || vec![("cookie", cookie.as_str())];
+    let both = || [in_header(), in_cookie()].concat();
     let cases = [
         ("/all/x", in_query.as_str(), vec![], 200),
-        ("/all/x", "", header(), 200),
-        ("/all/x", "", biscuit(), 200),
+        ("/all/x", "", in_header(), 200),
+        ("/all/x", "", in_cookie(), 200),
         ("/all/x", "", both(), 400),
-        ("/all/x", &in_query, header(), 400),
-        ("/all/x", &in_query, biscuit(), 400),
+        ("/all/x", &in_query, in_header(), 400),
+        ("/all/x", &in_query, in_cookie(), 400),
         ("/all/x", &in_query, both(), 400),
         ("/all/x", "", vec![("cookie", cookie.as_str()), ("cookie", cookie.as_str())], 200),
-        ("/all/x", "?access_token=", header(), 401),
+        ("/all/x", "?access_token=", in_header(), 401),
         ("/header/x", &in_query, vec![], 401),
-        ("/header/x", "", biscuit(), 401),
+        ("/header/x", "", in_cookie(), 401),
         ("/header/x", &in_query, both(), 200),
     ];
 
     for protocol in PROTOCOLS {
         for (path, query, headers, status) in &cases {
             let target = format!("{path}{query}");
-            let answer = world.client(protocol, &gateway).subscribe(&target, headers).await;
+            let answer = fixture.client(protocol, &gateway).subscribe(&target, headers).await;
             let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
             assert_eq!(answer.status.as_u16(), *status, "{protocol:?} {path} query: {} {names:?}", !query.is_empty());
             if *status == 400 {
@@ -135,9 +135,9 @@ async fn tokens_by_two_methods_are_refused_and_unlisted_locations_are_ignored() 
 
 #[tokio::test]
 async fn the_challenge_reveals_only_what_the_request_asked_for() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = "streams_claim = \"streams\"";
-    let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", auth)).await;
     let other = bearer(&token(&json!({ "streams": ["/orders/*"] })));
     let over = bearer(&token(&json!({ "exp": 1 })));
     let cases = [
@@ -152,7 +152,7 @@ async fn the_challenge_reveals_only_what_the_request_asked_for() {
     for protocol in PROTOCOLS {
         for (field, status, challenge) in &cases {
             let headers: Vec<_> = field.iter().map(|field| ("authorization", *field)).collect();
-            let mut answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+            let mut answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
             assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (*status, *challenge));
             assert_eq!(answer.header("content-type"), "application/problem+json");
             assert_eq!(answer.header("cache-control"), "no-store");
@@ -160,7 +160,7 @@ async fn the_challenge_reveals_only_what_the_request_asked_for() {
             assert!(field.is_none_or(|field| !text.contains(field)), "{text}");
         }
     }
-    assert_eq!(world.origin.connections().total, 0);
+    assert_eq!(fixture.origin.connections().total, 0);
 }
 
 fn names(answer: &Subscription, header: &str) -> Vec<String> {
@@ -170,17 +170,17 @@ fn names(answer: &Subscription, header: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_preflight_allows_the_built_in_and_the_configured_headers() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let named = "[routes.cors]\norigins = [\"https://app.example.com\"]\nheaders = [\"Datastar-Request\", \"hx-target\"]\n\
                  [routes.share]\nheaders = [\"x-tenant\"]";
     let rest = format!("{}{}", route("named", "/named/{x}", named), route("plain", "/plain/{x}", CORS));
-    let gateway = world.start(&rest).await;
+    let gateway = fixture.start(&rest).await;
     let asked = [("origin", APP), ("access-control-request-method", "GET")];
     let own = ["authorization", "cache-control", "content-type", "last-event-id"];
     let also = ["x-tenant", "datastar-request", "hx-target"];
 
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         for (path, expected) in [("/plain/x", own.to_vec()), ("/named/x", [&own[..], &also].concat())] {
             let answer = client.try_request("OPTIONS", path, &asked).await.unwrap();
             assert_eq!(names(&answer, "access-control-allow-headers"), expected);
@@ -190,16 +190,16 @@ async fn a_preflight_allows_the_built_in_and_the_configured_headers() {
 
 #[tokio::test]
 async fn allowed_origins_can_read_responses_and_refusals() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!(
         "{}{}{}",
         route("plain", "/plain/{x}", CORS),
         route("tickets", "/tickets/{x}", &format!("tickets = true\n{CORS}")),
         route("closed", "/closed/{x}", ""),
     );
-    let gateway = world.start(&rest).await;
+    let gateway = fixture.start(&rest).await;
     let good = bearer(&token(&json!({})));
-    let client = world.client(Protocol::Http2, &gateway);
+    let client = fixture.client(Protocol::Http2, &gateway);
 
     // A preflight carries no credentials and needs none.
     for (path, methods) in [("/plain/x", vec!["get", "head"]), ("/tickets/x", vec!["get", "head", "post"])] {
@@ -239,7 +239,7 @@ async fn allowed_origins_can_read_responses_and_refusals() {
         assert!(names(&answer, "access-control-expose-headers").contains(&"rillgate-resume".to_owned()));
         assert!(names(&answer, "vary").contains(&"origin".to_owned()));
     }
-    // A shared cache must not give one origin what another one asked for, so the answer to nobody varies as well.
+    // A shared cache must not serve one origin's response to another, so a response without an origin varies too.
     let without = client.subscribe("/plain/x", &[("authorization", &good)]).await;
     assert!(names(&without, "vary").contains(&"origin".to_owned()));
 }

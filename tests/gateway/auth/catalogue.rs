@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, bearer, route, token_by, wait_metric};
 use super::keys::{config, jwks};
 use super::support::keys;
-use super::world::{Metrics, PROTOCOLS, World, bearer, route, token_by, wait_metric};
 use crate::support::origin::{Emission, Origin};
 use crate::support::server::Rillgate;
 use crate::support::wait::DEADLINE;
@@ -20,18 +20,18 @@ const PROMISED: &str = "build_info{version} connections{listener,protocol} conne
 
 #[tokio::test]
 async fn every_auth_metric_is_exported_with_its_labels() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
-    let gateway = Rillgate::start(&config(&world, &id, "5m", &route("prices", "/prices/{x}", ""))).await;
+    let gateway = Rillgate::start(&config(&fixture, &id, "5m", &route("prices", "/prices/{x}", ""))).await;
     wait_metric(&gateway, "rillgate_jwks_refreshes_total", &[("result", "ok")], 1.0).await;
     let good = bearer(&token_by("one", &keys().ec, &json!({})));
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         assert_eq!(client.subscribe("/prices/x", &[]).await.status, 401);
         let headers = [("authorization", good.as_str()), ("last-event-id", "never seen")];
         let mut reader = client.subscribe("/prices/x", &headers).await;
-        world.origin.wait_open(1).await;
-        world.origin.emit(Emission::event("1", "", "x"));
+        fixture.origin.wait_open(1).await;
+        fixture.origin.emit(Emission::event("1", "", "x"));
         reader.next_event(DEADLINE).await;
     }
     gateway.signal("HUP");
@@ -57,7 +57,7 @@ async fn every_auth_metric_is_exported_with_its_labels() {
     for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"] {
         assert!(samples.iter().any(|line| line.starts_with(&format!("process_{name} "))), "{name}");
     }
-    // Each refusal and each end is counted under one name, whatever it was about.
+    // Each rejection and each gap is counted under exactly one reason.
     let counted = Metrics(text);
     assert_eq!(counted.sum("rillgate_rejections_total", &[("reason", "no_token")]), 2.0);
     assert_eq!(counted.sum("rillgate_gaps_total", &[("reason", "unknown")]), 2.0);

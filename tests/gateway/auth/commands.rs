@@ -4,9 +4,9 @@ use std::process::Output;
 
 use serde_json::json;
 
+use super::fixture::{AuthFixture, bearer, route, token, token_by};
 use super::keys::{config, jwks};
 use super::support::{ISSUER, keys};
-use super::world::{World, bearer, route, token, token_by};
 use crate::support::client::Protocol;
 use crate::support::origin::Origin;
 use crate::support::script::Answer;
@@ -15,7 +15,7 @@ use crate::support::server::Rillgate;
 async fn run(arguments: &[&str]) -> Output {
     let mut command = Rillgate::command();
     command.args(arguments).env_remove("RILLGATE_LOG");
-    // What the process asks of this one's servers is answered meanwhile.
+    // The process may send requests to servers of this test, which must be able to answer meanwhile.
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -25,16 +25,16 @@ fn text(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_minted_token_is_accepted() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = "require = { scope = \"read\" }\nbind = { user = \"sub\" }";
-    let gateway = world.start(&route("inbox", "/inbox/{user}", auth)).await;
+    let gateway = fixture.start(&route("inbox", "/inbox/{user}", auth)).await;
 
     for (key, kid, more) in [
         ("ec.key", "ec", vec![]),
         ("rsa.key", "rsa", vec!["--algorithm", "RS256"]),
         ("hmac.key", "hmac", vec!["--algorithm", "HS256", "--typ", "JWT"]),
     ] {
-        let key = world.file(key);
+        let key = fixture.file(key);
         let mut arguments = vec!["token", "--key", &key, "--kid", kid, "--issuer", ISSUER, "--audience", "rillgate"];
         arguments.extend(["--audience", "other", "--subject", "alice", "--ttl", "15m", "--claim", "scope=\"read\""]);
         arguments.extend(more);
@@ -42,7 +42,7 @@ async fn a_minted_token_is_accepted() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let token = bearer(text(&output.stdout).trim());
 
-        let client = world.client(Protocol::Http2, &gateway);
+        let client = fixture.client(Protocol::Http2, &gateway);
         let answer = client.subscribe("/inbox/alice", &[("authorization", &token)]).await;
 
         assert_eq!(answer.status.as_u16(), 200, "{kid}");
@@ -52,11 +52,11 @@ async fn a_minted_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_minted_is_an_error_without_the_key() {
-    let world = World::new().await;
-    let short = world.file("short.key");
+async fn a_token_that_cannot_be_minted_is_an_error_that_never_shows_the_key() {
+    let fixture = AuthFixture::new().await;
+    let short = fixture.file("short.key");
     std::fs::write(&short, "short-secret").unwrap();
-    let (missing, ec) = (world.file("missing.key"), world.file("ec.key"));
+    let (missing, ec) = (fixture.file("missing.key"), fixture.file("ec.key"));
     let rest = ["--issuer", ISSUER, "--audience", "rillgate"];
 
     for (arguments, status) in [
@@ -79,17 +79,17 @@ async fn a_token_that_cannot_be_minted_is_an_error_without_the_key() {
 
 #[tokio::test]
 async fn explain_reports_each_rule_and_never_prints_the_token() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = "streams_claim = \"streams\"\nrequire = { scope = \"read\" }";
-    let file = world.file("rillgate.toml");
-    let revocations = world.file("revocations.toml");
+    let file = fixture.file("rillgate.toml");
+    let revocations = fixture.file("revocations.toml");
     std::fs::write(&revocations, "[[revocations]]\nsub = \"mallory\"\n").unwrap();
     let rest = format!("{}\n[revocations]\nfile = \"{revocations}\"", route("prices", "/prices/{symbol}", auth));
-    std::fs::write(&file, world.config_with_main("5s", &rest)).unwrap();
+    std::fs::write(&file, fixture.config_with_main("5s", &rest)).unwrap();
     let streams = json!(["/prices/*"]);
     let cases = [
         ("/prices/x", json!({ "streams": streams, "scope": "read" }), 0, "admitted"),
-        // It knows the file of revocations alone, and says so.
+        // The command knows only the revocation file, and says so.
         ("/prices/x", json!({ "streams": streams, "scope": "read" }), 0, "posted to a running gateway are not known"),
         (
             "/prices/x",
@@ -133,10 +133,10 @@ async fn explain_reports_each_rule_and_never_prints_the_token() {
 
 #[tokio::test]
 async fn explain_fetches_the_keys_that_it_needs() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
-    let file = world.file("rillgate.toml");
-    std::fs::write(&file, config(&world, &id, "5m", &route("prices", "/prices/{symbol}", ""))).unwrap();
+    let file = fixture.file("rillgate.toml");
+    std::fs::write(&file, config(&fixture, &id, "5m", &route("prices", "/prices/{symbol}", ""))).unwrap();
     let good = token_by("one", &keys().ec, &json!({}));
     let arguments = ["explain", "--config", &file, "--path", "/prices/x", "--token", &good];
 

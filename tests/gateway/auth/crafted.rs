@@ -1,14 +1,14 @@
-//! The crafted tokens of the module's tests, sent to a gateway.
+//! The crafted tokens of `tests/auth`, sent to a gateway.
 
 use std::collections::BTreeMap;
 
 use super::bad_tokens;
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, bearer};
 use super::support::{NOW, SECOND};
-use super::world::{Metrics, PROTOCOLS, World, bearer};
 
 #[tokio::test]
 async fn every_crafted_token_is_refused_and_counted_under_its_reason() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!(
         r#"
         [issuers.second]
@@ -26,14 +26,14 @@ async fn every_crafted_token_is_refused_and_counted_under_its_reason() {
         upstream = "origin"
         auth = {{ issuers = ["main", "second"] }}
         "#,
-        world.file("second.pem"),
-        world.file("ed.pem"),
+        fixture.file("second.pem"),
+        fixture.file("ed.pem"),
     );
-    let gateway = world.start(&rest).await;
-    // Those that are not valid yet for a second more than the leeway would be by now.
+    let gateway = fixture.start(&rest).await;
+    // These become valid one second after the leeway, which may have passed by the time they are sent.
     let about_to_be = [format!("nbf {}", *NOW + 6), format!("nbf {}", *NOW as f64 + 5.001)];
     let sendable = |token: &str| {
-        // Spaces before the token would belong to the header, and a head has its own limit.
+        // Leading spaces would be parsed as part of the header field, and request heads have their own limit.
         token.len() < 20_000 && !token.starts_with(' ') && http::HeaderValue::from_str(&bearer(token)).is_ok()
     };
     let crafted: Vec<_> = bad_tokens::all()
@@ -45,7 +45,7 @@ async fn every_crafted_token_is_refused_and_counted_under_its_reason() {
     let mut wrong = Vec::new();
     let mut expected = BTreeMap::new();
     for protocol in PROTOCOLS {
-        let mut connection = world.client(protocol, &gateway).connect().await.unwrap();
+        let mut connection = fixture.client(protocol, &gateway).connect().await.unwrap();
         for (what, token, reason) in &crafted {
             let answer = connection.subscribe("/prices/EURUSD", &[("authorization", &bearer(token))]).await;
             let (status, challenge) = (answer.status.as_u16(), answer.header("www-authenticate").to_owned());
@@ -53,7 +53,7 @@ async fn every_crafted_token_is_refused_and_counted_under_its_reason() {
                 wrong.push(format!("{protocol:?}, {what}: {status} {challenge}"));
             }
             *expected.entry((*reason).to_owned()).or_insert(0.0) += 1.0;
-            // The next request on this connection needs this answer to be over.
+            // The next request on this connection needs this response to be complete.
             let mut answer = answer;
             answer.text().await;
         }
@@ -61,8 +61,9 @@ async fn every_crafted_token_is_refused_and_counted_under_its_reason() {
 
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), crafted.len(), wrong.join("\n"));
     assert_eq!(Metrics::of(&gateway).await.by("rillgate_auth_failures_total", "reason"), expected);
-    assert_eq!(world.origin.connections().total, 0, "the origin was contacted");
+    assert_eq!(fixture.origin.connections().total, 0, "the origin was contacted");
     let good = bearer(&bad_tokens::good());
-    let let_in = world.client(PROTOCOLS[0], &gateway).subscribe("/prices/EURUSD", &[("authorization", &good)]).await;
-    assert_eq!(let_in.status.as_u16(), 200, "the table is about a token that is good");
+    let admitted =
+        fixture.client(PROTOCOLS[0], &gateway).subscribe("/prices/EURUSD", &[("authorization", &good)]).await;
+    assert_eq!(admitted.status.as_u16(), 200, "the unmodified token is refused too");
 }

@@ -1,4 +1,4 @@
-//! A stream ends with its token, for every protocol and every kind of reader.
+//! A response ends with its token, for every protocol and every kind of reader.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::world::{Metrics, PROTOCOLS, SOON, World, bearer, in_seconds, route, token, wait_metric};
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, SOON, bearer, in_seconds, route, token, wait_metric};
 use crate::support::client::Protocol;
 use crate::support::origin::Emission;
 use crate::support::script::Answer;
@@ -14,11 +14,11 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::{Ending, Subscription};
 use crate::support::wait::{DEADLINE, eventually};
 
-/// Streams of each kind; HTTP/2 connections carry 200 each.
+/// The number of streams over HTTP/2 (200 per connection) and over HTTP/1.1.
 const HTTP2: usize = 800;
 const HTTP1: usize = 200;
 
-/// The time from a token's expiry to the end of its stream, and the kind of end.
+/// Waits for the end and returns the seconds from the token's expiry to it, and its kind.
 async fn ends(mut subscription: Subscription, expiry: f64) -> (f64, Ending) {
     assert_eq!(subscription.status.as_u16(), 200);
     let ending = subscription.ending(Duration::from_secs(90)).await;
@@ -28,17 +28,17 @@ async fn ends(mut subscription: Subscription, expiry: f64) -> (f64, Ending) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_streams_end_cleanly_within_a_second_of_their_tokens() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!("{}\n[limits]\nsubscriptions_per_subject = 2000", route("prices", "/prices/{symbol}", ""));
-    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
-    // Each has its own end, some seconds after it asked, spread over six seconds.
+    let gateway = Rillgate::start(&fixture.config_with_main("0s", &rest)).await;
+    // Each token has its own expiry: some seconds after its request, spread over six seconds.
     let expiry = |number: usize| in_seconds(5.0 + 6.0 * (number as f64 / (HTTP1 + HTTP2) as f64));
     let ask = |number: usize| {
         let expiry = expiry(number);
         (bearer(&token(&json!({ "exp": expiry }))), expiry)
     };
     let over_http2 = (0..HTTP2 / 200).map(|connection| {
-        let client = world.client(Protocol::Http2, &gateway);
+        let client = fixture.client(Protocol::Http2, &gateway);
         async move {
             let mut open = client.connect().await.unwrap();
             let mut subscriptions = Vec::new();
@@ -51,7 +51,7 @@ async fn a_thousand_streams_end_cleanly_within_a_second_of_their_tokens() {
         }
     });
     let over_http1 = (0..4).map(|lane| {
-        let client = world.client(Protocol::Http1, &gateway);
+        let client = fixture.client(Protocol::Http1, &gateway);
         async move {
             let mut subscriptions = Vec::new();
             for number in (lane..HTTP1).step_by(4) {
@@ -68,7 +68,7 @@ async fn a_thousand_streams_end_cleanly_within_a_second_of_their_tokens() {
 
     let latest = ended.iter().map(|(late, _)| *late).fold(f64::MIN, f64::max);
     let earliest = ended.iter().map(|(late, _)| *late).fold(f64::MAX, f64::min);
-    println!("{} streams ended between {earliest:.3} s and {latest:.3} s after their tokens", ended.len());
+    println!("{} streams ended between {earliest:.3} s and {latest:.3} s after their tokens expired", ended.len());
     assert!(ended.iter().all(|(_, ending)| *ending == Ending::Clean));
     assert!(latest < SOON.as_secs_f64() && earliest > -0.1, "{earliest} to {latest}");
     let reason = [("route", "prices"), ("reason", "expired")];
@@ -78,23 +78,23 @@ async fn a_thousand_streams_end_cleanly_within_a_second_of_their_tokens() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_alone_when_its_token_expires() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!(
         "{}{}",
         route("flood", "/flood", "[routes.replay]\nbytes = \"256MiB\"\nstart = \"oldest\""),
         route("prices", "/prices/{symbol}", ""),
     );
-    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
-    // More than all buffers on the way hold.
+    let gateway = Rillgate::start(&fixture.config_with_main("0s", &rest)).await;
+    // Together they exceed all buffers between the origin and the client.
     let event = Bytes::from(format!("data: {}\n\n", "x".repeat(256 * 1024)));
-    world.origin.answer(move |request| match request.target.as_str() {
+    fixture.origin.answer(move |request| match request.target.as_str() {
         "/flood" => (0..100).fold(Answer::stream(), |answer, _| answer.then(event.clone())),
         _ => Answer::stream(),
     });
     let lasting = bearer(&token(&json!({})));
 
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway).window(64 * 1024);
+        let client = fixture.client(protocol, &gateway).window(64 * 1024);
         let expiry = in_seconds(4.0);
         let short = bearer(&token(&json!({ "exp": expiry })));
         let mut connection = client.connect().await.unwrap();
@@ -112,9 +112,9 @@ async fn a_client_that_does_not_read_is_cut_off_alone_when_its_token_expires() {
         let late = -(expiry - in_seconds(0.0));
 
         assert!((0.0..1.0).contains(&late), "{protocol:?}: {late} s");
-        println!("{protocol:?}: a client that did not read was cut off {late:.3} s after its token's end");
+        println!("{protocol:?}: a client that did not read was cut off {late:.3} s after its token expired");
         assert_ne!(stalled.ending(DEADLINE).await, Ending::Clean);
-        world.origin.emit(Emission::event("last", "", "still here"));
+        fixture.origin.emit(Emission::event("last", "", "still here"));
         while sibling.next_event(DEADLINE).await.data != "still here" {}
     }
 
@@ -124,14 +124,14 @@ async fn a_client_that_does_not_read_is_cut_off_alone_when_its_token_expires() {
 
 #[tokio::test]
 async fn the_leeway_extends_the_life_of_a_response() {
-    let world = World::new().await;
-    let gateway = Rillgate::start(&world.config_with_main("3s", &route("prices", "/prices/{symbol}", ""))).await;
+    let fixture = AuthFixture::new().await;
+    let gateway = Rillgate::start(&fixture.config_with_main("3s", &route("prices", "/prices/{symbol}", ""))).await;
 
     for protocol in PROTOCOLS {
-        // A token that is over already, by less than the leeway.
+        // The token has already expired, by less than the leeway.
         let expiry = in_seconds(-1.0);
         let token = bearer(&token(&json!({ "exp": expiry })));
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         let subscription = client.subscribe("/prices/x", &[("authorization", &token)]).await;
         assert_eq!(subscription.status.as_u16(), 200);
 
@@ -146,38 +146,38 @@ async fn the_leeway_extends_the_life_of_a_response() {
 
 #[tokio::test]
 async fn without_enforcement_streams_outlive_their_tokens() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let routes = format!(
         "{}{}",
         route("strict", "/strict/{symbol}", ""),
         route("shadow", "/shadow/{symbol}", "enforce = false")
     );
-    let gateway = Rillgate::start(&world.config_with_main("0s", &routes)).await;
+    let gateway = Rillgate::start(&fixture.config_with_main("0s", &routes)).await;
 
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         let token = bearer(&token(&json!({ "exp": in_seconds(2.0) })));
         let mut shadow = client.subscribe("/shadow/x", &[("authorization", &token)]).await;
         let mut strict = client.subscribe("/strict/x", &[("authorization", &token)]).await;
         assert_eq!((shadow.status.as_u16(), strict.status.as_u16()), (200, 200));
 
         strict.expect_end(DEADLINE).await;
-        world.origin.emit(Emission::event("1", "", "still there"));
+        fixture.origin.emit(Emission::event("1", "", "still there"));
 
         assert_eq!(shadow.next_event(DEADLINE).await.data, "still there");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn responses_of_tokens_that_expire_together_end_spread_out_before() {
-    let world = World::new().await;
+async fn tokens_that_expire_together_end_their_responses_spread_out_before() {
+    let fixture = AuthFixture::new().await;
     let rest = route("prices", "/prices/{symbol}", "expiry_spread = \"1h\"");
-    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
+    let gateway = Rillgate::start(&fixture.config_with_main("0s", &rest)).await;
     let expiry = in_seconds(62.0).floor();
     let token = bearer(&token(&json!({ "exp": expiry })));
     let mut subscriptions = Vec::new();
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         for _ in 0..10 {
             subscriptions.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
         }
@@ -188,25 +188,25 @@ async fn responses_of_tokens_that_expire_together_end_spread_out_before() {
     let early: Vec<f64> = ended.iter().map(|(after, _)| -after).collect();
     let (first, last) = (early.iter().copied().fold(0.0, f64::max), early.iter().copied().fold(9.0, f64::min));
     assert!(ended.iter().all(|(_, ending)| *ending == Ending::Clean));
-    assert!(last > -1.0 && first < 6.5, "ended {early:?} s before the token");
-    assert!(first - last > 1.0, "ended together: {early:?} s before the token");
+    assert!(last > -1.0 && first < 6.5, "ended {early:?} s before the expiry");
+    assert!(first - last > 1.0, "ended together: {early:?} s before the expiry");
 }
 
 #[tokio::test]
 async fn an_unenforced_expiry_is_counted_and_the_stream_continues() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = route("prices", "/prices/{symbol}", "enforce = false");
-    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
+    let gateway = Rillgate::start(&fixture.config_with_main("0s", &rest)).await;
     let token = bearer(&token(&json!({ "exp": in_seconds(2.0) })));
     let mut subscriptions = Vec::new();
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         subscriptions.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
     }
 
     wait_metric(&gateway, "rillgate_auth_failures_total", &[("route", "prices"), ("reason", "expired")], 2.0).await;
 
-    world.origin.emit(Emission::event("1", "", "still here"));
+    fixture.origin.emit(Emission::event("1", "", "still here"));
     for subscription in &mut subscriptions {
         assert_eq!(subscription.next_event(DEADLINE).await.data, "still here");
     }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, admin, bearer, route, token, token_by, wait_metric};
 use super::support::{ISSUER, keys};
-use super::world::{Metrics, PROTOCOLS, World, admin, bearer, route, token, token_by, wait_metric};
 use crate::support::client::Protocol;
 use crate::support::origin::{Emission, Origin};
 use crate::support::script::Answer;
@@ -14,7 +14,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::KeyPair;
 
-/// The answer with a JWKS of these EC keys.
+/// Returns a response with a JWKS of these EC keys.
 pub fn jwks(keys: &[(&str, &KeyPair)]) -> Answer {
     let jwk = |(kid, pair): &(&str, &KeyPair)| {
         let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
@@ -27,8 +27,8 @@ pub fn jwks(keys: &[(&str, &KeyPair)]) -> Answer {
     Answer::status(200).header("content-type", "application/jwk-set+json").then(document.to_string())
 }
 
-/// The configuration of a gateway whose issuer `main` publishes its keys at `id`.
-pub fn config(world: &World, id: &Origin, refresh: &str, rest: &str) -> String {
+/// Returns the configuration of a gateway whose issuer `main` publishes its keys at `id`.
+pub fn config(fixture: &AuthFixture, id: &Origin, refresh: &str, rest: &str) -> String {
     let main = format!(
         r#"
         [issuers.main]
@@ -39,20 +39,20 @@ pub fn config(world: &World, id: &Origin, refresh: &str, rest: &str) -> String {
         "#,
         id.url().replace("127.0.0.1", "localhost"),
     );
-    world.config(&main)
+    fixture.config(&main)
 }
 
 #[tokio::test]
 async fn clients_get_503_with_retry_after_while_keys_are_missing() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| Answer::status(503)).await;
     let auth = "[routes.cors]\norigins = [\"https://app.example.com\"]";
-    let gateway = Rillgate::start(&config(&world, &id, "1s", &route("prices", "/prices/{symbol}", auth))).await;
+    let gateway = Rillgate::start(&config(&fixture, &id, "1s", &route("prices", "/prices/{symbol}", auth))).await;
     let good = bearer(&token(&json!({})));
 
     for protocol in PROTOCOLS {
         let headers = [("authorization", good.as_str()), ("origin", "https://app.example.com")];
-        let mut answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+        let mut answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
         assert_eq!(answer.status.as_u16(), 503);
         assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1);
         assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
@@ -62,7 +62,7 @@ async fn clients_get_503_with_retry_after_while_keys_are_missing() {
     assert_eq!(status, 503);
     assert!(text.contains("issuer main") && text.contains("keys"), "{text}");
     assert_eq!(admin(&gateway, "GET", "/livez", "").await.0, 200);
-    assert_eq!(world.origin.connections().total, 0);
+    assert_eq!(fixture.origin.connections().total, 0);
     let counted = Metrics::of(&gateway).await;
     assert_eq!(counted.sum("rillgate_auth_failures_total", &[("reason", "keys_unavailable")]), 2.0);
     assert!(counted.sum("rillgate_jwks_refreshes_total", &[("issuer", "main"), ("result", "status")]) >= 1.0);
@@ -70,17 +70,17 @@ async fn clients_get_503_with_retry_after_while_keys_are_missing() {
     id.answer(|_| jwks(&[("ec", &keys().ec)]));
 
     eventually(DEADLINE, || async { admin(&gateway, "GET", "/readyz", "").await.0 == 200 }).await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let client = fixture.client(Protocol::Http2, &gateway);
     assert_eq!(client.subscribe("/prices/x", &[("authorization", &good)]).await.status.as_u16(), 200);
 }
 
 #[tokio::test]
 async fn keys_are_fetched_over_tls_from_a_trusted_server() {
-    let world = World::new().await;
-    let id = Origin::start_tls(&world.identity).await;
+    let fixture = AuthFixture::new().await;
+    let id = Origin::start_tls(&fixture.identity).await;
     id.answer(|_| jwks(&[("ec", &keys().ec)]));
-    let config = config(&world, &id, "5m", &route("prices", "/prices/{symbol}", ""));
-    let trusted = world.authority.file().display().to_string();
+    let config = config(&fixture, &id, "5m", &route("prices", "/prices/{symbol}", ""));
+    let trusted = fixture.authority.file().display().to_string();
     let other = crate::support::certificates::Authority::new();
     let untrusted = other.file().display().to_string();
     let good = bearer(&token(&json!({})));
@@ -88,7 +88,7 @@ async fn keys_are_fetched_over_tls_from_a_trusted_server() {
     for (roots, status, result) in [(trusted, 200, "ok"), (untrusted, 503, "tls")] {
         let environment = [("SSL_CERT_FILE", roots.as_str()), ("SSL_CERT_DIR", "")];
         let gateway = Rillgate::start_with(&config, &environment).await;
-        let client = world.client(Protocol::Http2, &gateway);
+        let client = fixture.client(Protocol::Http2, &gateway);
         let answer = client.subscribe("/prices/x", &[("authorization", &good)]).await;
         assert_eq!(answer.status.as_u16(), status);
         assert!(Metrics::of(&gateway).await.sum("rillgate_jwks_refreshes_total", &[("result", result)]) >= 1.0);
@@ -102,13 +102,13 @@ async fn keys_are_fetched_over_tls_from_a_trusted_server() {
 #[tokio::test]
 async fn an_unreachable_issuer_is_harmless_and_a_removed_key_ends_its_streams() {
     const EACH: usize = 100;
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| jwks(&[("old", &keys().ec), ("new", &keys().foreign_ec)])).await;
     let rest = format!("{}\n[limits]\nsubscriptions_per_subject = 1000", route("prices", "/prices/{symbol}", ""));
-    let gateway = Rillgate::start(&config(&world, &id, "1s", &rest)).await;
+    let gateway = Rillgate::start(&config(&fixture, &id, "1s", &rest)).await;
     let old = bearer(&token_by("old", &keys().ec, &json!({})));
     let new = bearer(&token_by("new", &keys().foreign_ec, &json!({})));
-    let mut connection = world.client(Protocol::Http2, &gateway).connect().await.unwrap();
+    let mut connection = fixture.client(Protocol::Http2, &gateway).connect().await.unwrap();
     let (mut olds, mut news) = (Vec::new(), Vec::new());
     for _ in 0..EACH {
         olds.push(connection.subscribe("/prices/x", &[("authorization", &old)]).await);
@@ -121,9 +121,9 @@ async fn an_unreachable_issuer_is_harmless_and_a_removed_key_ends_its_streams() 
         .await;
 
     assert_eq!(admin(&gateway, "GET", "/readyz", "").await.0, 200);
-    olds.push(world.client(Protocol::Http1, &gateway).subscribe("/prices/x", &[("authorization", &old)]).await);
-    world.origin.wait_open(1).await;
-    world.origin.emit(Emission::event("1", "", "all is well"));
+    olds.push(fixture.client(Protocol::Http1, &gateway).subscribe("/prices/x", &[("authorization", &old)]).await);
+    fixture.origin.wait_open(1).await;
+    fixture.origin.emit(Emission::event("1", "", "all is well"));
     for client in olds.iter_mut().chain(&mut news) {
         assert_eq!(client.next_event(DEADLINE).await.data, "all is well");
     }
@@ -136,7 +136,7 @@ async fn an_unreachable_issuer_is_harmless_and_a_removed_key_ends_its_streams() 
     let ended = [("reason", "revoked")];
     wait_metric(&gateway, "rillgate_subscriptions_ended_total", &ended, (EACH + 1) as f64).await;
     assert_eq!(Metrics::of(&gateway).await.sum("rillgate_subscribers", &[]), EACH as f64);
-    world.origin.emit(Emission::event("2", "", "still here"));
+    fixture.origin.emit(Emission::event("2", "", "still here"));
     for client in &mut news {
         assert_eq!(client.next_event(DEADLINE).await.data, "still here");
     }

@@ -2,28 +2,28 @@
 
 use serde_json::{Value, json};
 
+use super::fixture::{AuthFixture, PROTOCOLS, bearer, route, token};
 use super::reload::reload;
-use super::world::{PROTOCOLS, World, bearer, route, token};
 use crate::support::client::Protocol;
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
 use crate::support::wait::DEADLINE;
 
-/// A route whose streams differ by topics, which a token has to list in this claim.
-fn config(world: &World, claim: &str) -> String {
+/// Returns a configuration with a route that is shared by topic; a token has to list its topics in this claim.
+fn config(fixture: &AuthFixture, claim: &str) -> String {
     let auth = format!("tickets = true\nbind = {{ topic = \"{claim}\" }}\n[routes.share]\nquery = [\"topic\"]");
-    world.config_with_main("5s", &route("hub", "/hub", &auth))
+    fixture.config_with_main("5s", &route("hub", "/hub", &auth))
 }
 
-async fn start() -> (World, Rillgate) {
-    let world = World::new().await;
-    let gateway = Rillgate::start(&config(&world, "topics")).await;
-    (world, gateway)
+async fn start() -> (AuthFixture, Rillgate) {
+    let fixture = AuthFixture::new().await;
+    let gateway = Rillgate::start(&config(&fixture, "topics")).await;
+    (fixture, gateway)
 }
 
 #[tokio::test]
 async fn every_requested_topic_must_be_in_the_claim() {
-    let (world, gateway) = start().await;
+    let (fixture, gateway) = start().await;
     let listed = bearer(&token(&json!({ "topics": ["a", "b/ä"] })));
     let single = bearer(&token(&json!({ "topics": "a" })));
     let without = bearer(&token(&json!({})));
@@ -44,7 +44,7 @@ async fn every_requested_topic_must_be_in_the_claim() {
 
     for protocol in PROTOCOLS {
         for (token, path, status) in cases {
-            let answer = world.client(protocol, &gateway).subscribe(path, &[("authorization", token)]).await;
+            let answer = fixture.client(protocol, &gateway).subscribe(path, &[("authorization", token)]).await;
             assert_eq!(answer.status.as_u16(), status, "{path}");
         }
     }
@@ -52,9 +52,9 @@ async fn every_requested_topic_must_be_in_the_claim() {
 
 #[tokio::test]
 async fn a_ticket_admits_only_topics_of_its_token() {
-    let (world, gateway) = start().await;
+    let (fixture, gateway) = start().await;
     let token = bearer(&token(&json!({ "topics": ["a b", "c"] })));
-    let client = world.client(Protocol::Http2, &gateway);
+    let client = fixture.client(Protocol::Http2, &gateway);
     let post = async |path: &str| {
         let mut answer = client.try_request("POST", path, &[("authorization", &token)]).await.unwrap();
         let text = answer.text().await;
@@ -66,29 +66,29 @@ async fn a_ticket_admits_only_topics_of_its_token() {
     assert!(with_topics.starts_with("/hub?topic=a%20b&topic=c&ticket="), "{with_topics}");
     assert_eq!(client.subscribe(&with_topics, &[]).await.status.as_u16(), 200);
 
-    // The topics may come with the ticket, and are judged then.
+    // The topics may also be added to the ticket's URL. They are checked when the ticket is used.
     for (topic, status) in [("c", 200), ("d", 403)] {
         let (_, bare) = post("/hub?ticket").await;
         let asked = format!("{}&topic={topic}", bare.unwrap());
         assert_eq!(client.subscribe(&asked, &[]).await.status.as_u16(), status, "{topic}");
     }
     let (_, bare) = post("/hub?ticket").await;
-    assert_eq!(client.subscribe(&bare.unwrap(), &[]).await.status.as_u16(), 403, "no topic is not all of them");
+    assert_eq!(client.subscribe(&bare.unwrap(), &[]).await.status.as_u16(), 403, "no topic was read as all topics");
     assert_eq!(post("/hub?topic=d&ticket").await.0, 403);
 }
 
 #[tokio::test]
-async fn a_reload_reevaluates_streams_with_their_topics() {
-    let (world, gateway) = start().await;
+async fn a_reload_checks_open_streams_with_their_topics() {
+    let (fixture, gateway) = start().await;
     let both = bearer(&token(&json!({ "topics": ["a", "b"], "rooms": ["a"] })));
-    let client = world.client(Protocol::Http1, &gateway);
+    let client = fixture.client(Protocol::Http1, &gateway);
     let mut stays = client.subscribe("/hub?topic=a", &[("authorization", &both)]).await;
     let mut ends = client.subscribe("/hub?topic=a&topic=b", &[("authorization", &both)]).await;
-    world.origin.wait_open(2).await;
+    fixture.origin.wait_open(2).await;
 
-    reload(&gateway, &config(&world, "rooms")).await;
+    reload(&gateway, &config(&fixture, "rooms")).await;
 
     ends.expect_end(DEADLINE).await;
-    world.origin.emit(Emission::event("1", "", "goes on"));
+    fixture.origin.emit(Emission::event("1", "", "goes on"));
     assert_eq!(stays.next_event(DEADLINE).await.data, "goes on");
 }

@@ -1,11 +1,11 @@
-//! Revocations, posted or in a file.
+//! Revocations, posted to the admin port or listed in a file.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::world::{Metrics, PROTOCOLS, SOON, World, admin, bearer, route, token, wait_metric};
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, SOON, admin, bearer, route, token, wait_metric};
 use crate::support::client::Protocol;
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
@@ -13,9 +13,9 @@ use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
 async fn a_posted_revocation_ends_matching_streams_within_a_second() {
-    let world = World::new().await;
-    let gateway = world.start(&route("prices", "/prices/{symbol}", "")).await;
-    // What is posted, the claims that it covers, and those that it does not.
+    let fixture = AuthFixture::new().await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", "")).await;
+    // Each case is the posted revocation, claims that it covers, and claims that it does not.
     let cases: [(Value, Value, Value); 5] = [
         (json!({ "jti": "t1" }), json!({ "jti": "t1" }), json!({ "jti": "t10" })),
         (json!({ "sub": "mallory" }), json!({ "sub": "mallory" }), json!({ "sub": "Mallory" })),
@@ -41,7 +41,7 @@ async fn a_posted_revocation_ends_matching_streams_within_a_second() {
         let (covered, spared) = (bearer(&token(&covered)), bearer(&token(&spared)));
         let (mut theirs, mut others) = (Vec::new(), Vec::new());
         for protocol in PROTOCOLS {
-            let client = world.client(protocol, &gateway);
+            let client = fixture.client(protocol, &gateway);
             theirs.push(client.subscribe("/prices/x", &[("authorization", &covered)]).await);
             others.push(client.subscribe("/prices/x", &[("authorization", &spared)]).await);
         }
@@ -56,10 +56,10 @@ async fn a_posted_revocation_ends_matching_streams_within_a_second() {
         let taken = begun.elapsed();
 
         assert!(taken < SOON, "{posted}: {taken:?}");
-        world.origin.emit(Emission::event("1", "", "spared"));
+        fixture.origin.emit(Emission::event("1", "", "spared"));
         for (protocol, mut client) in PROTOCOLS.into_iter().zip(others) {
             assert_eq!(client.next_event(DEADLINE).await.data, "spared");
-            let again = world.client(protocol, &gateway);
+            let again = fixture.client(protocol, &gateway);
             let refused = again.subscribe("/prices/x", &[("authorization", &covered)]).await;
             assert_eq!(refused.status.as_u16(), 401);
             assert!(refused.header("www-authenticate").contains("invalid_token"));
@@ -74,9 +74,9 @@ async fn a_posted_revocation_ends_matching_streams_within_a_second() {
 
 #[tokio::test]
 async fn an_invalid_revocation_is_refused_and_changes_nothing() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!("{}\n[revocations]\nentries = 1", route("prices", "/prices/{symbol}", ""));
-    let gateway = world.start(&rest).await;
+    let gateway = fixture.start(&rest).await;
     for body in [
         "",
         "{}",
@@ -92,21 +92,21 @@ async fn an_invalid_revocation_is_refused_and_changes_nothing() {
     }
     assert_eq!(admin(&gateway, "POST", "/revocations", r#"{ "jti": "first" }"#).await.0, 200);
 
-    // Full: nothing is forgotten to make room.
+    // The table is full: no entry is dropped to make room.
     let (status, text) = admin(&gateway, "POST", "/revocations", r#"{ "sub": "alice" }"#).await;
 
     assert!(status == 507 && text.contains("the table of revocations is full (1 entries)"), "{status} {text}");
     let token = bearer(&token(&json!({})));
-    let client = world.client(Protocol::Http2, &gateway);
+    let client = fixture.client(Protocol::Http2, &gateway);
     assert_eq!(client.subscribe("/prices/x", &[("authorization", &token)]).await.status.as_u16(), 200);
 }
 
 #[tokio::test]
 async fn a_posted_revocation_is_listed_and_can_be_deleted() {
-    let world = World::new().await;
-    let gateway = world.start(&route("prices", "/prices/{symbol}", "")).await;
+    let fixture = AuthFixture::new().await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", "")).await;
     let mallory = bearer(&token(&json!({ "sub": "mallory" })));
-    let client = world.client(Protocol::Http2, &gateway);
+    let client = fixture.client(Protocol::Http2, &gateway);
     let status = async || client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16();
     let mut open = client.subscribe("/prices/x", &[("authorization", &mallory)]).await;
     assert_eq!(open.status.as_u16(), 200);
@@ -138,13 +138,13 @@ async fn a_posted_revocation_is_listed_and_can_be_deleted() {
 }
 
 #[tokio::test]
-async fn filed_revocations_are_paged_and_deleted_only_in_the_file() {
-    let world = World::new().await;
-    let file = world.file("revocations.toml");
+async fn revocations_of_the_file_are_listed_in_pages_and_not_deletable() {
+    let fixture = AuthFixture::new().await;
+    let file = fixture.file("revocations.toml");
     let entries: String = (0..2_500).map(|number| format!("[[revocations]]\njti = \"t{number}\"\n")).collect();
     std::fs::write(&file, entries + "[[revocations]]\nsub = \"mallory\"\n").unwrap();
     let rest = format!("{}\n[revocations]\nfile = \"{file}\"", route("prices", "/prices/{symbol}", ""));
-    let gateway = world.start(&rest).await;
+    let gateway = fixture.start(&rest).await;
     let both = revoke(&gateway, &json!({ "sub": "mallory" })).await;
     revoke(&gateway, &json!({ "jti": "posted" })).await;
 
@@ -172,7 +172,7 @@ async fn filed_revocations_are_paged_and_deleted_only_in_the_file() {
         assert!(status == 409 && text.contains("remove it there"), "{status} {text}");
     }
     let mallory = bearer(&token(&json!({ "sub": "mallory" })));
-    let client = world.client(Protocol::Http1, &gateway);
+    let client = fixture.client(Protocol::Http1, &gateway);
     assert_eq!(client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16(), 401);
     wait_metric(&gateway, "rillgate_revocations", &[("from", "file")], 2_501.0).await;
     wait_metric(&gateway, "rillgate_revocations", &[("from", "posted")], 1.0).await;
@@ -180,9 +180,9 @@ async fn filed_revocations_are_paged_and_deleted_only_in_the_file() {
 
 #[tokio::test]
 async fn an_expired_revocation_is_not_listed_and_frees_its_entry() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!("{}\n[revocations]\nentries = 2", route("prices", "/prices/{symbol}", ""));
-    let gateway = world.start(&rest).await;
+    let gateway = fixture.start(&rest).await;
     revoke(&gateway, &json!({ "jti": "short", "ttl": "1s" })).await;
     revoke(&gateway, &json!({ "jti": "for good" })).await;
 
@@ -195,22 +195,22 @@ async fn an_expired_revocation_is_not_listed_and_frees_its_entry() {
 
 #[tokio::test]
 async fn the_revocation_file_survives_a_restart_and_is_watched() {
-    let world = World::new().await;
-    let file = world.file("revocations.toml");
+    let fixture = AuthFixture::new().await;
+    let file = fixture.file("revocations.toml");
     let write = |text: &str| {
-        // In one step, as an operator's tool would.
+        // Atomically, as an operator's tool would.
         std::fs::write(format!("{file}.next"), text).unwrap();
         std::fs::rename(format!("{file}.next"), &file).unwrap();
     };
     write("[[revocations]]\nsub = \"mallory\"\n");
     let rest = format!("{}\n[revocations]\nfile = \"{file}\"", route("prices", "/prices/{symbol}", ""));
-    let config = world.config_with_main("5s", &rest);
+    let config = fixture.config_with_main("5s", &rest);
     let (alice, mallory) = (bearer(&token(&json!({}))), bearer(&token(&json!({ "sub": "mallory" }))));
 
-    // The posted one is in memory alone, the filed one is there after every start.
+    // A posted revocation is only in memory; one in the file is loaded at every start.
     for _ in 0..2 {
         let gateway = Rillgate::start(&config).await;
-        let client = world.client(Protocol::Http2, &gateway);
+        let client = fixture.client(Protocol::Http2, &gateway);
         assert_eq!(client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16(), 401);
         assert_eq!(client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16(), 200);
         assert_eq!(admin(&gateway, "POST", "/revocations", r#"{ "sub": "alice" }"#).await.0, 200);
@@ -218,18 +218,18 @@ async fn the_revocation_file_survives_a_restart_and_is_watched() {
     }
 
     let gateway = Rillgate::start(&config).await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let client = fixture.client(Protocol::Http2, &gateway);
     let mut open = client.subscribe("/prices/x", &[("authorization", &alice)]).await;
     write("[[revocations]]\nsub = \"alice\"\n");
     assert!(open.expect_end(DEADLINE).await.is_empty());
     assert_eq!(client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16(), 200);
 
-    // A broken file takes nothing back, and neither does one that is gone.
+    // An invalid file removes no revocation.
     write("[[revocations]]\nsub = alice\n");
     gateway.wait_line("cannot load revocations", DEADLINE).await;
     assert_eq!(client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16(), 401);
 
-    // A reload reads it too, and refuses a broken one as a whole.
+    // A reload reads the file too, and is refused as a whole if the file is invalid.
     gateway.signal("HUP");
     gateway.wait_line("configuration not reloaded", DEADLINE).await;
     write("");
@@ -239,7 +239,7 @@ async fn the_revocation_file_survives_a_restart_and_is_watched() {
     })
     .await;
 
-    // Following the file does not hold up the end.
+    // Watching the file does not delay the shutdown.
     gateway.signal("TERM");
     assert!(gateway.wait_exit(DEADLINE).await.success());
     assert!(!gateway.log().iter().any(|line| line.contains("cut off")));
@@ -247,7 +247,7 @@ async fn the_revocation_file_survives_a_restart_and_is_watched() {
 
 #[tokio::test]
 async fn an_invalid_revocation_file_prevents_the_start() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     for (content, words) in [
         (None, "revocations.file"),
         (Some("[[revocations]]\nsubject = \"x\"\n"), "revocations.file: line 2, column 1 of the file: "),
@@ -258,15 +258,15 @@ async fn an_invalid_revocation_file_prevents_the_start() {
         (Some("no toml at all"), "revocations.file: line 1, column 4 of the file: not TOML"),
         (Some("[[revocations]]\nsub = \"a\"\n[[revocations]]\nsub = \"b\"\n"), "full"),
     ] {
-        let file = world.file("bad.toml");
+        let file = fixture.file("bad.toml");
         let _ = std::fs::remove_file(&file);
         if let Some(content) = content {
             std::fs::write(&file, content).unwrap();
         }
         let rest =
             format!("{}\n[revocations]\nfile = \"{file}\"\nentries = 1", route("prices", "/prices/{symbol}", ""));
-        let config = world.file("rillgate.toml");
-        std::fs::write(&config, world.config_with_main("5s", &rest)).unwrap();
+        let config = fixture.file("rillgate.toml");
+        std::fs::write(&config, fixture.config_with_main("5s", &rest)).unwrap();
         let mut texts = Vec::new();
 
         for command in ["check", "serve"] {
@@ -280,7 +280,7 @@ async fn an_invalid_revocation_file_prevents_the_start() {
     }
 }
 
-/// Posts one and returns its id.
+/// Posts a revocation and returns its id.
 async fn revoke(gateway: &Rillgate, posted: &Value) -> String {
     let (status, text) = admin(gateway, "POST", "/revocations", &posted.to_string()).await;
     assert_eq!(status, 200, "{text}");
@@ -289,7 +289,7 @@ async fn revoke(gateway: &Rillgate, posted: &Value) -> String {
     answer["id"].as_str().expect("an id").to_owned()
 }
 
-/// A page's rows, and its `next`.
+/// Returns the rows of a page, and its `next`.
 async fn list(gateway: &Rillgate, after: Option<&str>) -> (Vec<Value>, Value) {
     let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
     let (status, text) = admin(gateway, "GET", &format!("/revocations{query}"), "").await;

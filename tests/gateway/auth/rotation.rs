@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use serde_json::json;
 
+use super::fixture::{AuthFixture, Metrics, SOON, bearer, route, token_by};
 use super::keys::{config, jwks};
 use super::support::keys;
-use super::world::{Metrics, SOON, World, bearer, route, token_by};
 use crate::support::client::Protocol;
 use crate::support::origin::{Emission, Origin};
 use crate::support::server::Rillgate;
@@ -21,11 +21,11 @@ const MADE_UP: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
     let rest = format!("{}\n[limits]\nsubscriptions_per_subject = 2000", route("prices", "/prices/{symbol}", ""));
-    let gateway = Rillgate::start(&config(&world, &id, "5m", &rest)).await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let gateway = Rillgate::start(&config(&fixture, &id, "5m", &rest)).await;
+    let client = fixture.client(Protocol::Http2, &gateway);
     let first = bearer(&token_by("one", &keys().ec, &json!({})));
     let subscribed = (0..CONNECTIONS).map(|_| async {
         let mut connection = client.connect().await.unwrap();
@@ -39,7 +39,7 @@ async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     assert!(subscriptions.iter().all(|subscription| subscription.status.as_u16() == 200));
     assert_eq!(id.requests().len(), 1);
 
-    // The key is rotated, the old one kept.
+    // A new key is added, and the old one stays.
     id.answer(|_| jwks(&[("one", &keys().ec), ("two", &keys().foreign_ec)]));
     let second = bearer(&token_by("two", &keys().foreign_ec, &json!({})));
     let begun = Instant::now();
@@ -49,7 +49,7 @@ async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     assert!(taken < SOON, "{taken:?}");
     assert_eq!(id.requests().len(), 2);
 
-    // Then come tokens with keys that nobody has.
+    // Then come tokens whose keys do not exist.
     let (_, rest) = first.split_once('.').expect("three parts");
     let flooding = (0..CONNECTIONS).map(|number| {
         let (client, id) = (&client, &id);
@@ -68,12 +68,12 @@ async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     within(Duration::from_secs(120), "end of the flood", join_all(flooding)).await;
     println!("{MADE_UP} tokens with made-up keys in {:?}; new key in {taken:?}", flood.elapsed());
 
-    assert_eq!(id.requests().len(), 3, "one for the start, one for the rotation, one for all that is made up");
+    assert_eq!(id.requests().len(), 3, "one for the start, one for the rotation, one for all made-up keys");
     let counted = Metrics::of(&gateway).await;
     assert_eq!(counted.sum("rillgate_auth_failures_total", &[("reason", "unknown_key")]), MADE_UP as f64);
     assert_eq!(counted.sum("rillgate_subscriptions_ended_total", &[]), 0.0);
-    world.origin.wait_open(1).await;
-    world.origin.emit(Emission::event("1", "", "nobody noticed"));
+    fixture.origin.wait_open(1).await;
+    fixture.origin.emit(Emission::event("1", "", "nobody noticed"));
     for subscription in &mut subscriptions {
         assert_eq!(subscription.next_event(DEADLINE).await.data, "nobody noticed");
     }

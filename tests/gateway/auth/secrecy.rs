@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Metrics, PROTOCOLS, World, admin, bearer, route, token};
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, admin, bearer, route, token};
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
 use crate::support::wait::DEADLINE;
 
 #[tokio::test]
 async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let places = "token_from = [\"header\", \"cookie:session\", \"query:access_token\"]\ntickets = true";
     let rest = format!(
         "{}{}[log]\nsubject = true\n",
@@ -22,7 +22,7 @@ async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
         ),
         route("shadow", "/shadow/{symbol}", &format!("{places}\nenforce = false")),
     );
-    let config = world.config_with_main("5s", &rest);
+    let config = fixture.config_with_main("5s", &rest);
     let gateway = Rillgate::start_with(&config, &[("RILLGATE_LOG", "trace")]).await;
     let mut secrets = Vec::new();
     let mut secret = |token: String| {
@@ -31,18 +31,18 @@ async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
     };
 
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         for path in ["/prices/x", "/shadow/x"] {
             for claims in [json!({}), json!({ "exp": 1 }), json!({ "aud": "other" }), json!({ "nbf": 4e9 as u64 })] {
                 let (field, cookie, query) = (secret(token(&claims)), secret(token(&claims)), secret(token(&claims)));
-                let cookie = format!("session={cookie}; other=biscuit-of-a-client");
+                let cookie = format!("session={cookie}; other=cookie-of-another-application");
                 let query = format!("{path}?access_token={query}&depth=3");
                 client.subscribe(path, &[("authorization", &bearer(&field)), ("x-app", "a")]).await;
                 client.subscribe(path, &[("cookie", &cookie)]).await;
                 client.subscribe(&query, &[]).await;
                 client.subscribe(&query, &[("authorization", &bearer(&field)), ("cookie", &cookie)]).await;
             }
-            // Even what is no token can be a secret that was put in the wrong place.
+            // A credential that is not a token can be a secret too, sent to the wrong place.
             let password = secret("hunter2-hunter2-hunter2".to_owned());
             client.subscribe(path, &[("authorization", &bearer(&password))]).await;
             client.subscribe(path, &[("authorization", &format!("Basic {password}"))]).await;
@@ -60,7 +60,7 @@ async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
     }
     let revoked = secret("jti-of-a-revoked-token".to_owned());
     assert_eq!(admin(&gateway, "POST", "/revocations", &json!({ "jti": revoked }).to_string()).await.0, 200);
-    world.origin.emit(Emission::event("1", "", "x"));
+    fixture.origin.emit(Emission::event("1", "", "x"));
     gateway.signal("HUP");
     gateway.wait_line("configuration reloaded", DEADLINE).await;
     let metrics = Metrics::of(&gateway).await.0;
@@ -69,14 +69,14 @@ async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
     assert!(gateway.wait_exit(DEADLINE).await.success());
 
     let log = gateway.log().join("\n");
-    let upstream = format!("{:?}", world.origin.requests());
-    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log says nothing");
+    let upstream = format!("{:?}", fixture.origin.requests());
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log has no detail");
     assert!(upstream.contains("x-user") && upstream.contains("depth=3"), "{upstream}");
     assert!(metrics.contains("rillgate_auth_failures_total") && streams.contains("/prices/x"));
-    secrets.push("biscuit-of-a-client".to_owned());
+    secrets.push("cookie-of-another-application".to_owned());
     assert!(secrets.len() > 40);
     for secret in &secrets {
-        // A signature or a payload alone would do harm, too.
+        // A leaked signature or payload alone would do harm too.
         for part in secret.split('.').filter(|part| part.len() > 20 && !part.starts_with("eyJhbGci")) {
             for (place, text) in [("log", &log), ("metrics", &metrics), ("upstream", &upstream), ("streams", &streams)]
             {
@@ -85,7 +85,7 @@ async fn no_credential_reaches_the_log_the_metrics_or_the_upstream() {
         }
     }
     for name in ["authorization", "cookie", "access_token", "ticket="] {
-        assert!(!upstream.contains(name), "{name} went upstream");
+        assert!(!upstream.contains(name), "{name} was sent upstream");
     }
-    assert!(!log.contains("biscuit-of-a-client") && !upstream.contains("biscuit-of-a-client"));
+    assert!(!log.contains("cookie-of-another-application") && !upstream.contains("cookie-of-another-application"));
 }

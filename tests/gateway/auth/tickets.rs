@@ -5,14 +5,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::world::{Metrics, PROTOCOLS, World, admin, bearer, in_seconds, route, token, without_subject};
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, admin, bearer, in_seconds, route, token, without_subject};
 use crate::support::client::{Client, Protocol};
 use crate::support::origin::Emission;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Ending;
 use crate::support::wait::{DEADLINE, eventually, within};
 
-/// Asks for a ticket and returns its URL and how long it waits.
+/// Requests a ticket and returns its URL and its lifetime in seconds.
 async fn ticket(client: &Client, path: &str, token: &str) -> (String, u64) {
     let headers = [("authorization", token), ("accept", "application/json")];
     let mut answer = client.try_request("POST", &format!("{path}?ticket"), &headers).await.unwrap();
@@ -23,25 +23,25 @@ async fn ticket(client: &Client, path: &str, token: &str) -> (String, u64) {
     (body["url"].as_str().unwrap().to_owned(), body["expires_in"].as_u64().unwrap())
 }
 
-async fn world_with_tickets() -> (World, Rillgate) {
-    let world = World::new().await;
+async fn fixture_with_tickets() -> (AuthFixture, Rillgate) {
+    let fixture = AuthFixture::new().await;
     let rest = format!(
         "{}{}{}",
         route("prices", "/prices/{symbol}", "tickets = true\nticket_ttl = \"10s\"\nstreams_claim = \"streams\""),
         route("orders", "/orders/{id}", "tickets = true"),
         route("plain", "/plain/{x}", ""),
     );
-    let gateway = world.start(&rest).await;
-    (world, gateway)
+    let gateway = fixture.start(&rest).await;
+    (fixture, gateway)
 }
 
 #[tokio::test]
 async fn a_ticket_is_valid_once_and_for_its_path() {
-    let (world, gateway) = world_with_tickets().await;
+    let (fixture, gateway) = fixture_with_tickets().await;
     let good = bearer(&token(&json!({ "streams": ["/prices/*"] })));
 
     for protocol in PROTOCOLS {
-        let client = world.client(protocol, &gateway);
+        let client = fixture.client(protocol, &gateway);
         let (url, expires_in) = ticket(&client, "/prices/x", &good).await;
         assert!(url.starts_with("/prices/x?ticket=") && url.len() == "/prices/x?ticket=".len() + 43, "{url}");
         assert!((9..=10).contains(&expires_in));
@@ -52,8 +52,8 @@ async fn a_ticket_is_valid_once_and_for_its_path() {
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 401));
         assert!(second.header("www-authenticate").contains("invalid_token"));
         assert!(!second.text().await.contains(&url["/prices/x?ticket=".len()..]));
-        world.origin.wait_open(1).await;
-        world.origin.emit(Emission::event("1", "", "by ticket"));
+        fixture.origin.wait_open(1).await;
+        fixture.origin.emit(Emission::event("1", "", "by ticket"));
         assert_eq!(first.next_event(DEADLINE).await.data, "by ticket");
     }
     let counted = Metrics::of(&gateway).await;
@@ -62,8 +62,8 @@ async fn a_ticket_is_valid_once_and_for_its_path() {
 
 #[tokio::test]
 async fn a_ticket_for_another_path_or_altered_is_refused() {
-    let (world, gateway) = world_with_tickets().await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let (fixture, gateway) = fixture_with_tickets().await;
+    let client = fixture.client(Protocol::Http2, &gateway);
     let good = bearer(&token(&json!({ "streams": ["/prices/*"] })));
     let query = |url: &str| url.split_once('?').unwrap().1.to_owned();
 
@@ -75,20 +75,20 @@ async fn a_ticket_for_another_path_or_altered_is_refused() {
     for changed in ["?ticket=", "?ticket", "?ticket=x", "?ticket=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
         assert_eq!(client.subscribe(&format!("/prices/x{changed}"), &[]).await.status.as_u16(), 401, "{changed}");
     }
-    // With a token as well, or twice, another reader could choose the other one.
+    // A ticket together with a token, or two tickets, are ambiguous: another parser could choose the other one.
     let (url, _) = ticket(&client, "/prices/x", &good).await;
     assert_eq!(client.subscribe(&url, &[("authorization", &good)]).await.status.as_u16(), 400);
     let twice = format!("{url}&{}", query(&url));
     assert_eq!(client.subscribe(&twice, &[]).await.status.as_u16(), 400);
-    // Neither of these was a use.
+    // Neither attempt used the ticket up.
     let with_more = format!("{url}&limit=1&follow=false");
     assert_eq!(client.subscribe(&with_more, &[]).await.status.as_u16(), 200);
-    assert!(world.origin.requests().iter().all(|request| request.target == "/prices/x"));
+    assert!(fixture.origin.requests().iter().all(|request| request.target == "/prices/x"));
 }
 
 #[tokio::test]
 async fn a_ticket_is_issued_only_to_clients_that_may_read() {
-    let (world, gateway) = world_with_tickets().await;
+    let (fixture, gateway) = fixture_with_tickets().await;
     let good = bearer(&token(&json!({ "streams": ["/prices/x"] })));
     let over = bearer(&token(&json!({ "streams": ["/prices/x"], "exp": 1 })));
     let cases = [
@@ -105,29 +105,29 @@ async fn a_ticket_is_issued_only_to_clients_that_may_read() {
     for protocol in PROTOCOLS {
         for (target, token, status) in cases {
             let headers: Vec<_> = token.iter().map(|token| ("authorization", token.as_str())).collect();
-            let answer = world.client(protocol, &gateway).try_request("POST", target, &headers).await.unwrap();
+            let answer = fixture.client(protocol, &gateway).try_request("POST", target, &headers).await.unwrap();
             assert_eq!(answer.status.as_u16(), status, "{target}");
             if status == 405 {
                 assert_eq!(answer.header("allow"), "GET, HEAD");
             }
         }
         let headers = [("authorization", good.as_str())];
-        let answer = world.client(protocol, &gateway).try_request("PUT", "/prices/x", &headers).await.unwrap();
+        let answer = fixture.client(protocol, &gateway).try_request("PUT", "/prices/x", &headers).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET, HEAD, POST"));
     }
-    assert_eq!(world.origin.connections().total, 0);
+    assert_eq!(fixture.origin.connections().total, 0);
 }
 
 #[tokio::test]
 async fn a_ticket_expires_and_its_stream_ends_with_the_token() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let rest = format!(
         "{}{}",
         route("short", "/short/{x}", "tickets = true\nticket_ttl = \"100ms\""),
         route("long", "/long/{x}", "tickets = true"),
     );
-    let gateway = Rillgate::start(&world.config_with_main("0s", &rest)).await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let gateway = Rillgate::start(&fixture.config_with_main("0s", &rest)).await;
+    let client = fixture.client(Protocol::Http2, &gateway);
     let lasting = bearer(&token(&json!({})));
 
     let made = in_seconds(0.0);
@@ -147,8 +147,8 @@ async fn a_ticket_expires_and_its_stream_ends_with_the_token() {
 
 #[tokio::test]
 async fn a_revoked_token_invalidates_its_tickets() {
-    let (world, gateway) = world_with_tickets().await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let (fixture, gateway) = fixture_with_tickets().await;
+    let client = fixture.client(Protocol::Http2, &gateway);
     let (url, _) = ticket(&client, "/orders/x", &bearer(&token(&json!({ "jti": "t1" })))).await;
     let (other, _) = ticket(&client, "/orders/x", &bearer(&token(&json!({ "jti": "t2" })))).await;
 
@@ -160,9 +160,9 @@ async fn a_revoked_token_invalidates_its_tickets() {
 
 #[tokio::test]
 async fn a_subject_cannot_exceed_its_tickets() {
-    let (world, gateway) = world_with_tickets().await;
-    let mut connection = world.client(Protocol::Http2, &gateway).connect().await.unwrap();
-    // Without a subject it is the token that counts.
+    let (fixture, gateway) = fixture_with_tickets().await;
+    let mut connection = fixture.client(Protocol::Http2, &gateway).connect().await.unwrap();
+    // Tickets are counted per token where there is no subject.
     let (nobody, another) = (bearer(&without_subject("t1")), bearer(&without_subject("t2")));
     for number in 0..33 {
         let answer = connection.try_request("POST", "/orders/x?ticket", &[("authorization", &nobody)]).await.unwrap();
@@ -189,10 +189,10 @@ async fn a_subject_cannot_exceed_its_tickets() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_get_503_when_all_tickets_are_in_use() {
     const ALL: usize = 10_000;
-    let world = World::new().await;
-    let gateway = world.start(&route("orders", "/orders/{id}", "tickets = true\nticket_ttl = \"10m\"")).await;
-    let client = world.client(Protocol::Http2, &gateway);
-    // Nobody's in particular, or the subject's own bound would be met first.
+    let fixture = AuthFixture::new().await;
+    let gateway = fixture.start(&route("orders", "/orders/{id}", "tickets = true\nticket_ttl = \"10m\"")).await;
+    let client = fixture.client(Protocol::Http2, &gateway);
+    // Many subjects, or the limit per subject would be reached first.
     let tokens: Vec<_> = (0..ALL / 32 + 1).map(|n| bearer(&token(&json!({ "sub": format!("user {n}") })))).collect();
     let (mine, url) =
         (bearer(&token(&json!({ "sub": "me" }))), ticket(&client, "/orders/x", &tokens[ALL / 32]).await.0);
@@ -215,22 +215,22 @@ async fn clients_get_503_when_all_tickets_are_in_use() {
     assert_eq!(full.status.as_u16(), 503);
     assert!(!full.header("retry-after").is_empty());
     assert!(full.text().await.contains("\"reason\":\"tickets\""));
-    // One that is used makes room for another.
+    // Using a ticket makes room for another.
     assert_eq!(client.subscribe(&url, &[]).await.status.as_u16(), 200);
     ticket(&client, "/orders/x", &mine).await;
 }
 
 #[tokio::test]
 async fn a_cross_origin_page_gets_no_ticket_for_a_cookie() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth =
         "tickets = true\ntoken_from = [\"cookie:session\"]\n[routes.cors]\norigins = [\"https://app.example.com\"]";
-    let gateway = world.start(&route("orders", "/orders/{id}", auth)).await;
+    let gateway = fixture.start(&route("orders", "/orders/{id}", auth)).await;
     let cookie = format!("session={}", token(&json!({})));
 
     for (origin, status) in [("https://app.example.com", 200), ("https://evil.example.com", 403), ("null", 403)] {
         let headers = [("cookie", cookie.as_str()), ("origin", origin)];
-        let client = world.client(Protocol::Http2, &gateway);
+        let client = fixture.client(Protocol::Http2, &gateway);
         let answer = client.try_request("POST", "/orders/x?ticket", &headers).await.unwrap();
         assert_eq!(answer.status.as_u16(), status, "{origin}");
     }
@@ -238,8 +238,8 @@ async fn a_cross_origin_page_gets_no_ticket_for_a_cookie() {
 
 #[tokio::test]
 async fn concurrent_uses_of_one_ticket_admit_one_client() {
-    let (world, gateway) = world_with_tickets().await;
-    let client = world.client(Protocol::Http2, &gateway);
+    let (fixture, gateway) = fixture_with_tickets().await;
+    let client = fixture.client(Protocol::Http2, &gateway);
 
     for _ in 0..5 {
         let (url, _) = ticket(&client, "/orders/x", &bearer(&token(&json!({})))).await;

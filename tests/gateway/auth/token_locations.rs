@@ -1,9 +1,9 @@
-//! The places and the length of a token: several cookies, an access proxy's header, 16 KiB.
+//! The locations and the length of a token: several cookies, an access proxy's header, 16 KiB.
 
 use serde_json::json;
 
+use super::fixture::{AuthFixture, Metrics, PROTOCOLS, bearer, in_seconds, route, token};
 use super::reload::reload;
-use super::world::{Metrics, PROTOCOLS, World, bearer, in_seconds, route, token};
 use crate::support::client::Protocol;
 use crate::support::server::Rillgate;
 
@@ -11,9 +11,9 @@ const APP: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn the_first_valid_of_several_cookies_of_one_name_counts() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = "token_from = [\"cookie:session\"]\nstreams_claim = \"streams\"";
-    let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", auth)).await;
     let good = token(&json!({ "streams": ["/prices/*"] }));
     let expired = token(&json!({ "streams": ["/prices/*"], "exp": in_seconds(-600.0) }));
     let narrow = token(&json!({ "streams": ["/news"] }));
@@ -37,7 +37,7 @@ async fn the_first_valid_of_several_cookies_of_one_name_counts() {
             let one_field = pairs.join("; ");
             let fields: Vec<_> = pairs.iter().map(|pair| ("cookie", pair.as_str())).collect();
             for headers in [vec![("cookie", one_field.as_str())], fields] {
-                let mut answer = world.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
+                let mut answer = fixture.client(protocol, &gateway).subscribe("/prices/x", &headers).await;
                 assert_eq!(answer.status.as_u16(), *status, "{protocol:?} {values:?}");
                 if *status != 200 {
                     answer.text().await;
@@ -46,19 +46,20 @@ async fn the_first_valid_of_several_cookies_of_one_name_counts() {
         }
     }
     let counted = Metrics::of(&gateway).await;
-    assert_eq!(counted.by("rillgate_auth_failures_total", "reason")["expired"], 8.0, "not the other application's");
+    let failures = counted.by("rillgate_auth_failures_total", "reason");
+    assert_eq!(failures["expired"], 8.0, "another application's cookie was counted as expired");
 }
 
 #[tokio::test]
 async fn at_most_four_cookies_are_verified() {
-    let world = World::new().await;
-    let gateway = world.start(&route("prices", "/prices/{symbol}", "token_from = [\"cookie:session\"]")).await;
+    let fixture = AuthFixture::new().await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", "token_from = [\"cookie:session\"]")).await;
     let expired: Vec<_> = (0..4).map(|number| token(&json!({ "exp": 1000 + number }))).collect();
     let good = token(&json!({}));
     let ask = async |tokens: &[&str]| {
         let pairs: Vec<_> = tokens.iter().map(|token| format!("session={token}")).collect();
         let cookie = pairs.join("; ");
-        world.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("cookie", &cookie)]).await.status.as_u16()
+        fixture.client(Protocol::Http2, &gateway).subscribe("/prices/x", &[("cookie", &cookie)]).await.status.as_u16()
     };
 
     assert_eq!(ask(&[&expired[0], &expired[1], &expired[2], &good]).await, 200);
@@ -67,25 +68,25 @@ async fn at_most_four_cookies_are_verified() {
 
 #[tokio::test]
 async fn an_access_proxy_header_is_a_credential_like_a_cookie() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = format!(
         "token_from = [\"header\", \"header:Cf-Access-Jwt-Assertion\", \"cookie:session\"]\n[routes.cors]\norigins = [\"{APP}\"]"
     );
-    let gateway = world.start(&route("prices", "/prices/{symbol}", &auth)).await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", &auth)).await;
     let good = token(&json!({}));
     let (field, cookie, broken) = (bearer(&good), format!("session={good}"), "x.y.z".to_owned());
     let assertion = "cf-access-jwt-assertion";
     let cases: [(Vec<(&str, &str)>, u16); 12] = [
         (vec![(assertion, &good)], 200),
         (vec![(assertion, &field)], 200),
-        // Present, it alone counts: for better and for worse.
+        // Where the header is present, no other token counts, valid or not.
         (vec![(assertion, &good), ("authorization", "Bearer x"), ("cookie", &cookie)], 200),
         (vec![(assertion, &broken), ("authorization", &field)], 401),
         (vec![(assertion, ""), ("authorization", &field)], 401),
         (vec![(assertion, &good), (assertion, &good)], 401),
         (vec![("authorization", &field)], 200),
         (vec![("authorization", &field), ("cookie", &cookie)], 400),
-        // The browser's proxy adds it to any page's request.
+        // The access proxy adds the header to requests of every page, so the origin is checked as for a cookie.
         (vec![(assertion, &good), ("origin", APP)], 200),
         (vec![(assertion, &good), ("origin", "https://evil.example.com")], 403),
         (vec![(assertion, &good), ("sec-fetch-site", "cross-site")], 403),
@@ -94,18 +95,18 @@ async fn an_access_proxy_header_is_a_credential_like_a_cookie() {
 
     for protocol in PROTOCOLS {
         for (headers, status) in &cases {
-            let answer = world.client(protocol, &gateway).subscribe("/prices/x", headers).await;
+            let answer = fixture.client(protocol, &gateway).subscribe("/prices/x", headers).await;
             assert_eq!(answer.status.as_u16(), *status, "{protocol:?} {headers:?}");
         }
     }
-    assert!(world.origin.requests().iter().all(|request| request.header(assertion).is_none()));
+    assert!(fixture.origin.requests().iter().all(|request| request.header(assertion).is_none()));
 }
 
 #[tokio::test]
 async fn a_token_of_16_kib_is_accepted_in_every_location() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let auth = "token_from = [\"header\", \"header:x-jwt\", \"cookie:session\", \"query:access_token\"]";
-    let gateway = world.start(&route("prices", "/prices/{symbol}", auth)).await;
+    let gateway = fixture.start(&route("prices", "/prices/{symbol}", auth)).await;
     let padded = |bytes: usize| token(&json!({ "groups": "x".repeat(bytes) }));
     let bare = padded(0).len();
     let large = padded((16 * 1024 - bare) / 4 * 3 - 3);
@@ -122,9 +123,9 @@ async fn a_token_of_16_kib_is_accepted_in_every_location() {
                 ("/prices/x", vec![("cookie", cookie.as_str())]),
                 (in_query.as_str(), vec![]),
             ] {
-                let mut answer = world.client(protocol, &gateway).subscribe(target, &headers).await;
-                let place = headers.first().map_or("query", |(name, _)| name);
-                assert_eq!(answer.status.as_u16(), status, "{protocol:?} {place}");
+                let mut answer = fixture.client(protocol, &gateway).subscribe(target, &headers).await;
+                let location = headers.first().map_or("query", |(name, _)| name);
+                assert_eq!(answer.status.as_u16(), status, "{protocol:?} {location}");
                 if status == 401 {
                     let text = answer.text().await;
                     assert!(text.contains("\"reason\":\"too_large\"") && text.contains("token_bytes"), "{text}");
@@ -140,15 +141,15 @@ async fn a_token_of_16_kib_is_accepted_in_every_location() {
 
 #[tokio::test]
 async fn token_bytes_is_configurable_and_reloadable() {
-    let world = World::new().await;
+    let fixture = AuthFixture::new().await;
     let config = |bytes: &str| {
         let prices = route("prices", "/prices/{symbol}", "");
-        world.config_with_main("5s", &format!("{prices}\n[limits]\ntoken_bytes = \"{bytes}\""))
+        fixture.config_with_main("5s", &format!("{prices}\n[limits]\ntoken_bytes = \"{bytes}\""))
     };
     let gateway = Rillgate::start(&config("1KiB")).await;
     let field = bearer(&token(&json!({ "groups": "x".repeat(2000) })));
     let ask = async || {
-        let client = world.client(Protocol::Http1, &gateway);
+        let client = fixture.client(Protocol::Http1, &gateway);
         client.subscribe("/prices/x", &[("authorization", &field)]).await.status.as_u16()
     };
 

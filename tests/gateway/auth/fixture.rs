@@ -17,18 +17,18 @@ use crate::support::origin::Origin;
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually, within};
 
-/// Both, for tests that hold for either.
+/// Both protocols, for tests that run over each.
 pub const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
-/// The surroundings of a gateway with issuers.
-pub struct World {
+/// An origin, certificates and keys for a gateway that verifies tokens.
+pub struct AuthFixture {
     pub authority: Authority,
     pub identity: Identity,
     pub origin: Origin,
     folder: TempDir,
 }
 
-impl World {
+impl AuthFixture {
     pub async fn new() -> Self {
         let authority = Authority::new();
         let identity = authority.server();
@@ -41,12 +41,12 @@ impl World {
         Self { authority, identity, origin: Origin::start().await, folder }
     }
 
-    /// A file of this folder, as a configuration names it.
+    /// Returns the path of a file in the fixture's folder.
     pub fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// A TLS listener, an admin port, the upstream `origin`, and the rest.
+    /// Returns a configuration with a TLS listener, an admin port and the upstream `origin`, and adds `rest`.
     pub fn config(&self, rest: &str) -> String {
         format!(
             r#"
@@ -65,7 +65,7 @@ impl World {
         )
     }
 
-    /// Returns the configuration with the issuer `main`, whose keys are in files, and `leeway`.
+    /// Returns the configuration with the issuer `main`, whose keys are in files, and with this `leeway`.
     pub fn config_with_main(&self, leeway: &str, rest: &str) -> String {
         let main = format!(
             r#"
@@ -87,7 +87,7 @@ impl World {
         self.config(&main)
     }
 
-    /// A gateway with the issuer `main` and these routes.
+    /// Starts a gateway with the issuer `main` and these routes.
     pub async fn start(&self, rest: &str) -> Rillgate {
         Rillgate::start(&self.config_with_main("5s", rest)).await
     }
@@ -117,7 +117,7 @@ pub fn in_seconds(seconds: f64) -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + seconds
 }
 
-/// Good claims for the issuer `main`, with these in place of those of the same name.
+/// Returns valid claims for the issuer `main`, overridden by `changed`.
 pub fn claims(changed: &Value) -> Value {
     let mut claims = json!({ "iss": ISSUER, "aud": "rillgate", "exp": in_seconds(600.0), "sub": "alice" });
     for (name, value) in changed.as_object().expect("an object") {
@@ -126,17 +126,17 @@ pub fn claims(changed: &Value) -> Value {
     claims
 }
 
-/// A token of the issuer `main` with these claims besides good ones.
+/// Returns a token of the issuer `main` with valid claims, overridden by `changed`.
 pub fn token(changed: &Value) -> String {
     token_by("ec", &keys().ec, changed)
 }
 
-/// Signs a token with this key under this name (ES256).
+/// Returns a token signed with this ES256 key and with this `kid`.
 pub fn token_by(kid: &str, pair: &KeyPair, changed: &Value) -> String {
     sign(kid, pair, &claims(changed))
 }
 
-/// A token of the issuer `main` with this `jti` and without a `sub`.
+/// Returns a token of the issuer `main` with this `jti` and without a `sub`.
 pub fn without_subject(jti: &str) -> String {
     let mut claims = claims(&json!({ "jti": jti }));
     claims.as_object_mut().expect("an object").remove("sub");
@@ -148,12 +148,12 @@ fn sign(kid: &str, pair: &KeyPair, claims: &Value) -> String {
     signing(pair, Algorithm::ES256).sign(header.as_bytes(), claims.to_string().as_bytes()).unwrap()
 }
 
-/// The value of an `Authorization` field.
+/// Returns the value of an `Authorization` field.
 pub fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// Sends a request to the admin port; returns status and body.
+/// Sends a request to the admin port and returns status and body.
 pub async fn admin(gateway: &Rillgate, method: &str, path: &str, body: &str) -> (u16, String) {
     let exchange = async {
         let mut socket = TcpStream::connect(gateway.admin()).await.unwrap();
@@ -169,7 +169,7 @@ pub async fn admin(gateway: &Rillgate, method: &str, path: &str, body: &str) -> 
     within(DEADLINE, "answer of the admin port", exchange).await
 }
 
-/// The metrics of one moment.
+/// A snapshot of the metrics.
 pub struct Metrics(pub String);
 
 impl Metrics {
@@ -179,13 +179,13 @@ impl Metrics {
         Self(text)
     }
 
-    /// The sum of a metric over all label sets that contain these labels.
+    /// Returns the sum of a metric over all label sets that contain these labels.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let wanted: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         self.lines(name).filter(|(all, _)| wanted.iter().all(|one| all.contains(one.as_str()))).map(|(_, v)| v).sum()
     }
 
-    /// The values of a metric by the value of one of its labels, without zeros.
+    /// Returns the values of a metric by the value of one of its labels, without zeros.
     pub fn by(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let mut sums = BTreeMap::new();
         for (all, value) in self.lines(name).filter(|(_, value)| *value != 0.0) {
@@ -216,5 +216,5 @@ pub async fn wait_metric(gateway: &Rillgate, name: &str, labels: &[(&str, &str)]
     fact.await;
 }
 
-/// The time within which a change has to reach open responses.
+/// The longest time that a change may take to reach open responses.
 pub const SOON: Duration = Duration::from_secs(1);
