@@ -11,6 +11,8 @@ pub mod jitter;
 pub mod log_bytes;
 pub mod memory;
 pub mod panics;
+pub mod shares;
 pub mod side_waker;
 pub mod tasks;
+pub mod token_buckets;
 pub mod workers;

@@ -48,6 +48,8 @@ catalogue! {
         "Requests answered, by status; route is - where none matched.";
     REJECTIONS = Counter "rillgate_rejections_total":
         "Requests refused, and connections closed before any request, by reason.";
+    SHARES_REFUSED = Counter "rillgate_shares_refused_total":
+        "Requests for a shared resource that were refused because their owner held its share, by resource.";
     AUTH_FAILURES = Counter "rillgate_auth_failures_total":
         "Tokens that were missing, invalid or insufficient, by reason; also on routes that do not enforce.";
     REVOCATIONS = Gauge "rillgate_revocations":

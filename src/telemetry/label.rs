@@ -69,6 +69,35 @@ pub enum StreamState {
     Stuck,
 }
 
+/// A resource that owners share. Label `room` of `shares_refused_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Room {
+    /// Open client connections of an address.
+    Connections,
+    /// Open subscriptions of an address or of a token's subject.
+    Subscriptions,
+    /// Streams that only one address reads.
+    Streams,
+    /// New streams a second, of an address or of a route.
+    StreamOpens,
+    /// TLS handshakes of an address.
+    Handshakes,
+    /// Connection attempts to one upstream.
+    UpstreamConnects,
+    /// Requests for the history of one route's upstream, of one client.
+    ReadThrough,
+    /// Bytes of one route's streams on disk.
+    Store,
+    /// File descriptors that are left to client connections.
+    Files,
+    /// Fetches of an issuer's keys that unknown keys ask for.
+    JwksFetches,
+    /// Connections to the admin port.
+    Admin,
+    /// Name resolutions of one upstream.
+    Dns,
+}
+
 impl Protocol {
     pub(super) const ALL: [Self; 2] = [Self::Http1, Self::Http2];
 
@@ -144,6 +173,41 @@ impl StreamState {
     }
 }
 
+impl Room {
+    pub(super) const ALL: [Self; 12] = [
+        Self::Connections,
+        Self::Subscriptions,
+        Self::Streams,
+        Self::StreamOpens,
+        Self::Handshakes,
+        Self::UpstreamConnects,
+        Self::ReadThrough,
+        Self::Store,
+        Self::Files,
+        Self::JwksFetches,
+        Self::Admin,
+        Self::Dns,
+    ];
+
+    /// Returns the label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Subscriptions => "subscriptions",
+            Self::Streams => "streams",
+            Self::StreamOpens => "stream_opens",
+            Self::Handshakes => "handshakes",
+            Self::UpstreamConnects => "upstream_connects",
+            Self::ReadThrough => "read_through",
+            Self::Store => "store",
+            Self::Files => "files",
+            Self::JwksFetches => "jwks_fetches",
+            Self::Admin => "admin",
+            Self::Dns => "dns",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +217,7 @@ mod tests {
         assert!(Protocol::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(VerdictLabel::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(EndReason::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
+        assert!(Room::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
         assert!(StreamState::ALL.iter().enumerate().all(|(index, value)| *value as usize == index));
     }
 }

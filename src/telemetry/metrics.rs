@@ -16,6 +16,7 @@ use super::listener::{Accepted, ListenerMetrics};
 use super::process;
 use super::registry::Registry;
 use super::route::{RouteMetrics, RouteTotals};
+use super::shares::ShareMetrics;
 use super::store::StoreMetrics;
 
 /// The metrics of one gateway.
@@ -27,6 +28,7 @@ pub struct Metrics {
     routes: Mutex<BTreeMap<String, Arc<RouteMetrics>>>,
     /// By name, like the routes.
     listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
+    shares: ShareMetrics,
     store: OnceLock<Arc<StoreMetrics>>,
 }
 
@@ -42,6 +44,7 @@ impl Metrics {
         Arc::new(Self {
             handle: registry.handle(),
             accepted: Arc::new(Accepted::new(&registry, unrouted.clone())),
+            shares: ShareMetrics::new(&registry),
             registry,
             routes: Mutex::new(BTreeMap::from([(RouteMetrics::NONE.to_owned(), unrouted)])),
             listeners: Mutex::default(),
@@ -70,6 +73,11 @@ impl Metrics {
         let listener = Arc::new(ListenerMetrics::new(&self.registry, name, &self.accepted));
         listeners.insert(name.to_owned(), listener.clone());
         listener
+    }
+
+    /// Returns the counts of refused shares.
+    pub fn shares(&self) -> &ShareMetrics {
+        &self.shares
     }
 
     /// Returns the metrics of the store, creating them on first use.

@@ -14,11 +14,13 @@ mod metrics;
 mod process;
 mod registry;
 mod route;
+mod shares;
 mod store;
 
-pub use label::{EndReason, Protocol, StreamState, VerdictLabel};
+pub use label::{EndReason, Protocol, Room, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;
 pub use logging::ACCESS;
 pub use metrics::Metrics;
 pub use route::{RouteMetrics, RouteTotals};
+pub use shares::ShareMetrics;
 pub use store::StoreMetrics;
