@@ -39,7 +39,7 @@ const AFFORDABLE: &[(&str, &str)] = &[
     ("server.drain.deadline", "400ms"),
 ];
 
-/// Strings whose form is their key's own, as TOML. `URL`, `FILES` and `STORE` are the environment's, `#` is a number that counts up.
+/// Strings with a format of their own, as TOML. `URL`, `FILES` and `STORE` come from the environment; `#` is a counter.
 const TEXTS: &[(&str, &[&str])] = &[
     ("admin.address", &["'127.0.0.1:0'"]),
     ("admin.hosts[]", &["'gateway.test'"]),

@@ -11,7 +11,7 @@ use super::history::{Figures, History};
 use super::recorded_producer::{RecordedProducer, generator};
 use super::{TURN, report, setting};
 use crate::support::client::{Client, Connection, Protocol};
-use crate::support::crowd::LONG;
+use crate::support::load::LONG;
 use crate::support::setup::Setup;
 use crate::support::wait::within;
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval};
 use super::{TURN, report};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
-use crate::support::crowd::{LONG, crowd, half_and_half};
+use crate::support::load::{LONG, half_per_protocol, subscribe_all};
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
 use crate::support::wait::within;
@@ -30,7 +30,7 @@ async fn a_drain_of_five_thousand_clients_is_spread_and_ends_between_events() {
         .await;
     let http1 = Client::http1(gateway.address()).tls(&authority);
     let http2 = Client::http2(gateway.address()).tls(&authority);
-    let clients = crowd("/a", half_and_half(&http1, &http2, CLIENTS)).await;
+    let clients = subscribe_all("/a", half_per_protocol(&http1, &http2, CLIENTS)).await;
     let whole = "whole ".repeat(50);
     let data = whole.clone();
     let emitting = tokio::spawn(async move {

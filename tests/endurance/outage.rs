@@ -10,8 +10,8 @@ use super::recorded_producer::{self, RecordedProducer};
 use super::{TURN, report, setting};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
-use crate::support::crowd::{LONG, crowd, half_and_half};
 use crate::support::figures::metric;
+use crate::support::load::{LONG, half_per_protocol, subscribe_all};
 use crate::support::setup::Setup;
 use crate::support::wait::{eventually, within};
 
@@ -32,7 +32,7 @@ async fn ten_thousand_clients_survive_an_upstream_outage_and_catch_up() {
         .await;
     let http1 = Client::http1(gateway.address()).tls(&authority);
     let http2 = Client::http2(gateway.address()).tls(&authority);
-    let clients = crowd("/a", half_and_half(&http1, &http2, CLIENTS)).await;
+    let clients = subscribe_all("/a", half_per_protocol(&http1, &http2, CLIENTS)).await;
     assert_eq!(clients.len(), CLIENTS);
     producer.write(1);
     let mut reading = JoinSet::new();

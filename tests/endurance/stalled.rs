@@ -8,8 +8,8 @@ use tokio::time::{Instant, interval};
 use super::{TURN, report};
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
-use crate::support::crowd::{LONG, crowd, half_and_half};
 use crate::support::figures::{metric, resident};
+use crate::support::load::{LONG, half_per_protocol, subscribe_all};
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
@@ -38,7 +38,7 @@ async fn a_stalled_reader_costs_its_bound_and_delays_nobody() {
         .await;
     let http1 = Client::http1(gateway.address()).tls(&authority);
     let http2 = Client::http2(gateway.address()).tls(&authority);
-    let mut readers = crowd("/a", half_and_half(&http1, &http2, READERS)).await;
+    let mut readers = subscribe_all("/a", half_per_protocol(&http1, &http2, READERS)).await;
     // The log is full and every buffer has been used before anything is measured.
     measure(&origin, &mut readers, 0).await;
 

@@ -41,7 +41,7 @@ async fn an_upstream_at_line_rate_delays_no_other_stream() {
 
         for number in 0..20 {
             healthy.emit(format!("data: {number}\n\n"));
-            // A debug build on a busy machine; without turns it is many seconds.
+            // A generous bound for a debug build on a busy machine. Without turns an event would take far longer.
             assert_eq!(reader.next_event(Duration::from_secs(3)).await.data, number.to_string(), "beside {repeated:?}");
         }
         let alive =

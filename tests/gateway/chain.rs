@@ -1,8 +1,8 @@
-//! A gateway whose upstream is a gateway: verdicts and preludes of the first are not events of the second.
+//! A gateway (the edge) whose upstream is another gateway (the core): the core's verdicts and preludes are not events.
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
@@ -32,15 +32,15 @@ async fn a_gap_at_the_core_reaches_the_clients_of_an_edge() {
         assert_eq!(reader.next_event(DEADLINE).await.data, "one");
         assert_eq!(gaps(&reader), 0);
 
-        // What it emitted meanwhile is lost, and nobody knows.
-        origin.cut(How::End);
+        // Events of the time between the two connections are lost, so the core reports a gap.
+        origin.cut(Cut::End);
         origin.wait_open(1).await;
         origin.emit("id: 3\ndata: three\n\n");
 
         let event = reader.next_event(DEADLINE).await;
         assert_eq!((event.kind.as_str(), event.data.as_str()), ("message", "three"), "{core_verdict}");
         assert_eq!(gaps(&reader), 1, "{core_verdict}: {:?}", reader.comments());
-        // Also for who resumes across it.
+        // A client that resumes across the gap is told too.
         let resumed = Client::http1(edge.address()).subscribe("/prices", &[("last-event-id", "1")]).await;
         assert_eq!(resumed.header("rillgate-resume"), "gap;reason=upstream", "{core_verdict}");
     }
@@ -56,7 +56,7 @@ async fn a_gap_inside_a_core_replay_is_reported_at_its_position() {
     reader.next_event(DEADLINE).await;
     at_core.next_event(DEADLINE).await;
 
-    origin.cut(How::End);
+    origin.cut(Cut::End);
     origin.wait_open(1).await;
     origin.emit("id: 3\ndata: three\n\nid: 4\ndata: four\n\n");
     let seen = [reader.next_event(DEADLINE).await.data, reader.next_event(DEADLINE).await.data];
@@ -80,5 +80,5 @@ async fn verdicts_and_preludes_of_the_core_are_not_events_of_the_edge() {
         assert!(all.iter().filter(|event| event.kind == "rillgate.resume").count() <= 1, "{all:?}");
     }
 
-    assert!(retries.len() > 1, "each its own: {retries:?}");
+    assert!(retries.len() > 1, "all clients got the same retry: {retries:?}");
 }

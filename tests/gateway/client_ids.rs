@@ -14,21 +14,21 @@ use crate::support::origin::Emission;
 const CUTS: usize = 3;
 
 #[tokio::test]
-async fn eventsource_misses_nothing_at_any_cut_whatever_the_ids_are() {
+async fn eventsource_misses_no_event_with_any_form_of_id() {
     misses_nothing(&EVENTSOURCE, &ids()).await;
 }
 
 #[tokio::test]
-async fn fetch_event_source_misses_nothing_at_any_cut_whatever_the_ids_are() {
+async fn fetch_event_source_misses_no_event_with_any_form_of_id() {
     misses_nothing(&FETCH_EVENT_SOURCE, &ids()).await;
 }
 
 #[tokio::test]
-async fn eventsource_parser_misses_nothing_at_any_cut_whatever_the_ids_are() {
+async fn eventsource_parser_misses_no_event_with_any_form_of_id() {
     misses_nothing(&EVENTSOURCE_PARSER, &ids()).await;
 }
 
-/// The text before and after an event's number in its id.
+/// Returns the forms of ids, as the text before and after the event's number.
 fn ids() -> [(String, String); 6] {
     let form = |before: &str, after: &str| (before.to_owned(), after.to_owned());
     [
@@ -41,7 +41,7 @@ fn ids() -> [(String, String); 6] {
     ]
 }
 
-/// Cuts the client off between events, again and again: it resumes each time, and gets every event once and in order.
+/// Cuts the client's connection [`CUTS`] times. It must resume each time and get every event once and in order.
 async fn misses_nothing(client: &Adapter, ids: &[(String, String)]) {
     for (before, after) in ids {
         let mut fixture = FailoverFixture::new("auth = \"public\"").await;
@@ -49,26 +49,26 @@ async fn misses_nothing(client: &Adapter, ids: &[(String, String)]) {
         let gateway = fixture.start().await;
         let network = Network::to(fixture.address).await;
         fixture.address = network.address();
-        let following = fixture.follow(client, "", None);
+        let running = fixture.follow(client, "", None);
         wait_metric(&gateway, "subscribers", &[], 1.0).await;
         fixture.auth.origin.wait_open(1).await;
-        let say = |number: usize| {
+        let emit = |number: usize| {
             let text = format!("id: {before}{number}{after}\ndata: {number}\n\n");
             fixture.auth.origin.emit(Emission::from(text.as_str()));
         };
-        say(0);
-        following.wait_events(1).await;
+        emit(0);
+        running.wait_events(1).await;
 
         for cut in 1..=CUTS {
             network.cut();
-            say(2 * cut - 1);
-            following.wait_lost(cut).await;
+            emit(2 * cut - 1);
+            running.wait_lost(cut).await;
             wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], cut as f64).await;
-            say(2 * cut);
-            following.wait_events(2 * cut + 1).await;
+            emit(2 * cut);
+            running.wait_events(2 * cut + 1).await;
         }
 
-        let data: Vec<_> = following.events().into_iter().map(|event| event.data).collect();
+        let data: Vec<_> = running.events().into_iter().map(|event| event.data).collect();
         let expected: Vec<_> = (0..=2 * CUTS).map(|number| number.to_string()).collect();
         assert_eq!(data, expected, "{} with ids like {:.20}{after}", client.name, before);
     }

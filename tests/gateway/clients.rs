@@ -1,6 +1,6 @@
 //! Real clients in every situation, over TLS.
 //!
-//! The browser's own event source is tested in `tests/browser`. `compatibility.rs` compares `docs/compatibility.md`
+//! The browser's own `EventSource` is tested in `tests/browser`. `compatibility.rs` compares `docs/compatibility.md`
 //! with the table of clients here.
 
 use crate::failover_fixture::FailoverFixture;
@@ -83,7 +83,7 @@ pub const CURL: Adapter = Adapter {
 pub const ALL: [&Adapter; 7] =
     [&EVENTSOURCE, &FETCH_EVENT_SOURCE, &EVENTSOURCE_PARSER, &HTTPX_SSE, &HTTPX_SSE_HTTP2, &SSE_STREAM, &CURL];
 
-/// Defines a test for each situation, under the client's name.
+/// Defines a module with the client's name and a test for each situation.
 macro_rules! in_every_situation {
     ($name:ident, $client:expr) => {
         mod $name {
@@ -148,7 +148,7 @@ in_every_situation!(curl, CURL);
 async fn gets_events(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let gateway = fixture.start().await;
-    let following = fixture.follow(client, "", None);
+    let running = fixture.follow(client, "", None);
     fixture.auth.origin.wait_open(1).await;
 
     for (id, data) in [("1", "one"), ("2", "first\nsecond"), ("3", "{\"price\":\"1 €\"}")] {
@@ -156,7 +156,7 @@ async fn gets_events(client: &Adapter) {
     }
 
     let expected = [message("1", "one"), message("2", "first\nsecond"), message("3", "{\"price\":\"1 €\"}")];
-    assert_eq!(following.wait_events(3).await, expected);
+    assert_eq!(running.wait_events(3).await, expected);
     assert_eq!(metric(&gateway, "subscriptions_total", &[]).await, 1.0);
     let protocol = format!("protocol=\"{}\"", client.protocol);
     assert_eq!(metric(&gateway, "subscribers", &[&protocol]).await, 1.0);
@@ -165,7 +165,7 @@ async fn gets_events(client: &Adapter) {
 async fn gets_types(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let _gateway = fixture.start().await;
-    let following = fixture.follow(client, "", None);
+    let running = fixture.follow(client, "", None);
     fixture.auth.origin.wait_open(1).await;
 
     for (number, kind) in ["price", "trade", "never-named", ""].into_iter().enumerate() {
@@ -177,30 +177,30 @@ async fn gets_types(client: &Adapter) {
     } else {
         &["price", "trade", "never-named", "message"]
     };
-    let events = following.wait_events(kinds.len()).await;
+    let events = running.wait_events(kinds.len()).await;
     assert_eq!(events.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), kinds);
 }
 
 async fn resumes_after_a_restart(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let first = fixture.start().await;
-    let following = fixture.follow(client, "", None);
+    let running = fixture.follow(client, "", None);
     fixture.auth.origin.wait_open(1).await;
-    fixture.say("1").await;
-    fixture.say("2").await;
-    following.wait_events(2).await;
+    fixture.emit("1").await;
+    fixture.emit("2").await;
+    running.wait_events(2).await;
 
     first.signal("KILL");
     first.wait_exit(DEADLINE).await;
-    following.wait_lost(1).await;
+    running.wait_lost(1).await;
     let second = fixture.start().await;
     wait_metric(&second, "subscriptions_total", &["verdict=\"gap\""], 1.0).await;
     fixture.auth.origin.wait_requests(2).await;
-    fixture.say("3").await;
+    fixture.emit("3").await;
 
-    // A log in memory ends with its process: the new one does not know the id, and says so.
+    // The log was in memory only, so the new process does not know the id and reports a gap.
     let gap = Dispatched { kind: "rillgate.resume".into(), data: gap("unknown"), id: String::new() };
-    let events = following.wait_events(4).await;
+    let events = running.wait_events(4).await;
     assert_eq!((&events[2].kind, &events[2].data), (&gap.kind, &gap.data));
     assert_eq!([&events[..2], &events[3..]].concat(), [message("1", "1"), message("2", "2"), message("3", "3")]);
 }
@@ -210,44 +210,44 @@ async fn is_caught_up_after_a_restart(client: &Adapter) {
     fixture.config = fixture.config.replacen("[routes.replay]", "[routes.replay]\nread_through = true", 1);
     fixture.auth.origin.honour_last_event_id();
     let first = fixture.start().await;
-    let following = fixture.follow(client, "", None);
+    let running = fixture.follow(client, "", None);
     fixture.auth.origin.wait_open(1).await;
-    fixture.say("1").await;
-    following.wait_events(1).await;
+    fixture.emit("1").await;
+    running.wait_events(1).await;
 
     first.signal("KILL");
     first.wait_exit(DEADLINE).await;
-    following.wait_lost(1).await;
+    running.wait_lost(1).await;
     fixture.auth.origin.emit(Emission::event("2", "", "2"));
     let second = fixture.start().await;
 
-    following.wait_events(2).await;
-    fixture.say("3").await;
+    running.wait_events(2).await;
+    fixture.emit("3").await;
     let expected = ["1", "2", "3"].map(|number| message(number, number));
-    assert_eq!(following.wait_events(3).await, expected);
+    assert_eq!(running.wait_events(3).await, expected);
     assert_eq!(metric(&second, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
 }
 
 #[tokio::test]
-async fn clients_of_a_restarted_gateway_with_a_disk_log_miss_nothing_and_see_no_gap() {
+async fn clients_see_no_gap_when_a_gateway_with_a_disk_log_restarts() {
     for client in [&EVENTSOURCE, &HTTPX_SSE_HTTP2] {
         let fixture = FailoverFixture::new("auth = \"public\"").await.with_store();
         fixture.auth.origin.honour_last_event_id();
         let mut gateway = fixture.start().await;
-        let following = fixture.follow(client, "", None);
+        let running = fixture.follow(client, "", None);
         fixture.auth.origin.wait_open(1).await;
-        fixture.say("1").await;
-        fixture.say("2").await;
-        following.wait_events(2).await;
+        fixture.emit("1").await;
+        fixture.emit("2").await;
+        running.wait_events(2).await;
         wait_metric(&gateway, "store_bytes", &[], 1.0).await;
 
         gateway.restart().await;
-        following.wait_lost(1).await;
+        running.wait_lost(1).await;
         wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
-        fixture.say("3").await;
+        fixture.emit("3").await;
 
         let expected = ["1", "2", "3"].map(|number| message(number, number));
-        assert_eq!(following.wait_events(3).await, expected, "{}", client.name);
+        assert_eq!(running.wait_events(3).await, expected, "{}", client.name);
     }
 }
 
@@ -256,60 +256,60 @@ async fn stops_when_refused(client: &Adapter, status: u64) {
     let gateway = fixture.start().await;
     let bearer = (status == 403).then(|| fixture.write_token(600.0, "orders:read"));
 
-    let following = fixture.follow(client, "", bearer.as_deref());
+    let running = fixture.follow(client, "", bearer.as_deref());
 
-    assert_eq!(following.wait_closed().await, Some(status));
+    assert_eq!(running.wait_closed().await, Some(status));
     assert_eq!(fixture.auth.origin.requests().len(), 0);
-    assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "it came back");
+    assert_eq!(metric(&gateway, "auth_failures_total", &[]).await, 1.0, "the client tried again");
 }
 
-/// The life of a short token in seconds: enough to connect and get one event on a very busy machine.
+/// The lifetime of a short-lived token in seconds: enough to connect and get one event on a very busy machine.
 const LIFETIME: f64 = 6.0;
 
 async fn outlives_its_token(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = { issuers = [\"main\"], require = { scope = \"prices:read\" } }").await;
     let gateway = fixture.start().await;
     let bearer = fixture.write_token(LIFETIME, "prices:read");
-    let following = fixture.follow(client, "", Some(&bearer));
-    // However long the client takes to start: the token that it reads has just been made.
-    let has_come = || async {
+    let running = fixture.follow(client, "", Some(&bearer));
+    // The token is renewed until the client has connected, however long the client takes to start.
+    let is_connected = || async {
         fixture.write_token(LIFETIME, "prices:read");
         fixture.auth.origin.connections().open == 1
     };
-    eventually(DEADLINE, has_come).await;
+    eventually(DEADLINE, is_connected).await;
     fixture.write_token(600.0, "prices:read");
-    fixture.say("1").await;
-    following.wait_events(1).await;
+    fixture.emit("1").await;
+    running.wait_events(1).await;
 
-    following.wait_lost(1).await;
+    running.wait_lost(1).await;
     wait_metric(&gateway, "subscriptions_total", &["verdict=\"resumed\""], 1.0).await;
-    fixture.say("2").await;
+    fixture.emit("2").await;
 
-    assert_eq!(following.wait_events(2).await, [message("1", "1"), message("2", "2")]);
+    assert_eq!(running.wait_events(2).await, [message("1", "1"), message("2", "2")]);
     assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"expired\""]).await, 1.0);
-    // A response that resumes begins with the id in force.
-    assert_eq!(following.events_without_data() > 0, client.shows_blocks_without_data);
+    // A resumed response begins with a block that sets only the id.
+    assert_eq!(running.events_without_data() > 0, client.shows_blocks_without_data);
 }
 
 async fn moves_at_a_drain(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"\nopen = \"always\"").await;
     let old = fixture.start().await;
-    let following = fixture.follow(client, "", None);
+    let running = fixture.follow(client, "", None);
     wait_metric(&old, "subscribers", &[], 1.0).await;
-    fixture.say("1").await;
-    following.wait_events(1).await;
+    fixture.emit("1").await;
+    running.wait_events(1).await;
     let new = fixture.start().await;
     fixture.auth.origin.wait_open(2).await;
-    fixture.say("2").await;
+    fixture.emit("2").await;
     wait_metric(&new, "upstream_events_total", &[], 1.0).await;
-    following.wait_events(2).await;
+    running.wait_events(2).await;
 
     old.signal("TERM");
-    following.wait_lost(1).await;
-    fixture.say("3").await;
+    running.wait_lost(1).await;
+    fixture.emit("3").await;
 
     let expected = ["1", "2", "3"].map(|number| message(number, number));
-    assert_eq!(following.wait_events(3).await, expected);
+    assert_eq!(running.wait_events(3).await, expected);
     assert!(old.wait_exit(DEADLINE).await.success());
     assert_eq!(metric(&new, "subscriptions_total", &["verdict=\"resumed\""]).await, 1.0);
 }
@@ -318,11 +318,11 @@ async fn is_told_of_a_gap(client: &Adapter) {
     let fixture = FailoverFixture::new("auth = \"public\"").await;
     let _gateway = fixture.start().await;
 
-    let following = fixture.follow(client, "?last_event_id=never-seen", None);
+    let running = fixture.follow(client, "?last_event_id=never-seen", None);
     fixture.auth.origin.wait_open(1).await;
-    fixture.say("1").await;
+    fixture.emit("1").await;
 
-    let events = following.wait_events(2).await;
+    let events = running.wait_events(2).await;
     assert_eq!((events[0].kind.as_str(), &events[0].data), ("rillgate.resume", &gap("unknown")));
     assert_eq!(events[1..], [message("1", "1")]);
 }

@@ -1,7 +1,7 @@
-//! `docs/compatibility.md` matches the results of the tests of producers and clients, and the versions that they use.
+//! The tables of `docs/compatibility.md` match the tested producers and clients, and the versions in the lock files.
 
 use crate::clients;
-use crate::producers::{self, Framing, Says};
+use crate::producers::{self, Framing, Property};
 use crate::support::locked::Locked;
 
 const DOCUMENT: &str = include_str!("../../docs/compatibility.md");
@@ -11,22 +11,22 @@ fn the_producers_table_matches_the_tests() {
     let rows = rows("producer");
 
     assert_eq!(rows.len(), producers::ALL.len());
-    for (row, facts) in rows.iter().zip(producers::ALL) {
-        let yes_or_no = |what| if facts.says(what) { "yes" } else { "no" }.to_owned();
-        let body = match facts.framing {
+    for (row, profile) in rows.iter().zip(producers::ALL) {
+        let yes_or_no = |property| if profile.has(property) { "yes" } else { "no" }.to_owned();
+        let body = match profile.framing {
             Framing::Chunked => "chunked",
             Framing::Close => "until it closes",
             Framing::Length => "length",
         };
-        let lines = if facts.says(Says::CrLf) { "CR LF" } else { "LF" };
+        let lines = if profile.has(Property::CrLf) { "CR LF" } else { "LF" };
         let settings: Vec<_> =
-            facts.route.lines().chain(facts.replay.lines()).map(|line| format!("`{line}`")).collect();
+            profile.route.lines().chain(profile.replay.lines()).map(|line| format!("`{line}`")).collect();
         let settings = if settings.is_empty() { "none".into() } else { settings.join(", ") };
         let expected = [
-            facts.name.to_owned(),
-            versions(facts.packages).unwrap_or_else(|| row[1].clone()),
-            yes_or_no(Says::Ids),
-            yes_or_no(Says::Resumes),
+            profile.name.to_owned(),
+            versions(profile.packages).unwrap_or_else(|| row[1].clone()),
+            yes_or_no(Property::Ids),
+            yes_or_no(Property::Resumes),
             lines.to_owned(),
             body.to_owned(),
             settings,
@@ -55,7 +55,7 @@ fn the_clients_table_matches_the_tests() {
 
 const BROWSER: &str = "tests/browser/package-lock.json";
 
-/// The libraries tested in a browser, with their versions in the lock file; the browser itself is the machine's.
+/// The libraries tested in a browser, with their packages in the lock file. The machine provides the browser.
 const IN_A_BROWSER: [(&str, &[Locked]); 6] = [
     ("`EventSource`", &[]),
     ("@microsoft/fetch-event-source", &[Locked { file: BROWSER, name: "@microsoft/fetch-event-source" }]),
@@ -79,7 +79,7 @@ fn the_browser_table_matches_versions_and_tests() {
     }
 }
 
-/// The rows of the table whose first column has this title, by cells.
+/// Returns the cells of each row of the table whose first column has this title.
 fn rows(title: &str) -> Vec<Vec<String>> {
     let head = format!("| {title} |");
     let table = DOCUMENT.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
@@ -91,7 +91,7 @@ fn rows(title: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// Versions as the document lists them; `None` for packages of the machine.
+/// Returns the versions as the document lists them, or `None` where the machine's own packages are used.
 fn versions(packages: &[Locked]) -> Option<String> {
     let versions: Vec<_> = packages.iter().map(Locked::version).collect();
     (!versions.is_empty()).then(|| versions.join(", "))

@@ -10,12 +10,12 @@ use crate::corpus::{Case, cases};
 use crate::support::client::Client;
 use crate::support::event_source::Event;
 use crate::support::origin::Origin;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
-/// `/whole/N` sends case N as one chunk, `/bytes/N` byte by byte; both then stay open.
+/// Starts an origin that sends case N as one chunk on `/whole/N` and byte by byte on `/bytes/N`; both stay open.
 async fn origin_of(cases: &Arc<Vec<Case>>) -> Origin {
     let cases = cases.clone();
     Origin::start_with(move |request| {
@@ -60,7 +60,7 @@ fn as_dispatched(events: Vec<Event>) -> Vec<Dispatched> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_corpus_case_is_dispatched_as_without_a_gateway() {
+async fn every_corpus_case_is_dispatched_as_on_a_direct_connection() {
     let cases = Arc::new(cases());
     assert!(cases.len() > 200);
     let origin = origin_of(&cases).await;
@@ -83,8 +83,8 @@ async fn every_corpus_case_is_dispatched_as_without_a_gateway() {
         assert_eq!(events, expected, "{way}: {}", cases[*number].name);
         seen.push(events.len());
     }
-    // Byte by byte the last of them may still be on their way to the gateway; the cut comes behind them.
-    origin.cut(How::End);
+    // The last single bytes may still be in transit to the gateway. The end is sent after them.
+    origin.cut(Cut::End);
 
     for (way, number, client) in &mut clients {
         assert_eq!(client.expect_end(DEADLINE).await, [], "{way}: {}", cases[*number].name);
@@ -102,35 +102,35 @@ async fn resuming_after_any_id_of_the_corpus_yields_only_later_events() {
     for number in 0..cases.len() {
         let mut first = http1.subscribe(&format!("/case/whole/{number}"), &[]).await;
         first.next_events(dispatch(&cases[number].bytes).len()).await;
-        // The end keeps the log and makes every later response a finite one.
-        origin.cut(How::End);
+        // The origin's end completes the stream: the log stays, and every later response is finite.
+        origin.cut(Cut::End);
         first.expect_end(DEADLINE).await;
     }
 
     let mut resumed = 0;
     for (number, case) in cases.iter().enumerate() {
-        for (id, later) in places(&case.bytes) {
+        for (id, later) in resume_points(&case.bytes) {
             let id_in_query: String = byte_serialize(id.as_bytes()).collect();
             let path = format!("/case/whole/{number}?last_event_id={id_in_query}");
             let mut clients = [http1.subscribe(&path, &[]).await, http2.subscribe(&path, &[]).await];
             for client in &mut clients {
-                let about = format!("{}, after {id:?}", case.name);
+                let context = format!("{}, after {id:?}", case.name);
                 if later.is_empty() && client.status.as_u16() == 204 {
                     continue;
                 }
-                assert_eq!(client.header("rillgate-resume"), format!("resumed;missed={}", later.len()), "{about}");
-                assert_eq!(as_dispatched(client.expect_end(DEADLINE).await), later, "{about}");
+                assert_eq!(client.header("rillgate-resume"), format!("resumed;missed={}", later.len()), "{context}");
+                assert_eq!(as_dispatched(client.expect_end(DEADLINE).await), later, "{context}");
             }
             resumed += 1;
         }
     }
-    assert!(resumed > 50, "{resumed} places");
+    assert!(resumed > 50, "only {resumed} resume points");
 }
 
-/// Every id that is ever in force, and the events that follow its oldest occurrence.
-fn places(bytes: &[u8]) -> Vec<(String, Vec<Dispatched>)> {
+/// Returns every id that is ever in force, and the events after its oldest occurrence.
+fn resume_points(bytes: &[u8]) -> Vec<(String, Vec<Dispatched>)> {
     let mut places: Vec<(String, Vec<Dispatched>)> = Vec::new();
-    // The reference reads from the beginning for each place: too slow for the long cases, which are about length.
+    // The reference parser starts from the beginning for each point, which is too slow for the long cases.
     if bytes.len() > 8 * 1024 {
         return places;
     }

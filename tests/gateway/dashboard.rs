@@ -15,7 +15,7 @@ use crate::support::script::Answer;
 use crate::support::server::Rillgate;
 use crate::support::wait::DEADLINE;
 
-/// Rates over five minutes need two evaluations; a busy machine may be late with them.
+/// A deadline for two evaluations of the rates over five minutes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -71,10 +71,13 @@ fn rules_and_dashboard_name_only_existing_metrics() {
                 assert!(documented.contains(&format!("`{base}`")), "{place}: {base} is not in docs/metrics.md");
             }
         }
-        // What a selector asks for must be a word that the gateway can say.
+        // A label value in a selector must occur in the sources.
         for (label, value) in selected(&expression).filter(|(label, _)| ["reason", "result", "state"].contains(label)) {
             for word in value.split('|').filter(|word| !word.is_empty()) {
-                assert!(sources.contains(&format!("\"{word}\"")), "{place}: {label}={word} is never said");
+                assert!(
+                    sources.contains(&format!("\"{word}\"")),
+                    "{place}: {label}={word} does not occur in the sources"
+                );
             }
         }
     }
@@ -96,7 +99,7 @@ async fn every_query_of_the_dashboard_and_the_rules_is_answered_by_prometheus() 
     let mut missing = queries_without_data(&prometheus).await;
     let mut number = 0;
     let end = tokio::time::Instant::now() + LONG;
-    // Rates are made of change: something of everything between any two scrapes.
+    // Rates need change, so each round adds to every metric.
     while !missing.is_empty() {
         assert!(tokio::time::Instant::now() < end, "no data for\n{}", missing.join("\n"));
         number += 1;
@@ -108,12 +111,12 @@ async fn every_query_of_the_dashboard_and_the_rules_is_answered_by_prometheus() 
         assert!(gap.header("rillgate-resume").starts_with("gap"), "{:?}", gap.headers);
         missing = queries_without_data(&prometheus).await;
     }
-    // Clients that come back too late are the one trouble there was.
+    // The only problem in this run was clients that returned too late.
     let firing = prometheus.query("ALERTS{alertstate=\"firing\"}").await.unwrap();
     assert!(firing.iter().all(|alert| alert.labels["alertname"] == "RillgateGaps"), "{firing:?}");
 }
 
-/// A public route and one that needs a token, whose issuer's keys are fetched from the second origin.
+/// Starts a gateway with a public route and one that needs a token of an issuer whose keys `keys` serves.
 async fn gateway(authority: &Authority, origin: &Origin, keys: &Origin) -> Rillgate {
     let identity = authority.server();
     let set = key_set();
@@ -154,10 +157,10 @@ async fn gateway(authority: &Authority, origin: &Origin, keys: &Origin) -> Rillg
     .await
 }
 
-/// A JWKS with one key.
+/// Returns a JWKS with one key.
 fn key_set() -> String {
     let pair = rcgen::KeyPair::generate().unwrap();
-    // SEC 1, 2.3.3: 4, then both coordinates.
+    // An uncompressed point is the byte 4 and then both coordinates (SEC 1, 2.3.3).
     let point = pair.public_key_raw();
     let half = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
     let (x, y) = (half(&point[1..33]), half(&point[33..65]));
@@ -165,7 +168,7 @@ fn key_set() -> String {
         .to_string()
 }
 
-/// The dashboard's and the recording rules' expressions that have no data now. Every expression must be PromQL.
+/// Returns the expressions of the dashboard and the recording rules that have no data now.
 async fn queries_without_data(prometheus: &Prometheus) -> Vec<String> {
     let mut missing = Vec::new();
     for (place, expression) in expressions() {
@@ -177,7 +180,7 @@ async fn queries_without_data(prometheus: &Prometheus) -> Vec<String> {
         }
         assert!(!query.contains('$'), "{place}: an unknown variable in {query}");
         let found = prometheus.query(&query).await.unwrap_or_else(|error| panic!("{place}: {query}: {error}"));
-        // An alert without data is a quiet one; a restart is marked when there is one.
+        // Alerts that do not fire and annotations without a restart have no data.
         let should_have = !place.starts_with("alert") && !place.starts_with("annotation");
         if should_have && !found.iter().any(|sample| sample.value.is_finite()) {
             missing.push(format!("{place}: {query}"));
@@ -205,7 +208,7 @@ fn expressions() -> Vec<(String, String)> {
     found
 }
 
-/// The rules of a file in the form that these files have: the expression behind `expr:`, folded or on its line.
+/// Returns the name and expression of each rule in a file. The expression after `expr:` is folded or on the same line.
 fn rules(text: &str, kind: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for rule in text.split(&format!("- {kind}: ")).skip(1) {
@@ -219,7 +222,7 @@ fn rules(text: &str, kind: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The labels and values that an expression's selectors ask for.
+/// Returns the labels and values in an expression's selectors.
 fn selected(expression: &str) -> impl Iterator<Item = (&str, &str)> {
     expression.split(['{', ',']).filter_map(|part| {
         let (label, rest) = part.split_once(['=', '!'])?;

@@ -1,4 +1,4 @@
-//! Draining: not ready, no new clients, open responses end between events and spread out, exit status 0 in time.
+//! Draining: readiness fails, new clients are refused, and open responses end between events and spread over time.
 
 use std::time::{Duration, Instant};
 
@@ -52,13 +52,13 @@ async fn a_drain_ends_responses_with_a_retry_and_the_process_exits_with_zero() {
     }
     let moments = ended.iter().map(|(moment, _)| *moment);
     let spread = moments.clone().max().unwrap() - moments.min().unwrap();
-    assert!(spread > Duration::from_millis(500), "all left within {spread:?}");
+    assert!(spread > Duration::from_millis(500), "all ended within {spread:?}");
     for subscription in &subscriptions {
-        assert_eq!(subscription.retries().len(), 2, "one in the prelude, one as farewell");
+        assert_eq!(subscription.retries().len(), 2, "one at the start and one at the end");
     }
     let farewells: std::collections::BTreeSet<_> =
         subscriptions.iter().filter_map(|subscription| subscription.retries().last()).collect();
-    assert!(farewells.len() > 5, "clients that return together: {farewells:?}");
+    assert!(farewells.len() > 5, "clients would return together: {farewells:?}");
     assert!(gateway.wait_exit(DEADLINE).await.success());
 }
 
@@ -74,7 +74,7 @@ async fn readiness_fails_first_and_requests_are_served_during_the_notice() {
 
     assert_eq!(admin(&gateway, "/livez").await.0, 200);
     let mut late = client.subscribe("/prices", &[]).await;
-    assert_eq!(late.status, 200, "a balancer that has not noticed yet still sends clients");
+    assert_eq!(late.status, 200, "a load balancer that has not noticed yet still sends clients");
     late.expect_end(DEADLINE).await;
     assert!(gateway.wait_exit(DEADLINE).await.success());
 }
@@ -133,7 +133,7 @@ async fn a_second_signal_ends_the_process_at_once() {
     assert_eq!(gateway.exit_status(), None);
     gateway.signal("TERM");
 
-    // It has done what it was told.
+    // Stopping at once was requested, so it is a success.
     assert!(gateway.wait_exit(DEADLINE).await.success());
     gateway.wait_line("stopped at once", DEADLINE).await;
     subscription.ending(DEADLINE).await;
@@ -159,7 +159,7 @@ async fn a_request_during_the_drain_gets_503() {
     let gateway = Setup::for_origin(&origin.url()).server(&drain("0s", "4s", "20s")).start().await;
     let client = Client::http1(gateway.address());
     let _held = join_all((0..20).map(|_| client.subscribe("/prices", &[]))).await;
-    // A connection without a request may be closed at once; half a head is a request that is on its way.
+    // A connection without a request may be closed at once. Half a request head keeps it open.
     let mut late = Raw::dial(&client).await;
     late.send(b"GET /prices HTTP/1.1\r\nhost: loc").await;
     metric(&gateway, "connections", &[]).await;

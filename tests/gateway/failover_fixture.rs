@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::auth::fixture::{AuthFixture, in_seconds, token};
-use crate::support::adapter::{Adapter, Following};
+use crate::support::adapter::{Adapter, RunningClient};
 use crate::support::origin::Emission;
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
@@ -60,13 +60,13 @@ impl FailoverFixture {
         Rillgate::start(&self.config).await
     }
 
-    pub fn follow(&self, client: &Adapter, query: &str, bearer: Option<&Path>) -> Following {
+    pub fn follow(&self, client: &Adapter, query: &str, bearer: Option<&Path>) -> RunningClient {
         let url = format!("https://{}/prices{query}", self.address);
         client.follow(&self.auth.authority, &url, bearer, &["price", "trade", "rillgate.resume"])
     }
 
     /// Emits an event whose data is its id, once a response is open to receive it.
-    pub async fn say(&self, id: &str) {
+    pub async fn emit(&self, id: &str) {
         eventually(DEADLINE, || async { self.auth.origin.connections().open >= 1 }).await;
         self.auth.origin.emit(Emission::event(id, "", id));
     }

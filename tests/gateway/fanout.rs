@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::config::plain;
-use crate::support::crowd::{LONG, crowd, request};
 use crate::support::express::Express;
+use crate::support::load::{LONG, request, subscribe_all};
 use crate::support::origin::{Connections, Emission, Origin};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
@@ -46,15 +46,15 @@ async fn two_thousand_clients_see_every_event_once_through_one_connection() {
     .await;
     let http1 = Client::http1(gateway.address()).tls(&authority);
     let http2 = Client::http2(gateway.address()).tls(&authority);
-    // 1,000 of HTTP/1.1; of HTTP/2 90 connections with 10 streams each and 100 with one.
+    // 1,000 clients over HTTP/1.1, and 1,000 over HTTP/2: 90 connections with 10 streams each, 100 with one.
     let connections = std::iter::repeat_n((http1, 1), 1_000)
         .chain(std::iter::repeat_n((http2.clone(), 10), 90))
         .chain(std::iter::repeat_n((http2, 1), 100));
-    let mut clients = crowd(FEED, connections.collect()).await;
+    let mut clients = subscribe_all(FEED, connections.collect()).await;
     assert_eq!(clients.len(), 2_000);
     assert!(clients.iter().all(|client| client.status.as_u16() == 200));
 
-    // Some have been waiting since the first event, some have just come: all are to reach the same one.
+    // Some clients have been waiting since the first event and some are new. All must reach the same event.
     let mut last = 0;
     for client in &mut clients {
         last = last.max(number(client).await.0);
@@ -66,20 +66,20 @@ async fn two_thousand_clients_see_every_event_once_through_one_connection() {
             while previous.0 < last + 5 {
                 let next = number(&mut client).await;
                 assert_eq!(next.0, previous.0 + 1);
-                assert!(next.1 > previous.1, "ids are timestamps: {} after {}", next.1, previous.1);
+                assert!(next.1 > previous.1, "ids must increase: {} after {}", next.1, previous.1);
                 previous = next;
             }
             previous
         });
     }
-    let seen = within(LONG, "the same event for everyone", reading.join_all()).await;
+    let seen = within(LONG, "the same event for every client", reading.join_all()).await;
 
     assert_eq!(seen.len(), 2_000);
     assert!(seen.iter().all(|event| *event == seen[0]));
     assert_eq!(express.connections().await, (1, 1));
 }
 
-/// A price's number and id.
+/// Reads the next event and returns its number and id.
 async fn number(client: &mut Subscription) -> (u64, String) {
     let event = client.next_event(LONG).await;
     let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
@@ -104,7 +104,7 @@ async fn a_thundering_herd_opens_a_stream_once() {
             subscription
         });
     }
-    let clients = within(LONG, "response for everyone", herd.join_all()).await;
+    let clients = within(LONG, "response for every client", herd.join_all()).await;
 
     origin.emit(Emission::event("1", "", "one"));
 
@@ -144,7 +144,7 @@ async fn an_upstream_stays_open_when_a_client_returns_within_the_linger() {
 
     let mut second = client.subscribe("/a", &[("last-event-id", "1")]).await;
     assert_eq!(second.header("rillgate-resume"), "resumed;missed=0");
-    // Heartbeats are the clock: the linger that began with the first client's leaving is over.
+    // Heartbeats pass the time until the linger that began when the first client left has expired.
     let returned_at = Instant::now();
     while returned_at.elapsed() < Duration::from_millis(3_500) {
         second.next_comment("", DEADLINE).await;
@@ -165,12 +165,12 @@ async fn an_always_open_route_has_a_log_for_its_first_client() {
     origin.emit(Emission::event("1", "", "one"));
     let client = Client::http1(gateway.address());
 
-    // The first client may be quicker than the event, but not than the connection.
+    // The first client may subscribe before the event has arrived, but not before the stream is open.
     for _ in 0..2 {
         let mut subscription = client.subscribe("/all", &[]).await;
         assert_eq!(subscription.next_event(DEADLINE).await.data, "one");
     }
-    origin.cut(crate::support::script::How::Reset);
+    origin.cut(crate::support::script::Cut::Reset);
     eventually(DEADLINE, || async { origin.connections() == Connections { open: 1, total: 2 } }).await;
 
     assert_eq!(origin.requests()[1].last_event_id(), Some("1"));

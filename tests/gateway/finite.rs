@@ -1,11 +1,11 @@
-//! Streams that end, and finite responses.
+//! Streams that complete, and finite responses.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually, within};
@@ -18,7 +18,7 @@ async fn data_to_the_end(subscription: &mut Subscription) -> Vec<String> {
 
 #[tokio::test]
 async fn late_clients_read_a_complete_stream_to_its_end_and_then_get_204() {
-    let origin = Origin::start_with(|_| Answer::stream().then(THREE).then_cut(How::End)).await;
+    let origin = Origin::start_with(|_| Answer::stream().then(THREE).then_cut(Cut::End)).await;
     let route = "on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"";
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
 
@@ -40,7 +40,7 @@ async fn an_event_source_that_has_read_everything_gets_204() {
     for (ids, tail) in
         [("keep", done), ("fill", done), ("replace", done), ("keep", "retry: 5\n\n"), ("keep", "id: 3\ndata: 3\n\n")]
     {
-        let origin = Origin::start_with(move |_| Answer::stream().then(THREE).then(tail).then_cut(How::End)).await;
+        let origin = Origin::start_with(move |_| Answer::stream().then(THREE).then(tail).then_cut(Cut::End)).await;
         let route = format!("on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"\nids = \"{ids}\"");
         let gateway = Rillgate::start(&plain(&origin.url(), &route)).await;
         for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
@@ -48,13 +48,13 @@ async fn an_event_source_that_has_read_everything_gets_204() {
             let events = first.expect_end(DEADLINE).await;
             assert!(events.len() >= 3, "{ids} {tail}");
             if ids == "keep" && tail == done {
-                assert_eq!(events[3].last_event_id, "3", "as from the producer itself");
+                assert_eq!(events[3].last_event_id, "3", "the id differs from the producer's own");
             }
 
             let all = client.subscribe("/a", &[("last-event-id", first.last_event_id())]).await;
             assert_eq!(all.status.as_u16(), 204, "{ids} {tail}: {}", first.last_event_id());
 
-            // One that lost its connection right after the third event has the rest to come.
+            // A client that lost its connection right after the third event still gets the rest.
             let third = events[2].last_event_id.as_str();
             let mut rest = client.subscribe("/a", &[("last-event-id", third)]).await;
             assert_eq!((rest.status.as_u16(), data_to_the_end(&mut rest).await.len()), (200, events.len() - 3));
@@ -66,10 +66,10 @@ async fn an_event_source_that_has_read_everything_gets_204() {
 
 #[tokio::test]
 async fn a_broken_response_does_not_complete_a_stream() {
-    for how in [How::Fin, How::Reset, How::TruncatedChunk] {
+    for how in [Cut::Fin, Cut::Reset, Cut::TruncatedChunk] {
         let origin = Origin::start_with(move |request| match request.last_event_id() {
             None => Answer::stream().then("id: 1\ndata: 1\n\n").then_cut(how),
-            Some(_) => Answer::stream().then("id: 2\ndata: 2\n\n").then_cut(How::End),
+            Some(_) => Answer::stream().then("id: 2\ndata: 2\n\n").then_cut(Cut::End),
         })
         .await;
         let route = "on_end = \"complete\"\n[routes.replay]\nstart = \"oldest\"";
@@ -84,7 +84,7 @@ async fn a_broken_response_does_not_complete_a_stream() {
 #[tokio::test]
 async fn an_upstream_204_completes_the_stream() {
     let origin = Origin::start_with(|request| match request.number {
-        0 => Answer::stream().then(THREE).then_cut(How::End),
+        0 => Answer::stream().then(THREE).then_cut(Cut::End),
         _ => Answer::status(204),
     })
     .await;
@@ -96,7 +96,7 @@ async fn an_upstream_204_completes_the_stream() {
     assert_eq!(data_to_the_end(&mut connected).await, ["1", "2", "3"]);
     assert_eq!(client.subscribe("/a", &[("last-event-id", "3")]).await.status.as_u16(), 204);
     let never = client.subscribe("/b", &[]).await;
-    assert_eq!(never.status.as_u16(), 204, "a stream that is complete at its first connection");
+    assert_eq!(never.status.as_u16(), 204, "the stream was complete at its first connection");
     assert_eq!(origin.requests().len(), 3);
 }
 
@@ -189,7 +189,7 @@ async fn a_head_request_opens_nothing() {
             assert_eq!(head.text().await, "");
         }
     }
-    // What a request would have opened, this one opens, after them.
+    // A GET does open a stream. The HEAD requests before it would have been recorded earlier.
     let _client = Client::http1(gateway.address()).subscribe("/b", &[]).await;
     eventually(DEADLINE, || async { origin.requests().len() == 1 }).await;
     assert_eq!(origin.requests()[0].target, "/b");
@@ -210,7 +210,7 @@ async fn a_finite_read_is_answered_after_a_half_close() {
         let mut bare = Client::http1(gateway.address()).dial().await.unwrap();
         let head = format!("GET {target} HTTP/{version}\r\nhost: x\r\n\r\n");
         bare.write_all(head.as_bytes()).await.unwrap();
-        // The end of what it sends comes with the request or right behind it.
+        // The FIN arrives together with the request or right after it.
         bare.shutdown().await.unwrap();
         bare
     };

@@ -11,7 +11,7 @@ use crate::support::wait::{DEADLINE, eventually};
 
 const EVENTS: usize = 60;
 
-/// An origin that has sent events of 4 KiB with the types `a`, `b`, `c` in turn, all of which the gateway has.
+/// Starts an origin and a gateway whose log has events of 4 KiB with the types `a`, `b` and `c` in turn.
 async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).delivery(delivery).start().await;
@@ -33,7 +33,7 @@ async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
 #[tokio::test]
 async fn ready_events_go_out_in_one_write_without_gather() {
     let origin = Origin::start().await;
-    // Readers on other workers than the stream's would take what is published before the rest.
+    // With several workers, readers on other workers than the stream's could read between two events.
     let gateway = Setup::for_origin(&origin.url()).server("workers = 4").start().await;
     let [http1, http2] = both_protocols(&gateway, None);
     let mut readers = Vec::new();
@@ -43,7 +43,7 @@ async fn ready_events_go_out_in_one_write_without_gather() {
     origin.wait_open(1).await;
     let (writes, events) = ("delivery_seconds_count", "events_delivered_total");
 
-    // Each is a chunk of its own. They are a KiB together: the gateway finds all of it or nothing, and reads it at once.
+    // Each event is a chunk, and together they are one KiB, which the gateway receives in one read.
     origin.emit_together((0..EVENTS).map(|number| Emission::event(&number.to_string(), "", "x")));
     for reader in &mut readers {
         reader.next_events(EVENTS).await;
@@ -57,7 +57,7 @@ async fn ready_events_go_out_in_one_write_without_gather() {
 
 #[tokio::test]
 async fn a_burst_goes_out_in_one_write_with_gather() {
-    const TRAIN: usize = 5;
+    const BURST: usize = 5;
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).delivery("gather = \"5s\"").start().await;
     let mut readers = Vec::new();
@@ -67,9 +67,9 @@ async fn a_burst_goes_out_in_one_write_with_gather() {
     origin.wait_open(1).await;
 
     let from = Instant::now();
-    for number in 0..TRAIN {
+    for number in 0..BURST {
         origin.emit(Emission::event(&number.to_string(), "", "x"));
-        // The gateway has it before the next is there.
+        // The gateway has each event before the next is emitted.
         eventually(DEADLINE, || async {
             let mut all = Client::http1(gateway.address()).subscribe("/prices?follow=false", &[]).await;
             all.expect_end(DEADLINE).await.len() == number + 1
@@ -77,9 +77,9 @@ async fn a_burst_goes_out_in_one_write_with_gather() {
         .await;
     }
     let before = metric(&gateway, "delivery_seconds_count", &[]).await;
-    assert!(from.elapsed() < Duration::from_secs(5), "too slow a machine for this train");
+    assert!(from.elapsed() < Duration::from_secs(5), "the machine is too slow for this test");
     for reader in &mut readers {
-        assert_eq!(reader.next_events(TRAIN).await.len(), TRAIN);
+        assert_eq!(reader.next_events(BURST).await.len(), BURST);
     }
 
     assert!(from.elapsed() >= Duration::from_secs(5));
@@ -88,7 +88,7 @@ async fn a_burst_goes_out_in_one_write_with_gather() {
 
 #[tokio::test]
 async fn gather_does_not_delay_waiting_events() {
-    // A wait for each piece of 16 KiB would take minutes.
+    // Waiting before each piece of 16 KiB would take minutes.
     let (_origin, gateway) = filled("gather = \"10s\"").await;
 
     for client in both_protocols(&gateway, None) {

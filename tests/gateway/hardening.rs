@@ -14,11 +14,11 @@ use crate::support::raw::{Raw, responses, status};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::DEADLINE;
 
-const IMPATIENT: &str = "header_timeout = \"1s\"\nidle_timeout = \"1s\"\nhandshake_timeout = \"1s\"";
+const SHORT_TIMEOUTS: &str = "header_timeout = \"1s\"\nidle_timeout = \"1s\"\nhandshake_timeout = \"1s\"";
 
 #[tokio::test]
 async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
     let fields = [
         "content-length: 5\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 5",
@@ -64,7 +64,7 @@ async fn a_request_with_two_lengths_is_answered_once_and_the_connection_closed()
 
 #[tokio::test]
 async fn an_invalid_chunk_ends_the_request() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
 
     for chunk in [
         "Z\r\n",
@@ -89,9 +89,9 @@ async fn an_invalid_chunk_ends_the_request() {
 
 #[tokio::test]
 async fn a_malformed_head_is_refused_and_the_connection_closed() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
     let heads = [
-        // Folded and broken lines (RFC 9112, 2.2 and 5.2).
+        // Folded and malformed field lines (RFC 9112, 2.2 and 5.2).
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\r\n b\r\n\r\n",
         "GET /prices HTTP/1.1\r\n host: localhost\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nx: a\rb\r\n\r\n",
@@ -100,7 +100,7 @@ async fn a_malformed_head_is_refused_and_the_connection_closed() {
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nname less\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nna me: x\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost : localhost\r\n\r\n",
-        // Hosts (RFC 9112, 3.2).
+        // Missing, repeated and invalid hosts (RFC 9112, 3.2).
         "GET /prices HTTP/1.1\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost: localhost\r\nhost: elsewhere\r\n\r\n",
@@ -110,7 +110,7 @@ async fn a_malformed_head_is_refused_and_the_connection_closed() {
         "GET /prices HTTP/1.1\r\nhost: localhost, elsewhere\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost: localhost:port\r\n\r\n",
         "GET /prices HTTP/1.1\r\nhost: \r\n\r\n",
-        // Request lines (RFC 9112, 3).
+        // Invalid request lines (RFC 9112, 3).
         "GET /prices HTTP/1.1 x\r\nhost: localhost\r\n\r\n",
         "GET  /prices HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "GET /pri ces HTTP/1.1\r\nhost: localhost\r\n\r\n",
@@ -145,7 +145,7 @@ async fn a_malformed_head_is_refused_and_the_connection_closed() {
 
 #[tokio::test]
 async fn other_methods_and_upgrades_are_refused_or_ignored() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
     for method in ["TRACE", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "GETT", "get"] {
         let request =
             format!("{method} /prices HTTP/1.1\r\nhost: localhost\r\nx-secret: echo\r\nconnection: close\r\n\r\n");
@@ -173,7 +173,7 @@ async fn other_methods_and_upgrades_are_refused_or_ignored() {
 
 #[tokio::test]
 async fn bytes_behind_a_stream_request_are_never_executed() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
     let requests = [
         "GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
         "GET /prices HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\n\r\n".to_owned(),
@@ -204,7 +204,7 @@ async fn bytes_behind_a_stream_request_are_never_executed() {
 
 #[tokio::test]
 async fn a_client_that_floods_behind_its_request_is_cut_off() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
     let before = resident(&fixture.gateway);
     let mut raw = Raw::dial(&fixture.http1()).await;
     raw.send(b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -213,7 +213,7 @@ async fn a_client_that_floods_behind_its_request_is_cut_off() {
     let mut sent = 0;
     while raw.try_send(&[b'x'; 16 * 1024]).await.is_ok() {
         sent += 16;
-        assert!(sent < 64 * 1024, "the gateway takes everything");
+        assert!(sent < 64 * 1024, "the gateway accepted {sent} bytes");
     }
 
     assert_grown_by_less_than(&fixture.gateway, before, 16);
@@ -233,7 +233,7 @@ async fn a_slow_head_and_a_silent_connection_are_closed_in_time() {
             let mut raw = Raw::dial(&client).await;
             raw.send(start.as_bytes()).await;
             let began = std::time::Instant::now();
-            // A byte now and then must not buy time.
+            // Single bytes must not extend the timeout.
             while !raw.is_closed_within(Duration::from_millis(50)).await {
                 if !start.is_empty() {
                     raw.send(b"x").await;
@@ -295,7 +295,7 @@ async fn an_oversized_head_is_refused_with_its_bound() {
             let problem = refused.text().await;
             assert!(problem.contains(detail), "{problem}");
         }
-        // The head has not been read to its end, so nobody could say more than the status.
+        // The head is not read to its end, so the response is only a status.
         let mut refused = client.subscribe("/prices", &large).await;
         assert_eq!((refused.status.as_u16(), refused.text().await.as_str()), (431, ""));
         if let Ok(response) = client.try_request("GET", &huge, &[]).await {
@@ -310,7 +310,7 @@ async fn an_oversized_head_is_refused_with_its_bound() {
 
 #[tokio::test]
 async fn an_ambiguous_path_is_refused() {
-    let mut fixture = AttackFixture::new(IMPATIENT).await;
+    let mut fixture = AttackFixture::new(SHORT_TIMEOUTS).await;
     let refused = [
         "/a/../prices",
         "/../prices",
@@ -358,14 +358,14 @@ async fn an_ambiguous_path_is_refused() {
         let text = Raw::exchange(&fixture.http1(), request.as_bytes()).await;
         assert_eq!(status(&text), 400, "{path}: {text}");
     }
-    // A slash at the end is a segment of its own: another path, which no route has.
+    // A trailing slash makes another path, which matches no route.
     for path in ["/prices/", "/", "/a/b"] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         assert_eq!(status(&Raw::exchange(&fixture.http1(), request.as_bytes()).await), 404, "{path}");
     }
     assert_eq!(fixture.origin.requests().len(), 1, "{:?}", fixture.origin.requests());
 
-    // Two spellings of unreserved characters are one stream (RFC 3986, 6.2.2.2).
+    // Encoded unreserved characters name the same stream (RFC 3986, 6.2.2.2).
     for path in ["/prices", "/%70rices", "/p%72ic%65s", "/prices?cache=buster"] {
         let _open = fixture.http1().subscribe(path, &[]).await;
     }

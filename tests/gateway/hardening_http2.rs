@@ -1,4 +1,4 @@
-//! Hostile HTTP/2 clients, in raw frames. After each attack a bystander still gets its events, and memory is as before.
+//! Hostile HTTP/2 clients, in raw frames. After each attack a bystander still gets its events, and memory is bounded.
 
 use tokio::time::timeout;
 
@@ -15,7 +15,7 @@ use crate::support::raw::Raw;
 use crate::support::setup::Setup;
 use crate::support::wait::DEADLINE;
 
-/// RFC 9113, 7.
+/// Error codes (RFC 9113, 7).
 const REFUSED_STREAM: u8 = 7;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
@@ -23,7 +23,7 @@ fn client(fixture: &AttackFixture) -> Client {
     Client::http2(fixture.gateway.address())
 }
 
-/// Sends pieces until the other side closes, takes no more, or all is sent.
+/// Sends this number of pieces, or fewer if the gateway closes the connection or stops reading.
 async fn pour(frames: &mut Frames, pieces: usize, mut piece: impl FnMut(u32) -> Vec<u8>) {
     let mut number = 0;
     for _ in 0..pieces {
@@ -58,7 +58,7 @@ async fn rapidly_reset_requests_are_cheap() {
 }
 
 #[tokio::test]
-async fn floods_of_small_frames_are_bounded_read_or_unread() {
+async fn floods_of_small_frames_take_bounded_memory() {
     let mut fixture = AttackFixture::new("").await;
     let before = resident(&fixture.gateway);
     let open = [subscription("/prices"), Vec::new()].concat();
@@ -74,9 +74,9 @@ async fn floods_of_small_frames_are_bounded_read_or_unread() {
     ];
     for (what, piece) in &attacks {
         let mut frames = Frames::connect(&client(&fixture), &[]).await;
-        // A request whose body never ends, so that there is a stream to send to.
+        // The request's body never ends, so the stream stays open for more frames.
         frames.send(&frame(HEADERS, END_HEADERS, 1, &open)).await;
-        // Nothing is read: answers pile up, or back-pressure sets in.
+        // The client reads nothing, so answers queue up until back-pressure sets in.
         pour(&mut frames, 100, |_| piece.clone()).await;
         fixture.assert_bystander_unharmed().await;
         assert_grown_by_less_than(&fixture.gateway, before, 48);
@@ -90,7 +90,7 @@ async fn endless_and_oversized_header_blocks_are_refused_in_bounded_memory() {
     let mut fixture = AttackFixture::new("").await;
     let before = resident(&fixture.gateway);
 
-    // CONTINUATION without end (CVE-2024-27316 and its kin): full ones and empty ones.
+    // Endless CONTINUATION frames, with fields and empty (CVE-2024-27316 and similar).
     for piece in [frame(CONTINUATION, 0, 1, &field("x-y", "zzzz").repeat(100)), frame(CONTINUATION, 0, 1, b"")] {
         let mut frames = Frames::connect(&client(&fixture), &[]).await;
         frames.send(&frame(HEADERS, END_STREAM, 1, &subscription("/prices"))).await;
@@ -98,18 +98,18 @@ async fn endless_and_oversized_header_blocks_are_refused_in_bounded_memory() {
         assert!(frames.end(DEADLINE).await.is_none_or(|error| error != 0));
     }
 
-    // One long field put into the table, then named by a byte each: the HPACK bomb.
+    // An HPACK bomb: one long field in the dynamic table, then thousands of one-byte references to it.
     let mut bomb = subscription("/prices");
     bomb.push(0x40);
     bomb.extend([1, b'x', 0x7f, 0x80 | 0x21, 0x1e]);
     bomb.extend([b'v'; 0x7f + 0x21 + (0x1e << 7)]);
     bomb.extend([0x80 | 62; 8000]);
-    // As many tiny fields as fit, none of them alike: the count bomb.
+    // A flood of distinct short fields.
     let mut count = subscription("/prices");
     for number in 0..1200 {
         count.extend(field(&format!("x{number}"), ""));
     }
-    // Cookie crumbs (RFC 9113, 8.2.3).
+    // A cookie split into many fields (RFC 9113, 8.2.3).
     let mut crumbs = subscription("/prices");
     for _ in 0..1500 {
         crumbs.extend(field("cookie", ""));
@@ -208,7 +208,7 @@ async fn only_a_client_that_does_not_answer_pings_is_closed() {
     }
 
     wait_metric(&fixture.gateway, "subscribers", &["h2"], 1.0).await;
-    assert!(alive.answers_ping().await, "the other one lives on");
+    assert!(alive.answers_ping().await, "the other connection was closed too");
     fixture.assert_bystander_unharmed().await;
 }
 
@@ -277,7 +277,7 @@ async fn malformed_requests_are_reset_alone_and_never_reach_the_upstream() {
     for block in &blocks {
         let mut frames = Frames::connect(&client(&fixture), &[]).await;
         frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, block)).await;
-        // A reset, a GOAWAY and close, or a 4xx; the static table has 400 as entry 12 and 404 as entry 13.
+        // The answer may be a reset, a GOAWAY or a 4xx, but not a 200, which is entry 8 of the static table.
         let answer = timeout(DEADLINE, frames.find(|frame| frame.stream == 1 || frame.kind == frames::GOAWAY)).await;
         let text = String::from_utf8_lossy(block);
         match answer.unwrap_or_else(|_| panic!("no answer to {text:?}")) {

@@ -14,7 +14,7 @@ use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
 use crate::support::wait::DEADLINE;
 
-/// An error code (RFC 9113, 7).
+/// The error code (RFC 9113, 7).
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn streams_without_a_window_are_bounded_and_cut_off() {
 
     fixture.assert_bystander_unharmed().await;
 
-    // The window opens never, and the connection is alive all the while.
+    // The windows never open, and the connection stays alive.
     let counted = wait_metric(&fixture.gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 200.0);
     let pinging = async {
         while frames.answers_ping().await {
@@ -61,7 +61,7 @@ async fn an_unread_refusal_is_reset_after_the_stall_timeout() {
         let reset = frames.find(|frame| frame.kind == RST_STREAM && frame.stream == 1).await;
 
         assert!(refused.is_some() && reset.is_some());
-        assert!(frames.answers_ping().await, "the connection lives on");
+        assert!(frames.answers_ping().await, "the connection was closed");
     }
     fixture.assert_bystander_unharmed().await;
 }
@@ -95,7 +95,7 @@ async fn only_a_connection_whose_own_window_stays_closed_is_closed() {
     let mut shut = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     let mut open = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     shut.send(&request(1, "/prices")).await;
-    // As if the client read all of it, and nothing of its one stream.
+    // The connection window stays open, and only the window of the stream closes.
     open.send(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await;
     open.send(&request(1, "/prices")).await;
     fixture.origin.wait_open(2).await;
@@ -106,18 +106,18 @@ async fn only_a_connection_whose_own_window_stays_closed_is_closed() {
     fixture.assert_bystander_unharmed().await;
 
     assert!(open.find(|frame| frame.kind == RST_STREAM && frame.stream == 1).await.is_some());
-    assert!(open.answers_ping().await, "only its stream was stalled");
+    assert!(open.answers_ping().await, "the connection was closed, though only its stream was stalled");
     shut.end(DEADLINE).await;
     wait_metric(&fixture.gateway, "rejections_total", &["reason=\"connection_window\""], 1.0).await;
     fixture.assert_bystander_unharmed().await;
 }
 
-/// Makes requests on these streams and resets each when its head has come; false when the connection ends before.
-async fn take_back(frames: &mut Frames, streams: impl Iterator<Item = u32>) -> bool {
+/// Makes requests on these streams and resets each after its response head. Returns false if the connection ends.
+async fn request_and_reset(frames: &mut Frames, streams: impl Iterator<Item = u32>) -> bool {
     for stream in streams {
         frames.send(&request(stream, "/prices")).await;
         let mut head = None;
-        // PINGs are not answered: h2 then never learns that its GOAWAY has been seen.
+        // PINGs are not answered, so h2 never learns that its GOAWAY has been received.
         while head.is_none() {
             let Some(next) = frames.next().await else { return false };
             head = Some(next).filter(|next| next.kind == HEADERS && next.stream == stream);
@@ -133,15 +133,15 @@ async fn a_client_over_its_resets_gets_goaway() {
     let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     frames.send(&request(1, "/prices")).await;
 
-    assert!(take_back(&mut frames, (3..).step_by(2).take(11)).await);
+    assert!(request_and_reset(&mut frames, (3..).step_by(2).take(11)).await);
 
-    let goaway = frames.find(|frame| frame.kind == GOAWAY).await.expect("it is asked to leave");
+    let goaway = frames.find(|frame| frame.kind == GOAWAY).await.expect("a GOAWAY");
     assert_eq!(goaway.payload[4..8], [0; 4], "no error");
     assert!(frames.answers_ping().await);
     wait_metric(&fixture.gateway, "rejections_total", &["reason=\"resets_per_connection\""], 1.0).await;
     fixture.origin.emit(Emission::event("1", "tick", "still here"));
     let event = |frame: &Frame| frame.kind == DATA && frame.payload.ends_with(b"data: still here\n\n");
-    assert!(frames.find(event).await.is_some_and(|frame| frame.stream == 1), "what it has goes on");
+    assert!(frames.find(event).await.is_some_and(|frame| frame.stream == 1), "the open stream was ended");
     fixture.assert_bystander_unharmed().await;
 }
 
@@ -150,7 +150,7 @@ async fn a_client_that_continues_to_reset_is_closed() {
     let mut fixture = AttackFixture::new("resets_per_connection = 10").await;
     let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
 
-    assert!(!take_back(&mut frames, (1..).step_by(2).take(1000)).await);
+    assert!(!request_and_reset(&mut frames, (1..).step_by(2).take(1000)).await);
 
     fixture.assert_bystander_unharmed().await;
 }
@@ -162,7 +162,7 @@ async fn a_trusted_proxy_may_reset_any_number_of_requests() {
     let gateway = setup.listener("trusted_proxies = [\"127.0.0.0/8\"]").start().await;
     let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
 
-    assert!(take_back(&mut frames, (1..).step_by(2).take(100)).await);
+    assert!(request_and_reset(&mut frames, (1..).step_by(2).take(100)).await);
 
     assert_eq!(metric(&gateway, "rejections_total", &["reason=\"resets_per_connection\""]).await, 0.0);
 }

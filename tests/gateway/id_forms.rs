@@ -9,7 +9,7 @@ use crate::support::client::{Client, Connection, Protocol};
 use crate::support::config::plain;
 use crate::support::event_source::Event;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::How;
+use crate::support::script::Cut;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, within};
@@ -148,7 +148,7 @@ async fn a_reconnecting_gateway_loses_nothing_silently_with_any_form_of_id() {
             seen.read(response, 5).await;
         }
 
-        origin.cut(How::Reset);
+        origin.cut(Cut::Reset);
         origin.emit_together((6..=8).map(|number| form.event(number)));
         origin.wait_open(1).await;
         origin.emit_together((9..=10).map(|number| form.event(number)));

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How, Request};
+use crate::support::script::{Answer, Cut, Request};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
-const WAYS: [How; 4] = [How::End, How::Fin, How::Reset, How::TruncatedChunk];
+const WAYS: [Cut; 4] = [Cut::End, Cut::Fin, Cut::Reset, Cut::TruncatedChunk];
 
 /// The event in which the producer dies: every kind of line, and a character of several bytes.
 const VICTIM: &str = ": c\r\nid: 2\nevent: price\nretry: 40\ndata: a\r\ndata: \u{20ac}\n\n";
@@ -108,9 +108,9 @@ async fn a_producer_that_dies_again_and_again_loses_no_event() {
 #[tokio::test]
 async fn a_producer_killed_before_its_first_byte_is_retried_with_backoff() {
     const KILLS: usize = 20;
-    for silent in [Answer::stream().then_cut(How::Fin), Answer::raw("").then_cut(How::Reset), Answer::status(503)] {
+    for silent in [Answer::stream().then_cut(Cut::Fin), Answer::raw("").then_cut(Cut::Reset), Answer::status(503)] {
         let origin = Origin::start_with(move |request| match request.number {
-            0 => Answer::stream().then(event(1)).then_cut(How::Reset),
+            0 => Answer::stream().then(event(1)).then_cut(Cut::Reset),
             1..=KILLS => silent.clone(),
             _ => Answer::stream(),
         })
@@ -175,7 +175,7 @@ async fn a_producer_that_lost_its_history_is_a_gap() {
             assert_eq!(client.next_event(DEADLINE).await.data, "1");
         }
 
-        origin.cut(How::Fin);
+        origin.cut(Cut::Fin);
         origin.wait_open(1).await;
         origin.emit(Emission::event("9", "", "9"));
 

@@ -152,7 +152,7 @@ async fn a_real_client_misses_nothing_with_any_ids() {
             let route = "[routes.delivery]\nmax_age = \"150ms\"\nretry = \"5ms\"";
             let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
             let url = format!("http://{}/a", gateway.address());
-            let following = client.follow(&authority, &url, None, &["message"]);
+            let running = client.follow(&authority, &url, None, &["message"]);
             origin.wait_open(1).await;
 
             // Over several of its connections.
@@ -161,7 +161,7 @@ async fn a_real_client_misses_nothing_with_any_ids() {
                 watch_for(Duration::from_millis(20)).await;
             }
 
-            let seen = following.wait_events(60).await;
+            let seen = running.wait_events(60).await;
             let numbers: Vec<usize> = seen.iter().map(|event| event.data.parse().unwrap()).collect();
             assert_eq!(numbers, (0..60).collect::<Vec<_>>(), "{} with {form:?}", client.name);
         }

@@ -6,7 +6,7 @@ use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::Origin;
 use crate::support::raw::Raw;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
@@ -98,7 +98,7 @@ async fn a_stream_found_complete_after_the_head_ends_cleanly_then_204() {
         let (origin, gateway, clients) = thinking(&format!("on_end = \"complete\"\n{SOON}"), "/a", &[]).await;
 
         origin.emit(answer);
-        origin.cut(How::Fin);
+        origin.cut(Cut::Fin);
 
         for mut client in clients {
             assert_eq!(client.expect_end(DEADLINE).await, [], "{answer}");

@@ -143,7 +143,7 @@ async fn a_failed_read_through_is_an_ordinary_gap() {
         ("", "refused", |_| Answer::stream().header("rillgate-resume", "gap;reason=unknown").then(events(34..=40))),
         // A Mercure hub whose history does not reach back to the id.
         ("", "refused", |_| Answer::stream().header("last-event-id", "earliest").then(events(34..=40))),
-        ("", "ended", |_| Answer::stream().then(events(34..=36)).then_cut(crate::support::script::How::End)),
+        ("", "ended", |_| Answer::stream().then(events(34..=36)).then_cut(crate::support::script::Cut::End)),
         ("read_through_limit.events = 3", "too_large", |_| Answer::stream().then(events(34..=40))),
     ];
     for (lines, result, script) in cases {

@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::How;
+use crate::support::script::Cut;
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
@@ -137,7 +137,7 @@ async fn an_id_before_an_upstream_gap_gets_the_gap_in_the_header() {
     for form in ["off", "comment", "gap", "event"] {
         let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nverdict = \"{form}\"")).await;
         fixture.say(&["1", "2"]).await;
-        fixture.origin.cut(How::Fin);
+        fixture.origin.cut(Cut::Fin);
         fixture.origin.wait_open(1).await;
         fixture.say(&["9"]).await;
 

@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
@@ -27,7 +27,7 @@ async fn fallen(answer: MakeAnswer, route: &str) -> (Origin, Rillgate, Subscript
     origin.emit(Emission::event("1", "", "1"));
     keeper.next_event(DEADLINE).await;
     origin.answer(move |_| answer());
-    origin.cut(How::Fin);
+    origin.cut(Cut::Fin);
     // The second request after the cut comes when the answer to the first is known.
     origin.wait_requests(3).await;
     (origin, gateway, keeper)

@@ -49,7 +49,7 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     let mut first = Client::http1(address).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
 
-    let crowd: Vec<_> = join_all((0..100).map(|_| TcpStream::connect(address))).await;
+    let connections: Vec<_> = join_all((0..100).map(|_| TcpStream::connect(address))).await;
     process.wait_line("cannot accept", DEADLINE).await;
     let before = processor_time(process.id());
     watch_for(Duration::from_secs(1)).await;
@@ -58,7 +58,7 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     assert!(used < Duration::from_millis(500), "{used:?} in a second of waiting");
     origin.emit("id: 1\ndata: still\n\n");
     assert_eq!(first.next_event(DEADLINE).await.data, "still");
-    drop(crowd);
+    drop(connections);
     assert_eq!(Client::http2(address).subscribe("/prices", &[]).await.status, 200);
     let said = process.log().iter().filter(|line| line.contains("cannot accept")).count();
     assert!(said < 10, "said {said} times");

@@ -329,7 +329,7 @@ async fn a_complete_stream_stays_complete_after_a_restart() {
     let gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     say(&origin, &mut reader, 1..=3).await;
-    origin.cut(crate::support::script::How::End);
+    origin.cut(crate::support::script::Cut::End);
     reader.expect_end(DEADLINE).await;
     end(gateway).await;
 

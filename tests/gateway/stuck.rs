@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::figures::{admin, lines_with, metric, watch_for};
 use crate::support::origin::Origin;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -12,7 +12,7 @@ const QUICK: &str = "backoff = { initial = \"20ms\", max = \"200ms\" }";
 #[tokio::test]
 async fn an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances() {
     let origin = Origin::start_with(|request| match request.number {
-        0 => Answer::stream().then("id: 1\ndata: one\n\n").then_cut(How::TruncatedChunk),
+        0 => Answer::stream().then("id: 1\ndata: one\n\n").then_cut(Cut::TruncatedChunk),
         _ => Answer::stream().header("content-type", "text/html"),
     })
     .await;
@@ -32,7 +32,7 @@ async fn an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances() {
 
 #[tokio::test]
 async fn a_finite_producer_without_ids_is_retried_slowly_and_the_log_names_the_key() {
-    let origin = Origin::start_with(|_| Answer::stream().then("data: all there is\n\n").then_cut(How::End)).await;
+    let origin = Origin::start_with(|_| Answer::stream().then("data: all there is\n\n").then_cut(Cut::End)).await;
     let backoff = "backoff = { initial = \"100ms\", max = \"30s\" }";
     let gateway = Setup::for_origin(&origin.url()).upstream(backoff).start().await;
     let _reader = Client::http1(gateway.address()).subscribe("/prices", &[]).await;

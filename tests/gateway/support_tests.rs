@@ -21,7 +21,7 @@ use crate::support::express::Express;
 use crate::support::network::Network;
 use crate::support::origin::{Connections, Emission, Origin};
 use crate::support::process::Process;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::{Listening, wait_listening};
 use crate::support::subscription::Ending;
 use crate::support::wait::{DEADLINE, eventually, within};
@@ -63,14 +63,14 @@ async fn an_origin_cuts_in_every_way_and_the_client_sees_which() {
     for (origin, client) in
         [(&plain, Client::http1(plain.address())), (&tls, Client::http1(tls.address()).tls(&authority))]
     {
-        for how in [How::End, How::Fin, How::Reset, How::TruncatedChunk] {
+        for how in [Cut::End, Cut::Fin, Cut::Reset, Cut::TruncatedChunk] {
             let mut subscription = client.subscribe("/", &[]).await;
             origin.emit("data: before\n\n");
             assert_eq!(subscription.next_event(DEADLINE).await.data, "before");
 
             origin.cut(how);
 
-            if how == How::End {
+            if how == Cut::End {
                 assert!(subscription.expect_end(DEADLINE).await.is_empty());
             } else {
                 subscription.expect_cut(DEADLINE).await;
@@ -84,7 +84,7 @@ async fn a_script_answers_each_request_differently() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::status(503).header("retry-after", "1").then("busy"),
         1 => Answer::raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: raw\n\n"),
-        2 => Answer::stream().then_cut_at(b"data: whole\n\ndata: half\n\n", 18, How::Fin),
+        2 => Answer::stream().then_cut_at(b"data: whole\n\ndata: half\n\n", 18, Cut::Fin),
         3 => Answer::stream().until_close().then("data: x\n\n").then_silence(),
         _ => Answer::silence(),
     })
@@ -105,7 +105,7 @@ async fn a_script_answers_each_request_differently() {
 
     let mut silent = client.subscribe("/", &[]).await;
     origin.emit("data: unheard\n\n");
-    origin.cut(How::Fin);
+    origin.cut(Cut::Fin);
     let events = silent.expect_end(DEADLINE).await;
     assert_eq!(events.iter().map(|event| event.data.as_str()).collect::<Vec<_>>(), ["x"]);
 

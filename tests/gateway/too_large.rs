@@ -3,7 +3,7 @@
 use crate::support::client::Client;
 use crate::support::figures::{lines_with, metric};
 use crate::support::origin::Origin;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -48,7 +48,7 @@ async fn a_skipped_last_event_is_not_requested_after_a_reconnect() {
     let origin = Origin::start_with(|request| match request.number {
         0 => Answer::stream()
             .then(format!("id: 1\ndata: a\n\nid: 2\ndata: {}\n\n", "d".repeat(70_000)))
-            .then_cut(How::End),
+            .then_cut(Cut::End),
         _ => Answer::stream().then("id: 3\ndata: c\n\n"),
     })
     .await;
@@ -77,7 +77,7 @@ async fn ignored_lines_have_no_bound_and_ids_may_be_as_long_as_events() {
             let event = reader.next_event(DEADLINE).await;
             assert_eq!((event.data.as_str(), event.last_event_id.len()), ("good", if with_id { 40_000 } else { 0 }));
         }
-        origin.cut(How::End);
+        origin.cut(Cut::End);
         eventually(DEADLINE, || async { origin.requests().len() >= 2 }).await;
         assert_eq!(metric(&gateway, "gaps_total", &["reason=\"too_large\""]).await, 0.0);
     }

@@ -9,7 +9,7 @@ use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::figures::lines_with;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How, Request};
+use crate::support::script::{Answer, Cut, Request};
 use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
@@ -82,7 +82,7 @@ async fn an_upstream_sees_only_configured_client_data() {
         origin.wait_open(1).await;
         origin.emit(Emission::event("7 \u{e9}", "", "seven"));
         assert_eq!(subscription.next_event(DEADLINE).await.last_event_id, "7 \u{e9}");
-        origin.cut(How::Reset);
+        origin.cut(Cut::Reset);
 
         assert_eq!(head(&origin.wait_requests(before + 2).await[before + 1]), expected("last-event-id: 7 \u{e9}\n"));
         drop(subscription);
@@ -155,7 +155,7 @@ async fn an_upstream_that_echoes_the_resume_id_has_missed_nothing() {
         origin.emit(Emission::event("1", "", "one"));
         client.next_event(DEADLINE).await;
 
-        origin.cut(How::Fin);
+        origin.cut(Cut::Fin);
         origin.wait_open(1).await;
         origin.emit(Emission::event("2", "", "two"));
         assert_eq!(client.next_event(DEADLINE).await.data, "two");
@@ -183,7 +183,7 @@ async fn the_next_url_is_tried_when_one_is_down() {
     assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
 
     first.welcome();
-    second.cut(How::Fin);
+    second.cut(Cut::Fin);
     first.wait_open(1).await;
     first.emit(Emission::event("2", "", "two"));
 
@@ -197,7 +197,7 @@ async fn a_producer_that_ends_every_few_events_is_logged_once() {
     let origin = Origin::start_with(|request| {
         let (first, second) = (2 * request.number, 2 * request.number + 1);
         let events = format!("retry: 1\nid: {first}\ndata: {first}\n\nid: {second}\ndata: {second}\n\n");
-        Answer::stream().then(events).then_cut(How::End)
+        Answer::stream().then(events).then_cut(Cut::End)
     })
     .await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
@@ -224,7 +224,7 @@ async fn an_upstream_is_trusted_only_through_its_ca_file() {
             origin.wait_open(1).await;
             origin.emit(Emission::event("1", "", "one"));
             assert_eq!(client.next_event(DEADLINE).await.data, "one");
-            origin.cut(How::Fin);
+            origin.cut(Cut::Fin);
             origin.wait_open(1).await;
             assert_eq!(origin.requests()[1].last_event_id(), Some("1"));
         } else {

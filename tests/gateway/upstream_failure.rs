@@ -11,7 +11,7 @@ use crate::support::client::Client;
 use crate::support::figures::{assert_grown_by_less_than, lines_with, metric, resident, watch_for};
 use crate::support::flood::{BlackHole, ClosedPort, Flood};
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How, Request};
+use crate::support::script::{Answer, Cut, Request};
 use crate::support::server::Rillgate;
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::{DEADLINE, eventually};
@@ -190,7 +190,7 @@ async fn clients_are_held_with_heartbeats_until_the_upstream_is_up() {
     let mut opening = Some(closed);
     // What stands in front of an upstream that is down often takes the connection, and closes it.
     let slamming = Origin::start_with(|_| Answer::raw("")).await;
-    let resetting = Origin::start_with(|_| Answer::raw("").then_cut(How::Reset)).await;
+    let resetting = Origin::start_with(|_| Answer::raw("").then_cut(Cut::Reset)).await;
     let urls =
         [silent.url(), failing.url(), opening.as_ref().expect("still closed").url(), slamming.url(), resetting.url()];
 
@@ -238,7 +238,7 @@ async fn clients_stay_connected_with_heartbeats_while_their_stream_reconnects() 
     }
 
     origin.refuse(503);
-    origin.cut(How::Reset);
+    origin.cut(Cut::Reset);
     let seen = origin.requests().len();
     origin.wait_requests(seen + 5).await;
     let heartbeats = subscriptions.iter().map(|subscription| subscription.comments().len()).collect::<Vec<_>>();
@@ -263,9 +263,9 @@ async fn clients_stay_connected_with_heartbeats_while_their_stream_reconnects() 
 #[tokio::test]
 async fn trouble_is_logged_once_and_never_a_hot_loop() {
     let failing = Origin::start_with(|_| Answer::status(503)).await;
-    let ending = Origin::start_with(|_| Answer::stream().then_cut(How::End)).await;
-    let chatty = Origin::start_with(|_| Answer::stream().then("data: x\n\n").then_cut(How::End)).await;
-    let slamming = Origin::start_with(|_| Answer::stream().then_cut(How::Reset)).await;
+    let ending = Origin::start_with(|_| Answer::stream().then_cut(Cut::End)).await;
+    let chatty = Origin::start_with(|_| Answer::stream().then("data: x\n\n").then_cut(Cut::End)).await;
+    let slamming = Origin::start_with(|_| Answer::stream().then_cut(Cut::Reset)).await;
     let time = Duration::from_secs(3);
     let mut held = Vec::new();
     for origin in [&failing, &ending, &chatty, &slamming] {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::support::client::Client;
 use crate::support::config::plain;
 use crate::support::origin::Origin;
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
@@ -48,7 +48,7 @@ async fn a_replay_that_starts_before_the_log_is_deduplicated() {
     while client.next_event(DEADLINE).await.data != "20" {}
 
     for number in 21..24 {
-        origin.cut(How::Fin);
+        origin.cut(Cut::Fin);
         expect(&mut client, number..=number).await;
     }
 
@@ -66,7 +66,7 @@ async fn a_restarted_producer_that_counts_from_one_again_is_delivered() {
     let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     while client.next_event(DEADLINE).await.data != "20" {}
 
-    origin.cut(How::Fin);
+    origin.cut(Cut::Fin);
 
     assert_eq!(client.next_event(DEADLINE).await.data, "new 1");
     assert_eq!(client.next_event(DEADLINE).await.data, "new 15");
@@ -79,8 +79,8 @@ async fn an_interrupted_replay_is_deduplicated() {
     // Each connection replays all and dies a little later than the one before it, often in the replay.
     let body = events(1..=40);
     let origin = Origin::start_with(move |request| match request.number {
-        0 => Answer::stream().then_cut_at(body.as_bytes(), 300, How::Fin),
-        number if number < 40 => Answer::stream().then_cut_at(body.as_bytes(), number * 13, How::Reset),
+        0 => Answer::stream().then_cut_at(body.as_bytes(), 300, Cut::Fin),
+        number if number < 40 => Answer::stream().then_cut_at(body.as_bytes(), number * 13, Cut::Reset),
         _ => Answer::stream().then(body.clone()),
     })
     .await;
@@ -106,7 +106,7 @@ async fn ids_between_replayed_events_do_not_move_clients_back() {
     let seen = client.next_events(3).await;
     assert_eq!(seen[2].last_event_id, "5");
 
-    origin.cut(How::Reset);
+    origin.cut(Cut::Reset);
 
     let seen = client.next_events(2).await;
     let seen: Vec<_> = seen.iter().map(|event| (event.data.as_str(), event.last_event_id.as_str())).collect();

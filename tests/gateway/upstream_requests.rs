@@ -2,7 +2,7 @@
 
 use crate::support::client::Client;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::setup::Setup;
 use crate::support::wait::DEADLINE;
 
@@ -19,7 +19,7 @@ async fn asked_after(upstream: &str, id: &str) -> (String, Option<String>) {
     origin.emit(Emission::event(id, "", "one"));
     client.next_event(DEADLINE).await;
 
-    origin.cut(How::Fin);
+    origin.cut(Cut::Fin);
 
     let requests = origin.wait_requests(2).await;
     (requests[1].target.clone(), requests[1].last_event_id().map(str::to_owned))

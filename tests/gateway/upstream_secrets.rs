@@ -24,7 +24,7 @@ async fn reload(gateway: &Rillgate, count: usize) {
     wait_metric(gateway, "config_reloads_total", &["result=\"ok\""], count as f64).await;
 }
 
-async fn crowd(gateway: &Rillgate) -> Vec<Subscription> {
+async fn subscribe_clients(gateway: &Rillgate) -> Vec<Subscription> {
     let mut clients = Vec::new();
     for number in 0..20 {
         let protocol = if number % 2 == 0 { Protocol::Http1 } else { Protocol::Http2 };
@@ -50,7 +50,7 @@ async fn a_renewed_secret_reconnects_at_once_and_ends_no_client() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     write(folder.path().join("key"), "old\n").unwrap();
     let gateway = setup(&origin, folder.path()).start().await;
-    let mut clients = crowd(&gateway).await;
+    let mut clients = subscribe_clients(&gateway).await;
     origin.wait_open(1).await;
     say(&origin, &mut clients, 1).await;
     honour(&origin);
@@ -78,7 +78,7 @@ async fn a_stream_refused_for_its_secret_retries_at_once_when_it_is_renewed() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     write(folder.path().join("key"), "good").unwrap();
     let gateway = setup(&origin, folder.path()).start().await;
-    let mut clients = crowd(&gateway).await;
+    let mut clients = subscribe_clients(&gateway).await;
     origin.wait_open(1).await;
     say(&origin, &mut clients, 1).await;
     origin.answer(|request| match request.header("x-key") {
@@ -122,7 +122,7 @@ async fn a_disk_log_survives_a_changed_secret() {
     write(folder.path().join("key"), "old").unwrap();
     let store = format!("[store]\npath = \"{}\"\n", folder.path().join("store").display());
     let mut gateway = setup(&origin, folder.path()).replay("store = \"disk\"").after(&store).start().await;
-    let mut clients = crowd(&gateway).await;
+    let mut clients = subscribe_clients(&gateway).await;
     origin.wait_open(1).await;
     say(&origin, &mut clients, 1).await;
     honour(&origin);

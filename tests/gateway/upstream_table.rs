@@ -18,7 +18,7 @@ use crate::support::client::Client;
 use crate::support::figures::{lines_with, watch_for};
 use crate::support::flood::BlackHole;
 use crate::support::origin::{Emission, Origin};
-use crate::support::script::{Answer, How};
+use crate::support::script::{Answer, Cut};
 use crate::support::server::Rillgate;
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::subscription::Subscription;
@@ -83,7 +83,7 @@ async fn a_late_upstream_head_is_requested_once() {
 #[tokio::test]
 async fn an_upstream_that_ends_without_ids_is_requested_with_backoff() {
     for when_down in BOTH {
-        let origin = Origin::start_with(|_| Answer::stream().then("data: x\n\ndata: y\n\n").then_cut(How::End)).await;
+        let origin = Origin::start_with(|_| Answer::stream().then("data: x\n\ndata: y\n\n").then_cut(Cut::End)).await;
         let backoff = "backoff = { initial = \"100ms\", max = \"10s\" }";
         let gateway = setup(&origin, when_down).upstream(backoff).start().await;
         let mut client = Client::http1(gateway.address()).subscribe("/a", &[]).await;
@@ -112,7 +112,7 @@ async fn a_vanished_upstream_is_reconnected_within_a_minute_without_loss() {
         origin.emit(Emission::event("1", "", "one"));
         assert_next(&mut clients, "one").await;
 
-        origin.cut(How::Vanish);
+        origin.cut(Cut::Vanish);
         let vanished = Instant::now();
         origin.emit(Emission::event("2", "", "two"));
         within(Duration::from_secs(75), "second request", async {

@@ -225,8 +225,8 @@ async fn every_auth_setting_is_applied_to_open_streams_at_a_reload() {
             true => assert_end(open).await,
             false => assert_continue(&fixture, open).await,
         }
-        // Those that went on were left by the test itself. A client sees its end before it is
-        // counted. counted.
+        // The test itself closes the subscriptions that continue; they count as `client`. An end is counted after the
+        // client has seen it.
         let expected = if ends { 2.0 } else { 0.0 };
         eventually(DEADLINE, async || {
             let mut ended = Metrics::of(&gateway).await.by("rillgate_subscriptions_ended_total", "reason");

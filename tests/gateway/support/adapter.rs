@@ -16,16 +16,16 @@ use super::wait::{DEADLINE, eventually};
 
 /// A client library in the program that uses it.
 pub struct Adapter {
-    /// Its name in the document's table.
+    /// The name of the library in docs/compatibility.md.
     pub name: &'static str,
-    /// `None` for a package of the machine.
+    /// The packages that the client uses; empty for one of the machine.
     pub packages: &'static [Locked],
     pub command: fn() -> Command,
-    /// The protocol that it chooses over TLS, as in the metrics' label.
+    /// The protocol that the client negotiates over TLS, as a value of the metrics' label.
     pub protocol: &'static str,
-    /// Whether it dispatches only types with a listener.
+    /// Whether only event types with a listener are dispatched.
     pub listens_by_type: bool,
-    /// Whether it reports every block as an event, even one that only sets the id.
+    /// Whether every block is reported as an event, even one that only sets the id.
     pub shows_blocks_without_data: bool,
 }
 
@@ -38,26 +38,26 @@ pub struct Dispatched {
 }
 
 /// A running client; killed when dropped.
-pub struct Following {
+pub struct RunningClient {
     process: Process,
 }
 
 impl Adapter {
-    /// Follows the URL. The token is read from the file at each connect.
-    pub fn follow(&self, authority: &Authority, url: &str, bearer: Option<&Path>, types: &[&str]) -> Following {
+    /// Starts the client on this URL. It reads the token from the file at each connect.
+    pub fn follow(&self, authority: &Authority, url: &str, bearer: Option<&Path>, types: &[&str]) -> RunningClient {
         let mut command = (self.command)();
         let bearer = bearer.map_or("-".into(), |path| path.display().to_string());
         command.args([url, &bearer]).args(types);
-        // The variables of OpenSSL, Python, Rust's native certificates, curl and node.
+        // OpenSSL, Python, Rust's native certificates, curl and node each read one of these variables.
         for variable in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
             command.env(variable, authority.file());
         }
         command.env("no_proxy", "*");
-        Following { process: Process::start(&mut command) }
+        RunningClient { process: Process::start(&mut command) }
     }
 }
 
-impl Following {
+impl RunningClient {
     /// Returns all events with data that the library has dispatched.
     pub fn events(&self) -> Vec<Dispatched> {
         self.all_events().into_iter().filter(|event| !event.data.is_empty()).collect()
@@ -78,14 +78,14 @@ impl Following {
         self.events()
     }
 
-    /// Waits until it has given up, and returns the status that it saw.
+    /// Waits until the client has given up, and returns the status that it saw.
     pub async fn wait_closed(&self) -> Option<u64> {
         eventually(DEADLINE, || async { self.closed().is_some() }).await;
         self.process.wait_exit(DEADLINE).await;
         self.closed().expect("waited for")
     }
 
-    /// Waits until it has seen the end of this many responses.
+    /// Waits until the client has seen the end of this many responses.
     pub async fn wait_lost(&self, count: usize) {
         eventually(DEADLINE, || async { self.reports().filter(|report| report.contains_key("lost")).count() >= count })
             .await;

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Identity;
-use super::script::{Answer, Framing, How, Request, Script, Step};
+use super::script::{Answer, Cut, Framing, Request, Script, Step};
 use super::transport::Transport;
 use super::wait::{DEADLINE, eventually};
 
@@ -184,7 +184,7 @@ impl Origin {
     }
 
     /// Ends every open response in this way; new requests are answered as before.
-    pub fn cut(&self, how: How) {
+    pub fn cut(&self, how: Cut) {
         let open = std::mem::take(&mut self.shared.state.lock().open);
         for response in open.values() {
             let _ = response.send(Step::Cut(how));
@@ -217,7 +217,7 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.cut(How::Fin);
+        self.cut(Cut::Fin);
     }
 }
 
@@ -277,7 +277,7 @@ async fn respond<T: Transport>(
         }
     }
     if answer.finite {
-        return leave(socket, framing, How::End).await;
+        return leave(socket, framing, Cut::End).await;
     }
     while let Some(step) = next(socket, emitted).await? {
         match step {
@@ -318,25 +318,25 @@ async fn write<T: Transport>(socket: &mut T, framing: Framing, pieces: &[Bytes])
     socket.flush().await
 }
 
-async fn leave<T: Transport>(socket: &mut T, framing: Framing, how: How) -> std::io::Result<()> {
+async fn leave<T: Transport>(socket: &mut T, framing: Framing, how: Cut) -> std::io::Result<()> {
     match how {
-        How::End => {
+        Cut::End => {
             if framing == Framing::Chunked {
                 socket.write_all(b"0\r\n\r\n").await?;
             }
             socket.shutdown().await
         }
         // The drop that follows sends FIN, and no close_notify.
-        How::Fin => Ok(()),
-        How::TruncatedChunk => {
+        Cut::Fin => Ok(()),
+        Cut::TruncatedChunk => {
             socket.write_all(b"40\r\ndata: trunc").await?;
             socket.flush().await
         }
-        How::Reset => {
+        Cut::Reset => {
             socket.reset_on_close();
             Ok(())
         }
-        How::Vanish => {
+        Cut::Vanish => {
             // Classic BPF, BPF_RET|BPF_K: drops every segment.
             SockRef::from(socket.socket()).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)])?;
             std::future::pending().await

@@ -45,7 +45,7 @@ impl Request {
 
 /// The way to end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum Cut {
     /// Cleanly: the last chunk, TLS' close_notify, FIN.
     End,
     /// FIN alone, in the middle of the body; under TLS without close_notify.
@@ -72,7 +72,7 @@ pub enum Framing {
 pub(super) enum Step {
     /// Pieces of the body in one write, each a chunk if the body is chunked.
     Body(Vec<Bytes>),
-    Cut(How),
+    Cut(Cut),
     /// Ends the script; emissions are not sent either.
     Silence,
 }
@@ -138,11 +138,11 @@ impl Answer {
     }
 
     /// Sends the body's first `offset` bytes, then cuts the connection.
-    pub fn then_cut_at(self, body: &[u8], offset: usize, how: How) -> Self {
+    pub fn then_cut_at(self, body: &[u8], offset: usize, how: Cut) -> Self {
         self.then(body[..offset].to_vec()).then_cut(how)
     }
 
-    pub fn then_cut(mut self, how: How) -> Self {
+    pub fn then_cut(mut self, how: Cut) -> Self {
         self.steps.push(Step::Cut(how));
         self
     }

@@ -1,4 +1,4 @@
-//! Many clients at once.
+//! Many subscriptions at once.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub const LONG: Duration = Duration::from_secs(90);
 /// The number of connections that are opened at a time.
 const AT_A_TIME: usize = 50;
 
-/// Opens this many subscriptions to `path` on each connection; all are answered.
-pub async fn crowd(path: &'static str, connections: Vec<(Client, usize)>) -> Vec<Subscription> {
+/// Opens this many subscriptions to `path` on each connection, and returns them once all have a response.
+pub async fn subscribe_all(path: &'static str, connections: Vec<(Client, usize)>) -> Vec<Subscription> {
     let mut clients = Vec::new();
     let mut opening = JoinSet::new();
     for (client, streams) in connections {
@@ -41,7 +41,7 @@ pub async fn request(connection: &mut Connection, target: &str) -> Subscription 
 }
 
 /// Returns `count` clients, half over HTTP/1.1 and half over HTTP/2 with ten streams per connection.
-pub fn half_and_half(http1: &Client, http2: &Client, count: usize) -> Vec<(Client, usize)> {
+pub fn half_per_protocol(http1: &Client, http2: &Client, count: usize) -> Vec<(Client, usize)> {
     let http1 = std::iter::repeat_n((http1.clone(), 1), count / 2);
     http1.chain(std::iter::repeat_n((http2.clone(), 10), count / 20)).collect()
 }
