@@ -246,7 +246,7 @@ proptest! {
         Parser::new(limit).push(&bytes, &mut limited);
         let size = |item: &Item| match item {
             Item::Event(event) => event.data.len() + event.kind.len() + event.id.as_ref().map_or(0, |id| id.as_str().len()),
-            _ => 0,
+            Item::Id(_) | Item::Retry(_) | Item::Skipped(_) | Item::Comment(_) => 0,
         };
         let events = |items: &[Item]| items.iter().filter(|item| matches!(item, Item::Event(_))).cloned().collect::<Vec<_>>();
         let all = parse([&*bytes]);

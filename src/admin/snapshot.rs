@@ -65,11 +65,10 @@ impl Snapshots {
 
 /// Returns the streams that matter most, in a stable order, and the number of all: first those in trouble, then those
 /// with most subscribers, then by name.
-fn most_relevant(streams: Value) -> (Vec<Value>, usize) {
-    let streams = match streams {
-        Value::Object(mut object) => object.remove("streams").unwrap_or_default(),
-        other => other,
-    };
+fn most_relevant(mut streams: Value) -> (Vec<Value>, usize) {
+    if let Some(member) = streams.get_mut("streams") {
+        streams = member.take();
+    }
     let Value::Array(mut streams) = streams else { return (Vec::new(), 0) };
     let total = streams.len();
     streams.sort_by_cached_key(|stream| {

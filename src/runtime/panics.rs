@@ -153,9 +153,10 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
     let message = message(info.payload());
     let place = info.location().map_or_else(|| "an unknown location".to_owned(), ToString::to_string);
     let backtrace = Backtrace::capture();
-    match backtrace.status() {
-        BacktraceStatus::Captured => format!("panicked at {place}: {message}\n{backtrace}"),
-        _ => format!("panicked at {place}: {message}"),
+    if backtrace.status() == BacktraceStatus::Captured {
+        format!("panicked at {place}: {message}\n{backtrace}")
+    } else {
+        format!("panicked at {place}: {message}")
     }
 }
 

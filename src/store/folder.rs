@@ -117,6 +117,7 @@ impl StoreFault {
 }
 
 impl From<io::Error> for StoreFault {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the standard library adds kinds")]
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
@@ -127,6 +128,7 @@ impl From<io::Error> for StoreFault {
 }
 
 impl From<redb::Error> for StoreFault {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "redb has many errors and adds more; one more is unusable too")]
     fn from(error: redb::Error) -> Self {
         match error {
             redb::Error::Io(error) => error.into(),

@@ -93,9 +93,10 @@ pub fn status(line: &str) -> Vec<u8> {
 
 fn jwk(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> Value {
     let private = pair.serialize_pem();
-    let key = match algorithm {
-        Algorithm::RS256 => EncodingKey::from_rsa_pem(private.as_bytes()),
-        _ => EncodingKey::from_ec_pem(private.as_bytes()),
+    let key = if algorithm == Algorithm::RS256 {
+        EncodingKey::from_rsa_pem(private.as_bytes())
+    } else {
+        EncodingKey::from_ec_pem(private.as_bytes())
     };
     let jwk = Jwk::from_encoding_key(&key.expect("a key"), algorithm).expect("a JWK");
     let mut jwk = serde_json::to_value(jwk).expect("JSON");

@@ -69,9 +69,10 @@ fn a_shared_secret_is_read_without_changes() {
 
     let config = folder.parse(&GOOD.replace(KEYS, secrets)).expect("a valid file");
 
-    let bytes = |index: usize| match &config.issuers["main"].keys[index] {
-        rillgate::auth::KeySource::Secret { secret, .. } => secret.reveal().to_vec(),
-        other => panic!("{other:?}"),
+    let bytes = |index: usize| {
+        let source = &config.issuers["main"].keys[index];
+        let rillgate::auth::KeySource::Secret { secret, .. } = source else { panic!("{source:?}") };
+        secret.reveal().to_vec()
     };
     assert_eq!(bytes(0), format!("{SECRET}\n").as_bytes());
     assert_eq!(bytes(1), [0; 32]);

@@ -94,10 +94,9 @@ const WORDS: &[&str] = &["a", "1", "x-word", "/w", "live"];
 impl Draw<'_> {
     /// A configuration file that has not been checked yet.
     pub fn file(&mut self) -> Table {
-        match self.value("", self.schema) {
-            Value::Table(table) => table,
-            other => unreachable!("the schema of a table: {other:?}"),
-        }
+        let value = self.value("", self.schema);
+        let Value::Table(table) = value else { unreachable!("the schema of a table: {value:?}") };
+        table
     }
 
     fn value(&mut self, key: &str, schema: &Schema) -> Value {

@@ -290,9 +290,9 @@ fn find<'a>(file: &'a Table, path: &str) -> Option<&'a Value> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     let mut value = file.get(first)?;
     for name in rest.split('.').filter(|name| !name.is_empty()) {
-        value = match value {
-            Value::Array(items) => items.get(name.parse::<usize>().ok()?)?,
-            other => other.get(name)?,
+        value = match value.as_array() {
+            Some(items) => items.get(name.parse::<usize>().ok()?)?,
+            None => value.get(name)?,
         };
     }
     Some(value)

@@ -55,10 +55,7 @@ impl Response {
         if self.is_open() {
             return self.body(bytes, tally);
         }
-        let mut head = match std::mem::take(&mut self.state) {
-            State::Head(head) => head,
-            _ => Vec::new(),
-        };
+        let mut head = if let State::Head(head) = &mut self.state { std::mem::take(head) } else { Vec::new() };
         head.extend_from_slice(bytes);
         let Some(end) = memmem::find(&head, b"\r\n\r\n") else {
             self.state = State::Head(head);
@@ -106,10 +103,7 @@ impl Response {
                 }
             }
         }
-        match self.state {
-            State::Ended => Became::Ended,
-            _ => Became::Open,
-        }
+        if matches!(self.state, State::Ended) { Became::Ended } else { Became::Open }
     }
 }
 

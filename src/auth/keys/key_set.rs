@@ -127,8 +127,8 @@ impl VerificationKey {
             | Algorithm::PS256
             | Algorithm::PS384
             | Algorithm::PS512 => &RSA_PKCS1_2048_8192_SHA256,
-            // HMAC, and algorithms that a later version of the library may add.
-            _ => return Err(KeyError::Family(first)),
+            // `_`: algorithms that a later version of the library may add.
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 | _ => return Err(KeyError::Family(first)),
         };
         ParsedPublicKey::new(checked, der).map_err(|_| KeyError::Unsuited(first))?;
         let decoding_key = match first.family() {

@@ -80,10 +80,10 @@ fn parse_entry(table: &DeTable<'_>, at: usize) -> Result<Revocation, FileFault> 
 }
 
 fn string(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
-    match given.get_ref() {
-        DeValue::String(text) => Ok(text.clone().into_owned()),
-        _ => Err(FileFault::new(given.span().start, "must be a string")),
-    }
+    let DeValue::String(text) = given.get_ref() else {
+        return Err(FileFault::new(given.span().start, "must be a string"));
+    };
+    Ok(text.clone().into_owned())
 }
 
 fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
@@ -99,11 +99,7 @@ fn scalar(given: &Spanned<DeValue<'_>>) -> Result<String, FileFault> {
 }
 
 fn end(given: &Spanned<DeValue<'_>>) -> Result<SystemTime, FileFault> {
-    let at = match given.get_ref() {
-        DeValue::Datetime(at) => rfc3339::to_system_time(at),
-        _ => None,
-    };
-    at.ok_or_else(|| {
+    given.get_ref().as_datetime().and_then(rfc3339::to_system_time).ok_or_else(|| {
         FileFault::new(given.span().start, "until must be a date-time with an offset, such as 2030-01-31T12:00:00Z")
     })
 }

@@ -78,7 +78,15 @@ fn redacted(kind: &'static Kind, value: &DeValue<'_>) -> Value {
 fn default_of(kind: &Kind, default: &'static str) -> Value {
     match kind {
         Kind::Bool | Kind::Integer { .. } | Kind::List(_) => serde_json::from_str(default).unwrap_or(json!(default)),
-        _ => json!(default),
+        Kind::Duration { .. }
+        | Kind::Size { .. }
+        | Kind::Memory
+        | Kind::String
+        | Kind::Scalar
+        | Kind::Enum(_)
+        | Kind::Table(_)
+        | Kind::Map(_)
+        | Kind::OneOf(_) => json!(default),
     }
 }
 

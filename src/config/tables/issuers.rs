@@ -244,7 +244,7 @@ fn is_public_key(pem: &[u8], algorithm: Algorithm) -> bool {
         | Algorithm::PS256
         | Algorithm::PS384
         | Algorithm::PS512 => DecodingKey::from_rsa_pem(pem),
-        _ => return false,
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 | _ => return false,
     };
     is_certificate || parsed.is_ok()
 }

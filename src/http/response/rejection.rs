@@ -282,14 +282,8 @@ impl Rejection {
 
     /// Returns the time to wait before the next attempt, for temporary refusals.
     fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Upstream(error) => match **error {
-                OpenError::RateLimited { retry_after } => Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT)),
-                _ if self.is_temporary() => Some(RETRY_AFTER_DEFAULT),
-                _ => None,
-            },
-            _ => self.is_temporary().then_some(RETRY_AFTER_DEFAULT),
-        }
+        let requested = if let Self::Upstream(error) = self { error.retry_after() } else { None };
+        self.is_temporary().then(|| requested.unwrap_or(RETRY_AFTER_DEFAULT))
     }
 
     fn is_temporary(&self) -> bool {
@@ -298,12 +292,13 @@ impl Rejection {
 
     /// Returns the challenge (RFC 6750, 3), with an error code only if the request had a token.
     fn challenge(&self) -> Option<&'static str> {
-        match self {
-            Self::Denied(Denied::Missing) => Some(r#"Bearer realm="rillgate""#),
-            Self::Denied(Denied::Ambiguous) => Some(r#"Bearer realm="rillgate", error="invalid_request""#),
-            Self::Denied(Denied::Invalid(_)) => Some(r#"Bearer realm="rillgate", error="invalid_token""#),
-            Self::Denied(Denied::Forbidden(_)) => Some(r#"Bearer realm="rillgate", error="insufficient_scope""#),
-            _ => None,
+        let Self::Denied(denied) = self else { return None };
+        match denied {
+            Denied::Missing => Some(r#"Bearer realm="rillgate""#),
+            Denied::Ambiguous => Some(r#"Bearer realm="rillgate", error="invalid_request""#),
+            Denied::Invalid(_) => Some(r#"Bearer realm="rillgate", error="invalid_token""#),
+            Denied::Forbidden(_) => Some(r#"Bearer realm="rillgate", error="insufficient_scope""#),
+            Denied::Origin | Denied::Unavailable => None,
         }
     }
 

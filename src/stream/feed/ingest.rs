@@ -189,13 +189,9 @@ impl Ingest {
     }
 
     fn refusal_memory(&self, error: &OpenError) -> Duration {
-        match error {
-            // `backoff.max` may be shorter than the minimum for any refusal.
-            OpenError::RateLimited { retry_after: Some(wanted) } => {
-                (*wanted).min(self.spec.backoff.max).max(REFUSAL_MEMORY)
-            }
-            _ => REFUSAL_MEMORY,
-        }
+        let requested = error.retry_after().unwrap_or_default();
+        // `backoff.max` may be shorter than the minimum for any refusal.
+        requested.min(self.spec.backoff.max).max(REFUSAL_MEMORY)
     }
 
     fn on_opened(&mut self, opened: &Opened) {

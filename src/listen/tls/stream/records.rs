@@ -123,13 +123,8 @@ impl Records {
         let (typ, version) = (ContentType::from(header[0]), u16::from_be_bytes([header[1], header[2]]));
         let (decrypter, read_seq) = &mut self.decrypter;
         let message = InboundOpaqueMessage::new(typ, ProtocolVersion::from(version), payload);
-        let message = decrypter.decrypt(message, *read_seq).map_err(|error| {
-            RecordError::Client(match error {
-                Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
-                Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
-                _ => AlertDescription::BadRecordMac,
-            })
-        })?;
+        let message =
+            decrypter.decrypt(message, *read_seq).map_err(|error| RecordError::Client(decryption_alert(&error)))?;
         *read_seq += 1;
         // No other record may come between the parts of a handshake message (RFC 8446, 5.1).
         if !self.partial_message.is_empty() && message.typ != ContentType::Handshake {
@@ -147,7 +142,9 @@ impl Records {
                 }
             }
             ContentType::Handshake => self.on_handshake_message(message.payload, replies)?,
-            _ => return Err(RecordError::Client(AlertDescription::UnexpectedMessage)),
+            ContentType::ChangeCipherSpec | ContentType::Heartbeat | ContentType::Unknown(_) | _ => {
+                return Err(RecordError::Client(AlertDescription::UnexpectedMessage));
+            }
         }
         self.empty_records += 1;
         match self.empty_records {
@@ -161,12 +158,13 @@ impl Records {
         let &[level, description] = alert else {
             return Err(RecordError::Client(AlertDescription::DecodeError));
         };
-        match AlertDescription::from(description) {
-            AlertDescription::CloseNotify => Ok(true),
-            AlertDescription::UserCanceled if level == WARNING => Ok(false),
-            _ if level == WARNING && !self.is_tls13() => Ok(false),
-            description => Err(RecordError::PeerAlert(description)),
+        let description = AlertDescription::from(description);
+        if description == AlertDescription::CloseNotify {
+            return Ok(true);
         }
+        // In TLS 1.3 the other alerts are fatal, whatever their level.
+        let may_be_warning = !self.is_tls13() || description == AlertDescription::UserCanceled;
+        if level == WARNING && may_be_warning { Ok(false) } else { Err(RecordError::PeerAlert(description)) }
     }
 
     /// Processes a handshake message. Only KeyUpdate is allowed after the handshake.
@@ -244,6 +242,16 @@ impl Records {
 
     fn is_tls13(&self) -> bool {
         self.kernel.protocol_version() == ProtocolVersion::TLSv1_3
+    }
+}
+
+/// Returns the alert for a record that cannot be decrypted.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds errors; each that is not listed is a bad record")]
+fn decryption_alert(error: &Error) -> AlertDescription {
+    match error {
+        Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+        Error::PeerMisbehaved(_) => AlertDescription::UnexpectedMessage,
+        _ => AlertDescription::BadRecordMac,
     }
 }
 
