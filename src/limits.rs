@@ -41,9 +41,10 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// Maximum number of unsent bytes buffered for one client outside the shared event log.
     pub send_buffer: usize,
-    /// Memory bound. Event logs together evict their oldest events above it, and new subscriptions are refused while the
-    /// process's resident memory is above it.
-    pub memory: Memory,
+    /// Memory bound in bytes. Event logs together evict their oldest events above it, and new subscriptions are refused
+    /// while the process's resident memory is above it. `None` if it was configured as a percentage and the system does
+    /// not report its memory.
+    pub memory: Option<u64>,
     /// Open subscriptions of one token subject. Tokens without a subject are not bounded.
     pub subscriptions_per_subject: usize,
     /// The treatment of a subscription beyond `subscriptions_per_subject`.
@@ -54,15 +55,6 @@ pub struct Limits {
     pub accepts_per_second: u32,
     /// TLS handshakes started per second.
     pub handshakes_per_second: u32,
-}
-
-/// A memory bound, absolute or relative to the available memory.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Memory {
-    /// A number of bytes.
-    Bytes(u64),
-    /// A percentage (1 to 100) of the control group's limit, or of the machine's memory if there is no limit.
-    Percent(u8),
 }
 
 /// The treatment of a new subscription of a subject at its limit.

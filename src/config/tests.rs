@@ -290,6 +290,16 @@ fn a_default_is_clamped_to_explicit_values() {
 }
 
 #[test]
+fn a_percentage_of_memory_is_resolved_when_the_file_is_read() {
+    let folder = Folder::new();
+    let minimal = include_str!("../../config/minimal.toml");
+    let memory = |value: &str| folder.config(&format!("{minimal}\n[limits]\nmemory = \"{value}\"\n")).limits.memory;
+
+    assert_eq!(memory("64MiB"), Some(64 << 20));
+    assert_eq!(memory("50%"), crate::runtime::memory::available().map(|bytes| bytes / 100 * 50));
+}
+
+#[test]
 fn the_summary_lists_listeners_upstreams_and_routes_and_warns() {
     let folder = Folder::new();
 

@@ -72,13 +72,13 @@ impl Gateway {
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
-        let streams = Streams::new(config.limits.streams, tasks.clone());
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
+        let streams = Streams::new(limits.clone(), tasks.clone());
         let app = App {
             store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
             upstreams: LiveUpstreams::default(),
-            memory: Watermark::new(config.limits.memory, streams.log_bytes().clone()),
+            memory: Watermark::new(limits.clone(), streams.log_bytes().clone()),
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone()),
             authority: trust,

@@ -91,7 +91,7 @@ impl Handle {
         if let Some(workers) = self.0.workers.get() {
             build::open_always_streams(app, workers);
         }
-        app.set_limits(&config.limits);
+        app.limits.store(Arc::new(config.limits.clone()));
         publish_limits(app);
         self.0.effective_config.store(Arc::new(config.effective_after_reload(&self.0.started)));
         for table in config.restart_only_changes(&self.0.started) {
@@ -104,12 +104,13 @@ impl Handle {
 /// Publishes the limits as metrics, for alerts that compare gauges with them.
 pub(super) fn publish_limits(app: &App) {
     let limits = app.limits.load();
-    let Limits { connections, subscribers, streams, .. } = **limits;
+    let Limits { connections, subscribers, streams, memory, .. } = **limits;
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
         app.metrics.limit(limit, most as f64);
     }
     app.metrics.limit("revocations", app.authority.revocations().capacity() as f64);
-    if let Some(bytes) = app.memory.bound() {
-        app.metrics.limit("memory_bytes", bytes as f64);
+    match memory {
+        Some(bytes) => app.metrics.limit("memory_bytes", bytes as f64),
+        None => warn!("limits.memory has no effect: the system does not report its memory"),
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
-use crate::limits::{Limits, SharedLimits};
+use crate::limits::SharedLimits;
 use crate::route::Routes;
 use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
@@ -49,15 +49,6 @@ pub struct App {
     pub unrouted: Arc<RouteMetrics>,
     /// Fixed responses beside the streams; the demo has some.
     pub pages: ArcSwap<Vec<StaticPage>>,
-}
-
-impl App {
-    /// Replaces the limits. They apply to new streams, subscriptions and requests; open ones stay.
-    pub fn set_limits(&self, limits: &Limits) {
-        self.streams.set_max_streams(limits.streams);
-        self.memory.set_limit(limits.memory);
-        self.limits.store(Arc::new(limits.clone()));
-    }
 }
 
 /// A fixed response at an exact path, for everyone.

@@ -1,32 +1,27 @@
-//! The total size of all event logs, and its bound.
+//! The total size of all event logs, compared with `limits.memory`.
 //!
 //! The total changes with each append to, eviction from and drop of a log. This counter does not know the logs:
 //! `stream/log_memory.rs` decides which of them shrink when the total exceeds the bound.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The total size of all event logs, in bytes, and its bound.
+use crate::limits::SharedLimits;
+
+/// The total size of all event logs, in bytes. Its bound is the one in force.
 #[derive(Debug)]
 pub struct LogBytes {
+    limits: SharedLimits,
     total: AtomicU64,
     /// The largest total so far.
     peak: AtomicU64,
-    most: AtomicU64,
     /// The number of times that logs were shrunk to respect the bound.
     evictions: AtomicU64,
 }
 
-impl Default for LogBytes {
-    /// Starts at zero, without a bound.
-    fn default() -> Self {
-        Self { total: 0.into(), peak: 0.into(), most: u64::MAX.into(), evictions: 0.into() }
-    }
-}
-
 impl LogBytes {
-    /// Sets the bound in bytes.
-    pub fn set_limit(&self, most: u64) {
-        self.most.store(most, Ordering::Relaxed);
+    /// Starts at zero.
+    pub fn new(limits: SharedLimits) -> Self {
+        Self { limits, total: 0.into(), peak: 0.into(), evictions: 0.into() }
     }
 
     /// Records that the size of one log changed from `before` to `now`.
@@ -53,12 +48,17 @@ impl LogBytes {
 
     /// Whether the total exceeds the bound.
     pub fn is_above(&self) -> bool {
-        self.total() > self.most.load(Ordering::Relaxed)
+        self.bound().is_some_and(|bound| self.total() > bound)
     }
 
     /// Returns the total at which shrinking stops: an eighth below the bound, so that not every append starts it again.
+    /// Without a bound, nothing has to shrink.
     pub fn eviction_target(&self) -> u64 {
-        self.most.load(Ordering::Relaxed) / 8 * 7
+        self.bound().map_or(u64::MAX, |bound| bound / 8 * 7)
+    }
+
+    fn bound(&self) -> Option<u64> {
+        self.limits.load().memory
     }
 
     /// Counts that logs were shrunk to respect the bound.

@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tracing::{info, warn};
 
 use super::log_bytes::LogBytes;
-use crate::limits::Memory;
+use crate::limits::SharedLimits;
 
-/// The high watermark of memory use.
+/// The high watermark of memory use, `limits.memory`.
 #[derive(Debug)]
 pub struct Watermark {
-    /// In bytes. `u64::MAX` means no bound.
-    limit: AtomicU64,
+    limits: SharedLimits,
     is_above: AtomicBool,
     logs: Arc<LogBytes>,
     /// The count of log evictions at the last sample.
@@ -26,23 +25,9 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Sets the bound. A percentage has no effect where the system does not report its memory; that is logged.
-    pub fn new(bound: Memory, logs: Arc<LogBytes>) -> Self {
-        let limit = bytes(bound);
-        logs.set_limit(limit);
-        Self { limit: limit.into(), is_above: AtomicBool::new(false), logs, evictions: AtomicU64::new(0) }
-    }
-
-    /// Replaces the bound, from the next sample on.
-    pub fn set_limit(&self, bound: Memory) {
-        let limit = bytes(bound);
-        self.limit.store(limit, Ordering::Relaxed);
-        self.logs.set_limit(limit);
-    }
-
-    /// Returns the bound on resident bytes, or `None` if there is none.
-    pub fn bound(&self) -> Option<u64> {
-        Some(self.limit.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
+    /// Compares with the bound in force. A reload of the limits applies from the next sample on.
+    pub fn new(limits: SharedLimits, logs: Arc<LogBytes>) -> Self {
+        Self { limits, is_above: AtomicBool::new(false), logs, evictions: AtomicU64::new(0) }
     }
 
     /// Whether event logs exceed the bound now, or the process did at the last sample.
@@ -52,7 +37,8 @@ impl Watermark {
 
     /// Samples the resident memory of the process and logs when it crosses the bound.
     pub fn sample(&self) {
-        let (limit, Some(resident)) = (self.limit.load(Ordering::Relaxed), resident()) else { return };
+        let Some(resident) = resident() else { return };
+        let limit = self.limits.load().memory.unwrap_or(u64::MAX);
         let evictions = self.logs.evictions();
         if self.evictions.swap(evictions, Ordering::Relaxed) != evictions {
             let logs = self.logs.total();
@@ -71,19 +57,9 @@ impl Watermark {
     }
 }
 
-fn bytes(bound: Memory) -> u64 {
-    let limit = match bound {
-        Memory::Bytes(bytes) => Some(bytes),
-        Memory::Percent(percent) => available().map(|bytes| bytes / 100 * u64::from(percent)),
-    };
-    if limit.is_none() {
-        warn!("limits.memory has no effect: the system does not report its memory");
-    }
-    limit.unwrap_or(u64::MAX)
-}
-
-/// Returns the smallest of the control group's limit (version 2, then 1) and the machine's memory.
-fn available() -> Option<u64> {
+/// Returns the smallest of the control group's limit (version 2, then 1) and the machine's memory. `None` if the
+/// system reports neither.
+pub fn available() -> Option<u64> {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let group = own_group().and_then(|group| number(&format!("/sys/fs/cgroup{group}/memory.max")));
     let limits = [
@@ -113,7 +89,19 @@ fn kilobytes(path: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use arc_swap::ArcSwap;
+
     use super::*;
+    use crate::config::default_limits;
+    use crate::limits::Limits;
+
+    /// Returns a watermark at this bound, and the logs that count towards it.
+    fn bounded_at(memory: u64) -> (Watermark, Arc<LogBytes>) {
+        let limits = Limits { memory: Some(memory), ..default_limits() };
+        let limits = Arc::new(ArcSwap::from_pointee(limits));
+        let logs = Arc::new(LogBytes::new(limits.clone()));
+        (Watermark::new(limits, logs.clone()), logs)
+    }
 
     #[test]
     fn resident_and_available_memory_are_read_from_the_system() {
@@ -124,8 +112,8 @@ mod tests {
 
     #[test]
     fn the_watermark_is_exceeded_above_the_bound_only() {
-        let tight = Watermark::new(Memory::Bytes(1), Arc::default());
-        let wide = Watermark::new(Memory::Bytes(u64::MAX), Arc::default());
+        let (tight, _) = bounded_at(1);
+        let (wide, _) = bounded_at(u64::MAX);
 
         tight.sample();
         wide.sample();
@@ -135,8 +123,7 @@ mod tests {
 
     #[test]
     fn logs_count_at_once_and_released_bytes_do_not_count() {
-        let logs = Arc::new(LogBytes::default());
-        let watermark = Watermark::new(Memory::Bytes(1 << 20), logs.clone());
+        let (watermark, logs) = bounded_at(1 << 20);
 
         logs.update(0, (1 << 20) + 1);
         assert!(watermark.is_above(), "before any look");

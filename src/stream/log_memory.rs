@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::event_stream::EventStream;
 use super::key::StreamKey;
+use crate::limits::SharedLimits;
 use crate::runtime::log_bytes::LogBytes;
 
 /// The open streams by key.
@@ -29,11 +30,11 @@ pub(super) struct LogMemory {
 
 impl LogMemory {
     /// Bounds the logs of these streams.
-    pub(super) fn new(open: Arc<OpenStreams>) -> Self {
-        Self { open, sum: Arc::default(), last_failure: Arc::default() }
+    pub(super) fn new(open: Arc<OpenStreams>, limits: SharedLimits) -> Self {
+        Self { open, sum: Arc::new(LogBytes::new(limits)), last_failure: Arc::default() }
     }
 
-    /// Returns the counter of all logs' memory and its limit.
+    /// Returns the counter of all logs' memory.
     pub(super) fn log_bytes(&self) -> &Arc<LogBytes> {
         &self.sum
     }

@@ -6,7 +6,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -21,6 +20,7 @@ use super::log_memory::{LogMemory, OpenStreams};
 use super::progress::Phase;
 use super::read::Subscription;
 use super::spec::StreamSpec;
+use crate::limits::SharedLimits;
 use crate::runtime::log_bytes::LogBytes;
 use crate::runtime::tasks::Tasks;
 
@@ -31,7 +31,7 @@ pub struct Streams {
     open: Arc<OpenStreams>,
     /// The keys of streams that stay open without readers.
     kept_open: watch::Sender<HashSet<StreamKey>>,
-    max: Arc<AtomicUsize>,
+    limits: SharedLimits,
     memory: LogMemory,
     tasks: Tasks,
 }
@@ -42,22 +42,17 @@ pub struct Streams {
 pub struct TooManyStreams;
 
 impl Streams {
-    /// Creates an empty registry for at most `max` streams.
-    pub fn new(max: usize, tasks: Tasks) -> Self {
+    /// Creates an empty registry under the limits in force. A reload of the limits applies to new streams; open ones stay.
+    pub fn new(limits: SharedLimits, tasks: Tasks) -> Self {
         let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
-        let memory = LogMemory::new(open.clone());
-        Self { open, kept_open, max: Arc::new(max.into()), memory, tasks }
+        let memory = LogMemory::new(open.clone(), limits.clone());
+        Self { open, kept_open, limits, memory, tasks }
     }
 
-    /// Returns the counter of all logs' memory and its limit.
+    /// Returns the counter of all logs' memory.
     pub fn log_bytes(&self) -> &Arc<LogBytes> {
         self.memory.log_bytes()
-    }
-
-    /// Sets the maximum number of open streams. Streams that are open stay.
-    pub fn set_max_streams(&self, max: usize) {
-        self.max.store(max, Ordering::Relaxed);
     }
 
     /// Subscribes to the stream with this key and opens it if necessary. Calls `spec` only to open it.
@@ -71,7 +66,7 @@ impl Streams {
         spec: impl FnOnce() -> StreamSpec,
     ) -> Result<Subscription, TooManyStreams> {
         let mut open = self.open.lock();
-        if open.len() >= self.max.load(Ordering::Relaxed) && !open.contains_key(key) {
+        if open.len() >= self.limits.load().streams && !open.contains_key(key) {
             // A new reader takes the place of a stream that nobody reads. Otherwise requests for made-up paths could
             // occupy all places for as long as the linger. Complete streams go first, then the oldest ones.
             let kept_open = self.kept_open.borrow();

@@ -1,12 +1,16 @@
 //! A registry of streams and a scripted upstream that sends through a channel.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{StreamExt, poll_fn};
 use parking_lot::Mutex;
+use rillgate::config::Config;
+use rillgate::limits::{Limits, SharedLimits};
 use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
@@ -81,6 +85,7 @@ impl StreamObserver for Uncounted {
 #[derive(Clone)]
 pub struct Fixture {
     pub tasks: Tasks,
+    limits: SharedLimits,
     pub streams: Streams,
     pub upstream: Upstream,
     pub spec: StreamSpec,
@@ -99,7 +104,14 @@ impl Fixture {
             is_always_open: false,
             observer: Arc::new(Uncounted),
         };
-        Self { streams: Streams::new(10, tasks.clone()), tasks, upstream, spec }
+        let limits = Arc::new(ArcSwap::from_pointee(Limits { streams: 10, ..default_limits() }));
+        Self { streams: Streams::new(limits.clone(), tasks.clone()), limits, tasks, upstream, spec }
+    }
+
+    /// Sets `limits.memory`, as a reload of the configuration does.
+    pub fn set_memory(&self, bytes: u64) {
+        let limits = Limits { memory: Some(bytes), ..(**self.limits.load()).clone() };
+        self.limits.store(Arc::new(limits));
     }
 
     pub fn subscribe(&self) -> Subscription {
@@ -112,6 +124,11 @@ impl Fixture {
 }
 
 pub const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(30) };
+
+/// Returns the limits of a configuration without a `[limits]` table.
+fn default_limits() -> Limits {
+    Config::parse(include_str!("../../config/minimal.toml"), Path::new("")).expect("a valid file").limits
+}
 
 fn key() -> StreamKey {
     key_of("/a")

@@ -39,7 +39,7 @@ async fn settled(reader: &Subscription, events: usize) {
 #[tokio::test(start_paused = true)]
 async fn logs_without_readers_are_reduced_first() {
     let fixture = Fixture::new(Policy::default());
-    fixture.streams.log_bytes().set_limit(1000 * KIB);
+    fixture.set_memory(1000 * KIB);
     let (_one, unread) = filled(&fixture, "/unread", 40).await;
     let stream = unread.stream().clone();
     drop(unread);
@@ -56,7 +56,7 @@ async fn logs_without_readers_are_reduced_first() {
 #[tokio::test(start_paused = true)]
 async fn logs_with_readers_lose_their_older_halves_until_the_bound_is_met() {
     let fixture = Fixture::new(Policy::default());
-    fixture.streams.log_bytes().set_limit(1000 * KIB);
+    fixture.set_memory(1000 * KIB);
     let mut open = Vec::new();
     for number in 0..9 {
         open.push(filled(&fixture, &format!("/{number}"), 40).await);

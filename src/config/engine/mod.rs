@@ -35,6 +35,7 @@ pub use self::reader::Environment;
 pub(crate) use self::reader::{Reader, ReferencedFile};
 pub(crate) use self::schema::schema;
 pub(crate) use self::table::Table;
+pub(crate) use self::units::Memory;
 pub use self::units::parse_duration;
 pub(crate) use self::value::Value;
 pub use self::watched_files::WatchedFiles;

@@ -10,9 +10,8 @@ use toml::de::{DeTable, DeValue};
 use super::key::{KeySpec, Kind, Presence};
 use super::problem::{did_you_mean, nearest};
 use super::reader::{Location, Reader};
-use super::units;
+use super::units::{self, Memory};
 use super::value::Value;
-use crate::limits::Memory;
 
 /// A table with declared keys. If the file does not contain the table, every key has its default.
 #[derive(Clone)]

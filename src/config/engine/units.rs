@@ -5,7 +5,14 @@
 
 use std::time::Duration;
 
-use crate::limits::Memory;
+/// A memory bound, absolute or relative to the available memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Memory {
+    /// A number of bytes.
+    Bytes(u64),
+    /// A percentage (1 to 100) of the control group's limit, or of the machine's memory if there is no limit.
+    Percent(u8),
+}
 
 /// A parse error, with the value that was probably meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use toml::de::DeValue;
 use super::key::Kind;
 use super::problem::{did_you_mean, nearest};
 use super::reader::{Location, Reader};
-use super::units;
-use crate::limits::Memory;
+use super::units::{self, Memory};
 
 /// A value in the file and its declared kind.
 #[derive(Clone)]

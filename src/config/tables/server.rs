@@ -9,9 +9,10 @@ use super::parsers;
 use super::referenced_files;
 use crate::admin;
 use crate::auth;
-use crate::config::engine::{KeySpec, Kind, Table};
+use crate::config::engine::{KeySpec, Kind, Memory, Table};
 use crate::config::{DrainSettings, RevocationSettings};
 use crate::limits::{Limits, SubjectOverflow};
+use crate::runtime::memory;
 use crate::store;
 
 pub(super) const SERVER: &[KeySpec] = &[
@@ -246,7 +247,7 @@ pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
         headers: table.count("headers"),
         stall_timeout: table.duration("stall_timeout"),
         send_buffer: table.size("send_buffer"),
-        memory: table.memory("memory"),
+        memory: memory_bytes(table.memory("memory")),
         subscriptions_per_subject: table.count("subscriptions_per_subject"),
         subject_overflow: table
             .variant("subject_overflow", &[("refuse", SubjectOverflow::Refuse), ("replace", SubjectOverflow::Replace)]),
@@ -257,4 +258,12 @@ pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let sockets = [("connections", limits.connections), ("streams", limits.streams)];
     let configured = sockets.iter().filter(|(name, _)| table.contains(name)).map(|(_, count)| count).sum();
     (limits, configured)
+}
+
+/// Resolves a percentage of the memory that is available now. Returns `None` if the system does not report it.
+fn memory_bytes(bound: Memory) -> Option<u64> {
+    match bound {
+        Memory::Bytes(bytes) => Some(bytes),
+        Memory::Percent(percent) => memory::available().map(|bytes| bytes / 100 * u64::from(percent)),
+    }
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a scenario starts its own tasks")]
 
+mod limits;
 mod source;
 
 use std::collections::HashSet;
@@ -38,7 +39,7 @@ fn key(path: &str) -> StreamKey {
 impl Fixture {
     fn new(most: usize) -> Self {
         let tasks = Tasks::default();
-        Self { streams: Streams::new(most, tasks.clone()), upstream: Upstream::default(), tasks }
+        Self { streams: Streams::new(limits::with_streams(most), tasks.clone()), upstream: Upstream::default(), tasks }
     }
 
     fn spec(&self) -> StreamSpec {

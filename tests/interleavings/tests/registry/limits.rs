@@ -1,0 +1,32 @@
+//! Limits that bound the number of streams only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rillgate_interleavings::limits::{Limits, SharedLimits, SubjectOverflow};
+
+/// Returns limits with room for `streams` open streams.
+pub fn with_streams(streams: usize) -> SharedLimits {
+    Arc::new(ArcSwap::from_pointee(Limits {
+        connections: usize::MAX,
+        connections_per_ip: usize::MAX,
+        subscribers: usize::MAX,
+        streams,
+        h2_streams: u32::MAX,
+        handshake_timeout: Duration::MAX,
+        header_timeout: Duration::MAX,
+        idle_timeout: Duration::MAX,
+        header_bytes: usize::MAX,
+        token_bytes: usize::MAX,
+        headers: usize::MAX,
+        stall_timeout: Duration::MAX,
+        send_buffer: usize::MAX,
+        memory: None,
+        subscriptions_per_subject: usize::MAX,
+        subject_overflow: SubjectOverflow::Refuse,
+        resets_per_connection: u32::MAX,
+        accepts_per_second: u32::MAX,
+        handshakes_per_second: u32::MAX,
+    }))
+}
