@@ -45,7 +45,7 @@ pub struct Limits {
     /// while the process's resident memory is above it. `None` if it was configured as a percentage and the system does
     /// not report its memory.
     pub memory: Option<u64>,
-    /// Open subscriptions of one token subject. Tokens without a subject are not bounded.
+    /// Open subscriptions of one token subject. A token without a subject counts by its claims.
     pub subscriptions_per_subject: usize,
     /// The treatment of a subscription beyond `subscriptions_per_subject`.
     pub subject_overflow: SubjectOverflow,

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use jsonwebtoken::Algorithm;
 
+use super::holder::Holder;
 use super::keys::key_set::KeyFingerprint;
 use super::token::claims::{ClaimPath, Claims};
 use super::token::extract::TokenSource;
@@ -67,6 +68,14 @@ impl Grant {
         self.0.subject.as_ref()
     }
 
+    /// Returns the holder of the token, for limits. Hashes the claims if the token has no `sub`.
+    pub fn holder(&self) -> Holder {
+        match self.subject() {
+            Some(subject) => Holder::Subject(self.issuer().clone(), subject.clone()),
+            None => Holder::of_claims(&self.0.payload),
+        }
+    }
+
     /// Returns `jti`.
     pub fn token_id(&self) -> Option<&str> {
         self.0.id.as_deref()
@@ -95,10 +104,6 @@ impl Grant {
     /// Returns the claim at `path` if it is a string, a number or a boolean. `share.claims` sends it upstream.
     pub fn claim(&self, path: &ClaimPath) -> Option<String> {
         self.claims().text(path).map(std::borrow::Cow::into_owned)
-    }
-
-    pub(super) fn payload(&self) -> &[u8] {
-        &self.0.payload
     }
 
     pub(super) fn key(&self) -> (KeyFingerprint, Algorithm) {

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
 use super::grant::Grant;
+use super::holder::Holder;
 use super::policy::trust_store::{GrantStatus, TrustStore};
 
 /// Maximum number of pending tickets of one subject, or of one token without a subject.
@@ -39,15 +40,6 @@ struct PendingTickets {
 }
 
 type Hash = [u8; 32];
-
-/// The unit for which tickets are counted.
-#[derive(PartialEq, Eq, Hash)]
-enum Holder {
-    /// An issuer's name and its `sub`. A subject has no meaning without its issuer.
-    Subject(Box<str>, Box<str>),
-    /// The hash of the claims of a token without a subject. Without this, one such token could use up the room of all.
-    Token(Hash),
-}
 
 struct PendingTicket {
     route: Box<str>,
@@ -110,7 +102,7 @@ impl Tickets {
         if pending.tickets.len() >= self.capacity {
             return Err(TicketError::Full);
         }
-        let count = pending.by_holder.entry(holder(&grant)).or_default();
+        let count = pending.by_holder.entry(grant.holder()).or_default();
         if *count >= MAX_PER_SUBJECT {
             return Err(TicketError::SubjectFull);
         }
@@ -158,7 +150,7 @@ impl PendingTickets {
     fn remove(&mut self, hash: &Hash) -> Option<PendingTicket> {
         let entry = self.tickets.remove(hash)?;
         self.by_expiry.remove(&(entry.until, *hash));
-        if let Entry::Occupied(mut count) = self.by_holder.entry(holder(&entry.grant)) {
+        if let Entry::Occupied(mut count) = self.by_holder.entry(entry.grant.holder()) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -173,13 +165,6 @@ impl PendingTickets {
         {
             self.remove(&hash);
         }
-    }
-}
-
-fn holder(grant: &Grant) -> Holder {
-    match grant.subject() {
-        Some(subject) => Holder::Subject(grant.issuer().as_ref().into(), subject.as_ref().into()),
-        None => Holder::Token(hash(grant.payload())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The limits on open subscriptions: over all routes, for each token subject, and for each address behind a proxy.
 //!
-//! A subject is counted together with its issuer. A grant without a subject, and a request without a grant, count only
-//! towards the limit over all routes. Only addresses that trusted proxies forward for are counted here; other clients are
+//! A subject is counted together with its issuer, and a token without a subject by a digest of its claims. A request
+//! without a grant counts only towards the limit over all routes. Only addresses that trusted proxies forward for are counted here; other clients are
 //! limited by their connections.
 //!
 //! With `limits.subject_overflow = "replace"`, a subject at its limit gets in by ending one of its own subscriptions. A
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Grant;
+use crate::auth::{Grant, Holder};
 use crate::limits::{Limits, SharedLimits, SubjectOverflow};
 use crate::listen;
 use crate::stream::StreamKey;
@@ -51,7 +51,7 @@ struct Subjects {
     /// Hashes stream keys: a hash tells the streams of one subject apart and needs less memory than a key.
     hasher: RandomState,
     /// As in [`KeyedCounter`], the last permit of a subject removes its entry. Never held across an await.
-    permits: Mutex<HashMap<Subject, SubjectPermits>>,
+    permits: Mutex<HashMap<Holder, SubjectPermits>>,
 }
 
 /// The permits of one subject, by number.
@@ -82,14 +82,11 @@ const REPLACE_INTERVAL: Duration = Duration::from_secs(1);
 /// takes to notice that a client vanished, so that two devices do not replace each other in turn.
 const PROTECTION: Duration = Duration::from_secs(45);
 
-/// An issuer's name and its subject.
-type Subject = (Arc<str>, Arc<str>);
-
 /// The permit of one subscription. Dropping it releases it.
 #[derive(Debug)]
 pub struct SubscriptionPermit {
     counts: Arc<Counts>,
-    subject: Option<(Subject, Arc<SubjectPermit>)>,
+    subject: Option<(Holder, Arc<SubjectPermit>)>,
     address: Option<IpAddr>,
 }
 
@@ -141,7 +138,7 @@ impl SubscriptionLimits {
                 Some(counts.by_address.acquire(address, limits.connections_per_ip).ok_or(LimitExceeded::Address)?);
         }
         // Last, so that a subscription is replaced only by one that gets in.
-        if let Some(subject) = grant.and_then(|grant| Some((grant.issuer().clone(), grant.subject()?.clone()))) {
+        if let Some(subject) = grant.map(Grant::holder) {
             let of_subject = counts.by_subject.acquire(&subject, stream, &limits).ok_or(LimitExceeded::Subject)?;
             permit.subject = Some((subject, of_subject));
         }
@@ -150,7 +147,7 @@ impl SubscriptionLimits {
 }
 
 impl SubscriptionPermit {
-    /// Returns the permit from the subject's limit, if the subscription has a subject.
+    /// Returns the permit from the subject's limit, if the subscription has a grant.
     pub fn subject_permit(&self) -> Option<&Arc<SubjectPermit>> {
         self.subject.as_ref().map(|(_, permit)| permit)
     }
@@ -170,7 +167,7 @@ impl SubjectPermit {
 
 impl Subjects {
     /// Acquires a permit, in place of an older one if the subject is at its limit and one may be replaced.
-    fn acquire(&self, subject: &Subject, stream: &StreamKey, limits: &Limits) -> Option<Arc<SubjectPermit>> {
+    fn acquire(&self, subject: &Holder, stream: &StreamKey, limits: &Limits) -> Option<Arc<SubjectPermit>> {
         let stream = self.hasher.hash_one(stream);
         let mut permits = self.permits.lock();
         let count = permits.get(subject).map_or(0, |of_subject| of_subject.open.len());
@@ -190,7 +187,7 @@ impl Subjects {
         Some(permit)
     }
 
-    fn release(&self, subject: &Subject, permit: &SubjectPermit) {
+    fn release(&self, subject: &Holder, permit: &SubjectPermit) {
         let mut permits = self.permits.lock();
         if let Some(of_subject) = permits.get_mut(subject)
             // A permit that was replaced is no longer counted. Its subject may have a new entry, which numbers from 0.
@@ -269,8 +266,8 @@ mod tests {
         (Subjects { hasher: RandomState::new(), permits: Mutex::default() }, limits)
     }
 
-    fn alice() -> Subject {
-        ("main".into(), "alice".into())
+    fn alice() -> Holder {
+        Holder::Subject("main".into(), "alice".into())
     }
 
     fn stream(path: &str) -> StreamKey {

@@ -80,13 +80,26 @@ async fn the_same_subject_of_another_issuer_is_another_subject() {
             assert_eq!(open.last().unwrap().status.as_u16(), status, "{issuer}");
         }
     }
-    // Tokens without a subject are not limited.
-    let token = bearer(&without_subject("t1"));
-    for _ in 0..3 {
+}
+
+#[tokio::test]
+async fn a_token_without_a_subject_counts_by_its_claims() {
+    let fixture = AuthFixture::new().await;
+    let limits = "[limits]\nsubscriptions_per_subject = 2";
+    let gateway = fixture.start(&format!("{}\n{limits}", route("prices", "/prices/{symbol}", ""))).await;
+    let (one, other) = (bearer(&without_subject("t1")), bearer(&without_subject("t2")));
+    let mut open = Vec::new();
+
+    for (token, expected) in [(&one, 200), (&one, 200), (&one, 429), (&other, 200), (&other, 200), (&other, 429)] {
         let client = fixture.client(Protocol::Http2, &gateway);
-        open.push(client.subscribe("/prices/x", &[("authorization", &token)]).await);
-        assert_eq!(open.last().unwrap().status.as_u16(), 200);
+        open.push(client.subscribe("/prices/x", &[("authorization", token)]).await);
+        assert_eq!(open.last().unwrap().status.as_u16(), expected);
     }
+
+    drop(open);
+    wait_metric(&gateway, "rillgate_subscribers", &[("route", "prices")], 0.0).await;
+    let client = fixture.client(Protocol::Http2, &gateway);
+    assert_eq!(client.subscribe("/prices/x", &[("authorization", &one)]).await.status.as_u16(), 200);
 }
 
 const REPLACED: &[(&str, &str)] = &[("reason", "replaced")];
