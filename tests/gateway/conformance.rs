@@ -1,5 +1,5 @@
-//! A client behind the gateway dispatches the same events as one that is connected directly: the corpus, over every
-//! protocol.
+//! A client behind the gateway dispatches the same events as one that is connected directly, for every case of the
+//! corpus and every protocol.
 
 use std::sync::Arc;
 

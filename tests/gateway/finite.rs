@@ -104,9 +104,9 @@ async fn an_upstream_204_completes_the_stream() {
 async fn follow_false_returns_the_log_and_keeps_the_connection_alive() {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
-    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     origin.emit(THREE);
-    keeper.next_events(3).await;
+    reader.next_events(3).await;
 
     for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
         let mut connection = client.connect().await.unwrap();
@@ -203,9 +203,9 @@ async fn a_finite_read_is_answered_after_a_half_close() {
     })
     .await;
     let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
-    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     origin.emit(THREE);
-    keeper.next_events(3).await;
+    reader.next_events(3).await;
     let asks = async |target: &str, version: &str| {
         let mut bare = Client::http1(gateway.address()).dial().await.unwrap();
         let head = format!("GET {target} HTTP/{version}\r\nhost: x\r\n\r\n");

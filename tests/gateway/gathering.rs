@@ -15,7 +15,7 @@ const EVENTS: usize = 60;
 async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).delivery(delivery).start().await;
-    let keeper = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    let reader = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
     for number in 0..EVENTS {
         let data = format!("{number} {}", "x".repeat(4096));
@@ -26,7 +26,7 @@ async fn filled(delivery: &str) -> (Origin, crate::support::server::Rillgate) {
         all.expect_end(DEADLINE).await.last().is_some_and(|event| event.last_event_id == "59")
     })
     .await;
-    drop(keeper);
+    drop(reader);
     (origin, gateway)
 }
 

@@ -1,7 +1,7 @@
 //! Hostile HTTP/1.1 clients. After each attack a bystander still gets its events.
 //!
-//! The danger of an ambiguous request is a second request inside it that only one of two parsers sees. So every
-//! conversation here carries one, for a stream called `victim`, and no upstream may ever receive it.
+//! An ambiguous request is dangerous because it can hide a second request that only one of two parsers sees. So every
+//! test sends one that hides a request for a stream called `victim`, which no upstream may ever receive.
 
 use std::time::Duration;
 

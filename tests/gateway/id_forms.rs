@@ -1,7 +1,7 @@
-//! Ids in every form that producers write and clients send back, over both protocols: no event is lost silently.
+//! Ids in every form that producers write and clients send back, over both protocols.
 //!
-//! A client names its position by the bytes that its library makes of the id. Events that it has missed by the end were
-//! reported as a gap, and it is never treated as a new client.
+//! A client sends its position as the bytes that its library makes of the id. Events that it misses must be reported as
+//! a gap, and it must never be treated as a new client.
 
 use std::collections::BTreeSet;
 
@@ -14,22 +14,22 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, within};
 
-/// The form in which a producer writes its ids, and the last id that a client sends back.
+/// A form of ids, as a producer writes them and as a client sends the last one back.
 struct Form {
     name: &'static str,
-    /// Stands before the event's number.
+    /// The text before the event's number.
     before: String,
-    /// Stands behind it.
+    /// The text after the event's number.
     after: &'static str,
     sent: Sent,
 }
 
 enum Sent {
-    /// The id's own bytes; HTTP trims them.
+    /// The bytes of the id in a header; HTTP trims spaces.
     Bytes,
-    /// In Latin-1, as Node's fetch and Python's requests send it, if the id allows it.
+    /// Latin-1 in a header, as Node's fetch and Python's requests send it.
     Latin1,
-    /// In the URL, with a NUL behind it.
+    /// A query parameter, with a NUL after the id.
     ParameterWithNul,
 }
 
@@ -51,7 +51,7 @@ impl Form {
         Emission::event(&format!("{}{number}{}", self.before, self.after), "", &number.to_string())
     }
 
-    /// Comes back as a client that has this id.
+    /// Subscribes as a returning client whose last event id is `id`.
     async fn resume(&self, connection: &mut Connection, id: &str) -> Subscription {
         let bytes = match self.sent {
             Sent::Bytes => id.trim().as_bytes().to_vec(),
@@ -66,34 +66,34 @@ impl Form {
     }
 }
 
-/// The events 1 to 10 as one client has seen them, over one response or more.
+/// The events of 1 to 10 that one client has received, over one or more responses.
 #[derive(Default)]
 struct Seen {
     numbers: BTreeSet<u32>,
-    is_told: bool,
-    /// The first word of each response's verdict, but for the first response's.
+    is_gap_reported: bool,
+    /// The first word of each returning response's verdict.
     verdicts: Vec<String>,
 }
 
 impl Seen {
-    /// Reads up to this event.
+    /// Reads up to and including this event.
     async fn read(&mut self, response: &mut Subscription, last: u32) -> Event {
         loop {
             let event = response.next_event(DEADLINE).await;
             let number = event.data.parse().unwrap();
             self.numbers.insert(number);
-            self.is_told |= response.comments().iter().any(|comment| comment.contains("rillgate-resume: gap"));
+            self.is_gap_reported |= response.comments().iter().any(|comment| comment.contains("rillgate-resume: gap"));
             if number == last {
                 return event;
             }
         }
     }
 
-    fn judge(&self, what: &str) {
+    fn assert_no_silent_loss(&self, what: &str) {
         let lost: Vec<u32> = (1..=10).filter(|number| !self.numbers.contains(number)).collect();
-        assert!(lost.is_empty() || self.is_told, "{what}: {lost:?} were lost and nobody said so");
+        assert!(lost.is_empty() || self.is_gap_reported, "{what}: {lost:?} were lost without a reported gap");
         for verdict in &self.verdicts {
-            assert!(["resumed", "gap"].contains(&verdict.as_str()), "{what}: {verdict} for somebody who named a place");
+            assert!(["resumed", "gap"].contains(&verdict.as_str()), "{what}: {verdict} for a client that sent an id");
         }
     }
 }
@@ -112,7 +112,7 @@ async fn a_returning_client_loses_nothing_silently_with_any_form_of_id() {
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let (origin, gateway) = start().await;
             let client = Client::new(protocol, gateway.address());
-            let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+            let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
             let mut response = client.subscribe("/a", &[]).await;
             origin.wait_open(1).await;
             origin.emit_together((1..=5).map(|number| form.event(number)));
@@ -120,7 +120,7 @@ async fn a_returning_client_loses_nothing_silently_with_any_form_of_id() {
             let last = seen.read(&mut response, 5).await;
             drop(response);
             origin.emit_together((6..=8).map(|number| form.event(number)));
-            keeper.next_events(8).await;
+            reader.next_events(8).await;
 
             let mut response = form.resume(&mut client.connect().await.unwrap(), &last.last_event_id).await;
             origin.emit_together((9..=10).map(|number| form.event(number)));
@@ -128,9 +128,9 @@ async fn a_returning_client_loses_nothing_silently_with_any_form_of_id() {
             let what = format!("{} over {protocol:?}", form.name);
             assert_eq!(response.status, 200, "{what}");
             seen.verdicts.push(response.header("rillgate-resume").split(';').next().unwrap().to_owned());
-            seen.is_told |= response.header("rillgate-resume").starts_with("gap");
+            seen.is_gap_reported |= response.header("rillgate-resume").starts_with("gap");
             seen.read(&mut response, 10).await;
-            seen.judge(&what);
+            seen.assert_no_silent_loss(&what);
         }
     }
 }
@@ -155,7 +155,7 @@ async fn a_reconnecting_gateway_loses_nothing_silently_with_any_form_of_id() {
 
         for (seen, response) in seen.iter_mut().zip(&mut responses) {
             seen.read(response, 10).await;
-            seen.judge(form.name);
+            seen.assert_no_silent_loss(form.name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The producer dies in every way and at every moment, and its clients miss nothing.
+//! The producer dies in every way and at every moment, and its clients miss no event.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn event(number: usize) -> String {
     if number == 2 { VICTIM.to_owned() } else { format!("id: {number}\ndata: {number}\n\n") }
 }
 
-/// Dies once, as its path says (`/WAY-OFFSET`), in event 2; then it goes on after the Last-Event-ID.
+/// Answers the first request up to an offset in event 2, as the path says (`/WAY-OFFSET`), and resumes on later ones.
 fn dies_once(request: &Request) -> Answer {
     let (way, offset) = request.target[1..].split_once('-').unwrap();
     let (way, offset) = (WAYS[way.parse::<usize>().unwrap()], offset.parse().unwrap());
@@ -35,13 +35,13 @@ fn dies_once(request: &Request) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_cut_at_any_byte_comes_whole_and_once() {
+async fn an_event_cut_at_any_byte_arrives_whole_and_once() {
     let origin = Origin::start_with(dies_once).await;
     let gateway = Rillgate::start(&plain(&origin.url(), FROM_THE_OLDEST)).await;
     let http1 = Client::http1(gateway.address());
     let mut http2 = Client::http2(gateway.address()).connect().await.unwrap();
     let mut clients = Vec::new();
-    // As many streams at a time as HTTP/2 has room for on one connection.
+    // The number of streams stays within the limit of one HTTP/2 connection.
     for way in 0..WAYS.len() {
         for offset in 0..=VICTIM.len() {
             let path = format!("/{way}-{offset}");
@@ -61,7 +61,7 @@ async fn an_event_cut_at_any_byte_comes_whole_and_once() {
     for (path, client) in &mut clients {
         expect_number(path, client, 4).await;
     }
-    assert_eq!(origin.requests().len(), clients.len(), "each stream was opened twice");
+    assert_eq!(origin.requests().len(), clients.len(), "each stream must be opened twice");
 }
 
 async fn expect_number(path: &str, client: &mut Subscription, number: usize) {
@@ -126,7 +126,7 @@ async fn a_producer_killed_before_its_first_byte_is_retried_with_backoff() {
         expect_number("", &mut client, 1).await;
         expect_number("", &mut client, 2).await;
         assert_eq!(origin.connections().total, KILLS + 2);
-        // The shortest delays that the jitter may draw: 1, 2, 4, 8 and then 10 ms each.
+        // With full jitter the shortest delays are 1, 2, 4, 8 and then 10 ms each.
         assert!(elapsed >= Duration::from_millis(150), "{KILLS} attempts in {elapsed:?}");
         assert!(origin.requests()[1..].iter().all(|request| request.last_event_id() == Some("1")));
     }
@@ -158,7 +158,7 @@ async fn a_full_replay_after_a_reconnect_is_deduplicated() {
 }
 
 #[tokio::test]
-async fn a_producer_that_lost_its_history_is_a_gap() {
+async fn a_producer_that_lost_its_history_causes_a_gap() {
     for verdict in ["off", "comment", "gap", "event"] {
         let origin = Origin::start().await;
         let route = format!("[routes.replay]\nverdict = \"{verdict}\"");

@@ -1,4 +1,4 @@
-//! The ways in which clients send a last event id: each is resumed or told a gap, and never treated as a new client.
+//! The ways in which clients send a last event id. Each resumes or gets a gap, and none is treated as a new client.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
-/// A gateway whose log has an event with this id, and one after it.
+/// Starts a gateway whose log has an event with this id and one more, and a reader that keeps the stream open.
 async fn after(id: &str, route: &str) -> (Origin, Rillgate, Subscription) {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
-    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     origin.emit(format!("id:{id}\ndata: named\n\n"));
     origin.emit("id: next\ndata: next\n\n");
-    keeper.next_events(2).await;
-    (origin, gateway, keeper)
+    reader.next_events(2).await;
+    (origin, gateway, reader)
 }
 
-/// Both protocols' answers to this target with this header.
+/// Returns the responses to this target with this header, over both protocols.
 async fn answers(gateway: &Rillgate, target: &str, header: Option<&[u8]>) -> Vec<Subscription> {
     let headers: Vec<_> = header.map(|value| ("last-event-id", value)).into_iter().collect();
     let mut answers = Vec::new();
@@ -42,20 +42,20 @@ async fn an_id_is_found_in_every_encoding_that_clients_send() {
         (" caf\u{e9}", "caf\u{e9}".as_bytes(), "caf%C3%A9"),
         (" caf\u{e9}", b"caf\xe9", "caf%E9"),
         (" \u{20ac} 1", "\u{20ac} 1".as_bytes(), "%E2%82%AC+1"),
-        // HTTP takes away what stands around a value.
+        // HTTP strips spaces around a field value.
         (" 42 ", b"42", "42+"),
         ("  42", b"42", "+42"),
         (" \t42", b"42", "%0942"),
         (&long, long.as_bytes(), &long),
     ] {
-        let (_origin, gateway, _keeper) = after(id, "").await;
+        let (_origin, gateway, _reader) = after(id, "").await;
         let by_parameter = format!("/a?last_event_id={parameter}");
         let mut clients = answers(&gateway, "/a", Some(header)).await;
         clients.extend(answers(&gateway, &by_parameter, None).await);
 
         for client in &mut clients {
             assert_eq!(client.header("rillgate-resume"), "resumed;missed=1", "{id:?}");
-            // The id in force, as the producer wrote it.
+            // The response first sets the id in force, as the producer wrote it.
             client.read_more(DEADLINE).await;
             while client.last_event_id().is_empty() {
                 client.read_more(DEADLINE).await;
@@ -70,7 +70,7 @@ async fn an_id_longer_than_a_header_is_sent_whole_to_a_slow_reader() {
     let long = "x".repeat(300_000);
     for form in ["comment", "event"] {
         let route = format!("[routes.replay]\nverdict = \"{form}\"");
-        let (origin, gateway, _keeper) = after(" 1", &route).await;
+        let (origin, gateway, _reader) = after(" 1", &route).await;
         let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
         origin.emit(format!("id: {long}\ndata: long\n\n"));
         while reader.next_event(DEADLINE).await.data != "long" {}
@@ -93,9 +93,9 @@ async fn an_id_longer_than_a_header_is_sent_whole_to_a_slow_reader() {
 }
 
 #[tokio::test]
-async fn an_impossible_id_is_a_gap_and_not_ignored() {
+async fn an_invalid_id_is_a_gap_and_not_ignored() {
     for (start, follow) in [("live", true), ("oldest", true), ("live", false)] {
-        let (_origin, gateway, _keeper) = after(" 1", &format!("[routes.replay]\nstart = \"{start}\"")).await;
+        let (_origin, gateway, _reader) = after(" 1", &format!("[routes.replay]\nstart = \"{start}\"")).await;
         let long = "x".repeat(7000);
         let wrong = ["%00", "1%00", "%0A", "1%0D%0A", "%E9", long.as_str()];
 
@@ -114,9 +114,9 @@ async fn an_impossible_id_is_a_gap_and_not_ignored() {
 
 #[tokio::test]
 async fn ids_that_differ_only_in_outer_spaces_lose_nothing() {
-    let (origin, gateway, mut keeper) = after(" 7 ", "").await;
+    let (origin, gateway, mut reader) = after(" 7 ", "").await;
     origin.emit("id: 7\ndata: again\n\n");
-    keeper.next_events(1).await;
+    reader.next_events(1).await;
 
     for mut client in answers(&gateway, "/a", Some(b"7")).await {
         assert_eq!(client.header("rillgate-resume"), "resumed;missed=2");
@@ -127,7 +127,7 @@ async fn ids_that_differ_only_in_outer_spaces_lose_nothing() {
 
 #[tokio::test]
 async fn the_last_of_several_headers_or_parameters_counts() {
-    let (_origin, gateway, _keeper) = after(" 1", "").await;
+    let (_origin, gateway, _reader) = after(" 1", "").await;
 
     for target in
         ["/a?last_event_id=9&last_event_id=1", "/a?last_event_id=9&lastEventId=1", "/a?lastEventId=9&last_event_id=1"]
@@ -146,7 +146,7 @@ async fn the_last_of_several_headers_or_parameters_counts() {
 async fn a_real_client_misses_nothing_with_any_ids() {
     let authority = Authority::new();
     for client in [&EVENTSOURCE, &FETCH_EVENT_SOURCE] {
-        // Both send an id as Latin-1, and cannot send other characters at all.
+        // Both clients send an id in Latin-1 and cannot send other characters.
         for form in ["N", "\u{e9} N", " N "] {
             let origin = Origin::start().await;
             let route = "[routes.delivery]\nmax_age = \"150ms\"\nretry = \"5ms\"";
@@ -155,7 +155,7 @@ async fn a_real_client_misses_nothing_with_any_ids() {
             let running = client.follow(&authority, &url, None, &["message"]);
             origin.wait_open(1).await;
 
-            // Over several of its connections.
+            // The events are spread over several connections of the client.
             for number in 0..60 {
                 origin.emit(format!("id: {}\ndata: {number}\n\n", form.replace('N', &number.to_string())));
                 watch_for(Duration::from_millis(20)).await;

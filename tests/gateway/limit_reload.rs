@@ -12,15 +12,15 @@ use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// A gateway with two readers of two streams, whose limits have become these since.
-struct Tightened {
+/// A gateway with two readers of two streams, whose limits were lowered by a reload after the readers had subscribed.
+struct LoweredLimitsFixture {
     origin: Origin,
     gateway: Rillgate,
     readers: Vec<Subscription>,
 }
 
-impl Tightened {
-    async fn to(limits: &str) -> Self {
+impl LoweredLimitsFixture {
+    async fn new(limits: &str) -> Self {
         let origin = Origin::start().await;
         let setup = Setup::for_origin(&origin.url());
         let gateway = setup.start().await;
@@ -38,7 +38,7 @@ impl Tightened {
         Client::http1(self.gateway.address())
     }
 
-    /// Checks that earlier readers continue.
+    /// Asserts that earlier readers still get events.
     async fn assert_readers_unharmed(&mut self) {
         self.origin.emit(Emission::event("1", "", "still here"));
         for reader in &mut self.readers {
@@ -50,7 +50,7 @@ impl Tightened {
 #[tokio::test]
 async fn lowered_subscribers_and_streams_apply_after_a_reload() {
     for (limits, path, reason) in [("subscribers = 2", "/one", "subscribers"), ("streams = 2", "/three", "streams")] {
-        let mut fixture = Tightened::to(limits).await;
+        let mut fixture = LoweredLimitsFixture::new(limits).await;
 
         let mut refused = fixture.client().subscribe(path, &[]).await;
 
@@ -62,13 +62,13 @@ async fn lowered_subscribers_and_streams_apply_after_a_reload() {
 
 #[tokio::test]
 async fn lowered_connection_limits_apply_after_a_reload() {
-    let mut fixture = Tightened::to("connections_per_ip = 2").await;
+    let mut fixture = LoweredLimitsFixture::new("connections_per_ip = 2").await;
     assert_eq!(fixture.client().subscribe("/one", &[]).await.status, 429);
     let other: IpAddr = "127.0.0.9".parse().unwrap();
     assert_eq!(fixture.client().coming_from(other).subscribe("/one", &[]).await.status, 200);
     fixture.assert_readers_unharmed().await;
 
-    let mut fixture = Tightened::to("connections = 2").await;
+    let mut fixture = LoweredLimitsFixture::new("connections = 2").await;
     let refused = Raw::exchange(&fixture.client(), b"GET /one HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(refused, "");
     fixture.assert_readers_unharmed().await;
@@ -79,7 +79,7 @@ async fn lowered_header_limits_apply_to_new_connections() {
     let padding = "x".repeat(10 * 1024);
     let many: String = (0..20).map(|number| format!("x-{number}: y\r\n")).collect();
     for (limits, fields) in [("header_bytes = \"8KiB\"", format!("x: {padding}\r\n")), ("headers = 8", many)] {
-        let mut fixture = Tightened::to(limits).await;
+        let mut fixture = LoweredLimitsFixture::new(limits).await;
         let request = format!("HEAD /one HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}\r\n");
 
         let refused = Raw::exchange(&fixture.client(), request.as_bytes()).await;
@@ -95,12 +95,12 @@ async fn lowered_timeouts_apply_to_new_connections() {
         ("idle_timeout = \"200ms\"", "HEAD /one HTTP/1.1\r\nhost: localhost\r\n\r\n"),
         ("header_timeout = \"200ms\"", "HEAD /one HTTP/1.1\r\nhost:"),
     ] {
-        let mut fixture = Tightened::to(limits).await;
+        let mut fixture = LoweredLimitsFixture::new(limits).await;
         let mut raw = Raw::dial(&fixture.client()).await;
 
         raw.send(sent.as_bytes()).await;
 
-        // By default it would be a minute, and ten seconds.
+        // The defaults are one minute and ten seconds.
         assert!(raw.is_closed_within(std::time::Duration::from_secs(8)).await, "{limits}");
         fixture.assert_readers_unharmed().await;
     }
@@ -108,7 +108,7 @@ async fn lowered_timeouts_apply_to_new_connections() {
 
 #[tokio::test]
 async fn a_lowered_stall_timeout_applies_to_new_subscriptions() {
-    let mut fixture = Tightened::to("stall_timeout = \"300ms\"").await;
+    let mut fixture = LoweredLimitsFixture::new("stall_timeout = \"300ms\"").await;
     let _stalled = Client::http2(fixture.gateway.address()).window(1).subscribe("/one", &[]).await;
 
     for number in 0..100 {
@@ -126,7 +126,7 @@ async fn a_lowered_stall_timeout_applies_to_new_subscriptions() {
 
 #[tokio::test]
 async fn lowered_h2_streams_apply_to_new_connections() {
-    let fixture = Tightened::to("h2_streams = 2").await;
+    let fixture = LoweredLimitsFixture::new("h2_streams = 2").await;
 
     let mut frames = Frames::connect(&Client::http2(fixture.gateway.address()), &[]).await;
     let advertised = frames.find(|frame| frame.kind == SETTINGS && frame.flags != ACK).await.expect("SETTINGS");

@@ -1,4 +1,4 @@
-//! Each limit of `[limits]`: the refusal of the client over it, and the room that a leaving client makes.
+//! Each limit of `[limits]`: the client over it is refused, and admitted once another has left.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ async fn a_connection_over_the_limit_is_closed_until_one_leaves() {
 
     let refused = Raw::exchange(&client, b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
 
-    assert_eq!(refused, "", "nothing is answered where there is no room to talk");
+    assert_eq!(refused, "", "the refused connection got a response");
     assert_eq!(metric(&gateway, "rejections_total", &["route=\"-\"", "reason=\"connections\""]).await, 1.0);
     drop(first);
     eventually(DEADLINE, || async { client.try_request("GET", "/prices", &[]).await.is_ok() }).await;
@@ -66,7 +66,7 @@ async fn a_subscriber_over_the_limit_gets_503_with_retry_after() {
         let refused = client.subscribe("/prices", &[]).await;
 
         assert_eq!((refused.status.as_u16(), refused.header("retry-after").is_empty()), (503, false));
-        assert_eq!(client.try_request("HEAD", "/prices", &[]).await.unwrap().status, 200, "a head takes no seat");
+        assert_eq!(client.try_request("HEAD", "/prices", &[]).await.unwrap().status, 200, "a HEAD request was counted");
         drop(first);
         eventually(DEADLINE, || async { client.subscribe("/prices", &[]).await.status == 200 }).await;
         drop(second);
@@ -104,7 +104,7 @@ async fn concurrent_streams_are_limited_as_advertised() {
 
     let is_two = |value: &[u8]| value == [&MAX_CONCURRENT_STREAMS.to_be_bytes()[..], &[0, 0, 0, 2]].concat();
     assert!(advertised.payload.chunks(6).any(is_two), "{:?}", advertised.payload);
-    // A client that heeds it waits its turn.
+    // A client that respects the limit waits for a stream to end.
     let mut connection = client.connect().await.unwrap();
     let first = connection.subscribe("/prices", &[]).await;
     let _second = connection.subscribe("/prices", &[]).await;
@@ -129,7 +129,7 @@ async fn a_soft_refusal_is_a_short_stream_with_a_retry() {
         assert_eq!(refused.retries().len(), 1);
         assert!(refused.retries()[0] >= std::time::Duration::from_secs(2));
         assert!(refused.comments()[0].contains("subscribers"), "{:?}", refused.comments());
-        // Whoever did not ask for an event stream gets the plain refusal.
+        // A client that did not ask for an event stream gets the ordinary refusal.
         let other = client.try_request("GET", "/prices", &[("accept", "*/*")]).await.unwrap();
         assert_eq!(other.status, 503);
         drop(first);

@@ -1,4 +1,4 @@
-//! Event logs against `limits.memory`: made-up paths at a producer that sends each reader a history.
+//! Event logs and `limits.memory`: clients read made-up paths, and the producer sends a history on each.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn logs_stay_within_limits_memory_and_clients_are_admitted() {
     let gateway = setup.start().await;
     let client = Client::http1(gateway.address());
 
-    // Some 200 MB, if all were kept. Clients that are refused meanwhile come again.
+    // All histories together are some 200 MB. Clients that are refused meanwhile try again later.
     let mut readers = Vec::new();
     let mut peak = 0;
     for number in 0..50 {
@@ -32,9 +32,9 @@ async fn logs_stay_within_limits_memory_and_clients_are_admitted() {
     assert!(peak < 160 << 20, "{} MiB resident", peak >> 20);
     drop(readers);
     eventually(DEADLINE, || async { metric(&gateway, "event_log_bytes", &[]).await == 0.0 }).await;
-    // Until the gateway has looked at itself again.
+    // The gateway needs time to measure its memory again.
     watch_for(Duration::from_millis(2500)).await;
-    // The allocator may keep the pages; they are nobody's.
+    // Freed pages that the allocator keeps must not count as used.
     for _ in 0..5 {
         watch_for(Duration::from_millis(500)).await;
         assert_eq!(client.subscribe("/honest", &[]).await.status, 200, "{} MiB resident", resident(&gateway) >> 20);

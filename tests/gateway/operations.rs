@@ -67,7 +67,7 @@ async fn forwarded_addresses_are_limited_separately() {
         let second = proxy.subscribe("/prices", &of("6.6.6.6, 198.51.100.7")).await;
         let mut refused = proxy.subscribe("/prices", &[("forwarded", "for=\"198.51.100.7:99\"")]).await;
         let other = proxy.subscribe("/prices", &of("198.51.100.8")).await;
-        // A proxy that names nobody is not one client.
+        // Requests for which a proxy names no client are not counted as one client.
         let unnamed = [proxy.subscribe("/prices", &[]).await, proxy.subscribe("/prices", &of("10.1.1.1")).await];
         let same_network = [
             proxy.subscribe("/prices", &of("2001:db8::1")).await,
@@ -86,7 +86,7 @@ async fn forwarded_addresses_are_limited_separately() {
         eventually(DEADLINE, || async { metric(&gateway, "subscribers", &[]).await == 0.0 }).await;
     }
     assert!(metric(&gateway, "rejections_total", &["reason=\"connections_per_ip\""]).await >= 4.0);
-    // A stranger's word changes nothing: its connections are its own.
+    // Headers of an untrusted client are ignored: its connections count as its own.
     let stranger = Client::http1(gateway.address()).coming_from("127.0.0.3".parse().unwrap());
     let kept =
         [stranger.subscribe("/prices", &of("1.1.1.1")).await, stranger.subscribe("/prices", &of("1.1.1.2")).await];
@@ -115,7 +115,7 @@ async fn new_subscriptions_are_refused_while_memory_is_short() {
     assert!(!refused.header("retry-after").is_empty());
     assert!(refused.text().await.contains("\"reason\":\"memory\""));
     assert!(metric(&gateway, "rejections_total", &["reason=\"memory\""]).await >= 1.0);
-    // Who is there goes on, and with the stream its memory is given back.
+    // Existing subscriptions continue. Closing the stream frees its memory.
     origin.emit("data: still here\n\n");
     assert_eq!(reader.next_event(DEADLINE).await.data, "still here");
     drop(reader);

@@ -16,7 +16,7 @@ async fn json(gateway: &Rillgate, path: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
 }
 
-/// The one open stream, as the list shows it.
+/// Returns the only open stream, as the list shows it.
 async fn only_stream(gateway: &Rillgate) -> Value {
     let streams = json(gateway, "/streams").await;
     assert_eq!(streams["streams"].as_array().unwrap().len(), 1);
@@ -40,7 +40,7 @@ async fn a_stream_page_lists_the_slowest_clients() {
     let path = "/prices?depth=a%20b%2Fc%3F%25";
     let proxy = Client::http2(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
     let fields = [("x-forwarded-for", "198.51.100.7"), ("x-request-id", "the-slow-one")];
-    // Its window is full after the first bytes, and it reads nothing.
+    // The client's window is full after the first byte, and it reads nothing.
     let _slow = proxy.window(1).subscribe(path, &fields).await;
     let mut quick = Vec::new();
     for _ in 0..12 {
@@ -58,7 +58,7 @@ async fn a_stream_page_lists_the_slowest_clients() {
 
     assert_eq!((&stream["subscribers"], &stream["events"]), (&13.into(), &100.into()));
     let slowest = stream["slowest"].as_array().unwrap();
-    assert_eq!(slowest.len(), 10, "the rest is only counted");
+    assert_eq!(slowest.len(), 10, "only the ten slowest are listed");
     let (first, second) = (&slowest[0], &slowest[1]);
     assert_eq!((&first["client"], &first["protocol"]), (&"198.51.100.7".into(), &"h2".into()));
     assert_eq!((&first["request_id"], first.get("subject")), (&"the-slow-one".into(), None));
@@ -164,7 +164,7 @@ async fn config_shows_the_running_value_of_restart_only_keys() {
 }
 
 #[tokio::test]
-async fn the_logs_filter_is_changed_while_the_gateway_runs() {
+async fn the_log_filter_is_changed_while_the_gateway_runs() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
     let client = Client::http1(gateway.address());

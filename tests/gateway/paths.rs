@@ -66,7 +66,7 @@ async fn spellings_of_one_capture_share_one_canonical_stream() {
             assert_eq!(open.last().map(|open| open.status.as_u16()), Some(200), "{path}");
         }
     }
-    // As curl sends it.
+    // curl sends the path without percent-encoding.
     let text = Raw::exchange(
         &Client::http1(gateway.address()),
         "GET /s/zürich?follow=false HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".as_bytes(),

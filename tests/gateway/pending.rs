@@ -1,4 +1,4 @@
-//! Clients that get their head before the upstream has answered, and the verdict that follows in the stream.
+//! Clients that get their response head before the upstream has answered, and the verdict that follows in the stream.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
 
-/// Seen long before anything is known.
+/// Settings that send the head and heartbeats long before the upstream answers.
 const SOON: &str = "[routes.delivery]\nanswer_within = \"20ms\"\nheartbeat = \"50ms\"";
 
-/// An upstream that thinks, and clients of both protocols that have been answered meanwhile.
-async fn thinking(route: &str, target: &str, headers: &[(&str, &str)]) -> (Origin, Rillgate, [Subscription; 2]) {
+/// Starts an upstream that does not answer yet, and clients of both protocols that have got a pending response.
+async fn pending_clients(route: &str, target: &str, headers: &[(&str, &str)]) -> (Origin, Rillgate, [Subscription; 2]) {
     let origin = Origin::start_with(|_| Answer::waiting()).await;
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
     let mut clients = [
@@ -30,7 +30,7 @@ async fn thinking(route: &str, target: &str, headers: &[(&str, &str)]) -> (Origi
         assert_eq!((client.status.as_u16(), client.header("rillgate-resume")), (200, "pending"));
         client.next_comment("rillgate-resume: pending", DEADLINE).await;
         assert_eq!(client.retries().len(), 1);
-        // A heartbeat.
+        // The next bytes are a heartbeat.
         client.read_more(DEADLINE).await;
     }
     (origin, gateway, clients)
@@ -40,7 +40,7 @@ async fn thinking(route: &str, target: &str, headers: &[(&str, &str)]) -> (Origi
 async fn a_slow_upstream_is_requested_once_while_its_clients_get_heads() {
     for form in ["off", "comment", "gap", "event"] {
         let route = format!("[routes.replay]\nverdict = \"{form}\"\n{SOON}");
-        let (origin, _gateway, mut clients) = thinking(&route, "/a", &[]).await;
+        let (origin, _gateway, mut clients) = pending_clients(&route, "/a", &[]).await;
 
         origin.emit(format!("{HEAD}id: 1\ndata: one\n\n"));
 
@@ -60,7 +60,7 @@ async fn a_slow_upstream_is_requested_once_while_its_clients_get_heads() {
 async fn a_pending_verdict_follows_in_the_stream() {
     for form in ["off", "comment", "gap", "event"] {
         let route = format!("[routes.replay]\nverdict = \"{form}\"\n{SOON}");
-        let (origin, _gateway, mut clients) = thinking(&route, "/a", &[("last-event-id", "7")]).await;
+        let (origin, _gateway, mut clients) = pending_clients(&route, "/a", &[("last-event-id", "7")]).await;
 
         origin.emit(HEAD);
 
@@ -75,7 +75,7 @@ async fn a_pending_verdict_follows_in_the_stream() {
 
 #[tokio::test]
 async fn a_refusal_after_the_head_is_an_error_event_and_the_next_status() {
-    let (origin, gateway, clients) = thinking(SOON, "/a", &[("last-event-id", "7")]).await;
+    let (origin, gateway, clients) = pending_clients(SOON, "/a", &[("last-event-id", "7")]).await;
 
     origin.emit(NOT_FOUND);
 
@@ -83,7 +83,7 @@ async fn a_refusal_after_the_head_is_an_error_event_and_the_next_status() {
         let event = client.next_event(DEADLINE).await;
         assert_eq!(event.kind, "rillgate.error");
         assert_eq!(event.data, r#"{"status":404,"reason":"upstream_not_found"}"#);
-        assert_eq!(event.last_event_id, "7", "an event source does not forget its place");
+        assert_eq!(event.last_event_id, "7", "the client lost its last event id");
         assert_eq!(client.expect_end(DEADLINE).await, []);
     }
     for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
@@ -95,7 +95,7 @@ async fn a_refusal_after_the_head_is_an_error_event_and_the_next_status() {
 #[tokio::test]
 async fn a_stream_found_complete_after_the_head_ends_cleanly_then_204() {
     for answer in ["HTTP/1.1 204 No Content\r\n\r\n", HEAD] {
-        let (origin, gateway, clients) = thinking(&format!("on_end = \"complete\"\n{SOON}"), "/a", &[]).await;
+        let (origin, gateway, clients) = pending_clients(&format!("on_end = \"complete\"\n{SOON}"), "/a", &[]).await;
 
         origin.emit(answer);
         origin.cut(Cut::Fin);
@@ -110,7 +110,7 @@ async fn a_stream_found_complete_after_the_head_ends_cleanly_then_204() {
 
 #[tokio::test]
 async fn a_limit_counts_from_the_position_found_after_the_head() {
-    let (origin, _gateway, clients) = thinking(SOON, "/a?limit=2", &[]).await;
+    let (origin, _gateway, clients) = pending_clients(SOON, "/a?limit=2", &[]).await;
 
     origin.emit(format!("{HEAD}data: 1\n\ndata: 2\n\ndata: 3\n\n"));
 
@@ -127,7 +127,7 @@ async fn an_http_1_0_client_gets_its_head_in_time() {
     let mut raw = Raw::dial(&Client::http1(gateway.address())).await;
     raw.send(b"GET /a?limit=1 HTTP/1.0\r\n\r\n").await;
     assert!(raw.read_until("rillgate-resume: pending\nretry: ", DEADLINE).await);
-    assert!(raw.read_until("\n:\n", DEADLINE).await, "a heartbeat: {}", raw.text());
+    assert!(raw.read_until("\n:\n", DEADLINE).await, "no heartbeat: {}", raw.text());
 
     origin.emit(format!("{HEAD}data: 1\n\n"));
 
@@ -146,7 +146,7 @@ async fn finite_reads_and_refusing_routes_wait_for_the_outcome() {
             let client = Client::http1(gateway.address());
             let request = tokio::spawn(async move { client.subscribe(target, &[]).await });
             eventually(DEADLINE, || async { origin.requests().len() == 1 }).await;
-            // Longer than it would take to be answered without an outcome.
+            // Longer than `answer_within`, after which a pending response would be sent.
             tokio::time::sleep(Duration::from_millis(100)).await;
             assert!(!request.is_finished(), "{target}");
 
@@ -165,9 +165,9 @@ async fn a_slow_history_is_awaited_after_the_head() {
     let route = format!("[routes.replay]\nread_through = true\n{SOON}");
     let config = plain(&origin.url(), &route).replace("backoff =", "open_timeout = \"1s\"\nbackoff =");
     let gateway = Rillgate::start(&config).await;
-    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     origin.emit("id: 5\ndata: 5\n\n");
-    keeper.next_event(DEADLINE).await;
+    reader.next_event(DEADLINE).await;
     origin.answer(|_| Answer::silence());
 
     let mut client = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "3")]).await;

@@ -1,4 +1,4 @@
-//! The values that a real Prometheus reports, compared with those that clients and the producer counted.
+//! The values that a real Prometheus reports, compared with what the clients and the producer counted.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(90);
 const EVENTS: usize = 20;
 const LIMIT: usize = 8;
 
-/// The results of one client.
+/// A client and the number of events that it received.
 struct Seen {
     subscription: Subscription,
     events: usize,
@@ -41,17 +41,17 @@ fn each_alert_is_shown_firing_and_quiet() {
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() >= 10, "{alerts:?}");
 
-    // A test of several series that fires for one of them is quiet for the others.
+    // A test with several series that fires for one of them also shows the alert quiet for the others.
     for alert in alerts {
         let firing = format!("- alertname: {alert}\n");
         let quiet = format!("{{ alertname: {alert}, ");
-        assert!(tests.contains(&firing), "{alert} never fires in alerts.test.yml");
+        assert!(tests.contains(&firing), "no test in alerts.test.yml shows {alert} firing");
         let expects_nothing = tests.lines().any(|line| line.contains(&quiet) && line.contains("exp_alerts: []"));
-        assert!(expects_nothing, "{alert} is never quiet in alerts.test.yml");
+        assert!(expects_nothing, "no test in alerts.test.yml shows {alert} quiet");
     }
 }
 
-/// Every number here was counted twice: by the gateway, as Prometheus tells it, and by those who sent and received.
+/// Compares the gateway's metrics, as scraped by Prometheus, with counts by the senders and receivers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_counts_what_two_thousand_clients_and_their_producer_count() {
     let authority = Authority::new();
@@ -66,7 +66,7 @@ async fn prometheus_counts_what_two_thousand_clients_and_their_producer_count() 
     let http1 = Client::http1(gateway.address()).tls(&authority);
     let http2 = Client::http2(gateway.address()).tls(&authority);
 
-    // 1,000 of each protocol, a tenth of which wants only some events; HTTP/2 carries ten on each connection.
+    // 1,000 clients of each protocol, a tenth of which with a limit. HTTP/2 connections carry ten each.
     let (all, some) = ("/prices".to_owned(), format!("/prices?limit={LIMIT}"));
     let kinds = [(&http1, 900, 1, &all), (&http1, 100, 1, &some), (&http2, 90, 10, &all), (&http2, 10, 10, &some)];
     let mut clients = Vec::new();
@@ -99,9 +99,9 @@ async fn prometheus_counts_what_two_thousand_clients_and_their_producer_count() 
             Seen { subscription: client, events: wanted }
         });
     }
-    let mut seen = within(LONG, "every event for everyone", reading.join_all()).await;
+    let mut seen = within(LONG, "every event for every client", reading.join_all()).await;
 
-    // Ten more come back for what they missed; others are refused.
+    // Ten more clients resume with an id, and others are refused.
     for _ in 0..10 {
         let mut client = http2.subscribe("/prices?follow=false", &[("last-event-id", "15")]).await;
         let events = client.expect_end(DEADLINE).await.len();
@@ -132,7 +132,7 @@ async fn prometheus_counts_what_two_thousand_clients_and_their_producer_count() 
     exactly(&prometheus, "rillgate_rejections_total{route=\"-\",reason=\"no_route\"}", 7).await;
     exactly(&prometheus, "sum(rillgate_gaps_total)", 0).await;
 
-    // Half of those who still read leave; connections of HTTP/2 end with their last stream's client.
+    // Half of the remaining clients disconnect. An HTTP/2 connection closes with its last client.
     let (stay, leave): (Vec<_>, Vec<_>) =
         seen.into_iter().filter(|client| client.events == EVENTS).enumerate().partition(|(number, _)| number % 2 == 0);
     assert_eq!((stay.len(), leave.len()), (900, 900));
@@ -147,7 +147,7 @@ async fn prometheus_counts_what_two_thousand_clients_and_their_producer_count() 
     assert!(found.trim().is_empty(), "{found}");
 }
 
-/// Waits for the scrape that tells this number.
+/// Waits until a scrape has this value.
 async fn exactly(prometheus: &Prometheus, expression: &str, expected: usize) {
     let last = Cell::new(f64::NAN);
     let arrived = eventually(LONG * 2, || async {
@@ -158,7 +158,7 @@ async fn exactly(prometheus: &Prometheus, expression: &str, expected: usize) {
     assert!(is_there, "{expression} is {} and not {expected}", last.get());
 }
 
-/// Opens this many connections and streams per connection, 50 at a time; each client comes with its number of events.
+/// Opens this many connections, 50 at a time, with this many streams each. Each client has its number of events.
 async fn open(client: &Client, connections: usize, streams: usize, path: &str) -> Vec<(Subscription, usize)> {
     let wanted = if path.contains("limit") { LIMIT } else { EVENTS };
     let mut clients = Vec::new();

@@ -1,4 +1,4 @@
-//! Clients behind balancers that speak the PROXY protocol: HAProxy itself, and headers that no balancer would send.
+//! Clients behind load balancers that speak the PROXY protocol: HAProxy itself, and headers that none would send.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ const LISTENER: &str = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1/32
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A finite answer, so that nothing is left open.
+/// A request with a finite response, so that no connection stays open.
 const REQUEST: &[u8] = b"GET /prices?follow=false HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// HAProxy in front of a gateway, on a socket that the test has bound.
@@ -32,7 +32,7 @@ struct Haproxy {
 }
 
 impl Haproxy {
-    /// `send` is how it says who the client is.
+    /// Starts HAProxy in front of `gateway`; `send` is the server option that announces the client.
     fn start(gateway: SocketAddr, send: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("haproxy.cfg");
@@ -46,7 +46,7 @@ impl Haproxy {
         let address = socket.local_addr().unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", "exec 3<&0 < /dev/null; exec haproxy -db -f \"$0\""]).arg(&path);
-        // Debian has it where only root looks for commands.
+        // Debian installs haproxy in /usr/sbin, which is not in every user's PATH.
         shell.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         let process = Process::start_with_input(&mut shell, Stdio::from(OwnedFd::from(socket)));
         Self { process, address, _folder: folder }
@@ -103,7 +103,7 @@ async fn plain(limits: &str) -> (Origin, Rillgate) {
     (origin, gateway)
 }
 
-/// Sends in parts of this size, each in a segment of its own as far as the kernel lets it.
+/// Sends in parts of this size, each in a segment of its own as far as the kernel allows.
 async fn send_by(client: &Client, bytes: &[u8], size: usize) -> Raw {
     let mut raw = Raw::dial(client).await;
     for part in bytes.chunks(size) {
@@ -160,7 +160,7 @@ async fn a_connection_without_a_valid_proxy_header_is_closed_silently() {
         [version2(0x21, 0x11, &[0; 5000]), REQUEST.to_vec()].concat(),
         [version2(0x21, 0x41, &[0; 12]), REQUEST.to_vec()].concat(),
         [version2(0x31, 0x11, &[0; 12]), REQUEST.to_vec()].concat(),
-        // These never go on.
+        // Incomplete headers.
         header[..20].to_vec(),
         version2(0x21, 0x11, &[0; 12])[..20].to_vec(),
         Vec::new(),
@@ -173,15 +173,15 @@ async fn a_connection_without_a_valid_proxy_header_is_closed_silently() {
     for (raw, bytes) in open.iter_mut().zip(&refused) {
         assert_eq!(raw.read_to_end(DEADLINE).await, "", "{:?}", String::from_utf8_lossy(bytes));
     }
-    // One that is always about to go on.
+    // A header that arrives too slowly.
     let mut slow = Raw::dial(&client).await;
     let mut sent = header.iter();
     while !slow.is_closed_within(Duration::from_millis(100)).await {
-        slow.send(&[*sent.next().expect("closed before it was through")]).await;
+        slow.send(&[*sent.next().expect("closed before the end of the header")]).await;
     }
 
     let mut twice = send_by(&client, &[&header[..], header, REQUEST].concat(), 1000).await;
-    assert_eq!(status(&twice.read_to_end(DEADLINE).await), 400, "one is enough, a second one is no request");
+    assert_eq!(status(&twice.read_to_end(DEADLINE).await), 400, "a second header is not a request");
     assert!(metric(&gateway, "rejections_total", &["reason=\"proxy_header\""]).await >= 10.0);
     assert_eq!(origin.requests().len(), 0);
 }
@@ -210,7 +210,7 @@ async fn forwarded_headers_of_a_client_behind_a_proxy_are_ignored() {
         send_by(&client, &[&b"PROXY TCP4 192.0.2.3 192.0.2.200 56324 443\r\n"[..], request].concat(), 1000).await;
     assert_eq!(status(&forged.read_to_end(DEADLINE).await), 200);
     gateway.wait_line("client=192.0.2.3 ", DEADLINE).await;
-    // But a trusted proxy's word about the next one is.
+    // A header of a trusted proxy about the next hop is used.
     let mut told = send_by(&client, &[&b"PROXY UNKNOWN\r\n"[..], request].concat(), 1000).await;
     assert_eq!(status(&told.read_to_end(DEADLINE).await), 200);
     gateway.wait_line("client=198.51.100.1 ", DEADLINE).await;

@@ -35,7 +35,7 @@ fn events(numbers: RangeInclusive<usize>) -> String {
     numbers.map(|number| format!("id: {number}\ndata: {number}\n\n")).collect()
 }
 
-/// A producer with a past, and a gateway that has just started.
+/// Starts a producer with 40 events in its history, and a gateway that has none of them.
 async fn restarted(lines: &str) -> (Origin, Rillgate) {
     let origin = Origin::start().await;
     origin.honour_last_event_id();
@@ -44,7 +44,7 @@ async fn restarted(lines: &str) -> (Origin, Rillgate) {
     (origin, gateway)
 }
 
-/// A gateway whose log has 38 to 40 left of 31 to 40; the first connection is never answered from the past.
+/// Starts a gateway whose log has kept 38 to 40 of 31 to 40. Requests after the first are answered by `others`.
 async fn evicted(lines: &str, others: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> (Origin, Rillgate) {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url())
@@ -54,10 +54,10 @@ async fn evicted(lines: &str, others: impl Fn(&Request) -> Answer + Send + Sync 
         .replay(lines)
         .start()
         .await;
-    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     for number in 31..=40 {
         emit(&origin, number..=number);
-        expect(&mut keeper, number..=number).await;
+        expect(&mut reader, number..=number).await;
     }
     origin.answer(others);
     (origin, gateway)
@@ -75,13 +75,13 @@ async fn a_restarted_gateway_loses_nothing_when_the_producer_resumes() {
     emit(&origin, 41..=42);
     expect(&mut first, 41..=42).await;
 
-    // What the first was caught up with is not in the log; the second is joined to what is.
+    // The backlog of the first client is not in the log. The second one's backlog is joined to the log.
     let mut second = http2.subscribe("/a", &[("last-event-id", "30")]).await;
     assert_eq!(second.header("rillgate-resume"), "resumed;missed=12");
     emit(&origin, 43..=43);
     expect(&mut second, 31..=43).await;
     expect(&mut first, 43..=43).await;
-    // The extra requests are over.
+    // The read-through requests have ended.
     origin.wait_open(1).await;
     assert_eq!(metric(&gateway, TOTAL, &["route=\"all\"", "result=\"ok\""]).await, 2.0);
 }
@@ -104,7 +104,7 @@ async fn clients_with_the_same_id_share_one_request() {
         expect(&mut client, 21..=40).await;
     }
 
-    // The stream's own; those who came while it ran shared the other. A late one may have begun another.
+    // One request is the stream's own. Clients share read-throughs, and one that arrives late may start another.
     let asked = gateway_requests(&origin);
     assert!(asked.len() <= 8, "{asked:?}");
 }
@@ -173,10 +173,10 @@ async fn concurrent_read_throughs_are_bounded() {
         expect(&mut client, 38..=40).await;
     }
 
-    // On a busy machine someone may come so late that the first two are through.
+    // On a busy machine a client may arrive after the first read-throughs have ended.
     let busy = metric(&gateway, TOTAL, &["route=\"all\"", "result=\"busy\""]).await;
     assert!(busy >= 1.0, "{busy}");
-    assert_eq!(origin.requests().len() as f64, 1.0 + 10.0 - busy, "the stream's own, and one for each turn");
+    assert_eq!(origin.requests().len() as f64, 1.0 + 10.0 - busy, "one for the stream, and one for each read-through");
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_read_through_is_cancelled_when_its_only_client_leaves() {
     let mut client = Client::http2(gateway.address()).connect().await.expect("a connection");
 
     let asked = tokio::time::timeout(Duration::from_millis(300), client.subscribe("/a", &[("last-event-id", "33")]));
-    assert!(asked.await.is_err(), "it waits");
+    assert!(asked.await.is_err(), "the client was answered");
     drop(client);
 
     origin.wait_open(1).await;
@@ -253,14 +253,14 @@ async fn express_clients_miss_nothing_at_a_restart_with_read_through() {
     seen.push(number(&client.next_event(DEADLINE).await.data));
     let id = client.last_event_id().to_owned();
     drop((client, first));
-    // Something is missed, and something is in the past when the second comes.
+    // The producer emits more events while no gateway runs.
     let mut direct = Client::http1(express.address()).subscribe("/feed/eur", &[]).await;
     direct.next_events(3).await;
 
     let second = setup.start().await;
-    // The log of the second begins after what the client missed.
-    let mut keeper = Client::http1(second.address()).subscribe("/eur", &[]).await;
-    keeper.next_event(DEADLINE).await;
+    // The log of the second gateway begins after the events that the client missed.
+    let mut reader = Client::http1(second.address()).subscribe("/eur", &[]).await;
+    reader.next_event(DEADLINE).await;
     let mut client = Client::http2(second.address()).subscribe("/eur", &[("last-event-id", &id)]).await;
 
     assert!(client.header("rillgate-resume").starts_with("resumed;missed="), "{:?}", client.headers);

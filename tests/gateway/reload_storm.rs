@@ -13,7 +13,7 @@ use crate::support::wait::{DEADLINE, eventually};
 
 const RELOADS: usize = 50;
 
-/// The file that a reload meets.
+/// Returns the configuration of this reload.
 fn file(setup: &Setup, number: usize) -> String {
     let other = |rest: &str| {
         let route = "[[routes]]\nname = \"other\"\npath = \"/other/{x}\"\nupstream = \"origin\"\nauth = \"public\"\n";
@@ -28,7 +28,7 @@ fn file(setup: &Setup, number: usize) -> String {
     }
 }
 
-/// Reads up to the event that says `end` and returns the number of the last one before it.
+/// Reads up to the event `end` and returns the number of the one before it. The numbers must have no hole.
 async fn read_in_sequence(mut subscription: Subscription) -> u64 {
     let mut last = 0;
     loop {
@@ -76,7 +76,7 @@ async fn clients_of_unchanged_routes_do_not_notice_fifty_reloads() {
         gateway.signal("HUP");
         let wanted = (number + 1) as f64;
         eventually(DEADLINE, || async { metric(&gateway, "config_reloads_total", &[]).await >= wanted }).await;
-        // While the other route is there, it is read too.
+        // While the other route exists, a client reads it.
         if number % 5 < 3 {
             let client = Client::http2(gateway.address());
             assert_eq!(client.subscribe("/other/x", &[]).await.status, 200, "reload {number}");

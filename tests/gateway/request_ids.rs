@@ -10,7 +10,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 #[tokio::test]
 async fn a_trusted_proxys_ids_reach_the_upstream_the_client_and_the_log() {
     let origin = Origin::start().await;
-    // A client of a limited response that leaves is noticed when something is written to it.
+    // The heartbeats make the gateway notice clients that leave a limited response.
     let gateway = Setup::for_origin(&origin.url())
         .listener("trusted_proxies = [\"127.0.0.2/32\"]")
         .delivery("heartbeat = \"100ms\"")
@@ -26,7 +26,7 @@ async fn a_trusted_proxys_ids_reach_the_upstream_the_client_and_the_log() {
 
     assert_eq!((first.header("x-request-id"), second.header("x-request-id")), ("from-the-edge", "another"));
     assert_eq!(refused.header("x-request-id"), "from-the-edge");
-    // One upstream connection for both: it is told of the request that opened it.
+    // Both clients share one upstream connection, which has the ids of the request that opened it.
     let [asked] = &origin.requests()[..] else { panic!("{:?}", origin.requests()) };
     assert_eq!(asked.header("traceparent"), Some(parent.as_str()));
     assert_eq!(asked.header("x-request-id"), Some("from-the-edge"));

@@ -8,7 +8,7 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::DEADLINE;
 
-/// An origin, a gateway with one route, and a client that keeps the stream open and knows what the gateway has.
+/// An origin, a gateway with one route, and a resident client that shows what the gateway has received.
 struct ResumeFixture {
     origin: Origin,
     gateway: Rillgate,
@@ -24,16 +24,16 @@ impl ResumeFixture {
     }
 
     /// Emits events with these ids, which are also their data, and waits until the gateway has them.
-    async fn say(&mut self, ids: &[&str]) {
+    async fn emit(&mut self, ids: &[&str]) {
         for id in ids {
-            // One at a time: a short log forgets a burst before the resident has it.
+            // One at a time: a short log evicts a burst before the resident has read it.
             self.origin.emit(Emission::event(id, "", id));
             while self.resident.next_event(DEADLINE).await.data != *id {}
         }
     }
 
-    /// Over HTTP/1.1 and over HTTP/2.
-    async fn two(&self, target: &str, headers: &[(&str, &str)]) -> [Subscription; 2] {
+    /// Subscribes over HTTP/1.1 and over HTTP/2.
+    async fn both_protocols(&self, target: &str, headers: &[(&str, &str)]) -> [Subscription; 2] {
         let address = self.gateway.address();
         [
             Client::http1(address).subscribe(target, headers).await,
@@ -41,14 +41,14 @@ impl ResumeFixture {
         ]
     }
 
-    /// Both clients are told `verdict` and get `follow`, and then what is said next.
+    /// Asserts that clients of both protocols get `verdict`, the events `follow`, and then the next event.
     async fn expect(&mut self, target: &str, headers: &[(&str, &str)], verdict: &str, follow: &[&str]) {
-        let mut clients = self.two(target, headers).await;
+        let mut clients = self.both_protocols(target, headers).await;
         for client in &mut clients {
             assert_eq!(client.header("rillgate-resume"), verdict);
             assert_eq!(data(client, follow.len()).await, follow, "{verdict}");
         }
-        self.say(&["next"]).await;
+        self.emit(&["next"]).await;
         for client in &mut clients {
             assert_eq!(data(client, 1).await, ["next"], "{verdict}");
             let told = client.comments().iter().filter(|comment| comment.contains(verdict)).count();
@@ -64,9 +64,9 @@ async fn data(client: &mut Subscription, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_client_without_an_id_starts_live_and_learns_the_id_in_force() {
     let mut fixture = ResumeFixture::new("").await;
-    fixture.say(&["1", "2"]).await;
+    fixture.emit(&["1", "2"]).await;
 
-    for mut client in fixture.two("/a", &[]).await {
+    for mut client in fixture.both_protocols("/a", &[]).await {
         client.next_comment("rillgate-resume: live", DEADLINE).await;
         assert_eq!(client.last_event_id(), "2");
     }
@@ -83,7 +83,7 @@ async fn a_client_without_an_id_starts_at_the_configured_position() {
         ("last:99", "replay;missed=4", &["1", "2", "3", "4"]),
     ] {
         let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nstart = \"{start}\"")).await;
-        fixture.say(&["1", "2", "3", "4"]).await;
+        fixture.emit(&["1", "2", "3", "4"]).await;
 
         fixture.expect("/a", &[], verdict, follow).await;
     }
@@ -92,9 +92,9 @@ async fn a_client_without_an_id_starts_at_the_configured_position() {
 #[tokio::test]
 async fn a_client_with_a_known_id_continues_after_it() {
     let mut fixture = ResumeFixture::new("").await;
-    fixture.say(&["1", "2", "3", "4", "a b&\u{20ac}"]).await;
+    fixture.emit(&["1", "2", "3", "4", "a b&\u{20ac}"]).await;
 
-    for mut client in fixture.two("/a", &[("last-event-id", "2")]).await {
+    for mut client in fixture.both_protocols("/a", &[("last-event-id", "2")]).await {
         client.next_comment("rillgate-resume: resumed;missed=3", DEADLINE).await;
         assert_eq!(client.retries().len(), 1);
     }
@@ -105,7 +105,7 @@ async fn a_client_with_a_known_id_continues_after_it() {
 #[tokio::test]
 async fn the_header_wins_over_the_configured_query_parameter() {
     let mut fixture = ResumeFixture::new("[routes.replay]\nquery_id = \"after\"").await;
-    fixture.say(&["1", "2", "3"]).await;
+    fixture.emit(&["1", "2", "3"]).await;
 
     fixture.expect("/a?after=1", &[("last-event-id", "2")], "resumed;missed=1", &["3"]).await;
     fixture.expect("/a?last_event_id=1", &[], "live", &[]).await;
@@ -116,7 +116,7 @@ async fn the_header_wins_over_the_configured_query_parameter() {
 async fn an_id_older_than_the_log_is_a_gap() {
     for (on_gap, follow) in [("oldest", &["3", "4", "5"][..]), ("live", &[])] {
         let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nevents = 3\non_gap = \"{on_gap}\"")).await;
-        fixture.say(&["1", "2", "3", "4", "5"]).await;
+        fixture.emit(&["1", "2", "3", "4", "5"]).await;
 
         fixture.expect("/a", &[("last-event-id", "1")], "gap;reason=evicted", follow).await;
     }
@@ -126,7 +126,7 @@ async fn an_id_older_than_the_log_is_a_gap() {
 async fn an_unknown_id_is_a_gap() {
     for (on_gap, follow) in [("oldest", &["1", "2"][..]), ("live", &[])] {
         let mut fixture = ResumeFixture::new(&format!("[routes.replay]\non_gap = \"{on_gap}\"")).await;
-        fixture.say(&["1", "2"]).await;
+        fixture.emit(&["1", "2"]).await;
 
         fixture.expect("/a", &[("last-event-id", "9")], "gap;reason=unknown", follow).await;
     }
@@ -136,12 +136,12 @@ async fn an_unknown_id_is_a_gap() {
 async fn an_id_before_an_upstream_gap_gets_the_gap_in_the_header() {
     for form in ["off", "comment", "gap", "event"] {
         let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nverdict = \"{form}\"")).await;
-        fixture.say(&["1", "2"]).await;
+        fixture.emit(&["1", "2"]).await;
         fixture.origin.cut(Cut::Fin);
         fixture.origin.wait_open(1).await;
-        fixture.say(&["9"]).await;
+        fixture.emit(&["9"]).await;
 
-        for mut client in fixture.two("/a", &[("last-event-id", "1")]).await {
+        for mut client in fixture.both_protocols("/a", &[("last-event-id", "1")]).await {
             assert_eq!(client.header("rillgate-resume"), "gap;reason=upstream", "{form}");
             for (data, id) in [("2", "2"), ("9", "9")] {
                 let mut event = client.next_event(DEADLINE).await;
@@ -151,14 +151,14 @@ async fn an_id_before_an_upstream_gap_gets_the_gap_in_the_header() {
                 assert_eq!((event.data.as_str(), event.last_event_id.as_str()), (data, id), "{form}");
             }
         }
-        for client in fixture.two("/a", &[("last-event-id", "9")]).await {
-            assert_eq!(client.header("rillgate-resume"), "resumed;missed=0", "{form}: it came after the gap");
+        for client in fixture.both_protocols("/a", &[("last-event-id", "9")]).await {
+            assert_eq!(client.header("rillgate-resume"), "resumed;missed=0", "{form}: the id is after the gap");
         }
     }
 }
 
 #[tokio::test]
-async fn an_id_minted_in_an_earlier_epoch_is_a_gap() {
+async fn a_generated_id_of_an_earlier_epoch_is_a_gap() {
     let route = "[routes.replay]\nids = \"replace\"\nevents = 2\n[routes.delivery]\nlinger = \"1ms\"";
     let ResumeFixture { origin, gateway, mut resident } = ResumeFixture::new(route).await;
     origin.emit(Emission::event("1", "", "1"));
@@ -175,7 +175,7 @@ async fn an_id_minted_in_an_earlier_epoch_is_a_gap() {
     origin.wait_open(0).await;
     let mut fixture = ResumeFixture { resident: client.subscribe("/a", &[]).await, origin, gateway };
 
-    fixture.say(&["5"]).await;
+    fixture.emit(&["5"]).await;
     fixture.expect("/a", &[("last-event-id", &minted)], "gap;reason=restarted", &["5"]).await;
 }
 
@@ -191,7 +191,7 @@ async fn ids_are_kept_filled_or_replaced() {
 
         match ids {
             "keep" => assert_eq!(seen, ["", "7", "7"]),
-            // Each event without an id gets one, also behind an id: else nobody could say which of them it has read.
+            // Each event without an id gets one, even after an event with an id. Otherwise a client could not name it.
             "fill" => assert!(minted(&seen[0]) && seen[1] == "7" && minted(&seen[2]), "{seen:?}"),
             _ => assert!(seen.iter().all(|id| minted(id)) && seen[0] != seen[1], "{seen:?}"),
         }
@@ -209,7 +209,7 @@ async fn ids_are_kept_filled_or_replaced() {
 async fn an_id_that_occurs_twice_means_its_oldest_occurrence() {
     let mut fixture = ResumeFixture::new("").await;
     fixture.origin.emit("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 1\ndata: c\n\n");
-    fixture.say(&["3"]).await;
+    fixture.emit(&["3"]).await;
 
     fixture.expect("/a", &[("last-event-id", "1")], "resumed;missed=3", &["b", "c", "3"]).await;
 }
@@ -218,7 +218,7 @@ async fn an_id_that_occurs_twice_means_its_oldest_occurrence() {
 async fn an_id_without_an_event_is_a_resume_point() {
     let mut fixture = ResumeFixture::new("").await;
     fixture.origin.emit("id: 1\ndata: a\n\nid: 2\n\ndata: b\n\n");
-    fixture.say(&["3"]).await;
+    fixture.emit(&["3"]).await;
 
     fixture.expect("/a", &[("last-event-id", "2")], "resumed;missed=2", &["b", "3"]).await;
 }
@@ -232,7 +232,7 @@ async fn a_lagged_reader_ends_or_skips_as_configured() {
         let mut slow = slow.subscribe("/a", &[]).await;
         let filling = "x".repeat(4_000);
 
-        // One at a time: the resident must not fall off the log as well.
+        // One at a time, so that the resident does not lag too.
         for number in 1..=100 {
             let id = number.to_string();
             fixture.origin.emit(Emission::event(&id, "", &format!("{id}{filling}")));
@@ -244,14 +244,14 @@ async fn a_lagged_reader_ends_or_skips_as_configured() {
             while seen.last() != Some(&100) {
                 seen.push(slow.next_event(DEADLINE).await.last_event_id.parse().unwrap());
             }
-            // A busy machine may let it fall off more than once, also before it has got anything of where it went on:
-            // each jump is told, and a jump may have been told in several steps.
+            // On a busy machine the client may lag more than once, even before it has read anything after a jump. Each
+            // jump must be reported, and one jump may be reported in several steps.
             let told =
                 slow.comments().iter().filter(|comment| *comment == " rillgate-resume: gap;reason=lagged").count();
             seen.insert(0, 0);
             let jumps = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
             assert!(seen.is_sorted() && jumps >= 1, "{seen:?}");
-            assert!(told >= jumps, "{told} were told: {seen:?}");
+            assert!(told >= jumps, "{told} gaps were reported: {seen:?}");
         } else {
             let events = slow.expect_end(DEADLINE).await;
             seen.extend(events.iter().map(|event| event.last_event_id.parse::<usize>().unwrap()));
@@ -264,7 +264,7 @@ async fn a_lagged_reader_ends_or_skips_as_configured() {
 async fn a_verdict_is_sent_in_the_configured_form() {
     for verdict in ["off", "comment", "gap", "event"] {
         let mut fixture = ResumeFixture::new(&format!("[routes.replay]\nverdict = \"{verdict}\"")).await;
-        fixture.say(&["1", "2"]).await;
+        fixture.emit(&["1", "2"]).await;
 
         for (id, text, json) in [
             ("", "live", r#"{"resume":"live"}"#),
@@ -272,7 +272,7 @@ async fn a_verdict_is_sent_in_the_configured_form() {
             ("9", "gap;reason=unknown", r#"{"resume":"gap","reason":"unknown"}"#),
         ] {
             let is_event = verdict == "event" || (verdict == "gap" && id == "9");
-            for mut client in fixture.two("/a?limit=1", &[("last-event-id", id)]).await {
+            for mut client in fixture.both_protocols("/a?limit=1", &[("last-event-id", id)]).await {
                 assert_eq!(client.header("rillgate-resume"), text);
                 if is_event {
                     let told = client.next_event(DEADLINE).await;

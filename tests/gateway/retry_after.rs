@@ -9,7 +9,7 @@ use crate::support::script::{Answer, Request};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::DEADLINE;
 
-/// Seconds, and what clients are told of them. Bytes that a number of them cannot hold included.
+/// Values of the upstream, including some that overflow a u64, and the seconds that clients get.
 const WISHES: [(&str, u32); 5] =
     [("0", 1), ("5", 5), ("86400", 300), ("18446744073709551615", 300), ("99999999999999999999999999", 300)];
 
@@ -21,7 +21,7 @@ fn busy_as_the_path_says(request: &Request) -> Answer {
 }
 
 #[tokio::test]
-async fn every_retry_after_is_honoured_up_to_its_bound() {
+async fn every_retry_after_is_respected_up_to_its_bound() {
     let origin = Origin::start_with(busy_as_the_path_says).await;
     let backoff = "backoff = { initial = \"1ms\", max = \"500ms\" }";
     let gateway = Setup::for_origin(&origin.url()).upstream(backoff).start().await;
@@ -49,7 +49,7 @@ async fn a_soft_refusal_accepts_every_retry_after_and_affects_only_its_stream() 
         assert!(refused.expect_end(DEADLINE).await.is_empty());
         let told = std::time::Duration::from_secs(told.into()).max(std::time::Duration::from_secs(2));
         assert!((told..=told * 2).contains(&refused.retries()[0]), "{wish}: {:?}", refused.retries());
-        assert_eq!(good.next_event(DEADLINE).await.data, "good", "a sibling on the same connection");
+        assert_eq!(good.next_event(DEADLINE).await.data, "good", "another stream on the same connection");
     }
 
     assert_eq!(lines_with(&gateway, &["panicked"]), 0);

@@ -1,4 +1,4 @@
-//! Clients that return while the upstream of a stream that has been live refuses it.
+//! Clients that return while the upstream refuses to reconnect a stream that was live.
 
 use crate::support::client::Client;
 use crate::support::config::plain;
@@ -19,24 +19,24 @@ const ANSWERS: [(&str, MakeAnswer); 6] = [
     ("a redirect", || Answer::status(302).header("location", "https://login.example/")),
 ];
 
-/// A stream that has been live, with the event 1 in its log, and whose upstream answers like this now.
-async fn fallen(answer: MakeAnswer, route: &str) -> (Origin, Rillgate, Subscription) {
+/// Starts a stream with the event 1 in its log, whose upstream then answers every reconnect with `answer`.
+async fn live_then_refused(answer: MakeAnswer, route: &str) -> (Origin, Rillgate, Subscription) {
     let origin = Origin::start().await;
     let gateway = Rillgate::start(&plain(&origin.url(), route)).await;
-    let mut keeper = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     origin.emit(Emission::event("1", "", "1"));
-    keeper.next_event(DEADLINE).await;
+    reader.next_event(DEADLINE).await;
     origin.answer(move |_| answer());
     origin.cut(Cut::Fin);
-    // The second request after the cut comes when the answer to the first is known.
+    // A second request after the cut means that the gateway has handled the answer to the first.
     origin.wait_requests(3).await;
-    (origin, gateway, keeper)
+    (origin, gateway, reader)
 }
 
 #[tokio::test]
 async fn clients_of_a_live_stream_are_held_while_its_upstream_refuses() {
     for (what, answer) in ANSWERS {
-        let (origin, gateway, _keeper) = fallen(answer, "").await;
+        let (origin, gateway, _reader) = live_then_refused(answer, "").await;
 
         let mut returning = Vec::new();
         for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
@@ -46,7 +46,7 @@ async fn clients_of_a_live_stream_are_held_while_its_upstream_refuses() {
             returning.push(client);
         }
         let first_open = Client::http1(gateway.address()).subscribe("/b", &[]).await.status.as_u16();
-        assert_ne!(first_open, 200, "{what}: who opens a stream is told");
+        assert_ne!(first_open, 200, "{what}: the client that opens a stream must get the refusal");
         origin.welcome();
         origin.wait_open(1).await;
         origin.emit(Emission::event("2", "", "2"));
@@ -60,7 +60,7 @@ async fn clients_of_a_live_stream_are_held_while_its_upstream_refuses() {
 #[tokio::test]
 async fn when_down_refuse_never_passes_on_a_reconnect_s_status() {
     for (what, answer) in ANSWERS {
-        let (_origin, gateway, _keeper) = fallen(answer, "[routes.delivery]\nwhen_down = \"refuse\"").await;
+        let (_origin, gateway, _reader) = live_then_refused(answer, "[routes.delivery]\nwhen_down = \"refuse\"").await;
 
         let refused = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
 

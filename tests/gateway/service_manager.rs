@@ -1,4 +1,4 @@
-//! Notifications to a service manager: ready, alive, reloading, stopping. The manager is a socket, like systemd's.
+//! Notifications to a service manager: ready, alive, reloading and stopping. The test owns a socket like systemd's.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -11,30 +11,30 @@ use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// A manager's socket, and what came there.
+/// A service manager's socket, and the notifications received on it.
 struct Manager {
     socket: UnixDatagram,
-    heard: parking_lot::Mutex<Vec<String>>,
+    received: parking_lot::Mutex<Vec<String>>,
 }
 
 impl Manager {
     fn new(socket: UnixDatagram) -> Self {
         socket.set_nonblocking(true).unwrap();
-        Self { socket, heard: parking_lot::Mutex::default() }
+        Self { socket, received: parking_lot::Mutex::default() }
     }
 
-    /// Returns all notifications so far.
-    fn heard(&self) -> Vec<String> {
-        let mut heard = self.heard.lock();
+    /// Returns all notifications received so far.
+    fn received(&self) -> Vec<String> {
+        let mut received = self.received.lock();
         let mut message = [0; 4096];
         while let Ok(size) = self.socket.recv(&mut message) {
-            heard.push(String::from_utf8(message[..size].to_vec()).unwrap());
+            received.push(String::from_utf8(message[..size].to_vec()).unwrap());
         }
-        heard.clone()
+        received.clone()
     }
 
     fn count(&self, line: &str) -> usize {
-        self.heard().iter().flat_map(|message| message.lines()).filter(|said| *said == line).count()
+        self.received().iter().flat_map(|message| message.lines()).filter(|said| *said == line).count()
     }
 
     async fn wait_for(&self, line: &str, count: usize) {
@@ -59,8 +59,8 @@ async fn the_service_manager_is_notified_of_start_reload_and_stop() {
     let (gateway, manager, _folder) = managed(&setup, "600000000").await;
 
     manager.wait_for("READY=1", 1).await;
-    let heard = manager.heard();
-    assert!(heard.iter().any(|said| said.starts_with("READY=1\nSTATUS=serving: 0 subscribers")), "{heard:?}");
+    let received = manager.received();
+    assert!(received.iter().any(|said| said.starts_with("READY=1\nSTATUS=serving: 0 subscribers")), "{received:?}");
     let mut client = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
     manager.wait_for("STATUS=serving: 1 subscribers on 1 streams", 1).await;
 
@@ -68,11 +68,12 @@ async fn the_service_manager_is_notified_of_start_reload_and_stop() {
     manager.wait_for("READY=1", 2).await;
     gateway.rewrite("nonsense = ");
     gateway.signal("HUP");
-    // What is refused is over as well, or the manager would wait for it.
+    // A refused reload must be reported as finished too, or the manager would wait for it.
     manager.wait_for("READY=1", 3).await;
-    let heard = manager.heard();
-    let reloads: Vec<_> = heard.iter().filter(|message| message.starts_with("RELOADING=1\nMONOTONIC_USEC=")).collect();
-    assert_eq!(reloads.len(), 2, "{heard:?}");
+    let received = manager.received();
+    let reloads: Vec<_> =
+        received.iter().filter(|message| message.starts_with("RELOADING=1\nMONOTONIC_USEC=")).collect();
+    assert_eq!(reloads.len(), 2, "{received:?}");
     let time = |message: &str| message.rsplit('=').next().unwrap().trim().parse::<u64>().unwrap();
     assert!(time(reloads[0]) > 0 && time(reloads[0]) < time(reloads[1]), "{reloads:?}");
 
@@ -80,14 +81,14 @@ async fn the_service_manager_is_notified_of_start_reload_and_stop() {
     manager.wait_for("STOPPING=1", 1).await;
     client.expect_end(DEADLINE).await;
     assert!(gateway.wait_exit(DEADLINE).await.success());
-    let heard = manager.heard();
-    assert!(heard.iter().any(|message| message.contains("EXTEND_TIMEOUT_USEC=20000000")), "{heard:?}");
+    let received = manager.received();
+    assert!(received.iter().any(|message| message.contains("EXTEND_TIMEOUT_USEC=20000000")), "{received:?}");
     assert_eq!(manager.count("READY=1"), 3);
-    assert_eq!(manager.count("WATCHDOG=1"), 0, "the next one would be due in five minutes");
+    assert_eq!(manager.count("WATCHDOG=1"), 0, "the first one is due in five minutes");
 }
 
 #[tokio::test]
-async fn the_watchdog_is_fed_only_while_the_workers_respond() {
+async fn the_watchdog_is_notified_only_while_the_workers_respond() {
     let origin = Origin::start().await;
     let setup =
         Setup::for_origin(&origin.url()).server("drain = { notice = \"1s\", spread = \"0s\", deadline = \"20s\" }");

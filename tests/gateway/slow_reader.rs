@@ -1,4 +1,4 @@
-//! A client that stops reading delays nobody, costs little, is cut off in time, and is told what it missed.
+//! A client that stops reading delays no other, takes little memory, is cut off in time, and is told of its gap.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// The number of events of this size that fills every buffer to a client that does not read.
+/// The number of events of this size that fill every buffer to a client that does not read.
 const EVENTS: usize = 80;
 const EVENT_BYTES: usize = 8 * 1024;
 
-/// Little of what is sent hides in the client's own kernel.
+/// Small buffers, so that little is buffered in the client's kernel.
 const RECEIVE_BUFFER: u32 = 4 * 1024;
 const WINDOW: u32 = 16 * 1024;
 
@@ -32,7 +32,7 @@ fn ids(events: &[Event]) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stalled_readers_among_two_hundred_are_cut_off_and_harm_nobody() {
+async fn stalled_readers_among_two_hundred_are_cut_off_and_delay_no_other() {
     let authority = Authority::new();
     let identity = authority.server();
     let origin = Origin::start().await;
@@ -67,7 +67,7 @@ async fn stalled_readers_among_two_hundred_are_cut_off_and_harm_nobody() {
     for events in &received {
         assert_eq!(ids(events), (0..EVENTS).collect::<Vec<_>>());
     }
-    // The log's own bytes are not the clients': what is left is theirs.
+    // The bound covers the event log and what the stalled clients hold.
     assert_grown_by_less_than(&gateway, before, 64);
     wait_metric(&gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 3.0).await;
     assert_eq!(metric(&gateway, "subscriptions_ended_total", &[]).await, 3.0, "delivery took {took:?}");
@@ -118,7 +118,7 @@ async fn a_reader_with_nothing_to_read_is_not_stalled() {
     assert_eq!(ids(&http2.next_events(1).await), [1]);
 }
 
-/// A reader of each kind that has read nothing of all events while another client has got them all.
+/// Starts a gateway and readers of each protocol that read nothing while another client gets all events.
 async fn lagging(delivery: &str, verdict: &str) -> (Origin, crate::support::server::Rillgate, Vec<Subscription>) {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url())
@@ -138,7 +138,7 @@ async fn lagging(delivery: &str, verdict: &str) -> (Origin, crate::support::serv
     let mut reader = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
 
-    // One after the other: the reader itself must not fall off so short a log.
+    // One at a time, so that the reader itself does not lag behind the short log.
     for number in 0..EVENTS {
         emit(&origin, number..number + 1);
         while reader.next_event(DEADLINE).await.last_event_id != number.to_string() {}
@@ -153,7 +153,7 @@ async fn a_lagged_reader_is_disconnected_cleanly() {
     for mut subscription in behind {
         let events = ids(&subscription.expect_end(DEADLINE).await);
         assert!(events.len() < EVENTS, "{events:?}");
-        assert_eq!(events, (0..events.len()).collect::<Vec<_>>(), "a whole beginning and then the end");
+        assert_eq!(events, (0..events.len()).collect::<Vec<_>>(), "events are missing before the end");
     }
     assert_eq!(metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""]).await, 2.0);
 }
@@ -161,7 +161,7 @@ async fn a_lagged_reader_is_disconnected_cleanly() {
 #[tokio::test]
 async fn a_lagged_reader_skips_with_a_gap() {
     let skip = "lagged = \"skip\"";
-    // Who gets only the newest event of each type is saved by that alone.
+    // With `latest` a lagging client always skips.
     for (delivery, verdict) in [(skip, "comment"), (skip, "event"), ("latest = true", "event")] {
         let (origin, gateway, behind) = lagging(delivery, verdict).await;
         emit(&origin, EVENTS..EVENTS + 1);
@@ -173,7 +173,7 @@ async fn a_lagged_reader_skips_with_a_gap() {
             }
             let told: Vec<_> = events.iter().filter(|event| event.kind == "rillgate.resume").collect();
             if verdict == "event" {
-                let gap = told.last().expect("a gap that is told");
+                let gap = told.last().expect("a reported gap");
                 assert_eq!(gap.data, r#"{"resume":"gap","reason":"lagged"}"#);
             } else {
                 assert!(told.is_empty());

@@ -1,5 +1,4 @@
-//! Sockets at their limits: no descriptors left, client hellos in single bytes, and the addresses that a listener
-//! takes.
+//! Sockets: no file descriptors left, client hellos in single bytes, and the addresses that a listener occupies.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -19,7 +18,7 @@ use crate::support::server::{Rillgate, wait_listening};
 use crate::support::setup::{Setup, both_protocols};
 use crate::support::wait::DEADLINE;
 
-/// Time on the processor that the process has used.
+/// Returns the CPU time that the process has used.
 fn processor_time(id: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -43,7 +42,7 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     let process = Process::start(&mut shell);
     let listening = wait_listening(&process, 2).await;
     let (address, admin) = (listening[0].address, listening[1].address);
-    // Nobody has asked for the defaults.
+    // The default limits are lowered without a warning, because they were not configured.
     let line = process.wait_line("the limit on open files bounds connections and streams", DEADLINE).await;
     assert!(line.contains("INFO") && line.contains("open_files=64"), "{line}");
     let mut first = Client::http1(address).subscribe("/prices", &[]).await;
@@ -61,10 +60,10 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     drop(connections);
     assert_eq!(Client::http2(address).subscribe("/prices", &[]).await.status, 200);
     let said = process.log().iter().filter(|line| line.contains("cannot accept")).count();
-    assert!(said < 10, "said {said} times");
+    assert!(said < 10, "logged {said} times");
     let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let metrics = Raw::exchange(&Client::http1(admin), request).await;
-    assert!(metrics.contains("\nprocess_max_fds 64\n"), "raised to the hard limit");
+    assert!(metrics.contains("\nprocess_max_fds 64\n"), "the soft limit was not raised to the hard limit");
     let waits = metrics.lines().find_map(|line| line.strip_prefix("rillgate_rate_waits_total{limit=\"open_files\"} "));
     assert!(waits.is_some_and(|waits| waits != "0"), "{waits:?}");
 }
@@ -89,7 +88,7 @@ async fn configured_limits_above_the_file_limit_are_warned_about() {
 }
 
 #[tokio::test]
-async fn a_client_hello_may_come_byte_by_byte() {
+async fn a_client_hello_may_arrive_byte_by_byte() {
     let authority = Authority::new();
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).tls(&authority.server()).start().await;

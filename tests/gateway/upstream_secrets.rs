@@ -12,7 +12,7 @@ use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// An upstream that is shown what `key` in the folder holds. Whoever waited for the backoff would not live to see it.
+/// Returns a configuration that sends the contents of the file `key` upstream. The backoff is longer than any test.
 fn setup(origin: &Origin, folder: &Path) -> Setup {
     Setup::for_origin(&origin.url())
         .upstream(&format!("headers = {{ x-key = {{ file = \"{}\" }} }}", folder.join("key").display()))
@@ -33,15 +33,15 @@ async fn subscribe_clients(gateway: &Rillgate) -> Vec<Subscription> {
     clients
 }
 
-async fn say(origin: &Origin, clients: &mut [Subscription], id: u32) {
+async fn emit_to(origin: &Origin, clients: &mut [Subscription], id: u32) {
     origin.emit(Emission::event(&id.to_string(), "", "said"));
     for client in clients {
         assert_eq!(client.next_event(DEADLINE).await.last_event_id, id.to_string());
     }
 }
 
-/// From now on it says that it goes on after the id that it is asked for: nothing was missed.
-fn honour(origin: &Origin) {
+/// Lets the origin confirm that it resumes after the requested id, so that nothing counts as missed.
+fn confirm_resumes(origin: &Origin) {
     origin.answer(|request| Answer::stream().header("last-event-id", request.last_event_id().unwrap_or_default()));
 }
 
@@ -52,8 +52,8 @@ async fn a_renewed_secret_reconnects_at_once_and_ends_no_client() {
     let gateway = setup(&origin, folder.path()).start().await;
     let mut clients = subscribe_clients(&gateway).await;
     origin.wait_open(1).await;
-    say(&origin, &mut clients, 1).await;
-    honour(&origin);
+    emit_to(&origin, &mut clients, 1).await;
+    confirm_resumes(&origin);
 
     for (count, key) in ["new", "newer"].into_iter().enumerate() {
         write(folder.path().join("key"), key).unwrap();
@@ -61,14 +61,14 @@ async fn a_renewed_secret_reconnects_at_once_and_ends_no_client() {
         reload(&gateway, count + 1).await;
         origin.wait_requests(seen + 1).await;
         origin.wait_open(1).await;
-        say(&origin, &mut clients, count as u32 + 2).await;
+        emit_to(&origin, &mut clients, count as u32 + 2).await;
     }
 
     let shown: Vec<_> = origin.requests().iter().map(|request| request.header("x-key").unwrap().to_owned()).collect();
     assert_eq!(shown, ["old", "new", "newer"]);
     assert_eq!(origin.requests()[2].last_event_id(), Some("2"));
     assert!(clients.iter().all(|client| !client.comments().iter().any(|comment| comment.contains("gap"))));
-    assert_eq!(lines_with(&gateway, &["upstream lost"]), 0, "it is no failure: {:?}", gateway.log());
+    assert_eq!(lines_with(&gateway, &["upstream lost"]), 0, "a renewal was logged as a failure: {:?}", gateway.log());
     let late = Client::http1(gateway.address()).subscribe("/prices", &[("last-event-id", "1")]).await;
     assert_eq!(late.header("rillgate-resume"), "resumed;missed=2");
 }
@@ -80,7 +80,7 @@ async fn a_stream_refused_for_its_secret_retries_at_once_when_it_is_renewed() {
     let gateway = setup(&origin, folder.path()).start().await;
     let mut clients = subscribe_clients(&gateway).await;
     origin.wait_open(1).await;
-    say(&origin, &mut clients, 1).await;
+    emit_to(&origin, &mut clients, 1).await;
     origin.answer(|request| match request.header("x-key") {
         Some("better") => Answer::stream(),
         _ => Answer::status(401),
@@ -93,7 +93,7 @@ async fn a_stream_refused_for_its_secret_retries_at_once_when_it_is_renewed() {
     reload(&gateway, 2).await;
 
     origin.wait_open(1).await;
-    say(&origin, &mut clients, 2).await;
+    emit_to(&origin, &mut clients, 2).await;
 }
 
 #[tokio::test]
@@ -124,14 +124,14 @@ async fn a_disk_log_survives_a_changed_secret() {
     let mut gateway = setup(&origin, folder.path()).replay("store = \"disk\"").after(&store).start().await;
     let mut clients = subscribe_clients(&gateway).await;
     origin.wait_open(1).await;
-    say(&origin, &mut clients, 1).await;
-    honour(&origin);
+    emit_to(&origin, &mut clients, 1).await;
+    confirm_resumes(&origin);
 
     write(folder.path().join("key"), "new").unwrap();
     reload(&gateway, 1).await;
     origin.wait_requests(2).await;
     origin.wait_open(1).await;
-    say(&origin, &mut clients, 2).await;
+    emit_to(&origin, &mut clients, 2).await;
     wait_metric(&gateway, "event_log_events", &["route=\"all\""], 2.0).await;
     eventually(DEADLINE, || async { metric(&gateway, "store_queue_events", &[]).await == 0.0 }).await;
     write(folder.path().join("key"), "newest").unwrap();
