@@ -26,6 +26,7 @@ use super::log::{Entry, EventLog, Fingerprints, IdLookup, Offset, Policy};
 use super::persistence::{LogPersister, StoredStream};
 use super::progress::{Condition, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
+use super::unread::{ReaderCount, UnreadStreams};
 use crate::runtime::log_bytes::LogBytes;
 use crate::sse::{EventId, Frame};
 
@@ -55,6 +56,10 @@ pub struct EventStream {
     is_ended: AtomicBool,
     /// True if a client got a response before the source's first outcome.
     has_early_response: AtomicBool,
+    /// The number of readers, for `unread`.
+    readers: ReaderCount,
+    /// The index of the registry that opened the stream.
+    unread: OnceLock<Arc<UnreadStreams>>,
     /// The number of readers that ever subscribed. Shows that a reader came and left within the linger.
     subscriptions_begun: AtomicU64,
     /// Signals the ingest to stop because another stream needs the place.
@@ -94,6 +99,8 @@ impl EventStream {
             end: AtomicU64::new(start.0),
             is_ended: AtomicBool::new(false),
             has_early_response: AtomicBool::new(false),
+            readers: ReaderCount::default(),
+            unread: OnceLock::new(),
             subscriptions_begun: AtomicU64::new(0),
             eviction: Notify::new(),
             id_frames: IdFrameCache::default(),
@@ -130,6 +137,18 @@ impl EventStream {
     /// Attaches the counter of all logs' memory. Must be called at most once, before the first publish.
     pub(super) fn attach_log_bytes(&self, log_bytes: Arc<LogBytes>) {
         assert!(self.log_bytes.set(log_bytes).is_ok(), "a log has one memory counter");
+    }
+
+    /// Attaches the index of streams without readers. Must be called at most once, before the first reader.
+    pub(super) fn attach_unread(&self, unread: Arc<UnreadStreams>) {
+        assert!(self.unread.set(unread).is_ok(), "a stream is in one registry");
+    }
+
+    /// Removes the stream from the index of streams without readers.
+    pub(super) fn forget_unread(&self) {
+        if let Some(unread) = self.unread.get() {
+            unread.forget(&self.readers);
+        }
     }
 
     /// Updates the counter of all logs' memory. Must be called after each change of the log, under its lock.
@@ -280,6 +299,9 @@ impl EventStream {
             self.waiters.wake_all();
         }
         if is_complete {
+            if let Some(unread) = self.unread.get() {
+                unread.complete(&self.readers);
+            }
             self.notify_persister();
         }
         self.condition.write().update(is_new, error);
@@ -318,7 +340,18 @@ impl EventStream {
     /// Counts a new reader and returns its view of the progress.
     pub(super) fn add_reader(&self) -> watch::Receiver<Progress> {
         self.subscriptions_begun.fetch_add(1, Ordering::Relaxed);
+        if let Some(unread) = self.unread.get() {
+            unread.add_reader(&self.readers);
+        }
         self.progress.subscribe()
+    }
+
+    /// Counts a reader less.
+    pub(super) fn remove_reader(self: &Arc<Self>) {
+        if let Some(unread) = self.unread.get() {
+            let is_live = self.progress.borrow().phase != Phase::Complete;
+            unread.remove_reader(&self.readers, self, is_live);
+        }
     }
 
     /// Returns the set of readers.

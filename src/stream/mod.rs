@@ -26,6 +26,7 @@ mod progress;
 mod read;
 mod registry;
 mod spec;
+mod unread;
 
 pub use event_stream::EventStream;
 pub use feed::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};

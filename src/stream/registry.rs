@@ -20,6 +20,7 @@ use super::log_memory::{LogMemory, OpenStreams};
 use super::progress::Phase;
 use super::read::Subscription;
 use super::spec::StreamSpec;
+use super::unread::UnreadStreams;
 use crate::limits::SharedLimits;
 use crate::runtime::log_bytes::LogBytes;
 use crate::runtime::tasks::Tasks;
@@ -32,6 +33,7 @@ pub struct Streams {
     /// The keys of streams that stay open without readers.
     kept_open: watch::Sender<HashSet<StreamKey>>,
     limits: SharedLimits,
+    unread: Arc<UnreadStreams>,
     memory: LogMemory,
     tasks: Tasks,
 }
@@ -47,7 +49,7 @@ impl Streams {
         let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
         let memory = LogMemory::new(open.clone(), limits.clone());
-        Self { open, kept_open, limits, memory, tasks }
+        Self { open, kept_open, limits, unread: Arc::default(), memory, tasks }
     }
 
     /// Returns the counter of all logs' memory.
@@ -68,18 +70,12 @@ impl Streams {
         let mut open = self.open.lock();
         if open.len() >= self.limits.load().streams && !open.contains_key(key) {
             // A new reader takes the place of a stream that nobody reads. Otherwise requests for made-up paths could
-            // occupy all places for as long as the linger. Complete streams go first, then the oldest ones.
+            // occupy all places for as long as the linger.
             let kept_open = self.kept_open.borrow();
-            let unread = open.values().filter(|stream| stream.subscribers() == 0 && !kept_open.contains(stream.key()));
-            let is_live = |stream: &EventStream| stream.progress().phase != Phase::Complete;
-            let first = unread
-                .min_by_key(|stream| (is_live(stream), stream.condition().since))
-                .ok_or(TooManyStreams)?
-                .key()
-                .clone();
-            if let Some(dismissed) = open.remove(&first) {
-                dismissed.evict();
-            }
+            let may_go = |stream: &EventStream| stream.subscribers() == 0 && !kept_open.contains(stream.key());
+            let first = self.unread.first(may_go).ok_or(TooManyStreams)?;
+            deregister(&mut open, &first);
+            first.evict();
         }
         match open.entry(key.clone()) {
             // Attach under the lock: `deregister` cannot run between finding the stream and holding it.
@@ -98,6 +94,7 @@ impl Streams {
                     }
                 };
                 stream.attach_log_bytes(self.memory.log_bytes().clone());
+                stream.attach_unread(self.unread.clone());
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
                 let (here, doing, task) =
@@ -208,6 +205,7 @@ fn deregister(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<Even
     if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
         open.remove(stream.key());
     }
+    stream.forget_unread();
 }
 
 /// Removes a stream from the registry when its task ends, however it ends. A stream that nothing feeds must not be

@@ -357,5 +357,6 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.stream.waiters().unregister(&self.waiter);
+        self.stream.remove_reader();
     }
 }
