@@ -15,4 +15,5 @@ pub mod shares;
 pub mod side_waker;
 pub mod tasks;
 pub mod token_buckets;
+pub mod turn;
 pub mod workers;

@@ -13,9 +13,9 @@ use tracing::{debug, info, warn};
 use super::connection::{Burst, Connection};
 use super::dedup::ReconnectDedup;
 use super::source::{Batch, Continuity, Interrupted, OpenError, Opened};
-use super::turn_budget::TurnBudget;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::jitter;
+use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::{Gap, OnEnd};
@@ -238,14 +238,14 @@ impl Ingest {
             };
             let Some(batch) = batch else { break };
             let mut gathered = batch?;
-            budget.spend(&gathered);
+            budget.spend(gathered.bytes);
             // Publish everything that is ready at once, so that readers take it in one write.
             let mut outcome = Ok(());
             let mut ended = false;
             while !budget.is_spent() {
                 match items.next().now_or_never() {
                     Some(Some(Ok(batch))) => {
-                        budget.spend(&batch);
+                        budget.spend(batch.bytes);
                         gathered.items.extend(batch.items);
                         gathered.bytes += batch.bytes;
                     }

@@ -7,9 +7,7 @@ mod dedup;
 mod id_minter;
 mod ingest;
 mod source;
-mod turn_budget;
 
 pub(super) use id_minter::IdMinter;
 pub(super) use ingest::{Finished, Ingest};
 pub use source::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
-pub(crate) use turn_budget::TurnBudget;

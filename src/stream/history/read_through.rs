@@ -18,9 +18,10 @@ use tracing::debug;
 
 use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit};
 use crate::runtime::tasks::Tasks;
+use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
-use crate::stream::feed::{Continuity, EventSource, Opened, TurnBudget};
+use crate::stream::feed::{Continuity, EventSource, Opened};
 use crate::stream::log::{IdLookup, OnEnd};
 use crate::stream::progress::Phase;
 use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
@@ -197,7 +198,7 @@ impl Request {
             let joined = tokio::select! {
                 batch = items.next() => match batch {
                     Some(Ok(batch)) => {
-                        budget.spend(&batch);
+                        budget.spend(batch.bytes);
                         if !batch.items.is_empty() {
                             pause_deadline = Instant::now() + HISTORY_PAUSE;
                         }
