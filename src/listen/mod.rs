@@ -37,4 +37,8 @@ pub use tls::{CertificateError, HandshakeLog, Tls, TlsError, load_certificate, r
 pub use transport::Transport;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod panics_tests;
+#[cfg(test)]
+mod turns_tests;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use h2::client::{ResponseFuture, SendRequest};
@@ -18,12 +17,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::fixture::SingleWorkerListener;
 use super::*;
-use crate::config::default_limits;
 use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::workers::Workers;
-use crate::telemetry::Metrics;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -84,10 +81,8 @@ impl<S: Clone> Clone for PanicOnClone<S> {
 }
 
 struct TestListener {
-    address: std::net::SocketAddr,
+    listener: SingleWorkerListener,
     panicked: Arc<Mutex<Vec<&'static str>>>,
-    accepting: Tasks,
-    workers: Workers,
 }
 
 impl TestListener {
@@ -101,33 +96,6 @@ impl TestListener {
             let panicked = panicked.clone();
             move |task| panicked.lock().push(task)
         });
-        let (tasks, accepting) = (Tasks::new(panics.clone()), Tasks::new(panics));
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = socket.local_addr().expect("bound");
-        let settings = Settings {
-            name: "test".to_owned(),
-            address: Address::Socket(address),
-            reuse_port: false,
-            proxy_protocol: false,
-            trusted_proxies: Vec::new(),
-            tls: None,
-        };
-        let (workers, _) = Workers::start(1).expect("a thread");
-        let limits = Arc::new(ArcSwap::from_pointee(default_limits()));
-        let context = ListenerContext {
-            accept_limits: AcceptLimits::new(limits.clone()),
-            limits,
-            workers: workers.clone(),
-            tasks,
-            draining: accepting.draining(),
-            metrics: Metrics::new("0").listener("test"),
-            tls: None,
-            handshake_log: Arc::new(HandshakeLog::new("test")),
-            trusted_proxies: [].as_slice().into(),
-            proxy_protocol: false,
-            handover: Handover::for_listener(&settings),
-        };
-        let accept_loop = Listener::new(settings, socket, None).expect("bound");
         let panic_on_clone = PanicOnClone((), Arc::new(Mutex::new(panics_on_clone)));
         let service = move |request: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<TestBody>> {
             let _ = &panic_on_clone;
@@ -138,12 +106,11 @@ impl TestListener {
                 Response::new(TestBody { path, is_begun: false, pause: Box::pin(sleep(Duration::from_millis(50))) })
             })
         };
-        accepting.spawn("accept", accept_loop.run(context, service));
-        Self { address, panicked, accepting, workers }
+        Self { listener: SingleWorkerListener::start(service, panics), panicked }
     }
 
     async fn http1(&self, path: &str) -> String {
-        let mut tcp = TcpStream::connect(self.address).await.expect("a listener");
+        let mut tcp = TcpStream::connect(self.listener.address).await.expect("a listener");
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         tcp.write_all(request.as_bytes()).await.expect("sent");
         let mut received = Vec::new();
@@ -153,7 +120,7 @@ impl TestListener {
     }
 
     async fn http2(&self) -> SendRequest<Bytes> {
-        let tcp = TcpStream::connect(self.address).await.expect("a listener");
+        let tcp = TcpStream::connect(self.listener.address).await.expect("a listener");
         let (requests, connection) = h2::client::handshake(tcp).await.expect("a connection");
         Tasks::default().spawn("client", async { drop(connection.await) });
         requests
@@ -168,13 +135,6 @@ impl TestListener {
         .await
         .expect("they are told");
         assert_eq!(self.panicked.lock().as_slice(), tasks);
-    }
-}
-
-impl Drop for TestListener {
-    fn drop(&mut self) {
-        self.accepting.drain();
-        self.workers.clone().stop();
     }
 }
 

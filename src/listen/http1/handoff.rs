@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use crate::listen::connection_task::ConnectionTask;
 use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
+use crate::runtime::turn::TurnBudget;
 
 /// Continues a connection after the handoff.
 ///
@@ -98,6 +99,7 @@ pub(in crate::listen) struct HandoffIo {
     io: TokioIo<Transport>,
     handoff: Handoff,
     timeouts: Arc<ConnectionTimeouts>,
+    turn: Arc<Mutex<TurnBudget>>,
     /// Bytes that the socket did not take after the claim. They are handed over with the connection.
     unsent: Vec<u8>,
     /// The last bytes that hyper wrote after the claim.
@@ -108,8 +110,14 @@ pub(in crate::listen) struct HandoffIo {
 const UNSENT_BYTES: usize = 32 * 1024;
 
 impl HandoffIo {
-    pub(in crate::listen) fn new(transport: Transport, handoff: Handoff, timeouts: Arc<ConnectionTimeouts>) -> Self {
-        Self { io: TokioIo::new(transport), handoff, timeouts, unsent: Vec::new(), last_bytes: [0; 4] }
+    /// Wraps a connection. A wait for the client begins a new `turn` of its requests.
+    pub(in crate::listen) fn new(
+        transport: Transport,
+        handoff: Handoff,
+        timeouts: Arc<ConnectionTimeouts>,
+        turn: Arc<Mutex<TurnBudget>>,
+    ) -> Self {
+        Self { io: TokioIo::new(transport), handoff, timeouts, turn, unsent: Vec::new(), last_bytes: [0; 4] }
     }
 
     pub(in crate::listen) fn into_parts(self) -> (Transport, Vec<u8>) {
@@ -137,8 +145,9 @@ impl Read for HandoffIo {
             return Poll::Pending;
         }
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.timeouts.on_read();
+        match read {
+            Poll::Ready(_) => self.timeouts.on_read(),
+            Poll::Pending => self.turn.lock().reset(),
         }
         read
     }

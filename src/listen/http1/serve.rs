@@ -11,6 +11,7 @@ use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
+use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::abort::abortable;
@@ -23,6 +24,7 @@ use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
 use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
+use crate::runtime::turn::TurnBudget;
 
 /// Serves HTTP/1 until the connection ends. Returns the connection if a response has claimed it.
 ///
@@ -38,6 +40,7 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let timeouts = Arc::new(ConnectionTimeouts::for_http1(limits));
     let mut drain_signal = Box::pin(drain_signal(draining, timeouts.clone(), peer.has_successor));
     let handoff = Handoff::default();
+    let turn = Arc::new(Mutex::new(TurnBudget::default()));
     let hyper_connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper cannot tell a slow head from an idle connection. `timeouts` can.
@@ -47,8 +50,8 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
         // The service rejects requests over the limit with a proper response. hyper's own has no body.
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
-            HandoffIo::new(transport, handoff.clone(), timeouts.clone()),
-            hyper_service(service, peer, timeouts.clone(), handoff.clone()),
+            HandoffIo::new(transport, handoff.clone(), timeouts.clone(), turn.clone()),
+            hyper_service(service, peer, timeouts.clone(), handoff.clone(), turn),
         );
     let mut connection = abortable(hyper_connection);
     let mut check = interval(timeouts.check_interval());
@@ -91,6 +94,7 @@ fn hyper_service<B: ResponseBody>(
     peer: Peer,
     timeouts: Arc<ConnectionTimeouts>,
     handoff: Handoff,
+    turn: Arc<Mutex<TurnBudget>>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<TrackedBody<B>>,
@@ -104,7 +108,16 @@ fn hyper_service<B: ResponseBody>(
         let mut request = peer.attach_to(Request::from_parts(head, body_info));
         request.extensions_mut().insert(handoff.clone());
         let response = service(request);
+        let is_turn_over = {
+            let mut turn = turn.lock();
+            turn.spend(0);
+            turn.renew_if_spent()
+        };
         Box::pin(async move {
+            if is_turn_over {
+                // hyper answers 16 pipelined requests at a time, and wakes its task at once for more.
+                tokio::task::yield_now().await;
+            }
             let response = response.await.map(|body| TrackedBody::new(body, request_guard));
             // Keep the request body until now: hyper stops reading once it is dropped.
             drop(body);

@@ -29,6 +29,7 @@ use crate::listen::transport::Transport;
 use crate::runtime::panics::Panics;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::turn::{TurnBudget, defer_wake};
 
 /// Most request bytes that a client may send before they are read: enough for a ticket request, and too few to cause
 /// harm.
@@ -94,6 +95,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         window_stall: WindowStall::default(),
         resets: ResetCounter::new((!is_trusted_proxy).then_some(limits.resets_per_connection)),
         is_draining: false,
+        has_waiting_requests: false,
         is_h2_poisoned: false,
         panics: tasks.panics().clone(),
         protocol_errors,
@@ -130,6 +132,8 @@ pub(in crate::listen) struct H2Connection<B, S> {
     window_stall: WindowStall,
     resets: ResetCounter,
     is_draining: bool,
+    /// Whether the last turn may have left requests for this one.
+    has_waiting_requests: bool,
     /// Whether a panic has left h2 in an unknown state.
     is_h2_poisoned: bool,
     panics: Panics,
@@ -146,39 +150,62 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
         {
             return Poll::Ready(());
         }
+        let mut budget = TurnBudget::default();
+        this.cork.begin_turn();
+        if std::mem::take(&mut this.has_waiting_requests) {
+            // Those first: h2 closes a connection that resets many requests before they are accepted.
+            this.cork.end_reading();
+        }
         loop {
             // The connection is polled right after the streams, so their wake-ups need not wake the task.
             this.h2_waker.suppress_wake();
-            let polled_streams = this.poll_streams(cx);
+            let polled_streams = this.poll_streams(cx, &mut budget);
             if this.is_h2_poisoned || this.check_resets().is_ready() {
                 return Poll::Ready(());
             }
-            let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { return Poll::Pending };
-            let cx = &mut Context::from_waker(&waker);
+            let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { break };
+            let h2_cx = &mut Context::from_waker(&waker);
             let stream_count = this.streams.len();
             // The frames of several streams leave together.
             this.cork.set_corked(polled_streams > 1);
-            let mut is_ended = this.poll_connection(cx).is_ready();
+            let mut is_ended = this.poll_connection(h2_cx, &mut budget).is_ready();
             if polled_streams > 1 && !is_ended {
                 this.cork.set_corked(false);
-                is_ended = this.poll_connection(cx).is_ready();
+                is_ended = this.poll_connection(h2_cx, &mut budget).is_ready();
             }
             if is_ended {
                 return Poll::Ready(());
             }
-            if this.streams.len() == stream_count {
-                return Poll::Pending;
+            if this.streams.len() == stream_count || budget.is_spent() {
+                break;
             }
         }
+        this.has_waiting_requests = budget.is_spent();
+        if this.has_waiting_requests || this.cork.is_turn_read() {
+            // There may be more to read, to accept or to answer, and nothing else wakes the task for it.
+            this.h2_waker.rearm();
+            defer_wake(cx);
+        }
+        Poll::Pending
     }
 }
 
 impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
-    /// Lets h2 read and write. Completes when the connection has ended.
-    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Lets h2 read and write, and accepts requests within the budget. Completes when the connection has ended.
+    fn poll_connection(&mut self, cx: &mut Context<'_>, budget: &mut TurnBudget) -> Poll<()> {
         loop {
-            match ready!(self.connection.poll_accept(cx)) {
-                Some(Ok((request, respond))) => self.accept(request, respond),
+            let accepted = if budget.is_spent() {
+                // Only write. Requests wait in h2 and in the socket.
+                self.cork.end_reading();
+                ready!(self.connection.poll_closed(cx)).err().map(Err)
+            } else {
+                ready!(self.connection.poll_accept(cx))
+            };
+            match accepted {
+                Some(Ok((request, respond))) => {
+                    budget.spend(0);
+                    self.accept(request, respond);
+                }
                 Some(Err(error)) => {
                     self.protocol_errors.on_http2_error(&error);
                     return Poll::Ready(());
@@ -202,9 +229,9 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         self.streams.push(H2Stream::new(&method, response, respond, body, request_guard));
     }
 
-    /// Polls the streams that were woken, and returns their number. A stream that panics is reset, and its siblings go
-    /// on.
-    fn poll_streams(&mut self, cx: &Context<'_>) -> usize {
+    /// Polls the streams that were woken, and returns their number. Requests that are over the budget stay woken. A
+    /// stream that panics is reset, and its siblings go on.
+    fn poll_streams(&mut self, cx: &Context<'_>, budget: &mut TurnBudget) -> usize {
         let mut polled_streams = 0;
         // Backwards, so that the stream that `swap_remove` moves here has been polled already.
         let mut remaining = self.streams.len();
@@ -215,7 +242,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
                 while remaining > 0 {
                     remaining -= 1;
                     is_polling.set(true);
-                    let polled = streams[remaining].poll(cx, &cork.window, keepalive.timeout);
+                    let polled = streams[remaining].poll(cx, &cork.window, keepalive.timeout, budget);
                     is_polling.set(false);
                     polled_streams += usize::from(polled.is_some());
                     let Some(Poll::Ready(ended)) = polled else { continue };

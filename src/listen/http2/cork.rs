@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,15 +26,40 @@ pub(in crate::listen) struct CorkedWriter<T> {
 }
 
 /// Controls a [`CorkedWriter`] that h2 owns, and observes what it reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::listen) struct Cork {
     has_read: AtomicBool,
     is_corked: AtomicBool,
+    /// Bytes that may still be read in this turn.
+    readable: AtomicUsize,
     /// The connection's send window.
     pub(in crate::listen) window: SendWindow,
 }
 
+impl Default for Cork {
+    fn default() -> Self {
+        let (has_read, is_corked) = (AtomicBool::default(), AtomicBool::default());
+        Self { has_read, is_corked, readable: AtomicUsize::new(TURN_READ_BYTES), window: SendWindow::default() }
+    }
+}
+
 impl Cork {
+    /// Begins a turn of the connection. Reads are pending once [`TURN_READ_BYTES`] have been read in it, and the task
+    /// is not woken for more: the connection defers its own wake-up then.
+    pub(in crate::listen) fn begin_turn(&self) {
+        self.readable.store(TURN_READ_BYTES, Ordering::Relaxed);
+    }
+
+    /// Makes reads pending until the next turn.
+    pub(in crate::listen) fn end_reading(&self) {
+        self.readable.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns true if nothing more is read in this turn. The client may have sent more.
+    pub(in crate::listen) fn is_turn_read(&self) -> bool {
+        self.readable.load(Ordering::Relaxed) == 0
+    }
+
     /// Returns true if anything has been read since the last call.
     pub(in crate::listen) fn take_has_read(&self) -> bool {
         self.has_read.swap(false, Ordering::Relaxed)
@@ -46,6 +71,10 @@ impl Cork {
         self.is_corked.store(is_corked, Ordering::Relaxed);
     }
 }
+
+/// Most bytes that are read in a turn, up to the end of a read. They may hold a thousand of the smallest frames, which h2
+/// takes 1 to 2 ms for. A client of event streams sends far less.
+const TURN_READ_BYTES: usize = 16 * 1024;
 
 /// Buffered bytes that are sent without a flush: one whole TLS record.
 const FLUSH_THRESHOLD: usize = 16 * 1024;
@@ -140,11 +169,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.cork.is_turn_read() {
+            return Poll::Pending;
+        }
         let known = buffer.filled().len();
         let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
-        this.window_updates.feed(&buffer.filled()[known..], &this.cork.window);
+        let received = &buffer.filled()[known..];
+        this.window_updates.feed(received, &this.cork.window);
         if read.is_ready() {
             this.cork.has_read.store(true, Ordering::Relaxed);
+            let readable = this.cork.readable.load(Ordering::Relaxed);
+            this.cork.readable.store(readable.saturating_sub(received.len()), Ordering::Relaxed);
         }
         read
     }
@@ -155,6 +190,7 @@ mod tests {
     use std::future::poll_fn;
     use std::io::IoSlice;
 
+    use futures_util::FutureExt;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -222,6 +258,25 @@ mod tests {
         {
             held += written.expect("it is kept");
             assert!(held <= 2 * FLUSH_THRESHOLD);
+        }
+    }
+
+    #[tokio::test]
+    async fn reads_are_pending_after_so_many_bytes_until_the_next_turn() {
+        let (mut client, socket) = tokio::io::duplex(1 << 20);
+        client.write_all(&[0; 3 * TURN_READ_BYTES]).await.expect("it has room");
+        let cork = Arc::new(Cork::default());
+        let mut reader = CorkedWriter::new(socket, cork.clone());
+
+        for _ in 0..2 {
+            let mut read = 0;
+            let mut buffer = [0; 4096];
+            while let Some(count) = reader.read(&mut buffer).now_or_never() {
+                read += count.expect("it is open");
+            }
+            assert_eq!(read, TURN_READ_BYTES);
+            assert!(cork.is_turn_read());
+            cork.begin_turn();
         }
     }
 

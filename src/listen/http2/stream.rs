@@ -20,6 +20,7 @@ use super::send_window::SendWindow;
 use crate::listen::service::ResponseBody;
 use crate::listen::timeouts::RequestGuard;
 use crate::runtime::side_waker::SideWaker;
+use crate::runtime::turn::TurnBudget;
 
 /// The way in which a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +76,22 @@ impl<B: ResponseBody> H2Stream<B> {
     /// Returns `None` if the stream was not woken. Otherwise polls it, and completes when it has ended. Dropping it
     /// before that resets the stream.
     ///
-    /// A client may take nothing for `stall_timeout` while a chunk waits.
+    /// A client may take nothing for `stall_timeout` while a chunk waits. A request is an item of the `budget`; while
+    /// that is spent, it is not polled and stays woken. Responses go on.
     pub(in crate::listen) fn poll(
         &mut self,
         cx: &Context<'_>,
         window: &SendWindow,
         stall_timeout: Duration,
+        budget: &mut TurnBudget,
     ) -> Option<Poll<StreamEnd>> {
+        if budget.is_spent() && matches!(self.state, State::AwaitingResponse(_)) {
+            return None;
+        }
         let waker = self.side_waker.poll_due(cx)?;
         let cx = &mut Context::from_waker(waker);
         if let State::AwaitingResponse(awaiting) = &mut self.state {
+            budget.spend(0);
             match awaiting.poll(cx) {
                 Poll::Ready(Ok(sending)) => self.state = State::SendingBody(sending),
                 Poll::Ready(Err(ended)) => return Some(Poll::Ready(ended)),

@@ -1,0 +1,62 @@
+//! A listener with one worker, for tests of connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::*;
+use crate::config::default_limits;
+use crate::runtime::panics::Panics;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::workers::Workers;
+use crate::telemetry::Metrics;
+
+/// A listener without TLS on a port of its own. Its connections share one worker. Dropping it stops both.
+pub(super) struct SingleWorkerListener {
+    pub(super) address: SocketAddr,
+    pub(super) workers: Workers,
+    accepting: Tasks,
+}
+
+impl SingleWorkerListener {
+    /// Serves `service`. Panics of tasks are reported to `panics`.
+    pub(super) fn start<B: ResponseBody>(service: impl Service<B>, panics: Panics) -> Self {
+        let (tasks, accepting) = (Tasks::new(panics.clone()), Tasks::new(panics));
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("bound");
+        let settings = Settings {
+            name: "test".to_owned(),
+            address: Address::Socket(address),
+            reuse_port: false,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            tls: None,
+        };
+        let (workers, _) = Workers::start(1).expect("a thread");
+        let limits = Arc::new(ArcSwap::from_pointee(default_limits()));
+        let context = ListenerContext {
+            accept_limits: AcceptLimits::new(limits.clone()),
+            limits,
+            workers: workers.clone(),
+            tasks,
+            draining: accepting.draining(),
+            metrics: Metrics::new("0").listener("test"),
+            tls: None,
+            handshake_log: Arc::new(HandshakeLog::new("test")),
+            trusted_proxies: [].as_slice().into(),
+            proxy_protocol: false,
+            handover: Handover::for_listener(&settings),
+        };
+        let accept_loop = Listener::new(settings, socket, None).expect("bound");
+        accepting.spawn("accept", accept_loop.run(context, service));
+        Self { address, workers, accepting }
+    }
+}
+
+impl Drop for SingleWorkerListener {
+    fn drop(&mut self) {
+        self.accepting.drain();
+        self.workers.clone().stop();
+    }
+}

@@ -1,0 +1,127 @@
+//! Bursts of requests on one connection: the worker's timers run in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::{Request, Response};
+use http_body_util::Empty;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::fixture::SingleWorkerListener;
+use super::*;
+use crate::runtime::panics::Panics;
+use crate::runtime::tasks::Tasks;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A turn of 2 ms has some three requests of 1 ms. A connection without turns has at least 200.
+const MAX_REQUESTS: usize = 30;
+
+impl ResponseBody for Empty<Bytes> {
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn on_panic(&mut self) {}
+}
+
+/// A listener whose requests keep the worker busy for 1 ms each, and a timer on the same worker.
+struct BusyListener {
+    listener: SingleWorkerListener,
+    /// The most requests that were answered while the timer, of 1 ms, waited to be polled.
+    longest_wait: Arc<AtomicUsize>,
+}
+
+impl BusyListener {
+    fn start() -> Self {
+        let (answered, longest_wait) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counted = answered.clone();
+        let service = move |_: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<Empty<Bytes>>> {
+            let counted = counted.clone();
+            Box::pin(async move {
+                work();
+                counted.fetch_add(1, Ordering::Relaxed);
+                Response::new(Empty::new())
+            })
+        };
+        let listener = SingleWorkerListener::start(service, Panics::default());
+        let longest = longest_wait.clone();
+        let timer = async move {
+            loop {
+                let before = answered.load(Ordering::Relaxed);
+                sleep(Duration::from_millis(1)).await;
+                longest.fetch_max(answered.load(Ordering::Relaxed) - before, Ordering::Relaxed);
+            }
+        };
+        Tasks::default().spawn_on(&listener.workers.next(), "timer", "", Box::pin(timer));
+        Self { listener, longest_wait }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.listener.address).await.expect("a listener")
+    }
+
+    fn assert_timer_ran(&self) {
+        let most = self.longest_wait.load(Ordering::Relaxed);
+        assert!((1..MAX_REQUESTS).contains(&most), "{most} requests were answered before a timer");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the work of the test")]
+fn work() {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
+#[tokio::test]
+async fn pipelined_requests_on_http1_let_the_workers_timers_run() {
+    const REQUESTS: usize = 1000;
+    let busy = BusyListener::start();
+    let (mut reading, mut writing) = busy.connect().await.into_split();
+
+    let sending = async {
+        let mut requests = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(REQUESTS - 1);
+        requests.extend_from_slice(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        writing.write_all(&requests).await.expect("sent");
+    };
+    let receiving = async {
+        let mut received = String::new();
+        reading.read_to_string(&mut received).await.expect("responses");
+        received.matches("HTTP/1.1 200 OK").count()
+    };
+    let both = async { tokio::join!(sending, receiving).1 };
+    assert_eq!(timeout(DEADLINE, both).await.expect("all are answered"), REQUESTS);
+
+    busy.assert_timer_ran();
+}
+
+#[tokio::test]
+async fn concurrent_requests_on_http2_let_the_workers_timers_run() {
+    const REQUESTS: usize = 200;
+    let busy = BusyListener::start();
+    let (mut requests, connection) = h2::client::handshake(busy.connect().await).await.expect("a connection");
+    Tasks::default().spawn("client", async { drop(connection.await) });
+
+    for _ in 0..3 {
+        let mut responses = FuturesUnordered::new();
+        for _ in 0..REQUESTS {
+            requests = requests.ready().await.expect("room");
+            let request = Request::get("http://localhost/").body(()).expect("a request");
+            responses.push(requests.send_request(request, true).expect("sent").0);
+        }
+        let all = async {
+            while let Some(response) = responses.next().await {
+                assert_eq!(response.expect("a response").status(), 200);
+            }
+        };
+        timeout(DEADLINE, all).await.expect("all are answered");
+    }
+
+    busy.assert_timer_ran();
+}
