@@ -1,4 +1,4 @@
-//! Any event is written as one that reads back the same, in one well-formed chunk, and nothing breaks out of a field.
+//! Any event is encoded as one well-formed chunk that parses to the same event. No value breaks out of its field.
 
 #![no_main]
 

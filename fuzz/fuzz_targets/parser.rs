@@ -1,19 +1,19 @@
-//! Any bytes in any split give the items of the reference, and with a limit the same things are left out.
+//! Any split of any bytes gives the items of the reference parser, and a limit skips the same items in each split.
 //!
 //! The first byte of the input is the size of the parts, the second the small limit.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rillgate_fuzz::{Parsed, parse};
 use rillgate_fuzz::reference::{self, Dispatched, Interpretation};
 use rillgate_fuzz::sse::Item;
+use rillgate_fuzz::{Parsed, parse};
 
 fuzz_target!(|input: &[u8]| {
     let [size, limit, body @ ..] = input else { return };
     let (size, limit) = (usize::from(*size) + 1, usize::from(*limit));
 
-    // Replacement characters make text three times as long, at most.
+    // Replacement characters make the text at most three times as long.
     let parsed = parse(body.len() * 3, [body]);
     assert_eq!(interpret(&parsed), reference::interpret(body));
     assert_eq!(parse(body.len() * 3, body.chunks(size)), parsed);
@@ -39,7 +39,9 @@ fn interpret((items, comments): &Parsed) -> Interpretation {
                 });
             }
             Item::Id(id) => seen.last_event_id = id.to_string(),
-            Item::Skipped(_) | Item::Comment(_) => unreachable!("nothing is large, and no comment was asked for"),
+            Item::Skipped(_) | Item::Comment(_) => {
+                unreachable!("nothing exceeds the limit, and comments are not collected")
+            }
             Item::Retry(time) => seen.retries.push(u32::try_from(time.as_millis()).expect("clamped to 32 bits")),
         }
     }

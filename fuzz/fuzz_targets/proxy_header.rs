@@ -1,11 +1,15 @@
-//! A PROXY protocol header is read alike in any split, never takes a byte behind its end, and never more than its bound.
+//! Any split of a PROXY protocol header parses alike, within its bound, and takes no byte after its end.
 //!
 //! The first byte of the input is the size of the parts.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rillgate_fuzz::proxy_header::{Header, MAX_BYTES};
+
+#[path = "../../src/listen/proxy/header.rs"]
+mod header;
+
+use header::{Header, MAX_BYTES, MalformedHeader};
 
 fuzz_target!(|input: &[u8]| {
     let [size, bytes @ ..] = input else { return };
@@ -15,16 +19,14 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read(bytes, 1), whole);
     if let Some((Ok(Header::Complete(_)), taken)) = whole {
         assert!(taken <= MAX_BYTES);
-        // What follows changes nothing, and less is not enough.
+        // The bytes that follow change nothing, and one byte less is incomplete.
         assert_eq!(read(&bytes[..taken], usize::MAX), whole);
         assert_eq!(read(&bytes[..taken - 1], usize::MAX), None);
     }
 });
 
-type Outcome = Result<Header, rillgate_fuzz::proxy_header::MalformedHeader>;
-
-/// What comes out, and how many bytes it took; nothing where more would be needed.
-fn read(bytes: &[u8], size: usize) -> Option<(Outcome, usize)> {
+/// Returns the result and the number of bytes it took, or `None` if the header is incomplete.
+fn read(bytes: &[u8], size: usize) -> Option<(Result<Header, MalformedHeader>, usize)> {
     let mut taken = 0;
     loop {
         match Header::parse(&bytes[..taken]) {
@@ -36,7 +38,7 @@ fn read(bytes: &[u8], size: usize) -> Option<(Outcome, usize)> {
                 }
                 taken += more;
             }
-            // A refusal may come a few bytes later in larger parts.
+            // In larger parts the error may come a few bytes later.
             Err(malformed) => return Some((Err(malformed), 0)),
             complete => return Some((complete, taken)),
         }

@@ -1,9 +1,9 @@
-//! A TLS connection whose client cuts its bytes anywhere, changes them, or says what no client would: nothing panics or
-//! turns for ever, what is held stays within bounds, and what is heard is what was said, as far as it is heard.
+//! A TLS connection whose client splits its bytes anywhere, changes them, or sends what no client would send.
 //!
-//! The first byte of the input is the version; then each step is a byte for its kind and one for its size. Without a
-//! step that forges or ends something all that was said must arrive. A step that never returns is the fuzzer's to notice,
-//! by its `-timeout`.
+//! Nothing panics or loops for ever, the buffers stay within their bounds, and the text that arrives is a prefix of the
+//! text that was sent. The first byte of the input is the version. Each step is then one byte for its kind and one for
+//! its size. Without a step that forges or ends something, all text must arrive. The fuzzer notices a step that never
+//! returns by its `-timeout`.
 
 #![no_main]
 
@@ -19,7 +19,6 @@ use std::task::Poll;
 
 use libfuzzer_sys::fuzz_target;
 use rcgen::{CertificateParams, KeyPair};
-use rillgate_fuzz::tls_stream::TlsStream;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -29,33 +28,43 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
-/// Most that may be held: input that is no record yet, what was decrypted of one piece, answers, and a record; all
-/// capacity, which may be twice as much.
-const HELD_BYTES: usize = 2 * (144 + 144 + 16 + 32) * 1024;
+#[path = "../../src/listen/send.rs"]
+#[allow(dead_code, reason = "only the gateway's writer for plain HTTP sends several parts at once")]
+mod send;
+#[path = "../../src/listen/tls/stream/mod.rs"]
+#[allow(dead_code, reason = "only the gateway reads what the handshake negotiated")]
+mod stream;
 
-/// Above this a client counts as one that asks for too much (rustls' bound is 32).
-const KEY_UPDATES: usize = 16;
+use stream::TlsStream;
 
-struct World {
+/// Maximum capacity of the buffers in bytes: an incomplete record, the decrypted text of one read, replies, and a
+/// record. A capacity may be twice the length.
+const MAX_BUFFER_BYTES: usize = 2 * (144 + 144 + 16 + 32) * 1024;
+
+/// Maximum number of key updates of a well-behaved client. rustls refuses more than 32.
+const MAX_KEY_UPDATES: usize = 16;
+
+/// The parts that all inputs share.
+struct Fixture {
     runtime: Runtime,
     server: Arc<ServerConfig>,
-    /// Of TLS 1.2 and of TLS 1.3.
+    /// For TLS 1.2 and for TLS 1.3.
     clients: [Arc<ClientConfig>; 2],
 }
 
 thread_local! {
-    static WORLD: OnceCell<World> = const { OnceCell::new() };
+    static FIXTURE: OnceCell<Fixture> = const { OnceCell::new() };
 }
 
 fuzz_target!(|input: &[u8]| {
     let [version, steps @ ..] = input else { return };
-    WORLD.with(|world| {
-        let world = world.get_or_init(World::new);
-        world.runtime.block_on(play(world, *version, steps));
+    FIXTURE.with(|fixture| {
+        let fixture = fixture.get_or_init(Fixture::new);
+        fixture.runtime.block_on(run(fixture, *version, steps));
     });
 });
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -69,7 +78,7 @@ impl World {
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
             .unwrap();
         server.ticketer = aws_lc_rs::Ticketer::new().unwrap();
-        // Kept between inputs, so that later handshakes are resumptions too.
+        // Shared between inputs, so that later handshakes also resume sessions.
         let clients = [&TLS12, &TLS13].map(|version| {
             let client =
                 ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]).unwrap();
@@ -80,55 +89,55 @@ impl World {
 }
 
 enum Server {
-    Shaking(Pin<Box<dyn Future<Output = io::Result<TlsStream>>>>),
+    Handshaking(Pin<Box<dyn Future<Output = io::Result<TlsStream>>>>),
     Open(Box<TlsStream>),
-    Over,
+    Closed,
 }
 
 struct Connection {
     server: Server,
     client: ClientConnection,
     socket: UnixStream,
-    /// What the client has to say and has not sent yet, encrypted.
+    /// Encrypted bytes that the client has not sent yet.
     unsent: Vec<u8>,
-    /// How many bytes of text each side has said, and the other has heard.
-    said: usize,
-    heard: usize,
-    written: usize,
-    received: usize,
+    /// Bytes of text in both directions.
+    client_sent: usize,
+    server_received: usize,
+    server_sent: usize,
+    client_received: usize,
     key_updates: usize,
-    /// The client is as it should be, and nobody has ended anything.
+    /// No step has forged bytes or ended a direction.
     is_intact: bool,
     /// The client's side is closed for writing.
-    is_ended: bool,
-    /// The client has said an alert and must not be shown what it would say another for (rustls asserts that).
-    is_deaf: bool,
+    is_write_closed: bool,
+    /// The client has sent an alert. It must not read on: a second alert fails an assertion in rustls.
+    has_sent_alert: bool,
 }
 
-async fn play(world: &World, version: u8, steps: &[u8]) {
+async fn run(fixture: &Fixture, version: u8, steps: &[u8]) {
     let (socket, other) = UnixStream::pair().unwrap();
     socket.set_nonblocking(true).unwrap();
     other.set_nonblocking(true).unwrap();
-    // To the stream one socket is as good as another.
+    // The stream only reads and writes, so a Unix socket does.
     let tcp = TcpStream::from_std(OwnedFd::from(other).into()).unwrap();
-    let config = world.clients[usize::from(version % 2)].clone();
+    let config = fixture.clients[usize::from(version % 2)].clone();
     let client = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
     let mut connection = Connection {
-        server: Server::Shaking(Box::pin(TlsStream::accept(world.server.clone(), tcp))),
+        server: Server::Handshaking(Box::pin(TlsStream::accept(fixture.server.clone(), tcp))),
         client,
         socket,
         unsent: Vec::new(),
-        said: 0,
-        heard: 0,
-        written: 0,
-        received: 0,
+        client_sent: 0,
+        server_received: 0,
+        server_sent: 0,
+        client_received: 0,
         key_updates: 0,
         is_intact: true,
-        is_ended: false,
-        is_deaf: false,
+        is_write_closed: false,
+        has_sent_alert: false,
     };
     if version & 0x40 != 0 {
-        connection.settle().await;
+        connection.exchange_all().await;
     }
     let mut steps = steps.chunks_exact(2);
     while let Some(&[kind, size]) = steps.next() {
@@ -137,33 +146,33 @@ async fn play(world: &World, version: u8, steps: &[u8]) {
             0 => connection.send(size + 1),
             1 => connection.send(16 * (size + 1)),
             2 => connection.send(usize::MAX),
-            3 => connection.say(size + 1),
-            4 => connection.say(100 * (size + 1)),
+            3 => connection.send_text(size + 1),
+            4 => connection.send_text(100 * (size + 1)),
             5 => connection.update_keys(),
             6 => connection.forge(|unsent| {
-                let place = size % unsent.len();
-                unsent[place] ^= 1 << (kind / 18 % 8);
+                let position = size % unsent.len();
+                unsent[position] ^= 1 << (kind / 18 % 8);
             }),
             7 => connection.forge(|unsent| drop(unsent.drain(..(size + 1).min(unsent.len())))),
             8 => connection.forge(|unsent| unsent.extend_from_within(..(size + 1).min(unsent.len()))),
             9 => {
-                // Bytes that are the input's own.
+                // Bytes from the input.
                 let bytes: Vec<u8> = steps.by_ref().take(size % 32).flatten().copied().collect();
                 connection.is_intact = false;
                 connection.unsent.splice(..0, bytes);
             }
             10 => {
-                // A record of the input's own kind that says it is longer than what there is.
+                // A record header with a type from the input and a length beyond the bytes that follow.
                 connection.is_intact = false;
                 connection.unsent.splice(..0, [20 + kind / 18 % 5, 3, 3, size as u8, 0xff]);
             }
             11 => {
                 connection.client.send_close_notify();
-                (connection.is_intact, connection.is_deaf) = (false, true);
+                (connection.is_intact, connection.has_sent_alert) = (false, true);
             }
             12 if size > 200 => {
                 let _ = connection.socket.shutdown(Shutdown::Write);
-                (connection.is_intact, connection.is_ended) = (false, true);
+                (connection.is_intact, connection.is_write_closed) = (false, true);
             }
             12 | 13 => connection.read(1 + size * size).await,
             14 => connection.write(1 + size * size).await,
@@ -175,56 +184,59 @@ async fn play(world: &World, version: u8, steps: &[u8]) {
         connection.check();
     }
     if connection.is_intact {
-        connection.settle().await;
-        assert!(matches!(connection.server, Server::Open(_)), "a handshake that nobody disturbed");
-        assert_eq!((connection.heard, connection.received), (connection.said, connection.written));
+        connection.exchange_all().await;
+        assert!(matches!(connection.server, Server::Open(_)), "an undisturbed handshake did not complete");
+        assert_eq!(
+            (connection.server_received, connection.client_received),
+            (connection.client_sent, connection.server_sent)
+        );
         let Server::Open(server) = &connection.server else { unreachable!() };
-        assert_eq!(server.buffer_capacity(), 0, "an idle connection holds nothing");
+        assert_eq!(server.buffer_capacity(), 0, "an idle connection holds a buffer");
     }
     connection.end().await;
 }
 
-/// What stands at this place of a text.
-fn letter(place: usize) -> u8 {
-    (place % 251) as u8
+/// Returns the byte at a position of the text.
+fn byte_at(position: usize) -> u8 {
+    (position % 251) as u8
 }
 
 fn text(from: usize, length: usize) -> Vec<u8> {
-    (from..from + length).map(letter).collect()
+    (from..from + length).map(byte_at).collect()
 }
 
 impl Connection {
     fn check(&self) {
         if let Server::Open(server) = &self.server {
-            assert!(server.buffer_capacity() <= HELD_BYTES, "{} bytes are held", server.buffer_capacity());
+            assert!(server.buffer_capacity() <= MAX_BUFFER_BYTES, "{} bytes of buffers", server.buffer_capacity());
         }
     }
 
-    /// What the client has to say is taken from it, and so many bytes of it sent, in one piece.
+    /// Takes the client's pending records and sends up to `count` bytes in one write.
     fn send(&mut self, count: usize) {
         while self.client.wants_write() {
             self.client.write_tls(&mut self.unsent).unwrap();
         }
         let count = count.min(self.unsent.len());
-        if !self.is_ended && count > 0 {
+        if !self.is_write_closed && count > 0 {
             let sent = self.socket.write(&self.unsent[..count]).unwrap_or(0);
             self.unsent.drain(..sent);
         }
     }
 
-    fn say(&mut self, length: usize) {
+    fn send_text(&mut self, length: usize) {
         if self.client.is_handshaking() {
             return;
         }
-        if let Ok(count) = self.client.writer().write(&text(self.said, length)) {
-            self.said += count;
+        if let Ok(count) = self.client.writer().write(&text(self.client_sent, length)) {
+            self.client_sent += count;
         }
     }
 
     fn update_keys(&mut self) {
         if self.client.refresh_traffic_keys().is_ok() {
             self.key_updates += 1;
-            self.is_intact &= self.key_updates <= KEY_UPDATES;
+            self.is_intact &= self.key_updates <= MAX_KEY_UPDATES;
         }
     }
 
@@ -236,138 +248,142 @@ impl Connection {
         }
     }
 
-    /// The client takes what there is for it.
+    /// Lets the client read everything that has arrived.
     fn receive(&mut self) {
         let mut part = [0; 16 * 1024];
         while let Ok(count @ 1..) = self.socket.read(&mut part) {
             let mut rest = &part[..count];
-            while !rest.is_empty() && !self.is_deaf {
+            while !rest.is_empty() && !self.has_sent_alert {
                 let is_taken = self.client.read_tls(&mut rest).is_ok() && self.client.process_new_packets().is_ok();
                 let mut plain = Vec::new();
                 let _ = self.client.reader().read_to_end(&mut plain);
-                assert_eq!(plain, text(self.received, plain.len()));
-                self.received += plain.len();
+                assert_eq!(plain, text(self.client_received, plain.len()));
+                self.client_received += plain.len();
                 if !is_taken {
-                    assert!(!self.is_intact, "the client did not understand the server");
-                    self.is_deaf = true;
+                    assert!(!self.is_intact, "the client refused the server's bytes");
+                    self.has_sent_alert = true;
                 }
             }
         }
     }
 
-    /// Polls until it is ready, or waits for what does not come by itself.
+    /// Polls up to three times. Returns `None` if more input is needed.
     async fn poll<T>(mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>) -> Option<T> {
         for _ in 0..3 {
             if let Poll::Ready(value) = poll_fn(|cx| Poll::Ready(poll(cx))).await {
                 return Some(value);
             }
-            // Has the runtime look at the sockets.
+            // Lets the runtime poll the sockets.
             yield_now().await;
         }
         None
     }
 
-    fn over(&mut self, error: io::Error) {
+    fn close(&mut self, error: io::Error) {
         assert!(!self.is_intact, "{error}");
-        self.server = Server::Over;
+        self.server = Server::Closed;
     }
 
-    /// Goes on with the handshake.
-    async fn shake(&mut self) {
-        let Server::Shaking(shaking) = &mut self.server else { return };
-        match Self::poll(|cx| shaking.as_mut().poll(cx)).await {
+    /// Continues the handshake.
+    async fn handshake(&mut self) {
+        let Server::Handshaking(handshake) = &mut self.server else { return };
+        match Self::poll(|cx| handshake.as_mut().poll(cx)).await {
             Some(Ok(server)) => self.server = Server::Open(Box::new(server)),
-            Some(Err(error)) => self.over(error),
+            Some(Err(error)) => self.close(error),
             None => {}
         }
     }
 
     async fn read(&mut self, count: usize) {
-        self.shake().await;
+        self.handshake().await;
         let Server::Open(server) = &mut self.server else { return };
         let mut part = vec![0; count];
         let mut buffer = ReadBuf::new(&mut part);
         match Self::poll(|cx| Pin::new(&mut *server).poll_read(cx, &mut buffer)).await {
             Some(Ok(())) => {
-                let heard = buffer.filled();
-                assert!(!heard.is_empty() || !self.is_intact, "an end that nobody made");
-                assert_eq!(heard, text(self.heard, heard.len()));
-                self.heard += heard.len();
-                assert!(self.heard <= self.said);
+                let received = buffer.filled();
+                assert!(!received.is_empty() || !self.is_intact, "unexpected end of stream");
+                assert_eq!(received, text(self.server_received, received.len()));
+                self.server_received += received.len();
+                assert!(self.server_received <= self.client_sent);
             }
-            Some(Err(error)) => self.over(error),
+            Some(Err(error)) => self.close(error),
             None => {}
         }
     }
 
     async fn write(&mut self, length: usize) {
-        self.shake().await;
+        self.handshake().await;
         let Server::Open(server) = &mut self.server else { return };
-        let bytes = text(self.written, length);
-        // In two pieces, as the gateway writes.
+        let bytes = text(self.server_sent, length);
+        // In two parts, as the gateway writes.
         let (first, second) = bytes.split_at(length / 3);
         let parts = [io::IoSlice::new(first), io::IoSlice::new(second)];
         match Self::poll(|cx| Pin::new(&mut *server).poll_write_vectored(cx, &parts)).await {
             Some(Ok(count)) => {
                 assert!((1..=length).contains(&count));
-                self.written += count;
+                self.server_sent += count;
             }
-            Some(Err(error)) => self.over(error),
+            Some(Err(error)) => self.close(error),
             None => {}
         }
     }
 
     async fn flush(&mut self) {
-        self.shake().await;
+        self.handshake().await;
         let Server::Open(server) = &mut self.server else { return };
         if let Some(Err(error)) = Self::poll(|cx| Pin::new(&mut *server).poll_flush(cx)).await {
-            self.over(error);
+            self.close(error);
         }
     }
 
     async fn shut_down(&mut self) {
-        self.shake().await;
+        self.handshake().await;
         let Server::Open(server) = &mut self.server else { return };
         self.is_intact = false;
         if let Some(Err(error)) = Self::poll(|cx| Pin::new(&mut *server).poll_shutdown(cx)).await {
-            self.over(error);
+            self.close(error);
         }
     }
 
-    /// Both sides say and hear everything that there is.
-    async fn settle(&mut self) {
+    /// Delivers all pending text in both directions.
+    async fn exchange_all(&mut self) {
         for _ in 0..10_000 {
             self.send(usize::MAX);
-            let before = (self.heard, self.received, self.unsent.len());
+            let before = (self.server_received, self.client_received, self.unsent.len());
             self.read(64 * 1024).await;
             self.flush().await;
             self.receive();
-            let is_still = before == (self.heard, self.received, self.unsent.len());
-            let is_waiting = self.client.wants_write() || matches!(self.server, Server::Shaking(_));
-            if is_still && !is_waiting && self.heard == self.said && self.received == self.written {
+            let is_still = before == (self.server_received, self.client_received, self.unsent.len());
+            let is_waiting = self.client.wants_write() || matches!(self.server, Server::Handshaking(_));
+            if is_still
+                && !is_waiting
+                && self.server_received == self.client_sent
+                && self.client_received == self.server_sent
+            {
                 return;
             }
-            if matches!(self.server, Server::Over) {
+            if matches!(self.server, Server::Closed) {
                 return;
             }
         }
     }
 
-    /// The client is gone: everything that waits for it ends.
+    /// Closes the client's socket. The server must not wait for it.
     async fn end(mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
         self.is_intact = false;
-        self.is_ended = true;
+        self.is_write_closed = true;
         for _ in 0..1000 {
-            let heard = self.heard;
+            let received = self.server_received;
             self.read(64 * 1024).await;
             self.check();
             match &self.server {
-                Server::Over => return,
-                Server::Open(_) if self.heard == heard => return,
-                _ => {}
+                Server::Closed => return,
+                Server::Open(_) if self.server_received == received => return,
+                Server::Open(_) | Server::Handshaking(_) => {}
             }
         }
-        panic!("the client is gone and is still waited for");
+        panic!("the server waits for a client that has closed its socket");
     }
 }
