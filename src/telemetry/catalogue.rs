@@ -27,83 +27,83 @@ macro_rules! catalogue {
 
 catalogue! {
     BUILD_INFO = Gauge "rillgate_build_info":
-        "Always 1; the label is the running version.";
+        "Always 1. The label version is the running version.";
     LIMIT = Gauge "rillgate_limit":
-        "Configured bounds, in the unit of what they bound: connections, subscribers, streams, memory_bytes, revocations.";
+        "Configured limits: numbers of connections, subscribers, streams and revocations; memory_bytes in bytes.";
     CONNECTIONS = Gauge "rillgate_connections":
-        "Open client connections past their handshake, by listener and protocol (h1, h2).";
+        "Number of open client connections that have completed their handshake.";
     CONNECTIONS_TOTAL = Counter "rillgate_connections_total":
-        "Connections accepted, before any handshake.";
+        "Connections accepted, counted before the handshake.";
     TLS_HANDSHAKES = Counter "rillgate_tls_handshakes_total":
-        "TLS handshakes by result: ok, or the kind of error.";
+        "TLS handshakes, by result: ok, refused or timeout.";
     RATE_WAITS = Counter "rillgate_rate_waits_total":
-        "Connections and handshakes that had to wait, by limit: accepts_per_second, handshakes_per_second, open_files.";
+        "Connections and handshakes that were delayed, by the limit that delayed them.";
     SUBSCRIBERS = Gauge "rillgate_subscribers":
-        "Client responses that are reading a stream.";
+        "Number of client responses that read a stream.";
     SUBSCRIPTIONS = Counter "rillgate_subscriptions_total":
-        "Subscriptions started, by the verdict on their position: live, replay, resumed, gap, pending.";
+        "Subscriptions started, by verdict.";
     SUBSCRIPTIONS_ENDED = Counter "rillgate_subscriptions_ended_total":
         "Subscriptions ended, by reason.";
     REQUESTS = Counter "rillgate_requests_total":
-        "Requests answered, by status; route is - where none matched.";
+        "Requests answered, by status code. The route is - if none matched.";
     REJECTIONS = Counter "rillgate_rejections_total":
-        "Requests refused, and connections closed before any request, by reason.";
+        "Requests refused, and connections closed before a request, by reason.";
     SHARES_REFUSED = Counter "rillgate_shares_refused_total":
         "Requests for a shared resource that were refused because their owner held its share, by resource.";
     AUTH_FAILURES = Counter "rillgate_auth_failures_total":
-        "Tokens that were missing, invalid or insufficient, by reason; also on routes that do not enforce.";
+        "Requests whose token was missing, invalid or insufficient, by reason. Includes routes with enforce = false.";
     REVOCATIONS = Gauge "rillgate_revocations":
-        "Revocation entries, by origin: posted, file.";
+        "Number of revocation entries, by origin: posted or file.";
     STREAMS = Gauge "rillgate_streams":
-        "Streams by the state of their upstream connection: opening, live, retrying, complete, stuck.";
+        "Number of open streams, by the state of their upstream connection.";
     UPSTREAM_CONNECTS = Counter "rillgate_upstream_connects_total":
-        "Attempts to open an upstream stream, by result: ok, or the kind of error.";
+        "Attempts to open an upstream stream, by result: ok or the kind of error.";
     FRUITLESS_ENDS = Counter "rillgate_upstream_fruitless_ends_total":
-        "Upstream responses that ended without a new id.";
+        "Upstream responses that ended without an event with a new id.";
     UPSTREAM_EVENTS = Counter "rillgate_upstream_events_total":
         "Events received from upstreams.";
     UPSTREAM_BYTES = Counter "rillgate_upstream_bytes_total":
-        "Body bytes received from upstreams, comments included.";
+        "Bytes of response bodies received from upstreams, including comments.";
     EVENTS_DELIVERED = Counter "rillgate_events_delivered_total":
-        "Events handed to clients' transports.";
+        "Events written to clients' transports.";
     BYTES_SENT = Counter "rillgate_bytes_sent_total":
-        "Event-stream bytes handed to clients' transports, comments included, framing and TLS not.";
+        "Bytes of event streams written to clients' transports, including comments, excluding HTTP framing and TLS.";
     DELIVERY_SECONDS = Histogram "rillgate_delivery_seconds":
-        "Time from parsing an event to handing it to a client's transport.";
+        "Seconds from parsing an event to writing it to a client's transport.";
     LAG_EVENTS = Histogram "rillgate_lag_events":
-        "Events by which subscribers are behind the newest one, sampled.";
+        "Number of events by which a subscriber is behind the newest event, sampled every 5 seconds.";
     EVENT_LOG_EVENTS = Gauge "rillgate_event_log_events":
-        "Events held for replay.";
+        "Number of events in the event logs.";
     EVENT_LOG_BYTES = Gauge "rillgate_event_log_bytes":
-        "Bytes of the events held for replay.";
+        "Bytes of the events in the event logs.";
     STORE_STATE = Gauge "rillgate_store_state":
-        "1 if event logs are persisted as configured, 0 if they are only in memory for now.";
+        "1 if event logs are stored on disk as configured, 0 if they are only in memory for now.";
     STORE_ERRORS = Counter "rillgate_store_errors_total":
-        "Failures of the store, by kind: locked, corrupt, full, unusable, behind, late.";
+        "Failures of the store, by kind.";
     STORE_BYTES = Gauge "rillgate_store_bytes":
-        "Bytes of event logs on disk, without free space in the file.";
+        "Bytes of event logs on disk, excluding free space in the file.";
     STORE_QUEUE_EVENTS = Gauge "rillgate_store_queue_events":
-        "Events of open streams that are not on disk yet.";
+        "Number of events of open streams that are not on disk yet.";
     STORE_GIVEN_UP = Counter "rillgate_store_given_up_total":
-        "Streams, and segments of open streams, that the store deleted to respect its bound.";
+        "Closed streams, and segments of open streams, that the store deleted because it was full.";
     GAPS = Counter "rillgate_gaps_total":
-        "Gaps in continuity told to clients, by reason.";
+        "Gaps reported to clients, by reason.";
     READ_THROUGHS = Counter "rillgate_read_throughs_total":
-        "Extra requests for an upstream's history, by result: ok, or the reason why there was none.";
+        "Requests for an upstream's history, by result: ok or the kind of error.";
     CONFIG_RELOADS = Counter "rillgate_config_reloads_total":
-        "Reloads of the configuration, by result: ok, or the kind of error.";
+        "Reloads of the configuration, by result: ok or refused.";
     CONFIG_LAST_RELOAD_SUCCESSFUL = Gauge "rillgate_config_last_reload_successful":
         "1 if the last reload of the configuration succeeded, 0 if it was refused.";
     CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP = Gauge "rillgate_config_last_reload_success_timestamp_seconds":
-        "Time when the running configuration took effect, in Unix time.";
+        "Time at which the running configuration was loaded, in seconds since the Unix epoch.";
     CERTIFICATE_EXPIRY = Gauge "rillgate_certificate_expiry_timestamp_seconds":
-        "Expiry of the certificate in use, in Unix time.";
+        "Expiry of the certificate in use, in seconds since the Unix epoch.";
     JWKS_REFRESHES = Counter "rillgate_jwks_refreshes_total":
-        "Fetches of an issuer's keys, by result: ok, or the kind of error.";
+        "Fetches of an issuer's keys, by result: ok or the kind of error.";
     TASK_PANICS = Counter "rillgate_task_panics_total":
-        "Tasks that panicked; each is a defect.";
+        "Panics, by task. Each is a defect of rillgate.";
     TASKS_ABORTED = Counter "rillgate_tasks_aborted_total":
-        "Tasks aborted at the drain deadline.";
+        "Tasks aborted at the deadline of the drain, by task.";
 }
 
 /// From 0.5 ms to 10 s.
