@@ -139,7 +139,7 @@ fn keys(
 }
 
 fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
-    let authority = TrustStore::new(1000);
+    let trust = TrustStore::new(1000);
     let settings = IssuerSettings {
         audience_claim: None,
         name: "main".to_owned(),
@@ -150,8 +150,8 @@ fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
         leeway: Duration::from_secs(5),
         typ: None,
     };
-    let issuer = Issuer::load(settings, authority.change_signal(), Arc::new(|_, _| {})).expect("an issuer");
-    authority.replace_issuers(Issuers::from([("main".to_owned(), Arc::new(issuer))]));
+    let issuer = Issuer::load(settings, trust.change_signal(), Arc::new(|_, _| {})).expect("an issuer");
+    trust.replace_issuers(Issuers::from([("main".to_owned(), Arc::new(issuer))]));
     let rules = RuleSettings {
         issuers: vec!["main".to_owned()],
         token_from: vec![TokenSource::Header],
@@ -165,8 +165,8 @@ fn authorizer(source: KeySource, algorithm: Algorithm) -> Authorizer {
         expiry_spread: Duration::from_secs(10),
         ticket_ttl: Duration::from_secs(30),
     };
-    let authority = Arc::new(authority);
-    Authorizer::new(rules, &authority.issuers(), authority.clone()).expect("an authorizer")
+    let trust = Arc::new(trust);
+    Authorizer::new(rules, &trust.issuers(), trust.clone()).expect("an authorizer")
 }
 
 fn order() -> TokenSpec {

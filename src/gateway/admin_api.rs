@@ -49,7 +49,7 @@ impl GatewayViews {
         if self.app.store.is_some() {
             self.app.metrics.store().queue(waiting);
         }
-        let revocations = self.app.authority.revocations().counts();
+        let revocations = self.app.trust.revocations().counts();
         for (from, entries) in
             [(RevocationOrigin::Posted, revocations.posted), (RevocationOrigin::File, revocations.filed)]
         {

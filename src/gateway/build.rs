@@ -83,16 +83,16 @@ pub(super) struct Candidate {
 /// See [`BuildError`].
 pub(super) fn prepare(
     config: &Config,
-    authority: &Arc<TrustStore>,
+    trust: &Arc<TrustStore>,
     metrics: &Arc<Metrics>,
 ) -> Result<Candidate, BuildError> {
-    let earlier = authority.issuers();
+    let earlier = trust.issuers();
     let mut issuers = Issuers::new();
     for (name, settings) in &config.issuers {
         let issuer = match earlier.get(name) {
             Some(earlier) if earlier.settings().is_same(settings) => earlier.clone(),
             earlier => {
-                let issuer = load(settings, authority, metrics)?;
+                let issuer = load(settings, trust, metrics)?;
                 if let Some(earlier) = earlier {
                     issuer.inherit_keys(earlier);
                 }
@@ -108,7 +108,7 @@ pub(super) fn prepare(
             let authorizer = match &settings.access {
                 Access::Public => None,
                 Access::Token(rules) => Some(
-                    Authorizer::new(rules.clone(), &issuers, authority.clone())
+                    Authorizer::new(rules.clone(), &issuers, trust.clone())
                         .map_err(|source| BuildError::Route { route: settings.name.clone(), source })?,
                 ),
             };
@@ -121,10 +121,10 @@ pub(super) fn prepare(
     Ok(Candidate { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
 }
 
-fn load(settings: &IssuerSettings, authority: &TrustStore, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
+fn load(settings: &IssuerSettings, trust: &TrustStore, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
     let counted = metrics.clone();
     let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
-    Issuer::load(settings.clone(), authority.change_signal(), observer).map_err(|broken| {
+    Issuer::load(settings.clone(), trust.change_signal(), observer).map_err(|broken| {
         let (index, source) = broken.into_iter().next().expect("a refused issuer has at least one error");
         BuildError::Issuer { issuer: settings.name.clone(), index, source }
     })
@@ -136,14 +136,14 @@ impl Candidate {
     ///
     /// # Errors
     /// The file of revocations is invalid; nothing has changed.
-    pub(super) fn install(self, authority: &TrustStore, refresher: &Refresher) -> Result<Routes, BuildError> {
+    pub(super) fn install(self, trust: &TrustStore, refresher: &Refresher) -> Result<Routes, BuildError> {
         let outcome = match &self.revocations {
-            Some(file) => authority.revocations().load(file, SystemTime::now()),
-            None => authority.revocations().replace_filed(Vec::new(), SystemTime::now()),
+            Some(file) => trust.revocations().load(file, SystemTime::now()),
+            None => trust.revocations().replace_filed(Vec::new(), SystemTime::now()),
         };
         outcome.map_err(BuildError::Revocations)?;
         refresher.set_targets(&self.issuers, self.revocations);
-        authority.replace_issuers(self.issuers);
+        trust.replace_issuers(self.issuers);
         Ok(self.routes)
     }
 }

@@ -33,14 +33,14 @@ pub(super) async fn run(state: Arc<GatewayState>) {
             }
             _ = expiry.tick() => {
                 app.streams.expire();
-                let (views, metrics, authority) =
-                    (state.views(), app.metrics.clone(), app.authority.clone());
+                let (views, metrics, trust) =
+                    (state.views(), app.metrics.clone(), app.trust.clone());
                 // Sampling every reader, sorting samples into buckets and scanning all revocations take milliseconds,
                 // too long for the runtime.
                 blocking(move || {
                     views.sample_lag();
                     metrics.upkeep();
-                    authority.revocations().remove_expired(SystemTime::now());
+                    trust.revocations().remove_expired(SystemTime::now());
                 })
                 .await;
             }

@@ -61,22 +61,22 @@ impl Refresher {
     /// Starts the tasks of new targets.
     pub(super) fn start(&self, app: &App) {
         let mut tasks = self.tasks.lock();
-        let mut trust = None;
+        let mut system_tls = None;
         for task in tasks.iter_mut().filter(|task| !task.has_started) {
             task.has_started = true;
             // The system's certificates are read only if a URL has to be fetched.
             let tls = match task.target.is_fetched() {
-                true => trust.get_or_insert_with(system_trust).clone(),
+                true => system_tls.get_or_insert_with(system_trust).clone(),
                 false => fetch::tls_trusting(RootCertStore::empty()),
             };
-            let (target, stop, authority) = (task.target.clone(), task.stop.clone(), app.authority.clone());
+            let (target, stop, trust) = (task.target.clone(), task.stop.clone(), app.trust.clone());
             let (draining, doing) = (app.tasks.draining(), target.to_string());
             app.tasks.spawn_restarting("keeper", &doing, move || {
-                let (target, stop, authority) = (target.clone(), stop.clone(), authority.clone());
+                let (target, stop, trust) = (target.clone(), stop.clone(), trust.clone());
                 let (tls, mut draining) = (tls.clone(), draining.clone());
                 async move {
                     tokio::select! {
-                        () = target.run(&authority, tls) => {}
+                        () = target.run(&trust, tls) => {}
                         () = stop.cancelled() => {}
                         _ = draining.started() => {}
                     }
@@ -150,10 +150,10 @@ impl RefreshTarget {
         self.issuer().is_some_and(|issuer| issuer.settings().keys.iter().any(is_url))
     }
 
-    async fn run(&self, authority: &TrustStore, tls: Arc<ClientConfig>) {
+    async fn run(&self, trust: &TrustStore, tls: Arc<ClientConfig>) {
         match self {
             Self::Issuer(issuer) => issuer.run(tls).await,
-            Self::Revocations(file) => authority.revocations().poll_file(file).await,
+            Self::Revocations(file) => trust.revocations().poll_file(file).await,
         }
     }
 }

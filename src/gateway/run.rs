@@ -81,7 +81,7 @@ impl Gateway {
             memory: Watermark::new(limits.clone(), streams.log_bytes().clone()),
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone()),
-            authority: trust,
+            trust,
             tickets: Tickets::new(MAX_TICKETS),
             limits: limits.clone(),
             log_subject: config.log_subject,
@@ -196,7 +196,7 @@ impl Gateway {
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
             let views = Arc::new(state.views());
-            let revocations = Arc::new(RevocationHandler(app.authority.clone()));
+            let revocations = Arc::new(RevocationHandler(app.trust.clone()));
             let version = env!("CARGO_PKG_VERSION");
             let names = state.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
             let admin = Admin::new(version, app.metrics.clone(), state.readiness.clone(), views, Some(revocations))

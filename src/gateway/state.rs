@@ -80,12 +80,12 @@ impl Handle {
     /// A part of the configuration is invalid; nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
         let app = &self.0.app;
-        let prepared = build::prepare(config, &app.authority, &app.metrics)?;
-        let routes = prepared.install(&app.authority, &self.0.refresher)?;
+        let prepared = build::prepare(config, &app.trust, &app.metrics)?;
+        let routes = prepared.install(&app.trust, &self.0.refresher)?;
         app.routes.store(Arc::new(routes));
         build::update_upstreams(app);
         // Notified last, so that open responses are checked against the new routes.
-        app.authority.change_signal().notify();
+        app.trust.change_signal().notify();
         self.0.refresher.start(app);
         build::persist_current_streams(app);
         if let Some(workers) = self.0.workers.get() {
@@ -108,7 +108,7 @@ pub(super) fn publish_limits(app: &App) {
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
         app.metrics.limit(limit, most as f64);
     }
-    app.metrics.limit("revocations", app.authority.revocations().capacity() as f64);
+    app.metrics.limit("revocations", app.trust.revocations().capacity() as f64);
     match memory {
         Some(bytes) => app.metrics.limit("memory_bytes", bytes as f64),
         None => warn!("limits.memory has no effect: the system does not report its memory"),

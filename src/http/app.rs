@@ -32,7 +32,7 @@ pub struct App {
     /// Whether resident memory is above its limit.
     pub memory: Watermark,
     /// Issuers and revocations.
-    pub authority: Arc<TrustStore>,
+    pub trust: Arc<TrustStore>,
     /// Tickets that have not been redeemed.
     pub tickets: Tickets,
     /// The limits in force.

@@ -42,7 +42,7 @@ async fn a_valid_token_that_does_not_cover_the_stream_is_forbidden() {
         bind: vec![(Bound::Capture("symbol".to_owned()), "instrument".to_owned())],
         ..rules()
     };
-    let (_directory, _authority, authorizer) = set_up(rules);
+    let (_directory, _trust_store, authorizer) = set_up(rules);
     let mut good = claims();
     good["scope"] = json!("news:read prices:read");
     good["instrument"] = json!("EURUSD");
@@ -64,7 +64,7 @@ async fn a_valid_token_that_does_not_cover_the_stream_is_forbidden() {
 
 #[tokio::test]
 async fn an_explanation_names_the_step_that_decided() {
-    let (_directory, _authority, authorizer) =
+    let (_directory, _trust_store, authorizer) =
         set_up(RuleSettings { streams_claim: Some("streams".to_owned()), ..rules() });
 
     let (steps, decision) = authorizer.explain(&token(&claims()), requested(), now()).await;
@@ -90,7 +90,7 @@ async fn an_explanation_names_the_step_that_decided() {
 
 #[tokio::test]
 async fn a_cookie_is_accepted_only_from_pages_of_a_trusted_origin() {
-    let (_directory, _authority, authorizer) = set_up(RuleSettings {
+    let (_directory, _trust_store, authorizer) = set_up(RuleSettings {
         token_from: vec![TokenSource::Cookie("session".to_owned()), TokenSource::Header],
         ..rules()
     });
@@ -130,7 +130,7 @@ async fn a_cookie_is_accepted_only_from_pages_of_a_trusted_origin() {
 
 #[tokio::test]
 async fn no_token_two_tokens_and_a_malformed_header_have_different_reasons() {
-    let (_directory, _authority, authorizer) = set_up(RuleSettings {
+    let (_directory, _trust_store, authorizer) = set_up(RuleSettings {
         token_from: vec![TokenSource::Header, TokenSource::Query("access_token".to_owned())],
         ..rules()
     });
@@ -329,7 +329,7 @@ async fn checking_ten_thousand_grants_takes_under_two_seconds() {
 #[test]
 fn a_decision_can_be_made_on_any_thread() {
     fn sent<T: Send>(_: T) {}
-    let (_directory, _authority, authorizer) = set_up(rules());
+    let (_directory, _trust_store, authorizer) = set_up(rules());
     let headers = bearer("x");
     let request = Credentials { headers: &headers, query: None, is_trusted_origin: &|_| false };
 

@@ -53,7 +53,7 @@ impl Permission {
         move_delay: Duration,
     ) -> Self {
         let (host, path) = (target.host().into(), target.path.decoded().into());
-        let changes = app.authority.subscribe();
+        let changes = app.trust.subscribe();
         Self { app, route, grant, valid_until: None, host, path, stream, move_delay, moves_at: None, changes }
     }
 
@@ -71,7 +71,7 @@ impl Permission {
         // Mark changes as seen before looking at them: a change in between is then seen in the next round.
         self.changes.borrow_and_update();
         let now = SystemTime::now();
-        match self.grant.as_ref().map(|grant| self.app.authority.status(grant, now)) {
+        match self.grant.as_ref().map(|grant| self.app.trust.status(grant, now)) {
             None | Some(GrantStatus::Valid) => {}
             Some(GrantStatus::Expired) => return Err(EndReason::Expired),
             Some(GrantStatus::Revoked | GrantStatus::KeyRemoved) => return Err(EndReason::Revoked),

@@ -143,7 +143,7 @@ fn redeem_ticket(
     }
     let grant = app
         .tickets
-        .redeem(ticket, route.metrics.name(), target.path.decoded(), &app.authority, SystemTime::now())
+        .redeem(ticket, route.metrics.name(), target.path.decoded(), &app.trust, SystemTime::now())
         .ok_or(TokenFault::Ticket)?;
     // The configuration may have been reloaded since the ticket was issued.
     authorizer.recheck(&grant, requested, SystemTime::now())?;
