@@ -106,7 +106,7 @@ impl TestGateway {
         let wanted = format!("rillgate_task_panics_total{{task=\"{task}\"}} {times}\n");
         let end = Instant::now() + DEADLINE;
         loop {
-            let metrics = self.handle.app().metrics.render();
+            let metrics = self.handle.metrics().render();
             if metrics.contains(&wanted) {
                 return;
             }
@@ -158,7 +158,7 @@ async fn a_panicking_store_is_opened_again() {
     fixture.panicked("store", 1).await;
 
     let end = Instant::now() + DEADLINE;
-    while !fixture.handle.app().metrics.render().contains("rillgate_store_state 1\n") {
+    while !fixture.handle.metrics().render().contains("rillgate_store_state 1\n") {
         assert!(Instant::now() < end, "the store is not in use again");
         sleep(Duration::from_millis(10)).await;
     }

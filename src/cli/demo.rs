@@ -89,7 +89,7 @@ fn pages(url: &str, token: &str) -> Result<Vec<StaticPage>, http::header::Invali
 /// Returns the JSON that the producer's `/status` stream sends: the subscribers of each stream.
 fn status(handle: Option<&Handle>) -> Value {
     let mut subscribers = Map::new();
-    for stream in handle.map(|handle| handle.app().streams.list()).unwrap_or_default() {
+    for stream in handle.map(|handle| handle.streams().list()).unwrap_or_default() {
         if stream.key().path != "/status" {
             subscribers.insert(stream.key().path.clone(), stream.subscribers().into());
         }

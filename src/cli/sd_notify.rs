@@ -135,9 +135,8 @@ fn connect(address: &OsStr) -> std::io::Result<UnixDatagram> {
 }
 
 fn summary(handle: &Handle, stage: Stage) -> String {
-    let app = handle.app();
-    let (subscribers, streams) = app
-        .streams
+    let (subscribers, streams) = handle
+        .streams()
         .list()
         .iter()
         .fold((0, 0), |(subscribers, streams), stream| (subscribers + stream.subscribers(), streams + 1));

@@ -103,7 +103,7 @@ impl Reloading<'_> {
                 Err(problems.to_string())
             }
         };
-        let metrics = &handle.app().metrics;
+        let metrics = handle.metrics();
         match outcome {
             Ok(()) => {
                 metrics.config_reload("ok");

@@ -1,8 +1,7 @@
-//! The admin port's views of a running gateway, and the gauges that are measured from its streams.
+//! The admin port's views of a running gateway.
 
 mod revocations;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,11 +11,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::admin::{self, StreamViews};
-use crate::auth::RevocationOrigin;
 use crate::http::App;
+use crate::route::stream_state;
 use crate::sse::Frame;
 use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Tap};
-use crate::telemetry::StreamState;
 
 pub(super) use revocations::RevocationHandler;
 
@@ -29,65 +27,12 @@ pub(super) struct GatewayViews {
 }
 
 impl GatewayViews {
-    /// Sets the gauges that are measured and not counted.
-    pub(super) fn measure(&self) {
-        let mut routes: BTreeMap<Arc<str>, Sums> = BTreeMap::new();
-        for route in self.app.routes.load().iter() {
-            routes.insert(Arc::from(route.settings.name.as_str()), Sums::default());
-        }
-        let mut waiting = 0;
-        for stream in self.app.streams.list() {
-            let sums = routes.entry(stream.key().route.clone()).or_default();
-            sums.by_state[state(&stream) as usize] += 1;
-            let log = stream.log();
-            sums.events += log.events();
-            sums.bytes += log.bytes();
-            if let Some(kept_until) = stream.persister().and_then(|journal| journal.persisted_until()) {
-                waiting += log.events_after(kept_until);
-            }
-        }
-        if self.app.store.is_some() {
-            self.app.metrics.store().queue(waiting);
-        }
-        let revocations = self.app.trust.revocations().counts();
-        for (from, entries) in
-            [(RevocationOrigin::Posted, revocations.posted), (RevocationOrigin::File, revocations.filed)]
-        {
-            self.app.metrics.revocations(from.as_str(), entries);
-        }
-        for (route, sums) in routes {
-            let metrics = self.app.metrics.route(&route);
-            metrics.streams(sums.by_state);
-            metrics.event_logs(sums.events, sums.bytes);
-        }
-    }
-
-    /// Records how far subscribers are behind, at most [`MAX_SAMPLED`] of each stream, evenly spread.
-    pub(super) fn sample_lag(&self) {
-        for stream in self.app.streams.list() {
-            let events = {
-                let log = stream.log();
-                log.events_until(log.end())
-            };
-            let metrics = self.app.metrics.route(&stream.key().route);
-            // The log is no longer locked, so a reader may be ahead of `events`.
-            stream.waiters().sample(MAX_SAMPLED, |read| metrics.lag(events.saturating_sub(read)));
-        }
-    }
-
     /// Finds the stream that is shown under this route and key. Where a reload has left two of them, returns the one
     /// with more subscribers.
     fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
         let of_route = self.app.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
         of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
     }
-}
-
-#[derive(Default)]
-struct Sums {
-    by_state: [usize; 5],
-    events: usize,
-    bytes: usize,
 }
 
 impl StreamViews for GatewayViews {
@@ -183,8 +128,6 @@ impl admin::TapFrames for TapReader {
     }
 }
 
-/// Maximum number of clients of a stream whose lag is sampled.
-const MAX_SAMPLED: usize = 10_000;
 /// Maximum number of clients that the view of a stream shows.
 const MAX_SLOWEST: usize = 10;
 /// Entries visited under one lock.
@@ -205,7 +148,7 @@ fn describe(stream: &EventStream) -> Value {
     json!({
         "route": route,
         "key": key,
-        "state": state(stream).as_str(),
+        "state": stream_state(stream).as_str(),
         "since": unix(condition.since),
         "silent_seconds": silent.map(|silent| silent.as_secs()),
         "subscribers": stream.subscribers(),
@@ -223,14 +166,4 @@ fn describe(stream: &EventStream) -> Value {
 fn percent_encode(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, KEPT).to_string()
-}
-
-fn state(stream: &EventStream) -> StreamState {
-    match stream.progress().phase {
-        Phase::Retrying(_) if stream.condition().is_stuck => StreamState::Stuck,
-        Phase::Opening => StreamState::Opening,
-        Phase::Live => StreamState::Live,
-        Phase::Retrying(_) | Phase::Refused(_) => StreamState::Retrying,
-        Phase::Complete => StreamState::Complete,
-    }
 }

@@ -19,7 +19,7 @@ use crate::route::{Access, Open, Route, Routes};
 use crate::runtime::workers::Workers;
 use crate::stream::StreamKey;
 use crate::telemetry::Metrics;
-use crate::upstream::HttpEventSource;
+use crate::upstream::{HttpEventSource, LiveUpstreams};
 
 /// An error in a part of the configuration that its parser cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -160,18 +160,18 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
         // Enters a worker's runtime, where the stream's task belongs.
         let worker = workers.next();
         let _on_worker = worker.enter();
-        if app.streams.subscribe(&key, || http::stream_spec(app, route, source)).is_err() {
+        if app.streams.subscribe(&key, || http::stream_spec(route, source)).is_err() {
             warn!(route = route.settings.name, "stream not opened: limits.streams is reached");
         }
     }
 }
 
 /// Passes the new routes' upstreams to open streams that new readers can still find.
-pub(super) fn update_upstreams(app: &App) {
-    for route in app.routes.load().iter() {
-        app.upstreams.replace(&route.settings.name, route.source, &route.upstream);
+pub(super) fn update_upstreams(upstreams: &LiveUpstreams, routes: &Routes) {
+    for route in routes.iter() {
+        upstreams.replace(&route.settings.name, route.source, &route.upstream);
     }
-    app.upstreams.prune();
+    upstreams.prune();
 }
 
 /// Makes the streams that match the current routes the ones that are persisted, replacing older twins. A reload can

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::gauges;
 use super::state::GatewayState;
 use crate::runtime::workers::blocking;
 use crate::stream::EXPIRY_INTERVAL;
@@ -25,22 +26,21 @@ pub(super) async fn run(state: Arc<GatewayState>) {
     loop {
         tokio::select! {
             _ = gauges.tick() => {
-                app.memory.sample();
-                state.views().measure();
+                state.memory.sample();
+                gauges::measure(&state);
                 state.refresher.report_readiness(&state.readiness);
                 note_refusals(&state);
                 state.store.iter().for_each(|store| state.readiness.note("store", store.problem()));
             }
             _ = expiry.tick() => {
                 app.streams.expire();
-                let (views, metrics, trust) =
-                    (state.views(), app.metrics.clone(), app.trust.clone());
+                let state = state.clone();
                 // Sampling every reader, sorting samples into buckets and scanning all revocations take milliseconds,
                 // too long for the runtime.
                 blocking(move || {
-                    views.sample_lag();
-                    metrics.upkeep();
-                    trust.revocations().remove_expired(SystemTime::now());
+                    gauges::sample_lag(&state.app.streams, &state.metrics);
+                    state.metrics.upkeep();
+                    state.app.trust.revocations().remove_expired(SystemTime::now());
                 })
                 .await;
             }
@@ -53,7 +53,7 @@ pub(super) async fn run(state: Arc<GatewayState>) {
 fn note_refusals(state: &GatewayState) {
     let (app, limits) = (&state.app, state.app.limits.load());
     let memory =
-        app.memory.is_above().then(|| "memory is above limits.memory: new subscriptions are refused".to_owned());
+        state.memory.is_above().then(|| "memory is above limits.memory: new subscriptions are refused".to_owned());
     let full = |most: usize, name: &str, kind: &str, open: usize| {
         (open >= most).then(|| format!("limits.{name} = {most} is reached: new {kind} are refused"))
     };

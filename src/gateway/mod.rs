@@ -10,6 +10,7 @@
 mod admin_api;
 mod build;
 mod explain;
+mod gauges;
 mod maintenance;
 mod refresh;
 mod run;

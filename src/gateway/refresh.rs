@@ -16,9 +16,10 @@ use tracing::{error, info, warn};
 
 use crate::admin::Readiness;
 use crate::auth::{Issuer, Issuers, KeySource, KeysState, TrustStore, fetch};
-use crate::http::App;
 use crate::listen::Tls;
 use crate::runtime::file_watch;
+use crate::runtime::tasks::{Draining, Tasks};
+use crate::telemetry::Metrics;
 
 /// Refreshes the keys of issuers and the file of revocations.
 #[derive(Default)]
@@ -59,7 +60,7 @@ impl Refresher {
     }
 
     /// Starts the tasks of new targets.
-    pub(super) fn start(&self, app: &App) {
+    pub(super) fn start(&self, trust: &Arc<TrustStore>, spawner: &Tasks) {
         let mut tasks = self.tasks.lock();
         let mut system_tls = None;
         for task in tasks.iter_mut().filter(|task| !task.has_started) {
@@ -69,9 +70,9 @@ impl Refresher {
                 true => system_tls.get_or_insert_with(system_trust).clone(),
                 false => fetch::tls_trusting(RootCertStore::empty()),
             };
-            let (target, stop, trust) = (task.target.clone(), task.stop.clone(), app.trust.clone());
-            let (draining, doing) = (app.tasks.draining(), target.to_string());
-            app.tasks.spawn_restarting("keeper", &doing, move || {
+            let (target, stop, trust) = (task.target.clone(), task.stop.clone(), trust.clone());
+            let (draining, doing) = (spawner.draining(), target.to_string());
+            spawner.spawn_restarting("keeper", &doing, move || {
                 let (target, stop, trust) = (target.clone(), stop.clone(), trust.clone());
                 let (tls, mut draining) = (tls.clone(), draining.clone());
                 async move {
@@ -180,13 +181,12 @@ fn system_trust() -> Arc<ClientConfig> {
 }
 
 /// Reloads certificates when their files change. An invalid file leaves the old certificates in use.
-pub(super) async fn refresh_certificates(tls: Arc<Tls>, app: Arc<App>) {
+pub(super) async fn refresh_certificates(tls: Arc<Tls>, metrics: Arc<Metrics>, mut draining: Draining) {
     let mut files = tls.files();
-    let mut draining = app.tasks.draining();
     loop {
         for (path, expiry) in tls.expiries() {
             let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            app.metrics.certificate_expiry(&path.display().to_string(), seconds);
+            metrics.certificate_expiry(&path.display().to_string(), seconds);
         }
         loop {
             tokio::select! {

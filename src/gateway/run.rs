@@ -73,14 +73,17 @@ impl Gateway {
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
-        let streams = Streams::new(limits.clone(), tasks.clone());
+        let log_store = store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>);
+        let streams = Streams::new(limits.clone(), log_store, tasks.clone());
+        let memory = Arc::new(Watermark::new(limits.clone(), streams.log_bytes().clone()));
+        let upstreams = LiveUpstreams::default();
+        build::update_upstreams(&upstreams, &routes);
+        publish_limits(&config.limits, &trust, &metrics);
+        metrics.config_loaded();
         let app = App {
-            store: store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>),
             routes: ArcSwap::from_pointee(routes),
-            upstreams: LiveUpstreams::default(),
-            memory: Watermark::new(limits.clone(), streams.log_bytes().clone()),
             streams,
-            subscription_limits: SubscriptionLimits::new(limits.clone()),
+            subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone()),
             trust,
             tickets: Tickets::new(MAX_TICKETS),
             limits: limits.clone(),
@@ -88,16 +91,15 @@ impl Gateway {
             spread: config.drain.spread,
             tasks,
             unrouted: metrics.route(RouteMetrics::NONE),
-            metrics,
             pages: ArcSwap::default(),
         };
-        build::update_upstreams(&app);
-        publish_limits(&app);
-        app.metrics.config_loaded();
         let listeners = sockets::listeners(&config.listeners)?;
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
         let state = GatewayState {
             app: Arc::new(app),
+            metrics,
+            memory,
+            upstreams,
             readiness: Arc::new(Readiness::new()),
             refresher,
             store,
@@ -159,13 +161,13 @@ impl Gateway {
         let accepting = Tasks::new(tasks.panics().clone());
         let mut certificates: Vec<Arc<Tls>> = Vec::new();
         for listener in self.listeners {
-            let metrics = app.metrics.listener(&listener.settings().name);
+            let metrics = state.metrics.listener(&listener.settings().name);
             info!(address = %listener.address(), tls = listener.tls().is_some(), "listening");
             if let Some(tls) = listener.tls().filter(|tls| !certificates.iter().any(|known| Arc::ptr_eq(known, tls))) {
                 certificates.push(tls.clone());
-                let (tls, app) = (tls.clone(), app.clone());
+                let (tls, metrics, draining) = (tls.clone(), state.metrics.clone(), tasks.draining());
                 tasks.spawn_restarting("certificates", "", move || {
-                    refresh::refresh_certificates(tls.clone(), app.clone())
+                    refresh::refresh_certificates(tls.clone(), metrics.clone(), draining.clone())
                 });
             }
             let around = ListenerContext {
@@ -185,7 +187,7 @@ impl Gateway {
         }
         build::open_always_streams(app, state.workers.get_or_init(|| workers.clone()));
         state.refresher.report_readiness(&state.readiness);
-        state.refresher.start(app);
+        state.refresher.start(&app.trust, &tasks);
         tasks.spawn_restarting("upkeep", "", {
             let state = state.clone();
             move || super::maintenance::run(state.clone())
@@ -199,7 +201,7 @@ impl Gateway {
             let revocations = Arc::new(RevocationHandler(app.trust.clone()));
             let version = env!("CARGO_PKG_VERSION");
             let names = state.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
-            let admin = Admin::new(version, app.metrics.clone(), state.readiness.clone(), views, Some(revocations))
+            let admin = Admin::new(version, state.metrics.clone(), state.readiness.clone(), views, Some(revocations))
                 .with_hosts(names)
                 .with_filter(self.filter);
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
@@ -251,7 +253,7 @@ async fn drain(state: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
         }
         left => {
             warn!(tasks = left, "drain deadline reached: remaining tasks aborted");
-            state.app.metrics.tasks_aborted("all", left as u64);
+            state.metrics.tasks_aborted("all", left as u64);
             Drained::Aborted { tasks: left }
         }
     }

@@ -11,16 +11,26 @@ use super::admin_api::GatewayViews;
 use super::build::{self, BuildError};
 use super::refresh::Refresher;
 use crate::admin::Readiness;
+use crate::auth::TrustStore;
 use crate::config::Config;
 use crate::http::App;
 use crate::limits::Limits;
 use crate::listen::AcceptLimits;
+use crate::runtime::memory::Watermark;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
+use crate::stream::Streams;
+use crate::telemetry::Metrics;
+use crate::upstream::LiveUpstreams;
 
 /// The state that lives as long as the gateway.
 pub(super) struct GatewayState {
+    /// The state that requests share.
     pub app: Arc<App>,
+    pub metrics: Arc<Metrics>,
+    pub memory: Arc<Watermark>,
+    /// The upstreams that open streams read from.
+    pub upstreams: LiveUpstreams,
     pub readiness: Arc<Readiness>,
     pub refresher: Refresher,
     pub store: Option<Store>,
@@ -56,9 +66,14 @@ pub enum Stage {
 pub struct Handle(pub(super) Arc<GatewayState>);
 
 impl Handle {
-    /// Returns the state that all requests share.
-    pub fn app(&self) -> &Arc<App> {
-        &self.0.app
+    /// Returns the open streams.
+    pub fn streams(&self) -> &Streams {
+        &self.0.app.streams
+    }
+
+    /// Returns the gateway's metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Returns a receiver of the stage and its changes.
@@ -79,22 +94,22 @@ impl Handle {
     /// # Errors
     /// A part of the configuration is invalid; nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
-        let app = &self.0.app;
-        let prepared = build::prepare(config, &app.trust, &app.metrics)?;
-        let routes = prepared.install(&app.trust, &self.0.refresher)?;
+        let (state, app) = (&self.0, &self.0.app);
+        let prepared = build::prepare(config, &app.trust, &state.metrics)?;
+        let routes = prepared.install(&app.trust, &state.refresher)?;
         app.routes.store(Arc::new(routes));
-        build::update_upstreams(app);
+        build::update_upstreams(&state.upstreams, &app.routes.load());
         // Notified last, so that open responses are checked against the new routes.
         app.trust.change_signal().notify();
-        self.0.refresher.start(app);
+        state.refresher.start(&app.trust, &app.tasks);
         build::persist_current_streams(app);
-        if let Some(workers) = self.0.workers.get() {
+        if let Some(workers) = state.workers.get() {
             build::open_always_streams(app, workers);
         }
         app.limits.store(Arc::new(config.limits.clone()));
-        publish_limits(app);
-        self.0.effective_config.store(Arc::new(config.effective_after_reload(&self.0.started)));
-        for table in config.restart_only_changes(&self.0.started) {
+        publish_limits(&config.limits, &app.trust, &state.metrics);
+        state.effective_config.store(Arc::new(config.effective_after_reload(&state.started)));
+        for table in config.restart_only_changes(&state.started) {
             warn!(table, "changed: takes effect after a restart");
         }
         Ok(())
@@ -102,15 +117,14 @@ impl Handle {
 }
 
 /// Publishes the limits as metrics, for alerts that compare gauges with them.
-pub(super) fn publish_limits(app: &App) {
-    let limits = app.limits.load();
-    let Limits { connections, subscribers, streams, memory, .. } = **limits;
+pub(super) fn publish_limits(limits: &Limits, trust: &TrustStore, metrics: &Metrics) {
+    let Limits { connections, subscribers, streams, memory, .. } = *limits;
     for (limit, most) in [("connections", connections), ("subscribers", subscribers), ("streams", streams)] {
-        app.metrics.limit(limit, most as f64);
+        metrics.limit(limit, most as f64);
     }
-    app.metrics.limit("revocations", app.trust.revocations().capacity() as f64);
+    metrics.limit("revocations", trust.revocations().capacity() as f64);
     match memory {
-        Some(bytes) => app.metrics.limit("memory_bytes", bytes as f64),
+        Some(bytes) => metrics.limit("memory_bytes", bytes as f64),
         None => warn!("limits.memory has no effect: the system does not report its memory"),
     }
 }

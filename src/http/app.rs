@@ -1,4 +1,4 @@
-//! The state that all requests share: routes, streams, limits, tokens and metrics.
+//! What requests need: routes, streams, limits and tokens. The gateway keeps the rest for itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +11,18 @@ use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
 use crate::limits::SharedLimits;
 use crate::route::Routes;
-use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
-use crate::stream::{LogStore, Streams};
-use crate::telemetry::{Metrics, RouteMetrics};
-use crate::upstream::LiveUpstreams;
+use crate::stream::Streams;
+use crate::telemetry::RouteMetrics;
 
-/// The application state. There is one for the life of the gateway.
-pub struct App {
+/// The state that all requests share. There is one for the life of the gateway.
+pub(crate) struct App {
     /// The current routes. Loaded once for each request, so that a request sees one whole table.
     pub routes: ArcSwap<Routes>,
-    /// The upstreams that open streams read from.
-    pub upstreams: LiveUpstreams,
     /// All open streams.
     pub streams: Streams,
-    /// The store of event logs, for routes with `replay.store = "disk"`.
-    pub store: Option<Arc<dyn LogStore>>,
     /// The limits on open subscriptions.
     pub subscription_limits: SubscriptionLimits,
-    /// Whether resident memory is above its limit.
-    pub memory: Watermark,
     /// Issuers and revocations.
     pub trust: Arc<TrustStore>,
     /// Tickets that have not been redeemed.
@@ -43,8 +35,6 @@ pub struct App {
     pub spread: Duration,
     /// Spawns tasks, and knows whether the gateway is draining.
     pub tasks: Tasks,
-    /// The gateway's metrics.
-    pub metrics: Arc<Metrics>,
     /// The metrics of requests that match no route.
     pub unrouted: Arc<RouteMetrics>,
     /// Fixed responses beside the streams; the demo has some.

@@ -17,11 +17,12 @@ mod service;
 mod subscribe;
 mod subscription_limits;
 
-pub use app::{App, StaticPage};
+pub(crate) use app::App;
+pub use app::StaticPage;
 pub use delivery::notice::EVENT_TYPE;
 pub use request::query::Query;
 pub use request::shared_values::query_parameters;
 pub use response::body::AppBody;
-pub use service::service;
-pub use subscribe::stream_spec;
-pub use subscription_limits::{LimitExceeded, SubscriptionLimits};
+pub(crate) use service::service;
+pub(crate) use subscribe::stream_spec;
+pub(crate) use subscription_limits::SubscriptionLimits;

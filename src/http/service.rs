@@ -32,7 +32,7 @@ const METHODS: &str = "GET, HEAD";
 const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
 /// Returns the service that listeners pass their requests to.
-pub fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
+pub(crate) fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
     move |request| -> BoxFuture<'static, Response<AppBody>> {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         if let Some(connection) = request.extensions().get::<Handoff>() {

@@ -57,9 +57,6 @@ pub(super) async fn respond(
     let max = app.limits.load().header_bytes;
     let SharedValues { key, query, headers, .. } =
         SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
-    if app.memory.is_above() {
-        return Err(Rejection::Memory);
-    }
     let key = stream_key(route, target, key);
     let permit = app.subscription_limits.acquire(grant.as_ref(), client.forwarded_for, &key)?;
     // Called only if this request opens the stream or asks for history, which few do.
@@ -156,15 +153,14 @@ pub(super) fn respond_to_head(route: &Route) -> Response<AppBody> {
 }
 
 /// Returns the specification of a stream of this route.
-pub fn stream_spec(app: &App, route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
-    let store = app.store.clone().filter(|_| route.settings.replay.store == LogStorage::Disk);
+pub(crate) fn stream_spec(route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
     StreamSpec {
         policy: route.settings.stream,
         source,
         backoff: route.settings.upstream.backoff,
         gap_notice: gap_notice(route.settings.replay.verdict),
         is_always_open: route.settings.open == crate::route::Open::Always,
-        store: store.map(|store| (store, route.stored_origin)),
+        stored_origin: (route.settings.replay.store == LogStorage::Disk).then_some(route.stored_origin),
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }
@@ -184,7 +180,7 @@ fn open(
     key: &StreamKey,
     source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
-    app.streams.subscribe(key, || stream_spec(app, route, source())).map_err(|_| Rejection::StreamsFull)
+    app.streams.subscribe(key, || stream_spec(route, source())).map_err(|_| Rejection::StreamsFull)
 }
 
 /// Runs the resume for as long as the head may wait. Returns `None` if it is still pending then.

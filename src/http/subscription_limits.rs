@@ -1,4 +1,5 @@
-//! The limits on open subscriptions: over all routes, for each token subject, and for each address behind a proxy.
+//! The limits on open subscriptions: by memory, over all routes, for each token subject, and for each address behind a
+//! proxy.
 //!
 //! A subject is counted together with its issuer, and a token without a subject by a digest of its claims. A request
 //! without a grant counts only towards the limit over all routes. Only addresses that trusted proxies forward for are counted here; other clients are
@@ -23,15 +24,17 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Grant, Holder};
 use crate::limits::{Limits, SharedLimits, SubjectOverflow};
 use crate::listen;
+use crate::runtime::memory::Watermark;
 use crate::stream::StreamKey;
 
 /// Hands out permits for subscriptions. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct SubscriptionLimits(Arc<Counts>);
+pub(crate) struct SubscriptionLimits(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
     limits: SharedLimits,
+    memory: Arc<Watermark>,
     all: AtomicUsize,
     by_subject: Subjects,
     by_address: KeyedCounter<IpAddr>,
@@ -65,7 +68,7 @@ struct SubjectPermits {
 
 /// The permit of one subscription from its subject's limit.
 #[derive(Debug)]
-pub struct SubjectPermit {
+pub(crate) struct SubjectPermit {
     number: u64,
     /// The hash of the stream's key.
     stream: u64,
@@ -84,7 +87,7 @@ const PROTECTION: Duration = Duration::from_secs(45);
 
 /// The permit of one subscription. Dropping it releases it.
 #[derive(Debug)]
-pub struct SubscriptionPermit {
+pub(crate) struct SubscriptionPermit {
     counts: Arc<Counts>,
     subject: Option<(Holder, Arc<SubjectPermit>)>,
     address: Option<IpAddr>,
@@ -92,7 +95,9 @@ pub struct SubscriptionPermit {
 
 /// The limit that a new subscription would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitExceeded {
+pub(crate) enum LimitExceeded {
+    /// `limits.memory`.
+    Memory,
     /// `limits.subscribers`.
     All,
     /// `limits.subscriptions_per_subject`.
@@ -103,14 +108,14 @@ pub enum LimitExceeded {
 
 impl SubscriptionLimits {
     /// Counts against the limits in force. A reload of the limits applies to new subscriptions; open ones stay.
-    pub fn new(limits: SharedLimits) -> Self {
+    pub(crate) fn new(limits: SharedLimits, memory: Arc<Watermark>) -> Self {
         let by_subject = Subjects { hasher: RandomState::new(), permits: Mutex::default() };
         let by_address = KeyedCounter { counts: Mutex::default() };
-        Self(Arc::new(Counts { limits, all: AtomicUsize::new(0), by_subject, by_address }))
+        Self(Arc::new(Counts { limits, memory, all: AtomicUsize::new(0), by_subject, by_address }))
     }
 
     /// Returns the number of open subscriptions.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.all.load(Ordering::Relaxed)
     }
 
@@ -118,13 +123,16 @@ impl SubscriptionLimits {
     ///
     /// # Errors
     /// The limit that is exceeded.
-    pub fn acquire(
+    pub(crate) fn acquire(
         &self,
         grant: Option<&Grant>,
         forwarded_for: Option<IpAddr>,
         stream: &StreamKey,
     ) -> Result<SubscriptionPermit, LimitExceeded> {
         let counts = &self.0;
+        if counts.memory.is_above() {
+            return Err(LimitExceeded::Memory);
+        }
         let limits = counts.limits.load();
         let max = limits.subscribers;
         counts
@@ -148,19 +156,19 @@ impl SubscriptionLimits {
 
 impl SubscriptionPermit {
     /// Returns the permit from the subject's limit, if the subscription has a grant.
-    pub fn subject_permit(&self) -> Option<&Arc<SubjectPermit>> {
+    pub(crate) fn subject_permit(&self) -> Option<&Arc<SubjectPermit>> {
         self.subject.as_ref().map(|(_, permit)| permit)
     }
 }
 
 impl SubjectPermit {
     /// Records whether bytes wait for the client.
-    pub fn set_blocked(&self, is_blocked: bool) {
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
         self.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
     /// Returns the token that is cancelled when another subscription takes this permit.
-    pub fn replaced(&self) -> &CancellationToken {
+    pub(crate) fn replaced(&self) -> &CancellationToken {
         &self.replaced
     }
 }

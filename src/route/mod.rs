@@ -8,6 +8,6 @@ mod settings;
 mod table;
 pub mod template;
 
-pub use observer::RouteObserver;
+pub use observer::{RouteObserver, stream_state};
 pub use settings::*;
 pub use table::{Route, Routes};

@@ -1,9 +1,9 @@
-//! The observer of a route's streams, which updates the route's metrics.
+//! Streams as metrics tell of them: the observer that counts their facts, and the label of a stream's state.
 
 use std::sync::Arc;
 
-use crate::stream::{Gap, OpenError, StreamObserver};
-use crate::telemetry::RouteMetrics;
+use crate::stream::{EventStream, Gap, OpenError, Phase, StreamObserver};
+use crate::telemetry::{RouteMetrics, StreamState};
 
 /// Counts the events, gaps and connection attempts of one route's streams.
 pub struct RouteObserver(pub Arc<RouteMetrics>);
@@ -27,5 +27,16 @@ impl StreamObserver for RouteObserver {
 
     fn read_through(&self, result: &'static str) {
         self.0.read_through(result);
+    }
+}
+
+/// Returns the state of a stream, as metrics and the admin port name it.
+pub fn stream_state(stream: &EventStream) -> StreamState {
+    match stream.progress().phase {
+        Phase::Retrying(_) if stream.condition().is_stuck => StreamState::Stuck,
+        Phase::Opening => StreamState::Opening,
+        Phase::Live => StreamState::Live,
+        Phase::Retrying(_) | Phase::Refused(_) => StreamState::Retrying,
+        Phase::Complete => StreamState::Complete,
     }
 }

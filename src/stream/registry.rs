@@ -17,6 +17,7 @@ use super::event_stream::EventStream;
 use super::feed::{Finished, Ingest, OpenError};
 use super::key::StreamKey;
 use super::log_memory::{LogMemory, OpenStreams};
+use super::log_store::LogStore;
 use super::progress::Phase;
 use super::read::Subscription;
 use super::spec::StreamSpec;
@@ -34,6 +35,8 @@ pub struct Streams {
     kept_open: watch::Sender<HashSet<StreamKey>>,
     limits: SharedLimits,
     unread: Arc<UnreadStreams>,
+    /// The store of the logs that are stored.
+    store: Option<Arc<dyn LogStore>>,
     memory: LogMemory,
     tasks: Tasks,
 }
@@ -45,11 +48,12 @@ pub struct TooManyStreams;
 
 impl Streams {
     /// Creates an empty registry under the limits in force. A reload of the limits applies to new streams; open ones stay.
-    pub fn new(limits: SharedLimits, tasks: Tasks) -> Self {
+    /// Without a store, no log is stored.
+    pub fn new(limits: SharedLimits, store: Option<Arc<dyn LogStore>>, tasks: Tasks) -> Self {
         let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
         let memory = LogMemory::new(open.clone(), limits.clone());
-        Self { open, kept_open, limits, unread: Arc::default(), memory, tasks }
+        Self { open, kept_open, limits, unread: Arc::default(), store, memory, tasks }
     }
 
     /// Returns the counter of all logs' memory.
@@ -85,11 +89,11 @@ impl Streams {
             }
             Entry::Vacant(free) => {
                 let spec = spec();
-                let stream = match &spec.store {
+                let stream = match self.store.as_ref().zip(spec.stored_origin) {
                     None => EventStream::new(key.clone(), spec.policy),
                     Some((store, origin)) => {
                         let stream = EventStream::with_restorable_log(key.clone(), spec.policy);
-                        stream.attach_persister(store.open(&stream, *origin));
+                        stream.attach_persister(store.open(&stream, origin));
                         stream
                     }
                 };

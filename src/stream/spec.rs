@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::feed::{EventSource, OpenError};
 use super::log::{Gap, GapNotice, Policy};
-use super::log_store::LogStore;
 use crate::runtime::backoff::Backoff;
 
 /// The settings of one stream.
@@ -21,8 +20,10 @@ pub struct StreamSpec {
     /// True if connecting is retried whatever the upstream answers. `Streams::keep_open` is what keeps the stream
     /// without readers.
     pub is_always_open: bool,
-    /// The store of its log, and a digest of the upstream that its events come from.
-    pub store: Option<(Arc<dyn LogStore>, [u8; 32])>,
+    /// A digest of the upstream that its events come from, if its log is stored; see [`LogStore::open`].
+    ///
+    /// [`LogStore::open`]: super::LogStore::open
+    pub stored_origin: Option<[u8; 32]>,
     /// The observer of its metrics.
     pub observer: Arc<dyn StreamObserver>,
 }

@@ -96,7 +96,7 @@ impl Fixture {
         let tasks = Tasks::default();
         let upstream = Upstream::default();
         let spec = StreamSpec {
-            store: None,
+            stored_origin: None,
             policy,
             source: Arc::new(upstream.clone()),
             backoff: BACKOFF,
@@ -105,7 +105,7 @@ impl Fixture {
             observer: Arc::new(Uncounted),
         };
         let limits = Arc::new(ArcSwap::from_pointee(Limits { streams: 10, ..default_limits() }));
-        Self { streams: Streams::new(limits.clone(), tasks.clone()), limits, tasks, upstream, spec }
+        Self { streams: Streams::new(limits.clone(), None, tasks.clone()), limits, tasks, upstream, spec }
     }
 
     /// Sets `limits.memory`, as a reload of the configuration does.

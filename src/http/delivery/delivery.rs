@@ -299,7 +299,7 @@ impl Delivery {
     }
 
     /// Returns the permit that the subscription has from its subject's limit, if it has a subject.
-    pub fn subject_permit(&self) -> Option<Arc<SubjectPermit>> {
+    pub(crate) fn subject_permit(&self) -> Option<Arc<SubjectPermit>> {
         self.record.subject_permit()
     }
 

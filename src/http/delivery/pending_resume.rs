@@ -54,7 +54,7 @@ enum Stage {
 
 impl PendingResume {
     /// Starts the resume of a subscription that has just been attached. `source` makes the source that its stream has.
-    pub fn new(
+    pub(crate) fn new(
         app: Arc<App>,
         route: Arc<Route>,
         params: SubscribeParams,

@@ -57,7 +57,7 @@ impl EndReasonCell {
 impl SubscriptionRecord {
     /// Counts a new subscription. `verdict` is `None` while the resume is pending, `retry` is the route's, and `jitter`
     /// is uniform in `0.0..1.0`.
-    pub fn new(
+    pub(crate) fn new(
         metrics: Arc<RouteMetrics>,
         client: ClientInfo,
         verdict: Option<ResumeVerdict>,
@@ -125,7 +125,7 @@ impl SubscriptionRecord {
     }
 
     /// Returns the permit that the subscription has from its subject's limit, if it has a subject.
-    pub fn subject_permit(&self) -> Option<Arc<SubjectPermit>> {
+    pub(crate) fn subject_permit(&self) -> Option<Arc<SubjectPermit>> {
         self.details.permit.subject_permit().cloned()
     }
 

@@ -17,7 +17,7 @@ use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, as the log shows it.
 #[derive(Clone, Debug)]
-pub struct ClientInfo {
+pub(crate) struct ClientInfo {
     /// The client's address: the peer's, or the one that trusted proxies forward for.
     pub address: IpAddr,
     /// The same address if a trusted proxy forwards for it. The connection is then the proxy's, so the client's limits
@@ -40,7 +40,7 @@ const SUBJECT_CHARACTERS: usize = 128;
 
 impl ClientInfo {
     /// Collects the facts from a request's head and its grant.
-    pub fn from_head(app: &App, head: &Parts, grant: Option<&Grant>) -> Self {
+    pub(crate) fn from_head(app: &App, head: &Parts, grant: Option<&Grant>) -> Self {
         let peer = peer(head);
         let trace: &Trace = head.extensions.get().expect("the service inserts a trace into each request");
         let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
@@ -61,7 +61,7 @@ impl ClientInfo {
     }
 
     /// Returns the client as one of a stream's readers.
-    pub fn stream_client(&self) -> crate::stream::Client {
+    pub(crate) fn stream_client(&self) -> crate::stream::Client {
         crate::stream::Client {
             address: self.address,
             protocol: self.protocol.as_str(),
@@ -71,7 +71,14 @@ impl ClientInfo {
     }
 
     /// Logs the access line of a response that is not a subscription.
-    pub fn log_access(&self, route: &str, path: &str, status: u16, reason: Option<&'static str>, since: Instant) {
+    pub(crate) fn log_access(
+        &self,
+        route: &str,
+        path: &str,
+        status: u16,
+        reason: Option<&'static str>,
+        since: Instant,
+    ) {
         let protocol = self.protocol.as_str();
         info!(
             target: ACCESS,

@@ -331,6 +331,7 @@ impl From<Mismatch> for Rejection {
 impl From<LimitExceeded> for Rejection {
     fn from(limit: LimitExceeded) -> Self {
         match limit {
+            LimitExceeded::Memory => Self::Memory,
             LimitExceeded::All => Self::SubscribersFull,
             LimitExceeded::Subject => Self::SubjectFull,
             LimitExceeded::Address => Self::TooManyConnections,

@@ -39,7 +39,7 @@ fn key(path: &str) -> StreamKey {
 impl Fixture {
     fn new(most: usize) -> Self {
         let tasks = Tasks::default();
-        Self { streams: Streams::new(limits::with_streams(most), tasks.clone()), upstream: Upstream::default(), tasks }
+        Self { streams: Streams::new(limits::with_streams(most), None, tasks.clone()), upstream: Upstream::default(), tasks }
     }
 
     fn spec(&self) -> StreamSpec {
@@ -49,7 +49,7 @@ impl Fixture {
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
             gap_notice: |_, _| None,
             is_always_open: false,
-            store: None,
+            stored_origin: None,
             observer: Arc::new(Uncounted),
         }
     }
