@@ -35,7 +35,23 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_delay_exceeds_the_maximum(
+            initial in any::<Duration>(),
+            max in any::<Duration>(),
+            failures in any::<u32>(),
+            random in 0.0..1.0,
+        ) {
+            let delay = Backoff { initial, max }.delay(failures, random);
+
+            prop_assert!(delay <= max, "{delay:?}");
+        }
+    }
 
     #[test]
     fn delays_double_up_to_the_maximum() {

@@ -24,7 +24,7 @@ use super::key::StreamKey;
 use super::last_activity::LastActivity;
 use super::log::{Entry, EventLog, Fingerprints, IdLookup, Offset, Policy};
 use super::persistence::{LogPersister, StoredStream};
-use super::progress::{Condition, Phase, Progress};
+use super::progress::{Condition, MIN_RETRY, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
 use super::unread::{ReaderCount, UnreadStreams};
 use crate::runtime::log_bytes::LogBytes;
@@ -324,10 +324,11 @@ impl EventStream {
         self.condition.read().clone()
     }
 
-    /// Sets the reconnection time that the upstream sent, for responses to come.
+    /// Sets the reconnection time that the upstream sent, for responses to come. A shorter one than [`MIN_RETRY`] counts
+    /// as that.
     pub fn advertise_retry(&self, retry: std::time::Duration) {
         self.progress.send_if_modified(|progress| {
-            progress.retry = Some(retry);
+            progress.retry = Some(retry.max(MIN_RETRY));
             false
         });
     }

@@ -14,7 +14,7 @@ pub struct Progress {
     pub end: Offset,
     /// The phase of the source.
     pub phase: Phase,
-    /// The reconnection time that the upstream last sent in `retry:`, if any.
+    /// The reconnection time that the upstream last sent in `retry:`, if any. At least [`MIN_RETRY`].
     pub retry: Option<Duration>,
 }
 
@@ -66,3 +66,7 @@ impl Condition {
         }
     }
 }
+
+/// The minimum for an upstream's `retry:`. Without it, an upstream could make its clients and the gateway reconnect in a
+/// busy loop: doubling a delay of 0 would never end it.
+pub(super) const MIN_RETRY: Duration = Duration::from_millis(100);

@@ -138,7 +138,27 @@ fn retry_after(value: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_retry_after_of_any_text_is_bounded(
+            value in prop_oneof!["[0-9]{1,60}", "[ -~]{0,60}", "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"],
+        ) {
+            let wait = retry_after(&value);
+
+            prop_assert!(wait.is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{:?}", wait);
+        }
+
+        #[test]
+        fn a_retry_after_of_any_date_is_bounded(seconds in 0..253_402_300_800_u64) {
+            let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+
+            prop_assert!(retry_after(&date).is_some_and(|wait| wait <= MAX_RETRY_AFTER), "{}", date);
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

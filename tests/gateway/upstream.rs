@@ -140,6 +140,25 @@ async fn the_upstream_s_retry_reaches_current_and_later_clients() {
 }
 
 #[tokio::test]
+async fn a_retry_of_zero_reaches_clients_and_the_farewell_as_100_ms() {
+    let origin = Origin::start().await;
+    let gateway = Rillgate::start(&plain(&origin.url(), "")).await;
+    let mut before = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    origin.emit("retry: 0\n\n");
+    origin.emit(Emission::event("1", "", "one"));
+    before.next_event(DEADLINE).await;
+    let mut later = Client::http2(gateway.address()).subscribe("/a", &[]).await;
+
+    gateway.signal("TERM");
+    before.expect_end(DEADLINE).await;
+    later.expect_end(DEADLINE).await;
+
+    let floor = Duration::from_millis(100);
+    assert_eq!(before.retries()[1..], [floor, floor], "the upstream's and the farewell");
+    assert_eq!(later.retries(), [floor, floor], "the prelude and the farewell");
+}
+
+#[tokio::test]
 async fn an_upstream_that_echoes_the_resume_id_has_missed_nothing() {
     for (header, said, is_proof) in [
         ("last-event-id", "1", true),

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::sse::Event;
 
@@ -185,4 +187,14 @@ fn memory_stays_within_the_bound_and_is_released() {
 
     assert_eq!(items.len(), 1);
     assert!(parser.buffered.capacity() <= RETAINED_CAPACITY);
+}
+
+proptest! {
+    #[test]
+    fn a_retry_of_any_digits_is_bounded(digits in "[0-9]{1,60}") {
+        let parsed = parse(&[format!("retry: {digits}\n").as_bytes()]);
+
+        let milliseconds = digits.parse().unwrap_or(u128::MAX).min(u128::from(u32::MAX));
+        prop_assert_eq!(parsed, [Item::Retry(Duration::from_millis(milliseconds as u64))]);
+    }
 }

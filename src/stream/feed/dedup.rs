@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::id_minter::IdMinter;
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
 use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Offset, ResumeVerdict};
+use crate::stream::progress::MIN_RETRY;
 
 /// The state of one stream's deduplication. Lives across upstream connections.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(super) struct AcceptedItems {
     pub entries: Vec<Entry>,
     /// The number of events among them.
     pub events: u64,
-    /// The reconnection time that the upstream sent, if any.
+    /// The reconnection time that the upstream sent, if any. At least [`MIN_RETRY`].
     pub retry: Option<Duration>,
     /// The gaps among the entries.
     pub gaps: Vec<Gap>,
@@ -100,6 +101,7 @@ impl ReconnectDedup {
         for item in items {
             match item {
                 Item::Retry(retry) => {
+                    let retry = retry.max(MIN_RETRY);
                     accepted.retry = Some(retry);
                     let mut encoder = Encoder::new();
                     encoder.retry(retry);

@@ -24,9 +24,6 @@ use crate::stream::progress::Phase;
 use crate::stream::read::WakeSweep;
 use crate::stream::spec::StreamSpec;
 
-/// The minimum for an upstream's `retry:`. Doubling a delay of 0 would never end the busy loop.
-const MIN_RETRY: Duration = Duration::from_millis(100);
-
 /// The ingest pauses after publishing this fraction of the log's bounds at once, so that readers can take it.
 const BURST_DIVISOR: usize = 4;
 
@@ -277,7 +274,7 @@ impl Ingest {
         accepted.gaps.iter().for_each(|gap| self.spec.observer.gap(*gap));
         accepted.oversized.iter().for_each(|id| self.log_oversized(id.as_ref()));
         if let Some(retry) = accepted.retry {
-            self.backoff.initial = retry.max(MIN_RETRY).min(self.spec.backoff.max);
+            self.backoff.initial = retry.min(self.spec.backoff.max);
             self.stream.advertise_retry(retry);
         }
         if accepted.events > 0 {

@@ -232,6 +232,19 @@ fn an_id_that_starts_a_connection_is_in_force_after_a_gap() {
 }
 
 proptest! {
+    #[test]
+    fn a_retry_is_never_shorter_than_the_minimum(milliseconds in prop_oneof![0..200_u64, 0..=u64::from(u32::MAX)]) {
+        let mut feed = Feed::new(Ids::Keep);
+        let items = vec![Item::Retry(Duration::from_millis(milliseconds))];
+
+        let accepted = feed.dedup.accept(items, &feed.log, &feed.minter, Instant::now());
+
+        let expected = milliseconds.max(100);
+        let line = format!("retry: {expected}\n");
+        prop_assert_eq!(accepted.retry, Some(Duration::from_millis(expected)));
+        prop_assert_eq!(&*accepted.entries[0].frame.body(), line.as_bytes());
+    }
+
     /// Events have unique ids. Each connection repeats some past events, continues, and is interrupted anywhere.
     #[test]
     fn clients_see_each_event_once_and_in_order(cuts in vec((0_usize..12, 0_usize..12), 1..12)) {
