@@ -16,6 +16,8 @@ mod codec;
 mod db;
 mod folder;
 mod inbox;
+mod index;
+mod open_store;
 mod persister;
 mod writer;
 

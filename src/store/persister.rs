@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::clock::{Moment, milliseconds};
 use super::codec::{Record, decode_segment, encode_segment};
-use super::db::{StoreIndex, WriteTxn};
+use super::db::WriteTxn;
 use super::folder::StoreFault;
 use super::inbox::StreamHandle;
+use super::index::StoreIndex;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// Writes the log of one open stream to the file.

@@ -13,9 +13,11 @@ use tracing::{error, info, warn};
 
 use super::clock::Moment;
 use super::codec::StoreKey;
-use super::db::{OpenStore, StoreIndex, WriteTxn, catch_panics};
+use super::db::{WriteTxn, catch_panics};
 use super::folder::StoreFault;
 use super::inbox::{Inbox, OpenRequest, Request, StreamHandle, Work};
+use super::index::StoreIndex;
+use super::open_store::OpenStore;
 use super::persister::StreamPersister;
 use super::{COMMIT_INTERVAL, Settings};
 use crate::runtime::panics::Panics;
