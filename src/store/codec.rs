@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::hash::Hasher as _;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use siphasher::sip::SipHasher13;
@@ -150,6 +151,8 @@ pub(super) struct Record {
     pub age: u64,
     /// Size of the segments in bytes.
     pub bytes: u64,
+    /// The route's name. Empty in a record of the first format, which did not have it.
+    pub route: Arc<str>,
 }
 
 impl StoreKey {
@@ -187,14 +190,15 @@ impl Record {
         encoder.bytes(self.id.as_str().as_bytes()).bytes(self.source_id.as_str().as_bytes());
         let flags = if self.is_clean { CLEAN } else { 0 } | if self.is_exact { EXACT } else { 0 };
         encoder.optional(self.retry).byte(flags).optional(self.complete_at);
-        encoder.number(self.touched).number(self.age).number(self.bytes);
+        encoder.number(self.touched).number(self.age).number(self.bytes).bytes(self.route.as_bytes());
         encoder.finish()
     }
 
     /// Decodes a record. `None`: it is damaged or has an unknown format.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut decoder = RecordDecoder::of(bytes)?;
-        if decoder.byte()? != RECORD_FORMAT {
+        let format = decoder.byte()?;
+        if ![ROUTELESS_RECORD_FORMAT, RECORD_FORMAT].contains(&format) {
             return None;
         }
         let (number, seed) = (decoder.number()?, [decoder.number()?, decoder.number()?]);
@@ -217,6 +221,7 @@ impl Record {
             touched: decoder.number()?,
             age: decoder.number()?,
             bytes: decoder.number()?,
+            route: if format == RECORD_FORMAT { decoder.text()?.into() } else { Arc::default() },
         };
         decoder.is_at_end().then_some(record)
     }
@@ -228,7 +233,9 @@ impl Record {
     }
 }
 
-const RECORD_FORMAT: u8 = 1;
+const RECORD_FORMAT: u8 = 2;
+/// The same format without the route. It is read, and not written any more.
+const ROUTELESS_RECORD_FORMAT: u8 = 1;
 const CLEAN: u8 = 1;
 const EXACT: u8 = 2;
 
@@ -336,31 +343,4 @@ fn gap_from_bits(flags: u8) -> Option<Gap> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::sse::Encoder;
-
-    #[test]
-    fn kinds_of_entries_survive_encoding() {
-        let kinds = [
-            EntryKind::Control,
-            EntryKind::Gap(Gap::Upstream),
-            EntryKind::Event { fingerprint: 1, has_own_id: true, type_fingerprint: 2 },
-            EntryKind::Gap(Gap::Restarted),
-            EntryKind::Gap(Gap::TooLarge),
-        ];
-        let entry = |kind| {
-            let (id, source_id) = (EventId::default(), EventId::new("7").expect("an id"));
-            let mut encoder = Encoder::new();
-            encoder.comment("");
-            Entry { frame: encoder.finish(), id, source_id, kind, at: Instant::now() }
-        };
-        let snapshot = LogSnapshot { entries: kinds.map(entry).into(), ..LogSnapshot::default() };
-
-        let read = decode_segment(&encode_segment(&snapshot, Moment::now()), Moment::now()).expect("a segment");
-
-        assert_eq!(read.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), kinds);
-    }
-}
+mod tests;

@@ -20,6 +20,8 @@ use crate::stream::{EventStream, Offset, StoredStream};
 pub(super) struct StreamHandle {
     /// The key that the stream is stored under.
     pub key: StoreKey,
+    /// The name of the stream's route, which owns the stream's part of the store.
+    pub route: Arc<str>,
     /// The stream, as long as something feeds it.
     pub stream: Weak<EventStream>,
     has_changed: AtomicBool,
@@ -80,9 +82,9 @@ struct Pending {
 
 impl StreamHandle {
     /// Makes a handle of a stream whose log ends at `end` and is not stored.
-    pub(super) fn new(key: StoreKey, stream: Weak<EventStream>, end: Offset) -> Self {
+    pub(super) fn new(key: StoreKey, route: Arc<str>, stream: Weak<EventStream>, end: Offset) -> Self {
         let (has_changed, is_owner) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, stream, has_changed, is_owner, persisted_until: AtomicU64::new(end.0) }
+        Self { key, route, stream, has_changed, is_owner, persisted_until: AtomicU64::new(end.0) }
     }
 
     /// Returns the offset up to which the log is stored.

@@ -1,9 +1,11 @@
-//! The index of the stored streams in memory: sizes and ages, without their events.
+//! The index of the stored streams in memory: sizes and ages, and what each route has in sum, without events.
 //!
 //! The index is built from the records when the file is opened, and stays correct because every change goes through it.
 //! The number of streams is bounded, however small they are. Does not decide what is stored.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::codec::{Record, StoreKey};
 use super::db::WriteTxn;
@@ -13,13 +15,24 @@ use super::folder::StoreFault;
 #[derive(Debug, Default)]
 pub(super) struct StoreIndex {
     streams: HashMap<StoreKey, IndexEntry>,
+    routes: HashMap<Arc<str>, RouteUsage>,
     bytes: u64,
     last_number: u64,
 }
 
+/// The part of the store that the streams of one route take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RouteUsage {
+    /// The number of streams.
+    pub streams: usize,
+    /// The approximate size in bytes.
+    pub bytes: u64,
+}
+
 /// The index entry of one stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct IndexEntry {
+    route: Arc<str>,
     number: u64,
     bytes: u64,
     touched: u64,
@@ -32,11 +45,29 @@ impl StoreIndex {
     pub(super) fn insert(&mut self, key: StoreKey, record: &Record) {
         let bytes = record.bytes + STREAM_COST;
         let expires_at = record.complete_at.unwrap_or(record.touched).saturating_add(record.age);
-        let entry = IndexEntry { number: record.number, bytes, touched: record.touched, expires_at };
-        self.last_number = self.last_number.max(record.number);
-        self.bytes += bytes;
+        // Streams of a route share its name.
+        let route = self.routes.get_key_value(&record.route).map_or(&record.route, |(name, _)| name).clone();
+        let (number, touched) = (record.number, record.touched);
+        let entry = IndexEntry { route: route.clone(), number, bytes, touched, expires_at };
+        self.last_number = self.last_number.max(number);
         if let Some(before) = self.streams.insert(key, entry) {
-            self.bytes -= before.bytes;
+            self.subtract(&before);
+        }
+        self.bytes += bytes;
+        let usage = self.routes.entry(route).or_default();
+        usage.streams += 1;
+        usage.bytes += bytes;
+    }
+
+    /// Subtracts a removed entry from the sums. The last stream of a route removes the route.
+    fn subtract(&mut self, entry: &IndexEntry) {
+        self.bytes -= entry.bytes;
+        if let Some(usage) = self.routes.get_mut(&entry.route) {
+            usage.streams -= 1;
+            usage.bytes -= entry.bytes;
+            if usage.streams == 0 {
+                self.routes.remove(&entry.route);
+            }
         }
     }
 
@@ -63,7 +94,7 @@ impl StoreIndex {
     /// See [`StoreFault`].
     pub(super) fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
         if let Some(entry) = self.streams.remove(key) {
-            self.bytes -= entry.bytes;
+            self.subtract(&entry);
             txn.remove(key, entry.number)?;
         }
         Ok(())
@@ -96,11 +127,20 @@ impl StoreIndex {
         expired.map(|(key, _)| *key).collect()
     }
 
-    /// Returns the streams that are not open, least recently used first.
-    pub(super) fn closed_oldest_first(&self, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
+    /// Returns the usage of each route that has streams.
+    pub(super) fn routes(&self) -> &HashMap<Arc<str>, RouteUsage> {
+        &self.routes
+    }
+
+    /// Returns the streams of each route that are not open, least recently used last.
+    pub(super) fn closed_by_route(&self, is_open: impl Fn(&StoreKey) -> bool) -> HashMap<Arc<str>, Vec<StoreKey>> {
         let mut closed: Vec<_> = self.streams.iter().filter(|(key, _)| !is_open(key)).collect();
-        closed.sort_unstable_by_key(|(_, entry)| entry.touched);
-        closed.into_iter().map(|(key, _)| *key).collect()
+        closed.sort_unstable_by_key(|(_, entry)| Reverse(entry.touched));
+        let mut by_route = HashMap::<_, Vec<_>>::new();
+        for (key, entry) in closed {
+            by_route.entry(entry.route.clone()).or_default().push(*key);
+        }
+        by_route
     }
 }
 

@@ -14,6 +14,7 @@
 mod clock;
 mod codec;
 mod db;
+mod eviction;
 mod folder;
 mod inbox;
 mod index;
@@ -98,7 +99,8 @@ impl Store {
 impl LogStore for Store {
     fn open(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
         let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
-        let handle = Arc::new(StreamHandle::new(key, Arc::downgrade(stream), stream.log().end()));
+        let (route, end) = (stream.key().route.clone(), stream.log().end());
+        let handle = Arc::new(StreamHandle::new(key, route, Arc::downgrade(stream), end));
         let (reply, restored) = tokio::sync::oneshot::channel();
         if !self.inbox.open(OpenRequest { handle: handle.clone(), reply }) {
             metrics.error("behind");

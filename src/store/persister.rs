@@ -80,6 +80,7 @@ impl StreamPersister {
             complete_for: record.complete_at.map(|at| now.since(at)),
         };
         (record.is_clean, record.touched) = (false, now.wall);
+        record.route = self.handle.route.clone();
         // The stream has published nothing yet, so the stored part ends where its log begins.
         let next = self.handle.persisted_until();
         self.shift = record.end.wrapping_sub(next.0);
@@ -209,6 +210,7 @@ impl StreamPersister {
             touched: now.wall,
             age: 0,
             bytes: 0,
+            route: self.handle.route.clone(),
         };
         self.state = Some(FileState { record, was_clean: false, next, segments: VecDeque::new() });
         Ok(())

@@ -4,8 +4,7 @@
 //! in it and its missing entries are written. In the meantime streams open without stored events, and closed ones keep
 //! the state of their last write. A change of the store's state is logged once.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use tracing::{error, info, warn};
 use super::clock::Moment;
 use super::codec::StoreKey;
 use super::db::{WriteTxn, catch_panics};
+use super::eviction::Eviction;
 use super::folder::StoreFault;
 use super::inbox::{Inbox, OpenRequest, Request, StreamHandle, Work};
 use super::index::StoreIndex;
@@ -282,7 +282,10 @@ impl OpenStreams {
             }
         }
         if index.bytes() > work.max_bytes || index.has_too_many() {
-            self.evict(txn, index, &work)?;
+            if !std::mem::replace(&mut self.is_full, true) {
+                warn!(bytes = work.max_bytes, "store at its size limit: evicting the oldest events");
+            }
+            Eviction::new(&mut self.persisters, index, work.max_bytes, work.metrics).run(txn)?;
         } else if index.bytes() < work.max_bytes / 2 {
             self.is_full = false;
         }
@@ -298,42 +301,6 @@ impl OpenStreams {
 
     fn is_current(&self, handle: &Arc<StreamHandle>) -> bool {
         self.persisters.get(&handle.key).is_some_and(|persister| Arc::ptr_eq(&persister.handle, handle))
-    }
-
-    /// Frees space: first removes closed streams, least recently used first, then the oldest segments of open ones.
-    /// Frees a little more than needed, so that it is not repeated for every event.
-    fn evict(
-        &mut self,
-        txn: &mut WriteTxn<'_>,
-        index: &mut StoreIndex,
-        work: &CommitWork<'_>,
-    ) -> Result<(), StoreFault> {
-        let enough = work.max_bytes / 16 * 15;
-        if !self.is_full {
-            self.is_full = true;
-            warn!(bytes = work.max_bytes, "store at its size limit: evicting the oldest events");
-        }
-        for key in index.closed_oldest_first(|key| self.persisters.contains_key(key)) {
-            if index.bytes() <= enough && !index.has_too_many() {
-                return Ok(());
-            }
-            index.remove(txn, &key)?;
-            work.metrics.given_up("stream");
-        }
-        let mut oldest: BinaryHeap<_> = self
-            .persisters
-            .values()
-            .filter_map(|persister| Some(Reverse((persister.oldest_segment_date()?, persister.handle.key))))
-            .collect();
-        while index.bytes() > enough
-            && let Some(Reverse((_, key))) = oldest.pop()
-        {
-            let persister = self.persisters.get_mut(&key).expect("it was among them");
-            persister.evict_oldest_segment(txn, index)?;
-            work.metrics.given_up("segment");
-            oldest.extend(persister.oldest_segment_date().map(|date| Reverse((date, key))));
-        }
-        Ok(())
     }
 
     /// Answers requests while the file is unusable, so that no stream waits.

@@ -82,7 +82,7 @@ impl Metrics {
 
     /// Returns the metrics of the store, creating them on first use.
     pub fn store(&self) -> &Arc<StoreMetrics> {
-        self.store.get_or_init(|| Arc::new(StoreMetrics::new(&self.registry)))
+        self.store.get_or_init(|| Arc::new(StoreMetrics::new(&self.registry, self.shares.clone())))
     }
 
     /// Returns the totals of every route, by name.

@@ -6,7 +6,9 @@ use metrics::{Gauge, Label};
 
 use super::catalogue;
 use super::family::Family;
+use super::label::Room;
 use super::registry::Registry;
+use super::shares::ShareMetrics;
 
 /// The metrics of the store.
 pub struct StoreMetrics {
@@ -15,17 +17,18 @@ pub struct StoreMetrics {
     bytes: Gauge,
     queue: Gauge,
     given_up: Family<&'static str>,
+    shares: ShareMetrics,
 }
 
 impl StoreMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &Registry, shares: ShareMetrics) -> Self {
         let errors = Family::new(registry, catalogue::STORE_ERRORS, Vec::<Label>::new(), "kind");
         errors.prepare(&["locked", "corrupt", "full", "unusable", "behind", "late"]);
         let given_up = Family::new(registry, catalogue::STORE_GIVEN_UP, Vec::<Label>::new(), "what");
         given_up.prepare(&["stream", "segment"]);
         let gauge = |name| registry.gauge(name, Vec::new());
         let (state, bytes, queue) = (catalogue::STORE_STATE, catalogue::STORE_BYTES, catalogue::STORE_QUEUE_EVENTS);
-        Self { state: gauge(state), errors, bytes: gauge(bytes), queue: gauge(queue), given_up }
+        Self { state: gauge(state), errors, bytes: gauge(bytes), queue: gauge(queue), given_up, shares }
     }
 
     /// Records whether the store persists event logs as configured.
@@ -51,5 +54,10 @@ impl StoreMetrics {
     /// Counts a `stream`, or a `segment` of an open stream, that was deleted to respect the store's bound.
     pub fn given_up(&self, what: &'static str) {
         self.given_up.increment(what);
+    }
+
+    /// Counts something that a route gave up because it had more than its share of the store.
+    pub fn over_share(&self) {
+        self.shares.refused(Room::Store);
     }
 }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod reload;
+mod shares;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

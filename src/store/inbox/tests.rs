@@ -13,7 +13,7 @@ fn stream() -> Arc<EventStream> {
 fn handle(number: usize) -> Arc<StreamHandle> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_le_bytes());
-    Arc::new(StreamHandle::new(StoreKey(key), Weak::new(), Offset(0)))
+    Arc::new(StreamHandle::new(StoreKey(key), "r".into(), Weak::new(), Offset(0)))
 }
 
 /// The same, queued for opening.

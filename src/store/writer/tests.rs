@@ -32,7 +32,8 @@ impl StoreFixture {
         let retention = Retention { events, ..Retention::default() };
         let policy = Policy { retention, ids: Ids::Replace, ..Policy::default() };
         let (writer, stream) = (writer(&folder, bytes), stream(policy));
-        let handle = Arc::new(StreamHandle::new(StoreKey([7; 32]), Arc::downgrade(&stream), stream.log().end()));
+        let handle =
+            Arc::new(StreamHandle::new(StoreKey([7; 32]), "r".into(), Arc::downgrade(&stream), stream.log().end()));
         let (published, committed) = (Vec::new(), 0);
         let mut fixture = Self { folder, bytes, policy, writer, stream, handle, published, committed };
         assert!(fixture.open().is_none());
@@ -62,7 +63,7 @@ impl StoreFixture {
         self.stream = stream(self.policy);
         let (reply, mut past) = oneshot::channel();
         let end = self.stream.log().end();
-        self.handle = Arc::new(StreamHandle::new(StoreKey([7; 32]), Arc::downgrade(&self.stream), end));
+        self.handle = Arc::new(StreamHandle::new(StoreKey([7; 32]), "r".into(), Arc::downgrade(&self.stream), end));
         self.writer.inbox.open(OpenRequest { handle: self.handle.clone(), reply });
         let now = Instant::now();
         let work = self.writer.inbox.wait_for_work(now, now);

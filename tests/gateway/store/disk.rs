@@ -1,6 +1,7 @@
 //! Disks that are slow, that fail, or that are full for a while.
 
 use super::*;
+use crate::support::figures::wait_metric;
 
 /// A disk that takes seconds for each commit: the system call that waits for it is held up.
 #[tokio::test]
@@ -91,4 +92,36 @@ async fn a_full_disk_is_reported_and_written_again_when_it_has_room() {
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
     assert_eq!(data(&mut reader, last + 2).await, (2..=last + 3).collect::<Vec<_>>());
     assert_eq!(origin.requests()[1].last_event_id(), Some(&*(last + 3).to_string()));
+}
+
+/// A small file system that another file fills: the writes themselves fail.
+#[tokio::test]
+async fn a_disk_without_room_costs_only_durability_and_is_written_again_when_it_has_room() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.honour_last_event_id();
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    // A disk of 32 MiB, in a mount namespace of the gateway's own, with a file that takes most of the room.
+    let script = format!(
+        "mount -t tmpfs -o size=32m none {0} && head -c 31000000 /dev/zero > {0}/other && exec \"$@\"",
+        disk.display()
+    );
+    let by = ["unshare", "--map-root-user", "--mount", "sh", "-c", &script, "sh"];
+    let gateway = Rillgate::start_by(&by, &config(&origin, &disk, "", "64MiB")).await;
+    let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
+    let large = "x".repeat(50_000);
+
+    for _ in 0..60 {
+        origin.emit(Emission::event("1", "", &large));
+        assert_eq!(reader.next_event(DEADLINE).await.data.len(), large.len());
+    }
+
+    let trouble = "degraded: the disk is full: No space left on device";
+    eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains(trouble) }).await;
+    assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
+    assert!(has_counted(&gateway, "rillgate_store_errors_total{kind=\"full\"}", 1.0).await);
+    // The file is seen through the gateway's own namespace.
+    std::fs::remove_file(format!("/proc/{}/root{}/other", gateway.id(), disk.display())).unwrap();
+    wait_metric(&gateway, "store_state", &[], 1.0).await;
+    say(&origin, &mut reader, 2..=3).await;
 }
