@@ -1,4 +1,4 @@
-//! Event logs on disk: the gateway ends in every way, and its clients resume.
+//! Event logs on disk: clients resume after every way in which the gateway can end.
 
 mod disk;
 mod reload;
@@ -16,7 +16,7 @@ use crate::support::server::Rillgate;
 use crate::support::subscription::Subscription;
 use crate::support::wait::{DEADLINE, eventually};
 
-/// A gateway with a store in that folder; `replay` goes on behind the keys of the replay table.
+/// Returns a configuration with a store in this folder; `replay` is added to the table `[routes.replay]`.
 fn config(origin: &Origin, folder: &Path, replay: &str, bytes: &str) -> String {
     let replay = format!("[routes.replay]\nstore = \"disk\"\n{replay}");
     let folder = folder.display();
@@ -42,8 +42,8 @@ async fn has_counted(gateway: &Rillgate, series: &str, least: f64) -> bool {
     values.sum::<f64>() >= least
 }
 
-async fn stored(gateway: &Rillgate) {
-    // The gauge is set once a second; a stream that has something to write is in it until it is written.
+async fn wait_stored(gateway: &Rillgate) {
+    // The gauge is updated once a second, and counts events until they are written.
     eventually(DEADLINE, || async {
         let metrics = get(gateway, "/metrics").await;
         let is = |series: &str| metrics.lines().any(|line| line == series);
@@ -52,7 +52,7 @@ async fn stored(gateway: &Rillgate) {
     .await;
 }
 
-async fn say(origin: &Origin, reader: &mut Subscription, numbers: std::ops::RangeInclusive<usize>) -> Vec<String> {
+async fn emit_to(origin: &Origin, reader: &mut Subscription, numbers: std::ops::RangeInclusive<usize>) -> Vec<String> {
     let mut ids = Vec::new();
     for number in numbers {
         origin.emit(Emission::event(&number.to_string(), "", &number.to_string()));
@@ -91,19 +91,19 @@ async fn clients_of_a_killed_gateway_resume_exactly() {
             assert!(asked.is_some_and(|asked| asked <= last), "asked for {asked:?} of {last}");
         }
 
-        say(&origin, &mut http1, last + 1..=last + 20).await;
+        emit_to(&origin, &mut http1, last + 1..=last + 20).await;
         assert_eq!(data(&mut http2, 20).await, (last + 1..=last + 20).collect::<Vec<_>>());
         last += 20;
-        // In the first round all is stored; later what was told last may not have been.
+        // In the first round everything is stored. In later rounds the newest events may be lost.
         if round == 0 {
-            stored(&gateway).await;
+            wait_stored(&gateway).await;
         }
         gateway.restart().await;
     }
 
     let mut old = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "10")]).await;
 
-    // A restart is a gap unless the upstream proves otherwise; the log has it if that part of it was stored.
+    // A restart is a gap unless the upstream proves otherwise. The log contains the gap if that part was stored.
     let verdict = old.header("rillgate-resume");
     assert!(verdict.starts_with("resumed") || verdict == "gap;reason=upstream", "{verdict}");
     assert_eq!(data(&mut old, 50).await, (11..=60).collect::<Vec<_>>());
@@ -114,8 +114,8 @@ async fn clients_of_a_stored_stream_are_held_and_new_streams_get_the_refusal() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     let mut gateway = Rillgate::start(&config(&origin, folder.path(), "", "64MiB")).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    say(&origin, &mut reader, 1..=2).await;
-    stored(&gateway).await;
+    emit_to(&origin, &mut reader, 1..=2).await;
+    wait_stored(&gateway).await;
     origin.refuse(404);
     gateway.restart().await;
 
@@ -134,23 +134,23 @@ async fn minted_ids_continue_after_a_clean_end_and_are_never_reused_after_a_kill
     let config = config(&origin, folder.path(), "ids = \"replace\"", "64MiB");
     let gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    let ids = say(&origin, &mut reader, 1..=5).await;
+    let ids = emit_to(&origin, &mut reader, 1..=5).await;
     end(gateway).await;
 
     let mut gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", &ids[2])]).await;
     assert_eq!(reader.header("rillgate-resume"), "resumed;missed=2");
     assert_eq!(data(&mut reader, 2).await, [4, 5]);
-    let later = say(&origin, &mut reader, 6..=7).await;
+    let later = emit_to(&origin, &mut reader, 6..=7).await;
     let epoch = |id: &str| id.split_once('-').unwrap().0.to_owned();
     assert_eq!(later[1], format!("{}-7", epoch(&ids[0])));
     assert_eq!(origin.requests()[1].last_event_id(), Some("5"));
-    stored(&gateway).await;
+    wait_stored(&gateway).await;
     gateway.restart().await;
 
     let mut reader = Client::http2(gateway.address()).subscribe("/a", &[("last-event-id", &later[0])]).await;
     assert_eq!(data(&mut reader, 1).await, [7]);
-    let last = say(&origin, &mut reader, 8..=8).await;
+    let last = emit_to(&origin, &mut reader, 8..=8).await;
     assert_ne!(epoch(&last[0]), epoch(&later[0]));
     let unknown = format!("{}-8", epoch(&later[0]));
     let lost = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", &unknown)]).await;
@@ -164,7 +164,7 @@ async fn a_stream_closed_after_its_linger_is_restored_from_the_store() {
     let config = config(&origin, folder.path(), "", "64MiB");
     let gateway = Rillgate::start(&config.replace("[store]", "[routes.delivery]\nlinger = \"1ms\"\n[store]")).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    say(&origin, &mut reader, 1..=5).await;
+    emit_to(&origin, &mut reader, 1..=5).await;
     drop(reader);
     eventually(DEADLINE, || async { origin.connections().open == 0 }).await;
 
@@ -174,7 +174,7 @@ async fn a_stream_closed_after_its_linger_is_restored_from_the_store() {
     assert_eq!(data(&mut reader, 3).await, [3, 4, 5]);
     assert_eq!(origin.requests()[1].last_event_id(), Some("5"));
     assert!(reader.comments().iter().all(|comment| !comment.contains("gap")), "{:?}", reader.comments());
-    say(&origin, &mut reader, 6..=6).await;
+    emit_to(&origin, &mut reader, 6..=6).await;
 }
 
 #[tokio::test]
@@ -190,9 +190,9 @@ async fn a_full_store_drops_the_oldest_and_delays_no_event() {
     }
 
     eventually(DEADLINE, || async { has_counted(&gateway, "rillgate_store_given_up_total", 1.0).await }).await;
-    stored(&gateway).await;
+    wait_stored(&gateway).await;
     assert!(!has_counted(&gateway, "rillgate_store_bytes", 1_100_000.0).await);
-    // As docs/store.md says: twice the bound, and what is written at once.
+    // The file may take twice the bound and one batch of writes (docs/store.md).
     let size = folder.path().join("events.redb").metadata().unwrap().len();
     assert!(size <= 2 * (1 << 20) + 4 * (8 << 20), "{size} bytes in the file");
     assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
@@ -218,7 +218,7 @@ async fn a_damaged_file_is_quarantined_and_a_new_one_created() {
         let config = config(&origin, folder.path(), "", "64MiB");
         let gateway = Rillgate::start(&config).await;
         let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-        say(&origin, &mut reader, 1..=5).await;
+        emit_to(&origin, &mut reader, 1..=5).await;
         end(gateway).await;
         damage(&folder.path().join("events.redb"), how);
 
@@ -228,8 +228,8 @@ async fn a_damaged_file_is_quarantined_and_a_new_one_created() {
 
         assert_eq!(reader.header("rillgate-resume"), "gap;reason=unknown", "{how}");
         assert!(folder.path().join("events.corrupt-1.redb").exists(), "{how}");
-        say(&origin, &mut reader, 6..=8).await;
-        stored(&gateway).await;
+        emit_to(&origin, &mut reader, 6..=8).await;
+        wait_stored(&gateway).await;
         eventually(DEADLINE, || async { !get(&gateway, "/readyz").await.contains("\"store\":") }).await;
         gateway.restart().await;
         let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "6")]).await;
@@ -260,8 +260,8 @@ async fn only_ids_older_than_a_stored_log_are_read_through() {
     let mut gateway =
         Rillgate::start(&config(&origin, folder.path(), "events = 10\nread_through = true", "64MiB")).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    say(&origin, &mut reader, 1..=40).await;
-    stored(&gateway).await;
+    emit_to(&origin, &mut reader, 1..=40).await;
+    wait_stored(&gateway).await;
     gateway.restart().await;
 
     let mut recent = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "35")]).await;
@@ -272,7 +272,7 @@ async fn only_ids_older_than_a_stored_log_are_read_through() {
     let asked: Vec<_> = origin.requests().iter().map(|request| request.last_event_id().map(str::to_owned)).collect();
     assert_eq!(asked, [None, Some("40".to_owned()), Some("25".to_owned())]);
     assert_eq!(data(&mut recent, 5).await, (36..=40).collect::<Vec<_>>());
-    say(&origin, &mut recent, 41..=41).await;
+    emit_to(&origin, &mut recent, 41..=41).await;
     assert_eq!(data(&mut old, 16).await, (26..=41).collect::<Vec<_>>());
 }
 
@@ -283,20 +283,20 @@ async fn a_second_gateway_waits_for_the_store_lock_and_takes_over() {
     let config = config(&origin, folder.path(), "", "64MiB");
     let first = Rillgate::start(&config).await;
     let mut reader = Client::http1(first.address()).subscribe("/a", &[]).await;
-    say(&origin, &mut reader, 1..=3).await;
-    stored(&first).await;
+    emit_to(&origin, &mut reader, 1..=3).await;
+    wait_stored(&first).await;
 
     let mut second = Rillgate::start(&config).await;
     second.wait_line("another process has the store open", DEADLINE).await;
     let mut late = Client::http1(second.address()).subscribe("/b", &[]).await;
     origin.wait_open(2).await;
-    say(&origin, &mut late, 4..=5).await;
+    emit_to(&origin, &mut late, 4..=5).await;
     end(first).await;
     second.wait_line("store in use", Duration::from_secs(20)).await;
     let mut moved = Client::http1(second.address()).subscribe("/a", &[("last-event-id", "2")]).await;
 
     assert_eq!(data(&mut moved, 3).await, [3, 4, 5]);
-    stored(&second).await;
+    wait_stored(&second).await;
     second.restart().await;
     let mut late = Client::http1(second.address()).subscribe("/b", &[("last-event-id", "4")]).await;
     assert_eq!(data(&mut late, 1).await, [5]);
@@ -308,8 +308,8 @@ async fn an_up_to_date_client_of_an_expired_log_resumes_after_a_restart() {
     let config = config(&origin, folder.path(), "age = \"6s\"", "64MiB");
     let gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    say(&origin, &mut reader, 1..=3).await;
-    stored(&gateway).await;
+    emit_to(&origin, &mut reader, 1..=3).await;
+    wait_stored(&gateway).await;
     let empty = "rillgate_event_log_events{route=\"all\"} 0";
     eventually(DEADLINE, || async { get(&gateway, "/metrics").await.contains(empty) }).await;
     drop(reader);
@@ -329,7 +329,7 @@ async fn a_complete_stream_stays_complete_after_a_restart() {
     let config = config.replace("auth = \"public\"", "auth = \"public\"\non_end = \"complete\"");
     let gateway = Rillgate::start(&config).await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
-    say(&origin, &mut reader, 1..=3).await;
+    emit_to(&origin, &mut reader, 1..=3).await;
     origin.cut(crate::support::script::Cut::End);
     reader.expect_end(DEADLINE).await;
     end(gateway).await;

@@ -31,7 +31,7 @@ async fn an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances() {
 }
 
 #[tokio::test]
-async fn a_finite_producer_without_ids_is_retried_slowly_and_the_log_names_the_key() {
+async fn a_finite_producer_without_ids_is_retried_slowly_with_a_warning() {
     let origin = Origin::start_with(|_| Answer::stream().then("data: all there is\n\n").then_cut(Cut::End)).await;
     let backoff = "backoff = { initial = \"100ms\", max = \"30s\" }";
     let gateway = Setup::for_origin(&origin.url()).upstream(backoff).start().await;

@@ -1,4 +1,4 @@
-//! Tests of the tools, on which all other tests rely.
+//! Tests of the tools in `support`, on which all other tests rely.
 //!
 //! Here the client talks to the origin directly, or through the bad network; no gateway runs.
 
@@ -27,7 +27,7 @@ use crate::support::subscription::Ending;
 use crate::support::wait::{DEADLINE, eventually, within};
 
 #[tokio::test]
-async fn what_an_origin_emits_reaches_every_open_response() {
+async fn an_emission_reaches_every_open_response() {
     let origin = Origin::start().await;
     let client = Client::http1(origin.address());
     let mut first = client.subscribe("/a?b=c", &[("x-test", "1")]).await;
@@ -225,7 +225,7 @@ async fn a_bad_network_slices_delays_stalls_and_cuts() {
 }
 
 #[tokio::test]
-async fn a_client_can_send_bytes_of_its_own_from_an_address_of_its_own() {
+async fn a_client_can_send_raw_bytes_from_a_chosen_address() {
     let origin = Origin::start().await;
     let client = Client::http1(origin.address()).coming_from([127, 0, 0, 9].into());
 
@@ -250,7 +250,7 @@ async fn two_thousand_clients_are_cheap() {
 
     origin.emit("data: all\n\n");
 
-    let data = within(Duration::from_secs(60), "event for everyone", clients.join_all()).await;
+    let data = within(Duration::from_secs(60), "event for every client", clients.join_all()).await;
     assert!(data.len() == 2_000 && data.iter().all(|data| data == "all"));
 }
 

@@ -1,6 +1,6 @@
 //! TLS at a listener: versions, protocols, names, renewed certificates, client certificates, and stalled handshakes.
 //!
-//! Also one plain port for both HTTP/1.1 and HTTP/2.
+//! One plain port that accepts both HTTP/1.1 and HTTP/2 is tested here too.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::support::wait::{DEADLINE, eventually};
 type Versions<'a> = &'a [&'static SupportedProtocolVersion];
 const BOTH: Versions<'static> = &[&TLS13, &TLS12];
 
-async fn shake(
+async fn handshake(
     gateway: &Rillgate,
     authority: &Authority,
     name: &str,
@@ -41,13 +41,13 @@ async fn shake(
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
-/// The certificate that the gateway shows to who asks for `localhost`.
-async fn shown(gateway: &Rillgate, authority: &Authority) -> Option<Vec<u8>> {
-    let tls = shake(gateway, authority, "localhost", BOTH, &[]).await.ok()?;
+/// Returns the certificate that the gateway serves for `localhost`.
+async fn served_certificate(gateway: &Rillgate, authority: &Authority) -> Option<Vec<u8>> {
+    let tls = handshake(gateway, authority, "localhost", BOTH, &[]).await.ok()?;
     Some(tls.get_ref().1.peer_certificates()?.first()?.to_vec())
 }
 
-fn is_shown(identity: &Identity, shown: &Option<Vec<u8>>) -> bool {
+fn is_served(identity: &Identity, shown: &Option<Vec<u8>>) -> bool {
     shown.as_deref() == Some(identity.chain_der()[0].as_ref())
 }
 
@@ -71,7 +71,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_older_ones_refused() {
         [(&[&TLS12], ProtocolVersion::TLSv1_2), (&[&TLS13], ProtocolVersion::TLSv1_3)];
 
     for (versions, expected) in cases {
-        let tls = shake(&gateway, &authority, "localhost", versions, &["h2"]).await.unwrap();
+        let tls = handshake(&gateway, &authority, "localhost", versions, &["h2"]).await.unwrap();
         assert_eq!(tls.get_ref().1.protocol_version(), Some(expected));
     }
 
@@ -97,8 +97,8 @@ async fn a_listener_may_require_tls_1_3() {
     );
     let gateway = Setup::for_origin(&origin.url()).listener(&tls).start().await;
 
-    assert!(shake(&gateway, &authority, "localhost", &[&TLS12], &[]).await.is_err());
-    assert!(shake(&gateway, &authority, "localhost", &[&TLS13], &[]).await.is_ok());
+    assert!(handshake(&gateway, &authority, "localhost", &[&TLS12], &[]).await.is_err());
+    assert!(handshake(&gateway, &authority, "localhost", &[&TLS13], &[]).await.is_ok());
 }
 
 #[tokio::test]
@@ -114,15 +114,15 @@ async fn alpn_chooses_the_protocol_and_its_absence_means_http_1() {
         (&["spdy/3", "http/1.1"], Some("http/1.1")),
         (&[], None),
     ] {
-        let tls = shake(&gateway, &authority, "localhost", BOTH, offered).await.unwrap();
+        let tls = handshake(&gateway, &authority, "localhost", BOTH, offered).await.unwrap();
         assert_eq!(tls.get_ref().1.alpn_protocol(), chosen.map(str::as_bytes), "{offered:?}");
     }
-    assert!(shake(&gateway, &authority, "localhost", BOTH, &["spdy/3"]).await.is_err(), "RFC 7301, 3.2");
+    assert!(handshake(&gateway, &authority, "localhost", BOTH, &["spdy/3"]).await.is_err(), "RFC 7301, 3.2");
 
     let bare = ["-k", "--no-alpn", "-w", "%{http_version} %{http_code}"];
     let answer = curl(&bare, format!("https://{}/prices?follow=false", gateway.address())).await;
     assert!(String::from_utf8_lossy(&answer.stdout).ends_with("1.1 200"), "{answer:?}");
-    // Bytes of the other protocol than the one agreed on are not executed.
+    // A request of a protocol that was not negotiated is never executed.
     let client = Client::http2(gateway.address()).tls(&authority);
     let text = Raw::exchange(&client, b"GET /other HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(!text.contains("HTTP/1.1 "), "{text:?}");
@@ -147,7 +147,7 @@ async fn curl_reads_streams_with_every_protocol_and_with_and_without_tls() {
         (vec!["--http1.1"], &clear, "1.1"),
         (vec!["--http1.0"], &clear, "1"),
         (vec!["--http2-prior-knowledge"], &clear, "2"),
-        // An upgrade to h2c that is asked for on the way is not granted (RFC 9113, 3.1).
+        // An upgrade to h2c is ignored (RFC 9113, 3.1).
         (vec!["--http2"], &clear, "1.1"),
     ] {
         let arguments = [&["-N", "-w", "\n%{http_version} %{http_code}"], arguments.as_slice()].concat();
@@ -176,12 +176,16 @@ async fn certificates_are_chosen_by_sni() {
     for (name, expected) in
         [("localhost", 0), ("127.0.0.1", 0), ("one.example", 1), ("ONE.example", 1), ("a.wild.example", 2)]
     {
-        let tls = shake(&gateway, &authority, name, BOTH, &[]).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let tls =
+            handshake(&gateway, &authority, name, BOTH, &[]).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         let leaf = tls.get_ref().1.peer_certificates().unwrap()[0].to_vec();
         assert_eq!(leaf, identities[expected].chain_der()[0].to_vec(), "{name}");
     }
     for name in ["other.example", "a.b.wild.example", "wild.example"] {
-        assert!(shake(&gateway, &authority, name, BOTH, &[]).await.is_err(), "{name}: the first one does not cover it");
+        assert!(
+            handshake(&gateway, &authority, name, BOTH, &[]).await.is_err(),
+            "{name}: a certificate was served that does not cover the name"
+        );
     }
 }
 
@@ -199,7 +203,7 @@ fn swap(folder: &Path, to: &str) {
 }
 
 #[tokio::test]
-async fn certificates_are_reloaded_when_their_files_change_and_a_bad_one_changes_nothing() {
+async fn changed_certificates_are_reloaded_and_invalid_ones_ignored() {
     let authority = Authority::new();
     let [first, second, third, fourth] =
         ["first", "second", "third", "fourth"].map(|name| authority.server_for(name, &["localhost"]));
@@ -212,31 +216,34 @@ async fn certificates_are_reloaded_when_their_files_change_and_a_bad_one_changes
     let files = format!("chain = \"{0}/tls.crt\", key = \"{0}/tls.key\"", current.display());
     let gateway =
         Setup::for_origin(&origin.url()).listener(&format!("tls = {{ certificates = [{{ {files} }}] }}")).start().await;
-    assert!(is_shown(&first, &shown(&gateway, &authority).await));
+    assert!(is_served(&first, &served_certificate(&gateway, &authority).await));
     let mut open = Client::http2(gateway.address()).tls(&authority).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
 
-    // As Kubernetes does it: the link leads elsewhere.
+    // Kubernetes swaps the symbolic link.
     swap(folder.path(), "2");
-    eventually(DEADLINE, || async { is_shown(&second, &shown(&gateway, &authority).await) }).await;
+    eventually(DEADLINE, || async { is_served(&second, &served_certificate(&gateway, &authority).await) }).await;
 
-    // Written in place, one file after the other.
+    // Other tools write the files in place, one after the other.
     install(&folder.path().join("2"), &third);
-    eventually(DEADLINE, || async { is_shown(&third, &shown(&gateway, &authority).await) }).await;
+    eventually(DEADLINE, || async { is_served(&third, &served_certificate(&gateway, &authority).await) }).await;
 
     let refusals = lines_with(&gateway, &["certificates not reloaded"]);
     std::fs::write(current.join("tls.crt"), "-----BEGIN CERTIFICATE-----\nnonsense\n").unwrap();
     eventually(DEADLINE, || async { lines_with(&gateway, &["certificates not reloaded"]) > refusals }).await;
-    assert!(is_shown(&third, &shown(&gateway, &authority).await), "a file that is no certificate");
+    assert!(is_served(&third, &served_certificate(&gateway, &authority).await), "an invalid certificate was loaded");
 
     let refusals = lines_with(&gateway, &["certificates not reloaded"]);
     std::fs::write(current.join("tls.crt"), &fourth.chain_pem).unwrap();
     eventually(DEADLINE, || async { lines_with(&gateway, &["certificates not reloaded"]) > refusals }).await;
-    assert!(is_shown(&third, &shown(&gateway, &authority).await), "a key of another certificate");
+    assert!(
+        is_served(&third, &served_certificate(&gateway, &authority).await),
+        "a key of another certificate was loaded"
+    );
 
     std::fs::write(current.join("tls.key"), &fourth.key_pem).unwrap();
-    eventually(DEADLINE, || async { is_shown(&fourth, &shown(&gateway, &authority).await) }).await;
-    // Who was connected has not noticed anything.
+    eventually(DEADLINE, || async { is_served(&fourth, &served_certificate(&gateway, &authority).await) }).await;
+    // Existing connections are not affected.
     origin.emit(Emission::event("1", "", "still"));
     assert_eq!(open.next_event(DEADLINE).await.data, "still");
 }
@@ -295,7 +302,7 @@ async fn stalled_handshakes_time_out_while_others_are_served() {
         raw.send(bytes).await;
         silent.push(raw);
     }
-    // One that is always about to go on.
+    // This client sends a handshake in single bytes.
     let mut slow = Raw::dial(&bare).await;
 
     for client in both_protocols(&gateway, Some(&authority)) {
@@ -307,7 +314,7 @@ async fn stalled_handshakes_time_out_while_others_are_served() {
     let began = Instant::now();
     while !slow.is_closed_within(Duration::from_millis(50)).await {
         slow.send(&[1]).await;
-        assert!(began.elapsed() < DEADLINE, "a handshake of a byte now and then is still open");
+        assert!(began.elapsed() < DEADLINE, "a handshake in single bytes is still open");
     }
     for raw in &mut silent {
         raw.read_to_end(DEADLINE).await;
@@ -317,7 +324,7 @@ async fn stalled_handshakes_time_out_while_others_are_served() {
 }
 
 #[tokio::test]
-async fn one_plain_port_speaks_both_protocols_however_the_first_bytes_arrive() {
+async fn one_plain_port_accepts_both_protocols_in_every_split() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url()).start().await;
     for client in both_protocols(&gateway, None) {
@@ -330,7 +337,7 @@ async fn one_plain_port_speaks_both_protocols_however_the_first_bytes_arrive() {
     let client = Client::http1(gateway.address());
     for request in [
         "GET /prices?limit=0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
-        // It starts as the preface does.
+        // These start like the HTTP/2 preface.
         "PRI /prices HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         "PRI * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ] {

@@ -31,7 +31,7 @@ use crate::support::wait::{DEADLINE, eventually, within};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-/// `openssl s_client` with a line to its standard input: there it also takes commands, a letter at the start of a line.
+/// A running `openssl s_client`. A letter at the start of an input line is a command to it.
 pub struct Openssl {
     pub process: Process,
     input: UnixStream,
@@ -48,26 +48,26 @@ impl Openssl {
         Self { process, input }
     }
 
-    fn say(&mut self, text: &str) {
+    fn send_line(&mut self, text: &str) {
         self.input.write_all(text.as_bytes()).expect("openssl reads");
     }
 
     pub fn ask(&mut self, path: &str) {
-        self.say(&format!("GET {path} HTTP/1.1\nHost: localhost\nAccept: text/event-stream\n\n"));
+        self.send_line(&format!("GET {path} HTTP/1.1\nHost: localhost\nAccept: text/event-stream\n\n"));
     }
 
-    pub async fn hear(&self, line: &str) {
+    pub async fn wait_line(&self, line: &str) {
         self.process.wait_line(line, DEADLINE).await;
     }
 
-    /// The data of all events so far.
+    /// Returns the data of all events so far.
     fn data(&self) -> Vec<String> {
         self.process.log().iter().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
     }
 
-    /// Says goodbye, as TLS has it.
+    /// Closes the connection with a close_notify.
     pub async fn leave(mut self) {
-        self.say("Q\n");
+        self.send_line("Q\n");
         self.process.wait_exit(DEADLINE).await;
     }
 }
@@ -81,7 +81,7 @@ async fn openssl_reads_a_stream_with_each_version_and_cipher() {
     let authority = Authority::new();
     let origin = Origin::start_with(|_| Answer::stream().then("id: 1\ndata: one\n\nid: 2\ndata: two\n\n")).await;
     let gateway = Setup::for_origin(&origin.url()).replay("start = \"oldest\"").tls(&authority.server()).start().await;
-    // Longer than a fragment, and than what is read at once.
+    // The path is longer than a fragment and than one read.
     let path = format!("/prices?{}", "x".repeat(3000));
 
     for arguments in [
@@ -91,7 +91,7 @@ async fn openssl_reads_a_stream_with_each_version_and_cipher() {
         &["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
         &["-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"],
         &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256", "-no_ticket"],
-        // The first group is one that the gateway does not have: a hello that is asked for again (RFC 8446, 4.1.4).
+        // The gateway does not support the first group, so it answers with a HelloRetryRequest (RFC 8446, 4.1.4).
         &["-tls1_3", "-groups", "P-521:P-384"],
         &["-tls1_2", "-groups", "P-384:P-256"],
         &["-tls1_3", "-max_send_frag", "512", "-crlf"],
@@ -101,7 +101,7 @@ async fn openssl_reads_a_stream_with_each_version_and_cipher() {
     ] {
         let mut openssl = Openssl::connect(gateway.address(), &authority, arguments);
         openssl.ask(&path);
-        openssl.hear("data: two").await;
+        openssl.wait_line("data: two").await;
         assert_eq!(openssl.data(), ["one", "two"], "{arguments:?}");
         openssl.leave().await;
         eventually(DEADLINE, || async { subscribers(&gateway).await == 0.0 }).await;
@@ -122,16 +122,16 @@ async fn a_stream_survives_tls_key_updates() {
     origin.wait_open(1).await;
     eventually(DEADLINE, || async { subscribers(&gateway).await == 1.0 }).await;
 
-    // More than a record holds.
+    // The data exceeds a record.
     let data = |round: usize, half: usize| format!("{round}.{half} {}", "x".repeat(20_000));
     let mut expected = Vec::new();
     for round in 0..ROUNDS {
-        // One in which the client renews its own keys, and one in which it asks for ours too.
+        // `k` updates the client's keys, and `K` also requests an update of the gateway's.
         for (half, command) in ["k\n", "K\n"].into_iter().enumerate() {
-            openssl.say(command);
+            openssl.send_line(command);
             origin.emit(Emission::event(&format!("{round}.{half}"), "", &data(round, half)));
             expected.push(data(round, half));
-            openssl.hear(&format!("id: {round}.{half}")).await;
+            openssl.wait_line(&format!("id: {round}.{half}")).await;
         }
         eventually(DEADLINE, || async { updates(&messages, "<<<") == round + 1 }).await;
     }
@@ -143,24 +143,24 @@ async fn a_stream_survives_tls_key_updates() {
     eventually(DEADLINE, || async { subscribers(&gateway).await == 0.0 }).await;
 }
 
-/// Counts the key updates that openssl has sent (`>>>`) or received (`<<<`), from its file of messages.
+/// Counts the key updates that openssl has sent (`>>>`) or received (`<<<`), from its message log.
 fn updates(messages: &Path, direction: &str) -> usize {
     let log = std::fs::read_to_string(messages).unwrap();
     log.lines().filter(|line| line.contains(direction) && line.contains("KeyUpdate")).count()
 }
 
-/// A client whose TLS is in the test's hands.
-struct Bare {
+/// A client whose TLS records the test controls.
+struct RawTlsClient {
     tcp: TcpStream,
     tls: ClientConnection,
-    heard: Vec<u8>,
-    /// The alert that the server sent, or nothing at its end.
+    received: Vec<u8>,
+    /// The alert with which the server closed, or `Some(None)` for an end without one.
     end: Option<Option<AlertDescription>>,
 }
 
-impl Bare {
-    /// Shakes hands and asks; each write of `piece` bytes becomes a record of its own.
-    async fn ask(
+impl RawTlsClient {
+    /// Completes the handshake and sends a request in records of `piece` bytes.
+    async fn request(
         address: SocketAddr,
         authority: &Authority,
         version: &'static SupportedProtocolVersion,
@@ -171,20 +171,20 @@ impl Bare {
         let tcp = TcpStream::connect(address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
-        let mut bare = Self { tcp, tls, heard: Vec::new(), end: None };
-        while bare.tls.is_handshaking() {
-            bare.send().await;
-            if bare.tls.wants_read() {
-                bare.receive().await;
+        let mut client = Self { tcp, tls, received: Vec::new(), end: None };
+        while client.tls.is_handshaking() {
+            client.send().await;
+            if client.tls.wants_read() {
+                client.receive().await;
             }
         }
         let request = b"GET /prices HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
         for part in request.chunks(piece) {
-            bare.tls.writer().write_all(part).unwrap();
+            client.tls.writer().write_all(part).unwrap();
         }
-        bare.send().await;
-        bare.hear("\r\n\r\n").await;
-        bare
+        client.send().await;
+        client.wait_line("\r\n\r\n").await;
+        client
     }
 
     async fn send(&mut self) {
@@ -197,7 +197,7 @@ impl Bare {
 
     async fn receive(&mut self) {
         let mut part = [0; 4096];
-        let count = within(DEADLINE, "a word of the gateway", self.tcp.read(&mut part)).await.unwrap_or(0);
+        let count = within(DEADLINE, "bytes from the gateway", self.tcp.read(&mut part)).await.unwrap_or(0);
         let mut received = &part[..count];
         if received.is_empty() {
             self.end.get_or_insert(None);
@@ -211,11 +211,11 @@ impl Bare {
                 Err(error) => panic!("{error}"),
             }
         }
-        let _ = std::io::Read::read_to_end(&mut self.tls.reader(), &mut self.heard);
+        let _ = std::io::Read::read_to_end(&mut self.tls.reader(), &mut self.received);
     }
 
-    async fn hear(&mut self, text: &str) {
-        while !String::from_utf8_lossy(&self.heard).contains(text) {
+    async fn wait_line(&mut self, text: &str) {
+        while !String::from_utf8_lossy(&self.received).contains(text) {
             assert_eq!(self.end, None, "no {text:?}");
             self.receive().await;
         }
@@ -233,7 +233,7 @@ async fn one_byte_records_and_segments_are_reassembled() {
     for (slice, piece) in [(0, 1), (1, 1), (1, 10_000)] {
         network.slice(slice);
         for version in VERSIONS {
-            readers.push(Bare::ask(network.address(), &authority, version, piece).await);
+            readers.push(RawTlsClient::request(network.address(), &authority, version, piece).await);
         }
     }
     network.slice(1);
@@ -244,30 +244,30 @@ async fn one_byte_records_and_segments_are_reassembled() {
     origin.emit(Emission::event("1", "", "whole"));
 
     for reader in &mut readers {
-        reader.hear("data: whole\n").await;
+        reader.wait_line("data: whole\n").await;
     }
-    openssl.hear("data: whole").await;
+    openssl.wait_line("data: whole").await;
     assert_eq!(http2.next_event(DEADLINE).await.data, "whole");
 }
 
-/// The way in which a client disconnects.
+/// A way in which a client disconnects.
 #[derive(Clone, Copy, Debug)]
-enum Leave {
-    /// It says so and leaves the connection open, as one that waits for the answer does.
+enum Disconnect {
+    /// A close_notify on a connection that stays open.
     CloseNotify,
-    /// A fatal alert, for something that it did not understand.
+    /// A fatal alert, caused by a forged record.
     FatalAlert,
-    /// Bytes that are not TLS; the gateway then has to send an alert.
+    /// Bytes that are not TLS. The gateway must answer with an alert.
     Garbage,
-    /// A record that nobody encrypted for this connection.
+    /// A record that was not encrypted for this connection.
     Forgery,
-    /// The end of the connection without a word.
+    /// A FIN without a close_notify.
     Cut,
     Reset,
 }
 
-impl Leave {
-    async fn with(self, reader: &mut Bare) {
+impl Disconnect {
+    async fn with(self, reader: &mut RawTlsClient) {
         match self {
             Self::CloseNotify => {
                 reader.tls.send_close_notify();
@@ -298,21 +298,28 @@ async fn every_kind_of_disconnect_is_noticed_at_once() {
     let mut bystander = Client::http1(gateway.address()).tls(&authority).subscribe("/prices", &[]).await;
     origin.wait_open(1).await;
 
-    let ways = [Leave::CloseNotify, Leave::FatalAlert, Leave::Garbage, Leave::Forgery, Leave::Cut, Leave::Reset];
+    let ways = [
+        Disconnect::CloseNotify,
+        Disconnect::FatalAlert,
+        Disconnect::Garbage,
+        Disconnect::Forgery,
+        Disconnect::Cut,
+        Disconnect::Reset,
+    ];
     for version in VERSIONS {
-        for leave in ways {
-            let mut reader = Bare::ask(gateway.address(), &authority, version, 1000).await;
+        for disconnect in ways {
+            let mut reader = RawTlsClient::request(gateway.address(), &authority, version, 1000).await;
             eventually(DEADLINE, || async { subscribers(&gateway).await == 2.0 }).await;
 
-            leave.with(&mut reader).await;
-            if matches!(leave, Leave::Reset) {
+            disconnect.with(&mut reader).await;
+            if matches!(disconnect, Disconnect::Reset) {
                 drop(reader);
             } else {
                 while reader.end.is_none() {
                     reader.receive().await;
                 }
-                match leave {
-                    Leave::Garbage => assert!(matches!(
+                match disconnect {
+                    Disconnect::Garbage => assert!(matches!(
                         reader.end,
                         Some(Some(
                             AlertDescription::DecodeError
@@ -321,8 +328,8 @@ async fn every_kind_of_disconnect_is_noticed_at_once() {
                                 | AlertDescription::UnexpectedMessage
                         ))
                     )),
-                    Leave::Forgery => assert_eq!(reader.end, Some(Some(AlertDescription::BadRecordMac))),
-                    Leave::CloseNotify | Leave::FatalAlert | Leave::Cut | Leave::Reset => {}
+                    Disconnect::Forgery => assert_eq!(reader.end, Some(Some(AlertDescription::BadRecordMac))),
+                    Disconnect::CloseNotify | Disconnect::FatalAlert | Disconnect::Cut | Disconnect::Reset => {}
                 }
             }
             eventually(DEADLINE, || async { subscribers(&gateway).await == 1.0 }).await;

@@ -17,19 +17,19 @@ use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 use crate::tls_interop::Openssl;
 
-/// Returns the descriptors of each event queue (epoll) of a process. Each worker has one queue, and what it serves is
-/// registered there and nowhere else.
+/// Returns the descriptors of each event queue (epoll) of a process. Each worker has one queue, and its sockets are
+/// registered only there.
 fn watched(gateway: &Rillgate) -> HashSet<BTreeSet<u32>> {
     let folder = format!("/proc/{}/fdinfo", gateway.id());
     let queues = std::fs::read_dir(folder).unwrap().filter_map(|file| {
-        // A descriptor may be gone by now.
+        // A descriptor may have been closed meanwhile.
         let text = std::fs::read_to_string(file.ok()?.path()).ok()?;
         let targets =
             text.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok());
         let targets: BTreeSet<u32> = targets.collect();
         (!targets.is_empty()).then_some(targets)
     });
-    // A queue has a descriptor and a copy of it.
+    // Each queue has two descriptors, so duplicates are removed.
     queues.collect()
 }
 
@@ -61,7 +61,7 @@ async fn connections_and_their_streams_are_spread_evenly_over_workers() {
         let paths: Vec<_> = (0..CLIENTS).map(|number| format!("/own-{number}")).collect();
         let readers = join_all(paths.iter().map(|path| client.subscribe(path, &[]))).await;
         assert!(readers.iter().all(|reader| reader.status == 200));
-        // With the connection upstream of the stream that each has opened.
+        // Each client has opened a stream, so there are as many upstream connections.
         eventually(DEADLINE, || async { grown(&gateway, &before) == vec![2 * CLIENTS / workers; workers] }).await;
     }
 }
@@ -84,7 +84,7 @@ async fn a_session_ticket_is_valid_on_every_worker_and_across_reloads() {
         let tls =
             format!("tls = {{ certificates = [{{ chain = \"{}\", key = \"{}\" }}] }}", chain.display(), key.display());
         let setup = Setup::for_origin(&origin.url()).server("workers = 2").replay("start = \"oldest\"").listener(&tls);
-        // The address stays through a restart.
+        // The address must stay the same after a restart.
         let public = "name = \"public\"\naddress = ";
         let toml = setup.toml().replace(&format!("{public}\"127.0.0.1:0\""), &format!("{public}\"{}\"", reserve()));
         let mut gateway = Rillgate::start(&toml).await;
@@ -93,11 +93,11 @@ async fn a_session_ticket_is_valid_on_every_worker_and_across_reloads() {
 
         let before = watched(&gateway);
         let first = Openssl::connect(gateway.address(), &authority, &[flag, "-sess_out", &ticket]);
-        first.hear(&new).await;
+        first.wait_line(&new).await;
         let is_whole = |text: String| text.contains("END SSL SESSION");
         eventually(DEADLINE, || async { std::fs::read_to_string(&ticket).is_ok_and(is_whole) }).await;
         let second = come_back();
-        second.hear(&reused).await;
+        second.wait_line(&reused).await;
         assert_eq!(grown(&gateway, &before), [1, 1], "one on each worker");
         first.leave().await;
         second.leave().await;
@@ -108,17 +108,17 @@ async fn a_session_ticket_is_valid_on_every_worker_and_across_reloads() {
         eventually(DEADLINE, || async { lines_with(&gateway, &["certificates reloaded"]) > 0 }).await;
         for _ in 0..2 {
             let mut third = come_back();
-            third.hear(&reused).await;
+            third.wait_line(&reused).await;
             third.ask("/prices");
-            third.hear("data: one").await;
+            third.wait_line("data: one").await;
             third.leave().await;
         }
 
         gateway.restart().await;
         let mut later = Openssl::connect(gateway.address(), &authority, &[flag, "-sess_in", &ticket]);
-        later.hear(&new).await;
+        later.wait_line(&new).await;
         later.ask("/prices");
-        later.hear("data: one").await;
+        later.wait_line("data: one").await;
         later.leave().await;
         assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"ok\""]).await, 1.0);
         assert_eq!(metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]).await, 0.0);

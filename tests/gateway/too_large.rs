@@ -9,7 +9,7 @@ use crate::support::wait::{DEADLINE, eventually};
 
 const BOUND: &str = "max_event = \"64KiB\"\nbackoff = { initial = \"20ms\", max = \"50ms\" }";
 
-/// Six events, the third too large, from a producer that goes on after the id that it is asked for.
+/// Returns six events, the third too large, starting after the requested id.
 fn six(after: Option<&str>) -> Answer {
     let after = after.and_then(|id| id.parse().ok()).unwrap_or(0);
     (after + 1..=6).fold(Answer::stream(), |answer, number: usize| {
@@ -31,7 +31,7 @@ async fn an_oversized_event_is_skipped_with_a_gap_and_not_requested_again() {
         assert_eq!(ids, ["1", "2", "4", "5", "6"]);
         let told = reader.comments().iter().filter(|comment| comment.contains("gap;reason=too_large")).count();
         assert_eq!(told, 1, "{:?}", reader.comments());
-        // Who got to what was left out has not missed anything after it.
+        // A client with the id of the skipped event has missed nothing that it could get.
         let resumed = client.subscribe("/prices", &[("last-event-id", "3")]).await;
         assert_eq!(resumed.header("rillgate-resume"), "resumed;missed=3");
         let before = client.subscribe("/prices", &[("last-event-id", "2")]).await;

@@ -1,4 +1,4 @@
-//! An upgrade while clients connect, stay and disconnect: no connection is refused, and clients that move resume.
+//! An upgrade while clients connect, stay and disconnect. No connection is refused, and clients that move resume.
 //!
 //! Both ways are tested: two sockets at one address (`SO_REUSEPORT`), and one socket that systemd passes to both
 //! gateways.
@@ -25,14 +25,14 @@ use crate::support::setup::Setup;
 use crate::support::subscription::{Ending, Subscription};
 use crate::support::wait::{DEADLINE, eventually};
 
-/// Clients that stay, and clients that come again and again.
+/// The number of clients that stay connected, and of clients that connect again and again.
 const STAYING: usize = 200;
 const COMING: usize = 80;
 
-/// A stream that a gateway opens as it starts, so that it knows what its clients saw elsewhere.
+/// A stream that a gateway opens at its start, so that its log has what clients read from the other gateway.
 const STREAM: &str = "/news/today";
 
-/// A gateway, and the folder it was started in.
+/// A running gateway and its folder.
 struct Started {
     process: Process,
     address: SocketAddr,
@@ -47,7 +47,7 @@ async fn start(toml: &str, passed: Option<&TcpListener>, expected: usize) -> Sta
         None => Process::start(Rillgate::command().args(["serve", "--config"]).arg(&path)),
         Some(socket) => {
             let rillgate = Rillgate::command();
-            // As systemd does it: the descriptor is 3, and the variables are for this process alone.
+            // systemd passes the socket as descriptor 3 and sets these variables.
             let mut shell = Command::new("sh");
             shell.args([
                 "-c",
@@ -72,14 +72,14 @@ fn setup(origin: &Origin) -> Setup {
         .after(&always)
 }
 
-/// The configuration with its listener elsewhere.
+/// Returns the configuration with another address of its listener.
 fn listening_at(toml: &str, place: &str) -> String {
     let anywhere = "name = \"public\"\naddress = \"127.0.0.1:0\"";
     assert!(toml.contains(anywhere));
     toml.replacen(anywhere, &format!("name = \"public\"\n{place}"), 1)
 }
 
-/// Clients that connect, ask, and leave, over and over.
+/// Clients that connect, send a request and disconnect in a loop.
 struct Load {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicUsize>,
@@ -96,14 +96,14 @@ impl Load {
             let (rounds, failures) = (load.rounds.clone(), load.failures.clone());
             load.tasks.push(tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    match come_and_go(&client).await {
+                    match request_once(&client).await {
                         Ok(()) => rounds.fetch_add(1, Ordering::Relaxed),
                         Err(failure) => {
                             failures.lock().push(failure);
                             0
                         }
                     };
-                    // The machine has others to serve.
+                    // The pause leaves CPU time for the other tests.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }));
@@ -126,7 +126,7 @@ impl Load {
     }
 }
 
-async fn come_and_go(client: &Client) -> Result<(), String> {
+async fn request_once(client: &Client) -> Result<(), String> {
     let mut connection = client.connect().await.map_err(|error| format!("connect: {error}"))?;
     let path = format!("{STREAM}?follow=false");
     let response = connection.try_request("GET", &path, &[]).await;
@@ -147,7 +147,7 @@ fn emit(origin: &Origin, numbers: std::ops::RangeInclusive<usize>) {
     }
 }
 
-/// The upgrade itself; `next` starts the gateway that takes over.
+/// Upgrades from `old` to the gateway that `next` starts, under load, and asserts that nothing is lost.
 async fn upgrade<F: Future<Output = Started>>(
     origin: &Origin,
     old: Started,
@@ -191,7 +191,7 @@ async fn upgrade<F: Future<Output = Started>>(
     .await;
 
     for events in moved {
-        assert_eq!(events, (21..=30).collect::<Vec<_>>(), "something was lost or repeated in between");
+        assert_eq!(events, (21..=30).collect::<Vec<_>>(), "an event was lost or repeated");
     }
     assert!(old.process.wait_exit(DEADLINE).await.success());
     load.finish().await;
@@ -257,7 +257,7 @@ async fn a_request_on_an_earlier_connection_is_answered_during_a_handover() {
 
     let text = late.read_to_end(DEADLINE).await;
     assert_eq!(status(&text), 200, "{text}");
-    assert!(text.contains("retry: ") && text.ends_with("0\r\n\r\n"), "a stream that asks to come back: {text:?}");
+    assert!(text.contains("retry: ") && text.ends_with("0\r\n\r\n"), "not a stream that ends with a retry: {text:?}");
     assert!(gateway.wait_exit(DEADLINE).await.success());
 }
 
@@ -278,14 +278,14 @@ async fn a_missing_systemd_socket_is_named_in_the_error() {
 #[tokio::test]
 async fn connections_queued_at_the_old_gateway_are_answered() {
     let origin = Origin::start().await;
-    // So slow that the queue is not empty when it is told to leave.
+    // Accepting is so slow that connections are still queued at the shutdown.
     let toml = setup(&origin).listener("reuse_port = true").limits("accepts_per_second = 20").toml();
     let old = start(&toml, None, 2).await;
     let at_the_same = listening_at(&toml, &format!("address = \"{}\"", old.address));
     let _new = start(&at_the_same, None, 2).await;
     origin.wait_open(2).await;
 
-    // Also while it stands still the kernel takes connections for it: about half of them.
+    // While the old gateway is stopped, the kernel still queues about half of the connections for it.
     old.process.signal("STOP");
     let mut waiting = Vec::new();
     for _ in 0..60 {

@@ -15,7 +15,7 @@ use crate::support::wait::{DEADLINE, eventually};
 
 const USER_AGENT: &str = concat!("rillgate/", env!("CARGO_PKG_VERSION"));
 
-/// A request head with its fields sorted by name.
+/// Returns a request head with its fields sorted by name.
 fn head(request: &Request) -> String {
     let mut fields = request.headers.clone();
     fields.sort();
@@ -65,7 +65,7 @@ async fn an_upstream_sees_only_configured_client_data() {
             )
             .await;
         assert_eq!(subscription.status.as_u16(), 200);
-        // Both are made by the gateway: this client is no trusted proxy.
+        // The gateway generates both ids, because this client is not a trusted proxy.
         let request = subscription.header("x-request-id").to_owned();
         let trace = origin.requests()[before].header("traceparent").unwrap_or_default().to_owned();
         assert!(trace.starts_with(&format!("00-{request}-")), "{trace} {request}");
@@ -130,7 +130,7 @@ async fn the_upstream_s_retry_reaches_current_and_later_clients() {
     before.next_event(DEADLINE).await;
 
     let told = before.retries();
-    assert!((10..=15).contains(&told[0].as_secs()), "the route's own, jittered: {told:?}");
+    assert!((10..=15).contains(&told[0].as_secs()), "not the route's own time with jitter: {told:?}");
     assert_eq!(told[1..], [Duration::from_millis(1234)]);
     for client in [Client::http1(gateway.address()), Client::http2(gateway.address())] {
         let mut later = client.subscribe("/a", &[]).await;

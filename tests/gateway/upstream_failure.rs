@@ -18,7 +18,7 @@ use crate::support::wait::{DEADLINE, eventually};
 
 const SECRET: &str = "the body of a wrong answer";
 
-/// Patience that makes a test short.
+/// Short timeouts and delays.
 const QUICK: &str =
     "open_timeout = \"400ms\"\nconnect_timeout = \"300ms\"\nbackoff = { initial = \"50ms\", max = \"200ms\" }";
 const BEATING: &str = "heartbeat = \"50ms\"";
@@ -85,7 +85,7 @@ async fn every_wrong_upstream_response_has_its_status_and_leaks_nothing() {
             let mut response = client.subscribe(&format!("{path}?limit=1"), &[]).await;
             assert_eq!(response.status, status, "{path}");
             if status == 200 {
-                // The log may be empty for the second client: it need not wait for an event that is not coming.
+                // The log may be empty for the second client, so it must not wait for an event.
                 continue;
             }
             let retry_after = response.header("retry-after").to_owned();
@@ -150,7 +150,7 @@ async fn an_upstream_down_is_refused_at_once_with_when_down_refuse() {
         (failing.url(), [502, 502]),
     ] {
         let gateway = Setup::for_origin(&url).upstream(QUICK).delivery(REFUSING).start().await;
-        // The second client of each stream meets one that is retrying already.
+        // The second client of each stream finds it already retrying.
         for client in [both_protocols(&gateway, None), both_protocols(&gateway, None)].concat() {
             let response = client.subscribe("/prices", &[]).await;
             assert!(statuses.contains(&response.status.as_u16()), "{} for {url}", response.status);
@@ -188,7 +188,7 @@ async fn clients_are_held_with_heartbeats_until_the_upstream_is_up() {
     let closed = ClosedPort::new();
     let behind = Origin::start().await;
     let mut opening = Some(closed);
-    // What stands in front of an upstream that is down often takes the connection, and closes it.
+    // A proxy in front of an upstream that is down often accepts the connection and closes it.
     let slamming = Origin::start_with(|_| Answer::raw("")).await;
     let resetting = Origin::start_with(|_| Answer::raw("").then_cut(Cut::Reset)).await;
     let urls =
@@ -200,7 +200,7 @@ async fn clients_are_held_with_heartbeats_until_the_upstream_is_up() {
         for client in both_protocols(&gateway, None) {
             let mut subscription = client.subscribe("/prices", &[]).await;
             assert_eq!(subscription.status, 200, "{url}");
-            // The prelude, then heartbeats.
+            // The first read is the prelude, and the others are heartbeats.
             for _ in 0..4 {
                 subscription.read_more(DEADLINE).await;
             }
@@ -211,7 +211,7 @@ async fn clients_are_held_with_heartbeats_until_the_upstream_is_up() {
         if *url == urls[2] {
             opening.take().expect("opened once").open(behind.address());
         }
-        // A silent upstream's connections are those that nobody has closed yet; only the last one is listened to.
+        // Earlier connections to a silent upstream may still be open. Only the newest one delivers events.
         let welcomed = returning.requests().len() + 1;
         returning.wait_requests(welcomed).await;
         returning.wait_open(1).await;
@@ -257,11 +257,11 @@ async fn clients_stay_connected_with_heartbeats_while_their_stream_reconnects() 
     }
     gateway.wait_line("upstream is back", DEADLINE).await;
     assert_eq!(lines_with(&gateway, &["upstream is back"]), 1);
-    assert_eq!(lines_with(&gateway, &["upstream lost"]), 2, "the cut, and the refusals: once each");
+    assert_eq!(lines_with(&gateway, &["upstream lost"]), 2, "one line for the cut and one for the refusals");
 }
 
 #[tokio::test]
-async fn trouble_is_logged_once_and_never_a_hot_loop() {
+async fn an_upstream_failure_is_logged_once_and_retried_without_a_hot_loop() {
     let failing = Origin::start_with(|_| Answer::status(503)).await;
     let ending = Origin::start_with(|_| Answer::stream().then_cut(Cut::End)).await;
     let chatty = Origin::start_with(|_| Answer::stream().then("data: x\n\n").then_cut(Cut::End)).await;
@@ -277,7 +277,7 @@ async fn trouble_is_logged_once_and_never_a_hot_loop() {
     watch_for(time).await;
 
     let attempts = [&failing, &ending, &chatty, &slamming].map(|origin| origin.requests().len());
-    // The default back-off draws from half a second, doubling; one that brings an event starts anew each time.
+    // The default backoff starts at half a second and doubles. A connection that delivers an event resets it.
     assert!(attempts[0] <= 10 && attempts[1] <= 10 && attempts[3] <= 10, "attempts in {time:?}: {attempts:?}");
     assert!((2..=45).contains(&attempts[2]), "attempts in {time:?}: {attempts:?}");
     for index in [0, 1, 3] {
@@ -300,7 +300,7 @@ async fn a_refusal_is_cached_for_concurrent_clients() {
     assert!(herd.iter().all(|response| response.status == 404));
     let requests = origin.requests().len();
     assert!(requests <= 1 + seconds, "{requests} upstream requests in {seconds} s");
-    // It is not remembered for long.
+    // The cached refusal expires soon.
     origin.welcome();
     eventually(DEADLINE, || async { clients[0].subscribe("/missing", &[]).await.status == 200 }).await;
 }
@@ -333,7 +333,7 @@ async fn an_endless_event_takes_bounded_memory() {
         let is_held = bystanders[0].status == 200;
 
         if is_held {
-            // Not cut: what is too large is passed over, and what follows may be good. It used to be asked again for ever.
+            // The connection is not cut, because events after one that is too large may be valid.
             let read = || async { metric(&gateway, "upstream_bytes_total", &[]).await };
             eventually(DEADLINE, || async { read().await > 4e6 || flood.cuts() >= 3 }).await;
             for bystander in &mut bystanders {

@@ -1,5 +1,5 @@
 //! Response heads of an upstream that are accepted as an event stream: the gateway is as lenient as an event source,
-//! and not more.
+//! but not more.
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;
@@ -11,7 +11,7 @@ use crate::support::wait::DEADLINE;
 const EVENT: &str = "id: 1\ndata: hello\n\n";
 const STREAM: &str = "content-type: text/event-stream";
 
-/// A gateway in front of an origin that answers `/N` with the Nth list of field lines, and one event.
+/// Starts a gateway and an origin that answers `/N` with the Nth list of field lines and one event.
 async fn gateway(heads: &'static [&'static [&'static str]]) -> (Origin, Rillgate) {
     let origin = Origin::start_with(|request: &Request| {
         let fields = heads[request.target[1..].parse::<usize>().expect("the number of a head")].join("\r\n");

@@ -28,7 +28,7 @@ async fn expect(client: &mut Subscription, numbers: RangeInclusive<usize>) {
 #[tokio::test]
 async fn a_burst_larger_than_the_log_reaches_active_readers() {
     let origin = Origin::start().await;
-    // One worker: between two portions every reader has its turn, however busy the machine.
+    // With one worker, every reader is polled between two parts of the burst, however busy the machine is.
     let config = format!("server.workers = 1\n{}", plain(&origin.url(), "replay.events = 100"));
     let gateway = Rillgate::start(&config).await;
     let mut clients = both(&gateway).await;
@@ -76,7 +76,7 @@ async fn a_restarted_producer_that_counts_from_one_again_is_delivered() {
 
 #[tokio::test]
 async fn an_interrupted_replay_is_deduplicated() {
-    // Each connection replays all and dies a little later than the one before it, often in the replay.
+    // Each connection replays everything and fails a little later than the one before, often during the replay.
     let body = events(1..=40);
     let origin = Origin::start_with(move |request| match request.number {
         0 => Answer::stream().then_cut_at(body.as_bytes(), 300, Cut::Fin),
@@ -111,7 +111,7 @@ async fn ids_between_replayed_events_do_not_move_clients_back() {
     let seen = client.next_events(2).await;
     let seen: Vec<_> = seen.iter().map(|event| (event.data.as_str(), event.last_event_id.as_str())).collect();
     assert_eq!(seen, [("d", "5"), ("e", "6")]);
-    // Had an id been taken back, it would stand in the log twice and mean its oldest occurrence.
+    // If a replayed id moved clients back, it would be in the log twice and mean its oldest occurrence.
     let resumed = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "4")]).await;
     assert_eq!(resumed.header("rillgate-resume"), "resumed;missed=3");
     let text = client.read_bytes(client.total_bytes(), DEADLINE).await;
@@ -139,5 +139,5 @@ async fn an_event_of_max_event_is_delivered_and_a_larger_one_skipped() {
         expect(client, 3..=3).await;
         client.next_comment("rillgate-resume: gap;reason=too_large", DEADLINE).await;
     }
-    assert_eq!(origin.requests().len(), 1, "the connection goes on");
+    assert_eq!(origin.requests().len(), 1, "the upstream was reconnected");
 }

@@ -1,4 +1,4 @@
-//! Resuming at an upstream, and the gateway's headers that a configuration may replace.
+//! Requests that resume at an upstream, and request headers that a configuration may replace.
 
 use crate::support::client::Client;
 use crate::support::origin::{Emission, Origin};
@@ -15,7 +15,7 @@ async fn asked_after(upstream: &str, id: &str) -> (String, Option<String>) {
     let gateway = setup.route("share = { query = [\"page\"] }").limits("header_bytes = \"64KiB\"").start().await;
     let mut client = Client::http1(gateway.address()).subscribe("/prices?page=1", &[]).await;
     origin.wait_open(1).await;
-    assert_eq!(origin.requests()[0].target, "/prices?page=1", "before there is an id, none is sent");
+    assert_eq!(origin.requests()[0].target, "/prices?page=1", "the first request has an id");
     origin.emit(Emission::event(id, "", "one"));
     client.next_event(DEADLINE).await;
 

@@ -1,4 +1,4 @@
-//! A secret header of an upstream gets a new value: the stream reconnects with it, and its clients notice nothing.
+//! A renewed secret in an upstream's headers: the stream reconnects with it, and its clients are not affected.
 
 use std::fs::write;
 use std::path::Path;

@@ -2,11 +2,11 @@
 //!
 //! | upstream | requests | clients that are held | clients that are refused |
 //! |---|---|---|---|
-//! | its head is late | 1 | answered at once, then every event | wait for the head, then every event |
-//! | its head comes with the first event | 1 | the same | the same |
-//! | ends, without ids | fewer and fewer | each answer's events | the same |
-//! | vanishes without a word | 2, the second within a minute | the gap or what they missed, then every event | the same |
-//! | the first of its addresses swallows packets | 1 | every event | the same |
+//! | sends its head late | 1 | get a head at once, then every event | wait for the head, then get every event |
+//! | sends its head with the first event | 1 | the same | the same |
+//! | ends its responses, without ids | with growing delays | get each response's events | the same |
+//! | vanishes without a FIN | 2, the second within a minute | get a gap or the events, then every event | the same |
+//! | has a first address that drops packets | 1 | get every event | the same |
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,11 +51,11 @@ async fn a_late_upstream_head_is_requested_once() {
     for (when_down, later) in [("hold", EVENT), ("refuse", EVENT), ("hold", ""), ("refuse", "")] {
         let origin = Origin::start_with(|_| Answer::waiting()).await;
         let gateway = setup(&origin, when_down).start().await;
-        // What is not later comes with the head.
+        // If there is no later part, the event comes with the head.
         let head = if later.is_empty() { format!("{HEAD}{EVENT}") } else { HEAD.to_owned() };
         let answer = async {
             origin.wait_open(1).await;
-            // Longer than a held client waits.
+            // Longer than `answer_within`.
             watch_for(Duration::from_millis(300)).await;
             origin.emit(head);
         };
@@ -91,7 +91,7 @@ async fn an_upstream_that_ends_without_ids_is_requested_with_backoff() {
         watch_for(Duration::from_secs(4)).await;
 
         let requests = origin.requests().len();
-        // Doubling delays leave room for about seven, equal ones for eighty.
+        // Doubling delays allow about seven requests, constant ones eighty.
         assert!((2..=16).contains(&requests), "{when_down}: {requests} requests in 4 s");
         for _ in 1..requests {
             assert_eq!(client.next_event(DEADLINE).await.data, "x", "{when_down}");
@@ -142,7 +142,7 @@ async fn an_upstream_with_an_unresponsive_first_address_is_reached_at_the_next()
         let hosts = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&hosts, format!("{} producer.test\n{} producer.test\n", hole.ip(), origin.address().ip()))
             .unwrap();
-        // A name with two addresses, in a mount namespace of the gateway's own.
+        // The gateway runs in its own mount namespace, where the name has two addresses.
         let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.path().display());
         let by = ["unshare", "--map-root-user", "--mount", "sh", "-c", &script, "sh"];
         let config = setup(&origin, when_down).toml().replace(&origin.url(), &name);

@@ -1,4 +1,4 @@
-//! The configuration is read again when its files change, without a signal.
+//! The configuration is reloaded without a signal when its files change.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::support::wait::{DEADLINE, eventually};
 
 const OTHER: &str = "[[routes]]\nname = \"other\"\npath = \"/other/{x}\"\nupstream = \"origin\"\nauth = \"public\"\n";
 
-/// Two looks and a little more.
-const SEVERAL_LOOKS: Duration = Duration::from_millis(3500);
+/// A little more than two intervals of polling the files.
+const SEVERAL_POLLS: Duration = Duration::from_millis(3500);
 
 async fn wait_reloads(gateway: &Rillgate, result: &str, count: f64) {
     let label = format!("result=\"{result}\"");
@@ -38,9 +38,9 @@ async fn a_changed_file_is_loaded_and_a_broken_one_refused_once() {
 
     gateway.rewrite("[[routes]]\nname = \"half a file\"\n");
     wait_reloads(&gateway, "refused", 1.0).await;
-    watch_for(SEVERAL_LOOKS).await;
+    watch_for(SEVERAL_POLLS).await;
     wait_reloads(&gateway, "refused", 1.0).await;
-    assert_eq!(status(&gateway, "/other/x").await, 200, "the running configuration goes on");
+    assert_eq!(status(&gateway, "/other/x").await, 200, "the running configuration was replaced");
     assert_eq!(lines_with(&gateway, &["configuration not reloaded", "listeners: missing required key"]), 1);
 
     gateway.rewrite(&setup.toml());
@@ -60,7 +60,7 @@ async fn the_symlink_swap_of_a_mounted_volume_is_detected() {
         symlink(name, folder.join("..next")).unwrap();
         std::fs::rename(folder.join("..next"), folder.join("..data")).unwrap();
     };
-    // As a kubelet lays out a volume: the file leads through `..data` to the folder of a version.
+    // A kubelet lays a volume out like this: the file is a link through `..data` into a folder per version.
     version("..first", &setup.toml());
     symlink("..data/rillgate.toml", folder.join("link")).unwrap();
     std::fs::rename(folder.join("link"), folder.join("rillgate.toml")).unwrap();
@@ -97,7 +97,7 @@ async fn nothing_is_watched_with_watch_false() {
     let gateway = setup.start().await;
 
     gateway.rewrite(&setup.clone().after(OTHER).toml());
-    watch_for(SEVERAL_LOOKS).await;
+    watch_for(SEVERAL_POLLS).await;
 
     assert_eq!(status(&gateway, "/other/x").await, 404);
     gateway.signal("HUP");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::figures::wait_metric;
 
-/// A disk that takes seconds for each commit: the system call that waits for it is held up.
+/// strace delays the calls of fsync and fdatasync, so that each commit takes seconds.
 #[tokio::test]
 async fn a_slow_disk_delays_no_event_and_loses_none() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
@@ -18,11 +18,11 @@ async fn a_slow_disk_delays_no_event_and_loses_none() {
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[]).await;
     let begun = Instant::now();
 
-    say(&origin, &mut reader, 1..=40).await;
+    emit_to(&origin, &mut reader, 1..=40).await;
 
-    // Waiting for the disk would have taken forty commits.
+    // If events waited for the disk, this would take forty commits.
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
-    stored(&gateway).await;
+    wait_stored(&gateway).await;
     assert!(std::fs::read_to_string(calls).unwrap().contains("(DELAYED)"));
     assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
     gateway.restart().await;
@@ -31,7 +31,7 @@ async fn a_slow_disk_delays_no_event_and_loses_none() {
     assert_eq!(data(&mut reader, 39).await, (2..=40).collect::<Vec<_>>());
 }
 
-/// A disk that takes no more: the system refuses to let files of this process grow over 256 KiB.
+/// A limit on the file size makes every write beyond 256 KiB fail.
 #[tokio::test]
 async fn a_failing_disk_costs_only_durability() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
@@ -48,10 +48,10 @@ async fn a_failing_disk_costs_only_durability() {
     gateway.wait_line("store degraded", DEADLINE).await;
     eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains("\"store\":\"degraded: ") }).await;
     assert!(get(&gateway, "/readyz").await.starts_with("HTTP/1.1 200"));
-    // It is tried again and again, and nothing calls it usable meanwhile.
+    // The gateway retries, and must not report the store as usable meanwhile.
     while !has_counted(&gateway, "rillgate_store_errors_total", 3.0).await {
-        assert!(has_counted(&gateway, "rillgate_store_state", 0.0).await, "the state is told");
-        assert!(!has_counted(&gateway, "rillgate_store_state", 1.0).await, "it is told to be usable");
+        assert!(has_counted(&gateway, "rillgate_store_state", 0.0).await, "the state is not exported");
+        assert!(!has_counted(&gateway, "rillgate_store_state", 1.0).await, "the store is reported as usable");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(gateway.log().iter().filter(|line| line.contains("store degraded")).count(), 1);
@@ -59,9 +59,9 @@ async fn a_failing_disk_costs_only_durability() {
     assert_eq!(reader.next_event(DEADLINE).await.data, "still there");
 }
 
-/// A disk that is full, three writes long: the system call says so.
+/// strace lets three writes fail with ENOSPC.
 #[tokio::test]
-async fn a_full_disk_is_reported_and_written_again_when_it_has_room() {
+async fn a_full_disk_is_reported_and_used_again_once_it_has_room() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let calls = folder.path().join("calls");
@@ -75,7 +75,7 @@ async fn a_full_disk_is_reported_and_written_again_when_it_has_room() {
 
     while !gateway.log().iter().any(|line| line.contains("store degraded: ")) {
         last += 1;
-        say(&origin, &mut reader, last..=last).await;
+        emit_to(&origin, &mut reader, last..=last).await;
         assert!(last < 1000, "the disk was never full");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -83,11 +83,11 @@ async fn a_full_disk_is_reported_and_written_again_when_it_has_room() {
     let trouble = "degraded: the disk is full: No space left on device";
     eventually(DEADLINE, || async { get(&gateway, "/readyz").await.contains(trouble) }).await;
     assert!(has_counted(&gateway, "rillgate_store_errors_total{kind=\"full\"}", 1.0).await);
-    say(&origin, &mut reader, last + 1..=last + 3).await;
+    emit_to(&origin, &mut reader, last + 1..=last + 3).await;
     let times = |what: &str| gateway.log().iter().filter(|line| line.contains(what)).count();
     eventually(Duration::from_secs(60), || async { times("store in use") == 2 }).await;
     assert_eq!(times("store degraded"), 1);
-    stored(&gateway).await;
+    wait_stored(&gateway).await;
     gateway.restart().await;
     let mut reader = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "1")]).await;
     assert_eq!(data(&mut reader, last + 2).await, (2..=last + 3).collect::<Vec<_>>());

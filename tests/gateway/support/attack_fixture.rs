@@ -1,4 +1,4 @@
-//! The fixture of an attack: an origin, a gateway, and a bystander that must not notice anything.
+//! The fixture of an attack: an origin, a gateway, and a bystander that the attack must not affect.
 
 use super::client::Client;
 use super::origin::{Emission, Origin};
@@ -31,7 +31,7 @@ impl AttackFixture {
     }
 
     /// # Panics
-    /// Panics if the bystander does not get an event, and in order.
+    /// Panics if the bystander does not get an event in order.
     pub async fn assert_bystander_unharmed(&mut self) {
         self.events += 1;
         let number = self.events.to_string();
@@ -54,7 +54,7 @@ impl AttackFixture {
         Client::http1(self.gateway.address())
     }
 
-    /// Sends a request followed by the victim, and reads to the end of the connection.
+    /// Sends a request followed by [`VICTIM`], and reads to the end of the connection.
     pub async fn converse(&self, request: &str) -> String {
         let text = Raw::exchange(&self.http1(), format!("{request}{VICTIM}").as_bytes()).await;
         let asked = self.origin.requests();

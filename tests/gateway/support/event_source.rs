@@ -30,9 +30,9 @@ pub enum Item {
 #[derive(Debug, Default)]
 pub struct EventSource {
     line: Vec<u8>,
-    /// The last byte was a CR that ended a line; an LF now belongs to it.
+    /// Whether the last byte was a CR that ended a line; an LF now belongs to it.
     after_carriage_return: bool,
-    /// Only the very first line can start with a byte order mark.
+    /// Whether no line has been read yet; only the first can start with a byte order mark.
     past_first_line: bool,
     data: String,
     kind: String,
@@ -73,7 +73,7 @@ impl EventSource {
     fn take_line(&mut self, line: &[u8]) -> Option<Item> {
         let first = !std::mem::replace(&mut self.past_first_line, true);
         let line = if first { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
-        // Line ends are ASCII, so that decoding by lines is decoding the whole.
+        // Line ends are ASCII, so decoding line by line gives the same as decoding the whole.
         let line = String::from_utf8_lossy(line);
         if line.is_empty() {
             return self.dispatch();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_standard_are_read_as_it_says() {
+    fn the_examples_of_the_standard_are_parsed_as_it_says() {
         assert_eq!(parse(b"data: YHOO\ndata: +2\ndata: 10\n\n"), [event("message", "YHOO\n+2\n10", "")]);
         assert_eq!(
             parse(b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_types_and_retries_follow_the_odd_rules() {
+    fn ids_types_and_retries_follow_the_special_rules() {
         assert_eq!(parse(b"id: 1\n\nid: 2\0\ndata: x\n\n"), [event("message", "x", "1")]);
         assert_eq!(parse(b"event: a\n\ndata: x\n\n"), [event("message", "x", "")]);
         assert_eq!(parse(b"retry: +5\nretry: 5x\nretry:\nretry: 007\n"), [Item::Retry(Duration::from_millis(7))]);

@@ -17,7 +17,7 @@ pub async fn admin(gateway: &Rillgate, path: &str) -> (u16, String) {
     (status(&text), body.to_owned())
 }
 
-/// The sum of all samples of a metric (its name without the prefix) that have all of these labels (`route="all"`).
+/// Returns the sum of a metric's samples with all of these labels (`route="all"`). The name has no prefix.
 pub async fn metric(gateway: &Rillgate, name: &str, labels: &[&str]) -> f64 {
     let (_, text) = admin(gateway, "/metrics").await;
     let name = format!("rillgate_{name}");

@@ -35,7 +35,7 @@ pub async fn subscribe_all(path: &'static str, connections: Vec<(Client, usize)>
     clients
 }
 
-/// Opens one more subscription on a connection.
+/// Opens a subscription on a connection.
 pub async fn request(connection: &mut Connection, target: &str) -> Subscription {
     within(LONG, "response", connection.try_request("GET", target, &[])).await.unwrap()
 }

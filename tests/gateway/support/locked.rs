@@ -11,7 +11,7 @@ pub struct Locked {
 
 impl Locked {
     /// # Panics
-    /// Panics if it is not there.
+    /// Panics if the lock file does not have the package.
     pub fn version(&self) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.file);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -3,7 +3,7 @@
 //! Always true: the system chooses ports, certificates are made at run time, every wait has a deadline, and a dropped
 //! tool ends everything that it started.
 
-#![allow(dead_code, reason = "a toolbox: not every tool is in use at every time")]
+#![allow(dead_code, reason = "several test binaries share the tools, and none uses all of them")]
 
 pub mod adapter;
 pub mod attack_fixture;

@@ -227,7 +227,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         shared.state.lock().accepted += 1;
         tokio::spawn(async move {
             let _ = socket.set_nodelay(true);
-            // A failed connection is the peer's decision and not an error of the origin.
+            // A failed connection is the peer's doing and not an error of the origin.
             let _ = match tls {
                 None => serve::<TcpStream>(socket, &shared).await,
                 Some(acceptor) => match acceptor.accept(socket).await {
@@ -242,9 +242,9 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
 async fn serve<T: Transport>(mut socket: T, shared: &Shared) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        // Byte by byte, because nothing after the head may be consumed. Speed does not matter here.
+        // The head is read byte by byte, because nothing after it may be consumed. Speed does not matter here.
         head.push(socket.read_u8().await?);
-        assert!(head.len() < 1 << 20, "a request head of a mebibyte");
+        assert!(head.len() < 1 << 20, "a request head over a mebibyte");
     }
     let Some((number, answer, mut emitted)) = shared.open(&String::from_utf8_lossy(&head)) else {
         return socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;

@@ -55,7 +55,7 @@ impl Process {
             if let Some(line) = find() {
                 return line;
             }
-            // The last lines may still be on their way through the pipe when the status is already known.
+            // The last lines may still be in the pipe when the exit status is already known.
             let read_out = self.readers.iter().all(std::thread::JoinHandle::is_finished);
             if (ended.is_some() && read_out) || tokio::time::Instant::now() > end {
                 panic!("no line with `{text}` within {deadline:?}; status {ended:?}; log:\n{}", self.log().join("\n"));

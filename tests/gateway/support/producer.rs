@@ -101,7 +101,7 @@ pub fn flask(at: SocketAddr) -> Started {
 }
 
 pub fn flask_on_gunicorn(at: SocketAddr) -> Started {
-    // Without the socket that it would create in the user's home.
+    // This disables the control socket that gunicorn would create in the user's home.
     let bind = ["--no-control-socket", "--bind", &at.to_string()];
     let workers = ["--worker-class", "gthread", "--threads", "8"];
     Started::new(python().args(["-m", "gunicorn"]).args(bind).args(workers).arg("flask_events:app"))
@@ -129,10 +129,10 @@ pub fn nginx(at: SocketAddr) -> Started {
     let text = std::fs::read_to_string(tests("producers").join("nginx.conf")).unwrap();
     std::fs::write(folder.path().join("nginx.conf"), text.replace("ADDRESS", &at.to_string())).unwrap();
     std::fs::copy(tests("producers").join("events.sse"), folder.path().join("events.sse")).unwrap();
-    // If root starts it, its workers run as another user.
+    // If root starts nginx, its workers run as another user, which must be able to read the folder.
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), readable).unwrap();
-    // Debian's path of it is not in every user's PATH.
+    // Debian installs nginx in /usr/sbin, which is not in every user's PATH.
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
     let program = which("nginx", &path);
     let mut started = Started::new(Command::new(program).arg("-p").arg(folder.path()).args(["-c", "nginx.conf"]));

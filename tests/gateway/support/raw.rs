@@ -1,6 +1,6 @@
-//! A conversation in bytes: for requests that no HTTP library would send, and for responses as they are on the wire.
+//! A connection in raw bytes: for requests that no HTTP library would send, and for responses as they are on the wire.
 //!
-//! Always true: everything that was read is kept; a wait that fails shows it.
+//! Always true: everything that was read is kept, and a wait that fails shows it.
 
 use std::time::Duration;
 

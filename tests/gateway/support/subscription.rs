@@ -20,7 +20,7 @@ use super::wait::DEADLINE;
 /// The end of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Last chunk, END_STREAM, or the announced length.
+    /// A last chunk, END_STREAM, or the announced length.
     Clean,
     /// Anything else.
     Broken(String),
