@@ -96,7 +96,7 @@ async fn a_full_disk_is_reported_and_used_again_once_it_has_room() {
 
 /// A small file system that another file fills: the writes themselves fail.
 #[tokio::test]
-async fn a_disk_without_room_costs_only_durability_and_is_written_again_when_it_has_room() {
+async fn a_full_file_system_costs_only_durability_until_it_has_room() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.honour_last_event_id();
     let disk = folder.path().join("disk");
@@ -123,5 +123,5 @@ async fn a_disk_without_room_costs_only_durability_and_is_written_again_when_it_
     // The file is seen through the gateway's own namespace.
     std::fs::remove_file(format!("/proc/{}/root{}/other", gateway.id(), disk.display())).unwrap();
     wait_metric(&gateway, "store_state", &[], 1.0).await;
-    say(&origin, &mut reader, 2..=3).await;
+    emit_to(&origin, &mut reader, 2..=3).await;
 }

@@ -53,7 +53,7 @@ async fn made_up_keys(do_stay: bool) {
     gateway.wait_line("store in use", DEADLINE).await;
     let [http1, http2] = both_protocols(&gateway, None);
     let mut reader = http1.subscribe("/private/a", &[]).await;
-    say(&private, &mut reader, 1..=60).await;
+    emit_to(&private, &mut reader, 1..=60).await;
     drop(reader);
     private.wait_open(0).await;
 
