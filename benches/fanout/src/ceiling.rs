@@ -14,7 +14,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::control::{announce, orders};
+use crate::control::{announce, instructions};
 use crate::producer::Pacing;
 use crate::scan::payload;
 use crate::{Outcome, certificate};
@@ -37,14 +37,14 @@ pub fn serve(folder: Option<&Path>) -> Outcome<()> {
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let orders = orders();
+    let instructions = instructions();
     announce(listener.local_addr()?.port());
     let mut peers: Vec<Option<Peer>> = Vec::new();
     let mut events = Events::with_capacity(1024);
     let mut pacing = Pacing::default();
     loop {
-        let patience = pacing.due().map_or(Duration::from_millis(5), |due| due.min(Duration::from_millis(5)));
-        match poll.poll(&mut events, Some(patience)) {
+        let timeout = pacing.due().map_or(Duration::from_millis(5), |due| due.min(Duration::from_millis(5)));
+        match poll.poll(&mut events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
@@ -57,8 +57,8 @@ pub fn serve(folder: Option<&Path>) -> Outcome<()> {
                 *slot = None;
             }
         }
-        while let Ok(order) = orders.try_recv() {
-            pacing.obey(order);
+        while let Ok(instruction) = instructions.try_recv() {
+            pacing.apply(instruction);
         }
         while let Some((number, stamp)) = pacing.take(Instant::now()) {
             let event = format!("id: {number}\ndata: {}\n\n", payload(number, stamp, 200));

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::Outcome;
-use crate::http1::{Became, Response};
+use crate::http1::{ReadState, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
 
@@ -104,17 +104,17 @@ impl Client {
     }
 
     /// Reads and writes what can be.
-    pub fn ready(&mut self, is_readable: bool, buffers: &mut Buffers, tally: &mut Tally) -> io::Result<Became> {
+    pub fn ready(&mut self, is_readable: bool, buffers: &mut Buffers, tally: &mut Tally) -> io::Result<ReadState> {
         if is_readable {
             loop {
                 let count = match self.socket.read(&mut buffers.wire) {
-                    Ok(0) => return Ok(Became::Ended),
+                    Ok(0) => return Ok(ReadState::Ended),
                     Ok(count) => count,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
                 };
                 tally.tick();
-                let became = match &mut self.tls {
+                let state = match &mut self.tls {
                     None => push(&mut self.reading, &buffers.wire[..count], &mut self.out, tally),
                     Some(tls) => decrypt(
                         tls,
@@ -125,8 +125,8 @@ impl Client {
                         tally,
                     )?,
                 };
-                if became != Became::Open {
-                    return Ok(became);
+                if state != ReadState::Open {
+                    return Ok(state);
                 }
                 // A short read has emptied the socket: the next bytes are announced.
                 if count < buffers.wire.len() {
@@ -135,7 +135,7 @@ impl Client {
             }
         }
         self.flush()?;
-        Ok(Became::Open)
+        Ok(ReadState::Open)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -180,7 +180,7 @@ fn decrypt(
     reading: &mut Reading,
     out: &mut Vec<u8>,
     tally: &mut Tally,
-) -> io::Result<Became> {
+) -> io::Result<ReadState> {
     while !wire.is_empty() {
         tls.read_tls(&mut wire)?;
         let state = tls.process_new_packets().map_err(io::Error::other)?;
@@ -188,19 +188,19 @@ fn decrypt(
         while left > 0 {
             let count = tls.reader().read(plain)?;
             left -= count;
-            let became = push(reading, &plain[..count], out, tally);
-            if became != Became::Open {
-                return Ok(became);
+            let state = push(reading, &plain[..count], out, tally);
+            if state != ReadState::Open {
+                return Ok(state);
             }
         }
         if state.peer_has_closed() {
-            return Ok(Became::Ended);
+            return Ok(ReadState::Ended);
         }
     }
-    Ok(Became::Open)
+    Ok(ReadState::Open)
 }
 
-fn push(reading: &mut Reading, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Became {
+fn push(reading: &mut Reading, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> ReadState {
     match reading {
         Reading::Http1(response) => response.push(bytes, tally),
         Reading::Http2(connection) => connection.push(bytes, out, tally),

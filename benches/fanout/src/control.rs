@@ -9,7 +9,7 @@ use crate::Outcome;
 
 /// A command to a child.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Order {
+pub enum Instruction {
     /// Send this many events per second from now on; 0 stops.
     Rate(f64),
     /// Send this many events at once.
@@ -18,34 +18,34 @@ pub enum Order {
     Trains { events: u64, spacing: Duration, period: Duration },
 }
 
-/// A child's side: orders as they come. Ends the process when the parent is gone.
-pub fn orders() -> Receiver<Order> {
-    let (sender, orders) = channel();
+/// Returns the instructions that arrive at a child. Ends the process when the parent is gone.
+pub fn instructions() -> Receiver<Instruction> {
+    let (sender, instructions) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             let mut words = line.split_whitespace();
             let word = words.next();
             let numbers: Vec<f64> = words.filter_map(|word| word.parse().ok()).collect();
-            let order = match (word, numbers.as_slice()) {
-                (Some("rate"), &[rate]) => Order::Rate(rate),
-                (Some("burst"), &[events]) => Order::Burst(events as u64),
-                (Some("trains"), &[events, spacing, period]) => Order::Trains {
+            let instruction = match (word, numbers.as_slice()) {
+                (Some("rate"), &[rate]) => Instruction::Rate(rate),
+                (Some("burst"), &[events]) => Instruction::Burst(events as u64),
+                (Some("trains"), &[events, spacing, period]) => Instruction::Trains {
                     events: events as u64,
                     spacing: Duration::from_secs_f64(spacing),
                     period: Duration::from_secs_f64(period),
                 },
                 _ => continue,
             };
-            if sender.send(order).is_err() {
+            if sender.send(instruction).is_err() {
                 break;
             }
         }
         std::process::exit(0);
     });
-    orders
+    instructions
 }
 
-/// Says where a child listens.
+/// Prints the port on which a child listens.
 pub fn announce(port: u16) {
     println!("{port}");
     let _ = std::io::stdout().flush();
@@ -60,7 +60,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Waits until the child says where it listens.
+    /// Waits until the child prints its port.
     pub fn of(child: &mut Child) -> Outcome<Self> {
         let input = child.stdin.take().ok_or("a child without input")?;
         let mut output = BufReader::new(child.stdout.take().ok_or("a child without output")?);
@@ -70,12 +70,12 @@ impl Control {
         Ok(Self { input, _output: output, port })
     }
 
-    /// Tells it.
-    pub fn tell(&mut self, order: Order) -> Outcome<()> {
-        match order {
-            Order::Rate(rate) => writeln!(self.input, "rate {rate}")?,
-            Order::Burst(events) => writeln!(self.input, "burst {events}")?,
-            Order::Trains { events, spacing, period } => {
+    /// Sends an instruction to the child.
+    pub fn send(&mut self, instruction: Instruction) -> Outcome<()> {
+        match instruction {
+            Instruction::Rate(rate) => writeln!(self.input, "rate {rate}")?,
+            Instruction::Burst(events) => writeln!(self.input, "burst {events}")?,
+            Instruction::Trains { events, spacing, period } => {
                 writeln!(self.input, "trains {events} {} {}", spacing.as_secs_f64(), period.as_secs_f64())?;
             }
         }

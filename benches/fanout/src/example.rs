@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::table::{CPU, Kept, short, thousands};
+use crate::table::{CPU, Results, short, thousands};
 
 /// Formats the cost of each thing as Markdown.
 pub fn sizes(results: &Path) -> String {
-    let kept = Kept::read(results, "sizes");
+    let kept = Results::read(results, "sizes");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!(
         "({machine})\n\n| what | measured with | KiB of the process | after live events | KiB of the kernel | descriptors |\n\
@@ -28,7 +28,7 @@ pub fn sizes(results: &Path) -> String {
 
 /// Formats the parts of a client's memory, computed by differences, as Markdown.
 pub fn client(results: &Path) -> String {
-    let sizes = Kept::read(results, "sizes");
+    let sizes = Results::read(results, "sizes");
     let size = |what: &str, name: &str| sizes.all().iter().find(|row| row["what"] == what)?[name].as_f64();
     let figures = || {
         Some((
@@ -68,7 +68,7 @@ pub fn example(results: &Path) -> String {
     const CLIENTS: f64 = 50_000.0;
     const EVENTS: f64 = 20.0;
     const SHARE: f64 = 0.6;
-    let (sizes, tls) = (Kept::read(results, "sizes"), Kept::read(results, "tls"));
+    let (sizes, tls) = (Results::read(results, "sizes"), Results::read(results, "tls"));
     let size = |what: &str, name: &str| sizes.all().iter().find(|row| row["what"] == what)?[name].as_f64();
     let figures = || {
         let client = "HTTP/1.1, TLS";

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::control::Order;
-use crate::crowd::Crowd;
+use crate::control::Instruction;
 use crate::plan::Run;
-use crate::server::{Kind, Scene};
+use crate::server::{Kind, ServerSettings};
+use crate::workload::Workload;
 
 /// The number of writes in each cell, unless the rate is the variable.
 const WRITES: f64 = 20_000.0;
@@ -23,35 +23,35 @@ impl Run {
         };
         let sizes = if is_small { vec![most] } else { vec![most / 100, most / 10, most] };
         let writes = if is_small { 200.0 } else { WRITES };
-        let base = self.scene.clone();
+        let base = self.settings.clone();
         let tenth = (most / 10).max(1);
         let mut cells = Vec::new();
         for clients in sizes {
             for &streams in streams {
-                cells.push((clients, writes, 0, Scene { streams, ..base.clone() }));
+                cells.push((clients, writes, 0, ServerSettings { streams, ..base.clone() }));
             }
         }
         for part in rates {
             cells.push((tenth, writes * part, 0, base.clone()));
         }
         for &log in logs {
-            cells.push((tenth, writes, log, Scene { log, ..base.clone() }));
+            cells.push((tenth, writes, log, ServerSettings { log, ..base.clone() }));
         }
-        cells.push((tenth, writes, 0, Scene { routes, ..base.clone() }));
-        for (clients, writes, filled, scene) in cells {
-            let is_one_stream = scene.streams == 1;
-            let crowd = Crowd {
+        cells.push((tenth, writes, 0, ServerSettings { routes, ..base.clone() }));
+        for (clients, writes, filled, settings) in cells {
+            let is_one_stream = settings.streams == 1;
+            let workload = Workload {
                 connections: clients,
                 h2_streams: 0,
-                pace: Order::Rate(writes / clients as f64),
+                pace: Instruction::Rate(writes / clients as f64),
                 filled,
                 window: self.size.window.min(Duration::from_millis(1500)),
             };
             // What the kernel, its caches and the machine's mood make of it is in the ceiling as well.
             if is_one_stream {
-                self.row(Kind::Ceiling, &scene, 1, &Crowd { filled: 0, ..crowd })?;
+                self.row(Kind::Ceiling, &settings, 1, &Workload { filled: 0, ..workload })?;
             }
-            self.row(Kind::Rillgate, &scene, 1, &crowd)?;
+            self.row(Kind::Rillgate, &settings, 1, &workload)?;
         }
         Ok(())
     }
@@ -62,14 +62,14 @@ impl Run {
         for round in 1..=self.size.rounds {
             let gathers: &[u64] = if self.size.clients < 1000 { &[20] } else { &[0, 5, 20, 50] };
             for &gather in gathers {
-                let scene = Scene { gather: Duration::from_millis(gather), ..self.scene.clone() };
-                let pace = Order::Trains {
+                let settings = ServerSettings { gather: Duration::from_millis(gather), ..self.settings.clone() };
+                let pace = Instruction::Trains {
                     events: 10,
                     spacing: Duration::from_millis(10),
                     period: Duration::from_millis(500),
                 };
-                let crowd = Crowd { connections, h2_streams: 0, pace, filled: 0, window: self.size.window };
-                self.row(Kind::Rillgate, &scene, round, &crowd)?;
+                let workload = Workload { connections, h2_streams: 0, pace, filled: 0, window: self.size.window };
+                self.row(Kind::Rillgate, &settings, round, &workload)?;
             }
         }
         Ok(())

@@ -30,7 +30,7 @@ enum State {
 
 /// The state of a response after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Became {
+pub enum ReadState {
     /// Its head is not complete, or it goes on.
     Open,
     /// The head was not one of a stream, or the framing is wrong.
@@ -51,7 +51,7 @@ impl Response {
     }
 
     /// Takes the next bytes.
-    pub fn push(&mut self, bytes: &[u8], tally: &mut Tally) -> Became {
+    pub fn push(&mut self, bytes: &[u8], tally: &mut Tally) -> ReadState {
         if self.is_open() {
             return self.body(bytes, tally);
         }
@@ -59,25 +59,25 @@ impl Response {
         head.extend_from_slice(bytes);
         let Some(end) = memmem::find(&head, b"\r\n\r\n") else {
             self.state = State::Head(head);
-            return Became::Open;
+            return ReadState::Open;
         };
         let fields = head[..end].to_ascii_lowercase();
         if !fields.starts_with(b"http/1.1 200") {
-            return Became::Wrong;
+            return ReadState::Wrong;
         }
         let is_chunked = memmem::find(&fields, b"transfer-encoding: chunked").is_some();
         self.state = if is_chunked { State::Size(0) } else { State::Endless };
         self.body(&head[end + 4..], tally)
     }
 
-    fn body(&mut self, mut bytes: &[u8], tally: &mut Tally) -> Became {
+    fn body(&mut self, mut bytes: &[u8], tally: &mut Tally) -> ReadState {
         while let Some(&first) = bytes.first() {
             match &mut self.state {
                 State::Awaited | State::Head(_) => unreachable!("the head is complete"),
-                State::Ended => return Became::Ended,
+                State::Ended => return ReadState::Ended,
                 State::Endless => {
                     self.scan.push(bytes, tally);
-                    return Became::Open;
+                    return ReadState::Open;
                 }
                 State::Size(size) => {
                     bytes = &bytes[1..];
@@ -87,7 +87,7 @@ impl Response {
                         b'\n' => self.state = State::Chunk(*size + 2),
                         digit => match char::from(digit).to_digit(16) {
                             Some(digit) => *size = *size * 16 + digit as usize,
-                            None => return Became::Wrong,
+                            None => return ReadState::Wrong,
                         },
                     }
                 }
@@ -103,7 +103,7 @@ impl Response {
                 }
             }
         }
-        if matches!(self.state, State::Ended) { Became::Ended } else { Became::Open }
+        if matches!(self.state, State::Ended) { ReadState::Ended } else { ReadState::Open }
     }
 }
 

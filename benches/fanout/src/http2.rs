@@ -1,14 +1,14 @@
-//! What a client speaks over HTTP/2: just enough of RFC 9113 to hold streams open, written out by hand so that it costs
-//! next to nothing. Header blocks are sent without compression and of those received only the status is looked at.
+//! The client side of HTTP/2: the part of RFC 9113 that holds streams open, written by hand so that it costs little CPU.
+//! Header blocks are sent without compression. Only the status of received ones is read.
 
-use crate::http1::Became;
+use crate::http1::ReadState;
 use crate::measure::Tally;
 use crate::scan::Scan;
 
 /// A connection with its streams.
 pub struct Connection {
     streams: Vec<Stream>,
-    /// A frame that was cut.
+    /// The start of an incomplete frame.
     cut: Vec<u8>,
     /// Bytes received since the window was last widened.
     received: usize,
@@ -35,7 +35,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 impl Connection {
-    /// A connection that asks for `paths`; its first bytes are appended to `out`. Each body is looked at by a `scan`.
+    /// A connection that asks for `paths`; its first bytes are appended to `out`. Each body is checked by a `scan`.
     pub fn open(paths: &[&str], fields: &[(&str, &str)], scan: impl Fn() -> Scan, out: &mut Vec<u8>) -> Self {
         out.extend_from_slice(PREFACE);
         // SETTINGS_INITIAL_WINDOW_SIZE (4).
@@ -61,7 +61,7 @@ impl Connection {
     }
 
     /// Takes the next bytes; answers go to `out`.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Became {
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> ReadState {
         self.received += bytes.len();
         if self.received > (WINDOW / 4) as usize {
             let widened = (self.received as u32).to_be_bytes();
@@ -71,7 +71,7 @@ impl Connection {
         if self.cut.is_empty() {
             let used = match self.frames(bytes, out, tally) {
                 Ok(used) => used,
-                Err(became) => return became,
+                Err(state) => return state,
             };
             self.cut = bytes[used..].to_vec();
         } else {
@@ -79,14 +79,14 @@ impl Connection {
             whole.extend_from_slice(bytes);
             let used = match self.frames(&whole, out, tally) {
                 Ok(used) => used,
-                Err(became) => return became,
+                Err(state) => return state,
             };
             self.cut = whole[used..].to_vec();
         }
-        Became::Open
+        ReadState::Open
     }
 
-    fn frames(&mut self, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Result<usize, Became> {
+    fn frames(&mut self, bytes: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Result<usize, ReadState> {
         let mut used = 0;
         while let Some(head) = bytes.get(used..used + 9) {
             let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -99,18 +99,18 @@ impl Connection {
                 (DATA, Some(stream)) => {
                     stream.scan.push(payload, tally);
                     if flags & END_STREAM != 0 {
-                        return Err(Became::Ended);
+                        return Err(ReadState::Ended);
                     }
                 }
                 (HEADERS, Some(stream)) => {
                     // `:status: 200` is a single byte (RFC 7541, appendix A); a size update may stand before it.
                     let status = payload.iter().find(|byte| **byte & 0xe0 != 0x20);
                     if status != Some(&0x88) || flags & END_STREAM != 0 {
-                        return Err(Became::Wrong);
+                        return Err(ReadState::Wrong);
                     }
                     stream.is_open = true;
                 }
-                (RST_STREAM | GOAWAY, _) => return Err(Became::Ended),
+                (RST_STREAM | GOAWAY, _) => return Err(ReadState::Ended),
                 (SETTINGS, _) if flags & ACK == 0 => frame(out, SETTINGS, ACK, 0, &[]),
                 (PING, _) if flags & ACK == 0 => frame(out, PING, ACK, 0, payload),
                 _ => {}

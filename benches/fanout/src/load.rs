@@ -10,15 +10,15 @@ use rustls::ClientConfig;
 
 use crate::Outcome;
 use crate::client::{Buffers, Client, Reading};
-use crate::http1::{self, Became, Response};
+use crate::http1::{self, ReadState, Response};
 use crate::http2::Connection;
 use crate::measure::Tally;
 use crate::scan::{Ids, Scan};
 
 /// The number and kind of the clients.
 #[derive(Clone)]
-pub struct Ask {
-    /// Whom.
+pub struct ClientSettings {
+    /// The address of the server.
     pub to: SocketAddr,
     /// Connect with TLS.
     pub tls: Option<Arc<ClientConfig>>,
@@ -44,20 +44,20 @@ pub struct Load {
     pub tally: Tally,
     /// Responses with a good head.
     pub open: usize,
-    /// Connections that ended or failed although nobody asked them to.
+    /// Connections that ended or failed unexpectedly.
     pub lost: usize,
-    /// Why the first of them.
-    pub trouble: Option<String>,
+    /// The error of the first lost connection.
+    pub first_error: Option<String>,
 }
 
 /// Connections that are being made at the same time.
 const AT_ONCE: usize = 500;
 
-/// Silence after which nothing is under way any more.
+/// Silence after which no event is still on its way.
 const QUIET: Duration = Duration::from_millis(250);
 
 impl Load {
-    /// Nobody yet.
+    /// Returns a load without clients.
     pub fn new() -> Outcome<Self> {
         Ok(Self {
             poll: Poll::new()?,
@@ -67,52 +67,58 @@ impl Load {
             tally: Tally::default(),
             open: 0,
             lost: 0,
-            trouble: None,
+            first_error: None,
         })
     }
 
-    /// Connects `count` clients and waits until all have been answered; how long that took.
-    pub fn connect(&mut self, ask: &Ask, count: usize, patience: Duration) -> Outcome<Duration> {
+    /// Connects `count` clients and waits until all have been answered. Returns the time that this took.
+    pub fn connect(&mut self, client_settings: &ClientSettings, count: usize, timeout: Duration) -> Outcome<Duration> {
         let start = Instant::now();
-        let (first, wanted) = (self.clients.len(), self.open + count * ask.h2_streams.max(1));
+        let (first, wanted) = (self.clients.len(), self.open + count * client_settings.h2_streams.max(1));
         while self.open < wanted {
             let begun = self.clients.len() - first;
-            let answered = begun.saturating_sub((wanted - self.open).div_ceil(ask.h2_streams.max(1)) - (count - begun));
+            let answered = begun
+                .saturating_sub((wanted - self.open).div_ceil(client_settings.h2_streams.max(1)) - (count - begun));
             for _ in 0..AT_ONCE.saturating_sub(begun - answered).min(count - begun) {
-                self.begin(ask)?;
+                self.begin(client_settings)?;
             }
             self.turn(Duration::from_millis(10))?;
             if self.lost > 0 {
-                return Err(format!("{} clients lost: {}", self.lost, self.trouble.as_deref().unwrap_or("?")).into());
+                return Err(
+                    format!("{} clients lost: {}", self.lost, self.first_error.as_deref().unwrap_or("?")).into()
+                );
             }
-            if start.elapsed() > patience {
-                return Err(format!("{} of {wanted} responses after {patience:?}", self.open).into());
+            if start.elapsed() > timeout {
+                return Err(format!("{} of {wanted} responses after {timeout:?}", self.open).into());
             }
         }
         Ok(start.elapsed())
     }
 
-    fn begin(&mut self, ask: &Ask) -> Outcome<()> {
+    fn begin(&mut self, client_settings: &ClientSettings) -> Outcome<()> {
         let index = self.clients.len();
-        let fields: Vec<_> = ask.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let scan = || Scan::new(ask.ids, ask.first);
-        let path = |index: usize| ask.paths[index % ask.paths.len()].as_str();
-        let (request, reading) = if ask.h2_streams > 0 {
+        let fields: Vec<_> =
+            client_settings.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let scan = || Scan::new(client_settings.ids, client_settings.first);
+        let path = |index: usize| client_settings.paths[index % client_settings.paths.len()].as_str();
+        let (request, reading) = if client_settings.h2_streams > 0 {
             let mut out = Vec::new();
-            let paths: Vec<_> = (0..ask.h2_streams).map(|stream| path(index * ask.h2_streams + stream)).collect();
+            let paths: Vec<_> = (0..client_settings.h2_streams)
+                .map(|stream| path(index * client_settings.h2_streams + stream))
+                .collect();
             let connection = Connection::open(&paths, &fields, scan, &mut out);
             (out, Reading::Http2(Box::new(connection)))
         } else {
             (http1::request(path(index), &fields), Reading::Http1(Box::new(Response::new(scan()))))
         };
-        let mut client = Client::connect(ask.to, index, ask.tls.as_ref(), request, reading)?;
+        let mut client = Client::connect(client_settings.to, index, client_settings.tls.as_ref(), request, reading)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(client.socket(), Token(index), interest)?;
         self.clients.push(Some(client));
         Ok(())
     }
 
-    /// Receives for this long.
+    /// Receives for this duration.
     pub fn receive(&mut self, duration: Duration) -> Outcome<()> {
         let until = Instant::now() + duration;
         loop {
@@ -124,22 +130,22 @@ impl Load {
         }
     }
 
-    /// Receives until so many events have come.
-    pub fn receive_events(&mut self, events: u64, patience: Duration) -> Outcome<()> {
-        let until = Instant::now() + patience;
+    /// Receives until this many events have arrived.
+    pub fn receive_events(&mut self, events: u64, timeout: Duration) -> Outcome<()> {
+        let until = Instant::now() + timeout;
         while self.tally.events < events {
             self.turn(Duration::from_millis(10))?;
             if Instant::now() > until {
-                return Err(format!("{} of {events} events after {patience:?}", self.tally.events).into());
+                return Err(format!("{} of {events} events after {timeout:?}", self.tally.events).into());
             }
         }
         Ok(())
     }
 
-    /// Receives until everything that was sent has come, which is when nothing comes any more; then counts the streams
-    /// that lack what others have got. The producer has to be silent.
-    pub fn settle(&mut self, patience: Duration) -> Outcome<()> {
-        let until = Instant::now() + patience;
+    /// Receives until no more events arrive, then counts the streams that lack events which others have. The producer must
+    /// be silent.
+    pub fn settle(&mut self, timeout: Duration) -> Outcome<()> {
+        let until = Instant::now() + timeout;
         let mut seen = (self.tally.events, Instant::now());
         loop {
             self.turn(Duration::from_millis(20))?;
@@ -154,7 +160,7 @@ impl Load {
         }
     }
 
-    /// Streams that are behind those that got the most.
+    /// Returns the number of streams that are behind the most advanced one.
     fn short(&self) -> u64 {
         let (mut most, mut count, mut all) = (0, 0, 0);
         for client in self.clients.iter().flatten() {
@@ -170,32 +176,39 @@ impl Load {
         all - count
     }
 
-    /// Whether every event was correct and every client got all of them.
+    /// Returns an error unless every client got every event once and in order.
     pub fn verdict(&self) -> Outcome<()> {
         let mut wrong = Vec::new();
         if !self.tally.faults.is_none() {
             wrong.push(self.tally.faults.to_string());
         }
         if self.lost > 0 {
-            let trouble = self.trouble.as_deref().unwrap_or("?");
-            wrong.push(format!("{} connections lost, the first: {trouble}", self.lost));
+            let first_error = self.first_error.as_deref().unwrap_or("?");
+            wrong.push(format!("{} connections lost, the first: {first_error}", self.lost));
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ").into()) }
     }
 
-    /// The first client's response.
+    /// Returns the first client's response.
     pub fn first(&mut self) -> Option<&Response> {
         self.clients.first()?.as_ref()?.response()
     }
 
-    /// Makes a client that keeps ids.
-    pub fn connect_probe(&mut self, ask: &Ask) -> Outcome<()> {
+    /// Connects a client that keeps ids.
+    pub fn connect_probe(&mut self, client_settings: &ClientSettings) -> Outcome<()> {
         let index = self.clients.len();
-        let fields: Vec<_> = ask.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut response = Box::new(Response::new(Scan::new(ask.ids, ask.first)));
+        let fields: Vec<_> =
+            client_settings.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut response = Box::new(Response::new(Scan::new(client_settings.ids, client_settings.first)));
         response.scan.is_probe = true;
-        let request = http1::request(&ask.paths[0], &fields);
-        let mut client = Client::connect(ask.to, index, ask.tls.as_ref(), request, Reading::Http1(response))?;
+        let request = http1::request(&client_settings.paths[0], &fields);
+        let mut client = Client::connect(
+            client_settings.to,
+            index,
+            client_settings.tls.as_ref(),
+            request,
+            Reading::Http1(response),
+        )?;
         self.poll.registry().register(client.socket(), Token(index), Interest::READABLE | Interest::WRITABLE)?;
         self.clients.push(Some(client));
         let until = Instant::now() + Duration::from_secs(10);
@@ -205,8 +218,8 @@ impl Load {
         Ok(())
     }
 
-    fn turn(&mut self, patience: Duration) -> Outcome<()> {
-        if let Err(error) = self.poll.poll(&mut self.events, Some(patience)) {
+    fn turn(&mut self, timeout: Duration) -> Outcome<()> {
+        if let Err(error) = self.poll.poll(&mut self.events, Some(timeout)) {
             if error.kind() == std::io::ErrorKind::Interrupted {
                 return Ok(());
             }
@@ -216,11 +229,10 @@ impl Load {
             let Some(slot) = self.clients.get_mut(event.token().0) else { continue };
             let Some(client) = slot else { continue };
             let before = client.open_streams();
-            let became =
-                client.ready(event.is_readable() || event.is_read_closed(), &mut self.buffers, &mut self.tally);
+            let state = client.ready(event.is_readable() || event.is_read_closed(), &mut self.buffers, &mut self.tally);
             self.open += client.open_streams() - before;
-            if !matches!(became, Ok(Became::Open)) {
-                self.trouble.get_or_insert_with(|| format!("{became:?}"));
+            if !matches!(state, Ok(ReadState::Open)) {
+                self.first_error.get_or_insert_with(|| format!("{state:?}"));
                 self.lost += 1;
                 *slot = None;
             }

@@ -9,7 +9,6 @@ mod ceiling;
 mod certificate;
 mod client;
 mod control;
-mod crowd;
 mod example;
 mod growth;
 mod http1;
@@ -29,6 +28,7 @@ mod settings;
 mod sizes;
 mod storm;
 mod table;
+mod workload;
 
 use std::path::Path;
 

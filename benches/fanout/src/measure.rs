@@ -21,7 +21,7 @@ pub struct Faults {
     pub short: u64,
 }
 
-/// Deliveries, and whether they were what they had to be.
+/// The number of deliveries, their latency and their faults.
 pub struct Tally {
     /// Events received.
     pub events: u64,
@@ -29,7 +29,7 @@ pub struct Tally {
     pub faults: Faults,
     /// Microseconds from an event's stamp to its arrival.
     pub latency: Histogram<u64>,
-    /// The time of this round of reading: one look at the clock for many events.
+    /// The time at which the current bytes were read, in microseconds.
     now: u64,
 }
 
@@ -41,12 +41,12 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// A client's bytes are about to be looked at.
+    /// Reads the clock once, before the bytes of a client are parsed.
     pub fn tick(&mut self) {
         self.now = now_micros();
     }
 
-    /// An event came where `expected` should.
+    /// Counts an event, and a fault unless its number is `expected`.
     pub fn event(&mut self, expected: u64, number: u64, stamp: u64, has_next_id: bool) {
         self.events += 1;
         match number {
@@ -59,13 +59,13 @@ impl Tally {
         self.latency.saturating_record(self.now.saturating_sub(stamp));
     }
 
-    /// Starts a new window; what is wrong stays counted.
+    /// Starts a new window. Faults stay counted.
     pub fn restart(&mut self) {
         self.events = 0;
         self.latency.reset();
     }
 
-    /// A quantile of the latency in milliseconds.
+    /// Returns a quantile of the latency in milliseconds.
     pub fn milliseconds(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }

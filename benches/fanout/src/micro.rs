@@ -18,7 +18,7 @@ impl Run {
         // What earlier benches have left is not of this run.
         let _ = fs::remove_dir_all(&found);
         let mut command = Command::new("taskset");
-        command.arg("-c").arg(self.scene.core.to_string());
+        command.arg("-c").arg(self.settings.core.to_string());
         command.args(["cargo", "bench", "--locked", "--quiet", "--bench", "micro", "--", "--quick"]);
         if !command.status()?.success() {
             return Err("the micro-benches failed".into());

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Outcome;
 use crate::example;
-use crate::table::{CPU, Kept, goals, short, thousands};
+use crate::table::{CPU, Results, goals, short, thousands};
 
 const PAGES: [&str; 2] = ["benches/README.md", "docs/sizing.md"];
 
@@ -62,7 +62,7 @@ fn figures(folder: &Path) -> String {
             "Proxies with a connection to the producer for each client, over TLS; the producer's own cost is not in it",
         ),
     ] {
-        let kept = Kept::read(folder, scenario);
+        let kept = Results::read(folder, scenario);
         let Some(machine) = kept.machine() else { continue };
         let rounds = kept.rounds();
         let disturbed = kept.all().iter().filter(|row| row["other_share"].as_f64() > Some(0.08)).count();
@@ -119,7 +119,7 @@ fn figures(folder: &Path) -> String {
 
 /// The micro-benches, in Markdown.
 fn parts(results: &Path) -> String {
-    let kept = Kept::read(results, "micro");
+    let kept = Results::read(results, "micro");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!("({machine})\n\n| what | time |\n|---|---|\n");
     for row in kept.all() {
@@ -135,7 +135,7 @@ fn parts(results: &Path) -> String {
 
 /// Formats the growth table as Markdown.
 fn growth(results: &Path) -> String {
-    let kept = Kept::read(results, "growth");
+    let kept = Results::read(results, "growth");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!(
         "({machine}; one round)\n\n| clients | streams open | most events in the log | other routes | writes a second | CPU seconds per \
@@ -173,7 +173,7 @@ fn growth(results: &Path) -> String {
 
 /// Formats the table of `gather` as Markdown.
 fn gather(results: &Path) -> String {
-    let kept = Kept::read(results, "gather");
+    let kept = Results::read(results, "gather");
     let Some(machine) = kept.machine() else { return "Not measured yet.".to_owned() };
     let mut text = format!(
         "({machine}; {} rounds, medians)\n\n| `gather` | CPU seconds per million deliveries | p50 ms | p99 ms |\n|---|---|---|---|\n",
@@ -184,7 +184,7 @@ fn gather(results: &Path) -> String {
     seen.dedup();
     for gather in seen {
         let rows = kept.all().iter().filter(|row| row["gather_ms"] == gather).cloned().collect();
-        let part = Kept::of(rows);
+        let part = Results::of(rows);
         let of = |name: &str| part.figure("rillgate", 0, name).unwrap_or(0.0);
         let _ = writeln!(text, "| `{gather}ms` | {} | {:.0} | {:.0} |", short(of(CPU)), of("p50_ms"), of("p99_ms"));
     }

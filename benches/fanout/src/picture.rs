@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::Outcome;
-use crate::table::{CPU, Kept, short};
+use crate::table::{CPU, Results, short};
 
 const ROW: f64 = 34.0;
 const TOP: f64 = 64.0;
@@ -22,11 +22,11 @@ const STYLE: &str = "text { font: 15px system-ui, sans-serif; fill: #1f2328 } .t
 
 /// Draws CPU per delivery over TLS, for whoever was measured and did not fail.
 pub fn draw(folder: &Path) -> Outcome<()> {
-    let (hub, proxies) = (Kept::read(folder, "tls"), Kept::read(folder, "proxies"));
+    let (hub, proxies) = (Results::read(folder, "tls"), Results::read(folder, "proxies"));
     let Some(machine) = hub.machine() else { return Ok(()) };
-    let figure = |kept: &Kept, server: &str| kept.figure(server, 0, CPU);
+    let figure = |kept: &Results, server: &str| kept.figure(server, 0, CPU);
     // The same median as in the table of goals, the other way round.
-    let inverse = |kept: &Kept, server: &str| kept.ratio("rillgate", 0, server, CPU).map(f64::recip);
+    let inverse = |kept: &Results, server: &str| kept.ratio("rillgate", 0, server, CPU).map(f64::recip);
     let bars: Vec<(&str, &str, f64, f64)> = [
         ("a bare write loop", "line", figure(&hub, "ceiling"), inverse(&hub, "ceiling")),
         ("rillgate", "ours", figure(&hub, "rillgate"), Some(1.0)),

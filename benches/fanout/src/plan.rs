@@ -5,17 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::control::Order;
-use crate::crowd::Crowd;
+use crate::control::Instruction;
 use crate::load::Load;
 use crate::report::{Report, Row};
-use crate::server::{Kind, Scene, Server};
+use crate::server::{Kind, Server, ServerSettings};
+use crate::workload::Workload;
 use crate::{Outcome, certificate, pages, picture, process, storm, table};
 
 /// The size of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Clients of the largest crowd.
+    /// Clients of the largest scenario.
     pub clients: usize,
     /// The number of rounds of a scenario.
     pub rounds: usize,
@@ -23,19 +23,19 @@ pub struct Size {
     pub window: Duration,
 }
 
-/// A run's surroundings.
+/// A run of scenarios.
 pub struct Run {
-    /// The one server that is looked at.
+    /// The only server to measure, if any.
     only: Option<String>,
     /// The dimensions of a run.
     pub size: Size,
     /// The default task of the servers.
-    pub scene: Scene,
+    pub settings: ServerSettings,
     /// The results.
     pub report: Report,
 }
 
-/// In the order in which all of them are run.
+/// All scenarios, in the order in which they run.
 const SCENARIOS: [&str; 11] =
     ["tls", "plain", "h2", "overload", "replay", "proxies", "growth", "gather", "sizes", "micro", "table"];
 
@@ -60,7 +60,7 @@ scenarios, about two minutes each; without any, all of them:
   --only SERVER one of them alone; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
 
-/// Does what the command line says.
+/// Runs the scenarios of the command line.
 pub fn run(arguments: Vec<String>) -> Outcome<()> {
     let mut size = Size { clients: 10_000, rounds: 3, window: Duration::from_secs(4) };
     let mut scenarios = Vec::new();
@@ -98,7 +98,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
     certificate::make(&folder)?;
     let rillgate = std::env::var_os("RILLGATE").map(PathBuf::from).ok_or("RILLGATE names the gateway's program")?;
     let core = std::env::var("SERVER_CORE").ok().and_then(|core| core.parse().ok()).unwrap_or(0);
-    let scene = Scene {
+    let settings = ServerSettings {
         folder: folder.clone(),
         rillgate,
         core,
@@ -108,7 +108,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
         log: 1000,
         gather: Duration::ZERO,
     };
-    let mut run = Run { only, size, scene, report: Report::new(is_kept)? };
+    let mut run = Run { only, size, settings, report: Report::new(is_kept)? };
     let outcome = scenarios.iter().try_for_each(|scenario| run.scenario(scenario));
     if outcome.is_ok() {
         let _ = std::fs::remove_dir_all(&folder);
@@ -121,43 +121,43 @@ impl Run {
         self.report.begin(scenario);
         match scenario {
             "tls" | "plain" => {
-                let scene = Scene { is_tls: scenario == "tls", ..self.scene.clone() };
+                let settings = ServerSettings { is_tls: scenario == "tls", ..self.settings.clone() };
                 let kinds = [Kind::Ceiling, Kind::Rillgate, Kind::Nchan];
                 self.rounds(|run, round| {
-                    kinds.into_iter().try_for_each(|kind| run.fan_out(kind, &scene, round, 0, 10.0))
+                    kinds.into_iter().try_for_each(|kind| run.fan_out(kind, &settings, round, 0, 10.0))
                 })?;
             }
             "h2" => self.rounds(|run, round| {
-                let scene = run.scene.clone();
-                run.fan_out(Kind::Ceiling, &scene, round, 0, 10.0)?;
+                let settings = run.settings.clone();
+                run.fan_out(Kind::Ceiling, &settings, round, 0, 10.0)?;
                 [1, 6, 100]
                     .into_iter()
-                    .try_for_each(|streams| run.fan_out(Kind::Rillgate, &scene, round, streams, 10.0))
+                    .try_for_each(|streams| run.fan_out(Kind::Rillgate, &settings, round, streams, 10.0))
             })?,
             "overload" => self.rounds(|run, round| {
-                let scene = run.scene.clone();
-                // A few clients are there to see that it works, in builds that are not made for speed.
+                let settings = run.settings.clone();
+                // A smoke test has few clients and a build without optimisation.
                 let rate = if run.size.clients < 1000 { 100.0 } else { 1_000_000.0 / run.size.clients as f64 };
-                run.fan_out(Kind::Rillgate, &scene, round, 0, rate)
+                run.fan_out(Kind::Rillgate, &settings, round, 0, rate)
             })?,
             "replay" => self.rounds(|run, round| {
-                let scene = run.scene.clone();
-                [Kind::Rillgate, Kind::Nchan].into_iter().try_for_each(|kind| run.replay(kind, &scene, round))
+                let settings = run.settings.clone();
+                [Kind::Rillgate, Kind::Nchan].into_iter().try_for_each(|kind| run.replay(kind, &settings, round))
             })?,
             "proxies" => {
                 // A proxy has two sockets for each client, and a process no more than 20,000 descriptors in some places.
                 let clients = self.size.clients;
                 self.size.clients = (clients / 2).clamp(1, 5000);
-                let scene = self.scene.clone();
+                let settings = self.settings.clone();
                 let kinds = [Kind::Ceiling, Kind::Rillgate, Kind::Nginx, Kind::Haproxy, Kind::Caddy];
                 let outcome = self.rounds(|run, round| {
-                    kinds.into_iter().try_for_each(|kind| run.fan_out(kind, &scene, round, 0, 10.0))
+                    kinds.into_iter().try_for_each(|kind| run.fan_out(kind, &settings, round, 0, 10.0))
                 });
                 self.size.clients = clients;
                 outcome?;
             }
             "growth" => self.growth()?,
-            "storm" => return storm::measure(&self.scene, self.size.window),
+            "storm" => return storm::measure(&self.settings, self.size.window),
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,
             "micro" => self.micro()?,
@@ -177,26 +177,33 @@ impl Run {
     }
 
     /// Clients read what one stream brings, at `rate` events a second.
-    fn fan_out(&mut self, kind: Kind, scene: &Scene, round: usize, h2_streams: usize, rate: f64) -> Outcome<()> {
+    fn fan_out(
+        &mut self,
+        kind: Kind,
+        settings: &ServerSettings,
+        round: usize,
+        h2_streams: usize,
+        rate: f64,
+    ) -> Outcome<()> {
         let connections = self.size.clients / h2_streams.max(1);
-        let (pace, window) = (Order::Rate(rate), self.size.window);
-        self.row(kind, scene, round, &Crowd { connections, h2_streams, pace, filled: 0, window })
+        let (pace, window) = (Instruction::Rate(rate), self.size.window);
+        self.row(kind, settings, round, &Workload { connections, h2_streams, pace, filled: 0, window })
     }
 
-    /// Measures a crowd at a server and keeps the row.
-    pub fn row(&mut self, kind: Kind, scene: &Scene, round: usize, crowd: &Crowd) -> Outcome<()> {
+    /// Measures a server under a workload and keeps the row.
+    pub fn row(&mut self, kind: Kind, settings: &ServerSettings, round: usize, workload: &Workload) -> Outcome<()> {
         let mut row = Row::new(kind.name(), round);
-        (row.streams, row.log, row.routes) = (scene.streams, scene.log, scene.routes);
-        row.gather_ms = scene.gather.as_millis() as u64;
-        (row.clients, row.h2_streams) = (crowd.connections.max(1), crowd.h2_streams);
-        if let Order::Rate(rate) = crowd.pace {
+        (row.streams, row.log, row.routes) = (settings.streams, settings.log, settings.routes);
+        row.gather_ms = settings.gather.as_millis() as u64;
+        (row.clients, row.h2_streams) = (workload.connections.max(1), workload.h2_streams);
+        if let Instruction::Rate(rate) = workload.pace {
             row.rate = rate;
         }
-        self.keep(kind, row, |row| crowd.measure(&mut Server::start(kind, scene)?, row))
+        self.keep(kind, row, |row| workload.measure(&mut Server::start(kind, settings)?, row))
     }
 
-    /// A row is filled and kept. What clients miss, get twice or get in disorder ends the run: figures of a wrong server
-    /// are worth nothing. A rival may lose: its row says so, and the run goes on.
+    /// Fills a row and keeps it. A missing, repeated or reordered event ends the run, because the figures of an incorrect
+    /// server are worthless. If another project's server fails, its row says so and the run continues.
     fn keep(&mut self, kind: Kind, mut row: Row, fill: impl FnOnce(&mut Row) -> Outcome<()>) -> Outcome<()> {
         if self.only.as_ref().is_some_and(|only| only != kind.name()) {
             return Ok(());
@@ -209,37 +216,37 @@ impl Run {
         row.failed = outcome.clone().err();
         self.report.add(&row);
         match outcome {
-            Err(error) if !kind.is_rival() => Err(format!("{} failed: {error}", kind.name()).into()),
+            Err(error) if !kind.is_competitor() => Err(format!("{} failed: {error}", kind.name()).into()),
             _ => Ok(()),
         }
     }
 
-    /// Clients come back all at once with the id of the event a hundred before the newest.
-    fn replay(&mut self, kind: Kind, scene: &Scene, round: usize) -> Outcome<()> {
+    /// All clients reconnect at once with the id of the event a hundred before the newest.
+    fn replay(&mut self, kind: Kind, settings: &ServerSettings, round: usize) -> Outcome<()> {
         const SEEN: u64 = 10;
         const MISSED: u64 = 100;
         let clients = (self.size.clients / 2).max(1);
         let mut row = Row::new(kind.name(), round);
         (row.clients, row.streams) = (clients, 1);
         self.keep(kind, row, |row| {
-            let mut server = Server::start(kind, scene)?;
-            let mut ask = server.ask(0)?;
-            // A probe sees the id to go on after, and keeps the stream open.
+            let mut server = Server::start(kind, settings)?;
+            let mut client_settings = server.client_settings(0)?;
+            // A probe reads the id after which to resume, and keeps the stream open.
             let mut probe = Load::new()?;
-            probe.connect_probe(&ask)?;
-            server.tell(Order::Burst(SEEN))?;
+            probe.connect_probe(&client_settings)?;
+            server.send(Instruction::Burst(SEEN))?;
             probe.receive_events(SEEN, Duration::from_secs(10))?;
             let id = probe.first().and_then(|response| response.scan.last_id.clone()).ok_or("the probe saw no id")?;
-            server.tell(Order::Burst(MISSED))?;
+            server.send(Instruction::Burst(MISSED))?;
             probe.receive_events(SEEN + MISSED, Duration::from_secs(10))?;
             probe.verdict()?;
-            ask.fields.push(("last-event-id".to_owned(), id));
-            ask.first = SEEN + 1;
+            client_settings.fields.push(("last-event-id".to_owned(), id));
+            client_settings.first = SEEN + 1;
 
             let mut load = Load::new()?;
             let before = process::cpu_seconds(&server.processes());
             let start = std::time::Instant::now();
-            load.connect(&ask, clients, Duration::from_secs(60))?;
+            load.connect(&client_settings, clients, Duration::from_secs(60))?;
             load.receive_events(clients as u64 * MISSED, Duration::from_secs(30))?;
             row.connect_seconds = start.elapsed().as_secs_f64();
             let cpu = process::cpu_seconds(&server.processes()) - before;

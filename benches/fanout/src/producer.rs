@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
-use crate::control::{Order, announce, orders};
+use crate::control::{Instruction, announce, instructions};
 use crate::scan::{now_micros, payload};
 
 /// The time at which the next event is due.
@@ -25,20 +25,20 @@ pub struct Pacing {
 }
 
 impl Pacing {
-    /// Does as told.
-    pub fn obey(&mut self, order: Order) {
-        match order {
-            Order::Trains { events, spacing, period } => {
+    /// Applies an instruction.
+    pub fn apply(&mut self, instruction: Instruction) {
+        match instruction {
+            Instruction::Trains { events, spacing, period } => {
                 self.interval = Some(spacing);
                 self.next = Some(Instant::now() + spacing);
                 self.train = Some((events, events, period.saturating_sub(spacing * events as u32)));
             }
-            Order::Rate(rate) => {
+            Instruction::Rate(rate) => {
                 self.train = None;
                 self.interval = (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate));
                 self.next = self.interval.map(|interval| Instant::now() + interval);
             }
-            Order::Burst(events) => self.burst += events,
+            Instruction::Burst(events) => self.burst += events,
         }
     }
 
@@ -97,12 +97,12 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
             });
         }
     }
-    let orders = orders();
+    let instructions = instructions();
     let mut pacing = Pacing::default();
     loop {
-        let patience = pacing.due().unwrap_or(Duration::from_millis(100)).min(Duration::from_millis(100));
-        if let Ok(order) = orders.recv_timeout(patience) {
-            pacing.obey(order);
+        let timeout = pacing.due().unwrap_or(Duration::from_millis(100)).min(Duration::from_millis(100));
+        if let Ok(instruction) = instructions.recv_timeout(timeout) {
+            pacing.apply(instruction);
         }
         // All that is due goes out in one write, up to a bound that a server can take at once.
         let mut due = Vec::new();
@@ -130,7 +130,7 @@ pub fn serve(hub: Option<&str>) -> Outcome<()> {
     }
 }
 
-/// The path of a stream that is open and has nothing to say begins so.
+/// Prefix of the paths of streams that are open without events.
 pub const QUIET: &str = "/feed/quiet-";
 
 /// The socket of a response that has begun, and whether it is one to be kept quiet.

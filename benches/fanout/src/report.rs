@@ -1,4 +1,4 @@
-//! Rows for people as they come, JSON for later.
+//! The results of a scenario: rows printed as they arrive, and JSON in a file.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Outcome;
 use crate::load::Load;
 use crate::plan::RESULTS;
-use crate::table::{Kept, median};
+use crate::table::{Results, median};
 
 /// The result of one server in one round.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +105,7 @@ impl Row {
             self.connect_micros,
         );
         match &self.failed {
-            None => println!(" all right"),
+            None => println!(" ok"),
             Some(why) => println!(" failed: {why}"),
         }
     }
@@ -119,7 +119,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Kept in [`RESULTS`], or only printed.
+    /// Returns an empty report, stored in [`RESULTS`] or only printed.
     pub fn new(is_kept: bool) -> Outcome<Self> {
         if is_kept {
             fs::create_dir_all(RESULTS)?;
@@ -127,7 +127,7 @@ impl Report {
         Ok(Self { scenario: String::new(), rows: Vec::new(), is_kept })
     }
 
-    /// Another scenario.
+    /// Starts a scenario.
     pub fn begin(&mut self, scenario: &str) {
         self.scenario = scenario.to_owned();
         self.rows.clear();
@@ -158,18 +158,18 @@ impl Report {
         }
     }
 
-    /// A row is complete.
+    /// Adds a complete row.
     pub fn add(&mut self, row: &Row) {
         row.print();
         self.rows.push(row.json());
     }
 
-    /// Something else to keep.
+    /// Adds a row of another shape.
     pub fn keep(&mut self, row: Value) {
         self.rows.push(row);
     }
 
-    /// The scenario is complete.
+    /// Ends the scenario.
     pub fn end(&mut self) -> Outcome<()> {
         if self.rows.is_empty() {
             return Ok(());
@@ -189,7 +189,7 @@ impl Report {
 /// The median of each server's rounds.
 fn summary(rows: &[Value]) {
     println!();
-    let kept = Kept::of(rows.to_vec());
+    let kept = Results::of(rows.to_vec());
     for (name, server, h2_streams) in kept.servers() {
         let of = |figure: &str| kept.figures(&server, h2_streams, figure);
         let cpu = of("cpu_seconds_per_million");

@@ -1,4 +1,4 @@
-//! The servers that are compared: how each is started on its core, and what clients ask of it.
+//! The servers that are compared: how each is started on its core, and what its clients request.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::control::{Control, Order};
-use crate::load::Ask;
+use crate::control::{Control, Instruction};
+use crate::load::ClientSettings;
 use crate::scan::Ids;
 use crate::{Outcome, certificate, process, settings};
 
@@ -31,7 +31,7 @@ pub enum Kind {
 
 /// The settings of a server.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct ServerSettings {
     /// The folder for its files.
     pub folder: PathBuf,
     /// The gateway's program.
@@ -50,14 +50,14 @@ pub struct Scene {
     pub gather: Duration,
 }
 
-/// A server that runs, with what feeds it.
+/// A running server and its producer.
 pub struct Server {
     child: Child,
-    /// The ceiling makes its own events, all others have a producer.
+    /// Controls the producer, or the ceiling, which makes its own events.
     feed: Control,
     producer: Option<Child>,
     to: SocketAddr,
-    scene: Scene,
+    settings: ServerSettings,
     token: Option<String>,
     /// The gateway's admin port.
     admin: u16,
@@ -77,12 +77,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is another project's server, whose losses are reported and do not end the run.
-    pub fn is_rival(self) -> bool {
+    /// Returns true for another project's server, whose failures are reported and do not end the run.
+    pub fn is_competitor(self) -> bool {
         !matches!(self, Self::Ceiling | Self::Rillgate)
     }
 
-    /// Whether it can be started on this machine.
+    /// Returns true if it can be started on this machine.
     pub fn is_installed(self) -> bool {
         match self {
             Self::Ceiling | Self::Rillgate => true,
@@ -94,23 +94,32 @@ impl Kind {
 
 impl Server {
     /// Starts it and waits until it can be connected to.
-    pub fn start(kind: Kind, scene: &Scene) -> Outcome<Self> {
-        let folder = &scene.folder;
-        let tls = scene.is_tls.then(|| folder.display().to_string());
+    pub fn start(kind: Kind, settings: &ServerSettings) -> Outcome<Self> {
+        let folder = &settings.folder;
+        let tls = settings.is_tls.then(|| folder.display().to_string());
         if kind == Kind::Ceiling {
             let program = std::env::current_exe()?;
-            let mut command = pinned(scene.core, &program);
+            let mut command = pinned(settings.core, &program);
             command.arg("ceiling").args(tls).stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = command.spawn()?;
             let feed = Control::of(&mut child)?;
             let to = SocketAddr::from(([127, 0, 0, 1], feed.port));
-            return Ok(Self { child, feed, producer: None, to, scene: scene.clone(), token: None, admin: 0, kind });
+            return Ok(Self {
+                child,
+                feed,
+                producer: None,
+                to,
+                settings: settings.clone(),
+                token: None,
+                admin: 0,
+                kind,
+            });
         }
         let to = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         if kind == Kind::Nchan {
             let posts = free_port()?;
-            fs::write(folder.join("nginx.conf"), settings::nchan(scene, to.port(), posts))?;
-            let child = nginx(scene)?;
+            fs::write(folder.join("nginx.conf"), settings::nchan(settings, to.port(), posts))?;
+            let child = nginx(settings)?;
             wait_for(to)?;
             let (producer, feed) = produce(Some(format!("127.0.0.1:{posts}/post")))?;
             return Ok(Self {
@@ -118,7 +127,7 @@ impl Server {
                 feed,
                 producer: Some(producer),
                 to,
-                scene: scene.clone(),
+                settings: settings.clone(),
                 token: None,
                 admin: 0,
                 kind,
@@ -132,48 +141,48 @@ impl Server {
             Kind::Rillgate => {
                 let secret = folder.join("secret");
                 fs::write(&secret, [b's'; 32])?;
-                fs::write(folder.join("rillgate.toml"), settings::rillgate(scene, to.port(), admin, feed.port))?;
-                token = Some(mint(&scene.rillgate, &secret)?);
+                fs::write(folder.join("rillgate.toml"), settings::rillgate(settings, to.port(), admin, feed.port))?;
+                token = Some(mint(&settings.rillgate, &secret)?);
                 let log = fs::File::create(folder.join("rillgate.log"))?;
-                let mut command = pinned(scene.core, &scene.rillgate);
+                let mut command = pinned(settings.core, &settings.rillgate);
                 command.arg("serve").arg("--config").arg(folder.join("rillgate.toml")).stderr(log);
                 command.spawn()?
             }
             Kind::Nginx => {
-                fs::write(folder.join("nginx.conf"), settings::proxy(scene, to.port(), feed.port))?;
-                nginx(scene)?
+                fs::write(folder.join("nginx.conf"), settings::proxy(settings, to.port(), feed.port))?;
+                nginx(settings)?
             }
             Kind::Haproxy => {
-                fs::write(folder.join("haproxy.cfg"), settings::haproxy(scene, to.port(), feed.port))?;
+                fs::write(folder.join("haproxy.cfg"), settings::haproxy(settings, to.port(), feed.port))?;
                 let log = fs::File::create(folder.join("haproxy.log"))?;
-                let mut command = pinned(scene.core, &find("haproxy").ok_or("no haproxy")?);
+                let mut command = pinned(settings.core, &find("haproxy").ok_or("no haproxy")?);
                 command.arg("-f").arg(folder.join("haproxy.cfg")).stdout(log.try_clone()?).stderr(log).spawn()?
             }
             Kind::Caddy => {
-                fs::write(folder.join("Caddyfile"), settings::caddy(scene, to.port(), feed.port))?;
+                fs::write(folder.join("Caddyfile"), settings::caddy(settings, to.port(), feed.port))?;
                 let log = fs::File::create(folder.join("caddy.log"))?;
-                let mut command = pinned(scene.core, &find("caddy").ok_or("no caddy")?);
+                let mut command = pinned(settings.core, &find("caddy").ok_or("no caddy")?);
                 command.arg("run").arg("--config").arg(folder.join("Caddyfile")).env("GOMAXPROCS", "1");
                 command.stdout(log.try_clone()?).stderr(log).spawn()?
             }
         };
         wait_for(to)?;
-        Ok(Self { child, feed, producer: Some(producer), to, scene: scene.clone(), token, admin, kind })
+        Ok(Self { child, feed, producer: Some(producer), to, settings: settings.clone(), token, admin, kind })
     }
 
     /// Returns the requests of the clients.
-    pub fn ask(&self, h2_streams: usize) -> Outcome<Ask> {
-        let tls = match self.scene.is_tls {
-            true => Some(certificate::client(&self.scene.folder, h2_streams > 0)?),
+    pub fn client_settings(&self, h2_streams: usize) -> Outcome<ClientSettings> {
+        let tls = match self.settings.is_tls {
+            true => Some(certificate::client(&self.settings.folder, h2_streams > 0)?),
             false => None,
         };
         let fields = self.token.iter().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).collect();
-        let paths = (0..self.scene.streams).map(|stream| format!("/feed/{stream}")).collect();
+        let paths = (0..self.settings.streams).map(|stream| format!("/feed/{stream}")).collect();
         let ids = if self.kind == Kind::Nchan { Ids::Seconds } else { Ids::Producers };
-        Ok(Ask { to: self.to, tls, h2_streams, paths, fields, ids, first: 1 })
+        Ok(ClientSettings { to: self.to, tls, h2_streams, paths, fields, ids, first: 1 })
     }
 
-    /// The sum of one of the gateway's metrics.
+    /// Returns the sum of one of the gateway's metrics.
     pub fn metric(&self, name: &str) -> Outcome<f64> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.admin))?;
         socket.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n")?;
@@ -184,22 +193,22 @@ impl Server {
         Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
-    /// Tells what feeds it.
-    pub fn tell(&mut self, order: Order) -> Outcome<()> {
-        self.feed.tell(order)
+    /// Sends an instruction to its producer, or to the ceiling itself.
+    pub fn send(&mut self, instruction: Instruction) -> Outcome<()> {
+        self.feed.send(instruction)
     }
 
     /// Returns its settings.
-    pub fn scene(&self) -> &Scene {
-        &self.scene
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
     }
 
-    /// The core that it runs on.
+    /// Returns its core.
     pub fn core(&self) -> usize {
-        self.scene.core
+        self.settings.core
     }
 
-    /// Its processes.
+    /// Returns its processes.
     pub fn processes(&self) -> Vec<u32> {
         process::tree(self.child.id())
     }
@@ -207,7 +216,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The producer first: it would complain that its hub is gone.
+        // Stop the producer first: it fails when its hub is gone.
         if let Some(producer) = &mut self.producer {
             let _ = producer.kill();
             let _ = producer.wait();
@@ -237,10 +246,10 @@ fn produce(hub: Option<String>) -> Outcome<(Child, Control)> {
     Ok((child, control))
 }
 
-fn nginx(scene: &Scene) -> Outcome<Child> {
-    let mut command = pinned(scene.core, &find("nginx").ok_or("no nginx")?);
-    command.arg("-p").arg(&scene.folder).arg("-c").arg(scene.folder.join("nginx.conf"));
-    Ok(command.stderr(fs::File::create(scene.folder.join("nginx.log"))?).spawn()?)
+fn nginx(settings: &ServerSettings) -> Outcome<Child> {
+    let mut command = pinned(settings.core, &find("nginx").ok_or("no nginx")?);
+    command.arg("-p").arg(&settings.folder).arg("-c").arg(settings.folder.join("nginx.conf"));
+    Ok(command.stderr(fs::File::create(settings.folder.join("nginx.log"))?).spawn()?)
 }
 
 fn mint(rillgate: &Path, secret: &Path) -> Outcome<String> {
@@ -267,11 +276,11 @@ fn wait_for(address: SocketAddr) -> Outcome<()> {
     let until = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).is_err() {
         if Instant::now() > until {
-            return Err(format!("nobody listens at {address}").into());
+            return Err(format!("no server listens at {address}").into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // The connection that was made to look is to be gone before anything is measured.
+    // Lets the server close this connection before anything is measured.
     std::thread::sleep(Duration::from_millis(200));
     Ok(())
 }

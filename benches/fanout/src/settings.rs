@@ -1,13 +1,13 @@
 //! The configuration files of the servers that are compared. Each gets what it needs to be fast: one worker, no access log,
 //! nothing held back.
 
-use crate::server::Scene;
+use crate::server::ServerSettings;
 
 /// All that a production route has: tokens, limits, deadlines, metrics. Only the rates at which clients may come are
 /// raised, so that a run does not wait for them.
-pub fn rillgate(scene: &Scene, port: u16, admin: u16, producer: u16) -> String {
+pub fn rillgate(settings: &ServerSettings, port: u16, admin: u16, producer: u16) -> String {
     let tls =
-        if scene.is_tls { "tls = { certificates = [{ chain = \"chain.pem\", key = \"key.pem\" }] }\n" } else { "" };
+        if settings.is_tls { "tls = { certificates = [{ chain = \"chain.pem\", key = \"key.pem\" }] }\n" } else { "" };
     let mut text = format!(
         r#"[[listeners]]
 address = "127.0.0.1:{port}"
@@ -36,10 +36,10 @@ auth = {{ issuers = ["main"], streams_claim = "streams" }}
 replay = {{ events = {log}, bytes = "4GiB" }}
 delivery = {{ max_age = "1h", gather = "{gather}ms" }}
 "#,
-        log = scene.log,
-        gather = scene.gather.as_millis(),
+        log = settings.log,
+        gather = settings.gather.as_millis(),
     );
-    for route in 0..scene.routes {
+    for route in 0..settings.routes {
         text.push_str(&format!(
             "\n[[routes]]\nname = \"other-{route}\"\npath = \"/other-{route}/{{name}}\"\nupstream = \"producer\"\n\
              auth = {{ issuers = [\"main\"] }}\n"
@@ -69,8 +69,8 @@ keepalive_requests 1000000000;
 keepalive_timeout 1h;
 ";
 
-fn nginx_listen(scene: &Scene, port: u16) -> String {
-    match scene.is_tls {
+fn nginx_listen(settings: &ServerSettings, port: u16) -> String {
+    match settings.is_tls {
         false => format!("listen 127.0.0.1:{port} backlog=4096;\n"),
         true => format!(
             "listen 127.0.0.1:{port} ssl backlog=4096;\nssl_certificate chain.pem;\nssl_certificate_key key.pem;\n\
@@ -80,8 +80,8 @@ fn nginx_listen(scene: &Scene, port: u16) -> String {
 }
 
 /// nginx with nchan: clients subscribe at `port`, the producer posts at `posts`.
-pub fn nchan(scene: &Scene, port: u16, posts: u16) -> String {
-    let listen = nginx_listen(scene, port);
+pub fn nchan(settings: &ServerSettings, port: u16, posts: u16) -> String {
+    let listen = nginx_listen(settings, port);
     format!(
         "load_module {NCHAN};\n{NGINX}http {{\n{NGINX_HTTP}nchan_shared_memory_size 512m;\n\
          server {{\n{listen}location /feed/ {{ nchan_subscriber eventsource; nchan_channel_id bench; \
@@ -92,8 +92,8 @@ pub fn nchan(scene: &Scene, port: u16, posts: u16) -> String {
 }
 
 /// nginx as a proxy that holds nothing back.
-pub fn proxy(scene: &Scene, port: u16, producer: u16) -> String {
-    let listen = nginx_listen(scene, port);
+pub fn proxy(settings: &ServerSettings, port: u16, producer: u16) -> String {
+    let listen = nginx_listen(settings, port);
     format!(
         "{NGINX}http {{\n{NGINX_HTTP}server {{\n{listen}location / {{ proxy_pass http://127.0.0.1:{producer}; \
          proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; proxy_read_timeout 1h; }}\n}}\n}}\n"
@@ -101,9 +101,9 @@ pub fn proxy(scene: &Scene, port: u16, producer: u16) -> String {
 }
 
 /// HAProxy likewise.
-pub fn haproxy(scene: &Scene, port: u16, producer: u16) -> String {
-    let tls = if scene.is_tls {
-        format!(" ssl crt {} ssl-min-ver TLSv1.3", scene.folder.join("both.pem").display())
+pub fn haproxy(settings: &ServerSettings, port: u16, producer: u16) -> String {
+    let tls = if settings.is_tls {
+        format!(" ssl crt {} ssl-min-ver TLSv1.3", settings.folder.join("both.pem").display())
     } else {
         String::new()
     };
@@ -115,10 +115,10 @@ pub fn haproxy(scene: &Scene, port: u16, producer: u16) -> String {
 }
 
 /// Caddy likewise. On every address it would be in the way of the clients, which come from some of them.
-pub fn caddy(scene: &Scene, port: u16, producer: u16) -> String {
-    let (scheme, tls) = match scene.is_tls {
+pub fn caddy(settings: &ServerSettings, port: u16, producer: u16) -> String {
+    let (scheme, tls) = match settings.is_tls {
         true => {
-            let folder = scene.folder.display();
+            let folder = settings.folder.display();
             ("https", format!("tls {folder}/chain.pem {folder}/key.pem\n"))
         }
         false => ("http", String::new()),

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Outcome;
-use crate::control::Order;
+use crate::control::Instruction;
 use crate::load::Load;
 use crate::plan::Run;
 use crate::process;
 use crate::report::rounded;
-use crate::server::{Kind, Scene, Server};
+use crate::server::{Kind, Server, ServerSettings};
 
 impl Run {
     /// Takes one kind of thing after the other.
@@ -27,9 +27,9 @@ impl Run {
             let kept = self.clients(is_tls, h2_streams, count.max(1))?;
             self.report.keep(kept);
         }
-        let bare = Server::start(Kind::Rillgate, &self.scene)?.pss_kib()?;
+        let bare = Server::start(Kind::Rillgate, &self.settings)?.pss_kib()?;
         let routes = if all < 1000 { 20 } else { 1000 };
-        let many = Server::start(Kind::Rillgate, &Scene { routes, ..self.scene.clone() })?.pss_kib()?;
+        let many = Server::start(Kind::Rillgate, &ServerSettings { routes, ..self.settings.clone() })?.pss_kib()?;
         self.thing("the process at its start", 1, bare, 0.0);
         self.thing("a route", routes, (many - bare) / routes as f64, 0.0);
 
@@ -40,11 +40,11 @@ impl Run {
         self.thing("a stream", count, (many - one) / others, (many_fds - one_fds) / others);
 
         let events = if all < 1000 { 1000 } else { 100_000 };
-        let mut server = Server::start(Kind::Rillgate, &Scene { log: events, ..self.scene.clone() })?;
+        let mut server = Server::start(Kind::Rillgate, &ServerSettings { log: events, ..self.settings.clone() })?;
         let mut load = Load::new()?;
-        load.connect(&server.ask(0)?, 1, Duration::from_secs(10))?;
+        load.connect(&server.client_settings(0)?, 1, Duration::from_secs(10))?;
         let before = server.pss_kib()?;
-        server.tell(Order::Burst(events as u64))?;
+        server.send(Instruction::Burst(events as u64))?;
         load.receive_events(events as u64, Duration::from_secs(60))?;
         load.verdict()?;
         let kib = (server.pss_kib()? - before) / events as f64;
@@ -60,12 +60,12 @@ impl Run {
 
     /// Clients of one kind on one stream, idle and then after a second of events.
     fn clients(&mut self, is_tls: bool, h2_streams: usize, count: usize) -> Outcome<Value> {
-        let scene = Scene { is_tls, ..self.scene.clone() };
-        let mut server = Server::start(Kind::Rillgate, &scene)?;
-        let (ask, mut load) = (server.ask(h2_streams)?, Load::new()?);
-        load.connect(&ask, 1, Duration::from_secs(10))?;
+        let settings = ServerSettings { is_tls, ..self.settings.clone() };
+        let mut server = Server::start(Kind::Rillgate, &settings)?;
+        let (client_settings, mut load) = (server.client_settings(h2_streams)?, Load::new()?);
+        load.connect(&client_settings, 1, Duration::from_secs(10))?;
         let before = (server.pss_kib()?, kernel_kib()?, server.descriptors());
-        load.connect(&ask, count, Duration::from_secs(60))?;
+        load.connect(&client_settings, count, Duration::from_secs(60))?;
         load.receive(Duration::from_millis(500))?;
         let (cpu, start) = (process::cpu_seconds(&server.processes()), Instant::now());
         load.receive(self.size.window.min(Duration::from_secs(2)))?;
@@ -75,9 +75,9 @@ impl Run {
         // Both ends of each connection are in this kernel.
         let kernel = (kernel_kib()? - before.1) / number / 2.0;
         let descriptors = (server.descriptors() - before.2) / number;
-        server.tell(Order::Rate(10.0))?;
+        server.send(Instruction::Rate(10.0))?;
         load.receive(Duration::from_secs(1))?;
-        server.tell(Order::Rate(0.0))?;
+        server.send(Instruction::Rate(0.0))?;
         load.settle(Duration::from_secs(15))?;
         load.verdict()?;
         let live = (server.pss_kib()? - before.0) / number;
@@ -101,10 +101,10 @@ impl Run {
 
     /// Memory and descriptors with so many clients on so many streams, after a few events.
     fn open_streams(&self, streams: usize, clients: usize) -> Outcome<(f64, f64)> {
-        let mut server = Server::start(Kind::Rillgate, &Scene { streams, ..self.scene.clone() })?;
+        let mut server = Server::start(Kind::Rillgate, &ServerSettings { streams, ..self.settings.clone() })?;
         let mut load = Load::new()?;
-        load.connect(&server.ask(0)?, clients, Duration::from_secs(30))?;
-        server.tell(Order::Burst(3))?;
+        load.connect(&server.client_settings(0)?, clients, Duration::from_secs(30))?;
+        server.send(Instruction::Burst(3))?;
         load.receive_events(3 * clients as u64, Duration::from_secs(10))?;
         load.verdict()?;
         Ok((server.pss_kib()?, server.descriptors()))

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::control::Order;
-use crate::load::{Ask, Load};
+use crate::control::Instruction;
+use crate::load::{ClientSettings, Load};
 use crate::scan::Ids;
-use crate::server::{Kind, Scene, Server};
+use crate::server::{Kind, Server, ServerSettings};
 use crate::{Outcome, certificate};
 
 /// The readers, at ten events a second.
@@ -32,14 +32,22 @@ pub fn come(arguments: Vec<String>) -> Outcome<()> {
         folder => Some(certificate::client(Path::new(folder), false)?),
     };
     let fields = token.iter().map(|token| ("authorization".to_owned(), token.clone())).collect();
-    let ask = Ask { to, tls, h2_streams: 0, paths: vec!["/feed/0".to_owned()], fields, ids: Ids::Producers, first: 1 };
+    let client_settings = ClientSettings {
+        to,
+        tls,
+        h2_streams: 0,
+        paths: vec!["/feed/0".to_owned()],
+        fields,
+        ids: Ids::Producers,
+        first: 1,
+    };
     let start = Instant::now();
     std::thread::scope(|scope| {
         let parts: Vec<_> = (0..PARTS)
             .map(|_| {
                 scope.spawn(|| {
                     let mut load = Load::new().ok()?;
-                    load.connect(&ask, PART, Duration::from_secs(60))
+                    load.connect(&client_settings, PART, Duration::from_secs(60))
                         .map_err(|error| eprintln!("storm: {error}"))
                         .ok()?;
                     Some(load)
@@ -56,14 +64,14 @@ pub fn come(arguments: Vec<String>) -> Outcome<()> {
 }
 
 /// Readers before, during and after it.
-pub fn measure(scene: &Scene, window: Duration) -> Outcome<()> {
+pub fn measure(settings: &ServerSettings, window: Duration) -> Outcome<()> {
     for is_tls in [true, false] {
-        let scene = Scene { is_tls, ..scene.clone() };
-        let mut server = Server::start(Kind::Rillgate, &scene)?;
-        let ask = server.ask(0)?;
+        let settings = ServerSettings { is_tls, ..settings.clone() };
+        let mut server = Server::start(Kind::Rillgate, &settings)?;
+        let client_settings = server.client_settings(0)?;
         let mut readers = Load::new()?;
-        readers.connect(&ask, READERS, Duration::from_secs(30))?;
-        server.tell(Order::Rate(10.0))?;
+        readers.connect(&client_settings, READERS, Duration::from_secs(30))?;
+        server.send(Instruction::Rate(10.0))?;
         readers.receive(Duration::from_secs(1))?;
         println!("{} to readers of {}:", PARTS * PART, if is_tls { "TLS" } else { "plain HTTP" });
 
@@ -74,7 +82,7 @@ pub fn measure(scene: &Scene, window: Duration) -> Outcome<()> {
         let processes = server.processes();
         let before = [true, false].map(|is_worker| cpu(&processes, is_worker));
         readers.tally.restart();
-        let mut storm = start(&ask, &scene)?;
+        let mut storm = start(&client_settings, &settings)?;
         let output = BufReader::new(storm.stdout.take().ok_or("a storm without output")?);
         let said = std::thread::spawn(move || output.lines().next());
         while !said.is_finished() {
@@ -105,11 +113,11 @@ fn print(readers: &Load, when: &str) {
     println!("  {when:<7} p50 {middle:.1} ms, p99 {high:.1} ms, max {most:.1} ms of {}", readers.tally.events);
 }
 
-fn start(ask: &Ask, scene: &Scene) -> Outcome<Child> {
+fn start(client_settings: &ClientSettings, settings: &ServerSettings) -> Outcome<Child> {
     let mut command = Command::new("nice");
-    command.args(["-n", "19"]).arg(std::env::current_exe()?).arg("storming").arg(ask.to.to_string());
-    command.arg(if scene.is_tls { scene.folder.as_os_str() } else { "-".as_ref() });
-    command.args(ask.fields.iter().map(|(_, token)| token));
+    command.args(["-n", "19"]).arg(std::env::current_exe()?).arg("storming").arg(client_settings.to.to_string());
+    command.arg(if settings.is_tls { settings.folder.as_os_str() } else { "-".as_ref() });
+    command.args(client_settings.fields.iter().map(|(_, token)| token));
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)
 }
 

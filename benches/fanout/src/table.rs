@@ -6,17 +6,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// The rows that one scenario has left, and where they were taken.
-pub struct Kept {
+/// The stored rows of one scenario, and the machine that measured them.
+pub struct Results {
     rows: Vec<Value>,
     machine: Value,
 }
 
-/// The figure that everything is compared by.
+/// The figure that servers are compared by.
 pub const CPU: &str = "cpu_seconds_per_million";
 
-impl Kept {
-    /// Reads them; none if it has not been run.
+impl Results {
+    /// Reads the results of a scenario; without rows if it has not been run.
     pub fn read(folder: &Path, scenario: &str) -> Self {
         let text = fs::read_to_string(folder.join(format!("{scenario}.json"))).unwrap_or_default();
         let mut kept: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -24,12 +24,12 @@ impl Kept {
         Self { rows: kept["rows"].as_array().cloned().unwrap_or_default(), machine }
     }
 
-    /// These rows.
+    /// Wraps rows of this run.
     pub fn of(rows: Vec<Value>) -> Self {
         Self { rows, machine: Value::Null }
     }
 
-    /// All rows.
+    /// Returns all rows.
     pub fn all(&self) -> &[Value] {
         &self.rows
     }
@@ -86,14 +86,14 @@ impl Kept {
         self.rows(server, h2_streams).filter_map(ratio).collect()
     }
 
-    /// The median of those.
+    /// Returns the median of the ratios.
     pub fn ratio(&self, server: &str, h2_streams: u64, to: &str, name: &str) -> Option<f64> {
         let ratios = self.ratios(server, h2_streams, to, name);
         (!ratios.is_empty()).then(|| median(ratios))
     }
 }
 
-/// The middle one; of an even number the upper, which is the worse.
+/// Returns the median; of an even number of values the upper one, which is the worse.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -101,7 +101,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// The goals beside what is kept in `folder`, in Markdown.
 pub fn goals(folder: &Path) -> String {
-    let read = |scenario: &str| Kept::read(folder, scenario);
+    let read = |scenario: &str| Results::read(folder, scenario);
     let (tls, plain, h2, overload, replay) = (read("tls"), read("plain"), read("h2"), read("overload"), read("replay"));
     let lines = [
         ("HTTP/1.1 over TLS, CPU per delivery / ceiling", tls.ratios("rillgate", 0, "ceiling", CPU), 1.15, 1.00),

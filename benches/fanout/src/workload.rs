@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
-use crate::control::Order;
-use crate::load::{Ask, Load};
+use crate::control::Instruction;
+use crate::load::{ClientSettings, Load};
 use crate::process;
 use crate::producer;
 use crate::report::Row;
@@ -12,45 +12,45 @@ use crate::server::Server;
 
 /// The clients of a run, and their requests.
 #[derive(Clone, Copy, Debug)]
-pub struct Crowd {
+pub struct Workload {
     /// Connections.
     pub connections: usize,
     /// Over HTTP/2, streams on each of them; 0: HTTP/1.1.
     pub h2_streams: usize,
     /// The rate and shape of the events.
-    pub pace: Order,
+    pub pace: Instruction,
     /// The number of events in the log before all clients but the first connect.
     pub filled: usize,
     /// The length of the measurement.
     pub window: Duration,
 }
 
-impl Crowd {
-    /// Takes the figures of one row.
+impl Workload {
+    /// Measures one row.
     ///
     /// # Errors
-    /// A server that cannot be reached, and whatever [`Load::verdict`] finds wrong; the row has its figures by then.
+    /// Returns an error if the server is unreachable, or the fault that [`Load::verdict`] finds after the row is filled.
     pub fn measure(&self, server: &mut Server, row: &mut Row) -> Outcome<()> {
         let connections = self.connections.max(1);
         (row.clients, row.h2_streams) = (connections, self.h2_streams);
-        let mut ask = server.ask(self.h2_streams)?;
+        let mut client_settings = server.client_settings(self.h2_streams)?;
         let mut load = Load::new()?;
-        // The first client opens the stream and finds out that the server answers at all.
-        load.connect(&ask, 1, Duration::from_secs(10))?;
+        // The first client opens the stream and shows that the server responds.
+        load.connect(&client_settings, 1, Duration::from_secs(10))?;
         if self.filled > 0 {
-            self.fill(server, &mut load, &mut ask, row)?;
+            self.fill(server, &mut load, &mut client_settings, row)?;
         }
-        let _held = hold_open(server, connections * self.h2_streams.max(1))?;
+        let _held = open_idle_streams(server, connections * self.h2_streams.max(1))?;
 
         let processes = server.processes();
         let before = (process::cpu_seconds(&processes), process::pss_kib(&processes)?);
-        row.connect_seconds = load.connect(&ask, connections, Duration::from_secs(60))?.as_secs_f64();
+        row.connect_seconds = load.connect(&client_settings, connections, Duration::from_secs(60))?.as_secs_f64();
         load.receive(Duration::from_millis(500).min(self.window))?;
         let processes = server.processes();
         row.connect_micros = (process::cpu_seconds(&processes) - before.0) * 1e6 / connections as f64;
         row.idle_kib = (process::pss_kib(&processes)? - before.1) / connections as f64;
 
-        server.tell(self.pace)?;
+        server.send(self.pace)?;
         load.receive((self.window / 2).min(Duration::from_secs(1)))?;
         load.tally.restart();
         let core = server.core();
@@ -68,22 +68,28 @@ impl Crowd {
             return Err("delivered nothing".into());
         }
 
-        // What is under way arrives, and then everybody has to have the same.
-        server.tell(Order::Rate(0.0))?;
+        // After the last events have arrived, all clients must have the same.
+        server.send(Instruction::Rate(0.0))?;
         load.settle(Duration::from_secs(15))?;
         load.verdict()
     }
 
-    /// Has the producer fill the log. Who comes then asks for what is after the newest event, so that it is looked up.
-    fn fill(&self, server: &mut Server, load: &mut Load, ask: &mut Ask, row: &mut Row) -> Outcome<()> {
+    /// Fills the log. Later clients resume after its newest event, so that the gateway looks it up.
+    fn fill(
+        &self,
+        server: &mut Server,
+        load: &mut Load,
+        client_settings: &mut ClientSettings,
+        row: &mut Row,
+    ) -> Outcome<()> {
         let filled = self.filled as u64;
         let before = process::pss_kib(&server.processes())?;
-        server.tell(Order::Burst(filled))?;
+        server.send(Instruction::Burst(filled))?;
         load.receive_events(filled, Duration::from_secs(90))?;
         load.settle(Duration::from_secs(5))?;
         load.verdict()?;
         row.event_bytes = (process::pss_kib(&server.processes())? - before) * 1024.0 / filled as f64;
-        // The gateway looks at its logs from time to time.
+        // The gateway updates this gauge periodically.
         let until = Instant::now() + Duration::from_secs(15);
         while row.in_log < self.filled {
             if Instant::now() > until {
@@ -92,22 +98,22 @@ impl Crowd {
             load.receive(Duration::from_millis(200))?;
             row.in_log = server.metric("rillgate_event_log_events")? as usize;
         }
-        ask.fields.push(("last-event-id".to_owned(), filled.to_string()));
-        ask.first = filled + 1;
+        client_settings.fields.push(("last-event-id".to_owned(), filled.to_string()));
+        client_settings.first = filled + 1;
         Ok(())
     }
 }
 
-/// Holds those of the scene's streams open that the clients are too few to read. They have nothing to say.
-fn hold_open(server: &Server, clients: usize) -> Outcome<Option<Load>> {
+/// Opens the streams of the settings that have no client. They send no events.
+fn open_idle_streams(server: &Server, clients: usize) -> Outcome<Option<Load>> {
     const AT_A_TIME: usize = 100;
-    let missing = server.scene().streams.saturating_sub(clients);
+    let missing = server.settings().streams.saturating_sub(clients);
     if missing == 0 {
         return Ok(None);
     }
-    let mut ask = server.ask(missing.min(AT_A_TIME))?;
-    ask.paths = (0..missing).map(|stream| format!("{}{stream}", producer::QUIET)).collect();
+    let mut client_settings = server.client_settings(missing.min(AT_A_TIME))?;
+    client_settings.paths = (0..missing).map(|stream| format!("{}{stream}", producer::QUIET)).collect();
     let mut load = Load::new()?;
-    load.connect(&ask, missing.div_ceil(AT_A_TIME), Duration::from_secs(30))?;
+    load.connect(&client_settings, missing.div_ceil(AT_A_TIME), Duration::from_secs(30))?;
     Ok(Some(load))
 }
