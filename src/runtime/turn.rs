@@ -120,7 +120,7 @@ mod tests {
         let (mut budget, now) = (TurnBudget::default(), Instant::now());
 
         budget.spend_at(1, now);
-        budget.spend_at(1, now + TURN_TIME - Duration::from_nanos(1));
+        budget.spend_at(1, now + TURN_TIME.saturating_sub(Duration::from_nanos(1)));
         assert!(!budget.is_spent());
         budget.spend_at(1, now + TURN_TIME);
         assert!(budget.is_spent());
