@@ -16,10 +16,11 @@ use crate::config::Config;
 use crate::http::{self, App};
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
+use crate::runtime::resolver::Resolver;
 use crate::runtime::workers::Workers;
 use crate::stream::StreamKey;
-use crate::telemetry::Metrics;
-use crate::upstream::{HttpEventSource, LiveUpstreams};
+use crate::telemetry::{Metrics, Room};
+use crate::upstream::{Connector, HttpEventSource, LiveUpstreams};
 
 /// An error in a part of the configuration that its parser cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,7 @@ pub(super) struct Parts {
     pub metrics: Arc<Metrics>,
     pub trust: Arc<TrustStore>,
     pub refresher: Refresher,
+    pub connector: Connector,
     pub routes: Routes,
 }
 
@@ -64,9 +66,11 @@ impl Parts {
         crate::auth::install_provider();
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let trust = Arc::new(TrustStore::new(config.revocations.entries));
-        let refresher = Refresher::default();
+        let resolver = Resolver::new(metrics.shares().on_refusal(Room::Dns));
+        let refresher = Refresher::new(resolver.clone());
+        let connector = Connector::new(resolver, metrics.shares().on_refusal(Room::UpstreamConnects));
         let routes = prepare(config, &trust, &metrics)?.install(&trust, &refresher)?;
-        Ok(Self { metrics, trust, refresher, routes })
+        Ok(Self { metrics, trust, refresher, connector, routes })
     }
 }
 
@@ -156,7 +160,8 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     app.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
         let resource = route.settings.upstream_path.expand(&[]);
-        let source = Arc::new(HttpEventSource::new(route.upstream.clone(), resource, Vec::new()));
+        let source =
+            Arc::new(HttpEventSource::new(app.connector.clone(), route.upstream.clone(), resource, Vec::new()));
         // Enters a worker's runtime, where the stream's task belongs.
         let worker = workers.next();
         let _on_worker = worker.enter();

@@ -18,12 +18,14 @@ use crate::admin::Readiness;
 use crate::auth::{Issuer, Issuers, KeySource, KeysState, TrustStore, fetch};
 use crate::listen::Tls;
 use crate::runtime::file_watch;
+use crate::runtime::resolver::Resolver;
 use crate::runtime::tasks::{Draining, Tasks};
 use crate::telemetry::Metrics;
 
 /// Refreshes the keys of issuers and the file of revocations.
-#[derive(Default)]
 pub(super) struct Refresher {
+    /// Resolves the names of issuers.
+    resolver: Resolver,
     /// Never held across an await.
     tasks: Mutex<Vec<RefreshTask>>,
     /// The issuers in the last readiness report. A removed issuer is cleared from readiness by comparison with this.
@@ -43,6 +45,11 @@ enum RefreshTarget {
 }
 
 impl Refresher {
+    /// Starts without targets.
+    pub(super) fn new(resolver: Resolver) -> Self {
+        Self { resolver, tasks: Mutex::default(), reported: Mutex::default() }
+    }
+
     /// Replaces the targets. Stops the tasks of removed ones.
     pub(super) fn set_targets(&self, issuers: &Issuers, revocations: Option<PathBuf>) {
         let named =
@@ -72,12 +79,13 @@ impl Refresher {
             };
             let (target, stop, trust) = (task.target.clone(), task.stop.clone(), trust.clone());
             let (draining, doing) = (spawner.draining(), target.to_string());
+            let resolver = self.resolver.clone();
             spawner.spawn_restarting("keeper", &doing, move || {
                 let (target, stop, trust) = (target.clone(), stop.clone(), trust.clone());
-                let (tls, mut draining) = (tls.clone(), draining.clone());
+                let (tls, resolver, mut draining) = (tls.clone(), resolver.clone(), draining.clone());
                 async move {
                     tokio::select! {
-                        () = target.run(&trust, tls) => {}
+                        () = target.run(&trust, tls, resolver) => {}
                         () = stop.cancelled() => {}
                         _ = draining.started() => {}
                     }
@@ -90,7 +98,8 @@ impl Refresher {
     pub(super) async fn run(&self) {
         let tls = system_trust();
         let issuers = self.issuers();
-        futures_util::future::join_all(issuers.iter().map(|issuer| issuer.run(tls.clone()))).await;
+        futures_util::future::join_all(issuers.iter().map(|issuer| issuer.run(tls.clone(), self.resolver.clone())))
+            .await;
         std::future::pending().await
     }
 
@@ -151,9 +160,9 @@ impl RefreshTarget {
         self.issuer().is_some_and(|issuer| issuer.settings().keys.iter().any(is_url))
     }
 
-    async fn run(&self, trust: &TrustStore, tls: Arc<ClientConfig>) {
+    async fn run(&self, trust: &TrustStore, tls: Arc<ClientConfig>, resolver: Resolver) {
         match self {
-            Self::Issuer(issuer) => issuer.run(tls).await,
+            Self::Issuer(issuer) => issuer.run(tls, resolver).await,
             Self::Revocations(file) => trust.revocations().poll_file(file).await,
         }
     }

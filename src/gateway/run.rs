@@ -63,7 +63,7 @@ impl Gateway {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let Parts { metrics, trust, refresher, routes } = Parts::build(config)?;
+        let Parts { metrics, trust, refresher, connector, routes } = Parts::build(config)?;
         let panics = Panics::new({
             let metrics = metrics.clone();
             move |task| metrics.task_panicked(task)
@@ -82,6 +82,7 @@ impl Gateway {
         metrics.config_loaded();
         let app = App {
             routes: ArcSwap::from_pointee(routes),
+            connector,
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone()),
             trust,

@@ -63,7 +63,7 @@ pub(super) async fn respond(
     let source = || {
         let mut resource = route.settings.upstream_path.expand(captures);
         resource.add_query(&query);
-        let source = HttpEventSource::new(route.upstream.clone(), resource, headers.clone());
+        let source = HttpEventSource::new(app.connector.clone(), route.upstream.clone(), resource, headers.clone());
         // The upstream gets the trace of the request that opens the stream.
         Arc::new(source.with_trace(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };

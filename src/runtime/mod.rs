@@ -4,6 +4,7 @@
 
 pub mod arithmetic;
 pub mod backoff;
+pub mod fair_semaphore;
 pub mod file_limit;
 pub mod file_watch;
 pub mod human_duration;
@@ -11,6 +12,7 @@ pub mod jitter;
 pub mod log_bytes;
 pub mod memory;
 pub mod panics;
+pub mod resolver;
 pub mod shares;
 pub mod side_waker;
 pub mod tasks;

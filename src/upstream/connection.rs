@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::connector::{Io, connect, io_reason};
+use super::connector::{Connector, Io, io_reason};
 use super::excerpt::truncate;
 use super::settings::{Origin, UpstreamSettings};
 
@@ -52,11 +52,12 @@ pub(super) struct UpstreamExchange {
 /// # Errors
 /// See [`ConnectError`].
 pub(super) async fn send_request(
+    connector: &Connector,
     settings: &UpstreamSettings,
     origin: &Origin,
     request: Request<Empty<Bytes>>,
 ) -> Result<UpstreamExchange, ConnectError> {
-    let io = connect(settings, origin).await.map_err(ConnectError::Unreachable)?;
+    let io = connector.connect(settings, origin).await.map_err(ConnectError::Unreachable)?;
     let (mut sender, mut driver) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::chained::Chained;
 use super::connection::{ConnectError, UpstreamExchange, send_request};
+use super::connector::Connector;
 use super::live_upstream::LiveUpstream;
 use super::resource::Resource;
 use super::response_head::{ResponseKind, classify, continuity};
@@ -33,6 +34,7 @@ const MAX_REDIRECTS: usize = 5;
 /// The source of one stream's events.
 #[derive(Debug)]
 pub struct HttpEventSource {
+    connector: Connector,
     upstream: Arc<LiveUpstream>,
     /// The settings of the last attempt.
     last_used: Mutex<Arc<UpstreamSettings>>,
@@ -45,9 +47,14 @@ pub struct HttpEventSource {
 
 impl HttpEventSource {
     /// Creates the source of one stream. `headers` are sent in addition to the configured ones.
-    pub fn new(upstream: Arc<LiveUpstream>, resource: Resource, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+    pub fn new(
+        connector: Connector,
+        upstream: Arc<LiveUpstream>,
+        resource: Resource,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Self {
         let last_used = Mutex::new(upstream.settings());
-        Self { upstream, last_used, resource, headers, trace: Vec::new() }
+        Self { connector, upstream, last_used, resource, headers, trace: Vec::new() }
     }
 
     /// Sends this trace context with each attempt.
@@ -100,16 +107,17 @@ impl HttpEventSource {
         }
         for _ in 0..=MAX_REDIRECTS {
             let request = self.request(settings, origin, &path, after)?;
-            let exchange = send_request(settings, origin, request).await.map_err(|error| match error {
-                ConnectError::Unreachable(reason) => OpenError::Unreachable(reason),
-                ConnectError::Closed(reason) => OpenError::ClosedEarly(format!(
-                    "{} closed the connection without a response: {reason}",
-                    origin.address()
-                )),
-                ConnectError::InvalidResponse(reason) => {
-                    OpenError::InvalidResponse(format!("the upstream's response is broken: {reason}"))
-                }
-            })?;
+            let exchange =
+                send_request(&self.connector, settings, origin, request).await.map_err(|error| match error {
+                    ConnectError::Unreachable(reason) => OpenError::Unreachable(reason),
+                    ConnectError::Closed(reason) => OpenError::ClosedEarly(format!(
+                        "{} closed the connection without a response: {reason}",
+                        origin.address()
+                    )),
+                    ConnectError::InvalidResponse(reason) => {
+                        OpenError::InvalidResponse(format!("the upstream's response is broken: {reason}"))
+                    }
+                })?;
             match classify(origin, settings.header(&HOST), &path, &exchange.response)? {
                 ResponseKind::EventStream => {
                     let continuity = continuity(exchange.response.headers(), after);

@@ -24,6 +24,7 @@ mod response_head;
 mod resume;
 mod settings;
 
+pub use connector::Connector;
 pub use event_source::HttpEventSource;
 pub use live_upstream::{LiveUpstream, LiveUpstreams};
 pub use resource::{Resource, query_names};

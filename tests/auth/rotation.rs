@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::Algorithm;
 use rcgen::KeyPair;
 use rillgate::auth::{Authorizer, Denied, GrantStatus, Issuer, KeySource, KeysState, TokenFault, TrustStore, fetch};
+use rillgate::runtime::resolver::Resolver;
 use rustls::RootCertStore;
 use serde_json::json;
 use tempfile::tempdir;
@@ -28,6 +29,10 @@ struct Gateway {
     _running: JoinSet<()>,
 }
 
+fn resolver() -> Resolver {
+    Resolver::new(Arc::new(|| ()))
+}
+
 impl Gateway {
     fn start(source: KeySource, roots: RootCertStore) -> Self {
         let trust_store = trust_store(vec![issuer_settings("main", ISSUER, vec![source])]);
@@ -37,7 +42,7 @@ impl Gateway {
         let issuer = Arc::clone(&trust_store.issuers()["main"]);
         let mut running = JoinSet::new();
         let runs = Arc::clone(&issuer);
-        running.spawn(async move { runs.run(fetch::tls_trusting(roots)).await });
+        running.spawn(async move { runs.run(fetch::tls_trusting(roots), resolver()).await });
         Self { trust_store, authorizer, issuer, _running: running }
     }
 
@@ -301,7 +306,9 @@ async fn a_silent_server_times_out() {
     let url: url::Url = format!("http://{}/", silent.local_addr().expect("an address")).parse().expect("a URL");
     let begun = tokio::time::Instant::now();
 
-    let result = fetch::get(&url, &fetch::tls_trusting(RootCertStore::empty())).await;
+    let tls = fetch::tls_trusting(RootCertStore::empty());
+    let client = fetch::FetchClient { owner: "test".into(), tls, resolver: resolver() };
+    let result = fetch::get(&url, &client).await;
 
     assert!(matches!(result, Err(fetch::FetchError::Timeout)), "{result:?}");
     assert!(begun.elapsed() <= fetch::TIMEOUT + Duration::from_millis(10));

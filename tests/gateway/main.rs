@@ -66,6 +66,7 @@ mod upstream_heads;
 mod upstream_reconnect;
 mod upstream_requests;
 mod upstream_secrets;
+mod upstream_shares;
 mod upstream_silence;
 mod upstream_table;
 mod watching;

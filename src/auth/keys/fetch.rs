@@ -17,10 +17,12 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::jwks::MAX_DOCUMENT;
+use crate::runtime::resolver::Resolver;
 
 /// Timeout of a whole fetch, including name resolution and redirects.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,12 +86,23 @@ pub fn is_allowed(url: &Url) -> bool {
     }
 }
 
+/// The parts of a fetch that do not depend on the URL. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FetchClient {
+    /// The name under which the resolver counts its lookups.
+    pub owner: Arc<str>,
+    /// The authorities that are trusted.
+    pub tls: Arc<ClientConfig>,
+    /// Resolves names.
+    pub resolver: Resolver,
+}
+
 /// Fetches the document at `url`.
 ///
 /// # Errors
 /// See [`FetchError`].
-pub async fn get(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
-    tokio::time::timeout(TIMEOUT, get_with_redirects(url, tls)).await.unwrap_or(Err(FetchError::Timeout))
+pub async fn get(url: &Url, client: &FetchClient) -> Result<Bytes, FetchError> {
+    tokio::time::timeout(TIMEOUT, get_with_redirects(url, client)).await.unwrap_or(Err(FetchError::Timeout))
 }
 
 enum FetchOutcome {
@@ -97,10 +110,10 @@ enum FetchOutcome {
     Redirect(String),
 }
 
-async fn get_with_redirects(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes, FetchError> {
+async fn get_with_redirects(url: &Url, client: &FetchClient) -> Result<Bytes, FetchError> {
     let mut current = url.clone();
     for _ in 0..=MAX_REDIRECTS {
-        match get_once(&current, tls).await? {
+        match get_once(&current, client).await? {
             FetchOutcome::Document(bytes) => return Ok(bytes),
             FetchOutcome::Redirect(location) => {
                 let next = current.join(&location).map_err(|_| FetchError::Redirect)?;
@@ -114,11 +127,11 @@ async fn get_with_redirects(url: &Url, tls: &Arc<ClientConfig>) -> Result<Bytes,
     Err(FetchError::Redirect)
 }
 
-async fn get_once(url: &Url, tls: &Arc<ClientConfig>) -> Result<FetchOutcome, FetchError> {
+async fn get_once(url: &Url, client: &FetchClient) -> Result<FetchOutcome, FetchError> {
     if !is_allowed(url) {
         return Err(FetchError::Scheme);
     }
-    let stream = connect(url).await?;
+    let stream = connect(url, client).await?;
     if url.scheme() == "http" {
         return send_request(url, stream).await;
     }
@@ -128,14 +141,18 @@ async fn get_once(url: &Url, tls: &Arc<ClientConfig>) -> Result<FetchOutcome, Fe
         Some(Host::Ipv6(address)) => ServerName::from(std::net::IpAddr::V6(address)),
         None => return Err(FetchError::Scheme),
     };
-    let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(FetchError::Tls)?;
+    let stream = TlsConnector::from(client.tls.clone()).connect(name, stream).await.map_err(FetchError::Tls)?;
     send_request(url, stream).await
 }
 
-async fn connect(url: &Url) -> Result<TcpStream, FetchError> {
+async fn connect(url: &Url, client: &FetchClient) -> Result<TcpStream, FetchError> {
     let port = url.port_or_known_default().ok_or(FetchError::Scheme)?;
     let addresses: Vec<SocketAddr> = match url.host() {
-        Some(Host::Domain(name)) => tokio::net::lookup_host((name, port)).await.map_err(FetchError::Connect)?.collect(),
+        Some(Host::Domain(name)) => {
+            let deadline = Instant::now() + TIMEOUT;
+            let addresses = client.resolver.resolve(&client.owner, name, port, deadline).await;
+            addresses.map_err(FetchError::Connect)?
+        }
         Some(Host::Ipv4(address)) => vec![(address, port).into()],
         Some(Host::Ipv6(address)) => vec![(address, port).into()],
         None => return Err(FetchError::Scheme),

@@ -14,7 +14,7 @@ use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use super::fetch;
+use super::fetch::{self, FetchClient};
 use super::file;
 use super::jwks;
 use super::key_set::{KeyFingerprint, KeySet, VerificationKey};
@@ -28,6 +28,7 @@ use crate::auth::polled_file::{self, FILE_POLL};
 use crate::auth::settings::{IssuerSettings, KeySource};
 use crate::auth::token::jws::Unverified;
 use crate::auth::token::verify::{self, Expected};
+use crate::runtime::resolver::Resolver;
 use crate::runtime::workers::blocking;
 
 /// Called after every refresh of a JWKS URL with the issuer's name and `ok` or the kind of failure. Both are metric
@@ -138,12 +139,13 @@ impl Issuer {
     }
 
     /// Keeps the keys fresh. Never returns. Cancel-safe: no keys are lost.
-    pub async fn run(&self, tls: Arc<ClientConfig>) {
-        let tls = &tls;
+    pub async fn run(&self, tls: Arc<ClientConfig>, resolver: Resolver) {
+        let client = &FetchClient { owner: format!("issuers.{}", self.name).into(), tls, resolver };
         let pollers = self.settings.keys.iter().zip(&self.sources).map(|(settings, source)| async move {
             match (settings, &source.schedule) {
                 (KeySource::JwksUrl { .. }, Some(schedule)) => {
-                    self.poll_url(source, schedule, source.tls.as_ref().unwrap_or(tls)).await;
+                    let tls = source.tls.as_ref().unwrap_or(&client.tls).clone();
+                    self.poll_url(source, schedule, &FetchClient { tls, ..client.clone() }).await;
                 }
                 (KeySource::JwksFile(path) | KeySource::PemFile { path, .. }, _) => {
                     self.poll_file(source, settings, path).await;
@@ -156,11 +158,11 @@ impl Issuer {
         std::future::pending().await
     }
 
-    async fn poll_url(&self, source: &LoadedKeySource, schedule: &RefreshSchedule, tls: &Arc<ClientConfig>) {
+    async fn poll_url(&self, source: &LoadedKeySource, schedule: &RefreshSchedule, client: &FetchClient) {
         let mut failures = 0;
         loop {
             schedule.fetch_started();
-            let result = self.fetch(schedule, tls).await;
+            let result = self.fetch(schedule, client).await;
             failures = if result.is_ok() { 0 } else { failures + 1 };
             self.apply_fetch(source, result);
             schedule.fetch_finished();
@@ -171,9 +173,9 @@ impl Issuer {
     async fn fetch(
         &self,
         schedule: &RefreshSchedule,
-        tls: &Arc<ClientConfig>,
+        client: &FetchClient,
     ) -> Result<Vec<VerificationKey>, SourceError> {
-        let bytes = fetch::get(schedule.url(), tls).await?;
+        let bytes = fetch::get(schedule.url(), client).await?;
         let document = jwks::parse(&bytes, &self.settings.algorithms)?;
         if document.skipped > 0 {
             tracing::debug!(issuer = %self.name, skipped = document.skipped, "the JWKS has keys that cannot be used");
