@@ -119,7 +119,7 @@ pub(super) fn prepare(
             if authorizer.as_ref().is_some_and(|authorizer| !authorizer.settings().enforce) {
                 warn!(route = settings.name, "auth.enforce = false: refusals are only counted and logged");
             }
-            Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.route(&settings.name))))
+            Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.route(&settings.name), metrics.shares())))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Candidate { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })

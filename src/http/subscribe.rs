@@ -18,10 +18,11 @@ use super::delivery::event_body::{EventBody, enforce_deadlines};
 use super::delivery::http1_writer::Http1Writer;
 use super::delivery::lifetime::{self, Lifetime};
 use super::delivery::notice::{PENDING, gap_notice, pending_prelude, prelude};
-use super::delivery::pending_resume::{PendingResume, ResumeOutcome};
+use super::delivery::pending_resume::{HistoryRequest, PendingResume, ResumeOutcome};
 use super::delivery::permission::Permission;
 use super::delivery::record::SubscriptionRecord;
 use super::request::client_info::ClientInfo;
+use super::request::head::peer;
 use super::request::params::SubscribeParams;
 use super::request::shared_values::SharedValues;
 use super::request::target::RequestTarget;
@@ -70,7 +71,8 @@ pub(super) async fn respond(
     let mut subscription = open(app, route, &key, source)?;
     subscription.set_client(client.stream_client());
     let (is_followed, max_events) = (params.follow, params.limit);
-    let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, source));
+    let history = || HistoryRequest { source: source(), owner: history_owner(&client, head, grant.as_ref()) };
+    let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, history));
     let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
     let end = (!is_followed).then(|| subscription.stream().progress().end);
     let is_complete = subscription.stream().progress().phase == Phase::Complete;
@@ -181,6 +183,15 @@ fn open(
     source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
     app.streams.subscribe(key, || stream_spec(route, source())).map_err(|_| Rejection::StreamsFull)
+}
+
+/// Returns the owner of a client's requests for history. A trusted proxy that forwards for nobody has no share of its own.
+fn history_owner(client: &ClientInfo, head: &Parts, grant: Option<&Grant>) -> Option<Arc<str>> {
+    match grant {
+        Some(grant) => Some(format!("{:?}", grant.holder()).into()),
+        None if peer(head).trusted_proxies.contains(client.address) => None,
+        None => Some(listen::network(client.address).to_string().into()),
+    }
 }
 
 /// Runs the resume for as long as the head may wait. Returns `None` if it is still pending then.

@@ -15,7 +15,7 @@ use super::pattern::{Captures, Mismatch};
 use super::settings::Settings;
 use crate::auth::Authorizer;
 use crate::stream::{Ids, ReadThrough};
-use crate::telemetry::RouteMetrics;
+use crate::telemetry::{Room, RouteMetrics, ShareMetrics};
 use crate::upstream::{LiveUpstream, Resource};
 
 /// One route with its parts.
@@ -41,11 +41,17 @@ pub struct Route {
 
 impl Route {
     /// Creates a route with its parts.
-    pub fn new(settings: Arc<Settings>, authorizer: Option<Authorizer>, metrics: Arc<RouteMetrics>) -> Self {
+    pub fn new(
+        settings: Arc<Settings>,
+        authorizer: Option<Authorizer>,
+        metrics: Arc<RouteMetrics>,
+        shares: &ShareMetrics,
+    ) -> Self {
         let source = source(&settings);
         let (origin, stored_origin) = (origin(&settings, source), stored_origin(&settings));
         let read_through = settings.replay.read_through.map(|limit| {
-            ReadThrough::new(limit, settings.upstream.open_timeout, Arc::new(RouteObserver(metrics.clone())))
+            let observer = Arc::new(RouteObserver(metrics.clone()));
+            ReadThrough::new(limit, settings.upstream.open_timeout, observer, shares.on_refusal(Room::ReadThrough))
         });
         let upstream = LiveUpstream::new(settings.upstream.clone());
         Self { settings, authorizer, upstream, metrics, source, origin, stored_origin, read_through }

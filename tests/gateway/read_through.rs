@@ -179,6 +179,89 @@ async fn concurrent_read_throughs_are_bounded() {
     assert_eq!(origin.requests().len() as f64, 1.0 + 10.0 - busy, "one for the stream, and one for each read-through");
 }
 
+/// A gateway that has just started, before a producer with a history of 100 events of 1 KiB.
+async fn with_large_history(lines: &str) -> (Origin, Rillgate) {
+    let origin = Origin::start().await;
+    origin.honour_last_event_id();
+    for number in 1..=100 {
+        origin.emit(Emission::event(&number.to_string(), "", &format!("{number} {}", "x".repeat(1024))));
+    }
+    let gateway = Setup::for_origin(&origin.url()).replay(ON).replay(lines).start().await;
+    (origin, gateway)
+}
+
+#[tokio::test]
+async fn slow_readers_do_not_keep_others_from_the_history() {
+    let (_origin, gateway) = with_large_history("").await;
+    let slow = Client::http2(gateway.address()).window(768);
+    let mut slow = slow.connect().await.expect("a connection");
+    let mut unread = Vec::new();
+    for id in 1..=16 {
+        unread.push(slow.subscribe("/a", &[("last-event-id", &id.to_string())]).await);
+    }
+
+    for client in both_protocols(&gateway, None) {
+        let mut honest = client.subscribe("/a", &[("last-event-id", "20")]).await;
+        assert_eq!(honest.header("rillgate-resume"), "resumed;missed=80");
+        let events = honest.next_events(80).await;
+        assert_eq!(events.iter().map(|event| event.last_event_id.as_str()).next_back(), Some("100"));
+    }
+
+    assert!(unread.iter().all(|slow| slow.header("rillgate-resume").starts_with("resumed;missed=")));
+    assert_eq!(metric(&gateway, TOTAL, &["result=\"ok\""]).await, 18.0);
+}
+
+#[tokio::test]
+async fn slow_readers_lag_when_the_memory_for_histories_is_used_up() {
+    // Room for two of them.
+    let lines = "read_through_limit = { bytes = \"128KiB\", concurrent = 2 }";
+    let (_origin, gateway) = with_large_history(lines).await;
+    let slow = Client::http2(gateway.address()).coming_from([127, 0, 0, 2].into()).window(768);
+    let mut slow = slow.connect().await.expect("a connection");
+    let mut unread = Vec::new();
+    for id in 1..=8 {
+        unread.push(slow.subscribe("/a", &[("last-event-id", &id.to_string())]).await);
+    }
+
+    let mut honest = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "20")]).await;
+
+    assert_eq!(honest.header("rillgate-resume"), "resumed;missed=80");
+    assert_eq!(honest.next_events(80).await.len(), 80);
+    // They read on and come to what is no longer there.
+    let mut oldest = unread.remove(0);
+    assert!(oldest.expect_end(DEADLINE).await.len() < 99);
+    wait_metric(&gateway, "subscriptions_ended_total", &["reason=\"lagged\""], 1.0).await;
+}
+
+#[tokio::test]
+async fn one_client_has_at_most_a_quarter_of_the_requests_for_history() {
+    let (origin, gateway) = evicted("read_through_limit.concurrent = 8", |request| match request.last_event_id() {
+        Some("33") => Answer::stream().then(events(34..=40)),
+        _ => Answer::silence(),
+    })
+    .await;
+    let greedy = Client::http2(gateway.address()).coming_from([127, 0, 0, 2].into());
+    let asking: Vec<_> = (1..=8)
+        .map(|id| {
+            let greedy = greedy.clone();
+            tokio::spawn(async move { greedy.subscribe("/a", &[("last-event-id", &id.to_string())]).await })
+        })
+        .collect();
+    // The stream's own connection, and two of eight.
+    origin.wait_open(3).await;
+
+    let other = Client::http1(gateway.address()).subscribe("/a", &[("last-event-id", "33")]).await;
+
+    assert_eq!(other.header("rillgate-resume"), "resumed;missed=7");
+    // Further ones wait.
+    origin.wait_open(3).await;
+    for asking in asking {
+        assert_eq!(asking.await.unwrap().header("rillgate-resume"), "gap;reason=unknown");
+    }
+    let refused = metric(&gateway, "shares_refused_total", &["room=\"read_through\""]).await;
+    assert!(refused >= 1.0, "{refused}");
+}
+
 #[tokio::test]
 async fn the_read_through_request_differs_only_in_its_id() {
     let origin = Origin::start().await;

@@ -59,11 +59,11 @@ async fn a_panic_of_a_catch_up_loses_only_the_history() {
     emit(&upstream, 5..=6);
     read(&mut reader, 2).await;
     let limit = CatchUpLimit { events: 10, bytes: 1000, concurrent: 1 };
-    let read_through = ReadThrough::new(limit, Duration::from_secs(10), Arc::new(Unheard));
+    let read_through = ReadThrough::new(limit, Duration::from_secs(10), Arc::new(Unheard), Arc::new(|| ()));
     let id = EventId::new("1").expect("an id");
 
     for panics in 1..=3 {
-        let caught_up = read_through.catch_up(&fixture.tasks, reader.stream(), &id, || Arc::new(Panics)).await;
+        let caught_up = read_through.catch_up(&fixture.tasks, reader.stream(), &id, None, || Arc::new(Panics)).await;
 
         assert!(caught_up.is_none());
         assert_eq!(fixture.tasks.panics().count(), panics, "its turn is given back");

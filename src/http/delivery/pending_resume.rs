@@ -35,11 +35,20 @@ pub struct PendingResume {
     app: Arc<App>,
     route: Arc<Route>,
     params: SubscribeParams,
-    /// The stream's source, if the upstream may be asked for history.
-    source: Option<Arc<HttpEventSource>>,
+    /// How the upstream is asked for history, if it may be.
+    history: Option<HistoryRequest>,
     /// Runs while the first outcome, or an id that may return, is awaited.
     timeout: Pin<Box<Sleep>>,
     stage: Stage,
+}
+
+/// The parts of a request for the upstream's history that depend on the client.
+#[derive(Clone)]
+pub(crate) struct HistoryRequest {
+    /// A source like that of the stream.
+    pub source: Arc<HttpEventSource>,
+    /// The owner of the request: the holder of the client's token, else its address. `None`: a trusted proxy.
+    pub owner: Option<Arc<str>>,
 }
 
 /// The stages of a resume, in their order.
@@ -53,16 +62,17 @@ enum Stage {
 }
 
 impl PendingResume {
-    /// Starts the resume of a subscription that has just been attached. `source` makes the source that its stream has.
+    /// Starts the resume of a subscription that has just been attached. `history` makes what a request
+    /// for history needs, and is called if there may be one.
     pub(crate) fn new(
         app: Arc<App>,
         route: Arc<Route>,
         params: SubscribeParams,
-        source: impl FnOnce() -> Arc<HttpEventSource>,
+        history: impl FnOnce() -> HistoryRequest,
     ) -> Self {
-        let source = (route.read_through.is_some() && params.after.id().is_some()).then(source);
+        let history = (route.read_through.is_some() && params.after.id().is_some()).then(history);
         let timeout = Box::pin(sleep(route.settings.upstream.open_timeout));
-        Self { app, route, params, source, timeout, stage: Stage::Opening }
+        Self { app, route, params, history, timeout, stage: Stage::Opening }
     }
 
     /// Returns the request's parameters.
@@ -123,14 +133,17 @@ impl PendingResume {
     /// Asks the upstream, as the stream itself does, for the events after the id. `None` if the log has them, or the
     /// upstream cannot be asked.
     fn start_catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
-        let (id, source) = (self.params.after.id()?, self.source.clone()?);
+        let (id, history) = (self.params.after.id()?, self.history.clone()?);
         // An id that does not reach the upstream unchanged would ask another question.
         if !self.route.settings.upstream.resume.can_carry(id) || reader.can_resume(id.as_str()) {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());
         let (app, route) = (self.app.clone(), self.route.clone());
-        Some(Box::pin(async move { route.read_through.as_ref()?.catch_up(&app.tasks, &stream, &id, || source).await }))
+        Some(Box::pin(async move {
+            let HistoryRequest { source, owner } = history;
+            route.read_through.as_ref()?.catch_up(&app.tasks, &stream, &id, owner, || source).await
+        }))
     }
 
     /// Puts a backlog before the log. The last event id there is the client's own, since the log does not have it.

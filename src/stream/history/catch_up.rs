@@ -25,9 +25,9 @@ use crate::stream::read::{CaughtUp, ReplayCheck};
 pub struct CatchUpLimit {
     /// The maximum number of events, and of ids without an event, in one response. Default 10000.
     pub events: usize,
-    /// The maximum number of bytes in one response, comments included. Default 8 MiB.
+    /// The maximum number of bytes in one response, comments included, and of memory for its events. Default 8 MiB.
     pub bytes: usize,
-    /// The maximum number of concurrent requests. A result counts until its clients have read it. Default 16.
+    /// The maximum number of concurrent requests. Default 16.
     pub concurrent: usize,
 }
 
@@ -44,6 +44,8 @@ pub struct CatchUp {
     entries: Vec<HistoryEntry>,
     events: usize,
     bytes: usize,
+    /// The memory of the entries.
+    memory: usize,
     /// True if the upstream has shown that it continues after the id: it said so, or it sent the id itself.
     is_confirmed: bool,
     has_seen_id: bool,
@@ -95,6 +97,7 @@ impl CatchUp {
             entries: Vec::new(),
             events: 0,
             bytes: 0,
+            memory: 0,
             is_confirmed: false,
             has_seen_id: false,
         }
@@ -129,7 +132,7 @@ impl CatchUp {
             }
             self.events += 1;
             self.note_first(log);
-            if self.events > self.limit.events {
+            if self.events > self.limit.events || self.memory > self.limit.bytes {
                 return Err(CatchUpError::TooLarge);
             }
             if let Some(caught_up) = self.try_join(log)? {
@@ -145,7 +148,7 @@ impl CatchUp {
         }
         let mut encoder = Encoder::new();
         encoder.id(id).blank_line();
-        self.entries.push(HistoryEntry { frame: encoder.finish(), event: None, id: None });
+        self.push(HistoryEntry { frame: encoder.finish(), event: None, id: None });
     }
 
     fn accept_event(&mut self, event: &Event) {
@@ -153,7 +156,17 @@ impl CatchUp {
             return;
         }
         let id = event.id.clone().filter(|id| !id.is_empty());
-        self.entries.push(HistoryEntry { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), id });
+        self.push(HistoryEntry { frame: Frame::from(event), event: Some(self.fingerprints.event(event)), id });
+    }
+
+    fn push(&mut self, entry: HistoryEntry) {
+        self.memory += entry.frame.len() + entry.id.as_ref().map_or(0, |id| id.as_str().len()) + ENTRY_COST;
+        self.entries.push(entry);
+    }
+
+    /// Returns the approximate memory of the history so far, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Checks the first event: one that the log had evicted before the request proves that the upstream went back.
@@ -172,6 +185,7 @@ impl CatchUp {
         let is_it = !self.has_seen_id && id == Some(&self.after);
         if is_it {
             self.entries.clear();
+            self.memory = 0;
             self.is_confirmed = true;
             self.has_seen_id = true;
         }
@@ -261,6 +275,9 @@ impl CatchUpError {
         }
     }
 }
+
+/// Approximate memory of an entry beyond its frame and id, in bytes.
+const ENTRY_COST: usize = 128;
 
 /// The maximum number of events that the stream's own connection may be behind the request when that pauses.
 const MAX_DUPLICATES: usize = 64;

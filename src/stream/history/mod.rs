@@ -3,6 +3,7 @@
 //! Built on the log, the source and the readers. Nothing else in `stream` uses it.
 
 mod catch_up;
+mod memory;
 mod read_through;
 
 pub use catch_up::{CatchUp, CatchUpError, CatchUpLimit};

@@ -1,9 +1,10 @@
 //! Catches up clients whose id is older than the log: one extra request to the upstream for all clients of a stream
 //! with the same id.
 //!
-//! Everything is bounded: the events and bytes of a request, its time, and the concurrent requests of a route. A result
-//! is held until all waiting clients have read it, at most [`READ_TIMEOUT`], and counts as a request until then, which
-//! bounds the memory. A client that cannot be caught up gets the ordinary response. Nothing is tried twice.
+//! Everything is bounded: the events and bytes of a request, its time, and the concurrent requests of a route, of which one
+//! client has at most a quarter. A result is held until all waiting clients have read it, at most [`READ_TIMEOUT`], and as
+//! long as there is memory for it ([`HistoryMemory`]). A client that cannot be caught up gets the ordinary response.
+//! Nothing is tried twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +13,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::catch_up::{CatchUp, CatchUpError, CatchUpLimit};
+use super::memory::{HistoryCharge, HistoryMemory};
+use crate::runtime::fair_semaphore::FairSemaphore;
+use crate::runtime::shares::OnRefusal;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
@@ -31,6 +35,9 @@ use crate::stream::spec::StreamObserver;
 /// back with the id that it has reached.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The part of a route's permits that one client may hold, as a divisor. It always has one.
+const CLIENT_SHARE: usize = 4;
+
 /// An upstream that sends nothing for this long has no history. If the stream has had no event yet, so that the log
 /// cannot show where the history ends, this pause also ends a history. A producer that pauses longer is cut short.
 pub(super) const HISTORY_PAUSE: Duration = Duration::from_secs(1);
@@ -40,7 +47,8 @@ pub struct ReadThrough {
     limit: CatchUpLimit,
     /// The time limit of a request: waiting for a permit, the upstream's response, and its history.
     timeout: Duration,
-    permits: Arc<Semaphore>,
+    permits: FairSemaphore<Arc<str>>,
+    memory: HistoryMemory,
     running: Arc<Running>,
     observer: Arc<dyn StreamObserver>,
 }
@@ -51,26 +59,33 @@ type Running = Mutex<HashMap<(usize, EventId), Arc<watch::Sender<CatchUpState>>>
 
 impl ReadThrough {
     /// Creates the handler of one route. `timeout` bounds a whole request. At most half of it is spent on waiting for a
-    /// permit.
-    pub fn new(limit: CatchUpLimit, timeout: Duration, observer: Arc<dyn StreamObserver>) -> Self {
-        Self { limit, timeout, permits: Arc::new(Semaphore::new(limit.concurrent)), running: Arc::default(), observer }
+    /// permit. `on_refusal` is called when a client with its share of the permits has waited in vain.
+    pub fn new(
+        limit: CatchUpLimit,
+        timeout: Duration,
+        observer: Arc<dyn StreamObserver>,
+        on_refusal: OnRefusal,
+    ) -> Self {
+        let permits = FairSemaphore::new(limit.concurrent, limit.concurrent / CLIENT_SHARE, on_refusal);
+        Self { limit, timeout, permits, memory: HistoryMemory::new(limit), running: Arc::default(), observer }
     }
 
     /// Returns the history after `after`, an id that the stream's log does not have, or `None` if it cannot be had in
-    /// time. `source` must return the source of the stream's events. Cancel-safe: the request ends when its last client
-    /// leaves.
+    /// time. `owner` is the client's address or the holder of its token; without one only the bounds of the route apply.
+    /// `source` must return the source of the stream's events. Cancel-safe: the request ends when its last client leaves.
     pub async fn catch_up(
         &self,
         tasks: &Tasks,
         stream: &Arc<EventStream>,
         after: &EventId,
+        owner: Option<Arc<str>>,
         source: impl FnOnce() -> Arc<dyn EventSource>,
     ) -> Option<Backlog> {
         // History can be joined only to a connection that receives the events from now on.
         if !matches!(stream.progress().phase, Phase::Live | Phase::Complete) {
             return None;
         }
-        let mut result = self.join_or_start(tasks, stream, after, source);
+        let mut result = self.join_or_start(tasks, stream, after, owner, source);
         let is_done = match &*result.wait_for(|state| !matches!(state, CatchUpState::Running)).await.ok()? {
             CatchUpState::Done(_) => true,
             CatchUpState::Running | CatchUpState::Over => false,
@@ -83,6 +98,7 @@ impl ReadThrough {
         tasks: &Tasks,
         stream: &Arc<EventStream>,
         after: &EventId,
+        owner: Option<Arc<str>>,
         source: impl FnOnce() -> Arc<dyn EventSource>,
     ) -> watch::Receiver<CatchUpState> {
         let key = (Arc::as_ptr(stream).addr(), after.clone());
@@ -96,6 +112,7 @@ impl ReadThrough {
         let run = Request {
             stream: stream.clone(),
             after: after.clone(),
+            owner,
             was_evicted: stream.log().lookup(after.as_str()) == IdLookup::Evicted,
             limit: self.limit,
             permit_deadline: Instant::now() + self.timeout / 2,
@@ -103,9 +120,9 @@ impl ReadThrough {
             result: sender,
             running: self.running.clone(),
         };
-        let (permits, observer, source) = (self.permits.clone(), self.observer.clone(), source());
+        let (permits, memory, observer) = (self.permits.clone(), self.memory.clone(), self.observer.clone());
         let (here, doing) = (Handle::current(), stream.key().clone());
-        tasks.spawn_on(&here, "catch-up", doing, Box::pin(run.run(permits, observer, source)));
+        tasks.spawn_on(&here, "catch-up", doing, Box::pin(run.run(permits, memory, observer, source())));
         receiver
     }
 }
@@ -114,6 +131,7 @@ impl ReadThrough {
 struct Request {
     stream: Arc<EventStream>,
     after: EventId,
+    owner: Option<Arc<str>>,
     was_evicted: bool,
     limit: CatchUpLimit,
     /// A permit after this time would leave too little time to use it.
@@ -124,17 +142,23 @@ struct Request {
 }
 
 impl Request {
-    async fn run(self, permits: Arc<Semaphore>, observer: Arc<dyn StreamObserver>, source: Arc<dyn EventSource>) {
+    async fn run(
+        self,
+        permits: FairSemaphore<Arc<str>>,
+        memory: HistoryMemory,
+        observer: Arc<dyn StreamObserver>,
+        source: Arc<dyn EventSource>,
+    ) {
         // However this task ends, nobody can join it afterwards.
         let listed = DelistOnDrop(&self);
         let outcome = tokio::select! {
-            outcome = self.acquire_and_fetch(permits, source) => outcome,
+            outcome = self.acquire_and_fetch(permits, memory, source) => outcome,
             () = self.abandoned() => return,
         };
         observer.read_through(outcome.as_ref().err().map_or("ok", |error| error.label()));
         drop(listed);
-        let (caught_up, permit) = match outcome {
-            Ok((caught_up, permit)) => (caught_up, permit),
+        let (caught_up, mut charge) = match outcome {
+            Ok(fetched) => fetched,
             Err(error) => {
                 debug!(stream = %self.stream.key(), reason = error.label(), "not caught up");
                 self.result.send_replace(CatchUpState::Over);
@@ -143,12 +167,13 @@ impl Request {
         };
         debug!(stream = %self.stream.key(), events = caught_up.events, "caught up");
         self.result.send_replace(CatchUpState::Done(Arc::new(caught_up)));
+        charge.finish();
         tokio::select! {
             () = self.result.closed() => {}
+            () = charge.expired() => {}
             () = sleep(READ_TIMEOUT) => {}
         }
         self.result.send_replace(CatchUpState::Over);
-        drop(permit);
     }
 
     fn key(&self) -> (usize, EventId) {
@@ -168,18 +193,21 @@ impl Request {
         }
     }
 
+    /// The permit ends with the fetch. What the clients have not read afterwards is bounded by its memory.
     async fn acquire_and_fetch(
         &self,
-        permits: Arc<Semaphore>,
+        permits: FairSemaphore<Arc<str>>,
+        memory: HistoryMemory,
         source: Arc<dyn EventSource>,
-    ) -> Result<(CaughtUp, tokio::sync::OwnedSemaphorePermit), CatchUpError> {
-        let permit = timeout_at(self.permit_deadline, permits.acquire_owned()).await.map_err(|_| CatchUpError::Busy)?;
-        let permit = permit.expect("the semaphore is never closed");
-        let caught_up = timeout_at(self.deadline, self.fetch(source)).await.map_err(|_| CatchUpError::TimedOut)??;
-        Ok((caught_up, permit))
+    ) -> Result<(CaughtUp, HistoryCharge), CatchUpError> {
+        let permit = permits.acquire_until(self.owner.clone(), self.permit_deadline).await;
+        let _permit = permit.ok_or(CatchUpError::Busy)?;
+        let mut charge = memory.charge(self.owner.clone());
+        let fetched = timeout_at(self.deadline, self.fetch(source, &mut charge)).await;
+        Ok((fetched.map_err(|_| CatchUpError::TimedOut)??, charge))
     }
 
-    async fn fetch(&self, source: Arc<dyn EventSource>) -> Result<CaughtUp, CatchUpError> {
+    async fn fetch(&self, source: Arc<dyn EventSource>, charge: &mut HistoryCharge) -> Result<CaughtUp, CatchUpError> {
         // Register before reading the log's end, or an append in between would go unnoticed.
         let mut progress = self.stream.watch_progress();
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
@@ -202,7 +230,9 @@ impl Request {
                         if !batch.items.is_empty() {
                             pause_deadline = Instant::now() + HISTORY_PAUSE;
                         }
-                        catch_up.accept(batch, &self.stream.log())?
+                        let joined = catch_up.accept(batch, &self.stream.log())?;
+                        charge.grow_to(catch_up.memory());
+                        joined
                     }
                     Some(Err(_)) => return Err(CatchUpError::Broken),
                     None => return self.on_end(&mut catch_up),
