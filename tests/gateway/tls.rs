@@ -228,10 +228,22 @@ async fn changed_certificates_are_reloaded_and_invalid_ones_ignored() {
     install(&folder.path().join("2"), &third);
     eventually(DEADLINE, || async { is_served(&third, &served_certificate(&gateway, &authority).await) }).await;
 
-    let refusals = lines_with(&gateway, &["certificates not reloaded"]);
-    std::fs::write(current.join("tls.crt"), "-----BEGIN CERTIFICATE-----\nnonsense\n").unwrap();
-    eventually(DEADLINE, || async { lines_with(&gateway, &["certificates not reloaded"]) > refusals }).await;
-    assert!(is_served(&third, &served_certificate(&gateway, &authority).await), "an invalid certificate was loaded");
+    let pem =
+        |content: &str| format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n").into_bytes();
+    let mut random = fastrand::Rng::with_seed(7);
+    let garbage: [(&str, Vec<u8>); 5] = [
+        ("no base64", pem("nonsense!")),
+        ("base64 of no certificate", pem("bm9uc2Vuc2U=")),
+        ("half a file", third.chain_pem.as_bytes()[..third.chain_pem.len() / 2].to_vec()),
+        ("random bytes", std::iter::repeat_with(|| random.u8(..)).take(4096).collect()),
+        ("nothing", Vec::new()),
+    ];
+    for (what, content) in garbage {
+        let refusals = lines_with(&gateway, &["certificates not reloaded"]);
+        std::fs::write(current.join("tls.crt"), content).unwrap();
+        eventually(DEADLINE, || async { lines_with(&gateway, &["certificates not reloaded"]) > refusals }).await;
+        assert!(is_served(&third, &served_certificate(&gateway, &authority).await), "{what}");
+    }
 
     let refusals = lines_with(&gateway, &["certificates not reloaded"]);
     std::fs::write(current.join("tls.crt"), &fourth.chain_pem).unwrap();
