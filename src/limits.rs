@@ -3,6 +3,7 @@
 //! Every limit has a finite default and a finite upper bound. They are declared in `config/tables/server.rs`. Each limit
 //! is enforced where the limited resource is created.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,16 @@ pub type SharedLimits = Arc<ArcSwap<Limits>>;
 pub struct Limits {
     /// Open client connections, on all listeners together.
     pub connections: usize,
-    /// Open client connections from one IPv4 address or IPv6 /64. Also bounds the subscriptions of one address that a
-    /// trusted proxy forwards for.
+    /// Open client connections from one address, see [`Limits::network`].
     pub connections_per_ip: usize,
+    /// Open subscriptions of one address, over any number of connections.
+    pub subscriptions_per_ip: usize,
+    /// Open streams that only one address has read.
+    pub streams_per_ip: usize,
+    /// The rate at which requests may open streams.
+    pub stream_opens_per_second: StreamOpenRates,
+    /// The length of the IPv6 prefix that counts as one address, in bits (1 to 128).
+    pub ip6_prefix: u8,
     /// Open subscriptions, on all streams together.
     pub subscribers: usize,
     /// Open streams. Each has one upstream connection.
@@ -55,6 +63,29 @@ pub struct Limits {
     pub accepts_per_second: u32,
     /// TLS handshakes started per second.
     pub handshakes_per_second: u32,
+}
+
+/// The rates at which requests open streams, per second. Reconnections of an open stream do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamOpenRates {
+    /// Streams that one address opens.
+    pub ip: u32,
+    /// Streams that are opened on one route.
+    pub route: u32,
+}
+
+impl Limits {
+    /// Returns the part of an address that is counted: an IPv4 address as a whole, the prefix of an IPv6 address. A client
+    /// usually has a whole /64 (RFC 6177).
+    pub fn network(&self, address: IpAddr) -> IpAddr {
+        match address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.ip6_prefix.min(128))).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from(u128::from(address) & mask))
+            }
+        }
+    }
 }
 
 /// The treatment of a new subscription of a subject at its limit.

@@ -22,7 +22,7 @@ use super::state::{GatewayState, Handle, Stage, publish_limits};
 use crate::admin::{Admin, Readiness};
 use crate::auth::Tickets;
 use crate::config::{Config, DrainSettings};
-use crate::http::{self, App, StaticPage, SubscriptionLimits};
+use crate::http::{self, App, StaticPage, StreamOpenLimits, SubscriptionLimits};
 use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
 use crate::runtime::memory::Watermark;
@@ -31,8 +31,8 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
 use crate::stream::{LogStore, Streams};
-use crate::telemetry::RouteMetrics;
 use crate::telemetry::logging::FilterHandle;
+use crate::telemetry::{Room, RouteMetrics};
 use crate::upstream::LiveUpstreams;
 
 /// A gateway with its sockets bound.
@@ -74,7 +74,8 @@ impl Gateway {
         let store = store.map_err(BindError::Store)?;
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
         let log_store = store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>);
-        let streams = Streams::new(limits.clone(), log_store, tasks.clone());
+        let streams = Streams::new(limits.clone(), log_store, tasks.clone())
+            .with_refusals(metrics.shares().on_refusal(Room::Streams));
         let memory = Arc::new(Watermark::new(limits.clone(), streams.log_bytes().clone()));
         let upstreams = LiveUpstreams::default();
         build::update_upstreams(&upstreams, &routes);
@@ -84,7 +85,8 @@ impl Gateway {
             routes: ArcSwap::from_pointee(routes),
             connector,
             streams,
-            subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone()),
+            subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone(), metrics.shares()),
+            stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,
             tickets: Tickets::new(MAX_TICKETS),
             limits: limits.clone(),

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
+use super::stream_opens::StreamOpenLimits;
 use super::subscription_limits::SubscriptionLimits;
 use crate::auth::{Tickets, TrustStore};
 use crate::limits::SharedLimits;
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub streams: Streams,
     /// The limits on open subscriptions.
     pub subscription_limits: SubscriptionLimits,
+    /// The rates at which requests open streams.
+    pub stream_opens: StreamOpenLimits,
     /// Issuers and revocations.
     pub trust: Arc<TrustStore>,
     /// Tickets that have not been redeemed.

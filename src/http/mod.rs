@@ -14,6 +14,7 @@ mod delivery;
 mod request;
 mod response;
 mod service;
+mod stream_opens;
 mod subscribe;
 mod subscription_limits;
 
@@ -24,5 +25,6 @@ pub use request::query::Query;
 pub use request::shared_values::query_parameters;
 pub use response::body::AppBody;
 pub(crate) use service::service;
+pub(crate) use stream_opens::StreamOpenLimits;
 pub(crate) use subscribe::stream_spec;
 pub(crate) use subscription_limits::SubscriptionLimits;

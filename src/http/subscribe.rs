@@ -2,6 +2,7 @@
 //! there.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -22,7 +23,6 @@ use super::delivery::pending_resume::{HistoryRequest, PendingResume, ResumeOutco
 use super::delivery::permission::Permission;
 use super::delivery::record::SubscriptionRecord;
 use super::request::client_info::ClientInfo;
-use super::request::head::peer;
 use super::request::params::SubscribeParams;
 use super::request::shared_values::SharedValues;
 use super::request::target::RequestTarget;
@@ -59,7 +59,7 @@ pub(super) async fn respond(
     let SharedValues { key, query, headers, .. } =
         SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
     let key = stream_key(route, target, key);
-    let permit = app.subscription_limits.acquire(grant.as_ref(), client.forwarded_for, &key)?;
+    let permit = app.subscription_limits.acquire(grant.as_ref(), client.limited_address, &key)?;
     // Called only if this request opens the stream or asks for history, which few do.
     let source = || {
         let mut resource = route.settings.upstream_path.expand(captures);
@@ -68,10 +68,13 @@ pub(super) async fn respond(
         // The upstream gets the trace of the request that opens the stream.
         Arc::new(source.with_trace(head.extensions.get().map(Trace::headers).unwrap_or_default()))
     };
-    let mut subscription = open(app, route, &key, source)?;
+    if !app.streams.contains(&key) {
+        app.stream_opens.acquire(client.limited_address, key.route.clone(), longest_wait(route)).await?;
+    }
+    let mut subscription = open(app, route, &key, client.limited_address, source)?;
     subscription.set_client(client.stream_client());
     let (is_followed, max_events) = (params.follow, params.limit);
-    let history = || HistoryRequest { source: source(), owner: history_owner(&client, head, grant.as_ref()) };
+    let history = || HistoryRequest { source: source(), owner: history_owner(&client, grant.as_ref()) };
     let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, history));
     let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
     let end = (!is_followed).then(|| subscription.stream().progress().end);
@@ -180,17 +183,25 @@ fn open(
     app: &App,
     route: &Arc<Route>,
     key: &StreamKey,
+    address: Option<IpAddr>,
     source: impl FnOnce() -> Arc<HttpEventSource>,
 ) -> Result<Subscription, Rejection> {
-    app.streams.subscribe(key, || stream_spec(route, source())).map_err(|_| Rejection::StreamsFull)
+    Ok(app.streams.subscribe_from(address, key, || stream_spec(route, source()))?)
+}
+
+/// The time that a request waits before it may open a stream, if its head waits for the outcome.
+const OPEN_WAIT: Duration = Duration::from_secs(5);
+
+/// Returns the time that a request waits before it may open a stream: as long as its head may wait.
+fn longest_wait(route: &Route) -> Duration {
+    route.settings.delivery.answer_within.unwrap_or(OPEN_WAIT)
 }
 
 /// Returns the owner of a client's requests for history. A trusted proxy that forwards for nobody has no share of its own.
-fn history_owner(client: &ClientInfo, head: &Parts, grant: Option<&Grant>) -> Option<Arc<str>> {
+fn history_owner(client: &ClientInfo, grant: Option<&Grant>) -> Option<Arc<str>> {
     match grant {
         Some(grant) => Some(format!("{:?}", grant.holder()).into()),
-        None if peer(head).trusted_proxies.contains(client.address) => None,
-        None => Some(listen::network(client.address).to_string().into()),
+        None => client.limited_address.map(|address| address.to_string().into()),
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Grant, Holder};
 use crate::limits::{Limits, SharedLimits, SubjectOverflow};
-use crate::listen;
 use crate::runtime::memory::Watermark;
+use crate::runtime::shares::{SharePermit, Shares};
 use crate::stream::StreamKey;
+use crate::telemetry::{Room, ShareMetrics};
 
 /// Hands out permits for subscriptions. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,15 +38,8 @@ struct Counts {
     memory: Arc<Watermark>,
     all: AtomicUsize,
     by_subject: Subjects,
-    by_address: KeyedCounter<IpAddr>,
-}
-
-/// Counts the permits of each owner.
-#[derive(Debug)]
-struct KeyedCounter<Owner> {
-    /// The permits of each owner. There are never more entries than permits, since the last permit of an owner removes its
-    /// entry. Never held across an await.
-    counts: Mutex<HashMap<Owner, usize>>,
+    by_address: Shares<IpAddr>,
+    metrics: ShareMetrics,
 }
 
 /// The permits of each subject.
@@ -53,7 +47,8 @@ struct KeyedCounter<Owner> {
 struct Subjects {
     /// Hashes stream keys: a hash tells the streams of one subject apart and needs less memory than a key.
     hasher: RandomState,
-    /// As in [`KeyedCounter`], the last permit of a subject removes its entry. Never held across an await.
+    /// There are never more entries than permits, since the last permit of a subject removes its entry. Never held across
+    /// an await.
     permits: Mutex<HashMap<Holder, SubjectPermits>>,
 }
 
@@ -90,7 +85,8 @@ const PROTECTION: Duration = Duration::from_secs(45);
 pub(crate) struct SubscriptionPermit {
     counts: Arc<Counts>,
     subject: Option<(Holder, Arc<SubjectPermit>)>,
-    address: Option<IpAddr>,
+    /// Held for its drop.
+    _address: Option<SharePermit<IpAddr>>,
 }
 
 /// The limit that a new subscription would exceed.
@@ -102,16 +98,17 @@ pub(crate) enum LimitExceeded {
     All,
     /// `limits.subscriptions_per_subject`.
     Subject,
-    /// `limits.connections_per_ip`.
+    /// `limits.subscriptions_per_ip`.
     Address,
 }
 
 impl SubscriptionLimits {
     /// Counts against the limits in force. A reload of the limits applies to new subscriptions; open ones stay.
-    pub(crate) fn new(limits: SharedLimits, memory: Arc<Watermark>) -> Self {
+    pub(crate) fn new(limits: SharedLimits, memory: Arc<Watermark>, metrics: &ShareMetrics) -> Self {
         let by_subject = Subjects { hasher: RandomState::new(), permits: Mutex::default() };
-        let by_address = KeyedCounter { counts: Mutex::default() };
-        Self(Arc::new(Counts { limits, memory, all: AtomicUsize::new(0), by_subject, by_address }))
+        let by_address = Shares::new(metrics.on_refusal(Room::Subscriptions));
+        let (all, metrics) = (AtomicUsize::new(0), metrics.clone());
+        Self(Arc::new(Counts { limits, memory, all, by_subject, by_address, metrics }))
     }
 
     /// Returns the number of open subscriptions.
@@ -119,14 +116,14 @@ impl SubscriptionLimits {
         self.0.all.load(Ordering::Relaxed)
     }
 
-    /// Acquires a permit. `forwarded_for` is the client's address if a trusted proxy forwards for it.
+    /// Acquires a permit. `address` is the address that the subscription counts for, if any.
     ///
     /// # Errors
     /// The limit that is exceeded.
     pub(crate) fn acquire(
         &self,
         grant: Option<&Grant>,
-        forwarded_for: Option<IpAddr>,
+        address: Option<IpAddr>,
         stream: &StreamKey,
     ) -> Result<SubscriptionPermit, LimitExceeded> {
         let counts = &self.0;
@@ -140,14 +137,17 @@ impl SubscriptionLimits {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| (all < max).then_some(all + 1))
             .map_err(|_| LimitExceeded::All)?;
         // From here on dropping the permit releases what has been acquired.
-        let mut permit = SubscriptionPermit { counts: counts.clone(), subject: None, address: None };
-        if let Some(address) = forwarded_for.map(listen::network) {
-            permit.address =
-                Some(counts.by_address.acquire(address, limits.connections_per_ip).ok_or(LimitExceeded::Address)?);
+        let mut permit = SubscriptionPermit { counts: counts.clone(), subject: None, _address: None };
+        if let Some(address) = address {
+            let of_address = counts.by_address.acquire(address, limits.subscriptions_per_ip);
+            permit._address = Some(of_address.ok_or(LimitExceeded::Address)?);
         }
         // Last, so that a subscription is replaced only by one that gets in.
         if let Some(subject) = grant.map(Grant::holder) {
-            let of_subject = counts.by_subject.acquire(&subject, stream, &limits).ok_or(LimitExceeded::Subject)?;
+            let of_subject = counts.by_subject.acquire(&subject, stream, &limits).ok_or_else(|| {
+                counts.metrics.refused(Room::Subscriptions);
+                LimitExceeded::Subject
+            })?;
             permit.subject = Some((subject, of_subject));
         }
         Ok(permit)
@@ -228,37 +228,11 @@ impl SubjectPermits {
     }
 }
 
-impl<Owner: Clone + Eq + Hash> KeyedCounter<Owner> {
-    /// Counts one more permit of `owner` and returns it, unless it has `max` already.
-    fn acquire(&self, owner: Owner, max: usize) -> Option<Owner> {
-        let mut counts = self.counts.lock();
-        let count = counts.get(&owner).copied().unwrap_or_default();
-        if count >= max {
-            return None;
-        }
-        counts.insert(owner.clone(), count + 1);
-        Some(owner)
-    }
-
-    fn release(&self, owner: &Owner) {
-        let mut counts = self.counts.lock();
-        if let Some(count) = counts.get_mut(owner) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(owner);
-            }
-        }
-    }
-}
-
 impl Drop for SubscriptionPermit {
     fn drop(&mut self) {
         self.counts.all.fetch_sub(1, Ordering::Relaxed);
         if let Some((subject, permit)) = &self.subject {
             self.counts.by_subject.release(subject, permit);
-        }
-        if let Some(address) = &self.address {
-            self.counts.by_address.release(address);
         }
     }
 }

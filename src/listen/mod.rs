@@ -25,7 +25,6 @@ mod timeouts;
 mod tls;
 mod transport;
 
-pub(crate) use accept::network;
 pub use accept::{AcceptLimits, Handover, InheritedSockets, Listener, RateLimiter, bind};
 pub use connection_task::ConnectionTask;
 pub use context::ListenerContext;

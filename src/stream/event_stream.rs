@@ -26,7 +26,7 @@ use super::log::{Entry, EventLog, Fingerprints, IdLookup, Offset, Policy};
 use super::persistence::{LogPersister, StoredStream};
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
-use super::unread::{ReaderCount, UnreadStreams};
+use super::unread::ReaderCount;
 use crate::runtime::log_bytes::LogBytes;
 use crate::sse::{EventId, Frame};
 
@@ -56,12 +56,7 @@ pub struct EventStream {
     is_ended: AtomicBool,
     /// True if a client got a response before the source's first outcome.
     has_early_response: AtomicBool,
-    /// The number of readers, for `unread`.
     readers: ReaderCount,
-    /// The index of the registry that opened the stream.
-    unread: OnceLock<Arc<UnreadStreams>>,
-    /// The number of readers that ever subscribed. Shows that a reader came and left within the linger.
-    subscriptions_begun: AtomicU64,
     /// Signals the ingest to stop because another stream needs the place.
     eviction: Notify,
     /// The last frame that sets an id without an event.
@@ -100,8 +95,6 @@ impl EventStream {
             is_ended: AtomicBool::new(false),
             has_early_response: AtomicBool::new(false),
             readers: ReaderCount::default(),
-            unread: OnceLock::new(),
-            subscriptions_begun: AtomicU64::new(0),
             eviction: Notify::new(),
             id_frames: IdFrameCache::default(),
             condition: RwLock::new(Condition { since: SystemTime::now(), last_error: None, is_stuck: false }),
@@ -137,18 +130,6 @@ impl EventStream {
     /// Attaches the counter of all logs' memory. Must be called at most once, before the first publish.
     pub(super) fn attach_log_bytes(&self, log_bytes: Arc<LogBytes>) {
         assert!(self.log_bytes.set(log_bytes).is_ok(), "a log has one memory counter");
-    }
-
-    /// Attaches the index of streams without readers. Must be called at most once, before the first reader.
-    pub(super) fn attach_unread(&self, unread: Arc<UnreadStreams>) {
-        assert!(self.unread.set(unread).is_ok(), "a stream is in one registry");
-    }
-
-    /// Removes the stream from the index of streams without readers.
-    pub(super) fn forget_unread(&self) {
-        if let Some(unread) = self.unread.get() {
-            unread.forget(&self.readers);
-        }
     }
 
     /// Updates the counter of all logs' memory. Must be called after each change of the log, under its lock.
@@ -299,9 +280,7 @@ impl EventStream {
             self.waiters.wake_all();
         }
         if is_complete {
-            if let Some(unread) = self.unread.get() {
-                unread.complete(&self.readers);
-            }
+            self.readers.complete();
             self.notify_persister();
         }
         self.condition.write().update(is_new, error);
@@ -340,19 +319,18 @@ impl EventStream {
 
     /// Counts a new reader and returns its view of the progress.
     pub(super) fn add_reader(&self) -> watch::Receiver<Progress> {
-        self.subscriptions_begun.fetch_add(1, Ordering::Relaxed);
-        if let Some(unread) = self.unread.get() {
-            unread.add_reader(&self.readers);
-        }
+        self.readers.add();
         self.progress.subscribe()
     }
 
     /// Counts a reader less.
-    pub(super) fn remove_reader(self: &Arc<Self>) {
-        if let Some(unread) = self.unread.get() {
-            let is_live = self.progress.borrow().phase != Phase::Complete;
-            unread.remove_reader(&self.readers, self, is_live);
-        }
+    pub(super) fn remove_reader(&self) {
+        self.readers.remove(self.progress.borrow().phase != Phase::Complete);
+    }
+
+    /// Returns the count of readers, and their addresses.
+    pub(super) fn readers(&self) -> &ReaderCount {
+        &self.readers
     }
 
     /// Returns the set of readers.
@@ -370,9 +348,9 @@ impl EventStream {
         self.is_ended.load(Ordering::Acquire)
     }
 
-    /// Returns the number of readers that ever subscribed.
+    /// Returns the number of readers that ever subscribed. Shows that a reader came and left within the linger.
     pub fn subscriptions_begun(&self) -> u64 {
-        self.subscriptions_begun.load(Ordering::Relaxed)
+        self.readers.begun()
     }
 
     /// Returns the number of readers.

@@ -42,5 +42,5 @@ pub use persistence::{LogPersister, StoredStream};
 pub use progress::{Condition, Phase, Progress};
 pub(crate) use read::{Backlog, Client, ReaderInfo, WaiterHandle};
 pub use read::{ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
-pub use registry::{EXPIRY_INTERVAL, Streams, TooManyStreams};
+pub use registry::{EXPIRY_INTERVAL, StreamLimit, Streams};
 pub use spec::{StreamObserver, StreamSpec};

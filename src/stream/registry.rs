@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use super::spec::StreamSpec;
 use super::unread::UnreadStreams;
 use crate::limits::SharedLimits;
 use crate::runtime::log_bytes::LogBytes;
+use crate::runtime::shares::{OnRefusal, Shares};
 use crate::runtime::tasks::Tasks;
 
 /// The open streams by key. Cheap to clone.
@@ -35,16 +37,24 @@ pub struct Streams {
     kept_open: watch::Sender<HashSet<StreamKey>>,
     limits: SharedLimits,
     unread: Arc<UnreadStreams>,
+    /// The streams that only one address has read, by address.
+    sole_addresses: Shares<IpAddr>,
     /// The store of the logs that are stored.
     store: Option<Arc<dyn LogStore>>,
     memory: LogMemory,
     tasks: Tasks,
 }
 
-/// The maximum number of open streams is reached.
+/// The limit that a new stream would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the maximum number of open streams is reached")]
-pub struct TooManyStreams;
+pub enum StreamLimit {
+    /// `limits.streams`.
+    #[error("the maximum number of open streams is reached")]
+    All,
+    /// `limits.streams_per_ip`.
+    #[error("the address has opened the maximum number of streams that only it reads")]
+    Address,
+}
 
 impl Streams {
     /// Creates an empty registry under the limits in force. A reload of the limits applies to new streams; open ones stay.
@@ -53,7 +63,14 @@ impl Streams {
         let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
         let memory = LogMemory::new(open.clone(), limits.clone());
-        Self { open, kept_open, limits, unread: Arc::default(), store, memory, tasks }
+        let (unread, sole_addresses) = (Arc::default(), Shares::new(Arc::new(|| ())));
+        Self { open, kept_open, limits, unread, sole_addresses, store, memory, tasks }
+    }
+
+    /// Calls `on_refusal` for each stream that an address is refused because it has its share.
+    #[must_use]
+    pub fn with_refusals(self, on_refusal: OnRefusal) -> Self {
+        Self { sole_addresses: Shares::new(on_refusal), ..self }
     }
 
     /// Returns the counter of all logs' memory.
@@ -61,30 +78,54 @@ impl Streams {
         self.memory.log_bytes()
     }
 
-    /// Subscribes to the stream with this key and opens it if necessary. Calls `spec` only to open it.
+    /// Subscribes to the stream with this key and opens it if necessary. Calls `spec` only to open it. The stream counts
+    /// for no address.
     ///
     /// # Errors
     ///
-    /// [`TooManyStreams`] if the stream is not open and the maximum is reached.
-    pub fn subscribe(
+    /// The limit that is exceeded, if the stream is not open.
+    pub fn subscribe(&self, key: &StreamKey, spec: impl FnOnce() -> StreamSpec) -> Result<Subscription, StreamLimit> {
+        self.subscribe_from(None, key, spec)
+    }
+
+    /// Like [`Self::subscribe`]. A stream that this opens counts for `address` until another address reads it or it is
+    /// closed.
+    ///
+    /// # Errors
+    ///
+    /// The limit that is exceeded, if the stream is not open.
+    pub fn subscribe_from(
         &self,
+        address: Option<IpAddr>,
         key: &StreamKey,
         spec: impl FnOnce() -> StreamSpec,
-    ) -> Result<Subscription, TooManyStreams> {
+    ) -> Result<Subscription, StreamLimit> {
         let mut open = self.open.lock();
-        if open.len() >= self.limits.load().streams && !open.contains_key(key) {
+        let limits = self.limits.load();
+        let is_new = !open.contains_key(key);
+        let sole_address = match address.filter(|_| is_new) {
+            Some(address) => {
+                Some(self.sole_addresses.acquire(address, limits.streams_per_ip).ok_or(StreamLimit::Address)?)
+            }
+            None => None,
+        };
+        if is_new && open.len() >= limits.streams {
             // A new reader takes the place of a stream that nobody reads. Otherwise requests for made-up paths could
             // occupy all places for as long as the linger.
             let kept_open = self.kept_open.borrow();
-            let may_go = |stream: &EventStream| stream.subscribers() == 0 && !kept_open.contains(stream.key());
-            let first = self.unread.first(may_go).ok_or(TooManyStreams)?;
-            deregister(&mut open, &first);
+            let may_go = |key: &StreamKey| {
+                !kept_open.contains(key) && open.get(key).is_none_or(|stream| stream.subscribers() == 0)
+            };
+            let first = self.unread.first(may_go).ok_or(StreamLimit::All)?;
+            let Some(first) = open.remove(&first) else { return Err(StreamLimit::All) };
+            first.readers().forget();
             first.evict();
         }
         match open.entry(key.clone()) {
             // Attach under the lock: `deregister` cannot run between finding the stream and holding it.
             Entry::Occupied(known) => {
                 take_over(known.get());
+                known.get().readers().admit_address(address);
                 Ok(Subscription::new(known.get()))
             }
             Entry::Vacant(free) => {
@@ -98,7 +139,10 @@ impl Streams {
                     }
                 };
                 stream.attach_log_bytes(self.memory.log_bytes().clone());
-                stream.attach_unread(self.unread.clone());
+                stream.readers().attach(self.unread.clone(), key.clone());
+                if let Some(permit) = sole_address {
+                    stream.readers().set_sole_address(permit);
+                }
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
                 let (here, doing, task) =
@@ -209,7 +253,7 @@ fn deregister(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<Even
     if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
         open.remove(stream.key());
     }
-    stream.forget_unread();
+    stream.readers().forget();
 }
 
 /// Removes a stream from the registry when its task ends, however it ends. A stream that nothing feeds must not be

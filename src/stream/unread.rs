@@ -4,11 +4,14 @@
 //! index, and not the result of a walk over all streams.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::event_stream::EventStream;
+use super::key::StreamKey;
+use crate::runtime::shares::SharePermit;
 
 /// The index of streams without readers: complete streams first, then those that have been without readers longest.
 #[derive(Debug, Default)]
@@ -16,7 +19,7 @@ pub(super) struct UnreadStreams(Mutex<Order>);
 
 #[derive(Debug, Default)]
 struct Order {
-    streams: BTreeMap<Rank, Weak<EventStream>>,
+    keys: BTreeMap<Rank, StreamKey>,
     next: u64,
 }
 
@@ -26,147 +29,193 @@ struct Rank {
     number: u64,
 }
 
-/// The readers of one stream, and its entry in the index. Changed only while the index is locked.
+/// The readers of one stream, and the stream's entry in the index.
 #[derive(Debug, Default)]
-pub(super) struct ReaderCount(Mutex<Readers>);
+pub(super) struct ReaderCount {
+    /// The index and the stream's key in it. Absent for a stream outside a registry.
+    index: OnceLock<(Arc<UnreadStreams>, StreamKey)>,
+    /// The number of readers that ever subscribed.
+    begun: AtomicU64,
+    /// Changed only while the index is locked.
+    state: Mutex<ReaderState>,
+}
 
 #[derive(Debug, Default)]
-struct Readers {
+struct ReaderState {
     count: usize,
     rank: Option<Rank>,
     /// True if the registry has removed the stream: it never enters the index again.
     is_gone: bool,
+    /// The permit of the address that is the only one to have read the stream.
+    sole_address: Option<SharePermit<IpAddr>>,
 }
 
 impl UnreadStreams {
+    /// Returns the key of the first stream that may go.
+    pub(super) fn first(&self, may_go: impl Fn(&StreamKey) -> bool) -> Option<StreamKey> {
+        self.0.lock().keys.values().find(|key| may_go(key)).cloned()
+    }
+}
+
+impl ReaderCount {
+    /// Attaches the index. Must be called at most once, before the first reader.
+    pub(super) fn attach(&self, index: Arc<UnreadStreams>, key: StreamKey) {
+        assert!(self.index.set((index, key)).is_ok(), "a stream is in one registry");
+    }
+
     /// Counts a new reader. The stream leaves the index.
-    pub(super) fn add_reader(&self, readers: &ReaderCount) {
-        let mut order = self.0.lock();
-        let mut readers = readers.0.lock();
-        readers.count += 1;
-        order.remove(&mut readers);
+    pub(super) fn add(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.change(|order, _, state| {
+            state.count += 1;
+            order.remove(state);
+        });
     }
 
     /// Counts a reader less. With the last one the stream enters the index.
-    pub(super) fn remove_reader(&self, readers: &ReaderCount, stream: &Arc<EventStream>, is_live: bool) {
-        let mut order = self.0.lock();
-        let mut readers = readers.0.lock();
-        readers.count -= 1;
-        if readers.count == 0 && !readers.is_gone {
-            order.insert(&mut readers, stream, is_live);
-        }
+    pub(super) fn remove(&self, is_live: bool) {
+        self.change(|order, key, state| {
+            state.count -= 1;
+            if state.count == 0 && !state.is_gone {
+                order.insert(state, key, is_live);
+            }
+        });
     }
 
     /// Moves a stream that has become complete to the front, if it is in the index.
-    pub(super) fn complete(&self, readers: &ReaderCount) {
-        let mut order = self.0.lock();
-        let mut readers = readers.0.lock();
-        if let Some(stream) = readers.rank.and_then(|rank| order.streams.get(&rank)).and_then(Weak::upgrade) {
-            order.remove(&mut readers);
-            order.insert(&mut readers, &stream, false);
-        }
+    pub(super) fn complete(&self) {
+        self.change(|order, key, state| {
+            if state.rank.is_some() {
+                order.remove(state);
+                order.insert(state, key, false);
+            }
+        });
     }
 
     /// Removes the stream from the index for good, because the registry has removed it.
-    pub(super) fn forget(&self, readers: &ReaderCount) {
-        let mut order = self.0.lock();
-        let mut readers = readers.0.lock();
-        readers.is_gone = true;
-        order.remove(&mut readers);
+    pub(super) fn forget(&self) {
+        self.change(|order, _, state| {
+            state.is_gone = true;
+            order.remove(state);
+        });
     }
 
-    /// Returns the first stream of the index that may go.
-    pub(super) fn first(&self, may_go: impl Fn(&EventStream) -> bool) -> Option<Arc<EventStream>> {
-        let order = self.0.lock();
-        order.streams.values().filter_map(Weak::upgrade).find(|stream| may_go(stream))
+    /// Records that only this permit's address reads the stream so far.
+    pub(super) fn set_sole_address(&self, permit: SharePermit<IpAddr>) {
+        self.state.lock().sole_address = Some(permit);
+    }
+
+    /// Releases the permit of the only address so far if `address` is another one.
+    pub(super) fn admit_address(&self, address: Option<IpAddr>) {
+        let mut state = self.state.lock();
+        if state.sole_address.as_ref().is_some_and(|permit| Some(*permit.owner()) != address) {
+            state.sole_address = None;
+        }
+    }
+
+    /// Returns the number of readers that ever subscribed.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Order, &StreamKey, &mut ReaderState)) {
+        if let Some((index, key)) = self.index.get() {
+            let mut order = index.0.lock();
+            change(&mut order, key, &mut self.state.lock());
+        }
     }
 }
 
 impl Order {
-    fn insert(&mut self, readers: &mut Readers, stream: &Arc<EventStream>, is_live: bool) {
+    fn insert(&mut self, state: &mut ReaderState, key: &StreamKey, is_live: bool) {
         let rank = Rank { is_live, number: self.next };
         self.next += 1;
-        self.streams.insert(rank, Arc::downgrade(stream));
-        readers.rank = Some(rank);
+        self.keys.insert(rank, key.clone());
+        state.rank = Some(rank);
     }
 
-    fn remove(&mut self, readers: &mut Readers) {
-        if let Some(rank) = readers.rank.take() {
-            self.streams.remove(&rank);
+    fn remove(&mut self, state: &mut ReaderState) {
+        if let Some(rank) = state.rank.take() {
+            self.keys.remove(&rank);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::stream::{Ids, Policy, Retention, StreamKey};
+    use crate::runtime::shares::Shares;
 
-    fn streams(count: usize) -> Vec<(Arc<EventStream>, ReaderCount)> {
-        let policy = Policy {
-            retention: Retention { events: 1, bytes: 1, age: Duration::ZERO },
-            ids: Ids::Keep,
-            linger: Duration::ZERO,
-            on_end: crate::stream::OnEnd::Reconnect,
+    fn streams(index: &Arc<UnreadStreams>, count: usize) -> Vec<ReaderCount> {
+        let stream = |number: usize| {
+            let readers = ReaderCount::default();
+            let path = format!("/{number}");
+            readers.attach(index.clone(), StreamKey { route: "a".into(), path, shared: Vec::new(), origin: 0 });
+            readers
         };
-        let key =
-            |number: usize| StreamKey { route: "a".into(), path: format!("/{number}"), shared: Vec::new(), origin: 0 };
-        (0..count).map(|number| (EventStream::new(key(number), policy), ReaderCount::default())).collect()
+        (0..count).map(stream).collect()
     }
 
-    fn first(unread: &UnreadStreams) -> Option<String> {
-        unread.first(|_| true).map(|stream| stream.key().path.clone())
+    fn first(index: &UnreadStreams) -> Option<String> {
+        index.first(|_| true).map(|key| key.path)
     }
 
     #[test]
     fn complete_streams_go_first_and_then_the_one_that_is_unread_longest() {
-        let unread = UnreadStreams::default();
-        let streams = streams(3);
-        for (_, readers) in &streams {
-            unread.add_reader(readers);
-        }
-        assert_eq!(first(&unread), None, "all are read");
+        let index = Arc::default();
+        let streams = streams(&index, 3);
+        streams.iter().for_each(ReaderCount::add);
+        assert_eq!(first(&index), None, "all are read");
 
-        for (stream, readers) in &streams {
-            unread.remove_reader(readers, stream, true);
-        }
-        assert_eq!(first(&unread).as_deref(), Some("/0"));
-        unread.complete(&streams[2].1);
-        assert_eq!(first(&unread).as_deref(), Some("/2"));
-        unread.forget(&streams[2].1);
-        unread.add_reader(&streams[0].1);
+        streams.iter().for_each(|readers| readers.remove(true));
+        assert_eq!(first(&index).as_deref(), Some("/0"));
+        streams[2].complete();
+        assert_eq!(first(&index).as_deref(), Some("/2"));
+        streams[2].forget();
+        streams[0].add();
 
-        assert_eq!(first(&unread).as_deref(), Some("/1"));
-        assert_eq!(unread.0.lock().streams.len(), 1);
+        assert_eq!(first(&index).as_deref(), Some("/1"));
+        assert_eq!(index.0.lock().keys.len(), 1);
     }
 
     #[test]
     fn a_stream_that_left_the_registry_does_not_enter_the_index() {
-        let unread = UnreadStreams::default();
-        let streams = streams(1);
-        let (stream, readers) = &streams[0];
-        unread.add_reader(readers);
+        let index = Arc::default();
+        let streams = streams(&index, 1);
+        streams[0].add();
 
-        unread.forget(readers);
-        unread.remove_reader(readers, stream, true);
+        streams[0].forget();
+        streams[0].remove(true);
 
-        assert_eq!(first(&unread), None);
+        assert_eq!(first(&index), None);
     }
 
     #[test]
     fn a_stream_with_a_second_reader_is_not_unread() {
-        let unread = UnreadStreams::default();
-        let streams = streams(1);
-        let (stream, readers) = &streams[0];
-        unread.add_reader(readers);
-        unread.add_reader(readers);
+        let index = Arc::default();
+        let streams = streams(&index, 1);
+        streams[0].add();
+        streams[0].add();
 
-        unread.remove_reader(readers, stream, true);
-        assert_eq!(first(&unread), None);
-        unread.remove_reader(readers, stream, true);
+        streams[0].remove(true);
+        assert_eq!(first(&index), None);
+        streams[0].remove(true);
 
-        assert!(first(&unread).is_some());
+        assert!(first(&index).is_some());
+        assert_eq!(streams[0].begun(), 2);
+    }
+
+    #[test]
+    fn a_stream_counts_for_its_address_until_another_one_reads_it() {
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse::<IpAddr>().expect("an address"));
+        let shares = Shares::new(Arc::new(|| ()));
+        let stream = &streams(&Arc::default(), 1)[0];
+        stream.set_sole_address(shares.acquire(one, 1).expect("the first"));
+
+        stream.admit_address(Some(one));
+        assert_eq!(shares.held_by(&one), 1);
+        stream.admit_address(Some(other));
+
+        assert_eq!(shares.held_by(&one), 0);
     }
 }

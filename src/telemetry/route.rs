@@ -17,8 +17,17 @@ use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
 use super::registry::Registry;
 
 /// The rejections that alerts watch. Their series start at zero, so that an increase over them includes the first one.
-const CAPACITY: [&str; 6] =
-    ["subscribers", "streams", "memory", "tickets", "subscriptions_per_subject", "connections_per_ip"];
+const CAPACITY: [&str; 9] = [
+    "subscribers",
+    "streams",
+    "memory",
+    "tickets",
+    "subscriptions_per_subject",
+    "connections_per_ip",
+    "subscriptions_per_ip",
+    "streams_per_ip",
+    "stream_opens",
+];
 
 /// The rejections of connections that alerts watch.
 const PRE_REQUEST: [&str; 2] = ["connections", "connections_per_ip"];

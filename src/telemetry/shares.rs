@@ -9,7 +9,7 @@ use super::label::Room;
 use super::registry::Registry;
 
 /// The refusals of each shared resource. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ShareMetrics(Arc<[Counter]>);
 
 impl ShareMetrics {

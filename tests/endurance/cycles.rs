@@ -25,7 +25,7 @@ async fn a_hundred_thousand_reconnects_lose_and_repeat_nothing() {
     let cycles = setting("RILLGATE_CYCLES", 100_000);
     let producer = Arc::new(RecordedProducer::start(seed).await);
     let gateway = Setup::for_origin(&producer.url())
-        .limits("connections_per_ip = 10000\nresets_per_connection = 1000000")
+        .limits("connections_per_ip = 10000\nsubscriptions_per_ip = 20000\nresets_per_connection = 1000000")
         .replay("events = 1000000\nbytes = \"512MiB\"\nverdict = \"event\"")
         .start()
         .await;

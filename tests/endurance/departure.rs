@@ -24,7 +24,7 @@ async fn a_drain_of_five_thousand_clients_is_spread_and_ends_between_events() {
     let authority = Authority::new();
     let gateway = Setup::for_origin(&origin.url())
         .tls(&authority.server())
-        .limits("connections_per_ip = 20000")
+        .limits("connections_per_ip = 20000\nsubscriptions_per_ip = 20000")
         .server("drain = { notice = \"0s\", spread = \"5s\", deadline = \"30s\" }")
         .start()
         .await;

@@ -26,7 +26,7 @@ async fn ten_thousand_clients_survive_an_upstream_outage_and_catch_up() {
     let authority = Authority::new();
     let gateway = Setup::for_origin(&producer.url())
         .tls(&authority.server())
-        .limits("connections_per_ip = 20000")
+        .limits("connections_per_ip = 20000\nsubscriptions_per_ip = 20000")
         .upstream("backoff = { max = \"5s\" }")
         .start()
         .await;

@@ -31,7 +31,7 @@ async fn a_stalled_reader_costs_its_bound_and_delays_nobody() {
     let authority = Authority::new();
     let gateway = Setup::for_origin(&origin.url())
         .tls(&authority.server())
-        .limits("connections_per_ip = 20000\nsend_buffer = \"16KiB\"\nstall_timeout = \"10m\"")
+        .limits("connections_per_ip = 20000\nsubscriptions_per_ip = 20000\nsend_buffer = \"16KiB\"\nstall_timeout = \"10m\"")
         .replay("bytes = \"256KiB\"\nevents = 100000")
         .delivery("lagged = \"skip\"")
         .start()

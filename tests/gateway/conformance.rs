@@ -36,6 +36,7 @@ async fn gateway_of(origin: &Origin) -> Rillgate {
         address = "127.0.0.1:0"
         [limits]
         connections_per_ip = 10000
+        subscriptions_per_ip = 10000
         [upstreams.origin]
         urls = ["{}"]
         [[routes]]

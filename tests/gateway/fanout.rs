@@ -30,6 +30,7 @@ async fn two_thousand_clients_see_every_event_once_through_one_connection() {
         tls = {{ certificates = [{{ chain = "{}", key = "{}" }}] }}
         [limits]
         connections_per_ip = 5000
+        subscriptions_per_ip = 10000
         [upstreams.express]
         urls = ["{}"]
         [[routes]]

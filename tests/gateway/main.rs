@@ -10,6 +10,7 @@
 
 mod accept_limits;
 mod access_lines;
+mod address_shares;
 mod auth;
 mod busy_worker;
 mod chain;

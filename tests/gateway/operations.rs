@@ -57,7 +57,7 @@ async fn forwarded_addresses_are_limited_separately() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url())
         .listener("trusted_proxies = [\"127.0.0.2/32\", \"10.0.0.0/8\"]")
-        .limits("connections_per_ip = 2")
+        .limits("subscriptions_per_ip = 2")
         .start()
         .await;
     let of = |address: &'static str| [("x-forwarded-for", address)];
@@ -77,7 +77,7 @@ async fn forwarded_addresses_are_limited_separately() {
 
         assert_eq!((first.status.as_u16(), second.status.as_u16(), other.status.as_u16()), (200, 200, 200));
         assert_eq!((refused.status.as_u16(), refused.header("retry-after").is_empty()), (429, false));
-        assert!(refused.text().await.contains("\"reason\":\"connections_per_ip\""));
+        assert!(refused.text().await.contains("\"reason\":\"subscriptions_per_ip\""));
         assert!(unnamed.iter().all(|subscription| subscription.status == 200));
         assert_eq!(same_network.iter().map(|one| one.status.as_u16()).collect::<Vec<_>>(), [200, 200, 429]);
         drop((first, other, unnamed, same_network));
@@ -85,8 +85,8 @@ async fn forwarded_addresses_are_limited_separately() {
         drop(second);
         eventually(DEADLINE, || async { metric(&gateway, "subscribers", &[]).await == 0.0 }).await;
     }
-    assert!(metric(&gateway, "rejections_total", &["reason=\"connections_per_ip\""]).await >= 4.0);
-    // Headers of an untrusted client are ignored: its connections count as its own.
+    assert!(metric(&gateway, "rejections_total", &["reason=\"subscriptions_per_ip\""]).await >= 4.0);
+    // Headers of an untrusted client are ignored: its subscriptions count as its own.
     let stranger = Client::http1(gateway.address()).coming_from("127.0.0.3".parse().unwrap());
     let kept =
         [stranger.subscribe("/prices", &of("1.1.1.1")).await, stranger.subscribe("/prices", &of("1.1.1.2")).await];

@@ -68,7 +68,7 @@ fn setup(origin: &Origin) -> Setup {
     );
     Setup::for_origin(&origin.url())
         .server("drain = { notice = \"0s\", spread = \"1s\", deadline = \"15s\" }")
-        .limits("connections_per_ip = 10000")
+        .limits("connections_per_ip = 10000\nsubscriptions_per_ip = 10000")
         .after(&always)
 }
 

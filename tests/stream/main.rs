@@ -21,7 +21,7 @@ use futures_util::stream::StreamExt;
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
     Continuity, EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, ResumeVerdict,
-    Retention, Start, TooManyStreams,
+    Retention, Start, StreamLimit,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -315,7 +315,7 @@ async fn no_more_than_the_maximum_of_streams_is_opened() {
     let open = |path: &str| fixture.streams.subscribe(&key_of(path), || fixture.spec.clone());
     let held: Vec<_> = (0..10).map(|number| open(&format!("/{number}")).expect("room")).collect();
 
-    assert_eq!(open("/one-more").err(), Some(TooManyStreams));
+    assert_eq!(open("/one-more").err(), Some(StreamLimit::All));
     assert!(open("/0").is_ok(), "one that is open has room for any number");
     drop(held);
 }

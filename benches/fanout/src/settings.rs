@@ -19,6 +19,7 @@ address = "127.0.0.1:{admin}"
 accepts_per_second = 50000
 handshakes_per_second = 50000
 connections_per_ip = 1000
+subscriptions_per_ip = 1000000
 
 [issuers.main]
 issuer = "https://id.example.com/"

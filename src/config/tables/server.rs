@@ -11,7 +11,7 @@ use crate::admin;
 use crate::auth;
 use crate::config::engine::{KeySpec, Kind, Memory, Table};
 use crate::config::{DrainSettings, RevocationSettings};
-use crate::limits::{Limits, SubjectOverflow};
+use crate::limits::{Limits, StreamOpenRates, SubjectOverflow};
 use crate::runtime::memory;
 use crate::store;
 
@@ -98,7 +98,25 @@ pub(super) const LIMITS: &[KeySpec] = &[
         "connections_per_ip",
         COUNT,
         "1000",
-        "Open client connections from one address (IPv6: one /64). Behind a trusted proxy: subscriptions of one forwarded address.",
+        "Open client connections from one address (IPv6: one ip6_prefix). Trusted proxies have no such limit.",
+    ),
+    KeySpec::default(
+        "subscriptions_per_ip",
+        COUNT,
+        "5000",
+        "Open subscriptions of one address, over any number of connections. Behind a trusted proxy: of one forwarded address.",
+    ),
+    KeySpec::default("streams_per_ip", COUNT, "1000", "Open streams that only one address has read."),
+    KeySpec::optional(
+        "stream_opens_per_second",
+        Kind::Table(STREAM_OPENS),
+        "Streams that requests may open per second. Up to ten seconds' worth may be opened at once; a request over the rate waits, at most delivery.answer_within.",
+    ),
+    KeySpec::default(
+        "ip6_prefix",
+        Kind::integer(1, 128),
+        "64",
+        "Length of the IPv6 prefix that counts as one address, in bits.",
     ),
     KeySpec::default("subscribers", COUNT, "100000", "Open subscriptions, on all streams together."),
     KeySpec::default(
@@ -222,6 +240,11 @@ pub(super) fn admin(table: &Table<'_>) -> Option<admin::Settings> {
     Some(admin::Settings { address: address?, hosts })
 }
 
+const STREAM_OPENS: &[KeySpec] = &[
+    KeySpec::default("ip", Kind::integer(1, 1_000_000), "20", "Streams of one address. Over the rate: 429."),
+    KeySpec::default("route", Kind::integer(1, 1_000_000), "500", "Streams of one route. Over the rate: 503."),
+];
+
 /// Reads `[limits]`. Also returns the sum of `connections` and `streams`, counting only keys present in the file.
 pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let header_bytes = table.size("header_bytes");
@@ -236,6 +259,10 @@ pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let limits = Limits {
         connections: table.count("connections"),
         connections_per_ip: table.count("connections_per_ip"),
+        subscriptions_per_ip: table.count("subscriptions_per_ip"),
+        streams_per_ip: table.count("streams_per_ip"),
+        stream_opens_per_second: stream_open_rates(&table.table("stream_opens_per_second")),
+        ip6_prefix: u8::try_from(table.integer("ip6_prefix")).unwrap_or(128),
         subscribers: table.count("subscribers"),
         streams: table.count("streams"),
         h2_streams: number("h2_streams"),
@@ -258,6 +285,12 @@ pub(super) fn limits(table: &Table<'_>) -> (Limits, usize) {
     let sockets = [("connections", limits.connections), ("streams", limits.streams)];
     let configured = sockets.iter().filter(|(name, _)| table.contains(name)).map(|(_, count)| count).sum();
     (limits, configured)
+}
+
+fn stream_open_rates(table: &Table<'_>) -> StreamOpenRates {
+    // The declared bounds are far below 2^32.
+    let rate = |name: &str| u32::try_from(table.integer(name)).unwrap_or(u32::MAX);
+    StreamOpenRates { ip: rate("ip"), route: rate("route") }
 }
 
 /// Resolves a percentage of the memory that is available now. Returns `None` if the system does not report it.

@@ -20,9 +20,8 @@ use crate::telemetry::{ACCESS, Protocol};
 pub(crate) struct ClientInfo {
     /// The client's address: the peer's, or the one that trusted proxies forward for.
     pub address: IpAddr,
-    /// The same address if a trusted proxy forwards for it. The connection is then the proxy's, so the client's limits
-    /// count this address.
-    pub forwarded_for: Option<IpAddr>,
+    /// The part of the address that limits count. `None` for a trusted proxy, which stands for many clients.
+    pub limited_address: Option<IpAddr>,
     /// The protocol of the connection.
     pub protocol: Protocol,
     /// The token's subject, if the configuration allows it in the log; truncated.
@@ -45,10 +44,10 @@ impl ClientInfo {
         let trace: &Trace = head.extensions.get().expect("the service inserts a trace into each request");
         let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
         let address = forwarded::client_address(peer.address.ip(), &peer.trusted_proxies, &head.headers);
-        let is_forwarded = peer.trusted_proxies.contains(peer.address.ip()) && !peer.trusted_proxies.contains(address);
+        let is_limited = !peer.trusted_proxies.contains(address);
         Self {
             address,
-            forwarded_for: Some(address).filter(|_| is_forwarded),
+            limited_address: is_limited.then(|| app.limits.load().network(address)),
             protocol: peer.protocol,
             subject: subject.map(|subject| match subject.char_indices().nth(SUBJECT_CHARACTERS) {
                 None => subject.clone(),

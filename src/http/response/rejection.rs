@@ -13,12 +13,13 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::headers::stream_headers;
 use crate::auth::{Denied, TicketError, TokenFault};
+use crate::http::stream_opens::StreamOpenRefusal;
 use crate::http::subscription_limits::LimitExceeded;
 use crate::route::path::PathFault;
 use crate::route::pattern::{CaptureFault, Mismatch};
 use crate::runtime::arithmetic;
 use crate::sse::{Encoder, Event, EventId, Frame};
-use crate::stream::OpenError;
+use crate::stream::{OpenError, StreamLimit};
 
 /// The reason why a request gets no stream.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub enum Rejection {
         /// The limit in bytes.
         max: usize,
     },
-    /// The client's address has too many connections, or too many subscriptions if a proxy forwards for it.
+    /// The client's address has too many connections.
     TooManyConnections,
     /// The gateway has as many subscriptions as its limit allows.
     SubscribersFull,
@@ -68,6 +69,12 @@ pub enum Rejection {
     SubjectFull,
     /// No ticket can be issued for this token now.
     Ticket(TicketError),
+    /// The client's address has as many subscriptions as its limit allows.
+    AddressFull,
+    /// The client's address has opened as many streams that only it reads as its limit allows.
+    AddressStreamsFull,
+    /// The client's address, or all clients of the route, open streams too fast.
+    StreamOpens(StreamOpenRefusal),
     /// As many streams are open as the limit allows.
     StreamsFull,
     /// Resident memory is above its limit.
@@ -218,6 +225,18 @@ impl Rejection {
             Self::Ticket(TicketError::Full | TicketError::Random) => {
                 row(Status::SERVICE_UNAVAILABLE, "tickets", "No ticket can be issued now.")
             }
+            Self::AddressFull => {
+                row(Status::TOO_MANY_REQUESTS, "subscriptions_per_ip", "Too many open subscriptions of this address.")
+            }
+            Self::AddressStreamsFull => {
+                row(Status::TOO_MANY_REQUESTS, "streams_per_ip", "Too many open streams that only this address reads.")
+            }
+            Self::StreamOpens(StreamOpenRefusal::Address(_)) => {
+                row(Status::TOO_MANY_REQUESTS, "stream_opens", "This address opens new streams too fast.")
+            }
+            Self::StreamOpens(StreamOpenRefusal::Route(_)) => {
+                row(Status::SERVICE_UNAVAILABLE, "stream_opens", "Too many new streams are being opened.")
+            }
             Self::StreamsFull => row(Status::SERVICE_UNAVAILABLE, "streams", "The gateway is full."),
             Self::Memory => row(Status::SERVICE_UNAVAILABLE, "memory", "The gateway is full."),
             Self::Draining => row(Status::SERVICE_UNAVAILABLE, "draining", "The gateway is shutting down."),
@@ -282,7 +301,13 @@ impl Rejection {
 
     /// Returns the time to wait before the next attempt, for temporary refusals.
     fn retry_after(&self) -> Option<Duration> {
-        let requested = if let Self::Upstream(error) = self { error.retry_after() } else { None };
+        let requested = if let Self::Upstream(error) = self {
+            error.retry_after()
+        } else if let Self::StreamOpens(StreamOpenRefusal::Address(wait) | StreamOpenRefusal::Route(wait)) = self {
+            Some(*wait)
+        } else {
+            None
+        };
         self.is_temporary().then(|| requested.unwrap_or(RETRY_AFTER_DEFAULT))
     }
 
@@ -334,8 +359,23 @@ impl From<LimitExceeded> for Rejection {
             LimitExceeded::Memory => Self::Memory,
             LimitExceeded::All => Self::SubscribersFull,
             LimitExceeded::Subject => Self::SubjectFull,
-            LimitExceeded::Address => Self::TooManyConnections,
+            LimitExceeded::Address => Self::AddressFull,
         }
+    }
+}
+
+impl From<StreamLimit> for Rejection {
+    fn from(limit: StreamLimit) -> Self {
+        match limit {
+            StreamLimit::All => Self::StreamsFull,
+            StreamLimit::Address => Self::AddressStreamsFull,
+        }
+    }
+}
+
+impl From<StreamOpenRefusal> for Rejection {
+    fn from(refusal: StreamOpenRefusal) -> Self {
+        Self::StreamOpens(refusal)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Counts open connections, in total and for each client address.
 //!
-//! An IPv6 client is counted by its /64, the usual prefix of one subscriber (RFC 6177). The count goes down when the
+//! An IPv6 client is counted by its prefix (`limits.ip6_prefix`). The count goes down when the
 //! [`Admitted`] value is dropped.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -74,10 +74,9 @@ impl Admission {
     /// # Errors
     /// Returns the exceeded limit.
     pub fn admit(&self, ip: IpAddr, is_ip_limited: bool) -> Result<Admitted, ConnectionLimit> {
-        let ip = network(ip);
-        let (max, max_per_ip) = {
+        let (ip, max, max_per_ip) = {
             let limits = self.0.limits.load();
-            (limits.connections, limits.connections_per_ip)
+            (limits.network(ip), limits.connections, limits.connections_per_ip)
         };
         let mut counts = self.0.counts.lock();
         let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
@@ -117,14 +116,6 @@ impl Drop for Admitted {
                 counts.by_ip.remove(&self.ip);
             }
         }
-    }
-}
-
-/// Returns the address under which a client is counted: an IPv4 address, or an IPv6 /64.
-pub(crate) fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX))),
     }
 }
 

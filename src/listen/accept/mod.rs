@@ -18,7 +18,6 @@ mod listener;
 mod rate_limiter;
 mod socket;
 
-pub(crate) use admission::network;
 pub(super) use admission::{Admitted, ConnectionLimit};
 pub use handover::Handover;
 pub use inherited::InheritedSockets;

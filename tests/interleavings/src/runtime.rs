@@ -12,6 +12,8 @@ pub mod jitter;
 pub mod log_bytes;
 #[path = "../../../src/runtime/panics.rs"]
 pub mod panics;
+#[path = "../../../src/runtime/shares.rs"]
+pub mod shares;
 #[path = "../../../src/runtime/side_waker.rs"]
 pub mod side_waker;
 #[path = "../../../src/runtime/tasks.rs"]

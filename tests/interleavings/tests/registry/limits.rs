@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rillgate_interleavings::limits::{Limits, SharedLimits, SubjectOverflow};
+use rillgate_interleavings::limits::{Limits, SharedLimits, StreamOpenRates, SubjectOverflow};
 
 /// Returns limits with room for `streams` open streams.
 pub fn with_streams(streams: usize) -> SharedLimits {
     Arc::new(ArcSwap::from_pointee(Limits {
         connections: usize::MAX,
         connections_per_ip: usize::MAX,
+        subscriptions_per_ip: usize::MAX,
+        streams_per_ip: usize::MAX,
+        stream_opens_per_second: StreamOpenRates { ip: u32::MAX, route: u32::MAX },
+        ip6_prefix: 64,
         subscribers: usize::MAX,
         streams,
         h2_streams: u32::MAX,
