@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "no gateway runs in it: it waits for processes that it has started")]
 
+mod abuse;
 mod ceiling;
 mod certificate;
 mod client;
@@ -42,6 +43,8 @@ fn main() -> Outcome<()> {
             let folder = arguments.next();
             ceiling::serve(folder.as_deref().map(Path::new))
         }
+        Some("attacker") => abuse::attacker(&arguments.collect::<Vec<_>>()),
+        Some("honest") => abuse::produce(Path::new(&arguments.next().ok_or("honest FOLDER")?)),
         Some("storming") => storm::come(arguments.collect()),
         Some("producer") => producer::serve(arguments.next().as_deref()),
         first => plan::run(first.map(str::to_owned).into_iter().chain(arguments).collect()),

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::Outcome;
 use crate::example;
 use crate::table::{CPU, Results, goals, short, thousands};
+use crate::{Outcome, abuse};
 
 const PAGES: [&str; 2] = ["benches/README.md", "docs/sizing.md"];
 
@@ -39,6 +39,7 @@ fn renewed(page: &str, results: &Path) -> Outcome<String> {
             "client" => example::client(results),
             "gather" => gather(results),
             "parts" => parts(results),
+            "abuse" => abuse::page::table(results),
             "example" => example::example(results),
             _ => return Err(format!("there is no table {name}").into()),
         };

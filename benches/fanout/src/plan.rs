@@ -10,7 +10,7 @@ use crate::load::Load;
 use crate::report::{Report, Row};
 use crate::server::{Kind, Server, ServerSettings};
 use crate::workload::Workload;
-use crate::{Outcome, certificate, pages, picture, process, storm, table};
+use crate::{Outcome, abuse, certificate, pages, picture, process, storm, table};
 
 /// The size of a run.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +54,11 @@ scenarios, about two minutes each; without any, all of them:
   growth    clients x streams, rates, long logs, many routes: rillgate, one round
   gather    a producer in trains of events, with and without delivery.gather: rillgate
   sizes     memory and descriptors of idle clients, streams, events, routes: rillgate, one round
+  abuse     attacks beside 200 honest clients: rillgate, nginx where it can be attacked so; ten minutes, not part of all
   storm     3,000 come at once while 1,000 read; printed, not kept, and not part of all
   micro     the micro-benches, by cargo
   table     no run: writes what the kept figures come to into benches/README.md, docs/sizing.md and the picture
-  --only SERVER one of them alone; --scratch: the figures are not kept
+  --only SERVER one of them alone, or for abuse the numbers of situations, such as 33,07; --scratch: the figures are not kept
   --quick   one round of the first three; --smoke: a few seconds with 50 clients, any build";
 
 /// Runs the scenarios of the command line.
@@ -77,7 +78,8 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--smoke" => {
                 size = Size { clients: 50, rounds: 1, window: Duration::from_millis(500) };
                 scenarios.extend(
-                    ["tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes"].map(str::to_owned),
+                    ["tls", "plain", "h2", "overload", "replay", "growth", "gather", "sizes", "abuse"]
+                        .map(str::to_owned),
                 );
                 is_kept = false;
             }
@@ -86,7 +88,7 @@ pub fn run(arguments: Vec<String>) -> Outcome<()> {
             "--seconds" => size.window = Duration::from_secs(number()? as u64),
             "--scratch" => is_kept = false,
             "--only" => only = arguments.next(),
-            name if SCENARIOS.contains(&name) || name == "storm" => scenarios.push(argument),
+            name if SCENARIOS.contains(&name) || matches!(name, "storm" | "abuse") => scenarios.push(argument),
             _ => return Err(USAGE.into()),
         }
     }
@@ -157,6 +159,7 @@ impl Run {
                 outcome?;
             }
             "growth" => self.growth()?,
+            "abuse" => return self.abuse(),
             "storm" => return storm::measure(&self.settings, self.size.window),
             "gather" => self.gather()?,
             "sizes" => self.sizes()?,
@@ -170,6 +173,16 @@ impl Run {
             _ => {}
         }
         self.report.end()
+    }
+
+    /// Rows that miss a goal are kept before they end the run.
+    fn abuse(&mut self) -> Outcome<()> {
+        let Self { only, size, settings, report } = self;
+        let is_smoke = size.clients < 1000;
+        let settings = ServerSettings { is_tls: false, ..settings.clone() };
+        let missed = abuse::measure(&settings, only.as_deref(), is_smoke, |row| report.keep(row))?;
+        report.end()?;
+        if missed > 0 && !is_smoke { Err(format!("{missed} rows miss a goal").into()) } else { Ok(()) }
     }
 
     fn rounds(&mut self, mut round: impl FnMut(&mut Self, usize) -> Outcome<()>) -> Outcome<()> {

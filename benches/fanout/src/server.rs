@@ -232,7 +232,8 @@ impl Drop for Server {
     }
 }
 
-fn pinned(core: usize, program: &Path) -> Command {
+/// Returns a command that runs a program on a core.
+pub fn pinned(core: usize, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(core.to_string()).arg(program);
     command
@@ -262,17 +263,20 @@ fn mint(rillgate: &Path, secret: &Path) -> Outcome<String> {
     }
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// Returns the path of a program, also where a user's shell does not look.
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-fn free_port() -> Outcome<u16> {
+/// Returns a port that nobody uses now.
+pub fn free_port() -> Outcome<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn wait_for(address: SocketAddr) -> Outcome<()> {
+/// Waits until somebody listens.
+pub fn wait_for(address: SocketAddr) -> Outcome<()> {
     let until = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).is_err() {
         if Instant::now() > until {

@@ -1,0 +1,205 @@
+//! The figures of one situation at one server, and the goals that they have to reach.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::situation::{Newcomer, Situation};
+use crate::report::rounded;
+
+/// The time for which service is awaited after an attack.
+pub const RETURN: Duration = Duration::from_secs(12);
+
+/// The time after which service has to be back.
+const MOST_SECONDS: f64 = 5.0;
+
+/// Memory above `limits.memory` that is allowed, in MiB.
+const OVERSHOOT: u64 = 64;
+
+/// Growth that is the allocator's and not the attack's, in MiB.
+const ALLOCATOR: f64 = 16.0;
+
+/// The most bytes that may be held for a byte that was sent.
+const AMPLIFICATION: f64 = 100.0;
+
+/// The figures of a trial. Latencies are 99th percentiles before, during and after the attack, in milliseconds.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub sent: f64,
+    pub produced: f64,
+    pub requests: u64,
+    pub cpu_seconds: f64,
+    /// The highest memory, and the growth since before the attack, in MiB.
+    pub peak: f64,
+    pub grown: f64,
+    pub readers: [f64; 3],
+    pub newcomers: [f64; 3],
+    /// Wrong or missing answers to newcomers and probes during the attack, and their number.
+    pub failed: usize,
+    pub visits: usize,
+    pub unanswered_probes: usize,
+    /// Seconds until service was back; nothing if it was not.
+    pub back: Option<f64>,
+    pub faults: Option<String>,
+    /// What only this situation has to show.
+    pub shown: Option<Result<String, String>>,
+}
+
+impl Figures {
+    /// Returns the goals that were missed.
+    pub fn missed(&self, situation: &Situation) -> Vec<String> {
+        let mut missed = Vec::new();
+        let bound = (situation.memory + OVERSHOOT) as f64;
+        if self.peak > bound {
+            missed.push(format!("memory {:.0} MiB, bound {bound:.0}", self.peak));
+        }
+        for (who, [before, during, _]) in [("readers", self.readers), ("newcomers", self.newcomers)] {
+            let is_told = who == "newcomers" && situation.newcomer == Newcomer::NewKey;
+            if during > bearable(before) && !is_told {
+                missed.push(format!("p99 of {who} {before:.1} to {during:.1} ms"));
+            }
+        }
+        if self.failed > 0 && situation.newcomer != Newcomer::NewKey {
+            missed.push(format!("{} of {} newcomers failed", self.failed, self.visits));
+        }
+        if self.unanswered_probes > 0 {
+            missed.push(format!("{} probes failed", self.unanswered_probes));
+        }
+        match self.back {
+            None => missed.push(format!("not back within {RETURN:?}")),
+            Some(back) if back > MOST_SECONDS => missed.push(format!("back after {back:.1} s")),
+            Some(_) => {}
+        }
+        if !situation.holds_events && self.grown > ALLOCATOR && self.amplification() > AMPLIFICATION {
+            missed.push(format!("amplification {:.0}", self.amplification()));
+        }
+        if let Some(most) = situation.upstream_requests
+            && self.requests > most
+        {
+            missed.push(format!("{} upstream requests, bound {most}", self.requests));
+        }
+        missed.extend(self.faults.iter().map(|faults| format!("readers: {faults}")));
+        missed.extend(self.shown.iter().filter_map(|shown| shown.clone().err()));
+        missed
+    }
+
+    /// Bytes held for each byte sent.
+    fn amplification(&self) -> f64 {
+        self.grown.max(0.0) * 1_048_576.0 / self.sent.max(1.0)
+    }
+
+    /// The CPU seconds for each MB of the attack, of its clients and its producer.
+    fn cpu_per_megabyte(&self) -> f64 {
+        self.cpu_seconds * 1e6 / (self.sent + self.produced).max(1.0)
+    }
+
+    /// A row to keep.
+    pub fn json(&self, situation: &Situation, control: Option<&Self>, failures: &[String]) -> Value {
+        let shown = self.shown.as_ref().map(|shown| match shown {
+            Ok(shown) | Err(shown) => shown,
+        });
+        json!({
+            "number": situation.number, "title": situation.title, "memory_bound": situation.memory + OVERSHOOT,
+            "rillgate": self.figures(), "nginx": control.map(Self::figures), "failures": failures, "shown": shown,
+        })
+    }
+
+    fn figures(&self) -> Value {
+        let three = |figures: [f64; 3]| figures.map(rounded).to_vec();
+        json!({
+            "sent": self.sent, "produced": self.produced, "upstream_requests": self.requests,
+            "cpu_seconds": rounded(self.cpu_seconds), "cpu_seconds_per_megabyte": rounded(self.cpu_per_megabyte()),
+            "peak_mib": rounded(self.peak), "grown_mib": rounded(self.grown),
+            "amplification": rounded(self.amplification()), "readers_p99_ms": three(self.readers),
+            "newcomers_p99_ms": three(self.newcomers), "newcomers": self.visits, "newcomers_failed": self.failed,
+            "probes_failed": self.unanswered_probes, "back_seconds": self.back.map(rounded),
+        })
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [[r0, r1, r2], [n0, n1, n2]] = [self.readers, self.newcomers];
+        write!(
+            out,
+            "sent {:.0} B (producer {:.1} MB, {} requests), CPU {:.2} s = {:.2} s/MB, memory +{:.1} to {:.0} MiB = {:.1} x; \
+             p99 ms of readers {r0:.1} / {r1:.1} / {r2:.1}, of newcomers {n0:.1} / {n1:.1} / {n2:.1} ({} of {} failed); \
+             probes failed {}; back {}",
+            self.sent,
+            self.produced / 1e6,
+            self.requests,
+            self.cpu_seconds,
+            self.cpu_per_megabyte(),
+            self.grown,
+            self.peak,
+            self.amplification(),
+            self.failed,
+            self.visits,
+            self.unanswered_probes,
+            self.back.map_or("never".to_owned(), |back| format!("{back:.1} s")),
+        )?;
+        match &self.shown {
+            Some(Ok(shown) | Err(shown)) => write!(out, "; {shown}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Three times the latency before the attack, or 50 ms if that is more.
+pub fn bearable(before: f64) -> f64 {
+    (3.0 * before).max(50.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::situation::SITUATIONS;
+    use super::*;
+
+    /// A row that reaches every goal of situation 33, whose memory may be 128 MiB.
+    fn good() -> Figures {
+        Figures {
+            sent: 1e6,
+            peak: 128.0,
+            grown: 90.0,
+            readers: [20.0, 60.0, 20.0],
+            newcomers: [1.0, 50.0, 1.0],
+            visits: 100,
+            back: Some(5.0),
+            ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn a_row_at_its_bounds_passes() {
+        assert_eq!(good().missed(&SITUATIONS[0]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_goal_that_is_missed_is_named() {
+        type Change = fn(&mut Figures);
+        let rows: [(Change, &str); 8] = [
+            (|row| row.peak = 129.0, "memory 129 MiB, bound 128"),
+            (|row| row.readers[1] = 61.0, "p99 of readers 20.0 to 61.0 ms"),
+            (|row| row.newcomers[1] = 51.0, "p99 of newcomers 1.0 to 51.0 ms"),
+            (|row| row.failed = 1, "1 of 100 newcomers failed"),
+            (|row| row.unanswered_probes = 2, "2 probes failed"),
+            (|row| row.back = None, "not back within 12s"),
+            (|row| row.back = Some(5.1), "back after 5.1 s"),
+            (|row| row.sent = 9e5, "amplification 105"),
+        ];
+        for (worsen, said) in rows {
+            let mut row = good();
+            worsen(&mut row);
+
+            assert_eq!(row.missed(&SITUATIONS[0]), [said]);
+        }
+    }
+
+    #[test]
+    fn growth_within_the_allocators_pages_passes() {
+        let row = Figures { sent: 10.0, grown: 16.0, ..good() };
+
+        assert_eq!(row.missed(&SITUATIONS[0]), Vec::<String>::new());
+    }
+}

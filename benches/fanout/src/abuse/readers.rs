@@ -1,0 +1,61 @@
+//! The honest readers of a stream, looked at in steps of a fifth of a second.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::Outcome;
+use crate::load::{ClientSettings, Load};
+
+/// The length of a step; two events are due in each.
+pub const STEP: Duration = Duration::from_millis(200);
+
+/// The readers.
+pub struct Readers(Load);
+
+/// What a reader notices in one phase.
+pub struct Latency(Histogram<u64>);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self(Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds"))
+    }
+}
+
+impl Latency {
+    /// Returns the 99th percentile in milliseconds.
+    pub fn p99(&self) -> f64 {
+        self.0.value_at_quantile(0.99) as f64 / 1000.0
+    }
+}
+
+impl Readers {
+    /// Connects them.
+    pub fn connect(ask: &ClientSettings, count: usize) -> Outcome<Self> {
+        let mut load = Load::new()?;
+        load.connect(ask, count, Duration::from_secs(20))?;
+        Ok(Self(load))
+    }
+
+    /// Reads for one step; returns the 99th percentile in milliseconds, or nothing if no event came.
+    pub fn step(&mut self, phase: &mut Latency) -> Outcome<Option<f64>> {
+        self.0.tally.restart();
+        self.0.receive(STEP)?;
+        phase.0.add(&self.0.tally.latency)?;
+        Ok((self.0.tally.events > 0).then(|| self.0.tally.milliseconds(0.99)))
+    }
+
+    /// Reads for this long.
+    pub fn observe(&mut self, duration: Duration) -> Outcome<Latency> {
+        let (mut phase, until) = (Latency::default(), Instant::now() + duration);
+        while Instant::now() < until {
+            self.step(&mut phase)?;
+        }
+        Ok(phase)
+    }
+
+    /// Says what was wrong with the events or the connections, if anything was.
+    pub fn faults(&self) -> Option<String> {
+        self.0.verdict().err().map(|error| error.to_string())
+    }
+}
