@@ -2,6 +2,7 @@
 //!
 //!     cargo test --test endurance -- --nocapture                       everything, some minutes
 //!     RILLGATE_SECONDS=3600 cargo test --test endurance histories      the checker, for an hour
+//!     RILLGATE_SOAK_SECONDS=3600 cargo test --test endurance attackers    beside attackers, for an hour
 //!     RILLGATE_SEED=7 cargo test --test endurance histories            with the random choices of seed 7
 //!
 //! Always true: tests run one at a time, because each needs the whole machine. Figures go to standard error, past the
@@ -13,10 +14,13 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod attacked;
+mod attackers;
 mod checker;
 mod cycles;
 mod departure;
 mod history;
+mod hostile_producer;
 mod outage;
 mod reader;
 mod recorded_producer;
