@@ -3,8 +3,8 @@
 
 use crate::server::ServerSettings;
 
-/// All that a production route has: tokens, limits, deadlines, metrics. Only the rates at which clients may come are
-/// raised, so that a run does not wait for them.
+/// All that a production route has: tokens, limits, deadlines, metrics. Only the rates at which clients may come and the
+/// shares of one address and one token are raised, because the clients of a run are few addresses with one token.
 pub fn rillgate(settings: &ServerSettings, port: u16, admin: u16, producer: u16) -> String {
     let tls =
         if settings.is_tls { "tls = { certificates = [{ chain = \"chain.pem\", key = \"key.pem\" }] }\n" } else { "" };
@@ -20,6 +20,7 @@ accepts_per_second = 50000
 handshakes_per_second = 50000
 connections_per_ip = 1000
 subscriptions_per_ip = 1000000
+subscriptions_per_subject = 100000
 
 [issuers.main]
 issuer = "https://id.example.com/"
