@@ -73,7 +73,7 @@ async fn a_name_server_that_hangs_for_one_upstream_leaves_the_others_alone() {
     let by = ["unshare", "--map-root-user", "--mount", "sh", "-c", &mounts, "sh"];
     let healthy = format!("http://healthy.test:{}", origin.address().port());
     let config = Setup::for_origin("http://hanging.test:9000")
-        .limits("h2_streams = 1000")
+        .limits("h2_streams = 1000\nstream_opens_per_second = { ip = 1000, route = 1000 }")
         .delivery("answer_within = \"1ms\"")
         .after(&format!(
             "[upstreams.healthy]\nurls = [\"{healthy}\"]\n[[routes]]\nname = \"healthy\"\npath = \"/healthy/{{key}}\"\n\
