@@ -74,8 +74,8 @@ struct Pending {
     work: Work,
     /// The stream stored under each key: the one that was opened or took over last and is not closed.
     owners: HashMap<StoreKey, Arc<StreamHandle>>,
-    /// Bytes in the logs of queued closed streams.
-    closed_bytes: usize,
+    /// Bytes in the logs of queued closed streams, of each route.
+    closed_bytes: HashMap<Arc<str>, usize>,
     /// Whether the gateway is about to close all streams.
     is_draining: bool,
 }
@@ -154,9 +154,10 @@ impl Inbox {
         }
         pending.owners.remove(&handle.key);
         handle.is_owner.store(false, Ordering::SeqCst);
-        let is_held = pending.is_draining || pending.closed_bytes + bytes <= MAX_CLOSED_BYTES;
-        let stream = is_held.then_some(stream);
-        pending.closed_bytes += stream.as_ref().map_or(0, |_| bytes);
+        let stream = pending.has_room_for(&handle.route, bytes).then_some(stream);
+        if stream.is_some() {
+            *pending.closed_bytes.entry(handle.route.clone()).or_default() += bytes;
+        }
         pending.work.requests.push(Request::Close(handle.clone(), stream));
         self.wake.notify_one();
     }
@@ -180,7 +181,7 @@ impl Inbox {
             let has_changes = !pending.work.changed.is_empty();
             let is_urgent = !pending.work.requests.is_empty() || pending.work.is_last;
             if is_urgent || (has_changes && now >= commit) || now >= deadline {
-                pending.closed_bytes = 0;
+                pending.closed_bytes.clear();
                 return std::mem::take(&mut pending.work);
             }
             let wake_at = if has_changes { commit.min(deadline) } else { deadline };
@@ -203,6 +204,14 @@ impl Inbox {
 }
 
 impl Pending {
+    /// Returns true if the log of a closed stream of this route may wait. One route leaves room for others.
+    fn has_room_for(&self, route: &Arc<str>, bytes: usize) -> bool {
+        let of_route = self.closed_bytes.get(route).copied().unwrap_or_default();
+        let of_all: usize = self.closed_bytes.values().sum();
+        let is_within_share = of_route == 0 || of_route + bytes <= MAX_ROUTE_CLOSED_BYTES;
+        self.is_draining || (is_within_share && of_all + bytes <= MAX_CLOSED_BYTES)
+    }
+
     /// Makes a stream the owner of its key. Returns false if too many requests are queued.
     fn set_owner(&mut self, handle: &Arc<StreamHandle>) -> bool {
         if self.work.requests.len() >= MAX_REQUESTS {
@@ -230,6 +239,9 @@ impl fmt::Debug for Inbox {
 
 /// Maximum bytes in the logs of closed streams that wait to be written.
 const MAX_CLOSED_BYTES: usize = 64 << 20;
+
+/// Maximum of these bytes of one route, except for a single log that is larger.
+const MAX_ROUTE_CLOSED_BYTES: usize = 32 << 20;
 
 /// Maximum number of queued requests before further openings are refused. A stream that was accepted can always be
 /// closed.

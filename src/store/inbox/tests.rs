@@ -11,9 +11,13 @@ fn stream() -> Arc<EventStream> {
 
 /// A stream under the key with this number.
 fn handle(number: usize) -> Arc<StreamHandle> {
+    handle_of("r", number)
+}
+
+fn handle_of(route: &str, number: usize) -> Arc<StreamHandle> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_le_bytes());
-    Arc::new(StreamHandle::new(StoreKey(key), "r".into(), Weak::new(), Offset(0)))
+    Arc::new(StreamHandle::new(StoreKey(key), route.into(), Weak::new(), Offset(0)))
 }
 
 /// The same, queued for opening.
@@ -25,9 +29,14 @@ fn opened(inbox: &Inbox, number: usize) -> Arc<StreamHandle> {
 
 /// A stream with one event that is larger than all that may wait.
 fn large() -> Arc<EventStream> {
+    of_size(MAX_CLOSED_BYTES)
+}
+
+/// A stream with one event that is a little larger than this.
+fn of_size(bytes: usize) -> Arc<EventStream> {
     let stream = stream();
     let mut encoder = Encoder::new();
-    encoder.comment(&"x".repeat(MAX_CLOSED_BYTES));
+    encoder.comment(&"x".repeat(bytes));
     let (id, kind) = (EventId::default(), EntryKind::Control);
     stream.publish([Entry { frame: encoder.finish(), source_id: id.clone(), id, kind, at: Instant::now() }]);
     stream
@@ -51,6 +60,27 @@ fn streams_closed_during_a_drain_are_all_queued_with_their_logs() {
     inbox.close(&streams[2], large);
 
     assert!(matches!(take(&inbox).requests[..], [Request::Close(_, Some(_)), Request::Close(_, Some(_))]));
+}
+
+#[test]
+fn closed_streams_of_one_route_leave_room_for_another_routes() {
+    let (inbox, stream) = (Inbox::default(), of_size(10 << 20));
+    let close = |route: &str, number| {
+        let (handle, reply) = (handle_of(route, number), oneshot::channel().0);
+        assert!(inbox.open(OpenRequest { handle: handle.clone(), reply }));
+        inbox.close(&handle, stream.clone());
+    };
+
+    (0..9).for_each(|number| close("public", number));
+    close("private", 9);
+
+    let requests = take(&inbox).requests;
+    let held = |route: &str| {
+        let of_route =
+            |request: &&Request| matches!(request, Request::Close(closed, Some(_)) if *closed.route == *route);
+        requests.iter().filter(of_route).count()
+    };
+    assert_eq!((held("public"), held("private")), (3, 1));
 }
 
 #[test]
