@@ -1,5 +1,5 @@
-// Builds the pages that the tests open: one in React, one in Vue, one with a fetch-based client, one that reads while it is
-// shown, one in Datastar, one in htmx.
+// Builds the pages that the tests open. They use React, Vue, a fetch-based client, Datastar and htmx; one page reads only
+// while it is shown.
 
 import { join } from 'node:path';
 

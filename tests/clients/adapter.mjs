@@ -1,15 +1,15 @@
-// What every client here is told and tells. Each is a program
+// The interface of the clients in this folder. Each is a program
 //
 //   CLIENT URL BEARER_FILE|- TYPE...
 //
-// that subscribes to the URL as its library's documentation shows it, with the token that stands in the file at each
-// connect, listens to the event types named if its library wants that, and prints one JSON object in a line for each
+// that subscribes to the URL as its library's documentation shows. At each connect it reads the token from the file. It
+// listens to the named event types if its library needs them, and prints one JSON object per line for each
 //
 //   {"type": …, "data": …, "id": …}    event that its library dispatched
 //   {"lost": "…"}                      response that ended, or connection that failed, before the next attempt
 //   {"closed": 401}                    end for good, with the status if the library tells it, and then ends
 //
-// It ends when its standard input closes, so that it never outlives a test that was killed.
+// It ends when its standard input closes, so it ends with a test that is killed.
 
 import { readFileSync } from 'node:fs';
 

@@ -1,4 +1,4 @@
-// The npm package `eventsource`: the browser's interface, which reconnects by itself. A header needs its `fetch` option.
+// The npm package `eventsource` has the browser's interface and reconnects by itself. A header needs its `fetch` option.
 
 import { EventSource } from 'eventsource';
 

@@ -1,4 +1,4 @@
-// The npm package `eventsource-parser` under `fetch`: a parser; reconnecting is the application's.
+// The npm package `eventsource-parser` with `fetch`. It is only a parser: the application reconnects.
 
 import { createParser } from 'eventsource-parser';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,11 +1,11 @@
-// The npm package `@microsoft/fetch-event-source`. It reconnects after an error, and only then: an end that is clean, as
-// at a drain or when a token expires, ends it, unless `onclose` throws. A refusal is retried unless `onerror` throws.
+// The npm package `@microsoft/fetch-event-source`. It reconnects only after an error: a clean end, as at a drain or when a
+// token expires, ends it unless `onclose` throws. A refusal is retried unless `onerror` throws.
 
 import { EventStreamContentType, fetchEventSource } from '@microsoft/fetch-event-source';
 
 import { authorization, closed, report, url } from './adapter.mjs';
 
-// It is written for browsers: the timers of `window` are those of Node.
+// The package is for browsers, so `window` gets Node's timers.
 globalThis.window = globalThis;
 globalThis.document = { addEventListener() {}, removeEventListener() {} };
 
@@ -18,7 +18,7 @@ class Refused extends Error {
 
 fetchEventSource(url, {
   openWhenHidden: true,
-  // Its own headers are those of the first connection for ever; a token that is renewed needs this.
+  // The package repeats the headers of the first connection. A renewed token needs this function.
   fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, ...authorization() } }),
   async onopen(response) {
     if (response.ok && response.headers.get('content-type')?.startsWith(EventStreamContentType)) return;

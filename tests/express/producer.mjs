@@ -1,14 +1,13 @@
-// A Server-Sent Events producer as people write them with Express, for the tests of the gateway.
+// A typical Server-Sent Events producer with Express, for the gateway's tests.
 //
 //   GET /feed/:symbol?interval=20          events every `interval` ms (default 100), each
 //                                          `event: price`, `id: <ISO timestamp>`, `data: {…}`
 //   GET /burst/:symbol?count=10            `count` events at once, then the response ends
 //   GET /stats                             {"open":1,"total":3,"lastEventIds":["…"]}
 //
-// Always true: the events of a symbol are one sequence, made once and kept in memory whoever is connected; ids are ISO
-// timestamps, unique and increasing within a symbol; a Last-Event-ID that is known is answered with what came after it.
-// The port is chosen by the system and printed as `port=12345`. The program ends when its standard input closes, so that
-// it never outlives a test that was killed.
+// The events of a symbol are one sequence in memory, independent of connections. Their ids are ISO timestamps, unique and
+// increasing within a symbol. A known Last-Event-ID is answered with the events after it. The system chooses the port, which
+// is printed as `port=12345`. The program ends when its standard input closes, so it ends with a test that is killed.
 
 import express from 'express';
 

@@ -1,4 +1,4 @@
-// A language model's answer as a stream of tokens, as the well-known APIs send it: no ids, an end mark, an end.
+// A language model's answer as a stream of tokens, as well-known APIs send it: no ids, an end mark, then the end.
 //
 //   node tokens.mjs HOST PORT
 

@@ -1,4 +1,5 @@
-// One connection for each URL, with or without cookies, however many components of a page read it: the core of useEventStream in React and Vue.
+// The core of useEventStream in React and Vue: one connection for each URL, with or without cookies, for all components of a
+// page.
 //
 // The browser's EventSource reconnects by itself and then names the last event that it saw, but a closed one forgets it.
 // This keeps the id, also across `close` and `restart`, and gives it to the gateway in the parameter `last_event_id`.
@@ -7,7 +8,7 @@
 
 const streams = new Map();
 
-/** The state of a stream that nobody has read yet. */
+/** The state of a stream that has not been read yet. */
 export const INITIAL = Object.freeze({ status: 'closed', last: null });
 
 const keyOf = (url, withCredentials) => `${withCredentials} ${url}`;
@@ -30,10 +31,10 @@ export function attach(url, types, reader, { withCredentials = false } = {}) {
   };
 }
 
-/** Ends the connection for every reader of the URL; what was read stays. */
+/** Ends the connection for every reader of the URL. Its state stays. */
 export function close(url, { withCredentials = false } = {}) { streams.get(keyOf(url, withCredentials))?.close(); }
 
-/** Connects again and goes on after the last event that was seen. */
+/** Connects again and continues after the last event. */
 export function restart(url, { withCredentials = false } = {}) { streams.get(keyOf(url, withCredentials))?.restart(); }
 
 class EventStream {
@@ -90,7 +91,7 @@ class EventStream {
     this.change({ status: 'connecting' });
     source.addEventListener('open', () => this.change({ status: 'open' }));
     source.addEventListener('error', (event) => {
-      // CONNECTING: the browser comes back by itself. CLOSED: it was refused, and will not.
+      // CONNECTING: the browser reconnects by itself. CLOSED: it was refused and does not reconnect.
       this.change({ status: source.readyState === EventSource.CLOSED ? 'refused' : 'connecting' });
       this.tell('error', event);
     });

@@ -1,4 +1,4 @@
-// What a test asks of a page, in its query:
+// The parameters that a test passes to a page in its query:
 //
 //   url              the stream                        hook   `useEventStream` or `useEventSource`
 //   types            further event types, with commas  close-on-error   the application's own handler calls `close`

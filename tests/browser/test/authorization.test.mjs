@@ -1,4 +1,5 @@
-// How a page of another origin shows who it is: cookies, tickets, headers (see also fetch-client); and what the browser says when it may not.
+// Authorization of a page of another origin by cookie, ticket or header (see also fetch-client), and the errors that the
+// browser reports when it is refused.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,9 +8,9 @@ import { CLOSED, Listener, OPEN } from '../tools/browser.mjs';
 import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { world } from '../tools/world.mjs';
+import { fixture } from '../tools/fixture.mjs';
 
-const w = world();
+const w = fixture();
 const protectedBy = (places, more = '') => ({
   auth: `auth = { issuers = ["tests"], token_from = [${places}], streams_claim = "streams" ${more} }`,
   credentials: true,
@@ -61,7 +62,7 @@ test('a page of a sister host with the visitor\'s cookie is refused, and the con
   await says(sister, `from origin '${w.site.sisterOrigin}' has been blocked by CORS policy`,
     "No 'Access-Control-Allow-Origin' header is present");
   assert.equal(w.producer.opened('/stream/sister'), 0, 'refused, not merely hidden from the page');
-  // The browser did send the cookie: both hosts are of one site. Of another site's page it would not even do that.
+  // The browser sends the cookie because both hosts belong to one site. It would not send it for a page of another site.
   assert.equal(await gateway.metric('rejections_total', { reason: 'origin' }), 1);
 });
 

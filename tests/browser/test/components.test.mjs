@@ -1,5 +1,5 @@
-// A React hook and a Vue composable, each as it is often written (useEventSource) and as it should be in front of the
-// gateway (useEventStream): the same tests for the built pages of both frameworks.
+// A React hook and a Vue composable, each in its common form (useEventSource) and in the form that suits the gateway
+// (useEventStream). The same tests run on the built pages of both frameworks.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,9 +10,9 @@ import { Listener, OPEN } from '../tools/browser.mjs';
 import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { world } from '../tools/world.mjs';
+import { fixture } from '../tools/fixture.mjs';
 
-const w = world();
+const w = fixture();
 const tables = (linger) => w.tables(`
   delivery = { retry = "100ms", linger = "${linger}" }
   replay = { verdict = "event" }
@@ -107,7 +107,7 @@ for (const [framework, name, component] of [['react', 'React', 'Prices.jsx'], ['
     });
 
     test(`${name}: ${hook}: unmounting leaves no connection`, async (t) => {
-      // HTTP/1.1, where a subscription is a connection: over HTTP/2 the browser keeps its one for later.
+      // On HTTP/1.1 a subscription is a connection. On HTTP/2 the browser keeps its connection open for later requests.
       const scene = await Scene.open(t, framework, { hook, plain: true, linger: '100ms' });
       assert.equal(await scene.gateway.metric('connections', { listener: 'plain' }), 1);
 

@@ -1,13 +1,13 @@
-// What HTTP/2 is for here: a browser opens six HTTP/1.1 connections to a host and no more, and each event source holds one.
+// A browser opens at most six HTTP/1.1 connections to a host, and each event source occupies one. HTTP/2 has no such limit.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CONNECTING, Listener } from '../tools/browser.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { world } from '../tools/world.mjs';
+import { fixture } from '../tools/fixture.mjs';
 
-const w = world();
+const w = fixture();
 const MOST = 6;
 
 /** Opens one event source for each page and name given; all are asked at once for what they have received. */

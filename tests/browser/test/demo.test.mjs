@@ -1,4 +1,4 @@
-// The page of `rillgate demo`: what it shows, at the keyboard, to a screen reader, and on narrow screens.
+// The page of `rillgate demo`: its contents, keyboard use, screen readers, narrow screens.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -31,7 +31,7 @@ async function open(t, options = {}) {
   page.errors = [];
   page.on('console', (message) => { if (message.type() === 'error') page.errors.push(message.text()); });
   page.on('pageerror', (error) => page.errors.push(String(error)));
-  // Everything that a screen reader would be told, in order: live regions say what changes in them.
+  // The texts that a screen reader announces, in order: the changes of live regions.
   await page.addInitScript(() => {
     window.spoken = [];
     document.addEventListener('DOMContentLoaded', () => {

@@ -1,7 +1,7 @@
-// The browser's own EventSource, on a page of another origin, reading through the gateway over HTTP/2 and TLS.
+// The browser's EventSource on a page of another origin, over HTTP/2 and TLS.
 //
-// In Chromium and in Firefox: events as they come, types, a gateway that is killed without and with read_through, a drain,
-// 401, 403, a token that ends, a gap.
+// In Chromium and in Firefox: live events, event types, a gateway that is killed (with and without read_through), a drain,
+// 401, 403, an expired token, a gap.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { startExpress } from '../tools/express.mjs';
 import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { inEachBrowser } from '../tools/world.mjs';
+import { inEachBrowser } from '../tools/fixture.mjs';
 
 const VERDICTS = { types: ['rillgate.resume'] };
 const DELIVERY = 'delivery = { retry = "100ms" }\nreplay = { verdict = "event" }';
@@ -104,7 +104,7 @@ inEachBrowser((w, browser) => {
 
     await becomes(2, () => listener.opened());
     w.producer.emit('/stream/killed', 'after');
-    // A log in memory died with its process: the page learns that it has to fetch its state anew.
+    // A log in memory is lost with its process. The page is told to fetch its state again.
     await becomes([{ resume: 'live' }, 'before', { resume: 'gap', reason: 'unknown' }, 'after'], () => listener.data());
   });
 
@@ -209,7 +209,7 @@ inEachBrowser((w, browser) => {
 
     const second = await Listener.open(page, `${gateway.origin}/stream/gap?last_event_id=1`, VERDICTS, 'second');
 
-    // The id is the one in force where the page is now: just before the oldest event that is kept.
+    // The id is that of the page's new position, just before the oldest retained event.
     await becomes([
       { type: 'rillgate.resume', data: { resume: 'gap', reason: 'evicted' }, id: '2' },
       { type: 'message', data: 3, id: '3' },

@@ -1,4 +1,4 @@
-// @microsoft/fetch-event-source in a page of another origin: a client on top of fetch, with its token in a header.
+// @microsoft/fetch-event-source on a page of another origin. This client uses fetch and sends its token in a header.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { inEachBrowser } from '../tools/world.mjs';
+import { inEachBrowser } from '../tools/fixture.mjs';
 
 const PROTECTED = {
   auth: 'auth = { issuers = ["tests"], token_from = ["header"], streams_claim = "streams" }',
@@ -58,7 +58,7 @@ inEachBrowser((w) => {
     assert.equal(verdicts.length, 2);
     assert.match(verdicts[1], /^resumed;missed=[01]$/);
     assert.ok(empty > 0, 'it takes the id in force at the start for a message without data');
-    // The token ends, and with it the response; a fetch-based client reads why it may not come back.
+    // The response ends when the token expires. A fetch-based client can read the reason of the refusal that follows.
     await becomes(401, async () => (await client.told()).status);
     await eventually('its reason', async () => (await client.told()).error.includes('401: '));
     assert.equal(await gateway.metric('subscriptions_ended_total', { reason: 'expired' }), 1);

@@ -1,5 +1,5 @@
-// Datastar and htmx, in a page of another origin: libraries that put what a stream brings into the page. Both read with
-// fetch, and send fields of their own, which a browser asks the gateway about first.
+// Datastar and htmx on a page of another origin. Both libraries insert events into the page. They read with fetch and send
+// header fields of their own, so the browser sends a CORS preflight first.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { HOSTS } from '../tools/identity.mjs';
 import { Relay } from '../tools/relay.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { inEachBrowser } from '../tools/world.mjs';
+import { inEachBrowser } from '../tools/fixture.mjs';
 
 const item = (number) => `<li id="line-${number}">${number}</li>`;
 

@@ -1,5 +1,5 @@
-// What becomes of an event source when its tab is hidden or its page is left and come back to; and the code in
-// docs/browser.md that reads only while somebody looks.
+// An event source in a hidden tab and on a page that is left and restored, and the code in docs/browser.md that reads only
+// while the page is visible.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 
 import { Listener, OPEN } from '../tools/browser.mjs';
 import { becomes, eventually } from '../tools/wait.mjs';
-import { inEachBrowser } from '../tools/world.mjs';
+import { inEachBrowser } from '../tools/fixture.mjs';
 
 const LONG = 600_000;
 const file = (name) => readFileSync(join(import.meta.dirname, '../../..', name), 'utf8');

@@ -1,4 +1,4 @@
-// The operator's status page: what it shows, that it stays usable while it changes, contrast, narrow screens.
+// The operator's status page: its contents, its usability during updates, contrast, narrow screens.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';

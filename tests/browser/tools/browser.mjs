@@ -1,4 +1,4 @@
-// Debian's Chromium, headless, driven by playwright-core; and a page's event sources, recorded for the test to look at.
+// Debian's Chromium, headless, driven by playwright-core. Records the events of a page's event sources.
 
 import { accessSync } from 'node:fs';
 
@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** What a Chromium is started with that trusts this identity's key and finds every name under `.test` on this machine. */
+/** Returns the options of a Chromium that trusts this identity's key and resolves all names under `.test` to this machine. */
 export const switches = (identity) => ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--host-resolver-rules=MAP *.test 127.0.0.1',
@@ -18,7 +18,7 @@ export async function launch(identity) {
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: switches(identity) });
 }
 
-/** Opens a page and collects what its console says. */
+/** Opens a page and collects its console messages. */
 export async function open(context, url) {
   const page = await context.newPage();
   page.said = [];
@@ -28,7 +28,7 @@ export async function open(context, url) {
   return page;
 }
 
-/** What runs in the page: event sources by name, and everything that happens to them. */
+/** The code in the page: event sources by name, and a record of their events. */
 function recorder() {
   window.sources = {};
   window.listen = (name, url, { types = [], credentials = false } = {}) => {
@@ -46,7 +46,7 @@ function recorder() {
   };
 }
 
-/** An event source in a page, by name, as the test sees it. */
+/** The test's view of an event source in a page. */
 export class Listener {
   static async open(page, url, options = {}, name = 'it') {
     if (!await page.evaluate(() => 'listen' in window)) await page.evaluate(recorder);

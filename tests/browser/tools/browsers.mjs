@@ -1,7 +1,7 @@
-// Chromium and Firefox as Debian has them, headless, driven by puppeteer-core: what pages do in both, in the same words.
+// Debian's Chromium and Firefox, headless, driven by puppeteer-core through one interface.
 //
-// The pages are real tabs: another one in front hides them, and the back/forward cache keeps them. (playwright-core, in
-// browser.mjs, drives no Firefox but its own, has no back/forward cache, and calls every page visible.)
+// The pages are real tabs: a tab in front hides them, and the back/forward cache stores them. (playwright-core, used in
+// browser.mjs, drives only its own Firefox, has no back/forward cache, and reports every page as visible.)
 
 import puppeteer from 'puppeteer-core';
 
@@ -30,13 +30,13 @@ export const BROWSERS = {
       },
     }),
     refused: () => 'Firefox can’t establish a connection to the server at',
-    // goBack() waits for the load of a page that is not loaded, but taken from the cache.
+    // goBack() waits for a load event, which a page from the cache does not have.
     back: (page) => page.evaluate(() => { history.back(); }),
     keepsPagesThatRead: false,
   },
 };
 
-/** Starts it with `newContext()`, which is a profile of its own. */
+/** Starts it. `newContext()` makes a new profile. */
 export async function start({ start }, identity) {
   const browser = await start(identity);
   return {

@@ -1,4 +1,4 @@
-// A child process whose output is read, line by line, while it runs. It does not outlive the tests that started it.
+// A child process whose output is read line by line. It ends with the tests that started it.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ const running = new Set();
 process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
 
 export class Child {
-  /** Starts `command`; what it prints on either output is in `lines`. */
+  /** Starts `command`. `lines` has its output and its error output. */
   constructor(command, args = []) {
     this.lines = [];
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -25,7 +25,7 @@ export class Child {
     }
   }
 
-  /** Waits for a line that matches and returns the match; fails with everything printed if none comes. */
+  /** Waits for a line that matches and returns the match. Fails with all lines if none comes. */
   async line(pattern) {
     const find = () => this.lines.map((line) => line.match(pattern)).find(Boolean);
     await eventually(`a line like ${pattern}`, () => find() || this.status !== undefined).catch(() => {});
@@ -34,7 +34,7 @@ export class Child {
     return found;
   }
 
-  /** Sends a signal and waits for the end; returns the exit status, or the signal's name. */
+  /** Sends a signal, waits for the end, and returns the exit status or the signal's name. */
   async stop(signal = 'SIGTERM') {
     if (this.status === undefined) this.process.kill(signal);
     return this.ended;

@@ -1,4 +1,4 @@
-// `rillgate demo` as a process: its page, its producer, its certificate.
+// Runs `rillgate demo` as a process, with its page, producer and certificate.
 
 import { Child } from './child.mjs';
 import { BINARY } from './gateway.mjs';

@@ -1,10 +1,10 @@
-// The Express application of tests/express, as a process of its own.
+// Runs the Express application of tests/express as a separate process.
 
 import { join } from 'node:path';
 
 import { Child } from './child.mjs';
 
-/** Starts it for one test; `url` is where it listens. */
+/** Starts it for one test. `url` is its address. */
 export async function startExpress(t) {
   const child = new Child(process.execPath, [join(import.meta.dirname, '../../express/producer.mjs')]);
   t.after(() => child.stop('SIGKILL'));

@@ -1,5 +1,5 @@
-// The gateway under test: the real binary, with a TLS listener, a plain one and an admin port, each on a free port that
-// stays the same when the gateway is started again.
+// The gateway under test: the real binary with a TLS listener, a plain listener and an admin port. Each has a free port that
+// stays the same after a restart.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ export class Gateway {
   ports = { public: 0, plain: 0, admin: 0 };
   children = [];
 
-  /** `tables` is the configuration besides listeners, admin port and the issuer `tests`. */
+  /** `tables` is the configuration without listeners, admin port and the issuer `tests`. */
   static async start(identity, tables) {
     const gateway = new Gateway();
     Object.assign(gateway, { identity, tables, file: join(folder(), 'rillgate.toml') });
@@ -55,13 +55,13 @@ export class Gateway {
     };
   }
 
-  /** Its origin, as pages name it. */
+  /** Its origin. */
   get origin() { return `https://${HOSTS.events}:${this.ports.public}`; }
 
-  /** The same without TLS, which for a browser means HTTP/1.1. */
+  /** Its origin without TLS, which browsers use with HTTP/1.1. */
   get plainOrigin() { return `http://${HOSTS.events}:${this.ports.plain}`; }
 
-  /** Ends it as a supervisor would, and starts it again on the same ports. */
+  /** Stops it with SIGTERM and starts it again on the same ports. */
   async restart(signal = 'SIGTERM') {
     await this.stop(signal);
     await this.start();
@@ -69,10 +69,10 @@ export class Gateway {
 
   stop(signal) { return this.child.stop(signal); }
 
-  /** What this process and the ones before it have logged. */
+  /** The log lines of this process and its predecessors. */
   log() { return this.children.flatMap((child) => child.lines); }
 
-  /** The sum of all samples of a metric whose labels include these. */
+  /** Returns the sum of all samples of a metric whose labels include these. */
   async metric(name, labels = {}) {
     const text = await (await fetch(`http://127.0.0.1:${this.ports.admin}/metrics`)).text();
     const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
@@ -82,12 +82,12 @@ export class Gateway {
       .reduce((sum, line) => sum + Number(line.split(' ').pop()), 0);
   }
 
-  /** Every open stream, as the admin port tells it. */
+  /** Returns the open streams from the admin port. */
   async streams() {
     return (await fetch(`http://127.0.0.1:${this.ports.admin}/streams`)).json();
   }
 
-  /** A token that the issuer `tests` signed, made by the gateway's own command. */
+  /** Returns a token of the issuer `tests`, made by the gateway's command. */
   token({ ttl = '1h', claims = {} } = {}) {
     const given = Object.entries(claims).flatMap(([name, value]) => ['--claim', `${name}=${JSON.stringify(value)}`]);
     return execFileSync(BINARY, ['token', '--key', this.identity.secret, '--issuer', ISSUER, '--audience', AUDIENCE,

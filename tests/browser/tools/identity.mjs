@@ -1,4 +1,4 @@
-// A certificate for the host names of these tests, made for one run, and the browser's way of trusting that one alone.
+// A certificate for the host names of these tests, generated for each run. The browser trusts only this one.
 
 import { execFileSync } from 'node:child_process';
 import { X509Certificate, createHash, randomBytes } from 'node:crypto';
@@ -9,14 +9,14 @@ import { join } from 'node:path';
 const folders = [];
 process.on('exit', () => { for (const path of folders) rmSync(path, { recursive: true, force: true }); });
 
-/** A folder that goes with the process. */
+/** A folder that is removed with the process. */
 export function folder() {
   const path = mkdtempSync(join(tmpdir(), 'rillgate-browser-'));
   folders.push(path);
   return path;
 }
 
-/** Host names that the browser finds on this machine (see browser.mjs). */
+/** Host names that the browser resolves to this machine (see browser.mjs). */
 export const HOSTS = {
   events: 'events.example.test',
   app: 'app.example.test',
@@ -24,7 +24,7 @@ export const HOSTS = {
   foreign: 'elsewhere.test',
 };
 
-/** What the first three have in common: cookies can be for all of them. */
+/** The common domain of the first three, for shared cookies. */
 export const DOMAIN = 'example.test';
 
 export class Identity {
@@ -37,7 +37,7 @@ export class Identity {
       '-keyout', this.key, '-out', this.chain, '-days', '2', '-subj', '/CN=rillgate tests',
       '-addext', `subjectAltName=${names},IP:127.0.0.1`], { stdio: 'pipe' });
     const key = new X509Certificate(readFileSync(this.chain)).publicKey.export({ type: 'spki', format: 'der' });
-    /** The hash of the public key, as Chromium's switch takes it. */
+    /** The hash of the public key, in the form of Chromium's switch. */
     this.fingerprint = createHash('sha256').update(key).digest('base64');
     /** A shared secret for tokens. */
     this.secret = join(this.folder, 'secret');

@@ -1,6 +1,6 @@
-// A producer with node's own HTTP server, in the test's process: the test says what it sends and sees who is connected.
+// A producer on Node's HTTP server, in the test's process. The test sends its events and sees its connections.
 //
-// Every path is a stream of its own. Events are numbered and remembered; Last-Event-ID is honoured.
+// Each path is a stream. Events are numbered and retained, and Last-Event-ID is supported.
 
 import { createServer } from 'node:http';
 import { once } from 'node:events';
@@ -32,10 +32,10 @@ export class Producer {
     for (const event of stream.events.filter(({ id }) => id > seen)) response.write(event.text);
   }
 
-  /** Sends an event to whoever reads this path, and remembers it. Returns its id. */
+  /** Sends an event to all readers of this path and retains it. Returns its id. */
   emit(path, data, type = undefined) { return this.say(path, JSON.stringify(data, null, 1), type); }
 
-  /** The same with this text as data. */
+  /** Sends an event with this text as data. */
   say(path, text, type = undefined) {
     const stream = this.stream(path);
     const id = stream.events.length + 1;
@@ -46,10 +46,10 @@ export class Producer {
     return id;
   }
 
-  /** How many connections read this path now. */
+  /** Returns the number of open connections of this path. */
   connections(path) { return this.stream(path).open.size; }
 
-  /** How many ever did. */
+  /** Returns the number of connections that this path ever had. */
   opened(path) { return this.stream(path).opened; }
 
   stop() {

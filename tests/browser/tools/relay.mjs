@@ -1,4 +1,4 @@
-// A TCP relay that can cut what goes through it: the tunnel, the laptop's lid, the balancer that restarts.
+// A TCP relay that can cut its connections, as a lost network or a restarted load balancer does.
 
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ export class Relay {
     return relay;
   }
 
-  /** Resets every connection, without a word at any layer above TCP. */
+  /** Resets every TCP connection. */
   cut() { for (const socket of this.sockets) socket.resetAndDestroy(); }
 
   stop() {

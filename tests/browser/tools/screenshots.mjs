@@ -1,10 +1,10 @@
-// Pictures of the demo's page and of the status page, at two widths and in both colour schemes, for a person to look at:
+// Takes screenshots of the demo's page and the status page, at two widths and in both colour schemes:
 //
 //   npm run screenshots         into screenshots/, which is not in git
 //
-// Each shows the page after ten clients were added to the first panel, a client of the second dropped and came back, and
-// while one of the third is away; or a gateway with streams that flow and one whose upstream is away. The picture in
-// docs/pictures is status-1280-light.png.
+// The demo's page has ten more clients in the first panel, a client of the second that reconnected, and a client of the
+// third that is disconnected. The status page has live streams and one whose upstream is down. The picture in docs/pictures
+// is status-1280-light.png.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
-// The server of an application's own pages, on another origin than the gateway: Vite's build, an empty page at `/`,
-// `/state`, the application's own interface, and `/login`.
+// Serves an application's pages on another origin than the gateway: Vite's build, an empty page at `/`, the application's
+// API at `/state`, and `/login`.
 //
-// Listens with and without TLS, since a page that came over TLS may not read from a plain listener.
+// Listens with and without TLS, because a page that was loaded over TLS may not read from a plain listener.
 
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
@@ -17,7 +17,7 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/cs
 const STATE = JSON.stringify({ stands: 'so' });
 const EMPTY = '<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>empty</title>';
 
-/** A cookie for this site's other hosts too, holding what the page shows as its token. */
+/** A cookie for all hosts of this site, with the page's token. */
 const session = ({ headers }) =>
   `session=${headers.authorization.slice('Bearer '.length)}; Domain=${DOMAIN}; Path=/; Secure; HttpOnly; SameSite=Strict`;
 
@@ -43,7 +43,7 @@ export class Site {
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
     }
-    /** Where the application is, where others are, of the same site and not, and where it is without TLS. */
+    /** The origins of the application, of another host of its site, of another site, and of the application without TLS. */
     site.origin = `https://${HOSTS.app}:${site.secure.address().port}`;
     site.sisterOrigin = `https://${HOSTS.sister}:${site.secure.address().port}`;
     site.foreignOrigin = `https://${HOSTS.foreign}:${site.secure.address().port}`;

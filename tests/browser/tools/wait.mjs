@@ -1,11 +1,11 @@
-// Waiting for facts, with a deadline: the tests never sleep for luck.
+// Waits for conditions with a deadline, in place of fixed pauses.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Milliseconds for what should happen at once, on a machine that may be busy. */
+/** The deadline in milliseconds for events that should be immediate, on a machine that may be busy. */
 export const DEADLINE = 20_000;
 
-/** Asks until `ask` returns something true, and returns it; fails with what was returned last. */
+/** Calls `ask` until it returns a true value, and returns that. Fails with the last value. */
 export async function eventually(what, ask, deadline = DEADLINE) {
   const end = Date.now() + deadline;
   let answer;
@@ -17,7 +17,7 @@ export async function eventually(what, ask, deadline = DEADLINE) {
   throw new Error(`not within ${deadline} ms: ${what}; the last answer was ${JSON.stringify(answer)}`);
 }
 
-/** Asks until `ask` returns something equal to `expected` (compared as JSON). */
+/** Calls `ask` until it returns a value that equals `expected` as JSON. */
 export async function becomes(expected, ask, deadline = DEADLINE) {
   let answer;
   const wanted = JSON.stringify(expected);

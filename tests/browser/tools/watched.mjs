@@ -1,4 +1,4 @@
-// A gateway with something to see on its status page: streams that flow, one whose upstream is away, readers, refusals.
+// A gateway with contents for its status page: live streams, one whose upstream is down, readers, refusals.
 
 import { get } from 'node:http';
 

@@ -1,11 +1,11 @@
-// A page that Datastar drives: it reads the stream of its query's `url`, and merges the fragments that come.
+// A page with Datastar. It reads the stream at its query's `url` and merges the fragments that it receives.
 
 const url = new URLSearchParams(location.search).get('url');
 document.getElementById('reader').dataset.onLoad = `@get('${url}', { openWhenHidden: true })`;
 
-/** For the test to look at: the library has given up, or taken the response's end for the end of all. */
+/** Read by the test: true if the library gave up or took the end of a response for the end of the stream. */
 window.finished = 0;
 document.addEventListener('datastar-sse', ({ detail }) => { if (detail.type === 'finished') window.finished += 1; });
 
-// Datastar reads the page's attributes as it is loaded.
+// Datastar reads the page's attributes when it is loaded.
 import('@starfederation/datastar/bundles/datastar');

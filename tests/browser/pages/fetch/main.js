@@ -1,10 +1,10 @@
-// A page that reads with @microsoft/fetch-event-source, which can send a header where EventSource cannot.
+// A page that reads with @microsoft/fetch-event-source, which can send header fields. EventSource cannot.
 
 import { fetchEventSource } from '@microsoft/fetch-event-source';
 
 class Refused extends Error {}
 
-/** For the test to call: what happens is in `window.told`. */
+/** Called by the test. `window.told` records the events. */
 window.read = (url, headers) => {
   const told = { opened: 0, status: 0, verdicts: [], events: [], empty: 0, error: '' };
   const controller = new AbortController();
@@ -21,7 +21,7 @@ window.read = (url, headers) => {
       told.verdicts.push(response.headers.get('rillgate-resume'));
     },
     onmessage({ event, data, id }) {
-      // The library takes a block without data, such as the gateway's `id:` at the start, for a message.
+      // The library reports a block without data, such as the gateway's first `id:`, as a message.
       if (!data) told.empty += 1;
       else told.events.push({ type: event || 'message', data: JSON.parse(data), id });
     },

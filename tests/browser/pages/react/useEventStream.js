@@ -2,14 +2,14 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 
 import { INITIAL, attach, close, restart } from '../event-stream.js';
 
-/** Reads an event stream for as long as the component is there and not `stopped`.
+/** Reads an event stream while the component is mounted and not `stopped`.
  *
  *  `types` are the event types besides `message`. `onEvent` gets every event: `last` is state, and React may render once
- *  for several events. `onGap` is called where continuity is broken: fetch there what the events stand for.
+ *  for several events. `onGap` is called where continuity is broken: fetch the state again there.
  *  `withCredentials` has the browser send its cookies, which a route must allow to pages of another origin. */
 export function useEventStream(url, { types = [], stopped = false, withCredentials = false, onEvent, onGap, onError } = {}) {
   const [state, setState] = useState(INITIAL);
-  // The newest handlers, without connecting anew whenever a render makes new ones.
+  // The newest handlers. New handlers of a render do not reconnect.
   const handlers = useRef({});
   useEffect(() => { handlers.current = { onEvent, onGap, onError }; });
 

@@ -1,10 +1,11 @@
-// A page that reads a stream while it is looked at. In its query: `url`, and after how many milliseconds it is `hidden`.
+// A page that reads a stream while it is visible. Its query has the `url`, and the time in milliseconds after which a page in
+// the background counts as `hidden`.
 
 import { readWhileShown } from './read-while-shown.js';
 
 const query = new URLSearchParams(location.search);
 
-/** For the test to look at: what was received, and how the page was shown, the newest time last. */
+/** Read by the test: the received events, and the changes of the page's visibility in order. */
 window.received = [];
 window.shown = [];
 window.addEventListener('pageshow', ({ persisted }) => window.shown.push(persisted ? 'restored' : 'loaded'));

@@ -1,8 +1,8 @@
 import { onUnmounted, shallowRef, toValue, watch } from 'vue';
 
-/** The composable that many applications have written for themselves: the last message as state, closed on the first
- *  error. It hears `message` alone, so that typed events never reach it; its `restart` opens the bare URL, which starts
- *  where the gateway's route says (`replay.start`) and not after the last event that was seen. */
+/** A common form of such a composable: the last message as state, closed on the first
+ *  error. It listens to `message` only, so it misses typed events. Its `restart` opens the bare URL, which starts at the
+ *  route's `replay.start` and not after the last event. */
 export function useEventSource(url, { stopped = false, onEvent, onError } = {}) {
   const state = shallowRef({ status: 'closed', last: null });
   let source = null;

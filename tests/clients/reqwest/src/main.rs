@@ -1,4 +1,4 @@
-//! reqwest with sse-stream, over HTTP/2: a parser of blocks; ids, `retry` and reconnecting are the application's.
+//! reqwest with sse-stream, over HTTP/2. It is only a parser: the application handles ids, `retry` and reconnecting.
 
 use std::error::Error;
 use std::io::Read;
@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use sse_stream::SseByteStream;
 
-/// What outlives a connection.
+/// The state that outlives a connection.
 struct Position {
     last_event_id: String,
     retry: Duration,

@@ -1,4 +1,5 @@
-// What most tests need, started once for a file: identity, producer, site, browser; and what is started for one test.
+// The fixture of most test files: identity, producer, site and browser, started once for a file, and helpers that start parts
+// for one test.
 
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
@@ -10,18 +11,18 @@ import { Identity } from './identity.mjs';
 import { Producer } from './producer.mjs';
 import { Site } from './site.mjs';
 
-/** Registers tests once for each browser, under its name, the browsers side by side. They get a world of their own, and the
- *  browser's own words. */
+/** Registers tests once for each browser, under its name. The browsers run in parallel, each with a fixture of its own. The
+ *  tests also get the texts that differ between browsers. */
 export function inEachBrowser(register) {
   describe('in each browser', { concurrency: true }, () => {
     for (const [name, browser] of Object.entries(BROWSERS)) {
-      describe(name, { concurrency: false }, () => register(world((identity) => start(browser, identity)), browser));
+      describe(name, { concurrency: false }, () => register(fixture((identity) => start(browser, identity)), browser));
     }
   });
 }
 
-/** Registers the hooks of a test file; the parts are there when its tests run. */
-export function world(startBrowser = launch) {
+/** Registers the hooks of a test file. The parts exist while its tests run. */
+export function fixture(startBrowser = launch) {
   const parts = {};
   before(async () => {
     parts.identity = new Identity();
@@ -40,7 +41,7 @@ export function world(startBrowser = launch) {
     return `cors = { origins = ["${parts.site.origin}", "${parts.site.plainOrigin}"], credentials = ${credentials}${asked} }`;
   };
 
-  /** The route `/stream/{name}`, read by the application's pages; `route` are further lines and tables of it. */
+  /** Returns a configuration with the route `/stream/{name}`. `route` are further lines and tables of the route. */
   parts.tables = (route = '', { auth = 'auth = "public"', credentials = false, headers = [], server = '' } = {}) => `
     [server]
     drain = { notice = "0s", spread = "500ms", deadline = "10s" }
@@ -57,7 +58,7 @@ export function world(startBrowser = launch) {
     ${route}
   `;
 
-  /** A gateway for one test, stopped after it; that it panicked somewhere fails the test. */
+  /** Starts a gateway for one test and stops it afterwards. A panic of the gateway fails the test. */
   parts.gateway = async (test, tables = parts.tables()) => {
     const gateway = await Gateway.start(parts.identity, tables);
     test.after(async () => {
@@ -67,7 +68,7 @@ export function world(startBrowser = launch) {
     return gateway;
   };
 
-  /** A page in a browser profile of its own (or the given one), closed after the test. */
+  /** Opens a page in a new browser profile or the given one. It is closed after the test. */
   parts.page = async (test, url = `${parts.site.origin}/`, context = undefined) => {
     const profile = context ?? await parts.browser.newContext();
     if (!context) test.after(() => profile.close());
