@@ -78,7 +78,7 @@ impl AdminService {
             return wrong_method("GET, HEAD");
         }
         match path {
-            "/livez" => reply(StatusCode::OK, TEXT, "ok\n"),
+            "/livez" => self.live(),
             "/readyz" => self.ready(),
             "/metrics" => self.metrics().await,
             "/streams" => self.streams().await,
@@ -90,6 +90,13 @@ impl AdminService {
                 (None, Some(stream)) => self.stream(stream).await,
                 (None, None) => not_found(),
             },
+        }
+    }
+
+    fn live(&self) -> Response<Body> {
+        match self.readiness.liveness() {
+            Ok(()) => reply(StatusCode::OK, TEXT, "ok\n"),
+            Err(reason) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
         }
     }
 

@@ -30,6 +30,9 @@ pub(super) async fn run(state: Arc<GatewayState>) {
                 gauges::measure(&state);
                 state.refresher.report_readiness(&state.readiness);
                 note_refusals(&state);
+                if let Some(workers) = state.workers.get() {
+                    state.metrics.worker_delay(workers.recent_delay());
+                }
                 state.store.iter().for_each(|store| state.readiness.note("store", store.problem()));
             }
             _ = expiry.tick() => {

@@ -157,6 +157,7 @@ impl Gateway {
         crate::runtime::file_limit::raise(&self.state.app.limits.load(), self.state.started.configured_sockets);
         let (workers, threads) = Workers::start(self.workers)?;
         let state = self.state;
+        state.readiness.observe_workers(workers.clone());
         let app = &state.app;
         let tasks = app.tasks.clone();
         // A group of its own: accept loops end before all other tasks, so that no new connection arrives during the

@@ -18,4 +18,5 @@ pub mod side_waker;
 pub mod tasks;
 pub mod token_buckets;
 pub mod turn;
+mod worker_delay;
 pub mod workers;

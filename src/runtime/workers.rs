@@ -8,13 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::panics;
+use super::worker_delay::WorkerDelay;
 
 /// Starts a thread that is not a worker.
 ///
@@ -39,6 +40,8 @@ pub async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'stati
 #[derive(Clone, Debug)]
 pub struct Workers {
     handles: Arc<[Handle]>,
+    /// By worker, like the handles.
+    delays: Arc<[Arc<WorkerDelay>]>,
     next_index: Arc<AtomicUsize>,
     /// A change ends the threads, and so does the drop of the last sender.
     stop: Arc<watch::Sender<()>>,
@@ -52,17 +55,26 @@ impl Workers {
     pub fn start(count: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (stop, stopped) = watch::channel(());
         let mut handles = Vec::with_capacity(count);
+        let mut delays = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
         for index in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             handles.push(runtime.handle().clone());
             let mut stopped = stopped.clone();
+            let delay = Arc::new(WorkerDelay::new());
+            delays.push(delay.clone());
             let run = move || {
-                runtime.block_on(async { drop(stopped.changed().await) });
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped.changed() => {}
+                        () = delay.measure() => {}
+                    }
+                });
             };
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        Ok((Self { handles: handles.into(), next_index: Arc::default(), stop: Arc::new(stop) }, threads))
+        let (handles, delays) = (handles.into(), delays.into());
+        Ok((Self { handles, delays, next_index: Arc::default(), stop: Arc::new(stop) }, threads))
     }
 
     /// Ends the threads. Dropping this handle would not suffice, because tasks on the workers may hold others.
@@ -86,6 +98,19 @@ impl Workers {
             }
         };
         timeout(within, all).await.is_ok()
+    }
+
+    /// Returns the worker whose timers are late by most now, and by how much. Every worker is known by its index.
+    pub fn latest(&self) -> (usize, Duration) {
+        let now = Instant::now();
+        let delays = self.delays.iter().map(|delay| delay.current(now)).enumerate();
+        delays.max_by_key(|(_, delay)| *delay).expect("there is at least one worker")
+    }
+
+    /// Returns the longest delay of any worker's timers within the last 30 to 60 s.
+    pub fn recent_delay(&self) -> Duration {
+        let now = Instant::now();
+        self.delays.iter().map(|delay| delay.recent(now)).max().unwrap_or_default()
     }
 
     /// Returns the next worker in turn.
@@ -126,7 +151,10 @@ mod tests {
             let _ = released.recv();
         });
 
-        assert!(!workers.respond_within(Duration::from_millis(200)).await);
+        assert!(!workers.respond_within(Duration::from_millis(700)).await);
+        let (stuck, delay) = workers.latest();
+        assert_eq!(stuck, 0);
+        assert!(delay > Duration::ZERO && workers.recent_delay() >= delay);
         drop(release);
         assert!(workers.respond_within(SOON).await);
         workers.stop();

@@ -100,6 +100,8 @@ catalogue! {
         "Expiry of the certificate in use, in seconds since the Unix epoch.";
     JWKS_REFRESHES = Counter "rillgate_jwks_refreshes_total":
         "Fetches of an issuer's keys, by result: ok or the kind of error.";
+    WORKER_DELAY = Gauge "rillgate_worker_delay_seconds":
+        "Longest delay of a worker's timers within the last 30 to 60 s.";
     TASK_PANICS = Counter "rillgate_task_panics_total":
         "Panics, by task. Each is a defect of rillgate.";
     TASKS_ABORTED = Counter "rillgate_tasks_aborted_total":

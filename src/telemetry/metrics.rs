@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{Label, SharedString};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -116,6 +116,11 @@ impl Metrics {
     /// Records a configured bound, to compare gauges with.
     pub fn limit(&self, limit: &'static str, most: f64) {
         self.registry.gauge(catalogue::LIMIT, labels([("limit", limit.into())])).set(most);
+    }
+
+    /// Records the longest recent delay of a worker's timers.
+    pub fn worker_delay(&self, delay: Duration) {
+        self.registry.gauge(catalogue::WORKER_DELAY, Vec::new()).set(delay.as_secs_f64());
     }
 
     /// Records the number of revocations from this origin: `posted` or `file`.

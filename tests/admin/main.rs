@@ -14,11 +14,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rillgate::admin::{Admin, Readiness, RevocationActions, StreamViews, TapFrames};
+use rillgate::runtime::workers::Workers;
 use rillgate::telemetry::{Metrics, Protocol};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -134,6 +135,40 @@ async fn readiness_names_the_failed_condition() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body, json!({ "status": "unready", "reasons": { "issuer main": "no keys yet" } }));
+}
+
+#[tokio::test]
+async fn a_gateway_with_a_stuck_worker_is_not_ready_until_it_runs_again() {
+    let port = Port::open();
+    let (workers, _threads) = Workers::start(2).unwrap();
+    port.readiness.observe_workers(workers.clone());
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    workers.next().spawn(async move {
+        let _ = released.recv();
+    });
+
+    let unready = async {
+        loop {
+            let (status, _, body) = port.get("/readyz").await;
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                return body;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let body: Value = serde_json::from_str(&timeout(2 * DEADLINE, unready).await.unwrap()).unwrap();
+    let reason = body["reasons"]["workers"].as_str().unwrap();
+    assert!(reason.starts_with("worker 0 has not run its timers for "), "{reason}");
+    assert_eq!(port.get("/livez").await.0, StatusCode::OK, "it may come back");
+
+    drop(release);
+    let ready = async {
+        while port.get("/readyz").await.0 != StatusCode::OK {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(DEADLINE, ready).await.unwrap();
+    workers.stop();
 }
 
 #[tokio::test]
