@@ -20,6 +20,9 @@ use crate::support::wait::{DEADLINE, eventually, within};
 
 const EVENT: &str = "id: 1\ndata: one\n\n";
 
+/// Threads that may come while 400 streams wait.
+const FEW: usize = 10;
+
 /// A name server that receives queries and never answers.
 struct SilentNameServer {
     address: Ipv4Addr,
@@ -91,8 +94,8 @@ async fn a_name_server_that_hangs_for_one_upstream_leaves_the_others_alone() {
     eventually(DEADLINE, || async { server.queries.load(Ordering::Relaxed) > 0 }).await;
     wait_metric(&gateway, "upstream_connects_total", &["route=\"all\"", "result=\"unreachable\""], 400.0).await;
 
-    // One for each of the few lookups: of the name that hangs, and now and then of the other one.
-    assert!(threads(&gateway) <= before + 2, "{} threads, {before} before", threads(&gateway));
+    // One for the lookup that hangs, now and then one for the other name, and a few for other blocking work.
+    assert!(threads(&gateway) <= before + FEW, "{} threads, {before} before", threads(&gateway));
     for key in 0..10 {
         let begun = Instant::now();
         let mut reader = Client::http1(gateway.address()).subscribe(&format!("/healthy/{key}"), &[]).await;
@@ -100,7 +103,7 @@ async fn a_name_server_that_hangs_for_one_upstream_leaves_the_others_alone() {
         assert_eq!(reader.next_event(DEADLINE).await.data, "one");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
-    assert!(threads(&gateway) <= before + 2, "{} threads, {before} before", threads(&gateway));
+    assert!(threads(&gateway) <= before + FEW, "{} threads, {before} before", threads(&gateway));
     // A query for each address family and lookup, and one lookup in 20 s.
     let queries = server.queries.load(Ordering::Relaxed);
     assert!(queries <= 8, "{queries} queries");
