@@ -303,7 +303,7 @@ impl EventStream {
         self.condition.read().clone()
     }
 
-    /// Sets the reconnection time that the upstream sent, for responses to come. A shorter one than [`MIN_RETRY`] counts
+    /// Sets the reconnection time that the upstream sent, for responses to come. A shorter one than 100 ms counts
     /// as that.
     pub fn advertise_retry(&self, retry: std::time::Duration) {
         self.progress.send_if_modified(|progress| {

@@ -14,7 +14,7 @@ pub struct Progress {
     pub end: Offset,
     /// The phase of the source.
     pub phase: Phase,
-    /// The reconnection time that the upstream last sent in `retry:`, if any. At least [`MIN_RETRY`].
+    /// The reconnection time that the upstream last sent in `retry:`, if any. At least 100 ms.
     pub retry: Option<Duration>,
 }
 
