@@ -4,8 +4,8 @@
 //! been read. Each module owns its settings type; this module builds them from TOML. No module below `gateway` uses it.
 //! All problems of a file are reported at once, and a file with a problem is not applied at all.
 //!
-//! Every key is declared once, in a list of `KeySpec`s next to the code that reads it. [`schema`](schema()) and the
-//! reader both use these lists.
+//! Every key is declared once, with the macro `keys!`, next to the code that reads it. [`schema`](schema()) and the reader
+//! both use these declarations.
 //!
 //! | file | contents |
 //! |---|---|
@@ -19,7 +19,7 @@ mod reload_diff;
 mod summary;
 mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,13 +137,13 @@ impl Config {
     /// # Errors
     /// All [`Problems`] of the text.
     pub fn parse_with(text: &str, file: &Path, environment: &Environment<'_>) -> Result<Self, Problems> {
-        read(text, file, environment).0
+        read(text, file, environment)
     }
 }
 
 /// Returns the JSON Schema of the configuration file.
 pub fn schema() -> serde_json::Value {
-    engine::schema(tables::FILE)
+    engine::schema(tables::KEYS)
 }
 
 /// Returns the limits of a file without a `[limits]` table, for unit tests of other modules.
@@ -153,16 +153,16 @@ pub(crate) fn default_limits() -> Limits {
     Config::parse(text, Path::new("")).expect("a valid file").limits
 }
 
-/// Reads and checks `text`. Also returns the keys that the tables requested, for a test.
-fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Config, Problems>, BTreeSet<String>) {
+/// Reads and checks `text`.
+fn read(text: &str, file: &Path, environment: &Environment<'_>) -> Result<Config, Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // Report syntax errors alone: a key that seems to be missing may only be unreadable.
-        return (Err(Problems::locate(file, text.as_bytes(), syntax(text, &errors))), BTreeSet::new());
+        return Err(Problems::locate(file, text.as_bytes(), syntax(text, &errors)));
     }
     let folder = file.parent().unwrap_or(Path::new(""));
     let reader = Reader::new(folder, environment);
-    let config = tables::config(&reader.root(tables::FILE, document.get_ref()));
+    let config = tables::config(&reader.root(document.get_ref()));
     let files = |of: fn(&ReferencedFile) -> bool| {
         reader
             .referenced_files
@@ -172,13 +172,13 @@ fn read(text: &str, file: &Path, environment: &Environment<'_>) -> (Result<Confi
             .map(|it| (it.path.clone(), it.stamp))
             .collect()
     };
-    let (found, requested) = reader.finish();
+    let found = reader.finish();
     match found.is_empty() {
         true => {
-            let effective = engine::effective(tables::FILE, Some(document.get_ref()));
-            (Ok(Config { watched_files: files(|source| !source.is_watched_by_user), effective, ..config }), requested)
+            let effective = engine::effective(tables::KEYS, Some(document.get_ref()));
+            Ok(Config { watched_files: files(|source| !source.is_watched_by_user), effective, ..config })
         }
-        false => (Err(Problems::locate(file, text.as_bytes(), found).with_watched_files(files(|_| true))), requested),
+        false => Err(Problems::locate(file, text.as_bytes(), found).with_watched_files(files(|_| true))),
     }
 }
 

@@ -13,7 +13,7 @@ impl<T: PartialEq> Distinct<T> {
     }
 
     /// Adds the parsed form of `value`. Reports a duplicate and returns `false` if an earlier value is equal.
-    pub(crate) fn insert(&mut self, value: &Value<'_>, parsed: T) -> bool {
+    pub(crate) fn insert<V>(&mut self, value: &Value<'_, V>, parsed: T) -> bool {
         if let Some((_, first)) = self.0.iter().find(|(known, _)| *known == parsed) {
             value.report(format!("duplicate of {first}"));
             return false;

@@ -1,7 +1,10 @@
 //! The declaration of a key: its name, its kind, its default and its description.
 //!
 //! The reader and the schema use the same declarations, so neither can know a key that the other does not, and each
-//! default is written exactly once. Declarations are next to the code that reads the keys.
+//! default is written exactly once. The macro `keys!` makes the declarations.
+
+use std::marker::PhantomData;
+use std::time::Duration;
 
 /// The declaration of one key.
 #[derive(Debug)]
@@ -55,29 +58,47 @@ pub(crate) enum Kind {
     OneOf(&'static [Kind]),
 }
 
+/// A kind with bounds, whose values are read as `T`.
+pub(crate) struct Bounds<T> {
+    pub(crate) kind: Kind,
+    read_as: PhantomData<fn() -> T>,
+}
+
+/// The integer types that values are read as.
+pub(crate) trait Integer {
+    const BITS: u32;
+}
+
+impl Integer for u8 {
+    const BITS: u32 = Self::BITS;
+}
+
+impl Integer for u32 {
+    const BITS: u32 = Self::BITS;
+}
+
+impl Integer for usize {
+    const BITS: u32 = Self::BITS;
+}
+
+pub(crate) const fn integer<T: Integer>(min: u64, max: u64) -> Bounds<T> {
+    assert!(min <= max && max <= u64::MAX >> (u64::BITS - T::BITS), "the bounds of a key must fit its type");
+    Bounds { kind: Kind::Integer { min, max }, read_as: PhantomData }
+}
+
+pub(crate) const fn duration(min: &'static str, max: &'static str) -> Bounds<Duration> {
+    Bounds { kind: Kind::Duration { min, max, allows_zero: false }, read_as: PhantomData }
+}
+
+pub(crate) const fn duration_or_zero(min: &'static str, max: &'static str) -> Bounds<Duration> {
+    Bounds { kind: Kind::Duration { min, max, allows_zero: true }, read_as: PhantomData }
+}
+
+pub(crate) const fn size(min: &'static str, max: &'static str) -> Bounds<usize> {
+    Bounds { kind: Kind::Size { min, max }, read_as: PhantomData }
+}
+
 impl KeySpec {
-    pub(crate) const fn required(name: &'static str, kind: Kind, description: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Required, description, is_secret: false }
-    }
-
-    pub(crate) const fn optional(name: &'static str, kind: Kind, description: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Optional, description, is_secret: false }
-    }
-
-    pub(crate) const fn default(
-        name: &'static str,
-        kind: Kind,
-        default: &'static str,
-        description: &'static str,
-    ) -> Self {
-        Self { name, kind, presence: Presence::Default(default), description, is_secret: false }
-    }
-
-    /// Marks the key as a secret, which the effective configuration hides.
-    pub(crate) const fn secret(self) -> Self {
-        Self { is_secret: true, ..self }
-    }
-
     /// Returns the default as written in the declaration.
     ///
     /// # Panics
@@ -91,22 +112,6 @@ impl KeySpec {
 }
 
 impl Kind {
-    pub(crate) const fn integer(min: u64, max: u64) -> Self {
-        Self::Integer { min, max }
-    }
-
-    pub(crate) const fn duration(min: &'static str, max: &'static str) -> Self {
-        Self::Duration { min, max, allows_zero: false }
-    }
-
-    pub(crate) const fn duration_or_zero(min: &'static str, max: &'static str) -> Self {
-        Self::Duration { min, max, allows_zero: true }
-    }
-
-    pub(crate) const fn size(min: &'static str, max: &'static str) -> Self {
-        Self::Size { min, max }
-    }
-
     /// Returns the noun phrase for "expected …" in a problem.
     pub(crate) fn expected(&self) -> String {
         match self {
@@ -143,5 +148,51 @@ impl Kind {
             | Self::Scalar
             | Self::Enum(_) => &[],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::units;
+    use super::*;
+    use crate::config::tables::KEYS;
+
+    /// Returns true if the default may be written in the file. Parses the bounds too.
+    fn is_valid(kind: &Kind, default: &str) -> bool {
+        match kind {
+            Kind::Bool => default.parse::<bool>().is_ok(),
+            Kind::Integer { min, max } => default.parse::<u64>().is_ok_and(|number| (*min..=*max).contains(&number)),
+            Kind::Duration { min, max, allows_zero } => {
+                let [min, max, default] = [min, max, default].map(|text| units::duration(text).expect("a duration"));
+                (min..=max).contains(&default) || (*allows_zero && default.is_zero())
+            }
+            Kind::Size { min, max } => {
+                let [min, max, default] = [min, max, default].map(|text| units::size(text).expect("a size"));
+                (min..=max).contains(&default)
+            }
+            Kind::Memory => units::memory(default).is_ok(),
+            Kind::String => !default.is_empty(),
+            Kind::Enum(choices) => choices.contains(&default),
+            Kind::List(_) | Kind::OneOf(_) => serde_json::from_str::<Vec<String>>(default).is_ok(),
+            Kind::Scalar | Kind::Table(_) | Kind::Map(_) => false,
+        }
+    }
+
+    #[test]
+    fn every_declared_default_is_within_valid_bounds() {
+        fn check(keys: &'static [KeySpec], checked: &mut usize) {
+            for key in keys {
+                if let Presence::Default(default) = key.presence {
+                    assert!(is_valid(&key.kind, default), "{}: {default}", key.name);
+                    *checked += 1;
+                }
+                check(key.kind.keys(), checked);
+            }
+        }
+        let mut checked = 0;
+
+        check(KEYS, &mut checked);
+
+        assert!(checked > 60, "{checked} defaults");
     }
 }

@@ -1,10 +1,9 @@
-//! The state shared while one file is read: the problems found, the files referenced, the keys requested.
+//! The state shared while one file is read: the problems found and the files referenced.
 //!
 //! A problem is recorded with its location and does not stop the reading, so all problems are found in one pass. No
 //! message quotes a value of the file.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::problem::Finding;
@@ -21,8 +20,6 @@ pub(crate) struct Reader<'a> {
     problems: RefCell<Vec<Finding>>,
     /// The files referenced so far.
     pub(crate) referenced_files: RefCell<Vec<ReferencedFile>>,
-    /// The keys requested so far. A test compares them with the declared keys.
-    pub(crate) requested: RefCell<BTreeSet<String>>,
 }
 
 /// A file referenced by the configuration.
@@ -42,24 +39,16 @@ pub(crate) struct Location {
     pub(crate) offset: usize,
     /// The path in problems: `routes[2].auth`.
     pub(crate) key: String,
-    /// The path in declarations: `routes[].auth`, with `*` for a name chosen by the user.
-    pub(crate) declared_path: String,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(folder: &'a Path, environment: &'a Environment<'a>) -> Self {
-        Self {
-            folder,
-            environment,
-            problems: RefCell::default(),
-            referenced_files: RefCell::default(),
-            requested: RefCell::default(),
-        }
+        Self { folder, environment, problems: RefCell::default(), referenced_files: RefCell::default() }
     }
 
-    /// Returns the problems found and the keys requested.
-    pub(crate) fn finish(&self) -> (Vec<Finding>, BTreeSet<String>) {
-        (self.problems.take(), self.requested.take())
+    /// Returns the problems found.
+    pub(crate) fn finish(&self) -> Vec<Finding> {
+        self.problems.take()
     }
 
     /// Records a problem at `location`.
@@ -74,19 +63,15 @@ impl<'a> Reader<'a> {
 
 impl Location {
     /// Returns the location of the key `name` in this table, quoted if it is not a bare key.
-    pub(crate) fn child(&self, offset: usize, name: &str, declared_path: &str) -> Self {
+    pub(crate) fn child(&self, offset: usize, name: &str) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
         let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         let shown = if is_bare { name.to_owned() } else { format!("{name:?}") };
-        Self {
-            offset,
-            key: format!("{}{dot}{shown}", self.key),
-            declared_path: format!("{}{dot}{declared_path}", self.declared_path),
-        }
+        Self { offset, key: format!("{}{dot}{shown}", self.key) }
     }
 
     /// Returns the location of an item of this array.
     pub(crate) fn item(&self, offset: usize, index: usize) -> Self {
-        Self { offset, key: format!("{}[{index}]", self.key), declared_path: format!("{}[]", self.declared_path) }
+        Self { offset, key: format!("{}[{index}]", self.key) }
     }
 }

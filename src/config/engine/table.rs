@@ -1,8 +1,9 @@
-//! A table of the file, whose declared keys are requested by name.
+//! A table of the file, and the keys that it declares.
 //!
-//! Each method returns a checked value or the declared default. Malformed, missing and unknown keys are reported.
-//! Requesting an undeclared key is a programming error and panics.
+//! Malformed, missing and unknown keys are reported. An absent key has its default.
 
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -10,13 +11,11 @@ use toml::de::{DeTable, DeValue};
 use super::key::{KeySpec, Kind, Presence};
 use super::problem::{did_you_mean, nearest};
 use super::reader::{Location, Reader};
-use super::units::{self, Memory};
-use super::value::Value;
+use super::value::{FromDefault, FromValue, List, Map, OneOf, Value};
 
 /// A table with declared keys. If the file does not contain the table, every key has its default.
-#[derive(Clone)]
 pub(crate) struct Table<'a> {
-    pub(crate) reader: &'a Reader<'a>,
+    reader: &'a Reader<'a>,
     location: Location,
     keys: &'static [KeySpec],
     entries: Option<&'a DeTable<'a>>,
@@ -24,14 +23,35 @@ pub(crate) struct Table<'a> {
     is_placeholder: bool,
 }
 
+/// A table with one field per key. The macro [`keys`](super::keys) implements it.
+pub(crate) trait Keys<'a>: Sized {
+    const KEYS: &'static [KeySpec];
+
+    fn new(table: &Table<'a>) -> Self;
+}
+
+/// The entry of a declared key in its table, or its absence.
+pub(crate) struct KeyEntry<'a> {
+    pub(crate) reader: &'a Reader<'a>,
+    /// The location of the value, or of the table if the key is absent.
+    location: Location,
+    spec: &'static KeySpec,
+    value: Option<&'a DeValue<'a>>,
+    is_in_placeholder: bool,
+}
+
+/// A key of a table, which is read as `T`. `D` is [`HasDefault`] if the declaration has a default.
+pub(crate) struct Key<'a, T = &'a str, D = ()> {
+    entry: KeyEntry<'a>,
+    read_as: PhantomData<fn() -> (T, D)>,
+}
+
+/// Marks a [`Key`] whose declaration has a default.
+pub(crate) struct HasDefault;
+
 impl<'a> Table<'a> {
     /// Reports the keys that are not declared.
-    pub(crate) fn new(
-        reader: &'a Reader<'a>,
-        location: Location,
-        keys: &'static [KeySpec],
-        entries: &'a DeTable<'a>,
-    ) -> Self {
+    fn new(reader: &'a Reader<'a>, location: Location, keys: &'static [KeySpec], entries: &'a DeTable<'a>) -> Self {
         for name in entries.keys() {
             if keys.iter().any(|key| key.name == name.get_ref()) {
                 continue;
@@ -40,176 +60,149 @@ impl<'a> Table<'a> {
             let meant = nearest(name.get_ref(), keys.iter().map(|key| key.name)).map(str::to_owned);
             let meant =
                 meant.or_else(|| keys.iter().find(inside).map(|key| format!("{}.{}", key.name, name.get_ref())));
-            let location = location.child(name.span().start, name.get_ref(), "*");
+            let location = location.child(name.span().start, name.get_ref());
             reader.report(&location, format!("unknown key{}", did_you_mean(meant)));
         }
         Self { reader, location, keys, entries: Some(entries), is_placeholder: false }
     }
 
-    /// Creates a stand-in for a value that is not a table. Every key has its default; missing keys are not reported.
-    pub(crate) fn placeholder(reader: &'a Reader<'a>, location: Location, keys: &'static [KeySpec]) -> Self {
-        Self { reader, location, keys, entries: None, is_placeholder: true }
+    /// Returns the key `name`, which is declared.
+    pub(crate) fn key<T, D>(&self, name: &str) -> Key<'a, T, D> {
+        let spec = self.keys.iter().find(|key| key.name == name).expect("`keys!` declares every field");
+        let entry = self.entries.and_then(|entries| entries.get(name));
+        let offset = entry.map_or(self.location.offset, |entry| entry.span().start);
+        let location = self.location.child(offset, name);
+        let value = entry.map(toml::Spanned::get_ref);
+        let entry = KeyEntry { reader: self.reader, location, spec, value, is_in_placeholder: self.is_placeholder };
+        Key { entry, read_as: PhantomData }
+    }
+}
+
+impl KeyEntry<'_> {
+    /// Returns true if the file contains the key.
+    pub(crate) fn is_given(&self) -> bool {
+        self.value.is_some()
     }
 
-    fn key(&self, name: &str) -> &'static KeySpec {
-        let declared = self.keys.iter().find(|key| key.name == name);
-        declared.unwrap_or_else(|| panic!("{name} is requested but not declared in {:?}", self.location.declared_path))
+    /// Reports a problem at the value, or at the table if the key is absent.
+    pub(crate) fn report(&self, message: impl Into<String>) {
+        self.reader.report(&self.location, message);
+    }
+}
+
+impl<'a, T, D> Deref for Key<'a, T, D> {
+    type Target = KeyEntry<'a>;
+
+    fn deref(&self) -> &KeyEntry<'a> {
+        &self.entry
+    }
+}
+
+impl<'a, T, D> Key<'a, T, D> {
+    /// Returns the value, or `None` if the key is absent. Reports a required key that is absent.
+    pub(crate) fn value(&self) -> Option<Value<'a, T>> {
+        if !self.is_given() && self.spec.presence == Presence::Required && !self.is_in_placeholder {
+            self.report("missing required key");
+        }
+        self.value.map(|value| Value::new(self.reader, self.location.clone(), &self.spec.kind, value))
+    }
+}
+
+impl<'a, T: FromValue<'a>, D> Key<'a, T, D> {
+    /// Reads the value. `None`: absent or malformed.
+    pub(crate) fn read(&self) -> Option<T> {
+        self.value()?.read()
+    }
+}
+
+impl<'a, T: FromValue<'a> + FromDefault> Key<'a, T, HasDefault> {
+    /// Reads the value. Returns the default if it is absent or malformed.
+    pub(crate) fn get(&self) -> T {
+        let given = self.read().or_else(|| T::from_default(self.spec.default_text()));
+        given.expect("declared defaults are valid: a test reads all of them")
+    }
+}
+
+impl Key<'_, Duration, HasDefault> {
+    /// Reads the duration. Returns `None` if it is zero.
+    pub(crate) fn nonzero(&self) -> Option<Duration> {
+        Some(self.get()).filter(|duration| !duration.is_zero())
+    }
+}
+
+impl<'a, T: FromValue<'a>, D> Key<'a, List<'a, T>, D> {
+    /// Returns the items; none if the array is absent.
+    pub(crate) fn items(&self) -> List<'a, T> {
+        self.read().unwrap_or_default()
     }
 
-    /// Returns the value of `name`. Reports a required key that is absent.
-    pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
-        let key = self.key(name);
-        let requested = self.location.child(self.location.offset, name, name);
-        self.reader.requested.borrow_mut().insert(requested.declared_path.clone());
-        let Some(spanned) = self.entries.and_then(|entries| entries.get(name)) else {
-            if key.presence == Presence::Required && !self.is_placeholder {
-                self.reader.report(&requested, "missing required key");
-            }
-            return None;
-        };
-        let location = Location { offset: spanned.span().start, ..requested };
-        Some(Value { reader: self.reader, location, kind: &key.kind, value: spanned.get_ref() })
+    /// Returns the items. Reports an array that is empty.
+    pub(crate) fn nonempty_items(&self) -> List<'a, T> {
+        let items = self.read();
+        if items.as_ref().is_some_and(Vec::is_empty) {
+            self.report("must not be empty");
+        }
+        items.unwrap_or_default()
     }
+}
 
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.entries.is_some_and(|entries| entries.contains_key(name))
+impl<'a, T: FromValue<'a>, D> Key<'a, Map<'a, T>, D> {
+    /// Returns the entries; none if the table is absent.
+    pub(crate) fn entries(&self) -> Map<'a, T> {
+        self.read().unwrap_or_default()
     }
+}
 
-    /// Reports a problem at the value of `name`, or at the table if the key is absent.
-    pub(crate) fn report(&self, name: &str, message: impl Into<String>) {
-        let offset =
-            self.entries.and_then(|entries| entries.get(name)).map_or(self.location.offset, |value| value.span().start);
-        self.reader.report(&self.location.child(offset, name, name), message);
-    }
-
-    fn read<T>(&self, name: &str, read: impl Fn(&Value<'a>) -> Option<T>, default: impl Fn(&str) -> Option<T>) -> T {
-        let given = self.get(name).and_then(|value| read(&value));
-        given
-            .or_else(|| default(self.key(name).default_text()))
-            .expect("declared defaults are valid: a test reads all of them")
-    }
-
-    pub(crate) fn boolean(&self, name: &str) -> bool {
-        self.read(name, Value::boolean, |default| default.parse().ok())
-    }
-
-    pub(crate) fn integer(&self, name: &str) -> u64 {
-        self.read(name, Value::integer, |default| default.parse().ok())
-    }
-
-    /// Returns an integer as `usize`.
-    pub(crate) fn count(&self, name: &str) -> usize {
-        usize::try_from(self.integer(name)).unwrap_or(usize::MAX)
-    }
-
-    pub(crate) fn duration(&self, name: &str) -> Duration {
-        self.read(name, Value::duration, |default| units::duration(default).ok())
-    }
-
-    /// Returns a duration, or `None` if it is zero.
-    pub(crate) fn nonzero_duration(&self, name: &str) -> Option<Duration> {
-        Some(self.duration(name)).filter(|duration| !duration.is_zero())
-    }
-
-    /// Returns a size in bytes.
-    pub(crate) fn size(&self, name: &str) -> usize {
-        let bytes = self.read(name, Value::size, |default| units::size(default).ok());
-        usize::try_from(bytes).unwrap_or(usize::MAX)
-    }
-
-    pub(crate) fn memory(&self, name: &str) -> Memory {
-        self.read(name, Value::memory, |default| units::memory(default).ok())
-    }
-
-    /// Returns the value that `meanings` assigns to the given string.
-    pub(crate) fn variant<T: Copy>(&self, name: &str, meanings: &[(&str, T)]) -> T {
-        let meaning = |choice: &str| meanings.iter().find(|(known, _)| *known == choice).map(|&(_, meaning)| meaning);
-        self.read(name, |value| value.variant().and_then(meaning), meaning)
-    }
-
-    /// Returns a string that is not empty. `None`: absent or invalid.
-    pub(crate) fn string(&self, name: &str) -> Option<&'a str> {
-        self.get(name)?.string()
-    }
-
-    /// Returns the string, or its default if it is absent or invalid.
-    pub(crate) fn string_or_default(&self, name: &str) -> &'a str {
-        self.string(name).unwrap_or(self.key(name).default_text())
-    }
-
-    /// Parses one string or an array of strings with `read`. Returns the default if the key is absent.
-    pub(crate) fn strings(&self, name: &str, read: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
-        let Some(given) = self.get(name) else {
-            return serde_json::from_str(self.key(name).default_text())
+impl<'a> Key<'a, OneOf<'a, &'a str, List<'a, &'a str>>, HasDefault> {
+    /// Parses one string or an array of strings with `parse`. Returns the default if the key is absent.
+    pub(crate) fn strings(&self, parse: impl Fn(&Value<'a>, &str) -> Option<String>) -> Vec<String> {
+        let Some(given) = self.value() else {
+            return serde_json::from_str(self.spec.default_text())
                 .expect("the default of a list is an array: a test reads all of them");
         };
-        let Some(given) = given.alternative() else { return Vec::new() };
-        let items = if matches!(given.kind, Kind::List(_)) { given.items() } else { vec![given.clone()] };
+        let Some(items) = given.read().map(OneOf::items) else { return Vec::new() };
         if items.is_empty() {
             given.report("must not be empty");
         }
-        items.iter().filter_map(|value| read(value, value.string()?)).collect()
+        items.iter().filter_map(|value| parse(value, value.read()?)).collect()
     }
+}
 
-    /// Returns the table at `name`. If it is absent or malformed, every key has its default.
-    pub(crate) fn table(&self, name: &str) -> Table<'a> {
-        let found = self.get(name);
-        let is_placeholder = found.is_some();
-        found.and_then(|value| value.table()).unwrap_or_else(|| Table {
-            reader: self.reader,
-            location: self.location.child(self.location.offset, name, name),
-            keys: self.key(name).kind.keys(),
-            entries: None,
-            is_placeholder: is_placeholder || self.is_placeholder,
+impl<'a, T: Keys<'a>, D> Key<'a, T, D> {
+    /// Returns the table. If it is absent or malformed, every key has its default.
+    pub(crate) fn table(&self) -> T {
+        self.read().unwrap_or_else(|| {
+            let is_placeholder = self.is_given() || self.is_in_placeholder;
+            absent(self.reader, &self.location, is_placeholder)
         })
     }
+}
 
-    /// Returns the table at `name`. `None`: absent or malformed.
-    pub(crate) fn optional_table(&self, name: &str) -> Option<Table<'a>> {
-        self.get(name)?.table()
+impl<'a, T: Keys<'a>> Value<'a, T> {
+    /// Returns the table, or a stand-in if the value is malformed. Routes may refer to the table by name even then, so
+    /// that only its own problem is reported.
+    pub(crate) fn table(&self) -> T {
+        self.read().unwrap_or_else(|| absent(self.reader, &self.location, true))
     }
+}
 
-    /// Returns the items of the array at `name`; none if it is absent.
-    pub(crate) fn items(&self, name: &str) -> Vec<Value<'a>> {
-        self.get(name).map(|value| value.items()).unwrap_or_default()
-    }
+fn absent<'a, T: Keys<'a>>(reader: &'a Reader<'a>, location: &Location, is_placeholder: bool) -> T {
+    T::new(&Table { reader, location: location.clone(), keys: T::KEYS, entries: None, is_placeholder })
+}
 
-    /// Returns the items of the array at `name`. Reports an array that is empty.
-    pub(crate) fn nonempty_items(&self, name: &str) -> Vec<Value<'a>> {
-        let Some(value) = self.get(name) else { return Vec::new() };
-        let items = value.items();
-        if items.is_empty() && matches!(value.value, DeValue::Array(_)) {
-            value.report("must not be empty");
-        }
-        items
-    }
+impl<'a, T: Keys<'a>> FromValue<'a> for T {
+    const KIND: Kind = Kind::Table(T::KEYS);
 
-    /// Returns the entries of the table with user-chosen keys at `name`; none if it is absent.
-    pub(crate) fn entries(&self, name: &str) -> Vec<(&'a str, Value<'a>)> {
-        self.get(name).map(|value| value.entries()).unwrap_or_default()
+    fn from_value(value: &Value<'a, Self>) -> Option<Self> {
+        let DeValue::Table(entries) = value.toml else { return value.type_mismatch() };
+        Some(T::new(&Table::new(value.reader, value.location.clone(), T::KEYS, entries)))
     }
 }
 
 impl<'a> Reader<'a> {
-    /// Returns the root table of the document.
-    pub(crate) fn root(&'a self, keys: &'static [KeySpec], entries: &'a DeTable<'a>) -> Table<'a> {
-        let location = Location { offset: 0, key: String::new(), declared_path: String::new() };
-        Table::new(self, location, keys, entries)
-    }
-}
-
-impl<'a> Value<'a> {
-    /// Returns the value as a table.
-    pub(crate) fn table(&self) -> Option<Table<'a>> {
-        let Kind::Table(keys) = self.kind else { unreachable!("declared as a table") };
-        let DeValue::Table(entries) = self.value else { return self.type_mismatch() };
-        Some(Table::new(self.reader, self.location.clone(), keys, entries))
-    }
-
-    /// Returns the value as a table, or a placeholder. Routes may refer to the table by name even if it is malformed, so
-    /// that only its own problem is reported.
-    pub(crate) fn table_or_placeholder(&self) -> Table<'a> {
-        let wrong = || Table::placeholder(self.reader, self.location.clone(), self.kind.keys());
-        self.table().unwrap_or_else(wrong)
+    /// Reads the root table of the document.
+    pub(crate) fn root<T: Keys<'a>>(&'a self, entries: &'a DeTable<'a>) -> T {
+        let location = Location { offset: 0, key: String::new() };
+        T::new(&Table::new(self, location, T::KEYS, entries))
     }
 }

@@ -4,75 +4,83 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 
 use super::parsers;
 use super::references::References;
 use crate::auth::{Bound, IssuerSettings, RuleSettings, TokenSource};
-use crate::config::engine::{Distinct, KeySpec, Kind, Table, Value, did_you_mean, nearest};
+use crate::config::engine::{
+    Distinct, HasDefault, Key, List, Map, OneOf, Value, did_you_mean, duration, duration_or_zero, keys, nearest,
+    variants,
+};
 use crate::route::Access;
 use crate::route::pattern::PathPattern;
 
-pub(super) const AUTH: &[KeySpec] = &[
-    KeySpec::required("issuers", Kind::List(&Kind::String), "Names of the issuers whose tokens are accepted."),
-    KeySpec::default(
-        "token_from",
-        Kind::List(&Kind::String),
-        "[\"header\"]",
-        "Where tokens are read from: \"header\" (Authorization: Bearer), \"header:NAME\" (set by a proxy in front), \"cookie:NAME\", \"query:NAME\". URLs end up in logs, so query is off by default.",
-    ),
-    KeySpec::optional(
-        "streams_claim",
-        Kind::String,
-        "Claim with a list of path patterns, one of which must match the stream. Absent: no such rule.",
-    ),
-    KeySpec::optional(
-        "require",
-        Kind::Map(&Kind::OneOf(&[Kind::Scalar, Kind::List(&Kind::Scalar)])),
-        "Required claims. A claim must equal the value, be a list that contains it, or be a space-separated string that contains it. With several values, one must match. Numbers and booleans match only values of the same type.",
-    ),
-    KeySpec::optional(
-        "bind",
-        Kind::Map(&Kind::String),
-        "Claims bound to path captures and shared query parameters. The claim must equal or list every value. A request without the parameter is refused.",
-    ),
-    KeySpec::default(
-        "enforce",
-        Kind::Bool,
-        "true",
-        "false: evaluate, count and log the rules, but admit every request.",
-    ),
-    KeySpec::default(
-        "expiry_spread",
-        Kind::duration_or_zero("1ms", "1h"),
-        "10s",
-        "Responses end up to this long before their token expires, each at a random moment, so that clients do not all reconnect at once. At most a tenth of the remaining time, and only if 60 s or more remain. 0s: they end when the token expires.",
-    ),
-    KeySpec::default("tickets", Kind::Bool, "false", "POST PATH?ticket creates a one-time URL."),
-    KeySpec::default("ticket_ttl", Kind::duration("100ms", "10m"), "30s", "Time within which a ticket must be used."),
-];
-
-/// Reads `auth`. Also returns the entries of `bind`, which [`bind`] reads later. `None`: a problem was reported.
-pub(super) fn access<'a>(route: &Table<'a>, references: References<'_>) -> Option<(Access, NamedValues<'a>)> {
-    if !route.contains("auth") {
-        route
-            .report("auth", "missing required key: set auth = \"public\" to admit everyone, or add a [routes.auth] table to require a token");
-        return None;
-    }
-    let given = route.get("auth")?.alternative()?;
-    if !given.is_table() {
-        return given.variant().map(|_| (Access::Public, Vec::new()));
-    }
-    given.table().map(|table| (Access::Token(rules(&table, references)), table.entries("bind")))
+/// `auth = "public"`.
+pub(super) enum PublicAccess {
+    Public,
 }
 
-/// The entries of a table with user-chosen keys.
-pub(super) type NamedValues<'a> = Vec<(&'a str, Value<'a>)>;
+variants!(PublicAccess { "public" => Public });
+
+keys! {
+    pub(super) struct AuthTable<'a> {
+        /// Names of the issuers whose tokens are accepted.
+        issuers: List<'a, &'a str> = required,
+        /// Where tokens are read from: "header" (Authorization: Bearer), "header:NAME" (set by a proxy in front),
+        /// "cookie:NAME", "query:NAME". URLs end up in logs, so query is off by default.
+        token_from: List<'a, &'a str> = "[\"header\"]",
+        /// Claim with a list of path patterns, one of which must match the stream. Absent: no such rule.
+        streams_claim: &'a str = optional,
+        /// Required claims. A claim must equal the value, be a list that contains it, or be a space-separated string
+        /// that contains it. With several values, one must match. Numbers and booleans match only values of the same
+        /// type.
+        require: Map<'a, ClaimValues<'a>> = optional,
+        /// Claims bound to path captures and shared query parameters. The claim must equal or list every value. A
+        /// request without the parameter is refused.
+        bind: Map<'a, &'a str> = optional,
+        /// false: evaluate, count and log the rules, but admit every request.
+        enforce: bool = "true",
+        /// Responses end up to this long before their token expires, each at a random moment, so that clients do not
+        /// all reconnect at once. At most a tenth of the remaining time, and only if 60 s or more remain. 0s: they end
+        /// when the token expires.
+        expiry_spread: Duration = "10s" in duration_or_zero("1ms", "1h"),
+        /// POST PATH?ticket creates a one-time URL.
+        tickets: bool = "false",
+        /// Time within which a ticket must be used.
+        ticket_ttl: Duration = "30s" in duration("100ms", "10m"),
+    }
+}
+
+/// The values of a required claim.
+type ClaimValues<'a> = OneOf<'a, serde_json::Value, List<'a, serde_json::Value>>;
+
+/// Reads `auth`. Also returns the entries of `bind`, which [`bind`] reads later. `None`: a problem was reported.
+pub(super) fn access<'a>(
+    key: &Key<'a, OneOf<'a, PublicAccess, AuthTable<'a>>>,
+    references: References<'_>,
+) -> Option<(Access, Map<'a, &'a str>)> {
+    if !key.is_given() {
+        key.report("missing required key: set auth = \"public\" to admit everyone, or add a [routes.auth] table to require a token");
+        return None;
+    }
+    match key.read()? {
+        OneOf::First(public) => public.read().map(|PublicAccess::Public| (Access::Public, Map::new())),
+        OneOf::Second(table) => {
+            table.read().map(|table| (Access::Token(rules(&table, references)), table.bind.entries()))
+        }
+    }
+}
 
 /// Reads `bind`: the claims bound to captures of `path` and to `shared` query parameters.
-pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared: &[String]) -> Vec<(Bound, String)> {
-    let read = |(name, value): (&str, Value<'_>)| {
+pub(super) fn bind<'a>(
+    entries: Map<'a, &'a str>,
+    path: Option<&PathPattern>,
+    shared: &[String],
+) -> Vec<(Bound, String)> {
+    let read = |(name, value): (&str, Value<'a>)| {
         let is_capture = path.is_some_and(|path| path.captures().any(|known| known == name));
         let is_parameter = shared.iter().any(|known| known == name);
         let bound = match (is_capture, is_parameter) {
@@ -91,7 +99,7 @@ pub(super) fn bind(entries: NamedValues<'_>, path: Option<&PathPattern>, shared:
                 return None;
             }
         };
-        Some((bound, parsers::claim(&value, value.string()?)?))
+        Some((bound, parsers::claim(&value, value.read()?)?))
     };
     entries.into_iter().filter_map(read).collect()
 }
@@ -118,27 +126,27 @@ pub(super) fn is_token_header(access: Option<&Access>, name: &HeaderName) -> boo
     }
 }
 
-fn rules(table: &Table<'_>, references: References<'_>) -> RuleSettings {
+fn rules(table: &AuthTable<'_>, references: References<'_>) -> RuleSettings {
     RuleSettings {
-        issuers: issuer_names(table, references.issuers),
-        token_from: token_from(table),
+        issuers: issuer_names(&table.issuers, references.issuers),
+        token_from: token_from(&table.token_from),
         token_bytes: references.token_bytes,
-        streams_claim: table.get("streams_claim").and_then(|value| parsers::claim(&value, value.string()?)),
-        require: require(table),
+        streams_claim: table.streams_claim.value().and_then(|value| parsers::claim(&value, value.read()?)),
+        require: require(&table.require),
         // Set after the route's `share` has been read.
         bind: Vec::new(),
         shared: Vec::new(),
-        enforce: table.boolean("enforce"),
-        expiry_spread: table.duration("expiry_spread"),
-        tickets: table.boolean("tickets"),
-        ticket_ttl: table.duration("ticket_ttl"),
+        enforce: table.enforce.get(),
+        expiry_spread: table.expiry_spread.get(),
+        tickets: table.tickets.get(),
+        ticket_ttl: table.ticket_ttl.get(),
     }
 }
 
-fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings>>) -> Vec<String> {
+fn issuer_names<'a>(key: &Key<'a, List<'a, &'a str>>, issuers: &BTreeMap<String, Arc<IssuerSettings>>) -> Vec<String> {
     let mut found: Vec<(&str, &Arc<IssuerSettings>)> = Vec::new();
     let mut distinct = Distinct::new();
-    for value in table.nonempty_items("issuers") {
+    for value in key.nonempty_items() {
         let Some((name, settings)) = parsers::reference(&value, "issuer", issuers.iter()) else { continue };
         if !distinct.insert(&value, name) {
             continue;
@@ -151,13 +159,12 @@ fn issuer_names(table: &Table<'_>, issuers: &BTreeMap<String, Arc<IssuerSettings
     found.into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-fn token_from(table: &Table<'_>) -> Vec<TokenSource> {
-    if !table.contains("token_from") {
-        table.items("token_from");
+fn token_from<'a>(key: &Key<'a, List<'a, &'a str>, HasDefault>) -> Vec<TokenSource> {
+    if !key.is_given() {
         return vec![TokenSource::Header];
     }
     let (mut found, mut distinct) = (Vec::new(), Distinct::new());
-    for value in table.nonempty_items("token_from") {
+    for value in key.nonempty_items() {
         let Some(source) = token_source(&value) else { continue };
         if distinct.insert(&value, source.clone()) {
             found.push(source);
@@ -167,7 +174,7 @@ fn token_from(table: &Table<'_>) -> Vec<TokenSource> {
 }
 
 fn token_source(value: &Value<'_>) -> Option<TokenSource> {
-    let text = value.string()?;
+    let text = value.read()?;
     match text.split_once(':') {
         None if text == "header" => Some(TokenSource::Header),
         Some(("header", name)) => token_header(value, name),
@@ -195,15 +202,14 @@ fn token_header(value: &Value<'_>, name: &str) -> Option<TokenSource> {
     None
 }
 
-fn require(table: &Table<'_>) -> Vec<(String, Vec<serde_json::Value>)> {
-    let read = |(path, value): (&str, Value<'_>)| {
+fn require<'a>(key: &Key<'a, Map<'a, ClaimValues<'a>>>) -> Vec<(String, Vec<serde_json::Value>)> {
+    let read = |(path, value): (&str, Value<'a, ClaimValues<'a>>)| {
         let path = parsers::claim(&value, path);
-        let given = value.alternative()?;
-        let values = if given.is_list() { given.items() } else { vec![given.clone()] };
+        let values = value.read()?.items();
         if values.is_empty() {
-            given.report("must not be empty: no token could satisfy it");
+            value.report("must not be empty: no token could satisfy it");
         }
-        Some((path?, values.iter().filter_map(Value::scalar).collect()))
+        Some((path?, values.iter().filter_map(Value::read).collect()))
     };
-    table.entries("require").into_iter().filter_map(read).collect()
+    key.entries().into_iter().filter_map(read).collect()
 }

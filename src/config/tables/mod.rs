@@ -23,4 +23,4 @@ mod server;
 mod upstreams;
 
 pub(crate) use self::referenced_files::read as read_file;
-pub(crate) use self::root::{FILE, config};
+pub(crate) use self::root::{KEYS, config};

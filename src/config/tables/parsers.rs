@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 /// Parses an IP address with a port.
 pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
-    let text = value.string()?;
+    let text = value.read()?;
     if let Ok(address) = text.parse() {
         return Some(address);
     }
@@ -29,7 +29,7 @@ pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
 
 /// Parses a network in CIDR notation, or a single address.
 pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
-    let text = value.string()?;
+    let text = value.read()?;
     let network =
         text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| address.into()));
     if network.is_none() {
@@ -40,7 +40,7 @@ pub(super) fn network(value: &Value<'_>) -> Option<IpNet> {
 
 /// Parses a name that is used as a metric label and in log lines.
 pub(super) fn label(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
+    let text = value.read()?;
     if !is_label(text) {
         value.report(INVALID_LABEL);
         return None;
@@ -59,7 +59,7 @@ pub(super) fn is_label(text: &str) -> bool {
 
 /// Parses a host name or address in the form of a normalized request: in lower case and without a port.
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
+    let text = value.read()?;
     match Host::parse(text) {
         Ok(host) if host.to_string() == text => Some(host.to_string()),
         Ok(host) => {
@@ -79,7 +79,7 @@ pub(super) fn reference<'a, T>(
     kind: &str,
     known: impl Iterator<Item = (&'a String, T)> + Clone,
 ) -> Option<(&'a str, T)> {
-    let name = value.string()?;
+    let name = value.read()?;
     let found = known.clone().find(|(other, _)| *other == name);
     if found.is_none() {
         let meant = nearest(name, known.map(|(other, _)| other.as_str()));
@@ -114,7 +114,7 @@ pub(super) fn reserved_header(name: &HeaderName) -> Option<&'static str> {
 }
 
 /// Parses the name of a header that may be set on upstream requests.
-pub(super) fn header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
+pub(super) fn header<T>(value: &Value<'_, T>, name: &str) -> Option<HeaderName> {
     let Ok(name) = name.parse::<HeaderName>() else {
         value.report("invalid header name (RFC 9110, 5.1)");
         return None;
@@ -127,7 +127,7 @@ pub(super) fn header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
 }
 
 /// A header name for what an upstream is always sent: two of the gateway's own fields may be replaced.
-pub(super) fn upstream_header(value: &Value<'_>, name: &str) -> Option<HeaderName> {
+pub(super) fn upstream_header<T>(value: &Value<'_, T>, name: &str) -> Option<HeaderName> {
     match name.to_ascii_lowercase().as_str() {
         "host" => Some(HOST),
         "accept" => Some(ACCEPT),
@@ -153,7 +153,7 @@ pub(super) fn parameter(value: &Value<'_>, name: &str) -> Option<String> {
 
 /// Parses the path of a claim: names separated by dots, a JSON pointer (RFC 6901) with a leading `/`, or a single name
 /// that contains `://`.
-pub(super) fn claim(value: &Value<'_>, path: &str) -> Option<String> {
+pub(super) fn claim<T>(value: &Value<'_, T>, path: &str) -> Option<String> {
     let is_pointer = path.starts_with('/');
     let is_whole = path.contains("://");
     let is_dotted = !path.is_empty() && path.split('.').all(|step| !step.is_empty());
@@ -177,7 +177,7 @@ fn is_app_origin(text: &str) -> bool {
 
 /// Parses an origin of a web page or an app in the form that browsers send (RFC 6454, 6.2), or `*`.
 pub(super) fn origin(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
+    let text = value.read()?;
     if text == "*" {
         return Some(text.to_owned());
     }

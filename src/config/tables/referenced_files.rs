@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use crate::config::engine::{KeySpec, Kind, ReferencedFile, Table, Value};
+use crate::config::engine::{Key, ReferencedFile, Value, keys, variants};
 use crate::listen::CertificateFiles;
 use crate::runtime::file_watch::FileStamp;
 use crate::secret::Secret;
@@ -24,28 +24,41 @@ use crate::secret::Secret;
 /// The maximum size of a file in bytes. The largest certificate bundles are below 1 MiB.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// `{ chain = "…", key = "…" }`.
-pub(super) const CERTIFICATE: &[KeySpec] = &[
-    KeySpec::required("chain", Kind::String, "PEM file of the certificate chain, leaf certificate first."),
-    KeySpec::required("key", Kind::String, "PEM file of the private key: PKCS#8, PKCS#1 or SEC1."),
-];
+keys! {
+    /// `{ chain = "…", key = "…" }`.
+    pub(super) struct CertificateTable<'a> {
+        /// PEM file of the certificate chain, leaf certificate first.
+        chain: &'a str = required,
+        /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1.
+        key: &'a str = required,
+    }
 
-/// `{ file = "…" }` or `{ env = "…" }`: the value of a header.
-pub(super) const HEADER_SECRET: &[KeySpec] = &[
-    KeySpec::optional("file", Kind::String, "File that contains the value. A newline at its end is removed."),
-    KeySpec::optional(
-        "env",
-        Kind::String,
-        "Environment variable that contains the value. A newline at its end is removed.",
-    ),
-];
+    /// `{ file = "…" }` or `{ env = "…" }`: the value of a header.
+    pub(super) struct HeaderSecretTable<'a> {
+        /// File that contains the value. A newline at its end is removed.
+        pub(super) file: &'a str = optional,
+        /// Environment variable that contains the value. A newline at its end is removed.
+        pub(super) env: &'a str = optional,
+    }
 
-/// `{ file = "…" }` or `{ env = "…" }`: a shared secret.
-pub(super) const KEY_SECRET: &[KeySpec] = &[
-    KeySpec::optional("file", Kind::String, "File that contains the secret. Nothing is trimmed."),
-    KeySpec::optional("env", Kind::String, "Environment variable that contains the secret. Nothing is trimmed."),
-    KeySpec::default("encoding", Kind::Enum(&["raw", "base64"]), "raw", "Encoding of the secret."),
-];
+    /// `{ file = "…" }` or `{ env = "…" }`: a shared secret.
+    pub(super) struct KeySecretTable<'a> {
+        /// File that contains the secret. Nothing is trimmed.
+        file: &'a str = optional,
+        /// Environment variable that contains the secret. Nothing is trimmed.
+        env: &'a str = optional,
+        /// Encoding of the secret.
+        encoding: SecretEncoding = "raw",
+    }
+}
+
+#[derive(PartialEq)]
+pub(super) enum SecretEncoding {
+    Raw,
+    Base64,
+}
+
+variants!(SecretEncoding { "raw" => Raw, "base64" => Base64 });
 
 /// Returns the cryptography provider. It is always passed explicitly; no process-wide default is installed.
 pub(super) fn provider() -> CryptoProvider {
@@ -54,7 +67,7 @@ pub(super) fn provider() -> CryptoProvider {
 
 /// Returns the path in `value`, resolved against the folder of the configuration file.
 pub(super) fn path(value: &Value<'_>) -> Option<PathBuf> {
-    value.string().map(|text| value.reader.folder.join(text))
+    value.read().map(|text| value.reader.folder.join(text))
 }
 
 /// Reads a file that is watched by its user.
@@ -103,34 +116,34 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Reads the bytes of `{ file = "…" }` or `{ env = "…" }` without changing them.
-pub(super) fn secret_bytes(table: &Table<'_>) -> Option<Vec<u8>> {
-    match (table.get("file"), table.get("env")) {
-        (Some(file), None) => fixed_content(&file).map(|(_, bytes)| bytes),
+pub(super) fn secret_bytes(file: &Key<'_>, env: &Key<'_>) -> Option<Vec<u8>> {
+    match (file.value(), env.value()) {
+        (Some(value), None) => fixed_content(&value).map(|(_, bytes)| bytes),
         (None, Some(variable)) => {
-            let bytes = (variable.reader.environment)(variable.string()?);
+            let bytes = (variable.reader.environment)(variable.read()?);
             if bytes.is_none() {
                 variable.report("environment variable not set");
             }
             bytes
         }
         (Some(_), Some(_)) => {
-            table.report("env", "conflicts with file: a secret has one source");
+            env.report("conflicts with file: a secret has one source");
             None
         }
         (None, None) => {
-            table.report("file", "missing: expected { file = \"…\" } or { env = \"…\" }");
+            file.report("missing: expected { file = \"…\" } or { env = \"…\" }");
             None
         }
     }
 }
 
 /// Reads and decodes a `secret = { … }` table.
-pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
+pub(super) fn key_secret(table: &KeySecretTable<'_>) -> Option<Secret> {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-    let is_base64 = table.variant("encoding", &[("raw", false), ("base64", true)]);
-    let bytes = secret_bytes(table)?;
+    let is_base64 = table.encoding.get() == SecretEncoding::Base64;
+    let bytes = secret_bytes(&table.file, &table.env)?;
     if !is_base64 {
         return Some(Secret::new(bytes));
     }
@@ -139,7 +152,7 @@ pub(super) fn key_secret(table: &Table<'_>) -> Option<Secret> {
     let text = text.iter().rposition(|&byte| byte != b'=').map_or(&[][..], |last| &text[..=last]);
     let decoded = STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text));
     if decoded.is_err() {
-        table.report("encoding", "the secret is not valid base64");
+        table.encoding.report("the secret is not valid base64");
     }
     decoded.ok().map(Secret::new)
 }
@@ -176,34 +189,37 @@ fn read_authorities(value: &Value<'_>, is_watched_by_user: bool) -> Option<(Path
 }
 
 /// Reads a certificate chain and its private key, which must match. Both files are watched by their user.
-pub(super) fn certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
+pub(super) fn certified_key(table: &CertificateTable<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
     read_certified_key(table, true)
 }
 
 /// Reads a certificate chain and its private key, which must match. Changes take effect when the configuration is
 /// reloaded.
-pub(super) fn fixed_certified_key(table: &Table<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
+pub(super) fn fixed_certified_key(table: &CertificateTable<'_>) -> Option<(CertificateFiles, CertifiedKey)> {
     read_certified_key(table, false)
 }
 
-fn read_certified_key(table: &Table<'_>, is_watched_by_user: bool) -> Option<(CertificateFiles, CertifiedKey)> {
-    let certificates = table.get("chain");
-    let key = table.get("key");
+fn read_certified_key(
+    table: &CertificateTable<'_>,
+    is_watched_by_user: bool,
+) -> Option<(CertificateFiles, CertifiedKey)> {
+    let certificates = table.chain.value();
+    let key = table.key.value();
     let certificates = certificates.and_then(|value| read_chain(&value, is_watched_by_user));
     let key = key.and_then(|value| private_key(&value, is_watched_by_user));
     let ((chain_path, chain), (key_path, key)) = (certificates?, key?);
     match CertifiedKey::from_der(chain, key, &provider()) {
         Ok(certified) => Some((CertificateFiles { chain: chain_path, key: key_path }, certified)),
         Err(rustls::Error::InconsistentKeys(_)) => {
-            table.report("key", "does not match the certificate in chain");
+            table.key.report("does not match the certificate in chain");
             None
         }
         Err(rustls::Error::InvalidCertificate(_)) => {
-            table.report("chain", "the first certificate is invalid");
+            table.chain.report("the first certificate is invalid");
             None
         }
         Err(_) => {
-            table.report("key", "unsupported private key");
+            table.key.report("unsupported private key");
             None
         }
     }

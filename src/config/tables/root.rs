@@ -1,75 +1,69 @@
 //! The root table of the file.
 
+use super::issuers::{self, IssuerTable};
+use super::listeners::{self, ListenerTable};
 use super::references::References;
-use super::{issuers, listeners, routes, server, upstreams};
-use crate::config::engine::{KeySpec, Kind, Table};
+use super::routes::{self, RouteTable};
+use super::server::{self, AdminTable, LimitsTable, LogTable, RevocationsTable, ServerTable, StoreTable};
+use super::upstreams::{self, UpstreamTable};
+use crate::config::engine::{KeySpec, Keys, List, Map, keys};
 use crate::config::{Config, WatchedFiles};
 use crate::listen;
 
+keys! {
+    pub(crate) struct RootTable<'a> {
+        /// Process-wide settings.
+        server: ServerTable<'a> = optional,
+        /// Logging. The environment variable RILLGATE_LOG sets the level.
+        log: LogTable<'a> = optional,
+        /// The store for event logs of routes with replay.store = "disk".
+        store: StoreTable<'a> = optional,
+        /// Revocation of tokens that are otherwise valid.
+        revocations: RevocationsTable<'a> = optional,
+        /// The addresses that clients connect to; at least one.
+        listeners: List<'a, ListenerTable<'a>> = required,
+        /// The admin port, for health checks, metrics and administration. Absent: no admin port.
+        admin: AdminTable<'a> = optional,
+        /// Gateway-wide limits. Every limit is finite.
+        limits: LimitsTable<'a> = optional,
+        /// Token issuers, by name.
+        issuers: Map<'a, IssuerTable<'a>> = optional,
+        /// Sources of events, by name.
+        upstreams: Map<'a, UpstreamTable<'a>> = optional,
+        /// The paths that are served. The most specific path wins.
+        routes: List<'a, RouteTable<'a>> = optional,
+    }
+}
+
 /// The keys of the root table.
-pub(crate) const FILE: &[KeySpec] = &[
-    KeySpec::optional("server", Kind::Table(server::SERVER), "Process-wide settings."),
-    KeySpec::optional(
-        "log",
-        Kind::Table(server::LOG),
-        "Logging. The environment variable RILLGATE_LOG sets the level.",
-    ),
-    KeySpec::optional(
-        "store",
-        Kind::Table(server::STORE),
-        "The store for event logs of routes with replay.store = \"disk\".",
-    ),
-    KeySpec::optional(
-        "revocations",
-        Kind::Table(server::REVOCATIONS),
-        "Revocation of tokens that are otherwise valid.",
-    ),
-    KeySpec::required(
-        "listeners",
-        Kind::List(&Kind::Table(listeners::LISTENER)),
-        "The addresses that clients connect to; at least one.",
-    ),
-    KeySpec::optional(
-        "admin",
-        Kind::Table(server::ADMIN),
-        "The admin port, for health checks, metrics and administration. Absent: no admin port.",
-    ),
-    KeySpec::optional("limits", Kind::Table(server::LIMITS), "Gateway-wide limits. Every limit is finite."),
-    KeySpec::optional("issuers", Kind::Map(&Kind::Table(issuers::ISSUER)), "Token issuers, by name."),
-    KeySpec::optional("upstreams", Kind::Map(&Kind::Table(upstreams::UPSTREAM)), "Sources of events, by name."),
-    KeySpec::optional(
-        "routes",
-        Kind::List(&Kind::Table(routes::ROUTE)),
-        "The paths that are served. The most specific path wins.",
-    ),
-];
+pub(crate) const KEYS: &[KeySpec] = RootTable::KEYS;
 
 /// Builds the configuration from the root table.
-pub(crate) fn config(root: &Table<'_>) -> Config {
-    let (workers, watch, drain) = server::server(&root.table("server"));
-    let log_subject = root.table("log").boolean("subject");
-    let store = root.optional_table("store").map(|table| server::store(&table));
-    let revocations = server::revocations(&root.table("revocations"));
-    let listeners = listeners::listeners(&root.nonempty_items("listeners"));
-    let admin = root.optional_table("admin");
+pub(crate) fn config(root: &RootTable<'_>) -> Config {
+    let (workers, watch, drain) = server::server(&root.server.table());
+    let log_subject = root.log.table().subject.get();
+    let store = root.store.read().map(|table| server::store(&table));
+    let revocations = server::revocations(&root.revocations.table());
+    let listeners = listeners::listeners(&root.listeners.nonempty_items());
+    let admin = root.admin.read();
     let admin = admin.and_then(|table| {
         let settings = server::admin(&table)?;
         let address = listen::Address::Socket(settings.address);
         if listeners.iter().any(|other| listeners::overlaps(&other.address, &address)) {
-            table.report("address", "already used by a listener; the admin port must be separate");
+            table.address.report("already used by a listener; the admin port must be separate");
         }
         Some(settings)
     });
-    let (limits, configured_sockets) = server::limits(&root.table("limits"));
-    let issuers = issuers::issuers(root.entries("issuers"));
-    let upstreams = upstreams::upstreams(root.entries("upstreams"));
+    let (limits, configured_sockets) = server::limits(&root.limits.table());
+    let issuers = issuers::issuers(root.issuers.entries());
+    let upstreams = upstreams::upstreams(root.upstreams.entries());
     let references = References {
         issuers: &issuers,
         upstreams: &upstreams,
-        has_store: root.contains("store"),
+        has_store: root.store.is_given(),
         token_bytes: limits.token_bytes,
     };
-    let routes = routes::routes(&root.items("routes"), references);
+    let routes = routes::routes(&root.routes.items(), references);
     Config {
         workers,
         watch,

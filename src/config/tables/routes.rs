@@ -7,86 +7,72 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::auth::{self, AuthTable, PublicAccess};
+use super::delivery::{self, CorsTable, DeliveryTable, ReplayTable, ShareTable};
 use super::parsers;
 use super::references::References;
-use super::{auth, delivery};
-use crate::config::engine::{KeySpec, Kind, Table, Value};
+use crate::config::engine::{KeyEntry, OneOf, Value, keys, variants};
 use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Settings, ShareSettings};
 use crate::stream::{OnEnd, Policy};
 use crate::upstream::{Resume, UpstreamSettings, query_names};
 
-pub(super) const ROUTE: &[KeySpec] = &[
-    KeySpec::required("name", Kind::String, "Unique name; metric label."),
-    KeySpec::required(
-        "path",
-        Kind::String,
-        "Path pattern. {capture} matches one segment. A slash at the end is an empty segment, compared exactly.",
-    ),
-    KeySpec::optional("host", Kind::String, "Restricts the route to one host name. Absent: all host names."),
-    KeySpec::required("upstream", Kind::String, "Name of the upstream."),
-    KeySpec::optional(
-        "upstream_path",
-        Kind::String,
-        "Path of the upstream request, optionally with a query. Both may contain captures. Absent: the path of the client's request.",
-    ),
-    KeySpec::required(
-        "auth",
-        Kind::OneOf(&[Kind::Enum(&["public"]), Kind::Table(auth::AUTH)]),
-        "\"public\": no token needed. Or a table of rules that a token must satisfy.",
-    ),
-    KeySpec::default(
-        "open",
-        Kind::Enum(&["on-demand", "always"]),
-        "on-demand",
-        "When the stream is open. \"always\": even without subscribers; only for routes with a single stream.",
-    ),
-    KeySpec::default(
-        "on_end",
-        Kind::Enum(&["reconnect", "complete"]),
-        "reconnect",
-        "Meaning of the end of an upstream response: an interruption, or the end of the stream.",
-    ),
-    KeySpec::default(
-        "soft_refusal",
-        Kind::Bool,
-        "false",
-        "Answer an event-stream request with 200, a jittered retry and a reason instead of 429 or 503, then end the response.",
-    ),
-    KeySpec::optional(
-        "share",
-        Kind::Table(delivery::SHARE),
-        "Request values that are part of the stream key and sent upstream.",
-    ),
-    KeySpec::optional("replay", Kind::Table(delivery::REPLAY), "Retention of events, and how clients resume."),
-    KeySpec::optional("delivery", Kind::Table(delivery::DELIVERY), "Delivery of events to clients."),
-    KeySpec::optional(
-        "cors",
-        Kind::Table(delivery::CORS),
-        "Web pages of other origins that may read the route. Absent: none.",
-    ),
-];
+keys! {
+    pub(super) struct RouteTable<'a> {
+        /// Unique name; metric label.
+        name: &'a str = required,
+        /// Path pattern. {capture} matches one segment. A slash at the end is an empty segment, compared exactly.
+        path: &'a str = required,
+        /// Restricts the route to one host name. Absent: all host names.
+        host: &'a str = optional,
+        /// Name of the upstream.
+        upstream: &'a str = required,
+        /// Path of the upstream request, optionally with a query. Both may contain captures. Absent: the path of the
+        /// client's request.
+        upstream_path: &'a str = optional,
+        /// "public": no token needed. Or a table of rules that a token must satisfy.
+        auth: OneOf<'a, PublicAccess, AuthTable<'a>> = required,
+        /// When the stream is open. "always": even without subscribers; only for routes with a single stream.
+        open: Open = "on-demand",
+        /// Meaning of the end of an upstream response: an interruption, or the end of the stream.
+        on_end: OnEnd = "reconnect",
+        /// Answer an event-stream request with 200, a jittered retry and a reason instead of 429 or 503, then end the
+        /// response.
+        soft_refusal: bool = "false",
+        /// Request values that are part of the stream key and sent upstream.
+        share: ShareTable<'a> = optional,
+        /// Retention of events, and how clients resume.
+        replay: ReplayTable<'a> = optional,
+        /// Delivery of events to clients.
+        delivery: DeliveryTable<'a> = optional,
+        /// Web pages of other origins that may read the route. Absent: none.
+        cors: CorsTable<'a> = optional,
+    }
+}
+
+variants!(Open { "on-demand" => OnDemand, "always" => Always });
+variants!(OnEnd { "reconnect" => Reconnect, "complete" => Complete });
 
 /// Reads all routes, in file order.
-pub(super) fn routes(values: &[Value<'_>], references: References<'_>) -> Vec<Arc<Settings>> {
+pub(super) fn routes<'a>(values: &[Value<'a, RouteTable<'a>>], references: References<'_>) -> Vec<Arc<Settings>> {
     let mut found = Vec::new();
     let mut seen: Vec<(Option<String>, Option<String>, Option<PathPattern>)> = Vec::new();
     for value in values {
-        let Some(table) = value.table() else { continue };
-        let name = table.get("name").and_then(|value| parsers::label(&value));
-        let host = table.get("host").and_then(|value| parsers::host(&value));
-        let path = table.get("path").and_then(|value| pattern(&value));
+        let Some(table) = value.read() else { continue };
+        let name = table.name.value().and_then(|value| parsers::label(&value));
+        let host = table.host.value().and_then(|value| parsers::host(&value));
+        let path = table.path.value().and_then(|value| pattern(&value));
         // Compare before reading the rest: a route with another problem may still conflict.
         for (other_name, other_host, other_path) in &seen {
             if name.is_some() && *other_name == name {
-                table.report("name", "another route has the same name");
+                table.name.report("another route has the same name");
             }
             if *other_host == host
                 && let (Some(path), Some(other)) = (&path, other_path)
                 && path.conflicts_with(other)
             {
-                table.report("path", "another route matches the same paths, and neither is more specific");
+                table.path.report("another route matches the same paths, and neither is more specific");
             }
         }
         seen.push((name.clone(), host.clone(), path.clone()));
@@ -97,49 +83,48 @@ pub(super) fn routes(values: &[Value<'_>], references: References<'_>) -> Vec<Ar
 }
 
 fn pattern(value: &Value<'_>) -> Option<PathPattern> {
-    PathPattern::parse(value.string()?).map_err(|error| value.report(error.to_string())).ok()
+    PathPattern::parse(value.read()?).map_err(|error| value.report(error.to_string())).ok()
 }
 
 fn route(
-    table: &Table<'_>,
+    table: &RouteTable<'_>,
     references: References<'_>,
     name: String,
     host: Option<String>,
     path: Option<PathPattern>,
 ) -> Option<Settings> {
     let upstream = table
-        .get("upstream")
+        .upstream
+        .value()
         .and_then(|value| parsers::reference(&value, "upstream", references.upstreams.iter()))
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
-    let (mut access, bound) = auth::access(table, references).unzip();
-    let replay = table.table("replay");
-    let (retention, ids, replay) = delivery::replay(&replay, references.has_store);
-    let (delivery, linger) = delivery::delivery(&table.table("delivery"));
-    let share = delivery::share(&table.table("share"), access.as_ref(), upstream.as_deref(), &replay.query_id);
+    let (mut access, bound) = auth::access(&table.auth, references).unzip();
+    let (retention, ids, replay) = delivery::replay(&table.replay.table(), references.has_store);
+    let (delivery, linger) = delivery::delivery(&table.delivery.table());
+    let share = delivery::share(&table.share.table(), access.as_ref(), upstream.as_deref(), &replay.query_id);
     if let Some(Access::Token(rules)) = &mut access {
         rules.shared = share.claims.iter().map(|(_, claim)| claim.clone()).collect();
         rules.bind = auth::bind(bound.unwrap_or_default(), path.as_ref(), &share.query);
     }
-    let open = table.variant("open", &[("on-demand", Open::OnDemand), ("always", Open::Always)]);
+    let open = table.open.get();
     if open == Open::Always && path.as_ref().is_some_and(|path| path.captures().next().is_some()) {
-        table.report("open", "\"always\" needs a single stream, but the path has captures");
+        table.open.report("\"always\" needs a single stream, but the path has captures");
     } else if open == Open::Always && share != ShareSettings::default() {
-        table.report("open", "\"always\" needs a single stream, but share creates several");
+        table.open.report("\"always\" needs a single stream, but share creates several");
     }
-    let on_end = table.variant("on_end", &[("reconnect", OnEnd::Reconnect), ("complete", OnEnd::Complete)]);
-    let soft_refusal = table.boolean("soft_refusal");
-    let cors = table.optional_table("cors").as_ref().map(delivery::cors);
+    let on_end = table.on_end.get();
+    let soft_refusal = table.soft_refusal.get();
+    let cors = table.cors.read().as_ref().map(delivery::cors);
     check_token_parameters(table, access.as_ref(), &replay.query_id);
     check_query_parameters(table, upstream.as_deref(), upstream_path.as_ref(), &share);
     let is_sent = upstream
         .as_ref()
         .is_some_and(|upstream| upstream.headers.iter().any(|(name, _)| auth::is_token_header(access.as_ref(), name)));
     if is_sent {
-        table.report(
-            "upstream",
-            "the upstream's headers set a header that this route reads tokens from (auth.token_from)",
-        );
+        table
+            .upstream
+            .report("the upstream's headers set a header that this route reads tokens from (auth.token_from)");
     }
     Some(Settings {
         name,
@@ -159,15 +144,15 @@ fn route(
 }
 
 /// Reads `upstream_path`. Its captures are not checked if the route's path is invalid.
-fn upstream_path(table: &Table<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
-    let Some(value) = table.get("upstream_path") else { return path.map(PathTemplate::from_pattern) };
-    let text = value.string()?;
+fn upstream_path(table: &RouteTable<'_>, path: Option<&PathPattern>) -> Option<PathTemplate> {
+    let Some(value) = table.upstream_path.value() else { return path.map(PathTemplate::from_pattern) };
+    let text = value.read()?;
     PathTemplate::parse(text, path?).map_err(|error| value.report(error.to_string())).ok()
 }
 
 /// Reports a query parameter of the upstream request that is set in two places, which would make it ambiguous.
 fn check_query_parameters(
-    table: &Table<'_>,
+    table: &RouteTable<'_>,
     upstream: Option<&UpstreamSettings>,
     template: Option<&PathTemplate>,
     share: &ShareSettings,
@@ -180,24 +165,24 @@ fn check_query_parameters(
         Resume::Query(_) | Resume::Header(_) => None,
     });
     // The key of the route to report, the description of the source, and the names.
-    let sources = [
-        ("upstream", "the upstream's resume.query", of_resume.collect()),
-        ("upstream", "the upstream's urls", of_urls.collect()),
-        ("upstream_path", "upstream_path", template.map(|template| names(&template.query())).unwrap_or_default()),
-        ("share", "share.query", share.query.iter().cloned().collect()),
+    let sources: [(&KeyEntry<'_>, _, BTreeSet<_>); 4] = [
+        (&table.upstream, "the upstream's resume.query", of_resume.collect()),
+        (&table.upstream, "the upstream's urls", of_urls.collect()),
+        (&table.upstream_path, "upstream_path", template.map(|template| names(&template.query())).unwrap_or_default()),
+        (&table.share, "share.query", share.query.iter().cloned().collect()),
     ];
     for (index, (key, _, names)) in sources.iter().enumerate() {
         for (_, earlier, others) in &sources[..index] {
             for name in names.intersection(others) {
-                table.report(key, format!("the query parameter {name:?} is also set by {earlier}"));
+                key.report(format!("the query parameter {name:?} is also set by {earlier}"));
             }
         }
     }
 }
 
 /// Reports a query parameter that is used for both the token and the last event id.
-fn check_token_parameters(table: &Table<'_>, access: Option<&Access>, query_id: &[String]) {
+fn check_token_parameters(table: &RouteTable<'_>, access: Option<&Access>, query_id: &[String]) {
     if access.is_some_and(|access| auth::token_parameters(access).any(|name| query_id.iter().any(|id| id == name))) {
-        table.table("replay").report("query_id", "already used for the token (auth.token_from)");
+        table.replay.table().query_id.report("already used for the token (auth.token_from)");
     }
 }

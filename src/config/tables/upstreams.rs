@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
@@ -14,99 +15,80 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::parsers;
-use super::referenced_files;
-use crate::config::engine::{Distinct, KeySpec, Kind, Table, Value};
+use super::referenced_files::{self, CertificateTable, HeaderSecretTable};
+use crate::config::engine::{Distinct, List, Map, OneOf, Value, duration, duration_or_zero, keys, size};
 use crate::runtime::backoff::Backoff;
 use crate::upstream::{Origin, Resume, UpstreamSettings};
 
-pub(super) const UPSTREAM: &[KeySpec] = &[
-    KeySpec::required(
-        "urls",
-        Kind::List(&Kind::String),
-        "Base URLs, optionally with a path and a query. Tried in order at each connection attempt.",
-    ),
-    KeySpec::optional(
-        "headers",
-        Kind::Map(&Kind::OneOf(&[Kind::String, Kind::Table(referenced_files::HEADER_SECRET)])),
-        "Headers sent with every request. A value is a string, { file = \"…\" } or { env = \"…\" }. host and accept replace the gateway's own.",
-    )
-    .secret(),
-    KeySpec::optional("resume", Kind::Table(RESUME), "Where the last event id is sent when reconnecting. Absent: in the Last-Event-ID header."),
-    KeySpec::default(
-        "connect_timeout",
-        Kind::duration("10ms", "5m"),
-        "3s",
-        "Time limit for establishing TCP and TLS, shared by all addresses of a host name. Name resolution has a separate limit of the same length.",
-    ),
-    KeySpec::default(
-        "open_timeout",
-        Kind::duration("10ms", "10m"),
-        "60s",
-        "Time limit for receiving response headers, whether or not clients are waiting.",
-    ),
-    KeySpec::default(
-        "idle_timeout",
-        Kind::duration_or_zero("10ms", "1d"),
-        "0s",
-        "Time without any bytes, comments included, after which the gateway reconnects. 0s: off.",
-    ),
-    KeySpec::optional("backoff", Kind::Table(BACKOFF), "Delays between connection attempts, with full jitter."),
-    KeySpec::default(
-        "max_event",
-        Kind::size("64B", "256MiB"),
-        "1MiB",
-        "Maximum size of an event. A larger event is dropped and reported to clients as a gap.",
-    ),
-    KeySpec::optional("tls", Kind::Table(TLS), "TLS settings for https URLs."),
-];
+keys! {
+    pub(super) struct UpstreamTable<'a> {
+        /// Base URLs, optionally with a path and a query. Tried in order at each connection attempt.
+        urls: List<'a, &'a str> = required,
+        /// Headers sent with every request. A value is a string, { file = "…" } or { env = "…" }. host and accept
+        /// replace the gateway's own.
+        headers: Map<'a, OneOf<'a, &'a str, HeaderSecretTable<'a>>> = optional as secret,
+        /// Where the last event id is sent when reconnecting. Absent: in the Last-Event-ID header.
+        resume: ResumeTable<'a> = optional,
+        /// Time limit for establishing TCP and TLS, shared by all addresses of a host name. Name resolution has a
+        /// separate limit of the same length.
+        connect_timeout: Duration = "3s" in duration("10ms", "5m"),
+        /// Time limit for receiving response headers, whether or not clients are waiting.
+        open_timeout: Duration = "60s" in duration("10ms", "10m"),
+        /// Time without any bytes, comments included, after which the gateway reconnects. 0s: off.
+        idle_timeout: Duration = "0s" in duration_or_zero("10ms", "1d"),
+        /// Delays between connection attempts, with full jitter.
+        backoff: BackoffTable<'a> = optional,
+        /// Maximum size of an event. A larger event is dropped and reported to clients as a gap.
+        max_event: usize = "1MiB" in size("64B", "256MiB"),
+        /// TLS settings for https URLs.
+        tls: UpstreamTlsTable<'a> = optional,
+    }
 
-const RESUME: &[KeySpec] = &[
-    KeySpec::optional("header", Kind::String, "Name of a header."),
-    KeySpec::optional("query", Kind::String, "Name of a query parameter; the id is percent-encoded."),
-];
+    struct ResumeTable<'a> {
+        /// Name of a header.
+        header: &'a str = optional,
+        /// Name of a query parameter; the id is percent-encoded.
+        query: &'a str = optional,
+    }
 
-const BACKOFF: &[KeySpec] = &[
-    KeySpec::default(
-        "initial",
-        Kind::duration("1ms", "1h"),
-        "500ms",
-        "Upper bound of the first delay. The upstream's retry field replaces it. Absent: at most max.",
-    ),
-    KeySpec::default("max", Kind::duration("1ms", "1h"), "30s", "Upper bound of every delay. Not below initial."),
-];
+    struct BackoffTable<'a> {
+        /// Upper bound of the first delay. The upstream's retry field replaces it. Absent: at most max.
+        initial: Duration = "500ms" in duration("1ms", "1h"),
+        /// Upper bound of every delay. Not below initial.
+        max: Duration = "30s" in duration("1ms", "1h"),
+    }
 
-const TLS: &[KeySpec] = &[
-    KeySpec::optional("ca_file", Kind::String, "PEM file of CA certificates that are trusted instead of the system's."),
-    KeySpec::optional(
-        "client_certificate",
-        Kind::Table(referenced_files::CERTIFICATE),
-        "Client certificate, presented to upstreams that request one.",
-    ),
-];
+    struct UpstreamTlsTable<'a> {
+        /// PEM file of CA certificates that are trusted instead of the system's.
+        ca_file: &'a str = optional,
+        /// Client certificate, presented to upstreams that request one.
+        client_certificate: CertificateTable<'a> = optional,
+    }
+}
 
 /// Reads all upstreams. An upstream with problems is included too, so that routes which name it are not reported.
-pub(super) fn upstreams(entries: Vec<(&str, Value<'_>)>) -> BTreeMap<String, Arc<UpstreamSettings>> {
+pub(super) fn upstreams<'a>(entries: Map<'a, UpstreamTable<'a>>) -> BTreeMap<String, Arc<UpstreamSettings>> {
     let native = OnceCell::new();
-    let read = |(name, value): (&str, Value<'_>)| {
+    let read = |(name, value): (&str, Value<'a, UpstreamTable<'a>>)| {
         if !parsers::is_label(name) {
             value.report(parsers::INVALID_LABEL);
         }
-        (name.to_owned(), Arc::new(upstream(name, &value.table_or_placeholder(), &native)))
+        (name.to_owned(), Arc::new(upstream(name, &value.table(), &native)))
     };
     entries.into_iter().map(read).collect()
 }
 
-fn upstream(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> UpstreamSettings {
-    let origins: Vec<_> = table.nonempty_items("urls").iter().filter_map(origin).collect();
-    let backoff = table.table("backoff");
-    let max = backoff.duration("max");
-    let initial = backoff.duration("initial");
-    if initial > max && backoff.contains("initial") {
-        backoff.report("max", "must not be shorter than initial");
+fn upstream(name: &str, table: &UpstreamTable<'_>, native: &OnceCell<RootCertStore>) -> UpstreamSettings {
+    let origins: Vec<_> = table.urls.nonempty_items().iter().filter_map(origin).collect();
+    let backoff = table.backoff.table();
+    let max = backoff.max.get();
+    let initial = backoff.initial.get();
+    if initial > max && backoff.initial.is_given() {
+        backoff.max.report("must not be shorter than initial");
     }
     let is_tls = origins.iter().any(Origin::is_tls);
-    if !is_tls && !origins.is_empty() && table.contains("tls") {
-        table.report("tls", "has no effect: no URL is https");
+    if !is_tls && !origins.is_empty() && table.tls.is_given() {
+        table.tls.report("has no effect: no URL is https");
     }
     let (headers, secrets) = headers(table);
     UpstreamSettings {
@@ -114,18 +96,18 @@ fn upstream(name: &str, table: &Table<'_>, native: &OnceCell<RootCertStore>) -> 
         resume: resume(table, &headers),
         headers,
         secrets,
-        connect_timeout: table.duration("connect_timeout"),
-        open_timeout: table.duration("open_timeout"),
-        idle_timeout: table.nonzero_duration("idle_timeout"),
+        connect_timeout: table.connect_timeout.get(),
+        open_timeout: table.open_timeout.get(),
+        idle_timeout: table.idle_timeout.nonzero(),
         backoff: Backoff { initial: initial.min(max), max },
-        max_event: table.size("max_event"),
+        max_event: table.max_event.get(),
         tls: tls(table, is_tls, native),
         origins,
     }
 }
 
 fn origin(value: &Value<'_>) -> Option<Origin> {
-    let text = value.string()?;
+    let text = value.read()?;
     let problem = match Url::parse(text) {
         Err(_) => "invalid URL: expected a URL such as \"http://127.0.0.1:9000\"",
         Ok(url) if !matches!(url.scheme(), "http" | "https") => "invalid URL: the scheme must be http or https",
@@ -153,11 +135,11 @@ fn origin(value: &Value<'_>) -> Option<Origin> {
 }
 
 /// Reads `resume`. The default is the `Last-Event-ID` header of the HTML standard.
-fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
-    let resume = table.table("resume");
-    match (resume.get("header"), resume.get("query")) {
+fn resume(table: &UpstreamTable<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
+    let resume = table.resume.table();
+    match (resume.header.value(), resume.query.value()) {
         (Some(header), None) => {
-            let name = header.string().and_then(|name| match name.eq_ignore_ascii_case("last-event-id") {
+            let name = header.read().and_then(|name| match name.eq_ignore_ascii_case("last-event-id") {
                 true => Some(HeaderName::from_static("last-event-id")),
                 false => parsers::header(&header, name),
             });
@@ -167,33 +149,33 @@ fn resume(table: &Table<'_>, headers: &[(HeaderName, HeaderValue)]) -> Resume {
             name.map(Resume::Header).unwrap_or_default()
         }
         (None, Some(query)) => {
-            query.string().and_then(|name| parsers::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
+            query.read().and_then(|name| parsers::parameter(&query, name)).map(Resume::Query).unwrap_or_default()
         }
         (Some(_), Some(_)) => {
-            resume.report("query", "conflicts with header: the id is sent in one place");
+            resume.query.report("conflicts with header: the id is sent in one place");
             Resume::default()
         }
-        (None, None) if !table.contains("resume") => Resume::default(),
+        (None, None) if !table.resume.is_given() => Resume::default(),
         (None, None) => {
-            table.report("resume", "must not be empty: expected { header = \"…\" } or { query = \"…\" }");
+            table.resume.report("must not be empty: expected { header = \"…\" } or { query = \"…\" }");
             Resume::default()
         }
     }
 }
 
 /// Reads the headers. Also returns the names of those whose value is a secret.
-fn headers(table: &Table<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName>) {
+fn headers(table: &UpstreamTable<'_>) -> (Vec<(HeaderName, HeaderValue)>, Vec<HeaderName>) {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     let mut secrets = Vec::new();
     // Keys that differ only in case are distinct in TOML, but the same header in HTTP.
     let mut distinct = Distinct::new();
-    for (name, value) in table.entries("headers") {
+    for (name, value) in table.headers.entries() {
         let name = parsers::upstream_header(&value, name);
-        let Some((name, content)) = name.zip(header_value(&value)) else { continue };
+        let Some((name, (content, is_secret))) = name.zip(header_value(&value)) else { continue };
         if name == HOST && !is_host(&content) {
             value.report("invalid host: expected a host name or address, optionally with a port");
         }
-        if value.alternative().is_some_and(|given| given.is_table()) {
+        if is_secret {
             secrets.push(name.clone());
         }
         distinct.insert(&value, name.clone());
@@ -207,13 +189,16 @@ fn is_host(value: &HeaderValue) -> bool {
     authority.is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
 }
 
-fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
-    let given = value.alternative()?;
-    let mut bytes = match given.is_table() {
-        true => referenced_files::secret_bytes(&given.table()?)?,
-        false => given.string()?.as_bytes().to_vec(),
+/// Reads the value of a header. Also returns true if it is a secret.
+fn header_value<'a>(value: &Value<'a, OneOf<'a, &'a str, HeaderSecretTable<'a>>>) -> Option<(HeaderValue, bool)> {
+    let (mut bytes, is_secret) = match value.read()? {
+        OneOf::First(text) => (text.read()?.as_bytes().to_vec(), false),
+        OneOf::Second(table) => {
+            let table = table.read()?;
+            (referenced_files::secret_bytes(&table.file, &table.env)?, true)
+        }
     };
-    if given.is_table() && bytes.ends_with(b"\n") {
+    if is_secret && bytes.ends_with(b"\n") {
         bytes.pop();
         bytes.pop_if(|last| *last == b'\r');
     }
@@ -226,13 +211,13 @@ fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
         return None;
     };
     content.set_sensitive(true);
-    Some(content)
+    Some((content, is_secret))
 }
 
-fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Option<Arc<ClientConfig>> {
-    let tls = table.table("tls");
-    let authorities = tls.get("ca_file").map(|value| referenced_files::authorities(&value));
-    let client = tls.optional_table("client_certificate").map(|table| referenced_files::fixed_certified_key(&table));
+fn tls(table: &UpstreamTable<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Option<Arc<ClientConfig>> {
+    let tls = table.tls.table();
+    let authorities = tls.ca_file.value().map(|value| referenced_files::authorities(&value));
+    let client = tls.client_certificate.read().map(|table| referenced_files::fixed_certified_key(&table));
     if !is_tls {
         return None;
     }
@@ -241,8 +226,7 @@ fn tls(table: &Table<'_>, is_tls: bool, native: &OnceCell<RootCertStore>) -> Opt
         None => {
             let native = native.get_or_init(native_roots);
             if native.is_empty() {
-                table
-                    .report("urls", "https needs CA certificates, and none were found on this system: set tls.ca_file");
+                table.urls.report("https needs CA certificates, and none were found on this system: set tls.ca_file");
                 return None;
             }
             native.clone()
