@@ -58,6 +58,7 @@ fn panic_at(words: &[&str]) {
 struct TestGateway {
     folder: TempDir,
     address: SocketAddr,
+    admin: SocketAddr,
     handle: Handle,
 }
 
@@ -67,7 +68,7 @@ impl TestGateway {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("revocations.toml"), "").unwrap();
         let toml = format!(
-            "[store]\npath = \"{store}\"\n[revocations]\nfile = \"revocations.toml\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+            "[store]\npath = \"{store}\"\n[revocations]\nfile = \"revocations.toml\"\n[admin]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
              [upstreams.producer]\nurls = [\"http://{producer}\"]\n[[routes]]\nname = \"{name}\"\npath = \"/{name}/{{key}}\"\n\
              upstream = \"producer\"\nauth = \"public\"\n[routes.replay]\nstore = \"disk\"\nstart = \"oldest\"\n",
             store = folder.path().join(name).display(),
@@ -76,30 +77,26 @@ impl TestGateway {
         let file = folder.path().join("rillgate.toml");
         std::fs::write(&file, toml).unwrap();
         let gateway = Gateway::bind(&Config::load(&file).unwrap()).unwrap();
-        let (address, handle) = (gateway.addresses()[0], gateway.handle());
+        let (address, admin) = (gateway.addresses()[0], gateway.admin_address().unwrap());
+        let handle = gateway.handle();
         tokio::spawn(gateway.run(std::future::pending()));
-        Self { folder, address, handle }
+        Self { folder, address, admin, handle }
     }
 
     /// Sends a request, reads until `wanted` or the end, and disconnects.
     async fn ask(&self, path: &str, wanted: &str) -> String {
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
-        tcp.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
-        let mut said = String::new();
-        let mut piece = [0; 1024];
-        let end = Instant::now() + DEADLINE;
-        while !said.contains(wanted) {
-            let count = timeout_at(end, tcp.read(&mut piece)).await.expect("an answer in time").unwrap_or(0);
-            if count == 0 {
-                break;
-            }
-            said += std::str::from_utf8(&piece[..count]).unwrap();
-        }
-        said
+        exchange(self.address, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"), wanted).await
     }
 
     async fn reads(&self, path: &str) -> bool {
         self.ask(path, "data: hello").await.contains("data: hello")
+    }
+
+    /// Sends a request to the admin port and reads the whole answer.
+    async fn administer(&self, method: &str, path: &str, body: &str) -> String {
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        exchange(self.admin, &format!("{head}content-length: {length}\r\n\r\n{body}"), "\0").await
     }
 
     async fn panicked(&self, task: &str, times: u64) {
@@ -114,6 +111,23 @@ impl TestGateway {
             sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Sends a request, reads until `wanted` or the end, and disconnects.
+async fn exchange(address: SocketAddr, request: &str, wanted: &str) -> String {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    let mut piece = [0; 1024];
+    let end = Instant::now() + DEADLINE;
+    while !said.contains(wanted) {
+        let count = timeout_at(end, tcp.read(&mut piece)).await.expect("an answer in time").unwrap_or(0);
+        if count == 0 {
+            break;
+        }
+        said += std::str::from_utf8(&piece[..count]).unwrap();
+    }
+    said
 }
 
 /// A producer that sends one event.
@@ -179,4 +193,24 @@ async fn the_revocation_refresh_restarts_after_each_panic() {
 
     // Only a restarted task can panic again.
     fixture.panicked("keeper", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_admin_port_is_answered_with_500_and_the_port_serves_on() {
+    let fixture = TestGateway::open("administered").await;
+    panic_at(&["revocation added"]);
+    panic_at(&["revocation removed"]);
+
+    let added = fixture.administer("POST", "/revocations", "{\"jti\":\"1\"}").await;
+    assert!(added.starts_with("HTTP/1.1 500 "), "{added}");
+    let added = fixture.administer("POST", "/revocations", "{\"jti\":\"1\"}").await;
+    let (_, id) = added.split_once("\"id\":\"").expect("the id of the revocation");
+    let entry = format!("/revocations/{}", &id[..64]);
+    let removed = fixture.administer("DELETE", &entry, "").await;
+    assert!(removed.starts_with("HTTP/1.1 500 "), "{removed}");
+
+    fixture.panicked("admin", 2).await;
+    // The entry was removed before the line was logged.
+    let again = fixture.administer("DELETE", &entry, "").await;
+    assert!(again.starts_with("HTTP/1.1 404 "), "{again}");
 }

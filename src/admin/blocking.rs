@@ -21,3 +21,18 @@ pub(super) async fn blocking<T: Send + 'static>(
 pub(super) fn internal_error() -> Response<Body> {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "internal error: see the log")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_answered_with_500() {
+        let panics = Panics::default();
+
+        let answer: Option<Response<Body>> = blocking(&panics, "/streams", || panic!("for the test")).await;
+
+        assert_eq!(answer.unwrap_or_else(internal_error).status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(panics.count(), 1);
+    }
+}

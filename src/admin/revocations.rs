@@ -1,18 +1,22 @@
 //! `/revocations`: lists, adds and removes revocations.
 //!
-//! Checks methods and bounds and forms the responses. The gateway validates ids and bodies.
+//! Checks methods and bounds, turns errors into status codes and describes entries in JSON. `auth` validates ids and
+//! bodies, and owns the table.
 
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::RevocationActions;
 use super::blocking::{blocking, internal_error};
 use super::body::read_body;
-use super::reply::{Body, empty, json, problem, wrong_method};
+use super::reply::{self, Body, empty, problem, wrong_method};
+use crate::auth::{
+    RestoreError, RevocationError, RevocationId, RevocationRow, Revocations, revocation_from_json, rfc3339,
+};
 use crate::runtime::panics::Panics;
 
 /// Whether [`respond`] answers this path.
@@ -21,37 +25,38 @@ pub(super) fn matches(path: &str) -> bool {
 }
 
 /// Answers a request for the list or for one of its entries.
-pub(super) async fn respond<B>(
-    panics: &Panics,
-    revocations: Arc<dyn RevocationActions>,
-    request: Request<B>,
-) -> Response<Body>
+pub(super) async fn respond<B>(panics: &Panics, revocations: &Revocations, request: Request<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let id = request.uri().path().strip_prefix(PATH).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned);
     match (id, request.method()) {
-        (None, &Method::GET | &Method::HEAD) => list(panics, revocations, request.uri().query()).await,
-        (None, &Method::POST) => revoke(panics, revocations, request).await,
+        (None, &Method::GET | &Method::HEAD) => list(panics, revocations.clone(), request.uri().query()).await,
+        (None, &Method::POST) => revoke(panics, revocations.clone(), request).await,
         (None, _) => wrong_method("GET, HEAD, POST"),
-        (Some(id), &Method::DELETE) => restore(panics, revocations, id).await,
+        (Some(id), &Method::DELETE) => restore(panics, revocations.clone(), id).await,
         (Some(_), _) => wrong_method("DELETE"),
     }
 }
 
-async fn list(panics: &Panics, revocations: Arc<dyn RevocationActions>, query: Option<&str>) -> Response<Body> {
+async fn list(panics: &Panics, revocations: Revocations, query: Option<&str>) -> Response<Body> {
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let after = parameters.find(|(name, _)| name == "after").map(|(_, id)| id.into_owned());
+    let Ok(after) = after.map(|after| RevocationId::parse(&after).ok_or(())).transpose() else {
+        return problem(StatusCode::BAD_REQUEST, INVALID_AFTER);
+    };
     // Serializes there as well, because a page has up to a thousand rows.
-    let answer = blocking(panics, PATH, move || match revocations.list(after.as_deref()) {
-        Ok(page) => json(StatusCode::OK, &page),
-        Err((status, words)) => problem(status, &words),
+    let answer = blocking(panics, PATH, move || {
+        let page = revocations.list(after, SystemTime::now());
+        let rows: Vec<_> = page.rows.iter().map(describe).collect();
+        let next = page.next.map(|id| id.to_string());
+        reply::json(StatusCode::OK, &json!({ "revocations": rows, "next": next }))
     });
     answer.await.unwrap_or_else(internal_error)
 }
 
-async fn revoke<B>(panics: &Panics, revocations: Arc<dyn RevocationActions>, request: Request<B>) -> Response<Body>
+async fn revoke<B>(panics: &Panics, revocations: Revocations, request: Request<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -60,17 +65,72 @@ where
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let answer = blocking(panics, PATH, move || revocations.revoke(body)).await;
-    answer.map_or_else(internal_error, |(status, value)| json(status, &value))
-}
-
-async fn restore(panics: &Panics, revocations: Arc<dyn RevocationActions>, id: String) -> Response<Body> {
-    match blocking(panics, PATH, move || revocations.restore(&id)).await {
-        Some(Ok(())) => empty(StatusCode::NO_CONTENT),
-        Some(Err((status, words))) => problem(status, &words),
+    let added = blocking(panics, PATH, move || {
+        let now = SystemTime::now();
+        let id = revocations.revoke(revocation_from_json(&body, now)?, now)?;
+        tracing::info!(%id, "revocation added");
+        Ok(id)
+    });
+    match added.await {
+        Some(Ok(id)) => reply::json(StatusCode::OK, &json!({ "revoked": true, "id": id.to_string() })),
+        Some(Err(error)) => {
+            let error: RevocationError = error;
+            reply::json(status(&error), &json!({ "revoked": false, "detail": error.to_string() }))
+        }
         None => internal_error(),
     }
 }
 
+async fn restore(panics: &Panics, revocations: Revocations, id: String) -> Response<Body> {
+    let removed = blocking(panics, PATH, move || {
+        let known = RevocationId::parse(&id).ok_or(RestoreError::Unknown);
+        let outcome = known.and_then(|id| revocations.restore(&id, SystemTime::now()));
+        if matches!(outcome, Ok(()) | Err(RestoreError::StillFiled)) {
+            tracing::info!(id, "revocation removed");
+        }
+        outcome
+    });
+    match removed.await {
+        Some(Ok(())) => empty(StatusCode::NO_CONTENT),
+        Some(Err(error)) => {
+            let status = match error {
+                RestoreError::Unknown => StatusCode::NOT_FOUND,
+                RestoreError::Filed | RestoreError::StillFiled => StatusCode::CONFLICT,
+            };
+            problem(status, &error.to_string())
+        }
+        None => internal_error(),
+    }
+}
+
+fn status(error: &RevocationError) -> StatusCode {
+    match error {
+        RevocationError::Full { .. } | RevocationError::Claims => StatusCode::INSUFFICIENT_STORAGE,
+        RevocationError::NotJson(_)
+        | RevocationError::Form
+        | RevocationError::Value
+        | RevocationError::Name(_)
+        | RevocationError::Ttl
+        | RevocationError::File(_)
+        | RevocationError::InFile { .. } => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Describes an entry. `jti` and `sub` are members of their own, as in a posted body; `claim` names any other claim.
+fn describe(row: &RevocationRow) -> Value {
+    let mut described = json!({
+        "id": row.id.to_string(),
+        "value": row.value,
+        "until": row.until.map(rfc3339::format),
+        "from": row.from.as_str(),
+    });
+    match row.claim.as_str() {
+        short @ ("jti" | "sub") => described[short] = row.value.as_str().into(),
+        claim => described["claim"] = claim.into(),
+    }
+    described
+}
+
 const PATH: &str = "/revocations";
 const BODY_BYTES: usize = 64 * 1024;
+const INVALID_AFTER: &str = "invalid after: expected the next id of the previous page, 64 hex digits";

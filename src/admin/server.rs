@@ -23,13 +23,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::health::Readiness;
+use super::context::AdminContext;
 use super::service::AdminService;
-use super::snapshot::Snapshots;
-use super::{RevocationActions, StreamViews};
-use crate::runtime::panics::Panics;
-use crate::telemetry::Metrics;
-use crate::telemetry::logging::FilterHandle;
 
 /// The admin port, ready to serve.
 pub struct Admin {
@@ -37,46 +32,9 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Combines the data sources of the port. `None` for `revocations` makes `/revocations` a 404. The status page
-    /// shows `version`.
-    pub fn new(
-        version: &str,
-        metrics: Arc<Metrics>,
-        readiness: Arc<Readiness>,
-        introspect: Arc<dyn StreamViews>,
-        revocations: Option<Arc<dyn RevocationActions>>,
-    ) -> Self {
-        let snapshots = Snapshots::new(version.to_owned(), metrics.clone(), readiness.clone(), introspect.clone());
-        let panics = Panics::new({
-            let metrics = metrics.clone();
-            move |task| metrics.task_panicked(task)
-        });
-        let service = AdminService {
-            metrics,
-            panics,
-            readiness,
-            introspect,
-            revocations,
-            snapshots: Arc::new(snapshots),
-            viewers: Arc::new(Semaphore::new(VIEWERS)),
-            hosts: Vec::new(),
-            filter: None,
-        };
-        Self { service }
-    }
-
-    /// Adds names of the port to those that are always accepted (see [`Settings::hosts`]).
-    ///
-    /// [`Settings::hosts`]: super::Settings::hosts
-    pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
-        self.service.hosts = hosts;
-        self
-    }
-
-    /// Lets operators change the log filter. `None`, the default, makes `/log-level` a 404.
-    pub fn with_filter(mut self, filter: Option<FilterHandle>) -> Self {
-        self.service.filter = filter;
-        self
+    /// Makes the port for these data sources.
+    pub fn new(context: AdminContext) -> Self {
+        Self { service: AdminService::new(context, VIEWERS) }
     }
 
     /// Serves a bound socket until `stop`, on the runtime that polls this. Then closes the socket, ends open responses

@@ -21,46 +21,46 @@ use tracing::warn;
 
 use super::blocking::{blocking, internal_error};
 use super::body::read_body;
-use super::health::Readiness;
+use super::context::AdminContext;
 use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
 use super::snapshot::Snapshots;
-use super::{RevocationActions, StreamViews, cross_site, page, revocations, tap};
+use super::{cross_site, page, revocations, stream_views, tap};
 use crate::runtime::panics::Panics;
-use crate::telemetry::Metrics;
+use crate::stream::Tap;
 use crate::telemetry::logging::FilterHandle;
 
 /// The state that all connections of the admin port share.
 pub(super) struct AdminService {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) panics: Panics,
-    pub(super) readiness: Arc<Readiness>,
-    pub(super) introspect: Arc<dyn StreamViews>,
-    pub(super) revocations: Option<Arc<dyn RevocationActions>>,
-    pub(super) snapshots: Arc<Snapshots>,
+    context: Arc<AdminContext>,
+    snapshots: Arc<Snapshots>,
     /// Permits of status pages and taps. The other connections stay free for probes and scrapers.
-    pub(super) viewers: Arc<Semaphore>,
-    /// Further names of the port.
-    pub(super) hosts: Vec<String>,
-    /// The log filter, if operators may change it.
-    pub(super) filter: Option<FilterHandle>,
+    viewers: Arc<Semaphore>,
 }
 
 impl AdminService {
+    /// Admits at most `viewers` status pages and taps at a time.
+    pub(super) fn new(context: AdminContext, viewers: usize) -> Self {
+        let context = Arc::new(context);
+        let snapshots = Arc::new(Snapshots::new(context.clone()));
+        Self { context, snapshots, viewers: Arc::new(Semaphore::new(viewers)) }
+    }
+
     /// Answers one request. `shutdown` ends event streams.
     pub(super) async fn respond<B>(&self, request: Request<B>, shutdown: CancellationToken) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if let Err((status, words)) = cross_site::check(request.method(), request.uri(), request.headers(), &self.hosts)
-        {
+        let context = &self.context;
+        let checked = cross_site::check(request.method(), request.uri(), request.headers(), &context.hosts);
+        if let Err((status, words)) = checked {
             return problem(status, words);
         }
         let path = request.uri().path();
-        if let Some(revocations) = self.revocations.as_ref().filter(|_| revocations::matches(path)) {
-            return revocations::respond(&self.panics, revocations.clone(), request).await;
+        if revocations::matches(path) {
+            return revocations::respond(&context.panics, context.trust.revocations(), request).await;
         }
-        if let Some(filter) = self.filter.as_ref().filter(|_| path == "/log-level") {
+        if let Some(filter) = context.filter.as_ref().filter(|_| path == "/log-level") {
             return match *request.method() {
                 Method::GET | Method::HEAD => reply(StatusCode::OK, TEXT, format!("{}\n", filter.current())),
                 Method::PUT => set_filter(filter, request).await,
@@ -83,7 +83,7 @@ impl AdminService {
             "/metrics" => self.metrics().await,
             "/streams" => self.streams().await,
             "/events" => self.events(request.method(), shutdown),
-            "/config" => json(StatusCode::OK, &self.introspect.config()),
+            "/config" => json(StatusCode::OK, &**context.effective_config.load()),
             _ => match (page::file(path), stream) {
                 (Some(file), _) => reply(StatusCode::OK, file.content_type, file.bytes),
                 (None, Some(stream)) if path.starts_with("/tap/") => self.tap(stream, request.method(), shutdown).await,
@@ -94,35 +94,40 @@ impl AdminService {
     }
 
     fn live(&self) -> Response<Body> {
-        match self.readiness.liveness() {
+        match self.context.readiness.liveness() {
             Ok(()) => reply(StatusCode::OK, TEXT, "ok\n"),
             Err(reason) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
         }
     }
 
     fn ready(&self) -> Response<Body> {
-        let report = self.readiness.report();
+        let report = self.context.readiness.report();
         let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, &report)
     }
 
     async fn metrics(&self) -> Response<Body> {
-        let metrics = self.metrics.clone();
-        match blocking(&self.panics, "/metrics", move || metrics.render()).await {
+        let metrics = self.context.metrics.clone();
+        match blocking(&self.context.panics, "/metrics", move || metrics.render()).await {
             Some(text) => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
             None => internal_error(),
         }
     }
 
     async fn streams(&self) -> Response<Body> {
-        let introspect = self.introspect.clone();
-        let answer = blocking(&self.panics, "/streams", move || json(StatusCode::OK, &introspect.streams())).await;
+        let streams = self.context.streams.clone();
+        let answer =
+            blocking(&self.context.panics, "/streams", move || json(StatusCode::OK, &stream_views::list(&streams)))
+                .await;
         answer.unwrap_or_else(internal_error)
     }
 
     async fn stream(&self, stream: StreamPath) -> Response<Body> {
-        let introspect = self.introspect.clone();
-        let found = blocking(&self.panics, "/streams/", move || introspect.stream(&stream.route, &stream.key)).await;
+        let streams = self.context.streams.clone();
+        let found = blocking(&self.context.panics, "/streams/", move || {
+            stream_views::describe_with_slowest(&streams, &stream.route, &stream.key)
+        })
+        .await;
         found.map_or_else(internal_error, |found| {
             found.map_or_else(stream_not_found, |stream| json(StatusCode::OK, &stream))
         })
@@ -132,8 +137,11 @@ impl AdminService {
         let Ok(permit) = self.viewers.clone().try_acquire_owned() else {
             return problem(StatusCode::SERVICE_UNAVAILABLE, "too many status pages and taps are open");
         };
-        let introspect = self.introspect.clone();
-        let found = blocking(&self.panics, "/tap/", move || introspect.tap(&stream.route, &stream.key)).await;
+        let streams = self.context.streams.clone();
+        let found = blocking(&self.context.panics, "/tap/", move || {
+            stream_views::find(&streams, &stream.route, &stream.key).map(|stream| Tap::new(&stream))
+        })
+        .await;
         let Some(found) = found else { return internal_error() };
         let Some(tap) = found else { return stream_not_found() };
         let body = match *method {
@@ -149,7 +157,7 @@ impl AdminService {
         };
         let body = match *method {
             Method::HEAD => Body::default(),
-            _ => snapshots(self.panics.clone(), self.snapshots.clone(), permit, shutdown),
+            _ => snapshots(self.context.panics.clone(), self.snapshots.clone(), permit, shutdown),
         };
         streaming(StatusCode::OK, "text/event-stream", body)
     }

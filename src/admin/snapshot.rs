@@ -11,28 +11,19 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::StreamViews;
-use super::health::Readiness;
-use crate::telemetry::Metrics;
+use super::context::AdminContext;
+use super::stream_views;
 
 pub(super) struct Snapshots {
-    version: String,
+    context: Arc<AdminContext>,
     started: Instant,
-    metrics: Arc<Metrics>,
-    readiness: Arc<Readiness>,
-    introspect: Arc<dyn StreamViews>,
     /// The last snapshot as one event. Locked while a new one is rendered, off the runtime's workers.
     last: Mutex<Option<(Instant, Bytes)>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(
-        version: String,
-        metrics: Arc<Metrics>,
-        readiness: Arc<Readiness>,
-        introspect: Arc<dyn StreamViews>,
-    ) -> Self {
-        Self { version, started: Instant::now(), metrics, readiness, introspect, last: Mutex::new(None) }
+    pub(super) fn new(context: Arc<AdminContext>) -> Self {
+        Self { context, started: Instant::now(), last: Mutex::new(None) }
     }
 
     /// Returns the current snapshot as one event. Blocks: call it off the runtime's workers.
@@ -49,14 +40,14 @@ impl Snapshots {
     }
 
     fn render(&self) -> Value {
-        let (streams, total) = most_relevant(self.introspect.streams());
+        let (streams, total) = most_relevant(stream_views::list(&self.context.streams));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         json!({
-            "version": self.version,
+            "version": self.context.version,
             "time_ms": u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             "uptime_ms": u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "readiness": self.readiness.report(),
-            "routes": self.metrics.totals(),
+            "readiness": self.context.readiness.report(),
+            "routes": self.context.metrics.totals(),
             "streams": streams,
             "streams_total": total,
         })

@@ -14,11 +14,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::TapFrames;
 use super::reply::Body;
+use crate::sse;
+use crate::stream::{Tap, Tapped};
 
 /// Streams a tap until its stream, its client or `shutdown` ends it.
-pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, shutdown: CancellationToken) -> Body {
+pub(super) fn body(tap: Tap, permit: OwnedSemaphorePermit, shutdown: CancellationToken) -> Body {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = (tap, ticks, shutdown, Some(Bytes::from_static(PRELUDE)), Instant::now(), permit);
@@ -27,9 +28,9 @@ pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, shutdo
             Some(prelude) => prelude,
             None => loop {
                 shutdown.run_until_cancelled(ticks.tick()).await?;
-                let pieces = tap.take(MAX_PIECE_BYTES)?;
+                let pieces = encode(&tap.take(MAX_PIECE_BYTES)?);
                 if !pieces.is_empty() {
-                    break join(pieces);
+                    break join(&pieces);
                 }
                 if last.elapsed() >= HEARTBEAT {
                     break Bytes::from_static(b":\n");
@@ -42,7 +43,13 @@ pub(super) fn body(tap: Box<dyn TapFrames>, permit: OwnedSemaphorePermit, shutdo
     .boxed_unsync()
 }
 
-fn join(pieces: Vec<Bytes>) -> Bytes {
+/// Turns tapped frames into pieces of an event stream, with a comment first if events were missed.
+fn encode(tapped: &Tapped) -> Vec<Bytes> {
+    let told = (tapped.missed > 0).then(|| Bytes::from(format!(": rillgate-tap: missed={}\n", tapped.missed)));
+    told.into_iter().chain(tapped.frames.iter().map(sse::Frame::body)).collect()
+}
+
+fn join(pieces: &[Bytes]) -> Bytes {
     let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
     pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
     joined.freeze()

@@ -3,11 +3,9 @@
 //! ```text
 //!  Config ──▶ build ──▶ state ◀── run ──┬─▶ sockets      (bound, or inherited)
 //!                             ├─▶ refresh      (keys, revocations, certificates)
-//!                             ├─▶ maintenance  (gauges, expiry)
-//!                             └─▶ admin_api    (the admin port's views and actions)
+//!                             └─▶ maintenance  (gauges, expiry)
 //! ```
 
-mod admin_api;
 mod build;
 mod explain;
 mod gauges;

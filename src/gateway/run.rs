@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::admin_api::RevocationHandler;
 use super::build::{self, BuildError, Parts};
 use super::refresh;
 use super::sockets::{self, AdminSocket, BindError};
@@ -201,13 +200,7 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
-            let views = Arc::new(state.views());
-            let revocations = Arc::new(RevocationHandler(app.trust.clone()));
-            let version = env!("CARGO_PKG_VERSION");
-            let names = state.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default();
-            let admin = Admin::new(version, state.metrics.clone(), state.readiness.clone(), views, Some(revocations))
-                .with_hosts(names)
-                .with_filter(self.filter);
+            let admin = Admin::new(state.admin_context(self.filter));
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
             admin_tasks.spawn("admin", async move {
                 let socket = tokio::select! {

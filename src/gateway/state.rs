@@ -7,10 +7,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::admin_api::GatewayViews;
 use super::build::{self, BuildError};
 use super::refresh::Refresher;
-use crate::admin::Readiness;
+use crate::admin::{AdminContext, Readiness};
 use crate::auth::TrustStore;
 use crate::config::Config;
 use crate::http::App;
@@ -21,6 +20,7 @@ use crate::runtime::workers::Workers;
 use crate::store::Store;
 use crate::stream::Streams;
 use crate::telemetry::Metrics;
+use crate::telemetry::logging::FilterHandle;
 use crate::upstream::LiveUpstreams;
 
 /// The state that lives as long as the gateway.
@@ -45,8 +45,19 @@ pub(super) struct GatewayState {
 }
 
 impl GatewayState {
-    pub(super) fn views(&self) -> GatewayViews {
-        GatewayViews { app: self.app.clone(), config: self.effective_config.clone() }
+    /// Returns the parts that the admin port shows. `filter` is the log filter, if operators may change it.
+    pub(super) fn admin_context(&self, filter: Option<FilterHandle>) -> AdminContext {
+        AdminContext {
+            version: env!("CARGO_PKG_VERSION"),
+            metrics: self.metrics.clone(),
+            readiness: self.readiness.clone(),
+            streams: self.app.streams.clone(),
+            trust: self.app.trust.clone(),
+            effective_config: self.effective_config.clone(),
+            panics: self.app.tasks.panics().clone(),
+            hosts: self.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
+            filter,
+        }
     }
 }
 

@@ -1,19 +1,24 @@
 //! The admin port over TCP, as used by probes, scrapers and browsers.
 #![expect(clippy::unwrap_used, reason = "a failed assumption in a test is a failed test")]
 
+mod open_stream;
 mod revocations;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rillgate::admin::{Admin, Readiness, RevocationActions, StreamViews, TapFrames};
+use open_stream::OpenStream;
+use rillgate::admin::{Admin, AdminContext, Readiness};
+use rillgate::auth::TrustStore;
+use rillgate::runtime::panics::Panics;
 use rillgate::runtime::workers::Workers;
 use rillgate::telemetry::{Metrics, Protocol};
 use serde_json::{Value, json};
@@ -23,49 +28,39 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-struct OneStream;
-
-impl StreamViews for OneStream {
-    fn streams(&self) -> Value {
-        json!({ "streams": [{ "route": "prices", "key": "prices EURUSD", "state": "live", "subscribers": 3 }] })
-    }
-
-    fn stream(&self, route: &str, key: &str) -> Option<Value> {
-        (route == "prices").then(|| json!({ "route": route, "key": key }))
-    }
-
-    fn tap(&self, _: &str, _: &str) -> Option<Box<dyn TapFrames>> {
-        None
-    }
-
-    fn config(&self) -> Value {
-        json!({ "routes": [] })
-    }
-}
-
 struct Port {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    stream: OpenStream,
+    trust: Arc<TrustStore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Port {
     fn open() -> Self {
-        Self::with(Some(Arc::new(revocations::Echo)))
-    }
-
-    fn with(revocations: Option<Arc<dyn RevocationActions>>) -> Self {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = Self {
             address: listener.local_addr().unwrap(),
             metrics: Metrics::new("1.2.3"),
             readiness: Arc::new(Readiness::new()),
+            stream: OpenStream::new(),
+            trust: Arc::new(TrustStore::new(100)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let admin = Admin::new("1.2.3", port.metrics.clone(), port.readiness.clone(), Arc::new(OneStream), revocations);
+        let admin = Admin::new(AdminContext {
+            version: "1.2.3",
+            metrics: port.metrics.clone(),
+            readiness: port.readiness.clone(),
+            streams: port.stream.streams.clone(),
+            trust: port.trust.clone(),
+            effective_config: Arc::new(ArcSwap::from_pointee(json!({ "routes": [] }))),
+            panics: Panics::default(),
+            hosts: Vec::new(),
+            filter: None,
+        });
         let (tasks, stop) = (port.tasks.clone(), port.stop.clone());
         port.tasks.spawn(async move {
             let spawn = move |_: &'static str, connection| drop(tasks.spawn(connection));
@@ -194,13 +189,28 @@ async fn a_scrape_returns_the_counters() {
 }
 
 #[tokio::test]
-async fn streams_are_served_as_the_gateway_describes_them() {
+async fn open_streams_are_listed_with_route_key_state_and_subscribers() {
     let port = Port::open();
+    port.stream.connected().await;
 
     let (status, headers, body) = port.get("/streams").await;
 
     assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));
-    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), OneStream.streams());
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["streams"].as_array().map(Vec::len), Some(1), "{body}");
+    let stream = &body["streams"][0];
+    let shown = (&stream["route"], &stream["key"], &stream["state"], &stream["subscribers"]);
+    assert_eq!(shown, (&json!("prices"), &json!(open_stream::KEY), &json!("live"), &json!(1)));
+}
+
+#[tokio::test]
+async fn the_effective_configuration_is_served_as_json() {
+    let port = Port::open();
+
+    let (status, headers, body) = port.get("/config").await;
+
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "{\"routes\":[]}"));
+    assert_eq!(headers["content-type"], "application/json");
 }
 
 #[tokio::test]
@@ -234,7 +244,7 @@ async fn the_status_page_is_fed_until_the_port_closes() {
     let end = timeout(DEADLINE, async { while body.frame().await.transpose().unwrap().is_some() {} }).await;
 
     assert_eq!(first["version"], "1.2.3");
-    assert_eq!(first["streams"][0]["key"], "prices EURUSD");
+    assert_eq!(first["streams"][0]["key"], open_stream::KEY);
     assert_eq!((&first["routes"][1]["gaps"], &second["routes"][1]["gaps"]), (&json!(1), &json!(2)));
     assert!(end.is_ok(), "the response went on");
 }

@@ -1,117 +1,91 @@
 //! `/revocations`: methods, responses, bounds, and refusal of web pages.
 
-use std::sync::Arc;
+use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
-use rillgate::admin::RevocationActions;
+use rillgate::auth::{Revocation, revocation_from_json};
 use serde_json::{Value, json};
 
 use super::{Port, read};
 
-/// Echoes its arguments. Knows the entry `a`, and an entry `b` that cannot be removed.
-pub struct Echo;
-
-impl RevocationActions for Echo {
-    fn revoke(&self, body: Bytes) -> (StatusCode, Value) {
-        (StatusCode::ACCEPTED, json!({ "bytes": body.len() }))
-    }
-
-    fn list(&self, after: Option<&str>) -> Result<Value, (StatusCode, String)> {
-        match after {
-            Some("") => Err((StatusCode::BAD_REQUEST, "no id".to_owned())),
-            after => Ok(json!({ "after": after })),
-        }
-    }
-
-    fn restore(&self, id: &str) -> Result<(), (StatusCode, String)> {
-        match id {
-            "a" => Ok(()),
-            "b" => Err((StatusCode::CONFLICT, "the file has it".to_owned())),
-            _ => Err((StatusCode::NOT_FOUND, "there is none".to_owned())),
-        }
-    }
+fn revocation(jti: &str) -> Revocation {
+    revocation_from_json(json!({ "jti": jti }).to_string().as_bytes(), SystemTime::now()).unwrap()
 }
 
-/// Panics in every call.
-struct Panics;
-
-impl RevocationActions for Panics {
-    fn revoke(&self, _: Bytes) -> (StatusCode, Value) {
-        panic!("for the test")
-    }
-
-    fn list(&self, _: Option<&str>) -> Result<Value, (StatusCode, String)> {
-        panic!("for the test")
-    }
-
-    fn restore(&self, _: &str) -> Result<(), (StatusCode, String)> {
-        panic!("for the test")
-    }
+/// Adds posted revocations and returns their ids in the order of the list.
+fn post(port: &Port, jtis: &[&str]) -> Vec<String> {
+    let add = |jti: &&str| port.trust.revocations().revoke(revocation(jti), SystemTime::now()).unwrap().to_string();
+    let mut ids: Vec<_> = jtis.iter().map(add).collect();
+    ids.sort();
+    ids
 }
 
 #[tokio::test]
-async fn a_panic_is_answered_with_500_and_counted_and_the_port_serves_on() {
-    let port = Port::with(Some(Arc::new(Panics)));
-
-    for (method, path) in
-        [(Method::POST, "/revocations"), (Method::GET, "/revocations"), (Method::DELETE, "/revocations/a")]
-    {
-        assert_eq!(port.ask(method, path).await.0, StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    let (_, _, metrics) = port.get("/metrics").await;
-    assert!(metrics.contains("rillgate_task_panics_total{task=\"admin\"} 3\n"), "{metrics}");
-}
-
-#[tokio::test]
-async fn revocations_reach_the_gateway() {
+async fn a_posted_revocation_is_in_force_and_answered_with_its_id() {
     let port = Port::open();
 
     let request = Request::post("/revocations").header("host", "admin").body(Full::from("{\"jti\":\"a\"}")).unwrap();
     let (status, _, body) = read(port.send(request).await).await;
 
-    assert_eq!((status, body.as_str()), (StatusCode::ACCEPTED, "{\"bytes\":11}"));
+    assert_eq!(status, StatusCode::OK);
+    let listed = port.trust.revocations().list(None, SystemTime::now()).rows;
+    assert_eq!((listed.len(), listed[0].value.as_str()), (1, "a"));
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body, json!({ "revoked": true, "id": listed[0].id.to_string() }));
 }
 
 #[tokio::test]
 async fn the_list_continues_after_an_id() {
     let port = Port::open();
+    let ids = post(&port, &["a", "b"]);
+    let first = &ids[0];
+    // The first digit as a percent-encoded one, which has to be decoded.
+    let encoded = format!("%{:x}{}", first.as_bytes()[0], &first[1..]);
 
-    for (path, told) in [
-        ("/revocations", "{\"after\":null}"),
-        ("/revocations?after=ab", "{\"after\":\"ab\"}"),
-        ("/revocations?before=x&after=a%62", "{\"after\":\"ab\"}"),
+    for (path, expected) in [
+        ("/revocations".to_owned(), &ids[..]),
+        (format!("/revocations?after={first}"), &ids[1..]),
+        (format!("/revocations?before=x&after={encoded}"), &ids[1..]),
     ] {
-        let (status, headers, body) = port.get(path).await;
-        assert_eq!((status, body.as_str()), (StatusCode::OK, told), "{path}");
-        assert_eq!(headers["content-type"], "application/json");
-        let (head, of_head, none) = port.ask(Method::HEAD, path).await;
+        let (status, headers, body) = port.get(&path).await;
+        assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let listed: Vec<_> = body["revocations"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
+        assert_eq!((json!(listed), &body["next"]), (json!(expected), &Value::Null), "{path}");
+        let (head, of_head, none) = port.ask(Method::HEAD, &path).await;
         assert_eq!((head, none.as_str(), &of_head["content-length"]), (status, "", &headers["content-length"]));
     }
     let (status, headers, body) = port.get("/revocations?after=").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(headers["content-type"], "application/problem+json");
-    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["detail"], "no id");
+    let detail = serde_json::from_str::<Value>(&body).unwrap()["detail"].clone();
+    assert_eq!(detail, "invalid after: expected the next id of the previous page, 64 hex digits");
 }
 
 #[tokio::test]
 async fn an_entry_is_removed_with_no_content_or_refused_with_a_reason() {
     let port = Port::open();
+    let posted = format!("/revocations/{}", post(&port, &["posted"])[0]);
+    let now = SystemTime::now();
+    port.trust.revocations().replace_filed(vec![revocation("filed")], now).unwrap();
 
-    let (status, headers, body) = port.ask(Method::DELETE, "/revocations/a").await;
+    let (status, headers, body) = port.ask(Method::DELETE, &posted).await;
 
     assert_eq!((status, body.as_str()), (StatusCode::NO_CONTENT, ""));
     assert!(!headers.contains_key("content-type") && !headers.contains_key("content-length"), "{headers:?}");
     assert_eq!(headers["cache-control"], "no-store");
+    let left = port.trust.revocations().list(None, now).rows;
+    assert_eq!((left.len(), left[0].value.as_str()), (1, "filed"));
+    let filed = format!("/revocations/{}", left[0].id);
+    let unknown = "no revocation in force has this id";
     for (path, expected, reason) in [
-        ("/revocations/b", StatusCode::CONFLICT, "the file has it"),
-        ("/revocations/c", StatusCode::NOT_FOUND, "there is none"),
-        ("/revocations/a/a", StatusCode::NOT_FOUND, "there is none"),
-        ("/revocations/", StatusCode::NOT_FOUND, "there is none"),
+        (filed.clone(), StatusCode::CONFLICT, "this revocation comes from the revocation file; remove it there"),
+        (posted.clone(), StatusCode::NOT_FOUND, unknown),
+        (format!("{filed}/a"), StatusCode::NOT_FOUND, unknown),
+        ("/revocations/".to_owned(), StatusCode::NOT_FOUND, unknown),
     ] {
-        let (status, headers, body) = port.ask(Method::DELETE, path).await;
+        let (status, headers, body) = port.ask(Method::DELETE, &path).await;
         assert_eq!(status, expected, "{path}");
         assert_eq!(headers["content-type"], "application/problem+json");
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["detail"], reason);
@@ -160,13 +134,6 @@ async fn web_pages_cannot_add_remove_or_list_revocations() {
 }
 
 #[tokio::test]
-async fn without_revocations_the_resource_does_not_exist() {
-    let port = Port::with(None);
-
-    for (method, path) in
-        [(Method::POST, "/revocations"), (Method::GET, "/revocations"), (Method::DELETE, "/revocations/a")]
-    {
-        assert_eq!(port.ask(method, path).await.0, StatusCode::NOT_FOUND);
-    }
+async fn a_longer_name_is_another_resource() {
     assert_eq!(Port::open().get("/revocationsa").await.0, StatusCode::NOT_FOUND);
 }

@@ -1,60 +1,37 @@
-//! The admin port's views of a running gateway.
-
-mod revocations;
+//! The open streams as the admin port shows them, in JSON.
+//!
+//! Walks all streams and parts of their logs, so callers run it off the runtime's workers. Holds no lock of a stream for
+//! longer than one of its numbers takes. Does not form responses.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
-use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::admin::{self, StreamViews};
-use crate::http::App;
 use crate::route::stream_state;
-use crate::sse::Frame;
-use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Tap};
+use crate::sse::EventId;
+use crate::stream::{EventStream, Offset, Phase, ReaderInfo, Streams};
 
-pub(super) use revocations::RevocationHandler;
-
-/// The gateway's streams and configuration, as the admin port shows them.
-pub(super) struct GatewayViews {
-    /// The owner of the streams.
-    pub app: Arc<App>,
-    /// The effective configuration without secrets.
-    pub config: Arc<ArcSwap<Value>>,
+/// Describes all open streams, as `/streams` answers.
+pub(super) fn list(streams: &Streams) -> Value {
+    let streams: Vec<_> = streams.list().iter().map(|stream| describe(stream)).collect();
+    json!({ "streams": streams })
 }
 
-impl GatewayViews {
-    /// Finds the stream that is shown under this route and key. Where a reload has left two of them, returns the one
-    /// with more subscribers.
-    fn find(&self, route: &str, key: &str) -> Option<Arc<EventStream>> {
-        let of_route = self.app.streams.list().into_iter().filter(|stream| *stream.key().route == *route);
-        of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
-    }
+/// Describes the open stream that `/streams` shows under this route and key, with its slowest clients.
+pub(super) fn describe_with_slowest(streams: &Streams, route: &str, key: &str) -> Option<Value> {
+    let stream = find(streams, route, key)?;
+    let mut described = describe(&stream);
+    described["slowest"] = slowest(&stream).into();
+    Some(described)
 }
 
-impl StreamViews for GatewayViews {
-    fn streams(&self) -> Value {
-        let streams: Vec<_> = self.app.streams.list().iter().map(|stream| describe(stream)).collect();
-        json!({ "streams": streams })
-    }
-
-    fn stream(&self, route: &str, key: &str) -> Option<Value> {
-        let stream = self.find(route, key)?;
-        let mut described = describe(&stream);
-        described["slowest"] = slowest(&stream).into();
-        Some(described)
-    }
-
-    fn tap(&self, route: &str, key: &str) -> Option<Box<dyn admin::TapFrames>> {
-        Some(Box::new(TapReader(Tap::new(&self.find(route, key)?))))
-    }
-
-    fn config(&self) -> Value {
-        (**self.config.load()).clone()
-    }
+/// Finds the stream that is shown under this route and key. Where a reload has left two of them, returns the one with
+/// more subscribers.
+pub(super) fn find(streams: &Streams, route: &str, key: &str) -> Option<Arc<EventStream>> {
+    let of_route = streams.list().into_iter().filter(|stream| *stream.key().route == *route);
+    of_route.filter(|stream| stream.key().to_string() == key).max_by_key(|stream| stream.subscribers())
 }
 
 /// Describes the slowest clients, the slowest first.
@@ -117,22 +94,6 @@ fn bytes_between(stream: &EventStream, mut from: Offset, until: Offset) -> usize
     }
 }
 
-/// Turns tapped frames into pieces of an event stream.
-struct TapReader(Tap);
-
-impl admin::TapFrames for TapReader {
-    fn take(&mut self, bytes: usize) -> Option<Vec<Bytes>> {
-        let tapped = self.0.take(bytes)?;
-        let told = (tapped.missed > 0).then(|| Bytes::from(format!(": rillgate-tap: missed={}\n", tapped.missed)));
-        Some(told.into_iter().chain(tapped.frames.iter().map(Frame::body)).collect())
-    }
-}
-
-/// Maximum number of clients that the view of a stream shows.
-const MAX_SLOWEST: usize = 10;
-/// Entries visited under one lock.
-const ENTRIES_PER_LOCK: u64 = 4096;
-
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -144,7 +105,7 @@ fn describe(stream: &EventStream) -> Value {
     let is_over = stream.progress().phase == Phase::Complete;
     let silent = (!is_over).then(|| stream.last_activity().idle_for(Instant::now()));
     let log = stream.log();
-    let id = |id: Option<&crate::sse::EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);
+    let id = |id: Option<&EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);
     json!({
         "route": route,
         "key": key,
@@ -167,3 +128,8 @@ fn percent_encode(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, KEPT).to_string()
 }
+
+/// Maximum number of clients that the view of a stream shows.
+const MAX_SLOWEST: usize = 10;
+/// Entries visited under one lock.
+const ENTRIES_PER_LOCK: u64 = 4096;
