@@ -33,7 +33,7 @@ pub use denied::{Denied, ScopeFault, TokenFault};
 pub use grant::Grant;
 pub use holder::Holder;
 pub use keys::fetch;
-pub use keys::issuer::{Issuer, KeysState, RefreshObserver};
+pub use keys::issuer::{Issuer, KeysState, RefreshEvent, RefreshObserver};
 pub use keys::jwks::is_key_set;
 pub use keys::key_set::{KeyError, MIN_SECRET};
 pub use keys::source_error::SourceError;

@@ -10,7 +10,8 @@ use tracing::warn;
 
 use super::refresh::Refresher;
 use crate::auth::{
-    Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RevocationError, SourceError, TrustStore,
+    Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RefreshEvent, RevocationError, SourceError,
+    TrustStore,
 };
 use crate::config::Config;
 use crate::http::{self, App};
@@ -127,7 +128,10 @@ pub(super) fn prepare(
 
 fn load(settings: &IssuerSettings, trust: &TrustStore, metrics: &Arc<Metrics>) -> Result<Issuer, BuildError> {
     let counted = metrics.clone();
-    let observer = Arc::new(move |issuer: &str, result| counted.jwks_refresh(issuer, result));
+    let observer = Arc::new(move |issuer: &str, event| match event {
+        RefreshEvent::Finished(result) => counted.jwks_refresh(issuer, result),
+        RefreshEvent::Refused => counted.shares().refused(Room::JwksFetches),
+    });
     Issuer::load(settings.clone(), trust.change_signal(), observer).map_err(|broken| {
         let (index, source) = broken.into_iter().next().expect("a refused issuer has at least one error");
         BuildError::Issuer { issuer: settings.name.clone(), index, source }

@@ -18,7 +18,7 @@ use super::fetch::{self, FetchClient};
 use super::file;
 use super::jwks;
 use super::key_set::{KeyFingerprint, KeySet, VerificationKey};
-use super::refresh_schedule::RefreshSchedule;
+use super::refresh_schedule::{RefreshSchedule, RequestedFetch};
 use super::source::LoadedKeySource;
 use super::source_error::SourceError;
 use crate::auth::change_signal::ChangeSignal;
@@ -31,9 +31,17 @@ use crate::auth::token::verify::{self, Expected};
 use crate::runtime::resolver::Resolver;
 use crate::runtime::workers::blocking;
 
-/// Called after every refresh of a JWKS URL with the issuer's name and `ok` or the kind of failure. Both are metric
-/// labels.
-pub type RefreshObserver = Arc<dyn Fn(&str, &'static str) + Send + Sync>;
+/// Called for every event of an issuer's keys, with the issuer's name.
+pub type RefreshObserver = Arc<dyn Fn(&str, RefreshEvent) + Send + Sync>;
+
+/// An event of an issuer's keys, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshEvent {
+    /// A fetch has finished: `ok`, or the kind of error.
+    Finished(&'static str),
+    /// A token with an unknown key asked for a fetch, and unknown keys had caused too many.
+    Refused,
+}
 
 /// An issuer of tokens, with the keys that verify them.
 pub struct Issuer {
@@ -203,7 +211,7 @@ impl Issuer {
     fn apply_fetch(&self, source: &LoadedKeySource, result: Result<Vec<VerificationKey>, SourceError>) {
         *source.is_stale.lock() = result.is_err();
         if source.schedule.is_some() {
-            (self.observer)(&self.name, result.as_ref().err().map_or("ok", SourceError::kind));
+            (self.observer)(&self.name, RefreshEvent::Finished(result.as_ref().err().map_or("ok", SourceError::kind)));
         }
         match result {
             Ok(keys) => {
@@ -291,9 +299,20 @@ impl Issuer {
         let waits = self.sources.iter().filter_map(|source| {
             let schedule = source.schedule.as_ref().filter(|_| may_be_newer)?;
             let is_loaded = source.keys.lock().is_some();
-            Some(async move { Some((schedule, schedule.request_fetch(is_loaded).await?)) })
+            Some(async move { (schedule, schedule.request_fetch(is_loaded).await) })
         });
-        let generations: Vec<_> = futures_util::future::join_all(waits).await.into_iter().flatten().collect();
+        let mut generations = Vec::new();
+        let mut is_refused = false;
+        for (schedule, outcome) in futures_util::future::join_all(waits).await {
+            match outcome {
+                RequestedFetch::Finished(generation) => generations.push((schedule, generation)),
+                RequestedFetch::NotInTime => {}
+                RequestedFetch::Refused => is_refused = true,
+            }
+        }
+        if is_refused {
+            (self.observer)(&self.name, RefreshEvent::Refused);
+        }
         let again = if generations.is_empty() {
             Err(fault)
         } else {
@@ -304,6 +323,8 @@ impl Issuer {
                 generations.into_iter().for_each(|(schedule, generation)| schedule.confirm_useful(generation));
                 Ok(key)
             }
+            // A later fetch may find the key. A 401 would be final: an EventSource does not reconnect after it.
+            Err(_) if is_refused => Err(Denied::Unavailable),
             Err(TokenFault::UnknownKey) if !self.is_loaded() => Err(Denied::Unavailable),
             Err(fault) => Err(fault.into()),
         }

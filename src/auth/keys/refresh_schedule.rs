@@ -1,10 +1,10 @@
 //! The schedule of fetches of a JWKS document.
 //!
 //! A document is fetched at intervals, and when a token names an unknown key. Senders of tokens control the second
-//! kind, so it is limited by a cooldown: a fetch that did not bring the requested key bars further requests for
-//! [`RefreshSchedule::cooldown_period`]. A fetch that brought it ends the cooldown, because only the issuer can cause
-//! that. A flood of made-up `kid`s therefore causes one fetch per period, whatever its size, while a rotation is
-//! noticed at its first token. Does not fetch and does not hold keys; the issuer does.
+//! kind, so each such fetch takes a token from a bucket of [`MAX_TURNS`], which gains one every [`TURN_INTERVAL`]. A fetch
+//! that brought the requested key returns its token, because only the issuer can cause that. A flood of made-up `kid`s
+//! therefore causes six fetches a minute, whatever its size, and a rotation is noticed within ten seconds even then. Does
+//! not fetch and does not hold keys; the issuer does.
 
 use std::time::Duration;
 
@@ -16,8 +16,11 @@ use url::Url;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::{arithmetic, jitter};
 
-/// Maximum cooldown, for issuers with longer refresh intervals.
-pub(super) const MAX_COOLDOWN: Duration = Duration::from_secs(300);
+/// Maximum number of fetches that unknown keys may cause at once.
+pub(super) const MAX_TURNS: u32 = 6;
+
+/// Time after which another such fetch is allowed. `issuers.keys.refresh` applies if it is shorter.
+pub(super) const TURN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Maximum time for which a request waits for a fetch.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -31,18 +34,30 @@ pub(super) struct RefreshSchedule {
     url: Url,
     refresh: Duration,
     /// Never held across an await.
-    cooldown: Mutex<Cooldown>,
+    requests: Mutex<Requests>,
     fetch_wanted: Notify,
     generations: watch::Sender<FetchGenerations>,
 }
 
 #[derive(Debug, Default)]
-struct Cooldown {
+struct Requests {
     /// Whether a fetch was requested that has not started yet.
     fetch_wanted: bool,
-    until: Option<Instant>,
+    /// The time at which the bucket is full again.
+    full_at: Option<Instant>,
     /// The last fetch that brought a requested key.
     last_useful: u64,
+}
+
+/// The outcome of a request for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestedFetch {
+    /// The fetch of this number has finished. Its keys, if any, are in use.
+    Finished(u64),
+    /// No fetch finished in time, or none is under way.
+    NotInTime,
+    /// Unknown keys have caused too many fetches. Another one may find the key later.
+    Refused,
 }
 
 /// The number of fetches that have started and that have finished.
@@ -59,7 +74,7 @@ impl RefreshSchedule {
         Self {
             url,
             refresh: refresh.max(MIN_REFRESH),
-            cooldown: Mutex::default(),
+            requests: Mutex::default(),
             fetch_wanted: Notify::new(),
             generations,
         }
@@ -70,15 +85,15 @@ impl RefreshSchedule {
         &self.url
     }
 
-    /// Returns the time for which a useless fetch bars further ones: `refresh`, at most [`MAX_COOLDOWN`].
-    pub(super) fn cooldown_period(&self) -> Duration {
-        self.refresh.min(MAX_COOLDOWN)
+    /// Returns the time after which the bucket gains a token.
+    fn turn_interval(&self) -> Duration {
+        self.refresh.min(TURN_INTERVAL)
     }
 
     /// Records that a fetch starts.
     pub(super) fn fetch_started(&self) {
         // Cleared before the fetch starts: a request from now on needs a later one.
-        self.cooldown.lock().fetch_wanted = false;
+        self.requests.lock().fetch_wanted = false;
         self.generations.send_modify(|generations| generations.started += 1);
     }
 
@@ -104,47 +119,63 @@ impl RefreshSchedule {
             tokio::select! {
                 () = &mut scheduled => return,
                 // The permit may be left over from a request that the schedule has met in the meantime.
-                () = self.fetch_wanted.notified() => if self.cooldown.lock().fetch_wanted { return },
+                () = self.fetch_wanted.notified() => if self.requests.lock().fetch_wanted { return },
             }
         }
     }
 
     /// Requests a fetch because a key is missing, and waits up to [`MAX_WAIT`] for it.
     ///
-    /// Returns the number of the fetch that was waited for, or `None` during the cooldown or after a timeout. If no
-    /// document was ever loaded (`is_loaded`), only the schedule starts fetches, and the first one is waited for.
-    pub(super) async fn request_fetch(&self, is_loaded: bool) -> Option<u64> {
+    /// If no document was ever loaded (`is_loaded`), only the schedule starts fetches, and the first one is waited for.
+    pub(super) async fn request_fetch(&self, is_loaded: bool) -> RequestedFetch {
         // Subscribe before reading, so that a fetch that finishes in between is noticed.
         let mut generations = self.generations.subscribe();
         let generation = {
-            let mut cooldown = self.cooldown.lock();
+            let mut requests = self.requests.lock();
             let current = *generations.borrow_and_update();
-            let has_ended = cooldown.until.is_none_or(|until| until <= Instant::now());
             if !is_loaded {
                 let first = current.started.max(1);
                 (current.finished < first).then_some(first)
-            } else if cooldown.fetch_wanted {
+            } else if requests.fetch_wanted {
                 Some(current.started + 1)
-            } else if has_ended {
-                cooldown.fetch_wanted = true;
-                cooldown.until = Some(Instant::now() + self.cooldown_period());
+            } else if requests.take(self.turn_interval()) {
+                requests.fetch_wanted = true;
                 self.fetch_wanted.notify_one();
                 Some(current.started + 1)
+            } else if current.finished < current.started {
+                Some(current.started)
             } else {
-                (current.finished < current.started).then_some(current.started)
+                return RequestedFetch::Refused;
             }
-        }?;
-        timeout(MAX_WAIT, generations.wait_for(|generations| generations.finished >= generation)).await.ok()?.ok()?;
-        Some(generation)
+        };
+        let Some(generation) = generation else { return RequestedFetch::NotInTime };
+        let finished = generations.wait_for(|generations| generations.finished >= generation);
+        match timeout(MAX_WAIT, finished).await {
+            Ok(Ok(_)) => RequestedFetch::Finished(generation),
+            Ok(Err(_)) | Err(_) => RequestedFetch::NotInTime,
+        }
     }
 
-    /// Records that a fetch brought the requested key. Ends the cooldown, once per fetch.
+    /// Records that a fetch brought the requested key. Returns its token to the bucket, once per fetch.
     pub(super) fn confirm_useful(&self, generation: u64) {
-        let mut cooldown = self.cooldown.lock();
-        if cooldown.last_useful < generation {
-            cooldown.last_useful = generation;
-            cooldown.until = None;
+        let mut requests = self.requests.lock();
+        if requests.last_useful < generation {
+            requests.last_useful = generation;
+            requests.full_at = requests.full_at.and_then(|full_at| full_at.checked_sub(self.turn_interval()));
         }
+    }
+}
+
+impl Requests {
+    /// Takes a token from the bucket. Returns false if it is empty.
+    fn take(&mut self, interval: Duration) -> bool {
+        let now = Instant::now();
+        let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + interval;
+        let has_token = full_at.duration_since(now) <= interval * MAX_TURNS;
+        if has_token {
+            self.full_at = Some(full_at);
+        }
+        has_token
     }
 }
 

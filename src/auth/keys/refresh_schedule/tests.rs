@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::RequestedFetch::{Finished, NotInTime, Refused};
 use super::*;
 
 fn schedule(refresh: u64) -> RefreshSchedule {
@@ -21,37 +22,42 @@ fn started(schedule: &RefreshSchedule) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_requests_causes_one_fetch_per_cooldown() {
+async fn a_flood_of_requests_causes_six_fetches_and_then_one_every_ten_seconds() {
     // Refreshed so seldom that the schedule does not interfere.
     let schedule = Arc::new(schedule(3600));
     let fetches = fetching(Arc::clone(&schedule), Duration::from_millis(10));
     let requests = async {
-        assert_eq!(schedule.request_fetch(false).await, Some(1), "waits for the first fetch");
+        assert_eq!(schedule.request_fetch(false).await, Finished(1), "waits for the first fetch");
         let requests = (0..1000).map(|_| schedule.request_fetch(true));
-        let generations = futures_util::future::join_all(requests).await;
-        assert!(generations.iter().all(|generation| *generation == Some(2)), "all wait for the same fetch");
-        assert_eq!(schedule.request_fetch(true).await, None);
-        tokio::time::advance(Duration::from_secs(299)).await;
-        assert_eq!(schedule.request_fetch(true).await, None);
-        assert_eq!(started(&schedule), 2);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(schedule.request_fetch(true).await, Some(3));
+        let outcomes = futures_util::future::join_all(requests).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Finished(2)), "all wait for the same fetch");
+        for number in 3..=7 {
+            assert_eq!(schedule.request_fetch(true).await, Finished(number));
+        }
+        assert_eq!(schedule.request_fetch(true).await, Refused);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(schedule.request_fetch(true).await, Refused);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(schedule.request_fetch(true).await, Finished(8));
+        assert_eq!(schedule.request_fetch(true).await, Refused);
+        assert_eq!(started(&schedule), 8);
     };
     tokio::select! { () = fetches => {}, () = requests => {} }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_useful_fetch_ends_the_cooldown_once() {
+async fn a_useful_fetch_returns_its_turn_once() {
     let schedule = Arc::new(schedule(60));
     let fetches = fetching(Arc::clone(&schedule), Duration::from_millis(10));
     let requests = async {
         schedule.request_fetch(false).await;
-        let generation = schedule.request_fetch(true).await.expect("a fetch");
-        schedule.confirm_useful(generation);
-        let next = schedule.request_fetch(true).await.expect("no cooldown");
-        schedule.confirm_useful(generation);
-        assert_eq!(next, 3);
-        assert_eq!(schedule.request_fetch(true).await, None, "the same fetch ends only one cooldown");
+        for number in 2..=7 {
+            assert_eq!(schedule.request_fetch(true).await, Finished(number));
+        }
+        schedule.confirm_useful(7);
+        assert_eq!(schedule.request_fetch(true).await, Finished(8));
+        schedule.confirm_useful(7);
+        assert_eq!(schedule.request_fetch(true).await, Refused);
     };
     tokio::select! { () = fetches => {}, () = requests => {} }
 }
@@ -72,9 +78,9 @@ async fn a_request_during_a_scheduled_fetch_waits_for_a_later_one() {
         std::future::pending::<()>().await;
     };
 
-    let generation = tokio::select! { generation = requests => generation, () = fetches => None };
+    let outcome = tokio::select! { outcome = requests => outcome, () = fetches => NotInTime };
 
-    assert_eq!(generation, Some(3), "the running fetch may be older than the token");
+    assert_eq!(outcome, Finished(3), "the running fetch may be older than the token");
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +88,7 @@ async fn a_request_waits_at_most_two_seconds() {
     let schedule = schedule(60);
     let started = Instant::now();
 
-    assert_eq!(schedule.request_fetch(true).await, None);
+    assert_eq!(schedule.request_fetch(true).await, NotInTime);
 
     assert_eq!(started.elapsed(), MAX_WAIT);
 }
@@ -103,7 +109,7 @@ async fn a_scheduled_fetch_is_never_early_and_failures_are_retried_sooner() {
 }
 
 #[test]
-fn the_cooldown_is_at_most_five_minutes() {
-    assert_eq!(schedule(3600).cooldown_period(), MAX_COOLDOWN);
-    assert_eq!(schedule(10).cooldown_period(), Duration::from_secs(10));
+fn an_issuer_with_a_short_interval_gains_turns_at_that_interval() {
+    assert_eq!(schedule(3600).turn_interval(), TURN_INTERVAL);
+    assert_eq!(schedule(5).turn_interval(), Duration::from_secs(5));
 }
