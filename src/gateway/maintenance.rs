@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
 
 use super::gauges;
 use super::state::GatewayState;
+use crate::runtime::clock_step::ClockStep;
 use crate::runtime::workers::blocking;
 use crate::stream::EXPIRY_INTERVAL;
 
@@ -22,6 +24,7 @@ pub(super) async fn run(state: Arc<GatewayState>) {
     gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
     expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let app = &state.app;
+    let mut clock = ClockStep::new();
     let mut draining = app.tasks.draining();
     loop {
         tokio::select! {
@@ -32,6 +35,10 @@ pub(super) async fn run(state: Arc<GatewayState>) {
                 note_refusals(&state);
                 if let Some(workers) = state.workers.get() {
                     state.metrics.worker_delay(workers.recent_delay());
+                }
+                if clock.poll_stepped() {
+                    warn!("the system clock was set, or the machine was suspended: open responses check their tokens again");
+                    app.trust.change_signal().notify();
                 }
                 state.store.iter().for_each(|store| state.readiness.note("store", store.problem()));
             }

@@ -31,6 +31,8 @@ pub(crate) struct Lifetime {
     /// The time from the start of a drain to the end of this response.
     drain_delay: Duration,
     permission: Option<Permission>,
+    /// The time by which the response ends before its token expires.
+    expiry_lead: Duration,
     replaced: Option<CancellationToken>,
 }
 
@@ -39,7 +41,7 @@ impl Lifetime {
     /// responses, and `jitter`, uniform in `0.0..1.0`, the moment of this one within it.
     pub(crate) fn new(draining: Draining, drain_spread: Duration, jitter: f64) -> Self {
         let drain_delay = arithmetic::scale(drain_spread, jitter);
-        Self { deadline: None, draining, drain_delay, permission: None, replaced: None }
+        Self { deadline: None, draining, drain_delay, permission: None, expiry_lead: Duration::ZERO, replaced: None }
     }
 
     /// Ends the response after `max_age`, or up to a tenth of it earlier: clients that came together must not leave
@@ -57,9 +59,7 @@ impl Lifetime {
     /// Ends the response with its permission: at its expiry, or earlier by [`expiry_lead`], or when it is withdrawn.
     pub(crate) fn end_with_permission(&mut self, permission: Permission, expiry_spread: Duration, jitter: f64) {
         if let Some(expires_at) = permission.expires_at() {
-            let left = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-            let end = Instant::now() + left - expiry_lead(left, expiry_spread, jitter);
-            set_earlier(&mut self.deadline, end, EndReason::Expired);
+            self.expiry_lead = expiry_lead(time_until(expires_at), expiry_spread, jitter);
         }
         self.permission = Some(permission);
     }
@@ -77,7 +77,12 @@ impl Lifetime {
                     Some(Ok(withdrawal)) => withdrawal,
                     Some(Err(end)) => return end,
                 };
-                let first = self.deadline.into_iter().chain(withdrawal).min_by_key(|(at, _)| *at);
+                // Computed again after each change, since the wall clock may have been set.
+                let expiry = self.permission.as_ref().and_then(Permission::expires_at).map(|expires_at| {
+                    (Instant::now() + time_until(expires_at).saturating_sub(self.expiry_lead), EndReason::Expired)
+                });
+                let ends = self.deadline.into_iter().chain(expiry).chain(withdrawal);
+                let first = ends.min_by_key(|(at, _)| *at);
                 let first = OptionFuture::from(first.map(|(at, end)| sleep_until(at).map(move |()| end)));
                 let changed = OptionFuture::from(self.permission.as_mut().map(Permission::changed));
                 let replaced = OptionFuture::from(self.replaced.as_ref().map(CancellationToken::cancelled));
@@ -95,6 +100,11 @@ impl Lifetime {
             }
         }
     }
+}
+
+/// Returns the time until `at` by the wall clock; zero if it has passed.
+fn time_until(at: SystemTime) -> Duration {
+    at.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 /// Returns how long before its token a response ends, given the time that the token has left: a random part of
