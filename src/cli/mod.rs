@@ -16,7 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use rillgate::config::{Config, Problems};
-use rillgate::telemetry::logging;
+use rillgate::runtime::workers;
+use rillgate::telemetry::{LogQueue, logging};
 
 /// Shares one upstream Server-Sent Events connection among many clients.
 #[derive(Debug, Parser)]
@@ -80,13 +81,21 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     // The explanation is the output. Only reasons for missing keys are logged beside it.
     let quiet = matches!(arguments.command, Command::Explain(_)).then(|| "off,rillgate::auth=warn".to_owned());
     let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
-    let filter = match logging::init(format, filter.as_deref()) {
+    let queue = LogQueue::default();
+    let filter = match logging::init(format, filter.as_deref(), queue.clone()) {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!("RILLGATE_LOG: {error}");
             return ExitCode::from(2);
         }
     };
+    let writing = queue.clone();
+    if let Err(error) = workers::thread("log", move || writing.write_to(std::io::stderr())) {
+        eprintln!("cannot start the thread of the log: {error}");
+        return ExitCode::FAILURE;
+    }
+    // Also if the command panics.
+    let flush = queue.flush_on_drop();
     let outcome = match arguments.command {
         Command::Serve(file) => serve::run(&file, filter),
         Command::Check(file) => check::run(&file),
@@ -95,6 +104,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Schema => print(&format!("{:#}", rillgate::config::schema())),
     };
+    drop(flush);
     let (status, text) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => (1, text),

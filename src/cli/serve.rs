@@ -19,12 +19,12 @@ use super::{ConfigFile, Failure, Outcome, block_on};
 pub(super) fn run(file: &ConfigFile, filter: FilterHandle) -> Outcome {
     let config = file.load()?;
     block_on(async {
-        let mut gateway = Gateway::bind(&config).map_err(|error| match error {
+        let gateway = Gateway::bind(&config).map_err(|error| match error {
             BindError::Build(error) => file.problem(&error),
             BindError::Tls { .. } => file.problem(&error),
             BindError::Listen { .. } | BindError::Store(_) => Failure::Failed(error.to_string()),
         })?;
-        gateway.serve_log_filter(filter);
+        gateway.serve_log(filter);
         until_signalled(gateway, Some(Reloading { file, watch: Watch::new(&config) })).await
     })?
 }

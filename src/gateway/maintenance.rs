@@ -33,6 +33,10 @@ pub(super) async fn run(state: Arc<GatewayState>) {
                 gauges::measure(&state);
                 state.refresher.report_readiness(&state.readiness);
                 note_refusals(&state);
+                state.metrics.report_suppressed_lines();
+                if let Some(log) = state.log.get() {
+                    state.metrics.log_lines_dropped(log.dropped_lines());
+                }
                 if let Some(workers) = state.workers.get() {
                     state.metrics.worker_delay(workers.recent_delay());
                 }

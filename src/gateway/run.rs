@@ -41,7 +41,6 @@ pub struct Gateway {
     state: Arc<GatewayState>,
     drain: DrainSettings,
     workers: usize,
-    filter: Option<FilterHandle>,
 }
 
 /// The outcome of a drain.
@@ -107,12 +106,13 @@ impl Gateway {
             store,
             started: config.clone(),
             workers: OnceLock::new(),
+            log: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
             accept_limits: AcceptLimits::new(limits),
             effective_config: Arc::new(ArcSwap::from_pointee(config.effective.clone())),
         };
         let (state, drain, workers) = (Arc::new(state), config.drain, config.workers);
-        Ok(Self { listeners, admin, state, drain, workers, filter: None })
+        Ok(Self { listeners, admin, state, drain, workers })
     }
 
     /// Builds everything that [`Self::bind`] builds, without binding a socket, and so finds the same errors.
@@ -128,9 +128,10 @@ impl Gateway {
         self.state.app.pages.store(Arc::new(pages));
     }
 
-    /// Lets operators change the log filter through the admin port.
-    pub fn serve_log_filter(&mut self, filter: FilterHandle) {
-        self.filter = Some(filter);
+    /// Lets operators change the log filter through the admin port, and counts the log's dropped lines. A second call
+    /// has no effect.
+    pub fn serve_log(&self, log: FilterHandle) {
+        self.state.log.get_or_init(|| log);
     }
 
     /// Returns the addresses of the listeners, in the configuration's order.
@@ -179,9 +180,9 @@ impl Gateway {
                 workers: workers.clone(),
                 tasks: tasks.clone(),
                 draining: accepting.draining(),
-                metrics,
+                metrics: metrics.clone(),
                 tls: listener.tls().cloned(),
-                handshake_log: Arc::new(HandshakeLog::new(&*listener.settings().name)),
+                handshake_log: Arc::new(HandshakeLog::new(metrics)),
                 trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
                 proxy_protocol: listener.settings().proxy_protocol,
                 handover: Handover::for_listener(listener.settings()),
@@ -200,7 +201,7 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin_tasks = Tasks::new(tasks.panics().clone());
         if let Some(socket) = self.admin {
-            let admin = Admin::new(state.admin_context(self.filter));
+            let admin = Admin::new(state.admin_context());
             let (spawner, stop) = (admin_tasks.clone(), stop_admin.clone());
             admin_tasks.spawn("admin", async move {
                 let socket = tokio::select! {
@@ -221,6 +222,7 @@ impl Gateway {
         state.stage.send_replace(Stage::Draining);
         let drained = drain(&state, self.drain, &accepting).await;
         stop_admin.cancel();
+        state.metrics.report_suppressed_lines();
         // Aborts the remaining tasks with their runtimes.
         workers.stop();
         let store = state.store.clone();

@@ -38,6 +38,8 @@ pub(super) struct GatewayState {
     pub started: Config,
     /// The workers, where streams run. Empty until the gateway runs.
     pub workers: OnceLock<Workers>,
+    /// The log of the process, if it is the gateway's.
+    pub log: OnceLock<FilterHandle>,
     pub stage: watch::Sender<Stage>,
     pub accept_limits: AcceptLimits,
     /// The effective configuration without secrets.
@@ -46,7 +48,7 @@ pub(super) struct GatewayState {
 
 impl GatewayState {
     /// Returns the parts that the admin port shows. `filter` is the log filter, if operators may change it.
-    pub(super) fn admin_context(&self, filter: Option<FilterHandle>) -> AdminContext {
+    pub(super) fn admin_context(&self) -> AdminContext {
         AdminContext {
             version: env!("CARGO_PKG_VERSION"),
             metrics: self.metrics.clone(),
@@ -56,7 +58,7 @@ impl GatewayState {
             effective_config: self.effective_config.clone(),
             panics: self.app.tasks.panics().clone(),
             hosts: self.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
-            filter,
+            filter: self.log.get().cloned(),
         }
     }
 }

@@ -101,8 +101,9 @@ async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>, query: Query) 
     response.headers_mut().insert(REQUEST_ID, request_id);
     let status = response.status().as_u16();
     metrics.request(status);
-    // The access line of a subscription is written when it ends.
-    if !matches!(response.body(), AppBody::Prelude(_) | AppBody::Events(_)) {
+    // The access line of a subscription is written when it ends. Refusals cost a client little, so not all have one.
+    let is_line_due = !matches!(response.body(), AppBody::Prelude(_) | AppBody::Events(_));
+    if is_line_due && (reason.is_none() || metrics.acquire_refusal_line()) {
         ClientInfo::from_head(&app, &head, None).log_access(
             metrics.name(),
             &redact::path(head.uri.path()),

@@ -35,15 +35,16 @@ impl SingleWorkerListener {
         };
         let (workers, _) = Workers::start(1).expect("a thread");
         let limits = Arc::new(ArcSwap::from_pointee(default_limits()));
+        let metrics = Metrics::new("0").listener("test");
         let context = ListenerContext {
             accept_limits: AcceptLimits::new(limits.clone()),
             limits,
             workers: workers.clone(),
             tasks,
             draining: accepting.draining(),
-            metrics: Metrics::new("0").listener("test"),
+            metrics: metrics.clone(),
             tls: None,
-            handshake_log: Arc::new(HandshakeLog::new("test")),
+            handshake_log: Arc::new(HandshakeLog::new(metrics)),
             trusted_proxies: [].as_slice().into(),
             proxy_protocol: false,
             handover: Handover::for_listener(&settings),

@@ -36,6 +36,9 @@ impl ProtocolErrors {
             _ => (400, "malformed"),
         };
         self.metrics.refused_with(status, reason);
+        if !self.metrics.acquire_refusal_line() {
+            return;
+        }
         info!(
             target: ACCESS,
             client = %self.client,

@@ -21,6 +21,10 @@ impl StreamObserver for RouteObserver {
         self.0.gap(gap.reason());
     }
 
+    fn acquire_failure_line(&self) -> bool {
+        self.0.acquire_refusal_line()
+    }
+
     fn ended_without_new_id(&self) {
         self.0.fruitless_end();
     }

@@ -36,6 +36,11 @@ pub trait StreamObserver: Send + Sync {
     fn received(&self, events: u64, bytes: usize);
     /// Continuity was broken.
     fn gap(&self, gap: Gap);
+    /// Returns true if a line about a refused or failed stream may be logged now. Clients can open streams for made-up
+    /// paths, so such lines are bounded.
+    fn acquire_failure_line(&self) -> bool {
+        true
+    }
     /// The upstream ended its response cleanly but sent no new id. The gateway will connect again.
     fn ended_without_new_id(&self) {}
     /// A request for the upstream's history ended. `result` is `ok` or the reason for the failure.

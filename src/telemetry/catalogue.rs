@@ -102,6 +102,8 @@ catalogue! {
         "Fetches of an issuer's keys, by result: ok or the kind of error.";
     WORKER_DELAY = Gauge "rillgate_worker_delay_seconds":
         "Longest delay of a worker's timers within the last 30 to 60 s.";
+    LOG_LINES_DROPPED = Counter "rillgate_log_lines_dropped_total":
+        "Log lines that were dropped because standard error was not read in time.";
     TASK_PANICS = Counter "rillgate_task_panics_total":
         "Panics, by task. Each is a defect of rillgate.";
     TASKS_ABORTED = Counter "rillgate_tasks_aborted_total":

@@ -4,18 +4,27 @@
 //! those carry no listener label. Does not know the use of a connection: see the route's metrics.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use metrics::Label;
+use tracing::warn;
 
 use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue;
 use super::family::Family;
 use super::label::Protocol;
+use super::line_limiter::LineLimiter;
 use super::registry::Registry;
 use super::route::RouteMetrics;
 
+/// Most lines of one listener in a second that tell of refused handshakes.
+const MAX_HANDSHAKE_LINES: u32 = 10;
+
 /// The metrics of one listener.
 pub struct ListenerMetrics {
+    name: String,
+    /// Bounds lines about refused handshakes.
+    handshake_lines: LineLimiter,
     connections: [BufferedGauge; 2],
     shared: Arc<Accepted>,
 }
@@ -34,7 +43,30 @@ impl ListenerMetrics {
             let labels = vec![Label::new("listener", name.to_owned()), Label::new("protocol", protocol.as_str())];
             registry.buffered_gauge(catalogue::CONNECTIONS, labels)
         };
-        Self { connections: Protocol::ALL.map(gauge), shared: shared.clone() }
+        let (name, handshake_lines) = (name.to_owned(), LineLimiter::new(MAX_HANDSHAKE_LINES));
+        Self { connections: Protocol::ALL.map(gauge), name, handshake_lines, shared: shared.clone() }
+    }
+
+    /// Returns the listener's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns true if a line about a refused handshake may be logged now.
+    pub fn acquire_handshake_line(&self) -> bool {
+        self.handshake_lines.acquire(Instant::now())
+    }
+
+    /// Returns true if a line about a request that was refused before its route was known may be logged now.
+    pub fn acquire_refusal_line(&self) -> bool {
+        self.shared.unrouted.acquire_refusal_line()
+    }
+
+    pub(super) fn report_suppressed_lines(&self) {
+        let lines = self.handshake_lines.take_suppressed();
+        if lines > 0 {
+            warn!(listener = self.name, lines, "further lines about refused TLS handshakes suppressed");
+        }
     }
 
     /// Counts a connection whose protocol is known. Call [`Self::closed`] with the same protocol once for each.

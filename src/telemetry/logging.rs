@@ -1,7 +1,7 @@
 //! Log lines: their destination, format and filter.
 //!
-//! Lines go to standard error, as text or as JSON. The filter can change while the process runs. Reads no configuration
-//! and writes no file: the reader of standard error rotates its own files.
+//! Lines go through a queue to standard error, as text or as JSON, so that no worker waits for its reader. The filter can
+//! change while the process runs. Reads no configuration and writes no file: the reader rotates its own files.
 
 use std::io::{self, IsTerminal};
 
@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use super::log_queue::LogQueue;
 
 /// The target of access lines, for filters.
 pub const ACCESS: &str = "rillgate::access";
@@ -27,9 +29,12 @@ pub enum Format {
     Json,
 }
 
-/// Changes the filter of a running process.
+/// Changes the filter of a running process, and counts its dropped lines.
 #[derive(Clone, Debug)]
-pub struct FilterHandle(reload::Handle<EnvFilter, Registry>);
+pub struct FilterHandle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    queue: LogQueue,
+}
 
 /// An error while setting up or changing the log.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +55,7 @@ pub enum LoggingError {
     Taken,
 }
 
-/// Starts logging to standard error.
+/// Starts logging to a queue, whose [`LogQueue::write_to`] must run on a thread of its own.
 ///
 /// `filter` is the value of `RILLGATE_LOG`. A bare level (`debug`) applies to rillgate's own targets, and dependencies
 /// stay at `warn`; `off` turns everything off. Any other value is a list of tracing directives
@@ -59,17 +64,22 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// The filter is invalid, or the process has a logger already.
-pub fn init(format: Format, filter: Option<&str>) -> Result<FilterHandle, LoggingError> {
+pub fn init(format: Format, filter: Option<&str>, queue: LogQueue) -> Result<FilterHandle, LoggingError> {
     let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (subscriber, handle) = subscriber(format, filter, ansi, io::stderr)?;
+    let (subscriber, filter) = subscriber(format, filter, ansi, queue.clone())?;
     subscriber.try_init().map_err(|_| LoggingError::Taken)?;
-    Ok(handle)
+    Ok(FilterHandle { filter, queue })
 }
 
 impl FilterHandle {
+    /// Returns the number of lines that were dropped because standard error was not read in time.
+    pub fn dropped_lines(&self) -> u64 {
+        self.queue.dropped_lines()
+    }
+
     /// Returns the current filter, as directives.
     pub fn current(&self) -> String {
-        self.0.with_current(ToString::to_string).unwrap_or_default()
+        self.filter.with_current(ToString::to_string).unwrap_or_default()
     }
 
     /// Replaces the filter; [`init`] describes its form. Lines that dependencies write through the `log` facade (rustls
@@ -78,7 +88,7 @@ impl FilterHandle {
     /// # Errors
     /// The filter is invalid; the old one stays.
     pub fn set(&self, filter: Option<&str>) -> Result<(), LoggingError> {
-        self.0.reload(parse(filter)?).map_err(|_| LoggingError::Taken)
+        self.filter.reload(parse(filter)?).map_err(|_| LoggingError::Taken)
     }
 }
 
@@ -87,7 +97,7 @@ fn subscriber<W>(
     filter: Option<&str>,
     ansi: bool,
     writer: W,
-) -> Result<(impl Subscriber + Send + Sync + 'static, FilterHandle), LoggingError>
+) -> Result<(impl Subscriber + Send + Sync + 'static, reload::Handle<EnvFilter, Registry>), LoggingError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -96,7 +106,7 @@ where
         Format::Text => fmt::layer().with_ansi(ansi).with_writer(writer).boxed(),
         Format::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).boxed(),
     };
-    Ok((tracing_subscriber::registry().with(filter).with(lines), FilterHandle(handle)))
+    Ok((tracing_subscriber::registry().with(filter).with(lines), handle))
 }
 
 fn parse(filter: Option<&str>) -> Result<EnvFilter, LoggingError> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use metrics::{Label, SharedString};
+use metrics::{Counter, Label, SharedString};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 
@@ -29,6 +29,7 @@ pub struct Metrics {
     /// By name, like the routes.
     listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
     shares: ShareMetrics,
+    dropped_lines: Counter,
     store: OnceLock<Arc<StoreMetrics>>,
 }
 
@@ -45,6 +46,7 @@ impl Metrics {
             handle: registry.handle(),
             accepted: Arc::new(Accepted::new(&registry, unrouted.clone())),
             shares: ShareMetrics::new(&registry),
+            dropped_lines: registry.counter(catalogue::LOG_LINES_DROPPED, Vec::new()),
             registry,
             routes: Mutex::new(BTreeMap::from([(RouteMetrics::NONE.to_owned(), unrouted)])),
             listeners: Mutex::default(),
@@ -116,6 +118,17 @@ impl Metrics {
     /// Records a configured bound, to compare gauges with.
     pub fn limit(&self, limit: &'static str, most: f64) {
         self.registry.gauge(catalogue::LIMIT, labels([("limit", limit.into())])).set(most);
+    }
+
+    /// Logs how many lines of each route and listener were suppressed since the last call. Call it once a second.
+    pub fn report_suppressed_lines(&self) {
+        self.routes.lock().values().for_each(|route| route.report_suppressed_lines());
+        self.listeners.lock().values().for_each(|listener| listener.report_suppressed_lines());
+    }
+
+    /// Records the number of log lines that were dropped so far.
+    pub fn log_lines_dropped(&self, total: u64) {
+        self.dropped_lines.absolute(total);
     }
 
     /// Records the longest recent delay of a worker's timers.

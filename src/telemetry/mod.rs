@@ -8,7 +8,9 @@ mod buffered;
 mod catalogue;
 mod family;
 mod label;
+mod line_limiter;
 mod listener;
+mod log_queue;
 pub mod logging;
 mod metrics;
 mod process;
@@ -19,6 +21,7 @@ mod store;
 
 pub use label::{EndReason, Protocol, Room, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;
+pub use log_queue::{FlushOnDrop, LineWriter, LogQueue};
 pub use logging::ACCESS;
 pub use metrics::Metrics;
 pub use route::{RouteMetrics, RouteTotals};

@@ -6,14 +6,17 @@
 //! metrics.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{Histogram, Label};
+use tracing::warn;
 
 use super::buffered::{BufferedCounter, BufferedGauge};
 use super::catalogue::{self, GAP_REASONS};
 use super::family::Family;
 use super::label::{EndReason, Protocol, StreamState, VerdictLabel};
+use super::line_limiter::LineLimiter;
+use super::logging::ACCESS;
 use super::registry::Registry;
 
 /// The rejections that alerts watch. Their series start at zero, so that an increase over them includes the first one.
@@ -32,6 +35,9 @@ const CAPACITY: [&str; 9] = [
 /// The rejections of connections that alerts watch.
 const PRE_REQUEST: [&str; 2] = ["connections", "connections_per_ip"];
 
+/// Most lines of one route in a second that tell of refusals and failures, which clients can cause.
+const MAX_REFUSAL_LINES: u32 = 100;
+
 /// The metrics of one route.
 pub struct RouteMetrics {
     name: String,
@@ -39,6 +45,8 @@ pub struct RouteMetrics {
     requests: Family<u16>,
     rejections: Family<&'static str>,
     auth_failures: Family<&'static str>,
+    /// Bounds lines about refusals.
+    lines: LineLimiter,
     stream_metrics: OnceLock<StreamMetrics>,
 }
 
@@ -97,6 +105,7 @@ impl RouteMetrics {
             requests: Family::new(registry, catalogue::REQUESTS, labels(), "status"),
             rejections: Family::new(registry, catalogue::REJECTIONS, labels(), "reason"),
             auth_failures: Family::new(registry, catalogue::AUTH_FAILURES, labels(), "reason"),
+            lines: LineLimiter::new(MAX_REFUSAL_LINES),
             stream_metrics: OnceLock::new(),
         };
         if name == Self::NONE {
@@ -111,6 +120,19 @@ impl RouteMetrics {
     /// Returns the route's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns true if a line about a refusal or failure may be logged now. Others are counted, and told once a second
+    /// by [`Metrics::report_suppressed_lines`](super::Metrics::report_suppressed_lines).
+    pub fn acquire_refusal_line(&self) -> bool {
+        self.lines.acquire(Instant::now())
+    }
+
+    pub(super) fn report_suppressed_lines(&self) {
+        let lines = self.lines.take_suppressed();
+        if lines > 0 {
+            warn!(target: ACCESS, route = self.name, lines, "further lines suppressed");
+        }
     }
 
     /// Counts the start of a subscription. Call [`Self::ended`] with the same protocol once for each.

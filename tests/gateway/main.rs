@@ -35,6 +35,7 @@ mod kills;
 mod last_event_ids;
 mod limit_reload;
 mod limits;
+mod log_lines;
 mod log_memory;
 mod operations;
 mod operator;

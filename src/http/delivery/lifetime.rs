@@ -132,7 +132,9 @@ pub(crate) async fn log_unenforced_end(
         end = &mut ended => return end,
         end = unenforced.ended() => if matches!(end, EndReason::Expired | EndReason::Revoked) {
             metrics.auth_failure(end.as_str());
-            info!(route = metrics.name(), reason = end.as_str(), "would end (auth.enforce = false)");
+            if metrics.acquire_refusal_line() {
+                info!(route = metrics.name(), reason = end.as_str(), "would end (auth.enforce = false)");
+            }
         },
     }
     ended.await

@@ -55,7 +55,9 @@ pub(crate) async fn authorize(
             if authorizer.settings().enforce {
                 return Err(denied.into());
             }
-            info!(route = route.metrics.name(), reason = denied.label(), "would be refused (auth.enforce = false)");
+            if route.metrics.acquire_refusal_line() {
+                info!(route = route.metrics.name(), reason = denied.label(), "would be refused (auth.enforce = false)");
+            }
             Ok(None)
         }
     }

@@ -144,7 +144,9 @@ impl Ingest {
                 }
                 Err(OpenError::Complete) => return self.complete(),
                 Err(error) if !self.has_past && !error.is_down() && !self.spec.is_always_open => {
-                    warn!(stream = %self.stream.key(), route = %self.stream.key().route, %error, "stream refused");
+                    if self.spec.observer.acquire_failure_line() {
+                        warn!(stream = %self.stream.key(), route = %self.stream.key().route, %error, "stream refused");
+                    }
                     let memory = self.refusal_memory(&error);
                     self.stream.set_phase(Phase::Refused(Arc::new(error)));
                     // Read after the phase is set: a response that goes out early checks the phase once more.
@@ -385,7 +387,9 @@ impl Ingest {
         self.stream.record_failure(Some(&what), is_stuck);
         if self.last_failure.as_ref() != Some(&what) {
             let key = self.stream.key();
-            warn!(stream = %key, route = %key.route, error = %what, "upstream lost, reconnecting");
+            if self.spec.observer.acquire_failure_line() {
+                warn!(stream = %key, route = %key.route, error = %what, "upstream lost, reconnecting");
+            }
             self.last_failure = Some(what);
         }
     }

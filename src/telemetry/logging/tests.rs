@@ -30,7 +30,8 @@ impl Written {
 fn lines(format: Format, filter: Option<&str>, act: impl FnOnce(&FilterHandle)) -> String {
     let written = Written::default();
     let writer = written.clone();
-    let (subscriber, handle) = subscriber(format, filter, false, move || writer.clone()).unwrap();
+    let (subscriber, filter) = subscriber(format, filter, false, move || writer.clone()).unwrap();
+    let handle = FilterHandle { filter, queue: LogQueue::default() };
     with_default(subscriber, || act(&handle));
     written.text()
 }

@@ -193,6 +193,7 @@ fn every_rendered_metric_is_described_and_appears_once() {
     metrics.task_panicked("ingest");
     metrics.tasks_aborted("connection", 3);
     metrics.worker_delay(Duration::ZERO);
+    metrics.log_lines_dropped(1);
 
     let text = metrics.render();
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::wait::eventually;
 
@@ -17,6 +17,10 @@ pub struct Process {
     log: Arc<Mutex<Vec<String>>>,
     readers: Vec<std::thread::JoinHandle<()>>,
 }
+
+/// A log whose readers wait. Other methods that look at it wait too.
+#[expect(dead_code, reason = "it is held for its drop")]
+pub struct PausedLog<'p>(MutexGuard<'p, Vec<String>>);
 
 impl Process {
     /// Starts the command with both its outputs read into one log. Its standard input closes when this process ends.
@@ -41,6 +45,11 @@ impl Process {
     /// Returns the lines printed so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().clone()
+    }
+
+    /// Stops reading the log until the guard is dropped, so that the process meets full pipes.
+    pub fn pause_log(&self) -> PausedLog<'_> {
+        PausedLog(self.log.lock())
     }
 
     /// Waits for a line that contains `text` and returns it.
