@@ -22,7 +22,7 @@ impl Source {
     }
 
     pub fn is_test(&self) -> bool {
-        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("tests.rs") || self.path.ends_with("/fixture.rs") || self.path.contains("/tests/")
     }
 
     pub fn module(&self) -> &str {
