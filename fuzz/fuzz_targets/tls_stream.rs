@@ -35,7 +35,7 @@ mod send;
 #[allow(dead_code, reason = "only the gateway reads what the handshake negotiated")]
 mod stream;
 
-use stream::TlsStream;
+use stream::{ReceivedHello, TlsStream};
 
 /// Maximum capacity of the buffers in bytes: an incomplete record, the decrypted text of one read, replies, and a
 /// record. A capacity may be twice the length.
@@ -114,6 +114,11 @@ struct Connection {
     has_sent_alert: bool,
 }
 
+/// Reads the ClientHello and performs the handshake.
+async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> io::Result<TlsStream> {
+    TlsStream::accept(config, ReceivedHello::read(tcp).await?).await
+}
+
 async fn run(fixture: &Fixture, version: u8, steps: &[u8]) {
     let (socket, other) = UnixStream::pair().unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -123,7 +128,7 @@ async fn run(fixture: &Fixture, version: u8, steps: &[u8]) {
     let config = fixture.clients[usize::from(version % 2)].clone();
     let client = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
     let mut connection = Connection {
-        server: Server::Handshaking(Box::pin(TlsStream::accept(fixture.server.clone(), tcp))),
+        server: Server::Handshaking(Box::pin(accept(fixture.server.clone(), tcp))),
         client,
         socket,
         unsent: Vec::new(),

@@ -98,6 +98,7 @@ impl Gateway {
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
         let state = GatewayState {
             app: Arc::new(app),
+            accept_limits: AcceptLimits::new(limits, metrics.shares()),
             metrics,
             memory,
             upstreams,
@@ -108,7 +109,6 @@ impl Gateway {
             workers: OnceLock::new(),
             log: OnceLock::new(),
             stage: watch::Sender::new(Stage::Starting),
-            accept_limits: AcceptLimits::new(limits),
             effective_config: Arc::new(ArcSwap::from_pointee(config.effective.clone())),
         };
         let (state, drain, workers) = (Arc::new(state), config.drain, config.workers);

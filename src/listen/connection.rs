@@ -1,18 +1,20 @@
 //! One accepted connection: the PROXY header, TLS, the protocol, and then that protocol's server.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::accept::Admitted;
+use super::accept::{Admitted, Overdue};
 use super::connection_task::ConnectionTask;
 use super::context::ListenerContext;
 use super::protocol_errors::ProtocolErrors;
 use super::proxy::{self, ProxiedPeer};
 use super::service::{Peer, ResponseBody, Service};
+use super::tls::ReceivedHello;
 use super::transport::Transport;
 use super::{http1, http2};
 use crate::limits::Limits;
@@ -87,17 +89,27 @@ async fn detect_protocol(
         // A client that leaves before it sends anything, such as a probe, does not count as refused.
         return sniffed.inspect_err(|_| metrics.refused("header_timeout")).ok()?.ok();
     };
-    let handshake = timeout(limits.handshake_timeout, async {
-        context.accept_limits.acquire_handshake(|| metrics.waits("handshakes_per_second")).await;
-        tls.accept(tcp).await
+    let deadline = Instant::now() + limits.handshake_timeout;
+    // Boxed, because this is needed only for a moment and would make the connection's task larger.
+    let handshake = Box::pin(async {
+        let mut hello = ReceivedHello::read(tcp).await?;
+        let is_trusted_proxy = context.trusted_proxies.contains(client.ip());
+        let owner = (!is_trusted_proxy).then(|| client.ip());
+        let turn = context.accept_limits.acquire_handshake(owner, deadline, || metrics.waits("handshakes_per_second"));
+        tokio::select! {
+            biased;
+            turn = turn => if turn == Err(Overdue) { return Ok(None) },
+            left = hello.client_left() => return Err(left),
+        }
+        tls.accept(hello).await.map(Some)
     });
-    let (result, stream) = match handshake.await {
-        Ok(Ok(stream)) => ("ok", Some(stream)),
+    let (result, stream) = match timeout_at(deadline, handshake).await {
+        Ok(Ok(Some(stream))) => ("ok", Some(stream)),
         Ok(Err(error)) => {
             context.handshake_log.refused(client, &error);
             ("refused", None)
         }
-        Err(_) => {
+        Ok(Ok(None)) | Err(_) => {
             let after = limits.handshake_timeout.as_secs_f64();
             context
                 .handshake_log
@@ -118,7 +130,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 ///
 /// # Errors
 /// Returns `UnexpectedEof` if the connection ends before that.
-async fn sniff(mut tcp: tokio::net::TcpStream) -> std::io::Result<(Transport, Protocol)> {
+async fn sniff(mut tcp: tokio::net::TcpStream) -> io::Result<(Transport, Protocol)> {
     let mut read_ahead = BytesMut::with_capacity(PREFACE.len());
     loop {
         let is_http2 = read_ahead == PREFACE;
@@ -128,7 +140,7 @@ async fn sniff(mut tcp: tokio::net::TcpStream) -> std::io::Result<(Transport, Pr
         }
         let mut part = (&mut tcp).take((PREFACE.len() - read_ahead.len()) as u64);
         if part.read_buf(&mut read_ahead).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }

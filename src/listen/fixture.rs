@@ -35,9 +35,10 @@ impl SingleWorkerListener {
         };
         let (workers, _) = Workers::start(1).expect("a thread");
         let limits = Arc::new(ArcSwap::from_pointee(default_limits()));
-        let metrics = Metrics::new("0").listener("test");
+        let all_metrics = Metrics::new("0");
+        let metrics = all_metrics.listener("test");
         let context = ListenerContext {
-            accept_limits: AcceptLimits::new(limits.clone()),
+            accept_limits: AcceptLimits::new(limits.clone(), all_metrics.shares()),
             limits,
             workers: workers.clone(),
             tasks,

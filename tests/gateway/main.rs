@@ -27,6 +27,7 @@ mod failover_fixture;
 mod fanout;
 mod finite;
 mod gathering;
+mod handshakes;
 mod hardening;
 mod hardening_http2;
 mod http2_windows;

@@ -57,7 +57,7 @@ impl Drop for Reservation<'_> {
 }
 
 /// Returns the time between two slots, and the burst.
-fn spacing(per_second: u32) -> (Duration, Duration) {
+pub(super) fn spacing(per_second: u32) -> (Duration, Duration) {
     let interval = Duration::from_secs(1) / per_second.max(1);
     // The burst holds at least one slot.
     (interval, interval.max(BURST))

@@ -14,10 +14,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io;
-use tokio::net::TcpStream;
 
 use super::certificates::{self, CertificateError, Certificates};
-use super::stream::TlsStream;
+use super::stream::{ReceivedHello, TlsStream};
 use crate::listen::settings::{TlsSettings, TlsVersion};
 use crate::runtime::file_watch::FilePoller;
 
@@ -84,13 +83,13 @@ impl Tls {
         self.current.load().expiries.clone()
     }
 
-    /// Performs the TLS handshake. The caller bounds its time.
+    /// Performs the TLS handshake that a client has begun. The caller bounds its time.
     ///
     /// # Errors
     /// Returns the error that ended the handshake.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream> {
+    pub async fn accept(&self, hello: ReceivedHello) -> io::Result<TlsStream> {
         let config = self.current.load().config.clone();
-        TlsStream::accept(config, tcp).await
+        TlsStream::accept(config, hello).await
     }
 }
 

@@ -15,7 +15,7 @@ mod stream;
 pub use certificates::{CertificateError, load as load_certificate, read_certificates};
 pub use config::{Tls, TlsError};
 pub use handshake_log::HandshakeLog;
-pub(super) use stream::TlsStream;
+pub(super) use stream::{ReceivedHello, TlsStream};
 
 // `stream` refers to it as `super::send`, because the fuzz crate compiles that folder on its own.
 use super::send;

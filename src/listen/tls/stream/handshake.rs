@@ -33,11 +33,15 @@ const INCOMING_BYTES: usize = 128 * 1024;
 /// Bytes that one read takes from the socket. A typical ClientHello fits.
 const READ_BYTES: usize = 4096;
 
-/// Performs the handshake. The caller bounds its time.
+/// Performs the handshake. `received` is what the client has sent already. The caller bounds its time.
 ///
 /// # Errors
 /// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
-pub(super) async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io::Result<HandshakeOutput> {
+pub(super) async fn handshake(
+    config: &ServerConfig,
+    tcp: &mut TcpStream,
+    received: Vec<u8>,
+) -> io::Result<HandshakeOutput> {
     // The unbuffered interface does not return the server name, so the certificate resolver captures it.
     let sni = Arc::new(SniCapture { name: OnceLock::new(), resolver: config.cert_resolver.clone() });
     let mut config = ServerConfig::clone(config);
@@ -45,7 +49,7 @@ pub(super) async fn handshake(config: &ServerConfig, tcp: &mut TcpStream) -> io:
     config.enable_secret_extraction = true;
     let mut driver = HandshakeDriver {
         tls: UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?,
-        incoming: Vec::new(),
+        incoming: received,
         visible: 0,
         outgoing: Vec::new(),
     };

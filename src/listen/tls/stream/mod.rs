@@ -1,4 +1,4 @@
-//! TLS over one connection. rustls does the handshake (`handshake`), its ciphers encrypt and decrypt (`records`), and
+//! TLS over one connection. The client speaks first (`client_hello`), rustls does the handshake (`handshake`), its ciphers encrypt and decrypt (`records`), and
 //! this file does the I/O.
 //!
 //! A buffer exists only while bytes wait to be decrypted, read or sent, so an idle connection has none. rustls' own
@@ -16,10 +16,12 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+pub(crate) use self::client_hello::ReceivedHello;
 use self::handshake::{HandshakeOutput, handshake};
 use self::records::{OpenedRecord, RecordError, Records};
 use super::send::poll_send;
 
+mod client_hello;
 mod handshake;
 mod records;
 
@@ -74,12 +76,14 @@ struct Scratch {
 }
 
 impl TlsStream {
-    /// Performs the handshake. The caller bounds its time.
+    /// Performs the handshake that the client has begun. The caller bounds its time.
     ///
     /// # Errors
     /// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
-    pub async fn accept(config: Arc<ServerConfig>, mut tcp: TcpStream) -> io::Result<Self> {
-        let HandshakeOutput { records, incoming, alpn_protocol, server_name } = handshake(&config, &mut tcp).await?;
+    pub async fn accept(config: Arc<ServerConfig>, hello: ReceivedHello) -> io::Result<Self> {
+        let (mut tcp, received) = hello.into_parts();
+        let HandshakeOutput { records, incoming, alpn_protocol, server_name } =
+            handshake(&config, &mut tcp, received).await?;
         let mut stream = Self {
             tcp,
             records,

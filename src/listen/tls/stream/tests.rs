@@ -31,6 +31,11 @@ struct Pair {
     tcp: TcpStream,
 }
 
+/// Reads the ClientHello and performs the handshake.
+async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> io::Result<TlsStream> {
+    TlsStream::accept(config, ReceivedHello::read(tcp).await?).await
+}
+
 /// Creates both configurations. The server's key may encrypt `max_records` records.
 fn configs(version: &'static SupportedProtocolVersion, max_records: u64) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     let key = KeyPair::generate().unwrap();
@@ -99,7 +104,7 @@ impl Pair {
             }
             send(&mut client, &mut tcp, piece).await;
         };
-        let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), handshaking) })
+        let (server, ()) = timeout(DEADLINE, async { tokio::join!(accept(config, accepted), handshaking) })
             .await
             .expect("a handshake in time");
         Self { server: server.unwrap(), client, tcp }

@@ -23,7 +23,7 @@ async fn connect_eager(speak: impl FnOnce(&mut ClientConnection), held_back: usi
         }
         tcp.write_all(&bytes[..bytes.len() - held_back]).await.unwrap();
     };
-    let (server, ()) = timeout(DEADLINE, async { tokio::join!(TlsStream::accept(config, accepted), handshaking) })
+    let (server, ()) = timeout(DEADLINE, async { tokio::join!(accept(config, accepted), handshaking) })
         .await
         .expect("a handshake in time");
     let rest = bytes.split_off(bytes.len() - held_back);
