@@ -36,7 +36,7 @@ pub use tls::{CertificateError, HandshakeLog, Tls, TlsError, load_certificate, r
 pub use transport::Transport;
 
 #[cfg(test)]
-mod fixture;
+mod fixture_tests;
 #[cfg(test)]
 mod panics_tests;
 #[cfg(test)]

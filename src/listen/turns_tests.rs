@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::fixture::SingleWorkerListener;
+use super::fixture_tests::SingleWorkerListener;
 use super::*;
 use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
