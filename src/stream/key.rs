@@ -8,6 +8,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::runtime::excerpt;
+
 /// The identity of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
@@ -21,7 +23,14 @@ pub struct StreamKey {
     pub origin: u64,
 }
 
-/// Writes the key for logs and for the operator. Values of headers and claims are replaced by a hash, since they may be
+impl StreamKey {
+    /// Returns the key as a log line shows it: as it is displayed, and shortened. A client chooses the path.
+    pub fn excerpt(&self) -> String {
+        excerpt::truncate(&self.to_string())
+    }
+}
+
+/// Writes the key for the operator. Values of headers and claims are replaced by a hash, since they may be
 /// credentials or personal data.
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,5 +66,16 @@ mod tests {
 
         assert!(acme.starts_with("/prices?depth=5&x-tenant:#") && !acme.contains("acme"), "{acme}");
         assert_ne!(acme, other);
+    }
+
+    #[test]
+    fn a_log_line_has_the_beginning_of_a_long_key() {
+        let path = format!("/{}", "a".repeat(8000));
+        let key = StreamKey { route: "all".into(), path: path.clone(), shared: Vec::new(), origin: 0 };
+
+        let excerpt = key.excerpt();
+
+        assert!(excerpt.len() < 300 && path.starts_with(excerpt.trim_end_matches('…')), "{excerpt}");
+        assert_eq!(key.to_string(), path, "the operator sees all of it");
     }
 }

@@ -16,8 +16,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::connector::{Connector, Io, io_reason};
-use super::excerpt::truncate;
 use super::settings::{Origin, UpstreamSettings};
+use crate::runtime::excerpt::truncate;
 
 type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
 

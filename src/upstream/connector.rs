@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::excerpt::truncate;
 use super::settings::{Origin, UpstreamSettings};
+use crate::runtime::excerpt::truncate;
 use crate::runtime::fair_semaphore::FairSemaphore;
 use crate::runtime::human_duration::format_duration;
 use crate::runtime::resolver::Resolver;

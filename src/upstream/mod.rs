@@ -9,7 +9,6 @@
 //! | `connector`, `connection` | TCP and TLS to an origin, and one HTTP exchange |
 //! | `response_head` | classification of a response, with `content_type` and `content_coding` |
 //! | `chained` | an upstream that is a rillgate |
-//! | `excerpt` | an upstream's text in errors and log lines |
 
 mod chained;
 mod connection;
@@ -17,7 +16,6 @@ mod connector;
 mod content_coding;
 mod content_type;
 mod event_source;
-mod excerpt;
 mod live_upstream;
 mod resource;
 mod response_head;

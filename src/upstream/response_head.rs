@@ -8,9 +8,9 @@ use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::{Position, Url};
 
-use super::excerpt::{quote, truncate};
 use super::settings::Origin;
 use super::{content_coding, content_type};
+use crate::runtime::excerpt::{quote, truncate};
 use crate::sse::EventId;
 use crate::stream::{Continuity, MAX_RETRY_AFTER, OpenError};
 

@@ -2,11 +2,12 @@
 //! but not more.
 
 use crate::support::client::Client;
+use crate::support::figures::admin;
 use crate::support::origin::Origin;
 use crate::support::script::{Answer, Request};
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually};
 
 const EVENT: &str = "id: 1\ndata: hello\n\n";
 const STREAM: &str = "content-type: text/event-stream";
@@ -95,4 +96,21 @@ async fn the_last_valid_content_type_counts() {
         assert_eq!(client.subscribe(&format!("/{number}?limit=1"), &[]).await.status, status, "{head:?}");
     }
     gateway.wait_line(r#"the upstream's content type is "application/json", not text/event-stream"#, DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_long_content_type_is_shortened_in_the_log_and_in_the_last_error() {
+    let origin = Origin::start_with(|_: &Request| {
+        let long = "a".repeat(60_000);
+        Answer::raw(format!("HTTP/1.1 200 OK\r\ncontent-type: text/{long}\r\n\r\n"))
+    })
+    .await;
+    let always = "[[routes]]\nname = \"prices\"\npath = \"/prices\"\nupstream = \"origin\"\nauth = \"public\"\nopen = \"always\"\n";
+    let gateway = Setup::for_origin(&origin.url()).after(always).start().await;
+
+    let line = gateway.wait_line("the upstream's content type is", DEADLINE).await;
+    assert!(line.len() < 1000, "{} bytes", line.len());
+    eventually(DEADLINE, || async { admin(&gateway, "/streams").await.1.contains("content type is") }).await;
+    let (_, streams) = admin(&gateway, "/streams").await;
+    assert!(streams.len() < 1000, "{} bytes", streams.len());
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::fetch::FetchError;
 use super::jwks::DocumentError;
 use super::key_set::KeyError;
+use crate::runtime::excerpt;
 
 /// The reason why a source of keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +41,9 @@ impl SourceError {
         }
     }
 
-    /// Returns the error and its causes on one line.
-    pub(super) fn chain(&self) -> impl fmt::Display {
-        Chain(self)
+    /// Returns the error and its causes on one line, shortened: a TLS error lists the names of the issuer's certificate.
+    pub(super) fn chain(&self) -> String {
+        excerpt::truncate(&Chain(self).to_string())
     }
 }
 

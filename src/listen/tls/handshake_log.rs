@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
+use crate::runtime::excerpt;
 use crate::telemetry::ListenerMetrics;
 
 /// Logs the refused handshakes of one listener.
@@ -24,6 +25,8 @@ impl HandshakeLog {
     pub fn refused(&self, client: SocketAddr, error: &dyn Display) {
         if self.0.acquire_handshake_line() {
             let client = client.ip().to_canonical();
+            // It may repeat names of a client's certificate.
+            let error = excerpt::truncate(&error.to_string());
             info!(%client, listener = self.0.name(), %error, "TLS handshake refused");
         }
     }

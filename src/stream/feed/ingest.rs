@@ -14,6 +14,7 @@ use super::connection::{Burst, Connection};
 use super::dedup::ReconnectDedup;
 use super::source::{Batch, Continuity, Interrupted, OpenError, Opened};
 use crate::runtime::backoff::Backoff;
+use crate::runtime::excerpt;
 use crate::runtime::jitter;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
@@ -67,9 +68,6 @@ pub(crate) struct Ingest {
     /// The last error and the last event id at that time, if no event has arrived since.
     failed_at: Option<(String, Option<EventId>)>,
 }
-
-/// The maximum length of an id in a log line, in characters.
-const LOGGED_ID_CHARS: usize = 128;
 
 /// The reason why the ingest of a stream ended for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +127,7 @@ impl Ingest {
                     self.stream.waiters().finish_sweep(&mut self.sweep);
                     if copied == Err(Interrupted::CredentialsChanged) {
                         let key = self.stream.key();
-                        info!(stream = %key, route = %key.route, "upstream credentials changed, reconnecting");
+                        info!(stream = key.excerpt(), route = %key.route, "upstream credentials changed, reconnecting");
                         self.stream.set_phase(Phase::Retrying(None));
                         continue;
                     }
@@ -145,7 +143,7 @@ impl Ingest {
                 Err(OpenError::Complete) => return self.complete(),
                 Err(error) if !self.has_past && !error.is_down() && !self.spec.is_always_open => {
                     if self.spec.observer.acquire_failure_line() {
-                        warn!(stream = %self.stream.key(), route = %self.stream.key().route, %error, "stream refused");
+                        warn!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, %error, "stream refused");
                     }
                     let memory = self.refusal_memory(&error);
                     self.stream.set_phase(Phase::Refused(Arc::new(error)));
@@ -166,7 +164,7 @@ impl Ingest {
             }
             let delay = self.backoff.delay(self.failures, jitter::unit()).max(least);
             self.failures = self.failures.saturating_add(1);
-            debug!(stream = %self.stream.key(), delay_ms = delay.as_millis(), "next attempt");
+            debug!(stream = self.stream.key().excerpt(), delay_ms = delay.as_millis(), "next attempt");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.spec.source.credentials_changed() => {}
@@ -183,7 +181,7 @@ impl Ingest {
         self.dedup = ReconnectDedup::restored_from(&log, self.spec.gap_notice, self.stream.fingerprints());
         self.has_past = true;
         let (key, events) = (self.stream.key(), log.events());
-        info!(stream = %key, route = %key.route, events, "stream restored from the store");
+        info!(stream = key.excerpt(), route = %key.route, events, "stream restored from the store");
         complete_for
     }
 
@@ -204,7 +202,7 @@ impl Ingest {
         (self.has_past, self.may_have_missed) = (true, false);
         self.connection = Connection::opened_after(self.dedup.upstream_id(), self.failures);
         self.stream.last_activity().record(Instant::now());
-        debug!(stream = %self.stream.key(), route = %self.stream.key().route, "stream opened");
+        debug!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {
             self.on_recovered();
         }
@@ -214,7 +212,7 @@ impl Ingest {
     fn on_recovered(&mut self) {
         self.is_flapping = false;
         if self.last_failure.take().is_some() {
-            info!(stream = %self.stream.key(), route = %self.stream.key().route, "upstream is back");
+            info!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, "upstream is back");
         }
     }
 
@@ -326,17 +324,17 @@ impl Ingest {
     /// Logs at level `warn` once per stream, since it may concern every event.
     fn log_oversized(&mut self, id: Option<&EventId>) {
         let key = self.stream.key();
-        let id: String = id.map_or("-", EventId::as_str).chars().take(LOGGED_ID_CHARS).collect();
+        let id = excerpt::truncate(id.map_or("-", EventId::as_str));
         match std::mem::replace(&mut self.has_logged_oversized, true) {
-            false => warn!(stream = %key, route = %key.route, %id, "event left out: larger than max_event"),
-            true => debug!(stream = %key, %id, "event left out: larger than max_event"),
+            false => warn!(stream = key.excerpt(), route = %key.route, %id, "event left out: larger than max_event"),
+            true => debug!(stream = key.excerpt(), %id, "event left out: larger than max_event"),
         }
     }
 
     fn complete(&mut self) -> Finished {
         let mark = self.dedup.end_marker(&self.stream.log(), &self.stream.id_minter(), Instant::now());
         self.stream.publish(mark);
-        info!(stream = %self.stream.key(), route = %self.stream.key().route, "stream complete");
+        info!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
         self.stream.set_phase(Phase::Complete);
         Finished::Complete { ago: Duration::ZERO }
     }
@@ -357,7 +355,7 @@ impl Ingest {
         }
         if !is_proved && !std::mem::replace(&mut self.has_logged_no_new_id, true) {
             warn!(
-                stream = %key, route = %key.route,
+                stream = key.excerpt(), route = %key.route,
                 "upstream ends its responses without a new id, reconnecting after growing delays; \
                  if its streams have an end, set on_end = \"complete\" for the route"
             );
@@ -367,9 +365,9 @@ impl Ingest {
         // Log it once: a producer that is polled ends its response after every few events by design.
         match std::mem::replace(&mut self.has_logged_ends, true) {
             false => {
-                info!(stream = %key, route = %key.route, "upstream ends its responses, reconnecting each time")
+                info!(stream = key.excerpt(), route = %key.route, "upstream ends its responses, reconnecting each time")
             }
-            true => debug!(stream = %key, "upstream ended its response"),
+            true => debug!(stream = key.excerpt(), "upstream ended its response"),
         }
     }
 
@@ -380,15 +378,15 @@ impl Ingest {
         let is_stuck = can_be_stuck && self.failed_at.as_ref() == Some(&failed);
         if is_stuck && !self.stream.condition().is_stuck {
             let (key, after) = (self.stream.key(), failed.1.as_ref().map_or("-", EventId::as_str));
-            let after: String = after.chars().take(LOGGED_ID_CHARS).collect();
-            warn!(stream = %key, route = %key.route, error = %what, %after, "stream stuck: the same error after the same event id");
+            let after = excerpt::truncate(after);
+            warn!(stream = key.excerpt(), route = %key.route, error = %what, %after, "stream stuck: the same error after the same event id");
         }
         self.failed_at = Some(failed);
         self.stream.record_failure(Some(&what), is_stuck);
         if self.last_failure.as_ref() != Some(&what) {
             let key = self.stream.key();
             if self.spec.observer.acquire_failure_line() {
-                warn!(stream = %key, route = %key.route, error = %what, "upstream lost, reconnecting");
+                warn!(stream = key.excerpt(), route = %key.route, error = %what, "upstream lost, reconnecting");
             }
             self.last_failure = Some(what);
         }

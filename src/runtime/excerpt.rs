@@ -1,12 +1,14 @@
-//! Excerpts of an upstream's text for errors and log lines: bounded, on one line, without control characters.
+//! Excerpts of foreign text for errors and log lines: bounded, on one line, without control characters.
+//!
+//! Clients and upstreams choose paths, ids, header values and texts of errors. None of them may fill a log.
 
 /// Returns the text in quotes, truncated to [`MAX_CHARS`].
-pub(super) fn quote(text: &[u8]) -> String {
+pub fn quote(text: &[u8]) -> String {
     format!("{:?}", truncate(&String::from_utf8_lossy(text)))
 }
 
 /// Returns the text without control characters, truncated to [`MAX_CHARS`].
-pub(super) fn truncate(text: &str) -> String {
+pub fn truncate(text: &str) -> String {
     let mut chars = text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char });
     let mut truncated: String = chars.by_ref().take(MAX_CHARS).collect();
     if chars.next().is_some() {
