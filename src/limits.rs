@@ -27,6 +27,8 @@ pub struct Limits {
     pub stream_opens_per_second: StreamOpenRates,
     /// The length of the IPv6 prefix that counts as one address, in bits (1 to 128).
     pub ip6_prefix: u8,
+    /// File descriptors that client connections leave to upstreams, keys and the admin port.
+    pub reserved_files: usize,
     /// Open subscriptions, on all streams together.
     pub subscribers: usize,
     /// Open streams. Each has one upstream connection.

@@ -24,6 +24,8 @@ use crate::config::{Config, DrainSettings};
 use crate::http::{self, App, StaticPage, StreamOpenLimits, SubscriptionLimits};
 use crate::limits::SharedLimits;
 use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerContext, Tls};
+use crate::runtime::file_budget::FileBudget;
+use crate::runtime::file_limit;
 use crate::runtime::memory::Watermark;
 use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
@@ -72,8 +74,10 @@ impl Gateway {
         let store = store.map_err(BindError::Store)?;
         let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
         let log_store = store.clone().map(|store| Arc::new(store) as Arc<dyn LogStore>);
+        let files = FileBudget::new(limits.clone(), file_limit::allowed(), metrics.shares().on_refusal(Room::Files));
         let streams = Streams::new(limits.clone(), log_store, tasks.clone())
-            .with_refusals(metrics.shares().on_refusal(Room::Streams));
+            .with_refusals(metrics.shares().on_refusal(Room::Streams))
+            .with_files(files.clone());
         let memory = Arc::new(Watermark::new(limits.clone(), streams.log_bytes().clone()));
         let upstreams = LiveUpstreams::default();
         build::update_upstreams(&upstreams, &routes);
@@ -98,7 +102,7 @@ impl Gateway {
         let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin.address, &listeners)).transpose()?;
         let state = GatewayState {
             app: Arc::new(app),
-            accept_limits: AcceptLimits::new(limits, metrics.shares()),
+            accept_limits: AcceptLimits::new(limits, files, metrics.shares()),
             metrics,
             memory,
             upstreams,
@@ -154,7 +158,7 @@ impl Gateway {
     /// # Errors
     /// The system cannot create the workers' threads.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<Drained> {
-        crate::runtime::file_limit::raise(&self.state.app.limits.load(), self.state.started.configured_sockets);
+        file_limit::raise(&self.state.app.limits.load(), self.state.started.configured_sockets);
         let (workers, threads) = Workers::start(self.workers)?;
         let state = self.state;
         state.readiness.observe_workers(workers.clone());

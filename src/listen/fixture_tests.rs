@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::*;
 use crate::config::default_limits;
+use crate::runtime::file_budget::FileBudget;
 use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
@@ -38,7 +39,11 @@ impl SingleWorkerListener {
         let all_metrics = Metrics::new("0");
         let metrics = all_metrics.listener("test");
         let context = ListenerContext {
-            accept_limits: AcceptLimits::new(limits.clone(), all_metrics.shares()),
+            accept_limits: AcceptLimits::new(
+                limits.clone(),
+                FileBudget::new(limits.clone(), usize::MAX, Arc::new(|| ())),
+                all_metrics.shares(),
+            ),
             limits,
             workers: workers.clone(),
             tasks,

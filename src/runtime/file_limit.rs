@@ -25,5 +25,11 @@ pub fn raise(limits: &Limits, asked: usize) {
     }
 }
 
+/// Returns the limit on open files that [`raise`] can reach, or `usize::MAX` if the system does not report it.
+pub fn allowed() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_hard().unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
 /// Files beside client and upstream connections: listeners, logs, configuration files.
 const OTHERS: usize = 64;

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod clock_step;
 pub mod excerpt;
 pub mod fair_semaphore;
+pub mod file_budget;
 pub mod file_limit;
 pub mod file_watch;
 pub mod human_duration;

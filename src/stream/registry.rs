@@ -24,6 +24,7 @@ use super::read::Subscription;
 use super::spec::StreamSpec;
 use super::unread::UnreadStreams;
 use crate::limits::SharedLimits;
+use crate::runtime::file_budget::{FileBudget, FilePermit};
 use crate::runtime::log_bytes::LogBytes;
 use crate::runtime::shares::{OnRefusal, Shares};
 use crate::runtime::tasks::Tasks;
@@ -42,13 +43,15 @@ pub struct Streams {
     /// The store of the logs that are stored.
     store: Option<Arc<dyn LogStore>>,
     memory: LogMemory,
+    /// The descriptors of upstream connections.
+    files: FileBudget,
     tasks: Tasks,
 }
 
 /// The limit that a new stream would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamLimit {
-    /// `limits.streams`.
+    /// `limits.streams`, or only reserved file descriptors are left.
     #[error("the maximum number of open streams is reached")]
     All,
     /// `limits.streams_per_ip`.
@@ -64,7 +67,8 @@ impl Streams {
         let open: Arc<OpenStreams> = Arc::default();
         let memory = LogMemory::new(open.clone(), limits.clone());
         let (unread, sole_addresses) = (Arc::default(), Shares::new(Arc::new(|| ())));
-        Self { open, kept_open, limits, unread, sole_addresses, store, memory, tasks }
+        let files = FileBudget::new(limits.clone(), usize::MAX, Arc::new(|| ()));
+        Self { open, kept_open, limits, unread, sole_addresses, store, memory, files, tasks }
     }
 
     /// Calls `on_refusal` for each stream that an address is refused because it has its share.
@@ -76,6 +80,12 @@ impl Streams {
     /// Returns the counter of all logs' memory.
     pub fn log_bytes(&self) -> &Arc<LogBytes> {
         self.memory.log_bytes()
+    }
+
+    /// Takes the descriptors of upstream connections from this budget. By default, they are not bounded.
+    #[must_use]
+    pub fn with_files(self, files: FileBudget) -> Self {
+        Self { files, ..self }
     }
 
     /// Subscribes to the stream with this key and opens it if necessary. Calls `spec` only to open it. The stream counts
@@ -129,6 +139,7 @@ impl Streams {
                 Ok(Subscription::new(known.get()))
             }
             Entry::Vacant(free) => {
+                let file = self.files.acquire_stream().ok_or(StreamLimit::All)?;
                 let spec = spec();
                 let stream = match self.store.as_ref().zip(spec.stored_origin) {
                     None => EventStream::new(key.clone(), spec.policy),
@@ -146,7 +157,7 @@ impl Streams {
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
                 let (here, doing, task) =
-                    (Handle::current(), key.clone(), Box::pin(self.clone().run_stream(stream, spec)));
+                    (Handle::current(), key.clone(), Box::pin(self.clone().run_stream(stream, spec, file)));
                 self.tasks.spawn_on(&here, "ingest", doing, task);
                 Ok(subscription)
             }
@@ -180,7 +191,7 @@ impl Streams {
         self.open.lock().values().filter(|stream| is_found(stream.key())).for_each(take_over);
     }
 
-    async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec) {
+    async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec, _file: FilePermit) {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec, self.memory.clone()).run() => finished,

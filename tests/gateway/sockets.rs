@@ -9,14 +9,15 @@ use tokio::net::TcpStream;
 
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
-use crate::support::figures::watch_for;
+use crate::support::figures::{admin, wait_metric, watch_for};
 use crate::support::network::Network;
 use crate::support::origin::Origin;
 use crate::support::process::Process;
 use crate::support::raw::Raw;
+use crate::support::script::Answer;
 use crate::support::server::{Rillgate, wait_listening};
 use crate::support::setup::{Setup, both_protocols};
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually};
 
 /// Returns the CPU time that the process has used.
 fn processor_time(id: u32) -> Duration {
@@ -66,6 +67,28 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     assert!(metrics.contains("\nprocess_max_fds 64\n"), "the soft limit was not raised to the hard limit");
     let waits = metrics.lines().find_map(|line| line.strip_prefix("rillgate_rate_waits_total{limit=\"open_files\"} "));
     assert!(waits.is_some_and(|waits| waits != "0"), "{waits:?}");
+}
+
+#[tokio::test]
+async fn idle_connections_leave_descriptors_to_upstreams_and_the_admin_port() {
+    let origin = Origin::start_with(|_| Answer::stream().then("data: reached\n\n")).await;
+    let limited = ["sh", "-c", "ulimit -n 512; exec \"$@\"", "sh"];
+    let setup = Setup::for_origin(&origin.url()).replay("start = \"oldest\"");
+    let gateway = Rillgate::start_by(&limited, &setup.toml()).await;
+    let mut held = Client::http2(gateway.address()).connect().await.unwrap();
+    let _first = held.subscribe("/first", &[]).await;
+
+    let idle = join_all((0..700).map(|_| TcpStream::connect(gateway.address()))).await;
+
+    assert!(idle.iter().all(Result::is_ok), "the kernel's queue takes them");
+    wait_metric(&gateway, "shares_refused_total", &["room=\"files\""], 300.0).await;
+    assert_eq!(admin(&gateway, "/livez").await.0, 200);
+    let mut second = held.subscribe("/second", &[]).await;
+    assert_eq!(second.status, 200);
+    assert_eq!(second.next_event(DEADLINE).await.data, "reached");
+    drop(idle);
+    let again = || async { Client::http1(gateway.address()).try_request("HEAD", "/first", &[]).await.is_ok() };
+    eventually(DEADLINE, again).await;
 }
 
 #[tokio::test]

@@ -84,6 +84,8 @@ keys! {
         stream_opens_per_second: StreamOpensTable<'a> = optional,
         /// Length of the IPv6 prefix that counts as one address, in bits.
         ip6_prefix: u8 = "64" in integer(1, 128),
+        /// File descriptors that client connections leave to upstreams, keys and the admin port, at most a quarter of all.
+        reserved_files: usize = "128" in integer(0, 1_000_000),
         /// Open subscriptions, on all streams together.
         subscribers: usize = "100000" in integer(1, 10_000_000),
         /// Open streams. Each has one upstream connection.
@@ -203,6 +205,7 @@ pub(super) fn limits(table: &LimitsTable<'_>) -> (Limits, usize) {
         streams_per_ip: table.streams_per_ip.get(),
         stream_opens_per_second: stream_open_rates(&table.stream_opens_per_second.table()),
         ip6_prefix: table.ip6_prefix.get(),
+        reserved_files: table.reserved_files.get(),
         subscribers: table.subscribers.get(),
         streams: table.streams.get(),
         h2_streams: table.h2_streams.get(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::limits::SharedLimits;
+use crate::runtime::file_budget::{FileBudget, FilePermit};
 
 /// Connections over its limit that one address may hold in order to receive an error response. Further ones are closed
 /// at once. Without this bound one address could use up `connections` with connections that only wait to be refused.
@@ -22,6 +23,7 @@ pub struct Admission(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: SharedLimits,
+    files: FileBudget,
     /// Locked twice for each connection, and never across an await.
     counts: Mutex<Counts>,
 }
@@ -39,12 +41,14 @@ pub struct Admitted {
     ip: IpAddr,
     /// Whether the address is over its connection limit.
     pub is_over_ip_limit: bool,
+    /// Held for its drop.
+    _file: FilePermit,
 }
 
 /// A limit that a new connection would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionLimit {
-    /// `limits.connections`.
+    /// `limits.connections`, or only reserved file descriptors are left.
     All,
     /// `limits.connections_per_ip`.
     PerIp,
@@ -62,8 +66,8 @@ impl ConnectionLimit {
 
 impl Admission {
     /// Counts against `connections` and `connections_per_ip` of the limits in force.
-    pub fn new(limits: SharedLimits) -> Self {
-        Self(Arc::new(Inner { limits, counts: Mutex::default() }))
+    pub fn new(limits: SharedLimits, files: FileBudget) -> Self {
+        Self(Arc::new(Inner { limits, files, counts: Mutex::default() }))
     }
 
     /// Admits a connection if there is room.
@@ -87,9 +91,10 @@ impl Admission {
         if counts.all >= max {
             return Err(ConnectionLimit::All);
         }
+        let file = self.0.files.acquire_connection().ok_or(ConnectionLimit::All)?;
         counts.all += 1;
         counts.by_ip.insert(ip, from_ip + 1);
-        Ok(Admitted { inner: self.0.clone(), ip, is_over_ip_limit })
+        Ok(Admitted { inner: self.0.clone(), ip, is_over_ip_limit, _file: file })
     }
 }
 
@@ -129,7 +134,9 @@ mod tests {
 
     fn admission(connections: usize, connections_per_ip: usize) -> Admission {
         let limits = Limits { connections, connections_per_ip, ..default_limits() };
-        Admission::new(Arc::new(ArcSwap::from_pointee(limits)))
+        let limits = Arc::new(ArcSwap::from_pointee(limits));
+        let files = FileBudget::new(limits.clone(), usize::MAX, Arc::new(|| ()));
+        Admission::new(limits, files)
     }
 
     fn ip(text: &str) -> IpAddr {

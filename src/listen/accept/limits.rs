@@ -11,6 +11,7 @@ use super::admission::Admission;
 use super::handshake_queue::{HandshakeQueue, Overdue};
 use super::rate_limiter::RateLimiter;
 use crate::limits::SharedLimits;
+use crate::runtime::file_budget::FileBudget;
 use crate::telemetry::{Room, ShareMetrics};
 
 /// The limits on the number of connections and on the rates of accepts and handshakes. Cheap to clone.
@@ -25,10 +26,10 @@ pub struct AcceptLimits {
 
 impl AcceptLimits {
     /// Counts against the limits in force. Refusals of an owner at its share count in `shares`.
-    pub fn new(limits: SharedLimits, shares: &ShareMetrics) -> Self {
+    pub fn new(limits: SharedLimits, files: FileBudget, shares: &ShareMetrics) -> Self {
         let handshakes = HandshakeQueue::new(limits.clone(), shares.on_refusal(Room::Handshakes));
         Self {
-            admission: Admission::new(limits.clone()),
+            admission: Admission::new(limits.clone(), files),
             limits,
             accepts: Arc::default(),
             handshakes: Arc::new(handshakes),

@@ -4,6 +4,8 @@
 pub mod arithmetic;
 #[path = "../../../src/runtime/backoff.rs"]
 pub mod backoff;
+#[path = "../../../src/runtime/file_budget.rs"]
+pub mod file_budget;
 #[path = "../../../src/runtime/human_duration.rs"]
 pub mod human_duration;
 #[path = "../../../src/runtime/jitter.rs"]

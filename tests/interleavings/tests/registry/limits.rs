@@ -15,6 +15,7 @@ pub fn with_streams(streams: usize) -> SharedLimits {
         streams_per_ip: usize::MAX,
         stream_opens_per_second: StreamOpenRates { ip: u32::MAX, route: u32::MAX },
         ip6_prefix: 64,
+        reserved_files: 0,
         subscribers: usize::MAX,
         streams,
         h2_streams: u32::MAX,
