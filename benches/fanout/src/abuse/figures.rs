@@ -42,6 +42,8 @@ pub struct Figures {
     /// Seconds until service was back; nothing if it was not.
     pub back: Option<f64>,
     pub faults: Option<String>,
+    /// The share of the server's core that other processes used during the attack.
+    pub other_share: f64,
     /// What only this situation has to show.
     pub shown: Option<Result<String, String>>,
 }
@@ -113,7 +115,7 @@ impl Figures {
             "peak_mib": rounded(self.peak), "grown_mib": rounded(self.grown),
             "amplification": rounded(self.amplification()), "readers_p99_ms": three(self.readers),
             "newcomers_p99_ms": three(self.newcomers), "newcomers": self.visits, "newcomers_failed": self.failed,
-            "probes_failed": self.unanswered_probes, "back_seconds": self.back.map(rounded),
+            "probes_failed": self.unanswered_probes, "other_share": rounded(self.other_share), "back_seconds": self.back.map(rounded),
         })
     }
 }
@@ -125,7 +127,7 @@ impl fmt::Display for Figures {
             out,
             "sent {:.0} B (producer {:.1} MB, {} requests), CPU {:.2} s = {:.2} s/MB, memory +{:.1} to {:.0} MiB = {:.1} x; \
              p99 ms of readers {r0:.1} / {r1:.1} / {r2:.1}, of newcomers {n0:.1} / {n1:.1} / {n2:.1} ({} of {} failed); \
-             probes failed {}; back {}",
+             probes failed {}; back {}; others took {:.0} % of the core",
             self.sent,
             self.produced / 1e6,
             self.requests,
@@ -138,6 +140,7 @@ impl fmt::Display for Figures {
             self.visits,
             self.unanswered_probes,
             self.back.map_or("never".to_owned(), |back| format!("{back:.1} s")),
+            self.other_share * 100.0,
         )?;
         match &self.shown {
             Some(Ok(shown) | Err(shown)) => write!(out, "; {shown}"),

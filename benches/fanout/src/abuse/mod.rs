@@ -48,7 +48,15 @@ pub fn measure(
             continue;
         }
         let trial = Trial::new(settings, situation, is_smoke);
-        let figures = trial.run(Software::Gateway)?;
+        let figures = match trial.run(Software::Gateway) {
+            Ok(figures) => figures,
+            Err(error) if is_smoke => return Err(error),
+            Err(error) => {
+                println!("   FAIL: it cannot be tried: {error}");
+                missed += 1;
+                continue;
+            }
+        };
         println!("   rillgate: {figures}");
         let control = situation.has_control && !is_smoke && Kind::Nginx.is_installed();
         let control = control

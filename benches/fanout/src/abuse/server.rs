@@ -144,6 +144,7 @@ address = "127.0.0.1:{admin}"
 
 [limits]
 memory = "{memory}MiB"
+subscriptions_per_subject = 1000
 {limits}
 
 {issuer}

@@ -90,6 +90,7 @@ impl<'s> Trial<'s> {
 
         let memory = MemoryWatch::start(server.processes());
         let (held_before, cpu) = (memory.now(), process::cpu_seconds(&processes));
+        let busy = process::core_seconds(settings.core)?;
         let admin = server.admin.unwrap_or(server.http1);
         let account = attacker.begin([server.http1, server.http2, admin], self.during)?;
         let mut during = Latency::default();
@@ -110,7 +111,9 @@ impl<'s> Trial<'s> {
         attacker.kill();
         server.drain_stderr();
         let seconds = began.elapsed().as_secs_f64();
-        figures.cpu_seconds = (process::cpu_seconds(&processes) - cpu - idle * seconds).max(0.0);
+        let cpu = process::cpu_seconds(&processes) - cpu;
+        figures.cpu_seconds = (cpu - idle * seconds).max(0.0);
+        figures.other_share = ((process::core_seconds(settings.core)? - busy - cpu) / seconds).max(0.0);
         if let Ok(Some(account)) = account.join() {
             (figures.sent, figures.produced) = (account.sent as f64, account.produced as f64);
             figures.requests = account.requests;
