@@ -24,7 +24,7 @@ const ALLOCATOR: f64 = 16.0;
 const AMPLIFICATION: f64 = 100.0;
 
 /// The figures of a trial. Latencies are 99th percentiles before, during and after the attack, in milliseconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Figures {
     pub sent: f64,
     pub produced: f64,
@@ -39,13 +39,35 @@ pub struct Figures {
     pub failed: usize,
     pub visits: usize,
     pub unanswered_probes: usize,
-    /// Seconds until service was back; nothing if it was not.
-    pub back: Option<f64>,
+    /// Seconds until service was back, or what was wrong at the end.
+    pub back: Result<f64, String>,
     pub faults: Option<String>,
     /// The share of the server's core that other processes used during the attack.
     pub other_share: f64,
     /// What only this situation has to show.
     pub shown: Option<Result<String, String>>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            sent: 0.0,
+            produced: 0.0,
+            requests: 0,
+            cpu_seconds: 0.0,
+            peak: 0.0,
+            grown: 0.0,
+            readers: [0.0; 3],
+            newcomers: [0.0; 3],
+            failed: 0,
+            visits: 0,
+            unanswered_probes: 0,
+            back: Ok(0.0),
+            faults: None,
+            other_share: 0.0,
+            shown: None,
+        }
+    }
 }
 
 impl Figures {
@@ -68,10 +90,10 @@ impl Figures {
         if self.unanswered_probes > 0 {
             missed.push(format!("{} probes failed", self.unanswered_probes));
         }
-        match self.back {
-            None => missed.push(format!("not back within {RETURN:?}")),
-            Some(back) if back > MOST_SECONDS => missed.push(format!("back after {back:.1} s")),
-            Some(_) => {}
+        match &self.back {
+            Err(wrong) => missed.push(format!("not back within {RETURN:?}: {wrong}")),
+            Ok(back) if *back > MOST_SECONDS => missed.push(format!("back after {back:.1} s")),
+            Ok(_) => {}
         }
         if !situation.holds_events && self.grown > ALLOCATOR && self.amplification() > AMPLIFICATION {
             missed.push(format!("amplification {:.0}", self.amplification()));
@@ -115,7 +137,7 @@ impl Figures {
             "peak_mib": rounded(self.peak), "grown_mib": rounded(self.grown),
             "amplification": rounded(self.amplification()), "readers_p99_ms": three(self.readers),
             "newcomers_p99_ms": three(self.newcomers), "newcomers": self.visits, "newcomers_failed": self.failed,
-            "probes_failed": self.unanswered_probes, "other_share": rounded(self.other_share), "back_seconds": self.back.map(rounded),
+            "probes_failed": self.unanswered_probes, "other_share": rounded(self.other_share), "back_seconds": self.back.clone().ok().map(rounded),
         })
     }
 }
@@ -139,7 +161,7 @@ impl fmt::Display for Figures {
             self.failed,
             self.visits,
             self.unanswered_probes,
-            self.back.map_or("never".to_owned(), |back| format!("{back:.1} s")),
+            self.back.as_ref().map_or_else(Clone::clone, |back| format!("after {back:.1} s")),
             self.other_share * 100.0,
         )?;
         match &self.shown {
@@ -168,7 +190,7 @@ mod tests {
             readers: [20.0, 60.0, 20.0],
             newcomers: [1.0, 50.0, 1.0],
             visits: 100,
-            back: Some(5.0),
+            back: Ok(5.0),
             ..Figures::default()
         }
     }
@@ -187,8 +209,11 @@ mod tests {
             (|row| row.newcomers[1] = 51.0, "p99 of newcomers 1.0 to 51.0 ms"),
             (|row| row.failed = 1, "1 of 100 newcomers failed"),
             (|row| row.unanswered_probes = 2, "2 probes failed"),
-            (|row| row.back = None, "not back within 12s"),
-            (|row| row.back = Some(5.1), "back after 5.1 s"),
+            (
+                |row| row.back = Err("a newcomer got status 503".to_owned()),
+                "not back within 12s: a newcomer got status 503",
+            ),
+            (|row| row.back = Ok(5.1), "back after 5.1 s"),
             (|row| row.sent = 9e5, "amplification 105"),
         ];
         for (worsen, said) in rows {

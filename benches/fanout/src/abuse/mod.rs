@@ -78,3 +78,9 @@ pub fn measure(
 
 /// The honest readers of a row.
 const READERS: usize = 200;
+
+/// Returns the first row of each situation, in the order of the situations.
+pub fn in_order(rows: impl Iterator<Item = Value>) -> impl Iterator<Item = Value> {
+    let rows: Vec<_> = rows.collect();
+    SITUATIONS.iter().filter_map(move |situation| rows.iter().find(|row| row["number"] == situation.number).cloned())
+}

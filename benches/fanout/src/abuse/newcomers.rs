@@ -57,14 +57,13 @@ impl Newcomers {
         let token = Arc::new(Mutex::new(token));
         let ends = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
+        let start = Instant::now();
         for lane in 0..LANES {
             let (kept, shown, end, tls) = (visits.clone(), token.clone(), ends.clone(), tls.clone());
             threads.push(std::thread::spawn(move || {
-                std::thread::sleep(lane * INTERVAL);
-                for number in (lane..).step_by(LANES as usize) {
-                    if end.load(Ordering::Relaxed) {
-                        return;
-                    }
+                let mut number = lane;
+                while !end.load(Ordering::Relaxed) {
+                    std::thread::sleep((start + number * INTERVAL).saturating_duration_since(Instant::now()));
                     let token = shown.lock().expect("a thread that does not panic").clone();
                     let request = request(newcomer, number, token.as_deref());
                     let began = Instant::now();
@@ -72,7 +71,10 @@ impl Newcomers {
                     let is_right =
                         |head: &str| newcomer != Newcomer::Resumption || head.contains("\nrillgate-resume: resumed");
                     keep(&kept, began, head, is_right, false);
-                    std::thread::sleep((began + LANES * INTERVAL).saturating_duration_since(Instant::now()));
+                    // The turns that passed meanwhile are left out, so that the lanes stay apart.
+                    while start + number * INTERVAL <= Instant::now() {
+                        number += LANES;
+                    }
                 }
             }));
         }

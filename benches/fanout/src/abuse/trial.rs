@@ -139,7 +139,8 @@ impl<'s> Trial<'s> {
         Ok(figures)
     }
 
-    /// Reads on until readers and newcomers are served as before the attack. Returns the seconds that it took.
+    /// Reads on until readers and newcomers are served as before the attack for a second. Returns the seconds that it took,
+    /// or what was wrong last.
     fn await_return(
         &self,
         readers: &mut Readers,
@@ -147,22 +148,36 @@ impl<'s> Trial<'s> {
         newcomers: &Newcomers,
         ended: Instant,
         limits: [f64; 2],
-    ) -> Outcome<Option<f64>> {
-        let (mut late, mut streak) = (ended, 0);
+    ) -> Outcome<Result<f64, String>> {
+        let (mut late, mut streak, mut wrong) = (ended, 0, String::new());
         while ended.elapsed() < RETURN {
             let began = Instant::now();
             let step = readers.step(during)?;
             let visits = newcomers.between(began, Instant::now());
-            let is_served = step.is_some_and(|p99| p99 <= limits[0])
-                && visits.iter().any(|visit| !visit.is_probe)
-                && visits.iter().all(|visit| visit.is_good && milliseconds(visit) <= limits[1]);
-            (late, streak) = if is_served { (late, streak + 1) } else { (Instant::now(), 0) };
+            match unserved(step, &visits, limits) {
+                None => streak += 1,
+                Some(unserved) => (late, streak, wrong) = (Instant::now(), 0, unserved),
+            }
             if streak == 5 {
-                return Ok(Some((late - ended).as_secs_f64()));
+                return Ok(Ok((late - ended).as_secs_f64()));
             }
         }
-        Ok(None)
+        Ok(Err(wrong))
     }
+}
+
+/// Says what is wrong in a step, if anything is.
+fn unserved(step: Option<f64>, visits: &[Visit], limits: [f64; 2]) -> Option<String> {
+    let Some(p99) = step else { return Some("readers got nothing".to_owned()) };
+    if p99 > limits[0] {
+        return Some(format!("readers waited {p99:.0} ms"));
+    }
+    if visits.iter().all(|visit| visit.is_probe) {
+        return Some("no newcomer was answered".to_owned());
+    }
+    let wrong = visits.iter().find(|visit| !visit.is_good || milliseconds(visit) > limits[1])?;
+    let who = if wrong.is_probe { "a probe" } else { "a newcomer" };
+    Some(format!("{who} got status {} after {:.0} ms", wrong.status, milliseconds(wrong)))
 }
 
 /// The honest producer's process.
