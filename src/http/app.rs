@@ -1,4 +1,4 @@
-//! What requests need: routes, streams, limits and tokens. The gateway keeps the rest for itself.
+//! The state that requests use: routes, streams, limits and tokens. The gateway keeps the rest for itself.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,7 +27,7 @@ pub struct Settings {
     pub upstream_path: PathTemplate,
     /// The clients that may read the route.
     pub access: Access,
-    /// When its streams are open.
+    /// The time for which its streams are open.
     pub open: Open,
     /// Whether an `EventSource` gets 429 and 503 as a short stream with status 200. Default `false`.
     pub soft_refusal: bool,
@@ -52,7 +52,7 @@ pub enum Access {
     Token(RuleSettings),
 }
 
-/// When the streams of a route are open.
+/// The time for which the streams of a route are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
     /// While they have subscribers, and for `linger` after the last one.

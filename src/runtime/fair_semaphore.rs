@@ -1,6 +1,6 @@
 //! A semaphore with a bound for all owners together and a smaller one for each owner.
 //!
-//! Who has to wait waits in the order of arrival: first for a permit of its owner, then for one of all. An owner at its
+//! Callers wait in the order of arrival: first for a permit of its owner, then for one of all. An owner at its
 //! share therefore holds up nobody else. An owner takes memory only while it holds permits or waits for one.
 
 use std::collections::HashMap;

@@ -29,7 +29,7 @@ keys! {
     pub(super) struct AuthTable<'a> {
         /// Names of the issuers whose tokens are accepted.
         issuers: List<'a, &'a str> = required,
-        /// Where tokens are read from: "header" (Authorization: Bearer), "header:NAME" (set by a proxy in front),
+        /// Places from which tokens are read: "header" (Authorization: Bearer), "header:NAME" (set by a proxy in front),
         /// "cookie:NAME", "query:NAME". URLs end up in logs, so query is off by default.
         token_from: List<'a, &'a str> = "[\"header\"]",
         /// Claim with a list of path patterns, one of which must match the stream. Absent: no such rule.

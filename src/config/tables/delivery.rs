@@ -36,17 +36,17 @@ keys! {
         bytes: usize = "8MiB" in size("1KiB", "64GiB"),
         /// Maximum age of an event. Older events, even the newest one, are evicted within 5 s.
         age: Duration = "10m" in duration("10ms", "30d"),
-        /// Where a client without an id starts: "live", "oldest", "last:N".
+        /// Start of a client without an id: "live", "oldest", "last:N".
         start: &'a str = "live",
-        /// Where a client starts if its id is not in the log.
+        /// Start of a client whose id is not in the log.
         on_gap: OnGap = "oldest",
         /// "keep": the upstream's ids. "fill": events without an id get one. "replace": every event gets a new id.
         ids: Ids = "keep",
-        /// How the outcome of a resume is reported in the stream. "gap": as comments, and as an event for a gap.
+        /// Form in which the outcome of a resume is reported in the stream. "gap": as comments, and as an event for a gap.
         verdict: VerdictForm = "comment",
         /// Query parameters used if Last-Event-ID is absent, one name or several. The last value counts.
         pub(super) query_id: OneOf<'a, &'a str, List<'a, &'a str>> = r#"["last_event_id", "lastEventId"]"#,
-        /// Where the log is kept. "disk": it survives a restart; needs [store].
+        /// Storage of the log. "disk": it survives a restart; needs [store].
         store: LogStorage = "memory",
         /// Fetch the events after an id that is older than the log from the upstream's history.
         read_through: bool = "false",
@@ -81,7 +81,7 @@ keys! {
         /// Answer to a client while the upstream is down. "hold": 200 with heartbeats while the gateway retries.
         /// "refuse": 502, 503 or 504.
         when_down: WhenDown = "hold",
-        /// How a response ends if the client should reconnect (expired, revoked, max_age, drain, lagged, replaced).
+        /// Form of a response's end if the client should reconnect (expired, revoked, max_age, drain, lagged, replaced).
         /// "cut": without the last chunk, or with a reset of the HTTP/2 stream.
         end: EndForm = "clean",
         /// Send `Incremental: ?1` (RFC 10036), which asks proxies to forward each piece at once.

@@ -33,7 +33,7 @@ keys! {
         upstream_path: &'a str = optional,
         /// "public": no token needed. Or a table of rules that a token must satisfy.
         auth: OneOf<'a, PublicAccess, AuthTable<'a>> = required,
-        /// When the stream is open. "always": even without subscribers; only for routes with a single stream.
+        /// Time for which the stream is open. "always": even without subscribers; only for routes with a single stream.
         open: Open = "on-demand",
         /// Meaning of the end of an upstream response: an interruption, or the end of the stream.
         on_end: OnEnd = "reconnect",

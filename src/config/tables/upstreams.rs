@@ -27,7 +27,7 @@ keys! {
         /// Headers sent with every request. A value is a string, { file = "…" } or { env = "…" }. host and accept
         /// replace the gateway's own.
         headers: Map<'a, OneOf<'a, &'a str, HeaderSecretTable<'a>>> = optional as secret,
-        /// Where the last event id is sent when reconnecting. Absent: in the Last-Event-ID header.
+        /// Place of the last event id in reconnect requests. Absent: in the Last-Event-ID header.
         resume: ResumeTable<'a> = optional,
         /// Time limit for establishing TCP and TLS, shared by all addresses of a host name. Name resolution has a
         /// separate limit of the same length.

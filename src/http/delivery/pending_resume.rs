@@ -35,7 +35,7 @@ pub struct PendingResume {
     app: Arc<App>,
     route: Arc<Route>,
     params: SubscribeParams,
-    /// How the upstream is asked for history, if it may be.
+    /// Makes the request for the upstream's history, if the route allows one.
     history: Option<HistoryRequest>,
     /// Runs while the first outcome, or an id that may return, is awaited.
     timeout: Pin<Box<Sleep>>,
