@@ -211,7 +211,9 @@ mod tests {
         while arrived.len() < (lines - dropped) * 1024 {
             arrived.extend(reader.recv().expect("more"));
         }
-        assert!(arrived.chunks(1024).enumerate().all(|(number, arrived)| arrived == line(number)));
+        // The thread may take lines after some were dropped, so there may be a hole.
+        let arrived: Vec<_> = arrived.chunks(1024).collect();
+        assert!(arrived.iter().all(|line| line.ends_with(b"\n")) && arrived.is_sorted());
     }
 
     #[test]
