@@ -77,7 +77,7 @@ impl Readiness {
     }
 
     /// Returns an error if a worker's timers are so late that only a restart of the process helps: more than
-    /// [`MAX_LIVE_DELAY`].
+    /// `MAX_LIVE_DELAY`.
     ///
     /// # Errors
     /// The text names the worker.

@@ -6,7 +6,7 @@
 //!                └─▶ Rejection
 //! ```
 //!
-//! `request` reads, `response` refuses or answers, `delivery` writes events. [`service`](service()) and
+//! `request` reads, `response` refuses or answers, `delivery` writes events. `service` and
 //! `subscribe` put them together.
 
 mod app;

@@ -46,7 +46,7 @@ impl AcceptLimits {
     /// trusted proxy, which stands for many clients.
     ///
     /// # Errors
-    /// [`Overdue`] at `deadline`.
+    /// `Overdue` at `deadline`.
     pub async fn acquire_handshake(
         &self,
         client: Option<IpAddr>,
