@@ -188,7 +188,7 @@ impl Gateway {
                 tls: listener.tls().cloned(),
                 handshake_log: Arc::new(HandshakeLog::new(metrics)),
                 trusted_proxies: listener.settings().trusted_proxies.as_slice().into(),
-                proxy_protocol: listener.settings().proxy_protocol,
+                client_address: listener.settings().client_address,
                 handover: Handover::for_listener(listener.settings()),
             };
             accepting.spawn("accept", listener.run(around, http::service(app.clone())));

@@ -14,6 +14,7 @@ use super::context::ListenerContext;
 use super::protocol_errors::ProtocolErrors;
 use super::proxy::{self, ProxiedPeer};
 use super::service::{Peer, ResponseBody, Service};
+use super::settings::ClientAddress;
 use super::tls::ReceivedHello;
 use super::transport::Transport;
 use super::{http1, http2};
@@ -33,7 +34,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
     admitted: Admitted,
 ) {
     let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return };
-    let (tcp, client) = if context.proxy_protocol {
+    let (tcp, client) = if context.client_address == ClientAddress::ProxyProtocol {
         let read = proxy::read_client(tcp, address, admitted, &context.trusted_proxies, limits.handshake_timeout);
         match read.await {
             Ok(read) => read,
@@ -54,6 +55,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
         server_name: transport.server_name().cloned(),
         is_over_ip_limit: task.is_over_ip_limit(),
         trusted_proxies: context.trusted_proxies.clone(),
+        client_address: context.client_address,
         has_successor: context.handover.has_successor(),
     };
     let protocol_errors = ProtocolErrors::new(context.metrics.clone(), &peer);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::accept::{AcceptLimits, Handover};
 use super::proxy::TrustedProxies;
+use super::settings::ClientAddress;
 use super::tls::{HandshakeLog, Tls};
 use crate::limits::SharedLimits;
 use crate::runtime::tasks::{Draining, Tasks};
@@ -32,8 +33,8 @@ pub struct ListenerContext {
     /// Proxies that are trusted to report the client's address. They have no limit per address, because many clients
     /// come through each.
     pub trusted_proxies: TrustedProxies,
-    /// Whether connections begin with a PROXY protocol header.
-    pub proxy_protocol: bool,
+    /// The source of the client's address.
+    pub client_address: ClientAddress,
     /// The way in which the socket is left to another process during a drain.
     pub handover: Handover,
 }

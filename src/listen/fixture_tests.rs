@@ -30,7 +30,7 @@ impl SingleWorkerListener {
             name: "test".to_owned(),
             address: Address::Socket(address),
             reuse_port: false,
-            proxy_protocol: false,
+            client_address: ClientAddress::Peer,
             trusted_proxies: Vec::new(),
             tls: None,
         };
@@ -52,7 +52,7 @@ impl SingleWorkerListener {
             tls: None,
             handshake_log: Arc::new(HandshakeLog::new(metrics)),
             trusted_proxies: [].as_slice().into(),
-            proxy_protocol: false,
+            client_address: ClientAddress::Peer,
             handover: Handover::for_listener(&settings),
         };
         let accept_loop = Listener::new(settings, socket, None).expect("bound");

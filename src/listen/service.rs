@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use super::proxy::TrustedProxies;
+use super::settings::ClientAddress;
 use crate::telemetry::Protocol;
 
 /// The facts about a connection. Each of its requests carries them as an extension.
@@ -28,6 +29,8 @@ pub struct Peer {
     pub is_over_ip_limit: bool,
     /// Proxies that are trusted to report the client's address.
     pub trusted_proxies: TrustedProxies,
+    /// The source of the client's address.
+    pub client_address: ClientAddress,
     /// Whether another process may take over this listener's clients during a drain.
     pub has_successor: bool,
 }

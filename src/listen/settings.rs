@@ -14,12 +14,26 @@ pub struct Settings {
     pub address: Address,
     /// Whether other processes may listen on the same address (`SO_REUSEPORT`). Default: false.
     pub reuse_port: bool,
-    /// Whether trusted proxies send a PROXY protocol header. Default: false.
-    pub proxy_protocol: bool,
+    /// The source of the client's address. Default: the peer.
+    pub client_address: ClientAddress,
     /// Proxies that are trusted to report the client's address. Default: none.
     pub trusted_proxies: Vec<IpNet>,
     /// TLS settings. Without them the listener speaks plain HTTP/1.1, and HTTP/2 with prior knowledge.
     pub tls: Option<TlsSettings>,
+}
+
+/// The one source from which a listener takes the client's address. Others of its kind are ignored, because a proxy
+/// passes on what the client wrote there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// The other end of the connection.
+    Peer,
+    /// `X-Forwarded-For` of trusted proxies.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239) of trusted proxies.
+    Forwarded,
+    /// A PROXY protocol header, which every connection must have.
+    ProxyProtocol,
 }
 
 /// An address to bind, or a socket that is already bound.

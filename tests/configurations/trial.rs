@@ -129,7 +129,8 @@ async fn try_out(
     let running = tokio::spawn(gateway.run(async move { drop(left.await) }));
 
     let listener = &file["listeners"][0];
-    let is_proxied = listener.get("proxy_protocol").is_some_and(|on| on.as_bool() == Some(true));
+    let is_proxied = listener.get("proxy_protocol").is_some_and(|on| on.as_bool() == Some(true))
+        || listener.get("client_address").is_some_and(|source| source.as_str() == Some("proxy-protocol"));
     let way = Way {
         address,
         tls: listener.get("tls").map(|_| fixture.tls.clone()),

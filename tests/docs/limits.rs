@@ -230,6 +230,7 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("listen/proxy/header.rs", "V2_FIXED_BYTES", "the length of the fixed part of a header"),
     ("listen/http2/connection.rs", "CHECKS_PER_TIMEOUT", "how often a timeout is checked"),
     ("listen/http1/handoff.rs", "UNSENT_BYTES", "the gateway's own unsent bytes"),
+    ("listen/tls/stream/client_hello.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/handshake.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/mod.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/records.rs", "HEADER_BYTES", "the length of a header"),

@@ -159,7 +159,8 @@ async fn a_client_that_continues_to_reset_is_closed() {
 async fn a_trusted_proxy_may_reset_any_number_of_requests() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).limits("resets_per_connection = 10");
-    let gateway = setup.listener("trusted_proxies = [\"127.0.0.0/8\"]").start().await;
+    let gateway =
+        setup.listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.0/8\"]").start().await;
     let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
 
     assert!(request_and_reset(&mut frames, (1..).step_by(2).take(100)).await);

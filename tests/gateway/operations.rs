@@ -40,7 +40,10 @@ async fn every_subscription_and_refusal_has_an_access_line() {
 #[tokio::test]
 async fn only_a_trusted_proxy_may_forward_a_client_address() {
     let origin = Origin::start().await;
-    let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.2/32\"]")
+        .start()
+        .await;
     let proxy = Client::http1(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
     let stranger = Client::http1(gateway.address()).coming_from("127.0.0.3".parse().unwrap());
     let fields = [("x-forwarded-for", "1.2.3.4, 198.51.100.7")];
@@ -56,7 +59,7 @@ async fn only_a_trusted_proxy_may_forward_a_client_address() {
 async fn forwarded_addresses_are_limited_separately() {
     let origin = Origin::start().await;
     let gateway = Setup::for_origin(&origin.url())
-        .listener("trusted_proxies = [\"127.0.0.2/32\", \"10.0.0.0/8\"]")
+        .listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.2/32\", \"10.0.0.0/8\"]")
         .limits("subscriptions_per_ip = 2")
         .start()
         .await;
@@ -65,7 +68,9 @@ async fn forwarded_addresses_are_limited_separately() {
     for proxy in both_protocols(&gateway, None).map(|client| client.coming_from("127.0.0.2".parse().unwrap())) {
         let first = proxy.subscribe("/prices", &of("198.51.100.7")).await;
         let second = proxy.subscribe("/prices", &of("6.6.6.6, 198.51.100.7")).await;
-        let mut refused = proxy.subscribe("/prices", &[("forwarded", "for=\"198.51.100.7:99\"")]).await;
+        let mut refused = proxy
+            .subscribe("/prices", &[("forwarded", "for=203.0.113.1"), ("x-forwarded-for", "198.51.100.7:99")])
+            .await;
         let other = proxy.subscribe("/prices", &of("198.51.100.8")).await;
         // Requests for which a proxy names no client are not counted as one client.
         let unnamed = [proxy.subscribe("/prices", &[]).await, proxy.subscribe("/prices", &of("10.1.1.1")).await];

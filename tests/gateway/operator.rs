@@ -36,7 +36,8 @@ async fn put(gateway: &Rillgate, path: &str, headers: &str, body: &str) -> (u16,
 async fn a_stream_page_lists_the_slowest_clients() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).route("share = { query = [\"depth\"] }");
-    let gateway = setup.listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
+    let gateway =
+        setup.listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.2/32\"]").start().await;
     let path = "/prices?depth=a%20b%2Fc%3F%25";
     let proxy = Client::http2(gateway.address()).coming_from("127.0.0.2".parse().unwrap());
     let fields = [("x-forwarded-for", "198.51.100.7"), ("x-request-id", "the-slow-one")];

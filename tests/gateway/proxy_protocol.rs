@@ -17,7 +17,7 @@ use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
 use crate::support::wait::{DEADLINE, eventually};
 
-const LISTENER: &str = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1/32\"]";
+const LISTENER: &str = "client_address = \"proxy-protocol\"\ntrusted_proxies = [\"127.0.0.1/32\"]";
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -210,8 +210,8 @@ async fn forwarded_headers_of_a_client_behind_a_proxy_are_ignored() {
         send_by(&client, &[&b"PROXY TCP4 192.0.2.3 192.0.2.200 56324 443\r\n"[..], request].concat(), 1000).await;
     assert_eq!(status(&forged.read_to_end(DEADLINE).await), 200);
     gateway.wait_line("client=192.0.2.3 ", DEADLINE).await;
-    // A header of a trusted proxy about the next hop is used.
+    // The PROXY header is the one source, also if it names no client.
     let mut told = send_by(&client, &[&b"PROXY UNKNOWN\r\n"[..], request].concat(), 1000).await;
     assert_eq!(status(&told.read_to_end(DEADLINE).await), 200);
-    gateway.wait_line("client=198.51.100.1 ", DEADLINE).await;
+    gateway.wait_line("client=127.0.0.1 ", DEADLINE).await;
 }

@@ -12,7 +12,7 @@ async fn a_trusted_proxys_ids_reach_the_upstream_the_client_and_the_log() {
     let origin = Origin::start().await;
     // The heartbeats make the gateway notice clients that leave a limited response.
     let gateway = Setup::for_origin(&origin.url())
-        .listener("trusted_proxies = [\"127.0.0.2/32\"]")
+        .listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.2/32\"]")
         .delivery("heartbeat = \"100ms\"")
         .start()
         .await;
@@ -41,7 +41,10 @@ async fn a_trusted_proxys_ids_reach_the_upstream_the_client_and_the_log() {
 #[tokio::test]
 async fn ids_of_untrusted_clients_are_replaced() {
     let origin = Origin::start().await;
-    let gateway = Setup::for_origin(&origin.url()).listener("trusted_proxies = [\"127.0.0.2/32\"]").start().await;
+    let gateway = Setup::for_origin(&origin.url())
+        .listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.2/32\"]")
+        .start()
+        .await;
     let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
     let forged = [("x-request-id", "forged"), ("traceparent", parent.as_str()), ("tracestate", "a=1")];
     let stranger = Client::http2(gateway.address());

@@ -6,7 +6,7 @@ use super::parsers;
 use super::referenced_files;
 use super::referenced_files::CertificateTable;
 use crate::config::engine::{List, Value, keys, variants};
-use crate::listen::{Address, Settings, TlsSettings, TlsVersion};
+use crate::listen::{Address, ClientAddress, Settings, TlsSettings, TlsVersion};
 
 keys! {
     pub(super) struct ListenerTable<'a> {
@@ -18,10 +18,15 @@ keys! {
         systemd: &'a str = optional,
         /// Allow another process to listen on the same address. By default, a second gateway fails to start.
         reuse_port: bool = "false",
-        /// Require a PROXY protocol header (v1 or v2) at the start of every connection. Needs trusted_proxies;
-        /// connections from other addresses are closed.
+        /// Source of the client's address: the connection, or the one field that all trusted_proxies write. Others are
+        /// ignored. "proxy-protocol" requires a PROXY protocol header (v1 or v2) at the start of every connection, and
+        /// connections from addresses outside trusted_proxies are closed. Absent: "peer". Required with
+        /// trusted_proxies.
+        client_address: ClientAddress = optional,
+        /// Older spelling of client_address = "proxy-protocol".
         proxy_protocol: bool = "false",
-        /// Networks (CIDR) of proxies whose Forwarded and X-Forwarded-For headers are trusted.
+        /// Networks (CIDR) of proxies that are trusted to report the client's address, request ids and traces. They have
+        /// no limit per address.
         trusted_proxies: List<'a, &'a str> = "[]",
         /// TLS. Absent: plain HTTP/1.1, and HTTP/2 with prior knowledge, for use behind a load balancer.
         tls: ListenerTlsTable<'a> = optional,
@@ -38,6 +43,12 @@ keys! {
     }
 }
 
+variants!(ClientAddress {
+    "peer" => Peer,
+    "x-forwarded-for" => XForwardedFor,
+    "forwarded" => Forwarded,
+    "proxy-protocol" => ProxyProtocol,
+});
 variants!(TlsVersion { "1.2" => V1_2, "1.3" => V1_3 });
 
 /// Reads all listeners. Names and addresses must be unique.
@@ -61,12 +72,7 @@ fn listener(table: &ListenerTable<'_>) -> Option<Settings> {
     let name = table.name.value().and_then(|value| parsers::label(&value));
     let address = address(table);
     let trusted_proxies = table.trusted_proxies.items().iter().filter_map(parsers::network).collect::<Vec<_>>();
-    let proxy_protocol = table.proxy_protocol.get();
-    if proxy_protocol && !table.trusted_proxies.is_given() {
-        table.proxy_protocol.report("needs trusted_proxies: a header from any other client could be forged");
-    } else if proxy_protocol && trusted_proxies.is_empty() {
-        table.trusted_proxies.report("must not be empty with proxy_protocol = true");
-    }
+    let client_address = client_address(table, trusted_proxies.is_empty());
     let reuse_port = table.reuse_port.get();
     let tls = table.tls.read().as_ref().map(tls);
     let address = address?;
@@ -74,7 +80,35 @@ fn listener(table: &ListenerTable<'_>) -> Option<Settings> {
         Address::Socket(address) => address.to_string(),
         Address::Systemd(name) => name.clone(),
     });
-    Some(Settings { name, address, reuse_port, proxy_protocol, trusted_proxies, tls })
+    Some(Settings { name, address, reuse_port, client_address, trusted_proxies, tls })
+}
+
+/// Reads the source of the client's address. It is never guessed: a proxy that writes one field passes the others on as
+/// the client wrote them.
+fn client_address(table: &ListenerTable<'_>, has_no_proxies: bool) -> ClientAddress {
+    let is_named = table.client_address.is_given();
+    let is_proxy_protocol = table.proxy_protocol.get();
+    let source = match table.client_address.read() {
+        Some(source) => source,
+        None if is_proxy_protocol => ClientAddress::ProxyProtocol,
+        None => ClientAddress::Peer,
+    };
+    if is_named && is_proxy_protocol && source != ClientAddress::ProxyProtocol {
+        table.proxy_protocol.report("conflicts with client_address: a listener has one source of the client's address");
+    }
+    let is_from_proxy = source != ClientAddress::Peer;
+    if is_from_proxy && !table.trusted_proxies.is_given() {
+        let message = "needs trusted_proxies: a header from any other client could be forged";
+        if is_named { table.client_address.report(message) } else { table.proxy_protocol.report(message) }
+    } else if is_from_proxy && has_no_proxies {
+        table.trusted_proxies.report("must not be empty, because client_address is taken from proxies");
+    } else if !is_named && !is_proxy_protocol && !has_no_proxies {
+        table.trusted_proxies.report(
+            "needs client_address, the one field that these proxies write: \"x-forwarded-for\", \"forwarded\" or \
+             \"proxy-protocol\"; or \"peer\" for none of them",
+        );
+    }
+    source
 }
 
 fn address(table: &ListenerTable<'_>) -> Option<Address> {

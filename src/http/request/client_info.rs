@@ -43,7 +43,7 @@ impl ClientInfo {
         let peer = peer(head);
         let trace: &Trace = head.extensions.get().expect("the service inserts a trace into each request");
         let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
-        let address = forwarded::client_address(peer.address.ip(), &peer.trusted_proxies, &head.headers);
+        let address = forwarded::client_address(peer, &head.headers);
         let is_limited = !peer.trusted_proxies.contains(address);
         Self {
             address,

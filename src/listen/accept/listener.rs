@@ -16,7 +16,7 @@ use super::socket;
 use crate::listen::connection::serve_connection;
 use crate::listen::context::ListenerContext;
 use crate::listen::service::{ResponseBody, Service};
-use crate::listen::settings::Settings;
+use crate::listen::settings::{ClientAddress, Settings};
 use crate::listen::tls::Tls;
 
 /// Pause of the accept loop after an error, such as running out of file descriptors.
@@ -131,7 +131,7 @@ fn drain_backlog<B: ResponseBody>(socket: &TcpListener, context: &ListenerContex
 fn dispatch<B: ResponseBody>(tcp: TcpStream, address: SocketAddr, context: &ListenerContext, service: impl Service<B>) {
     context.metrics.accepted();
     let is_trusted_proxy = context.trusted_proxies.contains(address.ip());
-    if context.proxy_protocol && !is_trusted_proxy {
+    if context.client_address == ClientAddress::ProxyProtocol && !is_trusted_proxy {
         // An untrusted peer could claim any address, and a listener for proxies expects no other peers.
         context.metrics.refused("proxy_untrusted");
         return;
