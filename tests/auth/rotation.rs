@@ -22,6 +22,11 @@ fn token(kid: &str, pair: &KeyPair, algorithm: Algorithm) -> String {
     signing(pair, algorithm).sign(header.as_bytes(), claims().to_string().as_bytes()).expect("a token")
 }
 
+fn es256_without_kid(pair: &KeyPair) -> String {
+    let signing = signing(pair, Algorithm::ES256);
+    signing.sign(br#"{"alg":"ES256"}"#, claims().to_string().as_bytes()).expect("a token")
+}
+
 struct Gateway {
     trust_store: Arc<TrustStore>,
     authorizer: Authorizer,
@@ -184,6 +189,32 @@ async fn a_token_refused_without_its_key_causes_no_fetch() {
         assert_eq!(gateway.decide(&token).await.map(|_| ()), Err(fault.into()));
     }
     assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_was_refused_for_its_signature_is_accepted_as_soon_as_its_key_is_published() {
+    for kid in ["one", ""] {
+        let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+        let gateway = Gateway::following(server.url(), OFTEN);
+        gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
+        let early = match kid {
+            "" => es256_without_kid(&keys().foreign_ec),
+            kid => token(kid, &keys().foreign_ec, Algorithm::ES256),
+        };
+        for _ in 0..3 {
+            let refused = gateway.decide(&early).await.map(|_| ());
+            assert!(
+                matches!(refused, Err(Denied::Invalid(TokenFault::Signature) | Denied::Unavailable)),
+                "{refused:?}"
+            );
+        }
+
+        server.answer(ok(&jwks(&[("one", &keys().foreign_ec, Algorithm::ES256)])));
+        let asked = server.asked();
+        until("two fetches", || server.asked() > asked + 1).await;
+
+        assert!(gateway.decide(&early).await.is_ok(), "kid {kid:?}");
+    }
 }
 
 #[tokio::test]

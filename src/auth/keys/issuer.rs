@@ -233,7 +233,12 @@ impl Issuer {
         let all: Vec<VerificationKey> =
             self.sources.iter().filter_map(|source| source.keys.lock().clone()).flatten().collect();
         let next = KeySet::new(all);
-        let removes_keys = !self.keys.load().is_subset_of(&next);
+        let current = self.keys.load();
+        // The current one remembers tokens that these keys do not verify.
+        if current.equals(&next) {
+            return false;
+        }
+        let removes_keys = !current.is_subset_of(&next);
         self.keys.store(Arc::new(next));
         removes_keys
     }

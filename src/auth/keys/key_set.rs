@@ -13,6 +13,7 @@ use aws_lc_rs::signature::{
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use rustls_pki_types::CertificateDer;
 
+use super::failed_signatures::FailedSignatures;
 use crate::auth::denied::TokenFault;
 use crate::auth::pem;
 use crate::auth::token::jws::Unverified;
@@ -201,33 +202,43 @@ impl fmt::Debug for VerificationKey {
 }
 
 /// All keys of one issuer at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct KeySet(Vec<VerificationKey>);
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: Vec<VerificationKey>,
+    /// Tokens that none of these keys verifies.
+    failed: FailedSignatures,
+}
 
 impl KeySet {
     /// Makes a set of these keys.
     pub fn new(keys: Vec<VerificationKey>) -> Self {
-        Self(keys)
+        Self { keys, failed: FailedSignatures::default() }
     }
 
     /// Returns the number of keys.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
     /// Whether the set has no keys.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
     /// Whether the set has the key with this fingerprint, and still uses it with `algorithm`.
     pub fn trusts(&self, fingerprint: KeyFingerprint, algorithm: Algorithm) -> bool {
-        self.0.iter().any(|key| key.fingerprint == fingerprint && key.allows(algorithm))
+        self.keys.iter().any(|key| key.fingerprint == fingerprint && key.allows(algorithm))
     }
 
     /// Whether `other` trusts every key of this set with at least the same algorithms.
     pub fn is_subset_of(&self, other: &Self) -> bool {
-        self.0.iter().all(|key| key.algorithms.iter().all(|&algorithm| other.trusts(key.fingerprint, algorithm)))
+        self.keys.iter().all(|key| key.algorithms.iter().all(|&algorithm| other.trusts(key.fingerprint, algorithm)))
+    }
+
+    /// Whether both sets have the same keys, in the same order and with the same use. Such sets decide alike.
+    pub fn equals(&self, other: &Self) -> bool {
+        let parts = |key: &VerificationKey| (key.kid.clone(), key.algorithms.clone(), key.fingerprint);
+        self.keys.iter().map(parts).eq(other.keys.iter().map(parts))
     }
 
     /// Returns the key that signed `token`.
@@ -239,31 +250,40 @@ impl KeySet {
     /// [`TokenFault::UnknownKey`], [`TokenFault::Algorithm`], [`TokenFault::Signature`].
     pub fn verify(&self, token: &Unverified<'_>) -> Result<&VerificationKey, TokenFault> {
         let usable = |key: &&VerificationKey| key.allows(token.algorithm);
-        let unnamed = || self.0.iter().filter(|key| key.kid.is_none()).filter(usable);
+        let unnamed = || self.keys.iter().filter(|key| key.kid.is_none()).filter(usable);
         let Some(kid) = token.kid.as_deref() else {
-            let named = self.0.iter().filter(|key| key.kid.is_some()).filter(usable);
-            return first_that_verifies(token, unnamed().chain(named)).unwrap_or(Err(TokenFault::UnknownKey));
+            let named = self.keys.iter().filter(|key| key.kid.is_some()).filter(usable);
+            return self.first_that_verifies(token, unnamed().chain(named)).unwrap_or(Err(TokenFault::UnknownKey));
         };
-        let mut named = self.0.iter().filter(|key| key.kid() == Some(kid)).peekable();
+        let mut named = self.keys.iter().filter(|key| key.kid() == Some(kid)).peekable();
         if named.peek().is_some() {
-            return first_that_verifies(token, named.filter(usable)).unwrap_or(Err(TokenFault::Algorithm));
+            return self.first_that_verifies(token, named.filter(usable)).unwrap_or(Err(TokenFault::Algorithm));
         }
         // If none of them signed it, the token may be signed with a key that has not been fetched yet.
-        match first_that_verifies(token, unnamed()) {
+        match self.first_that_verifies(token, unnamed()) {
             Some(Ok(key)) => Ok(key),
             Some(Err(_)) | None => Err(TokenFault::UnknownKey),
         }
     }
-}
 
-/// Returns the first key that verifies the signature, or `None` if there are no keys.
-fn first_that_verifies<'k>(
-    token: &Unverified<'_>,
-    keys: impl Iterator<Item = &'k VerificationKey>,
-) -> Option<Result<&'k VerificationKey, TokenFault>> {
-    let mut keys = keys.take(MAX_KEYS_TRIED).peekable();
-    keys.peek()?;
-    Some(keys.find(|key| key.verifies(token)).ok_or(TokenFault::Signature))
+    /// Returns the first key that verifies the signature, or `None` if there are no keys. `keys` depends on the token
+    /// alone, so the same token fails again, and is not tried.
+    fn first_that_verifies<'k>(
+        &self,
+        token: &Unverified<'_>,
+        keys: impl Iterator<Item = &'k VerificationKey>,
+    ) -> Option<Result<&'k VerificationKey, TokenFault>> {
+        let mut keys = keys.take(MAX_KEYS_TRIED).peekable();
+        keys.peek()?;
+        if self.failed.contains(token) {
+            return Some(Err(TokenFault::Signature));
+        }
+        let found = keys.find(|key| key.verifies(token));
+        if found.is_none() {
+            self.failed.insert(token);
+        }
+        Some(found.ok_or(TokenFault::Signature))
+    }
 }
 
 #[cfg(test)]

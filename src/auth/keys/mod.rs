@@ -1,8 +1,9 @@
 //! Issuers and their keys: loading, refreshing, and verifying signatures.
 //!
 //! An [`issuer`] has one or more [`source`]s of keys: a secret, a [`file`](mod@file), or a URL that is [`fetch`]ed on a
-//! [`refresh_schedule`]. Together they make up its [`key_set`]. [`jwks`] parses the published document.
+//! [`refresh_schedule`]. Together they make up its [`key_set`], which remembers [`failed_signatures`]. [`jwks`] parses the published document.
 
+mod failed_signatures;
 pub mod fetch;
 mod file;
 pub(super) mod issuer;

@@ -123,3 +123,89 @@ fn at_most_four_keys_are_tried() {
     assert!(verify(vec![other(1), other(2), other(3), other(9)]));
     assert!(!verify(vec![other(1), other(2), other(3), other(4), other(9)]));
 }
+
+/// Key pairs, some keys with and without names that verify for them, and tokens: valid and forged, for names that exist
+/// and others.
+struct Material {
+    keys: Vec<VerificationKey>,
+    tokens: Vec<String>,
+}
+
+fn material() -> &'static Material {
+    static MATERIAL: std::sync::OnceLock<Material> = std::sync::OnceLock::new();
+    MATERIAL.get_or_init(|| {
+        let pairs = [(); 3].map(|()| pair(&rcgen::PKCS_ECDSA_P256_SHA256));
+        let mut keys = vec![secret(None, 1), secret(Some("a"), 2)];
+        let mut tokens = vec![token(None, 1), token(None, 9), token(Some("a"), 2), token(Some("a"), 9)];
+        for pair in &pairs {
+            let signing = crate::auth::mint::SigningKey::read(pair.serialize_pem().as_bytes(), Some(Algorithm::ES256));
+            let signing = signing.expect("a private key");
+            for kid in [None, Some("a"), Some("b")] {
+                let public = pair.public_key_pem();
+                let key = VerificationKey::from_pem(public.as_bytes(), Algorithm::ES256, kid.map(str::to_owned));
+                keys.push(key.expect("a key"));
+                let mut header = serde_json::json!({ "alg": "ES256" });
+                if let Some(kid) = kid {
+                    header["kid"] = kid.into();
+                }
+                let good = signing.sign(header.to_string().as_bytes(), b"{}").expect("a token");
+                let (message, _) = good.rsplit_once('.').expect("three parts");
+                tokens.push(format!("{message}.{}", "AQ".repeat(43)));
+                tokens.push(good);
+            }
+        }
+        Material { keys, tokens }
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_set_that_remembers_failures_decides_like_one_that_has_never_seen_a_token(
+        sets in proptest::collection::vec(proptest::collection::vec(0..material().keys.len(), 0..6), 1..3),
+        asked in proptest::collection::vec((0_usize..3, 0..material().tokens.len()), 1..40),
+    ) {
+        let Material { keys, tokens } = material();
+        let made = |set: &Vec<usize>| KeySet::new(set.iter().map(|&key| keys[key].clone()).collect());
+        let verdict = |set: &KeySet, token: usize| {
+            set.verify(&jws::parse(&tokens[token]).expect("a token")).map(VerificationKey::fingerprint)
+        };
+        let remembering: Vec<_> = sets.iter().map(made).collect();
+
+        for (set, token) in asked {
+            let set = set % sets.len();
+            proptest::prop_assert_eq!(
+                verdict(&remembering[set], token), verdict(&made(&sets[set]), token), "{:?}: {}", &sets[set], &tokens[token]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_failed_signature_is_remembered_and_nothing_else_is() {
+    let pairs = [(); 2].map(|()| pair(&rcgen::PKCS_ECDSA_P256_SHA256));
+    let sign = |pair: &KeyPair, kid: &str| {
+        let key = crate::auth::mint::SigningKey::read(pair.serialize_pem().as_bytes(), Some(Algorithm::ES256));
+        let header = serde_json::json!({ "alg": "ES256", "kid": kid }).to_string();
+        key.expect("a private key").sign(header.as_bytes(), b"{}").expect("a token")
+    };
+    let public = pairs[0].public_key_pem();
+    let named = VerificationKey::from_pem(public.as_bytes(), Algorithm::ES256, Some("a".to_owned())).expect("a key");
+    let set = KeySet::new(vec![named, secret(Some("h"), 1)]);
+
+    let tokens = [
+        (sign(&pairs[1], "a"), Some(TokenFault::Signature), true),
+        (sign(&pairs[0], "a"), None, false),
+        (sign(&pairs[0], "other"), Some(TokenFault::UnknownKey), false),
+        (sign(&pairs[0], "h"), Some(TokenFault::Algorithm), false),
+        (token(Some("h"), 9), Some(TokenFault::Signature), false),
+    ];
+    for _ in 0..2 {
+        for (token, fault, is_remembered) in &tokens {
+            let token = jws::parse(token).expect("a token");
+            assert_eq!(set.verify(&token).err(), *fault);
+            assert_eq!(set.failed.contains(&token), *is_remembered, "{}", token.message);
+        }
+    }
+}
