@@ -8,8 +8,8 @@ use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group,
 use jsonwebtoken::Algorithm;
 use rillgate::auth::mint::{SigningKey, TokenSpec, mint};
 use rillgate::auth::{
-    Authorizer, Credentials, Issuer, IssuerSettings, Issuers, KeySource, Requested, RuleSettings, TokenSource,
-    TrustStore,
+    Authorizer, Credentials, Denied, Issuer, IssuerSettings, Issuers, KeySource, Requested, RuleSettings, TokenFault,
+    TokenSource, TrustStore,
 };
 use rillgate::runtime::panics::Panics;
 use rillgate::secret::Secret;
@@ -117,6 +117,51 @@ fn token(criterion: &mut Criterion) {
                 runtime.block_on(authorizer.authorize(request, wanted, now)).expect("a good token")
             });
         });
+    }
+    group.finish();
+}
+
+/// Tokens of 4 KB with a wrong signature: each another one, or one again and again.
+fn refused_token(criterion: &mut Criterion) {
+    rillgate::auth::install_provider();
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("token");
+    for (algorithm, key_pair_kind, signature_characters) in [
+        (Algorithm::ES256, &rcgen::PKCS_ECDSA_P256_SHA256, 86),
+        (Algorithm::EdDSA, &rcgen::PKCS_ED25519, 86),
+        (Algorithm::RS256, &rcgen::PKCS_RSA_SHA256, 342),
+    ] {
+        let (key, source) = keys(algorithm, Some(key_pair_kind), folder.path());
+        let now = SystemTime::now();
+        let mut spec = order();
+        spec.claims.insert("padding".to_owned(), "x".repeat(2800).into());
+        let token = mint(&key, &spec, now).expect("a token");
+        let (message, _) = token.rsplit_once('.').expect("three parts");
+        let forged = |number: usize| {
+            let mut headers = http::HeaderMap::new();
+            // Within the range of each algorithm, or the signature would be refused without arithmetic.
+            let signature = format!("BBBB{number:B<width$}A", width = signature_characters - 5);
+            headers.insert("authorization", format!("Bearer {message}.{signature}").parse().expect("a header value"));
+            headers
+        };
+        let authorizer = authorizer(source, algorithm);
+        let refuse = |headers: &http::HeaderMap| {
+            let request = Credentials { headers: black_box(headers), query: None, is_trusted_origin: &|_| false };
+            let wanted = Requested { path: "/prices/EURUSD", captures: &[], shared: None };
+            let refused = runtime.block_on(authorizer.authorize(request, wanted, now));
+            assert_eq!(refused.err(), Some(Denied::Invalid(TokenFault::Signature)));
+        };
+        let mut number = 0;
+        group.bench_function(format!("refuse 4 KB ({algorithm:?}), at first"), |bencher| {
+            let next = || {
+                number += 1;
+                forged(number)
+            };
+            bencher.iter_batched(next, |headers| refuse(&headers), BatchSize::SmallInput);
+        });
+        let same = forged(0);
+        group.bench_function(format!("refuse 4 KB ({algorithm:?}), again"), |bencher| bencher.iter(|| refuse(&same)));
     }
     group.finish();
 }
@@ -236,5 +281,5 @@ fn time_of_the_store() -> Duration {
     Duration::from_nanos(ran.expect("the kernel keeps account"))
 }
 
-criterion_group!(benches, parse, encode, log, store, token);
+criterion_group!(benches, parse, encode, log, store, token, refused_token);
 criterion_main!(benches);
