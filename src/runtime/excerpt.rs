@@ -2,12 +2,12 @@
 //!
 //! Clients and upstreams choose paths, ids, header values and texts of errors. None of them may fill a log.
 
-/// Returns the text in quotes, truncated to [`MAX_CHARS`].
+/// Returns the text in quotes, truncated to `MAX_CHARS`.
 pub fn quote(text: &[u8]) -> String {
     format!("{:?}", truncate(&String::from_utf8_lossy(text)))
 }
 
-/// Returns the text without control characters, truncated to [`MAX_CHARS`].
+/// Returns the text without control characters, truncated to `MAX_CHARS`.
 pub fn truncate(text: &str) -> String {
     let mut chars = text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char });
     let mut truncated: String = chars.by_ref().take(MAX_CHARS).collect();

@@ -113,7 +113,7 @@ impl LogQueue {
         self.0.filled.notify_one();
     }
 
-    /// Waits until every line has been written, at most [`FLUSH_TIMEOUT`].
+    /// Waits until every line has been written, at most `FLUSH_TIMEOUT`.
     pub fn flush(&self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         let mut state = self.0.state.lock();
