@@ -4,6 +4,8 @@
 //! The modules are the gateway's own sources, compiled against a runtime and locks that shuttle schedules. Time does
 //! not pass: any delay may end at any moment, so a linger or a backoff can end at the worst possible time.
 
+#![allow(unused_imports, reason = "the gateway re-exports items for folders that are not here")]
+
 #[path = "../../../src/limits.rs"]
 pub mod limits;
 pub mod runtime;

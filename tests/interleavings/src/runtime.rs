@@ -4,6 +4,10 @@
 pub mod arithmetic;
 #[path = "../../../src/runtime/backoff.rs"]
 pub mod backoff;
+#[path = "../../../src/runtime/excerpt.rs"]
+pub mod excerpt;
+#[path = "../../../src/runtime/fair_semaphore.rs"]
+pub mod fair_semaphore;
 #[path = "../../../src/runtime/file_budget.rs"]
 pub mod file_budget;
 #[path = "../../../src/runtime/human_duration.rs"]
@@ -20,3 +24,5 @@ pub mod shares;
 pub mod side_waker;
 #[path = "../../../src/runtime/tasks.rs"]
 pub mod tasks;
+#[path = "../../../src/runtime/turn.rs"]
+pub mod turn;
