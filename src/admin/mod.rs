@@ -25,6 +25,7 @@ mod context;
 mod cross_site;
 mod health;
 mod page;
+mod permits;
 mod reply;
 mod revocations;
 mod server;
@@ -32,6 +33,7 @@ mod service;
 mod snapshot;
 mod stream_views;
 mod tap;
+mod write_timeout;
 
 pub use context::AdminContext;
 pub use health::{Readiness, ReadinessReport};

@@ -1,9 +1,9 @@
 //! The admin port's socket: accepts, bounds and closes connections.
 //!
 //! HTTP/1.1 without TLS. A request head may take 5 s, an idle connection is closed after the same time, and every
-//! connection ends after five minutes. A stalled scrape or a forgotten status page therefore holds nothing for long;
-//! the page reconnects by itself. The 65th connection waits in the kernel's queue. Spawns nothing itself: it hands
-//! connections to the caller's task tracker.
+//! connection ends after five minutes, or after 10 s in which its peer reads nothing. A stalled scrape or a forgotten
+//! status page therefore holds nothing for long; the page reconnects by itself. Beyond 64 connections, a few more are
+//! accepted for probes only. Spawns nothing itself: it hands connections to the caller's task tracker.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,27 +14,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::context::AdminContext;
+use super::permits::{ConnectionPermit, ConnectionPermits, RequestScope};
+use super::reply::problem;
 use super::service::AdminService;
+use super::write_timeout::WriteTimeout;
+use crate::telemetry::Room;
 
 /// The admin port, ready to serve.
 pub struct Admin {
     service: AdminService,
+    permits: ConnectionPermits,
 }
 
 impl Admin {
     /// Makes the port for these data sources.
     pub fn new(context: AdminContext) -> Self {
-        Self { service: AdminService::new(context, VIEWERS) }
+        let permits = ConnectionPermits::new(context.metrics.shares().on_refusal(Room::Admin));
+        Self { service: AdminService::new(context, VIEWERS), permits }
     }
 
     /// Serves a bound socket until `stop`, on the runtime that polls this. Then closes the socket, ends open responses
@@ -50,20 +57,16 @@ impl Admin {
         spawn: impl Fn(&'static str, BoxFuture<'static, ()>),
         stop: CancellationToken,
     ) -> io::Result<()> {
-        let service = Arc::new(self.service);
+        let (service, permits) = (Arc::new(self.service), self.permits);
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
         let accepting = async {
             loop {
-                let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
+                let pending = permits.available().await;
                 match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let (service, stop) = (service.clone(), stop.child_token());
-                        let serving = async move {
-                            connection(stream, service, stop).await;
-                            drop(permit);
-                        };
+                    Ok((stream, peer)) => {
+                        let Some(permit) = permits.admit(peer.ip(), pending) else { continue };
+                        let serving = connection(stream, permit, service.clone(), stop.child_token());
                         spawn("admin connection", Box::pin(serving));
                     }
                     // The client has disconnected, or the process is out of file descriptors. The pause avoids a hot
@@ -81,14 +84,29 @@ impl Admin {
 }
 
 /// Serves one connection until it ends, reaches its maximum age, or `shutdown`.
-async fn connection(stream: TcpStream, service: Arc<AdminService>, shutdown: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    permit: ConnectionPermit,
+    service: Arc<AdminService>,
+    shutdown: CancellationToken,
+) {
     // Sends small answers at once. If the option cannot be set, they are only slower.
     let _ = stream.set_nodelay(true);
+    let scope = permit.scope;
+    let max_age = match scope {
+        RequestScope::AllPaths => MAX_AGE,
+        RequestScope::Probes => PROBE_MAX_AGE,
+    };
     let respond = {
         let shutdown = shutdown.clone();
-        service_fn(move |request| {
+        service_fn(move |request: Request<Incoming>| {
             let (service, shutdown) = (service.clone(), shutdown.clone());
-            async move { Ok::<_, Infallible>(service.respond(request, shutdown).await) }
+            async move {
+                if scope == RequestScope::Probes && !PROBE_PATHS.contains(&request.uri().path()) {
+                    return Ok::<_, Infallible>(problem(StatusCode::SERVICE_UNAVAILABLE, FULL));
+                }
+                Ok(service.respond(request, shutdown).await)
+            }
         })
     };
     let mut connection = pin!(
@@ -97,10 +115,11 @@ async fn connection(stream: TcpStream, service: Arc<AdminService>, shutdown: Can
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(BUFFER_BYTES)
             .max_headers(MOST_HEADERS)
-            .serve_connection(TokioIo::new(stream), respond)
+            .keep_alive(scope == RequestScope::AllPaths)
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream)), respond)
     );
     // An error here is the client's: it disconnected or sent something other than HTTP.
-    if ended(timeout(MAX_AGE, shutdown.run_until_cancelled(connection.as_mut()))).await {
+    if ended(timeout(max_age, shutdown.run_until_cancelled(connection.as_mut()))).await {
         return;
     }
     shutdown.cancel();
@@ -113,14 +132,18 @@ async fn ended<T, E>(serving: impl Future<Output = Result<Option<T>, E>>) -> boo
     matches!(serving.await, Ok(Some(_)))
 }
 
-/// Maximum number of connections.
-const CONNECTIONS: usize = 64;
+/// The paths that are served to probes and scrapers while all other permits are in use.
+const PROBE_PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// The answer to other requests then.
+const FULL: &str = "too many connections: only /livez, /readyz and /metrics are answered";
 /// Maximum number of status pages and taps among the connections.
 const VIEWERS: usize = 16;
 /// The time for a request head, and between two requests on a connection. hyper has one timer for both.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum age of a connection.
 const MAX_AGE: Duration = Duration::from_secs(300);
+/// The maximum age of a connection that may only probe. It serves one request.
+const PROBE_MAX_AGE: Duration = Duration::from_secs(5);
 /// The time for a response in progress when its connection has to end.
 const GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

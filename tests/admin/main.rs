@@ -1,6 +1,7 @@
 //! The admin port over TCP, as used by probes, scrapers and browsers.
 #![expect(clippy::unwrap_used, reason = "a failed assumption in a test is a failed test")]
 
+mod full_port;
 mod open_stream;
 mod revocations;
 
