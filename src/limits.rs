@@ -59,7 +59,7 @@ pub struct Limits {
     pub subscriptions_per_subject: usize,
     /// The treatment of a subscription beyond `subscriptions_per_subject`.
     pub subject_overflow: SubjectOverflow,
-    /// HTTP/2 streams of one connection that its client may reset per minute.
+    /// HTTP/2 streams of one connection that its client may reset, or whose requests may be refused, per minute.
     pub resets_per_connection: u32,
     /// Connections accepted per second.
     pub accepts_per_second: u32,

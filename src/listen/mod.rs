@@ -10,6 +10,7 @@
 //! ```
 
 mod accept;
+mod client_faults;
 mod connection;
 mod connection_task;
 mod context;

@@ -14,6 +14,7 @@ use super::timeouts::TimedOut;
 use crate::telemetry::{ACCESS, ListenerMetrics, Protocol};
 
 /// Reports the protocol errors of one connection.
+#[derive(Clone)]
 pub(super) struct ProtocolErrors {
     metrics: Arc<ListenerMetrics>,
     client: IpAddr,

@@ -46,6 +46,7 @@ mod producers;
 mod prometheus;
 mod proxy_protocol;
 mod read_through;
+mod refusals;
 mod reload_storm;
 mod request_ids;
 mod resume;

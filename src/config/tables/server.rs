@@ -118,8 +118,9 @@ keys! {
         /// Treatment of a new subscription of a subject at its limit. "refuse": 429. "replace": it replaces the
         /// subject's oldest subscription whose client does not read, or else the oldest one of the same stream.
         subject_overflow: SubjectOverflow = "refuse",
-        /// HTTP/2 streams of one connection that its client may reset per minute. Above it, the client gets GOAWAY, and
-        /// the connection is closed if the resets continue. Connections of trusted proxies are exempt.
+        /// HTTP/2 streams of one connection that its client may reset, or whose requests may be refused because of what
+        /// it sent, per minute. Above it, the client gets GOAWAY, and the connection is closed if it goes on.
+        /// Connections of trusted proxies are exempt.
         resets_per_connection: u32 = "1000" in integer(1, 10_000_000),
         /// Connections accepted per second.
         accepts_per_second: u32 = "10000" in integer(1, 1_000_000),

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use parking_lot::Mutex;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::abort::abortable;
 use super::handoff::{Handoff, HandoffFn, HandoffIo};
 use super::tracked_body::TrackedBody;
 use crate::limits::Limits;
+use crate::listen::client_faults::{ClientFaults, FaultLevel, is_client_fault};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
@@ -41,6 +43,9 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let mut drain_signal = Box::pin(drain_signal(draining, timeouts.clone(), peer.has_successor));
     let handoff = Handoff::default();
     let turn = Arc::new(Mutex::new(TurnBudget::default()));
+    let is_trusted_proxy = peer.trusted_proxies.contains(peer.address.ip());
+    let faults = ClientFaults::new((!is_trusted_proxy).then_some(MAX_REFUSALS_PER_MINUTE));
+    let refusals = Arc::new(Refusals { faults: Mutex::new(faults), protocol_errors: protocol_errors.clone() });
     let hyper_connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper cannot tell a slow head from an idle connection. `timeouts` can.
@@ -51,7 +56,7 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
             HandoffIo::new(transport, handoff.clone(), timeouts.clone(), turn.clone()),
-            hyper_service(service, peer, timeouts.clone(), handoff.clone(), turn),
+            hyper_service(service, peer, timeouts.clone(), handoff.clone(), turn, refusals),
         );
     let mut connection = abortable(hyper_connection);
     let mut check = interval(timeouts.check_interval());
@@ -87,6 +92,35 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     }
 }
 
+/// Most requests of one connection that are refused in a minute because of what the client sent. The connection is
+/// closed after the next one.
+const MAX_REFUSALS_PER_MINUTE: u32 = 1000;
+
+/// The refused requests of one connection.
+struct Refusals {
+    /// Never held across an await.
+    faults: Mutex<ClientFaults>,
+    protocol_errors: ProtocolErrors,
+}
+
+impl Refusals {
+    /// Records the response if it is a refusal. Makes it the connection's last one if there were too many.
+    fn record<B>(&self, response: &mut Response<B>) {
+        if !is_client_fault(response.status()) {
+            return;
+        }
+        let mut faults = self.faults.lock();
+        let was_allowed = faults.level() == FaultLevel::Allowed;
+        faults.record(Instant::now());
+        if faults.level() != FaultLevel::Allowed {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if was_allowed {
+                self.protocol_errors.on_refused("refusals_per_connection");
+            }
+        }
+    }
+}
+
 type ResponseFuture<B> = BoxFuture<'static, Result<Response<TrackedBody<B>>, Infallible>>;
 
 fn hyper_service<B: ResponseBody>(
@@ -95,6 +129,7 @@ fn hyper_service<B: ResponseBody>(
     timeouts: Arc<ConnectionTimeouts>,
     handoff: Handoff,
     turn: Arc<Mutex<TurnBudget>>,
+    refusals: Arc<Refusals>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<TrackedBody<B>>,
@@ -108,6 +143,7 @@ fn hyper_service<B: ResponseBody>(
         let mut request = peer.attach_to(Request::from_parts(head, body_info));
         request.extensions_mut().insert(handoff.clone());
         let response = service(request);
+        let refusals = refusals.clone();
         let is_turn_over = {
             let mut turn = turn.lock();
             turn.spend(0);
@@ -118,7 +154,8 @@ fn hyper_service<B: ResponseBody>(
                 // hyper answers 16 pipelined requests at a time, and wakes its task at once for more.
                 tokio::task::yield_now().await;
             }
-            let response = response.await.map(|body| TrackedBody::new(body, request_guard));
+            let mut response = response.await.map(|body| TrackedBody::new(body, request_guard));
+            refusals.record(&mut response);
             // Keep the request body until now: hyper stops reading once it is dropped.
             drop(body);
             Ok(response)

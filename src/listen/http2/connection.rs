@@ -17,10 +17,10 @@ use http::Request;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::cork::{Cork, CorkedWriter};
-use super::resets::{ResetCounter, ResetLevel};
 use super::send_window::WindowStall;
 use super::stream::{H2Stream, StreamEnd};
 use crate::limits::Limits;
+use crate::listen::client_faults::{ClientFaults, FaultLevel};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
@@ -93,7 +93,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         drain_signal,
         keepalive: Keepalive { pings, timeout, last_heard: Instant::now(), is_ping_sent: false },
         window_stall: WindowStall::default(),
-        resets: ResetCounter::new((!is_trusted_proxy).then_some(limits.resets_per_connection)),
+        faults: ClientFaults::new((!is_trusted_proxy).then_some(limits.resets_per_connection)),
         is_draining: false,
         has_waiting_requests: false,
         is_h2_poisoned: false,
@@ -130,7 +130,7 @@ pub(in crate::listen) struct H2Connection<B, S> {
     drain_signal: BoxFuture<'static, ()>,
     keepalive: Keepalive,
     window_stall: WindowStall,
-    resets: ResetCounter,
+    faults: ClientFaults,
     is_draining: bool,
     /// Whether the last turn may have left requests for this one.
     has_waiting_requests: bool,
@@ -160,7 +160,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             // The connection is polled right after the streams, so their wake-ups need not wake the task.
             this.h2_waker.suppress_wake();
             let polled_streams = this.poll_streams(cx, &mut budget);
-            if this.is_h2_poisoned || this.check_resets().is_ready() {
+            if this.is_h2_poisoned || this.check_faults().is_ready() {
                 return Poll::Ready(());
             }
             let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { break };
@@ -237,7 +237,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         let mut remaining = self.streams.len();
         let is_polling = Cell::new(false);
         while remaining > 0 {
-            let Self { panics, streams, cork, keepalive, resets, peer, .. } = self;
+            let Self { panics, streams, cork, keepalive, faults, peer, .. } = self;
             let polled = panics.catch("exchange", &peer.address, || {
                 while remaining > 0 {
                     remaining -= 1;
@@ -248,7 +248,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
                     let Some(Poll::Ready(ended)) = polled else { continue };
                     match ended {
                         StreamEnd::Done => {}
-                        StreamEnd::Reset => resets.record(Instant::now()),
+                        StreamEnd::Reset | StreamEnd::Refused => faults.record(Instant::now()),
                     }
                     drop(streams.swap_remove(remaining));
                 }
@@ -268,16 +268,16 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         polled_streams
     }
 
-    /// Drains a connection that resets too many streams. Completes if the client does not stop.
-    fn check_resets(&mut self) -> Poll<()> {
-        match self.resets.level() {
-            ResetLevel::Allowed => {}
-            ResetLevel::Excessive if self.is_draining => {}
-            ResetLevel::Excessive => {
+    /// Drains a connection whose client resets too many streams, or has too many requests refused. Completes if the client does not stop.
+    fn check_faults(&mut self) -> Poll<()> {
+        match self.faults.level() {
+            FaultLevel::Allowed => {}
+            FaultLevel::Excessive if self.is_draining => {}
+            FaultLevel::Excessive => {
                 self.protocol_errors.on_refused("resets_per_connection");
                 self.drain();
             }
-            ResetLevel::Abusive => return Poll::Ready(()),
+            FaultLevel::Abusive => return Poll::Ready(()),
         }
         Poll::Pending
     }

@@ -6,11 +6,9 @@
 //! | [`stream`] | one request and its response |
 //! | [`cork`] | gathering frames, so that many leave in one write |
 //! | [`send_window`] | following the connection's send window |
-//! | [`resets`] | counting the streams that a client resets |
 
 mod connection;
 mod cork;
-mod resets;
 mod send_window;
 mod stream;
 

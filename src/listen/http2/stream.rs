@@ -13,10 +13,11 @@ use futures_util::future::BoxFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::time::{Sleep, sleep};
 
 use super::send_window::SendWindow;
+use crate::listen::client_faults::is_client_fault;
 use crate::listen::service::ResponseBody;
 use crate::listen::timeouts::RequestGuard;
 use crate::runtime::side_waker::SideWaker;
@@ -27,6 +28,8 @@ use crate::runtime::turn::TurnBudget;
 pub(in crate::listen) enum StreamEnd {
     /// The stream is complete, or the connection is gone.
     Done,
+    /// The response, which is complete, refused the request because of what the client sent.
+    Refused,
     /// The client reset the stream.
     Reset,
 }
@@ -53,6 +56,8 @@ struct AwaitingResponse<B> {
 
 struct SendingBody<B> {
     stream: SendStream<Bytes>,
+    /// The end if the whole response is sent.
+    complete: StreamEnd,
     body: B,
     /// Waits for capacity.
     chunk: Option<Bytes>,
@@ -119,6 +124,11 @@ impl<B: ResponseBody> H2Stream<B> {
 }
 
 impl StreamEnd {
+    /// Classifies a stream whose response is complete.
+    fn of_complete(status: StatusCode) -> Self {
+        if is_client_fault(status) { Self::Refused } else { Self::Done }
+    }
+
     /// Classifies a stream that ended without us: by a reset of the client, or with the connection.
     fn of(reset: &Result<Reason, h2::Error>) -> Self {
         if reset.is_ok() { Self::Reset } else { Self::Done }
@@ -132,6 +142,7 @@ impl<B: ResponseBody> AwaitingResponse<B> {
             return Poll::Ready(Err(StreamEnd::of(&reset)));
         }
         let (mut head, body) = ready!(self.response.as_mut().poll(cx)).into_parts();
+        let complete = StreamEnd::of_complete(head.status);
         // An origin server with a clock sends `Date` (RFC 9110, 6.6.1).
         head.headers.entry(DATE).or_insert_with(date);
         if let (false, Some(length)) = (body.is_end_stream(), body.size_hint().exact()) {
@@ -146,8 +157,8 @@ impl<B: ResponseBody> AwaitingResponse<B> {
         if stream.is_err() {
             self.responder.send_reset(Reason::INTERNAL_ERROR);
         }
-        let stream = stream.ok().filter(|_| !is_end_of_stream).ok_or(StreamEnd::Done);
-        Poll::Ready(stream.map(|stream| SendingBody { stream, body, chunk: None, stall_timer: None }))
+        let stream = stream.ok().filter(|_| !is_end_of_stream).ok_or(complete);
+        Poll::Ready(stream.map(|stream| SendingBody { stream, complete, body, chunk: None, stall_timer: None }))
     }
 }
 
@@ -175,7 +186,7 @@ impl<B: ResponseBody> SendingBody<B> {
                 let is_last = chunk.is_empty() && self.body.is_end_stream();
                 window.consume(part.len());
                 if self.stream.send_data(part, is_last).is_err() || is_last {
-                    return Poll::Ready(StreamEnd::Done);
+                    return Poll::Ready(self.complete);
                 }
                 if !chunk.is_empty() {
                     self.stream.reserve_capacity(chunk.len());
@@ -200,7 +211,7 @@ impl<B: ResponseBody> SendingBody<B> {
                 None => {
                     // If this fails, the stream has ended already.
                     let _ = self.stream.send_data(Bytes::new(), true);
-                    return Poll::Ready(StreamEnd::Done);
+                    return Poll::Ready(self.complete);
                 }
             }
         }
