@@ -112,6 +112,8 @@ fn status(error: &RevocationError) -> StatusCode {
         | RevocationError::Name(_)
         | RevocationError::Ttl
         | RevocationError::File(_)
+        | RevocationError::Missing
+        | RevocationError::Emptied { .. }
         | RevocationError::InFile { .. } => StatusCode::BAD_REQUEST,
     }
 }

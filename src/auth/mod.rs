@@ -41,7 +41,7 @@ pub use policy::authorizer::{Authorizer, AuthorizerError, Credentials};
 pub use policy::rules::Requested;
 pub use policy::trust_store::{GrantStatus, Issuers, TrustStore};
 pub use revocation::{
-    Revocation, RevocationError, from_json as revocation_from_json, from_toml as revocations_from_toml,
+    Revocation, RevocationError, RevocationList, from_json as revocation_from_json, from_toml as revocations_from_toml,
     read as revocations_from_file,
 };
 pub use revocations::{

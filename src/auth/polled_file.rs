@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::runtime::file_watch::FileStamp;
 
-/// Interval between two checks of a file.
-pub(super) const FILE_POLL: Duration = Duration::from_secs(2);
+/// Interval between two checks of a file. Two of them pass before a change counts.
+pub(super) const FILE_POLL: Duration = Duration::from_secs(1);
 
 /// Returns the file's stamp, or `None` if the file does not exist.
 pub(super) async fn stamp(path: &Path) -> Option<FileStamp> {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::token::claims::{ClaimPath, ClaimPathError};
 
-pub use file::{from_toml, read};
+pub use file::{RevocationList, from_toml, read};
 
 /// Refuses tokens whose claim has this value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,17 @@ pub enum RevocationError {
     /// The file cannot be read.
     #[error("cannot read the file: {0}")]
     File(#[source] std::io::Error),
+    /// The file has become empty without saying so.
+    #[error(
+        "the file is empty, but {entries} of its earlier entries are in force; write `revocations = []` to end them all"
+    )]
+    Emptied {
+        /// The number of entries in force.
+        entries: usize,
+    },
+    /// The file was removed.
+    #[error("the file is missing")]
+    Missing,
     /// The file is invalid. The text quotes nothing of it.
     #[error("line {line}, column {column} of the file: {fault}")]
     InFile {

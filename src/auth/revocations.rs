@@ -12,15 +12,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use self::entries::RevocationEntries;
 use super::change_signal::ChangeSignal;
 use super::grant::Grant;
 use super::polled_file::{self, FILE_POLL};
-use super::revocation::{self, Revocation, RevocationError};
+use super::revocation::{self, Revocation, RevocationError, RevocationList};
 use super::token::claims::ClaimPath;
-use crate::runtime::file_watch::FileStamp;
+use crate::runtime::file_watch::SettledFile;
 use crate::runtime::workers::blocking;
 
 pub use self::id::RevocationId;
@@ -33,6 +33,8 @@ pub struct Revocations {
     table: Arc<RwLock<Table>>,
     capacity: usize,
     changes: ChangeSignal,
+    /// The reason why the file's present contents are not in use. Never held across an await.
+    file_problem: Arc<Mutex<Option<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +69,7 @@ pub enum RestoreError {
 impl Revocations {
     /// Makes an empty table with room for `capacity` entries.
     pub fn new(capacity: usize, changes: ChangeSignal) -> Self {
-        Self { table: Arc::default(), capacity, changes }
+        Self { table: Arc::default(), capacity, changes, file_problem: Arc::default() }
     }
 
     /// Returns the maximum number of entries.
@@ -163,6 +165,7 @@ impl Revocations {
             std::mem::replace(&mut table.filed, filed)
         };
         self.changes.notify();
+        *self.file_problem.lock() = None;
         // Outside the lock, because dropping many entries takes a while.
         drop(earlier);
         Ok(())
@@ -171,26 +174,59 @@ impl Revocations {
     /// Reads the file at `path` and replaces all entries that came from it.
     ///
     /// # Errors
-    /// The file cannot be read, is invalid, or has too many entries; the table is then unchanged.
+    /// The file cannot be read, is invalid, has too many entries, or has become empty without saying so; the table is
+    /// then unchanged.
     pub fn load(&self, path: &Path, now: SystemTime) -> Result<(), RevocationError> {
-        self.replace_filed(revocation::read(path)?, now)
+        self.use_list(revocation::read(path)?, now)
     }
 
-    /// Reads the file again whenever it changes. Never returns. A missing or invalid file changes nothing.
+    /// Replaces all entries that came from the file by those of `list`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    fn use_list(&self, list: RevocationList, now: SystemTime) -> Result<(), RevocationError> {
+        self.remove_expired(now);
+        let entries = self.counts().filed;
+        if entries > 0 && !list.is_declared {
+            return Err(RevocationError::Emptied { entries });
+        }
+        self.replace_filed(list.entries, now)
+    }
+
+    /// Returns the reason why the file's present contents are not in use. Its earlier entries are.
+    pub fn file_problem(&self) -> Option<String> {
+        self.file_problem.lock().clone()
+    }
+
+    /// Reads the file again whenever it has changed and settled. Never returns. A missing, empty or invalid file changes
+    /// nothing but [`Self::file_problem`].
     pub async fn poll_file(&self, path: &Path) {
-        let mut last: Option<FileStamp> = None;
+        // Nothing is in use of a file that changed between its first reading and now.
+        let mut file = SettledFile::new(None);
         loop {
-            let stamp = polled_file::stamp(path).await;
-            if stamp.is_some() && stamp != last {
+            if file.poll_settled(polled_file::stamp(path).await) {
                 // Parsing a hundred thousand entries would block the streams of this worker for too long.
-                let (revocations, file) = (self.clone(), path.to_owned());
-                match blocking(move || revocations.load(&file, SystemTime::now())).await {
-                    Ok(()) => tracing::info!(entries = self.len(), "revocations loaded"),
-                    Err(error) => tracing::warn!(%error, "cannot load revocations; the previous ones remain in force"),
+                let owned = path.to_owned();
+                let list = blocking(move || revocation::read(&owned)).await;
+                let stamp = polled_file::stamp(path).await;
+                if file.mark_used(stamp) {
+                    let list = if stamp.is_none() { Err(RevocationError::Missing) } else { list };
+                    let revocations = self.clone();
+                    let used = blocking(move || revocations.use_list(list?, SystemTime::now())).await;
+                    self.report(used);
                 }
-                last = stamp;
             }
             tokio::time::sleep(FILE_POLL).await;
+        }
+    }
+
+    fn report(&self, used: Result<(), RevocationError>) {
+        match used {
+            Ok(()) => tracing::info!(entries = self.len(), "revocations loaded"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot load revocations; the previous ones remain in force");
+                *self.file_problem.lock() = Some(error.to_string());
+            }
         }
     }
 

@@ -45,6 +45,9 @@ pub(super) async fn run(state: Arc<GatewayState>) {
                     app.trust.change_signal().notify();
                 }
                 state.store.iter().for_each(|store| state.readiness.note("store", store.problem()));
+                let revocations = state.app.trust.revocations().file_problem();
+                let remain = |problem| format!("revocations.file is not in use: {problem}. Its earlier entries are in force");
+                state.readiness.note("revocations", revocations.map(remain));
             }
             _ = expiry.tick() => {
                 app.streams.expire();

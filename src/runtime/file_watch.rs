@@ -32,6 +32,39 @@ impl From<Metadata> for FileStamp {
     }
 }
 
+/// Detects that a file has changed and has settled: two polls in a row found the same. A file that is rewritten in place
+/// is so not read while it is empty or half-written, unless its writer pauses for longer than a poll's interval.
+#[derive(Debug)]
+pub struct SettledFile {
+    /// The stamp of the contents in use.
+    used: Option<FileStamp>,
+    /// The stamp at the last poll.
+    last: Option<FileStamp>,
+}
+
+impl SettledFile {
+    /// Starts from the stamp of the contents in use; `None` if none are in use.
+    pub fn new(used: Option<FileStamp>) -> Self {
+        Self { used, last: used }
+    }
+
+    /// Returns whether the file has changed and should be read. A missing file has no stamp and settles too. Call
+    /// [`Self::mark_used`] after reading it.
+    pub fn poll_settled(&mut self, now: Option<FileStamp>) -> bool {
+        let last = std::mem::replace(&mut self.last, now);
+        now == last && now != self.used
+    }
+
+    /// Records that the file has been read, successfully or not. `now` is its stamp after the read. Returns false if it
+    /// changed meanwhile: what was read may be a part of it, and it is to be read again once it has settled.
+    pub fn mark_used(&mut self, now: Option<FileStamp>) -> bool {
+        if now == self.last {
+            self.used = now;
+        }
+        now == self.last
+    }
+}
+
 /// Some files and their stamps at the last poll.
 #[derive(Debug)]
 pub struct FilePoller {
@@ -59,5 +92,45 @@ impl FilePoller {
         let has_changed = now != self.seen;
         self.seen = now;
         has_changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(size: u64) -> Option<FileStamp> {
+        Some(FileStamp { inode: (1, 1), size, changed: (1, 0) })
+    }
+
+    #[test]
+    fn a_file_is_read_once_after_two_polls_that_agree() {
+        let mut file = SettledFile::new(stamp(10));
+
+        let polled = [10, 10, 0, 4, 8, 8, 8].map(|size| {
+            let is_settled = file.poll_settled(stamp(size));
+            is_settled && file.mark_used(stamp(size))
+        });
+
+        assert_eq!(polled, [false, false, false, false, false, true, false]);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again() {
+        let mut file = SettledFile::new(stamp(10));
+        assert!(!file.poll_settled(stamp(4)) && file.poll_settled(stamp(4)));
+
+        assert!(!file.mark_used(stamp(8)));
+
+        assert!(!file.poll_settled(stamp(8)) && file.poll_settled(stamp(8)));
+        assert!(file.mark_used(stamp(8)) && !file.poll_settled(stamp(8)));
+    }
+
+    #[test]
+    fn a_missing_file_settles_too() {
+        let mut file = SettledFile::new(stamp(10));
+
+        assert!(!file.poll_settled(None) && file.poll_settled(None));
+        assert!(file.mark_used(None) && !file.poll_settled(None));
     }
 }

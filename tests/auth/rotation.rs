@@ -164,6 +164,36 @@ async fn a_new_key_is_found_although_unknown_kids_use_up_the_fetches() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_file_that_is_rewritten_in_place_is_read_when_it_is_whole() {
+    let directory = tempdir().expect("a directory");
+    let document = jwks(&[("one", &keys().ec, Algorithm::ES256)]).to_string();
+    let path = write(directory.path(), "jwks.json", &document);
+    let gateway = Gateway::start(KeySource::JwksFile(path.clone()), RootCertStore::empty());
+    let good = token("one", &keys().ec, Algorithm::ES256);
+    let second = Duration::from_secs(1);
+    // Off the polls, which are at whole seconds.
+    tokio::time::sleep(second * 10 + second / 2).await;
+
+    for part in ["", "{\"keys\":[]}", &document[..50], "{\"keys\":[] }"] {
+        std::fs::write(&path, part).expect("a file");
+        tokio::time::sleep(second).await;
+        assert_eq!(gateway.issuer.state(), KeysState::Good, "{part:?} was read");
+        assert!(gateway.decide(&good).await.is_ok(), "{part:?}");
+    }
+    // Empty for long: an error, which keeps the keys.
+    std::fs::write(&path, "").expect("a file");
+    tokio::time::sleep(second * 3).await;
+    assert_eq!(gateway.issuer.state(), KeysState::Stale);
+    assert!(gateway.decide(&good).await.is_ok());
+
+    std::fs::write(&path, jwks(&[("two", &keys().foreign_ec, Algorithm::ES256)]).to_string()).expect("a file");
+    tokio::time::sleep(second * 3).await;
+    assert_eq!(gateway.issuer.state(), KeysState::Good);
+    assert_eq!(gateway.decide(&good).await.map(|_| ()), Err(TokenFault::UnknownKey.into()));
+    assert!(gateway.decide(&token("two", &keys().foreign_ec, Algorithm::ES256)).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_token_refused_without_its_key_causes_no_fetch() {
     let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;

@@ -28,6 +28,7 @@ use crate::auth::polled_file::{self, FILE_POLL};
 use crate::auth::settings::{IssuerSettings, KeySource};
 use crate::auth::token::jws::Unverified;
 use crate::auth::token::verify::{self, Expected};
+use crate::runtime::file_watch::SettledFile;
 use crate::runtime::resolver::Resolver;
 use crate::runtime::workers::blocking;
 
@@ -192,17 +193,18 @@ impl Issuer {
     }
 
     async fn poll_file(&self, source: &LoadedKeySource, settings: &KeySource, path: &Path) {
+        let mut file = SettledFile::new(source.stamp);
         loop {
             tokio::time::sleep(FILE_POLL).await;
-            let stamp = polled_file::stamp(path).await;
-            if stamp == *source.stamp.lock() {
+            if !file.poll_settled(polled_file::stamp(path).await) {
                 continue;
             }
-            *source.stamp.lock() = stamp;
-            let (path, settings) = (path.to_owned(), settings.clone());
+            let (owned, settings) = (path.to_owned(), settings.clone());
             let allowed = self.settings.algorithms.clone();
-            let read = blocking(move || file::load(&path, &settings, &allowed)).await;
-            self.apply_fetch(source, read);
+            let read = blocking(move || file::load(&owned, &settings, &allowed)).await;
+            if file.mark_used(polled_file::stamp(path).await) {
+                self.apply_fetch(source, read);
+            }
         }
     }
 

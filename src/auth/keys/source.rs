@@ -20,8 +20,8 @@ use crate::runtime::file_watch::FileStamp;
 pub(super) struct LoadedKeySource {
     /// The last good keys. `None` until the first success. Never held across an await.
     pub keys: Mutex<Option<Vec<VerificationKey>>>,
-    /// The stamp of the file when it was last read.
-    pub stamp: Mutex<Option<FileStamp>>,
+    /// The stamp of the file when it was loaded.
+    pub stamp: Option<FileStamp>,
     /// The refresh schedule, if the source is a URL.
     pub schedule: Option<RefreshSchedule>,
     /// The TLS client for the URL, if the source has certificate authorities of its own.
@@ -53,6 +53,6 @@ impl LoadedKeySource {
                 (Some(vec![VerificationKey::from_secret(secret.reveal(), *algorithm, kid.clone())?]), None, None)
             }
         };
-        Ok(Self { keys: Mutex::new(keys), stamp: Mutex::new(stamp), schedule, tls, is_stale: Mutex::new(false) })
+        Ok(Self { keys: Mutex::new(keys), stamp, schedule, tls, is_stale: Mutex::new(false) })
     }
 }

@@ -1,5 +1,6 @@
-//! The revocation file: TOML with one `[[revocations]]` table for each entry.
+//! The revocation file: TOML with one `[[revocations]]` table for each entry, or `revocations = []` for none.
 //!
+//! A file without either says nothing: it may be one that is being written.
 //! Errors give line and column and never quote the file, because the values are personal data. Does not watch the file.
 
 use std::path::Path;
@@ -14,11 +15,20 @@ use crate::auth::{polled_file, rfc3339};
 /// Maximum size of the file in bytes.
 const MAX_FILE: usize = 64 * 1024 * 1024;
 
+/// The contents of a revocation file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationList {
+    /// The entries, in the file's order.
+    pub entries: Vec<Revocation>,
+    /// Whether the file has the key `revocations`. If not, it is empty but for comments.
+    pub is_declared: bool,
+}
+
 /// Reads the file at `path`, at most 64 MiB.
 ///
 /// # Errors
 /// The file cannot be read, or is invalid as in [`from_toml`].
-pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
+pub fn read(path: &Path) -> Result<RevocationList, RevocationError> {
     let bytes = polled_file::read(path, MAX_FILE).map_err(RevocationError::File)?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
@@ -31,12 +41,13 @@ pub fn read(path: &Path) -> Result<Vec<Revocation>, RevocationError> {
 ///
 /// # Errors
 /// [`RevocationError::InFile`] for the first fault.
-pub fn from_toml(text: &str) -> Result<Vec<Revocation>, RevocationError> {
+pub fn from_toml(text: &str) -> Result<RevocationList, RevocationError> {
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         FileFault { at, message: format!("not TOML: {}", error.message()) }.locate(text)
     })?;
-    parse_entries(document.get_ref()).map_err(|fault| fault.locate(text))
+    let entries = parse_entries(document.get_ref()).map_err(|fault| fault.locate(text))?;
+    Ok(RevocationList { entries, is_declared: !document.get_ref().is_empty() })
 }
 
 /// A fault and its byte offset.

@@ -62,11 +62,13 @@ fn a_file_lists_revocations_with_their_ends() {
         [[revocations]]
         sub = "alice"
     "#;
-    let all = from_toml(text).expect("revocations");
+    let all = from_toml(text).expect("revocations").entries;
 
     let ends: Vec<_> = all.iter().map(|one| one.until).collect();
     assert_eq!(ends, [Some(now()), Some(now()), None]);
-    assert_eq!(from_toml("").expect("nothing is revoked"), []);
+    for (text, is_declared) in [("", false), ("# nothing\n", false), ("revocations = []", true)] {
+        assert_eq!(from_toml(text).expect("nothing is revoked"), RevocationList { entries: vec![], is_declared });
+    }
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn the_file_in_the_documentation_is_valid() {
     let page = include_str!("../../../docs/admin.md");
     let (_, rest) = page.split_once("```toml revocations.toml\n").expect("the example");
 
-    let all = from_toml(rest.split("```").next().expect("its text")).expect("revocations");
+    let all = from_toml(rest.split("```").next().expect("its text")).expect("revocations").entries;
 
     let shown: Vec<_> = all.iter().map(|one| (one.claim.as_str(), one.value.as_str(), one.until.is_some())).collect();
     assert_eq!(shown, [("jti", "4f9c2a", true), ("sub", "mallory", false), ("org.id", "7", false)]);
@@ -85,7 +87,8 @@ fn an_end_is_rounded_up_to_a_whole_second() {
     let late = now() + Duration::from_millis(1);
 
     let posted = from_json(br#"{"jti":"t1","ttl":"1s"}"#, late).expect("a revocation");
-    let filed = from_toml("[[revocations]]\njti = \"t1\"\nuntil = 2027-01-15T08:00:01.5Z\n").expect("a revocation");
+    let filed =
+        from_toml("[[revocations]]\njti = \"t1\"\nuntil = 2027-01-15T08:00:01.5Z\n").expect("a revocation").entries;
 
     assert_eq!(posted.until, Some(now() + Duration::from_secs(2)));
     assert_eq!(filed[0].until, Some(now() + Duration::from_secs(2)));

@@ -293,3 +293,60 @@ proptest! {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_rewritten_in_place_is_read_when_it_is_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("revocations.toml");
+    let write = |subjects: &[&str]| {
+        let entries: String = subjects.iter().map(|sub| format!("[[revocations]]\nsub = \"{sub}\"\n")).collect();
+        std::fs::write(&path, entries).expect("a file");
+    };
+    let table = Revocations::new(10, ChangeSignal::default());
+    write(&["a", "b", "c"]);
+    table.load(&path, now()).expect("a valid file");
+    let steps = async {
+        // Off the polls, which are at whole seconds.
+        tokio::time::sleep(Duration::from_millis(10_500)).await;
+        for written in [&[] as &[&str], &["a"], &["a", "b"], &["a", "b", "c", "d"]] {
+            write(written);
+            tokio::time::sleep(FILE_POLL).await;
+            assert_eq!(table.len(), 3, "{written:?}");
+        }
+        tokio::time::sleep(FILE_POLL).await;
+        assert_eq!(table.len(), 4);
+    };
+
+    tokio::select! { () = table.poll_file(&path) => {}, () = steps => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_becomes_empty_keeps_its_entries_until_it_says_that_there_are_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("revocations.toml");
+    let write = |text: &str| std::fs::write(&path, text).expect("a file");
+    let table = Revocations::new(10, ChangeSignal::default());
+    write("[[revocations]]\nsub = \"a\"\n");
+    table.load(&path, now()).expect("a valid file");
+    let steps = async {
+        let settle = || tokio::time::sleep(3 * FILE_POLL);
+        for text in ["", "# [[revocations]]\n"] {
+            write(text);
+            assert!(matches!(table.load(&path, now()), Err(RevocationError::Emptied { entries: 1 })));
+            settle().await;
+            assert_eq!(table.len(), 1);
+            assert!(table.file_problem().expect("a problem").contains("revocations = []"));
+        }
+        std::fs::remove_file(&path).expect("the file");
+        settle().await;
+        assert_eq!((table.len(), table.file_problem().as_deref()), (1, Some("the file is missing")));
+        write("revocations = []\n");
+        settle().await;
+        assert_eq!((table.len(), table.file_problem()), (0, None));
+        write("");
+        settle().await;
+        assert_eq!(table.file_problem(), None, "it had no entries");
+    };
+
+    tokio::select! { () = table.poll_file(&path) => {}, () = steps => {} }
+}

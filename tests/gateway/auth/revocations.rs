@@ -232,7 +232,7 @@ async fn the_revocation_file_survives_a_restart_and_is_watched() {
     // A reload reads the file too, and is refused as a whole if the file is invalid.
     gateway.signal("HUP");
     gateway.wait_line("configuration not reloaded", DEADLINE).await;
-    write("");
+    write("revocations = []\n");
     gateway.signal("HUP");
     eventually(DEADLINE, || async {
         client.subscribe("/prices/x", &[("authorization", &alice)]).await.status.as_u16() == 200
@@ -243,6 +243,42 @@ async fn the_revocation_file_survives_a_restart_and_is_watched() {
     gateway.signal("TERM");
     assert!(gateway.wait_exit(DEADLINE).await.success());
     assert!(!gateway.log().iter().any(|line| line.contains("cut off")));
+}
+
+#[tokio::test]
+async fn an_emptied_revocation_file_is_told_and_admits_nobody() {
+    let fixture = AuthFixture::new().await;
+    let file = fixture.file("revocations.toml");
+    let listed = "[[revocations]]\nsub = \"mallory\"\n";
+    std::fs::write(&file, listed).unwrap();
+    let rest = format!("{}\n[revocations]\nfile = \"{file}\"", route("prices", "/prices/{symbol}", ""));
+    let gateway = Rillgate::start(&fixture.config_with_main("5s", &rest)).await;
+    let client = fixture.client(Protocol::Http2, &gateway);
+    let mallory = bearer(&token(&json!({ "sub": "mallory" })));
+    let status = || async { client.subscribe("/prices/x", &[("authorization", &mallory)]).await.status.as_u16() };
+    let has_note = || async {
+        let (status, text) = admin(&gateway, "GET", "/readyz", "").await;
+        assert_eq!(status, 200);
+        text.contains("revocations.file is not in use: the file is empty, but 1 of its earlier entries")
+    };
+    assert!(!has_note().await);
+
+    // In place and with a pause, as an editor or a script would.
+    std::fs::write(&file, "").unwrap();
+    gateway.wait_line("cannot load revocations", DEADLINE).await;
+    eventually(DEADLINE, has_note).await;
+    assert_eq!(status().await, 401);
+    gateway.signal("HUP");
+    gateway.wait_line("configuration not reloaded", DEADLINE).await;
+    assert_eq!(status().await, 401);
+
+    std::fs::write(&file, listed).unwrap();
+    eventually(DEADLINE, || async { !has_note().await }).await;
+    assert_eq!(status().await, 401);
+
+    std::fs::write(&file, "revocations = []\n").unwrap();
+    eventually(DEADLINE, || async { status().await == 200 }).await;
+    assert!(!has_note().await);
 }
 
 #[tokio::test]

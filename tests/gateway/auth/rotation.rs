@@ -23,7 +23,10 @@ const MADE_UP: usize = 10_000;
 async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
-    let rest = format!("{}\n[limits]\nsubscriptions_per_subject = 2000\nresets_per_connection = 1000000", route("prices", "/prices/{symbol}", ""));
+    let rest = format!(
+        "{}\n[limits]\nsubscriptions_per_subject = 2000\nresets_per_connection = 1000000",
+        route("prices", "/prices/{symbol}", "")
+    );
     let gateway = Rillgate::start(&config(&fixture, &id, "5m", &rest)).await;
     let client = fixture.client(Protocol::Http2, &gateway);
     let first = bearer(&token_by("one", &keys().ec, &json!({})));
