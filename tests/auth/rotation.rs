@@ -195,6 +195,20 @@ async fn a_key_file_that_is_rewritten_in_place_is_read_when_it_is_whole() {
 }
 
 #[tokio::test]
+async fn a_token_whose_key_cannot_be_fetched_is_not_refused_for_good() {
+    let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
+    let gateway = Gateway::following(server.url(), SELDOM);
+    gateway.decide(&token("one", &keys().ec, Algorithm::ES256)).await.expect("a grant");
+    let good = token("two", &keys().foreign_ec, Algorithm::ES256);
+
+    server.answer(status("503 Service Unavailable"));
+    assert_eq!(gateway.decide(&good).await.map(|_| ()), Err(Denied::Unavailable));
+
+    server.answer(ok(&jwks(&[("two", &keys().foreign_ec, Algorithm::ES256)])));
+    assert!(gateway.decide(&good).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_token_refused_without_its_key_causes_no_fetch() {
     let server = KeyServer::start(ok(&jwks(&[("one", &keys().ec, Algorithm::ES256)]))).await;
     let gateway = Gateway::following(server.url(), SELDOM);

@@ -172,9 +172,10 @@ impl Issuer {
         loop {
             schedule.fetch_started();
             let result = self.fetch(schedule, client).await;
-            failures = if result.is_ok() { 0 } else { failures + 1 };
+            let has_succeeded = result.is_ok();
+            failures = if has_succeeded { 0 } else { failures + 1 };
             self.apply_fetch(source, result);
-            schedule.fetch_finished();
+            schedule.fetch_finished(has_succeeded);
             schedule.next_due(failures).await;
         }
     }
@@ -301,40 +302,43 @@ impl Issuer {
             Ok(key) => return Ok(key.fingerprint()),
             Err(fault) => fault,
         };
-        // A key without a `kid` may have been replaced by another without one.
-        let may_be_newer = fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none());
-        let waits = self.sources.iter().filter_map(|source| {
-            let schedule = source.schedule.as_ref().filter(|_| may_be_newer)?;
+        if !self.may_have_newer_key(token, fault) {
+            return Err(fault.into());
+        }
+        let requests = self.sources.iter().filter_map(|source| {
+            let schedule = source.schedule.as_ref()?;
             let is_loaded = source.keys.lock().is_some();
             Some(async move { (schedule, schedule.request_fetch(is_loaded).await) })
         });
-        let mut generations = Vec::new();
-        let mut is_refused = false;
-        for (schedule, outcome) in futures_util::future::join_all(waits).await {
-            match outcome {
-                RequestedFetch::Finished(generation) => generations.push((schedule, generation)),
-                RequestedFetch::NotInTime => {}
-                RequestedFetch::Refused => is_refused = true,
+        let fetches = futures_util::future::join_all(requests).await;
+        let fault = match self.keys.load().verify(token) {
+            Ok(key) => {
+                for (schedule, fetch) in fetches {
+                    if let RequestedFetch::Finished(generation) = fetch {
+                        schedule.confirm_useful(generation);
+                    }
+                }
+                return Ok(key.fingerprint());
             }
-        }
-        if is_refused {
+            Err(fault) => fault,
+        };
+        if fetches.iter().any(|(_, fetch)| *fetch == RequestedFetch::Refused) {
             (self.observer)(&self.name, RefreshEvent::Refused);
         }
-        let again = if generations.is_empty() {
-            Err(fault)
-        } else {
-            self.keys.load().verify(token).map(VerificationKey::fingerprint)
-        };
-        match again {
-            Ok(key) => {
-                generations.into_iter().for_each(|(schedule, generation)| schedule.confirm_useful(generation));
-                Ok(key)
-            }
-            // A later fetch may find the key. A 401 would be final: an EventSource does not reconnect after it.
-            Err(_) if is_refused => Err(Denied::Unavailable),
-            Err(TokenFault::UnknownKey) if !self.is_loaded() => Err(Denied::Unavailable),
-            Err(fault) => Err(fault.into()),
+        let is_known = fetches.iter().all(|(_, fetch)| matches!(fetch, RequestedFetch::Finished(_)));
+        // Without the fetch nothing is known of this token, and a later one may find the key. A 401 would be final: an
+        // EventSource does not reconnect after it.
+        match is_known || !self.may_have_newer_key(token, fault) {
+            true => Err(fault.into()),
+            false => Err(Denied::Unavailable),
         }
+    }
+
+    /// Whether a key that is not known yet could verify the token that has this `fault`: one with its `kid`, or one
+    /// without a `kid` in place of another.
+    pub(in crate::auth) fn may_have_newer_key(&self, token: &Unverified<'_>, fault: TokenFault) -> bool {
+        let is_replaceable = fault == TokenFault::UnknownKey || (fault == TokenFault::Signature && token.kid.is_none());
+        is_replaceable && self.sources.iter().any(|source| source.schedule.is_some())
     }
 
     /// Whether the issuer accepts this `typ` in a token's header.

@@ -52,19 +52,21 @@ struct Requests {
 /// The outcome of a request for a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFetch {
-    /// The fetch of this number has finished. Its keys, if any, are in use.
+    /// The fetch of this number began after the request. It has succeeded, and its keys are in use.
     Finished(u64),
-    /// No fetch finished in time, or none is under way.
+    /// The fetch failed or did not finish in time, or none is under way. Another one may find the key later.
     NotInTime,
-    /// Unknown keys have caused too many fetches. Another one may find the key later.
+    /// Unknown keys have caused too many fetches. One that was under way, and may be older than the token, was waited
+    /// for. Another one may find the key later.
     Refused,
 }
 
-/// The number of fetches that have started and that have finished.
+/// The number of fetches that have started and that have finished, and the number of the last one that succeeded.
 #[derive(Clone, Copy, Debug, Default)]
 struct FetchGenerations {
     started: u64,
     finished: u64,
+    succeeded: u64,
 }
 
 impl RefreshSchedule {
@@ -97,9 +99,14 @@ impl RefreshSchedule {
         self.generations.send_modify(|generations| generations.started += 1);
     }
 
-    /// Records that the fetch has finished and its keys, if any, are in use.
-    pub(super) fn fetch_finished(&self) {
-        self.generations.send_modify(|generations| generations.finished = generations.started);
+    /// Records that the fetch has finished and, if it succeeded, its keys are in use.
+    pub(super) fn fetch_finished(&self, has_succeeded: bool) {
+        self.generations.send_modify(|generations| {
+            generations.finished = generations.started;
+            if has_succeeded {
+                generations.succeeded = generations.started;
+            }
+        });
     }
 
     /// Completes when the next fetch is due. `failures` is the number of consecutive failures. Cancel-safe.
@@ -130,29 +137,30 @@ impl RefreshSchedule {
     pub(super) async fn request_fetch(&self, is_loaded: bool) -> RequestedFetch {
         // Subscribe before reading, so that a fetch that finishes in between is noticed.
         let mut generations = self.generations.subscribe();
-        let generation = {
+        let (generation, is_refused) = {
             let mut requests = self.requests.lock();
             let current = *generations.borrow_and_update();
             if !is_loaded {
-                let first = current.started.max(1);
-                (current.finished < first).then_some(first)
+                (current.started.max(1), false)
             } else if requests.fetch_wanted {
-                Some(current.started + 1)
+                (current.started + 1, false)
             } else if requests.take(self.turn_interval()) {
                 requests.fetch_wanted = true;
                 self.fetch_wanted.notify_one();
-                Some(current.started + 1)
-            } else if current.finished < current.started {
-                Some(current.started)
+                (current.started + 1, false)
             } else {
-                return RequestedFetch::Refused;
+                (current.started, true)
             }
         };
-        let Some(generation) = generation else { return RequestedFetch::NotInTime };
         let finished = generations.wait_for(|generations| generations.finished >= generation);
-        match timeout(MAX_WAIT, finished).await {
-            Ok(Ok(_)) => RequestedFetch::Finished(generation),
-            Ok(Err(_)) | Err(_) => RequestedFetch::NotInTime,
+        let has_succeeded = match timeout(MAX_WAIT, finished).await {
+            Ok(Ok(generations)) => generations.succeeded >= generation,
+            Ok(Err(_)) | Err(_) => false,
+        };
+        match is_refused {
+            true => RequestedFetch::Refused,
+            false if has_succeeded => RequestedFetch::Finished(generation),
+            false => RequestedFetch::NotInTime,
         }
     }
 

@@ -20,7 +20,7 @@ const STREAMS: usize = 200;
 const MADE_UP: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
+async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_few_fetches() {
     let fixture = AuthFixture::new().await;
     let id = Origin::start_with(|_| jwks(&[("one", &keys().ec)])).await;
     let rest = format!(
@@ -55,15 +55,19 @@ async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     // Then come tokens whose keys do not exist.
     let (_, rest) = first.split_once('.').expect("three parts");
     let flooding = (0..CONNECTIONS).map(|number| {
-        let (client, id) = (&client, &id);
+        let client = &client;
         async move {
             let mut connection = client.connect().await.unwrap();
             for kid in (number..MADE_UP).step_by(CONNECTIONS) {
                 let header = json!({ "alg": "ES256", "kid": format!("made-up-{kid}") });
                 let token = bearer(&format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string())));
                 let answer = connection.subscribe("/prices/x", &[("authorization", &token)]).await;
-                assert_eq!(answer.status.as_u16(), 401);
-                assert!(id.requests().len() <= 3);
+                // Six fetches answer their tokens; the others cannot be told from those of a new key.
+                match answer.status.as_u16() {
+                    401 => {}
+                    503 => assert!((1..=10).contains(&answer.header("retry-after").parse::<u32>().unwrap())),
+                    other => panic!("{other}"),
+                }
             }
         }
     });
@@ -71,9 +75,14 @@ async fn key_rotation_under_load_is_seamless_and_unknown_keys_cost_one_fetch() {
     within(Duration::from_secs(120), "end of the flood", join_all(flooding)).await;
     println!("{MADE_UP} tokens with made-up keys in {:?}; new key in {taken:?}", flood.elapsed());
 
-    assert_eq!(id.requests().len(), 3, "one for the start, one for the rotation, one for all made-up keys");
+    let most = 2 + 6 + 1 + usize::try_from(flood.elapsed().as_secs() / 10).unwrap();
+    assert!((8..=most).contains(&id.requests().len()), "{} fetches, at most {most}", id.requests().len());
     let counted = Metrics::of(&gateway).await;
-    assert_eq!(counted.sum("rillgate_auth_failures_total", &[("reason", "unknown_key")]), MADE_UP as f64);
+    let failures = |reason| counted.sum("rillgate_auth_failures_total", &[("reason", reason)]);
+    assert_eq!(failures("unknown_key") + failures("keys_unavailable"), MADE_UP as f64);
+    let refused = counted.sum("rillgate_shares_refused_total", &[("room", "jwks_fetches")]);
+    assert_eq!(refused, failures("keys_unavailable"));
+    assert!(refused > 0.0);
     assert_eq!(counted.sum("rillgate_subscriptions_ended_total", &[]), 0.0);
     fixture.origin.wait_open(1).await;
     fixture.origin.emit(Emission::event("1", "", "nobody noticed"));

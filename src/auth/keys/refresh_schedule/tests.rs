@@ -12,7 +12,7 @@ async fn fetching(schedule: Arc<RefreshSchedule>, takes: Duration) {
     loop {
         schedule.fetch_started();
         tokio::time::sleep(takes).await;
-        schedule.fetch_finished();
+        schedule.fetch_finished(true);
         schedule.next_due(0).await;
     }
 }
@@ -66,21 +66,61 @@ async fn a_useful_fetch_returns_its_turn_once() {
 async fn a_request_during_a_scheduled_fetch_waits_for_a_later_one() {
     let schedule = Arc::new(schedule(60));
     schedule.fetch_started();
-    schedule.fetch_finished();
+    schedule.fetch_finished(true);
     schedule.fetch_started();
     let requests = schedule.request_fetch(true);
     let fetches = async {
         tokio::task::yield_now().await;
-        schedule.fetch_finished();
+        schedule.fetch_finished(true);
         schedule.next_due(0).await;
         schedule.fetch_started();
-        schedule.fetch_finished();
+        schedule.fetch_finished(true);
         std::future::pending::<()>().await;
     };
 
     let outcome = tokio::select! { outcome = requests => outcome, () = fetches => NotInTime };
 
     assert_eq!(outcome, Finished(3), "the running fetch may be older than the token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_fails_tells_nothing_of_a_key() {
+    let schedule = schedule(60);
+    schedule.fetch_started();
+    schedule.fetch_finished(true);
+    let requests = schedule.request_fetch(true);
+    let fetches = async {
+        schedule.next_due(0).await;
+        schedule.fetch_started();
+        schedule.fetch_finished(false);
+        std::future::pending::<RequestedFetch>().await
+    };
+
+    let outcome = tokio::select! { outcome = requests => outcome, outcome = fetches => outcome };
+
+    assert_eq!(outcome, NotInTime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_waits_for_a_running_fetch_and_stays_refused() {
+    let schedule = Arc::new(schedule(60));
+    let fetches = fetching(Arc::clone(&schedule), Duration::from_millis(10));
+    let requests = async {
+        schedule.request_fetch(false).await;
+        for _ in 0..5 {
+            schedule.request_fetch(true).await;
+        }
+        let last = schedule.request_fetch(true);
+        let during = async {
+            // Half of the last fetch.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            schedule.request_fetch(true).await
+        };
+        let begun = Instant::now();
+        assert_eq!(futures_util::future::join(last, during).await, (Finished(7), Refused));
+        assert!(begun.elapsed() >= Duration::from_millis(10), "it waits, since the fetch may bring its key");
+    };
+    tokio::select! { () = fetches => {}, () = requests => {} }
 }
 
 #[tokio::test(start_paused = true)]
