@@ -5,6 +5,7 @@
 mod bad_tokens;
 mod decisions;
 mod good_tokens;
+mod key_files;
 mod key_server;
 mod refusals;
 mod rotation;
