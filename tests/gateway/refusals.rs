@@ -68,7 +68,8 @@ async fn an_http1_connection_closes_after_a_thousand_refusals_of_a_minute() {
 async fn requests_through_a_trusted_proxy_may_be_refused_any_number_of_times() {
     let origin = Origin::start().await;
     let setup = Setup::for_origin(&origin.url()).limits("resets_per_connection = 10");
-    let gateway = setup.listener("trusted_proxies = [\"127.0.0.0/8\"]").start().await;
+    let gateway =
+        setup.listener("client_address = \"x-forwarded-for\"\ntrusted_proxies = [\"127.0.0.0/8\"]").start().await;
     let mut frames = Frames::connect(&Client::http2(gateway.address()), &[]).await;
 
     assert!(are_refused(&mut frames, 0..100).await);
