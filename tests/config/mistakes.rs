@@ -117,6 +117,7 @@ const CASES: &[Case] = &[
     ("the gateway's own parameter", "# end", "share.query = [\"limit\"]", "15:16: routes[0].share.query[0]: ", "reserved for the gateway"),
     ("sharing the last event id", "# end", "share.query = [\"last_event_id\"]", "15:16: routes[0].share.query[0]: ", "last event id"),
     ("sharing Authorization", "# end", "share.headers = [\"Authorization\"]", "15:18: routes[0].share.headers[0]: ", "tokens"),
+    ("sharing the client's address", "# end", "share.headers = [\"X-Forwarded-For\"]", "15:18: routes[0].share.headers[0]: ", "listeners.client_address"),
     ("sharing a hop-by-hop header", "# end", "share.headers = [\"Connection\"]", "15:18: routes[0].share.headers[0]: ", "single connection"),
     ("claims of a public route", "# end", "share.claims = { x-tenant = \"tenant\" }", "15:16: routes[0].share.claims: ", "public"),
     ("sharing the token header", ROUTE_AUTH, "auth = { issuers = [\"main\"], token_from = [\"header:X-Jwt\"] }\nshare.headers = [\"x-jwt\"]", "15:18: routes[0].share.headers[0]: ", "tokens are never sent upstream"),

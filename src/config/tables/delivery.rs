@@ -144,6 +144,8 @@ pub(super) fn share(
         let Some(name) = value.read().and_then(|name| parsers::header(&value, name)) else { continue };
         if matches!(name.as_str(), "authorization" | "cookie") {
             value.report("tokens and cookies are never sent upstream");
+        } else if matches!(name.as_str(), "forwarded" | "x-forwarded-for") {
+            value.report("never sent upstream: the client may have written it (listeners.client_address)");
         } else if is_token_header(access, &name) {
             value.report("already used for the token (auth.token_from), and tokens are never sent upstream");
         } else if headers.insert(&value, name.clone()) && is_configured(&name) {
