@@ -105,6 +105,7 @@ fn check_and_serve_refuse_the_same_files_with_the_same_text() {
         ("unknown", good.replace("[limits]", "[limits]\nconections = 5")),
         ("types", good.replace("[limits]", "[limits]\nconnections = \"many\"\nstall_timeout = 5")),
         ("certificate", good.replace("[[routes]]", "tls = 1\n[[routes]]")),
+        ("proxies", Setup::for_origin("http://127.0.0.1:9").listener("trusted_proxies = [\"127.0.0.1/32\"]").toml()),
         ("two", good.replace("auth = \"public\"", "").replace("http://127.0.0.1:9", "ftp://127.0.0.1:9")),
         (
             "missing",

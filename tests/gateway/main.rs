@@ -14,6 +14,7 @@ mod address_shares;
 mod auth;
 mod busy_worker;
 mod chain;
+mod client_address;
 mod client_ids;
 mod clients;
 mod compatibility;

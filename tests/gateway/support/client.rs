@@ -16,6 +16,7 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 
@@ -44,6 +45,7 @@ pub struct Client {
     source: Option<IpAddr>,
     window: u32,
     receive_buffer: Option<u32>,
+    proxy_header: Option<&'static str>,
 }
 
 /// A connection; over HTTP/2 it carries any number of subscriptions at once.
@@ -79,6 +81,7 @@ impl Client {
             source: None,
             window: 1 << 20,
             receive_buffer: None,
+            proxy_header: None,
         }
     }
 
@@ -128,6 +131,12 @@ impl Client {
         self
     }
 
+    /// Begins every connection with this header of the PROXY protocol, as a load balancer does.
+    pub fn proxy_header(mut self, line: &'static str) -> Self {
+        self.proxy_header = Some(line);
+        self
+    }
+
     /// Sets the HTTP/2 window of each stream in bytes; the default is 1 MiB. Data within it is received without a read.
     pub fn window(mut self, bytes: u32) -> Self {
         self.window = bytes;
@@ -149,8 +158,11 @@ impl Client {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
-        let socket = socket.connect(self.address).await?;
+        let mut socket = socket.connect(self.address).await?;
         socket.set_nodelay(true)?;
+        if let Some(line) = self.proxy_header {
+            socket.write_all(line.as_bytes()).await?;
+        }
         let Some(config) = &self.tls else { return Ok(Box::new(socket)) };
         let name = ServerName::try_from(self.host.clone())?;
         let socket = TlsConnector::from(config.clone()).connect(name, socket).await?;
