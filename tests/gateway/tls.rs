@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::certificates::{Authority, Identity};
 use crate::support::client::Client;
-use crate::support::figures::{lines_with, metric};
+use crate::support::figures::{lines_with, metric, wait_metric};
 use crate::support::origin::{Emission, Origin};
 use crate::support::raw::Raw;
 use crate::support::server::Rillgate;
@@ -80,7 +80,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_older_ones_refused() {
         let refused = curl(&oldest, format!("https://{}/prices", gateway.address())).await;
         assert_eq!(refused.status.code(), Some(35), "{}", String::from_utf8_lossy(&refused.stderr));
     }
-    assert!(metric(&gateway, "tls_handshakes_total", &["result=\"refused\""]).await >= 2.0);
+    wait_metric(&gateway, "tls_handshakes_total", &["result=\"refused\""], 2.0).await;
     let told = gateway.wait_line("TLS handshake refused", DEADLINE).await;
     assert!(told.contains("client=127.0.0.1") && told.contains("error="), "{told}");
 }
