@@ -39,7 +39,11 @@ fn key(path: &str) -> StreamKey {
 impl Fixture {
     fn new(most: usize) -> Self {
         let tasks = Tasks::default();
-        Self { streams: Streams::new(limits::with_streams(most), None, tasks.clone()), upstream: Upstream::default(), tasks }
+        Self {
+            streams: Streams::new(limits::with_streams(most), None, tasks.clone()),
+            upstream: Upstream::default(),
+            tasks,
+        }
     }
 
     fn spec(&self) -> StreamSpec {
