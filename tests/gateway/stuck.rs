@@ -1,7 +1,7 @@
 //! Upstreams that fail repeatedly at the same id, as the operator sees them.
 
 use crate::support::client::Client;
-use crate::support::figures::{admin, lines_with, metric, watch_for};
+use crate::support::figures::{admin, metric, wait_lines, watch_for};
 use crate::support::origin::Origin;
 use crate::support::script::{Answer, Cut};
 use crate::support::setup::Setup;
@@ -23,7 +23,7 @@ async fn an_upstream_that_fails_at_the_same_id_is_stuck_until_it_advances() {
     eventually(DEADLINE, || async { metric(&gateway, "streams", &["state=\"stuck\""]).await == 1.0 }).await;
     let asked = origin.requests().len();
     eventually(DEADLINE, || async { origin.requests().len() > asked + 3 }).await;
-    assert_eq!(lines_with(&gateway, &["WARN", "stream stuck", "after=1"]), 1);
+    wait_lines(&gateway, &["WARN", "stream stuck", "after=1"], 1).await;
 
     origin.answer(|_| Answer::stream().then("id: 2\ndata: two\n\n"));
     eventually(DEADLINE, || async { admin(&gateway, "/streams").await.1.contains("\"state\":\"live\"") }).await;
@@ -41,7 +41,7 @@ async fn a_finite_producer_without_ids_is_retried_slowly_with_a_warning() {
 
     let asked = origin.requests().len();
     assert!((2..=16).contains(&asked), "{asked} requests in 5 s");
-    assert_eq!(lines_with(&gateway, &["WARN", "on_end = \"complete\""]), 1);
+    wait_lines(&gateway, &["WARN", "on_end = \"complete\""], 1).await;
     let counted = || async { metric(&gateway, "upstream_fruitless_ends_total", &["route=\"all\""]).await };
     eventually(DEADLINE, || async { counted().await >= (asked - 1) as f64 }).await;
 }

@@ -1,7 +1,7 @@
 //! Events, ids, comments and lines over their bounds: they are skipped and reported, and the stream continues.
 
 use crate::support::client::Client;
-use crate::support::figures::{lines_with, metric};
+use crate::support::figures::{metric, wait_lines};
 use crate::support::origin::Origin;
 use crate::support::script::{Answer, Cut};
 use crate::support::setup::{Setup, both_protocols};
@@ -39,7 +39,7 @@ async fn an_oversized_event_is_skipped_with_a_gap_and_not_requested_again() {
     }
 
     assert_eq!(origin.requests().len(), 1);
-    assert_eq!(lines_with(&gateway, &["WARN", "larger than max_event", "stream=/prices", "id=3"]), 1);
+    wait_lines(&gateway, &["WARN", "larger than max_event", "stream=/prices", "id=3"], 1).await;
     assert!(metric(&gateway, "gaps_total", &["reason=\"too_large\""]).await >= 1.0);
 }
 

@@ -15,7 +15,7 @@ use futures_util::future::join;
 use tokio::time::Instant;
 
 use crate::support::client::Client;
-use crate::support::figures::{lines_with, watch_for};
+use crate::support::figures::{wait_lines, watch_for};
 use crate::support::flood::BlackHole;
 use crate::support::origin::{Emission, Origin};
 use crate::support::script::{Answer, Cut};
@@ -97,7 +97,7 @@ async fn an_upstream_that_ends_without_ids_is_requested_with_backoff() {
             assert_eq!(client.next_event(DEADLINE).await.data, "x", "{when_down}");
             assert_eq!(client.next_event(DEADLINE).await.data, "y", "{when_down}");
         }
-        assert_eq!(lines_with(&gateway, &["WARN", "on_end"]), 1, "{when_down}: {:?}", gateway.log());
+        wait_lines(&gateway, &["WARN", "on_end"], 1).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use crate::support::client::Client;
-use crate::support::figures::{lines_with, metric, watch_for};
+use crate::support::figures::{metric, wait_lines, watch_for};
 use crate::support::origin::Origin;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
@@ -41,7 +41,7 @@ async fn a_changed_file_is_loaded_and_a_broken_one_refused_once() {
     watch_for(SEVERAL_POLLS).await;
     wait_reloads(&gateway, "refused", 1.0).await;
     assert_eq!(status(&gateway, "/other/x").await, 200, "the running configuration was replaced");
-    assert_eq!(lines_with(&gateway, &["configuration not reloaded", "listeners: missing required key"]), 1);
+    wait_lines(&gateway, &["configuration not reloaded", "listeners: missing required key"], 1).await;
 
     gateway.rewrite(&setup.toml());
     wait_reloads(&gateway, "ok", 2.0).await;

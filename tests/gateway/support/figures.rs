@@ -46,6 +46,11 @@ pub fn lines_with(gateway: &Rillgate, texts: &[&str]) -> usize {
     gateway.log().iter().filter(|line| texts.iter().all(|text| line.contains(text))).count()
 }
 
+/// Waits until exactly this many log lines contain all of these texts. A gateway writes its lines a moment after the fact.
+pub async fn wait_lines(gateway: &Rillgate, texts: &[&str], count: usize) {
+    eventually(DEADLINE, || async { lines_with(gateway, texts) == count }).await;
+}
+
 /// Waits for this time, for events that must *not* happen, so that there is no fact to wait for.
 pub async fn watch_for(time: Duration) {
     tokio::time::sleep(time).await;
