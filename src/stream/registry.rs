@@ -196,11 +196,11 @@ impl Streams {
         let finished = tokio::select! {
             finished = Ingest::new(stream.clone(), spec, self.memory.clone()).run() => finished,
             () = self.deregister_when_unused(&stream) => {
-                debug!(stream = stream.key().excerpt(), "stream closed: no subscribers");
+                debug!(stream = %stream.key().excerpt(), "stream closed: no subscribers");
                 return;
             }
             () = stream.evicted() => {
-                debug!(stream = stream.key().excerpt(), "stream closed: evicted in favor of another stream");
+                debug!(stream = %stream.key().excerpt(), "stream closed: evicted in favor of another stream");
                 return;
             }
         };

@@ -127,7 +127,7 @@ impl Ingest {
                     self.stream.waiters().finish_sweep(&mut self.sweep);
                     if copied == Err(Interrupted::CredentialsChanged) {
                         let key = self.stream.key();
-                        info!(stream = key.excerpt(), route = %key.route, "upstream credentials changed, reconnecting");
+                        info!(stream = %key.excerpt(), route = %key.route, "upstream credentials changed, reconnecting");
                         self.stream.set_phase(Phase::Retrying(None));
                         continue;
                     }
@@ -143,7 +143,7 @@ impl Ingest {
                 Err(OpenError::Complete) => return self.complete(),
                 Err(error) if !self.has_past && !error.is_down() && !self.spec.is_always_open => {
                     if self.spec.observer.acquire_failure_line() {
-                        warn!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, %error, "stream refused");
+                        warn!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, %error, "stream refused");
                     }
                     let memory = self.refusal_memory(&error);
                     self.stream.set_phase(Phase::Refused(Arc::new(error)));
@@ -164,7 +164,7 @@ impl Ingest {
             }
             let delay = self.backoff.delay(self.failures, jitter::unit()).max(least);
             self.failures = self.failures.saturating_add(1);
-            debug!(stream = self.stream.key().excerpt(), delay_ms = delay.as_millis(), "next attempt");
+            debug!(stream = %self.stream.key().excerpt(), delay_ms = delay.as_millis(), "next attempt");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.spec.source.credentials_changed() => {}
@@ -181,7 +181,7 @@ impl Ingest {
         self.dedup = ReconnectDedup::restored_from(&log, self.spec.gap_notice, self.stream.fingerprints());
         self.has_past = true;
         let (key, events) = (self.stream.key(), log.events());
-        info!(stream = key.excerpt(), route = %key.route, events, "stream restored from the store");
+        info!(stream = %key.excerpt(), route = %key.route, events, "stream restored from the store");
         complete_for
     }
 
@@ -202,7 +202,7 @@ impl Ingest {
         (self.has_past, self.may_have_missed) = (true, false);
         self.connection = Connection::opened_after(self.dedup.upstream_id(), self.failures);
         self.stream.last_activity().record(Instant::now());
-        debug!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, "stream opened");
+        debug!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "stream opened");
         if !self.is_flapping {
             self.on_recovered();
         }
@@ -212,7 +212,7 @@ impl Ingest {
     fn on_recovered(&mut self) {
         self.is_flapping = false;
         if self.last_failure.take().is_some() {
-            info!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, "upstream is back");
+            info!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "upstream is back");
         }
     }
 
@@ -326,15 +326,15 @@ impl Ingest {
         let key = self.stream.key();
         let id = excerpt::truncate(id.map_or("-", EventId::as_str));
         match std::mem::replace(&mut self.has_logged_oversized, true) {
-            false => warn!(stream = key.excerpt(), route = %key.route, %id, "event left out: larger than max_event"),
-            true => debug!(stream = key.excerpt(), %id, "event left out: larger than max_event"),
+            false => warn!(stream = %key.excerpt(), route = %key.route, %id, "event left out: larger than max_event"),
+            true => debug!(stream = %key.excerpt(), %id, "event left out: larger than max_event"),
         }
     }
 
     fn complete(&mut self) -> Finished {
         let mark = self.dedup.end_marker(&self.stream.log(), &self.stream.id_minter(), Instant::now());
         self.stream.publish(mark);
-        info!(stream = self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
+        info!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
         self.stream.set_phase(Phase::Complete);
         Finished::Complete { ago: Duration::ZERO }
     }
@@ -355,7 +355,7 @@ impl Ingest {
         }
         if !is_proved && !std::mem::replace(&mut self.has_logged_no_new_id, true) {
             warn!(
-                stream = key.excerpt(), route = %key.route,
+                stream = %key.excerpt(), route = %key.route,
                 "upstream ends its responses without a new id, reconnecting after growing delays; \
                  if its streams have an end, set on_end = \"complete\" for the route"
             );
@@ -365,9 +365,9 @@ impl Ingest {
         // Log it once: a producer that is polled ends its response after every few events by design.
         match std::mem::replace(&mut self.has_logged_ends, true) {
             false => {
-                info!(stream = key.excerpt(), route = %key.route, "upstream ends its responses, reconnecting each time")
+                info!(stream = %key.excerpt(), route = %key.route, "upstream ends its responses, reconnecting each time")
             }
-            true => debug!(stream = key.excerpt(), "upstream ended its response"),
+            true => debug!(stream = %key.excerpt(), "upstream ended its response"),
         }
     }
 
@@ -379,14 +379,14 @@ impl Ingest {
         if is_stuck && !self.stream.condition().is_stuck {
             let (key, after) = (self.stream.key(), failed.1.as_ref().map_or("-", EventId::as_str));
             let after = excerpt::truncate(after);
-            warn!(stream = key.excerpt(), route = %key.route, error = %what, %after, "stream stuck: the same error after the same event id");
+            warn!(stream = %key.excerpt(), route = %key.route, error = %what, %after, "stream stuck: the same error after the same event id");
         }
         self.failed_at = Some(failed);
         self.stream.record_failure(Some(&what), is_stuck);
         if self.last_failure.as_ref() != Some(&what) {
             let key = self.stream.key();
             if self.spec.observer.acquire_failure_line() {
-                warn!(stream = key.excerpt(), route = %key.route, error = %what, "upstream lost, reconnecting");
+                warn!(stream = %key.excerpt(), route = %key.route, error = %what, "upstream lost, reconnecting");
             }
             self.last_failure = Some(what);
         }

@@ -160,12 +160,12 @@ impl Request {
         let (caught_up, mut charge) = match outcome {
             Ok(fetched) => fetched,
             Err(error) => {
-                debug!(stream = self.stream.key().excerpt(), reason = error.label(), "not caught up");
+                debug!(stream = %self.stream.key().excerpt(), reason = error.label(), "not caught up");
                 self.result.send_replace(CatchUpState::Over);
                 return;
             }
         };
-        debug!(stream = self.stream.key().excerpt(), events = caught_up.events, "caught up");
+        debug!(stream = %self.stream.key().excerpt(), events = caught_up.events, "caught up");
         self.result.send_replace(CatchUpState::Done(Arc::new(caught_up)));
         charge.finish();
         tokio::select! {
