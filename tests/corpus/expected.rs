@@ -1,4 +1,4 @@
-//! What clients dispatch, written by hand from the standard's text: the check on the reference itself.
+//! The events that clients dispatch, written by hand from the standard's text. They check the reference itself.
 
 /// Type, data and last event id.
 type Written = (&'static str, &'static str, &'static str);

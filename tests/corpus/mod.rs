@@ -14,7 +14,7 @@ use reference::Dispatched;
 /// One upstream response body.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What is tried.
+    /// The rule that the case tries.
     pub name: &'static str,
     /// The whole body.
     pub bytes: Vec<u8>,
@@ -28,7 +28,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// What a client dispatches, written by hand; for the names where a rule is easily got wrong.
+/// Returns the events that a client dispatches, written by hand, for the cases whose rule is easy to get wrong.
 #[allow(dead_code, reason = "not every test crate that includes the corpus reads the expectations by hand")]
 pub fn expected() -> Vec<(&'static str, Vec<Dispatched>)> {
     let dispatched = |&(kind, data, last_event_id): &(&str, &str, &str)| Dispatched {

@@ -22,13 +22,13 @@ pub struct Interpretation {
     pub dispatched: Vec<Dispatched>,
     /// The reconnection times in milliseconds, in order, saturated at `u32::MAX`.
     pub retries: Vec<u32>,
-    /// How many comments there are.
+    /// The number of comments.
     pub comments: usize,
     /// The last event id at the last completed block.
     pub last_event_id: String,
 }
 
-/// What a standard-conforming client dispatches for a whole body.
+/// Returns the events that a standard-conforming client dispatches for a whole body.
 pub fn dispatch(bytes: &[u8]) -> Vec<Dispatched> {
     interpret(bytes).dispatched
 }

@@ -1,4 +1,4 @@
-//! What streams of one upstream may take of what all upstreams share: name lookups and connection attempts.
+//! The shares of one upstream in what all upstreams use: name lookups and connection attempts.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -143,19 +143,23 @@ fn block(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
 
 fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
     block.push(0);
-    for text in [name, value] {
-        let mut length = text.len();
-        if length < 127 {
-            block.push(length as u8);
-        } else {
-            block.push(127);
-            length -= 127;
-            while length >= 128 {
-                block.push((length % 128) as u8 | 0x80);
-                length /= 128;
-            }
-            block.push(length as u8);
+    text(block, name);
+    text(block, value);
+}
+
+/// Appends a string without Huffman coding (RFC 7541, 5.2).
+pub fn text(block: &mut Vec<u8>, text: &str) {
+    let mut length = text.len();
+    if length < 127 {
+        block.push(length as u8);
+    } else {
+        block.push(127);
+        length -= 127;
+        while length >= 128 {
+            block.push((length % 128) as u8 | 0x80);
+            length /= 128;
         }
-        block.extend_from_slice(text.as_bytes());
+        block.push(length as u8);
     }
+    block.extend_from_slice(text.as_bytes());
 }

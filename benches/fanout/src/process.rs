@@ -1,8 +1,22 @@
 //! The cost of a server as the kernel counts it: CPU time and memory of a process and its children.
 
 use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
+
+/// Stops a process: first with SIGTERM, and after a second with SIGKILL. The workers of nginx end when their master is told
+/// to, not when it is killed.
+pub fn stop(child: &mut Child) {
+    let _ = Command::new("kill").arg(child.id().to_string()).status();
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
 
 /// A process and all below it.
 pub fn tree(root: u32) -> Vec<u32> {

@@ -221,14 +221,7 @@ impl Drop for Server {
             let _ = producer.kill();
             let _ = producer.wait();
         }
-        // nginx' workers end when their master is told to, not when it is killed.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let until = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        process::stop(&mut self.child);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What an idle client, an event in the log, an open stream and a route take: memory of the process and of the kernel,
-//! descriptors.
+//! The cost of an idle client, an event in the log, an open stream and a route: memory of the process and of the kernel,
+//! and descriptors.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use super::attack::{self, Attack};
 use super::{hostile, wire};
 use crate::Outcome;
 
-/// What is attacked.
+/// The addresses under attack.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub http1: SocketAddr,

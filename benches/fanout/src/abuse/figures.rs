@@ -44,7 +44,7 @@ pub struct Figures {
     pub faults: Option<String>,
     /// The share of the server's core that other processes used during the attack.
     pub other_share: f64,
-    /// What only this situation has to show.
+    /// The proof that only this situation has to give.
     pub shown: Option<Result<String, String>>,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 
-/// What a response has after its head.
+/// The part of a response after its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// One comment.

@@ -13,7 +13,7 @@ pub const STEP: Duration = Duration::from_millis(200);
 /// The readers.
 pub struct Readers(Load);
 
-/// What a reader notices in one phase.
+/// The delays that readers notice in one phase.
 pub struct Latency(Histogram<u64>);
 
 impl Default for Latency {

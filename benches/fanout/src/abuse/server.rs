@@ -1,10 +1,9 @@
-//! What is attacked: the gateway, or nginx as a control, each on the server's core.
+//! The server under attack: the gateway, or nginx as a control. Each runs on the server's core.
 
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::situation::{Keys, NAME_SERVER, Situation, Surroundings};
 use super::tokens;
@@ -79,13 +78,7 @@ impl AttackedServer {
 
 impl Drop for AttackedServer {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let until = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        process::stop(&mut self.child);
     }
 }
 

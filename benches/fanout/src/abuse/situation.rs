@@ -5,7 +5,7 @@ use super::attack::Attack;
 /// The name server of the situation in which one hangs.
 pub const NAME_SERVER: &str = "127.77.0.53:53";
 
-/// What the honest clients that come one after another ask for.
+/// The request of the honest clients that arrive one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Newcomer {
     /// A stream of its own.
@@ -18,7 +18,7 @@ pub enum Newcomer {
     NewKey,
 }
 
-/// Where the readers' route has its keys.
+/// The source of the keys of the readers' route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// The route is public.
@@ -29,7 +29,7 @@ pub enum Keys {
     KeySet,
 }
 
-/// How the gateway is started.
+/// The surroundings in which the gateway is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surroundings {
     /// As usual.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::http2::{ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame};
+use crate::http2::{ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, text};
 
 /// The longest wait for one read or write.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -203,21 +203,4 @@ impl Http2 {
         let _ = self.wire.0.set_nonblocking(false);
         closed
     }
-}
-
-/// Appends a string without Huffman coding (RFC 7541, 5.2).
-fn text(block: &mut Vec<u8>, text: &str) {
-    let mut length = text.len();
-    if length < 127 {
-        block.push(length as u8);
-    } else {
-        block.push(127);
-        length -= 127;
-        while length >= 128 {
-            block.push((length % 128) as u8 | 0x80);
-            length /= 128;
-        }
-        block.push(length as u8);
-    }
-    block.extend_from_slice(text.as_bytes());
 }
