@@ -51,6 +51,7 @@ async fn an_address_over_its_connections_gets_429_and_others_are_served() {
         eventually(DEADLINE, || async { metric(&gateway, "subscribers", &[]).await == 0.0 }).await;
     }
     assert!(metric(&gateway, "rejections_total", &["reason=\"connections_per_ip\""]).await >= 2.0);
+    assert!(metric(&gateway, "shares_refused_total", &["room=\"connections\""]).await >= 2.0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! [`Admitted`] value is dropped.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::limits::SharedLimits;
 use crate::runtime::file_budget::{FileBudget, FilePermit};
+use crate::runtime::shares::OnRefusal;
 
 /// Connections over its limit that one address may hold in order to receive an error response. Further ones are closed
 /// at once. Without this bound one address could use up `connections` with connections that only wait to be refused.
@@ -20,12 +22,12 @@ const MAX_EXCESS_PER_IP: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     limits: SharedLimits,
     files: FileBudget,
     /// Locked twice for each connection, and never across an await.
     counts: Mutex<Counts>,
+    on_refusal: OnRefusal,
 }
 
 #[derive(Debug, Default)]
@@ -64,10 +66,17 @@ impl ConnectionLimit {
     }
 }
 
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
 impl Admission {
-    /// Counts against `connections` and `connections_per_ip` of the limits in force.
-    pub fn new(limits: SharedLimits, files: FileBudget) -> Self {
-        Self(Arc::new(Inner { limits, files, counts: Mutex::default() }))
+    /// Counts against `connections` and `connections_per_ip` of the limits in force. `on_refusal` is called for each
+    /// connection of an address over its limit.
+    pub fn new(limits: SharedLimits, files: FileBudget, on_refusal: OnRefusal) -> Self {
+        Self(Arc::new(Inner { limits, files, counts: Mutex::default(), on_refusal }))
     }
 
     /// Admits a connection if there is room.
@@ -85,6 +94,9 @@ impl Admission {
         let mut counts = self.0.counts.lock();
         let from_ip = counts.by_ip.get(&ip).copied().unwrap_or_default();
         let is_over_ip_limit = is_ip_limited && from_ip >= max_per_ip;
+        if is_over_ip_limit {
+            (self.0.on_refusal)();
+        }
         if is_over_ip_limit && from_ip - max_per_ip >= MAX_EXCESS_PER_IP {
             return Err(ConnectionLimit::PerIp);
         }
@@ -136,7 +148,7 @@ mod tests {
         let limits = Limits { connections, connections_per_ip, ..default_limits() };
         let limits = Arc::new(ArcSwap::from_pointee(limits));
         let files = FileBudget::new(limits.clone(), usize::MAX, Arc::new(|| ()));
-        Admission::new(limits, files)
+        Admission::new(limits, files, Arc::new(|| ()))
     }
 
     fn ip(text: &str) -> IpAddr {

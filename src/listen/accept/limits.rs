@@ -29,7 +29,7 @@ impl AcceptLimits {
     pub fn new(limits: SharedLimits, files: FileBudget, shares: &ShareMetrics) -> Self {
         let handshakes = HandshakeQueue::new(limits.clone(), shares.on_refusal(Room::Handshakes));
         Self {
-            admission: Admission::new(limits.clone(), files),
+            admission: Admission::new(limits.clone(), files, shares.on_refusal(Room::Connections)),
             limits,
             accepts: Arc::default(),
             handshakes: Arc::new(handshakes),
