@@ -19,6 +19,7 @@ pub mod resolver;
 pub mod shares;
 pub mod side_waker;
 pub mod tasks;
+pub mod token_bucket;
 pub mod token_buckets;
 pub mod turn;
 mod worker_delay;

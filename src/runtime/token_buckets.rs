@@ -1,7 +1,6 @@
 //! Limits how often each owner may do something: a token bucket for each owner.
 //!
-//! It is the generic cell rate algorithm, as in `listen/accept/rate_limiter.rs`: one time for each owner, the time at
-//! which its bucket is full again. An owner whose bucket is full has no entry.
+//! An owner whose bucket is full needs no entry.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,6 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use super::token_bucket::{TokenBucket, TokenRate};
 
 /// Most owners that have a bucket of their own. Further ones share one bucket until others are full again.
 const MAX_OWNERS: usize = 10_000;
@@ -28,10 +29,9 @@ pub struct TokenBuckets<Owner> {
 
 #[derive(Debug)]
 struct State<Owner> {
-    /// The time at which an owner's bucket is full.
-    full_at: HashMap<Owner, Instant>,
+    own: HashMap<Owner, TokenBucket>,
     /// The bucket of owners that have none of their own.
-    others_full_at: Option<Instant>,
+    others: TokenBucket,
     pruned_at: Option<Instant>,
 }
 
@@ -44,7 +44,7 @@ pub struct OverRate {
 
 impl<Owner> Default for TokenBuckets<Owner> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { full_at: HashMap::new(), others_full_at: None, pruned_at: None }) }
+        Self { state: Mutex::new(State { own: HashMap::new(), others: TokenBucket::default(), pruned_at: None }) }
     }
 }
 
@@ -57,39 +57,22 @@ impl<Owner: Eq + Hash> TokenBuckets<Owner> {
     pub fn take(&self, owner: Owner, per_second: u32, max_wait: Duration) -> Result<Duration, OverRate> {
         let now = Instant::now();
         let interval = Duration::from_secs(1) / per_second.max(1);
-        let mut state = self.state.lock();
-        let full_at = state.bucket(&owner, now).map_or(now, |full_at| full_at.max(now)) + interval;
-        // Full within the burst: a token is there. Otherwise it comes when the rest has been waited for.
-        let wait = full_at.duration_since(now).saturating_sub(BURST);
-        if wait > max_wait {
-            return Err(OverRate { retry_after: wait.saturating_sub(max_wait) });
-        }
-        state.set_bucket(owner, full_at);
-        Ok(wait)
+        let taken = self.state.lock().bucket(owner, now).take(TokenRate { interval, burst: BURST }, now, max_wait);
+        taken.map_err(|wait| OverRate { retry_after: wait.saturating_sub(max_wait) })
     }
 }
 
 impl<Owner: Eq + Hash> State<Owner> {
-    fn bucket(&mut self, owner: &Owner, now: Instant) -> Option<Instant> {
-        let own = self.full_at.get(owner).copied();
-        if own.is_none() && self.full_at.len() >= MAX_OWNERS {
-            if self.pruned_at.is_none_or(|at| now.duration_since(at) >= PRUNE_INTERVAL) {
-                self.full_at.retain(|_, full_at| *full_at > now);
-                self.pruned_at = Some(now);
-            }
-            if self.full_at.len() >= MAX_OWNERS {
-                return self.others_full_at;
-            }
+    fn bucket(&mut self, owner: Owner, now: Instant) -> &mut TokenBucket {
+        let has_own = self.own.contains_key(&owner);
+        if !has_own
+            && self.own.len() >= MAX_OWNERS
+            && self.pruned_at.is_none_or(|at| now.duration_since(at) >= PRUNE_INTERVAL)
+        {
+            self.own.retain(|_, bucket| !bucket.is_full(now));
+            self.pruned_at = Some(now);
         }
-        own
-    }
-
-    fn set_bucket(&mut self, owner: Owner, full_at: Instant) {
-        if self.full_at.len() >= MAX_OWNERS && !self.full_at.contains_key(&owner) {
-            self.others_full_at = Some(full_at);
-        } else {
-            self.full_at.insert(owner, full_at);
-        }
+        if has_own || self.own.len() < MAX_OWNERS { self.own.entry(owner).or_default() } else { &mut self.others }
     }
 }
 
@@ -132,9 +115,9 @@ mod tests {
         let strangers = (MAX_OWNERS..2 * MAX_OWNERS).filter(|owner| buckets.take(*owner, 1, NO_WAIT).is_ok()).count();
 
         assert_eq!(strangers, 10);
-        assert_eq!(buckets.state.lock().full_at.len(), MAX_OWNERS);
+        assert_eq!(buckets.state.lock().own.len(), MAX_OWNERS);
         tokio::time::advance(Duration::from_secs(11)).await;
         assert!(buckets.take(MAX_OWNERS, 1, NO_WAIT).is_ok());
-        assert_eq!(buckets.state.lock().full_at.len(), 1);
+        assert_eq!(buckets.state.lock().own.len(), 1);
     }
 }

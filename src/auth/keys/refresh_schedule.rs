@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::runtime::backoff::Backoff;
+use crate::runtime::token_bucket::{TokenBucket, TokenRate};
 use crate::runtime::{arithmetic, jitter};
 
 /// Maximum number of fetches that unknown keys may cause at once.
@@ -43,8 +44,7 @@ pub(super) struct RefreshSchedule {
 struct Requests {
     /// Whether a fetch was requested that has not started yet.
     fetch_wanted: bool,
-    /// The time at which the bucket is full again.
-    full_at: Option<Instant>,
+    bucket: TokenBucket,
     /// The last fetch that brought a requested key.
     last_useful: u64,
 }
@@ -169,7 +169,7 @@ impl RefreshSchedule {
         let mut requests = self.requests.lock();
         if requests.last_useful < generation {
             requests.last_useful = generation;
-            requests.full_at = requests.full_at.and_then(|full_at| full_at.checked_sub(self.turn_interval()));
+            requests.bucket.put_back(self.turn_interval());
         }
     }
 }
@@ -177,13 +177,8 @@ impl RefreshSchedule {
 impl Requests {
     /// Takes a token from the bucket. Returns false if it is empty.
     fn take(&mut self, interval: Duration) -> bool {
-        let now = Instant::now();
-        let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + interval;
-        let has_token = full_at.duration_since(now) <= interval * MAX_TURNS;
-        if has_token {
-            self.full_at = Some(full_at);
-        }
-        has_token
+        let rate = TokenRate { interval, burst: interval * MAX_TURNS };
+        self.bucket.take(rate, Instant::now(), Duration::ZERO).is_ok()
     }
 }
 

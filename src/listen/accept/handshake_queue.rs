@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::rate_limiter::spacing;
 use crate::limits::SharedLimits;
 use crate::runtime::shares::OnRefusal;
+use crate::runtime::token_bucket::TokenBucket;
 
 /// The handshakes that wait.
 pub(super) struct HandshakeQueue {
@@ -37,8 +39,7 @@ enum Owner {
 
 #[derive(Default)]
 struct State {
-    /// The time of the next slot if all came evenly. `None` before the first one.
-    next_due: Option<Instant>,
+    slots: TokenBucket,
     /// Counts owners' turns and waiters.
     last_number: u64,
     /// The owners that wait, by the number of their next turn.
@@ -135,21 +136,12 @@ impl State {
     /// # Errors
     /// Returns the time from which there is one.
     fn take_slot(&mut self, now: Instant, per_second: u32) -> Result<(), Instant> {
-        let (interval, burst) = spacing(per_second);
-        let next = self.next_due.map_or(now, |next_due| next_due.max(now)) + interval;
-        match next.checked_sub(burst).filter(|ready_at| *ready_at > now) {
-            Some(ready_at) => Err(ready_at),
-            None => {
-                self.next_due = Some(next);
-                Ok(())
-            }
-        }
+        self.slots.take(spacing(per_second), now, Duration::ZERO).map(drop).map_err(|wait| now + wait)
     }
 
     /// Returns a slot that was taken and not used.
     fn return_slot(&mut self, per_second: u32) {
-        let (interval, _) = spacing(per_second);
-        self.next_due = self.next_due.and_then(|next_due| next_due.checked_sub(interval));
+        self.slots.put_back(spacing(per_second).interval);
     }
 
     fn next_number(&mut self) -> u64 {

@@ -1,13 +1,14 @@
 //! A rate limiter: a steady rate per second, with a burst of 10 ms' worth.
 //!
-//! It is the generic cell rate algorithm: one number holds the time of the next slot, so waiting is fair and a slot
-//! without a wait costs nothing. It keeps a storm of connects from starving connected clients. The burst is small
-//! because a worker finishes all of it before it serves them again.
+//! It keeps a storm of connects from starving connected clients. The burst is small because a worker finishes all of it
+//! before it serves them again.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
+
+use crate::runtime::token_bucket::{TokenBucket, TokenRate};
 
 /// Share of the rate that is available at once.
 const BURST: Duration = Duration::from_millis(10);
@@ -15,8 +16,7 @@ const BURST: Duration = Duration::from_millis(10);
 /// Limits a rate, first come, first served.
 #[derive(Debug, Default)]
 pub struct RateLimiter {
-    /// The time of the next slot if all came evenly. `None` before the first one.
-    next_due: Mutex<Option<Instant>>,
+    slots: Mutex<TokenBucket>,
 }
 
 impl RateLimiter {
@@ -26,18 +26,14 @@ impl RateLimiter {
     /// A waiter that is dropped returns its slot. Otherwise a storm of clients that give up would delay everyone long
     /// after it has passed.
     pub async fn acquire(&self, per_second: u32, on_wait: impl FnOnce()) {
+        let rate = spacing(per_second);
         let now = Instant::now();
-        let (interval, burst) = spacing(per_second);
-        let ready_at = {
-            let mut next_due = self.next_due.lock();
-            let next = next_due.map_or(now, |next_due| next_due.max(now)) + interval;
-            *next_due = Some(next);
-            next.checked_sub(burst)
-        };
-        if let Some(ready_at) = ready_at.filter(|ready_at| *ready_at > now) {
-            let reservation = Reservation(self, interval);
+        // No wait is too long.
+        let (Ok(wait) | Err(wait)) = self.slots.lock().take(rate, now, Duration::MAX);
+        if !wait.is_zero() {
+            let reservation = Reservation(self, rate.interval);
             on_wait();
-            sleep_until(ready_at).await;
+            sleep_until(now + wait).await;
             // The slot is used, so it is not returned.
             std::mem::forget(reservation);
         }
@@ -49,18 +45,15 @@ struct Reservation<'r>(&'r RateLimiter, Duration);
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let mut next_due = self.0.next_due.lock();
-        if let Some(earlier) = next_due.and_then(|next_due| next_due.checked_sub(self.1)) {
-            *next_due = Some(earlier);
-        }
+        self.0.slots.lock().put_back(self.1);
     }
 }
 
 /// Returns the time between two slots, and the burst.
-pub(super) fn spacing(per_second: u32) -> (Duration, Duration) {
+pub(super) fn spacing(per_second: u32) -> TokenRate {
     let interval = Duration::from_secs(1) / per_second.max(1);
     // The burst holds at least one slot.
-    (interval, interval.max(BURST))
+    TokenRate { interval, burst: interval.max(BURST) }
 }
 
 #[cfg(test)]
