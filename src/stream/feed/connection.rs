@@ -1,7 +1,5 @@
 //! The state of one connection to the upstream.
 
-use std::time::Instant;
-
 use crate::sse::EventId;
 
 /// The state of the current connection.
@@ -18,19 +16,5 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn opened_after(opened_after: Option<EventId>, failures: u32) -> Self {
         Self { since: tokio::time::Instant::now(), has_received_events: false, opened_after, failures }
-    }
-}
-
-/// The entries published since the upstream last made the ingest wait, or since all readers were woken in parts.
-#[derive(Debug)]
-pub(super) struct Burst {
-    pub since: Instant,
-    pub events: usize,
-    pub bytes: usize,
-}
-
-impl Default for Burst {
-    fn default() -> Self {
-        Self { since: Instant::now(), events: 0, bytes: 0 }
     }
 }

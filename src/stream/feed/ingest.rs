@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
-use super::connection::{Burst, Connection};
+use super::connection::Connection;
 use super::dedup::ReconnectDedup;
+use super::publisher::Publisher;
 use super::source::{Batch, Continuity, Interrupted, OpenError, Opened};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::excerpt;
@@ -22,14 +23,7 @@ use crate::stream::event_stream::EventStream;
 use crate::stream::log::{Gap, OnEnd};
 use crate::stream::log_memory::LogMemory;
 use crate::stream::progress::Phase;
-use crate::stream::read::WakeSweep;
 use crate::stream::spec::StreamSpec;
-
-/// The ingest pauses after publishing this fraction of the log's bounds at once, so that readers can take it.
-const BURST_DIVISOR: usize = 4;
-
-/// Long enough to schedule the readers, short enough for some 100,000 events a second into a log of 1000 events.
-const BURST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The time for which a refusal of the first attempt is remembered.
 pub(super) const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
@@ -40,8 +34,7 @@ pub(super) const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
 /// The task that feeds one stream.
 pub(crate) struct Ingest {
     stream: Arc<EventStream>,
-    /// The bound on the memory of all logs.
-    memory: LogMemory,
+    publisher: Publisher,
     spec: StreamSpec,
     dedup: ReconnectDedup,
     backoff: Backoff,
@@ -50,9 +43,6 @@ pub(crate) struct Ingest {
     /// True once a connection has been open, in this process or an earlier one. From then on a reconnect must prove
     /// continuity, and a refusal is retried.
     has_past: bool,
-    burst: Burst,
-    /// Wakes the readers in parts, so that new events do not wait until all of them have run.
-    sweep: WakeSweep,
     last_failure: Option<String>,
     connection: Connection,
     /// True if the last connection was short and received no event. The next one then does not yet count as a recovery.
@@ -84,19 +74,17 @@ pub(crate) enum Finished {
 impl Ingest {
     /// Creates the ingest of a new stream.
     pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
-        let (dedup, backoff, burst) =
-            (ReconnectDedup::new(spec.gap_notice, stream.fingerprints()), spec.backoff, Burst::default());
+        let (dedup, backoff) = (ReconnectDedup::new(spec.gap_notice, stream.fingerprints()), spec.backoff);
+        let publisher = Publisher::new(stream.clone(), memory);
         let connection = Connection::opened_after(None, 0);
         Self {
             stream,
-            memory,
+            publisher,
             spec,
             dedup,
             backoff,
             failures: 0,
             has_past: false,
-            burst,
-            sweep: WakeSweep::default(),
             last_failure: None,
             connection,
             is_flapping: false,
@@ -124,7 +112,7 @@ impl Ingest {
                     self.on_opened(&opened);
                     let copied = self.forward(opened).await;
                     // Finish waking the readers before the phase changes.
-                    self.stream.waiters().finish_sweep(&mut self.sweep);
+                    self.publisher.finish_waking();
                     if copied == Err(Interrupted::CredentialsChanged) {
                         let key = self.stream.key();
                         info!(stream = %key.excerpt(), route = %key.route, "upstream credentials changed, reconnecting");
@@ -223,12 +211,12 @@ impl Ingest {
             budget.yield_if_spent().await;
             let batch = match items.next().now_or_never() {
                 Some(batch) => batch,
-                None if !self.sweep.is_done() => {
-                    self.wake_some().await;
+                None if self.publisher.is_waking() => {
+                    self.publisher.wake_some().await;
                     continue;
                 }
                 None => {
-                    self.burst = Burst::default();
+                    self.publisher.end_burst();
                     budget.reset();
                     items.next().await
                 }
@@ -285,40 +273,7 @@ impl Ingest {
             }
             self.on_recovered();
         }
-        let retention = self.stream.policy().retention;
-        let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
-        let mut portion = Vec::new();
-        for entry in accepted.entries {
-            self.burst.events += 1;
-            self.burst.bytes += entry.frame.len();
-            portion.push(entry);
-            // Publishing more at once than the log holds would evict entries before the fastest reader could take them.
-            if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
-                self.stream.publish(portion.drain(..));
-                self.memory.reduce();
-                tokio::time::sleep(BURST_PAUSE).await;
-                self.burst = Burst::default();
-            }
-        }
-        let is_new = self.stream.append(portion);
-        self.memory.reduce();
-        if is_new {
-            self.stream.waiters().begin_sweep(&mut self.sweep);
-            self.wake_some().await;
-        }
-    }
-
-    /// Wakes some of the readers. Yields to them if more remain to be woken.
-    async fn wake_some(&mut self) {
-        self.stream.waiters().wake_some(&mut self.sweep);
-        if self.sweep.is_done() {
-            return;
-        }
-        tokio::task::yield_now().await;
-        // All readers have been woken since the burst began, and those on other workers have had time for a pause.
-        if self.sweep.has_wrapped() && self.burst.since.elapsed() >= BURST_PAUSE {
-            self.burst = Burst::default();
-        }
+        self.publisher.publish(accepted.entries).await;
     }
 
     /// Logs at level `warn` once per stream, since it may concern every event.

@@ -6,6 +6,7 @@ mod connection;
 mod dedup;
 mod id_minter;
 mod ingest;
+mod publisher;
 mod source;
 
 pub(super) use id_minter::IdMinter;

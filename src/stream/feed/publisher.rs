@@ -1,0 +1,101 @@
+//! The end of the path into the log: appends accepted entries in portions and wakes the readers in parts.
+//!
+//! Knows neither the upstream nor what the entries hold.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::stream::event_stream::EventStream;
+use crate::stream::log::Entry;
+use crate::stream::log_memory::LogMemory;
+use crate::stream::read::WakeSweep;
+
+/// The publisher pauses after publishing this fraction of the log's bounds at once, so that readers can take it.
+const BURST_DIVISOR: usize = 4;
+
+/// Long enough to schedule the readers, short enough for some 100,000 events a second into a log of 1000 events.
+const BURST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Publishes the entries of one stream.
+pub(super) struct Publisher {
+    stream: Arc<EventStream>,
+    /// The bound on the memory of all logs.
+    memory: LogMemory,
+    burst: Burst,
+    /// Wakes the readers in parts, so that new events do not wait until all of them have run.
+    sweep: WakeSweep,
+}
+
+/// The entries published since the upstream last made the ingest wait, or since all readers were woken in parts.
+#[derive(Debug)]
+struct Burst {
+    since: Instant,
+    events: usize,
+    bytes: usize,
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self { since: Instant::now(), events: 0, bytes: 0 }
+    }
+}
+
+impl Publisher {
+    /// Creates the publisher of a stream.
+    pub(super) fn new(stream: Arc<EventStream>, memory: LogMemory) -> Self {
+        Self { stream, memory, burst: Burst::default(), sweep: WakeSweep::default() }
+    }
+
+    /// Appends the entries, and begins to wake the readers.
+    pub(super) async fn publish(&mut self, entries: Vec<Entry>) {
+        let retention = self.stream.policy().retention;
+        let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
+        let mut portion = Vec::new();
+        for entry in entries {
+            self.burst.events += 1;
+            self.burst.bytes += entry.frame.len();
+            portion.push(entry);
+            // Publishing more at once than the log holds would evict entries before the fastest reader could take them.
+            if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
+                self.stream.publish(portion.drain(..));
+                self.memory.reduce();
+                tokio::time::sleep(BURST_PAUSE).await;
+                self.burst = Burst::default();
+            }
+        }
+        let is_new = self.stream.append(portion);
+        self.memory.reduce();
+        if is_new {
+            self.stream.waiters().begin_sweep(&mut self.sweep);
+            self.wake_some().await;
+        }
+    }
+
+    /// Returns true if readers remain to be woken.
+    pub(super) fn is_waking(&self) -> bool {
+        !self.sweep.is_done()
+    }
+
+    /// Wakes some of the readers. Yields to them if more remain to be woken.
+    pub(super) async fn wake_some(&mut self) {
+        self.stream.waiters().wake_some(&mut self.sweep);
+        if self.sweep.is_done() {
+            return;
+        }
+        tokio::task::yield_now().await;
+        // All readers have been woken since the burst began, and those on other workers have had time for a pause.
+        if self.sweep.has_wrapped() && self.burst.since.elapsed() >= BURST_PAUSE {
+            self.burst = Burst::default();
+        }
+    }
+
+    /// Wakes the readers that remain to be woken.
+    pub(super) fn finish_waking(&mut self) {
+        self.stream.waiters().finish_sweep(&mut self.sweep);
+    }
+
+    /// Ends the burst, because the upstream has nothing ready.
+    pub(super) fn end_burst(&mut self) {
+        self.burst = Burst::default();
+    }
+}
