@@ -76,7 +76,7 @@ impl Config {
             }
         }
         for name in self.upstreams.keys() {
-            if !self.routes.iter().any(|route| route.upstream.name == *name) {
+            if !self.routes.iter().any(|route| route.upstream.name() == name.as_str()) {
                 warnings.push(format!("upstream {name} is not used by any route"));
             }
         }
@@ -107,7 +107,7 @@ fn route_line(route: &Settings) -> String {
         line,
         "{} from {}, {access}, keeps {} events or {} KiB or {:?} {storage}",
         route.path,
-        route.upstream.name,
+        route.upstream.name(),
         retention.events,
         retention.bytes / 1024,
         retention.age,

@@ -17,11 +17,11 @@ use crate::config::Config;
 use crate::http::{self, App};
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
+use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::resolver::Resolver;
 use crate::runtime::workers::Workers;
-use crate::stream::StreamKey;
+use crate::stream::{SourceRequest, StreamKey};
 use crate::telemetry::{Metrics, Room};
-use crate::upstream::{Connector, HttpEventSource, LiveUpstreams};
 
 /// An error in a part of the configuration that its parser cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub(super) struct Parts {
     pub metrics: Arc<Metrics>,
     pub trust: Arc<TrustStore>,
     pub refresher: Refresher,
-    pub connector: Connector,
+    pub connects: ConnectBudget,
     pub routes: Routes,
 }
 
@@ -69,9 +69,9 @@ impl Parts {
         let trust = Arc::new(TrustStore::new(config.revocations.entries));
         let resolver = Resolver::new(metrics.shares().on_refusal(Room::Dns));
         let refresher = Refresher::new(resolver.clone());
-        let connector = Connector::new(resolver, metrics.shares().on_refusal(Room::UpstreamConnects));
-        let routes = prepare(config, &trust, &metrics)?.install(&trust, &refresher)?;
-        Ok(Self { metrics, trust, refresher, connector, routes })
+        let connects = ConnectBudget::new(resolver, metrics.shares().on_refusal(Room::UpstreamConnects));
+        let routes = prepare(config, &trust, &metrics, &connects)?.install(&trust, &refresher)?;
+        Ok(Self { metrics, trust, refresher, connects, routes })
     }
 }
 
@@ -90,6 +90,7 @@ pub(super) fn prepare(
     config: &Config,
     trust: &Arc<TrustStore>,
     metrics: &Arc<Metrics>,
+    connects: &ConnectBudget,
 ) -> Result<Candidate, BuildError> {
     let earlier = trust.issuers();
     let mut issuers = Issuers::new();
@@ -120,7 +121,8 @@ pub(super) fn prepare(
             if authorizer.as_ref().is_some_and(|authorizer| !authorizer.settings().enforce) {
                 warn!(route = settings.name, "auth.enforce = false: refusals are only counted and logged");
             }
-            Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.route(&settings.name), metrics.shares())))
+            let metrics = (metrics.route(&settings.name), metrics.shares());
+            Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.0, metrics.1, connects)))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Candidate { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
@@ -164,8 +166,8 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     app.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
         let resource = route.settings.upstream_path.expand(&[]);
-        let source =
-            Arc::new(HttpEventSource::new(app.connector.clone(), route.upstream.clone(), resource, Vec::new()));
+        let request = SourceRequest { path: resource.path, query: resource.query, ..SourceRequest::default() };
+        let source = route.upstream.source(request);
         // Enters a worker's runtime, where the stream's task belongs.
         let worker = workers.next();
         let _on_worker = worker.enter();
@@ -173,14 +175,6 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
             warn!(route = route.settings.name, "stream not opened: limits.streams is reached");
         }
     }
-}
-
-/// Passes the new routes' upstreams to open streams that new readers can still find.
-pub(super) fn update_upstreams(upstreams: &LiveUpstreams, routes: &Routes) {
-    for route in routes.iter() {
-        upstreams.replace(&route.settings.name, route.source, &route.upstream);
-    }
-    upstreams.prune();
 }
 
 /// Makes the streams that match the current routes the ones that are persisted, replacing older twins. A reload can

@@ -9,6 +9,7 @@
 mod build;
 mod explain;
 mod gauges;
+mod live_upstreams;
 mod maintenance;
 mod refresh;
 mod run;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::build::{self, BuildError, Parts};
+use super::live_upstreams::LiveUpstreams;
 use super::refresh;
 use super::sockets::{self, AdminSocket, BindError};
 use super::state::{GatewayState, Handle, Stage, publish_limits};
@@ -34,7 +35,6 @@ use crate::store::Store;
 use crate::stream::{LogStore, Streams};
 use crate::telemetry::logging::FilterHandle;
 use crate::telemetry::{Room, RouteMetrics};
-use crate::upstream::LiveUpstreams;
 
 /// A gateway with its sockets bound.
 pub struct Gateway {
@@ -63,7 +63,7 @@ impl Gateway {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let Parts { metrics, trust, refresher, connector, routes } = Parts::build(config)?;
+        let Parts { metrics, trust, refresher, connects, routes } = Parts::build(config)?;
         let panics = Panics::new({
             let metrics = metrics.clone();
             move |task| metrics.task_panicked(task)
@@ -80,12 +80,11 @@ impl Gateway {
             .with_files(files.clone());
         let memory = Arc::new(Watermark::new(limits.clone(), streams.log_bytes().clone()));
         let upstreams = LiveUpstreams::default();
-        build::update_upstreams(&upstreams, &routes);
+        upstreams.update(&routes);
         publish_limits(&config.limits, &trust, &metrics);
         metrics.config_loaded();
         let app = App {
             routes: ArcSwap::from_pointee(routes),
-            connector,
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone(), metrics.shares()),
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
@@ -106,6 +105,7 @@ impl Gateway {
             metrics,
             memory,
             upstreams,
+            connects,
             readiness: Arc::new(Readiness::new()),
             refresher,
             store,

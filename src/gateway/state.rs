@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::build::{self, BuildError};
+use super::live_upstreams::LiveUpstreams;
 use super::refresh::Refresher;
 use crate::admin::{AdminContext, Readiness};
 use crate::auth::TrustStore;
@@ -15,13 +16,13 @@ use crate::config::Config;
 use crate::http::App;
 use crate::limits::Limits;
 use crate::listen::AcceptLimits;
+use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::memory::Watermark;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
 use crate::stream::Streams;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
-use crate::upstream::LiveUpstreams;
 
 /// The state that lives as long as the gateway.
 pub(super) struct GatewayState {
@@ -31,6 +32,8 @@ pub(super) struct GatewayState {
     pub memory: Arc<Watermark>,
     /// The upstreams that open streams read from.
     pub upstreams: LiveUpstreams,
+    /// The lookups and attempts of upstreams.
+    pub connects: ConnectBudget,
     pub readiness: Arc<Readiness>,
     pub refresher: Refresher,
     pub store: Option<Store>,
@@ -108,10 +111,10 @@ impl Handle {
     /// A part of the configuration is invalid; nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
         let (state, app) = (&self.0, &self.0.app);
-        let prepared = build::prepare(config, &app.trust, &state.metrics)?;
+        let prepared = build::prepare(config, &app.trust, &state.metrics, &state.connects)?;
         let routes = prepared.install(&app.trust, &state.refresher)?;
         app.routes.store(Arc::new(routes));
-        build::update_upstreams(&state.upstreams, &app.routes.load());
+        state.upstreams.update(&app.routes.load());
         // Notified last, so that open responses are checked against the new routes.
         app.trust.change_signal().notify();
         state.refresher.start(&app.trust, &app.tasks);

@@ -15,14 +15,11 @@ use crate::route::Routes;
 use crate::runtime::tasks::Tasks;
 use crate::stream::Streams;
 use crate::telemetry::RouteMetrics;
-use crate::upstream::Connector;
 
 /// The state that all requests share. There is one for the life of the gateway.
 pub(crate) struct App {
     /// The current routes. Loaded once for each request, so that a request sees one whole table.
     pub routes: ArcSwap<Routes>,
-    /// Connects streams to their upstreams.
-    pub connector: Connector,
     /// All open streams.
     pub streams: Streams,
     /// The limits on open subscriptions.

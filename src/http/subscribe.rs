@@ -36,9 +36,10 @@ use crate::listen::{self, Handoff, RequestBodyInfo};
 use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
 use crate::runtime::arithmetic;
 use crate::runtime::jitter;
-use crate::stream::{EventStream, Phase, StreamKey, StreamSpec, Subscription};
+use crate::stream::{
+    EventSource, EventStream, Phase, SourceHeader, SourceRequest, StreamKey, StreamSpec, Subscription,
+};
 use crate::telemetry::EndReason;
-use crate::upstream::HttpEventSource;
 
 /// Responds with a stream to a request that may read it.
 ///
@@ -64,9 +65,14 @@ pub(super) async fn respond(
     let source = || {
         let mut resource = route.settings.upstream_path.expand(captures);
         resource.add_query(&query);
-        let source = HttpEventSource::new(app.connector.clone(), route.upstream.clone(), resource, headers.clone());
-        // The upstream gets the trace of the request that opens the stream.
-        Arc::new(source.with_trace(head.extensions.get().map(Trace::headers).unwrap_or_default()))
+        route.upstream.source(SourceRequest {
+            path: resource.path,
+            query: resource.query,
+            headers: source_headers(headers.clone()),
+            // The upstream gets the trace of the request that opens the stream.
+            trace: source_headers(head.extensions.get().map(Trace::headers).unwrap_or_default()),
+            ..SourceRequest::default()
+        })
     };
     if !app.streams.contains(&key) {
         app.stream_opens.acquire(client.limited_address, key.route.clone(), longest_wait(route)).await?;
@@ -158,16 +164,24 @@ pub(super) fn respond_to_head(route: &Route) -> Response<AppBody> {
 }
 
 /// Returns the specification of a stream of this route.
-pub(crate) fn stream_spec(route: &Route, source: Arc<HttpEventSource>) -> StreamSpec {
+pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> StreamSpec {
     StreamSpec {
         policy: route.settings.stream,
         source,
-        backoff: route.settings.upstream.backoff,
+        backoff: route.settings.upstream.timing().backoff,
         gap_notice: gap_notice(route.settings.replay.verdict),
         is_always_open: route.settings.open == crate::route::Open::Always,
         stored_origin: (route.settings.replay.store == LogStorage::Disk).then_some(route.stored_origin),
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
+}
+
+fn source_headers(headers: Vec<(HeaderName, HeaderValue)>) -> Vec<SourceHeader> {
+    let header = |(name, value): (HeaderName, HeaderValue)| SourceHeader {
+        name: name.as_str().to_owned(),
+        value: value.as_bytes().to_vec(),
+    };
+    headers.into_iter().map(header).collect()
 }
 
 fn stream_key(route: &Route, target: &RequestTarget, shared: Vec<(String, String)>) -> StreamKey {
@@ -184,7 +198,7 @@ fn open(
     route: &Arc<Route>,
     key: &StreamKey,
     address: Option<IpAddr>,
-    source: impl FnOnce() -> Arc<HttpEventSource>,
+    source: impl FnOnce() -> Arc<dyn EventSource>,
 ) -> Result<Subscription, Rejection> {
     Ok(app.streams.subscribe_from(address, key, || stream_spec(route, source()))?)
 }

@@ -4,10 +4,12 @@ mod observer;
 pub mod path;
 pub mod pattern;
 pub mod percent;
+mod resource;
 mod settings;
 mod table;
 pub mod template;
 
 pub use observer::{RouteObserver, stream_state};
+pub use resource::Resource;
 pub use settings::*;
 pub use table::{Route, Routes};

@@ -8,9 +8,8 @@ use http::HeaderName;
 use super::pattern::PathPattern;
 use super::template::PathTemplate;
 use crate::auth::RuleSettings;
-use crate::stream::{CatchUpLimit, Policy};
+use crate::stream::{CatchUpLimit, Policy, Upstream};
 pub use crate::stream::{OnGap, Start};
-use crate::upstream::UpstreamSettings;
 
 /// One configured route.
 #[derive(Clone, Debug)]
@@ -22,7 +21,7 @@ pub struct Settings {
     /// The paths that the route matches.
     pub path: PathPattern,
     /// The upstream of its streams.
-    pub upstream: Arc<UpstreamSettings>,
+    pub upstream: Arc<dyn Upstream>,
     /// The path and query of upstream requests.
     pub upstream_path: PathTemplate,
     /// The clients that may read the route.

@@ -8,15 +8,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use http::HeaderValue;
 
 use super::observer::RouteObserver;
 use super::pattern::{Captures, Mismatch};
 use super::settings::Settings;
 use crate::auth::Authorizer;
-use crate::stream::{Ids, ReadThrough};
+use crate::runtime::connect_budget::ConnectBudget;
+use crate::stream::{Ids, LiveUpstream, ReadThrough};
 use crate::telemetry::{Room, RouteMetrics, ShareMetrics};
-use crate::upstream::{LiveUpstream, Resource};
 
 /// One route with its parts.
 pub struct Route {
@@ -40,20 +39,26 @@ pub struct Route {
 }
 
 impl Route {
-    /// Creates a route with its parts.
+    /// Creates a route with its parts. Its streams connect within `budget`.
     pub fn new(
         settings: Arc<Settings>,
         authorizer: Option<Authorizer>,
         metrics: Arc<RouteMetrics>,
         shares: &ShareMetrics,
+        budget: &ConnectBudget,
     ) -> Self {
         let source = source(&settings);
         let (origin, stored_origin) = (origin(&settings, source), stored_origin(&settings));
         let read_through = settings.replay.read_through.map(|limit| {
             let observer = Arc::new(RouteObserver(metrics.clone()));
-            ReadThrough::new(limit, settings.upstream.open_timeout, observer, shares.on_refusal(Room::ReadThrough))
+            ReadThrough::new(
+                limit,
+                settings.upstream.timing().open_timeout,
+                observer,
+                shares.on_refusal(Room::ReadThrough),
+            )
         });
-        let upstream = LiveUpstream::new(settings.upstream.clone());
+        let upstream = LiveUpstream::new(settings.upstream.clone(), budget.clone());
         Self { settings, authorizer, upstream, metrics, source, origin, stored_origin, read_through }
     }
 }
@@ -98,13 +103,7 @@ impl Routes {
 /// Hashes everything that selects the upstream and the requested resource.
 fn source(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let target = &settings.upstream;
-    for origin in &target.origins {
-        (origin.scheme.as_str(), origin.authority.as_str(), &origin.base, &origin.query).hash(&mut hasher);
-    }
-    for (name, value) in target.identifying_headers() {
-        (name.as_str(), value.map(HeaderValue::as_bytes)).hash(&mut hasher);
-    }
+    settings.upstream.identity().hash(&mut hasher);
     format!("{:?}", settings.upstream_path).hash(&mut hasher);
     hasher.finish()
 }
@@ -121,7 +120,6 @@ fn origin(settings: &Settings, source: u64) -> u64 {
 
 /// Returns the SHA-256 digest of the source and of the form of ids. Retention and the form of verdicts may change between two starts.
 fn stored_origin(settings: &Settings) -> [u8; 32] {
-    let target = &settings.upstream;
     let ids = match settings.stream.ids {
         Ids::Keep => "keep",
         Ids::Fill => "fill",
@@ -132,19 +130,8 @@ fn stored_origin(settings: &Settings) -> [u8; 32] {
         digest.update(&(value.len() as u64).to_le_bytes());
         digest.update(value);
     };
-    for origin in &target.origins {
-        // Base and query as one request target. A base cannot contain "?", so this is unambiguous.
-        let base = Resource::default().request_target(origin);
-        for part in [origin.scheme.as_str(), origin.authority.as_str(), &base] {
-            add(part.as_bytes());
-        }
-    }
+    add(&settings.upstream.identity());
     add(settings.upstream_path.to_string().as_bytes());
     add(ids.as_bytes());
-    // A secret header counts by its name alone, so that its value can be renewed. Other headers are never empty.
-    for (name, value) in target.identifying_headers() {
-        add(name.as_str().as_bytes());
-        add(value.map(HeaderValue::as_bytes).unwrap_or_default());
-    }
     digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

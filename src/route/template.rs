@@ -12,7 +12,7 @@ use super::pattern::{
     PathPattern, PatternError, Segment, capture_name, check_literal, is_literal_char, parse_segments,
 };
 use super::percent;
-use crate::upstream::Resource;
+use super::resource::Resource;
 
 /// A path and an optional query, such as `/feed/{symbol}?venue={venue}&mode=full`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 pub mod arithmetic;
 pub mod backoff;
 pub mod clock_step;
+pub mod connect_budget;
 pub mod excerpt;
 pub mod fair_semaphore;
 pub mod file_budget;

@@ -29,7 +29,10 @@ mod spec;
 mod unread;
 
 pub use event_stream::EventStream;
-pub use feed::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
+pub use feed::{
+    Batch, Continuity, EventSource, Interrupted, LiveUpstream, MAX_RETRY_AFTER, OpenError, Opened, SourceHeader,
+    SourceMethod, SourceRequest, Upstream, UpstreamTiming,
+};
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
 pub use incarnation::REAPPEARANCE_TIMEOUT;
 pub use key::StreamKey;

@@ -281,8 +281,7 @@ impl Drop for DeregisterOnDrop<'_> {
             journal.close();
         }
         if std::thread::panicking() {
-            self.stream
-                .set_phase(Phase::Refused(Arc::new(OpenError::InvalidResponse("the gateway failed".to_owned()))));
+            self.stream.set_phase(Phase::Refused(Arc::new(OpenError::Invalid("the gateway failed".to_owned()))));
         }
     }
 }

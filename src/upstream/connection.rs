@@ -10,16 +10,17 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::connector::{Connector, Io, io_reason};
+use super::connector::{Io, connect, io_reason};
 use super::settings::{Origin, UpstreamSettings};
+use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::excerpt::truncate;
 
-type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Empty<Bytes>>;
+type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Full<Bytes>>;
 
 /// Most bytes of a response head. This is the size of hyper's read buffer.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -52,15 +53,15 @@ pub(super) struct UpstreamExchange {
 /// # Errors
 /// See [`ConnectError`].
 pub(super) async fn send_request(
-    connector: &Connector,
+    budget: &ConnectBudget,
     settings: &UpstreamSettings,
     origin: &Origin,
-    request: Request<Empty<Bytes>>,
+    request: Request<Full<Bytes>>,
 ) -> Result<UpstreamExchange, ConnectError> {
-    let io = connector.connect(settings, origin).await.map_err(ConnectError::Unreachable)?;
+    let io = connect(budget, settings, origin).await.map_err(ConnectError::Unreachable)?;
     let (mut sender, mut driver) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
+        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
         .await
         .map_err(|error| ConnectError::InvalidResponse(error_chain(&error)))?;
     let mut response = Box::pin(sender.send_request(request));

@@ -22,64 +22,49 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::settings::{Origin, UpstreamSettings};
+use crate::runtime::connect_budget::{ConnectBudget, MAX_ATTEMPTS};
 use crate::runtime::excerpt::truncate;
-use crate::runtime::fair_semaphore::FairSemaphore;
 use crate::runtime::human_duration::format_duration;
-use crate::runtime::resolver::Resolver;
-use crate::runtime::shares::OnRefusal;
 
 /// A byte stream in both directions.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Connects to the origins of all upstreams. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Connector {
-    resolver: Resolver,
-    /// By upstream and address, so that an address that does not answer leaves the upstream's others alone.
-    attempts: FairSemaphore<(String, String)>,
+/// Connects to the origin, with TLS if its scheme is `https`. Takes name lookups and the attempt from `budget`.
+///
+/// # Errors
+/// Returns the address and the reason as text if there is no connection.
+pub(super) async fn connect(
+    budget: &ConnectBudget,
+    settings: &UpstreamSettings,
+    origin: &Origin,
+) -> Result<Box<dyn Io>, String> {
+    let limit = settings.connect_timeout;
+    let addresses = resolve(budget, settings, origin).await?;
+    let permit = budget.acquire_attempt(&settings.name, origin.address(), Instant::now() + limit).await;
+    let Some(_permit) = permit else {
+        let waited = format_duration(limit);
+        let reason = format!("{MAX_ATTEMPTS} connection attempts are in progress, no place within {waited}");
+        return Err(cannot_connect(origin, &reason));
+    };
+    let connected = timeout(limit, connect_any(settings, origin, addresses)).await;
+    connected.unwrap_or_else(|_| Err(timed_out(limit))).map_err(|reason| cannot_connect(origin, &reason))
 }
 
-impl Connector {
-    /// Creates the connector of a gateway. `on_refusal` is called when a stream has waited in vain while the address that
-    /// it wants has as many connection attempts as it may have.
-    pub fn new(resolver: Resolver, on_refusal: OnRefusal) -> Self {
-        Self { resolver, attempts: FairSemaphore::new(usize::MAX, MAX_ATTEMPTS, on_refusal) }
-    }
-
-    /// Returns the resolver of names.
-    pub fn resolver(&self) -> &Resolver {
-        &self.resolver
-    }
-
-    /// Connects to the origin, with TLS if its scheme is `https`.
-    ///
-    /// # Errors
-    /// Returns the address and the reason as text if there is no connection.
-    pub(super) async fn connect(&self, settings: &UpstreamSettings, origin: &Origin) -> Result<Box<dyn Io>, String> {
-        let limit = settings.connect_timeout;
-        let addresses = self.resolve(settings, origin).await?;
-        let owner = (settings.name.clone(), origin.address());
-        let Some(_permit) = self.attempts.acquire_until(Some(owner), Instant::now() + limit).await else {
-            let waited = format_duration(limit);
-            let reason = format!("{MAX_ATTEMPTS} connection attempts are in progress, no place within {waited}");
-            return Err(cannot_connect(origin, &reason));
-        };
-        let connected = timeout(limit, connect_any(settings, origin, addresses)).await;
-        connected.unwrap_or_else(|_| Err(timed_out(limit))).map_err(|reason| cannot_connect(origin, &reason))
-    }
-
-    /// Resolves the origin's addresses, in the system's order of preference.
-    async fn resolve(&self, settings: &UpstreamSettings, origin: &Origin) -> Result<Vec<SocketAddr>, String> {
-        let (host, limit) = (origin.host(), settings.connect_timeout);
-        let owner = format!("upstreams.{}", settings.name);
-        let addresses = self.resolver.resolve(&owner, host, origin.port(), Instant::now() + limit).await;
-        addresses.map_err(|error| {
-            let is_late = error.kind() == io::ErrorKind::TimedOut;
-            let reason = if is_late { timed_out(limit) } else { io_reason(&error) };
-            format!("cannot resolve {host}: {reason}")
-        })
-    }
+/// Resolves the origin's addresses, in the system's order of preference.
+async fn resolve(
+    budget: &ConnectBudget,
+    settings: &UpstreamSettings,
+    origin: &Origin,
+) -> Result<Vec<SocketAddr>, String> {
+    let (host, limit) = (origin.host(), settings.connect_timeout);
+    let owner = format!("upstreams.{}", settings.name);
+    let addresses = budget.resolver().resolve(&owner, host, origin.port(), Instant::now() + limit).await;
+    addresses.map_err(|error| {
+        let is_late = error.kind() == io::ErrorKind::TimedOut;
+        let reason = if is_late { timed_out(limit) } else { io_reason(&error) };
+        format!("cannot resolve {host}: {reason}")
+    })
 }
 
 async fn connect_any(
@@ -172,9 +157,6 @@ impl Service<Name> for StaticResolver {
         ready(Ok(self.0.clone().into_iter()))
     }
 }
-
-/// Most connection attempts to one address of an upstream at a time. Further ones wait in order.
-const MAX_ATTEMPTS: usize = 64;
 
 /// Delay before the second address family is tried as well (RFC 8305, 8: "Connection Attempt Delay").
 const FALLBACK_DELAY: Duration = Duration::from_millis(250);

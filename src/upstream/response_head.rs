@@ -34,12 +34,14 @@ pub(super) fn classify<B>(
 ) -> Result<ResponseKind, OpenError> {
     let status = response.status();
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let answered = || format!("the upstream answered {}", status.as_u16());
     match status {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Err(OpenError::Complete),
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound { status: status.as_u16() }),
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound(answered())),
         StatusCode::TOO_MANY_REQUESTS => {
-            return Err(OpenError::RateLimited { retry_after: header(RETRY_AFTER).and_then(retry_after) });
+            let retry_after = header(RETRY_AFTER).and_then(retry_after);
+            return Err(OpenError::RateLimited { reason: answered(), retry_after });
         }
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
@@ -49,17 +51,17 @@ pub(super) fn classify<B>(
         _ if status.is_server_error() => {
             // Among server errors, RFC 9110, 15.6.4 defines `Retry-After` for 503 only.
             let value = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-            return Err(OpenError::Unavailable { status: status.as_u16(), retry_after: value.and_then(retry_after) });
+            return Err(OpenError::Unavailable { reason: answered(), retry_after: value.and_then(retry_after) });
         }
-        _ => return Err(OpenError::InvalidResponse(format!("the upstream answered {}", status.as_u16()))),
+        _ => return Err(OpenError::Invalid(answered())),
     }
     match content_type::essence(response.headers()) {
         Some(essence) if essence == "text/event-stream" => {}
-        found => return Err(OpenError::InvalidResponse(describe_wrong_type(response.headers(), found))),
+        found => return Err(OpenError::Invalid(describe_wrong_type(response.headers(), found))),
     }
     match content_coding::find_coding(response.headers()) {
         Some((field, coding)) => {
-            Err(OpenError::InvalidResponse(format!("the upstream compressed its response ({field}: {coding})")))
+            Err(OpenError::Invalid(format!("the upstream compressed its response ({field}: {coding})")))
         }
         None => Ok(ResponseKind::EventStream),
     }
@@ -81,7 +83,7 @@ fn redirect(
     location: Option<&HeaderValue>,
 ) -> Result<ResponseKind, OpenError> {
     let Some(location) = location else {
-        return Err(OpenError::InvalidResponse("the upstream redirects without a Location header".to_owned()));
+        return Err(OpenError::Invalid("the upstream redirects without a Location header".to_owned()));
     };
     // A virtual host redirects to itself by its own name, which is the same server as the origin's address.
     let names = host.into_iter().chain([origin.authority.as_str()]);
@@ -89,13 +91,13 @@ fn redirect(
         names.filter_map(|name| Url::parse(&format!("{}://{name}{path}", origin.scheme)).ok()).collect();
     let location = std::str::from_utf8(location.as_bytes()).ok();
     let Some(next) = location.and_then(|location| bases.first()?.join(location).ok()) else {
-        return Err(OpenError::InvalidResponse("the upstream redirects to an invalid URL".to_owned()));
+        return Err(OpenError::Invalid("the upstream redirects to an invalid URL".to_owned()));
     };
     if bases.iter().any(|bases| bases.origin() == next.origin()) {
         let query = next.query().map(|query| format!("?{query}")).unwrap_or_default();
         return Ok(ResponseKind::Redirect(format!("{}{query}", next.path())));
     }
-    Err(OpenError::InvalidResponse(format!("the upstream redirects elsewhere, to {}", without_credentials(&next))))
+    Err(OpenError::Invalid(format!("the upstream redirects elsewhere, to {}", without_credentials(&next))))
 }
 
 /// Formats a URL without user, password, query and fragment, where credentials may occur.

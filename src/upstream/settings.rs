@@ -44,15 +44,6 @@ impl UpstreamSettings {
         self.headers.iter().map(|(name, value)| (name, Some(value).filter(|_| !self.secrets.contains(name))))
     }
 
-    /// Returns true if the secret headers have the same values in both.
-    pub fn has_same_secrets(&self, other: &Self) -> bool {
-        let secrets = |settings: &Self| {
-            let is_secret = |(name, _): &&(HeaderName, HeaderValue)| settings.secrets.contains(name);
-            settings.headers.iter().filter(is_secret).cloned().collect::<Vec<_>>()
-        };
-        secrets(self) == secrets(other)
-    }
-
     /// Returns the value of a configured header.
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(configured, _)| configured == name)?;

@@ -5,6 +5,7 @@
 //! depends on timing.
 
 mod fixture;
+mod live_upstream;
 mod memory;
 mod panics;
 mod progress;
@@ -90,7 +91,7 @@ async fn a_stream_survives_an_absence_within_its_linger_and_is_removed_after_it(
 #[tokio::test(start_paused = true)]
 async fn a_refusal_after_an_early_response_is_remembered_for_the_next_request() {
     let fixture = Fixture::new(Policy::default());
-    fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    fixture.upstream.will_refuse(OpenError::NotFound("404".to_owned()));
     let mut reader = fixture.subscribe();
     reader.stream().note_early_response();
     reader.opened(false).await.expect_err("refused");
@@ -119,7 +120,7 @@ async fn a_stream_kept_open_needs_no_reader_and_retries_after_a_refusal() {
     let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
     fixture.spec.is_always_open = true;
     fixture.streams.keep_open([key_of("/a")].into());
-    fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
+    fixture.upstream.will_refuse(OpenError::NotFound("404".to_owned()));
     let upstream = fixture.upstream.will_open();
     drop(fixture.subscribe());
 
@@ -209,7 +210,7 @@ async fn delays_grow_up_to_the_maximum() {
 async fn an_event_resets_the_backoff() {
     let fixture = Fixture::new(Policy::default());
     for _ in 0..20 {
-        fixture.upstream.will_refuse(OpenError::Unavailable { status: 503, retry_after: None });
+        fixture.upstream.will_refuse(OpenError::Unavailable { reason: "down".to_owned(), retry_after: None });
     }
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.subscribe();

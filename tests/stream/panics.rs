@@ -38,7 +38,7 @@ async fn a_panic_of_an_ingest_ends_its_readers_and_the_stream_can_be_reopened() 
 
     let refused = reader.opened(false).await.expect_err("it is told");
 
-    assert_eq!(*refused, OpenError::InvalidResponse("the gateway failed".to_owned()));
+    assert_eq!(*refused, OpenError::Invalid("the gateway failed".to_owned()));
     assert!(matches!(reader.stream().progress().phase, Phase::Refused(_)));
     assert_eq!(fixture.tasks.panics().count(), 1);
 

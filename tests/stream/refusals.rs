@@ -12,12 +12,12 @@ use crate::fixture::Fixture;
 #[tokio::test(start_paused = true)]
 async fn a_refusal_reaches_all_waiting_readers_and_is_remembered_for_a_second() {
     let fixture = Fixture::new(Policy::default());
-    fixture.upstream.will_refuse(OpenError::NotFound { status: 404 });
-    fixture.upstream.will_refuse(OpenError::NotFound { status: 410 });
+    fixture.upstream.will_refuse(OpenError::NotFound("404".to_owned()));
+    fixture.upstream.will_refuse(OpenError::NotFound("410".to_owned()));
     let mut readers: Vec<_> = (0..100).map(|_| fixture.subscribe()).collect();
 
     for refused in join_all(readers.iter_mut().map(|reader| reader.opened(false))).await {
-        assert_eq!(*refused.expect_err("refused"), OpenError::NotFound { status: 404 });
+        assert_eq!(*refused.expect_err("refused"), OpenError::NotFound("404".to_owned()));
     }
     sleep(Duration::from_millis(900)).await;
     fixture.subscribe().opened(false).await.expect_err("remembered");
@@ -25,7 +25,7 @@ async fn a_refusal_reaches_all_waiting_readers_and_is_remembered_for_a_second() 
     sleep(Duration::from_millis(200)).await;
     let refused = fixture.subscribe().opened(false).await.expect_err("asked again");
 
-    assert_eq!(*refused, OpenError::NotFound { status: 410 });
+    assert_eq!(*refused, OpenError::NotFound("410".to_owned()));
     assert_eq!(fixture.upstream.opens(), 2);
 }
 
@@ -37,8 +37,8 @@ async fn retry_after_is_respected_up_to_its_maximum() {
     for (status, wait) in [429, 503, 503].into_iter().zip(wanted) {
         let retry_after = Some(wait);
         fixture.upstream.will_refuse(match status {
-            429 => OpenError::RateLimited { retry_after },
-            _ => OpenError::Unavailable { status, retry_after },
+            429 => OpenError::RateLimited { reason: "busy".to_owned(), retry_after },
+            _ => OpenError::Unavailable { reason: "down".to_owned(), retry_after },
         });
     }
     let _reader = fixture.subscribe();
@@ -57,12 +57,13 @@ async fn retry_after_works_with_any_maximum_delay() {
         for wanted in [Duration::ZERO, Duration::from_millis(1), Duration::from_secs(300), Duration::MAX] {
             let mut fixture = Fixture::new(Policy::default());
             fixture.spec.backoff = Backoff { initial: most, max: most };
-            fixture.upstream.will_refuse(OpenError::RateLimited { retry_after: Some(wanted) });
+            let busy = OpenError::RateLimited { reason: "busy".to_owned(), retry_after: Some(wanted) };
+            fixture.upstream.will_refuse(busy.clone());
 
             let refused = fixture.subscribe().opened(false).await.expect_err("refused");
             sleep(wanted.min(most).max(Duration::from_secs(1)).saturating_sub(Duration::from_millis(1))).await;
 
-            assert_eq!(*refused, OpenError::RateLimited { retry_after: Some(wanted) });
+            assert_eq!(*refused, busy);
             assert!(fixture.is_open(), "remembered: {wanted:?} with {most:?}");
             sleep(Duration::from_millis(3)).await;
             assert!(!fixture.is_open(), "and not for longer");

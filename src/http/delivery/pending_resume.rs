@@ -18,8 +18,7 @@ use crate::http::request::params::SubscribeParams;
 use crate::http::response::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
-use crate::stream::{Backlog, Gap, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
-use crate::upstream::HttpEventSource;
+use crate::stream::{Backlog, EventSource, Gap, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
 
 /// The outcome of a resume.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub struct PendingResume {
 #[derive(Clone)]
 pub(crate) struct HistoryRequest {
     /// A source like that of the stream.
-    pub source: Arc<HttpEventSource>,
+    pub source: Arc<dyn EventSource>,
     /// The owner of the request: the holder of the client's token, else its address. `None`: a trusted proxy.
     pub owner: Option<Arc<str>>,
 }
@@ -71,7 +70,7 @@ impl PendingResume {
         history: impl FnOnce() -> HistoryRequest,
     ) -> Self {
         let history = (route.read_through.is_some() && params.after.id().is_some()).then(history);
-        let timeout = Box::pin(sleep(route.settings.upstream.open_timeout));
+        let timeout = Box::pin(sleep(route.settings.upstream.timing().open_timeout));
         Self { app, route, params, history, timeout, stage: Stage::Opening }
     }
 
@@ -135,7 +134,7 @@ impl PendingResume {
     fn start_catch_up(&self, reader: &Subscription) -> Option<BoxFuture<'static, Option<Backlog>>> {
         let (id, history) = (self.params.after.id()?, self.history.clone()?);
         // An id that does not reach the upstream unchanged would ask another question.
-        if !self.route.settings.upstream.resume.can_carry(id) || reader.can_resume(id.as_str()) {
+        if !self.route.settings.upstream.can_resume_after(id) || reader.can_resume(id.as_str()) {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());

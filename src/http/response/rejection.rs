@@ -279,9 +279,7 @@ impl Rejection {
         use StatusCode as Status;
         let invalid = "The upstream did not answer with an event stream.";
         match error {
-            OpenError::NotFound { .. } => {
-                row(Status::NOT_FOUND, "upstream_not_found", "The upstream has no such stream.")
-            }
+            OpenError::NotFound(_) => row(Status::NOT_FOUND, "upstream_not_found", "The upstream has no such stream."),
             OpenError::RateLimited { .. } => {
                 row(Status::SERVICE_UNAVAILABLE, "upstream_busy", "The upstream has received too many requests.")
             }
@@ -289,7 +287,7 @@ impl Rejection {
                 row(Status::SERVICE_UNAVAILABLE, "upstream_unreachable", "Cannot connect to the upstream.")
             }
             OpenError::TimedOut(_) => Self::upstream_silent(),
-            OpenError::InvalidResponse(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
+            OpenError::Invalid(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
             OpenError::ClosedEarly(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
             OpenError::Unavailable { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
         }

@@ -4,16 +4,19 @@
 //! and is dropped when the stream had no reader for its linger. Failures are logged once per change of state. The
 //! ingest does not know the readers.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionEnd, CredentialsWatch};
 use super::dedup::ReconnectDedup;
+use super::open_error::OpenError;
 use super::publisher::Publisher;
-use super::source::{Batch, Continuity, Interrupted, OpenError, Opened};
+use super::source::{Batch, Continuity, Opened};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::excerpt;
 use crate::runtime::jitter;
@@ -113,7 +116,7 @@ impl Ingest {
                     let copied = self.forward(opened).await;
                     // Finish waking the readers before the phase changes.
                     self.publisher.finish_waking();
-                    if copied == Err(Interrupted::CredentialsChanged) {
+                    if let ConnectionEnd::CredentialsChanged = copied {
                         let key = self.stream.key();
                         info!(stream = %key.excerpt(), route = %key.route, "upstream credentials changed, reconnecting");
                         self.stream.set_phase(Phase::Retrying(None));
@@ -122,9 +125,14 @@ impl Ingest {
                     let is_short = self.connection.since.elapsed() < self.spec.backoff.max;
                     self.is_flapping = is_short && !self.connection.has_received_events;
                     match copied {
-                        Ok(()) if self.stream.policy().on_end == OnEnd::Complete => return self.complete(),
-                        Ok(()) => self.on_end(is_short),
-                        Err(interrupted) => self.on_interruption(interrupted.to_string(), true),
+                        ConnectionEnd::Clean if self.stream.policy().on_end == OnEnd::Complete => {
+                            return self.complete();
+                        }
+                        ConnectionEnd::Clean => self.on_end(is_short),
+                        ConnectionEnd::Interrupted(interrupted) => {
+                            self.on_interruption(interrupted.to_string(), true);
+                        }
+                        ConnectionEnd::CredentialsChanged => {}
                     }
                     self.stream.set_phase(Phase::Retrying(None));
                 }
@@ -204,11 +212,17 @@ impl Ingest {
         }
     }
 
-    async fn forward(&mut self, opened: Opened) -> Result<(), Interrupted> {
+    async fn forward(&mut self, opened: Opened) -> ConnectionEnd {
         let mut items = opened.items;
+        let source = self.spec.source.clone();
+        let mut credentials = CredentialsWatch::new(source.credentials_changed());
         let mut budget = TurnBudget::default();
         loop {
             budget.yield_if_spent().await;
+            // Also asked here, since an upstream that always has data ready never makes the ingest wait.
+            if poll_fn(|cx| Poll::Ready(credentials.poll_changed(cx).is_ready())).await {
+                return ConnectionEnd::CredentialsChanged;
+            }
             let batch = match items.next().now_or_never() {
                 Some(batch) => batch,
                 None if self.publisher.is_waking() => {
@@ -218,15 +232,24 @@ impl Ingest {
                 None => {
                     self.publisher.end_burst();
                     budget.reset();
-                    items.next().await
+                    let next = poll_fn(|cx| match credentials.poll_changed(cx) {
+                        Poll::Ready(()) => Poll::Ready(Err(ConnectionEnd::CredentialsChanged)),
+                        Poll::Pending => items.poll_next_unpin(cx).map(Ok),
+                    });
+                    match next.await {
+                        Ok(batch) => batch,
+                        Err(end) => return end,
+                    }
                 }
             };
-            let Some(batch) = batch else { break };
-            let mut gathered = batch?;
+            let mut gathered = match batch {
+                Some(Ok(batch)) => batch,
+                Some(Err(interrupted)) => return ConnectionEnd::Interrupted(interrupted),
+                None => return ConnectionEnd::Clean,
+            };
             budget.spend(gathered.bytes);
             // Publish everything that is ready at once, so that readers take it in one write.
-            let mut outcome = Ok(());
-            let mut ended = false;
+            let mut end = None;
             while !budget.is_spent() {
                 match items.next().now_or_never() {
                     Some(Some(Ok(batch))) => {
@@ -235,23 +258,21 @@ impl Ingest {
                         gathered.bytes += batch.bytes;
                     }
                     Some(Some(Err(interrupted))) => {
-                        outcome = Err(interrupted);
+                        end = Some(ConnectionEnd::Interrupted(interrupted));
                         break;
                     }
                     Some(None) => {
-                        ended = true;
+                        end = Some(ConnectionEnd::Clean);
                         break;
                     }
                     None => break,
                 }
             }
             self.publish(gathered).await;
-            outcome?;
-            if ended {
-                break;
+            if let Some(end) = end {
+                return end;
             }
         }
-        Ok(())
     }
 
     async fn publish(&mut self, batch: Batch) {

@@ -6,9 +6,17 @@ mod connection;
 mod dedup;
 mod id_minter;
 mod ingest;
+mod live_upstream;
+mod open_error;
 mod publisher;
 mod source;
+mod source_request;
+mod upstream;
 
 pub(super) use id_minter::IdMinter;
 pub(super) use ingest::{Finished, Ingest};
-pub use source::{Batch, Continuity, EventSource, Interrupted, MAX_RETRY_AFTER, OpenError, Opened};
+pub use live_upstream::LiveUpstream;
+pub use open_error::{MAX_RETRY_AFTER, OpenError};
+pub use source::{Batch, Continuity, EventSource, Interrupted, Opened};
+pub use source_request::{SourceHeader, SourceMethod, SourceRequest};
+pub use upstream::{Upstream, UpstreamTiming};

@@ -4,6 +4,8 @@
 pub mod arithmetic;
 #[path = "../../../src/runtime/backoff.rs"]
 pub mod backoff;
+#[path = "../../../src/runtime/connect_budget.rs"]
+pub mod connect_budget;
 #[path = "../../../src/runtime/excerpt.rs"]
 pub mod excerpt;
 #[path = "../../../src/runtime/fair_semaphore.rs"]
@@ -18,6 +20,8 @@ pub mod jitter;
 pub mod log_bytes;
 #[path = "../../../src/runtime/panics.rs"]
 pub mod panics;
+#[path = "../../../src/runtime/resolver.rs"]
+pub mod resolver;
 #[path = "../../../src/runtime/shares.rs"]
 pub mod shares;
 #[path = "../../../src/runtime/side_waker.rs"]
@@ -26,3 +30,14 @@ pub mod side_waker;
 pub mod tasks;
 #[path = "../../../src/runtime/turn.rs"]
 pub mod turn;
+
+/// The part of the gateway's `workers` that name lookups use.
+pub mod workers {
+    use std::io;
+    use std::thread::{Builder, JoinHandle};
+
+    /// Starts a named thread. The system cannot create a thread: an error.
+    pub fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+        Builder::new().name(name.to_owned()).spawn(run)
+    }
+}

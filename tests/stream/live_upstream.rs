@@ -1,0 +1,128 @@
+//! Tests of an upstream that a reload replaces under an open stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+use rillgate::runtime::connect_budget::ConnectBudget;
+use rillgate::runtime::resolver::Resolver;
+use rillgate::sse::EventId;
+use rillgate::stream::{
+    Batch, Continuity, EventSource, LiveUpstream, OpenError, Opened, Phase, Policy, SourceRequest, Upstream,
+    UpstreamTiming,
+};
+use tokio::time::{sleep, timeout};
+
+use crate::fixture::{BACKOFF, Fixture};
+
+/// The behavior of an upstream's connections.
+#[derive(Clone, Copy, Debug)]
+enum Behavior {
+    /// They are never answered.
+    Unanswered,
+    /// They are open and silent.
+    Silent,
+    /// They always have data.
+    Busy,
+}
+
+#[derive(Clone, Debug)]
+struct Scripted {
+    credentials: u8,
+    behavior: Behavior,
+    opens: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    fn new(credentials: u8, behavior: Behavior) -> Self {
+        Self { credentials, behavior, opens: Arc::default() }
+    }
+
+    fn opens(&self) -> usize {
+        self.opens.load(Ordering::Relaxed)
+    }
+}
+
+impl Upstream for Scripted {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn timing(&self) -> UpstreamTiming {
+        UpstreamTiming { open_timeout: Duration::from_secs(60), backoff: BACKOFF }
+    }
+
+    fn identity(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    fn credentials(&self) -> [u8; 32] {
+        [self.credentials; 32]
+    }
+
+    fn can_resume_after(&self, _: &EventId) -> bool {
+        true
+    }
+
+    fn source(self: Arc<Self>, _: &Arc<SourceRequest>, _: &ConnectBudget) -> Arc<dyn EventSource> {
+        self
+    }
+}
+
+impl EventSource for Scripted {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        let items = match self.behavior {
+            Behavior::Unanswered => return std::future::pending().boxed(),
+            Behavior::Silent => stream::pending().boxed(),
+            Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1 })).boxed(),
+        };
+        std::future::ready(Ok(Opened { items, continuity: Continuity::Unknown })).boxed()
+    }
+}
+
+fn live(upstream: &Scripted) -> Arc<LiveUpstream> {
+    let budget = ConnectBudget::new(Resolver::new(Arc::new(|| ())), Arc::new(|| ()));
+    LiveUpstream::new(Arc::new(upstream.clone()), budget)
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_connect_anew_whatever_the_old_connection_does() {
+    for behavior in [Behavior::Unanswered, Behavior::Silent, Behavior::Busy] {
+        let (old, new) = (Scripted::new(1, behavior), Scripted::new(2, Behavior::Silent));
+        let upstream = live(&old);
+        let mut fixture = Fixture::new(Policy::default());
+        fixture.spec.source = upstream.source(SourceRequest::default());
+        let reader = fixture.subscribe();
+        let opened = |upstream: Scripted| async move {
+            while upstream.opens() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(5), opened(old.clone())).await.expect("opened");
+
+        upstream.replace(Arc::new(new.clone()));
+
+        timeout(Duration::from_secs(5), opened(new.clone())).await.unwrap_or_else(|_| panic!("{behavior:?}"));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(reader.stream().progress().phase, Phase::Live, "{behavior:?}");
+        assert_eq!((old.opens(), new.opens()), (1, 1), "{behavior:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_settings_apply_to_the_next_attempt() {
+    let (old, new) = (Scripted::new(1, Behavior::Silent), Scripted::new(1, Behavior::Silent));
+    let upstream = live(&old);
+    let source = upstream.source(SourceRequest::default());
+    let _open = source.open(None).await.expect("opened");
+
+    upstream.replace(Arc::new(new.clone()));
+
+    let is_changed = timeout(Duration::from_secs(60), source.credentials_changed()).await.is_ok();
+    assert!(!is_changed);
+    source.open(None).await.expect("opened");
+    assert_eq!((old.opens(), new.opens()), (1, 1));
+}
