@@ -37,9 +37,9 @@ mod stream;
 
 use stream::{ReceivedHello, TlsStream};
 
-/// Maximum capacity of the buffers in bytes: an incomplete record, the decrypted text of one read, replies, and a
-/// record. A capacity may be twice the length.
-const MAX_BUFFER_BYTES: usize = 2 * (144 + 144 + 16 + 32) * 1024;
+/// Maximum capacity of the buffers in bytes: unprocessed input, the decrypted text of a read and the input before it,
+/// replies, and a record. A capacity may be twice the length.
+const MAX_BUFFER_BYTES: usize = 2 * (32 + 48 + 16 + 32) * 1024;
 
 /// Maximum number of key updates of a well-behaved client. rustls refuses more than 32.
 const MAX_KEY_UPDATES: usize = 16;

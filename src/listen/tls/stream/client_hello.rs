@@ -4,15 +4,18 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
 
-use rustls::server::Acceptor;
+use rustls::server::{Accepted, Acceptor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The bytes that a client has sent, from its whole ClientHello (RFC 8446, 4.1.2) on.
 pub struct ReceivedHello {
-    tcp: TcpStream,
-    bytes: Vec<u8>,
+    pub(super) tcp: TcpStream,
+    pub(super) bytes: Vec<u8>,
+    /// The server name that the client sent (RFC 6066, 3). A second ClientHello has the same; rustls refuses another.
+    pub(super) server_name: Option<Arc<str>>,
 }
 
 /// Most bytes that are received before the handshake: a ClientHello of 16 KiB with the headers of its records. Clients
@@ -40,9 +43,13 @@ impl ReceivedHello {
             if (&mut tcp).take((MAX_HELLO_BYTES - start) as u64).read_buf(&mut bytes).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            match is_complete(&mut acceptor, &bytes[start..]) {
-                Ok(false) => {}
-                Ok(true) => return Ok(Self { tcp, bytes }),
+            match accept(&mut acceptor, &bytes[start..]) {
+                Ok(None) => {}
+                Ok(Some(accepted)) => {
+                    // rustls' unbuffered connection does not return the name.
+                    let server_name = accepted.client_hello().server_name().map(Arc::from);
+                    return Ok(Self { tcp, bytes, server_name });
+                }
                 Err((error, alert)) => {
                     tcp.write_all(&alert).await?;
                     return Err(error);
@@ -64,20 +71,15 @@ impl ReceivedHello {
         }
         pending().await
     }
-
-    /// Returns the connection and the bytes that were received.
-    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.tcp, self.bytes)
-    }
 }
 
-/// Gives `acceptor` more bytes. Returns true if they complete the ClientHello, and an error with its alert.
-fn is_complete(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<bool, (io::Error, Vec<u8>)> {
+/// Gives `acceptor` more bytes. Returns the ClientHello if they complete it, and an error with its alert.
+fn accept(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Accepted>, (io::Error, Vec<u8>)> {
     while !bytes.is_empty() {
         acceptor.read_tls(&mut bytes).map_err(|error| (error, Vec::new()))?;
         match acceptor.accept() {
             Ok(None) => {}
-            Ok(Some(_)) => return Ok(true),
+            Ok(accepted @ Some(_)) => return Ok(accepted),
             Err((error, mut alert)) => {
                 let mut sent = Vec::new();
                 // Writing to memory does not fail, and without the alert the connection is closed all the same.
@@ -86,5 +88,5 @@ fn is_complete(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<bool, (io::E
             }
         }
     }
-    Ok(false)
+    Ok(None)
 }

@@ -1,9 +1,8 @@
-//! TLS over one connection. The client speaks first (`client_hello`), rustls does the handshake (`handshake`), its ciphers encrypt and decrypt (`records`), and
-//! this file does the I/O.
+//! TLS over one connection. The client speaks first (`client_hello`), rustls decides what is said and does all
+//! cryptography (`unbuffered`), and this file does the I/O.
 //!
-//! A buffer exists only while bytes wait to be decrypted, read or sent, so an idle connection has none. rustls' own
-//! connection keeps 4 KiB for input alone. Of the handshake only the keys, the means to update them, and a client's
-//! certificates are kept. A write is encrypted and sent at once.
+//! A buffer exists only while bytes wait to be decrypted, read or sent, so an idle connection has none. rustls' buffered
+//! connection keeps 4 KiB for input alone. A write is encrypted and sent at once.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,13 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 pub(crate) use self::client_hello::ReceivedHello;
-use self::handshake::{HandshakeOutput, handshake};
-use self::records::{OpenedRecord, RecordError, Records};
+use self::unbuffered::UnbufferedTls;
 use super::send::poll_send;
 
 mod client_hello;
-mod handshake;
-mod records;
+mod unbuffered;
 
 /// A TLS connection.
 ///
@@ -31,27 +28,11 @@ mod records;
 #[repr(C)]
 pub struct TlsStream {
     tcp: TcpStream,
-    /// Encrypted bytes that have not been sent.
-    outgoing: Vec<u8>,
-    /// Bytes of `outgoing` that have been sent.
+    /// Bytes of the outgoing ones that have been sent.
     sent: usize,
-    /// Whether our side has sent its closing alert.
-    is_write_closed: bool,
-    /// Whether the client's side is closed.
-    is_read_closed: bool,
-    records: Records,
-    /// Received bytes that are not decrypted: less than a record.
-    incoming: Vec<u8>,
-    /// Decrypted bytes that have not been read.
-    plaintext: Vec<u8>,
-    /// Bytes of `plaintext` that have been read.
+    tls: UnbufferedTls,
+    /// Bytes of the plaintext that have been read.
     plaintext_read: usize,
-    negotiated: Box<Negotiated>,
-}
-
-/// The results of the handshake's negotiation.
-struct Negotiated {
-    alpn_protocol: Option<Vec<u8>>,
     server_name: Option<Arc<str>>,
 }
 
@@ -65,7 +46,7 @@ const READ_BYTES: usize = 16 * 1024;
 const OUTGOING_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// Buffers for receiving and for joining slices. Used within one poll, and never across two.
+    /// Buffers for receiving, for joining slices and for encrypting. Used within one poll, and never across two.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -73,6 +54,7 @@ thread_local! {
 struct Scratch {
     received: Vec<u8>,
     joined: Vec<u8>,
+    record: Vec<u8>,
 }
 
 impl TlsStream {
@@ -81,159 +63,125 @@ impl TlsStream {
     /// # Errors
     /// Returns the error that ended the handshake. The client has been sent an alert if that was possible.
     pub async fn accept(config: Arc<ServerConfig>, hello: ReceivedHello) -> io::Result<Self> {
-        let (mut tcp, received) = hello.into_parts();
-        let HandshakeOutput { records, incoming, alpn_protocol, server_name } =
-            handshake(&config, &mut tcp, received).await?;
-        let mut stream = Self {
-            tcp,
-            records,
-            outgoing: Vec::new(),
-            sent: 0,
-            is_read_closed: false,
-            is_write_closed: false,
-            incoming,
-            plaintext: Vec::new(),
-            plaintext_read: 0,
-            negotiated: Box::new(Negotiated { alpn_protocol, server_name }),
-        };
-        // Records that arrived with the end of the handshake must be decrypted now. No further wake-up may come for
-        // them.
-        let opened = stream.decrypt_received();
-        poll_fn(|cx| stream.poll_send(cx)).await?;
-        opened.map(|()| stream)
+        let ReceivedHello { tcp, bytes, server_name } = hello;
+        let tls = UnbufferedTls::new(config).map_err(io::Error::other)?;
+        let mut stream = Self { tcp, sent: 0, tls, plaintext_read: 0, server_name };
+        let mut received = stream.tls.receive(&bytes);
+        drop(bytes);
+        loop {
+            // Send also after an error, because it has left an alert.
+            poll_fn(|cx| stream.poll_send(cx)).await?;
+            received?;
+            if !stream.tls.is_handshaking() {
+                return Ok(stream);
+            }
+            if stream.tls.is_read_closed {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            received = poll_fn(|cx| stream.poll_receive(cx)).await;
+        }
     }
 
     /// Returns the server name that the client sent (RFC 6066, 3).
     pub fn server_name(&self) -> Option<&Arc<str>> {
-        self.negotiated.server_name.as_ref()
+        self.server_name.as_ref()
     }
 
     /// Returns the protocol that ALPN chose (RFC 7301).
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
-        self.negotiated.alpn_protocol.as_deref()
+        self.tls.alpn_protocol()
     }
 
     /// Returns the bytes of all buffers that are allocated now.
     pub fn buffer_capacity(&self) -> usize {
-        self.incoming.capacity() + self.plaintext.capacity() + self.outgoing.capacity()
+        self.tls.incoming.capacity() + self.tls.plaintext.capacity() + self.tls.outgoing.capacity()
     }
 
-    /// Receives bytes and decrypts the whole records among them. `plaintext` may still be empty afterwards.
+    /// Receives bytes and decrypts the whole records among them. There may still be no plaintext afterwards.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is read from a client that does not take our replies.
-        if self.poll_send(cx)?.is_pending() && self.outgoing.len() - self.sent > OUTGOING_BYTES {
-            return Poll::Pending;
-        }
-        let received = SCRATCH.with_borrow_mut(|scratch| {
+        SCRATCH.with_borrow_mut(|scratch| {
             scratch.received.resize(READ_BYTES, 0);
             let mut buffer = ReadBuf::new(&mut scratch.received);
             ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
-            // Input after our closing alert is discarded.
-            if !self.is_write_closed {
-                self.incoming.extend_from_slice(buffer.filled());
+            if buffer.filled().is_empty() {
+                self.tls.is_read_closed = true;
             }
-            Poll::Ready(io::Result::Ok(buffer.filled().len()))
-        });
-        if ready!(received)? == 0 {
-            self.is_read_closed = true;
-            return Poll::Ready(Ok(()));
-        }
-        let opened = self.decrypt_received();
-        // Send also after an error, because it has produced an alert.
-        let sent = match self.poll_send(cx) {
-            Poll::Ready(sent) => sent,
-            Poll::Pending => Ok(()),
-        };
-        Poll::Ready(opened.and(sent))
-    }
-
-    /// Decrypts all whole records.
-    fn decrypt_received(&mut self) -> io::Result<()> {
-        let mut opened = 0;
-        let outcome = loop {
-            let rest = &mut self.incoming[opened..];
-            let length = match self.records.record_len(rest) {
-                Ok(Some(length)) => length,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
-            opened += length;
-            match self.records.decrypt(&mut rest[..length], &mut self.outgoing) {
-                Ok(OpenedRecord::Data(data)) => self.plaintext.extend_from_slice(data),
-                Ok(OpenedRecord::Empty) => {}
-                Ok(OpenedRecord::CloseNotify) => {
-                    self.is_read_closed = true;
-                    break Ok(());
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        if let Err(error) = outcome {
-            self.outgoing.append(&mut self.records.closing_alert(Some(error)));
-            (self.is_read_closed, self.is_write_closed) = (true, true);
-        }
-        if self.is_read_closed || opened == self.incoming.len() {
-            self.incoming = Vec::new();
-        } else {
-            self.incoming.drain(..opened);
-        }
-        outcome.map_err(|error: RecordError| io::Error::new(io::ErrorKind::InvalidData, error))
+            Poll::Ready(self.tls.receive(buffer.filled()))
+        })
     }
 
     /// Sends the encrypted bytes.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outgoing.is_empty() {
+        let outgoing = &mut self.tls.outgoing;
+        if outgoing.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        while self.sent < self.outgoing.len() {
-            let count = ready!(poll_send(&mut self.tcp, cx, &self.outgoing[self.sent..]))?;
+        while self.sent < outgoing.len() {
+            let count = ready!(poll_send(&mut self.tcp, cx, &outgoing[self.sent..]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.sent += count;
         }
-        (self.outgoing, self.sent) = (Vec::new(), 0);
+        (*outgoing, self.sent) = (Vec::new(), 0);
         Poll::Ready(Ok(()))
     }
 
-    /// Encrypts one record and sends it. Keeps the bytes that the socket does not take. `outgoing` must be empty.
-    fn write_record(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
-        let encrypted = self.records.encrypt(bytes, &mut self.outgoing);
-        if let Err(error) = encrypted {
-            self.outgoing.append(&mut self.records.closing_alert(Some(error)));
-            self.is_write_closed = true;
+    /// Sends as much as the socket takes now.
+    fn try_send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.poll_send(cx) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
         }
-        let mut record = encrypted.as_deref().unwrap_or_default();
-        if self.outgoing.is_empty() {
+    }
+
+    /// Encrypts one record and sends it. Keeps the bytes that the socket does not take.
+    fn write_record(&mut self, cx: &mut Context<'_>, bytes: &[u8], record: &mut Vec<u8>) -> io::Result<()> {
+        let length = match self.tls.encrypt(bytes, record) {
+            Ok(length) => length,
+            Err(error) => {
+                // It may have left an alert.
+                self.try_send(cx)?;
+                return Err(error);
+            }
+        };
+        let mut record = &record[..length];
+        // Otherwise rustls has left something that must be sent first.
+        if self.tls.outgoing.is_empty() {
             if let Poll::Ready(sent) = poll_send(&mut self.tcp, cx, record) {
                 record = &record[sent?..];
             }
             if !record.is_empty() {
-                self.outgoing.extend_from_slice(record);
+                self.tls.outgoing.extend_from_slice(record);
             }
         } else {
-            // A key update or a closing alert must be sent before the record.
-            self.outgoing.extend_from_slice(record);
-            if let Poll::Ready(sent) = self.poll_send(cx) {
-                sent?;
-            }
+            self.tls.outgoing.extend_from_slice(record);
+            self.try_send(cx)?;
         }
-        encrypted.map(drop).map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))
+        Ok(())
     }
 }
 
 impl AsyncRead for TlsStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        while this.plaintext.is_empty() && !this.is_read_closed {
-            ready!(this.poll_receive(cx))?;
+        while this.tls.plaintext.is_empty() && !this.tls.is_read_closed {
+            this.try_send(cx)?;
+            // Nothing is read from a client that does not take our replies.
+            if this.tls.outgoing.len() - this.sent > OUTGOING_BYTES {
+                return Poll::Pending;
+            }
+            let received = ready!(this.poll_receive(cx));
+            // Send also after an error, because it has left an alert.
+            let sent = this.try_send(cx);
+            received.and(sent)?;
         }
-        let unread = &this.plaintext[this.plaintext_read..];
+        let unread = &this.tls.plaintext[this.plaintext_read..];
         let count = unread.len().min(buffer.remaining());
         buffer.put_slice(&unread[..count]);
         this.plaintext_read += count;
-        if this.plaintext_read == this.plaintext.len() {
-            (this.plaintext, this.plaintext_read) = (Vec::new(), 0);
+        if this.plaintext_read == this.tls.plaintext.len() {
+            (this.tls.plaintext, this.plaintext_read) = (Vec::new(), 0);
         }
         Poll::Ready(Ok(()))
     }
@@ -251,10 +199,7 @@ impl AsyncWrite for TlsStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
-        if this.is_write_closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        SCRATCH.with_borrow_mut(|Scratch { joined, .. }| {
+        SCRATCH.with_borrow_mut(|Scratch { joined, record, .. }| {
             let bytes = match parts {
                 [part] => &part[..part.len().min(RECORD_BYTES)],
                 parts => {
@@ -268,7 +213,7 @@ impl AsyncWrite for TlsStream {
             if bytes.is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            this.write_record(cx, bytes)?;
+            this.write_record(cx, bytes, record)?;
             Poll::Ready(Ok(bytes.len()))
         })
     }
@@ -283,10 +228,7 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.is_write_closed {
-            this.is_write_closed = true;
-            this.outgoing.append(&mut this.records.closing_alert(None));
-        }
+        this.tls.close()?;
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.tcp).poll_shutdown(cx)
     }

@@ -139,6 +139,21 @@ impl Pair {
         let (received, ()) = timeout(DEADLINE, async { tokio::join!(hearing, saying) }).await.expect("in time");
         assert_eq!(received, text);
     }
+
+    /// Waits for the alert with which the server ends the connection.
+    async fn receive_alert(&mut self) -> rustls::AlertDescription {
+        loop {
+            let mut part = [0; 4096];
+            let count = timeout(DEADLINE, self.tcp.read(&mut part)).await.expect("in time").unwrap();
+            assert!(count > 0, "closed without an alert");
+            self.client.read_tls(&mut &part[..count]).unwrap();
+            match self.client.process_new_packets() {
+                Ok(_) => {}
+                Err(rustls::Error::AlertReceived(alert)) => return alert,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
 }
 
 async fn send(client: &mut ClientConnection, tcp: &mut TcpStream, piece: usize) {
@@ -275,16 +290,7 @@ async fn a_forged_record_ends_the_connection_with_an_alert() {
     pair.tcp.write_all(&forged).await.unwrap();
 
     assert!(pair.server.read(&mut [0; 16]).await.is_err());
-    let alert = loop {
-        let mut part = [0; 4096];
-        let count = pair.tcp.read(&mut part).await.unwrap();
-        assert!(count > 0, "closed without an alert");
-        pair.client.read_tls(&mut &part[..count]).unwrap();
-        if let Err(error) = pair.client.process_new_packets() {
-            break error;
-        }
-    };
-    assert_eq!(alert, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
+    assert_eq!(pair.receive_alert().await, rustls::AlertDescription::BadRecordMac);
 }
 
 #[tokio::test]
