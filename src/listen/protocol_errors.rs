@@ -29,13 +29,7 @@ impl ProtocolErrors {
 
     /// Reports the error that ended an HTTP/1 connection.
     pub(super) fn on_http1_error(&self, error: &hyper::Error) {
-        let (status, reason) = match error {
-            _ if !error.is_parse() => return,
-            // hyper has one predicate for both, and only its text tells the statuses apart.
-            _ if error.is_parse_too_large() && error.to_string().contains("URI") => (414, "uri_too_long"),
-            _ if error.is_parse_too_large() => (431, "headers"),
-            _ => (400, "malformed"),
-        };
+        let Some((status, reason)) = http1_refusal(error) else { return };
         self.metrics.refused_with(status, reason);
         if !self.metrics.acquire_refusal_line() {
             return;
@@ -70,5 +64,75 @@ impl ProtocolErrors {
             TimedOut::Head(limit) => self.metrics.refused(limit),
             TimedOut::Idle => {}
         }
+    }
+}
+
+/// Returns the status of hyper's response to a request that it could not parse, and the reason that is counted. Returns
+/// `None` for other errors, which have no response.
+fn http1_refusal(error: &hyper::Error) -> Option<(u16, &'static str)> {
+    if !error.is_parse() {
+        return None;
+    }
+    // hyper has one predicate for 414 and 431, and tells them apart only in its text, which may change. A test holds it
+    // against the statuses that hyper sends.
+    Some(match error.is_parse_too_large() {
+        true if error.to_string().contains("URI") => (414, "uri_too_long"),
+        true => (431, "headers"),
+        false => (400, "malformed"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Empty;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const HEADER_BYTES: usize = 128 * 1024;
+
+    /// Returns the error with which hyper ends the connection of such a client, and the response that the client gets.
+    async fn refused_by_hyper(request: &str) -> (hyper::Error, String) {
+        let (mut client, server) = duplex(4 * HEADER_BYTES);
+        client.write_all(request.as_bytes()).await.expect("room");
+        client.shutdown().await.expect("open");
+        let service = service_fn(async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+        let connection =
+            http1::Builder::new().max_header_size(HEADER_BYTES).serve_connection(TokioIo::new(server), service);
+        let error = connection.await.expect_err("no request is complete");
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.expect("text");
+        (error, response)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_counted_with_the_status_that_hyper_sends() {
+        let long = "a".repeat(70_000);
+        let large = "a".repeat(HEADER_BYTES);
+        for (request, refusal) in [
+            (format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), (414, "uri_too_long")),
+            (format!("GET / HTTP/1.1\r\nhost: a\r\nx-large: {large}\r\n\r\n"), (431, "headers")),
+            (format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: 1\r\n".repeat(200)), (431, "headers")),
+            ("GET / HTTP/1.1\r\nhost: a\r\nx y: 1\r\n\r\n".to_owned(), (400, "malformed")),
+        ] {
+            let (error, response) = refused_by_hyper(&request).await;
+
+            assert_eq!(http1_refusal(&error), Some(refusal), "{error}");
+            assert!(response.starts_with(&format!("HTTP/1.1 {} ", refusal.0)), "{response}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_early_is_not_refused() {
+        let (error, response) = refused_by_hyper("GET / HTTP/1.1\r\nhost").await;
+
+        assert_eq!((http1_refusal(&error), response.as_str()), (None, ""), "{error}");
     }
 }
