@@ -9,11 +9,11 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, Version};
 
 use super::app::App;
 use super::request::client_info::ClientInfo;
-use super::request::head::{accepts_event_stream, announces_body, is_event_stream_request, peer};
+use super::request::head::{accepts_event_stream, announces_body, is_event_stream_request};
 use super::request::query::Query;
 use super::request::target::RequestTarget;
 use super::request::trace::{REQUEST_ID, Trace};
@@ -21,7 +21,7 @@ use super::request::{auth, cors, redact};
 use super::response::body::AppBody;
 use super::response::rejection::{Rejection, SoftRetry};
 use super::subscribe;
-use crate::listen::{self, Handoff, RequestBodyInfo};
+use crate::listen::{self, IncomingRequest};
 use crate::route::Route;
 use crate::runtime::jitter;
 
@@ -33,13 +33,13 @@ const METHODS_WITH_TICKETS: &str = "GET, HEAD, POST";
 
 /// Returns the service that listeners pass their requests to.
 pub(crate) fn service(app: Arc<App>) -> impl listen::Service<AppBody> {
-    move |request| -> BoxFuture<'static, Response<AppBody>> {
-        let query = Query::parse(request.uri().query().unwrap_or_default());
-        if let Some(connection) = request.extensions().get::<Handoff>() {
-            connection.set_reading_paused(query.is_finite());
+    move |request: IncomingRequest| -> BoxFuture<'static, Response<AppBody>> {
+        let query = Query::parse(request.head.uri.query().unwrap_or_default());
+        if let Some(handoff) = &request.handoff {
+            handoff.set_reading_paused(query.is_finite());
         }
         let app = app.clone();
-        let line = RequestLine { method: request.method().clone(), uri: request.uri().clone() };
+        let line = RequestLine { method: request.head.method.clone(), uri: request.head.uri.clone() };
         let panics = app.tasks.panics().clone();
         Box::pin(panics.watched("request", line, Box::pin(handle(app, request, query))))
     }
@@ -57,54 +57,54 @@ impl fmt::Display for RequestLine {
     }
 }
 
-async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>, query: Query) -> Response<AppBody> {
+async fn handle(app: Arc<App>, request: IncomingRequest, query: Query) -> Response<AppBody> {
     let since = Instant::now();
-    let (mut head, body) = request.into_parts();
-    let trace = Trace::from_head(&head);
-    let request_id = trace.request_id().clone();
-    head.extensions.insert(trace);
+    let head = &request.head;
+    let trace = Trace::from_head(head, &request.peer);
     // One snapshot serves the whole request.
     let routes = app.routes.load_full();
     let token_bytes = app.limits.load().token_bytes;
     let target =
-        RequestTarget::new(&head, query, token_bytes).and_then(|target| check_limits(&app, &head).map(|()| target));
+        RequestTarget::new(head, query, token_bytes).and_then(|target| check_limits(&app, &request).map(|()| target));
     let found = target.as_ref().ok().map(|target| routes.find(target.host(), target.path.decoded()));
     let route = found.as_ref().and_then(|found| found.as_ref().ok()).map(|(route, _)| *route);
     let metrics = route.map_or(&app.unrouted, |route| &route.metrics);
 
     let outcome = match (&target, &found) {
         (Err(rejection), _) => Err(rejection.clone()),
-        (Ok(target), Some(Ok((route, captures)))) => handle_on_route(&app, route, captures, target, &head, body).await,
-        (Ok(target), Some(Err(mismatch))) => static_page(&app, &head, target).ok_or_else(|| mismatch.clone().into()),
+        (Ok(target), Some(Ok((route, captures)))) => {
+            handle_on_route(&app, route, captures, target, &request, &trace).await
+        }
+        (Ok(target), Some(Err(mismatch))) => static_page(&app, head, target).ok_or_else(|| mismatch.clone().into()),
         (Ok(_), None) => unreachable!("a route was looked up for each valid target"),
     };
     let reason = outcome.as_ref().err().map(Rejection::reason);
     let mut response = outcome.unwrap_or_else(|rejection| {
         metrics.rejected(rejection.reason());
-        let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(&head));
+        let soft = route.filter(|route| route.settings.soft_refusal && is_event_stream_request(head));
         let soft = soft.map(|route| SoftRetry { min: route.settings.delivery.retry, jitter: jitter::unit() });
         rejection.response(soft).map(AppBody::full)
     });
     if let Some(route) = route
-        && !cors::is_preflight(&head)
+        && !cors::is_preflight(head)
     {
-        cors::add_headers(route.settings.cors.as_ref(), &head, response.headers_mut());
+        cors::add_headers(route.settings.cors.as_ref(), head, response.headers_mut());
     }
     // A request's body is never read. An intermediary could take the bytes behind the head for another request
     // (RFC 9112, 6.1 and 11.2), so the connection ends. The same holds after a malformed request, since two parsers may
     // disagree where it ended.
     let ends_connection =
-        app.tasks.draining().has_started() || announces_body(&head) || response.status() == StatusCode::BAD_REQUEST;
+        app.tasks.draining().has_started() || announces_body(head) || response.status() == StatusCode::BAD_REQUEST;
     if ends_connection && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.headers_mut().insert(REQUEST_ID, request_id);
+    response.headers_mut().insert(REQUEST_ID, trace.request_id().clone());
     let status = response.status().as_u16();
     metrics.request(status);
     // The access line of a subscription is written when it ends. Refusals cost a client little, so not all have one.
     let is_line_due = !matches!(response.body(), AppBody::Prelude(_) | AppBody::Events(_));
     if is_line_due && (reason.is_none() || metrics.acquire_refusal_line()) {
-        ClientInfo::from_head(&app, &head, None).log_access(
+        ClientInfo::new(&app, &request, &trace, None).log_access(
             metrics.name(),
             &redact::path(head.uri.path()),
             status,
@@ -116,12 +116,12 @@ async fn handle(app: Arc<App>, request: Request<RequestBodyInfo>, query: Query) 
 }
 
 /// Checks the limits that hold for every request, whatever its target is.
-fn check_limits(app: &App, head: &Parts) -> Result<(), Rejection> {
+fn check_limits(app: &App, request: &IncomingRequest) -> Result<(), Rejection> {
     let max = app.limits.load().headers;
-    if head.headers.len() > max {
+    if request.head.headers.len() > max {
         return Err(Rejection::TooManyHeaders { max });
     }
-    if peer(head).is_over_ip_limit {
+    if request.peer.is_over_ip_limit {
         return Err(Rejection::TooManyConnections);
     }
     Ok(())
@@ -132,9 +132,10 @@ async fn handle_on_route(
     route: &Arc<Route>,
     captures: &[(String, String)],
     target: &RequestTarget,
-    head: &Parts,
-    body: RequestBodyInfo,
+    request: &IncomingRequest,
+    trace: &Trace,
 ) -> Result<Response<AppBody>, Rejection> {
+    let head = &request.head;
     let ticket_authorizer = auth::ticket_authorizer(route);
     let methods = if ticket_authorizer.is_some() { METHODS_WITH_TICKETS } else { METHODS };
     if cors::is_preflight(head) {
@@ -144,7 +145,7 @@ async fn handle_on_route(
         if app.tasks.draining().has_started() {
             return Err(Rejection::Draining);
         }
-        let ticket = auth::issue_ticket(app, authorizer, route, captures, target, head).await;
+        let ticket = auth::issue_ticket(app, authorizer, route, captures, target, request).await;
         return ticket.map(|response| response.map(AppBody::full));
     }
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -153,16 +154,16 @@ async fn handle_on_route(
     if !accepts_event_stream(head) {
         return Err(Rejection::NotAcceptable);
     }
-    let grant = auth::authorize(app, route, captures, target, head).await?;
+    let grant = auth::authorize(app, route, captures, target, request).await?;
     // With a successor on the same address, the client is admitted and told to leave like all others: an `EventSource`
     // reconnects after the end of a stream, but not after a 503.
-    if app.tasks.draining().has_started() && !peer(head).has_successor {
+    if app.tasks.draining().has_started() && !request.peer.has_successor {
         return Err(Rejection::Draining);
     }
     if head.method == Method::HEAD {
         return Ok(subscribe::respond_to_head(route));
     }
-    subscribe::respond(app, route, captures, target, head, body, grant).await
+    subscribe::respond(app, route, captures, target, request, trace, grant).await
 }
 
 /// Returns the static page at the target, for GET and HEAD.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONNECTION};
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 use tokio::time::timeout;
 
@@ -32,7 +31,7 @@ use super::response::headers::{incremental, stream_headers};
 use super::response::rejection::Rejection;
 use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
-use crate::listen::{self, Handoff, RequestBodyInfo};
+use crate::listen::{self, IncomingRequest};
 use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
 use crate::runtime::arithmetic;
 use crate::runtime::jitter;
@@ -50,12 +49,13 @@ pub(super) async fn respond(
     route: &Arc<Route>,
     captures: &[(String, String)],
     target: &RequestTarget,
-    head: &Parts,
-    body: RequestBodyInfo,
+    request: &IncomingRequest,
+    trace: &Trace,
     grant: Option<Grant>,
 ) -> Result<Response<AppBody>, Rejection> {
+    let head = &request.head;
     let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay.query_id)?;
-    let client = ClientInfo::from_head(app, head, grant.as_ref());
+    let client = ClientInfo::new(app, request, trace, grant.as_ref());
     let max = app.limits.load().header_bytes;
     let SharedValues { key, query, headers, .. } =
         SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
@@ -70,7 +70,7 @@ pub(super) async fn respond(
             query: resource.query,
             headers: source_headers(headers.clone()),
             // The upstream gets the trace of the request that opens the stream.
-            trace: source_headers(head.extensions.get().map(Trace::headers).unwrap_or_default()),
+            trace: source_headers(trace.headers()),
             ..SourceRequest::default()
         })
     };
@@ -119,9 +119,9 @@ pub(super) async fn respond(
     let limits = app.limits.load();
     // A finite response leaves its connection to the next request, so hyper keeps it. An endless one gets a writer of
     // its own.
-    let connection = head.extensions.get::<Handoff>();
+    let connection = request.handoff.as_ref();
     let handoff = connection.filter(|connection| {
-        is_followed && head.version == Version::HTTP_11 && body.is_empty && connection.is_available()
+        is_followed && head.version == Version::HTTP_11 && request.is_body_empty && connection.is_available()
     });
     let mut response = match handoff {
         Some(handoff) => {

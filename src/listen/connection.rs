@@ -48,7 +48,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
     };
     let task =
         ConnectionTask::new(context.tasks.clone(), context.metrics.clone(), protocol, client.address, client.admitted);
-    let peer = Peer {
+    let peer = Arc::new(Peer {
         address: client.address,
         protocol,
         is_tls: transport.is_tls(),
@@ -57,7 +57,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
         trusted_proxies: context.trusted_proxies.clone(),
         client_address: context.client_address,
         has_successor: context.handover.has_successor(),
-    };
+    });
     let protocol_errors = ProtocolErrors::new(context.metrics.clone(), &peer);
     match protocol {
         Protocol::Http2 => {

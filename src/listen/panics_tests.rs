@@ -97,9 +97,9 @@ impl TestListener {
             move |task| panicked.lock().push(task)
         });
         let panic_on_clone = PanicOnClone((), Arc::new(Mutex::new(panics_on_clone)));
-        let service = move |request: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<TestBody>> {
+        let service = move |request: IncomingRequest| -> BoxFuture<'static, Response<TestBody>> {
             let _ = &panic_on_clone;
-            let path = request.uri().path().to_owned();
+            let path = request.head.uri.path().to_owned();
             assert_ne!(path, "/call", "for the test");
             Box::pin(async move {
                 assert_ne!(path, "/answer", "for the test");

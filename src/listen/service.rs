@@ -8,13 +8,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::Response;
+use http::request::Parts;
 
+use super::http1::Handoff;
 use super::proxy::TrustedProxies;
 use super::settings::ClientAddress;
 use crate::telemetry::Protocol;
 
-/// The facts about a connection. Each of its requests carries them as an extension.
+/// The facts about a connection. Its requests share them.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The client's address: the other end of the connection, or the address in the PROXY protocol header.
@@ -35,22 +37,27 @@ pub struct Peer {
     pub has_successor: bool,
 }
 
+/// A request, as its connection passes it to the service. Its body is never read.
+pub struct IncomingRequest {
+    /// The request line and the header fields.
+    pub head: Parts,
+    /// The connection that brought the request.
+    pub peer: Arc<Peer>,
+    /// Whether the body is empty.
+    pub is_body_empty: bool,
+    /// Decides who writes the response. `None` on HTTP/2.
+    pub handoff: Option<Handoff>,
+}
+
 /// Answers requests. It must not fail.
 pub trait Service<B>:
-    Fn(Request<RequestBodyInfo>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+    Fn(IncomingRequest) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
 }
 
 impl<B, F> Service<B> for F where
-    F: Fn(Request<RequestBodyInfo>) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
+    F: Fn(IncomingRequest) -> BoxFuture<'static, Response<B>> + Clone + Send + Sync + Unpin + 'static
 {
-}
-
-/// Stands in for the request's body, which is never read.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestBodyInfo {
-    /// Whether the body is empty.
-    pub is_empty: bool,
 }
 
 /// The requirements on a response body.
@@ -64,12 +71,4 @@ pub trait ResponseBody:
 
     /// Called after the body has panicked on HTTP/2. It is dropped next.
     fn on_panic(&mut self);
-}
-
-impl Peer {
-    /// Adds the peer to the request's extensions.
-    pub(super) fn attach_to(&self, mut request: Request<RequestBodyInfo>) -> Request<RequestBodyInfo> {
-        request.extensions_mut().insert(self.clone());
-        request
-    }
 }

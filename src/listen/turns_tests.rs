@@ -43,7 +43,7 @@ impl BusyListener {
     fn start() -> Self {
         let (answered, longest_wait) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let counted = answered.clone();
-        let service = move |_: Request<RequestBodyInfo>| -> BoxFuture<'static, Response<Empty<Bytes>>> {
+        let service = move |_: IncomingRequest| -> BoxFuture<'static, Response<Empty<Bytes>>> {
             let counted = counted.clone();
             Box::pin(async move {
                 work();

@@ -7,16 +7,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::request::Parts;
 use http::{HeaderValue, Response};
 use tracing::info;
 
-use super::head::peer;
 use super::shared_values::query_parameters;
 use super::target::RequestTarget;
 use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
 use crate::http::app::App;
 use crate::http::response::rejection::Rejection;
+use crate::listen::IncomingRequest;
 use crate::route::{Route, percent};
 
 /// The query parameter that asks for a ticket (`POST`) or holds one (`GET`). Routes cannot share it, so the upstream never
@@ -38,15 +37,15 @@ pub(crate) async fn authorize(
     route: &Route,
     captures: &[(String, String)],
     target: &RequestTarget,
-    head: &Parts,
+    request: &IncomingRequest,
 ) -> Result<Option<Grant>, Rejection> {
     let Some(authorizer) = &route.authorizer else { return Ok(None) };
     let shared = query_parameters(&route.settings.share, &target.query)?;
     let requested = Requested { path: target.path.decoded(), captures, shared: Some(&shared) };
     let ticket = if authorizer.settings().tickets { target.query.single(TICKET)? } else { None };
     let decision = match ticket {
-        None => authorize_token(authorizer, route, requested, target, head).await,
-        Some(ticket) => redeem_ticket(app, authorizer, route, requested, target, head, &ticket),
+        None => authorize_token(authorizer, route, requested, target, request).await,
+        Some(ticket) => redeem_ticket(app, authorizer, route, requested, target, request, &ticket),
     };
     match decision {
         Ok(grant) => Ok(Some(grant)),
@@ -73,7 +72,7 @@ pub(crate) async fn issue_ticket(
     route: &Route,
     captures: &[(String, String)],
     target: &RequestTarget,
-    head: &Parts,
+    request: &IncomingRequest,
 ) -> Result<Response<Bytes>, Rejection> {
     match target.query.single(TICKET)?.as_deref() {
         Some("") => {}
@@ -92,7 +91,7 @@ pub(crate) async fn issue_ticket(
     // The shared parameters may also come with the ticket. They are checked when it is redeemed in any case.
     let known = Some(&*shared).filter(|shared| !shared.is_empty());
     let requested = Requested { path: target.path.decoded(), captures, shared: known };
-    let grant = authorize_token(authorizer, route, requested, target, head)
+    let grant = authorize_token(authorizer, route, requested, target, request)
         .await
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
     let now = SystemTime::now();
@@ -119,11 +118,11 @@ async fn authorize_token(
     route: &Route,
     requested: Requested<'_>,
     target: &RequestTarget,
-    head: &Parts,
+    request: &IncomingRequest,
 ) -> Result<Grant, Denied> {
-    let is_tls = peer(head).is_tls;
+    let IncomingRequest { head, peer, .. } = request;
     let is_trusted_origin: &(dyn Fn(&str) -> bool + Sync) = &|origin: &str| {
-        target.is_own_origin(origin, is_tls)
+        target.is_own_origin(origin, peer.is_tls)
             || route.settings.cors.as_ref().is_some_and(|cors| cors.origins.iter().any(|allowed| allowed == origin))
     };
     let credentials = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin };
@@ -136,9 +135,10 @@ fn redeem_ticket(
     route: &Route,
     requested: Requested<'_>,
     target: &RequestTarget,
-    head: &Parts,
+    request: &IncomingRequest,
     ticket: &str,
 ) -> Result<Grant, Denied> {
+    let head = &request.head;
     let credentials = Credentials { headers: &head.headers, query: head.uri.query(), is_trusted_origin: &|_| false };
     if authorizer.is_token_presented(credentials) {
         return Err(Denied::Ambiguous);

@@ -4,15 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::request::Parts;
 use tracing::info;
 
 use super::forwarded;
-use super::head::peer;
 use super::redact;
 use super::trace::Trace;
 use crate::auth::Grant;
 use crate::http::app::App;
+use crate::listen::IncomingRequest;
 use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, as the log shows it.
@@ -38,10 +37,9 @@ pub(crate) struct ClientInfo {
 const SUBJECT_CHARACTERS: usize = 128;
 
 impl ClientInfo {
-    /// Collects the facts from a request's head and its grant.
-    pub(crate) fn from_head(app: &App, head: &Parts, grant: Option<&Grant>) -> Self {
-        let peer = peer(head);
-        let trace: &Trace = head.extensions.get().expect("the service inserts a trace into each request");
+    /// Collects the facts from a request, its trace and its grant.
+    pub(crate) fn new(app: &App, request: &IncomingRequest, trace: &Trace, grant: Option<&Grant>) -> Self {
+        let IncomingRequest { head, peer, .. } = request;
         let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
         let address = forwarded::client_address(peer, &head.headers);
         let is_limited = !peer.trusted_proxies.contains(address);

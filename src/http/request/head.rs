@@ -1,16 +1,9 @@
-//! Facts about a request's head: the peer, and what the client accepts and announces.
+//! Facts about a request's head: what the client accepts and announces.
 //!
 //! Does not refuse anything; the service does.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-
-use crate::listen::Peer;
-
-/// Returns the facts about the connection that brought the request.
-pub(crate) fn peer(head: &Parts) -> &Peer {
-    head.extensions.get().expect("listeners insert the peer into each request")
-}
 
 /// Whether the client accepts `text/event-stream` (RFC 9110, 12.5.1): without `Accept` it accepts everything; of the
 /// ranges that match, the most specific one decides.

@@ -7,7 +7,7 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use super::head::peer;
+use crate::listen::Peer;
 
 /// The id and the trace of one request. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,8 +36,7 @@ const TRACESTATE_BYTES: usize = 512;
 
 impl Trace {
     /// Takes the trace from a request of a trusted proxy, or generates one.
-    pub(crate) fn from_head(head: &Parts) -> Self {
-        let peer = peer(head);
+    pub(crate) fn from_head(head: &Parts, peer: &Peer) -> Self {
         let is_trusted = peer.trusted_proxies.contains(peer.address.ip());
         Self::accept_or_generate(head, is_trusted, |bytes| {
             getrandom::fill(bytes).expect("the system has random numbers");

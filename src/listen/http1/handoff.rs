@@ -1,8 +1,8 @@
 //! Hands a streaming HTTP/1.1 response from hyper to a task of its own.
 //!
 //! hyper parses the request and writes the response head and the first chunk. Then the connection is taken from hyper,
-//! its buffers are freed, and a small task writes the rest. The service claims the connection with the [`Handoff`] in
-//! the request's extensions. [`HandoffIo`] watches hyper's output for the end of the first chunk:
+//! its buffers are freed, and a small task writes the rest. The service claims the connection with the [`Handoff`] of
+//! the request. [`HandoffIo`] watches hyper's output for the end of the first chunk:
 //!
 //! ```text
 //! HTTP/1.1 200 OK CR LF … CR LF CR LF     the head

@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel, is_client_fault};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
-use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
+use crate::listen::service::{IncomingRequest, Peer, ResponseBody, Service};
 use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
@@ -33,7 +33,7 @@ use crate::runtime::turn::TurnBudget;
 /// Errors that no service sees are reported to `protocol_errors`.
 pub(in crate::listen) async fn serve<B: ResponseBody>(
     transport: Transport,
-    peer: Peer,
+    peer: Arc<Peer>,
     service: impl Service<B>,
     limits: &Limits,
     draining: Draining,
@@ -125,7 +125,7 @@ type ResponseFuture<B> = BoxFuture<'static, Result<Response<TrackedBody<B>>, Inf
 
 fn hyper_service<B: ResponseBody>(
     service: impl Service<B>,
-    peer: Peer,
+    peer: Arc<Peer>,
     timeouts: Arc<ConnectionTimeouts>,
     handoff: Handoff,
     turn: Arc<Mutex<TurnBudget>>,
@@ -139,10 +139,12 @@ fn hyper_service<B: ResponseBody>(
     hyper::service::service_fn(move |request: Request<Incoming>| -> ResponseFuture<B> {
         let request_guard = timeouts.begin_request();
         let (head, body) = request.into_parts();
-        let body_info = RequestBodyInfo { is_empty: body.is_end_stream() };
-        let mut request = peer.attach_to(Request::from_parts(head, body_info));
-        request.extensions_mut().insert(handoff.clone());
-        let response = service(request);
+        let response = service(IncomingRequest {
+            head,
+            peer: peer.clone(),
+            is_body_empty: body.is_end_stream(),
+            handoff: Some(handoff.clone()),
+        });
         let refusals = refusals.clone();
         let is_turn_over = {
             let mut turn = turn.lock();

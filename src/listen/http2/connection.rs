@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
-use crate::listen::service::{Peer, RequestBodyInfo, ResponseBody, Service};
+use crate::listen::service::{IncomingRequest, Peer, ResponseBody, Service};
 use crate::listen::timeouts::{ConnectionTimeouts, TimedOut};
 use crate::listen::transport::Transport;
 use crate::runtime::panics::Panics;
@@ -50,7 +50,7 @@ const CHECKS_PER_TIMEOUT: u32 = 4;
 /// Errors that no service sees are reported to `protocol_errors`.
 pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     transport: Transport,
-    peer: Peer,
+    peer: Arc<Peer>,
     service: S,
     limits: &Limits,
     tasks: &Tasks,
@@ -122,7 +122,7 @@ pub(in crate::listen) struct H2Connection<B, S> {
     h2_waker: SideWaker,
     streams: Vec<H2Stream<B>>,
     service: S,
-    peer: Peer,
+    peer: Arc<Peer>,
     timeouts: Arc<ConnectionTimeouts>,
     /// The waker of timers and the drain signal.
     side_waker: SideWaker,
@@ -218,9 +218,10 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
-        let request = Request::from_parts(head, RequestBodyInfo { is_empty: body.is_end_stream() });
+        let peer = self.peer.clone();
+        let request = IncomingRequest { head, peer, is_body_empty: body.is_end_stream(), handoff: None };
         let request_guard = self.timeouts.begin_request();
-        let call = || (self.service)(self.peer.attach_to(request));
+        let call = || (self.service)(request);
         let Some(response) = self.panics.catch("request", &self.peer.address, call) else {
             return respond.send_reset(Reason::INTERNAL_ERROR);
         };
