@@ -31,7 +31,7 @@ use super::response::headers::{incremental, stream_headers};
 use super::response::rejection::Rejection;
 use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
-use crate::listen::{self, IncomingRequest};
+use crate::listen::IncomingRequest;
 use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
 use crate::runtime::arithmetic;
 use crate::runtime::jitter;
@@ -114,41 +114,34 @@ pub(super) async fn respond(
         long_id,
     };
     let mut delivery = Delivery::new(subscription, outcome.is_none().then_some(pending_resume), options, record);
-    delivery.sent_prelude(prelude.len());
+    delivery.sent_prelude(prelude.lines().len());
 
     let limits = app.limits.load();
     // A finite response leaves its connection to the next request, so hyper keeps it. An endless one gets a writer of
     // its own.
-    let connection = request.handoff.as_ref();
-    let handoff = connection.filter(|connection| {
-        is_followed && head.version == Version::HTTP_11 && request.is_body_empty && connection.is_available()
-    });
-    let mut response = match handoff {
+    let is_endless = is_followed && head.version == Version::HTTP_11;
+    let handoff = request.handoff.as_ref();
+    let body = match handoff.filter(|handoff| is_endless && request.is_body_empty && handoff.is_available()) {
         Some(handoff) => {
             let (stall_timeout, max_batch) = (limits.stall_timeout, limits.send_buffer);
-            handoff.claim(Box::new(move |transport, leftover, task| {
+            AppBody::Prelude(handoff.claim(prelude, move |transport, leftover, task| {
                 task.spawn(Http1Writer::new(transport, delivery, stall_timeout, max_batch).run(leftover));
-            }));
-            let mut response = Response::new(AppBody::Prelude(Some(prelude.body())));
-            // No request can follow on this connection, so the client should not send one.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            response
+            }))
         }
         None => {
-            let mut events = Box::new(EventBody::new(prelude.body(), delivery));
-            if let Some(connection) = connection {
-                connection.disable();
+            let mut events = Box::new(EventBody::new(prelude.lines().clone(), delivery));
+            if let Some(handoff) = handoff {
                 let progress = events.monitor();
-                listen::abort_when(enforce_deadlines(lifetime, progress, stream, limits.stall_timeout, end_reason));
+                handoff.decline(enforce_deadlines(lifetime, progress, stream, limits.stall_timeout, end_reason));
             }
-            let mut response = Response::new(AppBody::Events(events));
-            // No request can follow a response without chunks (HTTP/1.0) or without an end.
-            if head.version < Version::HTTP_11 || (head.version == Version::HTTP_11 && is_followed) {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
+            AppBody::Events(events)
         }
     };
+    let mut response = Response::new(body);
+    // No request can follow a response without an end, or without chunks (HTTP/1.0).
+    if is_endless || head.version < Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     add_stream_headers(route, &mut response);
     let verdict = verdict.map_or_else(|| PENDING.to_owned(), |verdict| verdict.to_string());
     let verdict = HeaderValue::from_str(&verdict).expect("a verdict is visible ASCII");

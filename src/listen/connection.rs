@@ -68,10 +68,7 @@ pub(super) async fn serve_connection<B: ResponseBody>(
         }
         Protocol::Http1 => {
             let draining = context.tasks.draining();
-            let serving = http1::serve(transport, peer, service, &limits, draining, &protocol_errors);
-            if let Some((handoff, transport, unsent)) = Box::pin(serving).await {
-                handoff(transport, unsent, task);
-            }
+            Box::pin(http1::serve(transport, peer, service, &limits, draining, &protocol_errors, task)).await;
         }
     }
 }

@@ -29,7 +29,7 @@ mod transport;
 pub use accept::{AcceptLimits, Handover, InheritedSockets, Listener, RateLimiter, bind};
 pub use connection_task::ConnectionTask;
 pub use context::ListenerContext;
-pub use http1::{Handoff, HandoffFn, abort_when};
+pub use http1::{Handoff, Prelude, PreludeBody};
 pub use proxy::TrustedProxies;
 pub use service::{IncomingRequest, Peer, ResponseBody, Service};
 pub use settings::{Address, CertificateFiles, ClientAddress, Settings, TlsSettings, TlsVersion};
@@ -38,6 +38,8 @@ pub use transport::Transport;
 
 #[cfg(test)]
 mod fixture_tests;
+#[cfg(test)]
+mod handoff_tests;
 #[cfg(test)]
 mod panics_tests;
 #[cfg(test)]

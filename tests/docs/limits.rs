@@ -229,7 +229,7 @@ const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("listen/proxy/header.rs", "MIN_BYTES", "the shortest possible header"),
     ("listen/proxy/header.rs", "V2_FIXED_BYTES", "the length of the fixed part of a header"),
     ("listen/http2/connection.rs", "CHECKS_PER_TIMEOUT", "how often a timeout is checked"),
-    ("listen/http1/handoff.rs", "UNSENT_BYTES", "the gateway's own unsent bytes"),
+    ("listen/http1/handoff_io.rs", "UNSENT_BYTES", "the gateway's own unsent bytes"),
     ("listen/tls/stream/client_hello.rs", "READ_BYTES", "the size of a read"),
     ("listen/tls/stream/mod.rs", "READ_BYTES", "the size of a read"),
     ("sse/parser.rs", "LONGEST_NAME", "the length of the known field names"),

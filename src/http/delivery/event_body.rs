@@ -1,10 +1,10 @@
 //! Delivery over HTTP/2, and for responses that hyper carries (HTTP/1.0 and finite reads): a body that pulls from the log.
 //!
 //! On HTTP/2 the connection asks the body how long a piece may wait for its client ([`EventBody::poll_deadline`]). hyper
-//! polls a body only while the client takes bytes. So [`enforce_deadlines`] runs outside the body ([`listen::abort_when`]):
-//! it drops the connection of a client whose time is over, or that takes nothing while events wait.
+//! polls a body only while the client takes bytes. So [`enforce_deadlines`] runs beside hyper ([`Handoff::decline`]): it
+//! drops the connection of a client whose time is over, or that takes nothing while events wait.
 //!
-//! [`listen::abort_when`]: crate::listen::abort_when
+//! [`Handoff::decline`]: crate::listen::Handoff::decline
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};

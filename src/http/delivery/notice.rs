@@ -1,10 +1,9 @@
-//! The frames that the gateway itself writes into a stream: the prelude, the outcome of a resume, heartbeats.
-//!
-//! Each of them ends in a bare LF. The handoff of an HTTP/1.1 connection relies on that for the prelude.
+//! The lines that the gateway itself writes into a stream: the prelude, the outcome of a resume, heartbeats.
 
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::listen::Prelude;
 use crate::route::VerdictForm;
 use crate::sse::{Encoder, Event, EventId, Frame};
 use crate::stream::{Gap, GapNotice, ResumeVerdict};
@@ -30,7 +29,7 @@ pub(crate) fn gap_notice(form: VerdictForm) -> GapNotice {
 
 /// Encodes the prelude, which is sent with the head: a comment, `retry:`, the last event id, and the verdict in the route's
 /// form.
-pub(crate) fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Frame {
+pub(crate) fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration, id: Option<&EventId>) -> Prelude {
     let mut encoder = Encoder::new();
     match form {
         VerdictForm::Off | VerdictForm::Event => encoder.comment("rillgate"),
@@ -38,14 +37,14 @@ pub(crate) fn prelude(form: VerdictForm, verdict: ResumeVerdict, retry: Duration
     };
     encoder.retry(retry);
     encode_id(&mut encoder, form, verdict, id);
-    encoder.finish()
+    as_prelude(encoder)
 }
 
 /// Encodes the prelude while the resume is pending. It has no blank line, so the client keeps the id that it has.
-pub(crate) fn pending_prelude(retry: Duration) -> Frame {
+pub(crate) fn pending_prelude(retry: Duration) -> Prelude {
     let mut encoder = Encoder::new();
     encoder.comment(&text(&PENDING)).retry(retry);
-    encoder.finish()
+    as_prelude(encoder)
 }
 
 /// Encodes the verdict for a client whose head was sent while its resume was pending, in the route's form. With
@@ -67,6 +66,10 @@ pub(crate) fn heartbeat() -> Frame {
     let mut encoder = Encoder::new();
     encoder.comment("");
     encoder.finish()
+}
+
+fn as_prelude(encoder: Encoder) -> Prelude {
+    Prelude::new(encoder.finish().body()).expect("the encoder ends each line in a bare line feed")
 }
 
 /// Encodes the last event id, and the verdict if its form is an event.
@@ -113,8 +116,8 @@ fn text(verdict: &dyn Display) -> String {
 mod tests {
     use super::*;
 
-    fn text_of(frame: &Frame) -> String {
-        String::from_utf8(frame.body().to_vec()).expect("text")
+    fn text_of(prelude: &Prelude) -> String {
+        String::from_utf8(prelude.lines().to_vec()).expect("text")
     }
 
     #[test]

@@ -7,15 +7,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http::delivery::event_body::{CutOff, EventBody};
-use crate::listen;
+use crate::listen::{self, PreludeBody};
 
 /// The body of a response.
 pub enum AppBody {
     /// All bytes; `None` once they have been sent, or if there are none.
     Full(Option<Bytes>),
-    /// The prelude, then pending forever: the connection is handed off once hyper has flushed the prelude. It must end in
-    /// a bare LF, by which [`Handoff`](crate::listen::Handoff) recognises its end.
-    Prelude(Option<Bytes>),
+    /// The prelude of a connection that is handed off.
+    Prelude(PreludeBody),
     /// Events from the log.
     Events(Box<EventBody>),
 }
@@ -58,9 +57,8 @@ impl Body for AppBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            // No waker is needed: after the prelude hyper has nothing more to do on this connection.
-            Self::Prelude(bytes) => {
-                bytes.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+            Self::Prelude(prelude) => {
+                Pin::new(prelude).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
             Self::Events(events) => Pin::new(events).poll_frame(cx),
         }

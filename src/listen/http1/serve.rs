@@ -15,11 +15,12 @@ use hyper_util::rt::TokioTimer;
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::abort::abortable;
-use super::handoff::{Handoff, HandoffFn, HandoffIo};
+use super::handoff::Handoff;
+use super::handoff_io::HandoffIo;
 use super::tracked_body::TrackedBody;
 use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel, is_client_fault};
+use crate::listen::connection_task::ConnectionTask;
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::service::{IncomingRequest, Peer, ResponseBody, Service};
@@ -28,7 +29,7 @@ use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
 use crate::runtime::turn::TurnBudget;
 
-/// Serves HTTP/1 until the connection ends. Returns the connection if a response has claimed it.
+/// Serves HTTP/1 until the connection ends or is handed off. After a handoff it continues in the `task`.
 ///
 /// Errors that no service sees are reported to `protocol_errors`.
 pub(in crate::listen) async fn serve<B: ResponseBody>(
@@ -38,7 +39,8 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     limits: &Limits,
     draining: Draining,
     protocol_errors: &ProtocolErrors,
-) -> Option<(HandoffFn, Transport, Vec<u8>)> {
+    task: ConnectionTask,
+) {
     let timeouts = Arc::new(ConnectionTimeouts::for_http1(limits));
     let mut drain_signal = Box::pin(drain_signal(draining, timeouts.clone(), peer.has_successor));
     let handoff = Handoff::default();
@@ -46,7 +48,7 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let is_trusted_proxy = peer.trusted_proxies.contains(peer.address.ip());
     let faults = ClientFaults::new((!is_trusted_proxy).then_some(MAX_REFUSALS_PER_MINUTE));
     let refusals = Arc::new(Refusals { faults: Mutex::new(faults), protocol_errors: protocol_errors.clone() });
-    let hyper_connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper cannot tell a slow head from an idle connection. `timeouts` can.
         .header_read_timeout(None)
@@ -58,12 +60,11 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
             HandoffIo::new(transport, handoff.clone(), timeouts.clone(), turn.clone()),
             hyper_service(service, peer, timeouts.clone(), handoff.clone(), turn, refusals),
         );
-    let mut connection = abortable(hyper_connection);
     let mut check = interval(timeouts.check_interval());
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_draining = false;
     loop {
-        let served = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        let served = poll_fn(|cx| match handoff.poll_connection(Pin::new(&mut connection), cx) {
             Poll::Ready(end) => {
                 if let Some(Err(error)) = end {
                     protocol_errors.on_http1_error(&error);
@@ -74,19 +75,19 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
         });
         tokio::select! {
             served = served => {
-                let (transport, unsent) = match served {
-                    None => return None,
-                    Some(_) => connection.into_inner().into_parts().io.into_parts(),
-                };
-                return served.map(|continuation| (continuation, transport, unsent));
+                if let Some(continuation) = served {
+                    let (transport, unsent) = connection.into_parts().io.into_parts();
+                    continuation(transport, unsent, task);
+                }
+                return;
             }
             now = check.tick() => if let Some(timed_out) = timeouts.timed_out(now) {
                 protocol_errors.on_timeout(timed_out);
-                return None;
+                return;
             },
             () = &mut drain_signal, if !is_draining => {
                 is_draining = true;
-                Pin::new(connection.get_mut()).graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
