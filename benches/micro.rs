@@ -15,7 +15,9 @@ use rillgate::runtime::panics::Panics;
 use rillgate::secret::Secret;
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
 use rillgate::store::{Settings, Store};
-use rillgate::stream::{Entry, EntryKind, EventLog, EventStream, LogStore, Policy, Retention, StreamKey};
+use rillgate::stream::{
+    Entry, EntryKind, EventLog, EventStream, Ids, LivePolicy, LogStore, Policy, Retention, StreamKey,
+};
 use rillgate::telemetry::Metrics;
 
 fn event(number: usize) -> Event {
@@ -232,7 +234,7 @@ fn store(criterion: &mut Criterion) {
     let settings = Settings { path: folder.path().to_owned(), bytes: 1 << 30 };
     let store = Store::start(settings, Metrics::new("0").store().clone(), Panics::default()).expect("a thread");
     let key = StreamKey { route: "prices".into(), path: "/prices".to_owned(), shared: Vec::new(), origin: 0 };
-    let stream = EventStream::with_restorable_log(key, Policy::default());
+    let stream = EventStream::with_restorable_log(key, Ids::Keep, LivePolicy::new(Policy::default()));
     let journal = store.open(&stream, [0; 32]);
     stream.attach_persister(journal.clone());
     let mut number = 0;

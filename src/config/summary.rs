@@ -93,7 +93,7 @@ fn route_line(route: &Settings) -> String {
         Access::Public => "public".to_owned(),
         Access::Token(rules) => format!("tokens of {}", rules.issuers.join(", ")),
     };
-    let storage = match route.replay.store {
+    let storage = match route.stream.storage {
         LogStorage::Memory => "in memory",
         LogStorage::Disk => "on disk",
     };

@@ -20,7 +20,7 @@ use crate::route::{Access, Open, Route, Routes};
 use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::resolver::Resolver;
 use crate::runtime::workers::Workers;
-use crate::stream::{SourceRequest, StreamKey};
+use crate::stream::{LivePolicies, SourceRequest, StreamKey};
 use crate::telemetry::{Metrics, Room};
 
 /// An error in a part of the configuration that its parser cannot see.
@@ -55,6 +55,7 @@ pub(super) struct Parts {
     pub trust: Arc<TrustStore>,
     pub refresher: Refresher,
     pub connects: ConnectBudget,
+    pub policies: LivePolicies,
     pub routes: Routes,
 }
 
@@ -70,8 +71,9 @@ impl Parts {
         let resolver = Resolver::new(metrics.shares().on_refusal(Room::Dns));
         let refresher = Refresher::new(resolver.clone());
         let connects = ConnectBudget::new(resolver, metrics.shares().on_refusal(Room::UpstreamConnects));
-        let routes = prepare(config, &trust, &metrics, &connects)?.install(&trust, &refresher)?;
-        Ok(Self { metrics, trust, refresher, connects, routes })
+        let policies = LivePolicies::default();
+        let routes = prepare(config, &trust, &policies, &metrics, &connects)?.install(&trust, &refresher)?;
+        Ok(Self { metrics, trust, refresher, connects, policies, routes })
     }
 }
 
@@ -89,6 +91,7 @@ pub(super) struct Candidate {
 pub(super) fn prepare(
     config: &Config,
     trust: &Arc<TrustStore>,
+    policies: &LivePolicies,
     metrics: &Arc<Metrics>,
     connects: &ConnectBudget,
 ) -> Result<Candidate, BuildError> {
@@ -121,8 +124,9 @@ pub(super) fn prepare(
             if authorizer.as_ref().is_some_and(|authorizer| !authorizer.settings().enforce) {
                 warn!(route = settings.name, "auth.enforce = false: refusals are only counted and logged");
             }
+            let policy = policies.of_route(&settings.name, settings.stream);
             let metrics = (metrics.route(&settings.name), metrics.shares());
-            Ok(Arc::new(Route::new(settings.clone(), authorizer, metrics.0, metrics.1, connects)))
+            Ok(Arc::new(Route::new(settings.clone(), authorizer, policy, metrics.0, metrics.1, connects)))
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Candidate { routes: Routes::new(routes), issuers, revocations: config.revocations.file.clone() })
@@ -175,6 +179,14 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
             warn!(route = route.settings.name, "stream not opened: limits.streams is reached");
         }
     }
+}
+
+/// Gives the new routes' policies to the open streams of routes with the same names.
+pub(super) fn update_policies(app: &App) {
+    for route in app.routes.load().iter() {
+        route.policy.replace(route.settings.stream);
+    }
+    app.streams.expire();
 }
 
 /// Makes the streams that match the current routes the ones that are persisted, replacing older twins. A reload can

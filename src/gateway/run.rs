@@ -63,7 +63,7 @@ impl Gateway {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let Parts { metrics, trust, refresher, connects, routes } = Parts::build(config)?;
+        let Parts { metrics, trust, refresher, connects, policies, routes } = Parts::build(config)?;
         let panics = Panics::new({
             let metrics = metrics.clone();
             move |task| metrics.task_panicked(task)
@@ -106,6 +106,7 @@ impl Gateway {
             memory,
             upstreams,
             connects,
+            policies,
             readiness: Arc::new(Readiness::new()),
             refresher,
             store,

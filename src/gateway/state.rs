@@ -20,7 +20,7 @@ use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::memory::Watermark;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
-use crate::stream::Streams;
+use crate::stream::{LivePolicies, Streams};
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 
@@ -34,6 +34,8 @@ pub(super) struct GatewayState {
     pub upstreams: LiveUpstreams,
     /// The lookups and attempts of upstreams.
     pub connects: ConnectBudget,
+    /// The policies of open streams.
+    pub policies: LivePolicies,
     pub readiness: Arc<Readiness>,
     pub refresher: Refresher,
     pub store: Option<Store>,
@@ -111,10 +113,11 @@ impl Handle {
     /// A part of the configuration is invalid; nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<(), BuildError> {
         let (state, app) = (&self.0, &self.0.app);
-        let prepared = build::prepare(config, &app.trust, &state.metrics, &state.connects)?;
+        let prepared = build::prepare(config, &app.trust, &state.policies, &state.metrics, &state.connects)?;
         let routes = prepared.install(&app.trust, &state.refresher)?;
         app.routes.store(Arc::new(routes));
         state.upstreams.update(&app.routes.load());
+        build::update_policies(app);
         // Notified last, so that open responses are checked against the new routes.
         app.trust.change_signal().notify();
         state.refresher.start(&app.trust, &app.tasks);

@@ -32,7 +32,7 @@ use super::response::rejection::Rejection;
 use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
 use crate::listen::IncomingRequest;
-use crate::route::{LogStorage, Route, RouteObserver, WhenDown};
+use crate::route::{Route, RouteObserver, WhenDown};
 use crate::runtime::arithmetic;
 use crate::runtime::jitter;
 use crate::stream::{
@@ -98,7 +98,7 @@ pub(super) async fn respond(
     let retry = record.jittered_retry(stream.progress().retry);
     let (id, long_id) = split_long_id(outcome.as_ref().and_then(|outcome| outcome.id.clone()), &stream);
     let prelude = match &outcome {
-        Some(ResumeOutcome { verdict, .. }) => prelude(route.settings.replay.verdict, *verdict, retry, id.as_ref()),
+        Some(ResumeOutcome { verdict, .. }) => prelude(route.settings.stream.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
     let end_reason = record.end_reason();
@@ -108,7 +108,7 @@ pub(super) async fn respond(
         lagged: route.settings.delivery.lagged,
         is_latest_only: route.settings.delivery.latest,
         gather: route.settings.delivery.gather,
-        gap_notice: gap_notice(route.settings.replay.verdict),
+        gap_notice: gap_notice(route.settings.stream.verdict),
         end_form: route.settings.delivery.end,
         read_limit: ReadLimit { end, events: max_events },
         long_id,
@@ -159,12 +159,13 @@ pub(super) fn respond_to_head(route: &Route) -> Response<AppBody> {
 /// Returns the specification of a stream of this route.
 pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> StreamSpec {
     StreamSpec {
-        policy: route.settings.stream,
+        ids: route.settings.ids,
+        policy: route.policy.clone(),
         source,
         backoff: route.settings.upstream.timing().backoff,
-        gap_notice: gap_notice(route.settings.replay.verdict),
+        gap_notice,
         is_always_open: route.settings.open == crate::route::Open::Always,
-        stored_origin: (route.settings.replay.store == LogStorage::Disk).then_some(route.stored_origin),
+        stored_origin: route.stored_origin,
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }

@@ -8,8 +8,8 @@ use http::HeaderName;
 use super::pattern::PathPattern;
 use super::template::PathTemplate;
 use crate::auth::RuleSettings;
-use crate::stream::{CatchUpLimit, Policy, Upstream};
-pub use crate::stream::{OnGap, Start};
+use crate::stream::{CatchUpLimit, Ids, Policy, Upstream};
+pub use crate::stream::{LogStorage, OnGap, Start, VerdictForm};
 
 /// One configured route.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Settings {
     pub replay: ReplaySettings,
     /// The settings of delivery.
     pub delivery: DeliverySettings,
+    /// The ids that clients see.
+    pub ids: Ids,
     /// The settings of the streams themselves.
     pub stream: Policy,
     /// The pages of other origins that may read the route. `None`: none.
@@ -78,37 +80,11 @@ pub struct ReplaySettings {
     pub start: Start,
     /// The position of a client whose id is not in the log.
     pub on_gap: OnGap,
-    /// The form of the verdict in the stream.
-    pub verdict: VerdictForm,
     /// The query parameters that count if there is no header `Last-Event-ID`. Default `last_event_id` and `lastEventId`.
     pub query_id: Vec<String>,
-    /// The place of the log. Default in memory.
-    pub store: LogStorage,
     /// The bounds of requests for the upstream's history, for ids that are older than the log. `None`, the default: such an
     /// id is a gap.
     pub read_through: Option<CatchUpLimit>,
-}
-
-/// The form of the verdict of a resume in the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerdictForm {
-    /// Not in the stream, only in the response header.
-    Off,
-    /// A comment.
-    Comment,
-    /// A comment; a gap is an event as well.
-    Gap,
-    /// An event.
-    Event,
-}
-
-/// The place of the event logs of a route's streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LogStorage {
-    /// Memory only.
-    Memory,
-    /// Memory and disk: the logs survive a restart.
-    Disk,
 }
 
 /// `[routes.delivery]`: how events reach clients.

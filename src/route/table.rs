@@ -14,7 +14,7 @@ use super::pattern::{Captures, Mismatch};
 use super::settings::Settings;
 use crate::auth::Authorizer;
 use crate::runtime::connect_budget::ConnectBudget;
-use crate::stream::{Ids, LiveUpstream, ReadThrough};
+use crate::stream::{Ids, LivePolicy, LiveUpstream, ReadThrough};
 use crate::telemetry::{Room, RouteMetrics, ShareMetrics};
 
 /// One route with its parts.
@@ -25,11 +25,13 @@ pub struct Route {
     pub authorizer: Option<Authorizer>,
     /// The upstream of its streams. A reload may replace it while they are open.
     pub upstream: Arc<LiveUpstream>,
+    /// The policy of its streams. A route of the same name after a reload has the same one, so open streams follow.
+    pub policy: Arc<LivePolicy>,
     /// The route's metrics.
     pub metrics: Arc<RouteMetrics>,
     /// The hash of the upstream and the path that its events come from.
     pub source: u64,
-    /// The hash of the source and of the settings of its streams, for the stream key.
+    /// The hash of the source and of the form of ids, for the stream key.
     pub origin: u64,
     /// The digest of the source for stored logs. It is stable between versions, and leaves out settings that may change
     /// between two starts without losing the logs.
@@ -39,10 +41,11 @@ pub struct Route {
 }
 
 impl Route {
-    /// Creates a route with its parts. Its streams connect within `budget`.
+    /// Creates a route with its parts. Its streams connect within `budget`. The policy is not changed.
     pub fn new(
         settings: Arc<Settings>,
         authorizer: Option<Authorizer>,
+        policy: Arc<LivePolicy>,
         metrics: Arc<RouteMetrics>,
         shares: &ShareMetrics,
         budget: &ConnectBudget,
@@ -59,7 +62,7 @@ impl Route {
             )
         });
         let upstream = LiveUpstream::new(settings.upstream.clone(), budget.clone());
-        Self { settings, authorizer, upstream, metrics, source, origin, stored_origin, read_through }
+        Self { settings, authorizer, upstream, policy, metrics, source, origin, stored_origin, read_through }
     }
 }
 
@@ -108,19 +111,17 @@ fn source(settings: &Settings) -> u64 {
     hasher.finish()
 }
 
-/// Hashes the source and the settings of a stream that cannot change while it is open. A reload that changes one of them
-/// opens new streams.
+/// Hashes the source and the form of ids. A reload that changes one of them opens new streams.
 fn origin(settings: &Settings, source: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     source.hash(&mut hasher);
-    format!("{:?} {:?}", settings.stream, settings.replay.verdict).hash(&mut hasher);
-    settings.replay.store.hash(&mut hasher);
+    format!("{:?}", settings.ids).hash(&mut hasher);
     hasher.finish()
 }
 
 /// Returns the SHA-256 digest of the source and of the form of ids. Retention and the form of verdicts may change between two starts.
 fn stored_origin(settings: &Settings) -> [u8; 32] {
-    let ids = match settings.stream.ids {
+    let ids = match settings.ids {
         Ids::Keep => "keep",
         Ids::Fill => "fill",
         Ids::Replace => "replace",

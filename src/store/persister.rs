@@ -155,7 +155,7 @@ impl StreamPersister {
         state.record.retry = progress.retry.map(milliseconds);
         state.record.is_clean = is_last && !has_more;
         state.record.touched = now.wall;
-        state.record.age = milliseconds(stream.policy().retention.age);
+        state.record.age = milliseconds(stream.policy().current().retention.age);
         self.handle.set_persisted_until(state.next);
         index.put_record(txn, &key, &state.record, total_bytes(&state.segments))?;
         Ok(has_more)

@@ -22,7 +22,8 @@ use super::feed::IdMinter;
 use super::incarnation::Incarnation;
 use super::key::StreamKey;
 use super::last_activity::LastActivity;
-use super::log::{Entry, EventLog, Fingerprints, IdLookup, Offset, Policy};
+use super::live_policy::LivePolicy;
+use super::log::{Entry, EventLog, Fingerprints, IdLookup, Ids, Offset};
 use super::persistence::{LogPersister, StoredStream};
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
@@ -34,7 +35,8 @@ use crate::sse::{EventId, Frame};
 #[derive(Debug)]
 pub struct EventStream {
     key: StreamKey,
-    policy: Policy,
+    ids: Ids,
+    policy: Arc<LivePolicy>,
     /// Read-locked for lookups; write-locked only before the first publish and on the first connection.
     incarnation: RwLock<Incarnation>,
     /// The storage of the log, if the route has one.
@@ -69,23 +71,25 @@ pub struct EventStream {
 
 impl EventStream {
     /// Creates a stream with an empty log.
-    pub fn new(key: StreamKey, policy: Policy) -> Arc<Self> {
-        Self::at(Offset::default(), key, policy)
+    pub fn new(key: StreamKey, ids: Ids, policy: Arc<LivePolicy>) -> Arc<Self> {
+        Self::at(Offset::default(), key, ids, policy)
     }
 
     /// Creates a stream whose log can be restored before the first publish.
-    pub fn with_restorable_log(key: StreamKey, policy: Policy) -> Arc<Self> {
-        Self::at(RESTORABLE_START, key, policy)
+    pub fn with_restorable_log(key: StreamKey, ids: Ids, policy: Arc<LivePolicy>) -> Arc<Self> {
+        Self::at(RESTORABLE_START, key, ids, policy)
     }
 
-    fn at(start: Offset, key: StreamKey, policy: Policy) -> Arc<Self> {
+    fn at(start: Offset, key: StreamKey, ids: Ids, policy: Arc<LivePolicy>) -> Arc<Self> {
+        let retention = policy.current().retention;
         let progress = Progress { end: start, phase: Phase::Opening, retry: None };
         Arc::new(Self {
             key,
+            ids,
             policy,
-            incarnation: RwLock::new(Incarnation::new(policy.ids)),
+            incarnation: RwLock::new(Incarnation::new(ids)),
             persister: OnceLock::new(),
-            log: RwLock::new(EventLog::at(start, policy.retention)),
+            log: RwLock::new(EventLog::at(start, retention)),
             counted_weight: AtomicU64::new(0),
             log_bytes: OnceLock::new(),
             latest: ArcSwapOption::empty(),
@@ -107,8 +111,8 @@ impl EventStream {
         &self.key
     }
 
-    /// Returns the retention, the ids and the linger.
-    pub fn policy(&self) -> &Policy {
+    /// Returns the policy, which a reload may replace.
+    pub fn policy(&self) -> &LivePolicy {
         &self.policy
     }
 
@@ -163,7 +167,7 @@ impl EventStream {
         let events = log.events_until(log.end());
         self.update_counted(&log);
         *self.incarnation.write() =
-            Incarnation::continued(self.policy.ids, stored.epoch, stored.seed, events, stored.is_clean);
+            Incarnation::continued(self.ids, stored.epoch, stored.seed, events, stored.is_clean);
         drop(log);
         if let Some(retry) = stored.retry {
             self.advertise_retry(retry);
@@ -199,18 +203,26 @@ impl EventStream {
         self.log.read()
     }
 
-    /// Evicts entries that are too old. Needed for quiet streams, since otherwise only appending evicts.
+    /// Evicts entries that are too old, or beyond a retention that a reload has changed. Needed for quiet streams, since
+    /// otherwise only appending evicts.
     pub fn expire(&self, now: Instant) {
-        self.evict_by(|log| log.expire(now));
+        let retention = self.policy.current().retention;
+        let is_changed = self.log.read().retention() != retention;
+        // In portions: readers and the ingest must not wait for a large log that is cut to a small one.
+        while !self.evict_by(|log| log.retain(retention, now, EVICTED_PER_LOCK)) {}
+        if is_changed {
+            self.notify_persister();
+        }
     }
 
-    fn evict_by(&self, evict: impl FnOnce(&mut EventLog)) {
+    fn evict_by<T>(&self, evict: impl FnOnce(&mut EventLog) -> T) -> T {
         let mut log = self.log.write();
-        evict(&mut log);
+        let evicted = evict(&mut log);
         self.update_counted(&log);
         if self.latest.load().as_ref().is_some_and(|latest| latest.start() < log.start()) {
             self.latest.store(None);
         }
+        evicted
     }
 
     /// Returns the latest batch if it is exactly what a reader at this offset lacks. Takes no lock.
@@ -317,27 +329,6 @@ impl EventStream {
         self.progress.borrow().clone()
     }
 
-    /// Counts a new reader and returns its view of the progress.
-    pub(super) fn add_reader(&self) -> watch::Receiver<Progress> {
-        self.readers.add();
-        self.progress.subscribe()
-    }
-
-    /// Counts a reader less.
-    pub(super) fn remove_reader(&self) {
-        self.readers.remove(self.progress.borrow().phase != Phase::Complete);
-    }
-
-    /// Returns the count of readers, and their addresses.
-    pub(super) fn readers(&self) -> &ReaderCount {
-        &self.readers
-    }
-
-    /// Returns the set of readers.
-    pub fn waiters(&self) -> &WaiterSet {
-        &self.waiters
-    }
-
     /// Returns the log's end. Takes no lock.
     pub(super) fn end(&self) -> Offset {
         Offset(self.end.load(Ordering::Acquire))
@@ -348,39 +339,9 @@ impl EventStream {
         self.is_ended.load(Ordering::Acquire)
     }
 
-    /// Returns the number of readers that ever subscribed. Shows that a reader came and left within the linger.
-    pub fn subscriptions_begun(&self) -> u64 {
-        self.readers.begun()
-    }
-
-    /// Returns the number of readers.
-    pub fn subscribers(&self) -> usize {
-        self.progress.receiver_count()
-    }
-
     /// Returns the time of the upstream's last activity.
     pub fn last_activity(&self) -> &LastActivity {
         &self.last_activity
-    }
-
-    /// Returns a view of the progress. Counts as a reader while it is held.
-    pub(super) fn watch_progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
-    }
-
-    /// Stops the ingest at once. The stream must be out of the registry and have no readers.
-    pub(super) fn evict(&self) {
-        self.eviction.notify_one();
-    }
-
-    /// Completes when the stream has been evicted. For the ingest alone.
-    pub(super) async fn evicted(&self) {
-        self.eviction.notified().await;
-    }
-
-    /// Completes when the stream has no readers. Cancel-safe.
-    pub async fn unsubscribed(&self) {
-        self.progress.closed().await;
     }
 }
 
@@ -391,6 +352,11 @@ impl Drop for EventStream {
         }
     }
 }
+
+mod readers;
+
+/// Most entries that are evicted under one lock.
+const EVICTED_PER_LOCK: usize = 4096;
 
 /// The start of a log that can be restored. Leaves room for more entries than can ever be stored.
 const RESTORABLE_START: Offset = Offset(1 << 40);

@@ -18,6 +18,7 @@ mod history;
 mod incarnation;
 mod key;
 mod last_activity;
+mod live_policy;
 mod log;
 mod log_memory;
 mod log_store;
@@ -36,9 +37,10 @@ pub use feed::{
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
 pub use incarnation::REAPPEARANCE_TIMEOUT;
 pub use key::StreamKey;
+pub use live_policy::{LivePolicies, LivePolicy};
 pub use log::{
-    Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Ids, Lagged, LogSnapshot, Offset, OnEnd, OnGap,
-    Policy, ResumeVerdict, Retention, Seed, Start,
+    Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Ids, Lagged, LogSnapshot, LogStorage, Offset,
+    OnEnd, OnGap, Policy, ResumeVerdict, Retention, Seed, Start, VerdictForm,
 };
 pub use log_store::LogStore;
 pub use persistence::{LogPersister, StoredStream};

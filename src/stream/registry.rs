@@ -7,16 +7,17 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::event_stream::EventStream;
 use super::feed::{Finished, Ingest, OpenError};
 use super::key::StreamKey;
+use super::log::{LogStorage, OnEnd};
 use super::log_memory::{LogMemory, OpenStreams};
 use super::log_store::LogStore;
 use super::progress::Phase;
@@ -141,11 +142,13 @@ impl Streams {
             Entry::Vacant(free) => {
                 let file = self.files.acquire_stream().ok_or(StreamLimit::All)?;
                 let spec = spec();
-                let stream = match self.store.as_ref().zip(spec.stored_origin) {
-                    None => EventStream::new(key.clone(), spec.policy),
-                    Some((store, origin)) => {
-                        let stream = EventStream::with_restorable_log(key.clone(), spec.policy);
-                        stream.attach_persister(store.open(&stream, origin));
+                let (ids, policy) = (spec.ids, spec.policy.clone());
+                let is_stored = policy.current().storage == LogStorage::Disk;
+                let stream = match self.store.as_ref().filter(|_| is_stored) {
+                    None => EventStream::new(key.clone(), ids, policy),
+                    Some(store) => {
+                        let stream = EventStream::with_restorable_log(key.clone(), ids, policy);
+                        stream.attach_persister(store.open(&stream, spec.stored_origin));
                         stream
                     }
                 };
@@ -204,13 +207,9 @@ impl Streams {
                 return;
             }
         };
-        let memory = match finished {
-            Finished::Complete { ago } => stream.policy().retention.age.saturating_sub(ago),
-            Finished::Refused(memory) => memory,
-        };
         let mut draining = self.tasks.draining();
         tokio::select! {
-            () = sleep(memory) => {}
+            () = is_forgotten(&stream, finished) => {}
             // No reader can find it any more, so its log is of no use.
             () = stream.evicted() => {}
             _ = draining.started() => {}
@@ -230,7 +229,7 @@ impl Streams {
             stream.unsubscribed().await;
             let begun = stream.subscriptions_begun();
             tokio::select! {
-                () = sleep(stream.policy().linger) => {}
+                () = stream.policy().elapsed(Instant::now(), |policy| policy.linger) => {}
                 // No new readers will come during a drain.
                 _ = draining.started() => {}
             }
@@ -244,11 +243,29 @@ impl Streams {
         }
     }
 
-    /// Evicts entries that are too old from quiet streams. Must be called every [`EXPIRY_INTERVAL`].
+    /// Evicts entries that are too old from quiet streams, and applies a retention that a reload has changed. Must be called
+    /// every [`EXPIRY_INTERVAL`] and after a reload.
     pub fn expire(&self) {
-        let now = Instant::now();
+        let now = std::time::Instant::now();
         for stream in self.list() {
             stream.expire(now);
+        }
+    }
+}
+
+/// Completes when a stream that nothing feeds any more is of no use to new readers.
+async fn is_forgotten(stream: &EventStream, finished: Finished) {
+    let policy = stream.policy();
+    let ago = match finished {
+        Finished::Complete { ago } => ago,
+        Finished::Refused(memory) => return sleep(memory).await,
+    };
+    let is_end_of_response = policy.current().on_end == OnEnd::Complete;
+    tokio::select! {
+        () = policy.elapsed(Instant::now(), |policy| policy.retention.age.saturating_sub(ago)) => {}
+        // It may have been taken for the end of the stream by mistake.
+        () = policy.becomes(|policy| policy.on_end == OnEnd::Reconnect), if is_end_of_response => {
+            stream.set_phase(Phase::Retrying(None));
         }
     }
 }

@@ -3,27 +3,30 @@
 use std::sync::Arc;
 
 use super::feed::{EventSource, OpenError};
-use super::log::{Gap, GapNotice, Policy};
+use super::live_policy::LivePolicy;
+use super::log::{Gap, GapNotice, Ids, VerdictForm};
 use crate::runtime::backoff::Backoff;
 
 /// The settings of one stream.
 #[derive(Clone)]
 pub struct StreamSpec {
-    /// The retention, the ids and the linger.
-    pub policy: Policy,
+    /// The ids that clients see.
+    pub ids: Ids,
+    /// The settings that a reload may replace. The streams of a route share them.
+    pub policy: Arc<LivePolicy>,
     /// The source of its events.
     pub source: Arc<dyn EventSource>,
     /// The delays between connection attempts.
     pub backoff: Backoff,
-    /// Encodes a gap for the stream's clients.
-    pub gap_notice: GapNotice,
+    /// Returns the encoder of gaps for the stream's clients.
+    pub gap_notice: fn(VerdictForm) -> GapNotice,
     /// True if connecting is retried whatever the upstream answers. `Streams::keep_open` is what keeps the stream
     /// without readers.
     pub is_always_open: bool,
-    /// A digest of the upstream that its events come from, if its log is stored; see [`LogStore::open`].
+    /// A digest of the upstream that its events come from, for a stored log; see [`LogStore::open`].
     ///
     /// [`LogStore::open`]: super::LogStore::open
-    pub stored_origin: Option<[u8; 32]>,
+    pub stored_origin: [u8; 32],
     /// The observer of its metrics.
     pub observer: Arc<dyn StreamObserver>,
 }

@@ -12,8 +12,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    Continuity, EventSource, Gap, OpenError, Opened, Policy, StreamKey, StreamObserver, StreamSpec, Streams,
-    Subscription,
+    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, Opened, Policy, StreamKey, StreamObserver, StreamSpec,
+    Streams, Subscription,
 };
 
 pub const KEY: &str = "/prices/EURUSD";
@@ -42,12 +42,13 @@ impl OpenStream {
 fn subscribe(streams: &Streams) -> Subscription {
     let key = StreamKey { route: "prices".into(), path: KEY.to_owned(), shared: Vec::new(), origin: 0 };
     let spec = || StreamSpec {
-        policy: Policy::default(),
+        ids: Ids::Keep,
+        policy: LivePolicy::new(Policy::default()),
         source: Arc::new(Silent),
         backoff: Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(30) },
-        gap_notice: |_, _| None,
+        gap_notice: |_| |_, _| None,
         is_always_open: false,
-        stored_origin: None,
+        stored_origin: [0; 32],
         observer: Arc::new(Uncounted),
     };
     streams.subscribe(&key, spec).expect("room for one stream")

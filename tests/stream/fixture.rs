@@ -15,8 +15,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Gap, Interrupted, OpenError, Opened, Policy, Ready, StreamKey, StreamObserver,
-    StreamSpec, Streams, Subscription,
+    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, OpenError, Opened, Policy, Ready, StreamKey,
+    StreamObserver, StreamSpec, Streams, Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -96,11 +96,12 @@ impl Fixture {
         let tasks = Tasks::default();
         let upstream = Upstream::default();
         let spec = StreamSpec {
-            stored_origin: None,
-            policy,
+            ids: Ids::Keep,
+            policy: LivePolicy::new(policy),
+            stored_origin: [0; 32],
             source: Arc::new(upstream.clone()),
             backoff: BACKOFF,
-            gap_notice: |_, _| None,
+            gap_notice: |_| |_, _| None,
             is_always_open: false,
             observer: Arc::new(Uncounted),
         };

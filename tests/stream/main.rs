@@ -8,6 +8,7 @@ mod fixture;
 mod live_upstream;
 mod memory;
 mod panics;
+mod policy;
 mod progress;
 mod publishing;
 mod refusals;

@@ -10,10 +10,12 @@ use crate::fixture::{Fixture, batch, emit, event, read, texts, texts_of};
 
 fn fixture() -> Fixture {
     let mut fixture = Fixture::new(Policy::default());
-    fixture.spec.gap_notice = |verdict: ResumeVerdict, _| {
-        let mut encoder = rillgate::sse::Encoder::new();
-        encoder.comment(&verdict.to_string());
-        Some(encoder.finish())
+    fixture.spec.gap_notice = |_| {
+        |verdict: ResumeVerdict, _| {
+            let mut encoder = rillgate::sse::Encoder::new();
+            encoder.comment(&verdict.to_string());
+            Some(encoder.finish())
+        }
     };
     fixture
 }

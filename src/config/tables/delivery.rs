@@ -16,7 +16,7 @@ use crate::route::{
     Access, Cors, DeliverySettings, EndForm, Lagging, LogStorage, OnGap, ReplaySettings, ShareSettings, Start,
     VerdictForm, WhenDown,
 };
-use crate::stream::{CatchUpLimit, Ids, Retention};
+use crate::stream::{CatchUpLimit, Ids, Policy, Retention};
 use crate::upstream::{Resume, UpstreamSettings};
 
 keys! {
@@ -174,22 +174,20 @@ pub(super) fn share(
     share
 }
 
-/// Reads `[routes.replay]`: retention, event ids, and replay to clients.
-pub(super) fn replay(table: &ReplayTable<'_>, has_store: bool) -> (Retention, Ids, ReplaySettings) {
+/// Reads `[routes.replay]`: event ids, replay to clients, and what it has of a stream's policy.
+pub(super) fn replay(table: &ReplayTable<'_>, has_store: bool) -> (Policy, Ids, ReplaySettings) {
     let retention = Retention { events: table.events.get(), bytes: table.bytes.get(), age: table.age.get() };
-    let ids = table.ids.get();
+    let (storage, verdict, ids) = (table.store.get(), table.verdict.get(), table.ids.get());
     let replay = ReplaySettings {
         start: table.start.value().and_then(|value| start(&value)).unwrap_or(Start::Live),
         on_gap: table.on_gap.get(),
-        verdict: table.verdict.get(),
         query_id: table.query_id.strings(parsers::parameter),
-        store: table.store.get(),
         read_through: read_through(table, ids),
     };
-    if replay.store == LogStorage::Disk && !has_store {
+    if storage == LogStorage::Disk && !has_store {
         table.store.report("\"disk\" needs a [store] table");
     }
-    (retention, ids, replay)
+    (Policy { retention, storage, verdict, ..Policy::default() }, ids, replay)
 }
 
 /// Reads `read_through` and its limit, which is checked even if `read_through` is off.

@@ -228,7 +228,7 @@ impl Delivery {
         }
         self.long_id = long_id;
         self.record.set_verdict(verdict);
-        control_frames([late_verdict(pending_resume.route().settings.replay.verdict, verdict, id.as_ref())])
+        control_frames([late_verdict(pending_resume.route().settings.stream.verdict, verdict, id.as_ref())])
     }
 
     fn take_batch(&mut self, bytes: usize) -> NextWrite {

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::sse::{Encoder, EventId};
-use crate::stream::{Entry, EntryKind, Policy, StreamKey};
+use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamKey};
 
 fn stream() -> Arc<EventStream> {
     let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
-    EventStream::with_restorable_log(key, Policy::default())
+    EventStream::with_restorable_log(key, Ids::Keep, LivePolicy::new(Policy::default()))
 }
 
 /// A stream under the key with this number.

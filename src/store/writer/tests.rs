@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::sse::{Event, EventId, Frame};
-use crate::stream::{Entry, EntryKind, EventStream, IdLookup, Ids, Phase, Policy, Retention, StreamKey};
+use crate::stream::{Entry, EntryKind, EventStream, IdLookup, Ids, LivePolicy, Phase, Policy, Retention, StreamKey};
 use crate::telemetry::Metrics;
 
 /// A writer that is run by hand, and the one stream that it persists.
@@ -30,7 +30,7 @@ impl StoreFixture {
     fn new(events: usize, bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let retention = Retention { events, ..Retention::default() };
-        let policy = Policy { retention, ids: Ids::Replace, ..Policy::default() };
+        let policy = Policy { retention, ..Policy::default() };
         let (writer, stream) = (writer(&folder, bytes), stream(policy));
         let handle =
             Arc::new(StreamHandle::new(StoreKey([7; 32]), "r".into(), Arc::downgrade(&stream), stream.log().end()));
@@ -118,7 +118,7 @@ fn writer(folder: &TempDir, bytes: u64) -> StoreWriter {
 
 fn stream(policy: Policy) -> Arc<EventStream> {
     let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
-    EventStream::with_restorable_log(key, policy)
+    EventStream::with_restorable_log(key, Ids::Replace, LivePolicy::new(policy))
 }
 
 #[derive(Clone, Debug)]

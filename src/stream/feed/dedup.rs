@@ -77,6 +77,11 @@ impl ReconnectDedup {
         dedup
     }
 
+    /// Sets the encoder of gaps to come.
+    pub(super) fn set_gap_notice(&mut self, gap_notice: GapNotice) {
+        self.gap_notice = gap_notice;
+    }
+
     /// Returns the last completed id that the upstream itself sent.
     pub(super) fn upstream_id(&self) -> Option<EventId> {
         (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())

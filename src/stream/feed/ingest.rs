@@ -23,7 +23,7 @@ use crate::runtime::jitter;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
-use crate::stream::log::{Gap, OnEnd};
+use crate::stream::log::{Gap, GapNotice, OnEnd};
 use crate::stream::log_memory::LogMemory;
 use crate::stream::progress::Phase;
 use crate::stream::spec::StreamSpec;
@@ -77,7 +77,7 @@ pub(crate) enum Finished {
 impl Ingest {
     /// Creates the ingest of a new stream.
     pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
-        let (dedup, backoff) = (ReconnectDedup::new(spec.gap_notice, stream.fingerprints()), spec.backoff);
+        let (dedup, backoff) = (ReconnectDedup::new(gap_notice(&stream, &spec), stream.fingerprints()), spec.backoff);
         let publisher = Publisher::new(stream.clone(), memory);
         let connection = Connection::opened_after(None, 0);
         Self {
@@ -125,7 +125,7 @@ impl Ingest {
                     let is_short = self.connection.since.elapsed() < self.spec.backoff.max;
                     self.is_flapping = is_short && !self.connection.has_received_events;
                     match copied {
-                        ConnectionEnd::Clean if self.stream.policy().on_end == OnEnd::Complete => {
+                        ConnectionEnd::Clean if self.stream.policy().current().on_end == OnEnd::Complete => {
                             return self.complete();
                         }
                         ConnectionEnd::Clean => self.on_end(is_short),
@@ -173,8 +173,8 @@ impl Ingest {
         let stored = self.stream.persister()?.load().await?;
         let complete_for = stored.complete_for;
         self.stream.restore(stored, Instant::now());
-        let log = self.stream.log();
-        self.dedup = ReconnectDedup::restored_from(&log, self.spec.gap_notice, self.stream.fingerprints());
+        let (log, gap_notice) = (self.stream.log(), gap_notice(&self.stream, &self.spec));
+        self.dedup = ReconnectDedup::restored_from(&log, gap_notice, self.stream.fingerprints());
         self.has_past = true;
         let (key, events) = (self.stream.key(), log.events());
         info!(stream = %key.excerpt(), route = %key.route, events, "stream restored from the store");
@@ -193,6 +193,7 @@ impl Ingest {
         } else if self.may_have_missed {
             // The clients that are connected by now have been told `live`.
             self.spec.observer.gap(Gap::Upstream);
+            self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
             self.stream.publish([self.dedup.initial_gap(Instant::now())]);
         }
         (self.has_past, self.may_have_missed) = (true, false);
@@ -278,6 +279,7 @@ impl Ingest {
     async fn publish(&mut self, batch: Batch) {
         let now = Instant::now();
         self.stream.last_activity().record(now);
+        self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
         let accepted = self.dedup.accept(batch.items, &self.stream.log(), &self.stream.id_minter(), now);
         self.spec.observer.received(accepted.events, batch.bytes);
         accepted.gaps.iter().for_each(|gap| self.spec.observer.gap(*gap));
@@ -367,4 +369,9 @@ impl Ingest {
             self.last_failure = Some(what);
         }
     }
+}
+
+/// Returns the encoder of gaps in the form that the policy in force asks for.
+fn gap_notice(stream: &EventStream, spec: &StreamSpec) -> GapNotice {
+    (spec.gap_notice)(stream.policy().current().verdict)
 }

@@ -48,7 +48,7 @@ impl Publisher {
 
     /// Appends the entries, and begins to wake the readers.
     pub(super) async fn publish(&mut self, entries: Vec<Entry>) {
-        let retention = self.stream.policy().retention;
+        let retention = self.stream.policy().current().retention;
         let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
         let mut portion = Vec::new();
         for entry in entries {

@@ -265,7 +265,7 @@ impl Request {
         }
         // If the end of a response means the end of the stream, the history is complete. Otherwise it may be one part
         // of many.
-        match self.stream.policy().on_end {
+        match self.stream.policy().current().on_end {
             OnEnd::Complete if CatchUp::can_finish_without_log(&log) => catch_up.finish_without_log(&log),
             OnEnd::Complete | OnEnd::Reconnect => Err(CatchUpError::EndedEarly),
         }

@@ -116,6 +116,11 @@ impl EventLog {
         self.expire(now);
     }
 
+    /// Returns the bounds of the log.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
     /// Returns the offset of the oldest entry.
     pub fn start(&self) -> Offset {
         Offset(self.start)
@@ -177,17 +182,39 @@ impl EventLog {
 
     /// Evicts entries that are beyond the bounds at `now`. The newest entry is evicted only for its age.
     pub fn expire(&mut self, now: Instant) {
-        while let Some(oldest) = self.slots.front() {
-            let too_old = now.saturating_duration_since(oldest.entry.at) > self.retention.age;
-            let too_much = self.bytes > self.retention.bytes || self.events() > self.retention.events;
-            // Control entries are bounded by the count too. Otherwise a stream of ids alone would grow without bound.
-            let too_many = self.slots.len() > self.retention.events.saturating_mul(2);
-            if too_old || (self.slots.len() > 1 && (too_much || too_many)) {
-                self.evict();
-            } else {
+        while self.is_oldest_beyond(self.retention, now) {
+            self.evict();
+        }
+    }
+
+    /// Evicts at most `most` entries that are beyond `retention` at `now`. Returns true if none is left, and `retention`
+    /// bounds the log from then on.
+    pub fn retain(&mut self, retention: Retention, now: Instant, most: usize) -> bool {
+        for _ in 0..most {
+            if !self.is_oldest_beyond(retention, now) {
                 break;
             }
+            self.evict();
         }
+        if self.is_oldest_beyond(retention, now) {
+            return false;
+        }
+        if self.retention != retention {
+            self.retention = retention;
+            self.evicted_ids.resize(retention.events);
+            self.evicted_events.resize(retention.events);
+        }
+        true
+    }
+
+    /// Returns true if the oldest entry is beyond these bounds at `now`.
+    fn is_oldest_beyond(&self, retention: Retention, now: Instant) -> bool {
+        let Some(oldest) = self.slots.front() else { return false };
+        let too_old = now.saturating_duration_since(oldest.entry.at) > retention.age;
+        let too_much = self.bytes > retention.bytes || self.events() > retention.events;
+        // Control entries are bounded by the count too. Otherwise a stream of ids alone would grow without bound.
+        let too_many = self.slots.len() > retention.events.saturating_mul(2);
+        too_old || (self.slots.len() > 1 && (too_much || too_many))
     }
 
     fn evict(&mut self) {
@@ -335,45 +362,6 @@ impl EventLog {
         newest
     }
 
-    /// Returns the offset of the newest event that has this fingerprint and an id from the upstream.
-    pub fn find_event(&self, wanted: u64) -> Option<Offset> {
-        let index = self.slots.iter().rposition(|slot| slot.entry.named_fingerprint() == Some(wanted))?;
-        Some(Offset(self.start + index as u64))
-    }
-
-    /// Returns the offsets of the events with this fingerprint to which the upstream gave `id`, oldest first. Looks at
-    /// no more than the oldest 1024 entries with that id.
-    pub fn events_with_id(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
-        let slot =
-            |offset: u64| &self.slots[usize::try_from(offset - self.start).expect("the index lists retained entries")];
-        let first = self.occurrences.get(trim_id(id)).map(|seen| seen.oldest);
-        std::iter::successors(first, move |&offset| slot(offset).next_with_id)
-            .take(ENTRIES_PER_ID)
-            .filter(move |&offset| slot(offset).entry.named_fingerprint() == Some(wanted))
-            .map(Offset)
-    }
-
-    /// Returns the offset after the event with this fingerprint to which the upstream gave `id`, if everything after it
-    /// is still here. Returns `None` also if there was more than one such event, because then the offset is ambiguous.
-    pub fn offset_after_event(&self, id: &str, wanted: u64) -> Option<Offset> {
-        let mut namesakes = self.events_with_id(id, wanted);
-        match (namesakes.next(), namesakes.next()) {
-            (Some(only), None) if !self.has_evicted(wanted) => Some(Offset(only.0 + 1)),
-            (None, _) if self.fingerprint_before_start == Some(wanted) => Some(self.start()),
-            _ => None,
-        }
-    }
-
-    /// Returns true if every event that was evicted from `at` on would still be recognized.
-    pub fn remembers_evicted_since(&self, at: Offset) -> bool {
-        self.start.saturating_sub(at.0) <= self.evicted_events.capacity() as u64
-    }
-
-    /// Returns true if an event with this fingerprint and an id from the upstream was here and has been evicted.
-    pub fn has_evicted(&self, fingerprint: u64) -> bool {
-        self.evicted_events.contains(fingerprint)
-    }
-
     /// Returns the oldest and the newest retained id.
     pub fn id_range(&self) -> Option<(&EventId, &EventId)> {
         Some((&self.slots.front()?.entry.id, &self.slots.back()?.entry.id))
@@ -393,8 +381,6 @@ fn index_key(id: &EventId) -> EventId {
     }
 }
 
-/// The maximum number of entries with one id that are searched for an event.
-const ENTRIES_PER_ID: usize = 1024;
-
+mod repetitions;
 #[cfg(test)]
 mod tests;

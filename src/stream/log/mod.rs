@@ -15,6 +15,6 @@ pub use entry::{Entry, EntryKind};
 pub use event_log::EventLog;
 pub use fingerprint::{Fingerprints, Seed};
 pub use offset::{IdLookup, Lagged, Offset};
-pub use policy::{Ids, OnEnd, OnGap, Policy, Retention, Start};
+pub use policy::{Ids, LogStorage, OnEnd, OnGap, Policy, Retention, Start, VerdictForm};
 pub use snapshot::LogSnapshot;
 pub use verdict::{Gap, GapNotice, ResumeVerdict};

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-/// The settings of a stream. All streams of a route have the same.
+/// The settings of a stream that do not decide which events it has. All streams of a route have the same, and a reload
+/// replaces them while the streams are open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// The bounds of the event log.
     pub retention: Retention,
-    /// The ids that clients see.
-    pub ids: Ids,
-    /// The meaning of an upstream that ends its response.
+    /// The place of the event log. Default in memory. A log that is stored stays so until its stream is closed.
+    pub storage: LogStorage,
+    /// The meaning of an upstream that ends its response. Default [`OnEnd::Reconnect`].
     pub on_end: OnEnd,
     /// The time for which the stream is kept after its last subscriber has left. Default 30 s.
     pub linger: Duration,
+    /// The form of the gaps in the stream. Default a comment.
+    pub verdict: VerdictForm,
 }
 
 /// The bounds of an event log. The oldest events are evicted when any bound is exceeded.
@@ -24,6 +27,28 @@ pub struct Retention {
     pub bytes: usize,
     /// The maximum age, which applies to the newest event too. Default 10 min.
     pub age: Duration,
+}
+
+/// The place of an event log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStorage {
+    /// Memory only.
+    Memory,
+    /// Memory and disk: the log survives a restart.
+    Disk,
+}
+
+/// The form of verdicts in the stream: the outcome of a resume, and later gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictForm {
+    /// Not in the stream, only in the response header.
+    Off,
+    /// A comment.
+    Comment,
+    /// A comment; a gap is an event as well.
+    Gap,
+    /// An event.
+    Event,
 }
 
 /// The ids that clients see.
@@ -70,9 +95,10 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             retention: Retention::default(),
-            ids: Ids::Keep,
+            storage: LogStorage::Memory,
             on_end: OnEnd::Reconnect,
             linger: Duration::from_secs(30),
+            verdict: VerdictForm::Comment,
         }
     }
 }

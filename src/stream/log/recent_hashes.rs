@@ -18,10 +18,18 @@ pub(super) struct RecentHashes {
 }
 
 impl RecentHashes {
+    /// Creates an empty set for a log of this many events.
     pub(super) fn new(events: usize) -> Self {
-        // Four times the size of the log, within reason: at most some 400 KiB for each stream.
-        let capacity = arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024);
-        Self { order: VecDeque::new(), hashes: HashSet::new(), capacity, hasher: RandomState::new() }
+        let (order, hashes, hasher) = (VecDeque::new(), HashSet::new(), RandomState::new());
+        Self { order, hashes, capacity: capacity_for(events), hasher }
+    }
+
+    /// Changes the capacity to that for a log of this many events.
+    pub(super) fn resize(&mut self, events: usize) {
+        self.capacity = capacity_for(events);
+        while self.order.len() > self.capacity {
+            self.forget_oldest();
+        }
     }
 
     pub(super) fn add_id(&mut self, id: &EventId) {
@@ -33,9 +41,13 @@ impl RecentHashes {
             return;
         }
         self.order.push_back(hash);
-        if self.order.len() > self.capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
+        if self.order.len() > self.capacity {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front() {
             self.hashes.remove(&oldest);
         }
     }
@@ -52,4 +64,10 @@ impl RecentHashes {
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }
+}
+
+/// Returns the number of hashes for a log of this many events: four times as many, within reason. At most some 400 KiB for
+/// each stream.
+fn capacity_for(events: usize) -> usize {
+    arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024)
 }

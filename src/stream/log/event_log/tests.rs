@@ -186,6 +186,33 @@ fn find_event_returns_the_newest_event_with_an_id_from_the_upstream() {
     assert_eq!(log.find_event(8), None);
 }
 
+#[test]
+fn a_smaller_retention_evicts_in_portions_and_bounds_the_log_from_then_on() {
+    let mut log = filled(log_of(10), &["1", "2", "3", "4", "5", "6"]);
+    let two = Retention { events: 2, ..MANY };
+    let now = Instant::now();
+
+    assert!(!log.retain(two, now, 3), "one more is beyond it");
+    assert_eq!(ids_from(&log, log.start()), ["4", "5", "6"]);
+    assert!(log.retain(two, now, 3));
+    log.append(event("7"));
+
+    assert_eq!(ids_from(&log, log.start()), ["6", "7"]);
+    assert_eq!((log.lookup("3"), log.lookup("6")), (IdLookup::Evicted, IdLookup::Found(Offset(6))));
+}
+
+#[test]
+fn a_larger_retention_keeps_more_from_then_on() {
+    let mut log = filled(log_of(2), &["1", "2", "3"]);
+
+    assert!(log.retain(Retention { events: 4, ..MANY }, Instant::now(), 1));
+    for id in ["4", "5", "6"] {
+        log.append(event(id));
+    }
+
+    assert_eq!(ids_from(&log, log.start()), ["3", "4", "5", "6"]);
+}
+
 proptest! {
     /// The list retains everything, with the log's start beside it. Each answer is computed from the whole list.
     #[test]

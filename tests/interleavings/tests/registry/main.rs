@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 
 use rillgate_interleavings::runtime::backoff::Backoff;
 use rillgate_interleavings::runtime::tasks::Tasks;
-use rillgate_interleavings::stream::{Policy, Ready, Start, StreamKey, StreamSpec, Streams};
+use rillgate_interleavings::stream::{Ids, LivePolicy, Policy, Ready, Start, StreamKey, StreamSpec, Streams};
 use source::{Uncounted, Upstream};
 
 /// The number of schedules for each scenario. `RILLGATE_ORDERS` overrides it.
@@ -48,12 +48,13 @@ impl Fixture {
 
     fn spec(&self) -> StreamSpec {
         StreamSpec {
-            policy: Policy { linger: Duration::from_secs(1), ..Policy::default() },
+            ids: Ids::Keep,
+            policy: LivePolicy::new(Policy { linger: Duration::from_secs(1), ..Policy::default() }),
             source: Arc::new(self.upstream.clone()),
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
-            gap_notice: |_, _| None,
+            gap_notice: |_| |_, _| None,
             is_always_open: false,
-            stored_origin: None,
+            stored_origin: [0; 32],
             observer: Arc::new(Uncounted),
         }
     }

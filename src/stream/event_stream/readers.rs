@@ -1,0 +1,61 @@
+//! The readers of a stream: how many there are, and the end of a stream that has none.
+
+use tokio::sync::watch;
+
+use super::EventStream;
+use crate::stream::progress::{Phase, Progress};
+use crate::stream::read::WaiterSet;
+use crate::stream::unread::ReaderCount;
+
+impl EventStream {
+    /// Counts a new reader and returns its view of the progress.
+    pub(in crate::stream) fn add_reader(&self) -> watch::Receiver<Progress> {
+        self.readers.add();
+        self.progress.subscribe()
+    }
+
+    /// Counts a reader less.
+    pub(in crate::stream) fn remove_reader(&self) {
+        self.readers.remove(self.progress.borrow().phase != Phase::Complete);
+    }
+
+    /// Returns the count of readers, and their addresses.
+    pub(in crate::stream) fn readers(&self) -> &ReaderCount {
+        &self.readers
+    }
+
+    /// Returns the set of readers.
+    pub fn waiters(&self) -> &WaiterSet {
+        &self.waiters
+    }
+
+    /// Returns the number of readers that ever subscribed. Shows that a reader came and left within the linger.
+    pub fn subscriptions_begun(&self) -> u64 {
+        self.readers.begun()
+    }
+
+    /// Returns the number of readers.
+    pub fn subscribers(&self) -> usize {
+        self.progress.receiver_count()
+    }
+
+    /// Returns a view of the progress. Counts as a reader while it is held.
+    pub(in crate::stream) fn watch_progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Stops the ingest at once. The stream must be out of the registry and have no readers.
+    pub(in crate::stream) fn evict(&self) {
+        self.eviction.notify_one();
+    }
+
+    /// Completes when the stream has been evicted. For the ingest alone.
+    pub(in crate::stream) async fn evicted(&self) {
+        self.eviction.notified().await;
+    }
+
+    /// Completes when the stream has no readers. Cancel-safe.
+    pub async fn unsubscribed(&self) {
+        self.progress.closed().await;
+    }
+}

@@ -1,0 +1,48 @@
+//! Finds events that the upstream sends again, by the id that it gave them and by their fingerprint.
+
+use super::{EventLog, trim_id};
+use crate::stream::log::offset::Offset;
+
+impl EventLog {
+    /// Returns the offset of the newest event that has this fingerprint and an id from the upstream.
+    pub fn find_event(&self, wanted: u64) -> Option<Offset> {
+        let index = self.slots.iter().rposition(|slot| slot.entry.named_fingerprint() == Some(wanted))?;
+        Some(Offset(self.start + index as u64))
+    }
+
+    /// Returns the offsets of the events with this fingerprint to which the upstream gave `id`, oldest first. Looks at
+    /// no more than the oldest 1024 entries with that id.
+    pub fn events_with_id(&self, id: &str, wanted: u64) -> impl Iterator<Item = Offset> {
+        let slot =
+            |offset: u64| &self.slots[usize::try_from(offset - self.start).expect("the index lists retained entries")];
+        let first = self.occurrences.get(trim_id(id)).map(|seen| seen.oldest);
+        std::iter::successors(first, move |&offset| slot(offset).next_with_id)
+            .take(ENTRIES_PER_ID)
+            .filter(move |&offset| slot(offset).entry.named_fingerprint() == Some(wanted))
+            .map(Offset)
+    }
+
+    /// Returns the offset after the event with this fingerprint to which the upstream gave `id`, if everything after it
+    /// is still here. Returns `None` also if there was more than one such event, because then the offset is ambiguous.
+    pub fn offset_after_event(&self, id: &str, wanted: u64) -> Option<Offset> {
+        let mut namesakes = self.events_with_id(id, wanted);
+        match (namesakes.next(), namesakes.next()) {
+            (Some(only), None) if !self.has_evicted(wanted) => Some(Offset(only.0 + 1)),
+            (None, _) if self.fingerprint_before_start == Some(wanted) => Some(self.start()),
+            _ => None,
+        }
+    }
+
+    /// Returns true if every event that was evicted from `at` on would still be recognized.
+    pub fn remembers_evicted_since(&self, at: Offset) -> bool {
+        self.start.saturating_sub(at.0) <= self.evicted_events.capacity() as u64
+    }
+
+    /// Returns true if an event with this fingerprint and an id from the upstream was here and has been evicted.
+    pub fn has_evicted(&self, fingerprint: u64) -> bool {
+        self.evicted_events.contains(fingerprint)
+    }
+}
+
+/// The maximum number of entries with one id that are searched for an event.
+const ENTRIES_PER_ID: usize = 1024;
