@@ -16,7 +16,7 @@ use rillgate::secret::Secret;
 use rillgate::sse::{Event, EventId, Frame, Item, Parser};
 use rillgate::store::{Settings, Store};
 use rillgate::stream::{
-    Entry, EntryKind, EventLog, EventStream, Ids, LivePolicy, LogStore, Policy, Retention, StreamKey,
+    Entry, EntryKind, EventLog, EventStream, Ids, LivePolicy, LogStore, Policy, Retention, StreamIdentity, StreamKey,
 };
 use rillgate::telemetry::Metrics;
 
@@ -233,9 +233,14 @@ fn store(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = Settings { path: folder.path().to_owned(), bytes: 1 << 30 };
     let store = Store::start(settings, Metrics::new("0").store().clone(), Panics::default()).expect("a thread");
-    let key = StreamKey { route: "prices".into(), path: "/prices".to_owned(), shared: Vec::new(), origin: 0 };
+    let key = StreamKey {
+        route: "prices".into(),
+        path: "/prices".to_owned(),
+        shared: Vec::new(),
+        identity: StreamIdentity::default(),
+    };
     let stream = EventStream::with_restorable_log(key, Ids::Keep, LivePolicy::new(Policy::default()));
-    let journal = store.open(&stream, [0; 32]);
+    let journal = store.open(&stream);
     stream.attach_persister(journal.clone());
     let mut number = 0;
     let mut group = criterion.benchmark_group("store a transaction of");

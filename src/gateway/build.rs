@@ -169,7 +169,7 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
     let always: Vec<_> = always.map(|route| (only_key(route), route)).collect();
     app.streams.keep_open(always.iter().map(|(key, _)| key.clone()).collect());
     for (key, route) in always {
-        let resource = route.settings.upstream_path.expand(&[]);
+        let resource = route.resource(&[], &[]);
         let request = SourceRequest { path: resource.path, query: resource.query, ..SourceRequest::default() };
         let source = route.upstream.source(request);
         // Enters a worker's runtime, where the stream's task belongs.
@@ -193,17 +193,10 @@ pub(super) fn update_policies(app: &App) {
 /// leave two streams of one identity open; only one of them can be stored.
 pub(super) fn persist_current_streams(app: &App) {
     let routes = app.routes.load();
-    app.streams.persist_current(|key| {
-        routes.iter().any(|route| route.origin == key.origin && *route.settings.name == *key.route)
-    });
+    app.streams.persist_current(|key| routes.iter().any(|route| *route.settings.name == *key.route));
 }
 
 /// Returns the key of the single stream of a route without captures and shared values.
 fn only_key(route: &Route) -> StreamKey {
-    StreamKey {
-        route: Arc::from(route.settings.name.as_str()),
-        path: PathTemplate::from_pattern(&route.settings.path).expand(&[]).path,
-        shared: Vec::new(),
-        origin: route.origin,
-    }
+    route.stream_key(&PathTemplate::from_pattern(&route.settings.path).expand(&[]).path, &[], Vec::new())
 }

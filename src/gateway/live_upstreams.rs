@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use crate::route::Routes;
 use crate::stream::LiveUpstream;
 
-/// The upstreams that routes or streams still use, by route and by the source of the route's events.
+/// The upstreams that routes or streams still use, by route and by the upstream's identity.
 #[derive(Debug, Default)]
 pub(super) struct LiveUpstreams(Mutex<HashMap<UpstreamKey, Vec<Weak<LiveUpstream>>>>);
 
-/// A route's name, and the hash of its events' source.
-type UpstreamKey = (String, u64);
+/// A route's name, and the identity of its upstream.
+type UpstreamKey = (String, [u8; 32]);
 
 impl LiveUpstreams {
     /// Registers the upstreams of these routes and passes them to all streams of the routes' earlier versions.
@@ -24,7 +24,7 @@ impl LiveUpstreams {
         let mut known = self.0.lock();
         for route in routes.iter() {
             let current = route.upstream.current();
-            let earlier = known.entry((route.settings.name.clone(), route.source)).or_default();
+            let earlier = known.entry((route.settings.name.clone(), route.upstream_identity)).or_default();
             earlier.iter().filter_map(Weak::upgrade).for_each(|earlier| earlier.replace(current.clone()));
             earlier.push(Arc::downgrade(&route.upstream));
         }

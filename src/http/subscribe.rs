@@ -57,14 +57,12 @@ pub(super) async fn respond(
     let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay.query_id)?;
     let client = ClientInfo::new(app, request, trace, grant.as_ref());
     let max = app.limits.load().header_bytes;
-    let SharedValues { key, query, headers, .. } =
-        SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
-    let key = stream_key(route, target, key);
+    let shared = SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
+    let (headers, key) = (shared.headers, route.stream_key(target.path.encoded(), captures, shared.key));
     let permit = app.subscription_limits.acquire(grant.as_ref(), client.limited_address, &key)?;
     // Called only if this request opens the stream or asks for history, which few do.
     let source = || {
-        let mut resource = route.settings.upstream_path.expand(captures);
-        resource.add_query(&query);
+        let resource = route.resource(captures, &key.shared);
         route.upstream.source(SourceRequest {
             path: resource.path,
             query: resource.query,
@@ -165,7 +163,6 @@ pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> Stream
         backoff: route.settings.upstream.timing().backoff,
         gap_notice,
         is_always_open: route.settings.open == crate::route::Open::Always,
-        stored_origin: route.stored_origin,
         observer: Arc::new(RouteObserver(route.metrics.clone())),
     }
 }
@@ -176,15 +173,6 @@ fn source_headers(headers: Vec<(HeaderName, HeaderValue)>) -> Vec<SourceHeader> 
         value: value.as_bytes().to_vec(),
     };
     headers.into_iter().map(header).collect()
-}
-
-fn stream_key(route: &Route, target: &RequestTarget, shared: Vec<(String, String)>) -> StreamKey {
-    StreamKey {
-        route: Arc::from(route.settings.name.as_str()),
-        path: target.path.encoded().to_owned(),
-        shared,
-        origin: route.origin,
-    }
 }
 
 fn open(

@@ -241,6 +241,7 @@ impl Drop for SubscriptionPermit {
 mod tests {
     use super::*;
     use crate::config::default_limits;
+    use crate::stream::StreamIdentity;
 
     fn subjects(max: usize) -> (Subjects, Limits) {
         let subject_overflow = SubjectOverflow::Replace;
@@ -253,7 +254,12 @@ mod tests {
     }
 
     fn stream(path: &str) -> StreamKey {
-        StreamKey { route: "prices".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
+        StreamKey {
+            route: "prices".into(),
+            path: path.to_owned(),
+            shared: Vec::new(),
+            identity: StreamIdentity::default(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

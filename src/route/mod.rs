@@ -1,5 +1,6 @@
 //! Routes: which route a request matches, and the settings of that route.
 
+mod identity;
 mod observer;
 pub mod path;
 pub mod pattern;

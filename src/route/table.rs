@@ -3,18 +3,17 @@
 //! A table is immutable; a reload replaces it. The most specific route wins: one with a host before one without, a literal
 //! segment before a capture.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
-
+use super::identity::stream_identity;
 use super::observer::RouteObserver;
 use super::pattern::{Captures, Mismatch};
+use super::percent;
+use super::resource::Resource;
 use super::settings::Settings;
 use crate::auth::Authorizer;
 use crate::runtime::connect_budget::ConnectBudget;
-use crate::stream::{Ids, LivePolicy, LiveUpstream, ReadThrough};
+use crate::stream::{LivePolicy, LiveUpstream, ReadThrough, StreamIdentity, StreamKey};
 use crate::telemetry::{Room, RouteMetrics, ShareMetrics};
 
 /// One route with its parts.
@@ -29,13 +28,8 @@ pub struct Route {
     pub policy: Arc<LivePolicy>,
     /// The route's metrics.
     pub metrics: Arc<RouteMetrics>,
-    /// The hash of the upstream and the path that its events come from.
-    pub source: u64,
-    /// The hash of the source and of the form of ids, for the stream key.
-    pub origin: u64,
-    /// The digest of the source for stored logs. It is stable between versions, and leaves out settings that may change
-    /// between two starts without losing the logs.
-    pub stored_origin: [u8; 32],
+    /// The identity of the upstream, a part of those of the streams.
+    pub upstream_identity: [u8; 32],
     /// Requests history for clients whose id is older than the log (`replay.read_through`).
     pub read_through: Option<ReadThrough>,
 }
@@ -50,8 +44,7 @@ impl Route {
         shares: &ShareMetrics,
         budget: &ConnectBudget,
     ) -> Self {
-        let source = source(&settings);
-        let (origin, stored_origin) = (origin(&settings, source), stored_origin(&settings));
+        let upstream_identity = settings.upstream.identity();
         let read_through = settings.replay.read_through.map(|limit| {
             let observer = Arc::new(RouteObserver(metrics.clone()));
             ReadThrough::new(
@@ -62,7 +55,39 @@ impl Route {
             )
         });
         let upstream = LiveUpstream::new(settings.upstream.clone(), budget.clone());
-        Self { settings, authorizer, upstream, policy, metrics, source, origin, stored_origin, read_through }
+        Self { settings, authorizer, upstream, policy, metrics, upstream_identity, read_through }
+    }
+
+    /// Returns the key of the stream for this canonical path and these shared values. `captures` are those of the path.
+    pub fn stream_key(&self, path: &str, captures: &[(String, String)], shared: Vec<(String, String)>) -> StreamKey {
+        let name = self.settings.name.as_str();
+        let identity = self.identity(name, path, captures, &shared);
+        StreamKey { route: Arc::from(name), path: path.to_owned(), shared, identity }
+    }
+
+    /// Returns true if the route still has the stream with this key, whatever the route's name is now.
+    pub fn has_stream(&self, key: &StreamKey, captures: &[(String, String)]) -> bool {
+        self.identity(&key.route, &key.path, captures, &key.shared) == key.identity
+    }
+
+    fn identity(
+        &self,
+        name: &str,
+        path: &str,
+        captures: &[(String, String)],
+        shared: &[(String, String)],
+    ) -> StreamIdentity {
+        let resource = self.resource(captures, shared);
+        stream_identity(name, path, shared, &self.upstream_identity, &resource, self.settings.ids)
+    }
+
+    /// Returns the path and query of the upstream request for these captures and shared values.
+    pub fn resource(&self, captures: &[(String, String)], shared: &[(String, String)]) -> Resource {
+        let mut resource = self.settings.upstream_path.expand(captures);
+        for (name, value) in StreamKey::parameters(shared) {
+            percent::push_parameter(&mut resource.query, name, value);
+        }
+        resource
     }
 }
 
@@ -101,38 +126,4 @@ impl Routes {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
     }
-}
-
-/// Hashes everything that selects the upstream and the requested resource.
-fn source(settings: &Settings) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    settings.upstream.identity().hash(&mut hasher);
-    format!("{:?}", settings.upstream_path).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Hashes the source and the form of ids. A reload that changes one of them opens new streams.
-fn origin(settings: &Settings, source: u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    source.hash(&mut hasher);
-    format!("{:?}", settings.ids).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Returns the SHA-256 digest of the source and of the form of ids. Retention and the form of verdicts may change between two starts.
-fn stored_origin(settings: &Settings) -> [u8; 32] {
-    let ids = match settings.ids {
-        Ids::Keep => "keep",
-        Ids::Fill => "fill",
-        Ids::Replace => "replace",
-    };
-    let mut digest = Context::new(&SHA256);
-    let mut add = |value: &[u8]| {
-        digest.update(&(value.len() as u64).to_le_bytes());
-        digest.update(value);
-    };
-    add(&settings.upstream.identity());
-    add(settings.upstream_path.to_string().as_bytes());
-    add(ids.as_bytes());
-    digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

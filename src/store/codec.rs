@@ -3,16 +3,14 @@
 //! Numbers are little-endian, texts have their length in front, and a checksum covers it all. Decoding never panics and
 //! never trusts a length: missing bytes give `None`, and damaged bytes do not match the checksum.
 
-use std::fmt;
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use siphasher::sip::SipHasher13;
 
 use super::clock::Moment;
 use crate::sse::{EventId, Frame};
-use crate::stream::{Entry, EntryKind, Gap, LogSnapshot, Seed, StreamKey};
+use crate::stream::{Entry, EntryKind, Gap, LogSnapshot, Seed};
 
 /// Encodes values to bytes.
 #[derive(Debug, Default)]
@@ -114,12 +112,7 @@ fn checksum(content: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The key that a stream is stored under: a digest, so that it is short for any path, holds no secret and cannot be
-/// made to collide.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct StoreKey(pub [u8; 32]);
-
-/// The record of one stream: its identity, its epoch, and how far its log is stored.
+/// The record of one stream: its incarnation, and how far its log is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     /// Identifies the stream's segments. Unique within the file.
@@ -153,32 +146,6 @@ pub(super) struct Record {
     pub bytes: u64,
     /// The route's name. Empty in a record of the first format, which did not have it.
     pub route: Arc<str>,
-}
-
-impl StoreKey {
-    /// Computes the key of a stream with this origin. Leaves out the origin fingerprint in `StreamKey`, which also
-    /// changes with the retention.
-    pub(super) fn of(key: &StreamKey, origin: [u8; 32]) -> Self {
-        let mut digest = Context::new(&SHA256);
-        let mut add = |value: &[u8]| {
-            digest.update(&(value.len() as u64).to_le_bytes());
-            digest.update(value);
-        };
-        add(&origin);
-        add(key.route.as_bytes());
-        add(key.path.as_bytes());
-        for (name, value) in &key.shared {
-            add(name.as_bytes());
-            add(value.as_bytes());
-        }
-        Self(digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
-    }
-}
-
-impl fmt::Debug for StoreKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 impl Record {

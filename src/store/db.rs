@@ -8,9 +8,10 @@ use std::fs::File;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 
-use super::codec::{Record, StoreKey};
+use super::codec::Record;
 use super::folder::StoreFault;
 use crate::runtime::panics::Panics;
+use crate::stream::StreamIdentity;
 
 /// The open database.
 #[derive(Debug)]
@@ -41,11 +42,11 @@ impl Db {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub(super) fn records(&self, mut visit: impl FnMut(StoreKey, Record)) -> Result<(), StoreFault> {
+    pub(super) fn records(&self, mut visit: impl FnMut(StreamIdentity, Record)) -> Result<(), StoreFault> {
         let decoder = self.0.begin_read()?;
         for row in decoder.open_table(STREAMS)?.iter()? {
             let (key, bytes) = row?;
-            visit(StoreKey(*key.value()), decode_record(bytes.value())?);
+            visit(StreamIdentity(*key.value()), decode_record(bytes.value())?);
         }
         Ok(())
     }
@@ -71,18 +72,18 @@ impl Db {
 
 impl WriteTxn<'_> {
     /// Returns the record of a stream.
-    pub(super) fn record(&self, key: &StoreKey) -> Result<Option<Record>, StoreFault> {
+    pub(super) fn record(&self, key: &StreamIdentity) -> Result<Option<Record>, StoreFault> {
         self.streams.get(&key.0)?.map(|bytes| decode_record(bytes.value())).transpose()
     }
 
     /// Stores the record of a stream.
-    pub(super) fn put_record(&mut self, key: &StoreKey, record: &Record) -> Result<(), StoreFault> {
+    pub(super) fn put_record(&mut self, key: &StreamIdentity, record: &Record) -> Result<(), StoreFault> {
         self.streams.insert(&key.0, record.encode().as_slice())?;
         Ok(())
     }
 
     /// Removes a stream and its segments.
-    pub(super) fn remove(&mut self, key: &StoreKey, number: u64) -> Result<(), StoreFault> {
+    pub(super) fn remove(&mut self, key: &StreamIdentity, number: u64) -> Result<(), StoreFault> {
         self.streams.remove(&key.0)?;
         self.segments.retain_in(segments_of(number), |_, _| false)?;
         Ok(())

@@ -9,30 +9,30 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use super::codec::StoreKey;
 use super::db::WriteTxn;
 use super::folder::StoreFault;
 use super::index::{RouteUsage, StoreIndex};
 use super::persister::StreamPersister;
+use crate::stream::StreamIdentity;
 use crate::telemetry::StoreMetrics;
 
 /// One removal of streams and segments until the store is within its bounds.
 pub(super) struct Eviction<'e> {
-    persisters: &'e mut HashMap<StoreKey, StreamPersister>,
+    persisters: &'e mut HashMap<StreamIdentity, StreamPersister>,
     index: &'e mut StoreIndex,
     metrics: &'e StoreMetrics,
     /// The size to reach, in bytes: a little less than the bound, so that this is not repeated for every event.
     enough: u64,
     /// The closed streams of each route, least recently used last.
-    closed: HashMap<Arc<str>, Vec<StoreKey>>,
+    closed: HashMap<Arc<str>, Vec<StreamIdentity>>,
     /// The open streams of each route by the date of their oldest segment, the oldest first.
-    open: HashMap<Arc<str>, BinaryHeap<Reverse<(u64, StoreKey)>>>,
+    open: HashMap<Arc<str>, BinaryHeap<Reverse<(u64, StreamIdentity)>>>,
 }
 
 impl<'e> Eviction<'e> {
     /// Prepares the removal. `max_bytes` is the bound on all streams together.
     pub(super) fn new(
-        persisters: &'e mut HashMap<StoreKey, StreamPersister>,
+        persisters: &'e mut HashMap<StreamIdentity, StreamPersister>,
         index: &'e mut StoreIndex,
         max_bytes: u64,
         metrics: &'e StoreMetrics,

@@ -13,13 +13,12 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::oneshot;
 
-use super::codec::StoreKey;
-use crate::stream::{EventStream, Offset, StoredStream};
+use crate::stream::{EventStream, Offset, StoredStream, StreamIdentity};
 
 /// A persisted stream, as the stream and the writer share it.
 pub(super) struct StreamHandle {
-    /// The key that the stream is stored under.
-    pub key: StoreKey,
+    /// The stream's identity, under which it is stored.
+    pub key: StreamIdentity,
     /// The name of the stream's route, which owns the stream's part of the store.
     pub route: Arc<str>,
     /// The stream, as long as something feeds it.
@@ -73,7 +72,7 @@ pub(super) struct Inbox {
 struct Pending {
     work: Work,
     /// The stream stored under each key: the one that was opened or took over last and is not closed.
-    owners: HashMap<StoreKey, Arc<StreamHandle>>,
+    owners: HashMap<StreamIdentity, Arc<StreamHandle>>,
     /// Bytes in the logs of queued closed streams, of each route.
     closed_bytes: HashMap<Arc<str>, usize>,
     /// Whether the gateway is about to close all streams.
@@ -82,7 +81,7 @@ struct Pending {
 
 impl StreamHandle {
     /// Makes a handle of a stream whose log ends at `end` and is not stored.
-    pub(super) fn new(key: StoreKey, route: Arc<str>, stream: Weak<EventStream>, end: Offset) -> Self {
+    pub(super) fn new(key: StreamIdentity, route: Arc<str>, stream: Weak<EventStream>, end: Offset) -> Self {
         let (has_changed, is_owner) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { key, route, stream, has_changed, is_owner, persisted_until: AtomicU64::new(end.0) }
     }

@@ -7,14 +7,15 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::codec::{Record, StoreKey};
+use super::codec::Record;
 use super::db::WriteTxn;
 use super::folder::StoreFault;
+use crate::stream::StreamIdentity;
 
 /// The sizes and ages of all stored streams.
 #[derive(Debug, Default)]
 pub(super) struct StoreIndex {
-    streams: HashMap<StoreKey, IndexEntry>,
+    streams: HashMap<StreamIdentity, IndexEntry>,
     routes: HashMap<Arc<str>, RouteUsage>,
     bytes: u64,
     last_number: u64,
@@ -42,7 +43,7 @@ struct IndexEntry {
 
 impl StoreIndex {
     /// Adds a stream, or replaces its entry.
-    pub(super) fn insert(&mut self, key: StoreKey, record: &Record) {
+    pub(super) fn insert(&mut self, key: StreamIdentity, record: &Record) {
         let bytes = record.bytes + STREAM_COST;
         let expires_at = record.complete_at.unwrap_or(record.touched).saturating_add(record.age);
         // Streams of a route share its name.
@@ -78,7 +79,7 @@ impl StoreIndex {
     pub(super) fn put_record(
         &mut self,
         txn: &mut WriteTxn<'_>,
-        key: &StoreKey,
+        key: &StreamIdentity,
         record: &Record,
         bytes: u64,
     ) -> Result<(), StoreFault> {
@@ -92,7 +93,7 @@ impl StoreIndex {
     ///
     /// # Errors
     /// See [`StoreFault`].
-    pub(super) fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StoreKey) -> Result<(), StoreFault> {
+    pub(super) fn remove(&mut self, txn: &mut WriteTxn<'_>, key: &StreamIdentity) -> Result<(), StoreFault> {
         if let Some(entry) = self.streams.remove(key) {
             self.subtract(&entry);
             txn.remove(key, entry.number)?;
@@ -122,7 +123,7 @@ impl StoreIndex {
     }
 
     /// Returns the streams that are not open and whose retention has passed at this date.
-    pub(super) fn expired(&self, wall: u64, is_open: impl Fn(&StoreKey) -> bool) -> Vec<StoreKey> {
+    pub(super) fn expired(&self, wall: u64, is_open: impl Fn(&StreamIdentity) -> bool) -> Vec<StreamIdentity> {
         let expired = self.streams.iter().filter(|(key, entry)| entry.expires_at < wall && !is_open(key));
         expired.map(|(key, _)| *key).collect()
     }
@@ -133,7 +134,10 @@ impl StoreIndex {
     }
 
     /// Returns the streams of each route that are not open, least recently used last.
-    pub(super) fn closed_by_route(&self, is_open: impl Fn(&StoreKey) -> bool) -> HashMap<Arc<str>, Vec<StoreKey>> {
+    pub(super) fn closed_by_route(
+        &self,
+        is_open: impl Fn(&StreamIdentity) -> bool,
+    ) -> HashMap<Arc<str>, Vec<StreamIdentity>> {
         let mut closed: Vec<_> = self.streams.iter().filter(|(key, _)| !is_open(key)).collect();
         closed.sort_unstable_by_key(|(_, entry)| Reverse(entry.touched));
         let mut by_route = HashMap::<_, Vec<_>>::new();

@@ -32,7 +32,6 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use self::codec::StoreKey;
 pub use self::folder::examine;
 use self::inbox::{Inbox, OpenRequest, StreamHandle};
 use self::writer::StoreWriter;
@@ -97,8 +96,8 @@ impl Store {
 }
 
 impl LogStore for Store {
-    fn open(&self, stream: &Arc<EventStream>, origin: [u8; 32]) -> Arc<dyn LogPersister> {
-        let (key, metrics) = (StoreKey::of(stream.key(), origin), self.metrics.clone());
+    fn open(&self, stream: &Arc<EventStream>) -> Arc<dyn LogPersister> {
+        let (key, metrics) = (stream.key().identity, self.metrics.clone());
         let (route, end) = (stream.key().route.clone(), stream.log().end());
         let handle = Arc::new(StreamHandle::new(key, route, Arc::downgrade(stream), end));
         let (reply, restored) = tokio::sync::oneshot::channel();

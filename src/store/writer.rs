@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::clock::Moment;
-use super::codec::StoreKey;
 use super::db::{WriteTxn, catch_panics};
 use super::eviction::Eviction;
 use super::folder::StoreFault;
@@ -21,7 +20,7 @@ use super::open_store::OpenStore;
 use super::persister::StreamPersister;
 use super::{COMMIT_INTERVAL, Settings};
 use crate::runtime::panics::Panics;
-use crate::stream::StoredStream;
+use crate::stream::{StoredStream, StreamIdentity};
 use crate::telemetry::StoreMetrics;
 
 /// The state of the writer's thread.
@@ -47,7 +46,7 @@ pub(super) struct StoreWriter {
 /// All open streams.
 #[derive(Default)]
 struct OpenStreams {
-    persisters: HashMap<StoreKey, StreamPersister>,
+    persisters: HashMap<StreamIdentity, StreamPersister>,
     /// Streams with entries that did not fit into the last commit.
     unfinished: Vec<Arc<StreamHandle>>,
     /// Whether the store was at its size limit at the last commit.

@@ -8,9 +8,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::identity::StreamIdentity;
 use crate::runtime::excerpt;
 
-/// The identity of a stream.
+/// The parts of a request that select a stream, and the identity that they make together with its source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     /// The name of the route.
@@ -19,11 +20,16 @@ pub struct StreamKey {
     pub path: String,
     /// Shared query parameters, headers and claims, in the route's order. The name of a header ends with a colon.
     pub shared: Vec<(String, String)>,
-    /// A hash of the upstream's settings. A changed upstream makes another stream.
-    pub origin: u64,
+    /// The digest of all of the above and of the source of the events. Another source makes another stream.
+    pub identity: StreamIdentity,
 }
 
 impl StreamKey {
+    /// Returns the shared query parameters, without headers and claims.
+    pub fn parameters(shared: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+        shared.iter().filter(|(name, _)| !is_header(name))
+    }
+
     /// Returns the key as a log line shows it: as it is displayed, and shortened. A client chooses the path.
     pub fn excerpt(&self) -> String {
         excerpt::truncate(&self.to_string())
@@ -37,7 +43,7 @@ impl fmt::Display for StreamKey {
         f.write_str(&self.path)?;
         for (index, (name, value)) in self.shared.iter().enumerate() {
             let separator = if index == 0 { '?' } else { '&' };
-            if name.ends_with(':') {
+            if is_header(name) {
                 let mut hasher = DefaultHasher::new();
                 value.hash(&mut hasher);
                 write!(f, "{separator}{name}#{:08x}", hasher.finish() as u32)?;
@@ -47,6 +53,10 @@ impl fmt::Display for StreamKey {
         }
         Ok(())
     }
+}
+
+fn is_header(name: &str) -> bool {
+    name.ends_with(':')
 }
 
 #[cfg(test)]
@@ -59,7 +69,7 @@ mod tests {
             route: "all".into(),
             path: "/prices".into(),
             shared: vec![("depth".into(), "5".into()), ("x-tenant:".into(), tenant.into())],
-            origin: 0,
+            identity: StreamIdentity::default(),
         };
 
         let (acme, other) = (key("acme").to_string(), key("other").to_string());
@@ -71,7 +81,12 @@ mod tests {
     #[test]
     fn a_log_line_has_the_beginning_of_a_long_key() {
         let path = format!("/{}", "a".repeat(8000));
-        let key = StreamKey { route: "all".into(), path: path.clone(), shared: Vec::new(), origin: 0 };
+        let key = StreamKey {
+            route: "all".into(),
+            path: path.clone(),
+            shared: Vec::new(),
+            identity: StreamIdentity::default(),
+        };
 
         let excerpt = key.excerpt();
 

@@ -15,6 +15,7 @@
 mod event_stream;
 mod feed;
 mod history;
+mod identity;
 mod incarnation;
 mod key;
 mod last_activity;
@@ -35,6 +36,7 @@ pub use feed::{
     SourceMethod, SourceRequest, Upstream, UpstreamTiming,
 };
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
+pub use identity::StreamIdentity;
 pub use incarnation::REAPPEARANCE_TIMEOUT;
 pub use key::StreamKey;
 pub use live_policy::{LivePolicies, LivePolicy};

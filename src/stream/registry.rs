@@ -148,7 +148,7 @@ impl Streams {
                     None => EventStream::new(key.clone(), ids, policy),
                     Some(store) => {
                         let stream = EventStream::with_restorable_log(key.clone(), ids, policy);
-                        stream.attach_persister(store.open(&stream, spec.stored_origin));
+                        stream.attach_persister(store.open(&stream));
                         stream
                     }
                 };

@@ -23,10 +23,6 @@ pub struct StreamSpec {
     /// True if connecting is retried whatever the upstream answers. `Streams::keep_open` is what keeps the stream
     /// without readers.
     pub is_always_open: bool,
-    /// A digest of the upstream that its events come from, for a stored log; see [`LogStore::open`].
-    ///
-    /// [`LogStore::open`]: super::LogStore::open
-    pub stored_origin: [u8; 32],
     /// The observer of its metrics.
     pub observer: Arc<dyn StreamObserver>,
 }

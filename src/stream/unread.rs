@@ -145,12 +145,16 @@ impl Order {
 mod tests {
     use super::*;
     use crate::runtime::shares::Shares;
+    use crate::stream::identity::StreamIdentity;
 
     fn streams(index: &Arc<UnreadStreams>, count: usize) -> Vec<ReaderCount> {
         let stream = |number: usize| {
             let readers = ReaderCount::default();
             let path = format!("/{number}");
-            readers.attach(index.clone(), StreamKey { route: "a".into(), path, shared: Vec::new(), origin: 0 });
+            readers.attach(
+                index.clone(),
+                StreamKey { route: "a".into(), path, shared: Vec::new(), identity: StreamIdentity::default() },
+            );
             readers
         };
         (0..count).map(stream).collect()

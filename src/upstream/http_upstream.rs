@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use http::HeaderValue;
-
 use super::event_source::HttpEventSource;
-use super::request_target::request_target;
 use super::settings::UpstreamSettings;
 use crate::runtime::connect_budget::ConnectBudget;
+use crate::runtime::field_encoder::FieldEncoder;
 use crate::sse::EventId;
 use crate::stream::{EventSource, SourceRequest, Upstream, UpstreamTiming};
 
@@ -21,32 +18,29 @@ impl Upstream for UpstreamSettings {
         UpstreamTiming { open_timeout: self.open_timeout, backoff: self.backoff }
     }
 
-    /// Covers the URLs, in their order, and the headers. A secret header counts by its name alone.
+    /// Covers the first URL, the names of all headers, and the values of those that are not secret. Further URLs are
+    /// replicas of the first, so they may come and go.
     fn identity(&self) -> [u8; 32] {
-        let mut digest = PartsDigest::default();
-        digest.add(&(self.origins.len() as u64).to_le_bytes());
-        for origin in &self.origins {
-            // Base and query as one request target. A base cannot contain "?", so this is unambiguous.
-            let base = request_target(origin, "", "");
-            for part in [origin.scheme.as_str(), origin.authority.as_str(), &base] {
-                digest.add(part.as_bytes());
-            }
+        let first = self.origins.first().expect("an upstream has an origin");
+        let mut encoder = FieldEncoder::new("rillgate upstream 1");
+        encoder.text(first.scheme.as_str()).text(first.authority.as_str()).text(&first.base).text(&first.query);
+        let mut headers: Vec<_> = self.headers.iter().collect();
+        headers.sort_by_key(|(name, _)| name.as_str());
+        encoder.number(headers.len());
+        for (name, value) in headers {
+            let is_secret = self.secrets.contains(name);
+            encoder.text(name.as_str()).number(usize::from(is_secret));
+            encoder.bytes(if is_secret { &[] } else { value.as_bytes() });
         }
-        for (name, value) in self.identifying_headers() {
-            digest.add(name.as_str().as_bytes());
-            // The value of a header is never empty.
-            digest.add(value.map(HeaderValue::as_bytes).unwrap_or_default());
-        }
-        digest.finish()
+        encoder.digest()
     }
 
     fn credentials(&self) -> [u8; 32] {
-        let mut digest = PartsDigest::default();
+        let mut encoder = FieldEncoder::new("rillgate credentials 1");
         for (name, value) in self.headers.iter().filter(|(name, _)| self.secrets.contains(name)) {
-            digest.add(name.as_str().as_bytes());
-            digest.add(value.as_bytes());
+            encoder.text(name.as_str()).bytes(value.as_bytes());
         }
-        digest.finish()
+        encoder.digest()
     }
 
     fn can_resume_after(&self, id: &EventId) -> bool {
@@ -58,32 +52,12 @@ impl Upstream for UpstreamSettings {
     }
 }
 
-/// The SHA-256 digest of a list of parts, each preceded by its length.
-struct PartsDigest(Context);
-
-impl Default for PartsDigest {
-    fn default() -> Self {
-        Self(Context::new(&SHA256))
-    }
-}
-
-impl PartsDigest {
-    fn add(&mut self, part: &[u8]) {
-        self.0.update(&(part.len() as u64).to_le_bytes());
-        self.0.update(part);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderName;
     use http::uri::{Authority, Scheme};
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
     use crate::runtime::backoff::Backoff;

@@ -39,11 +39,6 @@ pub struct UpstreamSettings {
 }
 
 impl UpstreamSettings {
-    /// Returns the headers that identify the upstream: all names, and the values that are not secret.
-    pub fn identifying_headers(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
-        self.headers.iter().map(|(name, value)| (name, Some(value).filter(|_| !self.secrets.contains(name))))
-    }
-
     /// Returns the value of a configured header.
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(configured, _)| configured == name)?;

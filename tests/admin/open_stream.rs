@@ -12,8 +12,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, Opened, Policy, StreamKey, StreamObserver, StreamSpec,
-    Streams, Subscription,
+    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, Opened, Policy, StreamIdentity, StreamKey,
+    StreamObserver, StreamSpec, Streams, Subscription,
 };
 
 pub const KEY: &str = "/prices/EURUSD";
@@ -40,7 +40,12 @@ impl OpenStream {
 }
 
 fn subscribe(streams: &Streams) -> Subscription {
-    let key = StreamKey { route: "prices".into(), path: KEY.to_owned(), shared: Vec::new(), origin: 0 };
+    let key = StreamKey {
+        route: "prices".into(),
+        path: KEY.to_owned(),
+        shared: Vec::new(),
+        identity: StreamIdentity::default(),
+    };
     let spec = || StreamSpec {
         ids: Ids::Keep,
         policy: LivePolicy::new(Policy::default()),
@@ -48,7 +53,6 @@ fn subscribe(streams: &Streams) -> Subscription {
         backoff: Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(30) },
         gap_notice: |_| |_, _| None,
         is_always_open: false,
-        stored_origin: [0; 32],
         observer: Arc::new(Uncounted),
     };
     streams.subscribe(&key, spec).expect("room for one stream")

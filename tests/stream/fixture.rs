@@ -15,8 +15,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, OpenError, Opened, Policy, Ready, StreamKey,
-    StreamObserver, StreamSpec, Streams, Subscription,
+    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, OpenError, Opened, Policy, Ready,
+    StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -98,7 +98,6 @@ impl Fixture {
         let spec = StreamSpec {
             ids: Ids::Keep,
             policy: LivePolicy::new(policy),
-            stored_origin: [0; 32],
             source: Arc::new(upstream.clone()),
             backoff: BACKOFF,
             gap_notice: |_| |_, _| None,
@@ -136,7 +135,7 @@ fn key() -> StreamKey {
 }
 
 pub fn key_of(path: &str) -> StreamKey {
-    StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
+    StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), identity: StreamIdentity::default() }
 }
 
 pub fn event(number: usize) -> Event {

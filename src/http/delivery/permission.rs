@@ -130,8 +130,7 @@ impl Permission {
             }
             (Some(_), None) => return Reevaluation::Ended(EndReason::Revoked),
         }
-        // `self.route` is the route that opened the stream, or one that had the same source in an earlier round.
-        if route.source != self.route.source {
+        if !route.has_stream(self.stream.key(), &captures) {
             return Reevaluation::UpstreamChanged;
         }
         self.route = route.clone();

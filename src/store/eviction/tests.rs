@@ -20,7 +20,7 @@ fn left_of(streams: &[(&str, u64, u64)], max_bytes: u64) -> BTreeMap<String, Vec
         .db
         .write(|txn| {
             for (number, (route, touched, bytes)) in streams.iter().enumerate() {
-                let key = StoreKey([number as u8; 32]);
+                let key = StreamIdentity([number as u8; 32]);
                 by_key.insert(key, ((*route).to_owned(), *touched));
                 store.index.put_record(txn, &key, &record(number as u64, route, *touched), *bytes)?;
             }

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::sse::{Encoder, EventId};
-use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamKey};
+use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamIdentity, StreamKey};
 
 fn stream() -> Arc<EventStream> {
-    let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
+    let key =
+        StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), identity: StreamIdentity::default() };
     EventStream::with_restorable_log(key, Ids::Keep, LivePolicy::new(Policy::default()))
 }
 
@@ -17,7 +18,7 @@ fn handle(number: usize) -> Arc<StreamHandle> {
 fn handle_of(route: &str, number: usize) -> Arc<StreamHandle> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_le_bytes());
-    Arc::new(StreamHandle::new(StoreKey(key), route.into(), Weak::new(), Offset(0)))
+    Arc::new(StreamHandle::new(StreamIdentity(key), route.into(), Weak::new(), Offset(0)))
 }
 
 /// The same, queued for opening.

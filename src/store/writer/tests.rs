@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::sse::{Event, EventId, Frame};
-use crate::stream::{Entry, EntryKind, EventStream, IdLookup, Ids, LivePolicy, Phase, Policy, Retention, StreamKey};
+use crate::stream::{
+    Entry, EntryKind, EventStream, IdLookup, Ids, LivePolicy, Phase, Policy, Retention, StreamIdentity, StreamKey,
+};
 use crate::telemetry::Metrics;
 
 /// A writer that is run by hand, and the one stream that it persists.
@@ -32,8 +34,12 @@ impl StoreFixture {
         let retention = Retention { events, ..Retention::default() };
         let policy = Policy { retention, ..Policy::default() };
         let (writer, stream) = (writer(&folder, bytes), stream(policy));
-        let handle =
-            Arc::new(StreamHandle::new(StoreKey([7; 32]), "r".into(), Arc::downgrade(&stream), stream.log().end()));
+        let handle = Arc::new(StreamHandle::new(
+            StreamIdentity([7; 32]),
+            "r".into(),
+            Arc::downgrade(&stream),
+            stream.log().end(),
+        ));
         let (published, committed) = (Vec::new(), 0);
         let mut fixture = Self { folder, bytes, policy, writer, stream, handle, published, committed };
         assert!(fixture.open().is_none());
@@ -63,7 +69,8 @@ impl StoreFixture {
         self.stream = stream(self.policy);
         let (reply, mut past) = oneshot::channel();
         let end = self.stream.log().end();
-        self.handle = Arc::new(StreamHandle::new(StoreKey([7; 32]), "r".into(), Arc::downgrade(&self.stream), end));
+        self.handle =
+            Arc::new(StreamHandle::new(StreamIdentity([7; 32]), "r".into(), Arc::downgrade(&self.stream), end));
         self.writer.inbox.open(OpenRequest { handle: self.handle.clone(), reply });
         let now = Instant::now();
         let work = self.writer.inbox.wait_for_work(now, now);
@@ -117,7 +124,8 @@ fn writer(folder: &TempDir, bytes: u64) -> StoreWriter {
 }
 
 fn stream(policy: Policy) -> Arc<EventStream> {
-    let key = StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), origin: 0 };
+    let key =
+        StreamKey { route: "r".into(), path: "/".into(), shared: Vec::new(), identity: StreamIdentity::default() };
     EventStream::with_restorable_log(key, Ids::Replace, LivePolicy::new(policy))
 }
 

@@ -5,13 +5,18 @@ use tokio::time::timeout;
 use super::*;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Encoder, EventId};
-use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamKey};
+use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamIdentity, StreamKey};
 
 const STALL: Duration = Duration::from_secs(30);
 
 /// Returns a stream with one entry, which no client has read yet.
 fn stream() -> Arc<EventStream> {
-    let key = StreamKey { route: "all".into(), path: "/a".to_owned(), shared: Vec::new(), origin: 0 };
+    let key = StreamKey {
+        route: "all".into(),
+        path: "/a".to_owned(),
+        shared: Vec::new(),
+        identity: StreamIdentity::default(),
+    };
     let stream = EventStream::new(key, Ids::Keep, LivePolicy::new(Policy::default()));
     let mut encoder = Encoder::new();
     encoder.comment("waiting");

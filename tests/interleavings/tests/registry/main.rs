@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 
 use rillgate_interleavings::runtime::backoff::Backoff;
 use rillgate_interleavings::runtime::tasks::Tasks;
-use rillgate_interleavings::stream::{Ids, LivePolicy, Policy, Ready, Start, StreamKey, StreamSpec, Streams};
+use rillgate_interleavings::stream::{Ids, LivePolicy, Policy, Ready, Start, StreamIdentity, StreamKey, StreamSpec, Streams};
 use source::{Uncounted, Upstream};
 
 /// The number of schedules for each scenario. `RILLGATE_ORDERS` overrides it.
@@ -33,7 +33,7 @@ struct Fixture {
 }
 
 fn key(path: &str) -> StreamKey {
-    StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), origin: 0 }
+    StreamKey { route: "all".into(), path: path.to_owned(), shared: Vec::new(), identity: StreamIdentity::default() }
 }
 
 impl Fixture {
@@ -54,7 +54,6 @@ impl Fixture {
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
             gap_notice: |_| |_, _| None,
             is_always_open: false,
-            stored_origin: [0; 32],
             observer: Arc::new(Uncounted),
         }
     }
