@@ -186,14 +186,7 @@ pub(super) fn update_policies(app: &App) {
     for route in app.routes.load().iter() {
         route.policy.replace(route.settings.stream);
     }
-    app.streams.expire();
-}
-
-/// Makes the streams that match the current routes the ones that are persisted, replacing older twins. A reload can
-/// leave two streams of one identity open; only one of them can be stored.
-pub(super) fn persist_current_streams(app: &App) {
-    let routes = app.routes.load();
-    app.streams.persist_current(|key| routes.iter().any(|route| *route.settings.name == *key.route));
+    app.streams.apply_policies();
 }
 
 /// Returns the key of the single stream of a route without captures and shared values.

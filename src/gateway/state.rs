@@ -121,7 +121,6 @@ impl Handle {
         // Notified last, so that open responses are checked against the new routes.
         app.trust.change_signal().notify();
         state.refresher.start(&app.trust, &app.tasks);
-        build::persist_current_streams(app);
         if let Some(workers) = state.workers.get() {
             build::open_always_streams(app, workers);
         }

@@ -24,8 +24,8 @@ pub(super) struct StreamHandle {
     /// The stream, as long as something feeds it.
     pub stream: Weak<EventStream>,
     has_changed: AtomicBool,
-    /// Whether the stream is the one stored under its key. Changed only while the inbox is locked.
-    is_owner: AtomicBool,
+    /// Whether the stream is stored: accepted and not closed. Changed only while the inbox is locked.
+    is_open: AtomicBool,
     persisted_until: AtomicU64,
 }
 
@@ -41,8 +41,6 @@ pub(super) struct OpenRequest {
 pub(super) enum Request {
     /// A stream was opened.
     Open(OpenRequest),
-    /// A stream that was replaced under its key is to be stored again, from the start of its log.
-    TakeOver(Arc<StreamHandle>),
     /// A stream was closed. Without the stream itself, too much is queued: its unwritten events are lost, as if the
     /// process had been killed.
     Close(Arc<StreamHandle>, Option<Arc<EventStream>>),
@@ -71,8 +69,6 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Pending {
     work: Work,
-    /// The stream stored under each key: the one that was opened or took over last and is not closed.
-    owners: HashMap<StreamIdentity, Arc<StreamHandle>>,
     /// Bytes in the logs of queued closed streams, of each route.
     closed_bytes: HashMap<Arc<str>, usize>,
     /// Whether the gateway is about to close all streams.
@@ -82,8 +78,8 @@ struct Pending {
 impl StreamHandle {
     /// Makes a handle of a stream whose log ends at `end` and is not stored.
     pub(super) fn new(key: StreamIdentity, route: Arc<str>, stream: Weak<EventStream>, end: Offset) -> Self {
-        let (has_changed, is_owner) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, route, stream, has_changed, is_owner, persisted_until: AtomicU64::new(end.0) }
+        let (has_changed, is_open) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { key, route, stream, has_changed, is_open, persisted_until: AtomicU64::new(end.0) }
     }
 
     /// Returns the offset up to which the log is stored.
@@ -101,17 +97,16 @@ impl StreamHandle {
         self.has_changed.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the stream is the one stored under its key.
-    pub(super) fn is_owner(&self) -> bool {
-        self.is_owner.load(Ordering::SeqCst)
+    /// Whether the stream is stored: accepted and not closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::SeqCst)
     }
 }
 
 impl Inbox {
     /// Queues a changed stream. Usually a single atomic operation.
     pub(super) fn notify_changed(&self, handle: &Arc<StreamHandle>) {
-        // A stream that becomes the owner later is written at that time.
-        if !handle.has_changed.swap(true, Ordering::SeqCst) && handle.is_owner() {
+        if handle.is_open() && !handle.has_changed.swap(true, Ordering::SeqCst) {
             self.pending.lock().work.changed.push(handle.clone());
             self.wake.notify_one();
         }
@@ -121,38 +116,22 @@ impl Inbox {
     /// clients that come and go could otherwise fill memory while the disk hangs.
     pub(super) fn open(&self, request: OpenRequest) -> bool {
         let mut pending = self.pending.lock();
-        let is_accepted = pending.set_owner(&request.handle);
+        let is_accepted = pending.work.requests.len() < MAX_REQUESTS;
         if is_accepted {
+            request.handle.is_open.store(true, Ordering::SeqCst);
             pending.work.requests.push(Request::Open(request));
             self.wake.notify_one();
         }
         is_accepted
     }
 
-    /// Makes an open stream the one stored under its key. Usually a single atomic operation. Returns false if too many
-    /// requests are queued.
-    pub(super) fn take_over(&self, handle: &Arc<StreamHandle>) -> bool {
-        if handle.is_owner() {
-            return true;
-        }
-        let mut pending = self.pending.lock();
-        let is_accepted = pending.set_owner(handle);
-        if is_accepted {
-            pending.work.requests.push(Request::TakeOver(handle.clone()));
-            self.wake.notify_one();
-        }
-        is_accepted
-    }
-
-    /// Queues the closing of a stream.
+    /// Queues the closing of a stream. Has no effect on one that is not stored.
     pub(super) fn close(&self, handle: &Arc<StreamHandle>, stream: Arc<EventStream>) {
         let bytes = stream.log().bytes();
         let mut pending = self.pending.lock();
-        if !handle.is_owner() {
+        if !handle.is_open.swap(false, Ordering::SeqCst) {
             return;
         }
-        pending.owners.remove(&handle.key);
-        handle.is_owner.store(false, Ordering::SeqCst);
         let stream = pending.has_room_for(&handle.route, bytes).then_some(stream);
         if stream.is_some() {
             *pending.closed_bytes.entry(handle.route.clone()).or_default() += bytes;
@@ -209,18 +188,6 @@ impl Pending {
         let of_all: usize = self.closed_bytes.values().sum();
         let is_within_share = of_route == 0 || of_route + bytes <= MAX_ROUTE_CLOSED_BYTES;
         self.is_draining || (is_within_share && of_all + bytes <= MAX_CLOSED_BYTES)
-    }
-
-    /// Makes a stream the owner of its key. Returns false if too many requests are queued.
-    fn set_owner(&mut self, handle: &Arc<StreamHandle>) -> bool {
-        if self.work.requests.len() >= MAX_REQUESTS {
-            return false;
-        }
-        if let Some(before) = self.owners.insert(handle.key, handle.clone()) {
-            before.is_owner.store(false, Ordering::SeqCst);
-        }
-        handle.is_owner.store(true, Ordering::SeqCst);
-        true
     }
 }
 

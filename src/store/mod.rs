@@ -139,12 +139,6 @@ impl LogPersister for PersisterHandle {
         self.inbox.notify_changed(&self.handle);
     }
 
-    fn take_over(&self) {
-        if !self.inbox.take_over(&self.handle) {
-            self.metrics.error("behind");
-        }
-    }
-
     fn close(&self) {
         if let Some(stream) = self.handle.stream.upgrade() {
             self.inbox.close(&self.handle, stream);
@@ -152,6 +146,6 @@ impl LogPersister for PersisterHandle {
     }
 
     fn persisted_until(&self) -> Option<Offset> {
-        self.handle.is_owner().then(|| self.handle.persisted_until())
+        self.handle.is_open().then(|| self.handle.persisted_until())
     }
 }

@@ -21,8 +21,6 @@ pub(super) struct StreamPersister {
     pub handle: Arc<StreamHandle>,
     /// Difference between an entry's number in the file and its offset in the log. Wraps.
     shift: u64,
-    /// The number of the stream's segments in the file. `None`: it has none yet.
-    number: Option<u64>,
     /// The state in the file. `None`: unknown, to be read before the next write.
     state: Option<FileState>,
 }
@@ -47,7 +45,7 @@ struct Segment {
 impl StreamPersister {
     /// Makes a persister of a stream whose stored state is not known.
     pub(super) fn new(handle: Arc<StreamHandle>) -> Self {
-        Self { handle, shift: 0, number: None, state: None }
+        Self { handle, shift: 0, state: None }
     }
 
     /// Discards the known state of the file, so that it is read again.
@@ -84,7 +82,6 @@ impl StreamPersister {
         // The stream has published nothing yet, so the stored part ends where its log begins.
         let next = self.handle.persisted_until();
         self.shift = record.end.wrapping_sub(next.0);
-        self.number = Some(record.number);
         index.put_record(txn, &key, &record, total_bytes(&segments))?;
         self.state = Some(FileState { record, was_clean, next, segments });
         Ok(Some(stored))
@@ -173,8 +170,7 @@ impl StreamPersister {
         index.put_record(txn, &self.handle.key, &state.record, total_bytes(&state.segments))
     }
 
-    /// Finds the stream's state in the file. Starts a new one if the file has another incarnation, or a stream that has
-    /// continued from the same state.
+    /// Finds the stream's state in the file. Starts a new one if the file has another incarnation or none.
     fn locate(
         &mut self,
         txn: &mut WriteTxn<'_>,
@@ -184,8 +180,7 @@ impl StreamPersister {
     ) -> Result<(), StoreFault> {
         let key = self.handle.key;
         let seed = stream.fingerprints().seed();
-        let is_own = |record: &Record| self.number == Some(record.number) && record.seed == seed;
-        if let Some(record) = txn.record(&key)?.filter(is_own) {
+        if let Some(record) = txn.record(&key)?.filter(|record| record.seed == seed) {
             let (_, segments) = read_segments(txn, &record, now)?;
             let next = Offset(record.end.wrapping_sub(self.shift));
             self.state = Some(FileState { record, was_clean: false, next, segments });
@@ -194,7 +189,7 @@ impl StreamPersister {
         index.remove(txn, &key)?;
         let next = stream.log().start();
         let number = index.next_number();
-        (self.shift, self.number) = (0, Some(number));
+        self.shift = 0;
         let record = Record {
             number,
             seed,

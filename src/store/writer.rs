@@ -235,23 +235,11 @@ impl OpenStreams {
         while let Some(request) = work.requests.pop_front() {
             match request {
                 Request::Open(OpenRequest { handle, reply }) => {
-                    let key = handle.key;
-                    if let Some(mut before) = self.persisters.insert(key, StreamPersister::new(handle))
-                        && let Some(stream) = before.handle.stream.upgrade()
-                    {
-                        // The predecessor was not closed yet: write what it has, without the clean mark.
-                        let mut all = usize::MAX;
-                        while before.write(txn, index, &stream, false, &mut all, now)? {}
-                    }
-                    let persister = self.persisters.get_mut(&key).expect("inserted above");
+                    let persister = self.add(handle);
                     answers.push((reply, persister.restore(txn, index, now)?));
                 }
-                Request::TakeOver(handle) => self.take_over(handle),
                 Request::Close(handle, stream) => {
-                    if !self.is_current(&handle) {
-                        continue;
-                    }
-                    let mut persister = self.persisters.remove(&handle.key).expect("it is the current one");
+                    let Some(mut persister) = self.persisters.remove(&handle.key) else { continue };
                     match stream {
                         Some(stream) => drop(persister.write(txn, index, &stream, true, &mut budget, now)?),
                         None => work.metrics.error("behind"),
@@ -260,11 +248,9 @@ impl OpenStreams {
             }
         }
         for handle in work.changed {
-            if !self.is_current(handle) {
-                continue;
-            }
-            let persister = self.persisters.get_mut(&handle.key).expect("it is the current one");
-            let Some(stream) = handle.stream.upgrade() else { continue };
+            // It may have been closed meanwhile, and another stream opened under its key.
+            let persister = self.persisters.get_mut(&handle.key).filter(|found| Arc::ptr_eq(&found.handle, handle));
+            let Some((persister, stream)) = persister.zip(handle.stream.upgrade()) else { continue };
             if budget == 0 || persister.write(txn, index, &stream, false, &mut budget, now)? {
                 self.unfinished.push(handle.clone());
             }
@@ -291,15 +277,9 @@ impl OpenStreams {
         Ok(answers)
     }
 
-    /// Starts to store a stream under a key that another stream has used. The file then has the other's incarnation,
-    /// even if that continued from this one's state, so the stream is written again from its start.
-    fn take_over(&mut self, handle: Arc<StreamHandle>) {
-        self.unfinished.push(handle.clone());
-        self.persisters.insert(handle.key, StreamPersister::new(handle));
-    }
-
-    fn is_current(&self, handle: &Arc<StreamHandle>) -> bool {
-        self.persisters.get(&handle.key).is_some_and(|persister| Arc::ptr_eq(&persister.handle, handle))
+    /// Adds a stream. The one that had its key before has been closed.
+    fn add(&mut self, handle: Arc<StreamHandle>) -> &mut StreamPersister {
+        self.persisters.entry(handle.key).insert_entry(StreamPersister::new(handle)).into_mut()
     }
 
     /// Answers requests while the file is unusable, so that no stream waits.
@@ -307,12 +287,10 @@ impl OpenStreams {
         for request in requests {
             match request {
                 Request::Open(OpenRequest { handle, reply }) => {
-                    self.persisters.insert(handle.key, StreamPersister::new(handle));
+                    self.add(handle);
                     let _ = reply.send(None);
                 }
-                Request::TakeOver(handle) => self.take_over(handle),
-                Request::Close(handle, _) if self.is_current(&handle) => drop(self.persisters.remove(&handle.key)),
-                Request::Close(..) => {}
+                Request::Close(handle, _) => drop(self.persisters.remove(&handle.key)),
             }
         }
     }

@@ -126,7 +126,7 @@ impl EventStream {
         self.incarnation.read().fingerprints
     }
 
-    /// Attaches the storage of the log. Must be called at most once, before the first publish.
+    /// Attaches the storage of the log. Must be called at most once.
     pub fn attach_persister(&self, persister: Arc<dyn LogPersister>) {
         assert!(self.persister.set(persister).is_ok(), "a log has one persister");
     }

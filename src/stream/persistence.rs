@@ -12,23 +12,19 @@ use super::log::{LogSnapshot, Offset, Seed};
 
 /// The storage of one stream's log. Only [`Self::load`] waits.
 pub trait LogPersister: Send + Sync + std::fmt::Debug {
-    /// Returns the stored state of the stream. Called once, before anything is published. Returns `None` if nothing is
+    /// Returns the stored state of the stream. Called at most once, before anything is published. Returns `None` if nothing is
     /// stored or it cannot be loaded in time; the stream then starts anew, and so does its stored log.
     fn load(&self) -> BoxFuture<'_, Option<StoredStream>>;
 
     /// Notifies that the log or the phase has changed.
     fn notify_changed(&self);
 
-    /// Stores this stream in place of a newer stream with the same identity, as a whole and from the log's start.
-    /// Called when a reload has made this stream the one that new readers find. Must not be called after
-    /// [`Self::close`].
-    fn take_over(&self);
-
-    /// Returns the offset up to which the log is stored, for the operator. Returns `None` if another stream is stored
-    /// in its place.
+    /// Returns the offset up to which the log is stored, for the operator. Returns `None` if the stream is closed or was
+    /// not accepted.
     fn persisted_until(&self) -> Option<Offset>;
 
-    /// Stores the final state. Called when nothing feeds the stream any more, while the stream is still alive.
+    /// Stores the final state. Called when no reader can find the stream any more, while it is still alive. Later changes
+    /// are not stored. A second call has no effect.
     fn close(&self);
 }
 

@@ -128,14 +128,13 @@ impl Streams {
                 !kept_open.contains(key) && open.get(key).is_none_or(|stream| stream.subscribers() == 0)
             };
             let first = self.unread.first(may_go).ok_or(StreamLimit::All)?;
-            let Some(first) = open.remove(&first) else { return Err(StreamLimit::All) };
-            first.readers().forget();
+            let Some(first) = open.get(&first).cloned() else { return Err(StreamLimit::All) };
+            deregister(&mut open, &first);
             first.evict();
         }
         match open.entry(key.clone()) {
             // Attach under the lock: `deregister` cannot run between finding the stream and holding it.
             Entry::Occupied(known) => {
-                take_over(known.get());
                 known.get().readers().admit_address(address);
                 Ok(Subscription::new(known.get()))
             }
@@ -187,11 +186,21 @@ impl Streams {
         self.kept_open.send_replace(keys);
     }
 
-    /// Makes the open streams that match `is_found` the ones that are stored, in place of newer twins. Called after a
-    /// reload, which may change the stream that new readers find.
-    pub fn persist_current(&self, is_found: impl Fn(&StreamKey) -> bool) {
-        // Under the lock none of them can be closed.
-        self.open.lock().values().filter(|stream| is_found(stream.key())).for_each(take_over);
+    /// Applies policies that a reload has replaced to the logs of the open streams: what they retain, and where.
+    pub fn apply_policies(&self) {
+        if let Some(store) = &self.store {
+            // Under the lock none of them can be closed.
+            for stream in self.open.lock().values().filter(|stream| stream.persister().is_none()) {
+                if stream.policy().current().storage == LogStorage::Disk {
+                    let persister = store.open(stream);
+                    // The stream keeps the log that it has, so it does not wait for a stored one.
+                    drop(persister.load());
+                    persister.notify_changed();
+                    stream.attach_persister(persister);
+                }
+            }
+        }
+        self.expire();
     }
 
     async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec, _file: FilePermit) {
@@ -243,8 +252,7 @@ impl Streams {
         }
     }
 
-    /// Evicts entries that are too old from quiet streams, and applies a retention that a reload has changed. Must be called
-    /// every [`EXPIRY_INTERVAL`] and after a reload.
+    /// Evicts entries that are too old from quiet streams. Must be called every [`EXPIRY_INTERVAL`].
     pub fn expire(&self) {
         let now = std::time::Instant::now();
         for stream in self.list() {
@@ -270,18 +278,16 @@ async fn is_forgotten(stream: &EventStream, finished: Finished) {
     }
 }
 
-fn take_over(stream: &Arc<EventStream>) {
-    if let Some(journal) = stream.persister() {
-        journal.take_over();
-    }
-}
-
-/// Removes a stream from the map, unless another stream has taken its key.
+/// Removes a stream from the map, unless another stream has taken its key, and stores its final state.
 fn deregister(open: &mut HashMap<StreamKey, Arc<EventStream>>, stream: &Arc<EventStream>) {
     if open.get(stream.key()).is_some_and(|found| Arc::ptr_eq(found, stream)) {
         open.remove(stream.key());
     }
     stream.readers().forget();
+    // Under the lock, so before a new stream with this key reads the stored state.
+    if let Some(persister) = stream.persister() {
+        persister.close();
+    }
 }
 
 /// Removes a stream from the registry when its task ends, however it ends. A stream that nothing feeds must not be
@@ -294,9 +300,6 @@ struct DeregisterOnDrop<'s> {
 impl Drop for DeregisterOnDrop<'_> {
     fn drop(&mut self) {
         deregister(&mut self.streams.open.lock(), self.stream);
-        if let Some(journal) = self.stream.persister() {
-            journal.close();
-        }
         if std::thread::panicking() {
             self.stream.set_phase(Phase::Refused(Arc::new(OpenError::Invalid("the gateway failed".to_owned()))));
         }

@@ -13,7 +13,7 @@ fn replace(fixture: &Fixture, change: impl FnOnce(&mut Policy)) {
     let mut policy = fixture.spec.policy.current();
     change(&mut policy);
     fixture.spec.policy.replace(policy);
-    fixture.streams.expire();
+    fixture.streams.apply_policies();
 }
 
 fn retention(events: usize) -> Retention {

@@ -98,7 +98,6 @@ fn streams_that_come_and_go_while_the_disk_hangs_do_not_pile_up() {
         let is_told = matches!(past.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(is_told, !is_accepted, "who is not taken on does not wait");
     }
-    assert!(!inbox.take_over(&handle(MAX_REQUESTS)), "nor do those that were not taken on");
     inbox.close(&taken_on, stream);
 
     let work = take(&inbox);
@@ -108,19 +107,15 @@ fn streams_that_come_and_go_while_the_disk_hangs_do_not_pile_up() {
 }
 
 #[test]
-fn the_stream_that_opened_or_took_over_last_owns_its_key() {
+fn changes_of_a_closed_stream_are_not_stored() {
     let (inbox, stream) = (Inbox::default(), stream());
-    let (first, second) = (opened(&inbox, 1), opened(&inbox, 1));
-    assert_eq!((first.is_owner(), second.is_owner()), (false, true));
-    take(&inbox);
-    inbox.notify_changed(&first);
-    assert!(take(&inbox).changed.is_empty(), "it is not stored");
+    let closed = opened(&inbox, 1);
 
-    assert!(inbox.take_over(&first) && inbox.take_over(&first));
-    inbox.close(&second, stream.clone());
+    inbox.close(&closed, stream.clone());
+    inbox.close(&closed, stream);
+    inbox.notify_changed(&closed);
 
-    assert_eq!((first.is_owner(), second.is_owner()), (true, false));
-    assert!(matches!(&take(&inbox).requests[..], [Request::TakeOver(taken_over)] if Arc::ptr_eq(taken_over, &first)));
-    inbox.close(&first, stream);
-    assert!(matches!(take(&inbox).requests[..], [Request::Close(..)]));
+    let work = take(&inbox);
+    assert!(matches!(&work.requests[..], [Request::Open(_), Request::Close(..)]), "it is closed once");
+    assert!(work.changed.is_empty() && !closed.is_open());
 }

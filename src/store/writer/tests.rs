@@ -67,6 +67,11 @@ impl StoreFixture {
     /// Opens a new stream under the same key. Returns its stored state.
     fn open(&mut self) -> Option<StoredStream> {
         self.stream = stream(self.policy);
+        self.open_current()
+    }
+
+    /// Starts to store the stream. Returns its stored state.
+    fn open_current(&mut self) -> Option<StoredStream> {
         let (reply, mut past) = oneshot::channel();
         let end = self.stream.log().end();
         self.handle =
@@ -240,38 +245,23 @@ fn a_stream_closed_before_it_continues_leaves_its_stored_state_unchanged() {
 }
 
 #[test]
-fn a_replaced_stream_that_takes_over_its_key_again_is_stored_from_its_logs_start() {
-    for meanwhile in ["the other is open", "the other was closed", "the file cannot be used"] {
-        let mut fixture = StoreFixture::new(10, 1 << 20);
-        fixture.publish(1);
-        fixture.commit();
-        let (first, handle, published_before) =
-            (fixture.stream.clone(), fixture.handle.clone(), fixture.published.clone());
-        let stored = fixture.open();
-        fixture.resume(stored, false);
-        fixture.publish(2);
-        fixture.commit();
-        match meanwhile {
-            "the other was closed" => fixture.close(),
-            "the file cannot be used" => fixture.writer.store = None,
-            _ => {}
-        }
+fn a_stream_that_is_stored_only_later_replaces_what_was_stored_before() {
+    let mut fixture = StoreFixture::new(10, 1 << 20);
+    fixture.publish(1);
+    fixture.close();
+    // It has events before it is stored, so it never asks for the stored ones.
+    fixture.published.clear();
+    fixture.stream = stream(fixture.policy);
+    fixture.publish(2);
+    fixture.publish(3);
+    fixture.open_current();
+    fixture.writer.inbox.notify_changed(&fixture.handle);
+    fixture.commit();
 
-        (fixture.stream, fixture.handle, fixture.published) = (first, handle, published_before);
-        fixture.publish(3);
-        assert!(!fixture.handle.is_owner() && fixture.writer.inbox.take_over(&fixture.handle));
-        fixture.commit();
-        if fixture.writer.store.is_none() {
-            fixture.writer.open();
-        }
-        fixture.publish(4);
-        fixture.commit();
+    let stored = fixture.restart();
 
-        assert_eq!(fixture.handle.persisted_until(), fixture.stream.log().end());
-        let stored = fixture.restart();
-        assert_eq!(stored.as_ref().map(|stored| stored.snapshot.entries.len()), Some(3), "{meanwhile}");
-        fixture.resume(stored, false);
-    }
+    assert_eq!(stored.as_ref().map(|stored| stored.snapshot.entries.len()), Some(2));
+    fixture.resume(stored, false);
 }
 
 #[test]
