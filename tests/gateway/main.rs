@@ -48,6 +48,7 @@ mod prometheus;
 mod proxy_protocol;
 mod read_through;
 mod refusals;
+mod reload_in_place;
 mod reload_storm;
 mod request_ids;
 mod resume;
