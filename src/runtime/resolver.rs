@@ -183,4 +183,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 const ERROR_TIME: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
+// Named, because the interleavings include this file under another path.
+#[path = "resolver/tests.rs"]
 mod tests;

@@ -20,7 +20,7 @@ pub struct LivePolicy(watch::Sender<Policy>);
 impl LivePolicy {
     /// Creates the policy of a new route.
     pub fn new(policy: Policy) -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(policy)))
+        Arc::new(Self(watch::channel(policy).0))
     }
 
     /// Returns the policy in force.

@@ -34,7 +34,7 @@ struct LiveSource {
 impl LiveUpstream {
     /// Creates the upstream of a new route. Its sources connect within `budget`.
     pub fn new(upstream: Arc<dyn Upstream>, budget: ConnectBudget) -> Arc<Self> {
-        Arc::new(Self { current: watch::Sender::new(upstream), budget })
+        Arc::new(Self { current: watch::channel(upstream).0, budget })
     }
 
     /// Returns the upstream in force.

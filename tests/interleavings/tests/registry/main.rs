@@ -16,7 +16,9 @@ use tokio::task::yield_now;
 
 use rillgate_interleavings::runtime::backoff::Backoff;
 use rillgate_interleavings::runtime::tasks::Tasks;
-use rillgate_interleavings::stream::{Ids, LivePolicy, Policy, Ready, Start, StreamIdentity, StreamKey, StreamSpec, Streams};
+use rillgate_interleavings::stream::{
+    Ids, LivePolicy, Policy, Ready, Start, StreamIdentity, StreamKey, StreamSpec, Streams,
+};
 use source::{Uncounted, Upstream};
 
 /// The number of schedules for each scenario. `RILLGATE_ORDERS` overrides it.
@@ -29,6 +31,7 @@ const TURNS: usize = 10_000;
 struct Fixture {
     streams: Streams,
     upstream: Upstream,
+    policy: Arc<LivePolicy>,
     tasks: Tasks,
 }
 
@@ -42,6 +45,7 @@ impl Fixture {
         Self {
             streams: Streams::new(limits::with_streams(most), None, tasks.clone()),
             upstream: Upstream::default(),
+            policy: LivePolicy::new(Policy { linger: Duration::from_secs(1), ..Policy::default() }),
             tasks,
         }
     }
@@ -49,7 +53,7 @@ impl Fixture {
     fn spec(&self) -> StreamSpec {
         StreamSpec {
             ids: Ids::Keep,
-            policy: LivePolicy::new(Policy { linger: Duration::from_secs(1), ..Policy::default() }),
+            policy: self.policy.clone(),
             source: Arc::new(self.upstream.clone()),
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
             gap_notice: |_| |_, _| None,
@@ -100,9 +104,12 @@ fn readers_join_and_leave_during_reconnects_and_reloads() {
     in_every_order(|| async {
         let fixture = Fixture::new(10);
         let reload = {
-            let streams = fixture.streams.clone();
+            let (streams, policy) = (fixture.streams.clone(), fixture.policy.clone());
             async move {
                 streams.keep_open(HashSet::from([key("/a")]));
+                yield_now().await;
+                policy.replace(Policy { linger: Duration::from_secs(2), ..policy.current() });
+                streams.apply_policies();
                 yield_now().await;
                 streams.keep_open(HashSet::new());
             }
