@@ -15,7 +15,7 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, OpenError, Opened, Policy, Ready,
+    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, Opened, Policy, Ready,
     StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -106,6 +106,11 @@ impl Fixture {
         };
         let limits = Arc::new(ArcSwap::from_pointee(Limits { streams: 10, ..default_limits() }));
         Self { streams: Streams::new(limits.clone(), None, tasks.clone()), limits, tasks, upstream, spec }
+    }
+
+    /// Stores the logs of streams to come here.
+    pub fn set_store(&mut self, store: Arc<dyn LogStore>) {
+        self.streams = Streams::new(self.limits.clone(), Some(store), self.tasks.clone());
     }
 
     /// Sets `limits.memory`, as a reload of the configuration does.

@@ -12,6 +12,7 @@ mod policy;
 mod progress;
 mod publishing;
 mod refusals;
+mod storage;
 mod turns;
 
 use std::sync::Arc;
