@@ -58,6 +58,8 @@ pub struct EventStream {
     is_ended: AtomicBool,
     /// True if a client got a response before the source's first outcome.
     has_early_response: AtomicBool,
+    /// The offset after what the source had when it was first opened.
+    backlog_end: AtomicU64,
     readers: ReaderCount,
     /// Signals the ingest to stop because another stream needs the place.
     eviction: Notify,
@@ -98,6 +100,7 @@ impl EventStream {
             end: AtomicU64::new(start.0),
             is_ended: AtomicBool::new(false),
             has_early_response: AtomicBool::new(false),
+            backlog_end: AtomicU64::new(0),
             readers: ReaderCount::default(),
             eviction: Notify::new(),
             id_frames: IdFrameCache::default(),
@@ -183,6 +186,19 @@ impl EventStream {
     /// client returns for the status.
     pub fn note_early_response(&self) {
         self.has_early_response.store(true, Ordering::Release);
+    }
+
+    /// Notes that the log ends with what the source had when it was opened. Without effect after the source's first
+    /// outcome, since readers have begun by then.
+    pub(super) fn end_backlog(&self) {
+        if self.progress.borrow().phase == Phase::Opening {
+            self.backlog_end.store(self.end().0, Ordering::Release);
+        }
+    }
+
+    /// Returns the offset after what the source had when it was first opened. Live delivery begins there at the earliest.
+    pub(super) fn backlog_end(&self) -> Offset {
+        Offset(self.backlog_end.load(Ordering::Acquire))
     }
 
     /// Returns true if a client got a response before the source's first outcome.

@@ -83,7 +83,7 @@ impl HttpEventSource {
             match classify(origin, settings.header(&HOST), &path, &exchange.response)? {
                 ResponseKind::EventStream => {
                     let continuity = continuity(exchange.response.headers(), after);
-                    return Ok(Opened { items: self.items(exchange), continuity });
+                    return Ok(Opened { retained: Vec::new(), items: self.items(exchange), continuity });
                 }
                 // Other redirects of a request with a body may drop it (RFC 9110, 15.4.2 to 15.4.4).
                 ResponseKind::Redirect(_)

@@ -63,7 +63,7 @@ struct Silent;
 
 impl EventSource for Silent {
     fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
-        let opened = Opened { items: stream::pending().boxed(), continuity: Continuity::Unknown };
+        let opened = Opened { retained: Vec::new(), items: stream::pending().boxed(), continuity: Continuity::Unknown };
         std::future::ready(Ok(opened)).boxed()
     }
 }

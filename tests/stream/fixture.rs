@@ -30,14 +30,19 @@ pub struct Upstream(Arc<Script>);
 
 #[derive(Default)]
 struct Script {
-    answers: Mutex<VecDeque<Result<Receiver, OpenError>>>,
+    answers: Mutex<VecDeque<Result<(Vec<Item>, Continuity, Receiver), OpenError>>>,
     opens: Mutex<Vec<(Instant, Option<EventId>)>>,
 }
 
 impl Upstream {
     pub fn will_open(&self) -> Sender {
+        self.will_open_with(Vec::new(), Continuity::Unknown)
+    }
+
+    /// Answers with what the upstream retains and its statement about the requested id.
+    pub fn will_open_with(&self, retained: Vec<Item>, continuity: Continuity) -> Sender {
         let (sender, receiver) = unbounded_channel();
-        self.0.answers.lock().push_back(Ok(receiver));
+        self.0.answers.lock().push_back(Ok((retained, continuity, receiver)));
         sender
     }
 
@@ -65,9 +70,10 @@ impl EventSource for Upstream {
         self.0.opens.lock().push((Instant::now(), after));
         let answer = self.0.answers.lock().pop_front();
         let opened = answer.unwrap_or_else(|| Err(OpenError::Unreachable("nobody there".to_owned())));
-        let opened = opened.map(|mut items| Opened {
+        let opened = opened.map(|(retained, continuity, mut items)| Opened {
+            retained,
             items: poll_fn(move |cx| items.poll_recv(cx)).boxed(),
-            continuity: Continuity::Unknown,
+            continuity,
         });
         std::future::ready(opened).boxed()
     }

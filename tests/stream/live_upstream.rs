@@ -79,7 +79,7 @@ impl EventSource for Scripted {
             Behavior::Silent => stream::pending().boxed(),
             Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1 })).boxed(),
         };
-        std::future::ready(Ok(Opened { items, continuity: Continuity::Unknown })).boxed()
+        std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
     }
 }
 

@@ -12,6 +12,7 @@ mod policy;
 mod progress;
 mod publishing;
 mod refusals;
+mod retained;
 mod storage;
 mod turns;
 
@@ -345,7 +346,7 @@ async fn a_reader_that_joins_during_removal_never_gets_a_dead_stream() {
         fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
             let greeting = futures_util::stream::iter([batch(vec![Item::Event(event(1))])]);
             let items = greeting.chain(futures_util::stream::pending()).boxed();
-            std::future::ready(Ok(Opened { items, continuity: Continuity::Unknown })).boxed()
+            std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
         }
     }
     let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });

@@ -22,7 +22,7 @@ impl EventSource for Chatter {
     fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
         let bytes = self.bytes;
         let items = stream::iter(0..self.reads).map(move |_| Ok(Batch { items: Vec::new(), bytes })).boxed();
-        std::future::ready(Ok(Opened { items, continuity: Continuity::Unknown })).boxed()
+        std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
     }
 }
 

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::id_minter::IdMinter;
+use super::source::Continuity;
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
 use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Offset, ResumeVerdict};
 use crate::stream::progress::MIN_RETRY;
@@ -87,10 +88,13 @@ impl ReconnectDedup {
         (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())
     }
 
-    /// Starts a new connection after an earlier one. `is_continued` is true if the upstream has confirmed that it
-    /// continues without a gap.
-    pub(super) fn reconnected(&mut self, is_continued: bool) {
-        self.replay = if is_continued { ReplayState::None } else { ReplayState::Expected };
+    /// Starts a new connection after an earlier one. Even an upstream that states a gap may prove continuity by repeating
+    /// events.
+    pub(super) fn reconnected(&mut self, continuity: Continuity) {
+        self.replay = match continuity {
+            Continuity::Continued => ReplayState::None,
+            Continuity::Gap | Continuity::Unknown => ReplayState::Expected,
+        };
         self.repeated_id = None;
     }
 

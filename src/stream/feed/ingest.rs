@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
@@ -16,12 +17,12 @@ use super::connection::{Connection, ConnectionEnd, CredentialsWatch};
 use super::dedup::ReconnectDedup;
 use super::open_error::OpenError;
 use super::publisher::Publisher;
-use super::source::{Batch, Continuity, Opened};
+use super::source::{Batch, Continuity, Interrupted, Opened};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::excerpt;
 use crate::runtime::jitter;
 use crate::runtime::turn::TurnBudget;
-use crate::sse::EventId;
+use crate::sse::{EventId, Item};
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::{Gap, GapNotice, OnEnd};
 use crate::stream::log_memory::LogMemory;
@@ -112,8 +113,9 @@ impl Ingest {
             self.spec.observer.connected(outcome.as_ref().map(|_| ()));
             match outcome {
                 Ok(opened) => {
-                    self.on_opened(&opened);
-                    let copied = self.forward(opened).await;
+                    let Opened { retained, items, continuity } = opened;
+                    self.on_opened(continuity, retained).await;
+                    let copied = self.forward(items).await;
                     // Finish waking the readers before the phase changes.
                     self.publisher.finish_waking();
                     if let ConnectionEnd::CredentialsChanged = copied {
@@ -187,9 +189,10 @@ impl Ingest {
         requested.min(self.spec.backoff.max).max(REFUSAL_MEMORY)
     }
 
-    fn on_opened(&mut self, opened: &Opened) {
+    /// Publishes what the source retains, and then sets the phase.
+    async fn on_opened(&mut self, continuity: Continuity, retained: Vec<Item>) {
         if self.has_past {
-            self.dedup.reconnected(opened.continuity == Continuity::Continued);
+            self.dedup.reconnected(continuity);
         } else if self.may_have_missed {
             // The clients that are connected by now have been told `live`.
             self.spec.observer.gap(Gap::Upstream);
@@ -203,6 +206,11 @@ impl Ingest {
         if !self.is_flapping {
             self.on_recovered();
         }
+        if !retained.is_empty() {
+            self.publish(Batch { items: retained, bytes: 0 }).await;
+            self.publisher.finish_waking();
+            self.stream.end_backlog();
+        }
         self.stream.set_phase(Phase::Live);
     }
 
@@ -213,8 +221,7 @@ impl Ingest {
         }
     }
 
-    async fn forward(&mut self, opened: Opened) -> ConnectionEnd {
-        let mut items = opened.items;
+    async fn forward(&mut self, mut items: BoxStream<'static, Result<Batch, Interrupted>>) -> ConnectionEnd {
         let source = self.spec.source.clone();
         let mut credentials = CredentialsWatch::new(source.credentials_changed());
         let mut budget = TurnBudget::default();

@@ -26,6 +26,9 @@ pub trait EventSource: Send + Sync {
 
 /// An open connection.
 pub struct Opened {
+    /// What the source already has, oldest first. It enters the log before the stream is live, so that the first readers
+    /// can resume in it. After a reconnect it may repeat what the log has. The source bounds it.
+    pub retained: Vec<Item>,
     /// The items as they arrive. Ends when the upstream ends its response cleanly.
     pub items: BoxStream<'static, Result<Batch, Interrupted>>,
     /// The upstream's statement about the requested id.

@@ -25,7 +25,7 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
-use crate::stream::feed::{Continuity, EventSource, Opened};
+use crate::stream::feed::{Batch, Continuity, EventSource, Opened};
 use crate::stream::log::{IdLookup, OnEnd};
 use crate::stream::progress::Phase;
 use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
@@ -213,12 +213,16 @@ impl Request {
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
         let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
-        let Opened { mut items, continuity } = opened;
+        let Opened { retained, mut items, continuity } = opened;
         match continuity {
             Continuity::Continued => catch_up.confirm_continuity(),
             Continuity::Gap => return Err(CatchUpError::Refused),
             Continuity::Unknown => {}
         }
+        if let Some(caught_up) = catch_up.accept(Batch { items: retained, bytes: 0 }, &self.stream.log())? {
+            return Ok(caught_up);
+        }
+        charge.grow_to(catch_up.memory());
         let mut pause_deadline = Instant::now() + HISTORY_PAUSE;
         let mut budget = TurnBudget::default();
         loop {

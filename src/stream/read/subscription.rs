@@ -119,12 +119,14 @@ impl Subscription {
     }
 
     /// Moves to the starting point of a client without an id. With [`Start::Live`], a reader that opened the stream
-    /// keeps what has arrived since.
+    /// keeps what has arrived since, except what the source had before.
     pub fn start_at(&mut self, start: Start) -> ResumeVerdict {
         let log = self.stream.log();
         let at = match start {
             Start::Live => {
+                self.next = self.next.max(self.stream.backlog_end());
                 self.events_read = log.events_until(self.next);
+                self.waiter.set_position(self.next, self.events_read);
                 return ResumeVerdict::Live;
             }
             Start::Oldest => log.start(),

@@ -43,7 +43,7 @@ impl Feed {
     }
 
     fn reconnected(&mut self) -> &mut Self {
-        self.dedup.reconnected(false);
+        self.dedup.reconnected(Continuity::Unknown);
         self
     }
 
@@ -184,7 +184,7 @@ fn events_without_ids_prove_nothing() {
 fn an_upstream_that_confirms_continuity_is_trusted() {
     let mut feed = Feed::new(Ids::Keep);
     feed.take(vec![named("1", "a")]);
-    feed.dedup.reconnected(true);
+    feed.dedup.reconnected(Continuity::Continued);
     feed.take(vec![named("2", "b")]);
     assert_eq!(feed.gaps, 0);
 

@@ -51,7 +51,7 @@ impl EventSource for Upstream {
                 let _held = &connection;
                 item
             });
-            Ok(Opened { items: items.boxed(), continuity: Continuity::Unknown })
+            Ok(Opened { retained: Vec::new(), items: items.boxed(), continuity: Continuity::Unknown })
         }
         .boxed()
     }
