@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::feed::{EventSource, OpenError};
+use super::feed::{EventSource, Feed, OpenError};
 use super::live_policy::LivePolicy;
 use super::log::{Gap, GapNotice, Ids, VerdictForm};
 use crate::runtime::backoff::Backoff;
@@ -16,6 +16,8 @@ pub struct StreamSpec {
     pub policy: Arc<LivePolicy>,
     /// The source of its events.
     pub source: Arc<dyn EventSource>,
+    /// What feeds the stream from it.
+    pub feed: Feed,
     /// The delays between connection attempts.
     pub backoff: Backoff,
     /// Returns the encoder of gaps for the stream's clients.

@@ -15,8 +15,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, Opened, Policy, Ready,
-    StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+    Batch, Continuity, EventSource, Feed, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, Opened, Policy,
+    Ready, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -105,6 +105,7 @@ impl Fixture {
             ids: Ids::Keep,
             policy: LivePolicy::new(policy),
             source: Arc::new(upstream.clone()),
+            feed: Feed::Alone,
             backoff: BACKOFF,
             gap_notice: |_| |_, _| None,
             is_always_open: false,

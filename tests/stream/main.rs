@@ -4,6 +4,7 @@
 //! Time is paused in tests that depend on it. It advances when every task waits, so hours cost nothing and no test
 //! depends on timing.
 
+mod commit;
 mod fixture;
 mod live_upstream;
 mod memory;

@@ -13,8 +13,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, info, warn};
 
+use super::commit::Fenced;
 use super::connection::{Connection, ConnectionEnd, CredentialsWatch};
 use super::dedup::ReconnectDedup;
+use super::finished::{Finished, LATE_REFUSAL_MEMORY, REFUSAL_MEMORY};
 use super::open_error::OpenError;
 use super::publisher::Publisher;
 use super::source::{Batch, Continuity, Interrupted, Opened};
@@ -28,12 +30,6 @@ use crate::stream::log::{Gap, GapNotice, OnEnd};
 use crate::stream::log_memory::LogMemory;
 use crate::stream::progress::Phase;
 use crate::stream::spec::StreamSpec;
-
-/// The time for which a refusal of the first attempt is remembered.
-pub(super) const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
-
-/// The same if a client already had a response: the client has to come back for the status.
-pub(super) const LATE_REFUSAL_MEMORY: Duration = Duration::from_secs(30);
 
 /// The task that feeds one stream.
 pub(crate) struct Ingest {
@@ -63,23 +59,11 @@ pub(crate) struct Ingest {
     failed_at: Option<(String, Option<EventId>)>,
 }
 
-/// The reason why the ingest of a stream ended for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finished {
-    /// The upstream has ended the stream.
-    Complete {
-        /// The time since it ended, if that was in an earlier process.
-        ago: Duration,
-    },
-    /// The upstream refused the first attempt. Holds the time for which this is remembered.
-    Refused(Duration),
-}
-
 impl Ingest {
     /// Creates the ingest of a new stream.
     pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
         let (dedup, backoff) = (ReconnectDedup::new(gap_notice(&stream, &spec), stream.fingerprints()), spec.backoff);
-        let publisher = Publisher::new(stream.clone(), memory);
+        let publisher = Publisher::new(stream.clone(), memory, spec.feed.clone());
         let connection = Connection::opened_after(None, 0);
         Self {
             stream,
@@ -100,11 +84,24 @@ impl Ingest {
         }
     }
 
-    /// Feeds the stream until it is complete or refused. Dropping the future closes the upstream connection.
+    /// Feeds the stream until it is complete, refused or fenced. Dropping the future closes the upstream connection.
     pub(crate) async fn run(mut self) -> Finished {
+        match self.feed().await {
+            Ok(finished) => finished,
+            Err(fenced) => {
+                self.publisher.finish_waking();
+                warn!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, reason = %fenced, "stream closed");
+                let error = OpenError::Unavailable { reason: fenced.to_string(), retry_after: None };
+                self.stream.set_phase(Phase::Refused(Arc::new(error)));
+                Finished::Fenced
+            }
+        }
+    }
+
+    async fn feed(&mut self) -> Result<Finished, Fenced> {
         if let Some(ago) = self.restore().await {
             self.stream.set_phase(Phase::Complete);
-            return Finished::Complete { ago };
+            return Ok(Finished::Complete { ago });
         }
         loop {
             // The `Retry-After` of a 429 or 503.
@@ -114,8 +111,8 @@ impl Ingest {
             match outcome {
                 Ok(opened) => {
                     let Opened { retained, items, continuity } = opened;
-                    self.on_opened(continuity, retained).await;
-                    let copied = self.forward(items).await;
+                    self.on_opened(continuity, retained).await?;
+                    let copied = self.forward(items).await?;
                     // Finish waking the readers before the phase changes.
                     self.publisher.finish_waking();
                     if let ConnectionEnd::CredentialsChanged = copied {
@@ -128,7 +125,7 @@ impl Ingest {
                     self.is_flapping = is_short && !self.connection.has_received_events;
                     match copied {
                         ConnectionEnd::Clean if self.stream.policy().current().on_end == OnEnd::Complete => {
-                            return self.complete();
+                            return self.complete().await;
                         }
                         ConnectionEnd::Clean => self.on_end(is_short),
                         ConnectionEnd::Interrupted(interrupted) => {
@@ -138,7 +135,7 @@ impl Ingest {
                     }
                     self.stream.set_phase(Phase::Retrying(None));
                 }
-                Err(OpenError::Complete) => return self.complete(),
+                Err(OpenError::Complete) => return self.complete().await,
                 Err(error) if !self.has_past && !error.is_down() && !self.spec.is_always_open => {
                     if self.spec.observer.acquire_failure_line() {
                         warn!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, %error, "stream refused");
@@ -146,10 +143,10 @@ impl Ingest {
                     let memory = self.refusal_memory(&error);
                     self.stream.set_phase(Phase::Refused(Arc::new(error)));
                     // Read after the phase is set: a response that goes out early checks the phase once more.
-                    return Finished::Refused(match self.stream.has_early_response() {
+                    return Ok(Finished::Refused(match self.stream.has_early_response() {
                         true => memory.max(LATE_REFUSAL_MEMORY),
                         false => memory,
-                    });
+                    }));
                 }
                 Err(error) => {
                     least = error.retry_after().unwrap_or_default();
@@ -190,14 +187,15 @@ impl Ingest {
     }
 
     /// Publishes what the source retains, and then sets the phase.
-    async fn on_opened(&mut self, continuity: Continuity, retained: Vec<Item>) {
+    async fn on_opened(&mut self, continuity: Continuity, retained: Vec<Item>) -> Result<(), Fenced> {
         if self.has_past {
             self.dedup.reconnected(continuity);
         } else if self.may_have_missed {
             // The clients that are connected by now have been told `live`.
             self.spec.observer.gap(Gap::Upstream);
             self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
-            self.stream.publish([self.dedup.initial_gap(Instant::now())]);
+            self.publisher.publish(vec![self.dedup.initial_gap(Instant::now())]).await?;
+            self.publisher.finish_waking();
         }
         (self.has_past, self.may_have_missed) = (true, false);
         self.connection = Connection::opened_after(self.dedup.upstream_id(), self.failures);
@@ -207,11 +205,12 @@ impl Ingest {
             self.on_recovered();
         }
         if !retained.is_empty() {
-            self.publish(Batch { items: retained, bytes: 0 }).await;
+            self.publish(Batch { items: retained, bytes: 0 }).await?;
             self.publisher.finish_waking();
             self.stream.end_backlog();
         }
         self.stream.set_phase(Phase::Live);
+        Ok(())
     }
 
     fn on_recovered(&mut self) {
@@ -221,7 +220,10 @@ impl Ingest {
         }
     }
 
-    async fn forward(&mut self, mut items: BoxStream<'static, Result<Batch, Interrupted>>) -> ConnectionEnd {
+    async fn forward(
+        &mut self,
+        mut items: BoxStream<'static, Result<Batch, Interrupted>>,
+    ) -> Result<ConnectionEnd, Fenced> {
         let source = self.spec.source.clone();
         let mut credentials = CredentialsWatch::new(source.credentials_changed());
         let mut budget = TurnBudget::default();
@@ -229,7 +231,7 @@ impl Ingest {
             budget.yield_if_spent().await;
             // Also asked here, since an upstream that always has data ready never makes the ingest wait.
             if poll_fn(|cx| Poll::Ready(credentials.poll_changed(cx).is_ready())).await {
-                return ConnectionEnd::CredentialsChanged;
+                return Ok(ConnectionEnd::CredentialsChanged);
             }
             let batch = match items.next().now_or_never() {
                 Some(batch) => batch,
@@ -246,14 +248,14 @@ impl Ingest {
                     });
                     match next.await {
                         Ok(batch) => batch,
-                        Err(end) => return end,
+                        Err(end) => return Ok(end),
                     }
                 }
             };
             let mut gathered = match batch {
                 Some(Ok(batch)) => batch,
-                Some(Err(interrupted)) => return ConnectionEnd::Interrupted(interrupted),
-                None => return ConnectionEnd::Clean,
+                Some(Err(interrupted)) => return Ok(ConnectionEnd::Interrupted(interrupted)),
+                None => return Ok(ConnectionEnd::Clean),
             };
             budget.spend(gathered.bytes);
             // Publish everything that is ready at once, so that readers take it in one write.
@@ -276,14 +278,14 @@ impl Ingest {
                     None => break,
                 }
             }
-            self.publish(gathered).await;
+            self.publish(gathered).await?;
             if let Some(end) = end {
-                return end;
+                return Ok(end);
             }
         }
     }
 
-    async fn publish(&mut self, batch: Batch) {
+    async fn publish(&mut self, batch: Batch) -> Result<(), Fenced> {
         let now = Instant::now();
         self.stream.last_activity().record(now);
         self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
@@ -291,10 +293,6 @@ impl Ingest {
         self.spec.observer.received(accepted.events, batch.bytes);
         accepted.gaps.iter().for_each(|gap| self.spec.observer.gap(*gap));
         accepted.oversized.iter().for_each(|id| self.log_oversized(id.as_ref()));
-        if let Some(retry) = accepted.retry {
-            self.backoff.initial = retry.min(self.spec.backoff.max);
-            self.stream.advertise_retry(retry);
-        }
         if accepted.events > 0 {
             self.failures = 0;
             self.connection.has_received_events = true;
@@ -303,7 +301,12 @@ impl Ingest {
             }
             self.on_recovered();
         }
-        self.publisher.publish(accepted.entries).await;
+        self.publisher.publish(accepted.entries).await?;
+        if let Some(retry) = accepted.retry {
+            self.backoff.initial = retry.min(self.spec.backoff.max);
+            self.stream.advertise_retry(retry);
+        }
+        Ok(())
     }
 
     /// Logs at level `warn` once per stream, since it may concern every event.
@@ -316,12 +319,13 @@ impl Ingest {
         }
     }
 
-    fn complete(&mut self) -> Finished {
+    async fn complete(&mut self) -> Result<Finished, Fenced> {
         let mark = self.dedup.end_marker(&self.stream.log(), &self.stream.id_minter(), Instant::now());
-        self.stream.publish(mark);
+        self.publisher.publish(mark.into_iter().collect()).await?;
+        self.publisher.finish_waking();
         info!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
         self.stream.set_phase(Phase::Complete);
-        Finished::Complete { ago: Duration::ZERO }
+        Ok(Finished::Complete { ago: Duration::ZERO })
     }
 
     /// Handles a clean end of the response. The upstream is asked again.

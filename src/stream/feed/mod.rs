@@ -2,8 +2,10 @@
 //!
 //! One ingest feeds one stream. It reads the source, leaves out what the log already has after a reconnect, and appends.
 
+mod commit;
 mod connection;
 mod dedup;
+mod finished;
 mod id_minter;
 mod ingest;
 mod live_upstream;
@@ -13,8 +15,10 @@ mod source;
 mod source_request;
 mod upstream;
 
+pub use commit::{Commit, Feed, Fenced};
+pub(super) use finished::Finished;
 pub(super) use id_minter::IdMinter;
-pub(super) use ingest::{Finished, Ingest};
+pub(super) use ingest::Ingest;
 pub use live_upstream::LiveUpstream;
 pub use open_error::{MAX_RETRY_AFTER, OpenError};
 pub use source::{Batch, Continuity, EventSource, Interrupted, Opened};

@@ -1,10 +1,11 @@
-//! The end of the path into the log: appends accepted entries in portions and wakes the readers in parts.
+//! The end of the path into the log: commits entries, appends them in portions and wakes the readers in parts.
 //!
 //! Knows neither the upstream nor what the entries hold.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::commit::{Feed, Fenced};
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::Entry;
 use crate::stream::log_memory::LogMemory;
@@ -21,6 +22,7 @@ pub(super) struct Publisher {
     stream: Arc<EventStream>,
     /// The bound on the memory of all logs.
     memory: LogMemory,
+    feed: Feed,
     burst: Burst,
     /// Wakes the readers in parts, so that new events do not wait until all of them have run.
     sweep: WakeSweep,
@@ -42,12 +44,20 @@ impl Default for Burst {
 
 impl Publisher {
     /// Creates the publisher of a stream.
-    pub(super) fn new(stream: Arc<EventStream>, memory: LogMemory) -> Self {
-        Self { stream, memory, burst: Burst::default(), sweep: WakeSweep::default() }
+    pub(super) fn new(stream: Arc<EventStream>, memory: LogMemory, feed: Feed) -> Self {
+        Self { stream, memory, feed, burst: Burst::default(), sweep: WakeSweep::default() }
     }
 
-    /// Appends the entries, and begins to wake the readers.
-    pub(super) async fn publish(&mut self, entries: Vec<Entry>) {
+    /// Commits the entries, appends them, and begins to wake the readers.
+    ///
+    /// # Errors
+    /// Something else feeds the stream. Nothing has been appended.
+    pub(super) async fn publish(&mut self, entries: Vec<Entry>) -> Result<(), Fenced> {
+        if let Feed::Committed(commit) = &self.feed
+            && !entries.is_empty()
+        {
+            commit.commit(&entries).await?;
+        }
         let retention = self.stream.policy().current().retention;
         let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
         let mut portion = Vec::new();
@@ -69,6 +79,7 @@ impl Publisher {
             self.stream.waiters().begin_sweep(&mut self.sweep);
             self.wake_some().await;
         }
+        Ok(())
     }
 
     /// Returns true if readers remain to be woken.

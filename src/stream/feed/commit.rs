@@ -1,0 +1,47 @@
+//! The step before the log: who decides the order of a stream's entries, and when they may be told.
+//!
+//! ```text
+//!  EventSource ──▶ ReconnectDedup ──▶ commit ──▶ EventLog ──▶ readers
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::stream::log::Entry;
+
+/// What feeds a stream. Chosen when the stream is opened.
+#[derive(Clone, Default)]
+pub enum Feed {
+    /// The stream's own ingest. It appends at once.
+    #[default]
+    Alone,
+    /// The stream's own ingest, which appends what this accepts.
+    Committed(Arc<dyn Commit>),
+}
+
+/// Decides the order of one stream's entries.
+pub trait Commit: Send + Sync {
+    /// Accepts these entries after all earlier ones, as a whole or not at all. No reader is told of them before. The
+    /// ingest makes one call at a time, and reads nothing from the upstream meanwhile. Dropping the future leaves open
+    /// whether they are accepted; nothing follows them then.
+    ///
+    /// # Errors
+    /// [`Fenced`] if something else feeds the stream by now. None of the entries is appended.
+    fn commit<'c>(&'c self, entries: &'c [Entry]) -> BoxFuture<'c, Result<(), Fenced>>;
+}
+
+/// Something else feeds the stream. This ingest must not append any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream is fed by another gateway")]
+pub struct Fenced;
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alone => "Alone",
+            Self::Committed(_) => "Committed",
+        })
+    }
+}
