@@ -36,7 +36,7 @@ use crate::route::{Route, RouteObserver, WhenDown};
 use crate::runtime::arithmetic;
 use crate::runtime::jitter;
 use crate::stream::{
-    EventSource, EventStream, Feed, Phase, SourceHeader, SourceRequest, StreamKey, StreamSpec, Subscription,
+    EventSource, EventStream, Phase, SourceHeader, SourceRequest, StreamFeed, StreamKey, StreamSpec, Subscription,
 };
 use crate::telemetry::EndReason;
 
@@ -160,7 +160,7 @@ pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> Stream
         ids: route.settings.ids,
         policy: route.policy.clone(),
         source,
-        feed: Feed::Alone,
+        feed: StreamFeed::Alone,
         backoff: route.settings.upstream.timing().backoff,
         gap_notice,
         is_always_open: route.settings.open == crate::route::Open::Always,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::feed::{EventSource, Feed, OpenError};
+use super::feed::{EventSource, OpenError, StreamFeed};
 use super::live_policy::LivePolicy;
 use super::log::{Gap, GapNotice, Ids, VerdictForm};
 use crate::runtime::backoff::Backoff;
@@ -17,7 +17,7 @@ pub struct StreamSpec {
     /// The source of its events.
     pub source: Arc<dyn EventSource>,
     /// What feeds the stream from it.
-    pub feed: Feed,
+    pub feed: StreamFeed,
     /// The delays between connection attempts.
     pub backoff: Backoff,
     /// Returns the encoder of gaps for the stream's clients.

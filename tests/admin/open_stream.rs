@@ -12,7 +12,7 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    Continuity, EventSource, Feed, Gap, Ids, LivePolicy, OpenError, Opened, Policy, StreamIdentity, StreamKey,
+    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, Opened, Policy, StreamFeed, StreamIdentity, StreamKey,
     StreamObserver, StreamSpec, Streams, Subscription,
 };
 
@@ -50,7 +50,7 @@ fn subscribe(streams: &Streams) -> Subscription {
         ids: Ids::Keep,
         policy: LivePolicy::new(Policy::default()),
         source: Arc::new(Silent),
-        feed: Feed::Alone,
+        feed: StreamFeed::Alone,
         backoff: Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(30) },
         gap_notice: |_| |_, _| None,
         is_always_open: false,

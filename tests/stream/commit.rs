@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use rillgate::sse::Item;
-use rillgate::stream::{Commit, Continuity, Entry, Feed, Fenced, OnEnd, OpenError, Phase, Policy, Ready, Start};
+use rillgate::stream::{Commit, Continuity, Entry, Fenced, OnEnd, OpenError, Phase, Policy, Ready, Start, StreamFeed};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -46,7 +46,7 @@ impl Commit for Engine {
 fn fixture(policy: Policy) -> (Fixture, Arc<Engine>) {
     let engine = Arc::new(Engine::default());
     let mut fixture = Fixture::new(policy);
-    fixture.spec.feed = Feed::Committed(engine.clone());
+    fixture.spec.feed = StreamFeed::Committed(engine.clone());
     (fixture, engine)
 }
 

@@ -15,8 +15,8 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Feed, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, Opened, Policy,
-    Ready, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, Opened, Policy, Ready,
+    StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -28,9 +28,12 @@ type Receiver = UnboundedReceiver<Result<Batch, Interrupted>>;
 #[derive(Clone, Default)]
 pub struct Upstream(Arc<Script>);
 
+/// The parts of an open connection.
+type Answer = (Vec<Item>, Continuity, Receiver);
+
 #[derive(Default)]
 struct Script {
-    answers: Mutex<VecDeque<Result<(Vec<Item>, Continuity, Receiver), OpenError>>>,
+    answers: Mutex<VecDeque<Result<Answer, OpenError>>>,
     opens: Mutex<Vec<(Instant, Option<EventId>)>>,
 }
 
@@ -105,7 +108,7 @@ impl Fixture {
             ids: Ids::Keep,
             policy: LivePolicy::new(policy),
             source: Arc::new(upstream.clone()),
-            feed: Feed::Alone,
+            feed: StreamFeed::Alone,
             backoff: BACKOFF,
             gap_notice: |_| |_, _| None,
             is_always_open: false,

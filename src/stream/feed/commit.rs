@@ -13,7 +13,7 @@ use crate::stream::log::Entry;
 
 /// What feeds a stream. Chosen when the stream is opened.
 #[derive(Clone, Default)]
-pub enum Feed {
+pub enum StreamFeed {
     /// The stream's own ingest. It appends at once.
     #[default]
     Alone,
@@ -37,7 +37,7 @@ pub trait Commit: Send + Sync {
 #[error("the stream is fed by another gateway")]
 pub struct Fenced;
 
-impl fmt::Debug for Feed {
+impl fmt::Debug for StreamFeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Alone => "Alone",

@@ -15,7 +15,7 @@ mod source;
 mod source_request;
 mod upstream;
 
-pub use commit::{Commit, Feed, Fenced};
+pub use commit::{Commit, Fenced, StreamFeed};
 pub(super) use finished::Finished;
 pub(super) use id_minter::IdMinter;
 pub(super) use ingest::Ingest;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::commit::{Feed, Fenced};
+use super::commit::{Fenced, StreamFeed};
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::Entry;
 use crate::stream::log_memory::LogMemory;
@@ -22,7 +22,7 @@ pub(super) struct Publisher {
     stream: Arc<EventStream>,
     /// The bound on the memory of all logs.
     memory: LogMemory,
-    feed: Feed,
+    feed: StreamFeed,
     burst: Burst,
     /// Wakes the readers in parts, so that new events do not wait until all of them have run.
     sweep: WakeSweep,
@@ -44,7 +44,7 @@ impl Default for Burst {
 
 impl Publisher {
     /// Creates the publisher of a stream.
-    pub(super) fn new(stream: Arc<EventStream>, memory: LogMemory, feed: Feed) -> Self {
+    pub(super) fn new(stream: Arc<EventStream>, memory: LogMemory, feed: StreamFeed) -> Self {
         Self { stream, memory, feed, burst: Burst::default(), sweep: WakeSweep::default() }
     }
 
@@ -53,7 +53,7 @@ impl Publisher {
     /// # Errors
     /// Something else feeds the stream. Nothing has been appended.
     pub(super) async fn publish(&mut self, entries: Vec<Entry>) -> Result<(), Fenced> {
-        if let Feed::Committed(commit) = &self.feed
+        if let StreamFeed::Committed(commit) = &self.feed
             && !entries.is_empty()
         {
             commit.commit(&entries).await?;

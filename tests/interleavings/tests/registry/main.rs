@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 use rillgate_interleavings::runtime::backoff::Backoff;
 use rillgate_interleavings::runtime::tasks::Tasks;
 use rillgate_interleavings::stream::{
-    Feed, Ids, LivePolicy, Policy, Ready, Start, StreamIdentity, StreamKey, StreamSpec, Streams,
+    Ids, LivePolicy, Policy, Ready, Start, StreamFeed, StreamIdentity, StreamKey, StreamSpec, Streams,
 };
 use source::{Uncounted, Upstream};
 
@@ -55,7 +55,7 @@ impl Fixture {
             ids: Ids::Keep,
             policy: self.policy.clone(),
             source: Arc::new(self.upstream.clone()),
-            feed: Feed::Alone,
+            feed: StreamFeed::Alone,
             backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
             gap_notice: |_| |_, _| None,
             is_always_open: false,
