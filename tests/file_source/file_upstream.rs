@@ -88,9 +88,12 @@ impl EventSource for FollowedFile {
 }
 
 fn open(path: &Path, after: Option<&EventId>) -> Result<Opened, OpenError> {
-    let (follower, mut retained) = Follower::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => OpenError::NotFound(format!("there is no file {}", path.display())),
-        _ => OpenError::Unreachable(format!("cannot read {}: {error}", path.display())),
+    let (follower, mut retained) = Follower::open(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            OpenError::NotFound(format!("there is no file {}", path.display()))
+        } else {
+            OpenError::Unreachable(format!("cannot read {}: {error}", path.display()))
+        }
     })?;
     let is_after = |item: &Item| match item {
         Item::Event(event) => event.id.as_ref() == after,
