@@ -1,9 +1,9 @@
 //! Fan-out and replay of events: one upstream, a bounded log, and readers that are positions in it.
 //!
 //! ```text
-//!  EventSource ──▶ Ingest ──▶ ReconnectDedup ──▶ EventStream { EventLog } ◀── Subscription ◀── a client's socket
-//!                                                     ▲
-//!                                  Streams (by StreamKey, opened once)
+//!  Upstream ──▶ EventSource ──▶ Ingest ──▶ EventStream { EventLog } ◀── Subscription ◀── a client's socket
+//!                                               ▲
+//!                            Streams (by StreamKey, opened once)
 //! ```
 //!
 //! Readers pull. Publishing appends once and wakes the readers. A reader takes handles to entries when its socket has

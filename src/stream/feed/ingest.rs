@@ -104,7 +104,7 @@ impl Ingest {
             return Ok(Finished::Complete { ago });
         }
         loop {
-            // The `Retry-After` of a 429 or 503.
+            // The time that the upstream asks for.
             let mut least = Duration::ZERO;
             let outcome = self.spec.source.open(self.dedup.upstream_id()).await;
             self.spec.observer.connected(outcome.as_ref().map(|_| ()));

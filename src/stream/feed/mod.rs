@@ -1,6 +1,7 @@
 //! The path of events from their source into the log.
 //!
-//! One ingest feeds one stream. It reads the source, leaves out what the log already has after a reconnect, and appends.
+//! One ingest feeds one stream. It reads the source, leaves out what the log already has after a reconnect, has
+//! the rest committed where the stream asks for it, and appends.
 
 mod commit;
 mod connection;
