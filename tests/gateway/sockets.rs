@@ -32,7 +32,9 @@ async fn accepting_pauses_without_file_descriptors_and_resumes() {
     let origin = Origin::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rillgate.toml");
-    std::fs::write(&path, Setup::for_origin(&origin.url()).server("workers = 1").toml()).unwrap();
+    // Without a reserve, connections take every descriptor that there is.
+    let setup = Setup::for_origin(&origin.url()).server("workers = 1").limits("reserved_files = 0");
+    std::fs::write(&path, setup.toml()).unwrap();
     let rillgate = Rillgate::command();
     let mut shell = Command::new("sh");
     shell
