@@ -16,13 +16,14 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::connector::{Io, connect, io_reason};
+use super::limited_reads::LimitedReads;
 use super::settings::{Origin, UpstreamSettings};
 use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::excerpt::truncate;
 
-type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<LimitedReads<Box<dyn Io>>>, Full<Bytes>>;
 
-/// Most bytes of a response head. This is the size of hyper's read buffer.
+/// Most bytes of a response head, for which hyper's read buffer may grow.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// The reasons for which there is no response.
@@ -61,7 +62,7 @@ pub(super) async fn send_request(
     let io = connect(budget, settings, origin).await.map_err(ConnectError::Unreachable)?;
     let (mut sender, mut driver) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
+        .handshake::<_, Full<Bytes>>(TokioIo::new(LimitedReads::new(io)))
         .await
         .map_err(|error| ConnectError::InvalidResponse(error_chain(&error)))?;
     let mut response = Box::pin(sender.send_request(request));

@@ -17,6 +17,7 @@ mod content_coding;
 mod content_type;
 mod event_source;
 mod http_upstream;
+mod limited_reads;
 mod request_target;
 mod response_head;
 mod resume;
