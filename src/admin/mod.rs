@@ -30,6 +30,7 @@ mod reply;
 mod revocations;
 mod server;
 mod service;
+mod shared_render;
 mod snapshot;
 mod stream_views;
 mod tap;

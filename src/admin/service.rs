@@ -22,7 +22,8 @@ use tracing::warn;
 use super::blocking::{blocking, internal_error};
 use super::body::read_body;
 use super::context::AdminContext;
-use super::reply::{Body, json, problem, reply, stream as streaming, wrong_method};
+use super::reply::{Body, JSON, json, problem, reply, stream as streaming, wrong_method};
+use super::shared_render::SharedRender;
 use super::snapshot::Snapshots;
 use super::{cross_site, page, revocations, stream_views, tap};
 use crate::runtime::panics::Panics;
@@ -33,6 +34,8 @@ use crate::telemetry::logging::FilterHandle;
 pub(super) struct AdminService {
     context: Arc<AdminContext>,
     snapshots: Arc<Snapshots>,
+    metrics: SharedRender,
+    streams: SharedRender,
     /// Permits of status pages and taps. The other connections stay free for probes and scrapers.
     viewers: Arc<Semaphore>,
 }
@@ -42,7 +45,8 @@ impl AdminService {
     pub(super) fn new(context: AdminContext, viewers: usize) -> Self {
         let context = Arc::new(context);
         let snapshots = Arc::new(Snapshots::new(context.clone()));
-        Self { context, snapshots, viewers: Arc::new(Semaphore::new(viewers)) }
+        let (metrics, streams) = Default::default();
+        Self { context, snapshots, metrics, streams, viewers: Arc::new(Semaphore::new(viewers)) }
     }
 
     /// Answers one request. `shutdown` ends event streams.
@@ -108,7 +112,7 @@ impl AdminService {
 
     async fn metrics(&self) -> Response<Body> {
         let metrics = self.context.metrics.clone();
-        match blocking(&self.context.panics, "/metrics", move || metrics.render()).await {
+        match self.metrics.get(&self.context.panics, "/metrics", move || metrics.render()).await {
             Some(text) => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
             None => internal_error(),
         }
@@ -116,10 +120,9 @@ impl AdminService {
 
     async fn streams(&self) -> Response<Body> {
         let streams = self.context.streams.clone();
-        let answer =
-            blocking(&self.context.panics, "/streams", move || json(StatusCode::OK, &stream_views::list(&streams)))
-                .await;
-        answer.unwrap_or_else(internal_error)
+        let render = move || stream_views::list(&streams).to_string();
+        let text = self.streams.get(&self.context.panics, "/streams", render).await;
+        text.map_or_else(internal_error, |text| reply(StatusCode::OK, JSON, text))
     }
 
     async fn stream(&self, stream: StreamPath) -> Response<Body> {
