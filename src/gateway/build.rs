@@ -175,8 +175,8 @@ pub(super) fn open_always_streams(app: &Arc<App>, workers: &Workers) {
         // Enters a worker's runtime, where the stream's task belongs.
         let worker = workers.next();
         let _on_worker = worker.enter();
-        if app.streams.subscribe(&key, || http::stream_spec(route, source)).is_err() {
-            warn!(route = route.settings.name, "stream not opened: limits.streams is reached");
+        if let Err(limit) = app.streams.subscribe(&key, || http::stream_spec(route, source)) {
+            warn!(route = route.settings.name, %limit, "stream not opened");
         }
     }
 }

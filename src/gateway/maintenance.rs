@@ -11,6 +11,7 @@ use tracing::warn;
 use super::gauges;
 use super::state::GatewayState;
 use crate::runtime::clock_step::ClockStep;
+use crate::runtime::memory::{MemoryKind, MemoryLevel};
 use crate::runtime::workers::blocking;
 use crate::stream::EXPIRY_INTERVAL;
 
@@ -29,7 +30,11 @@ pub(super) async fn run(state: Arc<GatewayState>) {
     loop {
         tokio::select! {
             _ = gauges.tick() => {
+                app.streams.reduce_memory();
                 state.memory.sample();
+                for kind in MemoryKind::ALL {
+                    state.metrics.memory(kind.as_str(), app.streams.ledger().held(kind));
+                }
                 gauges::measure(&state);
                 state.refresher.report_readiness(&state.readiness);
                 note_refusals(&state);
@@ -66,15 +71,23 @@ pub(super) async fn run(state: Arc<GatewayState>) {
     }
 }
 
-/// Notes for operators why new subscriptions are refused. The gateway stays ready, and open subscriptions continue.
+/// Notes for operators why new subscriptions are refused, or events evicted early. The gateway stays ready, and open
+/// subscriptions continue.
 fn note_refusals(state: &GatewayState) {
     let (app, limits) = (&state.app, state.app.limits.load());
-    let memory =
-        state.memory.is_above().then(|| "memory is above limits.memory: new subscriptions are refused".to_owned());
+    let memory = match app.streams.ledger().level() {
+        _ if state.memory.is_above() => Some("memory is above limits.memory: new subscriptions are refused"),
+        _ if app.streams.is_crowded() => {
+            Some("memory has no room for another stream below limits.memory: new streams are refused")
+        }
+        MemoryLevel::Normal | MemoryLevel::Full => None,
+        MemoryLevel::High => Some("memory is above 80 % of limits.memory: event logs without readers are emptied"),
+        MemoryLevel::Critical => Some("memory is above 90 % of limits.memory: event logs lose their older halves"),
+    };
     let full = |most: usize, name: &str, kind: &str, open: usize| {
         (open >= most).then(|| format!("limits.{name} = {most} is reached: new {kind} are refused"))
     };
-    state.readiness.note("memory", memory);
+    state.readiness.note("memory", memory.map(ToOwned::to_owned));
     let subscribers = full(limits.subscribers, "subscribers", "subscriptions", app.subscription_limits.count());
     state.readiness.note("subscribers", subscribers);
     let streams = full(limits.streams, "streams", "streams", app.streams.count());

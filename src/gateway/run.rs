@@ -78,7 +78,7 @@ impl Gateway {
         let streams = Streams::new(limits.clone(), log_store, tasks.clone())
             .with_refusals(metrics.shares().on_refusal(Room::Streams))
             .with_files(files.clone());
-        let memory = Arc::new(Watermark::new(limits.clone(), streams.log_bytes().clone()));
+        let memory = Arc::new(Watermark::new(streams.ledger().clone()));
         let upstreams = LiveUpstreams::default();
         upstreams.update(&routes);
         publish_limits(&config.limits, &trust, &metrics);
@@ -182,6 +182,7 @@ impl Gateway {
             let around = ListenerContext {
                 accept_limits: state.accept_limits.clone(),
                 limits: app.limits.clone(),
+                ledger: app.streams.ledger().clone(),
                 workers: workers.clone(),
                 tasks: tasks.clone(),
                 draining: accepting.draining(),

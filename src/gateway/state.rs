@@ -125,6 +125,7 @@ impl Handle {
             build::open_always_streams(app, workers);
         }
         app.limits.store(Arc::new(config.limits.clone()));
+        app.streams.ledger().set_bound(config.limits.memory);
         publish_limits(&config.limits, &app.trust, &state.metrics);
         state.effective_config.store(Arc::new(config.effective_after_reload(&state.started)));
         for table in config.restart_only_changes(&state.started) {

@@ -61,7 +61,8 @@ pub(super) async fn serve_connection<B: ResponseBody>(
     let protocol_errors = ProtocolErrors::new(context.metrics.clone(), &peer);
     match protocol {
         Protocol::Http2 => {
-            let handshake = http2::handshake(transport, peer, service, &limits, &context.tasks, protocol_errors);
+            let ListenerContext { tasks, ledger, .. } = &context;
+            let handshake = http2::handshake(transport, peer, service, &limits, tasks, ledger, protocol_errors);
             if let Some(connection) = Box::pin(handshake).await {
                 task.spawn(connection);
             }

@@ -7,6 +7,7 @@ use super::proxy::TrustedProxies;
 use super::settings::ClientAddress;
 use super::tls::{HandshakeLog, Tls};
 use crate::limits::SharedLimits;
+use crate::runtime::memory::MemoryLedger;
 use crate::runtime::tasks::{Draining, Tasks};
 use crate::runtime::workers::Workers;
 use crate::telemetry::ListenerMetrics;
@@ -18,6 +19,8 @@ pub struct ListenerContext {
     pub accept_limits: AcceptLimits,
     /// The gateway's limits. A connection keeps the limits that it was accepted with.
     pub limits: SharedLimits,
+    /// Counts the memory of connections.
+    pub ledger: Arc<MemoryLedger>,
     /// The worker threads that run connections.
     pub workers: Workers,
     /// Spawns the tasks of connections.

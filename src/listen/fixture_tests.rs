@@ -7,16 +7,22 @@ use arc_swap::ArcSwap;
 
 use super::*;
 use crate::config::default_limits;
+use crate::limits::Limits;
 use crate::runtime::file_budget::FileBudget;
+use crate::runtime::memory::MemoryLedger;
 use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::telemetry::Metrics;
 
+/// The bound of the ledger, in bytes. One HTTP/2 connection's part of it is 1 MiB.
+pub(super) const MEMORY: u64 = 64 << 20;
+
 /// A listener without TLS on a port of its own. Its connections share one worker. Dropping it stops both.
 pub(super) struct SingleWorkerListener {
     pub(super) address: SocketAddr,
     pub(super) workers: Workers,
+    pub(super) ledger: Arc<MemoryLedger>,
     accepting: Tasks,
 }
 
@@ -35,7 +41,9 @@ impl SingleWorkerListener {
             tls: None,
         };
         let (workers, _) = Workers::start(1).expect("a thread");
-        let limits = Arc::new(ArcSwap::from_pointee(default_limits()));
+        let ledger = Arc::new(MemoryLedger::new(Some(MEMORY)));
+        let limits = Limits { h2_streams: 400, ..default_limits() };
+        let limits = Arc::new(ArcSwap::from_pointee(limits));
         let all_metrics = Metrics::new("0");
         let metrics = all_metrics.listener("test");
         let context = ListenerContext {
@@ -45,6 +53,7 @@ impl SingleWorkerListener {
                 all_metrics.shares(),
             ),
             limits,
+            ledger: ledger.clone(),
             workers: workers.clone(),
             tasks,
             draining: accepting.draining(),
@@ -57,7 +66,7 @@ impl SingleWorkerListener {
         };
         let accept_loop = Listener::new(settings, socket, None).expect("bound");
         accepting.spawn("accept", accept_loop.run(context, service));
-        Self { address, workers, accepting }
+        Self { address, workers, ledger, accepting }
     }
 }
 

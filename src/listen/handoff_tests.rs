@@ -44,7 +44,7 @@ impl Body for TestBody {
 }
 
 impl ResponseBody for TestBody {
-    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool) -> Poll<()> {
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool, _: Duration) -> Poll<()> {
         Poll::Pending
     }
 

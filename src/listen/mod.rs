@@ -41,6 +41,8 @@ mod fixture_tests;
 #[cfg(test)]
 mod handoff_tests;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod panics_tests;
 #[cfg(test)]
 mod turns_tests;

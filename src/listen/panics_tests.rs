@@ -63,7 +63,7 @@ impl Drop for TestBody {
 }
 
 impl ResponseBody for TestBody {
-    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool) -> Poll<()> {
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool, _: Duration) -> Poll<()> {
         Poll::Pending
     }
 

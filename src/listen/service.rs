@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -67,7 +68,7 @@ pub trait ResponseBody:
     /// Polled while the last chunk waits for the client. Completes when the client must be disconnected.
     ///
     /// `is_stalled` is true once the client has taken no bytes for `stall_timeout`.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()>;
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool, stall_timeout: Duration) -> Poll<()>;
 
     /// Called after the body has panicked on HTTP/2. It is dropped next.
     fn on_panic(&mut self);

@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_REQUESTS: usize = 30;
 
 impl ResponseBody for Empty<Bytes> {
-    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool) -> Poll<()> {
+    fn poll_deadline(&mut self, _: &mut Context<'_>, _: bool, _: Duration) -> Poll<()> {
         Poll::Pending
     }
 

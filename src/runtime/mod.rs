@@ -14,7 +14,6 @@ pub mod file_limit;
 pub mod file_watch;
 pub mod human_duration;
 pub mod jitter;
-pub mod log_bytes;
 pub mod memory;
 pub mod panics;
 pub mod resolver;

@@ -79,8 +79,9 @@ pub fn defer_wake(cx: &mut Context<'_>) {
 /// Most bytes of a turn. Well below a millisecond of parsing and publishing.
 const TURN_BYTES: usize = 64 * 1024;
 
-/// Most items of a turn.
-const TURN_ITEMS: usize = 64;
+/// Most items of a turn. Twice the default of `limits.h2_streams`, because accepting and answering a request are items of
+/// their own. A client whose requests are spread over turns is woken, and written to, in as many parts for each event.
+const TURN_ITEMS: usize = 512;
 
 /// The longest time of a turn, checked after each item.
 const TURN_TIME: Duration = Duration::from_millis(2);

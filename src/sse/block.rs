@@ -17,6 +17,11 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Returns the memory of the fields so far, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.kind.capacity() + self.data.as_ref().map_or(0, String::capacity) + self.id_len()
+    }
+
     pub(super) fn add_data(&mut self, value: &[u8], limit: usize) {
         let room = limit.saturating_sub(self.kind.len() + self.id_len());
         let longer = match self.data.take() {

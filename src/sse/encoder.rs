@@ -135,6 +135,11 @@ impl Frame {
         encoder.finish()
     }
 
+    /// Returns true if nothing else refers to the memory of this frame.
+    pub fn is_unique(&self) -> bool {
+        self.chunk.is_unique()
+    }
+
     /// Returns the lines as one HTTP/1.1 chunk: chunk-size line, lines, CRLF.
     pub fn chunk(&self) -> Bytes {
         self.chunk.clone()

@@ -113,6 +113,11 @@ impl Parser {
         self.comments
     }
 
+    /// Returns the memory of the event and the line that are not complete, in bytes.
+    pub fn memory(&self) -> usize {
+        self.buffered.capacity() + self.block.memory()
+    }
+
     fn buffered_line(&mut self, items: &mut Vec<Item>) {
         let mut buffered = mem::take(&mut self.buffered);
         self.line(&buffered, items);

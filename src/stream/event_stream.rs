@@ -27,8 +27,9 @@ use super::log::{Entry, EventLog, Fingerprints, IdLookup, Ids, Offset};
 use super::persistence::{LogPersister, StoredStream};
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
+use super::stream_memory::StreamMemory;
 use super::unread::ReaderCount;
-use crate::runtime::log_bytes::LogBytes;
+use crate::runtime::memory::{MemoryLedger, MemoryLevel};
 use crate::sse::{EventId, Frame};
 
 /// One stream, shared by all of its readers.
@@ -43,10 +44,8 @@ pub struct EventStream {
     persister: OnceLock<Arc<dyn LogPersister>>,
     /// Locked to append and to take handles, never across an await.
     log: RwLock<EventLog>,
-    /// The log's share of `log_bytes`. Changed with the log, under its lock.
-    counted_weight: AtomicU64,
-    /// The memory of all logs.
-    log_bytes: OnceLock<Arc<LogBytes>>,
+    /// The log's part of the ledger. Changed with the log, under its lock.
+    memory: StreamMemory,
     /// The entries that were appended last. Most readers lack exactly these. Changed with the log, under its lock.
     latest: ArcSwapOption<LatestBatch>,
     progress: watch::Sender<Progress>,
@@ -92,8 +91,7 @@ impl EventStream {
             incarnation: RwLock::new(Incarnation::new(ids)),
             persister: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, retention)),
-            counted_weight: AtomicU64::new(0),
-            log_bytes: OnceLock::new(),
+            memory: StreamMemory::default(),
             latest: ArcSwapOption::empty(),
             progress: watch::channel(progress).0,
             waiters: WaiterSet::default(),
@@ -134,27 +132,39 @@ impl EventStream {
         assert!(self.persister.set(persister).is_ok(), "a log has one persister");
     }
 
-    /// Attaches the counter of all logs' memory. Must be called at most once, before the first publish.
-    pub(super) fn attach_log_bytes(&self, log_bytes: Arc<LogBytes>) {
-        assert!(self.log_bytes.set(log_bytes).is_ok(), "a log has one memory counter");
+    /// Attaches the ledger of memory. Must be called at most once, before the first publish.
+    pub(super) fn attach_ledger(&self, ledger: Arc<MemoryLedger>) {
+        self.memory.attach(ledger);
     }
 
-    /// Updates the counter of all logs' memory. Must be called after each change of the log, under its lock.
-    fn update_counted(&self, log: &EventLog) {
-        if let Some(log_bytes) = self.log_bytes.get() {
-            let now = log.weight() as u64;
-            log_bytes.update(self.counted_weight.swap(now, Ordering::Relaxed), now);
+    /// Returns the ledger of memory. `None` for a stream outside a registry.
+    pub fn ledger(&self) -> Option<&Arc<MemoryLedger>> {
+        self.memory.ledger()
+    }
+
+    /// Returns true if memory is full, so that nothing new may be held.
+    pub fn is_memory_full(&self) -> bool {
+        self.ledger().is_some_and(|ledger| ledger.level() == MemoryLevel::Full)
+    }
+
+    /// Returns the memory of the log, in bytes.
+    pub(super) fn log_weight(&self) -> u64 {
+        self.memory.log()
+    }
+
+    /// Evicts the oldest entries until the log takes at most `most` bytes of memory, or has only `kept` entries left.
+    /// Returns true if it evicted any.
+    pub(super) fn shrink_to(&self, most: u64, kept: usize) -> bool {
+        let before = self.log_weight();
+        self.evict_by(|log| log.shrink_to(usize::try_from(most).unwrap_or(usize::MAX), kept));
+        self.log_weight() < before
+    }
+
+    /// Stops counting evicted entries that readers no longer hold.
+    pub(super) fn sweep_pinned(&self) {
+        if self.memory.has_pinned() {
+            self.evict_by(EventLog::sweep_pinned);
         }
-    }
-
-    /// Returns the log's share of all logs' memory, in bytes.
-    pub(super) fn counted_weight(&self) -> u64 {
-        self.counted_weight.load(Ordering::Relaxed)
-    }
-
-    /// Evicts the oldest entries until the log takes at most `most` bytes of memory.
-    pub(super) fn shrink_to(&self, most: u64) {
-        self.evict_by(|log| log.shrink_to(usize::try_from(most).unwrap_or(usize::MAX)));
     }
 
     /// Returns the storage of the log, if any.
@@ -168,7 +178,7 @@ impl EventStream {
         let mut log = self.log.write();
         log.restore(stored.snapshot, now);
         let events = log.events_until(log.end());
-        self.update_counted(&log);
+        self.memory.update(&log);
         *self.incarnation.write() =
             Incarnation::continued(self.ids, stored.epoch, stored.seed, events, stored.is_clean);
         drop(log);
@@ -234,10 +244,12 @@ impl EventStream {
     fn evict_by<T>(&self, evict: impl FnOnce(&mut EventLog) -> T) -> T {
         let mut log = self.log.write();
         let evicted = evict(&mut log);
-        self.update_counted(&log);
         if self.latest.load().as_ref().is_some_and(|latest| latest.start() < log.start()) {
             self.latest.store(None);
+            // The batch was not a reader.
+            log.sweep_pinned();
         }
+        self.memory.update(&log);
         evicted
     }
 
@@ -265,7 +277,7 @@ impl EventStream {
             // Never hand out entries that are already evicted.
             let latest = LatestBatch::new(start, published).filter(|latest| latest.start() >= log.start());
             self.latest.store(latest.map(Arc::new));
-            self.update_counted(&log);
+            self.memory.update(&log);
             log.end()
         };
         let mut is_new = false;
@@ -358,14 +370,6 @@ impl EventStream {
     /// Returns the time of the upstream's last activity.
     pub fn last_activity(&self) -> &LastActivity {
         &self.last_activity
-    }
-}
-
-impl Drop for EventStream {
-    fn drop(&mut self) {
-        if let Some(log_bytes) = self.log_bytes.get() {
-            log_bytes.update(self.counted_weight(), 0);
-        }
     }
 }
 

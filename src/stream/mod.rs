@@ -28,6 +28,7 @@ mod progress;
 mod read;
 mod registry;
 mod spec;
+mod stream_memory;
 mod unread;
 
 pub use event_stream::EventStream;

@@ -23,10 +23,11 @@ use super::log_store::LogStore;
 use super::progress::Phase;
 use super::read::Subscription;
 use super::spec::StreamSpec;
+use super::stream_memory::STREAM_WEIGHT;
 use super::unread::UnreadStreams;
 use crate::limits::SharedLimits;
 use crate::runtime::file_budget::{FileBudget, FilePermit};
-use crate::runtime::log_bytes::LogBytes;
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 use crate::runtime::shares::{OnRefusal, Shares};
 use crate::runtime::tasks::Tasks;
 
@@ -58,6 +59,9 @@ pub enum StreamLimit {
     /// `limits.streams_per_ip`.
     #[error("the address has opened the maximum number of streams that only it reads")]
     Address,
+    /// Most of `limits.memory`. The rest is for subscriptions to open streams.
+    #[error("memory is short")]
+    Memory,
 }
 
 impl Streams {
@@ -66,8 +70,9 @@ impl Streams {
     pub fn new(limits: SharedLimits, store: Option<Arc<dyn LogStore>>, tasks: Tasks) -> Self {
         let kept_open = watch::channel(HashSet::new()).0;
         let open: Arc<OpenStreams> = Arc::default();
-        let memory = LogMemory::new(open.clone(), limits.clone());
-        let (unread, sole_addresses) = (Arc::default(), Shares::new(Arc::new(|| ())));
+        let ledger = Arc::new(MemoryLedger::new(limits.load().memory));
+        let (unread, sole_addresses) = (Arc::<UnreadStreams>::default(), Shares::new(Arc::new(|| ())));
+        let memory = LogMemory::new(open.clone(), unread.clone(), ledger);
         let files = FileBudget::new(limits.clone(), usize::MAX, Arc::new(|| ()));
         Self { open, kept_open, limits, unread, sole_addresses, store, memory, files, tasks }
     }
@@ -78,9 +83,16 @@ impl Streams {
         Self { sole_addresses: Shares::new(on_refusal), ..self }
     }
 
-    /// Returns the counter of all logs' memory.
-    pub fn log_bytes(&self) -> &Arc<LogBytes> {
-        self.memory.log_bytes()
+    /// Returns the ledger of memory. Its bound is `limits.memory` at the creation of the registry; a reload sets it.
+    pub fn ledger(&self) -> &Arc<MemoryLedger> {
+        self.memory.ledger()
+    }
+
+    /// Evicts entries if memory is short, and stops counting those that readers have dropped. Appending does the first
+    /// as well. Must be called about every second, for what changes without it.
+    pub fn reduce_memory(&self) {
+        self.list().iter().for_each(|stream| stream.sweep_pinned());
+        self.memory.reduce();
     }
 
     /// Takes the descriptors of upstream connections from this budget. By default, they are not bounded.
@@ -120,15 +132,20 @@ impl Streams {
             }
             None => None,
         };
-        if is_new && open.len() >= limits.streams {
+        let exceeded = match is_new {
+            true if open.len() >= limits.streams => Some(StreamLimit::All),
+            true if self.memory.is_crowded(open.len()) => Some(StreamLimit::Memory),
+            _ => None,
+        };
+        if let Some(limit) = exceeded {
             // A new reader takes the place of a stream that nobody reads. Otherwise requests for made-up paths could
             // occupy all places for as long as the linger.
             let kept_open = self.kept_open.borrow();
             let may_go = |key: &StreamKey| {
                 !kept_open.contains(key) && open.get(key).is_none_or(|stream| stream.subscribers() == 0)
             };
-            let first = self.unread.first(may_go).ok_or(StreamLimit::All)?;
-            let Some(first) = open.get(&first).cloned() else { return Err(StreamLimit::All) };
+            let first = self.unread.first(may_go).ok_or(limit)?;
+            let Some(first) = open.get(&first).cloned() else { return Err(limit) };
             deregister(&mut open, &first);
             first.evict();
         }
@@ -151,16 +168,16 @@ impl Streams {
                         stream
                     }
                 };
-                stream.attach_log_bytes(self.memory.log_bytes().clone());
+                stream.attach_ledger(self.ledger().clone());
                 stream.readers().attach(self.unread.clone(), key.clone());
                 if let Some(permit) = sole_address {
                     stream.readers().set_sole_address(permit);
                 }
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
-                let (here, doing, task) =
-                    (Handle::current(), key.clone(), Box::pin(self.clone().run_stream(stream, spec, file)));
-                self.tasks.spawn_on(&here, "ingest", doing, task);
+                let charge = MemoryCharge::new(self.ledger(), MemoryKind::Streams, STREAM_WEIGHT);
+                let task = Box::pin(self.clone().run_stream(stream, spec, file, charge));
+                self.tasks.spawn_on(&Handle::current(), "ingest", key.clone(), task);
                 Ok(subscription)
             }
         }
@@ -174,6 +191,11 @@ impl Streams {
     /// Returns the number of open streams.
     pub fn count(&self) -> usize {
         self.open.lock().len()
+    }
+
+    /// Returns true if memory has no room for another stream.
+    pub fn is_crowded(&self) -> bool {
+        self.memory.is_crowded(self.count())
     }
 
     /// Returns true if the stream is open.
@@ -203,10 +225,10 @@ impl Streams {
         self.expire();
     }
 
-    async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec, _file: FilePermit) {
+    async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec, _file: FilePermit, charge: MemoryCharge) {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
-            finished = Ingest::new(stream.clone(), spec, self.memory.clone()).run() => finished,
+            finished = Ingest::new(stream.clone(), spec, self.memory.clone(), charge).run() => finished,
             () = self.deregister_when_unused(&stream) => {
                 debug!(stream = %stream.key().excerpt(), "stream closed: no subscribers");
                 return;

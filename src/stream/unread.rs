@@ -21,6 +21,8 @@ pub(super) struct UnreadStreams(Mutex<Order>);
 struct Order {
     keys: BTreeMap<Rank, StreamKey>,
     next: u64,
+    /// The readers of all streams.
+    readers: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,11 @@ impl UnreadStreams {
     pub(super) fn first(&self, may_go: impl Fn(&StreamKey) -> bool) -> Option<StreamKey> {
         self.0.lock().keys.values().find(|key| may_go(key)).cloned()
     }
+
+    /// Returns the number of readers of all streams.
+    pub(super) fn readers(&self) -> usize {
+        self.0.lock().readers
+    }
 }
 
 impl ReaderCount {
@@ -68,6 +75,7 @@ impl ReaderCount {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.change(|order, _, state| {
             state.count += 1;
+            order.readers += 1;
             order.remove(state);
         });
     }
@@ -76,6 +84,7 @@ impl ReaderCount {
     pub(super) fn remove(&self, is_live: bool) {
         self.change(|order, key, state| {
             state.count -= 1;
+            order.readers -= 1;
             if state.count == 0 && !state.is_gone {
                 order.insert(state, key, is_live);
             }

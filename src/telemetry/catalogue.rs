@@ -100,6 +100,8 @@ catalogue! {
         "Expiry of the certificate in use, in seconds since the Unix epoch.";
     JWKS_REFRESHES = Counter "rillgate_jwks_refreshes_total":
         "Fetches of an issuer's keys, by result: ok or the kind of error.";
+    MEMORY_BYTES = Gauge "rillgate_memory_bytes":
+        "Bytes that count towards limits.memory, by kind.";
     WORKER_DELAY = Gauge "rillgate_worker_delay_seconds":
         "Longest delay of a worker's timers within the last 30 to 60 s.";
     LOG_LINES_DROPPED = Counter "rillgate_log_lines_dropped_total":

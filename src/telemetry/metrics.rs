@@ -131,6 +131,11 @@ impl Metrics {
         self.dropped_lines.absolute(total);
     }
 
+    /// Records the bytes of a kind of memory that count towards `limits.memory`.
+    pub fn memory(&self, kind: &'static str, bytes: u64) {
+        self.registry.gauge(catalogue::MEMORY_BYTES, labels([("kind", kind.into())])).set(bytes as f64);
+    }
+
     /// Records the longest recent delay of a worker's timers.
     pub fn worker_delay(&self, delay: Duration) {
         self.registry.gauge(catalogue::WORKER_DELAY, Vec::new()).set(delay.as_secs_f64());

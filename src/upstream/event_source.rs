@@ -131,8 +131,10 @@ impl HttpEventSource {
         Ok(request)
     }
 
-    fn items(&self, exchange: UpstreamExchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
+    fn items(&self, mut exchange: UpstreamExchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
         let chained = Chained::of(exchange.response.headers());
+        // They refer to the connection's first buffer, which would stay for as long as the stream.
+        *exchange.response.headers_mut() = HeaderMap::new();
         let parser = Parser::new(self.settings.max_event);
         let reader = Reader {
             exchange,
@@ -192,8 +194,9 @@ impl Reader {
             }
         }
         let data = self.unread.split_to(self.unread.len().min(PARSE_BYTES));
-        let mut batch = Batch { items: Vec::new(), bytes: data.len() };
+        let mut batch = Batch { items: Vec::new(), bytes: data.len(), incomplete: 0 };
         self.parser.push(&data, &mut batch.items);
+        batch.incomplete = self.parser.memory();
         if let Some(chained) = &mut self.chained {
             chained.translate_items(&mut batch.items);
         }

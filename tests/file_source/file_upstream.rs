@@ -161,7 +161,7 @@ impl Follower {
             return Ok(None);
         }
         self.position += bytes.len() as u64;
-        let mut batch = Batch { items: Vec::new(), bytes: bytes.len() };
+        let mut batch = Batch { items: Vec::new(), bytes: bytes.len(), incomplete: 0 };
         self.parser.push(&bytes, &mut batch.items);
         Ok(Some(batch))
     }

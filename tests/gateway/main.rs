@@ -38,7 +38,7 @@ mod last_event_ids;
 mod limit_reload;
 mod limits;
 mod log_lines;
-mod log_memory;
+mod memory;
 mod operations;
 mod operator;
 mod paths;

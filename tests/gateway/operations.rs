@@ -1,4 +1,4 @@
-//! The operator's view: access lines, addresses behind proxies, memory, and reloads.
+//! The operator's view: access lines, addresses behind proxies, and reloads.
 
 use crate::support::client::Client;
 use crate::support::figures::metric;
@@ -97,34 +97,6 @@ async fn forwarded_addresses_are_limited_separately() {
         [stranger.subscribe("/prices", &of("1.1.1.1")).await, stranger.subscribe("/prices", &of("1.1.1.2")).await];
     assert_eq!(stranger.subscribe("/prices", &of("1.1.1.3")).await.status, 429);
     drop(kept);
-}
-
-#[tokio::test]
-async fn new_subscriptions_are_refused_while_memory_is_short() {
-    let origin = Origin::start().await;
-    let setup = Setup::for_origin(&origin.url()).limits("memory = \"48MiB\"").replay("bytes = \"64MiB\"");
-    let gateway = setup.delivery("linger = \"100ms\"").start().await;
-    let client = Client::http1(gateway.address());
-    let mut reader = client.subscribe("/prices", &[]).await;
-    assert_eq!(reader.status, 200);
-
-    let padding = "x".repeat(900 * 1024);
-    for _ in 0..50 {
-        origin.emit(format!("data: {padding}\n\n"));
-        reader.next_event(DEADLINE).await;
-    }
-
-    eventually(DEADLINE, || async { client.subscribe("/prices", &[]).await.status == 503 }).await;
-    let mut refused = client.subscribe("/prices", &[]).await;
-
-    assert!(!refused.header("retry-after").is_empty());
-    assert!(refused.text().await.contains("\"reason\":\"memory\""));
-    assert!(metric(&gateway, "rejections_total", &["reason=\"memory\""]).await >= 1.0);
-    // Existing subscriptions continue. Closing the stream frees its memory.
-    origin.emit("data: still here\n\n");
-    assert_eq!(reader.next_event(DEADLINE).await.data, "still here");
-    drop(reader);
-    eventually(DEADLINE, || async { client.subscribe("/prices", &[]).await.status == 200 }).await;
 }
 
 #[tokio::test]

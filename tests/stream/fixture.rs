@@ -127,6 +127,7 @@ impl Fixture {
     pub fn set_memory(&self, bytes: u64) {
         let limits = Limits { memory: Some(bytes), ..(**self.limits.load()).clone() };
         self.limits.store(Arc::new(limits));
+        self.streams.ledger().set_bound(Some(bytes));
     }
 
     pub fn subscribe(&self) -> Subscription {
@@ -159,7 +160,7 @@ pub fn event(number: usize) -> Event {
 }
 
 pub fn batch(items: Vec<Item>) -> Result<Batch, Interrupted> {
-    Ok(Batch { items, bytes: 0 })
+    Ok(Batch { items, bytes: 0, incomplete: 0 })
 }
 
 pub fn emit(upstream: &Sender, numbers: impl IntoIterator<Item = usize>) {

@@ -77,7 +77,7 @@ impl EventSource for Scripted {
         let items = match self.behavior {
             Behavior::Unanswered => return std::future::pending().boxed(),
             Behavior::Silent => stream::pending().boxed(),
-            Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1 })).boxed(),
+            Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1, incomplete: 0 })).boxed(),
         };
         std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
     }

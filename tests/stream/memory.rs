@@ -1,9 +1,10 @@
-//! Tests of the memory bound of all logs together: which logs give memory back, and in which order.
+//! Tests of the memory bound: which logs give memory back, and in which order.
 
 use std::time::Duration;
 
+use rillgate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLevel};
 use rillgate::sse::{Event, EventId, Item};
-use rillgate::stream::{Policy, Subscription};
+use rillgate::stream::{Policy, Retention, StreamLimit, Subscription};
 use tokio::time::{sleep, timeout};
 
 use crate::fixture::{Fixture, Sender, batch, key_of};
@@ -39,7 +40,7 @@ async fn settled(reader: &Subscription, events: usize) {
 #[tokio::test(start_paused = true)]
 async fn logs_without_readers_are_reduced_first() {
     let fixture = Fixture::new(Policy::default());
-    fixture.set_memory(1000 * KIB);
+    fixture.set_memory(1600 * KIB);
     let (_one, unread) = filled(&fixture, "/unread", 40).await;
     let stream = unread.stream().clone();
     drop(unread);
@@ -50,24 +51,24 @@ async fn logs_without_readers_are_reduced_first() {
 
     assert_eq!(stream.log().events(), 0);
     assert_eq!((read.stream().log().events(), more.stream().log().events()), (40, 40));
-    assert!(!fixture.streams.log_bytes().is_above());
+    assert_eq!(fixture.streams.ledger().level(), MemoryLevel::Normal, "80 % are not reached any more");
 }
 
 #[tokio::test(start_paused = true)]
 async fn logs_with_readers_lose_their_older_halves_until_the_bound_is_met() {
     let fixture = Fixture::new(Policy::default());
-    fixture.set_memory(1000 * KIB);
+    fixture.set_memory(1440 * KIB);
     let mut open = Vec::new();
     for number in 0..9 {
         open.push(filled(&fixture, &format!("/{number}"), 40).await);
-        assert!(fixture.streams.log_bytes().total() <= 1000 * KIB);
+        assert!(fixture.streams.ledger().total() < 1440 * KIB);
     }
 
     for (upstream, reader) in &mut open {
         assert!(reader.stream().log().events() >= 1);
         upstream.send(batch(vec![Item::Event(large(40))])).expect("the stream listens");
         settled(reader, 41).await;
-        assert!(fixture.streams.log_bytes().total() <= 1000 * KIB);
+        assert!(fixture.streams.ledger().total() < 1440 * KIB);
         // The newest event is retained, and readers of evicted events are told how many they missed.
         assert_eq!(reader.stream().log().id_range().map(|(_, newest)| newest.to_string()), Some("40".to_owned()));
     }
@@ -78,11 +79,57 @@ async fn logs_with_readers_lose_their_older_halves_until_the_bound_is_met() {
 async fn a_removed_log_is_no_longer_counted() {
     let fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });
     let (upstream, reader) = filled(&fixture, "/a", 40).await;
-    let full = fixture.streams.log_bytes().total();
+    let full = fixture.streams.ledger().held(MemoryKind::Logs);
     assert!((400_000..500_000).contains(&full), "{full}");
 
+    assert!(fixture.streams.ledger().held(MemoryKind::Streams) > 0);
     drop((upstream, reader));
     sleep(Duration::from_secs(60)).await;
 
-    assert_eq!(fixture.streams.log_bytes().total(), 0);
+    assert_eq!(fixture.streams.ledger().total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn evicted_events_that_readers_hold_are_counted_once_until_they_are_dropped() {
+    let policy = Policy { retention: Retention { events: 4, ..Retention::default() }, ..Policy::default() };
+    let fixture = Fixture::new(policy);
+    let upstream = fixture.upstream.will_open();
+    let pinned = || {
+        fixture.streams.reduce_memory();
+        fixture.streams.ledger().held(MemoryKind::Pinned)
+    };
+    let mut readers = [fixture.subscribe(), fixture.subscribe()];
+    readers[0].opened(false).await.expect("opened");
+    upstream.send(batch(vec![Item::Event(large(0))])).expect("the stream listens");
+    settled(&readers[0], 1).await;
+    let held = readers.each_mut().map(|reader| reader.take(usize::MAX, u64::MAX).expect("it is retained"));
+    assert_eq!(pinned(), 0, "the log has it");
+
+    for number in 1..10 {
+        upstream.send(batch(vec![Item::Event(large(number))])).expect("the stream listens");
+        settled(&readers[0], number + 1).await;
+    }
+
+    let [one, other] = held;
+    assert!((10_000..11_000).contains(&pinned()), "{}", pinned());
+    drop(one);
+    assert!(pinned() > 0);
+    drop(other);
+    assert_eq!(pinned(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_streams_are_refused_from_90_percent_on_and_open_ones_take_subscriptions() {
+    let fixture = Fixture::new(Policy::default());
+    fixture.set_memory(1000 * KIB);
+    let (_upstream, _reader) = filled(&fixture, "/open", 1).await;
+    let subscribe = |name| fixture.streams.subscribe(&key_of(name), || fixture.spec.clone()).map(|_| ());
+    let held = MemoryCharge::new(fixture.streams.ledger(), MemoryKind::Http2, 900 * KIB);
+
+    let refused = subscribe("/new");
+
+    assert_eq!(refused, Err(StreamLimit::Memory));
+    assert_eq!(subscribe("/open"), Ok(()));
+    drop(held);
+    assert_eq!(subscribe("/new"), Ok(()));
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::lag_check::LagCheck;
 use super::notice::late_verdict;
 use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::record::SubscriptionRecord;
@@ -292,8 +293,12 @@ impl Delivery {
         self.record.set_end_reason(end);
     }
 
-    /// Returns the offset that is read next, for a check from outside; the largest offset while it is not known, since
-    /// nothing can be waiting for the client then.
+    /// Watches the client from now on, until it has taken what was last returned.
+    pub(crate) fn lag_check(&self, max_lag: Duration) -> LagCheck {
+        LagCheck::new(self.subscription.stream().clone(), self.offset(), max_lag)
+    }
+
+    /// Returns the offset that is read next, for checks from outside; the largest one while it is not known.
     pub fn offset(&self) -> Offset {
         if self.pending_resume.is_some() { Offset(u64::MAX) } else { self.subscription.position() }
     }

@@ -17,6 +17,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::delivery::{Delivery, NextWrite};
+use super::lag_check::LagCheck;
 use super::lifetime::{GRACE, Lifetime};
 use super::notice::heartbeat;
 use super::record::EndReasonCell;
@@ -32,12 +33,19 @@ pub struct EventBody {
     /// The next bytes: the prelude, the rest of a batch, or the last frame.
     pending: Option<Bytes>,
     end: EndState,
-    /// Runs while the client may still take the rest although the lifetime has ended.
-    grace: Option<Pin<Box<Sleep>>>,
+    /// The deadlines of a client for which bytes wait or waited since the last batch. Boxed, because few have any.
+    deadlines: Option<Box<Deadlines>>,
     /// Set if hyper carries the body.
     progress: Option<Arc<BodyProgress>>,
     /// Whether the last piece waits for the client.
     is_blocked: bool,
+}
+
+/// The deadlines of a client for which bytes wait.
+struct Deadlines {
+    /// Runs while the client may still take the rest although the lifetime has ended.
+    grace: Option<Pin<Box<Sleep>>>,
+    lag_check: LagCheck,
 }
 
 /// The state of a body's end.
@@ -71,7 +79,7 @@ impl EventBody {
     /// Returns a body of the prelude and everything that the delivery brings.
     pub fn new(prelude: Bytes, delivery: Delivery) -> Self {
         let pending = Some(prelude);
-        Self { delivery, pending, end: EndState::Open, grace: None, progress: None, is_blocked: false }
+        Self { delivery, pending, end: EndState::Open, deadlines: None, progress: None, is_blocked: false }
     }
 
     /// Returns the progress of the body, for [`enforce_deadlines`].
@@ -82,17 +90,25 @@ impl EventBody {
     }
 
     /// Completes when the client must be cut off. Polled while the last piece waits for the client.
-    pub fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
+    pub fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool, stall_timeout: Duration) -> Poll<()> {
         if is_stalled {
             self.delivery.set_end_reason(EndReason::Stalled);
             return Poll::Ready(());
         }
         self.set_blocked(true);
+        let deadlines = self.deadlines.get_or_insert_with(|| {
+            Box::new(Deadlines { grace: None, lag_check: self.delivery.lag_check(stall_timeout) })
+        });
         if self.end == EndState::Open {
+            if deadlines.lag_check.poll(cx).is_ready() {
+                self.delivery.set_end_reason(EndReason::Lagged);
+                return Poll::Ready(());
+            }
             let end = ready!(self.delivery.poll_ended(cx));
             self.finish(end);
         }
-        self.grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx)
+        let deadlines = self.deadlines.as_mut().expect("inserted above");
+        deadlines.grace.get_or_insert_with(|| Box::pin(sleep(GRACE))).as_mut().poll(cx)
     }
 
     /// Records that the body has panicked. It must not be polled again.
@@ -116,7 +132,8 @@ impl EventBody {
                 return Poll::Ready(Some(Ok(piece)));
             }
             match self.end {
-                EndState::Open => {}
+                // The client has taken everything, so it has its time again.
+                EndState::Open => self.deadlines = None,
                 EndState::Clean => return Poll::Ready(None),
                 EndState::Cutting => {
                     // An error makes the connection discard pieces that it has not written yet. Give it a turn first.
@@ -199,7 +216,7 @@ pub(crate) async fn enforce_deadlines(
             sleep(GRACE).await;
             (progress.strong_count() > 0).then_some(end)
         }
-        is_stalled = stalled(&progress, &stream, stall_timeout) => is_stalled.then_some(EndReason::Stalled),
+        end = stalled(&progress, &stream, stall_timeout) => end,
     };
     // The connection may live on with other requests, and must not hold the log.
     drop(stream);
@@ -209,20 +226,27 @@ pub(crate) async fn enforce_deadlines(
     }
 }
 
-/// Completes with `true` when events have waited for `timeout` without a poll of the body, and with `false` when the body
-/// is gone.
-async fn stalled(progress: &Weak<BodyProgress>, stream: &EventStream, timeout: Duration) -> bool {
+/// Completes when events have waited for `timeout` without a poll of the body, or the next one was evicted so long ago.
+/// Completes with `None` when the body is gone.
+async fn stalled(progress: &Weak<BodyProgress>, stream: &EventStream, timeout: Duration) -> Option<EndReason> {
     let mut blocked: Option<(u64, Instant)> = None;
+    let mut lagged: Option<Instant> = None;
     loop {
         sleep(timeout / 4).await;
-        let Some(progress) = progress.upgrade() else { return false };
+        let progress = progress.upgrade()?;
         let polls = progress.polls.load(Ordering::Relaxed);
-        let is_behind = stream.progress().end > Offset(progress.offset.load(Ordering::Relaxed));
+        let offset = Offset(progress.offset.load(Ordering::Relaxed));
+        let is_behind = stream.progress().end > offset;
+        if offset >= stream.log().start() {
+            lagged = None;
+        } else if lagged.get_or_insert_with(Instant::now).elapsed() >= timeout || stream.is_memory_full() {
+            return Some(EndReason::Lagged);
+        }
         blocked = match blocked {
             _ if !is_behind => None,
             Some((then, since)) if then == polls => {
                 if since.elapsed() >= timeout {
-                    return true;
+                    return Some(EndReason::Stalled);
                 }
                 blocked
             }

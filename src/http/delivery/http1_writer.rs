@@ -65,6 +65,8 @@ enum WriteAbort {
     Broken,
     /// The client took no bytes for the stall timeout.
     Stalled,
+    /// The client took bytes so slowly that it was behind the log's start for the stall timeout.
+    Lagged,
     /// The response's lifetime ended.
     Ended(EndReason),
 }
@@ -126,6 +128,7 @@ impl Http1Writer {
             Ok(()) => return Some(self),
             Err(WriteAbort::Broken) => EndReason::Client,
             Err(WriteAbort::Stalled) => EndReason::Stalled,
+            Err(WriteAbort::Lagged) => EndReason::Lagged,
             Err(WriteAbort::Ended(end)) => end,
         };
         self.delivery.set_end_reason(end);
@@ -163,8 +166,11 @@ impl Http1Writer {
     async fn write_remainder(&mut self, batch: ReadBatch, sent: usize) -> Result<(), WriteAbort> {
         let mut parts = batch.frames.iter().map(|frame| frame.chunk()).collect();
         advance(&mut parts, sent);
+        let bytes = batch.frames.iter().map(Frame::len).sum();
+        // Frames that have been written must not stay in memory until the last one is.
+        let counted = ReadBatch { frames: [].into(), ..batch };
         self.write_all(parts).await?;
-        self.sent(&batch);
+        self.delivery.sent(&counted, bytes);
         Ok(())
     }
 
@@ -197,6 +203,7 @@ impl Http1Writer {
     async fn write_all(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), WriteAbort> {
         let mut stall_deadline = Instant::now() + self.stall_timeout;
         let mut ended = None;
+        let mut lag_check = self.delivery.lag_check(self.stall_timeout);
         let permit = self.delivery.subject_permit();
         let set_blocked = |is_blocked| permit.iter().for_each(|permit| permit.set_blocked(is_blocked));
         loop {
@@ -204,7 +211,10 @@ impl Http1Writer {
             let write = |cx: &mut Context<'_>| {
                 let progress = poll_write(transport, cx, &parts);
                 set_blocked(progress.is_pending());
-                progress
+                match progress {
+                    Poll::Pending => lag_check.poll(cx).map(|()| Err(WriteAbort::Lagged)),
+                    Poll::Ready(progress) => Poll::Ready(progress.map_err(|_| WriteAbort::Broken)),
+                }
             };
             let progress = tokio::select! {
                 progress = poll_fn(write) => progress,
@@ -217,7 +227,7 @@ impl Http1Writer {
                 }
             };
             match progress {
-                Err(_) => return Err(WriteAbort::Broken),
+                Err(abort) => return Err(abort),
                 // Everything has been flushed.
                 Ok(0) if parts.is_empty() => break,
                 Ok(count) => {

@@ -9,6 +9,7 @@
 pub(super) mod delivery;
 pub(super) mod event_body;
 pub(super) mod http1_writer;
+mod lag_check;
 pub(super) mod lifetime;
 pub(super) mod notice;
 pub(super) mod pending_resume;

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -33,9 +34,9 @@ impl AppBody {
 }
 
 impl listen::ResponseBody for AppBody {
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool) -> Poll<()> {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool, stall_timeout: Duration) -> Poll<()> {
         match self {
-            Self::Events(events) => events.poll_deadline(cx, is_stalled),
+            Self::Events(events) => events.poll_deadline(cx, is_stalled, stall_timeout),
             // Otherwise a client without a window could keep the response forever.
             Self::Full(_) | Self::Prelude(_) if is_stalled => Poll::Ready(()),
             Self::Full(_) | Self::Prelude(_) => Poll::Pending,

@@ -367,6 +367,7 @@ impl From<StreamLimit> for Rejection {
         match limit {
             StreamLimit::All => Self::StreamsFull,
             StreamLimit::Address => Self::AddressStreamsFull,
+            StreamLimit::Memory => Self::Memory,
         }
     }
 }

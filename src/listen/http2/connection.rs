@@ -26,6 +26,7 @@ use crate::listen::protocol_errors::ProtocolErrors;
 use crate::listen::service::{IncomingRequest, Peer, ResponseBody, Service};
 use crate::listen::timeouts::{ConnectionTimeouts, TimedOut};
 use crate::listen::transport::Transport;
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger, MemoryLevel};
 use crate::runtime::panics::Panics;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::tasks::Tasks;
@@ -41,6 +42,12 @@ const MAX_PENDING_RESETS: usize = 20;
 /// Most streams that are reset because of a client's errors.
 const MAX_ERROR_RESETS: usize = 100;
 
+/// The memory of an open stream, as measured: in h2, here, and of the response to a subscription. In bytes.
+const STREAM_WEIGHT: usize = 4 * 1024;
+
+/// The memory that h2 keeps for a reset stream while the connection's window is closed, as measured. In bytes.
+const KEPT_RESET_WEIGHT: usize = 512;
+
 /// Checks for a silent client within the keepalive timeout.
 const CHECKS_PER_TIMEOUT: u32 = 4;
 
@@ -54,6 +61,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
     service: S,
     limits: &Limits,
     tasks: &Tasks,
+    ledger: &Arc<MemoryLedger>,
     protocol_errors: ProtocolErrors,
 ) -> Option<H2Connection<B, S>> {
     let timeouts = Arc::new(ConnectionTimeouts::for_http2(limits));
@@ -93,6 +101,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         drain_signal,
         keepalive: Keepalive { pings, timeout, last_heard: Instant::now(), is_ping_sent: false },
         window_stall: WindowStall::default(),
+        memory: MemoryCharge::new(ledger, MemoryKind::Http2, 0),
         faults: ClientFaults::new((!is_trusted_proxy).then_some(limits.resets_per_connection)),
         is_draining: false,
         has_waiting_requests: false,
@@ -130,6 +139,7 @@ pub(in crate::listen) struct H2Connection<B, S> {
     drain_signal: BoxFuture<'static, ()>,
     keepalive: Keepalive,
     window_stall: WindowStall,
+    memory: MemoryCharge,
     faults: ClientFaults,
     is_draining: bool,
     /// Whether the last turn may have left requests for this one.
@@ -160,7 +170,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             // The connection is polled right after the streams, so their wake-ups need not wake the task.
             this.h2_waker.suppress_wake();
             let polled_streams = this.poll_streams(cx, &mut budget);
-            if this.is_h2_poisoned || this.check_faults().is_ready() {
+            if this.is_h2_poisoned || this.check_faults().is_ready() || this.check_memory().is_ready() {
                 return Poll::Ready(());
             }
             let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { break };
@@ -238,18 +248,23 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         let mut remaining = self.streams.len();
         let is_polling = Cell::new(false);
         while remaining > 0 {
-            let Self { panics, streams, cork, keepalive, faults, peer, .. } = self;
+            let Self { panics, streams, cork, keepalive, faults, peer, memory, .. } = self;
             let polled = panics.catch("exchange", &peer.address, || {
                 while remaining > 0 {
                     remaining -= 1;
                     is_polling.set(true);
-                    let polled = streams[remaining].poll(cx, &cork.window, keepalive.timeout, budget);
+                    let stall_timeout = keepalive.timeout;
+                    let polled = streams[remaining].poll(cx, &cork.window, stall_timeout, memory.ledger(), budget);
                     is_polling.set(false);
                     polled_streams += usize::from(polled.is_some());
                     let Some(Poll::Ready(ended)) = polled else { continue };
                     match ended {
                         StreamEnd::Done => {}
-                        StreamEnd::Reset | StreamEnd::Refused => faults.record(Instant::now()),
+                        StreamEnd::Reset => {
+                            cork.window.note_reset();
+                            faults.record(Instant::now());
+                        }
+                        StreamEnd::Refused => faults.record(Instant::now()),
                     }
                     drop(streams.swap_remove(remaining));
                 }
@@ -267,6 +282,20 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
             self.check.as_mut().reset(check);
         }
         polled_streams
+    }
+
+    /// Charges the connection for what it holds. Completes if that is more than its part while memory is full.
+    fn check_memory(&mut self) -> Poll<()> {
+        let held = self.streams.len() * STREAM_WEIGHT
+            + self.cork.window.kept_resets() * KEPT_RESET_WEIGHT
+            + self.cork.waiting_bytes();
+        self.memory.resize(held as u64);
+        let ledger = self.memory.ledger();
+        if self.memory.bytes() <= ledger.part() || ledger.level() < MemoryLevel::Full {
+            return Poll::Pending;
+        }
+        self.protocol_errors.on_refused("memory");
+        Poll::Ready(())
     }
 
     /// Drains a connection whose client resets too many streams, or has too many requests refused. Completes if the client does not stop.

@@ -32,6 +32,8 @@ pub(in crate::listen) struct Cork {
     is_corked: AtomicBool,
     /// Bytes that may still be read in this turn.
     readable: AtomicUsize,
+    /// The memory of the buffer that the socket has not taken, in bytes.
+    buffered: AtomicUsize,
     /// The connection's send window.
     pub(in crate::listen) window: SendWindow,
 }
@@ -39,7 +41,8 @@ pub(in crate::listen) struct Cork {
 impl Default for Cork {
     fn default() -> Self {
         let (has_read, is_corked) = (AtomicBool::default(), AtomicBool::default());
-        Self { has_read, is_corked, readable: AtomicUsize::new(TURN_READ_BYTES), window: SendWindow::default() }
+        let (readable, buffered) = (AtomicUsize::new(TURN_READ_BYTES), AtomicUsize::default());
+        Self { has_read, is_corked, readable, buffered, window: SendWindow::default() }
     }
 }
 
@@ -63,6 +66,11 @@ impl Cork {
     /// Returns true if anything has been read since the last call.
     pub(in crate::listen) fn take_has_read(&self) -> bool {
         self.has_read.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns the bytes that wait for the socket, here and in h2.
+    pub(in crate::listen) fn waiting_bytes(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed) + self.window.queued()
     }
 
     /// Corks or uncorks the writer. A corked writer's flush sends nothing below 16 KiB. Flush once more after
@@ -93,12 +101,17 @@ impl<T> CorkedWriter<T> {
 impl<T: AsyncWrite + Unpin> CorkedWriter<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.buffer.len() {
-            let count = ready!(Pin::new(&mut self.transport).poll_write(cx, &self.buffer[self.sent..]))?;
+            let Poll::Ready(count) = Pin::new(&mut self.transport).poll_write(cx, &self.buffer[self.sent..]) else {
+                self.cork.buffered.store(self.buffer.capacity(), Ordering::Relaxed);
+                return Poll::Pending;
+            };
+            let count = count?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.sent += count;
         }
+        self.cork.buffered.store(0, Ordering::Relaxed);
         self.sent = 0;
         self.buffer.clear();
         // A buffer that grew much larger is not kept.
@@ -122,6 +135,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
         }
         let part = &bytes[..bytes.len().min(FLUSH_THRESHOLD)];
         this.buffer.extend_from_slice(part);
+        this.cork.window.record_written(part.len());
         Poll::Ready(Ok(part.len()))
     }
 

@@ -4,7 +4,7 @@
 //! read, and bytes passed to h2 subtract from it. It also measures for how long the window has blocked a stream. The
 //! windows of single streams are not followed: a stream that its client does not read concerns that stream only.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +18,10 @@ pub(in crate::listen) struct SendWindow {
     has_increased: AtomicBool,
     /// Whether a stream has been blocked by the window since it was last enlarged.
     is_blocking: AtomicBool,
+    /// Streams that were reset since the window closed. h2 keeps them until it opens.
+    kept_resets: AtomicUsize,
+    /// Bytes that were passed to h2 and have not been written.
+    queued: AtomicUsize,
 }
 
 /// The initial window size (RFC 9113, 6.9.2).
@@ -29,6 +33,8 @@ impl Default for SendWindow {
             size: AtomicI64::new(INITIAL_SIZE),
             has_increased: AtomicBool::default(),
             is_blocking: AtomicBool::default(),
+            kept_resets: AtomicUsize::default(),
+            queued: AtomicUsize::default(),
         }
     }
 }
@@ -37,6 +43,33 @@ impl SendWindow {
     /// Subtracts bytes that were sent.
     pub(in crate::listen) fn consume(&self, bytes: usize) {
         self.size.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+        // One task owns the connection, so a load and a store suffice.
+        self.queued.store(self.queued.load(Ordering::Relaxed).saturating_add(bytes), Ordering::Relaxed);
+    }
+
+    /// Records that h2 has written so many bytes. They include frame headers, so slightly too much is subtracted.
+    pub(in crate::listen) fn record_written(&self, bytes: usize) {
+        let queued = self.queued.load(Ordering::Relaxed);
+        if queued > 0 {
+            self.queued.store(queued.saturating_sub(bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the bytes that wait in h2 to be written.
+    pub(in crate::listen) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Records a stream that the client reset.
+    pub(in crate::listen) fn note_reset(&self) {
+        if self.size.load(Ordering::Relaxed) <= 0 {
+            self.kept_resets.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the number of reset streams that h2 may still keep.
+    pub(in crate::listen) fn kept_resets(&self) -> usize {
+        self.kept_resets.load(Ordering::Relaxed)
     }
 
     /// Records a blocked stream. It counts only if the connection's window, not the stream's own, is used up.
@@ -49,6 +82,7 @@ impl SendWindow {
     fn increase(&self, bytes: u32) {
         self.size.fetch_add(bytes.into(), Ordering::Relaxed);
         self.is_blocking.store(false, Ordering::Relaxed);
+        self.kept_resets.store(0, Ordering::Relaxed);
         self.has_increased.store(true, Ordering::Relaxed);
     }
 }

@@ -5,6 +5,7 @@
 //! 5.4.2).
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,7 @@ use super::send_window::SendWindow;
 use crate::listen::client_faults::is_client_fault;
 use crate::listen::service::ResponseBody;
 use crate::listen::timeouts::RequestGuard;
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::turn::TurnBudget;
 
@@ -61,8 +63,15 @@ struct SendingBody<B> {
     body: B,
     /// Waits for capacity.
     chunk: Option<Bytes>,
-    /// Runs while the client takes nothing.
-    stall_timer: Option<Pin<Box<Sleep>>>,
+    /// Set while the client takes nothing.
+    stall: Option<Box<Stall>>,
+}
+
+/// A chunk that waits for the client.
+struct Stall {
+    timer: Pin<Box<Sleep>>,
+    /// The chunk's memory, unless it shares that with the event log.
+    _charge: MemoryCharge,
 }
 
 impl<B: ResponseBody> H2Stream<B> {
@@ -88,6 +97,7 @@ impl<B: ResponseBody> H2Stream<B> {
         cx: &Context<'_>,
         window: &SendWindow,
         stall_timeout: Duration,
+        ledger: &Arc<MemoryLedger>,
         budget: &mut TurnBudget,
     ) -> Option<Poll<StreamEnd>> {
         if budget.is_spent() && matches!(self.state, State::AwaitingResponse(_)) {
@@ -104,7 +114,7 @@ impl<B: ResponseBody> H2Stream<B> {
             }
         }
         match &mut self.state {
-            State::SendingBody(sending) => Some(sending.poll(cx, window, stall_timeout)),
+            State::SendingBody(sending) => Some(sending.poll(cx, window, stall_timeout, ledger)),
             State::AwaitingResponse(_) => unreachable!("it has been answered"),
         }
     }
@@ -158,12 +168,18 @@ impl<B: ResponseBody> AwaitingResponse<B> {
             self.responder.send_reset(Reason::INTERNAL_ERROR);
         }
         let stream = stream.ok().filter(|_| !is_end_of_stream).ok_or(complete);
-        Poll::Ready(stream.map(|stream| SendingBody { stream, complete, body, chunk: None, stall_timer: None }))
+        Poll::Ready(stream.map(|stream| SendingBody { stream, complete, body, chunk: None, stall: None }))
     }
 }
 
 impl<B: ResponseBody> SendingBody<B> {
-    fn poll(&mut self, cx: &mut Context<'_>, window: &SendWindow, stall_timeout: Duration) -> Poll<StreamEnd> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        window: &SendWindow,
+        stall_timeout: Duration,
+        ledger: &Arc<MemoryLedger>,
+    ) -> Poll<StreamEnd> {
         // h2 also wakes the stored waker for our own calls. A no-op waker avoids that while this stream is running.
         if let Poll::Ready(reset) = self.stream.poll_reset(&mut Context::from_waker(Waker::noop())) {
             return Poll::Ready(StreamEnd::of(&reset));
@@ -171,14 +187,18 @@ impl<B: ResponseBody> SendingBody<B> {
         loop {
             if let Some(mut chunk) = self.chunk.take() {
                 match self.poll_capacity_available(cx) {
-                    Poll::Ready(true) => self.stall_timer = None,
+                    Poll::Ready(true) => self.stall = None,
                     Poll::Ready(false) => return Poll::Ready(StreamEnd::Done),
                     Poll::Pending => {
                         window.note_blocked();
+                        let stall = self.stall.get_or_insert_with(|| {
+                            let copied = if chunk.is_unique() { chunk.len() } else { 0 };
+                            let _charge = MemoryCharge::new(ledger, MemoryKind::Bodies, copied as u64);
+                            Box::new(Stall { timer: Box::pin(sleep(stall_timeout)), _charge })
+                        });
                         self.chunk = Some(chunk);
-                        let stall_timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
-                        let is_stalled = stall_timer.as_mut().poll(cx).is_ready();
-                        return self.body.poll_deadline(cx, is_stalled).map(|()| StreamEnd::Done);
+                        let is_stalled = stall.timer.as_mut().poll(cx).is_ready();
+                        return self.body.poll_deadline(cx, is_stalled, stall_timeout).map(|()| StreamEnd::Done);
                     }
                 }
                 // Pass only as much as there is capacity for. The rest would wait inside h2, where no deadline applies.

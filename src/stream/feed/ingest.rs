@@ -23,6 +23,7 @@ use super::source::{Batch, Continuity, Interrupted, Opened};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::excerpt;
 use crate::runtime::jitter;
+use crate::runtime::memory::MemoryCharge;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::{EventId, Item};
 use crate::stream::event_stream::EventStream;
@@ -30,11 +31,14 @@ use crate::stream::log::{Gap, GapNotice, OnEnd};
 use crate::stream::log_memory::LogMemory;
 use crate::stream::progress::Phase;
 use crate::stream::spec::StreamSpec;
+use crate::stream::stream_memory::STREAM_WEIGHT;
 
 /// The task that feeds one stream.
 pub(crate) struct Ingest {
     stream: Arc<EventStream>,
     publisher: Publisher,
+    /// The memory of the stream without its log.
+    charge: MemoryCharge,
     spec: StreamSpec,
     dedup: ReconnectDedup,
     backoff: Backoff,
@@ -60,14 +64,15 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    /// Creates the ingest of a new stream.
-    pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory) -> Self {
+    /// Creates the ingest of a new stream. `charge` is for the memory of the stream without its log.
+    pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory, charge: MemoryCharge) -> Self {
         let (dedup, backoff) = (ReconnectDedup::new(gap_notice(&stream, &spec), stream.fingerprints()), spec.backoff);
         let publisher = Publisher::new(stream.clone(), memory, spec.feed.clone());
         let connection = Connection::opened_after(None, 0);
         Self {
             stream,
             publisher,
+            charge,
             spec,
             dedup,
             backoff,
@@ -205,7 +210,7 @@ impl Ingest {
             self.on_recovered();
         }
         if !retained.is_empty() {
-            self.publish(Batch { items: retained, bytes: 0 }).await?;
+            self.publish(Batch { items: retained, ..Batch::default() }).await?;
             self.publisher.finish_waking();
             self.stream.end_backlog();
         }
@@ -266,6 +271,7 @@ impl Ingest {
                         budget.spend(batch.bytes);
                         gathered.items.extend(batch.items);
                         gathered.bytes += batch.bytes;
+                        gathered.incomplete = batch.incomplete;
                     }
                     Some(Some(Err(interrupted))) => {
                         end = Some(ConnectionEnd::Interrupted(interrupted));
@@ -287,6 +293,8 @@ impl Ingest {
 
     async fn publish(&mut self, batch: Batch) -> Result<(), Fenced> {
         let now = Instant::now();
+        let idle_weight = STREAM_WEIGHT + batch.incomplete as u64;
+        self.charge.resize(idle_weight + batch.bytes as u64);
         self.stream.last_activity().record(now);
         self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
         let accepted = self.dedup.accept(batch.items, &self.stream.log(), &self.stream.id_minter(), now);
@@ -301,10 +309,14 @@ impl Ingest {
             }
             self.on_recovered();
         }
-        self.publisher.publish(accepted.entries).await?;
+        let pause = self.publisher.publish(accepted.entries).await?;
+        self.charge.resize(idle_weight);
         if let Some(retry) = accepted.retry {
             self.backoff.initial = retry.min(self.spec.backoff.max);
             self.stream.advertise_retry(retry);
+        }
+        if let Some(pause) = pause {
+            self.publisher.pause(pause).await;
         }
         Ok(())
     }

@@ -50,9 +50,11 @@ impl Publisher {
 
     /// Commits the entries, appends them, and begins to wake the readers.
     ///
+    /// Returns the time for which the stream must not grow, if memory is short and its log holds more than its part.
+    ///
     /// # Errors
     /// Something else feeds the stream. Nothing has been appended.
-    pub(super) async fn publish(&mut self, entries: Vec<Entry>) -> Result<(), Fenced> {
+    pub(super) async fn publish(&mut self, entries: Vec<Entry>) -> Result<Option<Duration>, Fenced> {
         if let StreamFeed::Committed(commit) = &self.feed
             && !entries.is_empty()
         {
@@ -60,26 +62,28 @@ impl Publisher {
         }
         let retention = self.stream.policy().current().retention;
         let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
-        let mut portion = Vec::new();
+        let (mut portion, mut bytes) = (Vec::new(), 0);
         for entry in entries {
             self.burst.events += 1;
             self.burst.bytes += entry.frame.len();
+            bytes += entry.frame.len();
             portion.push(entry);
             // Publishing more at once than the log holds would evict entries before the fastest reader could take them.
             if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
                 self.stream.publish(portion.drain(..));
-                self.memory.reduce();
-                tokio::time::sleep(BURST_PAUSE).await;
+                let pause = self.memory.make_room(&self.stream, bytes);
+                tokio::time::sleep(pause.unwrap_or_default().max(BURST_PAUSE)).await;
+                bytes = 0;
                 self.burst = Burst::default();
             }
         }
         let is_new = self.stream.append(portion);
-        self.memory.reduce();
+        let pause = self.memory.make_room(&self.stream, bytes);
         if is_new {
             self.stream.waiters().begin_sweep(&mut self.sweep);
             self.wake_some().await;
         }
-        Ok(())
+        Ok(pause)
     }
 
     /// Returns true if readers remain to be woken.
@@ -103,6 +107,12 @@ impl Publisher {
     /// Wakes the readers that remain to be woken.
     pub(super) fn finish_waking(&mut self) {
         self.stream.waiters().finish_sweep(&mut self.sweep);
+    }
+
+    /// Wakes the readers that remain to be woken, and lets the stream not grow for this time.
+    pub(super) async fn pause(&mut self, pause: Duration) {
+        self.finish_waking();
+        tokio::time::sleep(pause).await;
     }
 
     /// Ends the burst, because the upstream has nothing ready.

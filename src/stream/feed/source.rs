@@ -54,6 +54,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// The number of bytes read.
     pub bytes: usize,
+    /// The bytes that the source holds of an event that is not complete.
+    pub incomplete: usize,
 }
 
 /// The reason why an open connection ended early.

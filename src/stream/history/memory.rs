@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUpLimit;
+use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger};
 
 /// The bound on the memory of a route's histories. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub(super) struct HistoryCharge {
     /// The number, once it is finished.
     number: Option<u64>,
     expired: CancellationToken,
+    /// The same bytes in the ledger of all memory, if there is one.
+    counted: Option<MemoryCharge>,
 }
 
 impl HistoryMemory {
@@ -63,10 +66,11 @@ impl HistoryMemory {
         Self(Arc::new(Inner { max_bytes, min_bytes, state: Mutex::default() }))
     }
 
-    /// Starts with the least charge. `owner` is the client that asked for the history.
-    pub(super) fn charge(&self, owner: Option<Arc<str>>) -> HistoryCharge {
+    /// Starts with the least charge, which also counts in `ledger`. `owner` is the client that asked for the history.
+    pub(super) fn charge(&self, owner: Option<Arc<str>>, ledger: Option<&Arc<MemoryLedger>>) -> HistoryCharge {
         let expired = CancellationToken::new();
-        let mut charge = HistoryCharge { memory: self.clone(), owner, bytes: 0, number: None, expired };
+        let counted = ledger.map(|ledger| MemoryCharge::new(ledger, MemoryKind::Backlogs, 0));
+        let mut charge = HistoryCharge { memory: self.clone(), owner, bytes: 0, number: None, expired, counted };
         charge.grow_to(0);
         charge
     }
@@ -78,6 +82,7 @@ impl HistoryCharge {
         let inner = &self.memory.0;
         let more = bytes.max(inner.min_bytes).saturating_sub(self.bytes);
         self.bytes += more;
+        self.counted.iter_mut().for_each(|counted| counted.resize(self.bytes as u64));
         let mut state = inner.state.lock();
         state.bytes += more;
         while state.bytes > inner.max_bytes && state.expire_oldest_of_heaviest() {}
@@ -136,7 +141,7 @@ mod tests {
     const LIMIT: CatchUpLimit = CatchUpLimit { events: 100, bytes: 6400, concurrent: 2 };
 
     fn finished(memory: &HistoryMemory, owner: &str, bytes: usize) -> HistoryCharge {
-        let mut charge = memory.charge(Some(owner.into()));
+        let mut charge = memory.charge(Some(owner.into()), None);
         charge.grow_to(bytes);
         charge.finish();
         charge
@@ -152,7 +157,7 @@ mod tests {
         let charges: Vec<_> =
             ["honest", "slow", "slow"].into_iter().map(|owner| finished(&memory, owner, 4000)).collect();
 
-        let mut fetching = memory.charge(Some("other".into()));
+        let mut fetching = memory.charge(Some("other".into()), None);
         fetching.grow_to(4800);
 
         assert_eq!(expired(&charges), [false, true, false]);
@@ -164,7 +169,7 @@ mod tests {
         let memory = HistoryMemory::new(LIMIT);
         let charges: Vec<_> = (0..3).map(|_| finished(&memory, "slow", 4000)).collect();
 
-        let mut fetching = [memory.charge(None), memory.charge(None)];
+        let mut fetching = [memory.charge(None, None), memory.charge(None, None)];
         fetching.iter_mut().for_each(|charge| charge.grow_to(6400));
 
         assert_eq!(expired(&charges), [true; 3]);

@@ -202,7 +202,7 @@ impl Request {
     ) -> Result<(CaughtUp, HistoryCharge), CatchUpError> {
         let permit = permits.acquire_until(self.owner.clone(), self.permit_deadline).await;
         let _permit = permit.ok_or(CatchUpError::Busy)?;
-        let mut charge = memory.charge(self.owner.clone());
+        let mut charge = memory.charge(self.owner.clone(), self.stream.ledger());
         let fetched = timeout_at(self.deadline, self.fetch(source, &mut charge)).await;
         Ok((fetched.map_err(|_| CatchUpError::TimedOut)??, charge))
     }
@@ -219,7 +219,7 @@ impl Request {
             Continuity::Gap => return Err(CatchUpError::Refused),
             Continuity::Unknown => {}
         }
-        if let Some(caught_up) = catch_up.accept(Batch { items: retained, bytes: 0 }, &self.stream.log())? {
+        if let Some(caught_up) = catch_up.accept(Batch { items: retained, ..Batch::default() }, &self.stream.log())? {
             return Ok(caught_up);
         }
         charge.grow_to(catch_up.memory());

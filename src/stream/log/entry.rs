@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use super::verdict::Gap;
+use crate::runtime::memory::allocated;
 use crate::sse::{EventId, Frame};
 
 /// Whole SSE lines, encoded once for all clients, with the ids that are in force after them.
@@ -50,7 +51,7 @@ impl Entry {
 
     /// Returns the approximate memory of the entry in a log, in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.frame.len() + self.id.as_str().len() + OVERHEAD
+        frame_memory(&self.frame) + self.id.as_str().len() + OVERHEAD
     }
 
     /// Returns the fingerprint of an event to which the upstream gave an id.
@@ -61,6 +62,14 @@ impl Entry {
         }
     }
 }
+
+/// Returns the memory that a frame takes, however many clones there are. In bytes.
+pub(super) fn frame_memory(frame: &Frame) -> usize {
+    allocated(frame.len() + CHUNK_FRAMING)
+}
+
+/// Bytes of a frame around its lines: the longest chunk-size line and the end of the chunk.
+const CHUNK_FRAMING: usize = 20;
 
 /// Bytes of an entry besides its frame and id: its slot in the log and the index, and allocator overhead.
 const OVERHEAD: usize = 320;

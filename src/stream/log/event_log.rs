@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use super::entry::{Entry, EntryKind};
+use super::id_index::{Occurrences, index_key, trim_id};
 use super::offset::{IdLookup, Lagged, Offset};
+use super::pinned_frames::PinnedFrames;
 use super::policy::Retention;
 use super::recent_hashes::RecentHashes;
 use super::snapshot::LogSnapshot;
@@ -25,8 +27,9 @@ pub struct EventLog {
     /// The number of events ever appended.
     total_events: u64,
     bytes: usize,
-    /// The approximate memory, in bytes.
+    /// The approximate memory of the entries, in bytes.
     weight: usize,
+    pinned: PinnedFrames,
     /// The id in force at the start.
     id_before_start: EventId,
     /// The upstream's own id in force at the start.
@@ -57,14 +60,6 @@ struct LogSlot {
     next_with_id: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Occurrences {
-    oldest: u64,
-    newest: u64,
-    /// True if an earlier run of the same id has been evicted.
-    is_repeated: bool,
-}
-
 impl EventLog {
     /// Creates an empty log.
     pub fn new(retention: Retention) -> Self {
@@ -80,6 +75,7 @@ impl EventLog {
             total_events: 0,
             bytes: 0,
             weight: 0,
+            pinned: PinnedFrames::default(),
             id_before_start: EventId::default(),
             source_id_before_start: EventId::default(),
             is_run_truncated: false,
@@ -141,16 +137,36 @@ impl EventLog {
         self.bytes
     }
 
-    /// Returns the approximate memory of the log, in bytes: frames, ids and overhead.
+    /// Returns the approximate memory of the log, in bytes: frames, ids, overhead, and hashes of what was evicted.
     pub fn weight(&self) -> usize {
-        self.weight
+        self.weight + self.evicted_ids.weight() + self.evicted_events.weight()
     }
 
-    /// Evicts the oldest entries until the log takes at most `most` bytes of memory.
-    pub fn shrink_to(&mut self, most: usize) {
-        while self.weight > most && !self.slots.is_empty() {
+    /// Returns the bytes of evicted entries that readers still hold, as far as is known.
+    pub fn pinned_bytes(&self) -> usize {
+        self.pinned.bytes()
+    }
+
+    /// Forgets evicted entries that readers no longer hold.
+    pub fn sweep_pinned(&mut self) {
+        self.pinned.sweep();
+    }
+
+    /// Evicts the oldest entries until the log takes at most `most` bytes of memory, or has only `kept` entries left.
+    ///
+    /// Remembers fewer evicted ids and events from then on, so that they take at most half of it.
+    pub fn shrink_to(&mut self, most: usize, kept: usize) {
+        if self.weight() <= most {
+            return;
+        }
+        self.evicted_ids.shrink_to(most / 4);
+        self.evicted_events.shrink_to(most / 4);
+        while self.weight() > most && self.slots.len() > kept {
             self.evict();
         }
+        // The tables of a log that was much larger are a large part of what is left of it.
+        self.slots.shrink_to(2 * self.slots.len());
+        self.occurrences.shrink_to(2 * self.occurrences.len());
     }
 
     /// Appends an entry, evicts entries beyond the bounds, and returns the new end.
@@ -252,6 +268,7 @@ impl EventLog {
         self.weight -= entry.weight();
         self.events_before += u64::from(entry.is_event());
         self.is_run_truncated = name == name_before && (self.is_run_truncated || entry.is_event());
+        self.pinned.record(entry.frame);
         self.id_before_start = entry.id;
         self.source_id_before_start = entry.source_id;
     }
@@ -365,19 +382,6 @@ impl EventLog {
     /// Returns the oldest and the newest retained id.
     pub fn id_range(&self) -> Option<(&EventId, &EventId)> {
         Some((&self.slots.front()?.entry.id, &self.slots.back()?.entry.id))
-    }
-}
-
-/// Removes the spaces and tabs around an id.
-fn trim_id(id: &str) -> &str {
-    id.trim_matches([' ', '\t'])
-}
-
-/// Returns the trimmed id. Nearly all ids are trimmed already and are cloned without an allocation.
-fn index_key(id: &EventId) -> EventId {
-    match trim_id(id.as_str()) {
-        name if name.len() == id.as_str().len() => id.clone(),
-        name => EventId::new(name).expect("a part of an id is an id"),
     }
 }
 

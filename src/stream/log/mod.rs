@@ -5,7 +5,9 @@
 mod entry;
 mod event_log;
 mod fingerprint;
+mod id_index;
 mod offset;
+mod pinned_frames;
 mod policy;
 mod recent_hashes;
 mod snapshot;

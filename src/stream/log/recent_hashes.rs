@@ -26,7 +26,21 @@ impl RecentHashes {
 
     /// Changes the capacity to that for a log of this many events.
     pub(super) fn resize(&mut self, events: usize) {
-        self.capacity = capacity_for(events);
+        self.set_capacity(capacity_for(events));
+    }
+
+    /// Lowers the capacity, if it is larger than what takes `most` bytes, but not below [`MIN_CAPACITY`].
+    pub(super) fn shrink_to(&mut self, most: usize) {
+        let capacity = (most / HASH_WEIGHT).max(MIN_CAPACITY);
+        if capacity < self.capacity {
+            self.set_capacity(capacity);
+            self.order.shrink_to(2 * self.order.len());
+            self.hashes.shrink_to(2 * self.hashes.len());
+        }
+    }
+
+    fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
         while self.order.len() > self.capacity {
             self.forget_oldest();
         }
@@ -60,6 +74,11 @@ impl RecentHashes {
         self.contains(self.hasher.hash_one(id))
     }
 
+    /// Returns the approximate memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.order.len() * HASH_WEIGHT
+    }
+
     /// Returns the maximum number of hashes.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
@@ -71,3 +90,9 @@ impl RecentHashes {
 fn capacity_for(events: usize) -> usize {
     arithmetic::clamp(events.saturating_mul(4), 1024, 16 * 1024)
 }
+
+/// The least capacity that a lack of memory leaves.
+const MIN_CAPACITY: usize = 64;
+
+/// Bytes of one hash: 8 in the queue and 9 in the table, and what both have in reserve.
+const HASH_WEIGHT: usize = 32;

@@ -192,6 +192,7 @@ fn every_rendered_metric_is_described_and_appears_once() {
     metrics.jwks_refresh("main", "ok");
     metrics.task_panicked("ingest");
     metrics.tasks_aborted("connection", 3);
+    metrics.memory("logs", 1);
     metrics.worker_delay(Duration::ZERO);
     metrics.log_lines_dropped(1);
 

@@ -82,6 +82,14 @@ impl Raw {
     }
 
     /// Reads once; returns false at the deadline and at the end.
+    /// Reads at most `most` bytes, as soon as there are any.
+    pub async fn read_some(&mut self, most: usize) {
+        let mut buffer = vec![0; most];
+        let count = within(DEADLINE, "bytes", self.transport.read(&mut buffer)).await.unwrap_or(0);
+        self.received.extend_from_slice(&buffer[..count]);
+        self.is_over |= count == 0;
+    }
+
     async fn read(&mut self, end: Instant) -> bool {
         let mut buffer = [0; 16 * 1024];
         match timeout_at(end, self.transport.read(&mut buffer)).await {

@@ -16,8 +16,8 @@ pub mod file_budget;
 pub mod human_duration;
 #[path = "../../../src/runtime/jitter.rs"]
 pub mod jitter;
-#[path = "../../../src/runtime/log_bytes.rs"]
-pub mod log_bytes;
+#[path = "../../../src/runtime/memory/mod.rs"]
+pub mod memory;
 #[path = "../../../src/runtime/panics.rs"]
 pub mod panics;
 #[path = "../../../src/runtime/resolver.rs"]

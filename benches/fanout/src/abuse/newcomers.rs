@@ -133,7 +133,7 @@ fn request(newcomer: Newcomer, number: u32, token: Option<&str>) -> String {
         Newcomer::NewStream => (format!("{QUIET}{number}"), String::new()),
         Newcomer::NewNamedStream => (format!("/named/quiet-{number}"), String::new()),
         Newcomer::Resumption => ("/past/a".to_owned(), "last-event-id: 500\r\n".to_owned()),
-        Newcomer::NewKey => ("/feed/0".to_owned(), String::new()),
+        Newcomer::OpenStream | Newcomer::NewKey => ("/feed/0".to_owned(), String::new()),
     };
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n{more}{token}\r\n")

@@ -14,6 +14,8 @@ pub enum Newcomer {
     NewNamedStream,
     /// The events after an old id, and the verdict `resumed`.
     Resumption,
+    /// The stream of the readers.
+    OpenStream,
     /// The stream of the readers, with a token of a key that is new since the attack began.
     NewKey,
 }
@@ -108,6 +110,7 @@ pub const SITUATIONS: [Situation; 17] = [
         seconds: 30,
         memory: 256,
         limits: UNSHARED,
+        newcomer: Newcomer::OpenStream,
         holds_events: true,
         ..PLAIN
     },

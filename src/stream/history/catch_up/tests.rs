@@ -90,7 +90,7 @@ fn texts(events: &[Event]) -> Vec<String> {
 }
 
 fn one(event: &Event) -> Batch {
-    Batch { items: vec![Item::Event(event.clone())], bytes: 10 }
+    Batch { items: vec![Item::Event(event.clone())], bytes: 10, ..Batch::default() }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +236,7 @@ fn a_producer_that_sends_only_what_the_log_has_proves_nothing() {
 fn a_producer_that_sends_the_id_itself_needs_no_other_proof() {
     let fixture = fixture_with(4, 5, 100);
     let mut catch_up = fixture.catch_up("3");
-    let id = Batch { items: vec![Item::Id(EventId::new("3").unwrap())], bytes: 7 };
+    let id = Batch { items: vec![Item::Id(EventId::new("3").unwrap())], bytes: 7, ..Batch::default() };
 
     assert!(catch_up.accept(id, &fixture.log).expect("within bounds").is_none());
 

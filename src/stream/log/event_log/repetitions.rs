@@ -1,6 +1,7 @@
 //! Finds events that the upstream sends again, by the id that it gave them and by their fingerprint.
 
-use super::{EventLog, trim_id};
+use super::super::id_index::trim_id;
+use super::EventLog;
 use crate::stream::log::offset::Offset;
 
 impl EventLog {

@@ -45,7 +45,7 @@ impl EventSource for Upstream {
             tokio::task::yield_now().await;
             let event =
                 Event { id: EventId::new(number.to_string()).ok(), data: number.to_string(), ..Event::default() };
-            let batch = Ok(Batch { items: vec![Item::Event(event)], bytes: 0 });
+            let batch = Ok(Batch { items: vec![Item::Event(event)], ..Batch::default() });
             let rest = if number < SHORT { stream::empty().boxed() } else { stream::pending().boxed() };
             let items = stream::iter([batch]).chain(rest).map(move |item| {
                 let _held = &connection;
