@@ -7,6 +7,11 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tikv_jemallocator::Jemalloc;
+
+/// Returns freed memory to the system, with the settings in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     cli::run(cli::Arguments::parse())
