@@ -16,7 +16,7 @@ pub struct StreamSpec {
     pub policy: Arc<LivePolicy>,
     /// The source of its events.
     pub source: Arc<dyn EventSource>,
-    /// What feeds the stream from it.
+    /// The step between it and the log.
     pub feed: StreamFeed,
     /// The delays between connection attempts.
     pub backoff: Backoff,

@@ -31,7 +31,7 @@ impl Watermark {
         Self { ledger, max_excess, is_above: AtomicBool::new(false), reductions: AtomicU64::new(0) }
     }
 
-    /// Whether nothing new is admitted: the ledger is full now, or the process was too large at the last sample.
+    /// Returns true if nothing new is admitted: the ledger is full now, or the process was too large at the last sample.
     pub fn is_above(&self) -> bool {
         self.ledger.level() == MemoryLevel::Full || self.is_above.load(Ordering::Relaxed)
     }

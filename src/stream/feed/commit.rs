@@ -1,4 +1,4 @@
-//! The step before the log: who decides the order of a stream's entries, and when they may be told.
+//! The step before the log. It decides the order of a stream's entries, and when readers may have them.
 //!
 //! ```text
 //!  EventSource ──▶ ReconnectDedup ──▶ commit ──▶ EventLog ──▶ readers
@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use crate::stream::log::Entry;
 
-/// What feeds a stream. Chosen when the stream is opened.
+/// The step between a stream's ingest and its log. Chosen when the stream is opened.
 #[derive(Clone, Default)]
 pub enum StreamFeed {
     /// The stream's own ingest. It appends at once.

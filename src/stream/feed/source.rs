@@ -26,8 +26,8 @@ pub trait EventSource: Send + Sync {
 
 /// An open connection.
 pub struct Opened {
-    /// What the source already has, oldest first. It enters the log before the stream is live, so that the first readers
-    /// can resume in it. After a reconnect it may repeat what the log has. The source bounds it.
+    /// The items that the source already has, oldest first. They enter the log before the stream is live, so that the
+    /// first readers can resume in them. After a reconnect they may repeat what the log has. The source bounds them.
     pub retained: Vec<Item>,
     /// The items as they arrive. Ends when the upstream ends its response cleanly.
     pub items: BoxStream<'static, Result<Batch, Interrupted>>,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// What a stream asks of its upstream, the same at each attempt. Holds nothing of a client except what all clients of the
+/// The request of a stream, the same at each attempt. Holds nothing of a client except what all clients of the
 /// stream share, and the trace of the one that opened it.
 ///
 /// An upstream whose protocol has no use for a part leaves it out.
