@@ -25,11 +25,9 @@ pub(super) fn stream_identity(
         Ids::Fill => "fill",
         Ids::Replace => "replace",
     });
-    // The order of different names does not matter: that of a query is in the resource, that of headers means nothing.
-    let mut pairs: Vec<_> = shared.iter().collect();
-    pairs.sort_by_key(|(name, _)| name);
-    encoder.number(pairs.len());
-    for (name, value) in pairs {
+    // In the route's order, as in the stream's key: two streams with different keys must not have one identity.
+    encoder.number(shared.len());
+    for (name, value) in shared {
         encoder.text(name).text(value);
     }
     StreamIdentity(encoder.digest())

@@ -239,7 +239,7 @@ impl OpenStreams {
                     answers.push((reply, persister.restore(txn, index, now)?));
                 }
                 Request::Close(handle, stream) => {
-                    let Some(mut persister) = self.persisters.remove(&handle.key) else { continue };
+                    let Some(mut persister) = self.remove(&handle) else { continue };
                     match stream {
                         Some(stream) => drop(persister.write(txn, index, &stream, true, &mut budget, now)?),
                         None => work.metrics.error("behind"),
@@ -282,6 +282,12 @@ impl OpenStreams {
         self.persisters.entry(handle.key).insert_entry(StreamPersister::new(handle)).into_mut()
     }
 
+    /// Removes a stream, unless another one has its key by now.
+    fn remove(&mut self, handle: &Arc<StreamHandle>) -> Option<StreamPersister> {
+        let found = self.persisters.get(&handle.key)?;
+        if Arc::ptr_eq(&found.handle, handle) { self.persisters.remove(&handle.key) } else { None }
+    }
+
     /// Answers requests while the file is unusable, so that no stream waits.
     fn decline(&mut self, requests: VecDeque<Request>) {
         for request in requests {
@@ -290,7 +296,7 @@ impl OpenStreams {
                     self.add(handle);
                     let _ = reply.send(None);
                 }
-                Request::Close(handle, _) => drop(self.persisters.remove(&handle.key)),
+                Request::Close(handle, _) => drop(self.remove(&handle)),
             }
         }
     }

@@ -38,13 +38,13 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    let shared = prop::collection::btree_map(text(), text(), 0..3);
+    let shared = prop::collection::vec((text(), text()), 0..3);
     let ids = prop_oneof![Just(Ids::Keep), Just(Ids::Fill), Just(Ids::Replace)];
     (text(), text(), shared, 0_u8..2, text(), text(), ids).prop_map(
         |(route, path, shared, upstream, sent_path, query, ids)| Parts {
             route,
             path,
-            shared: shared.into_iter().collect(),
+            shared,
             upstream: [upstream; 32],
             resource: Resource { path: sent_path, query },
             ids,
