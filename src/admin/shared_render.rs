@@ -18,7 +18,7 @@ pub(super) struct SharedRender(Mutex<Vec<Render>>);
 
 struct Render {
     made: Instant,
-    text: Weak<str>,
+    text: Weak<String>,
 }
 
 impl SharedRender {
@@ -39,14 +39,14 @@ impl SharedRender {
         {
             return Some(Bytes::from_owner(SharedText(text)));
         }
-        let text: Arc<str> = blocking(panics, name, move || render().into()).await?;
+        let text = Arc::new(blocking(panics, name, render).await?);
         waiting.push(Render { made: Instant::now(), text: Arc::downgrade(&text) });
         Some(Bytes::from_owner(SharedText(text)))
     }
 }
 
 /// The text of a render as the owner of a response's bytes.
-struct SharedText(Arc<str>);
+struct SharedText(Arc<String>);
 
 impl AsRef<[u8]> for SharedText {
     fn as_ref(&self) -> &[u8] {

@@ -93,8 +93,8 @@ impl LogMemory {
         if self.ledger.level() == MemoryLevel::Normal {
             return;
         }
-        let mut failed = self.failed.lock();
-        // Another thread may have reduced the logs meanwhile.
+        // Another thread is reducing the logs, or may have reduced them meanwhile.
+        let Some(mut failed) = self.failed.try_lock() else { return };
         let (level, start) = (self.ledger.level(), Instant::now());
         let is_paused = failed.is_some_and(|failed| level <= failed.level && start < failed.pause_until);
         if level == MemoryLevel::Normal || is_paused {

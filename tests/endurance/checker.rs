@@ -21,7 +21,7 @@ use crate::support::setup::Setup;
 const CLIENTS: u64 = 500;
 
 /// The time for all clients to catch up after the last failure.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_are_complete_or_their_gaps_are_reported() {

@@ -118,6 +118,8 @@ impl Ingest {
                     let Opened { retained, items, continuity } = opened;
                     self.on_opened(continuity, retained).await?;
                     let copied = self.forward(items).await?;
+                    // An event that was not complete is gone with its connection.
+                    self.charge.resize(STREAM_WEIGHT);
                     // Finish waking the readers before the phase changes.
                     self.publisher.finish_waking();
                     if let ConnectionEnd::CredentialsChanged = copied {
@@ -315,9 +317,7 @@ impl Ingest {
             self.backoff.initial = retry.min(self.spec.backoff.max);
             self.stream.advertise_retry(retry);
         }
-        if let Some(pause) = pause {
-            self.publisher.pause(pause).await;
-        }
+        self.publisher.pause(pause).await;
         Ok(())
     }
 

@@ -109,10 +109,12 @@ impl Publisher {
         self.stream.waiters().finish_sweep(&mut self.sweep);
     }
 
-    /// Wakes the readers that remain to be woken, and lets the stream not grow for this time.
-    pub(super) async fn pause(&mut self, pause: Duration) {
-        self.finish_waking();
-        tokio::time::sleep(pause).await;
+    /// Lets the stream not grow for this time, if any. Wakes the readers that remain to be woken before.
+    pub(super) async fn pause(&mut self, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            self.finish_waking();
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Ends the burst, because the upstream has nothing ready.
