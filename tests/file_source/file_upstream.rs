@@ -1,7 +1,7 @@
 //! An upstream of another kind: files of `text/event-stream` that are followed as `tail -F` does.
 //!
-//! What a file has is its backlog. An id is found in it or is not, so the file always states whether it continues. A file
-//! that shrinks or is replaced ends its connection; the next one begins with the new file.
+//! The contents of a file are its backlog. An id is in them or is not, so the source always knows whether the stream
+//! continues after it. A file that shrinks or is replaced ends its connection. The next one begins with the new file.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};

@@ -43,7 +43,7 @@
 //!   [`Handoff::decline`] for such a body, and the connection stays with hyper.
 //! - The prelude ends its chunk in this way, because [`Prelude::new`] accepts no other lines.
 //!
-//! What each side relies on:
+//! Each side relies on the following:
 //!
 //! - *Bytes from the client.* A claimed connection has no further request. hyper drops what it has read behind the
 //!   request, so those bytes are never executed.
