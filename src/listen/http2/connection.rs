@@ -170,7 +170,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             // The connection is polled right after the streams, so their wake-ups need not wake the task.
             this.h2_waker.suppress_wake();
             let polled_streams = this.poll_streams(cx, &mut budget);
-            if this.is_h2_poisoned || this.check_faults().is_ready() || this.check_memory().is_ready() {
+            if this.is_h2_poisoned || this.check_faults().is_ready() {
                 return Poll::Ready(());
             }
             let Some(waker) = this.h2_waker.poll_due(cx).cloned() else { break };
@@ -189,6 +189,10 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             if this.streams.len() == stream_count || budget.is_spent() {
                 break;
             }
+        }
+        // After the writes, so that only what waits for the client counts, and a client that keeps up changes nothing.
+        if this.check_memory().is_ready() {
+            return Poll::Ready(());
         }
         this.has_waiting_requests = budget.is_spent();
         if this.has_waiting_requests || this.cork.is_turn_read() {
