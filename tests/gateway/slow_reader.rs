@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
 
 use crate::support::certificates::Authority;
 use crate::support::client::Client;
@@ -11,7 +13,7 @@ use crate::support::figures::{assert_grown_by_less_than, metric, resident, wait_
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
 use crate::support::subscription::Subscription;
-use crate::support::wait::{DEADLINE, eventually};
+use crate::support::wait::{DEADLINE, eventually, within};
 
 /// The number of events of this size that fill every buffer to a client that does not read.
 const EVENTS: usize = 80;
@@ -97,6 +99,27 @@ async fn lag_is_measured_for_clients_that_read_nothing() {
         behind_by_at_most("2000").await - behind_by_at_most("1000").await >= 1.0 && behind_by_at_most("1").await >= 1.0
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_client_that_returns_late_reads_the_end_of_its_response() {
+    let stall_timeout = Duration::from_secs(1);
+    let origin = Origin::start().await;
+    let gateway = Setup::for_origin(&origin.url()).limits("stall_timeout = \"1s\"").start().await;
+    let client = Client::http1(gateway.address()).receive_buffer(RECEIVE_BUFFER);
+    let mut connection = client.dial().await.unwrap();
+    connection.write_all(b"GET /prices HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    wait_metric(&gateway, "subscribers", &[], 1.0).await;
+
+    emit(&origin, 0..EVENTS);
+    wait_metric(&gateway, "subscriptions_ended_total", &["reason=\"stalled\""], 1.0).await;
+    // The kernel gives up on a silent client after a time of its own, and does not tell the client.
+    sleep(stall_timeout).await;
+
+    let mut received = Vec::new();
+    let read = within(DEADLINE, "end of the response", connection.read_to_end(&mut received)).await;
+    assert!(read.is_ok(), "{read:?} after {} bytes", received.len());
+    assert!(!received.ends_with(b"0\r\n\r\n"), "the response is cut off, not complete");
 }
 
 #[tokio::test]

@@ -16,6 +16,10 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 /// Idle time before the kernel sends the first keepalive probe.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// Time past the stall timeout for which the kernel keeps a connection whose client acknowledges nothing. The kernel drops
+/// it without a word to the client, so the end that the gateway sends at the stall timeout gets this long to arrive.
+const END_GRACE: Duration = Duration::from_secs(5);
+
 /// Binds a socket and listens on it.
 ///
 /// # Errors
@@ -34,7 +38,8 @@ pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Sets the options of an accepted connection. Sent bytes may stay unacknowledged for `stall_timeout`.
+/// Sets the options of an accepted connection. Sent bytes may stay unacknowledged for `stall_timeout`
+/// and [`END_GRACE`].
 ///
 /// # Errors
 /// Returns the system's error. The connection is unusable then.
@@ -43,6 +48,6 @@ pub(super) fn configure(tcp: &TcpStream, stall_timeout: Duration) -> io::Result<
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
-    socket.set_tcp_user_timeout(Some(stall_timeout))?;
+    socket.set_tcp_user_timeout(Some(stall_timeout.saturating_add(END_GRACE)))?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
