@@ -1,6 +1,7 @@
 //! A checker in the style of Jepsen: a producer with a known history, clients, failures for all of them, and at the end a
 //! comparison of the events that each client has seen with those that it should have seen.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -57,6 +58,8 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
 
     let (last, watched) = watch::channel(None);
     let mut readers = JoinSet::new();
+    // Those that have not finished, described.
+    let mut unfinished = BTreeMap::new();
     for number in 0..CLIENTS {
         let mut rng = generator(seed ^ 0xC1, number);
         let protocol = if number % 2 == 0 { Protocol::Http1 } else { Protocol::Http2 };
@@ -64,10 +67,12 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
         let client = Client::new(protocol, if rng.bool() { plain } else { encrypted }).window(16 * 1024);
         let client = if client.address() == encrypted { client.tls(&authority) } else { client };
         let client = if rng.bool() { client.receive_buffer(8 * 1024) } else { client };
+        let transport = if client.address() == encrypted { "TLS" } else { "in the clear" };
         let path = if rng.u8(..4) == 0 { "/short/a" } else { "/a" };
         let reader = Reader::new(client, path, History::new(seed), rng);
         let watched = watched.clone();
-        readers.spawn(async move { (path, reader.run(watched).await) });
+        unfinished.insert(number, format!("{number}: {protocol:?}, {transport}, {path}"));
+        readers.spawn(async move { (number, path, reader.run(watched).await) });
     }
 
     let misfortune = Misfortune { rng: generator(seed ^ 0xC2, 0), kills: 0, restarts: 0 };
@@ -77,7 +82,8 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
     let mut figures = [Figures::default(), Figures::default()];
     let rested = timeout(REST, async {
         while let Some(done) = readers.join_next().await {
-            let (path, seen) = done.unwrap();
+            let (number, path, seen) = done.unwrap();
+            unfinished.remove(&number);
             figures[usize::from(path != "/a")] += seen;
         }
     });
@@ -97,8 +103,9 @@ async fn histories_are_complete_or_their_gaps_are_reported() {
         assert!(figures.events > 0 && figures.responses > 0, "{figures}");
     }
     // The producer proves that it resumes after any id, and a restart loses nothing of a log on disk.
-    assert_eq!(figures[0].gaps, 0, "seed {seed}: gaps told although nothing can be missing");
-    assert!(rested.is_ok(), "seed {seed}: {} clients never got event {}", readers.len(), producer.newest());
+    let reported = figures[0].reported.join("\n");
+    assert_eq!(figures[0].gaps, 0, "seed {seed}: gaps told although nothing can be missing:\n{reported}");
+    assert!(rested.is_ok(), "seed {seed}: these clients never got event {}: {unfinished:#?}", producer.newest());
 }
 
 struct Misfortune {

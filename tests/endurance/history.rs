@@ -39,6 +39,8 @@ pub struct Figures {
     pub responses: u64,
     /// Responses with a status other than 200.
     pub refusals: u64,
+    /// The first reported gaps, described.
+    pub reported: Vec<String>,
     /// The first errors, described.
     pub wrong: Vec<String>,
 }
@@ -103,13 +105,18 @@ impl History {
 
     /// Applies a verdict, which may move the client's position.
     fn told(&mut self, event: &Event) {
+        // A client that has seen no event yet has lost none.
+        if let Some(expected) = self.next.filter(|_| event.data.contains("\"gap\"")) {
+            self.figures.gaps += 1;
+            self.figures.reported.push(format!("after {}, expecting {expected}: {}", event.last_event_id, event.data));
+            self.figures.reported.truncate(5);
+        }
         let place = event.last_event_id.parse::<u64>().ok().map(|id| id + 1);
         if event.data.contains("\"upstream\"") {
             self.is_excused = true;
         } else if event.data.contains("\"gap\"") || self.next.is_none() {
             self.next = place;
         }
-        self.figures.gaps += u64::from(event.data.contains("\"gap\""));
     }
 
     fn note(&mut self, what: String) {
@@ -136,6 +143,8 @@ impl AddAssign for Figures {
         self.gaps += other.gaps;
         self.responses += other.responses;
         self.refusals += other.refusals;
+        self.reported.extend(other.reported);
+        self.reported.truncate(20);
         self.wrong.extend(other.wrong);
         self.wrong.truncate(20);
     }

@@ -6,9 +6,10 @@
 //! Always true: the ids are 1, 2, 3 and so on, and the body is correct to the byte up to its end. It writes HTTP/1.1 by
 //! hand, so that it can stop in the middle of a chunk.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,6 +36,8 @@ struct Shared {
     seed: u64,
     /// The newest event, and the number of times that all connections were told to break.
     now: watch::Sender<Now>,
+    /// By path: the number of the first event that was sent to a gateway with nothing to resume after.
+    oldest: Mutex<BTreeMap<String, u64>>,
     opened: AtomicU64,
     open: AtomicU64,
 }
@@ -88,7 +91,8 @@ impl RecordedProducer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (opened, open) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { seed, now: watch::Sender::default(), opened, open });
+        let (now, oldest) = (watch::Sender::default(), Mutex::default());
+        let shared = Arc::new(Shared { seed, now, oldest, opened, open });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
         Self { address, shared, accepting }
     }
@@ -157,11 +161,16 @@ async fn serve(mut socket: TcpStream, shared: &Shared, mut rng: Rng) -> std::io:
         request.push(socket.read_u8().await?);
     }
     let request = String::from_utf8_lossy(&request).to_ascii_lowercase();
+    let path = request.split(' ').nth(1).unwrap_or_default();
     let after = request.lines().find_map(|line| line.strip_prefix("last-event-id:")).map(|id| id.trim().parse::<u64>());
     let mut now = shared.now.subscribe();
     let mut next = 1 + match &after {
         Some(id) => *id.as_ref().expect("an id that this producer gave"),
         None => now.borrow().newest,
+    };
+    let oldest = match &after {
+        Some(_) => shared.oldest.lock().unwrap().get(path).copied().unwrap_or(1),
+        None => *shared.oldest.lock().unwrap().entry(path.to_owned()).insert_entry(next).get(),
     };
     let mut head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n".to_owned();
     let mut proof = String::new();
@@ -169,8 +178,8 @@ async fn serve(mut socket: TcpStream, shared: &Shared, mut rng: Rng) -> std::io:
         match rng.u8(..3) {
             0 => head.push_str("rillgate-resume: resumed\r\n"),
             1 => proof = format!("id: {}\n\n", next - 1),
-            // Repeats the id that the gateway already has.
-            _ => next -= rng.u64(1..5).min(next - 1),
+            // Repeats ids that the gateway already has. An older one would prove nothing.
+            _ => next -= rng.u64(1..5).min(next.saturating_sub(oldest)),
         }
     }
     socket.write_all(format!("{head}\r\n").as_bytes()).await?;
