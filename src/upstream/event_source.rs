@@ -155,6 +155,10 @@ impl EventSource for HttpEventSource {
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
         async move { self.open_first_available(after.as_ref()).await }.boxed()
     }
+
+    fn can_overlap_after(&self, id: &EventId) -> bool {
+        self.settings.is_overlapping && self.settings.resume.can_carry(id)
+    }
 }
 
 /// Sets a header of the stream's request.

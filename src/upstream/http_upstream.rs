@@ -78,6 +78,7 @@ mod tests {
             headers: vec![(plain, HeaderValue::from_static(mode)), (secret.clone(), HeaderValue::from_static(key))],
             secrets: vec![secret],
             resume: Resume::default(),
+            is_overlapping: false,
             connect_timeout: Duration::from_secs(1),
             open_timeout: Duration::from_secs(1),
             idle_timeout: None,

@@ -22,6 +22,8 @@ pub struct UpstreamSettings {
     pub secrets: Vec<HeaderName>,
     /// The place of the last event id in a request.
     pub resume: Resume,
+    /// Whether a reconnect asks for the last event with an id again, as a proof that nothing is missing. Default: false.
+    pub is_overlapping: bool,
     /// Timeout for TCP and TLS, shared by all addresses of a name. Resolving the name may take as long again. Default:
     /// 3 s.
     pub connect_timeout: Duration,

@@ -69,6 +69,7 @@ mod upgrade;
 mod upstream;
 mod upstream_failure;
 mod upstream_heads;
+mod upstream_overlap;
 mod upstream_reconnect;
 mod upstream_requests;
 mod upstream_secrets;

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::parsers;
 use super::referenced_files::{self, CertificateTable, HeaderSecretTable};
-use crate::config::engine::{Distinct, List, Map, OneOf, Value, duration, duration_or_zero, keys, size};
+use crate::config::engine::{Distinct, List, Map, OneOf, Value, duration, duration_or_zero, integer, keys, size};
 use crate::runtime::backoff::Backoff;
 use crate::upstream::{Origin, Resume, UpstreamSettings};
 
@@ -29,6 +29,9 @@ keys! {
         headers: Map<'a, OneOf<'a, &'a str, HeaderSecretTable<'a>>> = optional as secret,
         /// Place of the last event id in reconnect requests. Absent: in the Last-Event-ID header.
         resume: ResumeTable<'a> = optional,
+        /// 1: a reconnect asks for the last event with an id again. A producer that resumes sends it and so proves that
+        /// nothing is missing; it is not delivered twice. 0: a reconnect asks for what follows the last event.
+        overlap: u8 = "0" in integer(0, 1),
         /// Time limit for establishing TCP and TLS, shared by all addresses of a host name. Name resolution has a
         /// separate limit of the same length.
         connect_timeout: Duration = "3s" in duration("10ms", "5m"),
@@ -96,6 +99,7 @@ fn upstream(name: &str, table: &UpstreamTable<'_>, native: &OnceCell<RootCertSto
         resume: resume(table, &headers),
         headers,
         secrets,
+        is_overlapping: table.overlap.get() == 1,
         connect_timeout: table.connect_timeout.get(),
         open_timeout: table.open_timeout.get(),
         idle_timeout: table.idle_timeout.nonzero(),

@@ -17,6 +17,11 @@ use crate::stream::progress::MIN_RETRY;
 pub(super) struct ReconnectDedup {
     /// The upstream's own last event id. The gateway sends nothing else in its `Last-Event-ID`.
     upstream_id: EventId,
+    /// The upstream's id before its last event with an id. Empty if there is none.
+    id_before_last: EventId,
+    /// Set if this connection was asked for the last event again: the offset of the events that it should repeat first,
+    /// as far as the log still has them.
+    overlap: Option<Offset>,
     /// The last event id of the clients.
     shown_id: EventId,
     /// The number of events so far, which minted ids count.
@@ -60,6 +65,8 @@ impl ReconnectDedup {
     pub(super) fn new(gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
         Self {
             upstream_id: EventId::default(),
+            id_before_last: EventId::default(),
+            overlap: None,
             shown_id: EventId::default(),
             event_count: 0,
             fingerprints,
@@ -73,6 +80,7 @@ impl ReconnectDedup {
     pub(super) fn restored_from(log: &EventLog, gap_notice: GapNotice, fingerprints: Fingerprints) -> Self {
         let mut dedup = Self::new(gap_notice, fingerprints);
         dedup.upstream_id = log.source_id_at(log.end()).clone();
+        dedup.id_before_last = log.source_id_before_newest_event().cloned().unwrap_or_default();
         dedup.shown_id = log.id_at(log.end()).clone();
         dedup.event_count = log.events_until(log.end());
         dedup
@@ -88,12 +96,24 @@ impl ReconnectDedup {
         (!self.upstream_id.is_empty()).then(|| self.upstream_id.clone())
     }
 
+    /// Returns the id after which the next connection begins: the upstream's last one. If `can_overlap` allows the one
+    /// before the last event, it is that one, so that the upstream proves continuity by sending this event again.
+    pub(super) fn id_to_request(&mut self, log: &EventLog, can_overlap: impl Fn(&EventId) -> bool) -> Option<EventId> {
+        self.overlap = None;
+        let (last, before) = (self.upstream_id()?, &self.id_before_last);
+        if before.is_empty() || *before == last || !can_overlap(before) {
+            return Some(last);
+        }
+        self.overlap = Some(log.offset_after_source_id(before).unwrap_or_else(|| log.end()));
+        Some(before.clone())
+    }
+
     /// Starts a new connection after an earlier one. Even an upstream that states a gap may prove continuity by repeating
-    /// events.
+    /// events, and one that continues after the id before the last event still has to send this event.
     pub(super) fn reconnected(&mut self, continuity: Continuity) {
         self.replay = match continuity {
-            Continuity::Continued => ReplayState::None,
-            Continuity::Gap | Continuity::Unknown => ReplayState::Expected,
+            Continuity::Continued if self.overlap.is_none() => ReplayState::None,
+            Continuity::Continued | Continuity::Gap | Continuity::Unknown => ReplayState::Expected,
         };
         self.repeated_id = None;
     }
@@ -132,7 +152,7 @@ impl ReconnectDedup {
         if verdict.starts_with("gap") && !is_repeating {
             self.replay = ReplayState::None;
             self.add_gap(Gap::Upstream, now, accepted);
-        } else if verdict.starts_with("resumed") && self.replay == ReplayState::Expected {
+        } else if verdict.starts_with("resumed") && self.replay == ReplayState::Expected && self.overlap.is_none() {
             self.replay = ReplayState::None;
         }
     }
@@ -148,7 +168,11 @@ impl ReconnectDedup {
     ) {
         let is_old = match self.replay {
             ReplayState::None => false,
-            ReplayState::Repeating(next) => next_event(log, next).is_some(),
+            // The gap of an event that was too large is repeated with it.
+            ReplayState::Repeating(next) => {
+                let is_last = id.as_ref() == Some(&self.upstream_id) && log.gap_after(next) == Some(Gap::TooLarge);
+                next_event(log, next).is_some() || is_last
+            }
             // It is the event with the id that was sent upstream, so the upstream continues after it.
             ReplayState::Expected if id.as_ref() == Some(&self.upstream_id) && !self.upstream_id.is_empty() => {
                 self.replay = ReplayState::None;
@@ -229,7 +253,7 @@ impl ReconnectDedup {
             return;
         }
         match (&event.id, self.repeated_id.take()) {
-            (Some(id), _) => self.upstream_id = id.clone(),
+            (Some(id), _) => self.id_before_last = std::mem::replace(&mut self.upstream_id, id.clone()),
             (None, Some(id)) => {
                 self.upstream_id = id;
                 self.show_id(minter, now, accepted);
@@ -268,9 +292,18 @@ impl ReconnectDedup {
     ) -> bool {
         let expected = match self.replay {
             ReplayState::None => return false,
-            // Equal events without an id may be different events. Only one with an id shows a position.
+            // Equal events without an id may be different events. Only one with an id shows a position, or one that
+            // comes first where the upstream was asked to begin.
             ReplayState::Expected => {
-                let known = has_own_id.then(|| log.find_event(fingerprint)).flatten();
+                let first = || next_event(log, self.overlap?).filter(|(_, known)| *known == fingerprint);
+                let known = match has_own_id {
+                    true => log.find_event(fingerprint),
+                    false => first().map(|(offset, _)| offset),
+                };
+                if known.is_none() && has_own_id && log.is_evicted_last(fingerprint) {
+                    self.replay = ReplayState::Repeating(log.start());
+                    return true;
+                }
                 if known.is_none() && has_own_id && log.has_evicted(fingerprint) {
                     // The repetition starts before the log's start and must still reach the log.
                     return true;
@@ -341,5 +374,7 @@ fn next_event(log: &EventLog, from: Offset) -> Option<(Offset, u64)> {
     })
 }
 
+#[cfg(test)]
+mod overlap_tests;
 #[cfg(test)]
 mod tests;

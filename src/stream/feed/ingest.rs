@@ -109,9 +109,10 @@ impl Ingest {
             return Ok(Finished::Complete { ago });
         }
         loop {
-            // The time that the upstream asks for.
-            let mut least = Duration::ZERO;
-            let outcome = self.spec.source.open(self.dedup.upstream_id()).await;
+            let mut least = Duration::ZERO; // asked for by the upstream
+            let source = self.spec.source.clone();
+            let after = self.dedup.id_to_request(&self.stream.log(), |id| source.can_overlap_after(id));
+            let outcome = source.open(after).await;
             self.spec.observer.connected(outcome.as_ref().map(|_| ()));
             match outcome {
                 Ok(opened) => {
@@ -135,9 +136,7 @@ impl Ingest {
                             return self.complete().await;
                         }
                         ConnectionEnd::Clean => self.on_end(is_short),
-                        ConnectionEnd::Interrupted(interrupted) => {
-                            self.on_interruption(interrupted.to_string(), true);
-                        }
+                        ConnectionEnd::Interrupted(error) => self.on_interruption(error.to_string(), true),
                         ConnectionEnd::CredentialsChanged => {}
                     }
                     self.stream.set_phase(Phase::Retrying(None));

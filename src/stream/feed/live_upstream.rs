@@ -93,6 +93,10 @@ impl EventSource for LiveSource {
         .boxed()
     }
 
+    fn can_overlap_after(&self, id: &EventId) -> bool {
+        self.refresh().1.can_overlap_after(id)
+    }
+
     fn credentials_changed(&self) -> BoxFuture<'_, ()> {
         let (upstream, source) = self.last_used.lock().clone();
         async move {

@@ -14,8 +14,14 @@ use crate::sse::{EventId, Item};
 
 /// An upstream for one stream, to which connections can be opened one after the other.
 pub trait EventSource: Send + Sync {
-    /// Opens a connection. `after` is the last completed id that the upstream itself sent, if any.
+    /// Opens a connection. `after` is an id that the upstream itself sent, if any.
     fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>>;
+
+    /// Returns true if a reconnect should ask after this id, the one before the last event with an id. The upstream then
+    /// sends the last event again, which proves that nothing was missed. Default: false, ask after the last event.
+    fn can_overlap_after(&self, _id: &EventId) -> bool {
+        false
+    }
 
     /// Completes when the next attempt would use other credentials than the last one. The stream then closes an open
     /// connection and opens another one. Cancel-safe.

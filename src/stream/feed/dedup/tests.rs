@@ -7,15 +7,15 @@ use super::*;
 use crate::stream::{Ids, Retention};
 
 /// A log, the state that feeds it, and the number of gaps.
-struct Feed {
-    dedup: ReconnectDedup,
-    log: EventLog,
+pub(super) struct Feed {
+    pub(super) dedup: ReconnectDedup,
+    pub(super) log: EventLog,
     minter: IdMinter,
-    gaps: usize,
+    pub(super) gaps: usize,
 }
 
 impl Feed {
-    fn new(ids: Ids) -> Self {
+    pub(super) fn new(ids: Ids) -> Self {
         Self {
             dedup: ReconnectDedup::new(
                 |verdict, _| {
@@ -31,7 +31,7 @@ impl Feed {
         }
     }
 
-    fn take(&mut self, items: Vec<Item>) -> &mut Self {
+    pub(super) fn take(&mut self, items: Vec<Item>) -> &mut Self {
         for item in items {
             let accepted = self.dedup.accept(vec![item], &self.log, &self.minter, Instant::now());
             self.gaps += accepted.gaps.len();
@@ -48,7 +48,7 @@ impl Feed {
     }
 
     /// Returns the frames in the log, with minted epochs shortened to `e`.
-    fn sent(&self) -> Vec<String> {
+    pub(super) fn sent(&self) -> Vec<String> {
         let entries = self.log.entries_from(self.log.start(), 0).expect("the start");
         let text = |frame: &Frame| String::from_utf8(frame.body().to_vec()).expect("text");
         let epoch = self.minter.mint(0, false).map(|id| id.as_str().replace("-0", "-"));
@@ -61,19 +61,19 @@ impl Feed {
     }
 }
 
-fn named(id: &str, data: &str) -> Item {
+pub(super) fn named(id: &str, data: &str) -> Item {
     Item::Event(Event { kind: String::new(), data: data.to_owned(), id: Some(EventId::new(id).unwrap()) })
 }
 
-fn nameless(data: &str) -> Item {
+pub(super) fn nameless(data: &str) -> Item {
     Item::Event(Event { kind: String::new(), data: data.to_owned(), id: None })
 }
 
-fn id_alone(id: &str) -> Item {
+pub(super) fn id_alone(id: &str) -> Item {
     Item::Id(EventId::new(id).unwrap())
 }
 
-const GAP: &str = ": gap;reason=upstream";
+pub(super) const GAP: &str = ": gap;reason=upstream";
 
 #[test]
 fn ids_of_the_upstream_are_unchanged_and_stay_in_force() {

@@ -2,6 +2,7 @@
 
 use super::super::id_index::trim_id;
 use super::EventLog;
+use crate::sse::EventId;
 use crate::stream::log::offset::Offset;
 
 impl EventLog {
@@ -29,9 +30,32 @@ impl EventLog {
         let mut namesakes = self.events_with_id(id, wanted);
         match (namesakes.next(), namesakes.next()) {
             (Some(only), None) if !self.has_evicted(wanted) => Some(Offset(only.0 + 1)),
-            (None, _) if self.fingerprint_before_start == Some(wanted) => Some(self.start()),
+            (None, _) if self.is_evicted_last(wanted) => Some(self.start()),
             _ => None,
         }
+    }
+
+    /// Returns the upstream's id before the newest event with an id from the upstream.
+    pub fn source_id_before_newest_event(&self) -> Option<&EventId> {
+        let index = self.slots.iter().rposition(|slot| slot.entry.named_fingerprint().is_some())?;
+        Some(self.source_id_at(Offset(self.start + index as u64)))
+    }
+
+    /// Returns the offset after the entry with which the upstream's id became `id`, for the newest time.
+    pub fn offset_after_source_id(&self, id: &EventId) -> Option<Offset> {
+        let is_in_force = |index: usize| self.slots[index].entry.source_id == *id;
+        let newest = (0..self.slots.len()).rev().find(|&index| is_in_force(index));
+        let is_before_start = self.source_id_before_start == *id;
+        let Some(newest) = newest else { return is_before_start.then(|| self.start()) };
+        match (0..newest).rev().find(|&index| !is_in_force(index)) {
+            Some(before) => Some(Offset(self.start + before as u64 + 2)),
+            None => Some(Offset(self.start + u64::from(!is_before_start))),
+        }
+    }
+
+    /// Returns true if the entry that was evicted last is an event with this fingerprint and an id from the upstream.
+    pub fn is_evicted_last(&self, fingerprint: u64) -> bool {
+        self.fingerprint_before_start == Some(fingerprint)
     }
 
     /// Returns true if every event that was evicted from `at` on would still be recognized.
