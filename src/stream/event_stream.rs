@@ -246,9 +246,9 @@ impl EventStream {
         let evicted = evict(&mut log);
         if self.latest.load().as_ref().is_some_and(|latest| latest.start() < log.start()) {
             self.latest.store(None);
-            // The batch was not a reader.
-            log.sweep_pinned();
         }
+        // The latest batch was not a reader.
+        log.sweep_evicted();
         self.memory.update(&log);
         evicted
     }
@@ -277,6 +277,8 @@ impl EventStream {
             // Never hand out entries that are already evicted.
             let latest = LatestBatch::new(start, published).filter(|latest| latest.start() >= log.start());
             self.latest.store(latest.map(Arc::new));
+            // The batch before held some of the entries that were evicted, and was not a reader.
+            log.sweep_evicted();
             self.memory.update(&log);
             log.end()
         };

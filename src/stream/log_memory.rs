@@ -101,6 +101,8 @@ impl LogMemory {
             return;
         }
         let mut streams: Vec<_> = self.open.lock().values().cloned().collect();
+        // Entries that readers have dropped must not make others give way.
+        streams.iter().for_each(|stream| stream.sweep_pinned());
         streams.sort_by_cached_key(|stream| {
             let readers = stream.subscribers() as u64;
             (readers > 0, Reverse(stream.log_weight() / readers.max(1)))

@@ -119,6 +119,42 @@ async fn evicted_events_that_readers_hold_are_counted_once_until_they_are_droppe
 }
 
 #[tokio::test(start_paused = true)]
+async fn evicted_events_that_no_reader_holds_are_not_counted() {
+    let policy = Policy { retention: Retention { events: 1, ..Retention::default() }, ..Policy::default() };
+    let fixture = Fixture::new(policy);
+    let upstream = fixture.upstream.will_open();
+    let mut reader = fixture.subscribe();
+    reader.opened(false).await.expect("opened");
+
+    upstream.send(batch((0..10).map(large).map(Item::Event).collect())).expect("the stream listens");
+    settled(&reader, 10).await;
+
+    assert_eq!(fixture.streams.ledger().held(MemoryKind::Pinned), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_readers_have_dropped_make_no_log_give_way() {
+    let policy = Policy { retention: Retention { events: 40, ..Retention::default() }, ..Policy::default() };
+    let fixture = Fixture::new(policy);
+    fixture.set_memory(1800 * KIB);
+    let (_one, unread) = filled(&fixture, "/unread", 40).await;
+    let stream = unread.stream().clone();
+    drop(unread);
+    let (two, mut read) = filled(&fixture, "/read", 40).await;
+    let held = read.take(usize::MAX, u64::MAX).expect("it is retained");
+    for number in 40..80 {
+        two.send(batch(vec![Item::Event(large(number))])).expect("the stream listens");
+    }
+    settled(&read, 80).await;
+    assert!(fixture.streams.ledger().held(MemoryKind::Pinned) > 400_000);
+
+    drop(held);
+    let _three = filled(&fixture, "/more", 40).await;
+
+    assert_eq!(stream.log().events(), 40);
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_streams_are_refused_from_90_percent_on_and_open_ones_take_subscriptions() {
     let fixture = Fixture::new(Policy::default());
     fixture.set_memory(1000 * KIB);

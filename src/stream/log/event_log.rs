@@ -152,6 +152,11 @@ impl EventLog {
         self.pinned.sweep();
     }
 
+    /// Forgets those of the entries evicted since the last call that readers do not hold.
+    pub fn sweep_evicted(&mut self) {
+        self.pinned.sweep_recorded();
+    }
+
     /// Evicts the oldest entries until the log takes at most `most` bytes of memory, or has only `kept` entries left.
     ///
     /// Remembers fewer evicted ids and events from then on, so that they take at most half of it.

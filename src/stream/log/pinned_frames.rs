@@ -13,6 +13,8 @@ pub(super) struct PinnedFrames {
     bytes: usize,
     /// The number of frames at which the next recorded one starts a sweep.
     sweep_at: usize,
+    /// The number of frames at the front that [`Self::sweep_recorded`] has looked at.
+    looked_at: usize,
 }
 
 impl PinnedFrames {
@@ -23,8 +25,6 @@ impl PinnedFrames {
         }
         if self.frames.len() >= self.sweep_at {
             self.sweep();
-            // Twice the survivors, so that a frame is looked at a constant number of times on average.
-            self.sweep_at = (2 * self.frames.len()).max(MIN_SWEEP);
         }
         self.bytes += weight(&frame);
         self.frames.push(frame);
@@ -34,9 +34,25 @@ impl PinnedFrames {
     pub(super) fn sweep(&mut self) {
         self.frames.retain(|frame| !frame.is_unique());
         self.bytes = self.frames.iter().map(weight).sum();
+        // Twice the survivors, so that a frame is looked at a constant number of times on average.
+        self.sweep_at = (2 * self.frames.len()).max(MIN_SWEEP);
+        self.looked_at = 0;
         if self.frames.is_empty() {
             self.frames = Vec::new();
         }
+    }
+
+    /// Drops those of the frames recorded since the last call that nobody else refers to.
+    pub(super) fn sweep_recorded(&mut self) {
+        let mut index = self.looked_at;
+        while index < self.frames.len() {
+            if self.frames[index].is_unique() {
+                self.bytes -= weight(&self.frames.swap_remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        self.looked_at = index;
     }
 
     /// Returns the bytes that were pinned at the last sweep or since.
@@ -79,6 +95,21 @@ mod tests {
         pinned.sweep();
 
         assert_eq!((pinned.bytes(), pinned.frames.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn frames_that_are_released_right_after_they_were_recorded_are_dropped_alone() {
+        let mut pinned = PinnedFrames::default();
+        let frames: Vec<_> = (0..10).map(|_| frame(1000)).collect();
+        frames[..5].iter().cloned().for_each(|frame| pinned.record(frame));
+        pinned.sweep_recorded();
+        let held = pinned.bytes();
+        frames[5..].iter().cloned().for_each(|frame| pinned.record(frame));
+
+        drop(frames);
+        pinned.sweep_recorded();
+
+        assert_eq!((pinned.frames.len(), pinned.bytes()), (5, held));
     }
 
     #[test]
