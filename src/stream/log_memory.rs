@@ -58,7 +58,7 @@ impl LogMemory {
         if level == MemoryLevel::Normal {
             return None;
         }
-        let (streams, readers) = (self.open.lock().len(), self.unread.readers() as u64);
+        let (streams, readers) = (self.unread.streams(), self.unread.readers() as u64);
         // A log that many read has a larger part, so that nobody's own streams take the room of a popular one.
         let part = self.room_for_logs().saturating_mul(stream.subscribers() as u64) / readers.max(1);
         let pause = (stream.log_weight() > part).then(|| {

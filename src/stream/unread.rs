@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -15,14 +15,18 @@ use crate::runtime::shares::SharePermit;
 
 /// The index of streams without readers: complete streams first, then those that have been without readers longest.
 #[derive(Debug, Default)]
-pub(super) struct UnreadStreams(Mutex<Order>);
+pub(super) struct UnreadStreams {
+    order: Mutex<Order>,
+    /// The streams of the registry. Changed only while the index is locked, and read without the lock.
+    streams: AtomicUsize,
+    /// The readers of all streams. Changed and read in the same way.
+    readers: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct Order {
     keys: BTreeMap<Rank, StreamKey>,
     next: u64,
-    /// The readers of all streams.
-    readers: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,36 +59,42 @@ struct ReaderState {
 impl UnreadStreams {
     /// Returns the key of the first stream that may go.
     pub(super) fn first(&self, may_go: impl Fn(&StreamKey) -> bool) -> Option<StreamKey> {
-        self.0.lock().keys.values().find(|key| may_go(key)).cloned()
+        self.order.lock().keys.values().find(|key| may_go(key)).cloned()
     }
 
-    /// Returns the number of readers of all streams.
+    /// Returns the number of streams in the registry. Takes no lock.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of readers of all streams, in the registry or removed from it. Takes no lock.
     pub(super) fn readers(&self) -> usize {
-        self.0.lock().readers
+        self.readers.load(Ordering::Relaxed)
     }
 }
 
 impl ReaderCount {
     /// Attaches the index. Must be called at most once, before the first reader.
     pub(super) fn attach(&self, index: Arc<UnreadStreams>, key: StreamKey) {
+        index.streams.fetch_add(1, Ordering::Relaxed);
         assert!(self.index.set((index, key)).is_ok(), "a stream is in one registry");
     }
 
     /// Counts a new reader. The stream leaves the index.
     pub(super) fn add(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        self.change(|order, _, state| {
+        self.change(|index, order, _, state| {
             state.count += 1;
-            order.readers += 1;
+            index.readers.fetch_add(1, Ordering::Relaxed);
             order.remove(state);
         });
     }
 
     /// Counts a reader less. With the last one the stream enters the index.
     pub(super) fn remove(&self, is_live: bool) {
-        self.change(|order, key, state| {
+        self.change(|index, order, key, state| {
             state.count -= 1;
-            order.readers -= 1;
+            index.readers.fetch_sub(1, Ordering::Relaxed);
             if state.count == 0 && !state.is_gone {
                 order.insert(state, key, is_live);
             }
@@ -93,7 +103,7 @@ impl ReaderCount {
 
     /// Moves a stream that has become complete to the front, if it is in the index.
     pub(super) fn complete(&self) {
-        self.change(|order, key, state| {
+        self.change(|_, order, key, state| {
             if state.rank.is_some() {
                 order.remove(state);
                 order.insert(state, key, false);
@@ -103,8 +113,11 @@ impl ReaderCount {
 
     /// Removes the stream from the index for good, because the registry has removed it.
     pub(super) fn forget(&self) {
-        self.change(|order, _, state| {
-            state.is_gone = true;
+        self.change(|index, order, _, state| {
+            // It may be removed twice: by another stream that takes its place, and at the end of its task.
+            if !std::mem::replace(&mut state.is_gone, true) {
+                index.streams.fetch_sub(1, Ordering::Relaxed);
+            }
             order.remove(state);
         });
     }
@@ -127,10 +140,10 @@ impl ReaderCount {
         self.begun.load(Ordering::Relaxed)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Order, &StreamKey, &mut ReaderState)) {
+    fn change(&self, change: impl FnOnce(&UnreadStreams, &mut Order, &StreamKey, &mut ReaderState)) {
         if let Some((index, key)) = self.index.get() {
-            let mut order = index.0.lock();
-            change(&mut order, key, &mut self.state.lock());
+            let mut order = index.order.lock();
+            change(index, &mut order, key, &mut self.state.lock());
         }
     }
 }
@@ -188,7 +201,7 @@ mod tests {
         streams[0].add();
 
         assert_eq!(first(&index).as_deref(), Some("/1"));
-        assert_eq!(index.0.lock().keys.len(), 1);
+        assert_eq!(index.order.lock().keys.len(), 1);
     }
 
     #[test]
@@ -199,8 +212,10 @@ mod tests {
 
         streams[0].forget();
         streams[0].remove(true);
+        streams[0].forget();
 
         assert_eq!(first(&index), None);
+        assert_eq!((index.streams(), index.readers()), (0, 0), "each is counted once");
     }
 
     #[test]
@@ -212,6 +227,7 @@ mod tests {
 
         streams[0].remove(true);
         assert_eq!(first(&index), None);
+        assert_eq!((index.streams(), index.readers()), (1, 1));
         streams[0].remove(true);
 
         assert!(first(&index).is_some());
