@@ -12,6 +12,7 @@ use super::db::WriteTxn;
 use super::folder::StoreFault;
 use super::inbox::StreamHandle;
 use super::index::StoreIndex;
+use crate::sse::EventId;
 use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
 
 /// Writes the log of one open stream to the file.
@@ -124,8 +125,15 @@ impl StreamPersister {
         let shift = self.shift;
         let file_offset = |offset: Offset| offset.0.wrapping_add(shift);
         let start = loop {
-            let (slice, start) = next_slice(stream, state.next);
-            let Some(LogSlice { snapshot: slice, first, end, is_end_exact }) = slice else { break start };
+            let (unstored, start) = next_unstored(stream, state.next);
+            let LogSlice { snapshot: slice, first, end, is_end_exact } = match unstored {
+                Unstored::Slice(slice) => slice,
+                Unstored::Evicted(position) => {
+                    state.skip_to(start, file_offset(start), position);
+                    break start;
+                }
+                Unstored::Nothing => break start,
+            };
             let last = slice.entries.last().expect("a slice has entries");
             (state.record.id, state.record.source_id) = (last.id.clone(), last.source_id.clone());
             state.record.is_exact = is_end_exact;
@@ -234,6 +242,14 @@ impl StreamPersister {
 }
 
 impl FileState {
+    /// Moves to the log's start, because everything up to it was evicted before it could be stored.
+    fn skip_to(&mut self, start: Offset, file_offset: u64, position: LogPosition) {
+        let LogPosition { events, id, source_id, is_exact } = position;
+        (self.next, self.record.end) = (start, file_offset);
+        (self.record.events, self.record.is_exact) = (events, is_exact);
+        (self.record.id, self.record.source_id) = (id, source_id);
+    }
+
     fn remove_oldest(&mut self, txn: &mut WriteTxn<'_>) -> Result<(), StoreFault> {
         match self.segments.pop_front() {
             Some(oldest) => txn.remove_segment(self.record.number, oldest.first),
@@ -255,13 +271,33 @@ struct LogSlice {
     is_end_exact: bool,
 }
 
+/// The part of a log that is not stored.
+enum Unstored {
+    /// These entries are next.
+    Slice(LogSlice),
+    /// Everything that was not stored has been evicted. This is the state at the log's start, which is also its end.
+    Evicted(LogPosition),
+    /// Everything is stored.
+    Nothing,
+}
+
+/// The state at an offset of the log.
+struct LogPosition {
+    /// The number of events before it.
+    events: u64,
+    id: EventId,
+    source_id: EventId,
+    /// See [`LogSnapshot::is_exact`].
+    is_exact: bool,
+}
+
 /// Returns the entries from `next` on, or from the log's start if `next` has been evicted, and the offset of the log's
 /// start.
-fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) {
+fn next_unstored(stream: &EventStream, next: Offset) -> (Unstored, Offset) {
     let log = stream.log();
     let start = log.start();
     let first = next.max(start);
-    let Ok(entries) = log.entries_from(first, 0) else { return (None, start) };
+    let Ok(entries) = log.entries_from(first, 0) else { return (Unstored::Nothing, start) };
     let mut bytes = 0;
     let entries: Vec<_> = entries
         .take_while(|entry| {
@@ -272,7 +308,13 @@ fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) 
         .cloned()
         .collect();
     if entries.is_empty() {
-        return (None, start);
+        let position = || LogPosition {
+            events: log.events_until(start),
+            id: log.id_at(start).clone(),
+            source_id: log.source_id_at(start).clone(),
+            is_exact: log.is_exact_at(start),
+        };
+        return (if start > next { Unstored::Evicted(position()) } else { Unstored::Nothing }, start);
     }
     let end = Offset(first.0 + entries.len() as u64);
     let snapshot = LogSnapshot {
@@ -282,7 +324,7 @@ fn next_slice(stream: &EventStream, next: Offset) -> (Option<LogSlice>, Offset) 
         source_id_before: log.source_id_at(first).clone(),
         is_exact: log.is_exact_at(first),
     };
-    (Some(LogSlice { snapshot, first, end, is_end_exact: log.is_exact_at(end) }), start)
+    (Unstored::Slice(LogSlice { snapshot, first, end, is_end_exact: log.is_exact_at(end) }), start)
 }
 
 /// Reads all segments of a stream and checks that they are contiguous.

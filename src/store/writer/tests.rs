@@ -309,47 +309,6 @@ fn an_open_stream_without_events_outlives_its_retention() {
 }
 
 #[test]
-fn a_client_with_the_last_of_only_expired_events_has_missed_nothing() {
-    for is_closed in [true, false] {
-        let mut fixture = StoreFixture::new(10, 1 << 20);
-        fixture.publish(1);
-        fixture.publish(1);
-        fixture.commit();
-        fixture.stream.expire(Instant::now() + fixture.policy.retention.age * 2);
-        match is_closed {
-            true => fixture.close(),
-            false => {
-                fixture.writer.inbox.notify_changed(&fixture.handle);
-                fixture.commit();
-            }
-        }
-
-        let stored = fixture.restart().expect("the stored state");
-        assert!(stored.snapshot.entries.is_empty());
-        fixture.stream.restore(stored, Instant::now());
-
-        let log = fixture.stream.log();
-        assert_eq!((log.lookup("1"), log.lookup("0")), (IdLookup::Found(log.end()), IdLookup::Unknown));
-    }
-}
-
-#[test]
-fn a_client_with_the_event_before_the_stored_ones_misses_exactly_those() {
-    let mut fixture = StoreFixture::new(2, 1 << 20);
-    for _ in 0..4 {
-        fixture.publish(1);
-        fixture.commit();
-    }
-
-    let stored = fixture.restart().expect("the stored state");
-    fixture.stream.restore(stored, Instant::now());
-
-    let log = fixture.stream.log();
-    assert_eq!((log.lookup("1"), log.lookup("0")), (IdLookup::Found(log.start()), IdLookup::Unknown));
-    assert_eq!(log.events(), 2);
-}
-
-#[test]
 fn a_damaged_file_is_quarantined_and_the_three_newest_are_kept() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut fixture = StoreFixture::new(10, 1 << 20);
@@ -390,3 +349,5 @@ fn a_second_writer_waits_for_the_first() {
     assert_eq!(second.inbox.problem(), None);
     assert_eq!(second.store.unwrap().index.streams(), 1);
 }
+
+mod positions;
