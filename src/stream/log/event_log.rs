@@ -164,8 +164,8 @@ impl EventLog {
         if self.weight() <= most {
             return;
         }
-        self.evicted_ids.shrink_to(most / 4);
-        self.evicted_events.shrink_to(most / 4);
+        self.evicted_ids.shrink_to(most / 4, self.start);
+        self.evicted_events.shrink_to(most / 4, self.start);
         while self.weight() > most && self.slots.len() > kept {
             self.evict();
         }
@@ -222,8 +222,8 @@ impl EventLog {
         }
         if self.retention != retention {
             self.retention = retention;
-            self.evicted_ids.resize(retention.events);
-            self.evicted_events.resize(retention.events);
+            self.evicted_ids.resize(retention.events, self.start);
+            self.evicted_events.resize(retention.events, self.start);
         }
         true
     }

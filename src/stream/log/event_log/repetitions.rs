@@ -60,7 +60,7 @@ impl EventLog {
 
     /// Returns true if every event that was evicted from `at` on would still be recognized.
     pub fn remembers_evicted_since(&self, at: Offset) -> bool {
-        self.start.saturating_sub(at.0) <= self.evicted_events.capacity() as u64
+        self.evicted_events.has_all_since(at.0, self.start)
     }
 
     /// Returns true if an event with this fingerprint and an id from the upstream was here and has been evicted.
