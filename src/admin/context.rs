@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::health::Readiness;
 use crate::auth::TrustStore;
+use crate::limits::SharedLimits;
 use crate::runtime::panics::Panics;
 use crate::stream::Streams;
 use crate::telemetry::Metrics;
@@ -19,6 +20,8 @@ pub struct AdminContext {
     pub metrics: Arc<Metrics>,
     /// The readiness of `/readyz`.
     pub readiness: Arc<Readiness>,
+    /// The limits in force, for the prefix by which the port's IPv6 clients are counted.
+    pub limits: SharedLimits,
     /// The streams of `/streams` and `/tap`.
     pub streams: Streams,
     /// The owner of the revocations.

@@ -1,13 +1,14 @@
 //! Permits for connections to the admin port.
 //!
 //! Some are kept for probes and scrapers. So a client that holds all others, or as many as one address may, does not keep
-//! `/livez` from being answered. Clients on loopback have no limit per address.
+//! `/livez` from being answered. An IPv6 client is counted by its prefix. Clients on loopback have no limit per address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::limits::SharedLimits;
 use crate::runtime::shares::{OnRefusal, SharePermit, Shares};
 
 /// Maximum number of connections that may ask for anything.
@@ -23,6 +24,7 @@ const ADDRESS_DIVISOR: usize = 2;
 pub(super) struct ConnectionPermits {
     all_paths: PermitPool,
     probes: PermitPool,
+    limits: SharedLimits,
     on_refusal: OnRefusal,
 }
 
@@ -30,6 +32,7 @@ pub(super) struct ConnectionPermits {
 struct PermitPool {
     scope: RequestScope,
     free: Arc<Semaphore>,
+    /// IPv6 addresses by prefix (`limits.ip6_prefix`).
     by_address: Shares<IpAddr>,
     max_per_address: usize,
 }
@@ -60,10 +63,11 @@ pub(super) struct ConnectionPermit {
 impl ConnectionPermits {
     /// Creates all permits. `on_refusal` is called for each connection that is kept from a free permit by the share of
     /// its address.
-    pub(super) fn new(on_refusal: OnRefusal) -> Self {
+    pub(super) fn new(limits: SharedLimits, on_refusal: OnRefusal) -> Self {
         Self {
             all_paths: PermitPool::new(RequestScope::AllPaths, CONNECTIONS),
             probes: PermitPool::new(RequestScope::Probes, PROBE_CONNECTIONS),
+            limits,
             on_refusal,
         }
     }
@@ -79,15 +83,16 @@ impl ConnectionPermits {
 
     /// Admits a connection from `address`. Returns `None` if the address has its share of both kinds.
     pub(super) fn admit(&self, address: IpAddr, pending: PendingPermit) -> Option<ConnectionPermit> {
-        let address = address.to_canonical();
+        // The prefix of an IPv6 loopback address is not one.
+        let owner = (!address.to_canonical().is_loopback()).then(|| self.limits.load().network(address));
         let admitted = match pending.scope {
-            RequestScope::Probes => self.probes.admit(address, pending.free),
-            RequestScope::AllPaths => match self.all_paths.admit(address, pending.free) {
+            RequestScope::Probes => self.probes.admit(owner, pending.free),
+            RequestScope::AllPaths => match self.all_paths.admit(owner, pending.free) {
                 Some(permit) => return Some(permit),
                 None => {
                     (self.on_refusal)();
                     let free = self.probes.free.clone().try_acquire_owned().ok()?;
-                    return self.probes.admit(address, free);
+                    return self.probes.admit(owner, free);
                 }
             },
         };
@@ -110,10 +115,11 @@ impl PermitPool {
         PendingPermit { scope: self.scope, free }
     }
 
-    fn admit(&self, address: IpAddr, free: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
-        let share = match address.is_loopback() {
-            true => None,
-            false => Some(self.by_address.acquire(address, self.max_per_address)?),
+    /// Admits a connection of `owner`, or of nobody whose connections are counted.
+    fn admit(&self, owner: Option<IpAddr>, free: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
+        let share = match owner {
+            None => None,
+            Some(owner) => Some(self.by_address.acquire(owner, self.max_per_address)?),
         };
         Some(ConnectionPermit { scope: self.scope, _free: free, _share: share })
     }
@@ -121,19 +127,24 @@ impl PermitPool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use arc_swap::ArcSwap;
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::config::Config;
 
     fn permits() -> (ConnectionPermits, Arc<AtomicUsize>) {
         let refused = Arc::new(AtomicUsize::new(0));
         let counted = refused.clone();
-        (ConnectionPermits::new(Arc::new(move || _ = counted.fetch_add(1, Ordering::Relaxed))), refused)
+        let config = Config::parse(include_str!("../../config/minimal.toml"), Path::new("")).expect("a valid file");
+        let limits = Arc::new(ArcSwap::from_pointee(config.limits));
+        (ConnectionPermits::new(limits, Arc::new(move || _ = counted.fetch_add(1, Ordering::Relaxed))), refused)
     }
 
-    fn admit(permits: &ConnectionPermits, address: [u8; 4]) -> Option<ConnectionPermit> {
+    fn admit(permits: &ConnectionPermits, address: impl Into<IpAddr>) -> Option<ConnectionPermit> {
         let pending = permits.available().now_or_never().expect("a free permit");
         permits.admit(address.into(), pending)
     }
@@ -155,6 +166,19 @@ mod tests {
         assert_eq!(refused.load(Ordering::Relaxed), 1000 - 32);
         drop(greedy);
         assert!(admit(&permits, [192, 0, 2, 1]).is_some_and(|permit| permit.scope == RequestScope::AllPaths));
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_prefix_have_one_share() {
+        let (permits, _) = permits();
+        let address = |number: u16| [0x2001, 0xdb8, 0, 1, 0, 0, 0, number];
+
+        let greedy: Vec<_> = (0..1000).filter_map(|number| admit(&permits, address(number))).collect();
+
+        assert_eq!((count(&greedy, RequestScope::AllPaths), count(&greedy, RequestScope::Probes)), (32, 4));
+        assert!(admit(&permits, [0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]).is_some(), "another prefix");
+        let loopback = [0, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!((0..33).filter_map(|_| admit(&permits, loopback)).count(), 33, "loopback has no share");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Admin {
 impl Admin {
     /// Makes the port for these data sources.
     pub fn new(context: AdminContext) -> Self {
-        let permits = ConnectionPermits::new(context.metrics.shares().on_refusal(Room::Admin));
+        let permits = ConnectionPermits::new(context.limits.clone(), context.metrics.shares().on_refusal(Room::Admin));
         Self { service: AdminService::new(context, VIEWERS), permits }
     }
 

@@ -58,6 +58,7 @@ impl GatewayState {
             version: env!("CARGO_PKG_VERSION"),
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
+            limits: self.app.limits.clone(),
             streams: self.app.streams.clone(),
             trust: self.app.trust.clone(),
             effective_config: self.effective_config.clone(),

@@ -55,6 +55,7 @@ impl Port {
             version: "1.2.3",
             metrics: port.metrics.clone(),
             readiness: port.readiness.clone(),
+            limits: port.stream.limits.clone(),
             streams: port.stream.streams.clone(),
             trust: port.trust.clone(),
             effective_config: Arc::new(ArcSwap::from_pointee(json!({ "routes": [] }))),

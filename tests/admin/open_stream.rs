@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use rillgate::config::Config;
+use rillgate::limits::SharedLimits;
 use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
@@ -20,6 +21,7 @@ pub const KEY: &str = "/prices/EURUSD";
 
 /// A registry whose only stream has one reader.
 pub struct OpenStream {
+    pub limits: SharedLimits,
     pub streams: Streams,
     _reader: Subscription,
 }
@@ -28,9 +30,10 @@ impl OpenStream {
     /// Opens the stream on the runtime that calls this.
     pub fn new() -> Self {
         let config = Config::parse(include_str!("../../config/minimal.toml"), Path::new("")).expect("a valid file");
-        let streams = Streams::new(Arc::new(ArcSwap::from_pointee(config.limits)), None, Tasks::default());
+        let limits = Arc::new(ArcSwap::from_pointee(config.limits));
+        let streams = Streams::new(limits.clone(), None, Tasks::default());
         let reader = subscribe(&streams);
-        Self { streams, _reader: reader }
+        Self { limits, streams, _reader: reader }
     }
 
     /// Waits until the stream is connected to its source.
