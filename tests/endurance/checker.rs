@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::history::{Figures, History};
 use super::reader::Reader;
@@ -18,6 +18,7 @@ use crate::support::client::{Client, Protocol};
 use crate::support::reserved_addr;
 use crate::support::server::Rillgate;
 use crate::support::setup::Setup;
+use crate::support::wait::{DEADLINE, eventually};
 
 const CLIENTS: u64 = 500;
 
@@ -139,8 +140,12 @@ impl Misfortune {
                 break;
             }
         }
-        // The last broken connection is over before the last event is sent.
-        sleep(Duration::from_millis(500)).await;
+        // Before the last event is sent, both streams have a connection that is not going to break.
+        eventually(DEADLINE, || async {
+            producer.write(1);
+            producer.is_settled(2)
+        })
+        .await;
         self
     }
 

@@ -39,7 +39,8 @@ struct Shared {
     /// By path: the number of the first event that was sent to a gateway with nothing to resume after.
     oldest: Mutex<BTreeMap<String, u64>>,
     opened: AtomicU64,
-    open: AtomicU64,
+    /// The open responses by the number of their connection: the value of `deaths` at which each began.
+    open: Mutex<BTreeMap<u64, u64>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -90,9 +91,8 @@ impl RecordedProducer {
     pub async fn start(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (opened, open) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (now, oldest) = (watch::Sender::default(), Mutex::default());
-        let shared = Arc::new(Shared { seed, now, oldest, opened, open });
+        let (now, oldest, open) = (watch::Sender::default(), Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { seed, now, oldest, opened: AtomicU64::new(0), open });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
         Self { address, shared, accepting }
     }
@@ -127,8 +127,15 @@ impl RecordedProducer {
     }
 
     /// Returns the number of open responses.
-    pub fn open(&self) -> u64 {
-        self.shared.open.load(Ordering::Relaxed)
+    pub fn open(&self) -> usize {
+        self.shared.open.lock().unwrap().len()
+    }
+
+    /// Whether this many responses are open, and none of them has been told to break.
+    pub fn is_settled(&self, responses: usize) -> bool {
+        let deaths = self.shared.now.borrow().deaths;
+        let open = self.shared.open.lock().unwrap();
+        open.len() == responses && open.values().all(|born| *born == deaths)
     }
 }
 
@@ -150,12 +157,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
             let rng = generator(shared.seed ^ 0xC0, number);
             // A connection that fails is the gateway's doing: it was killed.
-            let _ = serve(socket, &shared, rng).await;
+            let _ = serve(socket, &shared, number, rng).await;
         });
     }
 }
 
-async fn serve(mut socket: TcpStream, shared: &Shared, mut rng: Rng) -> std::io::Result<()> {
+async fn serve(mut socket: TcpStream, shared: &Shared, connection: u64, mut rng: Rng) -> std::io::Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         request.push(socket.read_u8().await?);
@@ -187,8 +194,8 @@ async fn serve(mut socket: TcpStream, shared: &Shared, mut rng: Rng) -> std::io:
         write_chunk(&mut socket, proof.len(), proof.as_bytes()).await?;
         socket.write_all(b"\r\n").await?;
     }
-    let _open = Open::new(&shared.open);
     let born = now.borrow().deaths;
+    let _open = Open::new(shared, connection, born);
     let mut left = None;
     loop {
         let Now { newest, deaths, gone } = *now.borrow_and_update();
@@ -247,18 +254,21 @@ async fn die(mut socket: TcpStream, body: &[u8], offset: usize, rng: &mut Rng) -
     }
 }
 
-/// Counted while it lives.
-struct Open<'c>(&'c AtomicU64);
+/// An open response, listed while it lives.
+struct Open<'s> {
+    shared: &'s Shared,
+    connection: u64,
+}
 
-impl<'c> Open<'c> {
-    fn new(count: &'c AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl<'s> Open<'s> {
+    fn new(shared: &'s Shared, connection: u64, born: u64) -> Self {
+        shared.open.lock().unwrap().insert(connection, born);
+        Self { shared, connection }
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.shared.open.lock().unwrap().remove(&self.connection);
     }
 }

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,6 +17,7 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
@@ -27,6 +29,9 @@ use super::wait::{DEADLINE, within};
 
 /// An error before there is a response.
 pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Silence after which the kernel asks whether the connection still exists.
+const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// The version of HTTP that a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +163,9 @@ impl Client {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
+        // A kernel that is short of memory may drop a connection and send a reset that the other one ignores. Browsers
+        // notice by keepalive probes, too.
+        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
         let mut socket = socket.connect(self.address).await?;
         socket.set_nodelay(true)?;
         if let Some(line) = self.proxy_header {
