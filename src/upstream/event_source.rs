@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HOST, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::timeout;
@@ -68,7 +68,11 @@ impl HttpEventSource {
             settings.resume.add_query(&mut path, id);
         }
         for _ in 0..=MAX_REDIRECTS {
-            let request = self.request(origin, &path, after)?;
+            let mut request = self.request(origin, &path, after)?;
+            if let Some(token) = &settings.token {
+                let authorization = token.authorization(&settings.name).await;
+                request.headers_mut().entry(AUTHORIZATION).or_insert(authorization);
+            }
             let exchange =
                 send_request(&self.budget, settings, origin, request).await.map_err(|error| match error {
                     ConnectError::Unreachable(reason) => OpenError::Unreachable(reason),

@@ -77,6 +77,7 @@ mod tests {
             }],
             headers: vec![(plain, HeaderValue::from_static(mode)), (secret.clone(), HeaderValue::from_static(key))],
             secrets: vec![secret],
+            token: None,
             resume: Resume::default(),
             is_overlapping: false,
             connect_timeout: Duration::from_secs(1),

@@ -7,6 +7,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue};
 
 use super::resume::Resume;
+use super::service_token::ServiceToken;
 use crate::runtime::backoff::Backoff;
 
 /// One configured upstream.
@@ -20,6 +21,8 @@ pub struct UpstreamSettings {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The headers among them whose values are secrets. A new value does not change the upstream's identity.
     pub secrets: Vec<HeaderName>,
+    /// The bearer token of every request, if there is one. No part of the upstream's identity or credentials.
+    pub token: Option<Arc<ServiceToken>>,
     /// The place of the last event id in a request.
     pub resume: Resume,
     /// Whether a reconnect asks for the last event with an id again, as a proof that nothing is missing. Default: false.

@@ -34,3 +34,23 @@ fn an_upstream_may_set_host_and_accept_but_a_client_may_not() {
         assert!(problems.len() == 1 && problems[0].contains("set by the gateway"), "{problems:#?}");
     }
 }
+
+#[test]
+fn a_token_is_read_from_a_file_and_has_one_place() {
+    let folder = Folder::new();
+    folder.write("edge.jwt", b"eyJh.eyJz.c2ln\n");
+    folder.write("empty", b"\n");
+    folder.write("words", b"not a token");
+    let token = |file: &str| format!("token = {{ file = \"{file}\" }}");
+
+    assert_eq!(folder.problems(&with(&token("edge.jwt"), "")), [""; 0]);
+    for (upstream, key, problem) in [
+        (token("empty"), ".token.file", "contains no token"),
+        (token("words"), ".token.file", "cannot have"),
+        (token("none"), ".token.file", "cannot read the file"),
+        (format!("{}\nheaders = {{ Authorization = \"Bearer x\" }}", token("edge.jwt")), ".token", "headers"),
+    ] {
+        let problems = folder.problems(&with(&upstream, ""));
+        assert!(problems.len() == 1 && problems[0].contains(key) && problems[0].contains(problem), "{problems:#?}");
+    }
+}

@@ -76,4 +76,5 @@ mod upstream_secrets;
 mod upstream_shares;
 mod upstream_silence;
 mod upstream_table;
+mod upstream_token;
 mod watching;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{AUTHORIZATION, HOST};
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,7 +18,7 @@ use super::parsers;
 use super::referenced_files::{self, CertificateTable, HeaderSecretTable};
 use crate::config::engine::{Distinct, List, Map, OneOf, Value, duration, duration_or_zero, integer, keys, size};
 use crate::runtime::backoff::Backoff;
-use crate::upstream::{Origin, Resume, UpstreamSettings};
+use crate::upstream::{Origin, Resume, ServiceToken, UpstreamSettings};
 
 keys! {
     pub(super) struct UpstreamTable<'a> {
@@ -27,6 +27,9 @@ keys! {
         /// Headers sent with every request. A value is a string, { file = "…" } or { env = "…" }. host and accept
         /// replace the gateway's own.
         headers: Map<'a, OneOf<'a, &'a str, HeaderSecretTable<'a>>> = optional as secret,
+        /// Token sent with every request as Authorization: Bearer. A new one in the file takes effect at the next
+        /// connection, without a reload, and ends no open connection and no client.
+        token: TokenTable<'a> = optional as secret,
         /// Place of the last event id in reconnect requests. Absent: in the Last-Event-ID header.
         resume: ResumeTable<'a> = optional,
         /// 1: a reconnect asks for the last event with an id again. A producer that resumes sends it and so proves that
@@ -45,6 +48,11 @@ keys! {
         max_event: usize = "1MiB" in size("64B", "256MiB"),
         /// TLS settings for https URLs.
         tls: UpstreamTlsTable<'a> = optional,
+    }
+
+    struct TokenTable<'a> {
+        /// File that contains the token. White space around it is removed.
+        file: &'a str = required,
     }
 
     struct ResumeTable<'a> {
@@ -96,6 +104,7 @@ fn upstream(name: &str, table: &UpstreamTable<'_>, native: &OnceCell<RootCertSto
     let (headers, secrets) = headers(table);
     UpstreamSettings {
         name: name.to_owned(),
+        token: token(table, &headers),
         resume: resume(table, &headers),
         headers,
         secrets,
@@ -165,6 +174,17 @@ fn resume(table: &UpstreamTable<'_>, headers: &[(HeaderName, HeaderValue)]) -> R
             Resume::default()
         }
     }
+}
+
+/// Reads `token`. Later changes of the file are noticed by the upstream itself.
+fn token(table: &UpstreamTable<'_>, headers: &[(HeaderName, HeaderValue)]) -> Option<Arc<ServiceToken>> {
+    let token = table.token.read()?;
+    if headers.iter().any(|(name, _)| *name == AUTHORIZATION) {
+        table.token.report("conflicts with headers: they set authorization, which carries the token");
+    }
+    let file = token.file.value()?;
+    let (path, content) = referenced_files::content(&file)?;
+    ServiceToken::new(path, &content).map(Arc::new).map_err(|error| file.report(error.to_string())).ok()
 }
 
 /// Reads the headers. Also returns the names of those whose value is a secret.

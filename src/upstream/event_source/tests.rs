@@ -22,6 +22,7 @@ fn source(address: &str, request: SourceRequest) -> Arc<dyn EventSource> {
         }],
         headers: vec![(HeaderName::from_static("x-mode"), HeaderValue::from_static("configured"))],
         secrets: Vec::new(),
+        token: None,
         resume: Resume::default(),
         is_overlapping: false,
         connect_timeout: Duration::from_secs(5),
