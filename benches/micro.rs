@@ -240,7 +240,7 @@ fn store(criterion: &mut Criterion) {
         identity: StreamIdentity::default(),
     };
     let stream = EventStream::with_restorable_log(key, Ids::Keep, LivePolicy::new(Policy::default()));
-    let journal = store.open(&stream);
+    let journal = store.open(&stream).expect("nothing is queued");
     stream.attach_persister(journal.clone());
     let mut number = 0;
     let mut group = criterion.benchmark_group("store a transaction of");

@@ -96,15 +96,17 @@ impl Store {
 }
 
 impl LogStore for Store {
-    fn open(&self, stream: &Arc<EventStream>) -> Arc<dyn LogPersister> {
+    fn open(&self, stream: &Arc<EventStream>) -> Option<Arc<dyn LogPersister>> {
         let (key, metrics) = (stream.key().identity, self.metrics.clone());
         let (route, end) = (stream.key().route.clone(), stream.log().end());
         let handle = Arc::new(StreamHandle::new(key, route, Arc::downgrade(stream), end));
         let (reply, restored) = tokio::sync::oneshot::channel();
         if !self.inbox.open(OpenRequest { handle: handle.clone(), reply }) {
             metrics.error("behind");
+            return None;
         }
-        Arc::new(PersisterHandle { inbox: self.inbox.clone(), metrics, handle, restored: Mutex::new(Some(restored)) })
+        let (inbox, restored) = (self.inbox.clone(), Mutex::new(Some(restored)));
+        Some(Arc::new(PersisterHandle { inbox, metrics, handle, restored }))
     }
 }
 

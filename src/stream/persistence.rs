@@ -19,8 +19,7 @@ pub trait LogPersister: Send + Sync + std::fmt::Debug {
     /// Notifies that the log or the phase has changed.
     fn notify_changed(&self);
 
-    /// Returns the offset up to which the log is stored, for the operator. Returns `None` if the stream is closed or was
-    /// not accepted.
+    /// Returns the offset up to which the log is stored, for the operator. Returns `None` if the stream is closed.
     fn persisted_until(&self) -> Option<Offset>;
 
     /// Stores the final state. Called when no reader can find the stream any more, while it is still alive. Later changes

@@ -164,7 +164,9 @@ impl Streams {
                     None => EventStream::new(key.clone(), ids, policy),
                     Some(store) => {
                         let stream = EventStream::with_restorable_log(key.clone(), ids, policy);
-                        stream.attach_persister(store.open(&stream));
+                        if let Some(persister) = store.open(&stream) {
+                            stream.attach_persister(persister);
+                        }
                         stream
                     }
                 };
@@ -213,12 +215,14 @@ impl Streams {
         if let Some(store) = &self.store {
             // Under the lock none of them can be closed.
             for stream in self.open.lock().values().filter(|stream| stream.persister().is_none()) {
-                if stream.policy().current().storage == LogStorage::Disk {
-                    let persister = store.open(stream);
+                if stream.policy().current().storage == LogStorage::Disk
+                    && let Some(persister) = store.open(stream)
+                {
                     // The stream keeps the log that it has, so it does not wait for a stored one.
                     drop(persister.load());
+                    stream.attach_persister(persister.clone());
+                    // What is appended before is stored because of this notice, and later entries have their own.
                     persister.notify_changed();
-                    stream.attach_persister(persister);
                 }
             }
         }

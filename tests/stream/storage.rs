@@ -1,6 +1,8 @@
 //! Tests of the registry and the store of its logs: each identity is stored for one stream at a time.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -8,35 +10,58 @@ use parking_lot::Mutex;
 use rillgate::stream::{EventStream, LogPersister, LogStorage, LogStore, Offset, Policy, StoredStream};
 use tokio::time::sleep;
 
-use crate::fixture::{Fixture, key_of};
+use crate::fixture::{Fixture, emit, key_of, read, texts_of};
 
-/// A store that has nothing and records the calls of the registry.
+/// A store that records the calls of the registry. It has nothing, unless the test stores a stream in it.
 #[derive(Clone, Debug, Default)]
-struct Recorder(Arc<Mutex<Vec<String>>>);
+struct Recorder {
+    calls: Arc<Mutex<Vec<String>>>,
+    /// The number of openings that it refuses.
+    refusals: Arc<AtomicUsize>,
+    stored: Arc<Mutex<Option<StoredStream>>>,
+}
 
 #[derive(Debug)]
-struct Recorded(Recorder, String);
+struct Recorded {
+    store: Recorder,
+    key: String,
+    stream: Weak<EventStream>,
+}
+
+impl Recorder {
+    fn calls(&self) -> Vec<String> {
+        self.calls.lock().clone()
+    }
+}
 
 impl LogStore for Recorder {
-    fn open(&self, stream: &Arc<EventStream>) -> Arc<dyn LogPersister> {
-        self.0.lock().push(format!("open {}", stream.key()));
-        Arc::new(Recorded(self.clone(), stream.key().to_string()))
+    fn open(&self, stream: &Arc<EventStream>) -> Option<Arc<dyn LogPersister>> {
+        let key = stream.key().to_string();
+        if self.refusals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            self.calls.lock().push(format!("refuse {key}"));
+            return None;
+        }
+        self.calls.lock().push(format!("open {key}"));
+        Some(Arc::new(Recorded { store: self.clone(), key, stream: Arc::downgrade(stream) }))
     }
 }
 
 impl LogPersister for Recorded {
     fn load(&self) -> BoxFuture<'_, Option<StoredStream>> {
-        std::future::ready(None).boxed()
+        std::future::ready(self.store.stored.lock().take()).boxed()
     }
 
-    fn notify_changed(&self) {}
+    fn notify_changed(&self) {
+        let is_attached = self.stream.upgrade().is_some_and(|stream| stream.persister().is_some());
+        assert!(is_attached, "a change after this notice and before the storage is attached would be lost");
+    }
 
     fn persisted_until(&self) -> Option<Offset> {
         None
     }
 
     fn close(&self) {
-        self.0.0.lock().push(format!("close {}", self.1));
+        self.store.calls.lock().push(format!("close {}", self.key));
     }
 }
 
@@ -58,9 +83,9 @@ async fn a_stream_is_closed_in_the_store_before_the_next_one_can_be_opened() {
     drop(open("/10"));
     drop(open("/0"));
 
-    assert_eq!(store.0.lock()[10..], ["close /0", "open /10", "close /1", "open /0"]);
+    assert_eq!(store.calls()[10..], ["close /0", "open /10", "close /1", "open /0"]);
     sleep(Duration::from_secs(1)).await;
-    let calls = store.0.lock();
+    let calls = store.calls();
     for number in 0..=10 {
         let last = calls.iter().rfind(|call| call.ends_with(&format!(" /{number}")));
         assert_eq!(*last.expect("it was opened"), format!("close /{number}"));
@@ -71,14 +96,36 @@ async fn a_stream_is_closed_in_the_store_before_the_next_one_can_be_opened() {
 async fn an_open_stream_is_stored_once_its_policy_says_so() {
     let (fixture, store) = fixture(LogStorage::Memory);
     let reader = fixture.subscribe();
-    assert!(store.0.lock().is_empty());
+    assert!(store.calls().is_empty());
 
     fixture.spec.policy.replace(Policy { storage: LogStorage::Disk, ..fixture.spec.policy.current() });
     fixture.streams.apply_policies();
     fixture.streams.apply_policies();
-    assert_eq!(*store.0.lock(), ["open /a"]);
+    assert_eq!(store.calls(), ["open /a"]);
     drop(reader);
     sleep(Duration::from_secs(1)).await;
 
-    assert_eq!(store.0.lock()[1..], ["close /a"; 2], "once by the registry and once by its task");
+    assert_eq!(store.calls()[1..], ["close /a"; 2], "once by the registry and once by its task");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_the_store_refused_is_offered_again_at_the_next_reload() {
+    for storage in [LogStorage::Memory, LogStorage::Disk] {
+        let (fixture, store) = fixture(storage);
+        store.refusals.store(1, Relaxed);
+        let upstream = fixture.upstream.will_open();
+        let mut reader = fixture.subscribe();
+        fixture.spec.policy.replace(Policy { storage: LogStorage::Disk, ..fixture.spec.policy.current() });
+        if storage == LogStorage::Memory {
+            fixture.streams.apply_policies();
+        }
+        assert_eq!(store.calls(), ["refuse /a"], "{storage:?}");
+        assert!(reader.stream().persister().is_none(), "{storage:?}");
+
+        fixture.streams.apply_policies();
+
+        assert_eq!(store.calls(), ["refuse /a", "open /a"], "{storage:?}");
+        emit(&upstream, [1]);
+        assert_eq!(read(&mut reader, 1).await, texts_of([1]), "{storage:?}");
+    }
 }
