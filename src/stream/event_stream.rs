@@ -57,7 +57,7 @@ pub struct EventStream {
     is_ended: AtomicBool,
     /// True if a client got a response before the source's first outcome.
     has_early_response: AtomicBool,
-    /// The offset after what the source had when it was first opened.
+    /// The offset after what the source had when it was first opened. [`BACKLOG_ARRIVING`] until that is known.
     backlog_end: AtomicU64,
     readers: ReaderCount,
     /// Signals the ingest to stop because another stream needs the place.
@@ -198,17 +198,30 @@ impl EventStream {
         self.has_early_response.store(true, Ordering::Release);
     }
 
-    /// Notes that the log ends with what the source had when it was opened. Without effect after the source's first
-    /// outcome, since readers have begun by then.
+    /// Notes that what the source has at its first opening in this process comes next.
+    pub(super) fn begin_backlog(&self) {
+        if !self.has_connected() {
+            self.backlog_end.store(BACKLOG_ARRIVING, Ordering::Release);
+        }
+    }
+
+    /// Notes that the log ends with what the source had when it was opened. Without effect after a later opening.
     pub(super) fn end_backlog(&self) {
-        if self.progress.borrow().phase == Phase::Opening {
+        if self.backlog_end().is_none() {
             self.backlog_end.store(self.end().0, Ordering::Release);
         }
     }
 
-    /// Returns the offset after what the source had when it was first opened. Live delivery begins there at the earliest.
-    pub(super) fn backlog_end(&self) -> Offset {
-        Offset(self.backlog_end.load(Ordering::Acquire))
+    /// Returns the offset after what the source had when it was first opened, or `None` while that arrives. Live delivery
+    /// begins there at the earliest.
+    pub(super) fn backlog_end(&self) -> Option<Offset> {
+        let end = self.backlog_end.load(Ordering::Acquire);
+        (end != BACKLOG_ARRIVING).then_some(Offset(end))
+    }
+
+    /// Returns true if the source has been connected in this process.
+    pub(super) fn has_connected(&self) -> bool {
+        self.incarnation.read().connected.is_some()
     }
 
     /// Returns true if a client got a response before the source's first outcome.
@@ -376,6 +389,9 @@ impl EventStream {
 }
 
 mod readers;
+
+/// The end of a backlog that has not arrived as a whole.
+const BACKLOG_ARRIVING: u64 = u64::MAX;
 
 /// Most entries that are evicted under one lock.
 const EVICTED_PER_LOCK: usize = 4096;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rillgate::sse::Item;
-use rillgate::stream::{Continuity, Gap, OnGap, Phase, Policy, ResumeVerdict, Retention, Start};
+use rillgate::stream::{Continuity, Gap, OnGap, OpenError, Phase, Policy, ResumeVerdict, Retention, Start};
 use tokio::time::sleep;
 
 use crate::fixture::{Fixture, batch, emit, event, read, texts_of};
@@ -41,6 +41,42 @@ async fn a_reader_that_starts_live_gets_nothing_of_what_the_source_retains() {
 
         assert_eq!(read(&mut live, 1).await, texts_of([21]), "{events}");
         assert_eq!(live.events_behind(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_started_live_while_the_source_was_down_gets_nothing_of_what_it_retains() {
+    for (failure, events) in [
+        (OpenError::Unreachable("down".to_owned()), 1000),
+        // More than one portion, so readers are woken before all of it is in the log.
+        (OpenError::Unreachable("down".to_owned()), 40),
+        // Its answer may have had events, so there is a gap.
+        (OpenError::TimedOut(Duration::from_secs(1)), 40),
+    ] {
+        let retention = Retention { events, ..Retention::default() };
+        let fixture = Fixture::new(Policy { retention, ..Policy::default() });
+        fixture.upstream.will_refuse(failure.clone());
+        let upstream = fixture.upstream.will_open_with(items(1..=30), Continuity::Unknown);
+        let mut live = fixture.subscribe();
+        live.opened(false).await.expect("it waits for the source");
+        assert_eq!(live.start_at(Start::Live), ResumeVerdict::Live);
+        let reading = tokio::spawn(async move { (read(&mut live, 1).await, live) });
+        sleep(Duration::from_secs(60)).await;
+
+        emit(&upstream, [31]);
+
+        let (mut seen, mut live) = reading.await.expect("no panic");
+        if matches!(failure, OpenError::TimedOut(_)) {
+            assert!(!seen.remove(0).contains("data"), "the gap");
+        }
+        if seen.is_empty() {
+            seen = read(&mut live, 1).await;
+        }
+        assert_eq!(seen, texts_of([31]), "{failure} {events}");
+        assert_eq!(live.events_behind(), 0);
+        let mut resumed = fixture.subscribe();
+        assert!(!matches!(resumed.resume("30", OnGap::Live), ResumeVerdict::Gap(Gap::Unknown)));
+        assert_eq!(read(&mut resumed, 1).await.last(), texts_of([31]).last());
     }
 }
 

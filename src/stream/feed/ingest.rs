@@ -193,14 +193,9 @@ impl Ingest {
 
     /// Publishes what the source retains, and then sets the phase.
     async fn on_opened(&mut self, continuity: Continuity, retained: Vec<Item>) -> Result<(), Fenced> {
+        let has_initial_gap = !self.has_past && self.may_have_missed;
         if self.has_past {
             self.dedup.reconnected(continuity);
-        } else if self.may_have_missed {
-            // The clients that are connected by now have been told `live`.
-            self.spec.observer.gap(Gap::Upstream);
-            self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
-            self.publisher.publish(vec![self.dedup.initial_gap(Instant::now())]).await?;
-            self.publisher.finish_waking();
         }
         (self.has_past, self.may_have_missed) = (true, false);
         self.connection = Connection::opened_after(self.dedup.upstream_id(), self.failures);
@@ -210,9 +205,17 @@ impl Ingest {
             self.on_recovered();
         }
         if !retained.is_empty() {
+            self.stream.begin_backlog();
             self.publish(Batch { items: retained, ..Batch::default() }).await?;
             self.publisher.finish_waking();
             self.stream.end_backlog();
+        }
+        if has_initial_gap {
+            // The clients that are connected by now have been told `live`. They read from here on.
+            self.spec.observer.gap(Gap::Upstream);
+            self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
+            self.publisher.publish(vec![self.dedup.initial_gap(Instant::now())]).await?;
+            self.publisher.finish_waking();
         }
         self.stream.set_phase(Phase::Live);
         Ok(())

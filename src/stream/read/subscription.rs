@@ -28,6 +28,8 @@ pub struct Subscription {
     next: Offset,
     /// The number of events before `next`, from the beginning of the stream. Lag is measured against it.
     events_read: u64,
+    /// True for a reader that started live before the source was connected: it skips what the source has then.
+    awaits_source: bool,
     /// Read before the log. Boxed, because few readers have one.
     backlog: Option<Box<Backlog>>,
 }
@@ -53,7 +55,7 @@ impl Subscription {
             (log.end(), log.events_until(log.end()))
         };
         let waiter = stream.waiters().register(next, events_read);
-        Self { stream: stream.clone(), progress, waiter, next, events_read, backlog: None }
+        Self { stream: stream.clone(), progress, waiter, next, events_read, awaits_source: false, backlog: None }
     }
 
     /// Sets the client's details, for the operator.
@@ -124,7 +126,8 @@ impl Subscription {
         let log = self.stream.log();
         let at = match start {
             Start::Live => {
-                self.next = self.next.max(self.stream.backlog_end());
+                self.awaits_source = !self.stream.has_connected();
+                self.next = self.next.max(self.stream.backlog_end().unwrap_or_default());
                 self.events_read = log.events_until(self.next);
                 self.waiter.set_position(self.next, self.events_read);
                 return ResumeVerdict::Live;
@@ -230,13 +233,32 @@ impl Subscription {
         }
         // Read the end flag first: entries appended before the end are then read before it is reported.
         let is_over = self.stream.is_ended();
-        if self.stream.end() > self.next && !self.skip_duplicates() {
+        if self.stream.end() > self.next && !self.skip_unwanted() {
             return Some(Ready::Entries);
         }
         is_over.then(|| match self.progress.borrow().phase {
             Phase::Refused(_) => Ready::Refused,
             Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => Ready::Complete,
         })
+    }
+
+    /// Skips entries that are not for this reader. Returns true if there were no others.
+    fn skip_unwanted(&mut self) -> bool {
+        (self.awaits_source && self.skip_retained()) || self.skip_duplicates()
+    }
+
+    /// Skips what the source had when it was first connected. Returns true if there is nothing else, or not all of it has
+    /// arrived.
+    #[cold]
+    fn skip_retained(&mut self) -> bool {
+        let Some(end) = self.stream.backlog_end() else { return true };
+        self.awaits_source = false;
+        if end > self.next {
+            self.next = end;
+            self.events_read = self.stream.log().events_until(end);
+            self.waiter.set_position(self.next, self.events_read);
+        }
+        self.stream.end() <= self.next
     }
 
     /// Skips entries that were already in the backlog. Returns true if there were no others.
