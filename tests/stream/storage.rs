@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
-use rillgate::stream::{EventStream, LogPersister, LogStorage, LogStore, Offset, Policy, StoredStream};
+use rillgate::sse::EventId;
+use rillgate::stream::{
+    EventStream, Ids, LivePolicy, LogPersister, LogSnapshot, LogStorage, LogStore, Offset, OnEnd, Phase, Policy,
+    StoredStream,
+};
 use tokio::time::sleep;
 
 use crate::fixture::{Fixture, emit, key_of, read, texts_of};
@@ -106,6 +110,40 @@ async fn an_open_stream_is_stored_once_its_policy_says_so() {
     sleep(Duration::from_secs(1)).await;
 
     assert_eq!(store.calls()[1..], ["close /a"; 2], "once by the registry and once by its task");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_end_counts_only_if_the_route_still_completes_with_a_response() {
+    for (on_end, phase, opens) in [(OnEnd::Complete, Phase::Complete, 0), (OnEnd::Reconnect, Phase::Live, 1)] {
+        let (fixture, store) = fixture(LogStorage::Disk);
+        fixture.spec.policy.replace(Policy { on_end, ..fixture.spec.policy.current() });
+        let earlier = EventStream::with_restorable_log(key_of("/a"), Ids::Keep, LivePolicy::new(Policy::default()));
+        let stored = StoredStream {
+            snapshot: LogSnapshot {
+                entries: Vec::new(),
+                events_before: 7,
+                id_before: EventId::new("7").expect("an id"),
+                source_id_before: EventId::new("7").expect("an id"),
+                is_exact: true,
+            },
+            seed: earlier.fingerprints().seed(),
+            epoch: "0".repeat(16),
+            retry: None,
+            is_clean: true,
+            complete_for: Some(Duration::from_secs(1)),
+        };
+        *store.stored.lock() = Some(stored);
+        let _upstream = fixture.upstream.will_open();
+
+        let mut reader = fixture.subscribe();
+        reader.opened(false).await.expect("restored");
+
+        assert_eq!(reader.stream().progress().phase, phase);
+        assert_eq!(fixture.upstream.opens(), opens, "{on_end:?}");
+        if opens > 0 {
+            assert_eq!(fixture.upstream.asked_after(0), EventId::new("7").ok(), "it continues after what is stored");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

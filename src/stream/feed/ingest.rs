@@ -172,10 +172,12 @@ impl Ingest {
         }
     }
 
-    /// Restores the stored state. Returns the time since the stream was completed, if it was.
+    /// Restores the stored state. Returns the time since the stream was completed, if it is.
     async fn restore(&mut self) -> Option<Duration> {
         let stored = self.stream.persister()?.load().await?;
-        let complete_for = stored.complete_for;
+        // If the end of a response is an interruption now, it was taken for the end of the stream by mistake.
+        let can_be_complete = self.stream.policy().current().on_end == OnEnd::Complete;
+        let complete_for = stored.complete_for.filter(|_| can_be_complete);
         self.stream.restore(stored, Instant::now());
         let (log, gap_notice) = (self.stream.log(), gap_notice(&self.stream, &self.spec));
         self.dedup = ReconnectDedup::restored_from(&log, gap_notice, self.stream.fingerprints());
