@@ -293,7 +293,6 @@ async fn is_forgotten(stream: &EventStream, finished: Finished) {
     let ago = match finished {
         Finished::Complete { ago } => ago,
         Finished::Refused(memory) => return sleep(memory).await,
-        Finished::Fenced => return,
     };
     let is_end_of_response = policy.current().on_end == OnEnd::Complete;
     tokio::select! {

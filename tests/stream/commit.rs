@@ -74,7 +74,7 @@ async fn nothing_is_told_before_it_is_accepted_and_what_gathers_meanwhile_is_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fenced_stream_ends_without_the_refused_batch_and_can_be_opened_again() {
+async fn a_fenced_stream_ends_without_the_refused_batch_and_can_be_opened_again_after_a_second() {
     let (fixture, engine) = fixture(Policy::default());
     let upstream = fixture.upstream.will_open();
     let mut reader = fixture.subscribe();
@@ -87,7 +87,12 @@ async fn a_fenced_stream_ends_without_the_refused_batch_and_can_be_opened_again(
     assert_eq!(reader.ready().await, Ready::Refused);
     assert_eq!(reader.stream().log().events(), 1);
     sleep(Duration::from_millis(1)).await;
-    assert!(!fixture.is_open() && upstream.is_closed(), "nothing feeds it any more");
+    assert!(upstream.is_closed(), "nothing feeds it any more");
+    sleep(Duration::from_millis(900)).await;
+    fixture.subscribe().opened(false).await.expect_err("remembered, or readers that return would open it at once");
+    assert_eq!(fixture.upstream.opens(), 1);
+    sleep(Duration::from_millis(200)).await;
+    assert!(!fixture.is_open());
     let upstream = fixture.upstream.will_open();
     let mut next = fixture.subscribe();
     emit(&upstream, [2]);

@@ -10,13 +10,12 @@ pub(crate) enum Finished {
         /// The time since it ended, if that was in an earlier process.
         ago: Duration,
     },
-    /// The upstream refused the first attempt. Holds the time for which this is remembered.
+    /// The upstream refused the first attempt, or something else feeds the stream. Holds the time for which this is
+    /// remembered.
     Refused(Duration),
-    /// Something else feeds the stream. Its readers end, and come back with their ids.
-    Fenced,
 }
 
-/// The time for which a refusal of the first attempt is remembered.
+/// The least time for which a refusal is remembered. Readers that come back sooner do not open the stream again.
 pub(super) const REFUSAL_MEMORY: Duration = Duration::from_secs(1);
 
 /// The same if a client already had a response: the client has to come back for the status.

@@ -97,7 +97,7 @@ impl Ingest {
                 warn!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, reason = %fenced, "stream closed");
                 let error = OpenError::Unavailable { reason: fenced.to_string(), retry_after: None };
                 self.stream.set_phase(Phase::Refused(Arc::new(error)));
-                Finished::Fenced
+                Finished::Refused(REFUSAL_MEMORY)
             }
         }
     }
