@@ -107,7 +107,7 @@ fn declared_defaults_are_those_of_other_modules() {
 
     assert_eq!(route.stream, crate::stream::Policy::default());
     assert_eq!(route.share, route::ShareSettings::default());
-    assert_eq!(route.upstream.timing().backoff, crate::runtime::backoff::Backoff::default());
+    assert_eq!(route.stream.backoff, crate::runtime::backoff::Backoff::default());
     assert_eq!(config.admin, None);
     assert!(config.workers > 0);
 }

@@ -161,7 +161,6 @@ pub(crate) fn stream_spec(route: &Route, source: Arc<dyn EventSource>) -> Stream
         policy: route.policy.clone(),
         source,
         feed: StreamFeed::Alone,
-        backoff: route.settings.upstream.timing().backoff,
         gap_notice,
         is_always_open: route.settings.open == crate::route::Open::Always,
         observer: Arc::new(RouteObserver(route.metrics.clone())),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::feed::{EventSource, OpenError, StreamFeed};
 use super::live_policy::LivePolicy;
 use super::log::{Gap, GapNotice, Ids, VerdictForm};
-use crate::runtime::backoff::Backoff;
 
 /// The settings of one stream.
 #[derive(Clone)]
@@ -18,8 +17,6 @@ pub struct StreamSpec {
     pub source: Arc<dyn EventSource>,
     /// The step between it and the log.
     pub feed: StreamFeed,
-    /// The delays between connection attempts.
-    pub backoff: Backoff,
     /// Returns the encoder of gaps for the stream's clients.
     pub gap_notice: fn(VerdictForm) -> GapNotice,
     /// True if connecting is retried whatever the upstream answers. `Streams::keep_open` is what keeps the stream

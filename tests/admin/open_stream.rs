@@ -2,14 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use rillgate::config::Config;
 use rillgate::limits::SharedLimits;
-use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
 use rillgate::stream::{
@@ -54,7 +52,6 @@ fn subscribe(streams: &Streams) -> Subscription {
         policy: LivePolicy::new(Policy::default()),
         source: Arc::new(Silent),
         feed: StreamFeed::Alone,
-        backoff: Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(30) },
         gap_notice: |_| |_, _| None,
         is_always_open: false,
         observer: Arc::new(Uncounted),

@@ -44,6 +44,7 @@ impl FileGateway {
         let mut config = Config::parse(&toml, Path::new("")).unwrap();
         let route = Arc::make_mut(&mut config.routes[0]);
         route.upstream = Arc::new(FileUpstream { folder: folder.path().to_owned() });
+        route.stream.backoff = route.upstream.timing().backoff;
         let gateway = Gateway::bind(&config).unwrap();
         let address = gateway.addresses()[0];
         tokio::spawn(gateway.run(std::future::pending()));

@@ -109,7 +109,6 @@ impl Fixture {
             policy: LivePolicy::new(policy),
             source: Arc::new(upstream.clone()),
             feed: StreamFeed::Alone,
-            backoff: BACKOFF,
             gap_notice: |_| |_, _| None,
             is_always_open: false,
             observer: Arc::new(Uncounted),

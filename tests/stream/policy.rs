@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use rillgate::runtime::backoff::Backoff;
 use rillgate::sse::Encoder;
-use rillgate::stream::{Gap, Interrupted, Lagged, OnEnd, OnGap, Policy, ResumeVerdict, Retention, Start, VerdictForm};
+use rillgate::stream::{
+    Gap, Interrupted, Lagged, OnEnd, OnGap, Phase, Policy, ResumeVerdict, Retention, Start, VerdictForm,
+};
 use tokio::time::sleep;
 
 use crate::fixture::{Fixture, Sender, emit, read, texts_of};
@@ -127,6 +130,26 @@ fn notice(form: &str) -> rillgate::sse::Frame {
     let mut encoder = Encoder::new();
     encoder.comment(form);
     encoder.finish()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_backoff_counts_for_an_attempt_that_is_already_awaited() {
+    let backoff = |seconds| {
+        let delay = Duration::from_secs(seconds);
+        Backoff { initial: delay, max: delay }
+    };
+    let fixture = Fixture::new(Policy { backoff: backoff(36_000), ..Policy::default() });
+    let reader = fixture.subscribe();
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(fixture.upstream.opens(), 1, "a tenth of the delay has not passed");
+
+    replace(&fixture, |policy| policy.backoff = backoff(1));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(fixture.upstream.opens(), 2, "the new delay has passed already");
+    sleep(Duration::from_secs(100)).await;
+
+    assert!((90..=1100).contains(&fixture.upstream.opens()), "{}", fixture.upstream.opens());
+    assert!(matches!(reader.stream().progress().phase, Phase::Retrying(_)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,8 +55,8 @@ async fn retry_after_is_respected_up_to_its_maximum() {
 async fn retry_after_works_with_any_maximum_delay() {
     for most in [1, 500, 999, 1000, 3_600_000].map(Duration::from_millis) {
         for wanted in [Duration::ZERO, Duration::from_millis(1), Duration::from_secs(300), Duration::MAX] {
-            let mut fixture = Fixture::new(Policy::default());
-            fixture.spec.backoff = Backoff { initial: most, max: most };
+            let backoff = Backoff { initial: most, max: most };
+            let fixture = Fixture::new(Policy { backoff, ..Policy::default() });
             let busy = OpenError::RateLimited { reason: "busy".to_owned(), retry_after: Some(wanted) };
             fixture.upstream.will_refuse(busy.clone());
 

@@ -15,7 +15,7 @@ use crate::config::engine::{KeyEntry, OneOf, Value, keys, variants};
 use crate::route::pattern::PathPattern;
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Settings, ShareSettings};
-use crate::stream::{OnEnd, Policy};
+use crate::stream::{OnEnd, Policy, Upstream as _};
 use crate::upstream::{Resume, UpstreamSettings, query_names};
 
 keys! {
@@ -126,11 +126,13 @@ fn route(
             .upstream
             .report("the upstream's headers set a header that this route reads tokens from (auth.token_from)");
     }
+    let upstream = upstream?;
+    let policy = Policy { on_end, linger, backoff: upstream.timing().backoff, ..policy };
     Some(Settings {
         name,
         host,
         path: path?,
-        upstream: upstream?,
+        upstream,
         upstream_path: upstream_path?,
         access: access?,
         open,
@@ -139,7 +141,7 @@ fn route(
         replay,
         delivery,
         ids,
-        stream: Policy { on_end, linger, ..policy },
+        stream: policy,
         cors,
     })
 }

@@ -26,7 +26,7 @@ use crate::runtime::memory::MemoryCharge;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::{EventId, Item};
 use crate::stream::event_stream::EventStream;
-use crate::stream::log::{Gap, GapNotice, OnEnd};
+use crate::stream::log::{Gap, GapNotice, OnEnd, Policy};
 use crate::stream::log_memory::LogMemory;
 use crate::stream::progress::Phase;
 use crate::stream::spec::StreamSpec;
@@ -40,7 +40,8 @@ pub(crate) struct Ingest {
     charge: MemoryCharge,
     spec: StreamSpec,
     dedup: ReconnectDedup,
-    backoff: Backoff,
+    /// The reconnection time that the upstream last sent. It replaces the initial delay of the backoff.
+    retry: Option<Duration>,
     /// The number of attempts since the last event.
     failures: u32,
     /// True once a connection has been open, in this process or an earlier one. From then on a reconnect must prove
@@ -65,7 +66,7 @@ pub(crate) struct Ingest {
 impl Ingest {
     /// Creates the ingest of a new stream. `charge` is for the memory of the stream without its log.
     pub(crate) fn new(stream: Arc<EventStream>, spec: StreamSpec, memory: LogMemory, charge: MemoryCharge) -> Self {
-        let (dedup, backoff) = (ReconnectDedup::new(gap_notice(&stream, &spec), stream.fingerprints()), spec.backoff);
+        let dedup = ReconnectDedup::new(gap_notice(&stream, &spec), stream.fingerprints());
         let publisher = Publisher::new(stream.clone(), memory, spec.feed.clone());
         let connection = Connection::opened_after(None, 0);
         Self {
@@ -74,7 +75,7 @@ impl Ingest {
             charge,
             spec,
             dedup,
-            backoff,
+            retry: None,
             failures: 0,
             has_past: false,
             last_failure: None,
@@ -128,7 +129,7 @@ impl Ingest {
                         self.stream.set_phase(Phase::Retrying(None));
                         continue;
                     }
-                    let is_short = self.connection.since.elapsed() < self.spec.backoff.max;
+                    let is_short = self.connection.since.elapsed() < self.stream.policy().current().backoff.max;
                     self.is_flapping = is_short && !self.connection.has_received_events;
                     match copied {
                         ConnectionEnd::Clean if self.stream.policy().current().on_end == OnEnd::Complete => {
@@ -162,11 +163,17 @@ impl Ingest {
                     self.stream.set_phase(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
-            let delay = self.backoff.delay(self.failures, jitter::unit()).max(least);
+            let (begun, failures, retry, random) =
+                (tokio::time::Instant::now(), self.failures, self.retry, jitter::unit());
+            let delay = |policy: &Policy| {
+                let Backoff { initial, max } = policy.backoff;
+                Backoff { initial: retry.unwrap_or(initial).min(max), max }.delay(failures, random).max(least)
+            };
             self.failures = self.failures.saturating_add(1);
-            debug!(stream = %self.stream.key().excerpt(), delay_ms = delay.as_millis(), "next attempt");
+            let delay_ms = delay(&self.stream.policy().current()).as_millis();
+            debug!(stream = %self.stream.key().excerpt(), delay_ms, "next attempt");
             tokio::select! {
-                () = tokio::time::sleep(delay) => {}
+                () = self.stream.policy().elapsed(begun, delay) => {}
                 () = self.spec.source.credentials_changed() => {}
             }
         }
@@ -190,7 +197,7 @@ impl Ingest {
     fn refusal_memory(&self, error: &OpenError) -> Duration {
         let requested = error.retry_after().unwrap_or_default();
         // `backoff.max` may be shorter than the minimum for any refusal.
-        requested.min(self.spec.backoff.max).max(REFUSAL_MEMORY)
+        requested.min(self.stream.policy().current().backoff.max).max(REFUSAL_MEMORY)
     }
 
     /// Publishes what the source retains, and then sets the phase.
@@ -310,7 +317,7 @@ impl Ingest {
         let pause = self.publisher.publish(accepted.entries).await?;
         self.charge.resize(idle_weight);
         if let Some(retry) = accepted.retry {
-            self.backoff.initial = retry.min(self.spec.backoff.max);
+            self.retry = Some(retry);
             self.stream.advertise_retry(retry);
         }
         self.publisher.pause(pause).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::runtime::backoff::Backoff;
+
 /// The settings of a stream that do not decide which events it has. All streams of a route have the same, and a reload
 /// replaces them while the streams are open.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +18,8 @@ pub struct Policy {
     pub linger: Duration,
     /// The form of the gaps in the stream. Default a comment.
     pub verdict: VerdictForm,
+    /// The delays between attempts to connect to the upstream.
+    pub backoff: Backoff,
 }
 
 /// The bounds of an event log. The oldest events are evicted when any bound is exceeded.
@@ -99,6 +103,7 @@ impl Default for Policy {
             on_end: OnEnd::Reconnect,
             linger: Duration::from_secs(30),
             verdict: VerdictForm::Comment,
+            backoff: Backoff::default(),
         }
     }
 }

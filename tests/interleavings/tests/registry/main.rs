@@ -24,6 +24,8 @@ use source::{Uncounted, Upstream};
 /// The number of schedules for each scenario. `RILLGATE_ORDERS` overrides it.
 const ORDERS: usize = 1_000;
 
+const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) };
+
 /// An upper bound on the steps of a scenario.
 const TURNS: usize = 10_000;
 
@@ -45,7 +47,7 @@ impl Fixture {
         Self {
             streams: Streams::new(limits::with_streams(most), None, tasks.clone()),
             upstream: Upstream::default(),
-            policy: LivePolicy::new(Policy { linger: Duration::from_secs(1), ..Policy::default() }),
+            policy: LivePolicy::new(Policy { linger: Duration::from_secs(1), backoff: BACKOFF, ..Policy::default() }),
             tasks,
         }
     }
@@ -56,7 +58,6 @@ impl Fixture {
             policy: self.policy.clone(),
             source: Arc::new(self.upstream.clone()),
             feed: StreamFeed::Alone,
-            backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(2) },
             gap_notice: |_| |_, _| None,
             is_always_open: false,
             observer: Arc::new(Uncounted),
