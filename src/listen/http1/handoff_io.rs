@@ -22,20 +22,30 @@ pub(super) struct HandoffIo {
     turn: Arc<Mutex<TurnBudget>>,
     /// Bytes that the socket did not take after the claim. They are handed over with the connection.
     unsent: Vec<u8>,
+    max_unsent: usize,
 }
 
-/// Most bytes that are buffered for hyper. A head and a first chunk are far smaller.
+/// Most bytes of a head and a first chunk, which are far smaller.
 const UNSENT_BYTES: usize = 32 * 1024;
 
 impl HandoffIo {
-    /// Wraps a connection. A wait for the client begins a new `turn` of its requests.
+    /// Wraps a connection. A wait for the client begins a new `turn` of its requests. `max_buf_size` is hyper's: it may
+    /// hold so many bytes of earlier responses when the connection is claimed.
     pub(super) fn new(
         transport: Transport,
+        max_buf_size: usize,
         handoff: Handoff,
         timeouts: Arc<ConnectionTimeouts>,
         turn: Arc<Mutex<TurnBudget>>,
     ) -> Self {
-        Self { io: TokioIo::new(transport), handoff, timeouts, turn, unsent: Vec::new() }
+        Self {
+            io: TokioIo::new(transport),
+            handoff,
+            timeouts,
+            turn,
+            unsent: Vec::new(),
+            max_unsent: max_buf_size + UNSENT_BYTES,
+        }
     }
 
     /// Returns the connection, and the bytes that the socket did not take.
@@ -71,9 +81,10 @@ impl Write for HandoffIo {
                 return written;
             }
         }
-        let count = bytes.len().min(UNSENT_BYTES - self.unsent.len());
-        if count == 0 {
-            return Poll::Pending;
+        let count = bytes.len().min(self.max_unsent - self.unsent.len());
+        if count == 0 && !bytes.is_empty() {
+            // Nobody would wake hyper again, and no timeout applies before the handoff.
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.unsent.extend_from_slice(&bytes[..count]);
         self.handoff.on_written(&bytes[..count]);
@@ -89,5 +100,52 @@ impl Write for HandoffIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::config::default_limits;
+    use crate::listen::http1::Prelude;
+
+    const MAX_BUF_SIZE: usize = 64 * 1024;
+
+    /// Returns a connection whose client reads nothing, and that client. Its socket takes no more bytes.
+    async fn stalled(handoff: &Handoff) -> (HandoffIo, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a listener");
+        let (tcp, _) = listener.accept().await.expect("a client");
+        let timeouts = Arc::new(ConnectionTimeouts::for_http1(&default_limits()));
+        let transport = Transport::Plain { tcp, read_ahead: Bytes::new() };
+        let mut io = HandoffIo::new(transport, MAX_BUF_SIZE, handoff.clone(), timeouts, Arc::default());
+        while poll_fn(|cx| Poll::Ready(Pin::new(&mut io).poll_write(cx, &[b'x'; 4096]).is_ready())).await {}
+        (io, client)
+    }
+
+    #[tokio::test]
+    async fn a_claimed_connection_takes_all_that_hyper_may_hold_and_fails_beyond_it() {
+        let handoff = Handoff::default();
+        let (mut io, _client) = stalled(&handoff).await;
+        let prelude = Prelude::new(Bytes::from_static(b":a\n")).expect("a bare line feed");
+        let _body = handoff.claim(prelude, |_, _, _| ());
+        let mut write = async |bytes: &[u8]| poll_fn(|cx| Poll::Ready(Pin::new(&mut io).poll_write(cx, bytes))).await;
+
+        for _ in 0..MAX_BUF_SIZE / 1024 {
+            assert!(matches!(write(&[b'x'; 1024]).await, Poll::Ready(Ok(1024))), "earlier responses");
+        }
+        assert!(matches!(write(b"3\r\n:a\n\r\n").await, Poll::Ready(Ok(8))));
+        assert!(handoff.take_ready().is_some(), "the prelude ends the part of hyper");
+
+        let _body = handoff.claim(Prelude::new(Bytes::from_static(b":a\n")).expect("the same"), |_, _, _| ());
+        let endless = [b'x'; 2 * UNSENT_BYTES];
+        assert!(matches!(write(&endless).await, Poll::Ready(Ok(count)) if count == UNSENT_BYTES - 8));
+        let beyond = write(&endless).await.map_err(|error| error.kind());
+        assert!(matches!(beyond, Poll::Ready(Err(io::ErrorKind::WriteZero))), "no wait without a timeout");
     }
 }

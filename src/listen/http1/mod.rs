@@ -47,9 +47,9 @@
 //!
 //! - *Bytes from the client.* A claimed connection has no further request. hyper drops what it has read behind the
 //!   request, so those bytes are never executed.
-//! - *Bytes to the client.* Between the claim and the handoff, [`handoff_io`] takes what the socket does not. So hyper
-//!   always gets to the end of the chunk, and a client that reads nothing is the continuation's concern, with its stall
-//!   timeout.
+//! - *Bytes to the client.* Between the claim and the handoff, [`handoff_io`] takes what the socket does not: what
+//!   hyper holds of earlier responses, and the head and the chunk. So hyper always gets to the end of the chunk, and a
+//!   client that reads nothing is the continuation's concern, with its stall timeout. A connection with more is closed.
 //! - *Wake-ups.* The [`PreludeBody`] registers no waker, since nothing follows. `serve` checks for a claim that is ready
 //!   each time hyper returns.
 //! - *Failure.* If the connection ends before the handoff, the continuation is dropped and never called.

@@ -48,16 +48,17 @@ pub(in crate::listen) async fn serve<B: ResponseBody>(
     let is_trusted_proxy = peer.trusted_proxies.contains(peer.address.ip());
     let faults = ClientFaults::new((!is_trusted_proxy).then_some(MAX_REFUSALS_PER_MINUTE));
     let refusals = Arc::new(Refusals { faults: Mutex::new(faults), protocol_errors: protocol_errors.clone() });
+    let max_buf_size = limits.header_bytes.max(8192);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper cannot tell a slow head from an idle connection. `timeouts` can.
         .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes.max(8192))
+        .max_buf_size(max_buf_size)
         .max_header_size(limits.header_bytes)
         // The service rejects requests over the limit with a proper response. hyper's own has no body.
         .max_headers(limits.headers.saturating_mul(2))
         .serve_connection(
-            HandoffIo::new(transport, handoff.clone(), timeouts.clone(), turn.clone()),
+            HandoffIo::new(transport, max_buf_size, handoff.clone(), timeouts.clone(), turn.clone()),
             hyper_service(service, peer, timeouts.clone(), handoff.clone(), turn, refusals),
         );
     let mut check = interval(timeouts.check_interval());
