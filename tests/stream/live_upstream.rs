@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
+use parking_lot::Mutex;
 use rillgate::runtime::connect_budget::ConnectBudget;
 use rillgate::runtime::resolver::Resolver;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    Batch, Continuity, EventSource, LiveUpstream, OpenError, Opened, Phase, Policy, SourceRequest, Upstream,
-    UpstreamTiming,
+    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, OpenError, Opened, Phase, Policy, ReadThrough,
+    SourceRequest, StreamObserver, Upstream, UpstreamTiming,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::fixture::{BACKOFF, Fixture};
 
@@ -109,6 +110,49 @@ async fn new_credentials_connect_anew_whatever_the_old_connection_does() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(reader.stream().progress().phase, Phase::Live, "{behavior:?}");
         assert_eq!((old.opens(), new.opens()), (1, 1), "{behavior:?}");
+    }
+}
+
+/// Records the results of requests for history.
+#[derive(Default)]
+struct Results(Mutex<Vec<&'static str>>);
+
+impl StreamObserver for Results {
+    fn connected(&self, _: Result<(), &OpenError>) {}
+    fn received(&self, _: u64, _: usize) {}
+    fn gap(&self, _: Gap) {}
+    fn read_through(&self, result: &'static str) {
+        self.0.lock().push(result);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_end_a_request_for_history() {
+    for behavior in [Behavior::Silent, Behavior::Busy] {
+        let old = Scripted::new(1, behavior);
+        let upstream = live(&old);
+        let fixture = Fixture::new(Policy::default());
+        let _open = fixture.upstream.will_open();
+        let mut reader = fixture.subscribe();
+        reader.opened(false).await.expect("opened");
+        let limit = CatchUpLimit { events: 10, bytes: 1024, concurrent: 1 };
+        let results = Arc::new(Results::default());
+        let history = ReadThrough::new(limit, Duration::from_secs(60), results.clone(), Arc::new(|| ()));
+        let begun = Instant::now();
+
+        let (tasks, after) = (&fixture.tasks, EventId::new("7").expect("an id"));
+        let source = || upstream.source(SourceRequest::default());
+        let caught_up = history.catch_up(tasks, reader.stream(), &after, None, source);
+        let replaced = async {
+            while old.opens() == 0 {
+                tokio::task::yield_now().await;
+            }
+            upstream.replace(Arc::new(Scripted::new(2, behavior)));
+        };
+        let (caught_up, ()) = tokio::join!(caught_up, replaced);
+
+        assert!(caught_up.is_none() && begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+        assert_eq!(*results.0.lock(), ["broken"], "{behavior:?}");
     }
 }
 

@@ -69,7 +69,7 @@ pub enum CatchUpError {
     Unproved,
     /// The upstream ended its response before the log was reached.
     EndedEarly,
-    /// The connection broke.
+    /// The connection broke, or its credentials are no longer in force.
     Broken,
     /// The upstream refused the request, or said that it cannot continue after the id.
     Refused,

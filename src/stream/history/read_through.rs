@@ -214,6 +214,7 @@ impl Request {
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
         let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
         let Opened { retained, mut items, continuity } = opened;
+        let mut credentials_changed = source.credentials_changed();
         match continuity {
             Continuity::Continued => catch_up.confirm_continuity(),
             Continuity::Gap => return Err(CatchUpError::Refused),
@@ -241,6 +242,7 @@ impl Request {
                     Some(Err(_)) => return Err(CatchUpError::Broken),
                     None => return self.on_end(&mut catch_up),
                 },
+                () = &mut credentials_changed => return Err(CatchUpError::Broken),
                 // An error is impossible while the stream is held.
                 _ = progress.changed() => catch_up.try_join(&self.stream.log())?,
                 () = sleep_until(pause_deadline) => {
