@@ -260,6 +260,14 @@ fn the_schema_has_the_defaults() {
 }
 
 #[test]
+fn the_effective_default_of_several_names_is_a_list() {
+    let minimal = Folder::new().config(include_str!("../../config/minimal.toml"));
+
+    let query_id = &minimal.effective["routes"][0]["replay"]["query_id"];
+    assert_eq!(*query_id, serde_json::json!(["last_event_id", "lastEventId"]));
+}
+
+#[test]
 fn a_default_is_clamped_to_explicit_values() {
     let folder = Folder::new();
     let text = "server.drain.deadline = \"1s\"\n".to_owned()

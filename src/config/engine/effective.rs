@@ -77,7 +77,10 @@ fn redacted(kind: &'static Kind, value: &DeValue<'_>) -> Value {
 
 fn default_of(kind: &Kind, default: &'static str) -> Value {
     match kind {
-        Kind::Bool | Kind::Integer { .. } | Kind::List(_) => serde_json::from_str(default).unwrap_or(json!(default)),
+        // Of a key that takes one or several, the default is a list.
+        Kind::Bool | Kind::Integer { .. } | Kind::List(_) | Kind::OneOf(_) => {
+            serde_json::from_str(default).unwrap_or(json!(default))
+        }
         Kind::Duration { .. }
         | Kind::Size { .. }
         | Kind::Memory
@@ -85,8 +88,7 @@ fn default_of(kind: &Kind, default: &'static str) -> Value {
         | Kind::Scalar
         | Kind::Enum(_)
         | Kind::Table(_)
-        | Kind::Map(_)
-        | Kind::OneOf(_) => json!(default),
+        | Kind::Map(_) => json!(default),
     }
 }
 
