@@ -60,25 +60,19 @@ impl Route {
 
     /// Returns the key of the stream for this canonical path and these shared values. `captures` are those of the path.
     pub fn stream_key(&self, path: &str, captures: &[(String, String)], shared: Vec<(String, String)>) -> StreamKey {
-        let name = self.settings.name.as_str();
-        let identity = self.identity(name, path, captures, &shared);
-        StreamKey { route: Arc::from(name), path: path.to_owned(), shared, identity }
+        let identity = self.identity(path, captures, &shared);
+        StreamKey { route: Arc::from(self.settings.name.as_str()), path: path.to_owned(), shared, identity }
     }
 
-    /// Returns true if the route still has the stream with this key, whatever the route's name is now.
+    /// Returns true if the route still has the stream with this key. A route with another name does not: its policy and
+    /// its upstream's credentials are not those of the stream.
     pub fn has_stream(&self, key: &StreamKey, captures: &[(String, String)]) -> bool {
-        self.identity(&key.route, &key.path, captures, &key.shared) == key.identity
+        self.identity(&key.path, captures, &key.shared) == key.identity
     }
 
-    fn identity(
-        &self,
-        name: &str,
-        path: &str,
-        captures: &[(String, String)],
-        shared: &[(String, String)],
-    ) -> StreamIdentity {
+    fn identity(&self, path: &str, captures: &[(String, String)], shared: &[(String, String)]) -> StreamIdentity {
         let resource = self.resource(captures, shared);
-        stream_identity(name, path, shared, &self.upstream_identity, &resource, self.settings.ids)
+        stream_identity(&self.settings.name, path, shared, &self.upstream_identity, &resource, self.settings.ids)
     }
 
     /// Returns the path and query of the upstream request for these captures and shared values.

@@ -183,6 +183,30 @@ async fn a_replica_that_is_added_or_removed_is_no_new_stream() {
 }
 
 #[tokio::test]
+async fn clients_of_a_renamed_route_move_to_its_stream_and_follow_its_settings() {
+    let origin = Origin::start().await;
+    let setup = Setup::for_origin(&origin.url()).server("drain = { spread = \"10ms\" }").delivery("linger = \"1ms\"");
+    let config = |name: &str, replay: &str| {
+        setup.clone().replay(replay).toml().replace("name = \"all\"", &format!("name = \"{name}\""))
+    };
+    let gateway = Rillgate::start(&config("all", "events = 100")).await;
+    let mut client = Client::http1(gateway.address()).subscribe("/prices", &[]).await;
+    (1..=20).for_each(|number| origin.emit(Emission::event(&number.to_string(), "", "x")));
+    client.next_events(20).await;
+
+    reload(&gateway, &config("renamed", "events = 100"), 1).await;
+    assert!(client.expect_end(DEADLINE).await.is_empty());
+    let mut client = Client::http1(gateway.address()).subscribe("/prices", &[("last-event-id", "20")]).await;
+    origin.wait_requests(2).await;
+    origin.wait_open(1).await;
+    (21..=40).for_each(|number| origin.emit(Emission::event(&number.to_string(), "", "x")));
+    client.next_events(20).await;
+    reload(&gateway, &config("renamed", "events = 5"), 2).await;
+
+    wait_metric(&gateway, "event_log_events", &["route=\"renamed\""], 5.0).await;
+}
+
+#[tokio::test]
 async fn clients_move_to_the_new_stream_if_ids_or_the_name_of_a_secret_header_change() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
