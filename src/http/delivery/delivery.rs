@@ -365,7 +365,7 @@ pub(crate) fn split_long_id(id: Option<EventId>, stream: &EventStream) -> (Optio
 
 /// Returns frames that hold no events.
 fn control_frames(frames: impl IntoIterator<Item = Frame>) -> NextWrite {
-    NextWrite::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None })
+    NextWrite::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None, first: None })
 }
 
 /// The longest id, in bytes, that is sent with the head.

@@ -39,6 +39,8 @@ pub struct EventBody {
     progress: Option<Arc<BodyProgress>>,
     /// Whether the last piece waits for the client.
     is_blocked: bool,
+    /// The offset of the log's oldest entry in the last batch, if it had any.
+    held_from: Option<Offset>,
 }
 
 /// The deadlines of a client for which bytes wait.
@@ -79,7 +81,15 @@ impl EventBody {
     /// Returns a body of the prelude and everything that the delivery brings.
     pub fn new(prelude: Bytes, delivery: Delivery) -> Self {
         let pending = Some(prelude);
-        Self { delivery, pending, end: EndState::Open, deadlines: None, progress: None, is_blocked: false }
+        Self {
+            delivery,
+            pending,
+            end: EndState::Open,
+            deadlines: None,
+            progress: None,
+            is_blocked: false,
+            held_from: None,
+        }
     }
 
     /// Returns the progress of the body, for [`enforce_deadlines`].
@@ -100,7 +110,7 @@ impl EventBody {
             Box::new(Deadlines { grace: None, lag_check: self.delivery.lag_check(stall_timeout) })
         });
         if self.end == EndState::Open {
-            if deadlines.lag_check.poll(cx).is_ready() {
+            if deadlines.lag_check.poll(cx, self.held_from).is_ready() {
                 self.delivery.set_end_reason(EndReason::Lagged);
                 return Poll::Ready(());
             }
@@ -147,6 +157,7 @@ impl EventBody {
                 NextWrite::Frames(batch) => {
                     let bytes = concat(&batch);
                     self.delivery.sent(&batch, bytes.len());
+                    self.held_from = batch.first;
                     if let Some(progress) = &self.progress {
                         progress.offset.store(self.delivery.offset().0, Ordering::Relaxed);
                     }
@@ -155,6 +166,7 @@ impl EventBody {
                 NextWrite::Heartbeat => {
                     let bytes = heartbeat().body();
                     self.delivery.sent_heartbeat(bytes.len());
+                    self.held_from = None;
                     self.pending = Some(bytes);
                 }
                 NextWrite::End(end) => self.finish(end),

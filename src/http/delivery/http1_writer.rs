@@ -22,7 +22,7 @@ use super::lifetime::GRACE;
 use super::notice::heartbeat;
 use crate::listen::Transport;
 use crate::sse::Frame;
-use crate::stream::ReadBatch;
+use crate::stream::{Offset, ReadBatch};
 use crate::telemetry::EndReason;
 
 /// The chunk that ends a body (RFC 9112, 7.1).
@@ -113,7 +113,7 @@ impl Http1Writer {
     /// Runs a step that may have to wait. Returns the writer, unless the response has ended.
     async fn run_slow(mut self, step: SlowStep) -> Option<Self> {
         let outcome = match step {
-            SlowStep::Leftover(leftover) => self.write_all(VecDeque::from([Bytes::from(leftover)])).await,
+            SlowStep::Leftover(leftover) => self.write_all(VecDeque::from([Bytes::from(leftover)]), None).await,
             SlowStep::Remainder(batch, sent) => self.write_remainder(batch, sent).await,
             SlowStep::Heartbeat => self.write_heartbeat().await,
             SlowStep::Broken | SlowStep::End(EndReason::Client) => Err(WriteAbort::Broken),
@@ -167,16 +167,17 @@ impl Http1Writer {
         let mut parts = batch.frames.iter().map(|frame| frame.chunk()).collect();
         advance(&mut parts, sent);
         let bytes = batch.frames.iter().map(Frame::len).sum();
+        let held_until = batch.first.map(|first| Offset(first.0 + batch.frames.len() as u64));
         // Frames that have been written must not stay in memory until the last one is.
         let counted = ReadBatch { frames: [].into(), ..batch };
-        self.write_all(parts).await?;
+        self.write_all(parts, held_until).await?;
         self.delivery.sent(&counted, bytes);
         Ok(())
     }
 
     async fn write_heartbeat(&mut self) -> Result<(), WriteAbort> {
         let heartbeat = heartbeat();
-        self.write_all(VecDeque::from([heartbeat.chunk()])).await?;
+        self.write_all(VecDeque::from([heartbeat.chunk()]), None).await?;
         self.delivery.sent_heartbeat(heartbeat.len());
         Ok(())
     }
@@ -199,8 +200,9 @@ impl Http1Writer {
         Ok(())
     }
 
-    /// Writes and flushes everything. Gives up when the client stalls, or [`GRACE`] after the lifetime has ended.
-    async fn write_all(&mut self, mut parts: VecDeque<Bytes>) -> Result<(), WriteAbort> {
+    /// Writes and flushes everything. Gives up when the client stalls or lags, or [`GRACE`] after the lifetime has ended.
+    /// `held_until` is the offset after the parts, if they are entries of the log.
+    async fn write_all(&mut self, mut parts: VecDeque<Bytes>, held_until: Option<Offset>) -> Result<(), WriteAbort> {
         let mut stall_deadline = Instant::now() + self.stall_timeout;
         let mut ended = None;
         let mut lag_check = self.delivery.lag_check(self.stall_timeout);
@@ -208,11 +210,12 @@ impl Http1Writer {
         let set_blocked = |is_blocked| permit.iter().for_each(|permit| permit.set_blocked(is_blocked));
         loop {
             let transport = &mut self.transport;
+            let held_from = held_until.map(|end| Offset(end.0 - parts.len() as u64));
             let write = |cx: &mut Context<'_>| {
                 let progress = poll_write(transport, cx, &parts);
                 set_blocked(progress.is_pending());
                 match progress {
-                    Poll::Pending => lag_check.poll(cx).map(|()| Err(WriteAbort::Lagged)),
+                    Poll::Pending => lag_check.poll(cx, held_from).map(|()| Err(WriteAbort::Lagged)),
                     Poll::Ready(progress) => Poll::Ready(progress.map_err(|_| WriteAbort::Broken)),
                 }
             };
@@ -341,3 +344,6 @@ fn poll_client_gone(transport: &mut Transport, cx: &mut Context<'_>, discarded: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

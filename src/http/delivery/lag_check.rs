@@ -30,16 +30,20 @@ impl LagCheck {
         Self { stream, position, timer: Box::pin(sleep(CHECK_INTERVAL)), max_lag, since: None }
     }
 
-    /// Completes when the client has been behind the log's start for too long, or is there while memory is full.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Completes when the client has been behind the log's start for too long. While memory is full, it completes as soon
+    /// as the client is there, or holds an entry from before the log's start. `held_from` is the offset of the oldest entry
+    /// that the client holds, if any.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, held_from: Option<Offset>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             self.timer.as_mut().reset(now + CHECK_INTERVAL);
-            if self.position >= self.stream.log().start() {
+            let is_memory_full = self.stream.is_memory_full();
+            let oldest = held_from.filter(|_| is_memory_full).map_or(self.position, |held| held.min(self.position));
+            if oldest >= self.stream.log().start() {
                 continue;
             }
             let since = *self.since.get_or_insert(now);
-            if self.stream.is_memory_full() || now.duration_since(since) >= self.max_lag {
+            if is_memory_full || now.duration_since(since) >= self.max_lag {
                 return Poll::Ready(());
             }
         }

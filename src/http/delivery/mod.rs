@@ -7,6 +7,8 @@
 
 #[expect(clippy::module_inception, reason = "the file carries the name of its type")]
 pub(super) mod delivery;
+#[cfg(test)]
+mod delivery_fixture;
 pub(super) mod event_body;
 pub(super) mod http1_writer;
 mod lag_check;

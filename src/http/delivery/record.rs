@@ -49,7 +49,8 @@ impl EndReasonCell {
         self.0.get_or_init(|| end);
     }
 
-    fn get(&self) -> Option<EndReason> {
+    /// Returns the reason, if there is one.
+    pub(super) fn get(&self) -> Option<EndReason> {
         self.0.get().copied()
     }
 }

@@ -104,7 +104,7 @@ impl Backlog {
                 self.result = None;
             }
         }
-        Ok(builder.finish())
+        Ok(builder.finish(None))
     }
 
     /// Counts the leading entries that were in the backlog. Returns the number of entries and of events among them.

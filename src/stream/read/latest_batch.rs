@@ -19,7 +19,7 @@ impl LatestBatch {
     /// Creates a batch of the entries published from `start` on. Returns `None` if there are none.
     pub(crate) fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
         let bytes = published.bytes();
-        let batch = published.finish();
+        let batch = published.finish(Some(start));
         (!batch.frames.is_empty()).then_some(Self { start, bytes, batch })
     }
 

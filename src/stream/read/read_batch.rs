@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sse::Frame;
-use crate::stream::log::Entry;
+use crate::stream::log::{Entry, Offset};
 
 /// Entries taken from the log.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct ReadBatch {
     pub events: u64,
     /// The time at which the oldest of them was received.
     pub oldest: Option<Instant>,
+    /// The offset of the first of them, if they are from the log.
+    pub first: Option<Offset>,
 }
 
 /// Collects the entries of a batch.
@@ -51,8 +53,8 @@ impl ReadBatchBuilder {
         self.bytes
     }
 
-    /// Returns the batch.
-    pub(crate) fn finish(self) -> ReadBatch {
-        ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest }
+    /// Returns the batch. `first` is the offset of its first entry, if its entries are from the log.
+    pub(crate) fn finish(self, first: Option<Offset>) -> ReadBatch {
+        ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest, first }
     }
 }

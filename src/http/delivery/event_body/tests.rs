@@ -1,8 +1,13 @@
-//! Tests of the deadlines of a body that hyper carries.
+//! Tests of the deadlines of a body, most of them of one that hyper carries.
 
+use std::future::poll_fn;
+
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::*;
+use crate::http::delivery::delivery_fixture::DeliveryFixture;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Encoder, EventId};
 use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamIdentity, StreamKey};
@@ -82,4 +87,20 @@ async fn a_finished_body_keeps_its_connection_and_releases_its_stream() {
         assert!(ended.is_err(), "the connection has other requests to serve");
         assert!(held.upgrade().is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_holds_an_evicted_event_of_a_quiet_stream_ends_while_memory_is_full() {
+    let fixture = DeliveryFixture::new();
+    let (delivery, end_reason) = fixture.delivery(std::future::pending().boxed());
+    let mut body = EventBody::new(Bytes::from_static(b":\n"), delivery);
+    fixture.publish(1000);
+    for _ in 0..2 {
+        body.frame().await.expect("the prelude and an event").expect("it goes on");
+    }
+    fixture.fill_memory();
+
+    timeout(STALL, poll_fn(|cx| body.poll_deadline(cx, false, STALL))).await.expect("it is cut off");
+
+    assert_eq!(end_reason.get(), Some(EndReason::Lagged));
 }

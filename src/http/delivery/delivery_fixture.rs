@@ -1,0 +1,129 @@
+//! A stream and its deliveries, for the tests of what carries them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::delivery::{Delivery, DeliveryOptions, ReadLimit};
+use super::record::{EndReasonCell, SubscriptionRecord};
+use crate::config::Config;
+use crate::http::request::client_info::ClientInfo;
+use crate::http::subscription_limits::SubscriptionLimits;
+use crate::route::{EndForm, Lagging};
+use crate::runtime::memory::Watermark;
+use crate::runtime::tasks::Tasks;
+use crate::sse::{Event, EventId, Frame};
+use crate::stream::{
+    Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, OpenError, Opened, Policy, ResumeVerdict,
+    StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+};
+use crate::telemetry::{EndReason, Metrics, Protocol};
+
+/// A registry with one stream, which has no upstream.
+pub(super) struct DeliveryFixture {
+    streams: Streams,
+    pub(super) stream: Arc<EventStream>,
+    limits: SubscriptionLimits,
+    metrics: Arc<Metrics>,
+    _reader: Subscription,
+}
+
+impl DeliveryFixture {
+    pub(super) fn new() -> Self {
+        let config = Config::parse(include_str!("../../../config/minimal.toml"), Path::new("")).expect("a valid file");
+        let shared = Arc::new(ArcSwap::from_pointee(config.limits));
+        let streams = Streams::new(shared.clone(), None, Tasks::default());
+        let metrics = Metrics::new("0");
+        let memory = Arc::new(Watermark::new(streams.ledger().clone()));
+        let limits = SubscriptionLimits::new(shared, memory, metrics.shares());
+        let reader = subscribe(&streams);
+        Self { stream: reader.stream().clone(), streams, limits, metrics, _reader: reader }
+    }
+
+    /// Publishes an event of so many bytes.
+    pub(super) fn publish(&self, bytes: usize) {
+        let frame = Frame::from(&Event { data: "x".repeat(bytes), ..Event::default() });
+        let kind = EntryKind::Event { fingerprint: 0, has_own_id: false, type_fingerprint: 0 };
+        let (id, source_id) = (EventId::default(), EventId::default());
+        self.stream.publish([Entry { frame, id, source_id, kind, at: std::time::Instant::now() }]);
+    }
+
+    /// Evicts all events, and makes memory full.
+    pub(super) fn fill_memory(&self) {
+        self.stream.expire(std::time::Instant::now() + 2 * Policy::default().retention.age);
+        assert_eq!(self.stream.log().events(), 0);
+        self.streams.ledger().set_bound(Some(1));
+        assert!(self.stream.is_memory_full());
+    }
+
+    /// Returns a delivery of the events from now on, which ends with `lifetime`, and the reason of its end.
+    pub(super) fn delivery(&self, lifetime: BoxFuture<'static, EndReason>) -> (Delivery, EndReasonCell) {
+        let (subscription, stream) = (subscribe(&self.streams), self.stream.clone());
+        let client = ClientInfo {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            limited_address: None,
+            protocol: Protocol::Http1,
+            subject: None,
+            user_agent: None,
+            request_id: "1".into(),
+            trace_id: 1,
+        };
+        let permit = self.limits.acquire(None, None, stream.key()).expect("room for one");
+        let (route, retry) = (self.metrics.route("all"), Duration::from_secs(1));
+        let verdict = Some(ResumeVerdict::Live);
+        let record = SubscriptionRecord::new(route, client, verdict, retry, 0.0, stream, permit);
+        let end_reason = record.end_reason();
+        let options = DeliveryOptions {
+            lifetime,
+            heartbeat: Duration::from_secs(3600),
+            lagged: Lagging::Disconnect,
+            is_latest_only: false,
+            gather: Duration::ZERO,
+            gap_notice: |_, _| None,
+            end_form: EndForm::Clean,
+            read_limit: ReadLimit { end: None, events: u64::MAX },
+            long_id: None,
+        };
+        (Delivery::new(subscription, None, options, record), end_reason)
+    }
+}
+
+fn subscribe(streams: &Streams) -> Subscription {
+    let key = StreamKey {
+        route: "all".into(),
+        path: "/a".to_owned(),
+        shared: Vec::new(),
+        identity: StreamIdentity::default(),
+    };
+    let spec = || StreamSpec {
+        ids: Ids::Keep,
+        policy: LivePolicy::new(Policy::default()),
+        source: Arc::new(Silent),
+        feed: StreamFeed::Alone,
+        gap_notice: |_| |_, _| None,
+        is_always_open: false,
+        observer: Arc::new(Uncounted),
+    };
+    streams.subscribe(&key, spec).expect("room for one stream")
+}
+
+/// A source that never opens.
+struct Silent;
+
+impl EventSource for Silent {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        std::future::pending().boxed()
+    }
+}
+
+struct Uncounted;
+
+impl StreamObserver for Uncounted {
+    fn connected(&self, _: Result<(), &OpenError>) {}
+    fn received(&self, _: u64, _: usize) {}
+    fn gap(&self, _: Gap) {}
+}
