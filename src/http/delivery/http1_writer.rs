@@ -209,19 +209,23 @@ impl Http1Writer {
         let permit = self.delivery.subject_permit();
         let set_blocked = |is_blocked| permit.iter().for_each(|permit| permit.set_blocked(is_blocked));
         loop {
-            let transport = &mut self.transport;
+            let (transport, is_open) = (&mut self.transport, ended.is_none());
             let held_from = held_until.map(|end| Offset(end.0 - parts.len() as u64));
             let write = |cx: &mut Context<'_>| {
                 let progress = poll_write(transport, cx, &parts);
                 set_blocked(progress.is_pending());
                 match progress {
-                    Poll::Pending => lag_check.poll(cx, held_from).map(|()| Err(WriteAbort::Lagged)),
+                    Poll::Pending if is_open => lag_check.poll(cx, held_from).map(|()| Err(WriteAbort::Lagged)),
+                    // Only the rest of its time counts.
+                    Poll::Pending => Poll::Pending,
                     Poll::Ready(progress) => Poll::Ready(progress.map_err(|_| WriteAbort::Broken)),
                 }
             };
             let progress = tokio::select! {
                 progress = poll_fn(write) => progress,
-                end = self.delivery.ended(), if ended.is_none() => {
+                end = self.delivery.ended(), if is_open => {
+                    // The reason is known. Whether the client takes the rest does not change it.
+                    self.delivery.set_end_reason(end);
                     ended = Some((end, Instant::now() + GRACE));
                     continue;
                 }

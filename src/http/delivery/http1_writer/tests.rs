@@ -37,3 +37,21 @@ async fn a_client_that_holds_an_evicted_event_of_a_quiet_stream_ends_while_memor
 
     assert_eq!(end_reason.get(), Some(EndReason::Lagged));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_lags_when_its_response_ends_keeps_the_reason_of_the_end() {
+    let fixture = DeliveryFixture::new();
+    let (transport, _client) = connection().await;
+    // The next check of its lag comes before its grace is over.
+    let lifetime = tokio::time::sleep(Duration::from_millis(700)).map(|()| EndReason::Expired).boxed();
+    let (delivery, end_reason) = fixture.delivery(lifetime);
+    let mut writing = Http1Writer::new(transport, delivery, STALL, 64 * 1024).run(Vec::new());
+    fixture.publish(LARGE);
+    assert!((&mut writing).now_or_never().is_none(), "the kernel does not take all of it");
+    fixture.publish(1);
+    fixture.fill_memory();
+
+    writing.await;
+
+    assert_eq!(end_reason.get(), Some(EndReason::Expired));
+}
