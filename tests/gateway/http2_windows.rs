@@ -12,7 +12,7 @@ use crate::support::frames::{
 };
 use crate::support::origin::{Emission, Origin};
 use crate::support::setup::Setup;
-use crate::support::wait::DEADLINE;
+use crate::support::wait::{DEADLINE, eventually};
 
 /// The error code (RFC 9113, 7).
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -166,4 +166,28 @@ async fn a_trusted_proxy_may_reset_any_number_of_requests() {
     assert!(request_and_reset(&mut frames, (1..).step_by(2).take(100)).await);
 
     assert_eq!(metric(&gateway, "rejections_total", &["reason=\"resets_per_connection\""]).await, 0.0);
+}
+
+#[tokio::test]
+async fn what_a_reset_discards_is_not_charged_to_the_connection() {
+    let fixture = AttackFixture::new("send_buffer = \"256KiB\"").await;
+    let charged = async || metric(&fixture.gateway, "memory_bytes", &["kind=\"http2\""]).await;
+    let before = charged().await;
+    let client = Client::http2(fixture.gateway.address()).receive_buffer(4 * 1024);
+    let mut frames = Frames::connect(&client, &[(INITIAL_WINDOW_SIZE, 1 << 30)]).await;
+    frames.send(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await;
+    frames.send(&request(1, "/prices")).await;
+    frames.find(|frame| frame.kind == DATA).await.expect("the prelude");
+
+    // The client reads nothing, so events wait in the kernel, and then in h2.
+    let mut number = 0;
+    while charged().await < before + 100_000.0 {
+        fixture.origin.emit(Emission::event(&number.to_string(), "", &"d".repeat(64 * 1024)));
+        number += 1;
+        assert!(number < 1000, "the kernel takes all of it");
+    }
+    frames.send(&frame(RST_STREAM, 0, 1, &CANCEL)).await;
+    assert!(frames.answers_ping().await, "the connection goes on");
+
+    eventually(DEADLINE, || async { charged().await < before + 1000.0 }).await;
 }

@@ -186,6 +186,7 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             if is_ended {
                 return Poll::Ready(());
             }
+            this.cork.note_polled();
             if this.streams.len() == stream_count || budget.is_spent() {
                 break;
             }

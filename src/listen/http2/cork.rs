@@ -32,6 +32,8 @@ pub(in crate::listen) struct Cork {
     is_corked: AtomicBool,
     /// Bytes that may still be read in this turn.
     readable: AtomicUsize,
+    /// Whether everything that was written has been flushed.
+    is_flushed: AtomicBool,
     /// The memory of the buffer that the socket has not taken, in bytes.
     buffered: AtomicUsize,
     /// The connection's send window.
@@ -40,9 +42,9 @@ pub(in crate::listen) struct Cork {
 
 impl Default for Cork {
     fn default() -> Self {
-        let (has_read, is_corked) = (AtomicBool::default(), AtomicBool::default());
+        let (has_read, is_corked, is_flushed) = (AtomicBool::default(), AtomicBool::default(), AtomicBool::default());
         let (readable, buffered) = (AtomicUsize::new(TURN_READ_BYTES), AtomicUsize::default());
-        Self { has_read, is_corked, readable, buffered, window: SendWindow::default() }
+        Self { has_read, is_corked, readable, is_flushed, buffered, window: SendWindow::default() }
     }
 }
 
@@ -66,6 +68,13 @@ impl Cork {
     /// Returns true if anything has been read since the last call.
     pub(in crate::listen) fn take_has_read(&self) -> bool {
         self.has_read.swap(false, Ordering::Relaxed)
+    }
+
+    /// Records that h2 has been polled without the cork, and so has written all that it could.
+    pub(in crate::listen) fn note_polled(&self) {
+        if self.is_flushed.load(Ordering::Relaxed) {
+            self.window.note_all_written();
+        }
     }
 
     /// Returns the bytes that wait for the socket, here and in h2.
@@ -134,6 +143,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
             this.buffer = SHARED_BUFFER.take();
         }
         let part = &bytes[..bytes.len().min(FLUSH_THRESHOLD)];
+        this.cork.is_flushed.store(false, Ordering::Relaxed);
         this.buffer.extend_from_slice(part);
         this.cork.window.record_written(part.len());
         Poll::Ready(Ok(part.len()))
@@ -170,7 +180,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
             return Poll::Ready(Ok(()));
         }
         ready!(this.poll_send(cx))?;
-        Pin::new(&mut this.transport).poll_flush(cx)
+        ready!(Pin::new(&mut this.transport).poll_flush(cx))?;
+        this.cork.is_flushed.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

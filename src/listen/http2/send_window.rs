@@ -20,8 +20,10 @@ pub(in crate::listen) struct SendWindow {
     is_blocking: AtomicBool,
     /// Streams that were reset since the window closed. h2 keeps them until it opens.
     kept_resets: AtomicUsize,
-    /// Bytes that were passed to h2 and have not been written.
+    /// Bytes that were passed to h2 and have not been written, or were discarded by a reset.
     queued: AtomicUsize,
+    /// Whether the client has sent settings after its first ones, which may have shrunk the windows of streams.
+    has_new_settings: AtomicBool,
 }
 
 /// The initial window size (RFC 9113, 6.9.2).
@@ -35,6 +37,7 @@ impl Default for SendWindow {
             is_blocking: AtomicBool::default(),
             kept_resets: AtomicUsize::default(),
             queued: AtomicUsize::default(),
+            has_new_settings: AtomicBool::default(),
         }
     }
 }
@@ -52,6 +55,16 @@ impl SendWindow {
         let queued = self.queued.load(Ordering::Relaxed);
         if queued > 0 {
             self.queued.store(queued.saturating_sub(bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// Records that h2 has nothing more to write. What it discarded when streams were reset no longer counts.
+    ///
+    /// Data behind a window that the client shrank waits in h2 without anything to write, so this does not apply to a
+    /// client that has changed its settings.
+    pub(in crate::listen) fn note_all_written(&self) {
+        if self.queued() > 0 && !self.has_new_settings.load(Ordering::Relaxed) {
+            self.queued.store(0, Ordering::Relaxed);
         }
     }
 
@@ -107,9 +120,11 @@ impl WindowStall {
     }
 }
 
-/// Finds the connection's WINDOW_UPDATE frames among the client's bytes.
+/// Finds the connection's WINDOW_UPDATE frames among the client's bytes, and changes of its settings.
 #[derive(Debug)]
 pub(in crate::listen) struct WindowUpdateReader {
+    /// Whether the client's first settings were read.
+    has_settings: bool,
     /// The header of the current frame, and the payload of a WINDOW_UPDATE.
     buffer: [u8; WINDOW_UPDATE_LEN],
     filled: usize,
@@ -128,12 +143,17 @@ fn is_connection_window_update(head: &[u8]) -> bool {
     head[..4] == [0, 0, 4, 8] && u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]) == 0
 }
 
+/// Checks type and flags of a frame header. An acknowledgement is no SETTINGS frame of the client's (RFC 9113, 6.5).
+fn is_settings(head: &[u8]) -> bool {
+    head[3] == 4 && head[4] & 1 == 0
+}
+
 /// Length of the client's preface (RFC 9113, 3.4).
 const PREFACE_LEN: usize = 24;
 
 impl Default for WindowUpdateReader {
     fn default() -> Self {
-        Self { buffer: [0; WINDOW_UPDATE_LEN], filled: 0, skip: PREFACE_LEN }
+        Self { has_settings: false, buffer: [0; WINDOW_UPDATE_LEN], filled: 0, skip: PREFACE_LEN }
     }
 }
 
@@ -157,6 +177,9 @@ impl WindowUpdateReader {
                     self.filled = 0;
                 }
                 (FRAME_HEADER_LEN, head) if !is_connection_window_update(head) => {
+                    if is_settings(head) && std::mem::replace(&mut self.has_settings, true) {
+                        window.has_new_settings.store(true, Ordering::Relaxed);
+                    }
                     self.skip = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
                     self.filled = 0;
                 }
@@ -208,6 +231,24 @@ mod tests {
 
             prop_assert_eq!(window.size.load(Ordering::Relaxed), size);
         }
+    }
+
+    #[test]
+    fn discarded_bytes_no_longer_count_once_all_is_written_unless_the_settings_have_changed() {
+        let (window, mut reader) = (SendWindow::default(), WindowUpdateReader::default());
+        let (acknowledgement, settings) = ([0, 0, 0, 4, 1, 0, 0, 0, 0], frame(4, 0, &[0, 4, 0, 0, 0, 0]));
+        let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &acknowledgement].concat();
+        reader.feed(&first, &window);
+
+        window.consume(1000);
+        window.record_written(400);
+        window.note_all_written();
+        assert_eq!(window.queued(), 0);
+
+        reader.feed(&settings, &window);
+        window.consume(1000);
+        window.note_all_written();
+        assert_eq!(window.queued(), 1000, "it may wait behind a window that shrank");
     }
 
     #[tokio::test(start_paused = true)]
