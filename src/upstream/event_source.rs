@@ -3,27 +3,25 @@
 //! The request is built from scratch. It holds nothing of a client except the values that the route shares. A response
 //! that is not an event stream is an error here and never reaches a client. The ingest does the retries.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{self, StreamExt};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::timeout;
 
-use super::chained::Chained;
-use super::connection::{ConnectError, UpstreamExchange, send_request};
+use super::connection::{ConnectError, send_request};
 use super::request_target::request_target;
 use super::response_head::{ResponseKind, classify, continuity};
+use super::response_reader::ResponseReader;
 use super::settings::{Origin, UpstreamSettings};
 use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::excerpt::quote;
-use crate::sse::{EventId, Parser};
-use crate::stream::{Batch, EventSource, Interrupted, OpenError, Opened, SourceHeader, SourceMethod, SourceRequest};
+use crate::sse::EventId;
+use crate::stream::{Continuity, EventSource, OpenError, Opened, SourceHeader, SourceMethod, SourceRequest};
 
 /// Most redirects that one attempt follows, all within the origin.
 const MAX_REDIRECTS: usize = 5;
@@ -50,9 +48,11 @@ impl HttpEventSource {
         let mut last_error = None;
         for origin in &self.settings.origins {
             let open_timeout = self.settings.open_timeout;
-            let outcome = timeout(open_timeout, self.open_at(origin, after))
-                .await
-                .unwrap_or(Err(OpenError::TimedOut(open_timeout)));
+            let outcome = match timeout(open_timeout, self.open_at(origin, after)).await {
+                Ok(Ok((reader, continuity))) => open_decided(reader, continuity, open_timeout).await,
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(OpenError::TimedOut(open_timeout)),
+            };
             match outcome {
                 Err(error) if error.is_down() => last_error = Some(error),
                 decided => return decided,
@@ -61,7 +61,11 @@ impl HttpEventSource {
         Err(last_error.expect("an upstream has an origin"))
     }
 
-    async fn open_at(&self, origin: &Origin, after: Option<&EventId>) -> Result<Opened, OpenError> {
+    async fn open_at(
+        &self,
+        origin: &Origin,
+        after: Option<&EventId>,
+    ) -> Result<(ResponseReader, Continuity), OpenError> {
         let settings = &self.settings;
         let mut path = request_target(origin, &self.stream_request.path, &self.stream_request.query);
         if let Some(id) = after {
@@ -87,7 +91,8 @@ impl HttpEventSource {
             match classify(origin, settings.header(&HOST), &path, &exchange.response)? {
                 ResponseKind::EventStream => {
                     let continuity = continuity(exchange.response.headers(), after);
-                    return Ok(Opened { retained: Vec::new(), items: self.items(exchange), continuity });
+                    let reader = ResponseReader::new(exchange, settings.max_event, settings.idle_timeout);
+                    return Ok((reader, continuity));
                 }
                 // Other redirects of a request with a body may drop it (RFC 9110, 15.4.2 to 15.4.4).
                 ResponseKind::Redirect(_)
@@ -134,25 +139,6 @@ impl HttpEventSource {
         shared.iter().try_for_each(|header| insert(headers, header))?;
         Ok(request)
     }
-
-    fn items(&self, mut exchange: UpstreamExchange) -> stream::BoxStream<'static, Result<Batch, Interrupted>> {
-        let chained = Chained::of(exchange.response.headers());
-        // They refer to the connection's first buffer, which would stay for as long as the stream.
-        *exchange.response.headers_mut() = HeaderMap::new();
-        let parser = Parser::new(self.settings.max_event);
-        let reader = Reader {
-            exchange,
-            unread: Bytes::new(),
-            parser: if chained.is_some() { Chained::parser(parser) } else { parser },
-            chained,
-            idle_timeout: self.settings.idle_timeout,
-        };
-        stream::unfold(reader, |mut reader| async {
-            let batch = reader.next().await?;
-            Some((batch, reader))
-        })
-        .boxed()
-    }
 }
 
 impl EventSource for HttpEventSource {
@@ -165,6 +151,21 @@ impl EventSource for HttpEventSource {
     }
 }
 
+/// Opens a response. If its upstream is a rillgate that has not told the verdict yet, waits for it, at most for `limit`: it
+/// may still be a refusal.
+async fn open_decided(
+    mut reader: ResponseReader,
+    mut continuity: Continuity,
+    limit: Duration,
+) -> Result<Opened, OpenError> {
+    if reader.is_pending()
+        && let Ok(decided) = timeout(limit, reader.decide()).await
+    {
+        continuity = decided?;
+    }
+    Ok(Opened { retained: Vec::new(), items: reader.into_items(), continuity })
+}
+
 /// Sets a header of the stream's request.
 fn insert(headers: &mut HeaderMap, header: &SourceHeader) -> Result<(), OpenError> {
     let name = HeaderName::from_bytes(header.name.as_bytes()).ok();
@@ -175,45 +176,6 @@ fn insert(headers: &mut HeaderMap, header: &SourceHeader) -> Result<(), OpenErro
     headers.insert(name, value);
     Ok(())
 }
-
-struct Reader {
-    exchange: UpstreamExchange,
-    /// Bytes that were received and not parsed yet.
-    unread: Bytes,
-    parser: Parser,
-    chained: Option<Chained>,
-    idle_timeout: Option<Duration>,
-}
-
-impl Reader {
-    async fn next(&mut self) -> Option<Result<Batch, Interrupted>> {
-        if self.unread.is_empty() {
-            let data = poll_fn(|cx| self.exchange.poll_data(cx).map_err(Interrupted::Broken));
-            let data = match self.idle_timeout {
-                Some(idle) => match timeout(idle, data).await {
-                    Ok(data) => data,
-                    Err(_) => return Some(Err(Interrupted::IdleTimeout(idle))),
-                },
-                None => data.await,
-            };
-            match data? {
-                Ok(data) => self.unread = data,
-                Err(interrupted) => return Some(Err(interrupted)),
-            }
-        }
-        let data = self.unread.split_to(self.unread.len().min(PARSE_BYTES));
-        let mut batch = Batch { items: Vec::new(), bytes: data.len(), incomplete: 0 };
-        self.parser.push(&data, &mut batch.items);
-        batch.incomplete = self.parser.memory();
-        if let Some(chained) = &mut self.chained {
-            chained.translate_items(&mut batch.items);
-        }
-        Some(Ok(batch))
-    }
-}
-
-/// Most bytes that are parsed at once, so that the caller can yield in between.
-const PARSE_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@
 //! | `request_target`, `resume` | path and query of a request, and the last event id in it |
 //! | `connector`, `connection` | TCP and TLS to an origin, and one HTTP exchange |
 //! | `response_head` | classification of a response, with `content_type` and `content_coding` |
+//! | `response_reader` | the items of a response's body |
 //! | `chained` | an upstream that is a rillgate |
 
 mod chained;
@@ -21,6 +22,7 @@ mod http_upstream;
 mod limited_reads;
 mod request_target;
 mod response_head;
+mod response_reader;
 mod resume;
 mod service_token;
 mod settings;

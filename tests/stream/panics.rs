@@ -65,7 +65,7 @@ async fn a_panic_of_a_catch_up_loses_only_the_history() {
     for panics in 1..=3 {
         let caught_up = read_through.catch_up(&fixture.tasks, reader.stream(), &id, None, || Arc::new(Panics)).await;
 
-        assert!(caught_up.is_none());
+        assert!(caught_up.is_err());
         assert_eq!(fixture.tasks.panics().count(), panics, "its turn is given back");
     }
     emit(&upstream, [7]);

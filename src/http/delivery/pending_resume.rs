@@ -56,7 +56,7 @@ enum Stage {
     Opening,
     /// Waits for the upstream to send an id again. The timer is for the next look at the log.
     AwaitingId(Option<Pin<Box<Sleep>>>),
-    /// Waits for the upstream's history.
+    /// Waits for the upstream's history, and before that for the upstream if it is away.
     CatchingUp(BoxFuture<'static, Option<Backlog>>),
 }
 
@@ -119,9 +119,17 @@ impl PendingResume {
                     }
                 }
                 Stage::CatchingUp(backlog) => {
-                    let outcome = match ready!(backlog.as_mut().poll(cx)) {
-                        Some(backlog) => self.apply_backlog(reader, backlog),
-                        None => self.apply_resume(reader),
+                    let outcome = match backlog.as_mut().poll(cx) {
+                        Poll::Ready(Some(backlog)) => self.apply_backlog(reader, backlog),
+                        Poll::Ready(None) => self.apply_resume(reader),
+                        Poll::Pending => {
+                            // The stream may be refused while its upstream is awaited.
+                            let is_refused_when_down = self.route.settings.delivery.when_down == WhenDown::Refuse;
+                            return match reader.poll_opened(cx, is_refused_when_down) {
+                                Poll::Ready(Err(error)) => Poll::Ready(Err(Rejection::Upstream(error))),
+                                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                            };
+                        }
                     };
                     return Poll::Ready(Ok(outcome));
                 }
@@ -141,7 +149,7 @@ impl PendingResume {
         let (app, route) = (self.app.clone(), self.route.clone());
         Some(Box::pin(async move {
             let HistoryRequest { source, owner } = history;
-            route.read_through.as_ref()?.catch_up(&app.tasks, &stream, &id, owner, || source).await
+            route.read_through.as_ref()?.catch_up_when_connected(&app.tasks, &stream, &id, owner, &source).await
         }))
     }
 

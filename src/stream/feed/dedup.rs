@@ -31,6 +31,8 @@ pub(super) struct ReconnectDedup {
     /// The id that this connection is at while it may be repeating the log. Neither sent upstream nor shown to clients:
     /// both ids stay at the log's end until something new arrives.
     repeated_id: Option<EventId>,
+    /// The gap that the upstream has stated on this connection before its first event.
+    stated_gap: Option<Gap>,
     gap_notice: GapNotice,
 }
 
@@ -72,6 +74,7 @@ impl ReconnectDedup {
             fingerprints,
             replay: ReplayState::None,
             repeated_id: None,
+            stated_gap: None,
             gap_notice,
         }
     }
@@ -115,7 +118,7 @@ impl ReconnectDedup {
             Continuity::Continued if self.overlap.is_none() => ReplayState::None,
             Continuity::Continued | Continuity::Gap | Continuity::Unknown => ReplayState::Expected,
         };
-        self.repeated_id = None;
+        (self.repeated_id, self.stated_gap) = (None, None);
     }
 
     /// Accepts items in order. `log` is the stream's log without these items.
@@ -149,9 +152,17 @@ impl ReconnectDedup {
     fn accept_verdict(&mut self, verdict: &str, log: &EventLog, now: Instant, accepted: &mut AcceptedItems) {
         // The gaps of repeated events were reported when they first arrived.
         let is_repeating = matches!(self.replay, ReplayState::Repeating(next) if next_event(log, next).is_some());
-        if verdict.starts_with("gap") && !is_repeating {
-            self.replay = ReplayState::None;
-            self.add_gap(Gap::Upstream, now, accepted);
+        if let Some(gap) = verdict.strip_prefix("gap") {
+            let gap = gap.strip_prefix(";reason=").and_then(Gap::from_reason).unwrap_or(Gap::Upstream);
+            match self.replay {
+                // The next event may repeat the log and so prove that this gap was reported before.
+                ReplayState::Expected => self.stated_gap = Some(gap),
+                ReplayState::Repeating(_) if is_repeating => {}
+                ReplayState::Repeating(_) | ReplayState::None => {
+                    self.replay = ReplayState::None;
+                    self.add_gap(gap, now, accepted);
+                }
+            }
         } else if verdict.starts_with("resumed") && self.replay == ReplayState::Expected && self.overlap.is_none() {
             self.replay = ReplayState::None;
         }
@@ -326,7 +337,8 @@ impl ReconnectDedup {
             }
             None => {
                 self.replay = ReplayState::None;
-                self.add_gap(Gap::Upstream, now, accepted);
+                let gap = self.stated_gap.take().unwrap_or(Gap::Upstream);
+                self.add_gap(gap, now, accepted);
                 false
             }
         }

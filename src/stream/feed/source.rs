@@ -55,8 +55,8 @@ pub enum Continuity {
 /// The items completed by one read from the upstream. An empty batch shows that the upstream is alive.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The items in order. A comment among them is the verdict of an upstream that is itself a rillgate: `gap` or
-    /// `resumed`.
+    /// The items in order. A comment among them is the verdict of an upstream that is itself a rillgate: `gap`, with its
+    /// reason, or `resumed`.
     pub items: Vec<Item>,
     /// The number of bytes read.
     pub bytes: usize,
@@ -70,6 +70,9 @@ pub enum Interrupted {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The upstream refused the request in the stream, because its head had been sent before.
+    #[error("{0}")]
+    Refused(OpenError),
     /// No bytes arrived within `idle_timeout`.
     #[error("no bytes from the upstream for {} (idle_timeout)", format_duration(*.0))]
     IdleTimeout(Duration),

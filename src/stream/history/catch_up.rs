@@ -71,6 +71,8 @@ pub enum CatchUpError {
     EndedEarly,
     /// The connection broke, or its credentials are no longer in force.
     Broken,
+    /// The upstream could not be reached.
+    Away,
     /// The upstream refused the request, or said that it cannot continue after the id.
     Refused,
     /// The log was not reached in time.
@@ -262,6 +264,14 @@ impl CatchUp {
 }
 
 impl CatchUpError {
+    /// Returns true if the upstream went away, so that the same request may succeed once it is back.
+    pub fn is_away(self) -> bool {
+        match self {
+            Self::Away | Self::Broken => true,
+            Self::TooLarge | Self::Unproved | Self::EndedEarly | Self::Refused | Self::TimedOut | Self::Busy => false,
+        }
+    }
+
     /// Returns the label of the error in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -269,7 +279,7 @@ impl CatchUpError {
             Self::Unproved => "unproved",
             Self::EndedEarly => "ended",
             Self::Broken => "broken",
-            Self::Refused => "refused",
+            Self::Away | Self::Refused => "refused",
             Self::TimedOut => "late",
             Self::Busy => "busy",
         }

@@ -4,7 +4,7 @@
 //! Everything is bounded: the events and bytes of a request, its time, and the concurrent requests of a route, of which one
 //! client has at most a quarter. A result is held until all waiting clients have read it, at most [`READ_TIMEOUT`], and as
 //! long as there is memory for it ([`HistoryMemory`]). A client that cannot be caught up gets the ordinary response.
-//! Nothing is tried twice.
+//! Nothing is tried twice, except while the upstream is away.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
 use crate::stream::feed::{Batch, Continuity, EventSource, Opened};
 use crate::stream::log::{IdLookup, OnEnd};
-use crate::stream::progress::Phase;
+use crate::stream::progress::{Phase, Progress};
 use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
 use crate::stream::spec::StreamObserver;
 
@@ -37,6 +37,12 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The part of a route's permits that one client may hold, as a divisor. It always has one.
 const CLIENT_SHARE: usize = 4;
+
+/// The first pause before a request is made again because the upstream went away. Each further one is twice as long.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest pause before a request is made again.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(4);
 
 /// An upstream that sends nothing for this long has no history. If the stream has had no event yet, so that the log
 /// cannot show where the history ends, this pause also ends a history. A producer that pauses longer is cut short.
@@ -51,6 +57,13 @@ pub struct ReadThrough {
     memory: HistoryMemory,
     running: Arc<Running>,
     observer: Arc<dyn StreamObserver>,
+}
+
+/// A client could not be caught up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotCaughtUp {
+    /// True if the upstream is away, so that a later request may succeed.
+    is_away: bool,
 }
 
 /// The requests that others may join, by the stream's address and the id. The address is unique, since a request holds
@@ -70,9 +83,42 @@ impl ReadThrough {
         Self { limit, timeout, permits, memory: HistoryMemory::new(limit), running: Arc::default(), observer }
     }
 
-    /// Returns the history after `after`, an id that the stream's log does not have, or `None` if it cannot be had in
-    /// time. `owner` is the client's address or the holder of its token; without one only the bounds of the route apply.
+    /// As [`Self::catch_up`], and waits while the upstream is away, at most for the time limit of a request.
+    pub async fn catch_up_when_connected(
+        &self,
+        tasks: &Tasks,
+        stream: &Arc<EventStream>,
+        after: &EventId,
+        owner: Option<Arc<str>>,
+        source: &Arc<dyn EventSource>,
+    ) -> Option<Backlog> {
+        let deadline = Instant::now() + self.timeout;
+        let mut progress = stream.watch_progress();
+        let mut pause = RETRY_PAUSE;
+        loop {
+            let is_decided = |progress: &Progress| match progress.phase {
+                Phase::Live | Phase::Complete | Phase::Refused(_) => true,
+                Phase::Opening | Phase::Retrying(_) => false,
+            };
+            timeout_at(deadline, progress.wait_for(is_decided)).await.ok()?.ok()?;
+            // The connection may have sent what the client lacks.
+            if let IdLookup::Found(_) = stream.log().lookup(after.as_str()) {
+                return None;
+            }
+            match self.catch_up(tasks, stream, after, owner.clone(), || source.clone()).await {
+                Ok(backlog) => return Some(backlog),
+                Err(error) if !error.is_away => return None,
+                Err(_) => timeout_at(deadline, sleep(pause)).await.ok()?,
+            }
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        }
+    }
+
+    /// Returns the history after `after`, an id that the stream's log does not have. `owner` is the client's address or the holder of its token; without one only the bounds of the route apply.
     /// `source` must return the source of the stream's events. Cancel-safe: the request ends when its last client leaves.
+    ///
+    /// # Errors
+    /// The history cannot be had in time.
     pub async fn catch_up(
         &self,
         tasks: &Tasks,
@@ -80,17 +126,20 @@ impl ReadThrough {
         after: &EventId,
         owner: Option<Arc<str>>,
         source: impl FnOnce() -> Arc<dyn EventSource>,
-    ) -> Option<Backlog> {
+    ) -> Result<Backlog, NotCaughtUp> {
         // History can be joined only to a connection that receives the events from now on.
-        if !matches!(stream.progress().phase, Phase::Live | Phase::Complete) {
-            return None;
+        match stream.progress().phase {
+            Phase::Live | Phase::Complete => {}
+            Phase::Opening | Phase::Retrying(_) => return Err(NotCaughtUp { is_away: true }),
+            Phase::Refused(_) => return Err(NotCaughtUp { is_away: false }),
         }
         let mut result = self.join_or_start(tasks, stream, after, owner, source);
-        let is_done = match &*result.wait_for(|state| !matches!(state, CatchUpState::Running)).await.ok()? {
-            CatchUpState::Done(_) => true,
-            CatchUpState::Running | CatchUpState::Over => false,
-        };
-        if is_done { Backlog::new(result) } else { None }
+        match result.wait_for(|state| !matches!(state, CatchUpState::Running)).await.as_deref() {
+            Ok(CatchUpState::Done(_)) => {}
+            Ok(CatchUpState::Away) => return Err(NotCaughtUp { is_away: true }),
+            Ok(CatchUpState::Running | CatchUpState::Over) | Err(_) => return Err(NotCaughtUp { is_away: false }),
+        }
+        Backlog::new(result).ok_or(NotCaughtUp { is_away: false })
     }
 
     fn join_or_start(
@@ -161,7 +210,7 @@ impl Request {
             Ok(fetched) => fetched,
             Err(error) => {
                 debug!(stream = %self.stream.key().excerpt(), reason = error.label(), "not caught up");
-                self.result.send_replace(CatchUpState::Over);
+                self.result.send_replace(if error.is_away() { CatchUpState::Away } else { CatchUpState::Over });
                 return;
             }
         };
@@ -212,7 +261,9 @@ impl Request {
         let mut progress = self.stream.watch_progress();
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
-        let opened = source.open(Some(self.after.clone())).await.map_err(|_| CatchUpError::Refused)?;
+        let opened = source.open(Some(self.after.clone())).await;
+        let opened =
+            opened.map_err(|error| if error.is_down() { CatchUpError::Away } else { CatchUpError::Refused })?;
         let Opened { retained, mut items, continuity } = opened;
         let mut credentials_changed = source.credentials_changed();
         match continuity {

@@ -44,6 +44,12 @@ pub enum Gap {
 pub type GapNotice = fn(ResumeVerdict, &EventId) -> Option<Frame>;
 
 impl Gap {
+    /// Parses a reason in the words of the protocol.
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        let all = [Self::Evicted, Self::Unknown, Self::Restarted, Self::Lagged, Self::Upstream, Self::TooLarge];
+        all.into_iter().find(|gap| gap.reason() == reason)
+    }
+
     /// Returns the reason in the words of the protocol.
     pub fn reason(self) -> &'static str {
         match self {

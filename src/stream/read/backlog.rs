@@ -36,6 +36,8 @@ pub(crate) enum CatchUpState {
     Done(Arc<CaughtUp>),
     /// The request failed, or the time for reading has expired.
     Over,
+    /// The request failed because the upstream is away. It may be made again.
+    Away,
 }
 
 /// One client's position in the history that it was caught up with.
@@ -136,6 +138,6 @@ impl Backlog {
 fn caught_up(state: &CatchUpState) -> Option<&CaughtUp> {
     match state {
         CatchUpState::Done(caught_up) => Some(caught_up),
-        CatchUpState::Running | CatchUpState::Over => None,
+        CatchUpState::Running | CatchUpState::Over | CatchUpState::Away => None,
     }
 }

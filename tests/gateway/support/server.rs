@@ -61,9 +61,16 @@ impl Rillgate {
     /// Kills it without notice and starts it again with what is in its folder, as a supervisor would. The addresses stay
     /// only if the configuration names them: see [`reserve`](super::reserved_addr::reserve).
     pub async fn restart(&mut self) {
-        self.process.signal("KILL");
-        self.process.wait_exit(DEADLINE).await;
+        self.kill().await;
         (self.process, self.listening) = serve(self.folder.path(), &mut Self::command()).await;
+    }
+
+    /// Kills it without notice, unless it has ended. [`Self::restart`] starts it again.
+    pub async fn kill(&self) {
+        if self.process.exit_status().is_none() {
+            self.process.signal("KILL");
+            self.process.wait_exit(DEADLINE).await;
+        }
     }
 
     /// Returns a command for the built binary, with a quiet environment, for commands other than `serve`.

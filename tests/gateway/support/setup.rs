@@ -4,6 +4,7 @@
 //! Everything else has its default.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::certificates::{Authority, Identity};
 use super::client::{Client, Protocol};
@@ -83,6 +84,12 @@ impl Setup {
              [[routes]]\nname = \"all\"\npath = \"/{{name}}\"\nupstream = \"origin\"\nauth = \"public\"\n{route}\n\
              [routes.replay]\n{replay}\n[routes.delivery]\n{delivery}\n{after}\n"
         )
+    }
+
+    /// Returns the configuration with a listener at this address, which a restarted gateway keeps.
+    pub fn toml_at(&self, address: SocketAddr) -> String {
+        let public = "name = \"public\"\naddress = ";
+        self.toml().replace(&format!("{public}\"127.0.0.1:0\""), &format!("{public}\"{address}\""))
     }
 
     pub async fn start(&self) -> Rillgate {

@@ -112,7 +112,7 @@ fn a_restored_stream_knows_the_id_before_its_last_event() {
     let mut feed = Feed::new(Ids::Replace);
     feed.take(vec![named("1", "a"), nameless("b"), named("2", "c"), id_alone("2")]);
 
-    feed.dedup = ReconnectDedup::restored_from(&feed.log, |_, _| None, feed.dedup.fingerprints.clone());
+    feed.dedup = ReconnectDedup::restored_from(&feed.log, |_, _| None, feed.dedup.fingerprints);
 
     assert_eq!(feed.overlap(Continuity::Unknown).as_deref(), Some("1"));
     feed.take(vec![nameless("b"), named("2", "c"), named("3", "d")]);
