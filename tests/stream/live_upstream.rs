@@ -8,15 +8,16 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use rillgate::runtime::connect_budget::ConnectBudget;
+use rillgate::runtime::memory::{MemoryCharge, MemoryKind};
 use rillgate::runtime::resolver::Resolver;
-use rillgate::sse::EventId;
+use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, OpenError, Opened, Phase, Policy, ReadThrough,
-    SourceRequest, StreamObserver, Upstream, UpstreamTiming,
+    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, Offset, OpenError, Opened, Phase, Policy,
+    ReadThrough, SourceRequest, StreamObserver, Upstream, UpstreamTiming,
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::fixture::{BACKOFF, Fixture};
+use crate::fixture::{BACKOFF, Fixture, key_of};
 
 /// The behavior of an upstream's connections.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ enum Behavior {
     Silent,
     /// They always have data.
     Busy,
+    /// They bring one large event.
+    Large,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +82,11 @@ impl EventSource for Scripted {
             Behavior::Unanswered => return std::future::pending().boxed(),
             Behavior::Silent => stream::pending().boxed(),
             Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1, incomplete: 0 })).boxed(),
+            Behavior::Large => {
+                let event = Event { data: "x".repeat(16 << 20), ..Event::default() };
+                let batch = Batch { items: vec![Item::Event(event)], bytes: 16 << 20, incomplete: 0 };
+                stream::iter([Ok(batch)]).chain(stream::pending()).boxed()
+            }
         };
         std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
     }
@@ -111,6 +119,30 @@ async fn new_credentials_connect_anew_whatever_the_old_connection_does() {
         assert_eq!(reader.stream().progress().phase, Phase::Live, "{behavior:?}");
         assert_eq!((old.opens(), new.opens()), (1, 1), "{behavior:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_end_the_pause_of_a_stream_that_must_not_grow() {
+    let (old, new) = (Scripted::new(1, Behavior::Large), Scripted::new(2, Behavior::Silent));
+    let upstream = live(&old);
+    let mut fixture = Fixture::new(Policy::default());
+    fixture.set_memory(100 << 20);
+    // The more streams there are, the longer each has to wait.
+    let _others: Vec<_> = (0..9)
+        .map(|number| fixture.streams.subscribe(&key_of(&format!("/{number}")), || fixture.spec.clone()).expect("room"))
+        .collect();
+    fixture.spec.source = upstream.source(SourceRequest::default());
+    let reader = fixture.subscribe();
+    let _held = MemoryCharge::new(fixture.streams.ledger(), MemoryKind::Http2, 95 << 20);
+    while reader.stream().log().end() == Offset::default() {
+        tokio::task::yield_now().await;
+    }
+    sleep(Duration::from_millis(100)).await;
+
+    upstream.replace(Arc::new(new.clone()));
+
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(new.opens(), 1);
 }
 
 /// Records the results of requests for history.

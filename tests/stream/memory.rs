@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rillgate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLevel};
 use rillgate::sse::{Event, EventId, Item};
-use rillgate::stream::{Policy, Retention, StreamLimit, Subscription};
-use tokio::time::{sleep, timeout};
+use rillgate::stream::{Continuity, Policy, Retention, StreamLimit, Subscription};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::fixture::{Fixture, Sender, batch, key_of};
 
@@ -152,6 +152,26 @@ async fn events_that_readers_have_dropped_make_no_log_give_way() {
     let _three = filled(&fixture, "/more", 40).await;
 
     assert_eq!(stream.log().events(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_upstream_retains_is_published_with_one_pause_however_much_it_is() {
+    let policy = Policy { retention: Retention { events: 4, ..Retention::default() }, ..Policy::default() };
+    let fixture = Fixture::new(policy);
+    fixture.set_memory(10_000 * KIB);
+    let event = |_| Item::Event(Event { data: "x".repeat(1 << 20), ..Event::default() });
+    let _upstream = fixture.upstream.will_open_with((0..60).map(event).collect(), Continuity::Unknown);
+    let mut reader = fixture.subscribe();
+    // The more streams there are, the longer each has to wait.
+    let _others: Vec<_> = (0..9)
+        .map(|number| fixture.streams.subscribe(&key_of(&format!("/{number}")), || fixture.spec.clone()).expect("room"))
+        .collect();
+    let _held = MemoryCharge::new(fixture.streams.ledger(), MemoryKind::Http2, 9500 * KIB);
+
+    let begun = Instant::now();
+    reader.opened(false).await.expect("opened");
+
+    assert!((2.0..7.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,7 +215,8 @@ impl Ingest {
         }
         if !retained.is_empty() {
             self.stream.begin_backlog();
-            self.publish(Batch { items: retained, ..Batch::default() }).await?;
+            let pause = self.publish(Batch { items: retained, ..Batch::default() }).await?;
+            self.publisher.pause(pause).await;
             self.publisher.finish_waking();
             self.stream.end_backlog();
         }
@@ -289,14 +290,19 @@ impl Ingest {
                     None => break,
                 }
             }
-            self.publish(gathered).await?;
+            let pause = self.publish(gathered).await?;
+            tokio::select! {
+                () = self.publisher.pause(pause) => {}
+                () = poll_fn(|cx| credentials.poll_changed(cx)) => return Ok(ConnectionEnd::CredentialsChanged),
+            }
             if let Some(end) = end {
                 return Ok(end);
             }
         }
     }
 
-    async fn publish(&mut self, batch: Batch) -> Result<(), Fenced> {
+    /// Publishes a batch. Returns the time for which the stream must not grow, if memory is short.
+    async fn publish(&mut self, batch: Batch) -> Result<Option<Duration>, Fenced> {
         let now = Instant::now();
         let idle_weight = STREAM_WEIGHT + batch.incomplete as u64;
         self.charge.resize(idle_weight + batch.bytes as u64);
@@ -320,8 +326,7 @@ impl Ingest {
             self.retry = Some(retry);
             self.stream.advertise_retry(retry);
         }
-        self.publisher.pause(pause).await;
-        Ok(())
+        Ok(pause)
     }
 
     async fn complete(&mut self) -> Result<Finished, Fenced> {

@@ -17,6 +17,9 @@ const BURST_DIVISOR: usize = 4;
 /// Long enough to schedule the readers, short enough for some 100,000 events a second into a log of 1000 events.
 const BURST_PAUSE: Duration = Duration::from_millis(1);
 
+/// The longest time for which one publish keeps its stream from growing, however many portions it has.
+const MAX_PUBLISH_PAUSE: Duration = Duration::from_secs(6);
+
 /// Publishes the entries of one stream.
 pub(super) struct Publisher {
     stream: Arc<EventStream>,
@@ -50,7 +53,8 @@ impl Publisher {
 
     /// Commits the entries, appends them, and begins to wake the readers.
     ///
-    /// Returns the time for which the stream must not grow, if memory is short and its log holds more than its part.
+    /// Returns the time for which the stream must not grow, if memory is short and its log holds more than its part: the
+    /// sum for all portions, at most [`MAX_PUBLISH_PAUSE`].
     ///
     /// # Errors
     /// Something else feeds the stream. Nothing has been appended.
@@ -63,6 +67,12 @@ impl Publisher {
         let retention = self.stream.policy().current().retention;
         let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
         let (mut portion, mut bytes) = (Vec::new(), 0);
+        let mut pause: Option<Duration> = None;
+        let mut add_pause = |more: Option<Duration>| {
+            let sum = pause.zip(more).map(|(pause, more)| pause.saturating_add(more));
+            pause = sum.or(pause).or(more).map(|pause| pause.min(MAX_PUBLISH_PAUSE));
+            pause
+        };
         for entry in entries {
             self.burst.events += 1;
             self.burst.bytes += entry.frame.len();
@@ -71,14 +81,14 @@ impl Publisher {
             // Publishing more at once than the log holds would evict entries before the fastest reader could take them.
             if self.burst.events >= most_events || self.burst.bytes >= most_bytes {
                 self.stream.publish(portion.drain(..));
-                let pause = self.memory.make_room(&self.stream, bytes);
-                tokio::time::sleep(pause.unwrap_or_default().max(BURST_PAUSE)).await;
+                add_pause(self.memory.make_room(&self.stream, bytes));
+                tokio::time::sleep(BURST_PAUSE).await;
                 bytes = 0;
                 self.burst = Burst::default();
             }
         }
         let is_new = self.stream.append(portion);
-        let pause = self.memory.make_room(&self.stream, bytes);
+        let pause = add_pause(self.memory.make_room(&self.stream, bytes));
         if is_new {
             self.stream.waiters().begin_sweep(&mut self.sweep);
             self.wake_some().await;
@@ -109,7 +119,7 @@ impl Publisher {
         self.stream.waiters().finish_sweep(&mut self.sweep);
     }
 
-    /// Lets the stream not grow for this time, if any. Wakes the readers that remain to be woken before.
+    /// Lets the stream not grow for this time, if any. Wakes the readers that remain to be woken before. Cancel-safe.
     pub(super) async fn pause(&mut self, pause: Option<Duration>) {
         if let Some(pause) = pause {
             self.finish_waking();
