@@ -7,9 +7,9 @@
 
 #[expect(clippy::module_inception, reason = "the file carries the name of its type")]
 pub(super) mod delivery;
-#[cfg(test)]
-mod delivery_fixture;
 pub(super) mod event_body;
+#[cfg(test)]
+mod fixture;
 pub(super) mod http1_writer;
 mod lag_check;
 pub(super) mod lifetime;

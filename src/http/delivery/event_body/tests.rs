@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::*;
-use crate::http::delivery::delivery_fixture::DeliveryFixture;
+use crate::http::delivery::fixture::DeliveryFixture;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Encoder, EventId};
 use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamIdentity, StreamKey};

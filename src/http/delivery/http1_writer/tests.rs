@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
-use crate::http::delivery::delivery_fixture::DeliveryFixture;
+use crate::http::delivery::fixture::DeliveryFixture;
 
 const STALL: Duration = Duration::from_secs(30);
 
