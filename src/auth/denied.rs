@@ -4,6 +4,7 @@
 //! the status code that each variant leads to.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The reason why a request may not read a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Denied {
     /// The issuer's keys have not been fetched yet. 503.
     #[error("the issuer's keys have not been fetched yet")]
     Unavailable,
+    /// The key is unknown, and unknown keys have caused too many fetches. Another one is allowed after this time. 503.
+    #[error("the token's key is unknown, and too many such tokens have caused fetches of the issuer's keys")]
+    FetchRefused(Duration),
 }
 
 /// The fault of an invalid token.
@@ -176,7 +180,7 @@ impl Denied {
             Self::Invalid(fault) => fault.reason(),
             Self::Forbidden(fault) => fault.reason(),
             Self::Origin => "origin",
-            Self::Unavailable => "keys_unavailable",
+            Self::Unavailable | Self::FetchRefused(_) => "keys_unavailable",
         }
     }
 }

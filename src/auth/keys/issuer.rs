@@ -322,7 +322,12 @@ impl Issuer {
             }
             Err(fault) => fault,
         };
-        if fetches.iter().any(|(_, fetch)| *fetch == RequestedFetch::Refused) {
+        let waits = fetches.iter().filter_map(|(_, fetch)| match fetch {
+            RequestedFetch::Refused(wait) => Some(*wait),
+            RequestedFetch::Finished(_) | RequestedFetch::NotInTime => None,
+        });
+        let wait = waits.min();
+        if wait.is_some() {
             (self.observer)(&self.name, RefreshEvent::Refused);
         }
         let is_known = fetches.iter().all(|(_, fetch)| matches!(fetch, RequestedFetch::Finished(_)));
@@ -330,7 +335,7 @@ impl Issuer {
         // EventSource does not reconnect after it.
         match is_known || !self.may_have_newer_key(token, fault) {
             true => Err(fault.into()),
-            false => Err(Denied::Unavailable),
+            false => Err(wait.map_or(Denied::Unavailable, Denied::FetchRefused)),
         }
     }
 

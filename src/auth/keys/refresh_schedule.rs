@@ -57,8 +57,8 @@ pub(super) enum RequestedFetch {
     /// The fetch failed or did not finish in time, or none is under way. Another one may find the key later.
     NotInTime,
     /// Unknown keys have caused too many fetches. One that was under way, and may be older than the token, was waited
-    /// for. Another one may find the key later.
-    Refused,
+    /// for. Another one is allowed after this time, and may find the key.
+    Refused(Duration),
 }
 
 /// The number of fetches that have started and that have finished, and the number of the last one that succeeded.
@@ -137,19 +137,19 @@ impl RefreshSchedule {
     pub(super) async fn request_fetch(&self, is_loaded: bool) -> RequestedFetch {
         // Subscribe before reading, so that a fetch that finishes in between is noticed.
         let mut generations = self.generations.subscribe();
-        let (generation, is_refused) = {
+        let (generation, allowed_at) = {
             let mut requests = self.requests.lock();
             let current = *generations.borrow_and_update();
             if !is_loaded {
-                (current.started.max(1), false)
+                (current.started.max(1), None)
             } else if requests.fetch_wanted {
-                (current.started + 1, false)
-            } else if requests.take(self.turn_interval()) {
+                (current.started + 1, None)
+            } else if let Err(wait) = requests.take(self.turn_interval()) {
+                (current.started, Some(Instant::now() + wait))
+            } else {
                 requests.fetch_wanted = true;
                 self.fetch_wanted.notify_one();
-                (current.started + 1, false)
-            } else {
-                (current.started, true)
+                (current.started + 1, None)
             }
         };
         let finished = generations.wait_for(|generations| generations.finished >= generation);
@@ -157,10 +157,10 @@ impl RefreshSchedule {
             Ok(Ok(generations)) => generations.succeeded >= generation,
             Ok(Err(_)) | Err(_) => false,
         };
-        match is_refused {
-            true => RequestedFetch::Refused,
-            false if has_succeeded => RequestedFetch::Finished(generation),
-            false => RequestedFetch::NotInTime,
+        match allowed_at {
+            Some(at) => RequestedFetch::Refused(at.duration_since(Instant::now())),
+            None if has_succeeded => RequestedFetch::Finished(generation),
+            None => RequestedFetch::NotInTime,
         }
     }
 
@@ -175,10 +175,13 @@ impl RefreshSchedule {
 }
 
 impl Requests {
-    /// Takes a token from the bucket. Returns false if it is empty.
-    fn take(&mut self, interval: Duration) -> bool {
+    /// Takes a token from the bucket.
+    ///
+    /// # Errors
+    /// The bucket is empty, and has a token again after this time.
+    fn take(&mut self, interval: Duration) -> Result<(), Duration> {
         let rate = TokenRate { interval, burst: interval * MAX_TURNS };
-        self.bucket.take(rate, Instant::now(), Duration::ZERO).is_ok()
+        self.bucket.take(rate, Instant::now(), Duration::ZERO).map(|_| ())
     }
 }
 

@@ -148,7 +148,7 @@ impl Rejection {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(wait) = self.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -267,7 +267,7 @@ impl Rejection {
                 "origin",
                 "A cookie, or a token that a proxy adds, is not accepted from a page of this origin.",
             ),
-            Denied::Unavailable => row(
+            Denied::Unavailable | Denied::FetchRefused(_) => row(
                 Status::SERVICE_UNAVAILABLE,
                 "keys_unavailable",
                 "The token cannot be verified yet: the issuer's keys have not been fetched.",
@@ -301,7 +301,9 @@ impl Rejection {
     fn retry_after(&self) -> Option<Duration> {
         let requested = if let Self::Upstream(error) = self {
             error.retry_after()
-        } else if let Self::StreamOpens(StreamOpenRefusal::Address(wait) | StreamOpenRefusal::Route(wait)) = self {
+        } else if let Self::StreamOpens(StreamOpenRefusal::Address(wait) | StreamOpenRefusal::Route(wait))
+        | Self::Denied(Denied::FetchRefused(wait)) = self
+        {
             Some(*wait)
         } else {
             None
@@ -321,7 +323,7 @@ impl Rejection {
             Denied::Ambiguous => Some(r#"Bearer realm="rillgate", error="invalid_request""#),
             Denied::Invalid(_) => Some(r#"Bearer realm="rillgate", error="invalid_token""#),
             Denied::Forbidden(_) => Some(r#"Bearer realm="rillgate", error="insufficient_scope""#),
-            Denied::Origin | Denied::Unavailable => None,
+            Denied::Origin | Denied::Unavailable | Denied::FetchRefused(_) => None,
         }
     }
 
@@ -335,6 +337,11 @@ impl Rejection {
         stream_headers(response.headers_mut());
         response
     }
+}
+
+/// Returns the seconds of a `Retry-After`, rounded up, because a client that is back earlier is refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// Formats a number of bytes in KiB if it is a multiple of 1024.

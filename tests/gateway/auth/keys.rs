@@ -75,6 +75,29 @@ async fn clients_get_503_with_retry_after_while_keys_are_missing() {
 }
 
 #[tokio::test]
+async fn a_client_with_an_unknown_key_is_told_when_the_next_fetch_is_allowed() {
+    let fixture = AuthFixture::new().await;
+    let id = Origin::start_with(|_| jwks(&[("ec", &keys().ec)])).await;
+    let gateway = Rillgate::start(&config(&fixture, &id, "1h", &route("prices", "/prices/{symbol}", ""))).await;
+    let client = fixture.client(Protocol::Http1, &gateway);
+
+    let mut number = 0;
+    let refused = loop {
+        let made_up = bearer(&token_by(&format!("made-up-{number}"), &keys().foreign_ec, &json!({})));
+        let answer = client.subscribe("/prices/x", &[("authorization", &made_up)]).await;
+        if answer.status.as_u16() != 401 {
+            break answer;
+        }
+        number += 1;
+        assert!(number < 20, "unknown keys cause any number of fetches");
+    };
+
+    assert_eq!(refused.status.as_u16(), 503);
+    // A token every ten seconds, and the first one was taken a moment ago.
+    assert!((3..=10).contains(&refused.header("retry-after").parse::<u32>().unwrap()));
+}
+
+#[tokio::test]
 async fn keys_are_fetched_over_tls_from_a_trusted_server() {
     let fixture = AuthFixture::new().await;
     let id = Origin::start_tls(&fixture.identity).await;
