@@ -32,6 +32,8 @@ pub(in crate::listen) struct Cork {
     is_corked: AtomicBool,
     /// Bytes that may still be read in this turn.
     readable: AtomicUsize,
+    /// Bytes that may still be read in this pass of the turn.
+    readable_now: AtomicUsize,
     /// Whether everything that was written has been flushed.
     is_flushed: AtomicBool,
     /// The memory of the buffer that the socket has not taken, in bytes.
@@ -43,16 +45,28 @@ pub(in crate::listen) struct Cork {
 impl Default for Cork {
     fn default() -> Self {
         let (has_read, is_corked, is_flushed) = (AtomicBool::default(), AtomicBool::default(), AtomicBool::default());
-        let (readable, buffered) = (AtomicUsize::new(TURN_READ_BYTES), AtomicUsize::default());
-        Self { has_read, is_corked, readable, is_flushed, buffered, window: SendWindow::default() }
+        let (readable, readable_now) = (AtomicUsize::new(TURN_READ_BYTES), AtomicUsize::new(PASS_READ_BYTES));
+        let (buffered, window) = (AtomicUsize::default(), SendWindow::default());
+        Self { has_read, is_corked, readable, readable_now, is_flushed, buffered, window }
     }
 }
 
 impl Cork {
-    /// Begins a turn of the connection. Reads are pending once [`TURN_READ_BYTES`] have been read in it, and the task
-    /// is not woken for more: the connection defers its own wake-up then.
+    /// Begins a turn of the connection, with its first pass. Reads are pending once [`TURN_READ_BYTES`] have been read in
+    /// it, and the task is not woken for more: the connection defers its own wake-up then.
     pub(in crate::listen) fn begin_turn(&self) {
         self.readable.store(TURN_READ_BYTES, Ordering::Relaxed);
+        self.begin_pass();
+    }
+
+    /// Begins a pass of the turn. Reads are pending once [`PASS_READ_BYTES`] have been read in it.
+    pub(in crate::listen) fn begin_pass(&self) {
+        self.readable_now.store(PASS_READ_BYTES, Ordering::Relaxed);
+    }
+
+    /// Returns true if nothing more is read in this pass. The client may have sent more.
+    pub(in crate::listen) fn is_pass_read(&self) -> bool {
+        self.readable_now.load(Ordering::Relaxed) == 0
     }
 
     /// Makes reads pending until the next turn.
@@ -89,9 +103,13 @@ impl Cork {
     }
 }
 
-/// Most bytes that are read in a turn, up to the end of a read. They may hold a thousand of the smallest frames, which h2
-/// takes 1 to 2 ms for. A client of event streams sends far less.
+/// Most bytes that are read in a turn. They may hold a thousand of the smallest frames, which h2 takes 1 to 2 ms for. A
+/// client of event streams sends far less.
 const TURN_READ_BYTES: usize = 16 * 1024;
+
+/// Most bytes that are read before the requests in them are accepted. h2 takes all that it can read at once, and keeps
+/// for the life of the connection the 250 bytes that each request needed until then.
+const PASS_READ_BYTES: usize = 1024;
 
 /// Buffered bytes that are sent without a flush: one whole TLS record.
 const FLUSH_THRESHOLD: usize = 16 * 1024;
@@ -195,19 +213,22 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CorkedWriter<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.cork.is_turn_read() {
+        let Cork { readable, readable_now, has_read, window, .. } = &*this.cork;
+        let (in_turn, in_pass) = (readable.load(Ordering::Relaxed), readable_now.load(Ordering::Relaxed));
+        let most = in_turn.min(in_pass).min(buffer.remaining());
+        if in_turn == 0 || in_pass == 0 {
             return Poll::Pending;
         }
-        let known = buffer.filled().len();
-        let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
-        let received = &buffer.filled()[known..];
-        this.window_updates.feed(received, &this.cork.window);
-        if read.is_ready() {
-            this.cork.has_read.store(true, Ordering::Relaxed);
-            let readable = this.cork.readable.load(Ordering::Relaxed);
-            this.cork.readable.store(readable.saturating_sub(received.len()), Ordering::Relaxed);
-        }
-        read
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut this.transport).poll_read(cx, &mut part))?;
+        let received = part.filled();
+        this.window_updates.feed(received, window);
+        let count = received.len();
+        has_read.store(true, Ordering::Relaxed);
+        readable.store(in_turn - count, Ordering::Relaxed);
+        readable_now.store(in_pass - count, Ordering::Relaxed);
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -288,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_are_pending_after_so_many_bytes_until_the_next_turn() {
+    async fn reads_are_pending_after_so_many_bytes_until_the_next_pass_and_turn() {
         let (mut client, socket) = tokio::io::duplex(1 << 20);
         client.write_all(&[0; 3 * TURN_READ_BYTES]).await.expect("it has room");
         let cork = Arc::new(Cork::default());
@@ -296,12 +317,17 @@ mod tests {
 
         for _ in 0..2 {
             let mut read = 0;
-            let mut buffer = [0; 4096];
-            while let Some(count) = reader.read(&mut buffer).now_or_never() {
-                read += count.expect("it is open");
+            while !cork.is_turn_read() {
+                let before = read;
+                let mut buffer = [0; 700];
+                while let Some(count) = reader.read(&mut buffer).now_or_never() {
+                    read += count.expect("it is open");
+                }
+                assert_eq!(read - before, PASS_READ_BYTES);
+                assert!(cork.is_pass_read());
+                cork.begin_pass();
             }
             assert_eq!(read, TURN_READ_BYTES);
-            assert!(cork.is_turn_read());
             cork.begin_turn();
         }
     }

@@ -5,10 +5,12 @@
 //! | [`connection`] | one connection and the future that drives it |
 //! | [`stream`] | one request and its response |
 //! | [`cork`] | gathering frames, so that many leave in one write |
+//! | [`keepalive`] | detecting a client that is gone |
 //! | [`send_window`] | following the connection's send window |
 
 mod connection;
 mod cork;
+mod keepalive;
 mod send_window;
 mod stream;
 
