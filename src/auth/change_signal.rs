@@ -1,8 +1,9 @@
-//! The signal that a permission may have ended.
+//! The signal that responses may have to end.
 
 use tokio::sync::watch;
 
-/// A counter that goes up whenever a permission may have ended. Clones share the counter.
+/// A counter that goes up whenever a permission may have ended, and when the drain has started. One signal for all that
+/// responses wait for needs less memory than several. Clones share the counter.
 #[derive(Clone, Debug)]
 pub struct ChangeSignal(watch::Sender<u64>);
 
@@ -13,7 +14,7 @@ impl Default for ChangeSignal {
 }
 
 impl ChangeSignal {
-    /// Tells all subscribers that a permission may have ended.
+    /// Tells all subscribers that their responses may have to end.
     pub fn notify(&self) {
         self.0.send_modify(|number| *number += 1);
     }

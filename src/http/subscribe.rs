@@ -33,10 +33,10 @@ use super::subscription_limits::SubscriptionPermit;
 use crate::auth::{Authorizer, Grant};
 use crate::listen::IncomingRequest;
 use crate::route::{Route, RouteObserver, WhenDown};
-use crate::runtime::arithmetic;
 use crate::runtime::jitter;
 use crate::stream::{
-    EventSource, EventStream, Phase, SourceHeader, SourceRequest, StreamFeed, StreamKey, StreamSpec, Subscription,
+    EventSource, EventStream, Offset, Phase, SourceHeader, SourceRequest, StreamFeed, StreamKey, StreamSpec,
+    Subscription,
 };
 use crate::telemetry::EndReason;
 
@@ -56,10 +56,11 @@ pub(super) async fn respond(
     let head = &request.head;
     let params = SubscribeParams::from_head(head, &target.query, &route.settings.replay.query_id)?;
     let client = ClientInfo::new(app, request, trace, grant.as_ref());
+    let address = client.limited_address(app, &request.peer);
     let max = app.limits.load().header_bytes;
     let shared = SharedValues::from_head(&route.settings.share, head, &target.query, grant.as_ref(), max)?;
     let (headers, key) = (shared.headers, route.stream_key(target.path.encoded(), captures, shared.key));
-    let permit = app.subscription_limits.acquire(grant.as_ref(), client.limited_address, &key)?;
+    let permit = app.subscription_limits.acquire(grant.as_ref(), address, &key)?;
     // Called only if this request opens the stream or asks for history, which few do.
     let source = || {
         let resource = route.resource(captures, &key.shared);
@@ -73,15 +74,15 @@ pub(super) async fn respond(
         })
     };
     if !app.streams.contains(&key) {
-        app.stream_opens.acquire(client.limited_address, key.route.clone(), longest_wait(route)).await?;
+        app.stream_opens.acquire(address, key.route.clone(), longest_wait(route)).await?;
     }
-    let mut subscription = open(app, route, &key, client.limited_address, source)?;
+    let mut subscription = open(app, route, &key, address, source)?;
     subscription.set_client(client.stream_client());
     let (is_followed, max_events) = (params.follow, params.limit);
-    let history = || HistoryRequest { source: source(), owner: history_owner(&client, grant.as_ref()) };
+    let history = || HistoryRequest { source: source(), owner: history_owner(address, grant.as_ref()) };
     let mut pending_resume = Box::new(PendingResume::new(app.clone(), route.clone(), params, history));
     let outcome = resume_before_head(route, &mut pending_resume, &mut subscription).await?;
-    let end = (!is_followed).then(|| subscription.stream().progress().end);
+    let end = if is_followed { Offset::UNREACHED } else { subscription.stream().progress().end };
     let is_complete = subscription.stream().progress().phase == Phase::Complete;
     if outcome.is_some() && is_complete && !subscription.has_unread() {
         return Ok(stream_complete());
@@ -91,26 +92,16 @@ pub(super) async fn respond(
     let stream = subscription.stream().clone();
     let (lifetime, ended) = response_lifetime(app, route, target, &permit, &stream, grant, jitter);
     let verdict = outcome.as_ref().map(|outcome| outcome.verdict);
-    let retry = route.settings.delivery.retry;
-    let record = SubscriptionRecord::new(route.metrics.clone(), client, verdict, retry, jitter, stream.clone(), permit);
-    let retry = record.jittered_retry(stream.progress().retry);
+    let record = SubscriptionRecord::new(route.metrics.clone(), client, verdict, jitter, stream.clone(), permit);
+    let retry = record.jittered_retry(route.settings.delivery.retry);
     let (id, long_id) = split_long_id(outcome.as_ref().and_then(|outcome| outcome.id.clone()), &stream);
     let prelude = match &outcome {
         Some(ResumeOutcome { verdict, .. }) => prelude(route.settings.stream.verdict, *verdict, retry, id.as_ref()),
         None => pending_prelude(retry),
     };
     let end_reason = record.end_reason();
-    let options = DeliveryOptions {
-        lifetime: ended,
-        heartbeat: route.settings.delivery.heartbeat,
-        lagged: route.settings.delivery.lagged,
-        is_latest_only: route.settings.delivery.latest,
-        gather: route.settings.delivery.gather,
-        gap_notice: gap_notice(route.settings.stream.verdict),
-        end_form: route.settings.delivery.end,
-        read_limit: ReadLimit { end, events: max_events },
-        long_id,
-    };
+    let read_limit = ReadLimit { end, events: max_events };
+    let options = DeliveryOptions { lifetime: ended, settings: route.settings.clone(), read_limit, long_id };
     let mut delivery = Delivery::new(subscription, outcome.is_none().then_some(pending_resume), options, record);
     delivery.sent_prelude(prelude.lines().len());
 
@@ -127,10 +118,16 @@ pub(super) async fn respond(
             }))
         }
         None => {
-            let mut events = Box::new(EventBody::new(prelude.lines().clone(), delivery));
+            let mut events = Box::new(EventBody::new(prelude.into_lines(), delivery));
             if let Some(handoff) = handoff {
                 let progress = events.monitor();
-                handoff.decline(enforce_deadlines(lifetime, progress, stream, limits.stall_timeout, end_reason));
+                handoff.decline(enforce_deadlines(
+                    lifetime.ended(),
+                    progress,
+                    stream,
+                    limits.stall_timeout,
+                    end_reason,
+                ));
             }
             AppBody::Events(events)
         }
@@ -194,10 +191,10 @@ fn longest_wait(route: &Route) -> Duration {
 }
 
 /// Returns the owner of a client's requests for history. A trusted proxy that forwards for nobody has no share of its own.
-fn history_owner(client: &ClientInfo, grant: Option<&Grant>) -> Option<Arc<str>> {
+fn history_owner(address: Option<IpAddr>, grant: Option<&Grant>) -> Option<Arc<str>> {
     match grant {
         Some(grant) => Some(format!("{:?}", grant.holder()).into()),
-        None => client.limited_address.map(|address| address.to_string().into()),
+        None => address.map(|address| address.to_string().into()),
     }
 }
 
@@ -237,28 +234,24 @@ fn response_lifetime(
     grant: Option<Grant>,
     jitter: f64,
 ) -> (Lifetime, BoxFuture<'static, EndReason>) {
-    let mut lifetime = Lifetime::new(app.tasks.draining(), app.spread, jitter);
-    if let Some(max_age) = route.settings.delivery.max_age {
-        lifetime.set_max_age(max_age, jitter);
-    }
-    if let Some(subject_permit) = permit.subject_permit() {
-        lifetime.end_when_replaced(subject_permit.replaced().clone());
-    }
     let rules = route.authorizer.as_ref().map(Authorizer::settings);
+    let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
     let (enforced, unenforced) = match rules.is_some_and(|rules| rules.enforce) {
         true => (grant, None),
         false => (None, grant),
     };
-    let expiry_spread = rules.map_or(Duration::ZERO, |rules| rules.expiry_spread);
-    let move_delay = arithmetic::scale(app.spread, jitter);
-    let permission = |grant| Permission::new(app.clone(), route.clone(), target, stream.clone(), grant, move_delay);
-    let unenforced = unenforced.map(|grant| {
-        let mut lifetime = Lifetime::new(app.tasks.draining(), app.spread, jitter);
-        lifetime.end_with_permission(permission(Some(grant)), expiry_spread, jitter);
-        lifetime
-    });
-    lifetime.end_with_permission(permission(enforced), expiry_spread, jitter);
-    let ended: BoxFuture<'static, EndReason> = match unenforced {
+    let new_lifetime = |grant| {
+        let permission = Permission::new(app.clone(), route.clone(), target, stream.clone(), grant);
+        Lifetime::new(permission, expiry_spread, jitter)
+    };
+    let mut lifetime = new_lifetime(enforced);
+    if let Some(max_age) = route.settings.delivery.max_age {
+        lifetime.set_max_age(max_age);
+    }
+    if let Some(subject_permit) = permit.subject_permit() {
+        lifetime.end_when_replaced(subject_permit.replaced().clone());
+    }
+    let ended: BoxFuture<'static, EndReason> = match unenforced.map(|grant| new_lifetime(Some(grant))) {
         None => Box::pin(lifetime.clone().ended()),
         Some(unenforced) => Box::pin(lifetime::log_unenforced_end(lifetime.clone(), unenforced, route.metrics.clone())),
     };

@@ -64,6 +64,7 @@ struct SubjectPermits {
 /// The permit of one subscription from its subject's limit.
 #[derive(Debug)]
 pub(crate) struct SubjectPermit {
+    subject: Holder,
     number: u64,
     /// The hash of the stream's key.
     stream: u64,
@@ -84,7 +85,7 @@ const PROTECTION: Duration = Duration::from_secs(45);
 #[derive(Debug)]
 pub(crate) struct SubscriptionPermit {
     counts: Arc<Counts>,
-    subject: Option<(Holder, Arc<SubjectPermit>)>,
+    subject: Option<Arc<SubjectPermit>>,
     /// Held for its drop.
     _address: Option<SharePermit<IpAddr>>,
 }
@@ -148,7 +149,7 @@ impl SubscriptionLimits {
                 counts.metrics.refused(Room::Subscriptions);
                 LimitExceeded::Subject
             })?;
-            permit.subject = Some((subject, of_subject));
+            permit.subject = Some(of_subject);
         }
         Ok(permit)
     }
@@ -157,7 +158,7 @@ impl SubscriptionLimits {
 impl SubscriptionPermit {
     /// Returns the permit from the subject's limit, if the subscription has a grant.
     pub(crate) fn subject_permit(&self) -> Option<&Arc<SubjectPermit>> {
-        self.subject.as_ref().map(|(_, permit)| permit)
+        self.subject.as_ref()
     }
 }
 
@@ -189,21 +190,22 @@ impl Subjects {
         let of_subject = permits.entry(subject.clone()).or_default();
         let (number, replaced) = (of_subject.next, CancellationToken::new());
         let is_blocked = AtomicBool::new(false);
-        let permit = Arc::new(SubjectPermit { number, stream, protected_until, is_blocked, replaced });
+        let subject = subject.clone();
+        let permit = Arc::new(SubjectPermit { subject, number, stream, protected_until, is_blocked, replaced });
         of_subject.next += 1;
         of_subject.open.insert(number, permit.clone());
         Some(permit)
     }
 
-    fn release(&self, subject: &Holder, permit: &SubjectPermit) {
+    fn release(&self, permit: &SubjectPermit) {
         let mut permits = self.permits.lock();
-        if let Some(of_subject) = permits.get_mut(subject)
+        if let Some(of_subject) = permits.get_mut(&permit.subject)
             // A permit that was replaced is no longer counted. Its subject may have a new entry, which numbers from 0.
             && !permit.replaced.is_cancelled()
         {
             of_subject.open.remove(&permit.number);
             if of_subject.open.is_empty() {
-                permits.remove(subject);
+                permits.remove(&permit.subject);
             }
         }
     }
@@ -231,8 +233,8 @@ impl SubjectPermits {
 impl Drop for SubscriptionPermit {
     fn drop(&mut self) {
         self.counts.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some((subject, permit)) = &self.subject {
-            self.counts.by_subject.release(subject, permit);
+        if let Some(permit) = &self.subject {
+            self.counts.by_subject.release(permit);
         }
     }
 }
@@ -278,7 +280,7 @@ mod tests {
         );
         assert!(subjects.acquire(&alice(), &stream("/a"), &limits).is_some());
         assert!(a.replaced().is_cancelled() && !c.replaced().is_cancelled());
-        subjects.release(&alice(), &a);
+        subjects.release(&a);
         assert_eq!(subjects.permits.lock()[&alice()].open.len(), 3);
     }
 
@@ -294,8 +296,8 @@ mod tests {
         other.set_blocked(true);
         let one = subjects.acquire(&alice(), &stream("/a"), &limits).unwrap();
         assert!(other.replaced().is_cancelled());
-        subjects.release(&alice(), &other);
-        subjects.release(&alice(), &one);
+        subjects.release(&other);
+        subjects.release(&one);
         assert!(subjects.permits.lock().is_empty());
     }
 }

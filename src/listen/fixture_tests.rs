@@ -42,7 +42,7 @@ impl SingleWorkerListener {
         };
         let (workers, _) = Workers::start(1).expect("a thread");
         let ledger = Arc::new(MemoryLedger::new(Some(MEMORY)));
-        let limits = Limits { h2_streams: 400, ..default_limits() };
+        let limits = Limits { h2_streams: 600, ..default_limits() };
         let limits = Arc::new(ArcSwap::from_pointee(limits));
         let all_metrics = Metrics::new("0");
         let metrics = all_metrics.listener("test");

@@ -53,7 +53,7 @@ async fn only_an_http2_connection_that_holds_more_than_its_part_is_closed_while_
     let held = |kind| listener.ledger.held(kind);
     let (mut small, mut large) = (Client::connect(&listener).await, Client::connect(&listener).await);
     small.request(10).await;
-    large.request(300).await;
+    large.request(500).await;
     let charged = async {
         while held(MemoryKind::Http2) <= listener.ledger.part() {
             sleep(Duration::from_millis(1)).await;

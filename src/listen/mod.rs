@@ -31,7 +31,7 @@ pub use connection_task::ConnectionTask;
 pub use context::ListenerContext;
 pub use http1::{Handoff, Prelude, PreludeBody};
 pub use proxy::TrustedProxies;
-pub use service::{IncomingRequest, Peer, ResponseBody, Service};
+pub use service::{DEADLINE_INTERVAL, IncomingRequest, Peer, ResponseBody, Service};
 pub use settings::{Address, CertificateFiles, ClientAddress, Settings, TlsSettings, TlsVersion};
 pub use tls::{CertificateError, HandshakeLog, Tls, TlsError, load_certificate, read_certificates};
 pub use transport::Transport;

@@ -61,11 +61,15 @@ impl<B, F> Service<B> for F where
 {
 }
 
+/// The longest time between two checks of the deadlines of a client for which bytes wait.
+pub const DEADLINE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The requirements on a response body.
 pub trait ResponseBody:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static
 {
-    /// Polled while the last chunk waits for the client. Completes when the client must be disconnected.
+    /// Polled while the last chunk waits for the client, at least once in each [`DEADLINE_INTERVAL`]. Completes when the
+    /// client must be disconnected.
     ///
     /// `is_stalled` is true once the client has taken no bytes for `stall_timeout`.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, is_stalled: bool, stall_timeout: Duration) -> Poll<()>;

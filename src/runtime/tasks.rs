@@ -81,6 +81,11 @@ impl Tasks {
         Draining(self.draining.subscribe())
     }
 
+    /// Returns the time at which the drain started, if it has.
+    pub fn draining_since(&self) -> Option<Instant> {
+        *self.draining.borrow()
+    }
+
     /// Starts the drain.
     pub fn drain(&self) {
         self.tracker.close();

@@ -113,6 +113,11 @@ impl Encoder {
         Frame { chunk: Bytes::from(self.bytes.into_boxed_slice()).slice(unused..), start: SIZE_LINE - unused }
     }
 
+    /// Returns the lines alone, in an allocation of their size.
+    pub fn into_lines(self) -> Bytes {
+        Bytes::copy_from_slice(&self.bytes[SIZE_LINE..])
+    }
+
     fn field(&mut self, start: &[u8], value: &[u8]) -> &mut Self {
         self.bytes.extend_from_slice(start);
         self.bytes.extend_from_slice(value);

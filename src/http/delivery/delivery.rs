@@ -11,18 +11,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::lag_check::LagCheck;
-use super::notice::late_verdict;
+use super::notice::{gap_notice, late_verdict};
 use super::pending_resume::{PendingResume, ResumeOutcome};
 use super::record::SubscriptionRecord;
 use crate::http::response::rejection::Rejection;
 use crate::http::subscription_limits::SubjectPermit;
-use crate::route::{EndForm, Lagging};
+use crate::route::{DeliverySettings, EndForm, Lagging, Settings};
 use crate::runtime::side_waker::SideWaker;
 use crate::sse::{Encoder, EventId, Frame};
-use crate::stream::{
-    EventStream, Gap, GapNotice, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle,
-};
+use crate::stream::{EventStream, Gap, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle};
 use crate::telemetry::EndReason;
 
 /// One client's reading of one stream.
@@ -36,51 +33,39 @@ pub struct Delivery {
     subscription: Subscription,
     read_limit: ReadLimit,
     record: SubscriptionRecord,
-    gather: Duration,
-    is_latest_only: bool,
-    lagged: Lagging,
+    settings: Arc<Settings>,
     heartbeat: Heartbeat,
     /// Runs while more events are awaited before a write.
     gather_timer: Option<Pin<Box<Sleep>>>,
     lifetime: BoxFuture<'static, EndReason>,
-    gap_notice: GapNotice,
-    end_form: EndForm,
     /// Set while the client's position is not known. `read_limit` allows no event meanwhile.
     pending_resume: Option<Box<PendingResume>>,
-    /// The last event id at the client's position, if it is long. Sent before the first event; `read_limit` allows none
-    /// before.
-    long_id: Option<Frame>,
-    /// The largest number of events in all, from the request.
-    max_events: u64,
-    /// The refusal that came after the head.
-    rejection: Option<Rejection>,
+    /// Set until a long last event id has been sent. `read_limit` allows no event before.
+    long_id: Option<Box<LongId>>,
+}
+
+/// The last event id at the client's position, if it is long.
+struct LongId {
+    frame: Frame,
+    /// The events that the client may read after it.
+    events: u64,
 }
 
 /// The end of a response that the client chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
-    /// Reads up to this offset (`follow=false`). `None`: without an end.
-    pub end: Option<Offset>,
+    /// Reads up to this offset (`follow=false`). [`Offset::UNREACHED`]: without an end.
+    pub end: Offset,
     /// Reads so many more events (`limit=N`).
     pub events: u64,
 }
 
-/// The delivery settings of a route, and those of one client.
+/// The settings of a client's route, and its own.
 pub struct DeliveryOptions {
     /// Completes when the response must end.
     pub lifetime: BoxFuture<'static, EndReason>,
-    /// The time without a byte after which a heartbeat is sent.
-    pub heartbeat: Duration,
-    /// The reaction when the client falls off the log.
-    pub lagged: Lagging,
-    /// Whether a lagging client gets only the newest event of each type.
-    pub is_latest_only: bool,
-    /// The time to wait for more events before a write.
-    pub gather: Duration,
-    /// Encodes the notice of a gap.
-    pub gap_notice: GapNotice,
-    /// The form of an end after which the client should come back.
-    pub end_form: EndForm,
+    /// The settings of the route that admitted the client.
+    pub settings: Arc<Settings>,
     /// The end that the client chose.
     pub read_limit: ReadLimit,
     /// The last event id if it is too long for the prelude. Sent before the first event.
@@ -103,30 +88,25 @@ impl Delivery {
     pub fn new(
         subscription: Subscription,
         pending_resume: Option<Box<PendingResume>>,
-        mut options: DeliveryOptions,
+        options: DeliveryOptions,
         record: SubscriptionRecord,
     ) -> Self {
-        let max_events = options.read_limit.events;
-        if pending_resume.is_some() || options.long_id.is_some() {
-            options.read_limit.events = 0;
+        let DeliveryOptions { lifetime, settings, mut read_limit, long_id } = options;
+        let events = read_limit.events;
+        if pending_resume.is_some() || long_id.is_some() {
+            read_limit.events = 0;
         }
         Self {
             side_waker: SideWaker::with_flag(subscription.waiter().clone()),
             subscription,
-            lifetime: options.lifetime,
-            heartbeat: Heartbeat::new(options.heartbeat),
-            gather_timer: None,
-            lagged: options.lagged,
-            is_latest_only: options.is_latest_only,
-            gather: options.gather,
-            gap_notice: options.gap_notice,
-            end_form: options.end_form,
-            read_limit: options.read_limit,
-            pending_resume,
-            long_id: options.long_id,
-            max_events,
-            rejection: None,
+            read_limit,
             record,
+            heartbeat: Heartbeat::new(settings.delivery.heartbeat),
+            settings,
+            gather_timer: None,
+            lifetime,
+            pending_resume,
+            long_id: long_id.map(|frame| Box::new(LongId { frame, events })),
         }
     }
 
@@ -143,7 +123,8 @@ impl Delivery {
         if self.read_limit.events == 0 {
             return self.poll_without_events(cx, other);
         }
-        if self.read_limit.end.is_some_and(|end| self.subscription.has_reached(end)) {
+        let end = self.read_limit.end;
+        if end < Offset::UNREACHED && self.subscription.has_reached(end) {
             return Poll::Ready(NextWrite::End(EndReason::Complete));
         }
         // Check for the end first: a busy stream must not delay it.
@@ -159,8 +140,8 @@ impl Delivery {
         }
         // Events that fill a write already gain nothing by waiting: a replay would wait for each write, and a fast
         // stream would outrun its readers.
-        if !self.gather.is_zero() && self.read_limit.end.is_none() && !self.subscription.has_unread_bytes(bytes) {
-            let gather = self.gather;
+        let gather = self.settings.delivery.gather;
+        if !gather.is_zero() && end == Offset::UNREACHED && !self.subscription.has_unread_bytes(bytes) {
             ready!(self.gather_timer.get_or_insert_with(|| Box::pin(sleep(gather))).as_mut().poll(cx));
         }
         self.gather_timer = None;
@@ -182,7 +163,7 @@ impl Delivery {
         if let Poll::Ready(end) = other(cx) {
             return Poll::Ready(end);
         }
-        self.heartbeat.poll(cx);
+        self.heartbeat.poll(cx, self.settings.delivery.heartbeat);
         Poll::Pending
     }
 
@@ -198,8 +179,8 @@ impl Delivery {
             return Poll::Ready(match self.long_id.take() {
                 None => NextWrite::End(EndReason::Limit),
                 Some(id) => {
-                    self.read_limit.events = self.max_events;
-                    control_frames([id])
+                    self.read_limit.events = id.events;
+                    control_frames([id.frame])
                 }
             });
         };
@@ -213,7 +194,7 @@ impl Delivery {
             Poll::Ready(Ok(outcome)) => self.finish_resume(outcome),
             Poll::Ready(Err(rejection)) => {
                 self.record.rejected(rejection.reason());
-                self.rejection = Some(rejection);
+                self.pending_resume.as_mut().expect("it has just been polled").set_rejection(rejection);
                 NextWrite::End(EndReason::Error)
             }
         };
@@ -224,16 +205,18 @@ impl Delivery {
     fn finish_resume(&mut self, ResumeOutcome { verdict, id }: ResumeOutcome) -> NextWrite {
         let pending_resume = self.pending_resume.take().expect("its outcome has just been polled");
         let (id, long_id) = split_long_id(id, self.subscription.stream());
-        if long_id.is_none() {
-            self.read_limit.events = self.max_events;
+        let events = pending_resume.params().limit;
+        match long_id {
+            None => self.read_limit.events = events,
+            Some(frame) => self.long_id = Some(Box::new(LongId { frame, events })),
         }
-        self.long_id = long_id;
         self.record.set_verdict(verdict);
-        control_frames([late_verdict(pending_resume.route().settings.stream.verdict, verdict, id.as_ref())])
+        control_frames([late_verdict(self.settings.stream.verdict, verdict, id.as_ref())])
     }
 
     fn take_batch(&mut self, bytes: usize) -> NextWrite {
-        let batch = match self.is_latest_only {
+        let DeliverySettings { latest: is_latest_only, lagged, .. } = self.settings.delivery;
+        let batch = match is_latest_only {
             true => self.subscription.take_latest(bytes, self.read_limit.events),
             false => self.subscription.take(bytes, self.read_limit.events),
         };
@@ -243,7 +226,7 @@ impl Delivery {
                 NextWrite::Frames(batch)
             }
             // A client that gets only the newest event of each type catches up at once and need not reconnect.
-            Err(_) if self.lagged == Lagging::Disconnect && !self.is_latest_only => NextWrite::End(EndReason::Lagged),
+            Err(_) if lagged == Lagging::Disconnect && !is_latest_only => NextWrite::End(EndReason::Lagged),
             Err(_) => control_frames(self.skip()),
         }
     }
@@ -253,7 +236,7 @@ impl Delivery {
         self.subscription.skip_to_oldest();
         self.record.gap(Gap::Lagged);
         let id = self.subscription.current_id().unwrap_or_default();
-        let notice = (self.gap_notice)(ResumeVerdict::Gap(Gap::Lagged), &id);
+        let notice = gap_notice(self.settings.stream.verdict)(ResumeVerdict::Gap(Gap::Lagged), &id);
         // The last event id has changed, whether or not the route tells gaps, and in whatever form.
         notice.into_iter().chain([self.subscription.stream().id_frame(&id)]).collect()
     }
@@ -293,14 +276,14 @@ impl Delivery {
         self.record.set_end_reason(end);
     }
 
-    /// Watches the client from now on, until it has taken what was last returned.
-    pub(crate) fn lag_check(&self, max_lag: Duration) -> LagCheck {
-        LagCheck::new(self.subscription.stream().clone(), self.offset(), max_lag)
+    /// Returns the stream that is read.
+    pub fn stream(&self) -> &Arc<EventStream> {
+        self.subscription.stream()
     }
 
     /// Returns the offset that is read next, for checks from outside; the largest one while it is not known.
     pub fn offset(&self) -> Offset {
-        if self.pending_resume.is_some() { Offset(u64::MAX) } else { self.subscription.position() }
+        if self.pending_resume.is_some() { Offset::UNREACHED } else { self.subscription.position() }
     }
 
     /// Returns the permit that the subscription has from its subject's limit, if it has a subject.
@@ -310,7 +293,9 @@ impl Delivery {
 
     /// Whether the client asked for a number of events. It may then close its side and still wait for them.
     pub fn is_limited(&self) -> bool {
-        self.max_events < u64::MAX
+        let pending = self.pending_resume.as_ref().map(|pending| pending.params().limit);
+        let events = pending.or_else(|| self.long_id.as_ref().map(|id| id.events)).unwrap_or(self.read_limit.events);
+        events < u64::MAX
     }
 
     /// Whether an end for this reason must look like an error. To some clients a clean end means that nothing follows.
@@ -324,7 +309,7 @@ impl Delivery {
             | EndReason::Replaced => true,
             EndReason::Client | EndReason::Stalled | EndReason::Complete | EndReason::Limit | EndReason::Error => false,
         };
-        self.end_form == EndForm::Cut && should_reconnect
+        self.settings.delivery.end == EndForm::Cut && should_reconnect
     }
 
     /// Returns the last frame of a response that ends for this reason: the reconnection time, or the refusal.
@@ -332,15 +317,18 @@ impl Delivery {
         match end {
             EndReason::Drain | EndReason::MaxAge | EndReason::Replaced => {
                 let mut encoder = Encoder::new();
-                encoder.retry(self.record.jittered_retry(self.subscription.stream().progress().retry));
+                encoder.retry(self.record.jittered_retry(self.settings.delivery.retry));
                 Some(encoder.finish())
             }
             EndReason::Error => {
-                let rejection = self.rejection.clone().or_else(|| match self.subscription.stream().progress().phase {
-                    Phase::Refused(error) => Some(Rejection::Upstream(error)),
-                    Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
+                let pending = self.pending_resume.as_ref();
+                let rejection = pending.and_then(|pending| pending.rejection().cloned()).or_else(|| {
+                    match self.subscription.stream().progress().phase {
+                        Phase::Refused(error) => Some(Rejection::Upstream(error)),
+                        Phase::Opening | Phase::Live | Phase::Retrying(_) | Phase::Complete => None,
+                    }
                 });
-                let id = self.pending_resume.as_ref().and_then(|pending| pending.params().after.id().cloned());
+                let id = pending.and_then(|pending| pending.params().after.id().cloned());
                 rejection.map(|rejection| rejection.error_event(id))
             }
             EndReason::Client
@@ -373,7 +361,6 @@ const LONG_ID: usize = 4096;
 
 /// The heartbeat timer. It is reset only when it fires, and not for each event.
 struct Heartbeat {
-    interval: Duration,
     last_write: Instant,
     timer: Pin<Box<Sleep>>,
     is_due: bool,
@@ -382,19 +369,19 @@ struct Heartbeat {
 impl Heartbeat {
     fn new(interval: Duration) -> Self {
         let now = Instant::now();
-        Self { interval, last_write: now, timer: Box::pin(sleep_until(now + interval)), is_due: false }
+        Self { last_write: now, timer: Box::pin(sleep_until(now + interval)), is_due: false }
     }
 
     fn postpone(&mut self, now: Instant) {
         (self.last_write, self.is_due) = (now, false);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) {
+    fn poll(&mut self, cx: &mut Context<'_>, interval: Duration) {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let due = self.last_write + self.interval;
+            let due = self.last_write + interval;
             self.is_due = now >= due;
-            self.timer.as_mut().reset(if self.is_due { now + self.interval } else { due });
+            self.timer.as_mut().reset(if self.is_due { now + interval } else { due });
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::delivery::{Delivery, NextWrite};
 use super::lag_check::LagCheck;
-use super::lifetime::{GRACE, Lifetime};
+use super::lifetime::GRACE;
 use super::notice::heartbeat;
 use super::record::EndReasonCell;
 use crate::stream::{EventStream, Offset, ReadBatch};
@@ -39,9 +39,12 @@ pub struct EventBody {
     progress: Option<Arc<BodyProgress>>,
     /// Whether the last piece waits for the client.
     is_blocked: bool,
-    /// The offset of the log's oldest entry in the last batch, if it had any.
-    held_from: Option<Offset>,
+    /// The distance from the log's oldest entry in the last batch to the position; 0 if it had none.
+    held_entries: u32,
 }
+
+// An attacker can have thousands for a few bytes each. Its allocation is of this size as well.
+const _: () = assert!(size_of::<EventBody>() <= 320);
 
 /// The deadlines of a client for which bytes wait.
 struct Deadlines {
@@ -88,7 +91,7 @@ impl EventBody {
             deadlines: None,
             progress: None,
             is_blocked: false,
-            held_from: None,
+            held_entries: 0,
         }
     }
 
@@ -107,10 +110,12 @@ impl EventBody {
         }
         self.set_blocked(true);
         let deadlines = self.deadlines.get_or_insert_with(|| {
-            Box::new(Deadlines { grace: None, lag_check: self.delivery.lag_check(stall_timeout) })
+            Box::new(Deadlines { grace: None, lag_check: LagCheck::new(self.delivery.offset()) })
         });
         if self.end == EndState::Open {
-            if deadlines.lag_check.poll(cx, self.held_from).is_ready() {
+            let held = u64::from(self.held_entries);
+            let held_from = (held > 0).then(|| Offset(self.delivery.offset().0.saturating_sub(held)));
+            if deadlines.lag_check.has_failed(self.delivery.stream(), held_from, stall_timeout) {
                 self.delivery.set_end_reason(EndReason::Lagged);
                 return Poll::Ready(());
             }
@@ -157,7 +162,8 @@ impl EventBody {
                 NextWrite::Frames(batch) => {
                     let bytes = concat(&batch);
                     self.delivery.sent(&batch, bytes.len());
-                    self.held_from = batch.first;
+                    let held = batch.first.map_or(0, |first| self.delivery.offset().0.saturating_sub(first.0));
+                    self.held_entries = u32::try_from(held).unwrap_or(u32::MAX);
                     if let Some(progress) = &self.progress {
                         progress.offset.store(self.delivery.offset().0, Ordering::Relaxed);
                     }
@@ -166,7 +172,7 @@ impl EventBody {
                 NextWrite::Heartbeat => {
                     let bytes = heartbeat().body();
                     self.delivery.sent_heartbeat(bytes.len());
-                    self.held_from = None;
+                    self.held_entries = 0;
                     self.pending = Some(bytes);
                 }
                 NextWrite::End(end) => self.finish(end),
@@ -213,17 +219,18 @@ fn concat(batch: &ReadBatch) -> Bytes {
     joined.freeze()
 }
 
-/// Completes when the response must be dropped because its client does not let it end. Never completes once the body is
+/// Completes when the response must be dropped because its client does not let it end: after `ended`, the end of its
+/// lifetime, or because the client stalls. Never completes once the body is
 /// gone: a finite response leaves its connection to the next request, and this future with it.
 pub(crate) async fn enforce_deadlines(
-    lifetime: Lifetime,
+    ended: impl Future<Output = EndReason>,
     progress: Weak<BodyProgress>,
     stream: Arc<EventStream>,
     stall_timeout: Duration,
     end_reason: EndReasonCell,
 ) {
     let end = tokio::select! {
-        end = lifetime.ended() => {
+        end = ended => {
             // The same event has woken the body. If the client takes the rest, the body ends by itself.
             sleep(GRACE).await;
             (progress.strong_count() > 0).then_some(end)

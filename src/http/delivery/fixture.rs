@@ -13,12 +13,12 @@ use super::record::{EndReasonCell, SubscriptionRecord};
 use crate::config::Config;
 use crate::http::request::client_info::ClientInfo;
 use crate::http::subscription_limits::SubscriptionLimits;
-use crate::route::{EndForm, Lagging};
+use crate::route::Settings;
 use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Event, EventId, Frame};
 use crate::stream::{
-    Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, OpenError, Opened, Policy, ResumeVerdict,
+    Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, Offset, OpenError, Opened, Policy, ResumeVerdict,
     StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use crate::telemetry::{EndReason, Metrics, Protocol};
@@ -29,19 +29,29 @@ pub(super) struct DeliveryFixture {
     pub(super) stream: Arc<EventStream>,
     limits: SubscriptionLimits,
     metrics: Arc<Metrics>,
+    settings: Arc<Settings>,
     _reader: Subscription,
 }
 
 impl DeliveryFixture {
     pub(super) fn new() -> Self {
         let config = Config::parse(include_str!("../../../config/minimal.toml"), Path::new("")).expect("a valid file");
+        let mut settings = (*config.routes[0]).clone();
+        settings.delivery.heartbeat = Duration::from_secs(3600);
         let shared = Arc::new(ArcSwap::from_pointee(config.limits));
         let streams = Streams::new(shared.clone(), None, Tasks::default());
         let metrics = Metrics::new("0");
         let memory = Arc::new(Watermark::new(streams.ledger().clone()));
         let limits = SubscriptionLimits::new(shared, memory, metrics.shares());
         let reader = subscribe(&streams);
-        Self { stream: reader.stream().clone(), streams, limits, metrics, _reader: reader }
+        Self {
+            stream: reader.stream().clone(),
+            streams,
+            limits,
+            metrics,
+            settings: Arc::new(settings),
+            _reader: reader,
+        }
     }
 
     /// Publishes an event of so many bytes.
@@ -65,7 +75,6 @@ impl DeliveryFixture {
         let (subscription, stream) = (subscribe(&self.streams), self.stream.clone());
         let client = ClientInfo {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            limited_address: None,
             protocol: Protocol::Http1,
             subject: None,
             user_agent: None,
@@ -73,19 +82,13 @@ impl DeliveryFixture {
             trace_id: 1,
         };
         let permit = self.limits.acquire(None, None, stream.key()).expect("room for one");
-        let (route, retry) = (self.metrics.route("all"), Duration::from_secs(1));
-        let verdict = Some(ResumeVerdict::Live);
-        let record = SubscriptionRecord::new(route, client, verdict, retry, 0.0, stream, permit);
+        let (route, verdict) = (self.metrics.route("all"), Some(ResumeVerdict::Live));
+        let record = SubscriptionRecord::new(route, client, verdict, 0.0, stream, permit);
         let end_reason = record.end_reason();
         let options = DeliveryOptions {
             lifetime,
-            heartbeat: Duration::from_secs(3600),
-            lagged: Lagging::Disconnect,
-            is_latest_only: false,
-            gather: Duration::ZERO,
-            gap_notice: |_, _| None,
-            end_form: EndForm::Clean,
-            read_limit: ReadLimit { end: None, events: u64::MAX },
+            settings: self.settings.clone(),
+            read_limit: ReadLimit { end: Offset::UNREACHED, events: u64::MAX },
             long_id: None,
         };
         (Delivery::new(subscription, None, options, record), end_reason)

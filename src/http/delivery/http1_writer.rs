@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::delivery::{Delivery, NextWrite};
+use super::lag_check::LagCheck;
 use super::lifetime::GRACE;
 use super::notice::heartbeat;
 use crate::listen::Transport;
@@ -205,42 +206,47 @@ impl Http1Writer {
     async fn write_all(&mut self, mut parts: VecDeque<Bytes>, held_until: Option<Offset>) -> Result<(), WriteAbort> {
         let mut stall_deadline = Instant::now() + self.stall_timeout;
         let mut ended = None;
-        let mut lag_check = self.delivery.lag_check(self.stall_timeout);
+        let mut lag_check = LagCheck::new(self.delivery.offset());
+        let stream = self.delivery.stream().clone();
         let permit = self.delivery.subject_permit();
         let set_blocked = |is_blocked| permit.iter().for_each(|permit| permit.set_blocked(is_blocked));
         loop {
             let (transport, is_open) = (&mut self.transport, ended.is_none());
-            let held_from = held_until.map(|end| Offset(end.0 - parts.len() as u64));
             let write = |cx: &mut Context<'_>| {
                 let progress = poll_write(transport, cx, &parts);
                 set_blocked(progress.is_pending());
-                match progress {
-                    Poll::Pending if is_open => lag_check.poll(cx, held_from).map(|()| Err(WriteAbort::Lagged)),
-                    // Only the rest of its time counts.
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(progress) => Poll::Ready(progress.map_err(|_| WriteAbort::Broken)),
-                }
+                progress
             };
+            let deadline = ended.map_or(stall_deadline, |(_, grace)| stall_deadline.min(grace));
+            // Once the response has ended, only the rest of its time counts.
+            let wake_at = if is_open { deadline.min(lag_check.next()) } else { deadline };
             let progress = tokio::select! {
-                progress = poll_fn(write) => progress,
+                progress = poll_fn(write) => progress.map(Some),
                 end = self.delivery.ended(), if is_open => {
                     // The reason is known. Whether the client takes the rest does not change it.
                     self.delivery.set_end_reason(end);
                     ended = Some((end, Instant::now() + GRACE));
                     continue;
                 }
-                () = sleep_until(ended.map_or(stall_deadline, |(_, grace)| stall_deadline.min(grace))) => {
-                    return Err(ended.map_or(WriteAbort::Stalled, |(end, _)| WriteAbort::Ended(end)));
+                () = sleep_until(wake_at) => {
+                    if Instant::now() >= deadline {
+                        return Err(ended.map_or(WriteAbort::Stalled, |(end, _)| WriteAbort::Ended(end)));
+                    }
+                    Ok(None)
                 }
             };
-            match progress {
-                Err(abort) => return Err(abort),
+            match progress.map_err(|_: io::Error| WriteAbort::Broken)? {
                 // Everything has been flushed.
-                Ok(0) if parts.is_empty() => break,
-                Ok(count) => {
+                Some(0) if parts.is_empty() => break,
+                Some(count) => {
                     stall_deadline = Instant::now() + self.stall_timeout;
                     advance(&mut parts, count);
                 }
+                None => {}
+            }
+            let held_from = held_until.map(|end| Offset(end.0 - parts.len() as u64));
+            if is_open && lag_check.has_failed(&stream, held_from, self.stall_timeout) {
+                return Err(WriteAbort::Lagged);
             }
         }
         match ended {

@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::permission::Permission;
 use crate::runtime::arithmetic;
-use crate::runtime::tasks::Draining;
 use crate::telemetry::{EndReason, RouteMetrics};
 
 /// The time that a client whose response ends may take to receive the rest, so that the end is a clean one.
@@ -25,30 +25,32 @@ pub(crate) const GRACE: Duration = Duration::from_millis(500);
 /// The bounds of one response's life.
 #[derive(Clone)]
 pub(crate) struct Lifetime {
-    /// The earliest end that is known in advance.
-    deadline: Option<(Instant, EndReason)>,
-    draining: Draining,
-    /// The time from the start of a drain to the end of this response.
-    drain_delay: Duration,
-    permission: Option<Permission>,
+    /// The end at the response's maximum age.
+    ends_at: Option<Instant>,
+    /// The moment of this response within everything that is spread over time. Uniform in `0.0..1.0`.
+    jitter: f64,
+    permission: Permission,
     /// The time by which the response ends before its token expires.
     expiry_lead: Duration,
     replaced: Option<CancellationToken>,
+    /// Everything else that can end a response: changes of permissions, and the start of the drain.
+    changes: watch::Receiver<u64>,
 }
 
 impl Lifetime {
-    /// Creates a lifetime that only a drain ends. `drain_spread` is the time over which a drain spreads the ends of all
-    /// responses, and `jitter`, uniform in `0.0..1.0`, the moment of this one within it.
-    pub(crate) fn new(draining: Draining, drain_spread: Duration, jitter: f64) -> Self {
-        let drain_delay = arithmetic::scale(drain_spread, jitter);
-        Self { deadline: None, draining, drain_delay, permission: None, expiry_lead: Duration::ZERO, replaced: None }
+    /// Creates a lifetime that a drain ends, and the end of the permission: at its expiry, or earlier by [`expiry_lead`], or
+    /// when it is withdrawn. `jitter` is uniform in `0.0..1.0`.
+    pub(crate) fn new(permission: Permission, expiry_spread: Duration, jitter: f64) -> Self {
+        let left = permission.expires_at().map(time_until);
+        let expiry_lead = left.map_or(Duration::ZERO, |left| expiry_lead(left, expiry_spread, jitter));
+        let changes = permission.app().trust.subscribe();
+        Self { ends_at: None, jitter, permission, expiry_lead, replaced: None, changes }
     }
 
     /// Ends the response after `max_age`, or up to a tenth of it earlier: clients that came together must not leave
     /// together.
-    pub(crate) fn set_max_age(&mut self, max_age: Duration, jitter: f64) {
-        let age = arithmetic::scale(max_age, 1.0 - 0.1 * jitter);
-        set_earlier(&mut self.deadline, Instant::now() + age, EndReason::MaxAge);
+    pub(crate) fn set_max_age(&mut self, max_age: Duration) {
+        self.ends_at = Some(Instant::now() + arithmetic::scale(max_age, 1.0 - 0.1 * self.jitter));
     }
 
     /// Ends the response when another subscription of its subject takes its permit.
@@ -56,49 +58,49 @@ impl Lifetime {
         self.replaced = Some(replaced);
     }
 
-    /// Ends the response with its permission: at its expiry, or earlier by [`expiry_lead`], or when it is withdrawn.
-    pub(crate) fn end_with_permission(&mut self, permission: Permission, expiry_spread: Duration, jitter: f64) {
-        if let Some(expires_at) = permission.expires_at() {
-            self.expiry_lead = expiry_lead(time_until(expires_at), expiry_spread, jitter);
-        }
-        self.permission = Some(permission);
-    }
-
     /// Completes when the response must end. Cancel-safe.
     ///
-    /// There is one timer for all bounds, since every client has such a future for as long as it reads.
+    /// Every client has such a future for as long as it reads, so there is one timer for all bounds, and parts that few
+    /// need are boxed.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep itself twice in the memory of every client")]
     pub(crate) fn ended(mut self) -> impl Future<Output = EndReason> + Send {
         async move {
-            let mut is_draining = false;
             loop {
-                let withdrawal = match self.permission.as_mut().map(Permission::check) {
-                    None => None,
-                    Some(Ok(withdrawal)) => withdrawal,
-                    Some(Err(end)) => return end,
+                // Mark changes as seen before looking at them: a change in between is then seen in the next round.
+                self.changes.borrow_and_update();
+                let first = match self.first_end() {
+                    Ok(first) => first,
+                    Err(end) => return end,
                 };
-                // Computed again after each change, since the wall clock may have been set.
-                let expiry = self.permission.as_ref().and_then(Permission::expires_at).map(|expires_at| {
-                    (Instant::now() + time_until(expires_at).saturating_sub(self.expiry_lead), EndReason::Expired)
-                });
-                let ends = self.deadline.into_iter().chain(expiry).chain(withdrawal);
-                let first = ends.min_by_key(|(at, _)| *at);
-                let first = OptionFuture::from(first.map(|(at, end)| sleep_until(at).map(move |()| end)));
-                let changed = OptionFuture::from(self.permission.as_mut().map(Permission::changed));
-                let replaced = OptionFuture::from(self.replaced.as_ref().map(CancellationToken::cancelled));
+                let (timer, end) = first.map(|(at, end)| (Box::pin(sleep_until(at)), end)).unzip();
+                let replaced = self.replaced.clone().map(|replaced| Box::pin(replaced.cancelled_owned()));
                 tokio::select! {
-                    Some(()) = replaced => return EndReason::Replaced,
-                    Some(end) = first => return end,
-                    since = self.draining.started(), if !is_draining => {
-                        is_draining = true;
-                        set_earlier(&mut self.deadline, since + self.drain_delay, EndReason::Drain);
-                    }
-                    Some(changed) = changed => if let Err(end) = changed {
-                        return end;
+                    Some(()) = OptionFuture::from(replaced) => return EndReason::Replaced,
+                    Some(Some(end)) = OptionFuture::from(timer.map(|timer| timer.map(|()| end))) => return end,
+                    // Without the trust store nothing can be checked any longer.
+                    changed = self.changes.changed() => if changed.is_err() {
+                        return EndReason::Revoked;
                     },
                 }
             }
         }
+    }
+
+    /// Returns the first of the ends that are known now. Computed again after each change, also since the wall clock may
+    /// have been set.
+    ///
+    /// # Errors
+    /// The response has to end at once, for this reason.
+    fn first_end(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
+        let app = self.permission.app();
+        let delay = arithmetic::scale(app.spread, self.jitter);
+        let drain = app.tasks.draining_since().map(|since| (since + delay, EndReason::Drain));
+        let withdrawal = self.permission.check(delay)?;
+        let expiry = self.permission.expires_at().map(|expires_at| {
+            (Instant::now() + time_until(expires_at).saturating_sub(self.expiry_lead), EndReason::Expired)
+        });
+        let max_age = self.ends_at.map(|at| (at, EndReason::MaxAge));
+        Ok([max_age, drain, expiry, withdrawal].into_iter().flatten().min_by_key(|(at, _)| *at))
     }
 }
 
@@ -140,16 +142,19 @@ pub(crate) async fn log_unenforced_end(
     ended.await
 }
 
-/// Moves the deadline to `at` unless it is earlier already.
-fn set_earlier(deadline: &mut Option<(Instant, EndReason)>, at: Instant, end: EndReason) {
-    if deadline.is_none_or(|(earliest, _)| at < earliest) {
-        *deadline = Some((at, end));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Returns the size of what a function returns, in bytes.
+    fn returned_bytes<A, R>(_: fn(A) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn the_future_of_a_lifetime_is_small() {
+        assert!(returned_bytes(Lifetime::ended) <= 320);
+    }
 
     #[test]
     fn a_response_ends_up_to_a_tenth_before_its_token_unless_less_than_a_minute_is_left() {

@@ -69,7 +69,7 @@ pub(crate) fn heartbeat() -> Frame {
 }
 
 fn as_prelude(encoder: Encoder) -> Prelude {
-    Prelude::new(encoder.finish().body()).expect("the encoder ends each line in a bare line feed")
+    Prelude::new(encoder.into_lines()).expect("the encoder ends each line in a bare line feed")
 }
 
 /// Encodes the last event id, and the verdict if its form is an event.

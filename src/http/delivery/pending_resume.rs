@@ -39,6 +39,8 @@ pub struct PendingResume {
     /// Runs while the first outcome, or an id that may return, is awaited.
     timeout: Pin<Box<Sleep>>,
     stage: Stage,
+    /// The refusal that ended it.
+    rejection: Option<Rejection>,
 }
 
 /// The parts of a request for the upstream's history that depend on the client.
@@ -71,7 +73,7 @@ impl PendingResume {
     ) -> Self {
         let history = (route.read_through.is_some() && params.after.id().is_some()).then(history);
         let timeout = Box::pin(sleep(route.settings.upstream.timing().open_timeout));
-        Self { app, route, params, history, timeout, stage: Stage::Opening }
+        Self { app, route, params, history, timeout, stage: Stage::Opening, rejection: None }
     }
 
     /// Returns the request's parameters.
@@ -82,6 +84,16 @@ impl PendingResume {
     /// Returns the client's route.
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// Keeps the refusal that ended the resume after the head, for the end of the response.
+    pub fn set_rejection(&mut self, rejection: Rejection) {
+        self.rejection = Some(rejection);
+    }
+
+    /// Returns the refusal that ended the resume after the head.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        self.rejection.as_ref()
     }
 
     /// Moves `reader` to the client's position. Must not be polled after it has completed.

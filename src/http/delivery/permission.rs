@@ -8,14 +8,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::TryFutureExt;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::auth::{Denied, Grant, GrantStatus, Requested, TokenFault};
 use crate::http::app::App;
 use crate::http::request::target::RequestTarget;
 use crate::route::Route;
+use crate::route::path::CanonicalPath;
 use crate::stream::EventStream;
 use crate::telemetry::EndReason;
 
@@ -29,32 +28,27 @@ pub(crate) struct Permission {
     /// The end that the current routes impose, if it is before the grant's own expiry.
     valid_until: Option<SystemTime>,
     host: Box<str>,
-    /// The decoded path.
-    path: Box<str>,
-    /// The stream that is read. Its key has the values that the request shared.
+    /// The stream that is read. Its key has the path of the request and the values that it shared.
     stream: Arc<EventStream>,
-    /// The time from a change of the route's upstream to the end of this response.
-    move_delay: Duration,
-    /// The end of this response because of such a change.
+    /// The end of this response because the route's upstream has changed.
     moves_at: Option<Instant>,
-    changes: watch::Receiver<u64>,
 }
 
 impl Permission {
     /// Creates the permission of a request for `stream` that `route` admitted, by `grant` if the route needs one.
-    /// `move_delay` is random within the time over which responses end when their route has another upstream after a
-    /// reload.
     pub(crate) fn new(
         app: Arc<App>,
         route: Arc<Route>,
         target: &RequestTarget,
         stream: Arc<EventStream>,
         grant: Option<Grant>,
-        move_delay: Duration,
     ) -> Self {
-        let (host, path) = (target.host().into(), target.path.decoded().into());
-        let changes = app.trust.subscribe();
-        Self { app, route, grant, valid_until: None, host, path, stream, move_delay, moves_at: None, changes }
+        Self { app, route, grant, valid_until: None, host: target.host().into(), stream, moves_at: None }
+    }
+
+    /// Returns the state that all requests share.
+    pub(crate) fn app(&self) -> &App {
+        &self.app
     }
 
     /// Returns the expiry of the grant.
@@ -63,13 +57,12 @@ impl Permission {
     }
 
     /// Returns when the permission ends and why, as things are now; `None` if not before the grant expires. Call it
-    /// again after each [change](Self::changed).
+    /// again after each [change](crate::auth::TrustStore::subscribe). `move_delay` is the time from a change of the
+    /// route's upstream to the end of this response.
     ///
     /// # Errors
     /// The permission has ended, for this reason.
-    pub(crate) fn check(&mut self) -> Result<Option<(Instant, EndReason)>, EndReason> {
-        // Mark changes as seen before looking at them: a change in between is then seen in the next round.
-        self.changes.borrow_and_update();
+    pub(crate) fn check(&mut self, move_delay: Duration) -> Result<Option<(Instant, EndReason)>, EndReason> {
         let now = SystemTime::now();
         match self.grant.as_ref().map(|grant| self.app.trust.status(grant, now)) {
             None | Some(GrantStatus::Valid) => {}
@@ -83,26 +76,18 @@ impl Permission {
                 Ok(self.valid_until.map(|end| (instant(end), EndReason::Expired)))
             }
             Reevaluation::UpstreamChanged => {
-                let delay = self.move_delay;
-                Ok(Some((*self.moves_at.get_or_insert_with(|| Instant::now() + delay), EndReason::Drain)))
+                Ok(Some((*self.moves_at.get_or_insert_with(|| Instant::now() + move_delay), EndReason::Drain)))
             }
             Reevaluation::Ended(end) => Err(end),
         }
-    }
-
-    /// Completes when [`Self::check`] must be called again. Cancel-safe.
-    ///
-    /// # Errors
-    /// The trust store is gone, so nothing can be checked any longer.
-    pub(crate) fn changed(&mut self) -> impl Future<Output = Result<(), EndReason>> + Send {
-        self.changes.changed().map_err(|_| EndReason::Revoked)
     }
 
     /// Evaluates the request against the current routes. When a route is gone, the grants that it made end; responses
     /// of a public route go on.
     fn reevaluate(&mut self, now: SystemTime) -> Reevaluation {
         let routes = self.app.routes.load();
-        let Ok((route, captures)) = routes.find(&self.host, &self.path) else {
+        let path = CanonicalPath::parse(&self.stream.key().path).expect("a canonical path parses to itself");
+        let Ok((route, captures)) = routes.find(&self.host, path.decoded()) else {
             return match self.grant {
                 None => Reevaluation::Permitted,
                 Some(_) => Reevaluation::Ended(EndReason::Revoked),
@@ -122,7 +107,7 @@ impl Permission {
             (Some(authorizer), _) if !authorizer.settings().enforce => {}
             (Some(authorizer), Some(grant)) => {
                 let shared = Some(&*self.stream.key().shared);
-                match authorizer.recheck(grant, Requested { path: &self.path, captures: &captures, shared }, now) {
+                match authorizer.recheck(grant, Requested { path: path.decoded(), captures: &captures, shared }, now) {
                     Ok(until) => self.valid_until = Some(until).filter(|until| *until < grant.expires_at()),
                     Err(Denied::Invalid(TokenFault::Expired)) => return Reevaluation::Ended(EndReason::Expired),
                     Err(_) => return Reevaluation::Ended(EndReason::Revoked),

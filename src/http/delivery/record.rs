@@ -25,13 +25,15 @@ pub struct SubscriptionRecord {
     details: Box<Details>,
 }
 
+// Kept for every open response.
+const _: () = assert!(size_of::<Details>() <= 192);
+
 /// The facts that are known from the start, and logged at the end.
 struct Details {
     client: ClientInfo,
     /// `None` while the resume is pending.
     verdict: Option<ResumeVerdict>,
     end_reason: EndReasonCell,
-    retry: Duration,
     /// Uniform in `0.0..1.0`, drawn once: the client's moment within everything that is spread over time.
     jitter: f64,
     /// The stream that is read. The line takes the path from its key.
@@ -56,20 +58,18 @@ impl EndReasonCell {
 }
 
 impl SubscriptionRecord {
-    /// Counts a new subscription. `verdict` is `None` while the resume is pending, `retry` is the route's, and `jitter`
-    /// is uniform in `0.0..1.0`.
+    /// Counts a new subscription. `verdict` is `None` while the resume is pending, and `jitter` is uniform in `0.0..1.0`.
     pub(crate) fn new(
         metrics: Arc<RouteMetrics>,
         client: ClientInfo,
         verdict: Option<ResumeVerdict>,
-        retry: Duration,
         jitter: f64,
         stream: Arc<EventStream>,
         permit: SubscriptionPermit,
     ) -> Self {
         metrics.subscribed(client.protocol);
         let end_reason = EndReasonCell::default();
-        let details = Details { client, verdict: None, end_reason, retry, jitter, stream, permit };
+        let details = Details { client, verdict: None, end_reason, jitter, stream, permit };
         let mut record = Self { metrics, since: Instant::now(), events: 0, bytes: 0, details: Box::new(details) };
         if let Some(verdict) = verdict {
             record.set_verdict(verdict);
@@ -130,10 +130,11 @@ impl SubscriptionRecord {
         self.details.permit.subject_permit().cloned()
     }
 
-    /// Returns the reconnection time for this client: `upstream`, the upstream's own, unchanged; else the route's with
-    /// up to a half more.
-    pub fn jittered_retry(&self, upstream: Option<Duration>) -> Duration {
-        upstream.unwrap_or_else(|| arithmetic::scale(self.details.retry, 1.0 + self.details.jitter / 2.0))
+    /// Returns the reconnection time for this client: the upstream's own, unchanged; else `retry`, the route's, with up to
+    /// a half more.
+    pub fn jittered_retry(&self, retry: Duration) -> Duration {
+        let Details { stream, jitter, .. } = &*self.details;
+        stream.progress().retry.unwrap_or_else(|| arithmetic::scale(retry, 1.0 + jitter / 2.0))
     }
 }
 

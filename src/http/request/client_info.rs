@@ -11,7 +11,7 @@ use super::redact;
 use super::trace::Trace;
 use crate::auth::Grant;
 use crate::http::app::App;
-use crate::listen::IncomingRequest;
+use crate::listen::{IncomingRequest, Peer};
 use crate::telemetry::{ACCESS, Protocol};
 
 /// One client, as the log shows it.
@@ -19,8 +19,6 @@ use crate::telemetry::{ACCESS, Protocol};
 pub(crate) struct ClientInfo {
     /// The client's address: the peer's, or the one that trusted proxies forward for.
     pub address: IpAddr,
-    /// The part of the address that limits count. `None` for a trusted proxy, which stands for many clients.
-    pub limited_address: Option<IpAddr>,
     /// The protocol of the connection.
     pub protocol: Protocol,
     /// The token's subject, if the configuration allows it in the log; truncated.
@@ -41,11 +39,8 @@ impl ClientInfo {
     pub(crate) fn new(app: &App, request: &IncomingRequest, trace: &Trace, grant: Option<&Grant>) -> Self {
         let IncomingRequest { head, peer, .. } = request;
         let subject = grant.filter(|_| app.log_subject).and_then(Grant::subject);
-        let address = forwarded::client_address(peer, &head.headers);
-        let is_limited = !peer.trusted_proxies.contains(address);
         Self {
-            address,
-            limited_address: is_limited.then(|| app.limits.load().network(address)),
+            address: forwarded::client_address(peer, &head.headers),
             protocol: peer.protocol,
             subject: subject.map(|subject| match subject.char_indices().nth(SUBJECT_CHARACTERS) {
                 None => subject.clone(),
@@ -55,6 +50,13 @@ impl ClientInfo {
             request_id: trace.request_id().to_str().expect("an id is visible ASCII").into(),
             trace_id: trace.trace_id(),
         }
+    }
+
+    /// Returns the part of the client's address that limits count. `None` for a trusted proxy, which stands for many
+    /// clients.
+    pub(crate) fn limited_address(&self, app: &App, peer: &Peer) -> Option<IpAddr> {
+        let is_limited = !peer.trusted_proxies.contains(self.address);
+        is_limited.then(|| app.limits.load().network(self.address))
     }
 
     /// Returns the client as one of a stream's readers.

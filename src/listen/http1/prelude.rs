@@ -23,6 +23,11 @@ impl Prelude {
     pub fn lines(&self) -> &Bytes {
         &self.0
     }
+
+    /// Returns the lines.
+    pub fn into_lines(self) -> Bytes {
+        self.0
+    }
 }
 
 /// The body of a response that is handed off: the prelude as one piece, then pending forever.

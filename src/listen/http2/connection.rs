@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -24,7 +25,7 @@ use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
-use crate::listen::service::{IncomingRequest, Peer, ResponseBody, Service};
+use crate::listen::service::{DEADLINE_INTERVAL, IncomingRequest, Peer, ResponseBody, Service};
 use crate::listen::timeouts::{ConnectionTimeouts, TimedOut};
 use crate::listen::transport::Transport;
 use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger, MemoryLevel};
@@ -44,7 +45,7 @@ const MAX_PENDING_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 100;
 
 /// The memory of an open stream, as measured: in h2, here, and of the response to a subscription. In bytes.
-const STREAM_WEIGHT: usize = 4 * 1024;
+const STREAM_WEIGHT: usize = 2560;
 
 /// The memory that h2 keeps for a reset stream while the connection's window is closed, as measured. In bytes.
 const KEPT_RESET_WEIGHT: usize = 512;
@@ -262,7 +263,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
     /// Polls the streams that were woken, and returns their number. Requests that are over the budget stay woken. A
     /// stream that panics is reset, and its siblings go on.
     fn poll_streams(&mut self, cx: &Context<'_>, budget: &mut TurnBudget) -> usize {
-        let mut polled_streams = 0;
+        let (mut polled_streams, mut has_blocked) = (0, false);
         // Backwards, so that the stream that `swap_remove` moves here has been polled already.
         let mut remaining = self.streams.len();
         let is_polling = Cell::new(false);
@@ -276,6 +277,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
                     let polled = streams[remaining].poll(cx, &cork.window, stall_timeout, memory.ledger(), budget);
                     is_polling.set(false);
                     polled_streams += usize::from(polled.is_some());
+                    has_blocked |= polled.is_some() && streams[remaining].is_blocked();
                     let Some(Poll::Ready(ended)) = polled else { continue };
                     match ended {
                         StreamEnd::Done => {}
@@ -294,11 +296,14 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
                 self.is_h2_poisoned |= panics.catch("exchange", &peer.address, || failed.reset_after_panic()).is_none();
             }
         }
-        if self.streams.is_empty() && polled_streams > 0 {
+        if polled_streams > 0 && (has_blocked || self.streams.is_empty()) {
             // Never later than planned. Otherwise a client that keeps opening and closing streams would never be
             // checked.
-            let check = self.check.deadline().min(Instant::now() + self.timeouts.check_interval());
-            self.check.as_mut().reset(check);
+            let planned = self.check.deadline();
+            let check = Instant::now() + self.check_interval();
+            if check < planned {
+                self.check.as_mut().reset(check);
+            }
         }
         polled_streams
     }
@@ -335,13 +340,9 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.check.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            // While streams are open, only a dead client or a closed window needs checking.
-            let pause = if self.streams.is_empty() {
-                self.timeouts.check_interval()
-            } else {
-                self.keepalive.timeout / CHECKS_PER_TIMEOUT
-            };
-            self.check.as_mut().reset(now + pause);
+            self.streams.iter_mut().for_each(H2Stream::check_deadlines);
+            let next = now + self.check_interval();
+            self.check.as_mut().reset(next);
             if self.keepalive.is_expired(&self.cork, cx, now) {
                 return Poll::Ready(());
             }
@@ -362,6 +363,17 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
             self.drain();
         }
         Poll::Pending
+    }
+
+    /// Returns the time to the next check. While streams are open, only a dead client, a closed window and blocked streams
+    /// need checking.
+    fn check_interval(&self) -> Duration {
+        let interval = self.keepalive.timeout / CHECKS_PER_TIMEOUT;
+        match self.streams.iter().any(H2Stream::is_blocked) {
+            true => interval.min(DEADLINE_INTERVAL),
+            false if self.streams.is_empty() => self.timeouts.check_interval(),
+            false => interval,
+        }
     }
 
     /// Sends GOAWAY: open streams may end, and no new ones are accepted.

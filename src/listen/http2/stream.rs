@@ -15,7 +15,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderValue, Method, Response, StatusCode};
-use tokio::time::{Sleep, sleep};
+use tokio::time::Instant;
 
 use super::send_window::SendWindow;
 use crate::listen::client_faults::is_client_fault;
@@ -69,7 +69,8 @@ struct SendingBody<B> {
 
 /// A chunk that waits for the client.
 struct Stall {
-    timer: Pin<Box<Sleep>>,
+    /// The end of the client's time. The connection has the timer.
+    until: Instant,
     /// The chunk's memory, unless it shares that with the event log.
     _charge: MemoryCharge,
 }
@@ -85,6 +86,21 @@ impl<B: ResponseBody> H2Stream<B> {
     ) -> Self {
         let awaiting = AwaitingResponse { response, responder, _body: body, is_head_request: method == Method::HEAD };
         Self { state: State::AwaitingResponse(awaiting), side_waker: SideWaker::default(), _request: request }
+    }
+
+    /// Returns true if a chunk waits for the client.
+    pub(in crate::listen) fn is_blocked(&self) -> bool {
+        match &self.state {
+            State::SendingBody(sending) => sending.stall.is_some(),
+            State::AwaitingResponse(_) => false,
+        }
+    }
+
+    /// Makes the next [`Self::poll`] check the deadlines of a chunk that waits.
+    pub(in crate::listen) fn check_deadlines(&mut self) {
+        if self.is_blocked() {
+            self.side_waker.rearm();
+        }
     }
 
     /// Returns `None` if the stream was not woken. Otherwise polls it, and completes when it has ended. Dropping it
@@ -194,10 +210,11 @@ impl<B: ResponseBody> SendingBody<B> {
                         let stall = self.stall.get_or_insert_with(|| {
                             let copied = if chunk.is_unique() { chunk.len() } else { 0 };
                             let _charge = MemoryCharge::new(ledger, MemoryKind::Bodies, copied as u64);
-                            Box::new(Stall { timer: Box::pin(sleep(stall_timeout)), _charge })
+                            let until = Instant::now() + stall_timeout;
+                            Box::new(Stall { until, _charge })
                         });
                         self.chunk = Some(chunk);
-                        let is_stalled = stall.timer.as_mut().poll(cx).is_ready();
+                        let is_stalled = Instant::now() >= stall.until;
                         return self.body.poll_deadline(cx, is_stalled, stall_timeout).map(|()| StreamEnd::Done);
                     }
                 }

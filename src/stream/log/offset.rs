@@ -4,6 +4,11 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offset(pub u64);
 
+impl Offset {
+    /// The largest offset, which no log reaches.
+    pub const UNREACHED: Self = Self(u64::MAX);
+}
+
 /// The reader fell off the log: entries between its offset and the log's start have been evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged {

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::http::delivery::fixture::DeliveryFixture;
+use crate::listen::DEADLINE_INTERVAL;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Encoder, EventId};
 use crate::stream::{Entry, EntryKind, Ids, LivePolicy, Policy, StreamIdentity, StreamKey};
@@ -36,8 +37,12 @@ fn deadlines(
     stream: Arc<EventStream>,
     tasks: &Tasks,
 ) -> impl Future<Output = ()> + use<> {
-    let lifetime = Lifetime::new(tasks.draining(), Duration::ZERO, 0.0);
-    enforce_deadlines(lifetime, Arc::downgrade(progress), stream, STALL, EndReasonCell::default())
+    let mut draining = tasks.draining();
+    let ended = async move {
+        draining.started().await;
+        EndReason::Drain
+    };
+    enforce_deadlines(ended, Arc::downgrade(progress), stream, STALL, EndReasonCell::default())
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +105,12 @@ async fn a_client_that_holds_an_evicted_event_of_a_quiet_stream_ends_while_memor
     }
     fixture.fill_memory();
 
-    timeout(STALL, poll_fn(|cx| body.poll_deadline(cx, false, STALL))).await.expect("it is cut off");
+    let cut_off = async {
+        while poll_fn(|cx| Poll::Ready(body.poll_deadline(cx, false, STALL))).await.is_pending() {
+            sleep(DEADLINE_INTERVAL).await;
+        }
+    };
+    timeout(STALL, cut_off).await.expect("it is cut off");
 
     assert_eq!(end_reason.get(), Some(EndReason::Lagged));
 }
