@@ -60,6 +60,7 @@ async fn a_reader_that_started_live_while_the_source_was_down_gets_nothing_of_wh
         let mut live = fixture.subscribe();
         live.opened(false).await.expect("it waits for the source");
         assert_eq!(live.start_at(Start::Live), ResumeVerdict::Live);
+        #[expect(clippy::disallowed_methods, reason = "the test waits for its own task")]
         let reading = tokio::spawn(async move { (read(&mut live, 1).await, live) });
         sleep(Duration::from_secs(60)).await;
 
