@@ -33,8 +33,8 @@ mod unread;
 
 pub use event_stream::EventStream;
 pub use feed::{
-    Batch, Commit, Continuity, EventSource, Fenced, Interrupted, LiveUpstream, MAX_RETRY_AFTER, OpenError, Opened,
-    SourceHeader, SourceMethod, SourceRequest, StreamFeed, Upstream, UpstreamTiming,
+    Batch, Commit, Continuity, EventSource, Fenced, Interrupted, LiveUpstream, MAX_RETRY_AFTER, OpenError, OpenOutcome,
+    Opened, SourceAnswer, SourceHeader, SourceMethod, SourceRequest, StreamFeed, Upstream, UpstreamTiming,
 };
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
 pub use identity::StreamIdentity;

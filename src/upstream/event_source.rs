@@ -1,7 +1,7 @@
 //! An [`EventSource`] over HTTP, which reads one stream like an event source of the HTML standard.
 //!
 //! The request is built from scratch. It holds nothing of a client except the values that the route shares. A response
-//! that is not an event stream is an error here and never reaches a client. The ingest does the retries.
+//! that is not an event stream is an answer, and its body is not read. The ingest does the retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,9 @@ use super::settings::{Origin, UpstreamSettings};
 use crate::runtime::connect_budget::ConnectBudget;
 use crate::runtime::excerpt::quote;
 use crate::sse::EventId;
-use crate::stream::{Continuity, EventSource, OpenError, Opened, SourceHeader, SourceMethod, SourceRequest};
+use crate::stream::{
+    Continuity, EventSource, OpenError, OpenOutcome, Opened, SourceAnswer, SourceHeader, SourceMethod, SourceRequest,
+};
 
 /// Most redirects that one attempt follows, all within the origin.
 const MAX_REDIRECTS: usize = 5;
@@ -31,6 +33,14 @@ pub(super) struct HttpEventSource {
     settings: Arc<UpstreamSettings>,
     stream_request: Arc<SourceRequest>,
     budget: ConnectBudget,
+}
+
+/// A response that is not an error.
+enum Response {
+    /// An event stream, whose verdict may follow in its body.
+    Stream(Box<ResponseReader>, Continuity),
+    /// Something else.
+    Answer(SourceAnswer),
 }
 
 impl HttpEventSource {
@@ -44,28 +54,32 @@ impl HttpEventSource {
     }
 
     /// Tries the origins in order. Goes on to the next one if an origin is down, and stops if one refuses.
-    async fn open_first_available(&self, after: Option<&EventId>) -> Result<Opened, OpenError> {
-        let mut last_error = None;
+    async fn open_first_available(&self, after: Option<&EventId>) -> Result<OpenOutcome, OpenError> {
+        let mut last_outcome = None;
         for origin in &self.settings.origins {
             let open_timeout = self.settings.open_timeout;
             let outcome = match timeout(open_timeout, self.open_at(origin, after)).await {
-                Ok(Ok((reader, continuity))) => open_decided(reader, continuity, open_timeout).await,
+                Ok(Ok(Response::Stream(reader, continuity))) => {
+                    open_decided(*reader, continuity, open_timeout).await.map(OpenOutcome::Stream)
+                }
+                Ok(Ok(Response::Answer(answer))) => Ok(OpenOutcome::Answer(answer)),
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(OpenError::TimedOut(open_timeout)),
             };
-            match outcome {
-                Err(error) if error.is_down() => last_error = Some(error),
-                decided => return decided,
+            let is_down = match &outcome {
+                Ok(OpenOutcome::Stream(_)) => false,
+                Ok(OpenOutcome::Answer(answer)) => answer.is_down(),
+                Err(error) => error.is_down(),
+            };
+            if !is_down {
+                return outcome;
             }
+            last_outcome = Some(outcome);
         }
-        Err(last_error.expect("an upstream has an origin"))
+        last_outcome.expect("an upstream has an origin")
     }
 
-    async fn open_at(
-        &self,
-        origin: &Origin,
-        after: Option<&EventId>,
-    ) -> Result<(ResponseReader, Continuity), OpenError> {
+    async fn open_at(&self, origin: &Origin, after: Option<&EventId>) -> Result<Response, OpenError> {
         let settings = &self.settings;
         let mut path = request_target(origin, &self.stream_request.path, &self.stream_request.query);
         if let Some(id) = after {
@@ -92,8 +106,9 @@ impl HttpEventSource {
                 ResponseKind::EventStream => {
                     let continuity = continuity(exchange.response.headers(), after);
                     let reader = ResponseReader::new(exchange, settings.max_event, settings.idle_timeout);
-                    return Ok((reader, continuity));
+                    return Ok(Response::Stream(Box::new(reader), continuity));
                 }
+                ResponseKind::Answer(answer) => return Ok(Response::Answer(answer)),
                 // Other redirects of a request with a body may drop it (RFC 9110, 15.4.2 to 15.4.4).
                 ResponseKind::Redirect(_)
                     if self.stream_request.method == SourceMethod::Post
@@ -142,7 +157,7 @@ impl HttpEventSource {
 }
 
 impl EventSource for HttpEventSource {
-    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         async move { self.open_first_available(after.as_ref()).await }.boxed()
     }
 

@@ -1,18 +1,18 @@
-//! Classifies the head of an upstream's response: an event stream, a redirect, or an error.
+//! Classifies the head of an upstream's response: an event stream, a redirect, another answer, or an error.
 //!
 //! Looks at heads only. It follows no redirect and reads no body.
 
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use url::{Position, Url};
 
 use super::settings::Origin;
 use super::{content_coding, content_type};
-use crate::runtime::excerpt::{quote, truncate};
+use crate::runtime::excerpt::truncate;
 use crate::sse::EventId;
-use crate::stream::{Continuity, MAX_RETRY_AFTER, OpenError};
+use crate::stream::{Continuity, MAX_RETRY_AFTER, OpenError, SourceAnswer};
 
 /// A response that is not an error.
 pub(super) enum ResponseKind {
@@ -20,12 +20,14 @@ pub(super) enum ResponseKind {
     EventStream,
     /// The event stream is at this path and query of the same origin.
     Redirect(String),
+    /// The response is something else.
+    Answer(SourceAnswer),
 }
 
 /// Classifies a response by its head. `host` is the configured `Host` header, if there is one.
 ///
 /// # Errors
-/// Returns the reason if the response is neither an event stream nor a redirect within the origin.
+/// The stream is complete, or the response is an event stream or a redirect that cannot be read or followed.
 pub(super) fn classify<B>(
     origin: &Origin,
     host: Option<&str>,
@@ -33,31 +35,18 @@ pub(super) fn classify<B>(
     response: &Response<B>,
 ) -> Result<ResponseKind, OpenError> {
     let status = response.status();
-    let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let answered = || format!("the upstream answered {}", status.as_u16());
     match status {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Err(OpenError::Complete),
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(OpenError::NotFound(answered())),
-        StatusCode::TOO_MANY_REQUESTS => {
-            let retry_after = header(RETRY_AFTER).and_then(retry_after);
-            return Err(OpenError::RateLimited { reason: answered(), retry_after });
-        }
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::SEE_OTHER
         | StatusCode::TEMPORARY_REDIRECT
         | StatusCode::PERMANENT_REDIRECT => return redirect(origin, host, path, response.headers().get(LOCATION)),
-        _ if status.is_server_error() => {
-            // Among server errors, RFC 9110, 15.6.4 defines `Retry-After` for 503 only.
-            let value = header(RETRY_AFTER).filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-            return Err(OpenError::Unavailable { reason: answered(), retry_after: value.and_then(retry_after) });
-        }
-        _ => return Err(OpenError::Invalid(answered())),
+        _ => return Ok(ResponseKind::Answer(answer(status, response.headers()))),
     }
-    match content_type::essence(response.headers()) {
-        Some(essence) if essence == "text/event-stream" => {}
-        found => return Err(OpenError::Invalid(describe_wrong_type(response.headers(), found))),
+    if content_type::essence(response.headers()).as_deref() != Some("text/event-stream") {
+        return Ok(ResponseKind::Answer(answer(status, response.headers())));
     }
     match content_coding::find_coding(response.headers()) {
         Some((field, coding)) => {
@@ -67,11 +56,12 @@ pub(super) fn classify<B>(
     }
 }
 
-fn describe_wrong_type(headers: &HeaderMap, essence: Option<String>) -> String {
-    let given = essence.as_deref().map(str::as_bytes).or_else(|| headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes));
-    match given {
-        Some(given) => format!("the upstream's content type is {}, not text/event-stream", quote(given)),
-        None => "the upstream's response has no content type".to_owned(),
+fn answer(status: StatusCode, headers: &HeaderMap) -> SourceAnswer {
+    let given = || headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    SourceAnswer {
+        status: status.as_u16(),
+        content_type: content_type::essence(headers).or_else(given),
+        retry_after: headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
     }
 }
 
@@ -192,7 +182,7 @@ mod tests {
             Some(&HeaderValue::from_static(location)),
         ) {
             Ok(ResponseKind::Redirect(path)) => path,
-            Ok(ResponseKind::EventStream) => "a stream".to_owned(),
+            Ok(ResponseKind::EventStream | ResponseKind::Answer(_)) => "no redirect".to_owned(),
             Err(error) => error.to_string(),
         };
 

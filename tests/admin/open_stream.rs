@@ -11,8 +11,8 @@ use rillgate::limits::SharedLimits;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, Opened, Policy, StreamFeed, StreamIdentity, StreamKey,
-    StreamObserver, StreamSpec, Streams, Subscription,
+    Continuity, EventSource, Gap, Ids, LivePolicy, OpenError, OpenOutcome, Opened, Policy, StreamFeed, StreamIdentity,
+    StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 
 pub const KEY: &str = "/prices/EURUSD";
@@ -63,9 +63,9 @@ fn subscribe(streams: &Streams) -> Subscription {
 struct Silent;
 
 impl EventSource for Silent {
-    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         let opened = Opened { retained: Vec::new(), items: stream::pending().boxed(), continuity: Continuity::Unknown };
-        std::future::ready(Ok(opened)).boxed()
+        std::future::ready(Ok(OpenOutcome::Stream(opened))).boxed()
     }
 }
 

@@ -17,7 +17,8 @@ use rillgate::runtime::connect_budget::ConnectBudget;
 use rillgate::runtime::workers::blocking;
 use rillgate::sse::{EventId, Item, Parser};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Interrupted, OpenError, Opened, SourceRequest, Upstream, UpstreamTiming,
+    Batch, Continuity, EventSource, Interrupted, OpenError, OpenOutcome, Opened, SourceAnswer, SourceRequest, Upstream,
+    UpstreamTiming,
 };
 use tokio::time::sleep;
 
@@ -81,13 +82,18 @@ impl Upstream for FileUpstream {
 }
 
 impl EventSource for FollowedFile {
-    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         let path = self.path.clone();
         blocking(move || open(&path, after.as_ref())).boxed()
     }
 }
 
-fn open(path: &Path, after: Option<&EventId>) -> Result<Opened, OpenError> {
+fn open(path: &Path, after: Option<&EventId>) -> Result<OpenOutcome, OpenError> {
+    if path.is_dir() {
+        // As a server of files does, which has a listing for it.
+        let content_type = Some("application/json".to_owned());
+        return Ok(OpenOutcome::Answer(SourceAnswer { status: 200, content_type, retry_after: None }));
+    }
     let (follower, mut retained) = Follower::open(path).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             OpenError::NotFound(format!("there is no file {}", path.display()))
@@ -112,7 +118,7 @@ fn open(path: &Path, after: Option<&EventId>) -> Result<Opened, OpenError> {
         let (batch, follower) = follower?.next().await;
         Some((batch, follower))
     });
-    Ok(Opened { retained, items: items.boxed(), continuity })
+    Ok(OpenOutcome::Stream(Opened { retained, items: items.boxed(), continuity }))
 }
 
 impl Follower {

@@ -175,3 +175,14 @@ async fn a_missing_file_is_a_missing_stream() {
     client.read_until("upstream_not_found").await;
     assert!(client.text.starts_with("HTTP/1.1 404 "), "{}", client.text);
 }
+
+#[tokio::test]
+async fn a_folder_is_answered_with_something_that_is_no_stream() {
+    let gateway = FileGateway::start("", 1..=1).await;
+    fs::create_dir(gateway.folder.path().join("archive")).unwrap();
+
+    let mut client = gateway.get("/archive", None).await;
+
+    client.read_until("upstream_wrong").await;
+    assert!(client.text.starts_with("HTTP/1.1 502 "), "{}", client.text);
+}

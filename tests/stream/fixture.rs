@@ -15,8 +15,9 @@ use rillgate::runtime::backoff::Backoff;
 use rillgate::runtime::tasks::Tasks;
 use rillgate::sse::{Event, EventId, Frame, Item};
 use rillgate::stream::{
-    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, Opened, Policy, Ready,
-    StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+    Batch, Continuity, EventSource, Gap, Ids, Interrupted, LivePolicy, LogStore, OpenError, OpenOutcome, Opened,
+    Policy, Ready, SourceAnswer, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams,
+    Subscription,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -28,12 +29,9 @@ type Receiver = UnboundedReceiver<Result<Batch, Interrupted>>;
 #[derive(Clone, Default)]
 pub struct Upstream(Arc<Script>);
 
-/// The parts of an open connection.
-type Answer = (Vec<Item>, Continuity, Receiver);
-
 #[derive(Default)]
 struct Script {
-    answers: Mutex<VecDeque<Result<Answer, OpenError>>>,
+    outcomes: Mutex<VecDeque<Result<OpenOutcome, OpenError>>>,
     opens: Mutex<Vec<(Instant, Option<EventId>)>>,
 }
 
@@ -44,13 +42,19 @@ impl Upstream {
 
     /// Answers with what the upstream retains and its statement about the requested id.
     pub fn will_open_with(&self, retained: Vec<Item>, continuity: Continuity) -> Sender {
-        let (sender, receiver) = unbounded_channel();
-        self.0.answers.lock().push_back(Ok((retained, continuity, receiver)));
+        let (sender, mut receiver): (_, Receiver) = unbounded_channel();
+        let items = poll_fn(move |cx| receiver.poll_recv(cx)).boxed();
+        let opened = Opened { retained, items, continuity };
+        self.0.outcomes.lock().push_back(Ok(OpenOutcome::Stream(opened)));
         sender
     }
 
+    pub fn will_answer(&self, answer: SourceAnswer) {
+        self.0.outcomes.lock().push_back(Ok(OpenOutcome::Answer(answer)));
+    }
+
     pub fn will_refuse(&self, error: OpenError) {
-        self.0.answers.lock().push_back(Err(error));
+        self.0.outcomes.lock().push_back(Err(error));
     }
 
     pub fn opens(&self) -> usize {
@@ -69,16 +73,11 @@ impl Upstream {
 }
 
 impl EventSource for Upstream {
-    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         self.0.opens.lock().push((Instant::now(), after));
-        let answer = self.0.answers.lock().pop_front();
-        let opened = answer.unwrap_or_else(|| Err(OpenError::Unreachable("nobody there".to_owned())));
-        let opened = opened.map(|(retained, continuity, mut items)| Opened {
-            retained,
-            items: poll_fn(move |cx| items.poll_recv(cx)).boxed(),
-            continuity,
-        });
-        std::future::ready(opened).boxed()
+        let outcome = self.0.outcomes.lock().pop_front();
+        let outcome = outcome.unwrap_or_else(|| Err(OpenError::Unreachable("nobody there".to_owned())));
+        std::future::ready(outcome).boxed()
     }
 }
 

@@ -12,8 +12,8 @@ use rillgate::runtime::memory::{MemoryCharge, MemoryKind};
 use rillgate::runtime::resolver::Resolver;
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, Offset, OpenError, Opened, Phase, Policy,
-    ReadThrough, SourceRequest, StreamObserver, Upstream, UpstreamTiming,
+    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, Offset, OpenError, OpenOutcome, Opened, Phase,
+    Policy, ReadThrough, SourceRequest, StreamObserver, Upstream, UpstreamTiming,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -76,7 +76,7 @@ impl Upstream for Scripted {
 }
 
 impl EventSource for Scripted {
-    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         self.opens.fetch_add(1, Ordering::Relaxed);
         let items = match self.behavior {
             Behavior::Unanswered => return std::future::pending().boxed(),
@@ -88,7 +88,12 @@ impl EventSource for Scripted {
                 stream::iter([Ok(batch)]).chain(stream::pending()).boxed()
             }
         };
-        std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
+        std::future::ready(Ok(OpenOutcome::Stream(Opened {
+            retained: Vec::new(),
+            items,
+            continuity: Continuity::Unknown,
+        })))
+        .boxed()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Time is paused in tests that depend on it. It advances when every task waits, so hours cost nothing and no test
 //! depends on timing.
 
+mod answers;
 mod commit;
 mod fixture;
 mod live_upstream;
@@ -25,8 +26,8 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::StreamExt;
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    Continuity, EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, Opened, Phase, Policy, Ready, ResumeVerdict,
-    Retention, Start, StreamLimit,
+    Continuity, EventSource, Gap, Lagged, OnEnd, OnGap, OpenError, OpenOutcome, Opened, Phase, Policy, Ready,
+    ResumeVerdict, Retention, Start, StreamLimit,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -344,10 +345,15 @@ async fn a_reader_that_joins_during_removal_never_gets_a_dead_stream() {
     /// Sends one event on each connection and keeps it open.
     struct Greeting;
     impl EventSource for Greeting {
-        fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+        fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
             let greeting = futures_util::stream::iter([batch(vec![Item::Event(event(1))])]);
             let items = greeting.chain(futures_util::stream::pending()).boxed();
-            std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
+            std::future::ready(Ok(OpenOutcome::Stream(Opened {
+                retained: Vec::new(),
+                items,
+                continuity: Continuity::Unknown,
+            })))
+            .boxed()
         }
     }
     let mut fixture = Fixture::new(Policy { linger: Duration::ZERO, ..Policy::default() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rillgate::sse::EventId;
 use rillgate::stream::{
-    CatchUpError, CatchUpLimit, EventSource, OpenError, Opened, Phase, Policy, ReadThrough, Start, StreamObserver,
+    CatchUpError, CatchUpLimit, EventSource, OpenError, OpenOutcome, Phase, Policy, ReadThrough, Start, StreamObserver,
 };
 
 use super::fixture::{Fixture, emit, read, texts_of};
@@ -14,7 +14,7 @@ use super::fixture::{Fixture, emit, read, texts_of};
 struct Panics;
 
 impl EventSource for Panics {
-    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         Box::pin(async { panic!("for the test") })
     }
 }

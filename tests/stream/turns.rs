@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use rillgate::sse::EventId;
-use rillgate::stream::{Batch, Continuity, EventSource, OnEnd, OpenError, Opened, Phase, Policy};
+use rillgate::stream::{Batch, Continuity, EventSource, OnEnd, OpenError, OpenOutcome, Opened, Phase, Policy};
 use tokio::time::timeout;
 
 use crate::fixture::Fixture;
@@ -19,11 +19,16 @@ struct Chatter {
 }
 
 impl EventSource for Chatter {
-    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         let bytes = self.bytes;
         let items =
             stream::iter(0..self.reads).map(move |_| Ok(Batch { items: Vec::new(), bytes, incomplete: 0 })).boxed();
-        std::future::ready(Ok(Opened { retained: Vec::new(), items, continuity: Continuity::Unknown })).boxed()
+        std::future::ready(Ok(OpenOutcome::Stream(Opened {
+            retained: Vec::new(),
+            items,
+            continuity: Continuity::Unknown,
+        })))
+        .boxed()
     }
 }
 

@@ -18,8 +18,8 @@ use crate::runtime::memory::Watermark;
 use crate::runtime::tasks::Tasks;
 use crate::sse::{Event, EventId, Frame};
 use crate::stream::{
-    Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, Offset, OpenError, Opened, Policy, ResumeVerdict,
-    StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
+    Entry, EntryKind, EventSource, EventStream, Gap, Ids, LivePolicy, Offset, OpenError, OpenOutcome, Policy,
+    ResumeVerdict, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec, Streams, Subscription,
 };
 use crate::telemetry::{EndReason, Metrics, Protocol};
 
@@ -118,7 +118,7 @@ fn subscribe(streams: &Streams) -> Subscription {
 struct Silent;
 
 impl EventSource for Silent {
-    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         std::future::pending().boxed()
     }
 }

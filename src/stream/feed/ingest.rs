@@ -19,7 +19,7 @@ use super::dedup::ReconnectDedup;
 use super::finished::{Finished, LATE_REFUSAL_MEMORY, REFUSAL_MEMORY};
 use super::open_error::OpenError;
 use super::publisher::Publisher;
-use super::source::{Batch, Continuity, Interrupted, Opened};
+use super::source::{Batch, Continuity, Interrupted, OpenOutcome, Opened};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::jitter;
 use crate::runtime::memory::MemoryCharge;
@@ -112,7 +112,7 @@ impl Ingest {
             let mut least = Duration::ZERO; // asked for by the upstream
             let source = self.spec.source.clone();
             let after = self.dedup.id_to_request(&self.stream.log(), |id| source.can_overlap_after(id));
-            let outcome = source.open(after).await;
+            let outcome = source.open(after).await.and_then(OpenOutcome::into_stream);
             self.spec.observer.connected(outcome.as_ref().map(|_| ()));
             match outcome {
                 Ok(opened) => {

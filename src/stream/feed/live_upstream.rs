@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::open_error::OpenError;
-use super::source::{EventSource, Opened};
+use super::source::{EventSource, OpenOutcome};
 use super::source_request::SourceRequest;
 use super::upstream::Upstream;
 use crate::runtime::connect_budget::ConnectBudget;
@@ -80,7 +80,7 @@ impl LiveSource {
 impl EventSource for LiveSource {
     /// Opens with the upstream in force. Starts over when the credentials change meanwhile, because an upstream may keep
     /// a client with old ones waiting.
-    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         async move {
             loop {
                 let (upstream, source) = self.refresh();

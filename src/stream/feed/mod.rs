@@ -13,6 +13,7 @@ mod live_upstream;
 mod open_error;
 mod publisher;
 mod source;
+mod source_answer;
 mod source_request;
 mod upstream;
 
@@ -22,6 +23,7 @@ pub(super) use id_minter::IdMinter;
 pub(super) use ingest::Ingest;
 pub use live_upstream::LiveUpstream;
 pub use open_error::{MAX_RETRY_AFTER, OpenError};
-pub use source::{Batch, Continuity, EventSource, Interrupted, Opened};
+pub use source::{Batch, Continuity, EventSource, Interrupted, OpenOutcome, Opened};
+pub use source_answer::SourceAnswer;
 pub use source_request::{SourceHeader, SourceMethod, SourceRequest};
 pub use upstream::{Upstream, UpstreamTiming};

@@ -9,13 +9,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 
 use super::open_error::OpenError;
+use super::source_answer::SourceAnswer;
 use crate::runtime::human_duration::format_duration;
 use crate::sse::{EventId, Item};
 
 /// An upstream for one stream, to which connections can be opened one after the other.
 pub trait EventSource: Send + Sync {
     /// Opens a connection. `after` is an id that the upstream itself sent, if any.
-    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>>;
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>>;
 
     /// Returns true if a reconnect should ask after this id, the one before the last event with an id. The upstream then
     /// sends the last event again, which proves that nothing was missed. Default: false, ask after the last event.
@@ -27,6 +28,27 @@ pub trait EventSource: Send + Sync {
     /// connection and opens another one. Cancel-safe.
     fn credentials_changed(&self) -> BoxFuture<'_, ()> {
         std::future::pending().boxed()
+    }
+}
+
+/// The outcome of an attempt that the upstream answered.
+pub enum OpenOutcome {
+    /// The stream is open.
+    Stream(Opened),
+    /// The upstream answered with something else. The connection is closed.
+    Answer(SourceAnswer),
+}
+
+impl OpenOutcome {
+    /// Returns the open stream.
+    ///
+    /// # Errors
+    /// The answer, as the reason for which there is none.
+    pub fn into_stream(self) -> Result<Opened, OpenError> {
+        match self {
+            Self::Stream(opened) => Ok(opened),
+            Self::Answer(answer) => Err(answer.into()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! An upstream as streams know it: the maker of their sources.
 //!
 //! ```text
-//!  [upstreams.NAME] ──▶ Upstream ── source(SourceRequest) ──▶ EventSource ── open ──▶ Opened
+//!  [upstreams.NAME] ──▶ Upstream ── source(SourceRequest) ──▶ EventSource ── open ──▶ OpenOutcome
 //! ```
 //!
 //! Another kind of upstream implements [`Upstream`] and [`EventSource`], and the configuration makes it. Nothing else

@@ -25,7 +25,7 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::turn::TurnBudget;
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
-use crate::stream::feed::{Batch, Continuity, EventSource, Opened};
+use crate::stream::feed::{Batch, Continuity, EventSource, OpenOutcome, Opened};
 use crate::stream::log::{IdLookup, OnEnd};
 use crate::stream::progress::{Phase, Progress};
 use crate::stream::read::{Backlog, CatchUpState, CaughtUp};
@@ -261,9 +261,9 @@ impl Request {
         let mut progress = self.stream.watch_progress();
         let (opened_at, fingerprints) = (self.stream.log().end(), self.stream.fingerprints());
         let mut catch_up = CatchUp::new(self.after.clone(), self.was_evicted, opened_at, self.limit, fingerprints);
-        let opened = source.open(Some(self.after.clone())).await;
+        let outcome = source.open(Some(self.after.clone())).await.and_then(OpenOutcome::into_stream);
         let opened =
-            opened.map_err(|error| if error.is_down() { CatchUpError::Away } else { CatchUpError::Refused })?;
+            outcome.map_err(|error| if error.is_down() { CatchUpError::Away } else { CatchUpError::Refused })?;
         let Opened { retained, mut items, continuity } = opened;
         let mut credentials_changed = source.credentials_changed();
         match continuity {

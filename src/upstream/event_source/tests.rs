@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::resolver::Resolver;
-use crate::stream::{Continuity, Upstream};
+use crate::stream::{Continuity, SourceAnswer, Upstream};
 use crate::upstream::Resume;
 
 /// Returns the source of a stream of the upstream at this address.
@@ -39,6 +39,16 @@ fn source(address: &str, request: SourceRequest) -> Arc<dyn EventSource> {
 /// Opens the stream at a producer that answers with this status line and header fields. Returns the request that the
 /// producer got, up to the end of `body`, and the outcome.
 async fn exchange(request: SourceRequest, answer: &str, body: &str) -> (String, Result<Continuity, OpenError>) {
+    let (seen, outcome) = exchange_outcome(request, answer, body).await;
+    (seen, outcome.and_then(OpenOutcome::into_stream).map(|opened| opened.continuity))
+}
+
+/// Does the same as [`exchange`] and returns the whole outcome.
+async fn exchange_outcome(
+    request: SourceRequest,
+    answer: &str,
+    body: &str,
+) -> (String, Result<OpenOutcome, OpenError>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let source = source(&listener.local_addr().expect("an address").to_string(), request);
     let produce = async {
@@ -51,7 +61,7 @@ async fn exchange(request: SourceRequest, answer: &str, body: &str) -> (String, 
         (String::from_utf8(seen).expect("text"), socket)
     };
     let ((seen, _socket), outcome) = tokio::join!(produce, source.open(None));
-    (seen, outcome.map(|opened| opened.continuity))
+    (seen, outcome)
 }
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream";
@@ -104,8 +114,25 @@ async fn a_header_that_http_cannot_carry_fails_the_attempt() {
     let header = SourceHeader { name: "x-line".to_owned(), value: b"a\nb".to_vec() };
     let request = SourceRequest { path: "/".to_owned(), headers: vec![header], ..SourceRequest::default() };
 
-    let outcome = source("127.0.0.1:9", request).open(None).await.map(|opened| opened.continuity);
+    let outcome = source("127.0.0.1:9", request).open(None).await.map(|_| ());
 
     let invalid = "invalid header of the upstream request: \"x-line\"".to_owned();
     assert_eq!(outcome, Err(OpenError::Invalid(invalid)));
+}
+
+#[tokio::test]
+async fn a_response_that_is_no_event_stream_is_an_answer_with_its_status_type_and_retry_after() {
+    for (head, status, content_type, retry_after) in [
+        ("HTTP/1.1 200 OK\r\ncontent-type: Application/JSON; charset=utf-8", 200, Some("application/json"), None),
+        ("HTTP/1.1 200 OK\r\ncontent-type: none", 200, Some("none"), None),
+        ("HTTP/1.1 403 Forbidden", 403, None, None),
+        ("HTTP/1.1 429 Slow Down\r\nretry-after: 7\r\ncontent-type: text/plain", 429, Some("text/plain"), Some(7)),
+        ("HTTP/1.1 503 Down\r\nretry-after: 86400", 503, None, Some(300)),
+    ] {
+        let (_, outcome) = exchange_outcome(post(), head, "{\"question\":1}").await;
+
+        let Ok(OpenOutcome::Answer(answer)) = outcome else { panic!("no answer: {head}") };
+        let content_type = content_type.map(ToOwned::to_owned);
+        assert_eq!(answer, SourceAnswer { status, content_type, retry_after: retry_after.map(Duration::from_secs) });
+    }
 }

@@ -7,7 +7,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 
 use rillgate_interleavings::sse::{Event, EventId, Item};
-use rillgate_interleavings::stream::{Batch, Continuity, EventSource, Gap, OpenError, Opened, StreamObserver};
+use rillgate_interleavings::stream::{
+    Batch, Continuity, EventSource, Gap, OpenError, OpenOutcome, Opened, StreamObserver,
+};
 
 /// Sends one event on each connection. The first connections then end; later ones stay open.
 #[derive(Clone, Default)]
@@ -35,7 +37,7 @@ impl Upstream {
 }
 
 impl EventSource for Upstream {
-    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<Opened, OpenError>> {
+    fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         let counts = self.0.clone();
         async move {
             let number = counts.opened.fetch_add(1, Ordering::SeqCst);
@@ -51,7 +53,11 @@ impl EventSource for Upstream {
                 let _held = &connection;
                 item
             });
-            Ok(Opened { retained: Vec::new(), items: items.boxed(), continuity: Continuity::Unknown })
+            Ok(OpenOutcome::Stream(Opened {
+                retained: Vec::new(),
+                items: items.boxed(),
+                continuity: Continuity::Unknown,
+            }))
         }
         .boxed()
     }
