@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -219,7 +220,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
         if in_turn == 0 || in_pass == 0 {
             return Poll::Pending;
         }
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        let mut part = [MaybeUninit::uninit(); PASS_READ_BYTES];
+        let mut part = ReadBuf::uninit(&mut part[..most]);
         ready!(Pin::new(&mut this.transport).poll_read(cx, &mut part))?;
         let received = part.filled();
         this.window_updates.feed(received, window);
@@ -227,7 +229,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for CorkedWriter<T> {
         has_read.store(true, Ordering::Relaxed);
         readable.store(in_turn - count, Ordering::Relaxed);
         readable_now.store(in_pass - count, Ordering::Relaxed);
-        buffer.advance(count);
+        buffer.put_slice(received);
         Poll::Ready(Ok(()))
     }
 }
