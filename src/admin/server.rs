@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -90,8 +91,10 @@ async fn connection(
     service: Arc<AdminService>,
     shutdown: CancellationToken,
 ) {
-    // Sends small answers at once. If the option cannot be set, they are only slower.
+    // Sends small answers at once, and lets the kernel keep little for a client that does not read. If an option cannot
+    // be set, answers are only slower.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
     let scope = permit.scope;
     let max_age = match scope {
         RequestScope::AllPaths => MAX_AGE,
@@ -149,5 +152,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The size of hyper's read buffer and of its write buffer, and the maximum size of a request head.
 const BUFFER_BYTES: usize = 16 * 1024;
+/// Unsent bytes that the kernel buffers for a client before the socket is full.
+const UNSENT_BYTES: u32 = 16 * 1024;
 /// Maximum number of fields in a request head.
 const MOST_HEADERS: usize = 64;

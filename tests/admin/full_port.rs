@@ -34,5 +34,6 @@ async fn probes_are_answered_beside_clients_that_do_not_read_and_are_soon_cut_of
     assert!(body.contains("only /livez, /readyz and /metrics are answered"), "{body}");
 
     let cut_off = async { while port.get("/streams").await.0 != StatusCode::OK {} };
-    timeout(DEADLINE * 3, cut_off).await.expect("clients that do not read are disconnected");
+    // They are cut off in groups, ten seconds each.
+    timeout(DEADLINE * 6, cut_off).await.expect("clients that do not read are disconnected");
 }
