@@ -12,8 +12,8 @@ use rillgate::runtime::memory::{MemoryCharge, MemoryKind};
 use rillgate::runtime::resolver::Resolver;
 use rillgate::sse::{Event, EventId, Item};
 use rillgate::stream::{
-    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, Offset, OpenError, OpenOutcome, Opened, Phase,
-    Policy, ReadThrough, SourceRequest, StreamObserver, Upstream, UpstreamTiming,
+    Batch, CatchUpLimit, Continuity, EventSource, Gap, LiveUpstream, Offset, OnEnd, OpenError, OpenOutcome, Opened,
+    Phase, Policy, ReadThrough, SourceRequest, StreamObserver, Subscription, Upstream, UpstreamTiming,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,6 +30,8 @@ enum Behavior {
     Busy,
     /// They bring one large event.
     Large,
+    /// Sends one event of 16 MiB and ends.
+    LargeAndLast,
 }
 
 #[derive(Clone, Debug)]
@@ -78,15 +80,17 @@ impl Upstream for Scripted {
 impl EventSource for Scripted {
     fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         self.opens.fetch_add(1, Ordering::Relaxed);
+        let large = |bytes| {
+            let event = Event { data: "x".repeat(16 << 20), ..Event::default() };
+            stream::iter([Ok(Batch { items: vec![Item::Event(event)], bytes, incomplete: 0 })])
+        };
         let items = match self.behavior {
             Behavior::Unanswered => return std::future::pending().boxed(),
             Behavior::Silent => stream::pending().boxed(),
             Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1, incomplete: 0 })).boxed(),
-            Behavior::Large => {
-                let event = Event { data: "x".repeat(16 << 20), ..Event::default() };
-                let batch = Batch { items: vec![Item::Event(event)], bytes: 16 << 20, incomplete: 0 };
-                stream::iter([Ok(batch)]).chain(stream::pending()).boxed()
-            }
+            Behavior::Large => large(16 << 20).chain(stream::pending()).boxed(),
+            // So few bytes that the end is read in the same turn.
+            Behavior::LargeAndLast => large(1).boxed(),
         };
         std::future::ready(Ok(OpenOutcome::Stream(Opened {
             retained: Vec::new(),
@@ -126,11 +130,10 @@ async fn new_credentials_connect_anew_whatever_the_old_connection_does() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn new_credentials_end_the_pause_of_a_stream_that_must_not_grow() {
-    let (old, new) = (Scripted::new(1, Behavior::Large), Scripted::new(2, Behavior::Silent));
-    let upstream = live(&old);
-    let mut fixture = Fixture::new(Policy::default());
+/// Opens a stream whose first event is so large that it must not grow for a while. Renews the credentials meanwhile.
+async fn renewed_in_a_pause(old: &Scripted, new: &Scripted, policy: Policy) -> Subscription {
+    let upstream = live(old);
+    let mut fixture = Fixture::new(policy);
     fixture.set_memory(100 << 20);
     // The more streams there are, the longer each has to wait.
     let _others: Vec<_> = (0..9)
@@ -147,7 +150,26 @@ async fn new_credentials_end_the_pause_of_a_stream_that_must_not_grow() {
     upstream.replace(Arc::new(new.clone()));
 
     sleep(Duration::from_millis(100)).await;
+    reader
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_end_the_pause_of_a_stream_that_must_not_grow() {
+    let (old, new) = (Scripted::new(1, Behavior::Large), Scripted::new(2, Behavior::Silent));
+
+    renewed_in_a_pause(&old, &new, Policy::default()).await;
+
     assert_eq!(new.opens(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_credentials_do_not_reopen_a_stream_that_has_ended() {
+    let (old, new) = (Scripted::new(1, Behavior::LargeAndLast), Scripted::new(2, Behavior::Silent));
+
+    let reader = renewed_in_a_pause(&old, &new, Policy { on_end: OnEnd::Complete, ..Policy::default() }).await;
+
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((reader.stream().progress().phase, new.opens()), (Phase::Complete, 0));
 }
 
 /// Records the results of requests for history.

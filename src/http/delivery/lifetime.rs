@@ -38,8 +38,8 @@ pub(crate) struct Lifetime {
 }
 
 impl Lifetime {
-    /// Creates a lifetime that a drain ends, and the end of the permission: at its expiry, or earlier by [`expiry_lead`], or
-    /// when it is withdrawn. `jitter` is uniform in `0.0..1.0`.
+    /// Creates a lifetime that ends with the drain or with the permission. The permission ends at its expiry, earlier by
+    /// [`expiry_lead`], or when it is withdrawn. `jitter` is uniform in `0.0..1.0`.
     pub(crate) fn new(permission: Permission, expiry_spread: Duration, jitter: f64) -> Self {
         let left = permission.expires_at().map(time_until);
         let expiry_lead = left.map_or(Duration::ZERO, |left| expiry_lead(left, expiry_spread, jitter));

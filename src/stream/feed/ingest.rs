@@ -291,12 +291,14 @@ impl Ingest {
                 }
             }
             let pause = self.publish(gathered).await?;
+            // The connection is over, whatever its credentials are now.
+            if let Some(end) = end {
+                self.publisher.pause(pause).await;
+                return Ok(end);
+            }
             tokio::select! {
                 () = self.publisher.pause(pause) => {}
                 () = poll_fn(|cx| credentials.poll_changed(cx)) => return Ok(ConnectionEnd::CredentialsChanged),
-            }
-            if let Some(end) = end {
-                return Ok(end);
             }
         }
     }

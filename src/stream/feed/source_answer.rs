@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_be_asked_later_counts_for_429_and_503() {
+    fn retry_after_counts_for_429_and_503() {
         let retry_after = Some(Duration::from_secs(7));
         for status in [200, 403, 404, 429, 500, 503] {
             let error = OpenError::from(SourceAnswer { status, content_type: None, retry_after });
