@@ -47,7 +47,7 @@ impl ServiceToken {
     /// Creates the token of a file with this content.
     ///
     /// # Errors
-    /// See [`InvalidToken`].
+    /// The content is empty, has a character that a bearer token cannot have (RFC 6750, 2.1), or exceeds 16 KiB.
     pub fn new(path: PathBuf, content: &[u8]) -> Result<Self, InvalidToken> {
         let known = KnownToken { value: parse(content)?, stamp: None };
         Ok(Self { path, known: Mutex::new(known) })
