@@ -91,8 +91,8 @@ async fn connection(
     service: Arc<AdminService>,
     shutdown: CancellationToken,
 ) {
-    // Sends small answers at once, and lets the kernel keep little for a client that does not read. If an option cannot
-    // be set, answers are only slower.
+    // Sends small answers at once, and lets the kernel keep little for a client that does not read. Without the options
+    // answers are slower, and such a client is cut off later.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
     let scope = permit.scope;

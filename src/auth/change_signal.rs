@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// A counter that goes up whenever a permission may have ended, and when the drain has started. One signal for all that
-/// responses wait for needs less memory than several. Clones share the counter.
+/// A counter that goes up whenever a permission may have ended, and when the drain has started. Each response
+/// holds a receiver of it, and one for both needs less memory than two. Clones share the counter.
 #[derive(Clone, Debug)]
 pub struct ChangeSignal(watch::Sender<u64>);
 

@@ -251,6 +251,7 @@ async fn drain(state: &GatewayState, drain: DrainSettings, accepting: &Tasks) ->
     accepting.wait(drain.deadline).await;
     let tasks = &state.app.tasks;
     tasks.drain();
+    // Responses look for the drain when they are notified, so it has begun before.
     state.app.trust.change_signal().notify();
     match tasks.wait(drain.deadline).await {
         0 => {

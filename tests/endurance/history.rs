@@ -81,7 +81,7 @@ impl History {
             .filter(|number| recorded_producer::event(self.seed, *number) == *event)
         else {
             self.figures.damaged += 1;
-            return self.note(format!("not said by the producer: {event:?}"));
+            return note(&mut self.figures.wrong, format!("not said by the producer: {event:?}"));
         };
         let is_excused = std::mem::take(&mut self.is_excused);
         let expected = self.next.unwrap_or(number);
@@ -92,14 +92,14 @@ impl History {
         if number > expected {
             self.missing.extend(expected..number);
             self.figures.lost += number - expected;
-            self.note(format!("{number} instead of {expected}"));
+            note(&mut self.figures.wrong, format!("{number} instead of {expected}"));
         } else {
             self.next = Some(expected);
             let late = self.missing.remove(&number);
             self.figures.lost -= u64::from(late);
             self.figures.reordered += u64::from(late);
             self.figures.repeated += u64::from(!late);
-            self.note(format!("{number} again, before {expected}"));
+            note(&mut self.figures.wrong, format!("{number} again, before {expected}"));
         }
     }
 
@@ -108,8 +108,8 @@ impl History {
         // A client that has seen no event yet has lost none.
         if let Some(expected) = self.next.filter(|_| event.data.contains("\"gap\"")) {
             self.figures.gaps += 1;
-            self.figures.reported.push(format!("after {}, expecting {expected}: {}", event.last_event_id, event.data));
-            self.figures.reported.truncate(5);
+            let told = format!("after {}, expecting {expected}: {}", event.last_event_id, event.data);
+            note(&mut self.figures.reported, told);
         }
         let place = event.last_event_id.parse::<u64>().ok().map(|id| id + 1);
         if event.data.contains("\"upstream\"") {
@@ -118,11 +118,12 @@ impl History {
             self.next = place;
         }
     }
+}
 
-    fn note(&mut self, what: String) {
-        if self.figures.wrong.len() < 5 {
-            self.figures.wrong.push(what);
-        }
+/// Keeps the first few notes of a client.
+fn note(notes: &mut Vec<String>, what: String) {
+    if notes.len() < 5 {
+        notes.push(what);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a core tells in the stream, and what its edge makes of it.
+//! An edge translates the verdicts and refusals that its core reports in the stream.
 
 use std::time::Duration;
 

@@ -219,9 +219,9 @@ fn concat(batch: &ReadBatch) -> Bytes {
     joined.freeze()
 }
 
-/// Completes when the response must be dropped because its client does not let it end: after `ended`, the end of its
-/// lifetime, or because the client stalls. Never completes once the body is
-/// gone: a finite response leaves its connection to the next request, and this future with it.
+/// Completes when the response must be dropped: its client stalls or lags, or does not take the rest after `ended`, the
+/// end of its lifetime. Never completes once the body is gone: a finite response leaves its connection to the next
+/// request, and this future with it.
 pub(crate) async fn enforce_deadlines(
     ended: impl Future<Output = EndReason>,
     progress: Weak<BodyProgress>,

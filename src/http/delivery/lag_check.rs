@@ -31,9 +31,9 @@ impl LagCheck {
         self.next
     }
 
-    /// Returns true if the client has been behind the start of the stream's log for `max_lag`. While memory is full,
-    /// returns true as soon as the client is there, or holds an entry from before the log's start. `held_from` is the
-    /// offset of the oldest entry that the client holds, if any. Looks at the log only when the next check is due.
+    /// Returns true if the client has been behind the start of the stream's log for `max_lag`, and while memory is full as
+    /// soon as it is behind or holds an entry from before the start. `held_from` is the offset of the oldest entry that
+    /// the client holds, if any. Looks at the log only when the next check is due.
     pub(crate) fn has_failed(&mut self, stream: &EventStream, held_from: Option<Offset>, max_lag: Duration) -> bool {
         let now = Instant::now();
         if now < self.next {

@@ -109,7 +109,8 @@ impl Ingest {
             return Ok(Finished::Complete { ago });
         }
         loop {
-            let mut least = Duration::ZERO; // asked for by the upstream
+            // The delay that the upstream asks for.
+            let mut least = Duration::ZERO;
             let source = self.spec.source.clone();
             let after = self.dedup.id_to_request(&self.stream.log(), |id| source.can_overlap_after(id));
             let outcome = source.open(after).await.and_then(OpenOutcome::into_stream);
@@ -163,8 +164,9 @@ impl Ingest {
                     self.stream.set_phase(Phase::Retrying(Some(Arc::new(error))));
                 }
             }
-            let (begun, failures, retry, random) =
-                (tokio::time::Instant::now(), self.failures, self.retry, jitter::unit());
+            let begun = tokio::time::Instant::now();
+            let (failures, retry) = (self.failures, self.retry);
+            let random = jitter::unit();
             let delay = |policy: &Policy| {
                 let Backoff { initial, max } = policy.backoff;
                 Backoff { initial: retry.unwrap_or(initial).min(max), max }.delay(failures, random).max(least)

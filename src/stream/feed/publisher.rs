@@ -69,9 +69,9 @@ impl Publisher {
         let (mut portion, mut bytes) = (Vec::new(), 0);
         let mut pause: Option<Duration> = None;
         let mut add_pause = |more: Option<Duration>| {
-            let sum = pause.zip(more).map(|(pause, more)| pause.saturating_add(more));
-            pause = sum.or(pause).or(more).map(|pause| pause.min(MAX_PUBLISH_PAUSE));
-            pause
+            if let Some(more) = more {
+                pause = Some(pause.unwrap_or_default().saturating_add(more).min(MAX_PUBLISH_PAUSE));
+            }
         };
         for entry in entries {
             self.burst.events += 1;
@@ -88,7 +88,7 @@ impl Publisher {
             }
         }
         let is_new = self.stream.append(portion);
-        let pause = add_pause(self.memory.make_room(&self.stream, bytes));
+        add_pause(self.memory.make_room(&self.stream, bytes));
         if is_new {
             self.stream.waiters().begin_sweep(&mut self.sweep);
             self.wake_some().await;

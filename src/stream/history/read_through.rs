@@ -115,7 +115,8 @@ impl ReadThrough {
     }
 
     /// Returns the history after `after`, an id that the stream's log does not have. `owner` is the client's address or
-    /// the holder of its token; without one only the bounds of the route apply. `source` must return the source of the stream's events. Cancel-safe: the request ends when its last client leaves.
+    /// the holder of its token; without one only the bounds of the route apply. `source` must return the source of the
+    /// stream's events. Cancel-safe: the request ends when its last client leaves.
     ///
     /// # Errors
     /// The history cannot be had in time.
