@@ -167,7 +167,7 @@ impl Follower {
             return Ok(None);
         }
         self.position += bytes.len() as u64;
-        let mut batch = Batch { items: Vec::new(), bytes: bytes.len(), incomplete: 0 };
+        let mut batch = Batch { items: Vec::new(), bytes: bytes.len(), ..Batch::default() };
         self.parser.push(&bytes, &mut batch.items);
         Ok(Some(batch))
     }

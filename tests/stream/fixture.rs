@@ -158,7 +158,7 @@ pub fn event(number: usize) -> Event {
 }
 
 pub fn batch(items: Vec<Item>) -> Result<Batch, Interrupted> {
-    Ok(Batch { items, bytes: 0, incomplete: 0 })
+    Ok(Batch { items, ..Batch::default() })
 }
 
 pub fn emit(upstream: &Sender, numbers: impl IntoIterator<Item = usize>) {

@@ -82,12 +82,14 @@ impl EventSource for Scripted {
         self.opens.fetch_add(1, Ordering::Relaxed);
         let large = |bytes| {
             let event = Event { data: "x".repeat(16 << 20), ..Event::default() };
-            stream::iter([Ok(Batch { items: vec![Item::Event(event)], bytes, incomplete: 0 })])
+            stream::iter([Ok(Batch { items: vec![Item::Event(event)], bytes, ..Batch::default() })])
         };
         let items = match self.behavior {
             Behavior::Unanswered => return std::future::pending().boxed(),
             Behavior::Silent => stream::pending().boxed(),
-            Behavior::Busy => stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1, incomplete: 0 })).boxed(),
+            Behavior::Busy => {
+                stream::repeat_with(|| Ok(Batch { items: Vec::new(), bytes: 1, ..Batch::default() })).boxed()
+            }
             Behavior::Large => large(16 << 20).chain(stream::pending()).boxed(),
             // So few bytes that the end is read in the same turn.
             Behavior::LargeAndLast => large(1).boxed(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rillgate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLevel};
 use rillgate::sse::{Event, EventId, Item};
-use rillgate::stream::{Continuity, Policy, Retention, StreamLimit, Subscription};
+use rillgate::stream::{Batch, Continuity, Policy, Retention, StreamLimit, Subscription};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::fixture::{Fixture, Sender, batch, key_of};
@@ -172,6 +172,28 @@ async fn what_an_upstream_retains_is_published_with_one_pause_however_much_it_is
     reader.opened(false).await.expect("opened");
 
     assert!((2.0..7.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_of_a_connection_counts_while_its_stream_must_not_grow() {
+    let fixture = Fixture::new(Policy::default());
+    fixture.set_memory(10_000 * KIB);
+    let (upstream, _reader) = filled(&fixture, "/a", 1).await;
+    // The more streams there are, the longer each has to wait.
+    let _others: Vec<_> = (0..9)
+        .map(|number| fixture.streams.subscribe(&key_of(&format!("/{number}")), || fixture.spec.clone()).expect("room"))
+        .collect();
+    let _held = MemoryCharge::new(fixture.streams.ledger(), MemoryKind::Http2, 9500 * KIB);
+    let reading = fixture.streams.ledger().held(MemoryKind::Streams);
+
+    let event = Item::Event(Event { data: "x".repeat(1 << 20), ..Event::default() });
+    upstream.send(Ok(Batch { items: vec![event], window: 65_536, ..Batch::default() })).expect("the stream listens");
+
+    // The shortest pause is 150 ms.
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(fixture.streams.ledger().held(MemoryKind::Streams), reading + 65_536);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(fixture.streams.ledger().held(MemoryKind::Streams), reading);
 }
 
 #[tokio::test(start_paused = true)]

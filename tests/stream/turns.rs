@@ -21,8 +21,9 @@ struct Chatter {
 impl EventSource for Chatter {
     fn open(&self, _: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
         let bytes = self.bytes;
-        let items =
-            stream::iter(0..self.reads).map(move |_| Ok(Batch { items: Vec::new(), bytes, incomplete: 0 })).boxed();
+        let items = stream::iter(0..self.reads)
+            .map(move |_| Ok(Batch { items: Vec::new(), bytes, ..Batch::default() }))
+            .boxed();
         std::future::ready(Ok(OpenOutcome::Stream(Opened {
             retained: Vec::new(),
             items,

@@ -218,7 +218,7 @@ impl Ingest {
         if !retained.is_empty() {
             self.stream.begin_backlog();
             let pause = self.publish(Batch { items: retained, ..Batch::default() }).await?;
-            self.publisher.pause(pause).await;
+            self.pause(pause, 0).await;
             self.publisher.finish_waking();
             self.stream.end_backlog();
         }
@@ -292,14 +292,15 @@ impl Ingest {
                     None => break,
                 }
             }
+            let window = gathered.window;
             let pause = self.publish(gathered).await?;
             // The connection is over, whatever its credentials are now.
             if let Some(end) = end {
-                self.publisher.pause(pause).await;
+                self.pause(pause, window).await;
                 return Ok(end);
             }
             tokio::select! {
-                () = self.publisher.pause(pause) => {}
+                () = self.pause(pause, window) => {}
                 () = poll_fn(|cx| credentials.poll_changed(cx)) => return Ok(ConnectionEnd::CredentialsChanged),
             }
         }
@@ -309,7 +310,7 @@ impl Ingest {
     async fn publish(&mut self, batch: Batch) -> Result<Option<Duration>, Fenced> {
         let now = Instant::now();
         let idle_weight = STREAM_WEIGHT + batch.incomplete as u64;
-        self.charge.resize(idle_weight + batch.bytes as u64);
+        self.charge.resize(idle_weight + (batch.bytes + batch.window) as u64);
         self.stream.last_activity().record(now);
         self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
         let accepted = self.dedup.accept(batch.items, &self.stream.log(), &self.stream.id_minter(), now);
@@ -331,6 +332,16 @@ impl Ingest {
             self.stream.advertise_retry(retry);
         }
         Ok(pause)
+    }
+
+    /// Lets the stream not grow for this time, if any. The window of its connection may fill meanwhile.
+    async fn pause(&mut self, pause: Option<Duration>, window: usize) {
+        if pause.is_some() {
+            let reading = self.charge.bytes();
+            self.charge.resize(reading + window as u64);
+            self.publisher.pause(pause).await;
+            self.charge.resize(reading);
+        }
     }
 
     async fn complete(&mut self) -> Result<Finished, Fenced> {

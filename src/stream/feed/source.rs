@@ -84,6 +84,8 @@ pub struct Batch {
     pub bytes: usize,
     /// The bytes that the source holds of an event that is not complete.
     pub incomplete: usize,
+    /// The most bytes that the source's connection receives while nothing reads it.
+    pub window: usize,
 }
 
 /// The reason why an open connection ended early.
