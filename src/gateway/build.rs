@@ -18,7 +18,9 @@ use crate::http::{self, App};
 use crate::route::template::PathTemplate;
 use crate::route::{Access, Open, Route, Routes};
 use crate::runtime::connect_budget::ConnectBudget;
+use crate::runtime::panics::Panics;
 use crate::runtime::resolver::Resolver;
+use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::stream::{LivePolicies, SourceRequest, StreamKey};
 use crate::telemetry::{Metrics, Room};
@@ -52,6 +54,7 @@ pub enum BuildError {
 /// The parts of a configuration that need no socket. `check`, `explain` and a start build the same ones.
 pub(super) struct Parts {
     pub metrics: Arc<Metrics>,
+    pub tasks: Tasks,
     pub trust: Arc<TrustStore>,
     pub refresher: Refresher,
     pub connects: ConnectBudget,
@@ -70,10 +73,15 @@ impl Parts {
         let trust = Arc::new(TrustStore::new(config.revocations.entries));
         let resolver = Resolver::new(metrics.shares().on_refusal(Room::Dns));
         let refresher = Refresher::new(resolver.clone());
+        let tasks = Tasks::new(Panics::new({
+            let metrics = metrics.clone();
+            move |task| metrics.task_panicked(task)
+        }));
         let connects = ConnectBudget::new(resolver, metrics.shares().on_refusal(Room::UpstreamConnects));
+        let connects = connects.with_tasks(tasks.clone());
         let policies = LivePolicies::default();
         let routes = prepare(config, &trust, &policies, &metrics, &connects)?.install(&trust, &refresher)?;
-        Ok(Self { metrics, trust, refresher, connects, policies, routes })
+        Ok(Self { metrics, tasks, trust, refresher, connects, policies, routes })
     }
 }
 

@@ -28,7 +28,6 @@ use crate::listen::{AcceptLimits, Handover, HandshakeLog, Listener, ListenerCont
 use crate::runtime::file_budget::FileBudget;
 use crate::runtime::file_limit;
 use crate::runtime::memory::Watermark;
-use crate::runtime::panics::Panics;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::store::Store;
@@ -63,12 +62,8 @@ impl Gateway {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let Parts { metrics, trust, refresher, connects, policies, routes } = Parts::build(config)?;
-        let panics = Panics::new({
-            let metrics = metrics.clone();
-            move |task| metrics.task_panicked(task)
-        });
-        let tasks = Tasks::new(panics.clone());
+        let Parts { metrics, tasks, trust, refresher, connects, policies, routes } = Parts::build(config)?;
+        let panics = tasks.panics().clone();
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
         let store = store.map_err(BindError::Store)?;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::fair_semaphore::{FairPermit, FairSemaphore};
 use super::resolver::Resolver;
 use super::shares::OnRefusal;
+use super::tasks::Tasks;
 
 /// The name lookups and connection attempts of all upstreams. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -14,6 +15,7 @@ pub struct ConnectBudget {
     resolver: Resolver,
     /// By upstream and address, so that an address that does not answer leaves the upstream's others alone.
     attempts: FairSemaphore<(String, String)>,
+    tasks: Tasks,
 }
 
 /// A place among the connection attempts to one address. Dropping it frees the place.
@@ -25,7 +27,17 @@ impl ConnectBudget {
     /// Creates the budget of a gateway. `on_refusal` is called when a stream has waited in vain while the address that it
     /// wants has [`MAX_ATTEMPTS`] in progress.
     pub fn new(resolver: Resolver, on_refusal: OnRefusal) -> Self {
-        Self { resolver, attempts: FairSemaphore::new(usize::MAX, MAX_ATTEMPTS, on_refusal) }
+        Self { resolver, attempts: FairSemaphore::new(usize::MAX, MAX_ATTEMPTS, on_refusal), tasks: Tasks::default() }
+    }
+
+    /// Returns the budget with the tasks that drive shared connections.
+    pub fn with_tasks(self, tasks: Tasks) -> Self {
+        Self { tasks, ..self }
+    }
+
+    /// Returns the tasks that drive shared connections.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// Returns the resolver of names.

@@ -1,8 +1,9 @@
 //! Connections to an origin: name resolution, TCP to one of its addresses, and TLS for `https`.
 //!
 //! Resolving ends within the connect timeout, waiting for a place among the attempts within the same time again, and TCP
-//! and TLS together likewise. A peer that vanishes without closing is noticed within a minute. Several addresses share the timeout (RFC 8305, in hyper-util's
-//! connector), so an address that drops packets does not hide the next one. Nothing here speaks HTTP.
+//! and TLS together likewise. A peer that vanishes without closing is noticed within a minute. Several addresses share the
+//! timeout (RFC 8305, in hyper-util's connector), so an address that drops packets does not hide the next one. Nothing
+//! here speaks HTTP.
 
 use std::error::Error;
 use std::io;
@@ -15,12 +16,14 @@ use futures_util::future::{Ready, ready};
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use super::error_text::io_reason;
 use super::settings::{Origin, UpstreamSettings};
 use crate::runtime::connect_budget::{ConnectBudget, MAX_ATTEMPTS};
 use crate::runtime::excerpt::truncate;
@@ -88,7 +91,16 @@ async fn connect_any(
     let name =
         ServerName::try_from(origin.host().to_owned()).map_err(|_| "the host is not a valid server name".to_owned())?;
     let tls = TlsConnector::from(Arc::clone(&config)).connect(name, tcp).await;
-    let tls = tls.map_err(|error| format!("TLS handshake failed: {}", io_reason(&error)))?;
+    let tls = tls.map_err(|error| match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if settings.http2.is_some() => {
+            NO_HTTP2.to_owned()
+        }
+        _ => format!("TLS handshake failed: {}", io_reason(&error)),
+    })?;
+    // A server that ignores ALPN agrees on nothing.
+    if settings.http2.is_some() && tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(NO_HTTP2.to_owned());
+    }
     Ok(Box::new(tls))
 }
 
@@ -125,21 +137,6 @@ fn root_cause<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static)
     root_cause
 }
 
-/// Returns the system's message without its error number, such as "connection refused".
-pub(super) fn io_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
-    let mut chars = text.chars();
-    match chars.next() {
-        // The first letter stays upper-case in abbreviations such as "TLS".
-        Some(first) if !chars.as_str().starts_with(char::is_uppercase) => {
-            truncate(&format!("{}{}", first.to_lowercase(), chars.as_str()))
-        }
-        _ => truncate(text),
-    }
-}
-
 /// A resolver that returns known addresses. They were resolved before, with a timeout of their own.
 #[derive(Clone)]
 struct StaticResolver(Vec<SocketAddr>);
@@ -157,6 +154,9 @@ impl Service<Name> for StaticResolver {
         ready(Ok(self.0.clone().into_iter()))
     }
 }
+
+/// The reason for which a server with TLS is not used with `http2`.
+const NO_HTTP2: &str = "the server does not offer HTTP/2 (ALPN): set http2 = false for HTTP/1.1";
 
 /// Delay before the second address family is tried as well (RFC 8305, 8: "Connection Attempt Delay").
 const FALLBACK_DELAY: Duration = Duration::from_millis(250);

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
 use tokio::time::timeout;
 
-use super::connection::{ConnectError, send_request};
+use super::connect_error::ConnectError;
+use super::connection::send_request;
 use super::request_target::request_target;
 use super::response_head::{ResponseKind, classify, continuity};
 use super::response_reader::ResponseReader;
@@ -126,7 +126,7 @@ impl HttpEventSource {
         Err(OpenError::Invalid(format!("the upstream redirected more than {MAX_REDIRECTS} times")))
     }
 
-    fn request(&self, origin: &Origin, path: &str, after: Option<&EventId>) -> Result<Request<Full<Bytes>>, OpenError> {
+    fn request(&self, origin: &Origin, path: &str, after: Option<&EventId>) -> Result<Request<Bytes>, OpenError> {
         let SourceRequest { method, headers: shared, body, trace, .. } = &*self.stream_request;
         let method = match method {
             SourceMethod::Get => Method::GET,
@@ -140,7 +140,7 @@ impl HttpEventSource {
             .header(ACCEPT_ENCODING, "identity")
             .header(CACHE_CONTROL, "no-cache")
             .header(USER_AGENT, concat!("rillgate/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(body.clone()))
+            .body(body.clone())
             .map_err(|error| OpenError::Invalid(format!("invalid upstream path: {error}")))?;
         let headers = request.headers_mut();
         if let Some((name, id)) = after.and_then(|id| self.settings.resume.header(id)) {

@@ -85,6 +85,7 @@ mod tests {
             idle_timeout: None,
             backoff,
             max_event: 1024,
+            http2: None,
             tls: None,
         }
     }

@@ -1,4 +1,4 @@
-//! Upstreams: connecting to an origin over HTTP/1.1 and reading its event stream.
+//! Upstreams: connecting to an origin over HTTP/1.1 or HTTP/2 and reading its event stream.
 //!
 //! | file | contents |
 //! |---|---|
@@ -8,16 +8,23 @@
 //! | `service_token` | the token that the gateway itself shows to an upstream |
 //! | `request_target`, `resume` | path and query of a request, and the last event id in it |
 //! | `connector`, `connection` | TCP and TLS to an origin, and one HTTP exchange |
+//! | `http2_pool`, `http2_connection`, `http2_exchange` | HTTP/2 connections that streams share, and one stream |
+//! | `connect_error`, `error_text` | the reasons for which there is no response, and texts of errors |
 //! | `response_head` | classification of a response, with `content_type` and `content_coding` |
 //! | `response_reader` | the items of a response's body |
 //! | `chained` | an upstream that is a rillgate |
 
 mod chained;
+mod connect_error;
 mod connection;
 mod connector;
 mod content_coding;
 mod content_type;
+mod error_text;
 mod event_source;
+mod http2_connection;
+mod http2_exchange;
+mod http2_pool;
 mod http_upstream;
 mod limited_reads;
 mod request_target;
@@ -27,6 +34,7 @@ mod resume;
 mod service_token;
 mod settings;
 
+pub use http2_pool::Http2Pool;
 pub use request_target::query_names;
 pub use resume::Resume;
 pub use service_token::ServiceToken;

@@ -113,7 +113,7 @@ impl ResponseReader {
             }
         }
         let data = self.unread.split_to(self.unread.len().min(PARSE_BYTES));
-        let mut batch = Batch { items: Vec::new(), bytes: data.len(), incomplete: 0, window: 0 };
+        let mut batch = Batch { items: Vec::new(), bytes: data.len(), incomplete: 0, window: self.exchange.window() };
         self.parser.push(&data, &mut batch.items);
         batch.incomplete = self.parser.memory();
         if let Some(chained) = &mut self.chained {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue};
 
+use super::http2_pool::Http2Pool;
 use super::resume::Resume;
 use super::service_token::ServiceToken;
 use crate::runtime::backoff::Backoff;
@@ -39,6 +40,8 @@ pub struct UpstreamSettings {
     pub backoff: Backoff,
     /// Most bytes in one event, and in one line. Default: 1 MiB.
     pub max_event: usize,
+    /// The HTTP/2 connections that its streams share. Default: `None`, HTTP/1.1 with a connection for each stream.
+    pub http2: Option<Arc<Http2Pool>>,
     /// The TLS client configuration. Present if an origin is `https`.
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }

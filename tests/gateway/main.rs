@@ -15,6 +15,7 @@ mod auth;
 mod busy_worker;
 mod chain;
 mod chain_fixture;
+mod chain_http2;
 mod chain_restarts;
 mod chain_verdicts;
 mod client_address;

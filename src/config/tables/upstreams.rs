@@ -46,6 +46,9 @@ keys! {
         backoff: BackoffTable<'a> = optional,
         /// Maximum size of an event. A larger event is dropped and reported to clients as a gap.
         max_event: usize = "1MiB" in size("64B", "256MiB"),
+        /// true: HTTP/2, many streams on one connection, agreed by ALPN for https and assumed for http. false: HTTP/1.1,
+        /// a connection for each stream.
+        http2: bool = "false",
         /// TLS settings for https URLs.
         tls: UpstreamTlsTable<'a> = optional,
     }
@@ -114,6 +117,7 @@ fn upstream(name: &str, table: &UpstreamTable<'_>, native: &OnceCell<RootCertSto
         idle_timeout: table.idle_timeout.nonzero(),
         backoff: Backoff { initial: initial.min(max), max },
         max_event: table.max_event.get(),
+        http2: table.http2.get().then(Arc::default),
         tls: tls(table, is_tls, native),
         origins,
     }
@@ -267,8 +271,8 @@ fn tls(table: &UpstreamTable<'_>, is_tls: bool, native: &OnceCell<RootCertStore>
             builder.with_client_cert_resolver(Arc::new(resolver))
         }
     };
-    // HTTP/1.1 gives each stream its own connection, so that streams cannot block one another.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let protocol: &[u8] = if table.http2.get() { b"h2" } else { b"http/1.1" };
+    config.alpn_protocols = vec![protocol.to_vec()];
     Some(Arc::new(config))
 }
 

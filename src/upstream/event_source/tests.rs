@@ -30,6 +30,7 @@ fn source(address: &str, request: SourceRequest) -> Arc<dyn EventSource> {
         idle_timeout: None,
         backoff: Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(1) },
         max_event: 1024,
+        http2: None,
         tls: None,
     };
     let budget = ConnectBudget::new(Resolver::new(Arc::new(|| ())), Arc::new(|| ()));
