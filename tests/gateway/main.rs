@@ -16,6 +16,7 @@ mod busy_worker;
 mod chain;
 mod chain_fixture;
 mod chain_http2;
+mod chain_load;
 mod chain_restarts;
 mod chain_verdicts;
 mod client_address;

@@ -41,6 +41,15 @@ pub fn resident(gateway: &Rillgate) -> u64 {
     kibibytes * 1024
 }
 
+/// Returns the CPU time that the process has taken, to a hundredth of a second.
+pub fn cpu_time(gateway: &Rillgate) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.id())).unwrap();
+    // The name of the program may contain spaces. It ends with the last bracket.
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+    let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
 /// Counts the log lines that contain all of these texts.
 pub fn lines_with(gateway: &Rillgate, texts: &[&str]) -> usize {
     gateway.log().iter().filter(|line| texts.iter().all(|text| line.contains(text))).count()
