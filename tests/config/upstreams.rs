@@ -49,8 +49,31 @@ fn a_token_is_read_from_a_file_and_has_one_place() {
         (token("words"), ".token.file", "cannot have"),
         (token("none"), ".token.file", "cannot read the file"),
         (format!("{}\nheaders = {{ Authorization = \"Bearer x\" }}", token("edge.jwt")), ".token", "headers"),
+        (format!("{}\nresume = {{ header = \"authorization\" }}", token("edge.jwt")), ".token", "resume"),
     ] {
         let problems = folder.problems(&with(&upstream, ""));
         assert!(problems.len() == 1 && problems[0].contains(key) && problems[0].contains(problem), "{problems:#?}");
     }
+}
+
+#[test]
+fn a_claim_is_not_sent_in_place_of_the_upstreams_token() {
+    let folder = Folder::new();
+    folder.write("edge.jwt", b"eyJh.eyJz.c2ln");
+    let config = |upstream: &str, header: &str| {
+        let claims = format!("share.claims = {{ {header} = \"tenant\" }}");
+        with(upstream, &claims).replace("auth = \"public\"", "auth = { issuers = [\"main\"] }")
+    };
+    let token = "token = { file = \"edge.jwt\" }";
+
+    let problems = folder.problems(&config(token, "Authorization"));
+
+    assert!(
+        problems.len() == 1
+            && problems[0].contains("routes[0].share.claims.Authorization")
+            && problems[0].contains("token"),
+        "{problems:#?}"
+    );
+    assert_eq!(folder.problems(&config("", "Authorization")), [""; 0]);
+    assert_eq!(folder.problems(&config(token, "X-Tenant")), [""; 0]);
 }

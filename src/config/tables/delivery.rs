@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::AUTHORIZATION;
 
 use super::auth::{is_token_header, token_parameters};
 use super::parsers;
@@ -137,7 +138,8 @@ pub(super) fn share(
     let is_configured = |name: &HeaderName| {
         upstream.is_some_and(|upstream| {
             let is_resume = upstream.resume == Resume::Header(name.clone());
-            is_resume || upstream.headers.iter().any(|(configured, _)| configured == name)
+            let is_token = upstream.token.is_some() && *name == AUTHORIZATION;
+            is_resume || is_token || upstream.headers.iter().any(|(configured, _)| configured == name)
         })
     };
     for value in table.headers.items() {
@@ -149,7 +151,7 @@ pub(super) fn share(
         } else if is_token_header(access, &name) {
             value.report("already used for the token (auth.token_from), and tokens are never sent upstream");
         } else if headers.insert(&value, name.clone()) && is_configured(&name) {
-            value.report("already set by the upstream's headers or resume");
+            value.report("already set by the upstream's headers, token or resume");
         }
         share.headers.push(name);
     }
@@ -167,7 +169,7 @@ pub(super) fn share(
         if is_token_header(access, &name) {
             value.report("already used for the token (auth.token_from), and tokens are never sent upstream");
         } else if is_configured(&name) {
-            value.report("already set by the upstream's headers or resume");
+            value.report("already set by the upstream's headers, token or resume");
         }
         share.claims.push((name, claim));
     }

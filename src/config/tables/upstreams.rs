@@ -105,10 +105,11 @@ fn upstream(name: &str, table: &UpstreamTable<'_>, native: &OnceCell<RootCertSto
         table.tls.report("has no effect: no URL is https");
     }
     let (headers, secrets) = headers(table);
+    let resume = resume(table, &headers);
     UpstreamSettings {
         name: name.to_owned(),
-        token: token(table, &headers),
-        resume: resume(table, &headers),
+        token: token(table, &headers, &resume),
+        resume,
         headers,
         secrets,
         is_overlapping: table.overlap.get() == 1,
@@ -181,8 +182,15 @@ fn resume(table: &UpstreamTable<'_>, headers: &[(HeaderName, HeaderValue)]) -> R
 }
 
 /// Reads `token`. Later changes of the file are noticed by the upstream itself.
-fn token(table: &UpstreamTable<'_>, headers: &[(HeaderName, HeaderValue)]) -> Option<Arc<ServiceToken>> {
+fn token(
+    table: &UpstreamTable<'_>,
+    headers: &[(HeaderName, HeaderValue)],
+    resume: &Resume,
+) -> Option<Arc<ServiceToken>> {
     let token = table.token.read()?;
+    if *resume == Resume::Header(AUTHORIZATION) {
+        table.token.report("conflicts with resume: it sends the id in authorization, which carries the token");
+    }
     if headers.iter().any(|(name, _)| *name == AUTHORIZATION) {
         table.token.report("conflicts with headers: they set authorization, which carries the token");
     }
