@@ -22,12 +22,15 @@ pub(in crate::listen) struct SendWindow {
     kept_resets: AtomicUsize,
     /// Bytes that were passed to h2 and have not been written, or were discarded by a reset.
     queued: AtomicUsize,
-    /// Whether the client has sent settings after its first ones, which may have shrunk the windows of streams.
-    has_new_settings: AtomicBool,
+    /// Whether settings of the client have shrunk the windows of open streams.
+    has_shrunk_streams: AtomicBool,
 }
 
 /// The initial window size (RFC 9113, 6.9.2).
 const INITIAL_SIZE: i64 = 65_535;
+
+/// The window of a stream without a setting (RFC 9113, 6.5.2).
+const INITIAL_STREAM_SIZE: u32 = 65_535;
 
 impl Default for SendWindow {
     fn default() -> Self {
@@ -37,7 +40,7 @@ impl Default for SendWindow {
             is_blocking: AtomicBool::default(),
             kept_resets: AtomicUsize::default(),
             queued: AtomicUsize::default(),
-            has_new_settings: AtomicBool::default(),
+            has_shrunk_streams: AtomicBool::default(),
         }
     }
 }
@@ -61,9 +64,9 @@ impl SendWindow {
     /// Records that h2 has nothing more to write. What it discarded when streams were reset no longer counts.
     ///
     /// Data behind a window that the client shrank waits in h2 without anything to write, so this does not apply to a
-    /// client that has changed its settings.
+    /// client that has done so.
     pub(in crate::listen) fn note_all_written(&self) {
-        if self.queued() > 0 && !self.has_new_settings.load(Ordering::Relaxed) {
+        if self.queued() > 0 && !self.has_shrunk_streams.load(Ordering::Relaxed) {
             self.queued.store(0, Ordering::Relaxed);
         }
     }
@@ -120,14 +123,16 @@ impl WindowStall {
     }
 }
 
-/// Finds the connection's WINDOW_UPDATE frames among the client's bytes, and changes of its settings.
+/// Finds the connection's WINDOW_UPDATE frames among the client's bytes, and the windows that its settings give streams.
 #[derive(Debug)]
 pub(in crate::listen) struct WindowUpdateReader {
-    /// Whether the client's first settings were read.
-    has_settings: bool,
-    /// The header of the current frame, and the payload of a WINDOW_UPDATE.
+    /// The window that new streams have. `None` until the client's first settings were read: no stream is open before.
+    initial_size: Option<u32>,
+    /// The header of the current frame and the payload of a WINDOW_UPDATE, or a setting.
     buffer: [u8; WINDOW_UPDATE_LEN],
     filled: usize,
+    /// Bytes of the current SETTINGS frame that are still to be read.
+    settings: usize,
     /// Bytes of the current frame that are still to be skipped.
     skip: usize,
 }
@@ -137,6 +142,9 @@ const FRAME_HEADER_LEN: usize = 9;
 
 /// Length of a WINDOW_UPDATE frame (RFC 9113, 6.9).
 const WINDOW_UPDATE_LEN: usize = FRAME_HEADER_LEN + 4;
+
+/// Length of a setting (RFC 9113, 6.5.1).
+const SETTING_LEN: usize = 6;
 
 /// Checks length, type and stream of a frame header. A WINDOW_UPDATE has no flags.
 fn is_connection_window_update(head: &[u8]) -> bool {
@@ -148,12 +156,15 @@ fn is_settings(head: &[u8]) -> bool {
     head[3] == 4 && head[4] & 1 == 0
 }
 
+/// Identifier of the setting of a stream's initial window, below 256 (RFC 9113, 6.5.2).
+const INITIAL_WINDOW_SIZE: u8 = 4;
+
 /// Length of the client's preface (RFC 9113, 3.4).
 const PREFACE_LEN: usize = 24;
 
 impl Default for WindowUpdateReader {
     fn default() -> Self {
-        Self { has_settings: false, buffer: [0; WINDOW_UPDATE_LEN], filled: 0, skip: PREFACE_LEN }
+        Self { initial_size: None, buffer: [0; WINDOW_UPDATE_LEN], filled: 0, settings: 0, skip: PREFACE_LEN }
     }
 }
 
@@ -165,26 +176,51 @@ impl WindowUpdateReader {
             self.skip -= skipped;
             bytes = &bytes[skipped..];
 
-            let wanted = if self.filled < FRAME_HEADER_LEN { FRAME_HEADER_LEN } else { WINDOW_UPDATE_LEN };
+            let wanted = match self.settings {
+                0 if self.filled < FRAME_HEADER_LEN => FRAME_HEADER_LEN,
+                0 => WINDOW_UPDATE_LEN,
+                left => left.min(SETTING_LEN),
+            };
             let taken = if self.skip == 0 { (wanted - self.filled).min(bytes.len()) } else { 0 };
             self.buffer[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
             self.filled += taken;
             bytes = &bytes[taken..];
 
+            if self.settings > 0 {
+                if self.filled == wanted {
+                    self.accept_setting(wanted, window);
+                }
+                continue;
+            }
             match (self.filled, &self.buffer) {
                 (WINDOW_UPDATE_LEN, [.., a, b, c, d]) => {
                     window.increase(u32::from_be_bytes([a & 0x7f, *b, *c, *d]));
                     self.filled = 0;
                 }
                 (FRAME_HEADER_LEN, head) if !is_connection_window_update(head) => {
-                    if is_settings(head) && std::mem::replace(&mut self.has_settings, true) {
-                        window.has_new_settings.store(true, Ordering::Relaxed);
+                    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                    (self.settings, self.skip) = if is_settings(head) { (length, 0) } else { (0, length) };
+                    if is_settings(head) && length == 0 {
+                        self.initial_size.get_or_insert(INITIAL_STREAM_SIZE);
                     }
-                    self.skip = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
                     self.filled = 0;
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Accepts a whole setting, or the rest of a frame whose length is invalid.
+    fn accept_setting(&mut self, length: usize, window: &SendWindow) {
+        if let [0, INITIAL_WINDOW_SIZE, a, b, c, d] = self.buffer[..length] {
+            let size = u32::from_be_bytes([a, b, c, d]);
+            if self.initial_size.replace(size).is_some_and(|earlier| size < earlier) {
+                window.has_shrunk_streams.store(true, Ordering::Relaxed);
+            }
+        }
+        (self.settings, self.filled) = (self.settings - length, 0);
+        if self.settings == 0 {
+            self.initial_size.get_or_insert(INITIAL_STREAM_SIZE);
         }
     }
 }
@@ -234,18 +270,25 @@ mod tests {
     }
 
     #[test]
-    fn discarded_bytes_no_longer_count_once_all_is_written_unless_the_settings_have_changed() {
+    fn discarded_bytes_no_longer_count_once_all_is_written_unless_the_windows_of_streams_shrank() {
         let (window, mut reader) = (SendWindow::default(), WindowUpdateReader::default());
-        let (acknowledgement, settings) = ([0, 0, 0, 4, 1, 0, 0, 0, 0], frame(4, 0, &[0, 4, 0, 0, 0, 0]));
-        let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &acknowledgement].concat();
+        let streams = |size: u32| [&[0, 3, 0, 0, 0, 1, 0, 4][..], &size.to_be_bytes()].concat();
+        let acknowledgement = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+        let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, &streams(1000))[..], &acknowledgement].concat();
         reader.feed(&first, &window);
 
-        window.consume(1000);
-        window.record_written(400);
-        window.note_all_written();
-        assert_eq!(window.queued(), 0);
+        // Later settings say nothing of windows, repeat their size, or enlarge them.
+        for settings in [vec![0, 1, 0, 0, 4, 0], Vec::new(), streams(1000), streams(2000)] {
+            reader.feed(&frame(4, 0, &settings), &window);
+            window.consume(1000);
+            window.record_written(400);
+            window.note_all_written();
+            assert_eq!(window.queued(), 0, "{settings:?}");
+        }
 
-        reader.feed(&settings, &window);
+        for byte in frame(4, 0, &streams(1999)) {
+            reader.feed(&[byte], &window);
+        }
         window.consume(1000);
         window.note_all_written();
         assert_eq!(window.queued(), 1000, "it may wait behind a window that shrank");
