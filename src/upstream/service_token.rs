@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
-use parking_lot::Mutex;
 use tokio::fs::{File, metadata};
 use tokio::io::AsyncReadExt;
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::runtime::file_watch::FileStamp;
@@ -18,15 +18,15 @@ use crate::runtime::file_watch::FileStamp;
 /// A bearer token in a file.
 pub struct ServiceToken {
     path: PathBuf,
-    /// Never held across an await.
+    /// Held while the file is read, so that of two readers the later one stores last.
     known: Mutex<KnownToken>,
 }
 
 struct KnownToken {
     /// The value of `Authorization`.
     value: HeaderValue,
-    /// The state of the file that was read last. `None` before the first read.
-    stamp: Option<FileStamp>,
+    /// The state of the file at the last read, `Some(None)` if there was none. `None` before the first read.
+    stamp: Option<Option<FileStamp>>,
 }
 
 /// The reason why the content of a file is not a token.
@@ -55,31 +55,23 @@ impl ServiceToken {
 
     /// Returns the value of `Authorization` with the token that the file has now. `upstream` is named in the log.
     pub(super) async fn authorization(&self, upstream: &str) -> HeaderValue {
+        let mut known = self.known.lock().await;
         // Before reading, so that a change in between is noticed the next time.
         let stamp = metadata(&self.path).await.ok().map(FileStamp::from);
-        let earlier = {
-            let known = self.known.lock();
-            if known.stamp == stamp {
-                return known.value.clone();
-            }
-            known.value.clone()
-        };
+        if known.stamp == Some(stamp) {
+            return known.value.clone();
+        }
         let content = read(&self.path).await;
-        let value = content.and_then(|content| parse(&content).map_err(|error| error.to_string()));
-        let mut known = self.known.lock();
-        let is_first_report = known.stamp != stamp;
-        known.stamp = stamp;
-        match value {
+        known.stamp = Some(stamp);
+        match content.and_then(|content| parse(&content).map_err(|error| error.to_string())) {
+            Ok(value) if value == known.value => {}
             Ok(value) => {
-                if is_first_report && value != earlier {
-                    info!(%upstream, "upstream token renewed");
-                }
+                info!(%upstream, "upstream token renewed");
                 known.value = value;
             }
-            Err(error) if is_first_report => {
+            Err(error) => {
                 warn!(%upstream, %error, "upstream token not renewed: the earlier one stays in use");
             }
-            Err(_) => {}
         }
         known.value.clone()
     }
@@ -160,6 +152,6 @@ mod tests {
         let token = ServiceToken::new("/run/secret-token".into(), b"secret-token").unwrap();
 
         assert_eq!(format!("{token:?}"), "[redacted]");
-        assert!(!format!("{:?}", token.known.lock().value).contains("secret"));
+        assert!(!format!("{:?}", token.known.try_lock().unwrap().value).contains("secret"));
     }
 }

@@ -1,6 +1,6 @@
 //! `upstreams.NAME.token`: the gateway's own token, which is renewed in its file without a reload.
 
-use std::fs::{rename, write};
+use std::fs::{remove_file, rename, write};
 use std::path::Path;
 
 use crate::support::client::Client;
@@ -100,4 +100,19 @@ async fn a_token_is_no_part_of_the_streams_identity() {
     assert_eq!(origin.requests().len(), 1);
     let joined = Client::http1(gateway.address()).subscribe("/prices", &[("last-event-id", "1")]).await;
     assert_eq!(joined.header("rillgate-resume"), "resumed;missed=1");
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_at_the_first_connect_is_reported_once() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    renew(folder.path(), "first");
+    let gateway = setup(&origin, folder.path()).start().await;
+    remove_file(folder.path().join("token")).unwrap();
+
+    let _first = Client::http1(gateway.address()).subscribe("/first", &[]).await;
+    let _second = Client::http1(gateway.address()).subscribe("/second", &[]).await;
+
+    gateway.wait_line("upstream token not renewed", DEADLINE).await;
+    assert_eq!(shown(&origin), ["Bearer first", "Bearer first"]);
+    assert_eq!(lines_with(&gateway, &["upstream token not renewed"]), 1);
 }
