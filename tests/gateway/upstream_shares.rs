@@ -1,5 +1,6 @@
 //! The shares of one upstream in what all upstreams use: name lookups and connection attempts.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -109,13 +110,18 @@ async fn a_name_server_that_hangs_for_one_upstream_leaves_the_others_alone() {
     assert!(queries <= 8, "{queries} queries");
 }
 
-/// Returns the number of connections to this address that wait for an answer to their SYN.
-fn attempts(to: SocketAddr) -> usize {
+/// Returns the local address and inode of each connection to this address that waits for an answer to its SYN.
+fn attempts(to: SocketAddr) -> HashSet<(String, String)> {
     let SocketAddr::V4(to) = to else { panic!("an IPv4 address") };
     let wanted = format!("{:08X}:{:04X}", u32::from_le_bytes(to.ip().octets()), to.port());
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let sent = |line: &&str| matches!(line.split_whitespace().collect::<Vec<_>>()[..], [_, _, remote, "02", ..] if remote == wanted);
-    table.lines().filter(sent).count()
+    let attempt = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, local, remote, "02", _, _, _, _, _, inode, ..] if remote == wanted => {
+            Some((local.to_owned(), inode.to_owned()))
+        }
+        _ => None,
+    };
+    table.lines().filter_map(attempt).collect()
 }
 
 #[tokio::test]
@@ -143,9 +149,10 @@ async fn connection_attempts_to_an_address_are_bounded_and_the_next_address_is_r
     let all = join_all(readers.iter_mut().map(|reader| reader.next_event(DEADLINE)));
     let watched = async {
         loop {
-            // The kernel's table changes while it is read, and an attempt may be counted beside its successor.
-            let now = attempts(address).min(attempts(address));
-            most = most.max(now.saturating_sub(own));
+            // The kernel's table changes while it is read, so an attempt may be listed beside its successor. Those in two
+            // readings were all there between the two.
+            let (earlier, later) = (attempts(address), attempts(address));
+            most = most.max(earlier.intersection(&later).filter(|attempt| !own.contains(*attempt)).count());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
