@@ -70,6 +70,7 @@ mod tls;
 mod tls_interop;
 mod tls_workers;
 mod too_large;
+mod unread_responses;
 mod upgrade;
 mod upstream;
 mod upstream_failure;
