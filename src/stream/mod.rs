@@ -49,6 +49,6 @@ pub use log_store::LogStore;
 pub use persistence::{LogPersister, StoredStream};
 pub use progress::{Condition, Phase, Progress};
 pub(crate) use read::{Backlog, Client, ReaderInfo, WaiterHandle};
-pub use read::{ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
+pub use read::{BatchOffsets, ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
 pub use registry::{EXPIRY_INTERVAL, StreamLimit, Streams};
 pub use spec::{StreamObserver, StreamSpec};

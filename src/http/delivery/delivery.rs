@@ -19,7 +19,9 @@ use crate::http::subscription_limits::SubjectPermit;
 use crate::route::{DeliverySettings, EndForm, Lagging, Settings};
 use crate::runtime::side_waker::SideWaker;
 use crate::sse::{Encoder, EventId, Frame};
-use crate::stream::{EventStream, Gap, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle};
+use crate::stream::{
+    BatchOffsets, EventStream, Gap, Offset, Phase, ReadBatch, Ready, ResumeVerdict, Subscription, WaiterHandle,
+};
 use crate::telemetry::EndReason;
 
 /// One client's reading of one stream.
@@ -353,7 +355,8 @@ pub(crate) fn split_long_id(id: Option<EventId>, stream: &EventStream) -> (Optio
 
 /// Returns frames that hold no events.
 fn control_frames(frames: impl IntoIterator<Item = Frame>) -> NextWrite {
-    NextWrite::Frames(ReadBatch { frames: frames.into_iter().collect(), events: 0, oldest: None, first: None })
+    let frames = frames.into_iter().collect();
+    NextWrite::Frames(ReadBatch { frames, events: 0, oldest: None, offsets: BatchOffsets::None })
 }
 
 /// The longest id, in bytes, that is sent with the head.

@@ -162,7 +162,7 @@ impl EventBody {
                 NextWrite::Frames(batch) => {
                     let bytes = concat(&batch);
                     self.delivery.sent(&batch, bytes.len());
-                    let held = batch.first.map_or(0, |first| self.delivery.offset().0.saturating_sub(first.0));
+                    let held = batch.offsets.at(0).map_or(0, |first| self.delivery.offset().0.saturating_sub(first.0));
                     self.held_entries = u32::try_from(held).unwrap_or(u32::MAX);
                     if let Some(progress) = &self.progress {
                         progress.offset.store(self.delivery.offset().0, Ordering::Relaxed);

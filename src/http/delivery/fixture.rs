@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -23,6 +23,9 @@ use crate::stream::{
 };
 use crate::telemetry::{EndReason, Metrics, Protocol};
 
+/// The age beyond which events are evicted.
+pub(super) const AGE: Duration = Duration::from_secs(600);
+
 /// A registry with one stream, which has no upstream.
 pub(super) struct DeliveryFixture {
     streams: Streams,
@@ -35,9 +38,15 @@ pub(super) struct DeliveryFixture {
 
 impl DeliveryFixture {
     pub(super) fn new() -> Self {
+        Self::with_latest(false)
+    }
+
+    /// Creates a fixture with this value of `delivery.latest`.
+    pub(super) fn with_latest(is_latest_only: bool) -> Self {
         let config = Config::parse(include_str!("../../../config/minimal.toml"), Path::new("")).expect("a valid file");
         let mut settings = (*config.routes[0]).clone();
         settings.delivery.heartbeat = Duration::from_secs(3600);
+        settings.delivery.latest = is_latest_only;
         let shared = Arc::new(ArcSwap::from_pointee(config.limits));
         let streams = Streams::new(shared.clone(), None, Tasks::default());
         let metrics = Metrics::new("0");
@@ -56,16 +65,26 @@ impl DeliveryFixture {
 
     /// Publishes an event of so many bytes.
     pub(super) fn publish(&self, bytes: usize) {
+        self.publish_as(0, bytes, Instant::now());
+    }
+
+    /// Publishes an event of so many bytes, which was received at `at` and whose type has this fingerprint.
+    pub(super) fn publish_as(&self, type_fingerprint: u64, bytes: usize, at: Instant) {
         let frame = Frame::from(&Event { data: "x".repeat(bytes), ..Event::default() });
-        let kind = EntryKind::Event { fingerprint: 0, has_own_id: false, type_fingerprint: 0 };
+        let kind = EntryKind::Event { fingerprint: 0, has_own_id: false, type_fingerprint };
         let (id, source_id) = (EventId::default(), EventId::default());
-        self.stream.publish([Entry { frame, id, source_id, kind, at: std::time::Instant::now() }]);
+        self.stream.publish([Entry { frame, id, source_id, kind, at }]);
     }
 
     /// Evicts all events, and makes memory full.
     pub(super) fn fill_memory(&self) {
-        self.stream.expire(std::time::Instant::now() + 2 * Policy::default().retention.age);
+        self.fill_memory_at(Instant::now() + 2 * AGE);
         assert_eq!(self.stream.log().events(), 0);
+    }
+
+    /// Evicts the events that are too old at `now`, and makes memory full.
+    pub(super) fn fill_memory_at(&self, now: Instant) {
+        self.stream.expire(now);
         self.streams.ledger().set_bound(Some(1));
         assert!(self.stream.is_memory_full());
     }

@@ -23,7 +23,7 @@ use super::lifetime::GRACE;
 use super::notice::heartbeat;
 use crate::listen::Transport;
 use crate::sse::Frame;
-use crate::stream::{Offset, ReadBatch};
+use crate::stream::{BatchOffsets, Offset, ReadBatch};
 use crate::telemetry::EndReason;
 
 /// The chunk that ends a body (RFC 9112, 7.1).
@@ -114,7 +114,7 @@ impl Http1Writer {
     /// Runs a step that may have to wait. Returns the writer, unless the response has ended.
     async fn run_slow(mut self, step: SlowStep) -> Option<Self> {
         let outcome = match step {
-            SlowStep::Leftover(leftover) => self.write_all(VecDeque::from([Bytes::from(leftover)]), None).await,
+            SlowStep::Leftover(leftover) => self.write_all(VecDeque::from([Bytes::from(leftover)]), |_| None).await,
             SlowStep::Remainder(batch, sent) => self.write_remainder(batch, sent).await,
             SlowStep::Heartbeat => self.write_heartbeat().await,
             SlowStep::Broken | SlowStep::End(EndReason::Client) => Err(WriteAbort::Broken),
@@ -168,17 +168,19 @@ impl Http1Writer {
         let mut parts = batch.frames.iter().map(|frame| frame.chunk()).collect();
         advance(&mut parts, sent);
         let bytes = batch.frames.iter().map(Frame::len).sum();
-        let held_until = batch.first.map(|first| Offset(first.0 + batch.frames.len() as u64));
+        let ReadBatch { frames, events, oldest, offsets } = batch;
+        let count = frames.len();
         // Frames that have been written must not stay in memory until the last one is.
-        let counted = ReadBatch { frames: [].into(), ..batch };
-        self.write_all(parts, held_until).await?;
+        drop(frames);
+        let counted = ReadBatch { frames: [].into(), events, oldest, offsets: BatchOffsets::None };
+        self.write_all(parts, |left| offsets.at(count - left)).await?;
         self.delivery.sent(&counted, bytes);
         Ok(())
     }
 
     async fn write_heartbeat(&mut self) -> Result<(), WriteAbort> {
         let heartbeat = heartbeat();
-        self.write_all(VecDeque::from([heartbeat.chunk()]), None).await?;
+        self.write_all(VecDeque::from([heartbeat.chunk()]), |_| None).await?;
         self.delivery.sent_heartbeat(heartbeat.len());
         Ok(())
     }
@@ -202,8 +204,12 @@ impl Http1Writer {
     }
 
     /// Writes and flushes everything. Gives up when the client stalls or lags, or [`GRACE`] after the lifetime has ended.
-    /// `held_until` is the offset after the parts, if they are entries of the log.
-    async fn write_all(&mut self, mut parts: VecDeque<Bytes>, held_until: Option<Offset>) -> Result<(), WriteAbort> {
+    /// `held_from` returns the log's offset of the first of so many last parts.
+    async fn write_all(
+        &mut self,
+        mut parts: VecDeque<Bytes>,
+        held_from: impl Fn(usize) -> Option<Offset>,
+    ) -> Result<(), WriteAbort> {
         let mut stall_deadline = Instant::now() + self.stall_timeout;
         let mut ended = None;
         let mut lag_check = LagCheck::new(self.delivery.offset());
@@ -244,8 +250,7 @@ impl Http1Writer {
                 }
                 None => {}
             }
-            let held_from = held_until.map(|end| Offset(end.0 - parts.len() as u64));
-            if is_open && lag_check.has_failed(&stream, held_from, self.stall_timeout) {
+            if is_open && lag_check.has_failed(&stream, held_from(parts.len()), self.stall_timeout) {
                 return Err(WriteAbort::Lagged);
             }
         }

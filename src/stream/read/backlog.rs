@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::read_batch::{ReadBatch, ReadBatchBuilder};
+use super::read_batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use super::replay_check::ReplayCheck;
 use crate::sse::Frame;
 use crate::stream::log::{Entry, EntryKind, Lagged, Offset};
@@ -106,7 +106,7 @@ impl Backlog {
                 self.result = None;
             }
         }
-        Ok(builder.finish(None))
+        Ok(builder.finish(BatchOffsets::None))
     }
 
     /// Counts the leading entries that were in the backlog. Returns the number of entries and of events among them.

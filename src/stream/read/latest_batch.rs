@@ -4,7 +4,7 @@
 //! an allocation. All other readers read the log. A batch whose entries are evicted is dropped at the next eviction
 //! check.
 
-use super::read_batch::{ReadBatch, ReadBatchBuilder};
+use super::read_batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use crate::stream::log::Offset;
 
 /// The entries that were published last.
@@ -19,7 +19,7 @@ impl LatestBatch {
     /// Creates a batch of the entries published from `start` on. Returns `None` if there are none.
     pub(crate) fn new(start: Offset, published: ReadBatchBuilder) -> Option<Self> {
         let bytes = published.bytes();
-        let batch = published.finish(Some(start));
+        let batch = published.finish(BatchOffsets::Consecutive(start));
         (!batch.frames.is_empty()).then_some(Self { start, bytes, batch })
     }
 

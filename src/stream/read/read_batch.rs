@@ -15,8 +15,31 @@ pub struct ReadBatch {
     pub events: u64,
     /// The time at which the oldest of them was received.
     pub oldest: Option<Instant>,
-    /// The offset of the first of them, if they are from the log.
-    pub first: Option<Offset>,
+    /// Their offsets in the log.
+    pub offsets: BatchOffsets,
+}
+
+/// The offsets in the log of the frames of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BatchOffsets {
+    /// No frame is from the log.
+    #[default]
+    None,
+    /// The frames are consecutive entries, and this is the offset of the first.
+    Consecutive(Offset),
+    /// The offsets of the first frames, in order. Further frames are not from the log.
+    Each(Box<[Offset]>),
+}
+
+impl BatchOffsets {
+    /// Returns the offset of the frame at this index, if it is from the log.
+    pub fn at(&self, index: usize) -> Option<Offset> {
+        match self {
+            Self::None => None,
+            Self::Consecutive(first) => Some(Offset(first.0 + index as u64)),
+            Self::Each(offsets) => offsets.get(index).copied(),
+        }
+    }
 }
 
 /// Collects the entries of a batch.
@@ -53,8 +76,8 @@ impl ReadBatchBuilder {
         self.bytes
     }
 
-    /// Returns the batch. `first` is the offset of its first entry, if its entries are from the log.
-    pub(crate) fn finish(self, first: Option<Offset>) -> ReadBatch {
-        ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest, first }
+    /// Returns the batch of frames with these offsets.
+    pub(crate) fn finish(self, offsets: BatchOffsets) -> ReadBatch {
+        ReadBatch { frames: self.frames.into(), events: self.events, oldest: self.oldest, offsets }
     }
 }

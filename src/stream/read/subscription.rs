@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::sync::watch;
 
 use super::backlog::{Backlog, Continuation};
-use super::read_batch::{ReadBatch, ReadBatchBuilder};
+use super::read_batch::{BatchOffsets, ReadBatch, ReadBatchBuilder};
 use super::waiters::{Client, WaiterHandle};
 use crate::sse::EventId;
 use crate::stream::event_stream::EventStream;
@@ -335,7 +335,7 @@ impl Subscription {
             }
             builder.add_entry(entry);
         }
-        Ok(builder.finish(Some(self.next)))
+        Ok(builder.finish(BatchOffsets::Consecutive(self.next)))
     }
 
     /// As [`Self::take`], but if more than `bytes` are waiting, takes only the newest event of each type and skips the
@@ -353,8 +353,8 @@ impl Subscription {
         let mut builder = ReadBatchBuilder::default();
         let newest = log.newest_of_each_type(self.next);
         let too_many = newest.len().saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
-        let first = newest.get(too_many).copied();
-        for offset in newest.into_iter().skip(too_many) {
+        let taken = &newest[too_many..];
+        for &offset in taken {
             let Some(entry) = log.entries_from(offset, 0)?.next() else { break };
             builder.add_entry(entry);
         }
@@ -366,7 +366,7 @@ impl Subscription {
         if !id.is_empty() {
             builder.add(self.stream.id_frame(id), false);
         }
-        Ok(builder.finish(first))
+        Ok(builder.finish(BatchOffsets::Each(taken.into())))
     }
 
     /// After [`Lagged`]: continues at the oldest retained entry.
