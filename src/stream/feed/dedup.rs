@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::id_minter::IdMinter;
 use super::source::Continuity;
 use crate::sse::{Encoder, Event, EventId, Frame, Item};
-use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Offset, ResumeVerdict};
+use crate::stream::log::{Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Offset};
 use crate::stream::progress::MIN_RETRY;
 
 /// The state of one stream's deduplication. Lives across upstream connections.
@@ -19,6 +19,10 @@ pub(super) struct ReconnectDedup {
     upstream_id: EventId,
     /// The upstream's id before its last event with an id. Empty if there is none.
     id_before_last: EventId,
+    /// True if no event without an id came between `id_before_last` and the last event with an id.
+    is_last_next: bool,
+    /// True if no event without an id has come since the upstream's last id.
+    is_id_newest: bool,
     /// Set if this connection was asked for the last event again: the offset of the events that it should repeat first,
     /// as far as the log still has them.
     overlap: Option<Offset>,
@@ -68,6 +72,8 @@ impl ReconnectDedup {
         Self {
             upstream_id: EventId::default(),
             id_before_last: EventId::default(),
+            is_last_next: false,
+            is_id_newest: false,
             overlap: None,
             shown_id: EventId::default(),
             event_count: 0,
@@ -100,15 +106,16 @@ impl ReconnectDedup {
     }
 
     /// Returns the id after which the next connection begins: the upstream's last one. If `can_overlap` allows the one
-    /// before the last event, it is that one, so that the upstream proves continuity by sending this event again.
+    /// before the last event, it is that one, so that the upstream proves continuity by sending this event again. Events
+    /// without an id between the two are sent again as well, so the log must still have all of them.
     pub(super) fn id_to_request(&mut self, log: &EventLog, can_overlap: impl Fn(&EventId) -> bool) -> Option<EventId> {
         self.overlap = None;
         let (last, before) = (self.upstream_id()?, &self.id_before_last);
         if before.is_empty() || *before == last || !can_overlap(before) {
             return Some(last);
         }
-        self.overlap = Some(log.offset_after_source_id(before).unwrap_or_else(|| log.end()));
-        Some(before.clone())
+        self.overlap = log.offset_after_source_id(before).or_else(|| self.is_last_next.then(|| log.end()));
+        Some(if self.overlap.is_some() { before.clone() } else { last })
     }
 
     /// Starts a new connection after an earlier one. Even an upstream that states a gap may prove continuity by repeating
@@ -148,26 +155,6 @@ impl ReconnectDedup {
         accepted
     }
 
-    /// Accepts the verdict of an upstream that is itself a rillgate.
-    fn accept_verdict(&mut self, verdict: &str, log: &EventLog, now: Instant, accepted: &mut AcceptedItems) {
-        // The gaps of repeated events were reported when they first arrived.
-        let is_repeating = matches!(self.replay, ReplayState::Repeating(next) if next_event(log, next).is_some());
-        if let Some(gap) = verdict.strip_prefix("gap") {
-            let gap = gap.strip_prefix(";reason=").and_then(Gap::from_reason).unwrap_or(Gap::Upstream);
-            match self.replay {
-                // The next event may repeat the log and so prove that this gap was reported before.
-                ReplayState::Expected => self.stated_gap = Some(gap),
-                ReplayState::Repeating(_) if is_repeating => {}
-                ReplayState::Repeating(_) | ReplayState::None => {
-                    self.replay = ReplayState::None;
-                    self.add_gap(gap, now, accepted);
-                }
-            }
-        } else if verdict.starts_with("resumed") && self.replay == ReplayState::Expected && self.overlap.is_none() {
-            self.replay = ReplayState::None;
-        }
-    }
-
     /// Accepts an event that was too large to read. Its id counts as completed, or the upstream would send it again.
     fn accept_oversized(
         &mut self,
@@ -182,7 +169,7 @@ impl ReconnectDedup {
             // The gap of an event that was too large is repeated with it.
             ReplayState::Repeating(next) => {
                 let is_last = id.as_ref() == Some(&self.upstream_id) && log.gap_after(next) == Some(Gap::TooLarge);
-                next_event(log, next).is_some() || is_last
+                log.next_event(next).is_some() || is_last
             }
             // It is the event with the id that was sent upstream, so the upstream continues after it.
             ReplayState::Expected if id.as_ref() == Some(&self.upstream_id) && !self.upstream_id.is_empty() => {
@@ -199,20 +186,10 @@ impl ReconnectDedup {
         (self.replay, self.repeated_id) = (ReplayState::None, None);
         self.add_gap(Gap::TooLarge, now, accepted);
         if let Some(id) = id.clone() {
-            self.upstream_id = id;
+            self.begin_id(id);
             self.show_id(minter, now, accepted);
         }
         accepted.oversized.push(id);
-    }
-
-    /// Returns the gap to publish before the first event, for when an earlier attempt may have lost events.
-    pub(super) fn initial_gap(&self, now: Instant) -> Entry {
-        self.gap_entry(Gap::Upstream, now)
-    }
-
-    fn add_gap(&self, gap: Gap, now: Instant, accepted: &mut AcceptedItems) {
-        accepted.gaps.push(gap);
-        accepted.entries.push(self.gap_entry(gap, now));
     }
 
     fn accept_id(
@@ -229,14 +206,19 @@ impl ReconnectDedup {
                 self.replay = ReplayState::None;
             }
             ReplayState::Expected => self.repeated_id = Some(id),
-            ReplayState::Repeating(next) if next_event(log, next).is_some() => self.repeated_id = Some(id),
+            ReplayState::Repeating(next) if log.next_event(next).is_some() => self.repeated_id = Some(id),
             ReplayState::Repeating(_) | ReplayState::None => {
                 self.replay = ReplayState::None;
                 self.repeated_id = None;
-                self.upstream_id = id;
+                self.begin_id(id);
                 self.show_id(minter, now, accepted);
             }
         }
+    }
+
+    /// Puts an id of the upstream in force that came without an event.
+    fn begin_id(&mut self, id: EventId) {
+        (self.upstream_id, self.is_id_newest) = (id, true);
     }
 
     fn show_id(&mut self, minter: &IdMinter, now: Instant, accepted: &mut AcceptedItems) {
@@ -264,12 +246,17 @@ impl ReconnectDedup {
             return;
         }
         match (&event.id, self.repeated_id.take()) {
-            (Some(id), _) => self.id_before_last = std::mem::replace(&mut self.upstream_id, id.clone()),
-            (None, Some(id)) => {
-                self.upstream_id = id;
-                self.show_id(minter, now, accepted);
+            (Some(id), _) => {
+                self.is_last_next = std::mem::replace(&mut self.is_id_newest, true);
+                self.id_before_last = std::mem::replace(&mut self.upstream_id, id.clone());
             }
-            (None, None) => {}
+            (None, repeated) => {
+                if let Some(id) = repeated {
+                    self.upstream_id = id;
+                    self.show_id(minter, now, accepted);
+                }
+                self.is_id_newest = false;
+            }
         }
         self.event_count += 1;
         if let Some(minted) = minter.mint(self.event_count, has_own_id) {
@@ -306,7 +293,7 @@ impl ReconnectDedup {
             // Equal events without an id may be different events. Only one with an id shows a position, or one that
             // comes first where the upstream was asked to begin.
             ReplayState::Expected => {
-                let first = || next_event(log, self.overlap?).filter(|(_, known)| *known == fingerprint);
+                let first = || log.next_event(self.overlap?).filter(|(_, known)| *known == fingerprint);
                 let known = match has_own_id {
                     true => log.find_event(fingerprint),
                     false => first().map(|(offset, _)| offset),
@@ -321,7 +308,7 @@ impl ReconnectDedup {
                 }
                 known
             }
-            ReplayState::Repeating(next) => match next_event(log, next) {
+            ReplayState::Repeating(next) => match log.next_event(next) {
                 // The repetition has reached the log's end. This event is new, and nothing was missed.
                 None => {
                     self.replay = ReplayState::None;
@@ -363,29 +350,9 @@ impl ReconnectDedup {
         let (id, source_id) = (self.shown_id.clone(), self.upstream_id.clone());
         Entry { frame, id, source_id, kind: EntryKind::Control, at: now }
     }
-
-    /// Returns the entry of a gap. If the route reports nothing in-band, its frame is an empty comment, so that the log
-    /// still records the gap.
-    fn gap_entry(&self, gap: Gap, now: Instant) -> Entry {
-        let notice = (self.gap_notice)(ResumeVerdict::Gap(gap), &self.shown_id);
-        let frame = notice.unwrap_or_else(|| {
-            let mut encoder = Encoder::new();
-            encoder.comment("");
-            encoder.finish()
-        });
-        Entry { kind: EntryKind::Gap(gap), ..self.control_entry(frame, now) }
-    }
 }
 
-/// Returns the first event at or after an offset.
-fn next_event(log: &EventLog, from: Offset) -> Option<(Offset, u64)> {
-    let entries = log.entries_from(from, 0).ok()?;
-    entries.zip(from.0..).find_map(|(entry, offset)| match entry.kind {
-        EntryKind::Event { fingerprint, .. } => Some((Offset(offset), fingerprint)),
-        EntryKind::Control | EntryKind::Gap(_) => None,
-    })
-}
-
+mod gaps;
 #[cfg(test)]
 mod overlap_tests;
 #[cfg(test)]

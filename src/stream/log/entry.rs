@@ -54,6 +54,11 @@ impl Entry {
         frame_memory(&self.frame) + self.id.as_str().len() + OVERHEAD
     }
 
+    /// Returns true if the client dispatches an event to which the upstream gave no id.
+    pub(super) fn is_nameless_event(&self) -> bool {
+        matches!(self.kind, EntryKind::Event { has_own_id: false, .. })
+    }
+
     /// Returns the fingerprint of an event to which the upstream gave an id.
     pub(super) fn named_fingerprint(&self) -> Option<u64> {
         match self.kind {

@@ -36,6 +36,8 @@ pub struct EventLog {
     source_id_before_start: EventId,
     /// True if events have been evicted that followed the entry which introduced `id_before_start` under that same id.
     is_run_truncated: bool,
+    /// True if events have been evicted that the upstream sends again after `source_id_before_start`.
+    is_source_run_truncated: bool,
     /// True if the entry that introduced `id_before_start` was evicted last and was the only occurrence of that id: a
     /// client with that id lacks exactly the retained entries.
     is_start_exact: bool,
@@ -79,6 +81,7 @@ impl EventLog {
             id_before_start: EventId::default(),
             source_id_before_start: EventId::default(),
             is_run_truncated: false,
+            is_source_run_truncated: false,
             is_start_exact: false,
             fingerprint_before_start: None,
             occurrences: HashMap::new(),
@@ -104,7 +107,7 @@ impl EventLog {
         (self.events_before, self.total_events) = (snapshot.events_before, snapshot.events_before);
         // Otherwise the start may cut a run of events with one id, and a gap is the right answer.
         self.is_run_truncated = !snapshot.is_exact && !snapshot.id_before.is_empty();
-        self.is_start_exact = snapshot.is_exact;
+        (self.is_start_exact, self.is_source_run_truncated) = (snapshot.is_exact, true);
         (self.id_before_start, self.source_id_before_start) = (snapshot.id_before, snapshot.source_id_before);
         for entry in snapshot.entries {
             self.append(entry);
@@ -273,6 +276,7 @@ impl EventLog {
         self.weight -= entry.weight();
         self.events_before += u64::from(entry.is_event());
         self.is_run_truncated = name == name_before && (self.is_run_truncated || entry.is_event());
+        self.is_source_run_truncated = self.truncates_source_run(&entry);
         self.pinned.record(entry.frame);
         self.id_before_start = entry.id;
         self.source_id_before_start = entry.source_id;

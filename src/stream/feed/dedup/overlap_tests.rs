@@ -94,6 +94,40 @@ fn an_expired_log_still_recognizes_the_last_event() {
 }
 
 #[test]
+fn a_run_of_events_without_an_id_that_was_evicted_is_not_asked_for_again() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a"), nameless("b"), named("2", "c")]);
+    feed.log.expire(Instant::now() + Duration::from_secs(86_400));
+
+    assert_eq!(feed.overlap(Continuity::Continued).as_deref(), Some("2"));
+    feed.take(vec![named("3", "d")]);
+
+    assert_eq!(feed.sent(), ["id: 3|data: d"]);
+}
+
+#[test]
+fn a_run_whose_beginning_was_evicted_is_not_asked_for_again() {
+    let mut feed = Feed::retaining(Ids::Keep, 3);
+    feed.take(vec![named("1", "a"), nameless("b"), nameless("c"), named("2", "d")]);
+    assert_eq!(feed.overlap(Continuity::Continued).as_deref(), Some("1"), "only the first event is gone");
+
+    let mut feed = Feed::retaining(Ids::Keep, 2);
+    feed.take(vec![named("1", "a"), nameless("b"), nameless("c"), named("2", "d")]);
+    assert_eq!(feed.overlap(Continuity::Continued).as_deref(), Some("2"));
+}
+
+#[test]
+fn an_id_alone_that_clients_do_not_see_begins_a_run() {
+    let mut feed = Feed::new(Ids::Replace);
+    feed.take(vec![named("0", "z"), id_alone("1"), nameless("a"), named("2", "b")]);
+
+    assert_eq!(feed.overlap(Continuity::Unknown).as_deref(), Some("1"));
+    feed.take(vec![nameless("a"), named("2", "b"), named("3", "c")]);
+
+    assert_eq!((feed.gaps, feed.log.events()), (0, 4));
+}
+
+#[test]
 fn without_an_id_before_the_last_event_the_upstream_is_asked_after_it() {
     let mut feed = Feed::new(Ids::Keep);
     assert_eq!(feed.dedup.id_to_request(&feed.log, |_| true), None);

@@ -16,6 +16,11 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(ids: Ids) -> Self {
+        Self::retaining(ids, Retention::default().events)
+    }
+
+    /// Creates a feed whose log retains so many events.
+    pub(super) fn retaining(ids: Ids, events: usize) -> Self {
         Self {
             dedup: ReconnectDedup::new(
                 |verdict, _| {
@@ -25,7 +30,7 @@ impl Feed {
                 },
                 Fingerprints::random(),
             ),
-            log: EventLog::new(Retention::default()),
+            log: EventLog::new(Retention { events, ..Retention::default() }),
             minter: IdMinter::new(ids),
             gaps: 0,
         }

@@ -3,9 +3,19 @@
 use super::super::id_index::trim_id;
 use super::EventLog;
 use crate::sse::EventId;
+use crate::stream::log::entry::{Entry, EntryKind};
 use crate::stream::log::offset::Offset;
 
 impl EventLog {
+    /// Returns the first event at or after an offset, and its fingerprint.
+    pub fn next_event(&self, from: Offset) -> Option<(Offset, u64)> {
+        let entries = self.entries_from(from, 0).ok()?;
+        entries.zip(from.0..).find_map(|(entry, offset)| match entry.kind {
+            EntryKind::Event { fingerprint, .. } => Some((Offset(offset), fingerprint)),
+            EntryKind::Control | EntryKind::Gap(_) => None,
+        })
+    }
+
     /// Returns the offset of the newest event that has this fingerprint and an id from the upstream.
     pub fn find_event(&self, wanted: u64) -> Option<Offset> {
         let index = self.slots.iter().rposition(|slot| slot.entry.named_fingerprint() == Some(wanted))?;
@@ -41,16 +51,29 @@ impl EventLog {
         Some(self.source_id_at(Offset(self.start + index as u64)))
     }
 
-    /// Returns the offset after the entry with which the upstream's id became `id`, for the newest time.
+    /// Returns the offset from which the upstream continues after `id`, for the newest time that `id` came into force.
+    /// Returns `None` if events from there on have been evicted.
+    ///
+    /// An event without an id may be the first entry under an id that came alone. It then follows that id.
     pub fn offset_after_source_id(&self, id: &EventId) -> Option<Offset> {
         let is_in_force = |index: usize| self.slots[index].entry.source_id == *id;
         let newest = (0..self.slots.len()).rev().find(|&index| is_in_force(index));
-        let is_before_start = self.source_id_before_start == *id;
-        let Some(newest) = newest else { return is_before_start.then(|| self.start()) };
-        match (0..newest).rev().find(|&index| !is_in_force(index)) {
-            Some(before) => Some(Offset(self.start + before as u64 + 2)),
-            None => Some(Offset(self.start + u64::from(!is_before_start))),
-        }
+        let is_held = self.source_id_before_start == *id && !self.is_source_run_truncated;
+        let Some(newest) = newest else { return is_held.then(|| self.start()) };
+        let first = match (0..newest).rev().find(|&index| !is_in_force(index)) {
+            Some(before) => before + 1,
+            None if self.source_id_before_start == *id => return is_held.then(|| self.start()),
+            None => 0,
+        };
+        let follows = usize::from(!self.slots[first].entry.is_nameless_event());
+        Some(Offset(self.start + (first + follows) as u64))
+    }
+
+    /// Returns true if the upstream sends events that are evicted with this entry, or were before it, again after the
+    /// entry's id.
+    pub(super) fn truncates_source_run(&self, evicted: &Entry) -> bool {
+        let is_same_run = evicted.source_id == self.source_id_before_start;
+        evicted.is_nameless_event() || (is_same_run && (self.is_source_run_truncated || evicted.is_event()))
     }
 
     /// Returns true if the entry that was evicted last is an event with this fingerprint and an id from the upstream.
