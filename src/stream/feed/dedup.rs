@@ -37,6 +37,8 @@ pub(super) struct ReconnectDedup {
     repeated_id: Option<EventId>,
     /// The gap that the upstream has stated on this connection before its first event.
     stated_gap: Option<Gap>,
+    /// The gaps at the log's end that the upstream may state again on this connection, the next one last.
+    known_gaps: Vec<Gap>,
     gap_notice: GapNotice,
 }
 
@@ -81,6 +83,7 @@ impl ReconnectDedup {
             replay: ReplayState::None,
             repeated_id: None,
             stated_gap: None,
+            known_gaps: Vec::new(),
             gap_notice,
         }
     }
@@ -110,6 +113,7 @@ impl ReconnectDedup {
     /// without an id between the two are sent again as well, so the log must still have all of them.
     pub(super) fn id_to_request(&mut self, log: &EventLog, can_overlap: impl Fn(&EventId) -> bool) -> Option<EventId> {
         self.overlap = None;
+        self.known_gaps = log.gaps_at_end(&self.upstream_id);
         let (last, before) = (self.upstream_id()?, &self.id_before_last);
         if before.is_empty() || *before == last || !can_overlap(before) {
             return Some(last);
@@ -219,6 +223,7 @@ impl ReconnectDedup {
     /// Puts an id of the upstream in force that came without an event.
     fn begin_id(&mut self, id: EventId) {
         (self.upstream_id, self.is_id_newest) = (id, true);
+        self.known_gaps.clear();
     }
 
     fn show_id(&mut self, minter: &IdMinter, now: Instant, accepted: &mut AcceptedItems) {
@@ -245,6 +250,7 @@ impl ReconnectDedup {
             self.repeated_id = event.id.or_else(|| self.repeated_id.take());
             return;
         }
+        self.known_gaps.clear();
         match (&event.id, self.repeated_id.take()) {
             (Some(id), _) => {
                 self.is_last_next = std::mem::replace(&mut self.is_id_newest, true);

@@ -17,8 +17,12 @@ impl ReconnectDedup {
                 // The next event may repeat the log and so prove that this gap was reported before.
                 ReplayState::Expected => self.stated_gap = Some(gap),
                 ReplayState::Repeating(_) if is_repeating => {}
+                // An upstream that has nothing new repeats the gaps after its newest event at each connection.
+                ReplayState::Repeating(_) | ReplayState::None
+                    if self.known_gaps.pop_if(|known| *known == gap).is_some() => {}
                 ReplayState::Repeating(_) | ReplayState::None => {
                     self.replay = ReplayState::None;
+                    self.known_gaps.clear();
                     self.add_gap(gap, now, accepted);
                 }
             }

@@ -272,3 +272,41 @@ proptest! {
         prop_assert_eq!(events, expected);
     }
 }
+
+/// Returns the comment of an upstream rillgate that states a gap.
+fn stated_gap(reason: &str) -> Item {
+    Item::Comment(format!("gap;reason={reason}").into())
+}
+
+#[test]
+fn a_gap_after_the_newest_event_is_told_once_however_often_the_upstream_repeats_it() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a"), stated_gap("upstream")]);
+
+    for _ in 0..3 {
+        feed.dedup.id_to_request(&feed.log, |_| false);
+        feed.dedup.reconnected(Continuity::Continued);
+        feed.take(vec![stated_gap("upstream")]);
+    }
+
+    assert_eq!(feed.gaps, 1);
+    // One that the upstream states beyond those that it repeats is new, and so is one after an event.
+    feed.take(vec![stated_gap("upstream")]);
+    assert_eq!(feed.gaps, 2);
+    feed.dedup.id_to_request(&feed.log, |_| false);
+    feed.dedup.reconnected(Continuity::Continued);
+    feed.take(vec![named("2", "b"), stated_gap("upstream")]);
+    assert_eq!(feed.sent(), ["id: 1|data: a", GAP, GAP, "id: 2|data: b", GAP]);
+}
+
+#[test]
+fn a_gap_for_another_reason_than_the_known_one_is_told() {
+    let mut feed = Feed::new(Ids::Keep);
+    feed.take(vec![named("1", "a"), stated_gap("upstream")]);
+
+    feed.dedup.id_to_request(&feed.log, |_| false);
+    feed.dedup.reconnected(Continuity::Continued);
+    feed.take(vec![stated_gap("too_large")]);
+
+    assert_eq!(feed.gaps, 2);
+}

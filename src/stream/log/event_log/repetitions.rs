@@ -5,6 +5,7 @@ use super::EventLog;
 use crate::sse::EventId;
 use crate::stream::log::entry::{Entry, EntryKind};
 use crate::stream::log::offset::Offset;
+use crate::stream::log::verdict::Gap;
 
 impl EventLog {
     /// Returns the first event at or after an offset, and its fingerprint.
@@ -74,6 +75,18 @@ impl EventLog {
     pub(super) fn truncates_source_run(&self, evicted: &Entry) -> bool {
         let is_same_run = evicted.source_id == self.source_id_before_start;
         evicted.is_nameless_event() || (is_same_run && (self.is_source_run_truncated || evicted.is_event()))
+    }
+
+    /// Returns the breaks of continuity after the newest event, newest first, if the upstream's id `id` was in force.
+    pub fn gaps_at_end(&self, id: &EventId) -> Vec<Gap> {
+        let entries = self.slots.iter().rev().map(|slot| &slot.entry);
+        let at_end = entries.take_while(|entry| !entry.is_event() && entry.source_id == *id);
+        at_end
+            .filter_map(|entry| match entry.kind {
+                EntryKind::Gap(gap) => Some(gap),
+                EntryKind::Event { .. } | EntryKind::Control => None,
+            })
+            .collect()
     }
 
     /// Returns true if the entry that was evicted last is an event with this fingerprint and an id from the upstream.
