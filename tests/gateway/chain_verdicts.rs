@@ -1,6 +1,6 @@
 //! An edge translates the verdicts and refusals that its core reports in the stream.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::chain_fixture::QUICK;
 use crate::support::client::Client;
@@ -109,14 +109,20 @@ async fn a_client_of_a_new_edge_waits_for_a_core_that_is_away() {
 
 #[tokio::test]
 async fn a_client_whose_core_stays_away_gets_a_gap_within_open_timeout() {
-    let edge = Setup::for_origin(&format!("http://{}", reserve()))
-        .upstream("backoff = { initial = \"20ms\", max = \"50ms\" }\nopen_timeout = \"300ms\"")
-        .replay("read_through = true");
-    let edge = edge.start().await;
+    let silent = Origin::start_with(|_| Answer::silence()).await;
+    for core in [format!("http://{}", reserve()), silent.url()] {
+        let edge = Setup::for_origin(&core)
+            .upstream("backoff = { initial = \"20ms\", max = \"50ms\" }\nopen_timeout = \"2s\"")
+            .replay("read_through = true");
+        let edge = edge.start().await;
+        let begun = Instant::now();
 
-    let client = Client::http1(edge.address()).subscribe("/prices", &[("last-event-id", "1")]).await;
+        let client = Client::http1(edge.address()).subscribe("/prices", &[("last-event-id", "1")]).await;
 
-    assert_eq!(client.header("rillgate-resume"), "gap;reason=unknown");
+        assert_eq!(client.header("rillgate-resume"), "gap;reason=unknown");
+        // The opening and the wait for the history share the time.
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 mod answers;
 mod commit;
 mod fixture;
+mod history;
 mod live_upstream;
 mod memory;
 mod panics;

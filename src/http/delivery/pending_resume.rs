@@ -1,8 +1,8 @@
 //! The resume of a new subscription: from a request's parameters to a position in the log.
 //!
 //! The request polls it while the head waits, and the delivery if the head was sent earlier. Each stage ends by itself:
-//! the wait for the upstream's first outcome and for an id that may return ends within `open_timeout`, and so does a
-//! request for the upstream's history. Does not know how the outcome is told.
+//! the waits for the upstream's first outcome, for an id that may return and for an upstream that is away end within one
+//! `open_timeout` together, and a request for the upstream's history within another. Does not know how the outcome is told.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -158,10 +158,11 @@ impl PendingResume {
             return None;
         }
         let (stream, id) = (reader.stream().clone(), id.clone());
-        let (app, route) = (self.app.clone(), self.route.clone());
+        let (app, route, deadline) = (self.app.clone(), self.route.clone(), self.timeout.deadline());
         Some(Box::pin(async move {
             let HistoryRequest { source, owner } = history;
-            route.read_through.as_ref()?.catch_up_when_connected(&app.tasks, &stream, &id, owner, &source).await
+            let read_through = route.read_through.as_ref()?;
+            read_through.catch_up_when_connected(&app.tasks, &stream, &id, owner, &source, deadline).await
         }))
     }
 

@@ -4,7 +4,8 @@
 //! Everything is bounded: the events and bytes of a request, its time, and the concurrent requests of a route, of which one
 //! client has at most a quarter. A result is held until all waiting clients have read it, at most [`READ_TIMEOUT`], and as
 //! long as there is memory for it ([`HistoryMemory`]). A client that cannot be caught up gets the ordinary response.
-//! Nothing is tried twice, except while the upstream is away.
+//! Nothing is tried twice, except while the upstream is away, and at most [`MAX_LIVE_RETRIES`] times while the stream
+//! itself is connected.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +44,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest pause before a request is made again.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(4);
+
+/// Most requests that are made again although the stream itself is connected. Its connection may be about to break, or
+/// the upstream accepts no second one.
+pub(super) const MAX_LIVE_RETRIES: usize = 2;
 
 /// An upstream that sends nothing for this long has no history. If the stream has had no event yet, so that the log
 /// cannot show where the history ends, this pause also ends a history. A producer that pauses longer is cut short.
@@ -83,7 +88,8 @@ impl ReadThrough {
         Self { limit, timeout, permits, memory: HistoryMemory::new(limit), running: Arc::default(), observer }
     }
 
-    /// As [`Self::catch_up`], and waits while the upstream is away, at most for the time limit of a request.
+    /// As [`Self::catch_up`], and waits while the upstream is away, until `deadline`. Requests after the first end then
+    /// as well.
     pub async fn catch_up_when_connected(
         &self,
         tasks: &Tasks,
@@ -91,10 +97,12 @@ impl ReadThrough {
         after: &EventId,
         owner: Option<Arc<str>>,
         source: &Arc<dyn EventSource>,
+        deadline: Instant,
     ) -> Option<Backlog> {
-        let deadline = Instant::now() + self.timeout;
         let mut progress = stream.watch_progress();
         let mut pause = RETRY_PAUSE;
+        let mut live_failures = 0;
+        let mut end_of_request = None;
         loop {
             let is_decided = |progress: &Progress| match progress.phase {
                 Phase::Live | Phase::Complete | Phase::Refused(_) => true,
@@ -105,10 +113,21 @@ impl ReadThrough {
             if let IdLookup::Found(_) = stream.log().lookup(after.as_str()) {
                 return None;
             }
-            match self.catch_up(tasks, stream, after, owner.clone(), || source.clone()).await {
+            let request = self.catch_up(tasks, stream, after, owner.clone(), || source.clone());
+            let outcome = match end_of_request.replace(deadline) {
+                None => request.await,
+                Some(deadline) => timeout_at(deadline, request).await.ok()?,
+            };
+            match outcome {
                 Ok(backlog) => return Some(backlog),
                 Err(error) if !error.is_away => return None,
-                Err(_) => timeout_at(deadline, sleep(pause)).await.ok()?,
+                Err(_) => {
+                    live_failures += usize::from(is_decided(&stream.progress()));
+                    if live_failures > MAX_LIVE_RETRIES {
+                        return None;
+                    }
+                    timeout_at(deadline, sleep(pause)).await.ok()?;
+                }
             }
             pause = (pause * 2).min(MAX_RETRY_PAUSE);
         }
