@@ -4,7 +4,7 @@
 //! known. From then on a PING at each interval finds an origin that has gone.
 //!
 //! The window of the connection is as wide as the protocol allows, so that a stream that is not read holds up no other.
-//! What the connection holds is bounded by the windows of its streams.
+//! The windows of its streams bound what the connection holds.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
