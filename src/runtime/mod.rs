@@ -15,6 +15,7 @@ pub mod file_watch;
 pub mod human_duration;
 pub mod jitter;
 pub mod memory;
+pub mod moment;
 pub mod panics;
 pub mod resolver;
 pub mod shares;

@@ -11,7 +11,6 @@
 //! stream is always one piece of its log without gaps, up to the last commit. This module does not know where events
 //! come from or who reads them.
 
-mod clock;
 mod codec;
 mod db;
 mod eviction;

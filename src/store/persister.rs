@@ -6,14 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::clock::{Moment, milliseconds};
-use super::codec::{Record, decode_segment, encode_segment};
+use super::codec::Record;
 use super::db::WriteTxn;
 use super::folder::StoreFault;
 use super::inbox::StreamHandle;
 use super::index::StoreIndex;
+use crate::runtime::moment::{Moment, milliseconds};
 use crate::sse::EventId;
-use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream};
+use crate::stream::{EventStream, LogSnapshot, Offset, Phase, StoredStream, decode_segment, encode_segment};
 
 /// Writes the log of one open stream to the file.
 #[derive(Debug)]

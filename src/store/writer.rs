@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::clock::Moment;
 use super::db::{WriteTxn, catch_panics};
 use super::eviction::Eviction;
 use super::folder::StoreFault;
@@ -19,6 +18,7 @@ use super::index::StoreIndex;
 use super::open_store::OpenStore;
 use super::persister::StreamPersister;
 use super::{COMMIT_INTERVAL, Settings};
+use crate::runtime::moment::Moment;
 use crate::runtime::panics::Panics;
 use crate::stream::{StoredStream, StreamIdentity};
 use crate::telemetry::StoreMetrics;

@@ -42,8 +42,9 @@ pub use incarnation::REAPPEARANCE_TIMEOUT;
 pub use key::StreamKey;
 pub use live_policy::{LivePolicies, LivePolicy};
 pub use log::{
-    Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Ids, Lagged, LogSnapshot, LogStorage, Offset,
-    OnEnd, OnGap, Policy, ResumeVerdict, Retention, Seed, Start, VerdictForm,
+    BinaryDecoder, BinaryEncoder, Entry, EntryKind, EventLog, Fingerprints, Gap, GapNotice, IdLookup, Ids, Lagged,
+    LogSnapshot, LogStorage, Offset, OnEnd, OnGap, Policy, ResumeVerdict, Retention, Seed, Start, VerdictForm,
+    decode_segment, encode_segment,
 };
 pub use log_store::LogStore;
 pub use persistence::{LogPersister, StoredStream};

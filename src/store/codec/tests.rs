@@ -1,9 +1,6 @@
-//! Tests of the binary form, also of records that earlier versions wrote.
-
-use std::time::Instant;
+//! Tests of the binary form of records, also of those that earlier versions wrote.
 
 use super::*;
-use crate::sse::Encoder;
 
 #[test]
 fn a_record_without_a_route_is_still_read() {
@@ -11,7 +8,7 @@ fn a_record_without_a_route_is_still_read() {
     let mut old = record.encode();
     old.truncate(old.len() - 8 - "prices".len() - 8);
     old[0] = ROUTELESS_RECORD_FORMAT;
-    let old = RecordEncoder(old).finish();
+    let old = BinaryEncoder::from(old).finish();
 
     assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
     assert_eq!(Record::decode(&old), Some(Record { route: "".into(), ..record }));
@@ -35,26 +32,4 @@ fn record() -> Record {
         bytes: 3,
         route: Arc::default(),
     }
-}
-
-#[test]
-fn kinds_of_entries_survive_encoding() {
-    let kinds = [
-        EntryKind::Control,
-        EntryKind::Gap(Gap::Upstream),
-        EntryKind::Event { fingerprint: 1, has_own_id: true, type_fingerprint: 2 },
-        EntryKind::Gap(Gap::Restarted),
-        EntryKind::Gap(Gap::TooLarge),
-    ];
-    let entry = |kind| {
-        let (id, source_id) = (EventId::default(), EventId::new("7").expect("an id"));
-        let mut encoder = Encoder::new();
-        encoder.comment("");
-        Entry { frame: encoder.finish(), id, source_id, kind, at: Instant::now() }
-    };
-    let snapshot = LogSnapshot { entries: kinds.map(entry).into(), ..LogSnapshot::default() };
-
-    let read = decode_segment(&encode_segment(&snapshot, Moment::now()), Moment::now()).expect("a segment");
-
-    assert_eq!(read.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), kinds);
 }

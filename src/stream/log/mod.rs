@@ -2,6 +2,7 @@
 //!
 //! Pure: time comes in as a value, nothing waits, and nothing is sent.
 
+mod binary;
 mod entry;
 mod event_log;
 mod fingerprint;
@@ -10,13 +11,16 @@ mod offset;
 mod pinned_frames;
 mod policy;
 mod recent_hashes;
+mod segment;
 mod snapshot;
 mod verdict;
 
+pub use binary::{BinaryDecoder, BinaryEncoder};
 pub use entry::{Entry, EntryKind};
 pub use event_log::EventLog;
 pub use fingerprint::{Fingerprints, Seed};
 pub use offset::{IdLookup, Lagged, Offset};
 pub use policy::{Ids, LogStorage, OnEnd, OnGap, Policy, Retention, Start, VerdictForm};
+pub use segment::{decode_segment, encode_segment};
 pub use snapshot::LogSnapshot;
 pub use verdict::{Gap, GapNotice, ResumeVerdict};

@@ -18,6 +18,8 @@ pub mod human_duration;
 pub mod jitter;
 #[path = "../../../src/runtime/memory/mod.rs"]
 pub mod memory;
+#[path = "../../../src/runtime/moment.rs"]
+pub mod moment;
 #[path = "../../../src/runtime/panics.rs"]
 pub mod panics;
 #[path = "../../../src/runtime/resolver.rs"]
