@@ -4,8 +4,14 @@
 //! overtaken is refused, whatever its clock says, and no reader is told an event before the engine has stored it.
 
 mod engine;
+#[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
+mod keys;
+#[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
+mod record;
 
 pub use engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineErrorKind, EngineState, LiveRecord, LogId,
     Question, Stored,
 };
+pub use keys::ClusterKeys;
+pub use record::RecordError;
