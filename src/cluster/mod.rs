@@ -6,12 +6,18 @@
 mod engine;
 #[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
 mod keys;
+#[cfg(feature = "cluster")]
+mod nats;
 #[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
 mod record;
+mod settings;
 
 pub use engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineErrorKind, EngineState, LiveRecord, LogId,
     Question, Stored,
 };
 pub use keys::ClusterKeys;
+#[cfg(feature = "cluster")]
+pub use nats::NatsEngine;
 pub use record::RecordError;
+pub use settings::{ClusterName, ClusterSettings, EngineCredentials, EngineTls, EngineUrl};

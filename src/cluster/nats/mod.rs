@@ -1,0 +1,226 @@
+//! The engine in NATS JetStream, 2.11 or later. Only this folder knows the client.
+//!
+//! A log is a subject of one JetStream stream, and an append is conditional on the sequence of the last message with that
+//! subject. What is stored is republished to a subject of its own: a subscription to the log itself would also see
+//! messages that were refused.
+
+mod connect;
+mod direct;
+mod engine;
+mod errors;
+mod replies;
+mod requests;
+mod streams;
+mod subjects;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Config;
+use async_nats::{Client, HeaderMap, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use self::connect::Link;
+use self::errors::error;
+use self::replies::Replies;
+use self::requests::Requests;
+use self::subjects::Subjects;
+use crate::cluster::engine::{AppendError, AuthKind, EngineError, EngineErrorKind, LogId};
+use crate::cluster::settings::ClusterSettings;
+
+/// The engine in NATS JetStream. It works while [`Self::run`] is polled.
+#[derive(Debug)]
+pub struct NatsEngine {
+    settings: ClusterSettings,
+    subjects: Subjects,
+    streams: Vec<Config>,
+    requests: Arc<Requests>,
+    link: watch::Sender<Link>,
+    /// Notified when a stream was not there.
+    missing: Notify,
+}
+
+impl NatsEngine {
+    /// Prepares the engine. Nothing is connected before [`Self::run`] is polled.
+    pub fn new(settings: ClusterSettings) -> Arc<Self> {
+        let subjects = Subjects::new(&settings.name);
+        let unique = getrandom::u64().expect("the system provides random numbers");
+        let replies = Replies::new(subjects.of(&format!("inbox.{unique:016x}")));
+        let requests = Arc::new(Requests::new(replies, subjects.of("nobody")));
+        let streams = streams::wanted(&settings, &subjects);
+        Arc::new(Self { settings, subjects, streams, requests, link: watch::Sender::default(), missing: Notify::new() })
+    }
+
+    /// Connects, and keeps the connection, its subscription for replies and the streams in order. Never returns. May be
+    /// called again after a panic, one at a time.
+    pub async fn run(self: Arc<Self>) {
+        let client = self.first_connection().await;
+        let mut replies = loop {
+            match client.subscribe(self.requests.replies.subject()).await {
+                Ok(replies) => break replies,
+                Err(failed) => {
+                    self.fail(error(EngineErrorKind::Unexpected, failed.to_string()));
+                    sleep(PAUSE).await;
+                }
+            }
+        };
+        tokio::join!(self.dispatch(&mut replies), self.supervise(&client));
+    }
+
+    /// Returns the servers' version and name, for operators. `None`: there was no connection yet.
+    pub fn server(&self) -> Option<String> {
+        let info = self.requests.client.get()?.try_server_info()?;
+        Some(format!("{} {}", info.server_name, info.version))
+    }
+
+    async fn first_connection(&self) -> Client {
+        if let Some(client) = self.requests.client.get() {
+            return client.clone();
+        }
+        loop {
+            let options = connect::options(&self.settings, &self.subjects, &self.requests, &self.link);
+            let connected = match options {
+                Ok(options) => connect::connect(&self.settings, options).await,
+                Err(failed) => Err(failed),
+            };
+            match connected {
+                Ok(client) => return self.requests.client.get_or_init(|| client).clone(),
+                Err(failed) => self.fail(failed),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn dispatch(&self, replies: &mut Subscriber) {
+        while let Some(message) = replies.next().await {
+            self.requests.replies.dispatch(message);
+        }
+        // The client has ended, which it does not do while somebody holds it.
+        std::future::pending().await
+    }
+
+    /// Prepares each connection, and the streams when one is missing.
+    async fn supervise(&self, client: &Client) {
+        let mut links = self.link.subscribe();
+        loop {
+            let Ok(link) = links.wait_for(|link| link.is_up).await.map(|link| *link) else { return };
+            // A first connection may be used once the streams are there; another one at once, because an election may
+            // take longer than it takes a leader that lives to answer.
+            let is_prepared = self.requests.state.borrow().connections > 0;
+            let usable = self.check_server(client);
+            if usable.is_ok() && is_prepared {
+                self.succeed(client);
+            }
+            let ensured = match usable {
+                Ok(()) => self.prepare(client).await,
+                Err(failed) => Err(failed),
+            };
+            let is_same = *links.borrow_and_update() == link;
+            match ensured {
+                Ok(()) if is_same => {
+                    self.succeed(client);
+                    tokio::select! {
+                        changed = links.changed() => if changed.is_err() { return },
+                        () = self.missing.notified() => sleep(PAUSE).await,
+                    }
+                }
+                Ok(()) => {}
+                Err(failed) => {
+                    let is_old = failed.kind == EngineErrorKind::Unexpected && self.check_server(client).is_err();
+                    if is_prepared && !is_old {
+                        warn!(error = %failed, "the cluster's streams cannot be checked");
+                    } else if is_same {
+                        self.fail(failed);
+                    }
+                    sleep(PAUSE).await;
+                    // Another server may be newer.
+                    if is_old && is_same && self.settings.urls.len() > 1 {
+                        let _ = client.force_reconnect().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks that the server is one that this version can use.
+    fn check_server(&self, client: &Client) -> Result<(), EngineError> {
+        let info = client.server_info();
+        if !client.is_server_compatible(2, 11, 0) {
+            let text = format!("nats-server {} is too old: rillgate needs 2.11 or later", info.version);
+            return Err(error(EngineErrorKind::Unexpected, text));
+        }
+        if info.max_payload < MIN_PAYLOAD {
+            let text = format!("max_payload of the engine is {} bytes: rillgate needs {MIN_PAYLOAD}", info.max_payload);
+            return Err(error(EngineErrorKind::TooLarge, text));
+        }
+        if !info.jetstream {
+            return Err(error(EngineErrorKind::Unavailable, "JetStream is off on the engine's servers"));
+        }
+        Ok(())
+    }
+
+    /// Brings the streams in order and tries every permission.
+    async fn prepare(&self, client: &Client) -> Result<(), EngineError> {
+        streams::ensure(&self.requests, client, &self.streams, self.settings.is_managed).await?;
+        self.try_permissions(client).await
+    }
+
+    /// Does what needs a permission, without effect: appends after a sequence that no log has, and subscriptions.
+    async fn try_permissions(&self, client: &Client) -> Result<(), EngineError> {
+        let nothing = LogId([0; 16]);
+        for subject in ["log", "node", "ticket", "revoked"].map(|part| self.subjects.of(&format!("{part}.{nothing}"))) {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECTED_SEQUENCE, IMPOSSIBLE_SEQUENCE);
+            match self.requests.store(client, &subject, headers, Bytes::new()).await {
+                Ok(_) | Err(AppendError::Refused) => {}
+                Err(AppendError::Unknown(failed)) => return Err(failed),
+            }
+        }
+        for stream in ["log", "nodes", "auth"].map(|kind| self.subjects.stream(kind)) {
+            let nothing = self.subjects.log(&nothing);
+            self.requests.newest(client, &stream, &nothing).await?;
+            direct::newest_of(&self.requests, client, &stream, vec![nothing]).await?;
+        }
+        let tickets = self.subjects.heard(AuthKind::Ticket);
+        let revocations = self.subjects.heard(AuthKind::Revocation);
+        for subject in [
+            self.subjects.live(&nothing),
+            self.subjects.of("seen.*"),
+            self.subjects.of("ask.*"),
+            self.subjects.phase(&nothing),
+            tickets,
+            revocations,
+        ] {
+            drop(self.requests.subscribe(client, subject).await?);
+        }
+        Ok(())
+    }
+
+    fn succeed(&self, client: &Client) {
+        // A loss is noted in the link first. So one that comes now is noted in the state after this.
+        if self.requests.connected_now(|| self.link.borrow().is_up) {
+            let info = client.server_info();
+            info!(server = %info.server_name, version = %info.version, "connected to the cluster's engine");
+        }
+    }
+
+    fn fail(&self, failed: EngineError) {
+        self.requests.disconnected(failed);
+    }
+}
+
+/// Between attempts to connect and to prepare.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The header that makes an append conditional.
+const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+
+/// No message has it, so what expects it is refused.
+const IMPOSSIBLE_SEQUENCE: &str = "9223372036854775807";
+
+/// Less would not hold an event of ordinary size. The engine's default is 1 MiB.
+const MIN_PAYLOAD: usize = 64 << 10;
