@@ -17,6 +17,7 @@ pub mod flood;
 pub mod frames;
 pub mod load;
 pub mod locked;
+pub mod nats;
 pub mod network;
 pub mod origin;
 pub mod process;

@@ -1,0 +1,7 @@
+//! The engine by itself, against a real nats-server: what the protocol relies on.
+
+mod auth_records;
+mod connection;
+mod fixture;
+mod logs;
+mod messages;

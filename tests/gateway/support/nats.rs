@@ -1,0 +1,219 @@
+//! nats-server as processes of ours: one for quick tests, three on addresses of their own for tests of a quorum.
+//!
+//! Always true: the servers end with the test, also when it is killed; nothing of them outlives it on disk.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::wait::{DEADLINE, eventually};
+
+/// A server, which can be killed and started again with what it had stored.
+pub struct NatsServer {
+    folder: PathBuf,
+    address: String,
+    process: Mutex<Option<Process>>,
+    /// Of a server that stands alone.
+    _owned: Option<TempDir>,
+}
+
+/// Three servers with one JetStream.
+pub struct NatsCluster {
+    pub servers: Vec<NatsServer>,
+    _folder: TempDir,
+}
+
+impl NatsServer {
+    /// Starts one server.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts one server with more lines of configuration.
+    pub async fn start_with(extra: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port(&["127.0.0.1"]);
+        let address = format!("127.0.0.1:{port}");
+        let mut server = Self::prepared(folder.path(), "n1", &address, extra);
+        server._owned = Some(folder);
+        server.restart();
+        server.is_listening().await;
+        server
+    }
+
+    fn prepared(parent: &Path, name: &str, address: &str, extra: &str) -> Self {
+        let folder = parent.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let mut config = format!("server_name: {name}\nlisten: \"{address}\"\n");
+        if !extra.contains("jetstream") {
+            writeln!(config, "jetstream {{ store_dir: {:?}, max_mem: 1GB, max_file: 4GB }}", folder.join("store"))
+                .unwrap();
+        }
+        config.push_str(&extra.replace("STORE", &format!("{:?}", folder.join("store"))));
+        std::fs::write(folder.join("nats.conf"), config).unwrap();
+        Self { folder, address: address.to_owned(), process: Mutex::new(None), _owned: None }
+    }
+
+    /// Starts the server again. It does not wait until it listens.
+    pub fn restart(&self) {
+        let mut command = bound_to_this_process(&binary());
+        command.arg("-c").arg(self.folder.join("nats.conf"));
+        *self.process.lock() = Some(Process::start(&mut command));
+    }
+
+    /// Waits until the server takes connections.
+    pub async fn is_listening(&self) {
+        eventually(DEADLINE, || async { tokio::net::TcpStream::connect(&self.address).await.is_ok() }).await;
+    }
+
+    /// Kills the server.
+    pub fn kill(&self) {
+        *self.process.lock() = None;
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        if let Some(process) = &*self.process.lock() {
+            process.signal(name);
+        }
+    }
+
+    /// Deletes what the server had stored. It must have been killed.
+    pub fn forget(&self) {
+        assert!(self.process.lock().is_none(), "the server runs");
+        let _ = std::fs::remove_dir_all(self.folder.join("store"));
+    }
+
+    /// Changes the configuration for the next start.
+    pub fn replace_in_config(&self, from: &str, to: &str) {
+        let path = self.folder.join("nats.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// The address, as `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The URL without TLS.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// The id of the process. 0: it is not running.
+    pub fn id(&self) -> u32 {
+        self.process.lock().as_ref().map_or(0, Process::id)
+    }
+
+    /// The lines that the server has printed since its start.
+    pub fn log(&self) -> Vec<String> {
+        self.process.lock().as_ref().map(Process::log).unwrap_or_default()
+    }
+}
+
+impl NatsCluster {
+    /// Starts three servers on 127.0.0.11 to 127.0.0.13, and waits until they have elected a leader.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts three servers with more lines of configuration each.
+    pub async fn start_with(extra: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = ["127.0.0.11", "127.0.0.12", "127.0.0.13"];
+        let (port, route_port) = (free_port(&hosts), free_port(&hosts));
+        let routes: Vec<_> = hosts.iter().map(|host| format!("nats://{host}:{route_port}")).collect();
+        let servers: Vec<_> = hosts
+            .iter()
+            .enumerate()
+            .map(|(i, host)| {
+                let routes = routes.join(", ");
+                let cluster =
+                    format!("cluster {{ name: c, listen: \"{host}:{route_port}\", routes: [{routes}] }}\n{extra}");
+                NatsServer::prepared(folder.path(), &format!("n{}", i + 1), &format!("{host}:{port}"), &cluster)
+            })
+            .collect();
+        let cluster = Self { servers, _folder: folder };
+        for server in &cluster.servers {
+            server.restart();
+        }
+        for server in &cluster.servers {
+            server.is_listening().await;
+        }
+        cluster.has_leader().await;
+        cluster
+    }
+
+    /// Waits until a server has become the leader of JetStream.
+    pub async fn has_leader(&self) {
+        let leads = |line: &String| line.contains("Self is new JetStream cluster metadata leader");
+        eventually(DEADLINE * 2, || async { self.servers.iter().any(|server| server.log().iter().any(leads)) }).await;
+    }
+
+    /// The URLs of all servers.
+    pub fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(NatsServer::url).collect()
+    }
+
+    /// Returns the server of this name: `n1` to `n3`.
+    pub fn server(&self, name: &str) -> &NatsServer {
+        let number: usize = name.trim_start_matches('n').parse().unwrap();
+        &self.servers[number - 1]
+    }
+}
+
+/// Returns a port that is free on all these addresses.
+fn free_port(hosts: &[&str]) -> u16 {
+    loop {
+        let first = TcpListener::bind((hosts[0], 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        if hosts[1..].iter().all(|host| TcpListener::bind((*host, port)).is_ok()) {
+            return port;
+        }
+    }
+}
+
+/// A command whose process ends with this one, also when this one is killed.
+pub fn bound_to_this_process(program: &Path) -> Command {
+    if Command::new("setpriv").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// The program: `RILLGATE_NATS_SERVER`, or nats-server on the path if it is new enough, or the one that tests/run installs.
+///
+/// # Panics
+/// Panics if there is none.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("RILLGATE_NATS_SERVER") {
+        return path.into();
+    }
+    let output = Command::new("nats-server").arg("--version").output();
+    if output.is_ok_and(|output| is_new_enough(&String::from_utf8_lossy(&output.stdout))) {
+        return "nats-server".into();
+    }
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/nats-2.15.1/bin/nats-server");
+    assert!(installed.exists(), "no nats-server: tests/run installs {}", installed.display());
+    installed
+}
+
+/// Reads `nats-server: v2.15.1`.
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.rsplit('v').next().unwrap_or_default().split('.').map(|n| n.trim().parse().unwrap_or(0));
+    let found: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    found >= (2, 11)
+}
+
+/// How long an engine of three needs after one of them was killed: an election takes some seconds.
+pub const ELECTION: Duration = Duration::from_secs(40);
