@@ -8,6 +8,7 @@ mod engine;
 mod keys;
 #[cfg(feature = "cluster")]
 mod nats;
+mod observer;
 #[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
 mod record;
 mod settings;
@@ -19,5 +20,6 @@ pub use engine::{
 pub use keys::ClusterKeys;
 #[cfg(feature = "cluster")]
 pub use nats::NatsEngine;
+pub use observer::{ClaimResult, ClusterErrorKind, ClusterObserver, ResetCause, ResyncCause};
 pub use record::RecordError;
 pub use settings::{ClusterName, ClusterSettings, EngineCredentials, EngineTls, EngineUrl};

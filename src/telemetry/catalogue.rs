@@ -86,6 +86,24 @@ catalogue! {
         "Number of events of open streams that are not on disk yet.";
     STORE_GIVEN_UP = Counter "rillgate_store_given_up_total":
         "Closed streams, and segments of open streams, that the store deleted because it was full.";
+    CLUSTER_CONNECTED = Gauge "rillgate_cluster_connected":
+        "1 while the gateway is connected to the cluster's engine, 0 otherwise.";
+    CLUSTER_STREAMS = Gauge "rillgate_cluster_streams":
+        "Number of open streams that gateways share, by the role of this gateway.";
+    CLUSTER_CLAIMS = Counter "rillgate_cluster_claims_total":
+        "Claims of streams without an owner, by result.";
+    CLUSTER_FENCED = Counter "rillgate_cluster_fenced_total":
+        "Owned streams that another gateway took over, or that were given up because the lease was over.";
+    CLUSTER_COMMIT_SECONDS = Histogram "rillgate_cluster_commit_seconds":
+        "Seconds until the engine acknowledged a record.";
+    CLUSTER_FOLLOW_SECONDS = Histogram "rillgate_cluster_follow_seconds":
+        "Seconds from the reading of an event by the owner until this gateway had it.";
+    CLUSTER_RESYNCS = Counter "rillgate_cluster_resyncs_total":
+        "Times that a stream was read from the engine, by cause.";
+    CLUSTER_RESETS = Counter "rillgate_cluster_resets_total":
+        "Streams that began anew because the engine had lost or replaced their records, by cause.";
+    CLUSTER_ERRORS = Counter "rillgate_cluster_errors_total":
+        "Failed calls of the engine, and refused contents of it, by kind.";
     GAPS = Counter "rillgate_gaps_total":
         "Gaps reported to clients, by reason.";
     READ_THROUGHS = Counter "rillgate_read_throughs_total":
@@ -116,12 +134,18 @@ catalogue! {
 pub(super) const DELIVERY_SECONDS_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// From 0.5 ms to 10 s.
+pub(super) const CLUSTER_SECONDS_BUCKETS: &[f64] = DELIVERY_SECONDS_BUCKETS;
+
 /// From 1 event to 10,000. A lag of 0 falls into the first bucket.
 pub(super) const LAG_EVENTS_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0];
 
 /// The reasons of a gap. Label `reason` of [`GAPS`].
 pub(super) const GAP_REASONS: [&str; 6] = ["evicted", "unknown", "restarted", "lagged", "upstream", "too_large"];
+
+/// The reasons why a shared stream began anew. Label `cause` of [`CLUSTER_RESETS`].
+pub(super) const RESET_CAUSES: [&str; 3] = ["life", "chain", "gone"];
 
 /// The tasks whose panics are counted. Label `task` of [`TASK_PANICS`]. Each series starts at zero, so that an increase
 /// over it includes the first panic.

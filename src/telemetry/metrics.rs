@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 
 use super::catalogue;
+use super::cluster::ClusterMetrics;
 use super::listener::{Accepted, ListenerMetrics};
 use super::process;
 use super::registry::Registry;
@@ -31,6 +32,7 @@ pub struct Metrics {
     shares: ShareMetrics,
     dropped_lines: Counter,
     store: OnceLock<Arc<StoreMetrics>>,
+    cluster: OnceLock<Arc<ClusterMetrics>>,
 }
 
 impl Metrics {
@@ -51,6 +53,7 @@ impl Metrics {
             routes: Mutex::new(BTreeMap::from([(RouteMetrics::NONE.to_owned(), unrouted)])),
             listeners: Mutex::default(),
             store: OnceLock::new(),
+            cluster: OnceLock::new(),
         })
     }
 
@@ -85,6 +88,11 @@ impl Metrics {
     /// Returns the metrics of the store, creating them on first use.
     pub fn store(&self) -> &Arc<StoreMetrics> {
         self.store.get_or_init(|| Arc::new(StoreMetrics::new(&self.registry, self.shares.clone())))
+    }
+
+    /// Returns the metrics of the cluster, creating them on first use.
+    pub fn cluster(&self) -> &Arc<ClusterMetrics> {
+        self.cluster.get_or_init(|| Arc::new(ClusterMetrics::new(&self.registry)))
     }
 
     /// Returns the totals of every route, by name.

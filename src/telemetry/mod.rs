@@ -6,6 +6,7 @@
 
 mod buffered;
 mod catalogue;
+mod cluster;
 mod family;
 mod label;
 mod line_limiter;
@@ -19,6 +20,7 @@ mod route;
 mod shares;
 mod store;
 
+pub use cluster::{ClusterMetrics, ClusterRole};
 pub use label::{EndReason, Protocol, Room, StreamState, VerdictLabel};
 pub use listener::ListenerMetrics;
 pub use log_queue::{FlushOnDrop, LineWriter, LogQueue};

@@ -34,6 +34,8 @@ impl Registry {
         let mut builder = PrometheusBuilder::new();
         for (name, buckets) in [
             (catalogue::DELIVERY_SECONDS, catalogue::DELIVERY_SECONDS_BUCKETS),
+            (catalogue::CLUSTER_COMMIT_SECONDS, catalogue::CLUSTER_SECONDS_BUCKETS),
+            (catalogue::CLUSTER_FOLLOW_SECONDS, catalogue::CLUSTER_SECONDS_BUCKETS),
             (catalogue::LAG_EVENTS, catalogue::LAG_EVENTS_BUCKETS),
         ] {
             builder = builder
