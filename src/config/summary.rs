@@ -96,6 +96,7 @@ fn route_line(route: &Settings) -> String {
     let storage = match route.stream.storage {
         LogStorage::Memory => "in memory",
         LogStorage::Disk => "on disk",
+        LogStorage::Cluster => "in the cluster",
     };
     let retention = &route.stream.retention;
     let mut line = format!("route {}: ", route.name);

@@ -15,18 +15,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, watch};
 
-use super::feed::IdMinter;
 use super::incarnation::Incarnation;
 use super::key::StreamKey;
 use super::last_activity::LastActivity;
 use super::live_policy::LivePolicy;
-use super::log::{Entry, EventLog, Fingerprints, IdLookup, Ids, Offset};
-use super::persistence::{LogPersister, StoredStream};
+use super::log::{Entry, EventLog, Ids, Offset};
+use super::persistence::LogPersister;
 use super::progress::{Condition, MIN_RETRY, Phase, Progress};
 use super::read::{IdFrameCache, LatestBatch, ReadBatch, ReadBatchBuilder, WaiterSet};
+use super::shared_log::SharedLog;
 use super::stream_memory::StreamMemory;
 use super::unread::ReaderCount;
 use crate::runtime::memory::{MemoryLedger, MemoryLevel};
@@ -42,6 +42,8 @@ pub struct EventStream {
     incarnation: RwLock<Incarnation>,
     /// The storage of the log, if the route has one.
     persister: OnceLock<Arc<dyn LogPersister>>,
+    /// The log that other gateways share, if the route has one.
+    shared: OnceLock<Arc<dyn SharedLog>>,
     /// Locked to append and to take handles, never across an await.
     log: RwLock<EventLog>,
     /// The log's part of the ledger. Changed with the log, under its lock.
@@ -90,6 +92,7 @@ impl EventStream {
             policy,
             incarnation: RwLock::new(Incarnation::new(ids)),
             persister: OnceLock::new(),
+            shared: OnceLock::new(),
             log: RwLock::new(EventLog::at(start, retention)),
             memory: StreamMemory::default(),
             latest: ArcSwapOption::empty(),
@@ -115,16 +118,6 @@ impl EventStream {
     /// Returns the policy, which a reload may replace.
     pub fn policy(&self) -> &LivePolicy {
         &self.policy
-    }
-
-    /// Returns the minter of event ids.
-    pub fn id_minter(&self) -> MappedRwLockReadGuard<'_, IdMinter> {
-        RwLockReadGuard::map(self.incarnation.read(), |incarnation| &incarnation.minter)
-    }
-
-    /// Returns the fingerprints of this incarnation.
-    pub fn fingerprints(&self) -> Fingerprints {
-        self.incarnation.read().fingerprints
     }
 
     /// Attaches the storage of the log. Must be called at most once.
@@ -172,26 +165,6 @@ impl EventStream {
         self.persister.get()
     }
 
-    /// Restores the stored state. Must be called before the first publish.
-    pub fn restore(&self, stored: StoredStream, now: Instant) {
-        // Held to the end: the persister must not see one half of this.
-        let mut log = self.log.write();
-        log.restore(stored.snapshot, now);
-        let events = log.events_until(log.end());
-        self.memory.update(&log);
-        *self.incarnation.write() =
-            Incarnation::continued(self.ids, stored.epoch, stored.seed, events, stored.is_clean);
-        drop(log);
-        if let Some(retry) = stored.retry {
-            self.advertise_retry(retry);
-        }
-    }
-
-    /// Returns true if the source has ever been connected, in this process or, with a stored log, an earlier one.
-    pub fn has_been_live(&self) -> bool {
-        self.incarnation.read().has_been_live()
-    }
-
     /// Notes that a client got a response before the source's first outcome. A refusal is then sent in-band, and the
     /// client returns for the status.
     pub fn note_early_response(&self) {
@@ -227,14 +200,6 @@ impl EventStream {
     /// Returns true if a client got a response before the source's first outcome.
     pub(super) fn has_early_response(&self) -> bool {
         self.has_early_response.load(Ordering::Acquire)
-    }
-
-    /// Returns true if `id` is not in the log but the upstream may send it again: a client may have received it before
-    /// an unclean shutdown.
-    pub fn may_reappear(&self, id: &str) -> bool {
-        let can_return = self.incarnation.read().may_reappear(id);
-        // Lock order: the log before the incarnation.
-        can_return && self.log.read().lookup(id) == IdLookup::Unknown
     }
 
     /// Locks the log for reading.
@@ -338,6 +303,9 @@ impl EventStream {
             self.readers.complete();
             self.notify_persister();
         }
+        if let Some(shared) = self.shared.get().filter(|_| is_new) {
+            shared.notify_phase();
+        }
         self.condition.write().update(is_new, error);
     }
 
@@ -388,6 +356,7 @@ impl EventStream {
     }
 }
 
+mod past;
 mod readers;
 
 /// The end of a backlog that has not arrived as a whole.

@@ -27,14 +27,17 @@ mod persistence;
 mod progress;
 mod read;
 mod registry;
+mod shared_feed;
+mod shared_log;
+mod shared_logs;
 mod spec;
 mod stream_memory;
 mod unread;
 
 pub use event_stream::EventStream;
 pub use feed::{
-    Batch, Commit, Continuity, EventSource, Fenced, Interrupted, LiveUpstream, MAX_RETRY_AFTER, OpenError, OpenOutcome,
-    Opened, SourceAnswer, SourceHeader, SourceMethod, SourceRequest, StreamFeed, Upstream, UpstreamTiming,
+    Batch, Commit, Continuity, EventSource, Fenced, Finished, Interrupted, LiveUpstream, MAX_RETRY_AFTER, OpenError,
+    OpenOutcome, Opened, SourceAnswer, SourceHeader, SourceMethod, SourceRequest, StreamFeed, Upstream, UpstreamTiming,
 };
 pub use history::{CatchUp, CatchUpError, CatchUpLimit, ReadThrough};
 pub use identity::StreamIdentity;
@@ -52,4 +55,7 @@ pub use progress::{Condition, Phase, Progress};
 pub(crate) use read::{Backlog, Client, ReaderInfo, WaiterHandle};
 pub use read::{BatchOffsets, ReadBatch, Ready, ReplayCheck, Subscription, Tap, Tapped};
 pub use registry::{EXPIRY_INTERVAL, StreamLimit, Streams};
+pub use shared_feed::SharedFeed;
+pub use shared_log::{ShareRole, SharedLog, StreamShare};
+pub use shared_logs::SharedLogs;
 pub use spec::{StreamObserver, StreamSpec};

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -22,6 +23,8 @@ use super::log_memory::{LogMemory, OpenStreams};
 use super::log_store::LogStore;
 use super::progress::Phase;
 use super::read::Subscription;
+use super::shared_feed::SharedFeed;
+use super::shared_logs::SharedLogs;
 use super::spec::StreamSpec;
 use super::stream_memory::STREAM_WEIGHT;
 use super::unread::UnreadStreams;
@@ -44,6 +47,8 @@ pub struct Streams {
     sole_addresses: Shares<IpAddr>,
     /// The store of the logs that are stored.
     store: Option<Arc<dyn LogStore>>,
+    /// What shares logs with other gateways.
+    shared_logs: Option<Arc<dyn SharedLogs>>,
     memory: LogMemory,
     /// The descriptors of upstream connections.
     files: FileBudget,
@@ -74,13 +79,19 @@ impl Streams {
         let (unread, sole_addresses) = (Arc::<UnreadStreams>::default(), Shares::new(Arc::new(|| ())));
         let memory = LogMemory::new(open.clone(), unread.clone(), ledger);
         let files = FileBudget::new(limits.clone(), usize::MAX, Arc::new(|| ()));
-        Self { open, kept_open, limits, unread, sole_addresses, store, memory, files, tasks }
+        Self { open, kept_open, limits, unread, sole_addresses, store, shared_logs: None, memory, files, tasks }
     }
 
     /// Calls `on_refusal` for each stream that an address is refused because it has its share.
     #[must_use]
     pub fn with_refusals(self, on_refusal: OnRefusal) -> Self {
         Self { sole_addresses: Shares::new(on_refusal), ..self }
+    }
+
+    /// Shares the logs of the streams whose policy says so. By default, they are in memory only.
+    #[must_use]
+    pub fn with_shared_logs(self, shared_logs: Arc<dyn SharedLogs>) -> Self {
+        Self { shared_logs: Some(shared_logs), ..self }
     }
 
     /// Returns the ledger of memory. Its bound is `limits.memory` at the creation of the registry; a reload sets it.
@@ -159,17 +170,16 @@ impl Streams {
                 let file = self.files.acquire_stream().ok_or(StreamLimit::All)?;
                 let spec = spec();
                 let (ids, policy) = (spec.ids, spec.policy.clone());
-                let is_stored = policy.current().storage == LogStorage::Disk;
-                let stream = match self.store.as_ref().filter(|_| is_stored) {
-                    None => EventStream::new(key.clone(), ids, policy),
-                    Some(store) => {
-                        let stream = EventStream::with_restorable_log(key.clone(), ids, policy);
-                        if let Some(persister) = store.open(&stream) {
-                            stream.attach_persister(persister);
-                        }
-                        stream
-                    }
+                let storage = policy.current().storage;
+                let stored = self.store.as_ref().filter(|_| storage == LogStorage::Disk);
+                let shared = self.shared_logs.as_ref().filter(|_| storage == LogStorage::Cluster);
+                let stream = match stored.is_some() || shared.is_some() {
+                    false => EventStream::new(key.clone(), ids, policy),
+                    true => EventStream::with_restorable_log(key.clone(), ids, policy),
                 };
+                if let Some(persister) = stored.and_then(|store| store.open(&stream)) {
+                    stream.attach_persister(persister);
+                }
                 stream.attach_ledger(self.ledger().clone());
                 stream.readers().attach(self.unread.clone(), key.clone());
                 if let Some(permit) = sole_address {
@@ -178,7 +188,16 @@ impl Streams {
                 let stream = free.insert(stream).clone();
                 let subscription = Subscription::new(&stream);
                 let charge = MemoryCharge::new(self.ledger(), MemoryKind::Streams, STREAM_WEIGHT);
-                let task = Box::pin(self.clone().run_stream(stream, spec, file, charge));
+                let feeder = match shared {
+                    None => Feeder::Ingest(spec, charge),
+                    Some(shared) => {
+                        let feed = SharedFeed::new(stream.clone(), spec, self.memory.clone(), charge);
+                        let (log, feeding) = shared.open(feed);
+                        stream.attach_shared(log);
+                        Feeder::Shared(feeding)
+                    }
+                };
+                let task = Box::pin(self.clone().run_stream(stream, feeder, file));
                 self.tasks.spawn_on(&Handle::current(), "ingest", key.clone(), task);
                 Ok(subscription)
             }
@@ -229,10 +248,10 @@ impl Streams {
         self.expire();
     }
 
-    async fn run_stream(self, stream: Arc<EventStream>, spec: StreamSpec, _file: FilePermit, charge: MemoryCharge) {
+    async fn run_stream(self, stream: Arc<EventStream>, feeder: Feeder, _file: FilePermit) {
         let _registered = DeregisterOnDrop { streams: &self, stream: &stream };
         let finished = tokio::select! {
-            finished = Ingest::new(stream.clone(), spec, self.memory.clone(), charge).run() => finished,
+            finished = feeder.run(&stream, &self.memory) => finished,
             () = self.deregister_when_unused(&stream) => {
                 debug!(stream = %stream.key().excerpt(), "stream closed: no subscribers");
                 return;
@@ -268,6 +287,13 @@ impl Streams {
                 // No new readers will come during a drain.
                 _ = draining.started() => {}
             }
+            if let Some(shared) = stream.shared()
+                && !draining.has_started()
+                && shared.is_read_elsewhere().await
+            {
+                sleep(SHARED_INTERVAL).await;
+                continue;
+            }
             let is_kept = !draining.has_started() && self.kept_open.borrow().contains(stream.key());
             let mut open = self.open.lock();
             // Under the lock no reader can arrive. A reader that came and left within the linger has restarted it.
@@ -283,6 +309,23 @@ impl Streams {
         let now = std::time::Instant::now();
         for stream in self.list() {
             stream.expire(now);
+        }
+    }
+}
+
+/// What feeds a stream.
+enum Feeder {
+    /// Its own ingest.
+    Ingest(StreamSpec, MemoryCharge),
+    /// A log that other gateways share.
+    Shared(BoxFuture<'static, Finished>),
+}
+
+impl Feeder {
+    async fn run(self, stream: &Arc<EventStream>, memory: &LogMemory) -> Finished {
+        match self {
+            Self::Ingest(spec, charge) => Ingest::new(stream.clone(), spec, memory.clone(), charge).run().await,
+            Self::Shared(feeding) => feeding.await,
         }
     }
 }
@@ -331,6 +374,9 @@ impl Drop for DeregisterOnDrop<'_> {
         }
     }
 }
+
+/// The least time between two questions whether other gateways read a stream that nobody reads here.
+const SHARED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The interval for calls of [`Streams::expire`].
 pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(5);

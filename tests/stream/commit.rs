@@ -30,13 +30,13 @@ impl Engine {
 }
 
 impl Commit for Engine {
-    fn commit<'c>(&'c self, entries: &'c [Entry]) -> BoxFuture<'c, Result<(), Fenced>> {
+    fn commit<'c>(&'c self, entries: &'c [Entry]) -> BoxFuture<'c, Result<usize, Fenced>> {
         self.calls.lock().push(entries.iter().map(|entry| entry.id.as_str().to_owned()).collect());
         let answer = self.answers.lock().pop_front();
         async move {
             match answer {
-                Some(answer) => answer.await.expect("the test answers"),
-                None => Ok(()),
+                Some(answer) => answer.await.expect("the test answers").map(|()| entries.len()),
+                None => Ok(entries.len()),
             }
         }
         .boxed()

@@ -2,7 +2,8 @@
 //!
 //! The request polls it while the head waits, and the delivery if the head was sent earlier. Each stage ends by itself:
 //! the waits for the upstream's first outcome, for an id that may return and for an upstream that is away end within one
-//! `open_timeout` together, and a request for the upstream's history within another. Does not know how the outcome is told.
+//! `open_timeout` together, and a request for the upstream's history within another. Only a log that is shared through an
+//! engine may be awaited longer, behind the head. Does not know how the outcome is told.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::http::request::params::SubscribeParams;
 use crate::http::response::rejection::Rejection;
 use crate::route::{Route, Start, WhenDown};
 use crate::sse::EventId;
-use crate::stream::{Backlog, EventSource, Gap, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
+use crate::stream::{Backlog, EventSource, Gap, OpenError, REAPPEARANCE_TIMEOUT, ResumeVerdict, Subscription};
 
 /// The outcome of a resume.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(crate) struct HistoryRequest {
 enum Stage {
     /// Waits for the upstream's first outcome.
     Opening,
+    /// Waits until the log has everything that other gateways may have told, if it is shared.
+    Looking(BoxFuture<'static, ()>),
     /// Waits for the upstream to send an id again. The timer is for the next look at the log.
     AwaitingId(Option<Pin<Box<Sleep>>>),
     /// Waits for the upstream's history, and before that for the upstream if it is away.
@@ -108,10 +111,26 @@ impl PendingResume {
                     match reader.poll_opened(cx, is_refused_when_down) {
                         Poll::Ready(outcome) => outcome.map_err(Rejection::Upstream)?,
                         Poll::Pending if !has_elapsed(&mut self.timeout, cx) => return Poll::Pending,
+                        Poll::Pending if !reader.has_joined() && self.can_be_late() => return Poll::Pending,
+                        Poll::Pending if !reader.has_joined() => return Poll::Ready(Err(away())),
                         Poll::Pending if is_refused_when_down => {
                             return Poll::Ready(Err(Rejection::UpstreamSilent));
                         }
                         Poll::Pending => {}
+                    }
+                    self.start_look(reader).map_or(Stage::AwaitingId(None), Stage::Looking)
+                }
+                Stage::Looking(look) => {
+                    let is_known = look.as_mut().poll(cx).is_ready();
+                    let is_refused_when_down = self.route.settings.delivery.when_down == WhenDown::Refuse;
+                    // Also registers for entries: the id may come with one of them.
+                    if let Poll::Ready(Err(error)) = reader.poll_opened(cx, is_refused_when_down) {
+                        return Poll::Ready(Err(Rejection::Upstream(error)));
+                    }
+                    let is_found = self.params.after.id().is_none_or(|id| reader.can_resume(id.as_str()));
+                    if !is_known && !is_found {
+                        let is_over = has_elapsed(&mut self.timeout, cx) && !self.can_be_late();
+                        return if is_over { Poll::Ready(Err(away())) } else { Poll::Pending };
                     }
                     Stage::AwaitingId(None)
                 }
@@ -147,6 +166,18 @@ impl PendingResume {
                 }
             };
         }
+    }
+
+    /// Returns true if the outcome may come long after the head.
+    fn can_be_late(&self) -> bool {
+        self.params.follow && self.route.settings.delivery.when_down == WhenDown::Hold
+    }
+
+    /// Looks for an id that another gateway may have told before this one has applied it. `None` if the log has it, or is
+    /// not shared.
+    fn start_look(&self, reader: &Subscription) -> Option<BoxFuture<'static, ()>> {
+        let (id, shared) = (self.params.after.id()?, reader.stream().shared()?);
+        (!reader.can_resume(id.as_str())).then(|| shared.look())
     }
 
     /// Asks the upstream, as the stream itself does, for the events after the id. `None` if the log has them, or the
@@ -186,6 +217,11 @@ impl PendingResume {
         }
         ResumeOutcome { verdict, id: reader.current_id() }
     }
+}
+
+/// Returns the refusal for clients that cannot wait for the engine that gateways share.
+fn away() -> Rejection {
+    Rejection::Upstream(Arc::new(OpenError::Cluster("the engine is away".to_owned())))
 }
 
 /// Whether the timer has fired. May be called again afterwards.

@@ -290,6 +290,7 @@ impl Rejection {
             OpenError::Invalid(_) | OpenError::Complete => row(Status::BAD_GATEWAY, "upstream_wrong", invalid),
             OpenError::ClosedEarly(_) => row(Status::BAD_GATEWAY, "upstream_dropped", invalid),
             OpenError::Unavailable { .. } => row(Status::BAD_GATEWAY, "upstream_failing", invalid),
+            OpenError::Cluster(_) => row(Status::SERVICE_UNAVAILABLE, "cluster", "The gateways cannot agree now."),
         }
     }
 

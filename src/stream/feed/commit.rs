@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::stream::log::Entry;
 
@@ -23,13 +23,36 @@ pub enum StreamFeed {
 
 /// Decides the order of one stream's entries.
 pub trait Commit: Send + Sync {
-    /// Accepts these entries after all earlier ones, as a whole or not at all. No reader is told of them before. The
-    /// ingest makes one call at a time, and reads nothing from the upstream meanwhile. Dropping the future leaves open
-    /// whether they are accepted; nothing follows them then.
+    /// Accepts the first of these entries after all earlier ones, as a whole or not at all. Returns how many, at least 1;
+    /// the ingest appends them and comes back with the rest. No reader is told of them before. The ingest makes one call
+    /// at a time, and reads nothing from the upstream meanwhile. Dropping the future leaves open whether they are
+    /// accepted; nothing follows them then.
     ///
     /// # Errors
     /// [`Fenced`] if something else feeds the stream by now. None of the entries is appended.
-    fn commit<'c>(&'c self, entries: &'c [Entry]) -> BoxFuture<'c, Result<(), Fenced>>;
+    fn commit<'c>(&'c self, entries: &'c [Entry]) -> BoxFuture<'c, Result<usize, Fenced>>;
+
+    /// Notes that the upstream is connected, before readers are told. Default: nothing to do.
+    ///
+    /// # Errors
+    /// [`Fenced`], as for [`Self::commit`].
+    fn opened(&self) -> BoxFuture<'_, Result<(), Fenced>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    /// Notes that the upstream has ended the stream, before readers are told. Default: nothing to do.
+    ///
+    /// # Errors
+    /// [`Fenced`], as for [`Self::commit`].
+    fn completed(&self) -> BoxFuture<'_, Result<(), Fenced>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    /// Returns the most bytes that an entry may have, its ids included. A larger one is left out, and a gap told in its
+    /// place. Default: any number.
+    fn max_entry(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Something else feeds the stream. This ingest must not append any more.

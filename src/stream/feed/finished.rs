@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The reason why the ingest of a stream ended for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finished {
+pub enum Finished {
     /// The upstream has ended the stream.
     Complete {
         /// The time since it ended, if that was in an earlier process.

@@ -34,6 +34,13 @@ impl IdMinter {
         Self { previous: Some((epoch, stored)), ..Self::new(ids) }
     }
 
+    /// Continues with another epoch, after `events` events of this one. No change if it is the same.
+    pub(in crate::stream) fn begin_epoch(&mut self, epoch: &str, events: u64) {
+        if self.epoch != epoch {
+            self.previous = Some((std::mem::replace(&mut self.epoch, epoch.to_owned()), events));
+        }
+    }
+
     /// Returns the epoch of new ids.
     pub fn epoch(&self) -> &str {
         &self.epoch

@@ -89,6 +89,32 @@ impl Ingest {
         }
     }
 
+    /// Creates the ingest of a stream whose log holds what was read before, here or elsewhere. `has_past`: the upstream
+    /// has been connected before.
+    pub(in crate::stream) fn continued(
+        stream: Arc<EventStream>,
+        spec: StreamSpec,
+        memory: LogMemory,
+        charge: MemoryCharge,
+        has_past: bool,
+    ) -> Self {
+        let mut ingest = Self::new(stream, spec, memory, charge);
+        let gap_notice = gap_notice(&ingest.stream, &ingest.spec);
+        ingest.dedup = ReconnectDedup::restored_from(&ingest.stream.log(), gap_notice, ingest.stream.fingerprints());
+        (ingest.has_past, ingest.retry) = (has_past, ingest.stream.progress().retry);
+        ingest
+    }
+
+    /// Feeds the stream until it is complete or refused. Dropping the future closes the upstream connection.
+    ///
+    /// # Errors
+    /// Something else feeds the stream. Its phase stays as it is.
+    pub(in crate::stream) async fn run_until_fenced(mut self) -> Result<Finished, Fenced> {
+        let finished = self.feed().await;
+        self.publisher.finish_waking();
+        finished
+    }
+
     /// Feeds the stream until it is complete, refused or fenced. Dropping the future closes the upstream connection.
     pub(crate) async fn run(mut self) -> Finished {
         match self.feed().await {
@@ -229,6 +255,7 @@ impl Ingest {
             self.publisher.publish(vec![self.dedup.initial_gap(Instant::now())]).await?;
             self.publisher.finish_waking();
         }
+        self.publisher.opened().await?;
         self.stream.set_phase(Phase::Live);
         Ok(())
     }
@@ -313,7 +340,8 @@ impl Ingest {
         self.charge.resize(idle_weight + (batch.bytes + batch.window) as u64);
         self.stream.last_activity().record(now);
         self.dedup.set_gap_notice(gap_notice(&self.stream, &self.spec));
-        let accepted = self.dedup.accept(batch.items, &self.stream.log(), &self.stream.id_minter(), now);
+        let mut accepted = self.dedup.accept(batch.items, &self.stream.log(), &self.stream.id_minter(), now);
+        self.dedup.leave_out_larger(self.publisher.max_entry(), &mut accepted);
         self.spec.observer.received(accepted.events, batch.bytes);
         accepted.gaps.iter().for_each(|gap| self.spec.observer.gap(*gap));
         accepted.oversized.iter().for_each(|id| self.log_oversized(id.as_ref()));
@@ -348,6 +376,7 @@ impl Ingest {
         let mark = self.dedup.end_marker(&self.stream.log(), &self.stream.id_minter(), Instant::now());
         self.publisher.publish(mark.into_iter().collect()).await?;
         self.publisher.finish_waking();
+        self.publisher.completed().await?;
         info!(stream = %self.stream.key().excerpt(), route = %self.stream.key().route, "stream complete");
         self.stream.set_phase(Phase::Complete);
         Ok(Finished::Complete { ago: Duration::ZERO })

@@ -18,11 +18,12 @@ mod source_request;
 mod upstream;
 
 pub use commit::{Commit, Fenced, StreamFeed};
-pub(super) use finished::Finished;
+pub use finished::Finished;
 pub(super) use id_minter::IdMinter;
 pub(super) use ingest::Ingest;
 pub use live_upstream::LiveUpstream;
 pub use open_error::{MAX_RETRY_AFTER, OpenError};
+pub(super) use publisher::Publisher;
 pub use source::{Batch, Continuity, EventSource, Interrupted, OpenOutcome, Opened};
 pub use source_answer::SourceAnswer;
 pub use source_request::{SourceHeader, SourceMethod, SourceRequest};

@@ -44,6 +44,9 @@ pub enum OpenError {
     /// is down.
     #[error("{0}")]
     ClosedEarly(String),
+    /// The gateways that share the stream cannot agree now, because their engine is away. Holds the cause.
+    #[error("{0}")]
+    Cluster(String),
     /// The upstream did not answer in time.
     #[error("the upstream did not answer within {} (open_timeout)", format_duration(*.0))]
     TimedOut(Duration),
@@ -54,6 +57,7 @@ impl OpenError {
     pub fn is_down(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Unreachable(_) | Self::ClosedEarly(_) | Self::TimedOut(_) => true,
+            Self::Cluster(_) => true,
             Self::Complete | Self::NotFound(_) | Self::RateLimited { .. } | Self::Invalid(_) => false,
         }
     }
@@ -67,6 +71,7 @@ impl OpenError {
             | Self::Invalid(_)
             | Self::Unreachable(_)
             | Self::ClosedEarly(_)
+            | Self::Cluster(_)
             | Self::TimedOut(_) => None,
         }
     }
@@ -82,6 +87,7 @@ impl OpenError {
             Self::Unreachable(_) => "unreachable",
             Self::ClosedEarly(_) => "dropped",
             Self::TimedOut(_) => "silent",
+            Self::Cluster(_) => "cluster",
         }
     }
 }

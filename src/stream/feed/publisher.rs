@@ -21,7 +21,7 @@ const BURST_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PUBLISH_PAUSE: Duration = Duration::from_secs(6);
 
 /// Publishes the entries of one stream.
-pub(super) struct Publisher {
+pub(in crate::stream) struct Publisher {
     stream: Arc<EventStream>,
     /// The bound on the memory of all logs.
     memory: LogMemory,
@@ -47,7 +47,7 @@ impl Default for Burst {
 
 impl Publisher {
     /// Creates the publisher of a stream.
-    pub(super) fn new(stream: Arc<EventStream>, memory: LogMemory, feed: StreamFeed) -> Self {
+    pub(in crate::stream) fn new(stream: Arc<EventStream>, memory: LogMemory, feed: StreamFeed) -> Self {
         Self { stream, memory, feed, burst: Burst::default(), sweep: WakeSweep::default() }
     }
 
@@ -58,12 +58,58 @@ impl Publisher {
     ///
     /// # Errors
     /// Something else feeds the stream. Nothing has been appended.
-    pub(super) async fn publish(&mut self, entries: Vec<Entry>) -> Result<Option<Duration>, Fenced> {
-        if let StreamFeed::Committed(commit) = &self.feed
-            && !entries.is_empty()
-        {
-            commit.commit(&entries).await?;
+    pub(in crate::stream) async fn publish(&mut self, mut entries: Vec<Entry>) -> Result<Option<Duration>, Fenced> {
+        let mut pause: Option<Duration> = None;
+        loop {
+            let rest = match &self.feed {
+                StreamFeed::Committed(commit) if !entries.is_empty() => {
+                    let accepted = commit.commit(&entries).await?;
+                    entries.split_off(accepted.max(1).min(entries.len()))
+                }
+                StreamFeed::Committed(_) | StreamFeed::Alone => Vec::new(),
+            };
+            if let Some(more) = self.append(entries).await {
+                pause = Some(pause.unwrap_or_default().saturating_add(more).min(MAX_PUBLISH_PAUSE));
+            }
+            if rest.is_empty() {
+                return Ok(pause);
+            }
+            entries = rest;
         }
+    }
+
+    /// Notes that the upstream is connected.
+    ///
+    /// # Errors
+    /// Something else feeds the stream.
+    pub(super) async fn opened(&self) -> Result<(), Fenced> {
+        match &self.feed {
+            StreamFeed::Committed(commit) => commit.opened().await,
+            StreamFeed::Alone => Ok(()),
+        }
+    }
+
+    /// Notes that the upstream has ended the stream.
+    ///
+    /// # Errors
+    /// Something else feeds the stream.
+    pub(super) async fn completed(&self) -> Result<(), Fenced> {
+        match &self.feed {
+            StreamFeed::Committed(commit) => commit.completed().await,
+            StreamFeed::Alone => Ok(()),
+        }
+    }
+
+    /// Returns the most bytes that an entry may have, its ids included.
+    pub(super) fn max_entry(&self) -> usize {
+        match &self.feed {
+            StreamFeed::Committed(commit) => commit.max_entry(),
+            StreamFeed::Alone => usize::MAX,
+        }
+    }
+
+    /// Appends entries in portions, and begins to wake the readers. Returns the time for which the stream must not grow.
+    async fn append(&mut self, entries: Vec<Entry>) -> Option<Duration> {
         let retention = self.stream.policy().current().retention;
         let (most_events, most_bytes) = (retention.events.div_ceil(BURST_DIVISOR), retention.bytes / BURST_DIVISOR);
         let (mut portion, mut bytes) = (Vec::new(), 0);
@@ -93,7 +139,7 @@ impl Publisher {
             self.stream.waiters().begin_sweep(&mut self.sweep);
             self.wake_some().await;
         }
-        Ok(pause)
+        pause
     }
 
     /// Returns true if readers remain to be woken.
@@ -115,12 +161,12 @@ impl Publisher {
     }
 
     /// Wakes the readers that remain to be woken.
-    pub(super) fn finish_waking(&mut self) {
+    pub(in crate::stream) fn finish_waking(&mut self) {
         self.stream.waiters().finish_sweep(&mut self.sweep);
     }
 
     /// Lets the stream not grow for this time, if any. Wakes the readers that remain to be woken before. Cancel-safe.
-    pub(super) async fn pause(&mut self, pause: Option<Duration>) {
+    pub(in crate::stream) async fn pause(&mut self, pause: Option<Duration>) {
         if let Some(pause) = pause {
             self.finish_waking();
             tokio::time::sleep(pause).await;

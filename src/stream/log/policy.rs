@@ -40,6 +40,8 @@ pub enum LogStorage {
     Memory,
     /// Memory and disk: the log survives a restart.
     Disk,
+    /// Memory and an engine that several gateways share: all of them have the same log. Memory only, where there is none.
+    Cluster,
 }
 
 /// The form of verdicts in the stream: the outcome of a resume, and later gaps.

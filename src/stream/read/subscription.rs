@@ -109,6 +109,11 @@ impl Subscription {
         })
     }
 
+    /// Returns true unless the log is shared with other gateways and has not been read yet.
+    pub fn has_joined(&self) -> bool {
+        self.stream.shared().is_none_or(|shared| shared.has_joined())
+    }
+
     /// Completes when `id` is in the log or can no longer appear. Must be polled again from time to time, since that
     /// also depends on the time.
     ///

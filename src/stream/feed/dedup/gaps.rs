@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{AcceptedItems, ReconnectDedup, ReplayState};
-use crate::sse::Encoder;
+use crate::sse::{Encoder, EventId, Frame};
 use crate::stream::log::{Entry, EntryKind, EventLog, Gap, ResumeVerdict};
 
 impl ReconnectDedup {
@@ -41,15 +41,31 @@ impl ReconnectDedup {
         accepted.entries.push(self.gap_entry(gap, now));
     }
 
+    /// Replaces entries with more than `most` bytes, ids included, by gaps: the log cannot take them.
+    pub(in crate::stream::feed) fn leave_out_larger(&self, most: usize, accepted: &mut AcceptedItems) {
+        for entry in &mut accepted.entries {
+            if entry.frame.len() + entry.id.as_str().len() + entry.source_id.as_str().len() <= most {
+                continue;
+            }
+            let frame = self.gap_frame(Gap::TooLarge, &entry.id);
+            (entry.frame, entry.kind) = (frame, EntryKind::Gap(Gap::TooLarge));
+            accepted.gaps.push(Gap::TooLarge);
+            accepted.oversized.push(Some(entry.source_id.clone()));
+        }
+    }
+
     /// Returns the entry of a gap. If the route reports nothing in-band, its frame is an empty comment, so that the log
     /// still records the gap.
     fn gap_entry(&self, gap: Gap, now: Instant) -> Entry {
-        let notice = (self.gap_notice)(ResumeVerdict::Gap(gap), &self.shown_id);
-        let frame = notice.unwrap_or_else(|| {
+        let frame = self.gap_frame(gap, &self.shown_id);
+        Entry { kind: EntryKind::Gap(gap), ..self.control_entry(frame, now) }
+    }
+
+    fn gap_frame(&self, gap: Gap, id: &EventId) -> Frame {
+        (self.gap_notice)(ResumeVerdict::Gap(gap), id).unwrap_or_else(|| {
             let mut encoder = Encoder::new();
             encoder.comment("");
             encoder.finish()
-        });
-        Entry { kind: EntryKind::Gap(gap), ..self.control_entry(frame, now) }
+        })
     }
 }
