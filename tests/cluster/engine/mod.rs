@@ -1,7 +1,12 @@
 //! The engine by itself, against a real nats-server: what the protocol relies on.
 
+mod access;
 mod auth_records;
 mod connection;
 mod fixture;
 mod logs;
 mod messages;
+mod operator;
+mod quorum;
+mod streams;
+mod tls;

@@ -26,10 +26,17 @@ struct Conditions {
     delay: Duration,
     /// The largest write in bytes; 0: unlimited.
     slice: usize,
-    stalled: bool,
+    stalled: Stalled,
     refusing: bool,
     /// Connections of an earlier generation are cut.
     generation: usize,
+}
+
+/// The directions in which nothing passes.
+#[derive(Clone, Copy, Default)]
+struct Stalled {
+    to_target: bool,
+    from_target: bool,
 }
 
 impl Network {
@@ -58,11 +65,25 @@ impl Network {
 
     /// Stops reading and forwarding until `resume`.
     pub fn stall(&self) {
-        self.conditions.send_modify(|conditions| conditions.stalled = true);
+        self.set_stalled(Stalled { to_target: true, from_target: true });
+    }
+
+    /// The same for what clients send.
+    pub fn stall_to_target(&self) {
+        self.set_stalled(Stalled { to_target: true, from_target: false });
+    }
+
+    /// The same for what the target sends.
+    pub fn stall_from_target(&self) {
+        self.set_stalled(Stalled { to_target: false, from_target: true });
     }
 
     pub fn resume(&self) {
-        self.conditions.send_modify(|conditions| conditions.stalled = false);
+        self.set_stalled(Stalled::default());
+    }
+
+    fn set_stalled(&self, stalled: Stalled) {
+        self.conditions.send_modify(|conditions| conditions.stalled = stalled);
     }
 
     /// Resets every connection on both sides; new ones are accepted.
@@ -99,7 +120,12 @@ async fn accept(listener: TcpListener, target: SocketAddr, conditions: Arc<watch
                 let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
                 let (up, down) = (conditions.clone(), conditions.clone());
                 tokio::select! {
-                    _ = async { tokio::join!(carry(from_client, to_server, up), carry(from_server, to_client, down)) } => true,
+                    _ = async {
+                        tokio::join!(
+                            carry(from_client, to_server, up, |stalled| stalled.to_target),
+                            carry(from_server, to_client, down, |stalled| stalled.from_target),
+                        )
+                    } => true,
                     _ = conditions.wait_for(|now| now.generation != generation) => false,
                 }
             };
@@ -112,17 +138,24 @@ async fn accept(listener: TcpListener, target: SocketAddr, conditions: Arc<watch
 }
 
 /// Copies one direction until its end, and forwards the end.
-async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut conditions: watch::Receiver<Conditions>) {
+async fn carry(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut conditions: watch::Receiver<Conditions>,
+    is_stalled: fn(Stalled) -> bool,
+) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        if conditions.wait_for(|now| !now.stalled).await.is_err() {
+        if conditions.wait_for(|now| !is_stalled(now.stalled)).await.is_err() {
             break;
         }
         let read = match from.read(&mut buffer).await {
             Ok(0) | Err(_) => break,
             Ok(read) => read,
         };
-        let Ok(Conditions { delay, slice, .. }) = conditions.wait_for(|now| !now.stalled).await.map(|now| *now) else {
+        let Ok(Conditions { delay, slice, .. }) =
+            conditions.wait_for(|now| !is_stalled(now.stalled)).await.map(|now| *now)
+        else {
             break;
         };
         if !delay.is_zero() {
