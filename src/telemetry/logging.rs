@@ -58,7 +58,8 @@ pub enum LoggingError {
 /// Starts logging to a queue, whose [`LogQueue::write_to`] must run on a thread of its own.
 ///
 /// `filter` is the value of `RILLGATE_LOG`. A bare level (`debug`) applies to rillgate's own targets, and dependencies
-/// stay at `warn`; `off` turns everything off. Any other value is a list of tracing directives
+/// stay at `warn`, but for the client of the cluster's engine: it repeats at each attempt what `rillgate::cluster` says
+/// once. `off` turns everything off. Any other value is a list of tracing directives
 /// (`rillgate=debug,h2=info`) and used as it is: targets that it does not name are silent. `None` or an empty value
 /// means `info`.
 ///
@@ -112,9 +113,9 @@ where
 fn parse(filter: Option<&str>) -> Result<EnvFilter, LoggingError> {
     let filter = filter.map_or("", str::trim);
     let directives = match filter.parse::<LevelFilter>() {
-        _ if filter.is_empty() => "warn,rillgate=info".to_owned(),
+        _ if filter.is_empty() => "warn,async_nats=off,rillgate=info".to_owned(),
         Ok(LevelFilter::OFF) => "off".to_owned(),
-        Ok(level) => format!("warn,rillgate={level}"),
+        Ok(level) => format!("warn,async_nats=off,rillgate={level}"),
         Err(_) if filter.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
             return Err(LoggingError::Word(filter.to_owned()));
         }

@@ -99,18 +99,17 @@ impl Requests {
         })
     }
 
-    /// Notes that there is no usable connection, and why. Logs it when it is new.
+    /// Notes that there is no usable connection, and why. Logs each kind of reason once.
     pub(super) fn disconnected(&self, failed: EngineError) {
-        let is_new = self.state.send_if_modified(|state| {
-            // The first cause says more than the attempts after it, until those have another kind.
-            let is_new = state.is_connected || state.error.as_ref().is_none_or(|known| known.kind != failed.kind);
-            if is_new {
-                state.is_connected = false;
-                state.error = Some(failed.clone());
-            }
+        let mut is_logged = false;
+        self.state.send_if_modified(|state| {
+            is_logged = state.is_connected || state.error.as_ref().is_none_or(|known| known.kind != failed.kind);
+            let is_new = is_logged || state.error.as_ref() != Some(&failed);
+            state.is_connected = false;
+            state.error = Some(failed.clone());
             is_new
         });
-        if is_new {
+        if is_logged {
             warn!(error = %failed, "the cluster's engine cannot be used");
         }
     }

@@ -4,6 +4,7 @@ mod access;
 mod auth_records;
 mod connection;
 mod fixture;
+mod log_lines;
 mod logs;
 mod messages;
 mod operator;
