@@ -39,8 +39,14 @@ struct Shared {
     /// By path: the number of the first event that was sent to a gateway with nothing to resume after.
     oldest: Mutex<BTreeMap<String, u64>>,
     opened: AtomicU64,
-    /// The open responses by the number of their connection: the value of `deaths` at which each began.
-    open: Mutex<BTreeMap<u64, u64>>,
+    /// The open responses by the number of their connection.
+    open: Mutex<BTreeMap<u64, OpenResponse>>,
+}
+
+struct OpenResponse {
+    path: String,
+    /// The value of `deaths` at which it began.
+    born: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -131,11 +137,22 @@ impl RecordedProducer {
         self.shared.open.lock().unwrap().len()
     }
 
+    /// Returns the most open responses that one path has.
+    #[allow(dead_code, reason = "the tests of several gateways use it")]
+    pub fn most_open_of_a_path(&self) -> usize {
+        let open = self.shared.open.lock().unwrap();
+        let mut paths = BTreeMap::<&str, usize>::new();
+        for response in open.values() {
+            *paths.entry(&response.path).or_default() += 1;
+        }
+        paths.into_values().max().unwrap_or(0)
+    }
+
     /// Whether this many responses are open, and none of them has been told to break.
     pub fn is_settled(&self, responses: usize) -> bool {
         let deaths = self.shared.now.borrow().deaths;
         let open = self.shared.open.lock().unwrap();
-        open.len() == responses && open.values().all(|born| *born == deaths)
+        open.len() == responses && open.values().all(|response| response.born == deaths)
     }
 }
 
@@ -195,7 +212,7 @@ async fn serve(mut socket: TcpStream, shared: &Shared, connection: u64, mut rng:
         socket.write_all(b"\r\n").await?;
     }
     let born = now.borrow().deaths;
-    let _open = Open::new(shared, connection, born);
+    let _open = Open::new(shared, connection, OpenResponse { path: path.to_owned(), born });
     let mut left = None;
     loop {
         let Now { newest, deaths, gone } = *now.borrow_and_update();
@@ -261,8 +278,8 @@ struct Open<'s> {
 }
 
 impl<'s> Open<'s> {
-    fn new(shared: &'s Shared, connection: u64, born: u64) -> Self {
-        shared.open.lock().unwrap().insert(connection, born);
+    fn new(shared: &'s Shared, connection: u64, response: OpenResponse) -> Self {
+        shared.open.lock().unwrap().insert(connection, response);
         Self { shared, connection }
     }
 }

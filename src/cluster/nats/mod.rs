@@ -63,7 +63,7 @@ impl NatsEngine {
             match client.subscribe(self.requests.replies.subject()).await {
                 Ok(replies) => break replies,
                 Err(failed) => {
-                    self.fail(error(EngineErrorKind::Unexpected, failed.to_string()));
+                    self.requests.disconnected(error(EngineErrorKind::Unexpected, failed.to_string()));
                     sleep(PAUSE).await;
                 }
             }
@@ -89,7 +89,7 @@ impl NatsEngine {
             };
             match connected {
                 Ok(client) => return self.requests.client.get_or_init(|| client).clone(),
-                Err(failed) => self.fail(failed),
+                Err(failed) => self.requests.disconnected(failed),
             }
             sleep(PAUSE).await;
         }
@@ -106,66 +106,57 @@ impl NatsEngine {
     /// Prepares each connection, and the streams when one is missing.
     async fn supervise(&self, client: &Client) {
         let mut links = self.link.subscribe();
+        let mut is_told = false;
         loop {
             let Ok(link) = links.wait_for(|link| link.is_up).await.map(|link| *link) else { return };
-            // A first connection may be used once the streams are there; another one at once, because an election may
-            // take longer than it takes a leader that lives to answer.
-            let is_prepared = self.requests.state.borrow().connections > 0;
-            let usable = self.check_server(client);
-            if usable.is_ok() && is_prepared {
+            if let Err(failed) = check_server(client) {
+                self.requests.disconnected(failed);
+                sleep(PAUSE).await;
+                // Another server may be newer.
+                if self.settings.urls.len() > 1 {
+                    let _ = client.force_reconnect().await;
+                }
+                continue;
+            }
+            // A first connection may be used once the streams are there. A later one may at once, because an election
+            // takes longer than a leader that lives takes to answer.
+            let is_first = self.requests.state.borrow().connections == 0;
+            if !is_first {
                 self.succeed(client);
             }
-            let ensured = match usable {
-                Ok(()) => self.prepare(client).await,
-                Err(failed) => Err(failed),
-            };
+            let prepared = self.prepare(client).await;
             let is_same = *links.borrow_and_update() == link;
-            match ensured {
+            match prepared {
                 Ok(()) if is_same => {
                     self.succeed(client);
+                    is_told = false;
                     tokio::select! {
                         changed = links.changed() => if changed.is_err() { return },
                         () = self.missing.notified() => sleep(PAUSE).await,
                     }
+                    continue;
                 }
-                Ok(()) => {}
-                Err(failed) => {
-                    let is_old = failed.kind == EngineErrorKind::Unexpected && self.check_server(client).is_err();
-                    if is_prepared && !is_old {
-                        warn!(error = %failed, "the cluster's streams cannot be checked");
-                    } else if is_same {
-                        self.fail(failed);
-                    }
-                    sleep(PAUSE).await;
-                    // Another server may be newer.
-                    if is_old && is_same && self.settings.urls.len() > 1 {
-                        let _ = client.force_reconnect().await;
-                    }
+                Err(failed) if is_same && is_first => self.requests.disconnected(failed),
+                Err(failed) if !is_first && !std::mem::replace(&mut is_told, true) => {
+                    warn!(error = %failed, "the cluster's streams cannot be checked");
                 }
+                Ok(()) | Err(_) => {}
             }
+            sleep(PAUSE).await;
         }
-    }
-
-    /// Checks that the server is one that this version can use.
-    fn check_server(&self, client: &Client) -> Result<(), EngineError> {
-        let info = client.server_info();
-        if !client.is_server_compatible(2, 11, 0) {
-            let text = format!("nats-server {} is too old: rillgate needs 2.11 or later", info.version);
-            return Err(error(EngineErrorKind::Unexpected, text));
-        }
-        if info.max_payload < MIN_PAYLOAD {
-            let text = format!("max_payload of the engine is {} bytes: rillgate needs {MIN_PAYLOAD}", info.max_payload);
-            return Err(error(EngineErrorKind::TooLarge, text));
-        }
-        if !info.jetstream {
-            return Err(error(EngineErrorKind::Unavailable, "JetStream is off on the engine's servers"));
-        }
-        Ok(())
     }
 
     /// Brings the streams in order and tries every permission.
     async fn prepare(&self, client: &Client) -> Result<(), EngineError> {
-        streams::ensure(&self.requests, client, &self.streams, self.settings.is_managed).await?;
+        let ensured = streams::ensure(&self.requests, client, &self.streams, self.settings.is_managed).await;
+        ensured.map_err(|failed| match failed.kind {
+            // A server may be without JetStream and reach others that have it.
+            EngineErrorKind::Unavailable if !client.server_info().jetstream => error(
+                EngineErrorKind::Unavailable,
+                format!("JetStream is off on the engine's server; {}", failed.message),
+            ),
+            _ => failed,
+        })?;
         self.try_permissions(client).await
     }
 
@@ -207,10 +198,20 @@ impl NatsEngine {
             info!(server = %info.server_name, version = %info.version, "connected to the cluster's engine");
         }
     }
+}
 
-    fn fail(&self, failed: EngineError) {
-        self.requests.disconnected(failed);
+/// Checks that the server is one that this version can use.
+fn check_server(client: &Client) -> Result<(), EngineError> {
+    let info = client.server_info();
+    if !client.is_server_compatible(2, 11, 0) {
+        let text = format!("nats-server {} is too old: rillgate needs 2.11 or later", info.version);
+        return Err(error(EngineErrorKind::Unexpected, text));
     }
+    if info.max_payload < MIN_PAYLOAD {
+        let text = format!("max_payload of the engine is {} bytes: rillgate needs {MIN_PAYLOAD}", info.max_payload);
+        return Err(error(EngineErrorKind::TooLarge, text));
+    }
+    Ok(())
 }
 
 /// Between attempts to connect and to prepare.
