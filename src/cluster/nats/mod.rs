@@ -149,13 +149,12 @@ impl NatsEngine {
     /// Brings the streams in order and tries every permission.
     async fn prepare(&self, client: &Client) -> Result<(), EngineError> {
         let ensured = streams::ensure(&self.requests, client, &self.streams, self.settings.is_managed).await;
-        ensured.map_err(|failed| match failed.kind {
+        ensured.map_err(|failed| {
             // A server may be without JetStream and reach others that have it.
-            EngineErrorKind::Unavailable if !client.server_info().jetstream => error(
-                EngineErrorKind::Unavailable,
-                format!("JetStream is off on the engine's server; {}", failed.message),
-            ),
-            _ => failed,
+            if failed.kind != EngineErrorKind::Unavailable || client.server_info().jetstream {
+                return failed;
+            }
+            error(failed.kind, format!("JetStream is off on the engine's server; {}", failed.message))
         })?;
         self.try_permissions(client).await
     }
