@@ -4,6 +4,9 @@
 //! overtaken is refused, whatever its clock says, and no reader is told an event before the engine has stored it.
 
 mod engine;
+#[cfg(test)]
+#[allow(dead_code, reason = "the model test of the protocol, which follows, uses all of it")]
+mod fake;
 #[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
 mod keys;
 #[cfg(feature = "cluster")]

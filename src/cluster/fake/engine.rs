@@ -1,0 +1,271 @@
+//! The state that the gateways of a schedule share through a fake engine, and what the schedule does to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::faults::Faults;
+use super::links::{Cut, Link};
+use super::node::FakeEngine;
+use super::random::SeededRandom;
+use crate::cluster::engine::{AppendError, AuthKey, AuthKind, AuthRecord, LiveRecord, LogId, Question, Stored};
+use crate::runtime::tasks::Tasks;
+
+/// A fake engine in memory, whose faults are drawn from one seed.
+#[derive(Clone)]
+pub(in crate::cluster) struct FakeCluster(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    /// Never held across an await.
+    pub state: Mutex<State>,
+    pub random: SeededRandom,
+    /// Carries what is on its way, whatever becomes of the sender.
+    pub carriers: Tasks,
+}
+
+pub(super) struct State {
+    pub faults: Faults,
+    pub has_fence: bool,
+    sequence: u64,
+    logs: HashMap<LogId, Vec<LogEntry>>,
+    /// Everything that was ever stored, in order, whatever was forgotten later.
+    history: Vec<(LogId, Stored)>,
+    pub beats: BTreeMap<String, Bytes>,
+    auth: Vec<(AuthKey, Stored, Instant)>,
+    pub links: Vec<Link>,
+    pub subscribers: Vec<Subscriber>,
+    /// The time until which the leader of the logs answers as it was when it was deposed.
+    deposed: Option<(Instant, Instant)>,
+    pub questions: u64,
+}
+
+struct LogEntry {
+    stored: Stored,
+    at: Instant,
+}
+
+/// The subject of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    Log(LogId),
+    Beats,
+    Questions,
+    Phases(LogId),
+    Auth(AuthKind),
+    Reply(String),
+}
+
+/// A message to subscribers.
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    Record(LiveRecord),
+    Beat(String, Bytes),
+    Question { log: LogId, payload: Bytes, reply_to: String },
+    Bytes(Bytes),
+    Auth(AuthRecord),
+}
+
+/// A message on its way.
+pub(super) struct Delivery {
+    pub at: Instant,
+    /// The number of cuts when it was sent.
+    pub cuts: u64,
+    pub message: Message,
+}
+
+pub(super) struct Subscriber {
+    pub topic: Topic,
+    pub node: usize,
+    pub sender: mpsc::UnboundedSender<Delivery>,
+    /// The arrival of the last message. Later ones do not overtake it.
+    pub last_at: Instant,
+}
+
+impl FakeCluster {
+    /// Creates an engine without faults that draws delays from this seed.
+    pub(in crate::cluster) fn new(seed: u64) -> Self {
+        let state = State {
+            faults: Faults::default(),
+            has_fence: true,
+            sequence: 0,
+            logs: HashMap::new(),
+            history: Vec::new(),
+            beats: BTreeMap::new(),
+            auth: Vec::new(),
+            links: Vec::new(),
+            subscribers: Vec::new(),
+            deposed: None,
+            questions: 0,
+        };
+        let random = SeededRandom::new(seed);
+        Self(Arc::new(Shared { state: Mutex::new(state), random, carriers: Tasks::default() }))
+    }
+
+    /// Connects another gateway.
+    pub(in crate::cluster) fn node(&self) -> FakeEngine {
+        let mut state = self.0.state.lock();
+        state.links.push(Link::new());
+        FakeEngine::new(self.clone(), state.links.len() - 1)
+    }
+
+    /// Sets the faults from now on.
+    pub(in crate::cluster) fn set_faults(&self, faults: Faults) {
+        self.0.state.lock().faults = faults;
+    }
+
+    /// Stores whatever comes from now on, after whatever record.
+    pub(in crate::cluster) fn remove_fence(&self) {
+        self.0.state.lock().has_fence = false;
+    }
+
+    /// Cuts the connection of a gateway, which notices after `noticed`.
+    pub(in crate::cluster) fn cut(&self, node: usize, cut: Cut, noticed: Duration) {
+        self.0.state.lock().links[node].cut(cut);
+        let cluster = self.clone();
+        self.0.carriers.spawn("notice", async move {
+            sleep(noticed).await;
+            cluster.0.state.lock().links[node].notice();
+        });
+    }
+
+    /// Mends the connection of a gateway, which is connected again after `pause` if it had noticed the cut.
+    pub(in crate::cluster) fn mend(&self, node: usize, pause: Duration) {
+        if self.0.state.lock().links[node].mend() {
+            let cluster = self.clone();
+            self.0.carriers.spawn("reconnect", async move {
+                sleep(pause).await;
+                cluster.0.state.lock().links[node].reconnect();
+            });
+        }
+    }
+
+    /// Has the leader of the logs answer as it is now, for so long.
+    pub(in crate::cluster) fn depose_leader(&self, time: Duration) {
+        let now = Instant::now();
+        self.0.state.lock().deposed = Some((now, now + time));
+    }
+
+    /// Loses what was stored in all logs within the last `time`. Sequences are used again.
+    pub(in crate::cluster) fn forget(&self, time: Duration) {
+        let mut state = self.0.state.lock();
+        for log in state.logs.values_mut() {
+            log.retain(|entry| entry.at.elapsed() > time);
+        }
+        state.sequence = state.logs.values().flatten().map(|entry| entry.stored.sequence).max().unwrap_or_default();
+    }
+
+    /// Returns everything that was ever stored in logs, in order.
+    pub(in crate::cluster) fn history(&self) -> Vec<(LogId, Stored)> {
+        self.0.state.lock().history.clone()
+    }
+}
+
+impl Shared {
+    /// Sends a message to the subscribers of a topic.
+    pub(in crate::cluster) fn publish(&self, state: &mut State, topic: &Topic, message: &Message) {
+        let now = Instant::now();
+        let State { faults, links, subscribers, .. } = state;
+        subscribers.retain(|subscriber| !subscriber.sender.is_closed());
+        for subscriber in subscribers.iter_mut().filter(|subscriber| subscriber.topic == *topic) {
+            let link = &links[subscriber.node];
+            if !link.carries_answers() || self.random.has(faults.lost_message) {
+                continue;
+            }
+            let at = (now + faults.delay(&self.random)).max(subscriber.last_at);
+            subscriber.last_at = at;
+            let _ = subscriber.sender.send(Delivery { at, cuts: link.cuts, message: message.clone() });
+        }
+    }
+}
+
+impl State {
+    /// Stores a record. `is_refused`: says that another one is the last, whatever is.
+    pub(in crate::cluster) fn append(
+        &mut self,
+        log: &LogId,
+        after: u64,
+        payload: Bytes,
+        is_refused: bool,
+    ) -> Result<LiveRecord, AppendError> {
+        let previous = self.records(log).last().map_or(0, |entry| entry.stored.sequence);
+        if self.has_fence && (is_refused || previous != after) {
+            return Err(AppendError::Refused);
+        }
+        let record = self.next(payload);
+        self.logs.entry(*log).or_default().push(LogEntry { stored: record.clone(), at: Instant::now() });
+        self.history.push((*log, record.clone()));
+        Ok(LiveRecord { record, previous })
+    }
+
+    /// Returns the newest record of a log, as the leader has it.
+    pub(in crate::cluster) fn newest(&self, log: &LogId) -> Option<Stored> {
+        let now = Instant::now();
+        let known = self.deposed.filter(|(_, until)| now < *until).map_or(now, |(since, _)| since);
+        self.records(log).iter().rev().find(|entry| entry.at <= known).map(|entry| entry.stored.clone())
+    }
+
+    /// Returns the records of a log from a sequence on, without those of the last `behind`.
+    pub(in crate::cluster) fn since(&self, log: &LogId, from: u64, behind: Duration) -> Vec<Stored> {
+        let is_known = |entry: &&LogEntry| behind.is_zero() || entry.at.elapsed() >= behind;
+        let records = self.records(log).iter().filter(is_known).map(|entry| entry.stored.clone());
+        records.filter(|stored| stored.sequence >= from).collect()
+    }
+
+    /// Stores a ticket or a revocation.
+    pub(in crate::cluster) fn put(
+        &mut self,
+        key: &AuthKey,
+        after: Option<u64>,
+        value: Bytes,
+        keep: Duration,
+    ) -> Result<AuthRecord, AppendError> {
+        let known = self.get(key).map_or(0, |stored| stored.sequence);
+        if after.is_some_and(|after| after != known) {
+            return Err(AppendError::Refused);
+        }
+        let record = self.next(value);
+        self.auth.retain(|(other, _, _)| other != key);
+        self.auth.push((*key, record.clone(), Instant::now() + keep));
+        Ok(AuthRecord { key: *key, record })
+    }
+
+    /// Returns what is stored under a key.
+    pub(in crate::cluster) fn get(&self, key: &AuthKey) -> Option<Stored> {
+        self.kept().find(|(other, _)| *other == key).map(|(_, stored)| stored.clone())
+    }
+
+    /// Returns everything of one kind.
+    pub(in crate::cluster) fn all(&self, kind: AuthKind) -> Vec<AuthRecord> {
+        let of_kind = self.kept().filter(|(key, _)| key.kind == kind);
+        of_kind.map(|(key, record)| AuthRecord { key: *key, record: record.clone() }).collect()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = (&AuthKey, &Stored)> {
+        let now = Instant::now();
+        self.auth.iter().filter(move |(_, _, until)| now < *until).map(|(key, stored, _)| (key, stored))
+    }
+
+    fn records(&self, log: &LogId) -> &[LogEntry] {
+        self.logs.get(log).map_or(&[], Vec::as_slice)
+    }
+
+    fn next(&mut self, payload: Bytes) -> Stored {
+        self.sequence += 1;
+        Stored { sequence: self.sequence, payload }
+    }
+}
+
+impl Message {
+    /// Returns the question for the gateway that it is delivered to.
+    pub(in crate::cluster) fn into_question(self) -> Option<Question> {
+        match self {
+            Self::Question { log, payload, reply_to } => Some(Question { log, payload, reply_to }),
+            Self::Record(_) | Self::Beat(..) | Self::Bytes(_) | Self::Auth(_) => None,
+        }
+    }
+}
