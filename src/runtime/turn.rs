@@ -3,9 +3,9 @@
 //! A peer that always has data ready would otherwise occupy the worker, and the sockets and timers of other clients
 //! would starve. A turn is the time between two yields of a task. The budget only counts; its owner yields.
 
-use std::pin::pin;
-use std::task::Context;
 use std::time::{Duration, Instant};
+
+use super::turn_queue::next_turn;
 
 /// The work done in the current turn. Bounded by bytes, by items and by time, whichever is first.
 ///
@@ -47,14 +47,20 @@ impl TurnBudget {
         *self = Self::default();
     }
 
-    /// Yields to other tasks if the budget is spent.
+    /// Waits for the next turn if the budget is spent.
     pub async fn yield_if_spent(&mut self) {
+        if self.has_ended() {
+            self.reset();
+            next_turn().await;
+        }
+    }
+
+    /// Returns true if the budget is spent by now, also by the time since the last item.
+    pub fn has_ended(&mut self) -> bool {
         if self.since.is_some() {
             self.check_time(Instant::now());
         }
-        if self.renew_if_spent() {
-            tokio::task::yield_now().await;
-        }
+        self.is_spent
     }
 
     /// Begins a new turn if the budget is spent. Returns true then, and the task has to yield.
@@ -65,15 +71,6 @@ impl TurnBudget {
         }
         is_spent
     }
-}
-
-/// Wakes the task of `cx` after the worker has polled its sockets and timers. For futures that are polled by hand.
-///
-/// A task that wakes itself is queued at once, and would run some 60 times before the worker looks at sockets and
-/// timers again. `yield_now` hands its waker to the worker, which wakes it after that.
-pub fn defer_wake(cx: &mut Context<'_>) {
-    // Pending at the first poll, which has registered the waker.
-    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 /// Most bytes of a turn. Well below a millisecond of parsing and publishing.
@@ -88,13 +85,7 @@ const TURN_TIME: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Poll;
-
     use super::*;
-    use crate::runtime::tasks::Tasks;
 
     #[test]
     fn a_turn_ends_after_so_many_bytes() {
@@ -128,37 +119,6 @@ mod tests {
 
         budget.reset();
         assert!(!budget.is_spent());
-    }
-
-    /// Returns how often a task of 1 ms of work ran while a timer of 1 ms waited to be polled.
-    #[expect(clippy::disallowed_methods, reason = "the work of the test")]
-    async fn polls_before_a_timer(yields: fn(&mut Context<'_>)) -> usize {
-        let (tasks, polls) = (Tasks::default(), Arc::new(AtomicUsize::new(0)));
-        let counted = polls.clone();
-        tasks.spawn("working", async move {
-            poll_fn(|cx| {
-                std::thread::sleep(Duration::from_millis(1));
-                yields(cx);
-                // The end of the test, if the timer never runs.
-                if counted.fetch_add(1, Ordering::Relaxed) < 1000 { Poll::Pending } else { Poll::Ready(()) }
-            })
-            .await;
-        });
-        while polls.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
-
-        let before = polls.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        polls.load(Ordering::Relaxed) - before
-    }
-
-    #[tokio::test]
-    async fn a_timer_runs_after_a_deferred_wake_and_long_after_a_plain_one() {
-        let deferred = polls_before_a_timer(defer_wake).await;
-        let plain = polls_before_a_timer(|cx| cx.waker().wake_by_ref()).await;
-
-        assert!(deferred < 10 && plain > 20, "{deferred}, {plain}");
     }
 
     #[tokio::test]

@@ -28,6 +28,7 @@ use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::tasks::Draining;
 use crate::runtime::turn::TurnBudget;
+use crate::runtime::turn_queue::next_turn;
 
 /// Serves HTTP/1 until the connection ends or is handed off. After a handoff it continues in the `task`.
 ///
@@ -156,7 +157,7 @@ fn hyper_service<B: ResponseBody>(
         Box::pin(async move {
             if is_turn_over {
                 // hyper answers 16 pipelined requests at a time, and wakes its task at once for more.
-                tokio::task::yield_now().await;
+                next_turn().await;
             }
             let mut response = response.await.map(|body| TrackedBody::new(body, request_guard));
             refusals.record(&mut response);

@@ -32,7 +32,8 @@ use crate::runtime::memory::{MemoryCharge, MemoryKind, MemoryLedger, MemoryLevel
 use crate::runtime::panics::Panics;
 use crate::runtime::side_waker::SideWaker;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::turn::{TurnBudget, defer_wake};
+use crate::runtime::turn::TurnBudget;
+use crate::runtime::turn_queue::QueuedTurn;
 
 /// Most request bytes that a client may send before they are read: enough for a ticket request, and too few to cause
 /// harm.
@@ -110,6 +111,7 @@ pub(in crate::listen) async fn handshake<B: ResponseBody, S: Service<B>>(
         memory: MemoryCharge::new(ledger, MemoryKind::Http2, 0),
         faults: ClientFaults::new((!is_trusted_proxy).then_some(limits.resets_per_connection)),
         is_draining: false,
+        turn: QueuedTurn::default(),
         has_waiting_requests: false,
         is_h2_poisoned: false,
         panics: tasks.panics().clone(),
@@ -148,6 +150,7 @@ pub(in crate::listen) struct H2Connection<B, S> {
     memory: MemoryCharge,
     faults: ClientFaults,
     is_draining: bool,
+    turn: QueuedTurn,
     /// Whether the last turn may have left requests for this one.
     has_waiting_requests: bool,
     /// Whether a panic has left h2 in an unknown state.
@@ -165,6 +168,10 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
             && this.poll_timers(&mut Context::from_waker(&waker)).is_ready()
         {
             return Poll::Ready(());
+        }
+        if this.turn.is_waiting() && this.turn.poll(cx).is_pending() {
+            // Whatever woke the task is seen when its turn comes.
+            return Poll::Pending;
         }
         let mut budget = TurnBudget::default();
         this.cork.begin_turn();
@@ -209,7 +216,8 @@ impl<B: ResponseBody, S: Service<B>> Future for H2Connection<B, S> {
         if this.has_waiting_requests || this.cork.is_turn_read() {
             // There may be more to read, to accept or to answer, and nothing else wakes the task for it.
             this.h2_waker.rearm();
-            defer_wake(cx);
+            // Pending at the first poll, which takes a place in the queue.
+            let _ = this.turn.poll(cx);
         }
         Poll::Pending
     }

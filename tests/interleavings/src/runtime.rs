@@ -32,6 +32,8 @@ pub mod side_waker;
 pub mod tasks;
 #[path = "../../../src/runtime/turn.rs"]
 pub mod turn;
+#[path = "../../../src/runtime/turn_queue.rs"]
+pub mod turn_queue;
 
 /// The part of the gateway's `workers` that name lookups use.
 pub mod workers {
