@@ -8,6 +8,7 @@ pub mod clock_step;
 pub mod connect_budget;
 pub mod excerpt;
 pub mod fair_semaphore;
+pub mod feed_turns;
 pub mod field_encoder;
 pub mod file_budget;
 pub mod file_limit;

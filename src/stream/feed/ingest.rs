@@ -21,9 +21,9 @@ use super::open_error::OpenError;
 use super::publisher::Publisher;
 use super::source::{Batch, Continuity, Interrupted, OpenOutcome, Opened};
 use crate::runtime::backoff::Backoff;
+use crate::runtime::feed_turns::FeedTurns;
 use crate::runtime::jitter;
 use crate::runtime::memory::MemoryCharge;
-use crate::runtime::turn::TurnBudget;
 use crate::sse::{EventId, Item};
 use crate::stream::event_stream::EventStream;
 use crate::stream::log::{Gap, GapNotice, OnEnd, Policy};
@@ -266,9 +266,9 @@ impl Ingest {
     ) -> Result<ConnectionEnd, Fenced> {
         let source = self.spec.source.clone();
         let mut credentials = CredentialsWatch::new(source.credentials_changed());
-        let mut budget = TurnBudget::default();
+        let mut turns = FeedTurns::new(Instant::now());
         loop {
-            budget.yield_if_spent().await;
+            turns.yield_if_spent().await;
             // Also asked here, since an upstream that always has data ready never makes the ingest wait.
             if poll_fn(|cx| Poll::Ready(credentials.poll_changed(cx).is_ready())).await {
                 return Ok(ConnectionEnd::CredentialsChanged);
@@ -281,13 +281,20 @@ impl Ingest {
                 }
                 None => {
                     self.publisher.end_burst();
-                    budget.reset();
+                    turns.end(Instant::now());
+                    let mut is_registered = false;
                     let next = poll_fn(|cx| match credentials.poll_changed(cx) {
                         Poll::Ready(()) => Poll::Ready(Err(ConnectionEnd::CredentialsChanged)),
-                        Poll::Pending => items.poll_next_unpin(cx).map(Ok),
+                        // Nothing is read before the turn has come.
+                        Poll::Pending if is_registered && turns.needs_queue() => Poll::Ready(Ok(None)),
+                        Poll::Pending => {
+                            is_registered = true;
+                            items.poll_next_unpin(cx).map(|batch| Ok(Some(batch)))
+                        }
                     });
                     match next.await {
-                        Ok(batch) => batch,
+                        Ok(Some(batch)) => batch,
+                        Ok(None) => continue,
                         Err(end) => return Ok(end),
                     }
                 }
@@ -297,13 +304,13 @@ impl Ingest {
                 Some(Err(interrupted)) => return Ok(ConnectionEnd::Interrupted(interrupted)),
                 None => return Ok(ConnectionEnd::Clean),
             };
-            budget.spend(gathered.bytes);
+            turns.spend(gathered.bytes);
             // Publish everything that is ready at once, so that readers take it in one write.
             let mut end = None;
-            while !budget.is_spent() {
+            while !turns.is_spent() {
                 match items.next().now_or_never() {
                     Some(Some(Ok(batch))) => {
-                        budget.spend(batch.bytes);
+                        turns.spend(batch.bytes);
                         gathered.items.extend(batch.items);
                         gathered.bytes += batch.bytes;
                         gathered.incomplete = batch.incomplete;

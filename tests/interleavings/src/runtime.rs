@@ -10,6 +10,8 @@ pub mod connect_budget;
 pub mod excerpt;
 #[path = "../../../src/runtime/fair_semaphore.rs"]
 pub mod fair_semaphore;
+#[path = "../../../src/runtime/feed_turns.rs"]
+pub mod feed_turns;
 #[path = "../../../src/runtime/file_budget.rs"]
 pub mod file_budget;
 #[path = "../../../src/runtime/human_duration.rs"]
