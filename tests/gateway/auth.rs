@@ -19,6 +19,7 @@ mod secrecy;
 mod subjects;
 mod tickets;
 mod token_locations;
+mod wall_clock;
 
 #[path = "../auth/bad_tokens/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests of the module")]
