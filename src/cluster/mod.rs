@@ -2,20 +2,35 @@
 //!
 //! The log is the lock: the engine accepts a record only after the one that its writer saw last. So a gateway that was
 //! overtaken is refused, whatever its clock says, and no reader is told an event before the engine has stored it.
+//!
+//! ```text
+//!  Cluster::start(engine, settings, observer, tasks) ──▶ Arc<Cluster> ──▶ Streams::with_shared_logs(cluster)
+//! ```
 
+mod beat;
+mod context;
 mod engine;
 #[cfg(test)]
 #[allow(dead_code, reason = "the model test of the protocol, which follows, uses all of it")]
 mod fake;
-#[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
+mod following;
 mod keys;
+mod log_reader;
+mod member;
+mod member_task;
+mod message;
 #[cfg(feature = "cluster")]
 mod nats;
+mod nodes;
 mod observer;
-#[allow(dead_code, reason = "the state machine of a stream, which follows, is what uses it")]
+mod owner;
+mod owning;
 mod record;
+mod release;
+mod service;
 mod settings;
 
+pub use beat::Beat;
 pub use engine::{
     AppendError, AuthKey, AuthKind, AuthRecord, Engine, EngineError, EngineErrorKind, EngineState, LiveRecord, LogId,
     Question, Stored,
@@ -23,6 +38,8 @@ pub use engine::{
 pub use keys::ClusterKeys;
 #[cfg(feature = "cluster")]
 pub use nats::NatsEngine;
+pub use nodes::NodeView;
 pub use observer::{ClaimResult, ClusterErrorKind, ClusterObserver, ResetCause, ResyncCause};
 pub use record::RecordError;
+pub use service::{Cluster, NodeSettings};
 pub use settings::{ClusterName, ClusterSettings, EngineCredentials, EngineTls, EngineUrl};

@@ -20,6 +20,9 @@ pub trait SharedLog: fmt::Debug + Send + Sync {
     /// that cannot be known.
     fn is_read_elsewhere(&self) -> BoxFuture<'static, bool>;
 
+    /// Notifies that a reader has come.
+    fn notify_reader(&self);
+
     /// Notifies that the phase of the stream has changed.
     fn notify_phase(&self);
 

@@ -11,7 +11,11 @@ impl EventStream {
     /// Counts a new reader and returns its view of the progress.
     pub(in crate::stream) fn add_reader(&self) -> watch::Receiver<Progress> {
         self.readers.add();
-        self.progress.subscribe()
+        let progress = self.progress.subscribe();
+        if let Some(shared) = self.shared() {
+            shared.notify_reader();
+        }
+        progress
     }
 
     /// Counts a reader less.

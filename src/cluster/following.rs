@@ -1,0 +1,186 @@
+//! Following: the owner's records are applied as they arrive, until there is a reason to look at the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::engine::LiveRecord;
+use super::log_reader::{Applied, LogReader};
+use super::member::{ANSWER_WAIT, Member};
+use super::message::StreamMessage;
+use super::nodes::NodesChange;
+use super::observer::{ResetCause, ResyncCause};
+use crate::runtime::arithmetic;
+use crate::runtime::tasks::Draining;
+use crate::stream::{OpenError, Phase, ShareRole};
+
+/// What following needs.
+pub(super) struct Following<'t> {
+    pub member: &'t Arc<Member>,
+    pub reader: &'t mut LogReader,
+    pub changes: &'t mut watch::Receiver<NodesChange>,
+    pub draining: &'t mut Draining,
+    pub looked_at: Option<Instant>,
+}
+
+/// The reason why following ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FollowEnd {
+    /// The engine has to be looked at. The cause, if records were missing.
+    Look(Option<ResyncCause>),
+    /// The subscription is gone.
+    Unsubscribed,
+    /// The log does not continue what the stream has.
+    Reset(ResetCause),
+}
+
+impl Following<'_> {
+    /// Applies records until there is a reason to look at the engine.
+    pub(super) async fn run(self, records: &mut BoxStream<'static, LiveRecord>) -> FollowEnd {
+        let Self { member, reader, changes, draining, looked_at } = self;
+        let context = member.context().clone();
+        let stream = reader.stream().clone();
+        let place = member.place();
+        let owner = place.node().map(str::to_owned);
+        member.set_role(ShareRole::Follow);
+        let is_away = |phase: &Phase| matches!(phase, Phase::Retrying(Some(error)) if error.label() == "cluster");
+        let set_away = || {
+            let error = OpenError::Cluster("the engine is away".to_owned());
+            stream.set_phase(Phase::Retrying(Some(Arc::new(error))));
+        };
+        let known = stream.progress().phase;
+        match &owner {
+            _ if !context.nodes.is_valid() => set_away(),
+            // What exactly it is, the owner tells.
+            Some(_) if place.has_been_live() && (known == Phase::Opening || is_away(&known)) => {
+                stream.set_phase(Phase::Live);
+            }
+            None if is_away(&known) => stream.set_phase(Phase::Retrying(None)),
+            Some(_) | None => {}
+        }
+        let mut phases = match &owner {
+            Some(_) => context.engine.live_phases(member.log_id()).await.ok(),
+            None => None,
+        };
+        let mut asking = owner.is_some().then(|| ask_phase(member));
+        changes.mark_unchanged();
+        let mut has_drained = draining.has_started();
+        loop {
+            // Validity may have changed before this loop began to watch.
+            let is_dead = owner.as_deref().is_some_and(|owner| context.nodes.is_dead(owner));
+            if is_dead && reader.is_wanted() && !has_drained {
+                // Others have the same thought. Whoever is later finds it owned.
+                sleep(context.jitter(arithmetic::scale(context.nodes.lease(), CLAIM_SPREAD))).await;
+                return FollowEnd::Look(None);
+            }
+            tokio::select! {
+                biased;
+                record = records.next() => {
+                    let Some(record) = record else { return FollowEnd::Unsubscribed };
+                    match reader.apply_live(&record).await {
+                        Applied::Yes => {}
+                        Applied::Hole => return FollowEnd::Look(Some(ResyncCause::Hole)),
+                        Applied::Break(cause) => return FollowEnd::Reset(cause),
+                    }
+                    let place = member.place();
+                    let is_complete = place.head.as_ref().is_some_and(|head| head.is_complete);
+                    if place.node() != owner.as_deref() || is_complete {
+                        return FollowEnd::Look(None);
+                    }
+                    if place.has_been_live() && stream.progress().phase == Phase::Opening {
+                        stream.set_phase(Phase::Live);
+                    }
+                }
+                () = member.poked() => {
+                    if member.needs_look() {
+                        let is_client = member.has_requests();
+                        if let Some(looked_at) = looked_at {
+                            sleep_until(looked_at + LOOK_INTERVAL).await;
+                        }
+                        let cause = if is_client { ResyncCause::Client } else { ResyncCause::Beat };
+                        return FollowEnd::Look(Some(cause));
+                    }
+                }
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return FollowEnd::Unsubscribed;
+                    }
+                    match context.nodes.is_valid() {
+                        false => set_away(),
+                        true if is_away(&stream.progress().phase) => return FollowEnd::Look(None),
+                        // Nobody owned it while this gateway had no lease, or a death was found.
+                        true if owner.is_none() => return FollowEnd::Look(None),
+                        true => {}
+                    }
+                }
+                phase = next_phase(&mut phases) => match phase {
+                    Some(message) => set_phase(member, &stream, &message),
+                    None => phases = None,
+                },
+                answer = finished(&mut asking) => {
+                    asking = None;
+                    match answer {
+                        Some(answer) => set_phase(member, &stream, &answer),
+                        // The owner may not know it yet either.
+                        None if stream.progress().phase == Phase::Opening => asking = Some(ask_phase(member)),
+                        None => {}
+                    }
+                }
+                _ = draining.started(), if !has_drained => {
+                    has_drained = true;
+                }
+            }
+        }
+    }
+}
+
+/// Takes over the phase that the owner tells, if it is the owner of the present term.
+fn set_phase(member: &Member, stream: &crate::stream::EventStream, message: &[u8]) {
+    let context = member.context();
+    let message = StreamMessage::decode(&context.keys, member.log_id(), message);
+    if let Some(StreamMessage::PhaseIs { term, phase }) = message
+        && term == member.place().term()
+        && context.nodes.is_valid()
+    {
+        stream.set_phase(phase);
+    }
+}
+
+/// Asks the owner for its phase, after a moment in which it may tell by itself. Returns `None` without an answer.
+fn ask_phase(member: &Arc<Member>) -> BoxFuture<'static, Option<bytes::Bytes>> {
+    let member = member.clone();
+    Box::pin(async move {
+        let context = member.context();
+        sleep(ANSWER_WAIT / 5).await;
+        let question = StreamMessage::WhichPhase(context.nodes.me().to_owned());
+        let question = question.encode(&context.keys, member.log_id())?;
+        let answer = context.engine.ask(member.log_id(), question.into(), ANSWER_WAIT).await;
+        answer.inspect_err(|error| context.count_error(error)).ok().flatten()
+    })
+}
+
+async fn next_phase(phases: &mut Option<BoxStream<'static, bytes::Bytes>>) -> Option<bytes::Bytes> {
+    match phases {
+        Some(phases) => phases.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes with the future, if there is one.
+async fn finished<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The least time between two looks for clients.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The part of a lease over which claims are spread after a death.
+const CLAIM_SPREAD: f64 = 0.1;
