@@ -67,7 +67,8 @@ impl Following<'_> {
             Some(_) => context.engine.live_phases(member.log_id()).await.ok(),
             None => None,
         };
-        let mut asking = owner.is_some().then(|| ask_phase(member));
+        let mut pause = ANSWER_WAIT / 5;
+        let mut asking = owner.is_some().then(|| ask_phase(member, pause));
         changes.mark_unchanged();
         let mut has_drained = draining.has_started();
         loop {
@@ -127,7 +128,10 @@ impl Following<'_> {
                     match answer {
                         Some(answer) => set_phase(member, &stream, &answer),
                         // The owner may not know it yet either.
-                        None if stream.progress().phase == Phase::Opening => asking = Some(ask_phase(member)),
+                        None if stream.progress().phase != Phase::Live => {
+                            pause = (pause * 2).min(MAX_ASK_PAUSE);
+                            asking = Some(ask_phase(member, pause));
+                        }
                         None => {}
                     }
                 }
@@ -151,12 +155,12 @@ fn set_phase(member: &Member, stream: &crate::stream::EventStream, message: &[u8
     }
 }
 
-/// Asks the owner for its phase, after a moment in which it may tell by itself. Returns `None` without an answer.
-fn ask_phase(member: &Arc<Member>) -> BoxFuture<'static, Option<bytes::Bytes>> {
+/// Asks the owner for its phase, after a pause in which it may tell by itself. Returns `None` without an answer.
+fn ask_phase(member: &Arc<Member>, pause: Duration) -> BoxFuture<'static, Option<bytes::Bytes>> {
     let member = member.clone();
     Box::pin(async move {
         let context = member.context();
-        sleep(ANSWER_WAIT / 5).await;
+        sleep(pause).await;
         let question = StreamMessage::WhichPhase(context.nodes.me().to_owned());
         let question = question.encode(&context.keys, member.log_id())?;
         let answer = context.engine.ask(member.log_id(), question.into(), ANSWER_WAIT).await;
@@ -181,6 +185,9 @@ async fn finished<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
 
 /// The least time between two looks for clients.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The longest pause before the owner is asked for its phase again.
+const MAX_ASK_PAUSE: Duration = Duration::from_secs(5);
 
 /// The part of a lease over which claims are spread after a death.
 const CLAIM_SPREAD: f64 = 0.1;

@@ -95,8 +95,9 @@ pub(super) async fn own(
                     Err(Fenced) => break OwnEnd::Fenced,
                 },
                 () = sleep_until(idle_at) => {
-                    // While a record is on its way, the log is not idle.
-                    if owning.stored_at() + age / 2 <= Instant::now() && !member.is_in_flight() {
+                    // While a record is on its way, or not appended as a whole, the log is not idle.
+                    let is_at_rest = !member.is_in_flight() && owning.has_appended(member.place().end());
+                    if owning.stored_at() + age / 2 <= Instant::now() && is_at_rest {
                         let repeated = tokio::select! {
                             repeated = owning.repeat() => repeated,
                             _ = changes.wait_for(|change| !change.is_valid) => Ok(()),

@@ -28,6 +28,9 @@ pub(super) struct Owning {
     last: Mutex<Vec<Entry>>,
     /// The instant of the last record. Never held across an await.
     stored_at: Mutex<Instant>,
+    /// The entries that the mutant which tells too early has told and not stored.
+    #[cfg(test)]
+    told: Mutex<Option<(LogSnapshot, Change)>>,
 }
 
 /// What a record changes besides its entries.
@@ -42,7 +45,15 @@ impl Owning {
     /// Begins a term. The stream's log must be at the end of the member's place.
     pub(super) fn new(member: Arc<Member>, stream: Arc<EventStream>) -> Self {
         let base = stream.log().end().0.wrapping_sub(member.place().end());
-        Self { member, stream, base, last: Mutex::default(), stored_at: Mutex::new(Instant::now()) }
+        Self {
+            member,
+            stream,
+            base,
+            last: Mutex::default(),
+            stored_at: Mutex::new(Instant::now()),
+            #[cfg(test)]
+            told: Mutex::default(),
+        }
     }
 
     /// Returns the time of the last record.
@@ -73,7 +84,26 @@ impl Owning {
         self.store(Vec::new(), Change::Nothing).await
     }
 
+    #[cfg(not(test))]
     async fn store(&self, entries: Vec<Entry>, change: Change) -> Result<(), Fenced> {
+        self.store_snapshot(LogSnapshot { entries, ..state_at_end(&self.stream) }, change).await
+    }
+
+    /// As in the gateway, except for the mutant that stores what came before only when more comes.
+    #[cfg(test)]
+    async fn store(&self, entries: Vec<Entry>, change: Change) -> Result<(), Fenced> {
+        let snapshot = LogSnapshot { entries, ..state_at_end(&self.stream) };
+        if self.member.context().mutant != super::fake::Mutant::ToldBeforeStored {
+            return self.store_snapshot(snapshot, change).await;
+        }
+        let told = self.told.lock().replace((snapshot, change));
+        match told {
+            Some((before, change)) => self.store_snapshot(before, change).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn store_snapshot(&self, snapshot: LogSnapshot, change: Change) -> Result<(), Fenced> {
         let begun = Instant::now();
         let place = self.member.place();
         let Some(before) = place.head.clone() else { return Err(Fenced) };
@@ -87,14 +117,13 @@ impl Owning {
                 Change::Nothing | Change::Live => Owner::Node(context.nodes.me().to_owned()),
             },
             first: before.end(),
-            count: entries.len() as u64,
+            count: snapshot.entries.len() as u64,
             retry: self.stream.progress().retry,
             is_complete: change == Change::Complete,
-            has_been_live: before.has_been_live || change == Change::Live || !entries.is_empty(),
+            has_been_live: before.has_been_live || change == Change::Live || !snapshot.entries.is_empty(),
             written: moment.wall,
             ..before
         };
-        let snapshot = LogSnapshot { entries, ..state_at_end(&self.stream) };
         let payload = head.encode(&context.keys, self.member.log_id(), &snapshot, moment);
         self.member.set_in_flight(true);
         let stored = self.append(place.sequence, place.mark(), head.mark, payload).await;
