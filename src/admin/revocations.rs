@@ -15,7 +15,7 @@ use super::blocking::{blocking, internal_error};
 use super::body::read_body;
 use super::reply::{self, Body, empty, problem, wrong_method};
 use crate::auth::{
-    RestoreError, RevocationError, RevocationId, RevocationRow, Revocations, revocation_from_json, rfc3339,
+    Reach, RestoreError, RevocationError, RevocationId, RevocationRow, Revocations, revocation_from_json, rfc3339,
 };
 use crate::runtime::panics::Panics;
 
@@ -35,7 +35,7 @@ where
         (None, &Method::GET | &Method::HEAD) => list(panics, revocations.clone(), request.uri().query()).await,
         (None, &Method::POST) => revoke(panics, revocations.clone(), request).await,
         (None, _) => wrong_method("GET, HEAD, POST"),
-        (Some(id), &Method::DELETE) => restore(panics, revocations.clone(), id).await,
+        (Some(id), &Method::DELETE) => restore(revocations, &id).await,
         (Some(_), _) => wrong_method("DELETE"),
     }
 }
@@ -65,6 +65,7 @@ where
         Ok(body) => body,
         Err(refused) => return refused,
     };
+    let shared = revocations.clone();
     let added = blocking(panics, PATH, move || {
         let now = SystemTime::now();
         let id = revocations.revoke(revocation_from_json(&body, now)?, now)?;
@@ -72,7 +73,13 @@ where
         Ok(id)
     });
     match added.await {
-        Some(Ok(id)) => reply::json(StatusCode::OK, &json!({ "revoked": true, "id": id.to_string() })),
+        Some(Ok(id)) => match shared.share(id).await {
+            Reach::All => reply::json(StatusCode::OK, &json!({ "revoked": true, "id": id.to_string() })),
+            Reach::Here => {
+                let answer = json!({ "revoked": true, "id": id.to_string(), "cluster": "pending" });
+                reply::json(StatusCode::ACCEPTED, &answer)
+            }
+        },
         Some(Err(error)) => {
             let error: RevocationError = error;
             reply::json(status(&error), &json!({ "revoked": false, "detail": error.to_string() }))
@@ -81,25 +88,25 @@ where
     }
 }
 
-async fn restore(panics: &Panics, revocations: Revocations, id: String) -> Response<Body> {
-    let removed = blocking(panics, PATH, move || {
-        let known = RevocationId::parse(&id).ok_or(RestoreError::Unknown);
-        let outcome = known.and_then(|id| revocations.restore(&id, SystemTime::now()));
-        if matches!(outcome, Ok(()) | Err(RestoreError::StillFiled)) {
-            tracing::info!(id, "revocation removed");
-        }
-        outcome
-    });
-    match removed.await {
-        Some(Ok(())) => empty(StatusCode::NO_CONTENT),
-        Some(Err(error)) => {
+async fn restore(revocations: &Revocations, id: &str) -> Response<Body> {
+    let outcome = match RevocationId::parse(id) {
+        Some(known) => revocations.restore_everywhere(known).await,
+        None => Err(RestoreError::Unknown),
+    };
+    if matches!(outcome, Ok(_) | Err(RestoreError::StillFiled)) {
+        tracing::info!(id, "revocation removed");
+    }
+    match outcome {
+        Ok(Reach::All) => empty(StatusCode::NO_CONTENT),
+        Ok(Reach::Here) => reply::json(StatusCode::ACCEPTED, &json!({ "cluster": "pending" })),
+        Err(error) => {
             let status = match error {
                 RestoreError::Unknown => StatusCode::NOT_FOUND,
                 RestoreError::Filed | RestoreError::StillFiled => StatusCode::CONFLICT,
+                RestoreError::Waiting => StatusCode::SERVICE_UNAVAILABLE,
             };
             problem(status, &error.to_string())
         }
-        None => internal_error(),
     }
 }
 

@@ -30,6 +30,9 @@ pub enum Denied {
     /// The key is unknown, and unknown keys have caused too many fetches. Another one is allowed after this time. 503.
     #[error("the token's key is unknown, and too many such tokens have caused fetches of the issuer's keys")]
     FetchRefused(Duration),
+    /// The credential is a ticket, and the tickets of all gateways cannot be reached. 503.
+    #[error("the tickets of all gateways cannot be reached")]
+    TicketsUnavailable,
 }
 
 /// The fault of an invalid token.
@@ -147,7 +150,7 @@ impl fmt::Display for ScopeFault {
 
 impl Denied {
     /// All labels.
-    pub const LABELS: [&'static str; 22] = [
+    pub const LABELS: [&'static str; 23] = [
         "missing",
         "ambiguous",
         "origin",
@@ -166,6 +169,7 @@ impl Denied {
         "claims",
         "revoked",
         "ticket",
+        "cluster",
         "streams",
         "require",
         "bind",
@@ -181,6 +185,7 @@ impl Denied {
             Self::Forbidden(fault) => fault.reason(),
             Self::Origin => "origin",
             Self::Unavailable | Self::FetchRefused(_) => "keys_unavailable",
+            Self::TicketsUnavailable => "cluster",
         }
     }
 }

@@ -4,6 +4,8 @@
 //! kept for every open response, and its claims are read again only when something is revoked. Cloning is cheap.
 //! `Debug` leaves the claims out.
 
+mod form;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,6 +17,8 @@ use super::keys::key_set::KeyFingerprint;
 use super::token::claims::{ClaimPath, Claims};
 use super::token::extract::TokenSource;
 use super::token::json;
+
+pub(super) use form::GrantForm;
 
 /// The authorization of one request. [`TrustStore::status`](super::TrustStore::status) tells whether it is still valid.
 #[derive(Clone)]

@@ -45,10 +45,11 @@ pub use revocation::{
     read as revocations_from_file,
 };
 pub use revocations::{
-    RestoreError, RevocationCounts, RevocationId, RevocationOrigin, RevocationPage, RevocationRow, Revocations,
+    Reach, RestoreError, RevocationCounts, RevocationId, RevocationOrigin, RevocationPage, RevocationRow, Revocations,
+    SharedRevocations,
 };
 pub use settings::{Bound, IssuerSettings, KeySource, RuleSettings};
-pub use tickets::{Ticket, TicketError, Tickets};
+pub use tickets::{SharedTickets, Ticket, TicketError, Tickets, TicketsUnavailable};
 pub use token::claims::{ClaimPath, ClaimPathError, Claims};
 pub use token::extract::TokenSource;
 pub use token::jws::algorithm;

@@ -7,6 +7,7 @@
 mod entries;
 mod id;
 mod page;
+mod shared;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::runtime::workers::blocking;
 
 pub use self::id::RevocationId;
 pub use self::page::{RevocationOrigin, RevocationPage, RevocationRow};
+pub use self::shared::{Reach, SharedRevocations};
 
 /// The revocations of a gateway, posted and from the file. Clones share the table.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Revocations {
     changes: ChangeSignal,
     /// The reason why the file's present contents are not in use. Never held across an await.
     file_problem: Arc<Mutex<Option<String>>>,
+    /// Carries posted entries to other gateways. `None`: this gateway is alone.
+    shared: Option<Arc<dyn SharedRevocations>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +68,15 @@ pub enum RestoreError {
     /// The posted revocation was removed, but the file has it too.
     #[error("the posted revocation was removed, but the revocation file has it too; remove it there")]
     StillFiled,
+    /// Too many removals wait until they can be stored for all gateways.
+    #[error("too many removals wait for the cluster's engine; the revocation stays in force")]
+    Waiting,
 }
 
 impl Revocations {
     /// Makes an empty table with room for `capacity` entries.
     pub fn new(capacity: usize, changes: ChangeSignal) -> Self {
-        Self { table: Arc::default(), capacity, changes, file_problem: Arc::default() }
+        Self { table: Arc::default(), capacity, changes, file_problem: Arc::default(), shared: None }
     }
 
     /// Returns the maximum number of entries.

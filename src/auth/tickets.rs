@@ -2,11 +2,15 @@
 //!
 //! A ticket is 256 random bits. Only its hash is kept, so a memory dump redeems nothing. It is valid once, for one
 //! route and one path, until its own expiry or its token's, whichever comes first, and only while the token is valid.
-//! An attempt to use it for anything else uses it up. Bounded in total and for each subject.
+//! An attempt to use it for anything else uses it up. Bounded in total and for each subject. Gateways of a cluster keep
+//! their tickets in a store that all of them share; each counts those that it has issued.
+
+mod shared;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,6 +21,9 @@ use parking_lot::Mutex;
 use super::grant::Grant;
 use super::holder::Holder;
 use super::policy::trust_store::{GrantStatus, TrustStore};
+
+use self::shared::TicketContent;
+pub use self::shared::{SharedTickets, TicketsUnavailable};
 
 /// Maximum number of pending tickets of one subject, or of one token without a subject.
 pub(super) const MAX_PER_SUBJECT: usize = 32;
@@ -30,6 +37,8 @@ pub struct Tickets {
     /// Never held across an await.
     pending: Mutex<PendingTickets>,
     capacity: usize,
+    /// The store of all gateways. `None`: this gateway is alone.
+    shared: Option<Arc<dyn SharedTickets>>,
 }
 
 #[derive(Default)]
@@ -42,10 +51,10 @@ struct PendingTickets {
 type Hash = [u8; 32];
 
 struct PendingTicket {
-    route: Box<str>,
-    path: Box<str>,
+    holder: Holder,
     until: SystemTime,
-    grant: Grant,
+    /// `None`: it is in the store of all gateways, and only counted here.
+    content: Option<TicketContent>,
 }
 
 /// The reason why a ticket is not issued.
@@ -60,6 +69,9 @@ pub enum TicketError {
     /// The system provides no random bytes.
     #[error("the system provides no random numbers")]
     Random,
+    /// The ticket cannot be stored for all gateways now.
+    #[error(transparent)]
+    Unavailable(#[from] TicketsUnavailable),
 }
 
 impl Ticket {
@@ -78,14 +90,21 @@ impl fmt::Debug for Ticket {
 impl Tickets {
     /// Makes an empty table with room for `capacity` tickets.
     pub fn new(capacity: usize) -> Self {
-        Self { pending: Mutex::default(), capacity }
+        Self { pending: Mutex::default(), capacity, shared: None }
     }
 
-    /// Issues a ticket for `path` (canonical) on `route`, in place of the token behind `grant`.
+    /// Keeps the tickets in the store of all gateways from now on.
+    #[must_use]
+    pub fn with_shared(self, shared: Arc<dyn SharedTickets>) -> Self {
+        Self { shared: Some(shared), ..self }
+    }
+
+    /// Issues a ticket for `path` (canonical) on `route`, in place of the token behind `grant`. It counts for its subject
+    /// until it is redeemed here or expires.
     ///
     /// # Errors
     /// See [`TicketError`].
-    pub fn issue(
+    pub async fn issue(
         &self,
         grant: Grant,
         route: &str,
@@ -96,43 +115,65 @@ impl Tickets {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|_| TicketError::Random)?;
         let ticket = Ticket(URL_SAFE_NO_PAD.encode(secret));
+        let hash = hash(ticket.reveal().as_bytes());
+        let (holder, until) = (grant.holder(), now.checked_add(ttl).unwrap_or(now).min(grant.expires_at()));
+        let content = TicketContent { route: route.into(), path: path.into(), until, grant };
+        let Some(shared) = &self.shared else {
+            self.admit(hash, PendingTicket { holder, until, content: Some(content) }, now)?;
+            return Ok(ticket);
+        };
+        self.admit(hash, PendingTicket { holder, until, content: None }, now)?;
+        let keep = until.duration_since(now).unwrap_or_default();
+        if let Err(unavailable) = shared.store(ticket.reveal(), content.encode(), keep).await {
+            self.pending.lock().remove(&hash);
+            return Err(unavailable.into());
+        }
+        Ok(ticket)
+    }
 
+    /// Counts a ticket, and keeps what it holds.
+    fn admit(&self, hash: Hash, ticket: PendingTicket, now: SystemTime) -> Result<(), TicketError> {
         let mut pending = self.pending.lock();
         pending.remove_expired(now);
         if pending.tickets.len() >= self.capacity {
             return Err(TicketError::Full);
         }
-        let count = pending.by_holder.entry(grant.holder()).or_default();
+        let count = pending.by_holder.entry(ticket.holder.clone()).or_default();
         if *count >= MAX_PER_SUBJECT {
             return Err(TicketError::SubjectFull);
         }
         *count += 1;
-        let until = now.checked_add(ttl).unwrap_or(now).min(grant.expires_at());
-        let hash = hash(ticket.reveal().as_bytes());
-        pending.by_expiry.insert((until, hash));
-        pending.tickets.insert(hash, PendingTicket { route: route.into(), path: path.into(), until, grant });
-        Ok(ticket)
+        pending.by_expiry.insert((ticket.until, hash));
+        pending.tickets.insert(hash, ticket);
+        Ok(())
     }
 
-    /// Returns the grant behind a ticket if it is valid for `path` on `route`. The ticket is used up in any case.
-    pub fn redeem(
+    /// Returns the grant behind a ticket if it is valid for `path` on `route`. The ticket is used up in any case but an
+    /// error.
+    ///
+    /// # Errors
+    /// The tickets of all gateways cannot be reached.
+    pub async fn redeem(
         &self,
         ticket: &str,
         route: &str,
         path: &str,
         trust_store: &TrustStore,
         now: SystemTime,
-    ) -> Option<Grant> {
+    ) -> Result<Option<Grant>, TicketsUnavailable> {
         // 256 bits in base64url have 43 characters.
         if ticket.len() != 43 {
-            return None;
+            return Ok(None);
         }
-        let entry = self.pending.lock().remove(&hash(ticket.as_bytes()))?;
-        let is_valid = *entry.route == *route
-            && *entry.path == *path
-            && now < entry.until
-            && trust_store.status(&entry.grant, now) == GrantStatus::Valid;
-        is_valid.then_some(entry.grant)
+        let hash = hash(ticket.as_bytes());
+        let Some(shared) = &self.shared else {
+            let content = self.pending.lock().remove(&hash).and_then(|pending| pending.content);
+            return Ok(content.and_then(|content| content.check(route, path, trust_store, now, Duration::ZERO)));
+        };
+        let taken = shared.take(ticket).await?;
+        self.pending.lock().remove(&hash);
+        let content = taken.as_deref().and_then(TicketContent::decode);
+        Ok(content.and_then(|content| content.check(route, path, trust_store, now, CLOCK_TOLERANCE)))
     }
 
     /// Returns the number of pending tickets, including those that have expired and are not removed yet.
@@ -146,11 +187,29 @@ impl Tickets {
     }
 }
 
+impl TicketContent {
+    /// Returns the grant if the ticket is for this path of this route, and is valid.
+    fn check(
+        self,
+        route: &str,
+        path: &str,
+        trust_store: &TrustStore,
+        now: SystemTime,
+        tolerance: Duration,
+    ) -> Option<Grant> {
+        let is_valid = *self.route == *route
+            && *self.path == *path
+            && self.until.checked_add(tolerance).is_none_or(|until| now < until)
+            && trust_store.status(&self.grant, now) == GrantStatus::Valid;
+        is_valid.then_some(self.grant)
+    }
+}
+
 impl PendingTickets {
     fn remove(&mut self, hash: &Hash) -> Option<PendingTicket> {
         let entry = self.tickets.remove(hash)?;
         self.by_expiry.remove(&(entry.until, *hash));
-        if let Entry::Occupied(mut count) = self.by_holder.entry(entry.grant.holder()) {
+        if let Entry::Occupied(mut count) = self.by_holder.entry(entry.holder.clone()) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -167,6 +226,10 @@ impl PendingTickets {
         }
     }
 }
+
+/// Clocks of gateways may differ by this much. The store removes a shared ticket in time; the end in the ticket is for
+/// one that came back from a backup.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 fn hash(bytes: &[u8]) -> Hash {
     digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")

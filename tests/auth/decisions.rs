@@ -1,5 +1,7 @@
 //! Decisions about valid tokens: rules, origins, revocations, tickets, reloads.
 
+mod shared_tickets;
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -253,33 +255,36 @@ async fn a_ticket_is_valid_once_for_its_path_while_its_token_is_valid() {
     let granted = grant(&authorizer).await;
     let tickets = Tickets::new(100);
     let ttl = Duration::from_secs(30);
-    let issue = || tickets.issue(granted.clone(), "prices", "/prices/EURUSD", ttl, now()).expect("a ticket");
-    let redeem = |ticket: &str, route: &str, path: &str, at| tickets.redeem(ticket, route, path, &trust_store, at);
+    let issue =
+        async || tickets.issue(granted.clone(), "prices", "/prices/EURUSD", ttl, now()).await.expect("a ticket");
+    let redeem = async |ticket: &str, route: &str, path: &str, at| {
+        tickets.redeem(ticket, route, path, &trust_store, at).await.expect("this gateway is alone")
+    };
     let later = |seconds| now() + Duration::from_secs(seconds);
 
-    let ticket = issue();
+    let ticket = issue().await;
     assert!(!format!("{ticket:?} {tickets:?}").contains(ticket.reveal()));
-    let redeemed = redeem(ticket.reveal(), "prices", "/prices/EURUSD", later(29)).expect("a grant");
+    let redeemed = redeem(ticket.reveal(), "prices", "/prices/EURUSD", later(29)).await.expect("a grant");
     assert_eq!(redeemed.subject(), granted.subject());
-    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "twice");
+    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).await.is_none(), "twice");
 
     for (route, path, at) in [
         ("prices", "/prices/GBPUSD", now()),
         ("news", "/prices/EURUSD", now()),
         ("prices", "/prices/EURUSD", later(30)),
     ] {
-        let ticket = issue();
-        assert!(redeem(ticket.reveal(), route, path, at).is_none(), "{route} {path}");
+        let ticket = issue().await;
+        assert!(redeem(ticket.reveal(), route, path, at).await.is_none(), "{route} {path}");
         assert!(
-            redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(),
+            redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).await.is_none(),
             "an attempt elsewhere uses it up"
         );
     }
-    let ticket = issue();
+    let ticket = issue().await;
     trust_store.revocations().revoke(posted(json!({ "sub": "alice" })), now()).expect("room");
-    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).is_none(), "revoked since");
+    assert!(redeem(ticket.reveal(), "prices", "/prices/EURUSD", now()).await.is_none(), "revoked since");
     for odd in ["", "x", &"A".repeat(43), &"A".repeat(1_000_000), &format!("{}\0", &ticket.reveal()[..42])] {
-        assert!(redeem(odd, "prices", "/prices/EURUSD", now()).is_none());
+        assert!(redeem(odd, "prices", "/prices/EURUSD", now()).await.is_none());
     }
     assert!(tickets.is_empty());
 }
@@ -290,22 +295,26 @@ async fn tickets_are_bounded_per_subject_and_in_total() {
     let granted = grant(&authorizer).await;
     let tickets = Tickets::new(40);
     let ttl = Duration::from_secs(30);
-    let issue = |grant: &Grant, at| tickets.issue(grant.clone(), "prices", "/prices/EURUSD", ttl, at);
+    let issue = async |grant: &Grant, at| tickets.issue(grant.clone(), "prices", "/prices/EURUSD", ttl, at).await;
 
-    let first = issue(&granted, now()).expect("a ticket");
+    let first = issue(&granted, now()).await.expect("a ticket");
     for _ in 1..32 {
-        issue(&granted, now()).expect("a ticket");
+        issue(&granted, now()).await.expect("a ticket");
     }
-    assert_eq!(issue(&granted, now()), Err(TicketError::SubjectFull));
+    assert_eq!(issue(&granted, now()).await, Err(TicketError::SubjectFull));
     let anonymous = authorize(&authorizer, &bearer(&token(&without("sub"))), now()).await.expect("a grant");
     for _ in 0..8 {
-        issue(&anonymous, now()).expect("a ticket");
+        issue(&anonymous, now()).await.expect("a ticket");
     }
-    assert_eq!(issue(&anonymous, now()), Err(TicketError::Full));
+    assert_eq!(issue(&anonymous, now()).await, Err(TicketError::Full));
 
-    tickets.redeem(first.reveal(), "prices", "/prices/EURUSD", &trust_store, now()).expect("a grant");
-    assert!(issue(&granted, now()).is_ok(), "one was redeemed");
-    assert!(issue(&granted, now() + ttl).is_ok(), "all have expired");
+    tickets
+        .redeem(first.reveal(), "prices", "/prices/EURUSD", &trust_store, now())
+        .await
+        .expect("alone")
+        .expect("a grant");
+    assert!(issue(&granted, now()).await.is_ok(), "one was redeemed");
+    assert!(issue(&granted, now() + ttl).await.is_ok(), "all have expired");
     assert_eq!(tickets.len(), 1);
 }
 

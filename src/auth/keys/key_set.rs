@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 };
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 
 use super::failed_signatures::FailedSignatures;
 use crate::auth::denied::TokenFault;
@@ -25,7 +26,7 @@ pub const MIN_SECRET: usize = 32;
 const MAX_KEYS_TRIED: usize = 4;
 
 /// Identifies a key by its material, so that a stream can check later whether the key is still trusted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeyFingerprint([u8; 32]);
 
 /// A key that verifies signatures.

@@ -163,7 +163,7 @@ impl Authorizer {
         trace: &mut DecisionTrace,
     ) -> Result<(Grant, Claims), Denied> {
         let severity = |denied: &Denied| match denied {
-            Denied::Unavailable | Denied::FetchRefused(_) => 2,
+            Denied::Unavailable | Denied::FetchRefused(_) | Denied::TicketsUnavailable => 2,
             Denied::Invalid(TokenFault::Malformed) => 0,
             Denied::Missing | Denied::Ambiguous | Denied::Invalid(_) | Denied::Forbidden(_) | Denied::Origin => 1,
         };

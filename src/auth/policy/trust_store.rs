@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::auth::change_signal::ChangeSignal;
 use crate::auth::grant::Grant;
 use crate::auth::keys::issuer::Issuer;
-use crate::auth::revocations::Revocations;
+use crate::auth::revocations::{Revocations, SharedRevocations};
 
 /// Issuers by their name in the configuration.
 pub type Issuers = BTreeMap<String, Arc<Issuer>>;
@@ -45,6 +45,13 @@ impl TrustStore {
         let changes = ChangeSignal::default();
         let revocations = Revocations::new(entries, changes.clone());
         Self { issuers: ArcSwap::default(), revocations, changes }
+    }
+
+    /// Carries posted revocations to other gateways from now on. `make` gets the table, without the way to others.
+    #[must_use]
+    pub fn with_shared_revocations(self, make: impl FnOnce(Revocations) -> Arc<dyn SharedRevocations>) -> Self {
+        let shared = make(self.revocations.clone());
+        Self { revocations: self.revocations.with_shared(shared), ..self }
     }
 
     /// Returns the signal that issuers and revocations notify.

@@ -82,6 +82,21 @@ impl RevocationEntries {
         Ok(id)
     }
 
+    /// Returns the entry with this id.
+    pub(super) fn get(&self, id: &RevocationId) -> Option<&RevocationEntry> {
+        self.by_id.get(id)
+    }
+
+    /// Adds a revocation. If it exists already, its end is replaced.
+    pub(super) fn replace(&mut self, revocation: Revocation) -> Result<RevocationId, RevocationError> {
+        let until = revocation.until;
+        let id = self.insert(revocation)?;
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.until = until;
+        }
+        Ok(id)
+    }
+
     pub(super) fn remove(&mut self, id: &RevocationId) -> Option<RevocationEntry> {
         let entry = self.by_id.remove(id)?;
         let slot =

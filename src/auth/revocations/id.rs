@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use crate::auth::token::claims::ClaimPath;
 
 /// SHA-256 of a claim and a value. Written as 64 lowercase hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationId([u8; SHA256_OUTPUT_LEN]);
 
 impl RevocationId {
@@ -24,6 +24,16 @@ impl RevocationId {
         let mut id = [0; SHA256_OUTPUT_LEN];
         id.copy_from_slice(digest(&SHA256, &text).as_ref());
         Self(id)
+    }
+
+    /// Takes the bytes of an id.
+    pub fn from_bytes(bytes: [u8; SHA256_OUTPUT_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes of the id.
+    pub fn as_bytes(&self) -> &[u8; SHA256_OUTPUT_LEN] {
+        &self.0
     }
 
     /// Parses 64 hex digits.

@@ -8,11 +8,12 @@ use std::fmt;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
+use serde::{Deserialize, Serialize};
 
 use crate::auth::denied::{Denied, TokenFault};
 
 /// A place in a request where a token is accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenSource {
     /// `Authorization: Bearer …` (RFC 6750, 2.1).
     Header,

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::shared_values::query_parameters;
 use super::target::RequestTarget;
-use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TokenFault};
+use crate::auth::{Authorizer, Credentials, Denied, Grant, Requested, TicketsUnavailable, TokenFault};
 use crate::http::app::App;
 use crate::http::response::rejection::Rejection;
 use crate::listen::IncomingRequest;
@@ -45,7 +45,7 @@ pub(crate) async fn authorize(
     let ticket = if authorizer.settings().tickets { target.query.single(TICKET)? } else { None };
     let decision = match ticket {
         None => authorize_token(authorizer, route, requested, target, request).await,
-        Some(ticket) => redeem_ticket(app, authorizer, route, requested, target, request, &ticket),
+        Some(ticket) => redeem_ticket(app, authorizer, route, requested, target, request, &ticket).await,
     };
     match decision {
         Ok(grant) => Ok(Some(grant)),
@@ -96,7 +96,7 @@ pub(crate) async fn issue_ticket(
         .inspect_err(|denied| route.metrics.auth_failure(denied.label()))?;
     let now = SystemTime::now();
     let ttl = authorizer.settings().ticket_ttl.min(grant.expires_at().duration_since(now).unwrap_or_default());
-    let ticket = app.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now)?;
+    let ticket = app.tickets.issue(grant, route.metrics.name(), target.path.decoded(), ttl, now).await?;
     let mut query = String::new();
     for (name, value) in &shared {
         percent::push_parameter(&mut query, name, value);
@@ -129,7 +129,7 @@ async fn authorize_token(
     authorizer.authorize(credentials, requested, SystemTime::now()).await
 }
 
-fn redeem_ticket(
+async fn redeem_ticket(
     app: &App,
     authorizer: &Authorizer,
     route: &Route,
@@ -146,6 +146,8 @@ fn redeem_ticket(
     let grant = app
         .tickets
         .redeem(ticket, route.metrics.name(), target.path.decoded(), &app.trust, SystemTime::now())
+        .await
+        .map_err(|TicketsUnavailable| Denied::TicketsUnavailable)?
         .ok_or(TokenFault::Ticket)?;
     // The configuration may have been reloaded since the ticket was issued.
     authorizer.recheck(&grant, requested, SystemTime::now())?;

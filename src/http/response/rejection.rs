@@ -225,6 +225,11 @@ impl Rejection {
             Self::Ticket(TicketError::Full | TicketError::Random) => {
                 row(Status::SERVICE_UNAVAILABLE, "tickets", "No ticket can be issued now.")
             }
+            Self::Ticket(TicketError::Unavailable(_)) => row(
+                Status::SERVICE_UNAVAILABLE,
+                "cluster",
+                "No ticket can be issued now: the cluster's engine does not answer.",
+            ),
             Self::AddressFull => {
                 row(Status::TOO_MANY_REQUESTS, "subscriptions_per_ip", "Too many open subscriptions of this address.")
             }
@@ -271,6 +276,11 @@ impl Rejection {
                 Status::SERVICE_UNAVAILABLE,
                 "keys_unavailable",
                 "The token cannot be verified yet: the issuer's keys have not been fetched.",
+            ),
+            Denied::TicketsUnavailable => row(
+                Status::SERVICE_UNAVAILABLE,
+                "cluster",
+                "The ticket cannot be redeemed now: the cluster's engine does not answer.",
             ),
         }
     }
@@ -324,7 +334,7 @@ impl Rejection {
             Denied::Ambiguous => Some(r#"Bearer realm="rillgate", error="invalid_request""#),
             Denied::Invalid(_) => Some(r#"Bearer realm="rillgate", error="invalid_token""#),
             Denied::Forbidden(_) => Some(r#"Bearer realm="rillgate", error="insufficient_scope""#),
-            Denied::Origin | Denied::Unavailable | Denied::FetchRefused(_) => None,
+            Denied::Origin | Denied::Unavailable | Denied::FetchRefused(_) | Denied::TicketsUnavailable => None,
         }
     }
 
