@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 
 use super::engine::LogId;
@@ -15,6 +17,14 @@ use crate::stream::StreamIdentity;
 pub struct ClusterKeys {
     first: Key,
     second: Option<Key>,
+    /// The same keys as inputs of HKDF, in the same order.
+    salts: Vec<Salt>,
+}
+
+/// The name of a ticket in the engine, and the key that seals what it stands for.
+pub(super) struct TicketKey {
+    name: [u8; 32],
+    seal: RandomizedNonceKey,
 }
 
 /// The kind of a signed message.
@@ -26,6 +36,8 @@ pub(super) enum SignedKind {
     Beat,
     /// A question about a stream, its answer, or a change of its phase.
     Message,
+    /// A revocation, or its removal.
+    Revocation,
 }
 
 impl ClusterKeys {
@@ -36,13 +48,37 @@ impl ClusterKeys {
     pub fn new(keys: &[Secret]) -> Self {
         let key = |secret: &Secret| Key::new(HMAC_SHA256, secret.reveal());
         let first = keys.first().map(key).expect("a cluster has a key");
-        Self { first, second: keys.get(1).map(key) }
+        let salt = |secret: &Secret| Salt::new(HKDF_SHA256, secret.reveal());
+        Self { first, second: keys.get(1).map(key), salts: keys.iter().take(2).map(salt).collect() }
     }
 
     /// Returns the name of a stream's log in the engine.
     pub fn log_id(&self, identity: &StreamIdentity) -> LogId {
         let tag = sign(&self.first, &[b"rillgate log\0", identity.0.as_slice()].concat());
         LogId(tag.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// Returns the names under which a revocation is stored: the one to write, then the one of the second key.
+    pub(super) fn revocation_names(&self, id: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        let message = [b"rillgate revocation name\0", id].concat();
+        self.all().map(move |key| whole_tag(key, &message))
+    }
+
+    /// Returns the names and keys of a ticket: the ones to write with, then those of the second key.
+    pub(super) fn ticket_keys(&self, ticket: &str) -> impl Iterator<Item = TicketKey> {
+        let message = [b"rillgate ticket name\0", ticket.as_bytes()].concat();
+        self.all().zip(&self.salts).map(move |(key, salt)| {
+            let seal = salt.extract(ticket.as_bytes());
+            let seal = seal.expand(&[b"rillgate ticket seal"], &AES_256_GCM).expect("HKDF gives more than one key");
+            let mut bytes = [0; 32];
+            seal.fill(&mut bytes).expect("the key has the length that was asked for");
+            let seal = RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("the key has 32 bytes");
+            TicketKey { name: whole_tag(key, &message), seal }
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.first).chain(&self.second)
     }
 
     /// Appends the tag of a message. `about` is what the message is stored or sent under.
@@ -56,8 +92,31 @@ impl ClusterKeys {
     pub(super) fn verify<'m>(&self, kind: SignedKind, about: &[u8], signed: &'m [u8]) -> Option<&'m [u8]> {
         let (message, tag) = signed.split_at_checked(signed.len().checked_sub(TAG_BYTES)?)?;
         let bytes = signed_bytes(kind, about, message);
-        let is_own = [Some(&self.first), self.second.as_ref()];
-        is_own.into_iter().flatten().any(|key| verify(key, &bytes, tag).is_ok()).then_some(message)
+        self.all().any(|key| verify(key, &bytes, tag).is_ok()).then_some(message)
+    }
+}
+
+impl TicketKey {
+    /// Returns the name.
+    pub(super) fn name(&self) -> [u8; 32] {
+        self.name
+    }
+
+    /// Encrypts the content and adds its nonce and tag. `None`: there were no random bytes, or it is far too long.
+    pub(super) fn seal(&self, content: &mut Vec<u8>) -> Option<()> {
+        let nonce = self.seal.seal_in_place_append_tag(Aad::from(&self.name), content).ok()?;
+        content.extend_from_slice(nonce.as_ref());
+        Some(())
+    }
+
+    /// Returns the content, or `None` if it was not sealed with this key for this name.
+    pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (sealed, nonce) = sealed.split_at_checked(sealed.len().checked_sub(NONCE_LEN)?)?;
+        let mut content = sealed.to_vec();
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let length = self.seal.open_in_place(nonce, Aad::from(&self.name), &mut content).ok()?.len();
+        content.truncate(length);
+        Some(content)
     }
 }
 
@@ -74,8 +133,14 @@ fn signed_bytes(kind: SignedKind, about: &[u8], message: &[u8]) -> Vec<u8> {
         SignedKind::Record => b"rillgate record\0",
         SignedKind::Beat => b"rillgate beat\0",
         SignedKind::Message => b"rillgate message\0",
+        SignedKind::Revocation => b"rillgate revocation record\0",
     };
     [context, &(about.len() as u64).to_le_bytes(), about, message].concat()
+}
+
+/// Signs a message and returns the tag.
+fn whole_tag(key: &Key, message: &[u8]) -> [u8; 32] {
+    sign(key, message).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// Bytes of a tag.
@@ -102,6 +167,29 @@ mod tests {
         assert_eq!(old.verify(SignedKind::Record, b"other", &signed), None);
         for length in 0..signed.len() {
             assert_eq!(old.verify(SignedKind::Record, b"log", &signed[..length]), None);
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_sealed_for_its_name_and_its_keys() {
+        let ticket_key = |keys: &ClusterKeys, ticket, at| keys.ticket_keys(ticket).nth(at).expect("a key");
+        let (old, both) = (keys(b"o"), keys(b"no"));
+        let key = ticket_key(&old, "ticket", 0);
+        let mut sealed = b"content".to_vec();
+        key.seal(&mut sealed).expect("random bytes");
+
+        assert_eq!(key.open(&sealed).as_deref(), Some(b"content".as_slice()));
+        let second = ticket_key(&both, "ticket", 1);
+        assert_eq!((second.name(), second.open(&sealed).as_deref()), (key.name(), Some(b"content".as_slice())));
+        for other in [ticket_key(&both, "ticket", 0), ticket_key(&old, "ticket2", 0)] {
+            assert_ne!(other.name(), key.name());
+            assert_eq!(other.open(&sealed), None);
+        }
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert_eq!(key.open(&damaged), None, "{at}");
+            assert_eq!(key.open(&sealed[..at]), None, "{at}");
         }
     }
 

@@ -7,6 +7,8 @@
 //!  Cluster::start(engine, settings, observer, tasks) ──▶ Arc<Cluster> ──▶ Streams::with_shared_logs(cluster)
 //! ```
 
+#[cfg(test)]
+mod auth_engine;
 mod beat;
 mod context;
 mod engine;
@@ -15,6 +17,7 @@ mod engine;
 mod fake;
 mod following;
 mod keys;
+mod limited_log;
 mod log_reader;
 mod member;
 mod member_task;
@@ -27,8 +30,10 @@ mod owner;
 mod owning;
 mod record;
 mod release;
+mod revocations;
 mod service;
 mod settings;
+mod tickets;
 
 pub use beat::Beat;
 pub use engine::{
@@ -41,5 +46,7 @@ pub use nats::NatsEngine;
 pub use nodes::NodeView;
 pub use observer::{ClaimResult, ClusterErrorKind, ClusterObserver, ResetCause, ResyncCause};
 pub use record::RecordError;
+pub use revocations::ClusterRevocations;
 pub use service::{Cluster, NodeSettings};
 pub use settings::{ClusterName, ClusterSettings, EngineCredentials, EngineTls, EngineUrl};
+pub use tickets::ClusterTickets;
