@@ -44,6 +44,8 @@ impl Following<'_> {
     pub(super) async fn run(self, records: &mut BoxStream<'static, LiveRecord>) -> FollowEnd {
         let Self { member, reader, changes, draining, looked_at } = self;
         let context = member.context().clone();
+        // Before the first use of what may change.
+        changes.mark_unchanged();
         let stream = reader.stream().clone();
         let place = member.place();
         let owner = place.node().map(str::to_owned);
@@ -69,14 +71,13 @@ impl Following<'_> {
         };
         let mut pause = ANSWER_WAIT / 5;
         let mut asking = owner.is_some().then(|| ask_phase(member, pause));
-        changes.mark_unchanged();
         let mut has_drained = draining.has_started();
         loop {
-            // Validity may have changed before this loop began to watch.
-            let is_dead = owner.as_deref().is_some_and(|owner| context.nodes.is_dead(owner));
-            if is_dead && reader.is_wanted() && !has_drained {
-                // Others have the same thought. Whoever is later finds it owned.
-                sleep(context.jitter(arithmetic::scale(context.nodes.lease(), CLAIM_SPREAD))).await;
+            if context.nodes.is_valid() && member.is_free() && reader.is_wanted() && !has_drained {
+                if owner.is_some() {
+                    // Others have the same thought. Whoever is later finds it owned.
+                    sleep(context.jitter(arithmetic::scale(context.nodes.lease(), CLAIM_SPREAD))).await;
+                }
                 return FollowEnd::Look(None);
             }
             tokio::select! {

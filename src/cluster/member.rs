@@ -147,6 +147,17 @@ impl Member {
         *self.role.lock() = role;
     }
 
+    /// Returns true if nobody owns the log, as far as this gateway knows.
+    pub(super) fn is_free(&self) -> bool {
+        let (place, nodes) = (self.place.lock(), &self.context.nodes);
+        match place.node() {
+            None => true,
+            // A claim whose answer was lost, or an ownership that was given up.
+            Some(owner) if owner == nodes.me() => self.role() != ShareRole::Own,
+            Some(owner) => nodes.is_dead(owner),
+        }
+    }
+
     /// Notes that the stream's log has what is shared.
     pub(super) fn joined(&self) {
         self.has_joined.store(true, Ordering::Release);
@@ -276,8 +287,7 @@ impl SharedLog for Member {
     }
 
     fn notify_reader(&self) {
-        let is_free = self.place.lock().node().is_none_or(|owner| self.context.nodes.is_dead(owner));
-        if is_free {
+        if self.is_free() {
             self.demand_look();
         }
     }

@@ -110,7 +110,7 @@ impl MemberTask {
             if let Some(finished) = self.finished(&place) {
                 return finished;
             }
-            if self.may_claim(&place) {
+            if self.may_claim() {
                 if self.claim(&place).await {
                     live = None;
                     match own(&self.member, &mut self.reader.feed, &mut self.changes, &mut self.draining).await {
@@ -165,15 +165,9 @@ impl MemberTask {
     }
 
     /// Returns true if nobody owns the log and this gateway should.
-    fn may_claim(&self, place: &Place) -> bool {
-        let nodes = &self.member.context().nodes;
-        let is_free = match place.node() {
-            None => true,
-            // A claim whose answer was lost, or an ownership that was given up.
-            Some(owner) if owner == nodes.me() => true,
-            Some(owner) => nodes.is_dead(owner),
-        };
-        is_free && self.reader.is_wanted() && nodes.is_valid() && !self.draining.has_started()
+    fn may_claim(&self) -> bool {
+        let is_possible = self.member.context().nodes.is_valid() && !self.draining.has_started();
+        is_possible && self.member.is_free() && self.reader.is_wanted()
     }
 
     /// Writes an empty record with the next term and a new epoch. Returns true if this gateway owns the log.
