@@ -23,5 +23,7 @@ pub mod stream;
 pub mod telemetry;
 pub mod upstream;
 
-pub use gateway::{BindError, BuildError, Drained, Explanation, Gateway, Handle, Stage};
+pub use gateway::{
+    BindError, BuildError, ClusterStatus, Drained, Explanation, Gateway, Handle, NodeStatus, Probe, Stage,
+};
 pub use http::StaticPage;

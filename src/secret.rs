@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// Secret bytes, whose `Debug` output is `[redacted]`. Compare secrets in constant time, with `subtle`.
+use subtle::ConstantTimeEq as _;
+
+/// Secret bytes, whose `Debug` output is `[redacted]`. Compare secrets with [`Self::is_same`].
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
@@ -10,6 +12,11 @@ impl Secret {
     /// Creates a secret from `bytes`, without trimming them.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
+    }
+
+    /// Returns true if both are the same, in a time that tells nothing but their lengths.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 
     /// Returns the secret bytes.

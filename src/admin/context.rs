@@ -12,6 +12,9 @@ use crate::stream::Streams;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::FilterHandle;
 
+/// Returns what is known of the cluster, in JSON.
+pub type ClusterDescription = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// The data sources of the admin port, all of them shared with the gateway.
 pub struct AdminContext {
     /// The version that the status page shows.
@@ -36,4 +39,6 @@ pub struct AdminContext {
     pub hosts: Vec<String>,
     /// The log filter, if operators may change it. `None` makes `/log-level` a 404.
     pub filter: Option<FilterHandle>,
+    /// Describes the cluster, if the gateway is in one. Must not block.
+    pub cluster: Option<ClusterDescription>,
 }

@@ -41,6 +41,9 @@ pub struct ReadinessReport {
 }
 
 impl Readiness {
+    /// The name of the condition and of the note about the cluster.
+    pub const CLUSTER: &'static str = "cluster";
+
     /// Starts ready. Set a failed condition for everything that must happen first.
     pub fn new() -> Self {
         Self::default()

@@ -36,7 +36,7 @@ mod stream_views;
 mod tap;
 mod write_timeout;
 
-pub use context::AdminContext;
+pub use context::{AdminContext, ClusterDescription};
 pub use health::{Readiness, ReadinessReport};
 pub use server::Admin;
 

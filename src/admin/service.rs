@@ -22,6 +22,7 @@ use tracing::warn;
 use super::blocking::{blocking, internal_error};
 use super::body::read_body;
 use super::context::AdminContext;
+use super::health::Readiness;
 use super::reply::{Body, JSON, json, problem, reply, stream as streaming, wrong_method};
 use super::shared_render::SharedRender;
 use super::snapshot::Snapshots;
@@ -83,7 +84,7 @@ impl AdminService {
         }
         match path {
             "/livez" => self.live(),
-            "/readyz" => self.ready(),
+            "/readyz" => self.ready(request.uri().query() == Some("cluster")),
             "/metrics" => self.metrics().await,
             "/streams" => self.streams().await,
             "/events" => self.events(request.method(), shutdown),
@@ -104,9 +105,11 @@ impl AdminService {
         }
     }
 
-    fn ready(&self) -> Response<Body> {
+    /// Answers `/readyz`. `needs_cluster`: a note about the cluster counts as well.
+    fn ready(&self, needs_cluster: bool) -> Response<Body> {
         let report = self.context.readiness.report();
-        let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let is_ready = report.is_ready() && !(needs_cluster && report.notes.contains_key(Readiness::CLUSTER));
+        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, &report)
     }
 

@@ -50,6 +50,7 @@ impl Snapshots {
             "routes": self.context.metrics.totals(),
             "streams": streams,
             "streams_total": total,
+            "cluster": self.context.cluster.as_ref().map(|describe| describe()),
         })
     }
 }

@@ -106,9 +106,13 @@ fn describe(stream: &EventStream) -> Value {
     let silent = (!is_over).then(|| stream.last_activity().idle_for(Instant::now()));
     let log = stream.log();
     let id = |id: Option<&EventId>| id.filter(|id| !id.is_empty()).map(ToString::to_string);
+    let share = stream.shared().map(|shared| shared.share());
     json!({
         "route": route,
         "key": key,
+        "role": share.as_ref().map_or("alone", |share| share.role.label()),
+        "owner": share.as_ref().and_then(|share| share.owner.as_deref()),
+        "term": share.as_ref().map(|share| share.term),
         "state": stream_state(stream).as_str(),
         "since": unix(condition.since),
         "silent_seconds": silent.map(|silent| silent.as_secs()),

@@ -42,7 +42,7 @@ pub use engine::{
 };
 pub use keys::ClusterKeys;
 #[cfg(feature = "cluster")]
-pub use nats::NatsEngine;
+pub use nats::{NatsEngine, ReplicaReport, StreamReport};
 pub use nodes::NodeView;
 pub use observer::{ClaimResult, ClusterErrorKind, ClusterObserver, ResetCause, ResyncCause};
 pub use record::RecordError;

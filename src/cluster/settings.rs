@@ -65,12 +65,47 @@ pub enum EngineCredentials {
 }
 
 /// The files for TLS with the engine. They are read at each connect.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineTls {
     /// The authorities that the engine's certificate may come from. Default: those of the system.
     pub ca_file: Option<PathBuf>,
     /// The chain and the key of the gateway's own certificate.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl ClusterSettings {
+    /// Returns true if a gateway that was started with `running` does what these settings ask for. What routes ask of
+    /// the log may be less than at the start.
+    pub fn is_covered_by(&self, running: &Self) -> bool {
+        let Self { name, urls, keys, credentials, tls, lease, replicas, bytes, is_managed, log_events, log_age } = self;
+        *name == running.name
+            && *urls == running.urls
+            && keys.len() == running.keys.len()
+            && keys.iter().zip(&running.keys).all(|(one, other)| one.is_same(other))
+            && credentials.is_same(&running.credentials)
+            && *tls == running.tls
+            && *lease == running.lease
+            && *replicas == running.replicas
+            && *bytes == running.bytes
+            && *is_managed == running.is_managed
+            && *log_events <= running.log_events
+            && *log_age <= running.log_age
+    }
+}
+
+impl EngineCredentials {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Anonymous, Self::Anonymous) => true,
+            (Self::Token(one), Self::Token(other))
+            | (Self::Nkey(one), Self::Nkey(other))
+            | (Self::File(one), Self::File(other)) => one.is_same(other),
+            (Self::Password { user, password }, Self::Password { user: other_user, password: other_password }) => {
+                user == other_user && password.is_same(other_password)
+            }
+            (Self::Anonymous | Self::Token(_) | Self::Password { .. } | Self::Nkey(_) | Self::File(_), _) => false,
+        }
+    }
 }
 
 impl ClusterName {

@@ -29,6 +29,7 @@ use toml::de::DeTable;
 pub use self::engine::{Environment, Problem, Problems, WatchedFiles, parse_duration};
 use self::engine::{Finding, Reader, ReferencedFile};
 use crate::auth::IssuerSettings;
+use crate::cluster::ClusterSettings;
 use crate::limits::Limits;
 use crate::runtime::file_watch::FileStamp;
 use crate::upstream::UpstreamSettings;
@@ -50,6 +51,8 @@ pub struct Config {
     pub log_subject: bool,
     /// The store for event logs of routes with `replay.store = "disk"`. `None`: there is no store.
     pub store: Option<store::Settings>,
+    /// The engine through which gateways share. `None`: this gateway is alone.
+    pub cluster: Option<ClusterSettings>,
     /// The listeners. Never empty.
     pub listeners: Vec<listen::Settings>,
     /// The admin port. `None`: there is no admin port.

@@ -4,8 +4,10 @@
 //! operator may not have intended; invalid settings are problems.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use super::Config;
+use crate::cluster::ClusterSettings;
 use crate::listen::Address;
 use crate::route::{Access, LogStorage, Open, Settings};
 
@@ -33,6 +35,7 @@ impl Config {
                 .as_ref()
                 .map(|store| format!("store: {}, at most {} MiB", store.path.display(), store.bytes >> 20)),
         );
+        lines.extend(self.cluster.as_ref().map(cluster_line));
         for upstream in self.upstreams.values() {
             let origins = upstream.origins.iter().map(|origin| format!("{}://{}", origin.scheme, origin.authority));
             lines.push(format!("upstream {}: {}", upstream.name, origins.collect::<Vec<_>>().join(", ")));
@@ -62,6 +65,7 @@ impl Config {
                 warnings.push(format!("route {} can be read by web pages of any origin", route.name));
             }
         }
+        warnings.extend(self.cluster.iter().flat_map(cluster_warnings));
         let is_plain = |listener: &&crate::listen::Settings| listener.tls.is_none();
         for listener in self.listeners.iter().filter(is_plain) {
             warnings.push(format!("listener {} has no TLS: tokens are sent in clear text", listener.name));
@@ -82,6 +86,29 @@ impl Config {
         }
         warnings
     }
+}
+
+fn cluster_line(cluster: &ClusterSettings) -> String {
+    let urls: Vec<_> = cluster.urls.iter().map(ToString::to_string).collect();
+    let keys = if cluster.keys.len() > 1 { ", two keys" } else { "" };
+    format!(
+        "cluster {}: {}, lease {:?}, {} replica{}, at most {} MiB{keys}",
+        cluster.name,
+        urls.join(", "),
+        cluster.lease,
+        cluster.replicas,
+        if cluster.replicas == 1 { "" } else { "s" },
+        cluster.bytes >> 20,
+    )
+}
+
+fn cluster_warnings(cluster: &ClusterSettings) -> Vec<String> {
+    let is_local = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    let exposed = cluster.urls.iter().filter(|url| !url.is_tls() && !is_local(url.host()));
+    exposed.map(|url| format!("cluster: {url} has no TLS: events and credentials are sent in clear text")).collect()
 }
 
 fn certificate_count(certificates: usize) -> String {

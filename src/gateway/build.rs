@@ -8,11 +8,13 @@ use std::time::SystemTime;
 
 use tracing::warn;
 
+use super::cluster::ClusterLink;
 use super::refresh::Refresher;
 use crate::auth::{
     Authorizer, AuthorizerError, Issuer, IssuerSettings, Issuers, RefreshEvent, RevocationError, SourceError,
     TrustStore,
 };
+use crate::cluster::ClusterSettings;
 use crate::config::Config;
 use crate::http::{self, App};
 use crate::route::template::PathTemplate;
@@ -60,28 +62,47 @@ pub(super) struct Parts {
     pub connects: ConnectBudget,
     pub policies: LivePolicies,
     pub routes: Routes,
+    /// The connection to the cluster of a gateway that has joined one.
+    pub cluster: Option<Arc<ClusterLink>>,
 }
 
 impl Parts {
-    /// Builds the parts and puts issuers and revocations in place. Starts no task.
+    /// Builds the parts and puts issuers and revocations in place. Starts no task, and joins no cluster.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub(super) fn build(config: &Config) -> Result<Self, BuildError> {
+        Self::build_with(config, None)
+    }
+
+    /// Does the same for a gateway that is about to run, and joins the cluster that the configuration names.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub(super) fn build_joined(config: &Config) -> Result<Self, BuildError> {
+        Self::build_with(config, config.cluster.clone())
+    }
+
+    fn build_with(config: &Config, cluster: Option<ClusterSettings>) -> Result<Self, BuildError> {
         crate::auth::install_provider();
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let trust = Arc::new(TrustStore::new(config.revocations.entries));
         let resolver = Resolver::new(metrics.shares().on_refusal(Room::Dns));
         let refresher = Refresher::new(resolver.clone());
         let tasks = Tasks::new(Panics::new({
             let metrics = metrics.clone();
             move |task| metrics.task_panicked(task)
         }));
+        let cluster = cluster.map(|settings| Arc::new(ClusterLink::new(settings, &metrics, &tasks)));
+        let trust = TrustStore::new(config.revocations.entries);
+        let trust = Arc::new(match &cluster {
+            Some(cluster) => cluster.share_revocations(trust),
+            None => trust,
+        });
         let connects = ConnectBudget::new(resolver, metrics.shares().on_refusal(Room::UpstreamConnects));
         let connects = connects.with_tasks(tasks.clone());
         let policies = LivePolicies::default();
         let routes = prepare(config, &trust, &policies, &metrics, &connects)?.install(&trust, &refresher)?;
-        Ok(Self { metrics, tasks, trust, refresher, connects, policies, routes })
+        Ok(Self { metrics, tasks, trust, refresher, connects, policies, routes, cluster })
     }
 }
 

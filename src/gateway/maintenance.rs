@@ -50,6 +50,10 @@ pub(super) async fn run(state: Arc<GatewayState>) {
                     app.trust.change_signal().notify();
                 }
                 state.store.iter().for_each(|store| state.readiness.note("store", store.problem()));
+                if let Some(cluster) = &state.cluster {
+                    cluster.measure(&app.routes.load());
+                    cluster.report_readiness(&state.readiness);
+                }
                 let revocations = state.app.trust.revocations().file_problem();
                 let remain = |problem| format!("revocations.file is not in use: {problem}. Its earlier entries are in force");
                 state.readiness.note("revocations", revocations.map(remain));

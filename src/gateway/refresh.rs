@@ -13,9 +13,10 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use url::Url;
 
 use crate::admin::Readiness;
-use crate::auth::{Issuer, Issuers, KeySource, KeysState, TrustStore, fetch};
+use crate::auth::{Issuer, Issuers, KeySource, KeysState, SourceError, TrustStore, fetch};
 use crate::listen::Tls;
 use crate::runtime::file_watch;
 use crate::runtime::resolver::Resolver;
@@ -101,6 +102,22 @@ impl Refresher {
         futures_util::future::join_all(issuers.iter().map(|issuer| issuer.run(tls.clone(), self.resolver.clone())))
             .await;
         std::future::pending().await
+    }
+
+    /// Fetches the keys of each issuer's URLs once, without using them. Returns a description of each, and the number of
+    /// its keys or the reason.
+    pub(super) async fn probe(&self) -> Vec<(String, Result<usize, String>)> {
+        let tls = system_trust();
+        let issuers = self.issuers();
+        let probes = issuers.iter().map(async |issuer| {
+            let found = issuer.probe(tls.clone(), self.resolver.clone()).await;
+            let of_url = |(mut url, found): (Url, Result<usize, SourceError>)| {
+                url.set_query(None);
+                (format!("{}: {url}", condition_name(issuer.name())), found.map_err(|error| error.chain()))
+            };
+            found.into_iter().map(of_url).collect::<Vec<_>>()
+        });
+        futures_util::future::join_all(probes).await.into_iter().flatten().collect()
     }
 
     /// Waits at most `patience` until every issuer has keys.

@@ -62,7 +62,8 @@ impl Gateway {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let Parts { metrics, tasks, trust, refresher, connects, policies, routes } = Parts::build(config)?;
+        let parts = Parts::build_joined(config)?;
+        let Parts { metrics, tasks, trust, refresher, connects, policies, routes, cluster } = parts;
         let panics = tasks.panics().clone();
         let store =
             config.store.clone().map(|store| Store::start(store, metrics.store().clone(), panics.clone())).transpose();
@@ -73,18 +74,27 @@ impl Gateway {
         let streams = Streams::new(limits.clone(), log_store, tasks.clone())
             .with_refusals(metrics.shares().on_refusal(Room::Streams))
             .with_files(files.clone());
+        let streams = match &cluster {
+            Some(cluster) => streams.with_shared_logs(cluster.shared_logs()),
+            None => streams,
+        };
         let memory = Arc::new(Watermark::new(streams.ledger().clone()));
         let upstreams = LiveUpstreams::default();
         upstreams.update(&routes);
         publish_limits(&config.limits, &trust, &metrics);
         metrics.config_loaded();
+        let tickets = Tickets::new(MAX_TICKETS);
+        let tickets = match &cluster {
+            Some(cluster) => cluster.share_tickets(tickets),
+            None => tickets,
+        };
         let app = App {
             routes: ArcSwap::from_pointee(routes),
             streams,
             subscription_limits: SubscriptionLimits::new(limits.clone(), memory.clone(), metrics.shares()),
             stream_opens: StreamOpenLimits::new(limits.clone(), metrics.shares().clone()),
             trust,
-            tickets: Tickets::new(MAX_TICKETS),
+            tickets,
             limits: limits.clone(),
             log_subject: config.log_subject,
             spread: config.drain.spread,
@@ -105,6 +115,7 @@ impl Gateway {
             readiness: Arc::new(Readiness::new()),
             refresher,
             store,
+            cluster,
             started: config.clone(),
             workers: OnceLock::new(),
             log: OnceLock::new(),
@@ -163,6 +174,8 @@ impl Gateway {
         // A group of its own: accept loops end before all other tasks, so that no new connection arrives during the
         // drain.
         let accepting = Tasks::new(tasks.panics().clone());
+        // Streams that end in the drain tell the engine, so its tasks are not waited for.
+        let cluster_tasks = Tasks::new(tasks.panics().clone());
         let mut certificates: Vec<Arc<Tls>> = Vec::new();
         for listener in self.listeners {
             let metrics = state.metrics.listener(&listener.settings().name);
@@ -189,6 +202,10 @@ impl Gateway {
                 handover: Handover::for_listener(listener.settings()),
             };
             accepting.spawn("accept", listener.run(around, http::service(app.clone())));
+        }
+        if let Some(cluster) = &state.cluster {
+            cluster.report_readiness(&state.readiness);
+            cluster.start(&cluster_tasks);
         }
         build::open_always_streams(app, state.workers.get_or_init(|| workers.clone()));
         state.refresher.report_readiness(&state.readiness);

@@ -8,9 +8,10 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::build::{self, BuildError};
+use super::cluster::ClusterLink;
 use super::live_upstreams::LiveUpstreams;
 use super::refresh::Refresher;
-use crate::admin::{AdminContext, Readiness};
+use crate::admin::{AdminContext, ClusterDescription, Readiness};
 use crate::auth::TrustStore;
 use crate::config::Config;
 use crate::http::App;
@@ -39,6 +40,8 @@ pub(super) struct GatewayState {
     pub readiness: Arc<Readiness>,
     pub refresher: Refresher,
     pub store: Option<Store>,
+    /// The connection to the cluster, if the gateway is in one.
+    pub cluster: Option<Arc<ClusterLink>>,
     /// The configuration at the start.
     pub started: Config,
     /// The workers, where streams run. Empty until the gateway runs.
@@ -65,6 +68,7 @@ impl GatewayState {
             panics: self.app.tasks.panics().clone(),
             hosts: self.started.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
             filter: self.log.get().cloned(),
+            cluster: self.cluster.clone().map(|cluster| Arc::new(move || cluster.describe()) as ClusterDescription),
         }
     }
 }

@@ -149,12 +149,19 @@ pub(super) const RESET_CAUSES: [&str; 3] = ["life", "chain", "gone"];
 
 /// The tasks whose panics are counted. Label `task` of [`TASK_PANICS`]. Each series starts at zero, so that an increase
 /// over it includes the first panic.
-pub(super) const TASKS: [&str; 13] = [
+pub(super) const TASKS: [&str; 20] = [
     "accept",
     "admin",
     "admin connection",
     "catch-up",
     "certificates",
+    "cluster",
+    "cluster answers",
+    "cluster beat",
+    "cluster lease",
+    "cluster nodes",
+    "cluster reconnects",
+    "cluster revocations",
     "connection",
     "exchange",
     "ingest",

@@ -10,6 +10,7 @@
 //! | `connector`, `connection` | TCP and TLS to an origin, and one HTTP exchange |
 //! | `http2_pool`, `http2_connection`, `http2_exchange` | HTTP/2 connections that streams share, and one stream |
 //! | `connect_error`, `error_text` | the reasons for which there is no response, and texts of errors |
+//! | `probe` | an attempt to connect, for an operator |
 //! | `response_head` | classification of a response, with `content_type` and `content_coding` |
 //! | `response_reader` | the items of a response's body |
 //! | `chained` | an upstream that is a rillgate |
@@ -27,6 +28,7 @@ mod http2_exchange;
 mod http2_pool;
 mod http_upstream;
 mod limited_reads;
+mod probe;
 mod request_target;
 mod response_head;
 mod response_reader;

@@ -62,6 +62,7 @@ impl Port {
             panics: Panics::default(),
             hosts: Vec::new(),
             filter: None,
+            cluster: None,
         });
         let (tasks, stop) = (port.tasks.clone(), port.stop.clone());
         port.tasks.spawn(async move {

@@ -13,5 +13,7 @@
 )]
 
 mod engine;
+mod gateways;
+mod operation;
 #[path = "../gateway/support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! Problems of a configuration file are reported all at once, at the right position, and without secrets.
 
+mod cluster;
 mod mistakes;
 mod queries;
 mod secrets;

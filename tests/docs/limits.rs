@@ -224,6 +224,12 @@ fn every_fixed_bound_is_listed_with_its_value() {
 const NO_BOUNDS: &[(&str, &str, &str)] = &[
     ("admin/snapshot.rs", "MAX_AGE", "how long a snapshot serves several viewers"),
     ("auth/token/verify.rs", "MAX_TIME", "the last representable date"),
+    ("cluster/fake/node.rs", "REQUEST_TIMEOUT", "of the engine in unit tests"),
+    ("cluster/keys.rs", "TAG_BYTES", "the length of a tag"),
+    ("cluster/nodes.rs", "MOST_BETWEEN", "a ratio of leases"),
+    ("cluster/record.rs", "ENTRY_BYTES", "an estimate of what an entry adds"),
+    ("cluster/record.rs", "HEAD_BYTES", "an estimate of the fixed part of a record"),
+    ("config/tables/cluster.rs", "MIN_KEY_BYTES", "the least length of a key"),
     ("http/request/trace.rs", "TRACE_BYTES", "the length of an id"),
     ("http/request/trace.rs", "SPAN_BYTES", "the length of an id"),
     ("listen/proxy/header.rs", "MIN_BYTES", "the shortest possible header"),

@@ -167,6 +167,24 @@ impl Issuer {
         std::future::pending().await
     }
 
+    /// Fetches each URL once, without using its keys. Returns the number of keys of each, or the error.
+    pub async fn probe(
+        &self,
+        tls: Arc<ClientConfig>,
+        resolver: Resolver,
+    ) -> Vec<(url::Url, Result<usize, SourceError>)> {
+        let client = &FetchClient { owner: format!("issuers.{}", self.name).into(), tls, resolver };
+        let fetches = self.sources.iter().filter_map(|source| {
+            let schedule = source.schedule.as_ref()?;
+            let tls = source.tls.as_ref().unwrap_or(&client.tls).clone();
+            Some(async move {
+                let fetched = self.fetch(schedule, &FetchClient { tls, ..client.clone() }).await;
+                (schedule.url().clone(), fetched.map(|keys| keys.len()))
+            })
+        });
+        futures_util::future::join_all(fetches).await
+    }
+
     async fn poll_url(&self, source: &LoadedKeySource, schedule: &RefreshSchedule, client: &FetchClient) {
         let mut failures = 0;
         loop {

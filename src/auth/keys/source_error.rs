@@ -42,7 +42,7 @@ impl SourceError {
     }
 
     /// Returns the error and its causes on one line, shortened: a TLS error lists the names of the issuer's certificate.
-    pub(super) fn chain(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         excerpt::truncate(&Chain(self).to_string())
     }
 }

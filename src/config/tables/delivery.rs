@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 
 use super::auth::{is_token_header, token_parameters};
 use super::parsers;
+use super::references::References;
 use crate::config::engine::{
     Distinct, List, Map, OneOf, Value, duration, duration_or_zero, integer, keys, size, variants,
 };
@@ -47,7 +48,8 @@ keys! {
         verdict: VerdictForm = "comment",
         /// Query parameters used if Last-Event-ID is absent, one name or several. The last value counts.
         pub(super) query_id: OneOf<'a, &'a str, List<'a, &'a str>> = r#"["last_event_id", "lastEventId"]"#,
-        /// Storage of the log. "disk": it survives a restart; needs [store].
+        /// Storage of the log. "disk": it survives a restart; needs [store]. "cluster": gateways share it, and one
+        /// connection to the upstream; needs [cluster].
         store: LogStorage = "memory",
         /// Fetch the events after an id that is older than the log from the upstream's history.
         read_through: bool = "false",
@@ -106,7 +108,7 @@ keys! {
 variants!(OnGap { "oldest" => Oldest, "live" => Live });
 variants!(Ids { "keep" => Keep, "fill" => Fill, "replace" => Replace });
 variants!(VerdictForm { "off" => Off, "comment" => Comment, "gap" => Gap, "event" => Event });
-variants!(LogStorage { "memory" => Memory, "disk" => Disk });
+variants!(LogStorage { "memory" => Memory, "disk" => Disk, "cluster" => Cluster });
 variants!(Lagging { "disconnect" => Disconnect, "skip" => Skip });
 variants!(WhenDown { "hold" => Hold, "refuse" => Refuse });
 variants!(EndForm { "clean" => Clean, "cut" => Cut });
@@ -177,7 +179,7 @@ pub(super) fn share(
 }
 
 /// Reads `[routes.replay]`: event ids, replay to clients, and what it has of a stream's policy.
-pub(super) fn replay(table: &ReplayTable<'_>, has_store: bool) -> (Policy, Ids, ReplaySettings) {
+pub(super) fn replay(table: &ReplayTable<'_>, references: References<'_>) -> (Policy, Ids, ReplaySettings) {
     let retention = Retention { events: table.events.get(), bytes: table.bytes.get(), age: table.age.get() };
     let (storage, verdict, ids) = (table.store.get(), table.verdict.get(), table.ids.get());
     let replay = ReplaySettings {
@@ -186,8 +188,10 @@ pub(super) fn replay(table: &ReplayTable<'_>, has_store: bool) -> (Policy, Ids, 
         query_id: table.query_id.strings(parsers::parameter),
         read_through: read_through(table, ids),
     };
-    if storage == LogStorage::Disk && !has_store {
-        table.store.report("\"disk\" needs a [store] table");
+    match storage {
+        LogStorage::Disk if !references.has_store => table.store.report("\"disk\" needs a [store] table"),
+        LogStorage::Cluster if !references.has_cluster => table.store.report("\"cluster\" needs a [cluster] table"),
+        LogStorage::Memory | LogStorage::Disk | LogStorage::Cluster => {}
     }
     (Policy { retention, storage, verdict, ..Policy::default() }, ids, replay)
 }

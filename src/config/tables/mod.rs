@@ -11,6 +11,7 @@
 //! | `referenced_files` | files and environment variables named in the configuration |
 
 mod auth;
+mod cluster;
 mod delivery;
 mod issuers;
 mod listeners;

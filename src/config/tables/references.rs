@@ -13,6 +13,8 @@ pub(super) struct References<'a> {
     pub(super) upstreams: &'a BTreeMap<String, Arc<UpstreamSettings>>,
     /// Whether the file has a `[store]` table.
     pub(super) has_store: bool,
+    /// Whether the file has a `[cluster]` table.
+    pub(super) has_cluster: bool,
     /// `limits.token_bytes`, the maximum length of a token.
     pub(super) token_bytes: usize,
 }

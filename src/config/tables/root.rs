@@ -1,5 +1,6 @@
 //! The root table of the file.
 
+use super::cluster::{self, ClusterTable};
 use super::issuers::{self, IssuerTable};
 use super::listeners::{self, ListenerTable};
 use super::references::References;
@@ -18,6 +19,8 @@ keys! {
         log: LogTable<'a> = optional,
         /// The store for event logs of routes with replay.store = "disk".
         store: StoreTable<'a> = optional,
+        /// The engine through which gateways share streams, tickets and revocations. Absent: this gateway is alone.
+        cluster: ClusterTable<'a> = optional,
         /// Revocation of tokens that are otherwise valid.
         revocations: RevocationsTable<'a> = optional,
         /// The addresses that clients connect to; at least one.
@@ -61,9 +64,12 @@ pub(crate) fn config(root: &RootTable<'_>) -> Config {
         issuers: &issuers,
         upstreams: &upstreams,
         has_store: root.store.is_given(),
+        has_cluster: root.cluster.is_given(),
         token_bytes: limits.token_bytes,
     };
     let routes = routes::routes(&root.routes.items(), references);
+    let kept = routes.iter().map(|route| (route.stream.storage, &route.stream.retention));
+    let cluster = root.cluster.read().and_then(|table| cluster::cluster(&table, &root.cluster, kept));
     Config {
         workers,
         watch,
@@ -71,6 +77,7 @@ pub(crate) fn config(root: &RootTable<'_>) -> Config {
         drain,
         log_subject,
         store,
+        cluster,
         listeners,
         admin,
         limits,

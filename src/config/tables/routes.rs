@@ -100,7 +100,7 @@ fn route(
         .map(|(_, target)| Arc::clone(target));
     let upstream_path = upstream_path(table, path.as_ref());
     let (mut access, bound) = auth::access(&table.auth, references).unzip();
-    let (policy, ids, replay) = delivery::replay(&table.replay.table(), references.has_store);
+    let (policy, ids, replay) = delivery::replay(&table.replay.table(), references);
     let (delivery, linger) = delivery::delivery(&table.delivery.table());
     let share = delivery::share(&table.share.table(), access.as_ref(), upstream.as_deref(), &replay.query_id);
     if let Some(Access::Token(rules)) = &mut access {

@@ -185,6 +185,12 @@ fn every_rendered_metric_is_described_and_appears_once() {
     metrics.listener("public");
     metrics.store().error("full");
     metrics.store().given_up("stream");
+    let cluster = metrics.cluster();
+    cluster.streams("prices", [0; 3]);
+    cluster.committed("prices", Duration::ZERO);
+    cluster.followed("prices", Duration::ZERO);
+    cluster.resynced("join");
+    cluster.error("full");
     metrics.config_reload("ok");
     metrics.limit("connections", 5.0);
     metrics.revocations("posted", 1);
