@@ -3,6 +3,7 @@
 //! 0 done or drained, 1 failed while running, 2 invalid arguments, 78 invalid configuration (`EX_CONFIG`).
 
 mod check;
+mod cluster;
 mod demo;
 mod explain;
 mod sd_notify;
@@ -41,7 +42,10 @@ enum Command {
     /// Run the gateway.
     Serve(ConfigFile),
     /// Validate the configuration file and everything it names; print a summary, or every problem.
-    Check(ConfigFile),
+    Check(check::Check),
+    /// Look at a cluster.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Run a producer, a gateway in front of it, and a page to look at. Needs nothing else.
     Demo(demo::Demo),
     /// Mint a token for development.
@@ -78,8 +82,12 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
-    // The explanation is the output. Only reasons for missing keys are logged beside it.
-    let quiet = matches!(arguments.command, Command::Explain(_)).then(|| "off,rillgate::auth=warn".to_owned());
+    // The output of these says everything; of an explanation, all but the reasons for missing keys.
+    let quiet = match arguments.command {
+        Command::Explain(_) => Some("off,rillgate::auth=warn".to_owned()),
+        Command::Check(_) | Command::Cluster(_) => Some("warn,rillgate::cluster=off".to_owned()),
+        Command::Serve(_) | Command::Demo(_) | Command::Token(_) | Command::Schema => None,
+    };
     let filter = std::env::var("RILLGATE_LOG").ok().or(quiet);
     let queue = LogQueue::default();
     let filter = match logging::init(format, filter.as_deref(), queue.clone()) {
@@ -98,7 +106,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let flush = queue.flush_on_drop();
     let outcome = match arguments.command {
         Command::Serve(file) => serve::run(&file, filter),
-        Command::Check(file) => check::run(&file),
+        Command::Check(check) => check.run(),
+        Command::Cluster(command) => command.run(),
         Command::Demo(demo) => demo.run(),
         Command::Token(token) => token.run(),
         Command::Explain(explain) => explain.run(),
