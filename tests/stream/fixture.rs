@@ -121,6 +121,12 @@ impl Fixture {
         self.streams = Streams::new(self.limits.clone(), Some(store), self.tasks.clone());
     }
 
+    /// Sets `limits.streams`, as a reload of the configuration does.
+    pub fn set_streams(&self, streams: usize) {
+        let limits = Limits { streams, ..(**self.limits.load()).clone() };
+        self.limits.store(Arc::new(limits));
+    }
+
     /// Sets `limits.memory`, as a reload of the configuration does.
     pub fn set_memory(&self, bytes: u64) {
         let limits = Limits { memory: Some(bytes), ..(**self.limits.load()).clone() };

@@ -9,6 +9,7 @@ mod commit;
 mod fixture;
 mod history;
 mod live_upstream;
+mod made_up_keys;
 mod memory;
 mod panics;
 mod policy;
