@@ -23,7 +23,7 @@ pub(super) struct ClusterContext {
     pub keys: ClusterKeys,
     pub nodes: Nodes,
     pub observer: Arc<dyn ClusterObserver>,
-    /// The claims that may be under way at the same time.
+    /// Bounds the looks and claims that are under way at the same time.
     pub claims: Semaphore,
     pub written: RecentWrites,
     pub tasks: Tasks,
@@ -118,5 +118,5 @@ impl RecentWrites {
 /// The most logs in one beat. Followers of others find a lost last record at the next one.
 const MAX_WRITES: usize = 16_384;
 
-/// The most claims of one gateway that are under way at the same time.
+/// The most looks and claims of one gateway that are under way at the same time.
 pub(super) const MAX_CLAIMS: usize = 128;

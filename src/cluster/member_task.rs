@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::engine::{AppendError, LiveRecord};
+use super::engine::{AppendError, EngineError, LiveRecord};
 use super::following::{FollowEnd, Following};
 use super::log_reader::{LogReader, Look};
 use super::member::{Member, Place};
 use super::message::decode_error;
 use super::nodes::NodesChange;
-use super::observer::{ClaimResult, ResetCause};
+use super::observer::{ClaimResult, ResetCause, ResyncCause};
 use super::owner::{OwnEnd, own};
 use super::owning::state_at_end;
 use super::record::{Owner, RecordHead, ReleaseReason};
@@ -36,6 +36,8 @@ pub(super) struct MemberTask {
     joined_at: Option<u64>,
     /// The time of the last look.
     looked_at: Option<Instant>,
+    /// True if the newest record cannot be read, which has been logged.
+    is_unreadable: bool,
 }
 
 /// Releases what a task owns, or may own, when it ends in any way.
@@ -44,8 +46,10 @@ struct ReleaseOnDrop(Arc<Member>);
 impl Drop for ReleaseOnDrop {
     fn drop(&mut self) {
         self.0.set_role(ShareRole::Join);
-        // No look is left to wait for. Whoever waits is told by the end of the stream.
-        self.0.looked(u64::MAX);
+        // No look is left to wait for. Whoever waits is told by the end of the stream, which after a panic comes later.
+        if !std::thread::panicking() {
+            self.0.looked(u64::MAX);
+        }
         if let Some(term) = self.0.take_claim() {
             release_later(self.0.context(), *self.0.log_id(), term);
         }
@@ -58,7 +62,7 @@ impl MemberTask {
         let context = member.context();
         let (changes, draining) = (context.nodes.changes(), context.tasks.draining());
         let reader = LogReader::new(feed, member.clone());
-        Self { member, reader, changes, draining, joined_at: None, looked_at: None }
+        Self { member, reader, changes, draining, joined_at: None, looked_at: None, is_unreadable: false }
     }
 
     /// Feeds the stream until it is complete, refused, or has to be opened anew.
@@ -84,14 +88,16 @@ impl MemberTask {
             let records = live.insert(records);
             let requests = self.member.begin_look();
             self.looked_at = Some(Instant::now());
-            match self.reader.look().await {
-                Ok(Look::Current) => {}
+            match self.look().await {
+                Ok(Look::Current) => self.is_unreadable = false,
                 Ok(Look::Again) => {
                     sleep(PAUSE).await;
                     continue;
                 }
                 Ok(Look::Unreadable(error)) => {
-                    warn!(stream = %self.stream().key().excerpt(), %error, "shared log unreadable");
+                    if !std::mem::replace(&mut self.is_unreadable, true) {
+                        warn!(stream = %self.stream().key().excerpt(), %error, "shared log unreadable");
+                    }
                     self.set_away(&error.to_string());
                     sleep(UNREADABLE_PAUSE).await;
                     continue;
@@ -104,8 +110,10 @@ impl MemberTask {
                 }
             }
             let place = self.member.place();
-            self.joined_at.get_or_insert(place.sequence);
-            self.member.joined();
+            if self.joined_at.replace(self.joined_at.unwrap_or(place.sequence)).is_none() {
+                self.member.joined();
+                self.member.context().observer.resynced(ResyncCause::Join);
+            }
             self.member.looked(requests);
             if let Some(finished) = self.finished(&place) {
                 return finished;
@@ -142,6 +150,13 @@ impl MemberTask {
 
     fn stream(&self) -> &Arc<EventStream> {
         self.reader.stream()
+    }
+
+    /// Looks at the engine, one of a bounded number of streams at a time.
+    async fn look(&mut self) -> Result<Look, EngineError> {
+        let context = self.member.context().clone();
+        let _permit = context.claims.acquire().await;
+        self.reader.look().await
     }
 
     /// Returns the end of a stream that another gateway has ended.
