@@ -51,7 +51,11 @@ impl EventStream {
         let mut incarnation = self.incarnation.write();
         incarnation.fingerprints = Fingerprints::with_seed(seed);
         incarnation.minter.begin_epoch(epoch, events);
-        incarnation.is_restored |= has_past;
+        if has_past {
+            incarnation.is_restored = true;
+            // What the source retains continues the log, so live readers get it.
+            incarnation.connected.get_or_insert_with(tokio::time::Instant::now);
+        }
     }
 
     /// Attaches the log that other gateways share. Must be called at most once.
