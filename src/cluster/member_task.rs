@@ -115,6 +115,9 @@ impl MemberTask {
                 self.member.context().observer.resynced(ResyncCause::Join);
             }
             self.member.looked(requests);
+            if self.give_up(&place).await {
+                continue;
+            }
             if let Some(finished) = self.finished(&place) {
                 return finished;
             }
@@ -183,6 +186,21 @@ impl MemberTask {
     fn may_claim(&self) -> bool {
         let is_possible = self.member.context().nodes.is_valid() && !self.draining.has_started();
         is_possible && self.member.is_free() && self.reader.is_wanted()
+    }
+
+    /// Releases a log that is still this gateway's by the last record, if it will not own it: its lease was over, or the
+    /// answer to a claim was lost, and nobody reads it here any more. Others wait for it.
+    async fn give_up(&self, place: &Place) -> bool {
+        let context = self.member.context();
+        let is_draining = self.draining.has_started();
+        let is_mine = place.node() == Some(context.nodes.me());
+        if !is_mine || (self.reader.is_wanted() && !is_draining) {
+            return false;
+        }
+        let Some(term) = self.member.take_claim() else { return false };
+        let reason = if is_draining { ReleaseReason::Drain } else { ReleaseReason::Unused };
+        release(context, *self.member.log_id(), term, reason).await;
+        true
     }
 
     /// Writes an empty record with the next term and a new epoch. Returns true if this gateway owns the log.
