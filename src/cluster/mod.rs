@@ -13,7 +13,6 @@ mod beat;
 mod context;
 mod engine;
 #[cfg(test)]
-#[allow(dead_code, reason = "the model test of the protocol, which follows, uses all of it")]
 mod fake;
 mod following;
 mod keys;
@@ -50,3 +49,6 @@ pub use revocations::ClusterRevocations;
 pub use service::{Cluster, NodeSettings};
 pub use settings::{ClusterName, ClusterSettings, EngineCredentials, EngineTls, EngineUrl};
 pub use tickets::ClusterTickets;
+
+#[cfg(test)]
+mod tests;

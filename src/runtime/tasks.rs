@@ -23,6 +23,8 @@ pub struct Tasks {
     tracker: TaskTracker,
     draining: watch::Sender<Option<Instant>>,
     panics: Panics,
+    #[cfg(test)]
+    suspension: Suspension,
 }
 
 /// Signals the start of the drain. Cheap to clone.
@@ -41,7 +43,13 @@ impl Default for Tasks {
 impl Tasks {
     /// Starts without tasks and reports their panics to `panics`.
     pub fn new(panics: Panics) -> Self {
-        Self { tracker: TaskTracker::new(), draining: watch::channel(None).0, panics }
+        Self {
+            tracker: TaskTracker::new(),
+            draining: watch::channel(None).0,
+            panics,
+            #[cfg(test)]
+            suspension: Suspension::default(),
+        }
     }
 
     /// Spawns a task on the current runtime. The name appears in the log and in the metrics.
@@ -55,6 +63,8 @@ impl Tasks {
         D: Display + Send + Unpin + 'static,
         F: Future<Output = ()> + Send + Unpin + 'static,
     {
+        #[cfg(test)]
+        let task = self.suspension.suspended(task);
         // The panic continues into the runtime, so that the task's state is dropped while the thread is panicking.
         runtime.spawn(self.tracker.track_future(self.panics.watched(name, doing, task)));
     }
@@ -110,9 +120,54 @@ impl Tasks {
         self.tracker.len()
     }
 
+    /// Returns what suspends the tasks.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "other crates test this file as well")]
+    pub(crate) fn suspension(&self) -> &Suspension {
+        &self.suspension
+    }
+
     /// Returns the reporter for panics of tasks and of work that they watch.
     pub fn panics(&self) -> &Panics {
         &self.panics
+    }
+}
+
+/// Suspends all tasks, as a process that is stopped and continued.
+#[cfg(test)]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Suspension(Arc<parking_lot::Mutex<Suspended>>);
+
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Suspended {
+    is_suspended: bool,
+    wakers: Vec<std::task::Waker>,
+}
+
+#[cfg(test)]
+impl Suspension {
+    /// Suspends the tasks, or continues them.
+    pub(crate) fn set(&self, is_suspended: bool) {
+        let wakers = {
+            let mut suspended = self.0.lock();
+            suspended.is_suspended = is_suspended;
+            std::mem::take(&mut suspended.wakers)
+        };
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    fn suspended<F: Future + Unpin>(&self, mut task: F) -> impl Future<Output = F::Output> + Unpin + use<F> {
+        let suspended = self.0.clone();
+        std::future::poll_fn(move |cx| {
+            let mut suspended = suspended.lock();
+            if suspended.is_suspended {
+                suspended.wakers.push(cx.waker().clone());
+                return std::task::Poll::Pending;
+            }
+            drop(suspended);
+            task.poll_unpin(cx)
+        })
     }
 }
 

@@ -133,6 +133,13 @@ impl FakeCluster {
         });
     }
 
+    /// Ends the connection of a gateway for good. What was sent before is still done.
+    pub(in crate::cluster) fn kill(&self, node: usize) {
+        let mut state = self.0.state.lock();
+        state.links[node].cut(Cut::Inward);
+        state.subscribers.retain(|subscriber| subscriber.node != node);
+    }
+
     /// Mends the connection of a gateway, which is connected again after `pause` if it had noticed the cut.
     pub(in crate::cluster) fn mend(&self, node: usize, pause: Duration) {
         if self.0.state.lock().links[node].mend() {
@@ -159,9 +166,9 @@ impl FakeCluster {
         state.sequence = state.logs.values().flatten().map(|entry| entry.stored.sequence).max().unwrap_or_default();
     }
 
-    /// Returns everything that was ever stored in logs, in order.
-    pub(in crate::cluster) fn history(&self) -> Vec<(LogId, Stored)> {
-        self.0.state.lock().history.clone()
+    /// Returns what was ever stored in logs, in order, without the first `known`.
+    pub(in crate::cluster) fn history(&self, known: usize) -> Vec<(LogId, Stored)> {
+        self.0.state.lock().history[known..].to_vec()
     }
 }
 

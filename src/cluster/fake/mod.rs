@@ -6,15 +6,10 @@ mod links;
 mod node;
 mod random;
 
-#[allow(unused_imports, reason = "the model test of the protocol, which follows, uses all")]
 pub(super) use engine::FakeCluster;
-#[allow(unused_imports, reason = "the model test of the protocol, which follows, uses all")]
 pub(super) use faults::Faults;
-#[allow(unused_imports, reason = "the model test of the protocol, which follows, uses all")]
 pub(super) use links::Cut;
-#[allow(unused_imports, reason = "the model test of the protocol, which follows, uses all")]
 pub(super) use node::FakeEngine;
-#[allow(unused_imports, reason = "the model test of the protocol, which follows, uses all")]
 pub(super) use random::SeededRandom;
 
 /// A place where the protocol is broken on purpose, to show that the tests notice.

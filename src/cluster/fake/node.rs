@@ -27,6 +27,11 @@ impl FakeEngine {
         Self { cluster, node }
     }
 
+    /// Returns the number of the connection.
+    pub(in crate::cluster) fn number(&self) -> usize {
+        self.node
+    }
+
     fn shared(&self) -> &Shared {
         &self.cluster.0
     }

@@ -56,7 +56,7 @@ async fn a_record_whose_answer_is_lost_is_stored_and_one_whose_request_is_lost_i
     cluster.set_faults(Faults::default());
 
     assert_eq!(node.newest(&LOG).await.expect("an answer").expect("a record").payload, record("a"));
-    assert_eq!(cluster.history().len(), 1);
+    assert_eq!(cluster.history(0).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn a_record_on_its_way_is_stored_though_its_sender_is_gone() {
 
     sleep(SECOND * 6).await;
 
-    assert_eq!(cluster.history().len(), 1);
+    assert_eq!(cluster.history(0).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn a_deposed_leader_and_a_replica_lack_what_was_stored_last_and_a_forgotte
 
     assert_eq!(newest().await, None);
     assert_eq!(node.append(&LOG, 0, record("d")).await, Ok(1), "sequences are used again");
-    assert_eq!(cluster.history().len(), 4);
+    assert_eq!(cluster.history(0).len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

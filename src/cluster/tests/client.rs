@@ -1,0 +1,227 @@
+//! A client that comes back with its last id, and notices whatever is lost, repeated, or out of order.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::gateway::{Gateway, World};
+use super::ledger::Lines;
+use super::producer::Proof;
+use crate::cluster::engine::LogId;
+use crate::stream::{OnGap, Ready, ResumeVerdict, Start, Subscription};
+
+/// A client of one stream.
+pub(super) struct Client {
+    world: Arc<World>,
+    name: usize,
+    stream: usize,
+    log: LogId,
+    last_id: Option<String>,
+    /// The number of the next event, if that is known.
+    expected: Option<u64>,
+    /// The number of the last event.
+    pub last: u64,
+    pub events: u64,
+    pub gaps: u64,
+}
+
+/// What a gateway tells a client.
+enum Told {
+    Verdict(ResumeVerdict, Option<String>),
+    Lines(Bytes),
+}
+
+impl Client {
+    pub(super) fn new(world: Arc<World>, name: usize, stream: usize) -> Self {
+        let log = world.ledger.keys.log_id(&World::key(stream).identity);
+        Self { world, name, stream, log, last_id: None, expected: None, last: 0, events: 0, gaps: 0 }
+    }
+
+    /// Reads from this gateway until the response ends, or `leaves`.
+    pub(super) async fn read(&mut self, gateway: &Arc<Gateway>, leaves: Instant) {
+        tracing::debug!(client = self.name, run = gateway.run, id = self.last_id, "comes");
+        let (sender, mut told) = unbounded_channel();
+        gateway.tasks.spawn("response", respond(gateway.clone(), self.stream, self.last_id.clone(), sender));
+        let pause = self.world.random.pause(0, 3000);
+        let drains = async {
+            while !gateway.is_draining() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            sleep(pause).await;
+        };
+        let mut end = std::pin::pin!(async {
+            tokio::select! {
+                () = gateway.ended() => {}
+                () = sleep_until(leaves) => {}
+                () = drains => {}
+            }
+        });
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut end => break,
+                next = told.recv() => next,
+            };
+            let Some(next) = next else { return };
+            self.on_told(next);
+        }
+        // What was sent before may arrive or not.
+        if self.world.random.below(2) == 0 {
+            self.read_rest(told);
+        }
+    }
+
+    fn read_rest(&mut self, mut told: UnboundedReceiver<Told>) {
+        while let Ok(next) = told.try_recv() {
+            self.on_told(next);
+        }
+    }
+
+    fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Verdict(verdict, id) => self.on_verdict(verdict, id),
+            Told::Lines(body) => {
+                let lines = Lines::parse(&body);
+                if lines.is_gap {
+                    self.on_gap("in the stream", self.world.producers[self.stream].proof == Proof::Nothing);
+                }
+                if let Some(id) = lines.id {
+                    self.last_id = Some(id);
+                }
+                if let Some(number) = lines.number {
+                    self.on_event(number);
+                }
+            }
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: ResumeVerdict, id: Option<String>) {
+        tracing::debug!(client = self.name, %verdict, id, "is told");
+        match verdict {
+            ResumeVerdict::Gap(gap) => {
+                // A client that comes back behind a gap that it has not read yet is told by the verdict.
+                self.on_gap(gap.reason(), self.world.producers[self.stream].proof == Proof::Nothing);
+            }
+            ResumeVerdict::Live | ResumeVerdict::Replay { .. } if self.last_id.is_some() => {
+                self.wrong(format!("told {verdict} with the id {:?}", self.last_id));
+            }
+            ResumeVerdict::Live | ResumeVerdict::Replay { .. } => self.expected = None,
+            ResumeVerdict::Resumed { .. } => {}
+        }
+        if let Some(id) = id {
+            if !matches!(verdict, ResumeVerdict::Resumed { .. }) {
+                self.expected = self.world.ledger.number_of(self.log, &id).map(|number| number + 1);
+                if matches!(verdict, ResumeVerdict::Replay { .. }) {
+                    self.expected = None;
+                }
+            }
+            self.last_id = Some(id);
+        }
+    }
+
+    fn on_gap(&mut self, what: &str, is_honest: bool) {
+        self.gaps += 1;
+        if !is_honest && self.expected.is_some() && !self.world.ledger.has_lost() {
+            self.wrong(format!("told a gap ({what}) though nothing was lost"));
+        }
+        self.expected = None;
+    }
+
+    fn on_event(&mut self, number: u64) {
+        if let Some(expected) = self.expected
+            && expected != number
+        {
+            self.wrong(format!("expected event {expected} and got {number}"));
+        }
+        self.expected = Some(number + 1);
+        (self.last, self.events) = (number, self.events + 1);
+        tracing::debug!(client = self.name, number, id = self.last_id, "event");
+        let id = self.last_id.clone().unwrap_or_default();
+        match self.world.ledger.number_of(self.log, &id) {
+            Some(stored) if stored == number => {}
+            Some(stored) => self.wrong(format!("event {number} came as {id}, which is event {stored}")),
+            None => self.wrong(format!("event {number} ({id}) was told and is not stored")),
+        }
+    }
+
+    /// Checks that it has everything.
+    pub(super) fn check_end(&self) {
+        let newest = self.world.producers[self.stream].newest();
+        if self.last != newest {
+            self.wrong(format!("the newest event is {newest}, the last that came is {}", self.last));
+        }
+    }
+
+    fn wrong(&self, what: String) {
+        let (at, name, stream) = (Instant::now(), self.name, self.stream);
+        let since = at.duration_since(self.world.begun).as_secs_f64();
+        self.world.ledger.wrong(format!("{since:.3} s, client {name} of stream {stream}: {what}"));
+    }
+}
+
+/// One response of a gateway: as `http` does it, without the HTTP.
+async fn respond(gateway: Arc<Gateway>, stream: usize, after: Option<String>, told: UnboundedSender<Told>) {
+    let Some(mut reader) = gateway.subscribe(stream) else { return };
+    tokio::select! {
+        () = told.closed() => {}
+        () = deliver(&gateway, &mut reader, after.as_deref(), &told) => {}
+    }
+}
+
+async fn deliver(gateway: &Gateway, reader: &mut Subscription, after: Option<&str>, told: &UnboundedSender<Told>) {
+    let begun = Instant::now();
+    loop {
+        match timeout(TICK, reader.opened(false)).await {
+            Ok(Ok(())) => break,
+            Ok(Err(_)) => return,
+            Err(_) if begun.elapsed() >= OPEN_TIMEOUT && reader.has_joined() => break,
+            Err(_) => {}
+        }
+    }
+    if let Some(id) = after
+        && !reader.can_resume(id)
+        && let Some(shared) = reader.stream().shared().cloned()
+    {
+        let mut look = shared.look();
+        while timeout(TICK, &mut look).await.is_err() && !reader.can_resume(id) {
+            if let Ok(Err(_)) = timeout(Duration::ZERO, reader.opened(false)).await {
+                return;
+            }
+        }
+    }
+    if let Some(id) = after {
+        while begun.elapsed() < OPEN_TIMEOUT && poll_fn(|cx| Poll::Ready(reader.poll_for_id(cx, id).is_pending())).await
+        {
+            sleep(TICK).await;
+        }
+    }
+    let verdict = match after {
+        Some(id) => reader.resume(id, OnGap::Oldest),
+        None if gateway.world.random.below(3) == 0 => reader.start_at(Start::Oldest),
+        None => reader.start_at(Start::Live),
+    };
+    let id = reader.current_id().map(|id| id.as_str().to_owned());
+    let _ = told.send(Told::Verdict(verdict, id));
+    loop {
+        match reader.ready().await {
+            Ready::Entries => {
+                let Ok(batch) = reader.take(1 << 20, 1000) else { return };
+                batch.frames.iter().for_each(|frame| {
+                    let _ = told.send(Told::Lines(frame.body()));
+                });
+            }
+            Ready::Complete | Ready::Refused => return,
+        }
+    }
+}
+
+/// The time between two looks of a response.
+const TICK: Duration = Duration::from_millis(50);
+
+/// `upstreams.NAME.open_timeout`.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,194 @@
+//! One run of a gateway in a schedule: the real registry of streams and the real part in a cluster, on a fake engine.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use super::ledger::Ledger;
+use super::producer::{Producer, ProducerSource};
+use crate::cluster::context::{ClusterContext, MAX_CLAIMS, RandomBits, RecentWrites};
+use crate::cluster::fake::{FakeCluster, FakeEngine, Mutant, SeededRandom};
+use crate::cluster::keys::ClusterKeys;
+use crate::cluster::nodes::Nodes;
+use crate::cluster::service::Cluster;
+use crate::config::default_limits;
+use crate::limits::Limits;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::tasks::Tasks;
+use crate::secret::Secret;
+use crate::sse::Encoder;
+use crate::stream::{
+    Gap, LivePolicy, LogStorage, OpenError, Policy, StreamFeed, StreamIdentity, StreamKey, StreamObserver, StreamSpec,
+    Streams, Subscription,
+};
+
+/// What all gateways of a schedule share.
+pub(super) struct World {
+    pub engine: FakeCluster,
+    pub ledger: Ledger,
+    pub producers: Vec<Arc<Producer>>,
+    pub random: SeededRandom,
+    pub lease: Duration,
+    pub policy: Policy,
+    pub mutant: Mutant,
+    pub begun: Instant,
+    runs: AtomicU64,
+    /// The times at which runs were suspended.
+    pub suspensions: Mutex<Vec<(u64, Instant, Instant)>>,
+}
+
+/// One run of a gateway.
+pub(super) struct Gateway {
+    pub world: Arc<World>,
+    pub run: u64,
+    /// The number of its connection to the engine.
+    pub node: usize,
+    pub tasks: Tasks,
+    streams: Streams,
+    is_alive: watch::Sender<bool>,
+    is_draining: AtomicBool,
+}
+
+struct Uncounted;
+
+impl StreamObserver for Uncounted {
+    fn connected(&self, _: Result<(), &OpenError>) {}
+    fn received(&self, _: u64, _: usize) {}
+    fn gap(&self, _: Gap) {}
+}
+
+impl World {
+    pub(super) fn new(seed: u64, mutant: Mutant) -> Arc<Self> {
+        let random = SeededRandom::new(seed);
+        let engine = FakeCluster::new(random.bits());
+        if mutant == Mutant::NoFence {
+            engine.remove_fence();
+        }
+        let producers = (0..1 + random.below(3)).map(|_| Producer::new(SeededRandom::new(random.bits()))).collect();
+        let policy = Policy {
+            storage: LogStorage::Cluster,
+            linger: random.pause(1000, 20_000),
+            backoff: Backoff { initial: Duration::from_millis(200), max: Duration::from_secs(3) },
+            ..Policy::default()
+        };
+        Arc::new(Self {
+            ledger: Ledger::new(engine.clone(), keys()),
+            engine,
+            producers,
+            lease: random.pause(1000, 4000),
+            random,
+            policy,
+            mutant,
+            begun: Instant::now(),
+            runs: AtomicU64::new(0),
+            suspensions: Mutex::default(),
+        })
+    }
+
+    pub(super) fn key(stream: usize) -> StreamKey {
+        let identity = StreamIdentity([u8::try_from(stream).expect("few streams"); 32]);
+        StreamKey { route: "all".into(), path: format!("/{stream}"), shared: Vec::new(), identity }
+    }
+}
+
+impl Gateway {
+    /// Starts a gateway.
+    pub(super) fn start(world: &Arc<World>) -> Arc<Self> {
+        let run = world.runs.fetch_add(1, Ordering::Relaxed);
+        let tasks = Tasks::default();
+        let engine: FakeEngine = world.engine.node();
+        let node = engine.number();
+        let bits = SeededRandom::new(world.random.bits());
+        let random = RandomBits::new(move || bits.bits());
+        let context = ClusterContext {
+            engine: Arc::new(engine),
+            keys: keys(),
+            nodes: Nodes::new(format!("run-{run}"), world.lease),
+            observer: Arc::new(()),
+            claims: Semaphore::new(MAX_CLAIMS),
+            written: RecentWrites::default(),
+            tasks: tasks.clone(),
+            random,
+            mutant: world.mutant,
+        };
+        let cluster = Cluster::start_with(context, format!("host-{run}"));
+        let limits = Arc::new(ArcSwap::from_pointee(LIMITS.clone()));
+        let streams = Streams::new(limits, None, tasks.clone()).with_shared_logs(cluster);
+        let is_alive = watch::channel(true).0;
+        Arc::new(Self {
+            world: world.clone(),
+            run,
+            node,
+            tasks,
+            streams,
+            is_alive,
+            is_draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Subscribes to a stream.
+    pub(super) fn subscribe(&self, stream: usize) -> Option<Subscription> {
+        let producer = self.world.producers[stream].clone();
+        let spec = || StreamSpec {
+            ids: producer.ids,
+            policy: LivePolicy::new(self.world.policy),
+            source: Arc::new(ProducerSource { producer: producer.clone(), run: self.run }),
+            feed: StreamFeed::Alone,
+            gap_notice: |_| {
+                |verdict, _| {
+                    let mut encoder = Encoder::new();
+                    encoder.comment(&verdict.to_string()).blank_line();
+                    Some(encoder.finish())
+                }
+            },
+            is_always_open: false,
+            observer: Arc::new(Uncounted),
+        };
+        self.streams.subscribe(&World::key(stream), spec).ok()
+    }
+
+    /// Ends the run without a word to anybody.
+    pub(super) fn kill(&self) {
+        self.tasks.suspension().set(true);
+        self.world.engine.kill(self.node);
+        self.world.producers.iter().for_each(|producer| producer.close(self.run));
+        self.is_alive.send_replace(false);
+    }
+
+    /// Completes when the run has ended.
+    pub(super) async fn ended(&self) {
+        let _ = self.is_alive.subscribe().wait_for(|is_alive| !is_alive).await;
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        *self.is_alive.borrow()
+    }
+
+    /// Begins to drain.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        self.tasks.drain();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Stops all of its tasks, or continues them.
+    pub(super) fn suspend(&self, is_suspended: bool) {
+        self.tasks.suspension().set(is_suspended);
+    }
+}
+
+/// The default limits.
+static LIMITS: LazyLock<Limits> = LazyLock::new(default_limits);
+
+/// Returns the keys of all gateways.
+fn keys() -> ClusterKeys {
+    ClusterKeys::new(&[Secret::new([7; 32])])
+}

@@ -1,0 +1,85 @@
+//! The protocol under many schedules, each drawn from a seed: the real registry, members and owners, on an engine that
+//! delays, loses, hides and forgets.
+//!
+//! `RILLGATE_SCHEDULES=10000` runs as many, `RILLGATE_SEED=7` only that one. A seed shows nearly always the same again:
+//! the order in which ready tasks run is not drawn from it.
+
+mod client;
+mod gateway;
+mod ledger;
+mod producer;
+mod schedule;
+
+use super::fake::Mutant;
+use schedule::Outcome;
+
+/// Writes the log of a schedule with its time.
+struct ScheduleTime;
+
+impl tracing_subscriber::fmt::time::FormatTime for ScheduleTime {
+    fn format_time(&self, writer: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+        let seconds = schedule::time().as_secs_f64();
+        write!(writer, "{seconds:8.3}")
+    }
+}
+
+#[test]
+fn clients_get_every_event_once_and_in_order_whatever_the_engine_and_the_gateways_do() {
+    let seeds = match number("RILLGATE_SEED") {
+        Some(seed) => {
+            let log = tracing_subscriber::fmt().with_timer(ScheduleTime).with_max_level(tracing::Level::DEBUG);
+            let _ = log.with_ansi(false).try_init();
+            seed..seed + 1
+        }
+        None => 0..number("RILLGATE_SCHEDULES").unwrap_or(300),
+    };
+    let (mut total, mut failed) = (Outcome::default(), Vec::new());
+    for seed in seeds.clone() {
+        let outcome = schedule::run(seed, Mutant::None);
+        if !outcome.wrong.is_empty() {
+            failed.push((seed, outcome.wrong));
+        }
+        total.events += outcome.events;
+        total.gaps += outcome.gaps;
+        total.faults += outcome.faults;
+    }
+
+    println!("{seeds:?}: {} events, {} gaps, {} faults", total.events, total.gaps, total.faults);
+    let shown = failed.iter().take(10).map(|(seed, wrong)| format!("seed {seed}: {}", wrong.join("\n    ")));
+    let shown: Vec<_> = shown.collect();
+    assert!(failed.is_empty(), "{} schedules went wrong:\n{}", failed.len(), shown.join("\n"));
+    assert!(total.events > 0);
+}
+
+/// Fails unless a schedule goes wrong with this mutant.
+fn expect_caught(mutant: Mutant) {
+    let caught = (0..MUTANT_SCHEDULES).find(|seed| !schedule::run(*seed, mutant).wrong.is_empty());
+    assert!(caught.is_some(), "{mutant:?} was not noticed");
+}
+
+#[test]
+fn an_engine_that_stores_whatever_comes_is_noticed() {
+    expect_caught(Mutant::NoFence);
+}
+
+#[test]
+fn events_that_are_told_before_they_are_stored_are_noticed() {
+    expect_caught(Mutant::ToldBeforeStored);
+}
+
+#[test]
+fn records_that_are_applied_whatever_they_continue_are_noticed() {
+    expect_caught(Mutant::NoMarks);
+}
+
+#[test]
+fn claims_without_a_look_are_noticed() {
+    expect_caught(Mutant::ClaimWithoutLooking);
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// The schedules within which a mutant must be noticed.
+const MUTANT_SCHEDULES: u64 = 1000;

@@ -1,0 +1,173 @@
+//! A producer of numbered events, and the connections of gateways to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::unfold;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::fake::SeededRandom;
+use crate::sse::{Event, EventId, Item};
+use crate::stream::{Batch, Continuity, EventSource, Ids, Interrupted, OpenError, OpenOutcome, Opened};
+
+/// The way in which a producer proves that nothing was missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It continues after the id, and says so.
+    Statement,
+    /// It sends the event with the id again.
+    Repetition,
+    /// None: its events have no ids.
+    Nothing,
+}
+
+/// A producer of one stream's events: 1, 2, 3 and so on.
+#[derive(Debug)]
+pub(super) struct Producer {
+    pub proof: Proof,
+    pub ids: Ids,
+    newest: watch::Sender<u64>,
+    random: SeededRandom,
+    is_faultless: Mutex<bool>,
+    connections: Mutex<Vec<Connection>>,
+}
+
+/// A connection of a gateway.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    /// The number of the gateway's run.
+    pub run: u64,
+    pub opened: Instant,
+    pub closed: Option<Instant>,
+}
+
+/// The producer as one run of a gateway reaches it.
+pub(super) struct ProducerSource {
+    pub producer: Arc<Producer>,
+    pub run: u64,
+}
+
+/// Ends a connection when it is dropped.
+struct OpenConnection(Arc<Producer>, usize);
+
+impl Producer {
+    pub(super) fn new(random: SeededRandom) -> Arc<Self> {
+        let proof = [Proof::Statement, Proof::Repetition, Proof::Nothing][random.below(3) as usize];
+        let ids = match (proof, random.below(3)) {
+            (Proof::Nothing, number) => [Ids::Fill, Ids::Replace][(number % 2) as usize],
+            (_, number) => [Ids::Keep, Ids::Fill, Ids::Replace][number as usize],
+        };
+        let (newest, connections) = (watch::channel(0).0, Mutex::default());
+        Arc::new(Self { proof, ids, newest, random, is_faultless: Mutex::new(false), connections })
+    }
+
+    /// Returns the number of the newest event.
+    pub(super) fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
+    /// Produces events until `end`, in bursts and pauses.
+    pub(super) async fn produce(&self, end: Instant) {
+        while Instant::now() < end {
+            let count = if self.random.below(8) == 0 { 1 + self.random.below(9) } else { 1 };
+            self.newest.send_modify(|newest| *newest += count);
+            let pause = match self.random.below(12) {
+                0 => self.random.pause(2000, 8000),
+                1..4 => self.random.pause(0, 20),
+                _ => self.random.pause(20, 800),
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Breaks and refuses no connection from now on.
+    pub(super) fn heal(&self) {
+        *self.is_faultless.lock() = true;
+    }
+
+    /// Closes the connections of a run that was killed.
+    pub(super) fn close(&self, run: u64) {
+        let now = Instant::now();
+        self.connections.lock().iter_mut().filter(|known| known.run == run).for_each(|known| {
+            known.closed.get_or_insert(now);
+        });
+    }
+
+    pub(super) fn connections(&self) -> Vec<Connection> {
+        self.connections.lock().clone()
+    }
+
+    fn has_fault(&self, probability: f64) -> bool {
+        !*self.is_faultless.lock() && self.random.has(probability)
+    }
+
+    fn event(&self, number: u64) -> Item {
+        let id = match self.proof {
+            Proof::Statement | Proof::Repetition => Some(EventId::new(format!("n{number}")).expect("an id")),
+            Proof::Nothing => None,
+        };
+        Item::Event(Event { kind: String::new(), data: number.to_string(), id })
+    }
+}
+
+impl EventSource for ProducerSource {
+    fn open(&self, after: Option<EventId>) -> BoxFuture<'_, Result<OpenOutcome, OpenError>> {
+        async move {
+            let (producer, run) = (self.producer.clone(), self.run);
+            sleep(producer.random.pause(0, 200)).await;
+            if producer.has_fault(0.05) {
+                return Err(OpenError::Unreachable("nobody there".to_owned()));
+            }
+            let after = after.as_ref().and_then(|id| id.as_str().strip_prefix('n')?.parse::<u64>().ok());
+            let (next, continuity) = match (after, producer.proof) {
+                (None, _) | (_, Proof::Nothing) => (producer.newest() + 1, Continuity::Unknown),
+                (Some(after), Proof::Statement) => (after + 1, Continuity::Continued),
+                (Some(after), Proof::Repetition) => (after, Continuity::Unknown),
+            };
+            let retained = match after {
+                Some(_) if producer.random.below(3) == 0 => next..(next + 3).min(producer.newest() + 1),
+                Some(_) | None => next..next,
+            };
+            let next = retained.end;
+            let retained = retained.map(|number| producer.event(number)).collect();
+            let connection = {
+                let mut connections = producer.connections.lock();
+                connections.push(Connection { run, opened: Instant::now(), closed: None });
+                OpenConnection(producer.clone(), connections.len() - 1)
+            };
+            let items = unfold((connection, next, false), |(connection, next, is_over)| async move {
+                if is_over {
+                    return None;
+                }
+                let producer = connection.0.clone();
+                let mut newest = producer.newest.subscribe();
+                let newest = *newest.wait_for(|newest| *newest >= next).await.ok()?;
+                sleep(producer.random.pause(0, 5)).await;
+                if producer.has_fault(0.02) {
+                    let broken = Interrupted::Broken("cut by the schedule".to_owned());
+                    return Some((Err(broken), (connection, next, true)));
+                }
+                let end = (newest + 1).min(next + 1 + producer.random.below(5));
+                let items = (next..end).map(|number| producer.event(number)).collect();
+                Some((Ok(Batch { items, bytes: 10, ..Batch::default() }), (connection, end, false)))
+            });
+            Ok(OpenOutcome::Stream(Opened { retained, items: items.boxed(), continuity }))
+        }
+        .boxed()
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.connections.lock().get_mut(self.1) {
+            connection.closed.get_or_insert(Instant::now());
+        }
+    }
+}
+
+/// The longest pause of a producer.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(8);
