@@ -30,6 +30,8 @@ pub(super) struct AuthEngine {
 pub(super) enum Fault {
     /// It is stored, and its answer is lost.
     LostAnswer,
+    /// It is stored, and the engine goes away before it answers.
+    LostAnswerAndAway,
     /// It is lost.
     LostRequest,
     /// It is refused though it is correct.
@@ -143,6 +145,10 @@ impl Engine for AuthEngine {
             }
             let is_told = fault.is_none();
             let sequence = content.store(key, value, keep, is_told);
+            drop(content);
+            if fault == Some(Fault::LostAnswerAndAway) {
+                self.disconnect();
+            }
             if is_told { Ok(sequence) } else { Err(AppendError::Unknown(away())) }
         }
         .boxed()

@@ -57,7 +57,8 @@ struct State {
 }
 
 impl ClusterRevocations {
-    /// Shares the posted revocations of this table, which must be one that does not share them already.
+    /// Shares the posted revocations of this table, a clone of the one that [`Revocations::with_shared`] is
+    /// called on later.
     pub fn new(
         engine: Arc<dyn Engine>,
         keys: Arc<ClusterKeys>,

@@ -5,6 +5,8 @@
 //! at the sequence that was read: the engine lets one gateway do so. A doubtful answer is looked up, never believed.
 //! Does not know what a ticket holds.
 
+mod doubts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
+use self::doubts::{Doubts, MARK_LENGTH};
 use super::engine::{AppendError, AuthKey, AuthKind, Engine, EngineError};
 use super::keys::{ClusterKeys, TicketKey};
 use super::limited_log::LimitedLog;
@@ -25,6 +28,7 @@ pub struct ClusterTickets {
     keys: Arc<ClusterKeys>,
     observer: Arc<dyn ClusterObserver>,
     foreign: LimitedLog,
+    doubts: Doubts,
 }
 
 /// A message under a ticket's name.
@@ -38,7 +42,7 @@ enum TicketMessage<'m> {
 impl ClusterTickets {
     /// Keeps tickets in this engine.
     pub fn new(engine: Arc<dyn Engine>, keys: Arc<ClusterKeys>, observer: Arc<dyn ClusterObserver>) -> Self {
-        Self { engine, keys, observer, foreign: LimitedLog::default() }
+        Self { engine, keys, observer, foreign: LimitedLog::default(), doubts: Doubts::default() }
     }
 
     async fn store_sealed(&self, ticket: &str, mut content: Vec<u8>, keep: Duration) -> Result<(), TicketsUnavailable> {
@@ -65,25 +69,26 @@ impl ClusterTickets {
 
     async fn redeem_with(&self, key: &TicketKey) -> Result<Option<Vec<u8>>, TicketsUnavailable> {
         let name = AuthKey { kind: AuthKind::Ticket, name: key.name() };
-        let mut mark = [0; MARK_LENGTH];
-        getrandom::fill(&mut mark).map_err(|_| TicketsUnavailable)?;
-        let tombstone = Bytes::from([&[REDEEMED], mark.as_slice()].concat());
-        let mut content = None;
+        let mut attempt = self.doubts.begin(key.name()).ok_or(TicketsUnavailable)?;
+        let tombstone = Bytes::from([&[REDEEMED], attempt.mark().as_slice()].concat());
         // The engine refuses correct messages now and then, and answers are lost. So what is there decides.
         for _ in 0..ATTEMPTS {
             let found = self.engine.get(&name).await.map_err(|error| self.fail(&error))?;
-            let Some(found) = found else { return Ok(None) };
+            let Some(found) = found else { return Ok(attempt.end(false)) };
             match TicketMessage::parse(&found.payload) {
-                Some(TicketMessage::Redeemed(by)) => return Ok(content.filter(|_| by == mark)),
-                Some(TicketMessage::Sealed(sealed)) => content = key.open(sealed),
-                None => content = None,
+                Some(TicketMessage::Redeemed(by)) => {
+                    let is_own = by == attempt.mark();
+                    return Ok(attempt.end(is_own));
+                }
+                Some(TicketMessage::Sealed(sealed)) => attempt.content = key.open(sealed),
+                None => attempt.content = None,
             }
-            if content.is_none() {
+            if attempt.content.is_none() {
                 self.report_foreign();
                 return Ok(None);
             }
             match self.engine.put(&name, Some(found.sequence), tombstone.clone(), TOMBSTONE).await {
-                Ok(_) => return Ok(content),
+                Ok(_) => return Ok(attempt.end(true)),
                 Err(AppendError::Refused) => {}
                 Err(AppendError::Unknown(error)) => drop(self.fail(&error)),
             }
@@ -149,9 +154,6 @@ pub(super) fn whole_seconds(keep: Duration) -> Duration {
 /// The format of a message is its first byte.
 const SEALED: u8 = 1;
 const REDEEMED: u8 = 2;
-
-/// Bytes that tell the attempts to redeem a ticket apart.
-const MARK_LENGTH: usize = 16;
 
 /// The time for which the engine remembers that a ticket was redeemed. A name without a message is just as unusable, so this only
 /// has to outlast an attempt that looks its own answer up.

@@ -31,7 +31,7 @@ pub enum Reach {
 }
 
 impl Revocations {
-    /// Carries posted entries to other gateways from now on. Earlier clones do not.
+    /// Carries posted entries to other gateways from now on. Earlier clones do not: `shared` works on one.
     #[must_use]
     pub fn with_shared(self, shared: Arc<dyn SharedRevocations>) -> Self {
         Self { shared: Some(shared), ..self }

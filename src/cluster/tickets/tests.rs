@@ -84,6 +84,21 @@ async fn lost_answers_and_false_refusals_neither_lose_nor_double_a_ticket() {
 }
 
 #[tokio::test]
+async fn who_was_told_to_come_back_gets_what_the_doubtful_attempt_has_won() {
+    let engine = AuthEngine::new();
+    let [here, there] = [tickets(&engine, b"k"), tickets(&engine, b"k")];
+    here.store(TICKET, b"content".to_vec(), KEEP).await.expect("the engine is there");
+    engine.fault(&[Some(Fault::LostAnswerAndAway)]);
+
+    assert_eq!(take(&here).await, Err(TicketsUnavailable));
+    engine.connect();
+
+    assert_eq!(take(&there).await, Ok(None));
+    assert_eq!(take(&here).await, Ok(Some(b"content".to_vec())));
+    assert_eq!(take(&here).await, Ok(None), "once");
+}
+
+#[tokio::test]
 async fn without_the_engine_a_ticket_is_neither_issued_nor_refused() {
     let engine = AuthEngine::new();
     let gateway = tickets(&engine, b"k");
