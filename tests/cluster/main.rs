@@ -12,6 +12,7 @@
     reason = "tests run tasks of their own, and a failed assumption is a failed test"
 )]
 
+mod auth;
 mod engine;
 mod gateways;
 mod operation;

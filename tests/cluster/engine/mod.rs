@@ -3,7 +3,7 @@
 mod access;
 mod auth_records;
 mod connection;
-mod fixture;
+pub mod fixture;
 mod log_lines;
 mod logs;
 mod messages;

@@ -1,0 +1,5 @@
+//! Tickets and revocations of several gateways, with a real engine: each gateway has a connection of its own.
+
+mod fixture;
+mod revocations;
+mod tickets;
