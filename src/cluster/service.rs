@@ -118,7 +118,7 @@ impl Cluster {
 
     /// Returns the gateways that are heard of, this one first.
     pub fn nodes(&self) -> Vec<NodeView> {
-        self.context.nodes.views(&self.host)
+        self.context.nodes.views(&self.host, self.streams())
     }
 
     /// Returns the state of the connection to the engine.
@@ -134,6 +134,13 @@ impl Cluster {
     /// Returns the route and the role of each shared stream of this gateway, in any order.
     pub fn roles(&self) -> Vec<(Arc<str>, ShareRole)> {
         self.members().iter().map(|member| (member.route().clone(), member.role())).collect()
+    }
+
+    /// Returns the numbers of streams that this gateway owns and follows.
+    fn streams(&self) -> (u64, u64) {
+        let roles = self.roles();
+        let number = |role| roles.iter().filter(|(_, is)| *is == role).count() as u64;
+        (number(ShareRole::Own), number(ShareRole::Follow))
     }
 
     fn members(&self) -> Vec<Arc<Member>> {
@@ -158,13 +165,12 @@ impl Cluster {
             let (context, lease) = (&self.context, self.context.nodes.lease());
             for count in 1.. {
                 let sent = Instant::now();
-                let roles = self.roles();
-                let number = |role| roles.iter().filter(|(_, is)| *is == role).count() as u64;
+                let (owned, followed) = self.streams();
                 let beat = Beat {
                     host: self.host.clone(),
                     count,
-                    owned: number(ShareRole::Own),
-                    followed: number(ShareRole::Follow),
+                    owned,
+                    followed,
                     written: context.written.within(WRITTEN_WINDOW.max(lease / 2)),
                 };
                 let payload = beat.encode(&context.keys, self.node());
@@ -228,7 +234,7 @@ impl Cluster {
             self.context.observer.failed(ClusterErrorKind::Signature);
             return;
         };
-        self.context.nodes.saw(node, &beat.host, beat.count);
+        self.context.nodes.saw(node, &beat.host, beat.count, (beat.owned, beat.followed));
         for (log, sequence) in &beat.written {
             if let Some(member) = self.member(log) {
                 member.heard_of(*sequence);

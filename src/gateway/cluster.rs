@@ -165,6 +165,8 @@ fn describe_node(node: &NodeView) -> Value {
         "host": node.host,
         "seen_seconds": node.seen_ago.as_secs_f64(),
         "self": node.is_self,
+        "owned": node.owned,
+        "followed": node.followed,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// The key that the gateways share, as a variable of the environment.
-const KEY: (&str, &str) = ("CLUSTER_KEY", "0123456789abcdef0123456789abcdef");
+pub const KEY: (&str, &str) = ("CLUSTER_KEY", "0123456789abcdef0123456789abcdef");
 
 /// Returns the configuration of a gateway of the cluster, with one public route `/{name}`. `more` follows `[cluster]`,
 /// and `route` the route.

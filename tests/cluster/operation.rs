@@ -1,9 +1,10 @@
 //! A cluster as its operator sees it: readiness, streams, metrics, and what the commands print.
 
-use crate::gateways::{answer, configuration, json, only_stream, owner, several, start, start_unready};
+use crate::gateways::{KEY, answer, configuration, json, only_stream, owner, several, start, start_unready};
 use crate::support::client::Client;
 use crate::support::nats::NatsServer;
 use crate::support::origin::{Emission, Origin};
+use crate::support::server::Rillgate;
 use crate::support::wait::{DEADLINE, eventually};
 
 #[tokio::test]
@@ -74,7 +75,7 @@ async fn a_draining_owner_hands_over_and_a_killed_one_is_replaced() {
     let (engine, origin) = (NatsServer::start().await, Origin::start().await);
     origin.honour_last_event_id();
     let mut gateways = several(3, &engine, &origin, "").await;
-    let client = |gateway: &crate::support::server::Rillgate| Client::http1(gateway.address());
+    let client = |gateway: &Rillgate| Client::http1(gateway.address());
     let mut readers = Vec::new();
     for gateway in &gateways {
         readers.push(client(gateway).subscribe("/prices", &[]).await);
@@ -118,4 +119,41 @@ async fn a_gateway_alone_says_so() {
     assert_eq!(only_stream(&gateway).await["role"], "alone");
     assert!(json(&gateway, "/streams").await["streams"][0]["owner"].is_null());
     assert!(!answer(&gateway, "/metrics").await.1.contains("rillgate_cluster_"));
+}
+
+/// Runs a command with the configuration of a gateway. Returns the exit status and what it printed.
+async fn command(gateway: &Rillgate, arguments: &[&str]) -> (i32, String) {
+    let mut command = Rillgate::command();
+    command.args(arguments).arg("--config").arg(gateway.folder().join("rillgate.toml")).env(KEY.0, KEY.1);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (output.status.code().unwrap(), text)
+}
+
+#[tokio::test]
+async fn the_commands_show_the_gateways_and_what_is_reached() {
+    let (engine, origin) = (NatsServer::start().await, Origin::start().await);
+    let gateways = several(2, &engine, &origin, "").await;
+    let _reader = Client::http1(gateways[0].address()).subscribe("/prices", &[]).await;
+    eventually(DEADLINE, || async { only_stream(&gateways[0]).await["role"] == "own" }).await;
+
+    let status = || command(&gateways[0], &["cluster", "status"]);
+    eventually(DEADLINE, || async { status().await.1.lines().any(|line| line.ends_with(" ago       1        0")) })
+        .await;
+    let (code, text) = status().await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("cluster rillgate\nengine  n1 2."), "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains(" ago ")).count(), 2, "{text}");
+    assert!(text.contains("rillgate-log: 1 subjects"), "{text}");
+
+    let (code, text) = command(&gateways[0], &["check", "--connect"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(&format!("connect: upstream origin: {}: reached", origin.url())), "{text}");
+    assert!(text.contains(&format!("connect: cluster rillgate: {}: connected to n1 2.", engine.url())), "{text}");
+
+    engine.kill();
+    let (code, text) = command(&gateways[0], &["check", "--connect"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains(": FAILED: no connection to the engine"), "{text}");
+    assert!(text.contains("1 of 2 were not reached"), "{text}");
 }

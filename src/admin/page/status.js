@@ -106,6 +106,28 @@ function ways(stream) {
   return name;
 }
 
+// Returns who reads the upstream of a stream that gateways share.
+const owner = ({ role, owner: node }) => (role === "own" ? "this gateway" : role === "follow" ? node ?? "nobody" : role === "join" ? "unknown yet" : "");
+
+function showCluster(cluster) {
+  byId("cluster").hidden = !cluster;
+  document.querySelectorAll(".shared").forEach((cell) => { cell.hidden = !cluster; });
+  if (!cluster) return;
+  const { engine, nodes } = cluster;
+  byId("cluster-name").textContent = cluster.name;
+  byId("engine").textContent = engine.connected ? `engine ${engine.server ?? "connected"}` : "engine away";
+  byId("engine").className = `badge ${engine.connected ? "good" : "bad"}`;
+  byId("engine-problem").hidden = !engine.problem;
+  byId("engine-problem").textContent = engine.problem ?? "";
+  put(byId("nodes"), nodes.map((node) => row(node.node, [
+    cell("Gateway", node.self ? `${node.node} (this one)` : node.node, "name"),
+    cell("Host", node.host),
+    cell("Last beat", `${node.seen_seconds.toFixed(1)} s ago`, "number"),
+    cell("Owns", number(node.owned), "number"),
+    cell("Follows", number(node.followed), "number"),
+  ])));
+}
+
 const alarm = (count) => (count > 0 ? "number alarm" : "number");
 const kinds = { live: "good", complete: "good", retrying: "bad", stuck: "bad" };
 
@@ -159,6 +181,7 @@ function show(snapshot) {
   put(byId("streams"), streams.map((stream) => row(`${stream.route} ${stream.key}`, [
     cell("Stream", ways(stream), "name"),
     cell("Upstream", badge(stream.state ?? "unknown", kinds[stream.state] ?? ""), "state"),
+    cell("Owner", owner(stream), "shared"),
     cell("Since", since(stream.since, snapshot.time_ms)),
     cell("Silent for", typeof stream.silent_seconds === "number" ? duration(stream.silent_seconds) : ""),
     cell("Subscribers", number(stream.subscribers), "number"),
@@ -167,6 +190,7 @@ function show(snapshot) {
     cell("Newest id", stream.newest_id),
     cell("Last error", stream.last_error, "error"),
   ])));
+  showCluster(snapshot.cluster);
 }
 
 const source = new EventSource("events");
