@@ -14,6 +14,7 @@ use http::request::Parts;
 
 use super::http1::Handoff;
 use super::proxy::TrustedProxies;
+use super::request_body::RequestBody;
 use super::settings::ClientAddress;
 use crate::telemetry::Protocol;
 
@@ -38,14 +39,20 @@ pub struct Peer {
     pub has_successor: bool,
 }
 
-/// A request, as its connection passes it to the service. Its body is never read.
+/// A request, as its connection passes it to the service.
 pub struct IncomingRequest {
     /// The request line and the header fields.
     pub head: Parts,
     /// The connection that brought the request.
     pub peer: Arc<Peer>,
+    /// Whether another reader of the same bytes could read another request: because of a bare LF, or two lengths. Such a
+    /// request may be answered, but not sent on.
+    pub is_ambiguous: bool,
     /// Whether the body is empty.
     pub is_body_empty: bool,
+    /// The body. Nothing of it is read unless the service does, or takes it. Whoever has it holds it until the response
+    /// begins: h2 charges small unread frames of a dropped body against the whole connection.
+    pub body: Option<RequestBody>,
     /// Decides who writes the response. `None` on HTTP/2.
     pub handoff: Option<Handoff>,
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 
 use super::abort::AbortSlot;
+use super::head_scan::{HeadScan, ScannedHead};
 use super::prelude::{OutputEnd, Prelude, PreludeBody};
 use crate::listen::connection_task::ConnectionTask;
 use crate::listen::transport::Transport;
@@ -32,6 +33,7 @@ struct State {
     is_reading_paused: bool,
     is_declined: bool,
     claim: Option<Claim>,
+    head: HeadScan,
 }
 
 struct Claim {
@@ -82,6 +84,16 @@ impl Handoff {
 
     pub(super) fn is_claimed(&self) -> bool {
         self.0.state.lock().claim.is_some()
+    }
+
+    /// Records bytes that were read while a request head was expected.
+    pub(super) fn on_head_read(&self, bytes: &[u8]) {
+        self.0.state.lock().head.push(bytes);
+    }
+
+    /// Returns what is known of the head of the request that begins.
+    pub(super) fn take_scanned_head(&self) -> ScannedHead {
+        self.0.state.lock().head.take()
     }
 
     /// Records bytes that hyper wrote.

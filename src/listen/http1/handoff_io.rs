@@ -10,13 +10,14 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 
 use super::handoff::Handoff;
+use super::scanned_transport::ScannedTransport;
 use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
 use crate::runtime::turn::TurnBudget;
 
 /// Passes bytes between a connection and hyper. Reports reads to the timeouts, and writes to the [`Handoff`].
 pub(super) struct HandoffIo {
-    io: TokioIo<Transport>,
+    io: TokioIo<ScannedTransport>,
     handoff: Handoff,
     timeouts: Arc<ConnectionTimeouts>,
     turn: Arc<Mutex<TurnBudget>>,
@@ -39,7 +40,7 @@ impl HandoffIo {
         turn: Arc<Mutex<TurnBudget>>,
     ) -> Self {
         Self {
-            io: TokioIo::new(transport),
+            io: TokioIo::new(ScannedTransport { transport, handoff: handoff.clone(), is_head_expected: true }),
             handoff,
             timeouts,
             turn,
@@ -50,16 +51,18 @@ impl HandoffIo {
 
     /// Returns the connection, and the bytes that the socket did not take.
     pub(super) fn into_parts(self) -> (Transport, Vec<u8>) {
-        (self.io.into_inner(), self.unsent)
+        (self.io.into_inner().transport, self.unsent)
     }
 }
 
 impl Read for HandoffIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         // No waker is needed: hyper polls again by itself after it has answered.
-        if self.handoff.is_reading_paused() && self.timeouts.has_open_request() {
+        let has_open_request = self.timeouts.has_open_request();
+        if self.handoff.is_reading_paused() && has_open_request {
             return Poll::Pending;
         }
+        self.io.inner_mut().is_head_expected = !has_open_request;
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         match read {
             Poll::Ready(_) => self.timeouts.on_read(),

@@ -6,6 +6,7 @@
 //! | [`handoff`] | the handle by which a service claims a connection, or leaves it to hyper |
 //! | [`handoff_io`] | the connection as hyper sees it |
 //! | [`prelude`] | the first chunk of a response that is handed off |
+//! | [`head_scan`], [`scanned_transport`] | ambiguities of a head that hyper does not tell |
 //! | [`abort`] | ending a response that its client does not read |
 //! | [`tracked_body`] | a response body that keeps its request open |
 //!
@@ -60,7 +61,9 @@
 mod abort;
 mod handoff;
 mod handoff_io;
+mod head_scan;
 mod prelude;
+mod scanned_transport;
 mod serve;
 mod tracked_body;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -17,12 +17,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::handoff::Handoff;
 use super::handoff_io::HandoffIo;
+use super::head_scan::ScannedHead;
 use super::tracked_body::TrackedBody;
 use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel, is_client_fault};
 use crate::listen::connection_task::ConnectionTask;
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
+use crate::listen::request_body::RequestBody;
 use crate::listen::service::{IncomingRequest, Peer, ResponseBody, Service};
 use crate::listen::timeouts::ConnectionTimeouts;
 use crate::listen::transport::Transport;
@@ -142,10 +144,18 @@ fn hyper_service<B: ResponseBody>(
     hyper::service::service_fn(move |request: Request<Incoming>| -> ResponseFuture<B> {
         let request_guard = timeouts.begin_request();
         let (head, body) = request.into_parts();
+        let is_ambiguous = match handoff.take_scanned_head() {
+            ScannedHead::Clear => false,
+            ScannedHead::Ambiguous => true,
+            // Only the coding can hide another length.
+            ScannedHead::Unseen => head.headers.contains_key(TRANSFER_ENCODING),
+        };
         let response = service(IncomingRequest {
             head,
             peer: peer.clone(),
+            is_ambiguous,
             is_body_empty: body.is_end_stream(),
+            body: Some(RequestBody::http1(body)),
             handoff: Some(handoff.clone()),
         });
         let refusals = refusals.clone();
@@ -161,8 +171,6 @@ fn hyper_service<B: ResponseBody>(
             }
             let mut response = response.await.map(|body| TrackedBody::new(body, request_guard));
             refusals.record(&mut response);
-            // Keep the request body until now: hyper stops reading once it is dropped.
-            drop(body);
             Ok(response)
         })
     })

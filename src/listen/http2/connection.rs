@@ -25,6 +25,7 @@ use crate::limits::Limits;
 use crate::listen::client_faults::{ClientFaults, FaultLevel};
 use crate::listen::drain::drain_signal;
 use crate::listen::protocol_errors::ProtocolErrors;
+use crate::listen::request_body::RequestBody;
 use crate::listen::service::{DEADLINE_INTERVAL, IncomingRequest, Peer, ResponseBody, Service};
 use crate::listen::timeouts::{ConnectionTimeouts, TimedOut};
 use crate::listen::transport::Transport;
@@ -255,7 +256,9 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let peer = self.peer.clone();
-        let request = IncomingRequest { head, peer, is_body_empty: body.is_end_stream(), handoff: None };
+        let is_body_empty = body.is_end_stream();
+        let body = Some(RequestBody::http2(body));
+        let request = IncomingRequest { head, peer, is_ambiguous: false, is_body_empty, body, handoff: None };
         let request_guard = self.timeouts.begin_request();
         let call = || (self.service)(request);
         let Some(response) = self.panics.catch("request", &self.peer.address, call) else {
@@ -265,7 +268,7 @@ impl<B: ResponseBody, S: Service<B>> H2Connection<B, S> {
         if self.streams.len() == self.streams.capacity() {
             self.streams.reserve_exact(1 + self.streams.len() / 8);
         }
-        self.streams.push(H2Stream::new(&method, response, respond, body, request_guard));
+        self.streams.push(H2Stream::new(&method, response, respond, request_guard));
     }
 
     /// Polls the streams that were woken, and returns their number. Requests that are over the budget stay woken. A

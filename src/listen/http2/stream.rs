@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::time::Instant;
@@ -51,8 +51,6 @@ enum State<B> {
 struct AwaitingResponse<B> {
     response: BoxFuture<'static, Response<B>>,
     responder: SendResponse<Bytes>,
-    /// Held, because h2 charges small unread frames of a dropped body against the whole connection.
-    _body: RecvStream,
     is_head_request: bool,
 }
 
@@ -81,10 +79,9 @@ impl<B: ResponseBody> H2Stream<B> {
         method: &Method,
         response: BoxFuture<'static, Response<B>>,
         responder: SendResponse<Bytes>,
-        body: RecvStream,
         request: RequestGuard,
     ) -> Self {
-        let awaiting = AwaitingResponse { response, responder, _body: body, is_head_request: method == Method::HEAD };
+        let awaiting = AwaitingResponse { response, responder, is_head_request: method == Method::HEAD };
         Self { state: State::AwaitingResponse(awaiting), side_waker: SideWaker::default(), _request: request }
     }
 
@@ -235,6 +232,12 @@ impl<B: ResponseBody> SendingBody<B> {
                 return self.stream.poll_reset(cx).map(|reset| StreamEnd::of(&reset));
             };
             match polled {
+                Some(Ok(frame)) if frame.is_trailers() => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    // If this fails, the stream has ended already.
+                    let _ = self.stream.send_trailers(trailers);
+                    return Poll::Ready(self.complete);
+                }
                 Some(Ok(frame)) => {
                     // Reserve capacity only when there is something to send. Capacity that one stream holds of the
                     // connection's window is lost to the others.
